@@ -1,0 +1,45 @@
+//! What travels on Cupola's socket. Data only: nothing here opens a file, a socket or a clock.
+//!
+//! Reading order:
+//! - [`target`]: which agent a call goes to
+//! - [`isolation`]: whose state it may see
+//! - [`id`]: sessions, conversations and runs by name
+//! - [`invoke`]: the main method, its events and its answer
+//! - [`sessions`]: the service's sandboxes
+//! - [`daemon`]: handshake, status and stop
+//! - [`error`]: every kind of failure, its number and its name
+//! - [`rpc`]: the JSON-RPC envelope the methods travel in
+//!
+//! Objects that the service defines (a session, a response) keep the service's own field names, so that its
+//! documentation applies to them; everything Cupola defines is `camelCase`.
+
+pub mod daemon;
+pub mod error;
+pub mod id;
+pub mod invoke;
+pub mod isolation;
+pub mod rpc;
+pub mod sessions;
+pub mod target;
+mod text;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The protocol's major version: part of the socket's name (`v1.sock`), negotiated by `initialize`.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// One RPC method: its name on the wire and the types that travel.
+///
+/// The daemon's table, the command line and the generated documents all read these constants and types; a method is
+/// written down here once.
+pub trait Method {
+    /// The JSON-RPC method name, for example `sessions/create`.
+    const NAME: &'static str;
+    /// What the caller sends. `params` on the wire is this object itself.
+    type Params: Serialize + DeserializeOwned + Send + 'static;
+    /// What the caller gets when the call succeeds.
+    type Response: Serialize + DeserializeOwned + Send + 'static;
+}
+
+pub use text::Invalid;

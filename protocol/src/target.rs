@@ -1,0 +1,208 @@
+//! Which agent a call goes to.
+
+use crate::Invalid;
+use crate::text::shown_text;
+use serde::{Deserialize, Serialize};
+
+/// Longest agent name (contract section 1.1).
+const MAX_AGENT_NAME: usize = 63;
+/// Longest agent version azd accepts (contract section 1.1).
+const MAX_AGENT_VERSION: usize = 128;
+/// Longest URL we take, in bytes; real ones are under 300.
+const MAX_URL: usize = 2048;
+
+shown_text! {
+    /// An agent's name.
+    AgentName, field "agent",
+    rule "must be 1 to 63 characters of A-Z a-z 0-9 -, starting and ending with a letter or digit",
+    |value| (1..=MAX_AGENT_NAME).contains(&value.len())
+        && value.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
+        && !value.starts_with('-')
+        && !value.ends_with('-')
+}
+
+shown_text! {
+    /// A concrete version of an agent. `latest` and the like are not versions: leave the field out instead.
+    AgentVersion, field "version",
+    rule "must be 1 to 128 characters of A-Z a-z 0-9 . _ -, and more than dots",
+    |value| (1..=MAX_AGENT_VERSION).contains(&value.len())
+        && value.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-'))
+        && value.chars().any(|character| character != '.')
+}
+
+shown_text! {
+    /// A project endpoint: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`.
+    ///
+    /// Only the shape is checked here. Whether a token may be sent to the host is the daemon's decision, from its own
+    /// configuration (design section 7).
+    ProjectEndpoint, field "projectEndpoint",
+    rule "must look like https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT: https, no port, no user, no query, no trailing path",
+    |value| https_parts(value).is_some_and(|(_, path)| {
+        path.strip_prefix("/api/projects/").is_some_and(|project| is_segment(project.strip_suffix('/').unwrap_or(project)))
+    })
+}
+
+shown_text! {
+    /// Where a separately started `cupola emulator` listens: plain http on this machine.
+    EmulatorUrl, field "emulator",
+    rule "must look like http://127.0.0.1:PORT or http://localhost:PORT",
+    |value| {
+        let authority = value.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+        authority
+            .and_then(|authority| authority.rsplit_once(':'))
+            .is_some_and(|(host, port)| {
+                matches!(host, "127.0.0.1" | "localhost" | "[::1]")
+                    && !port.starts_with(['0', '+'])
+                    && port.parse::<u16>().is_ok()
+            })
+    }
+}
+
+/// A path segment or host label we are willing to see in an endpoint: no escapes, no dots that climb.
+fn is_segment(value: &str) -> bool {
+    !value.is_empty()
+        && value.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.'))
+        && value.chars().any(|character| character != '.')
+}
+
+/// Host and path of an `https` URL without user, port, query or fragment.
+fn https_parts(value: &str) -> Option<(&str, &str)> {
+    if value.len() > MAX_URL {
+        return None;
+    }
+    let rest = value.strip_prefix("https://")?;
+    let (host, path) = rest.split_at(rest.find('/')?);
+    (is_segment(host) && !path.contains(['?', '#', '@'])).then_some((host, path))
+}
+
+impl ProjectEndpoint {
+    /// The host alone, as given.
+    pub fn host(&self) -> &str {
+        https_parts(self.as_str()).map_or("", |(host, _)| host)
+    }
+}
+
+/// Which agent a call goes to.
+///
+/// ```json
+/// {"kind": "emulator", "agent": "notes"}
+/// {"kind": "project", "endpoint": "https://acct.services.ai.azure.com/api/projects/p", "agent": "my-agent", "version": "3"}
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Target {
+    /// The emulator: the daemon's own, or one that listens at `url`.
+    #[serde(rename_all = "camelCase")]
+    Emulator {
+        /// The emulated agent; `notes` when left out.
+        #[serde(default = "default_agent")]
+        agent: AgentName,
+        /// A concrete version of it; the agent's own selection when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<AgentVersion>,
+        /// A separately started emulator; the daemon's own when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url: Option<EmulatorUrl>,
+    },
+    /// A deployed agent of a Foundry project.
+    #[serde(rename_all = "camelCase")]
+    Project {
+        /// The project's endpoint.
+        endpoint: ProjectEndpoint,
+        /// The agent's name.
+        agent: AgentName,
+        /// A concrete version of it; the agent's own selection when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<AgentVersion>,
+    },
+}
+
+/// The emulated agent that is meant when none is named.
+pub const DEFAULT_EMULATED_AGENT: &str = "notes";
+
+fn default_agent() -> AgentName {
+    AgentName::default()
+}
+
+impl Default for AgentName {
+    fn default() -> Self {
+        match Self::try_from(DEFAULT_EMULATED_AGENT.to_owned()) {
+            Ok(name) => name,
+            Err(invalid) => unreachable!("the constant is a valid name: {invalid}"),
+        }
+    }
+}
+
+impl Target {
+    /// The agent's name.
+    pub fn agent(&self) -> &AgentName {
+        match self {
+            Self::Emulator { agent, .. } | Self::Project { agent, .. } => agent,
+        }
+    }
+
+    /// The concrete version asked for, if any.
+    pub fn version(&self) -> Option<&AgentVersion> {
+        match self {
+            Self::Emulator { version, .. } | Self::Project { version, .. } => version.as_ref(),
+        }
+    }
+
+    /// Parses the flag pair `--project-endpoint`, `--agent-name` and friends into a target.
+    pub fn project(endpoint: &str, agent: &str, version: Option<&str>) -> Result<Self, Invalid> {
+        Ok(Self::Project {
+            endpoint: endpoint.parse()?,
+            agent: agent.parse()?,
+            version: version.map(str::parse).transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agent_names_follow_the_service() {
+        for bad in ["", "-a", "a-", "a_b", "a.b", "ä", "a/b", &"a".repeat(64)] {
+            assert!(bad.parse::<AgentName>().is_err(), "{bad:?} was accepted");
+        }
+        assert!("notes-identity".parse::<AgentName>().is_ok());
+    }
+
+    #[test]
+    fn endpoints_with_a_port_a_user_or_another_shape_cannot_be_made() {
+        for bad in [
+            "http://acct.services.ai.azure.com/api/projects/p",
+            "https://acct.services.ai.azure.com:8443/api/projects/p",
+            "https://me@acct.services.ai.azure.com/api/projects/p",
+            "https://acct.services.ai.azure.com/api/projects/p?x=1",
+            "https://acct.services.ai.azure.com/api/projects/p#f",
+            "https://acct.services.ai.azure.com/api/projects/",
+            "https://acct.services.ai.azure.com/api/projects/..",
+            "https://acct.services.ai.azure.com/api/projects/p/agents/a",
+            "https://acct.services.ai.azure.com",
+            "https:///api/projects/p",
+            "ftp://x",
+            "",
+        ] {
+            assert!(bad.parse::<ProjectEndpoint>().is_err(), "{bad:?} was accepted");
+        }
+        let endpoint: ProjectEndpoint = "https://acct.services.ai.azure.com/api/projects/my-proj".parse().unwrap();
+        assert_eq!(endpoint.host(), "acct.services.ai.azure.com");
+    }
+
+    #[test]
+    fn an_emulator_url_stays_on_this_machine() {
+        for bad in ["http://10.0.0.1:80", "https://127.0.0.1:80", "http://127.0.0.1", "http://127.0.0.1:99999", "http://127.0.0.1:80/x", "http://u@127.0.0.1:80"] {
+            assert!(bad.parse::<EmulatorUrl>().is_err(), "{bad:?} was accepted");
+        }
+        assert!("http://127.0.0.1:8787".parse::<EmulatorUrl>().is_ok());
+    }
+
+    #[test]
+    fn the_emulators_default_agent_is_notes() {
+        let target: Target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
+        assert_eq!(target.agent().as_str(), "notes");
+    }
+}

@@ -1,0 +1,98 @@
+//! What the gateway asks of an agent: start a container for a session, hand it HTTP requests, stop it.
+//!
+//! Every kind of agent is a [`Runtime`]: `builtin:notes` answers inside this process, `exec:` starts a command per
+//! session, `url:` points at an agent that is already running. The gateway treats them alike, as the service does:
+//! it speaks the container's HTTP routes (`/responses`, `/invocations`, contract section 16) and passes bodies through
+//! unchanged.
+
+use crate::logs::LogSink;
+use axum::body::Body;
+use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a container is told about the session it serves.
+#[derive(Debug, Clone)]
+pub struct SandboxContext {
+    /// The agent's name (`FOUNDRY_AGENT_NAME`).
+    pub agent: String,
+    /// The version this session is bound to (`FOUNDRY_AGENT_VERSION`).
+    pub version: String,
+    /// The session (`FOUNDRY_AGENT_SESSION_ID`).
+    pub session_id: String,
+    /// The session's home directory, which outlives the container (`HOME`).
+    pub home: PathBuf,
+    /// More environment variables from the agent version's definition.
+    pub environment: BTreeMap<String, String>,
+    /// Where the container's output and its lifecycle go.
+    pub logs: LogSink,
+}
+
+/// A kind of agent: makes one container per session.
+pub trait Runtime: Send + Sync {
+    /// Starts a container and waits until it answers `GET /readiness`.
+    fn start(
+        &self,
+        context: SandboxContext,
+    ) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>>;
+}
+
+/// A running container.
+pub trait Container: Send + Sync {
+    /// Answers one request whose path is one of the container's own, for example `POST /responses`.
+    /// Dropping the answer's body drops the connection, which cancels a foreground run.
+    fn call(
+        &self,
+        request: http::Request<Body>,
+    ) -> BoxFuture<'_, Result<http::Response<Body>, CallError>>;
+
+    /// Ends the container: asked to stop, given its grace period, then killed. Its home stays.
+    fn stop(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Why a container did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The command could not be started at all.
+    #[error("the agent command {command:?} could not be started: {source}")]
+    Spawn {
+        /// The command as configured.
+        command: String,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// The process ended before it was ready.
+    #[error("the agent ended before it was ready: {status}; its last output: {output}")]
+    Exited {
+        /// The exit status, as the system words it.
+        status: String,
+        /// The last lines it wrote.
+        output: String,
+    },
+    /// `GET /readiness` did not succeed in time.
+    #[error("the agent did not answer GET /readiness within {seconds} s")]
+    NotReady {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The session's home could not be prepared.
+    #[error("the session's home {path:?} could not be prepared: {source}")]
+    Home {
+        /// The directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// Why a container gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nothing listens any more.
+    #[error("the agent's container is gone: {0}")]
+    Gone(String),
+    /// The connection broke before an answer.
+    #[error("the agent's container broke off: {0}")]
+    Broken(String),
+}

@@ -2,6 +2,8 @@
 //!
 //! - [`container`]: what the gateway asks of an agent
 //! - [`logs`]: what a session's container wrote
+//! - [`hooks`]: where TLS and injected faults plug in
 
 pub mod container;
+pub mod hooks;
 pub mod logs;

@@ -1,0 +1,34 @@
+//! Where a listener's encryption and injected faults plug into the gateway.
+//!
+//! Both are values the caller hands over in the options, so the gateway needs to know neither.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A byte stream HTTP is spoken on.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// Turns an accepted TCP connection into the stream HTTP is spoken on, for example by a TLS handshake.
+pub trait Acceptor: Send + Sync {
+    /// Performs the handshake. An error closes that one connection and is logged.
+    fn accept(&self, stream: TcpStream) -> BoxFuture<'_, std::io::Result<Box<dyn Connection>>>;
+}
+
+/// Stands around every request before authentication: may answer itself, delay, or change the answer.
+///
+/// An answer whose extensions hold [`Reset`] closes the connection instead of being sent. To cut or drip an answer,
+/// replace its body: a body error aborts the connection mid-answer.
+pub trait Interceptor: Send + Sync {
+    /// Answers one request; `next.run(request)` is the gateway's own answer.
+    fn intercept(&self, request: Request, next: Next) -> BoxFuture<'_, Response>;
+}
+
+/// Marks an answer that must never be sent: the connection is closed instead.
+#[derive(Debug, Clone, Copy)]
+pub struct Reset;

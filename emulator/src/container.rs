@@ -32,20 +32,14 @@ pub struct SandboxContext {
 /// A kind of agent: makes one container per session.
 pub trait Runtime: Send + Sync {
     /// Starts a container and waits until it answers `GET /readiness`.
-    fn start(
-        &self,
-        context: SandboxContext,
-    ) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>>;
+    fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>>;
 }
 
 /// A running container.
 pub trait Container: Send + Sync {
     /// Answers one request whose path is one of the container's own, for example `POST /responses`.
     /// Dropping the answer's body drops the connection, which cancels a foreground run.
-    fn call(
-        &self,
-        request: http::Request<Body>,
-    ) -> BoxFuture<'_, Result<http::Response<Body>, CallError>>;
+    fn call(&self, request: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, CallError>>;
 
     /// Ends the container: asked to stop, given its grace period, then killed. Its home stays.
     fn stop(&self) -> BoxFuture<'_, ()>;

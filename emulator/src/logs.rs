@@ -43,20 +43,12 @@ impl LogSink {
         if lines.len() == KEPT_LINES {
             lines.pop_front();
         }
-        lines.push_back(LogLine {
-            at: OffsetDateTime::now_utc(),
-            stream,
-            message: message.into(),
-        });
+        lines.push_back(LogLine { at: OffsetDateTime::now_utc(), stream, message: message.into() });
     }
 
     /// The newest `count` lines, oldest first.
     pub fn tail(&self, count: usize) -> Vec<LogLine> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines
-            .iter()
-            .skip(lines.len().saturating_sub(count))
-            .cloned()
-            .collect()
+        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
     }
 }

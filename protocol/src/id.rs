@@ -53,7 +53,17 @@ mod tests {
 
     #[test]
     fn session_ids_that_could_leave_their_place_in_a_url_cannot_be_made() {
-        for bad in ["", "short", "../../etc", "a/b/c/d/e", "has space", "percent%2e", "päßwörd-1", "nul\0nul00", &"x".repeat(129)] {
+        for bad in [
+            "",
+            "short",
+            "../../etc",
+            "a/b/c/d/e",
+            "has space",
+            "percent%2e",
+            "päßwörd-1",
+            "nul\0nul00",
+            &"x".repeat(129),
+        ] {
             assert!(bad.parse::<SessionId>().is_err(), "{bad:?} was accepted");
         }
         for good in ["sess_abc123", "00000000-0000-4000-8000-000000000000", &"a".repeat(63), &"x".repeat(128)] {

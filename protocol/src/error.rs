@@ -1,0 +1,192 @@
+//! Every kind of failure a call can have: its number, its name, and whether trying again can help.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares the kinds once: variant, wire name, JSON-RPC code, retryable.
+macro_rules! error_kinds {
+    ($( $(#[$meta:meta])* $variant:ident = $code:literal, $name:literal, retryable $retryable:literal; )*) => {
+        /// What went wrong, in one word that scripts can match on (`error.data.kind`).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ErrorKind {
+            $( $(#[$meta])* #[serde(rename = $name)] $variant, )*
+        }
+
+        impl ErrorKind {
+            /// Every kind, in the order of this file.
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )*];
+
+            /// The JSON-RPC error code.
+            pub const fn code(self) -> i32 {
+                match self { $( Self::$variant => $code, )* }
+            }
+
+            /// The stable name.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+
+            /// Can the same call succeed later without the caller changing anything?
+            pub const fn retryable(self) -> bool {
+                match self { $( Self::$variant => $retryable, )* }
+            }
+        }
+    };
+}
+
+// JSON-RPC reserves -32768 to -32000 and LSP -32899 to -32800; ours are small and positive, clear of both. Numbers are
+// part of the protocol: never reuse one.
+error_kinds! {
+    /// The bytes were no JSON.
+    ParseError = -32700, "parseError", retryable false;
+    /// The JSON was no JSON-RPC request.
+    InvalidRequest = -32600, "invalidRequest", retryable false;
+    /// No such method.
+    MethodNotFound = -32601, "methodNotFound", retryable false;
+    /// A parameter is missing or breaks its rule.
+    InvalidParams = -32602, "invalidParams", retryable false;
+    /// A defect in the daemon.
+    InternalError = -32603, "internalError", retryable false;
+    /// The call was cancelled by its caller.
+    Cancelled = -32800, "cancelled", retryable false;
+
+    /// No credential gave a token, or the service refused the token.
+    AuthenticationFailed = 1001, "authenticationFailed", retryable false;
+    /// The service refused the call, for a reason none of the other kinds names.
+    Forbidden = 1002, "forbidden", retryable false;
+    /// `x-ms-user-identity` needs a permission the caller does not have.
+    ImpersonationNotPermitted = 1003, "impersonationNotPermitted", retryable false;
+    /// The agent requires isolation keys and none were given.
+    IsolationKeyRequired = 1004, "isolationKeyRequired", retryable false;
+    /// The session exists, but not for this isolation.
+    IsolationMismatch = 1005, "isolationMismatch", retryable false;
+    /// Cupola knows the session as another partition's and refused before asking the service.
+    ForeignSession = 1006, "foreignSession", retryable false;
+    /// The session belongs to another ownership key.
+    NotSessionOwner = 1007, "notSessionOwner", retryable false;
+    /// The agent's protocol version does not take the isolation that was given.
+    IsolationNotSupported = 1008, "isolationNotSupported", retryable false;
+
+    /// No such session for this caller.
+    SessionNotFound = 1020, "sessionNotFound", retryable false;
+    /// No such agent or version.
+    AgentNotFound = 1021, "agentNotFound", retryable false;
+    /// No such response, conversation, run or other thing.
+    NotFound = 1022, "notFound", retryable false;
+    /// The state of the thing forbids the call.
+    Conflict = 1023, "conflict", retryable false;
+    /// Another turn runs on this conversation.
+    ConversationLocked = 1024, "conversationLocked", retryable true;
+    /// The service found a field of the request wrong.
+    BadRequest = 1025, "badRequest", retryable false;
+
+    /// The sandbox did not become ready in time.
+    SessionNotReady = 1040, "sessionNotReady", retryable true;
+    /// The sandbox was idle and did not resume.
+    SandboxIdle = 1041, "sandboxIdle", retryable true;
+    /// The gateway gave up waiting for the agent; the turn may have run.
+    ProxyTimeout = 1042, "proxyTimeout", retryable false;
+    /// The agent's version is still being deployed.
+    AgentVersionNotReady = 1043, "agentVersionNotReady", retryable true;
+    /// The agent's version could not be deployed.
+    AgentVersionFailed = 1044, "agentVersionFailed", retryable false;
+    /// Too many sessions for the project or the region.
+    QuotaExceeded = 1045, "quotaExceeded", retryable true;
+    /// Too many requests.
+    RateLimited = 1046, "rateLimited", retryable true;
+    /// The service is not available now.
+    ServiceUnavailable = 1047, "serviceUnavailable", retryable true;
+    /// The service failed.
+    ServiceError = 1048, "serviceError", retryable false;
+    /// The service's answer made no sense.
+    UnexpectedAnswer = 1049, "unexpectedAnswer", retryable false;
+    /// No connection to the service.
+    ConnectionFailed = 1050, "connectionFailed", retryable true;
+    /// The call's own time limit passed.
+    TimedOut = 1051, "timedOut", retryable true;
+    /// The agent itself failed.
+    AgentFailed = 1052, "agentFailed", retryable false;
+
+    /// The endpoint's host is not one that tokens may be sent to.
+    HostNotAllowed = 1060, "hostNotAllowed", retryable false;
+    /// The connection is bound to something else.
+    OutOfBounds = 1061, "outOfBounds", retryable false;
+    /// More requests at once than this connection may have.
+    Overloaded = 1062, "overloaded", retryable true;
+    /// Another call holds the session's turn for too long.
+    Busy = 1063, "busy", retryable true;
+    /// The daemon is stopping.
+    ShuttingDown = 1064, "shuttingDown", retryable true;
+    /// Saved state could not be read or written.
+    StateUnavailable = 1065, "stateUnavailable", retryable false;
+    /// The emulator could not be started.
+    EmulatorFailed = 1066, "emulatorFailed", retryable false;
+}
+
+/// `error.data` of every error the daemon sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorData {
+    /// What went wrong, in one word.
+    pub kind: ErrorKind,
+    /// Can the same call succeed later?
+    pub retryable: bool,
+    /// When to try again, in ms, if the service said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The service's HTTP status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// The service's own code: `x-adc-response-details`, else `error.code`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_code: Option<String>,
+    /// The service's request id, for its support.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The run, when the failure is one of a run that had begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<crate::id::RunId>,
+}
+
+impl ErrorData {
+    /// The data of a kind, with nothing else known.
+    pub const fn new(kind: ErrorKind) -> Self {
+        Self {
+            kind,
+            retryable: kind.retryable(),
+            retry_after_ms: None,
+            http_status: None,
+            service_code: None,
+            request_id: None,
+            hint: None,
+            run_id: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_and_names_are_unique_and_clear_of_reserved_ranges() {
+        let codes: HashSet<i32> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+        let names: HashSet<&str> = ErrorKind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(codes.len(), ErrorKind::ALL.len());
+        assert_eq!(names.len(), ErrorKind::ALL.len());
+        for kind in ErrorKind::ALL {
+            let standard = matches!(kind.code(), -32700 | -32603..=-32600 | -32800);
+            assert!(standard || (1000..2000).contains(&kind.code()), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_kind_travels_by_its_name() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `invoke`: one request to an agent, its events as they happen, and its answer.
+
+use crate::Method;
+use crate::error::ErrorKind;
+use crate::id::{ConversationId, ResponseId, RunId, SessionId};
+use crate::isolation::{Isolation, IsolationModel};
+use crate::rpc::ProgressToken;
+use crate::target::Target;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Sends one input to an agent and waits for its answer.
+///
+/// With `partialResultToken`, events arrive as `$/progress` notifications before the response, which is complete in
+/// itself. An answer that the agent ended as failed, incomplete or truncated is a response with that `status`, not an
+/// error; an error means that no run took place or that the caller ended it.
+pub struct Invoke;
+
+impl Method for Invoke {
+    const NAME: &'static str = "invoke";
+    type Params = InvokeParams;
+    type Response = InvokeResponse;
+}
+
+/// What the agent speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AgentProtocol {
+    /// `openai/responses` (contract section 7).
+    #[default]
+    Responses,
+    /// `invocations` (contract section 9).
+    Invocations,
+}
+
+/// What to send and to whom.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvokeParams {
+    /// Which agent.
+    pub target: Target,
+    /// Whose state.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// The text to send. With [`AgentProtocol::Invocations`] it is the request's body, as JSON if it parses as JSON.
+    pub input: String,
+    /// What the agent speaks; found out from its definition when left out, `responses` if it speaks both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<AgentProtocol>,
+    /// Use this session instead of the saved one, and save it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// Start a session instead of using the saved one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_session: bool,
+    /// Use this conversation instead of the saved one, and save it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<ConversationId>,
+    /// Start a conversation instead of using the saved one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub new_conversation: bool,
+    /// Enter a session that Cupola knows to belong to another partition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_shared_session: bool,
+    /// Give up after this long, in ms; the default is 30 min, 0 means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Send events as `$/progress` with this token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_result_token: Option<ProgressToken>,
+}
+
+impl std::fmt::Debug for InvokeParams {
+    /// Leaves the input out: prompts do not belong in logs.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("InvokeParams")
+            .field("target", &self.target)
+            .field("isolation", &self.isolation)
+            .field("input_bytes", &self.input.len())
+            .field("session_id", &self.session_id)
+            .field("conversation_id", &self.conversation_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RunStatus {
+    /// The agent finished its answer.
+    Completed,
+    /// The agent or the service failed after the run had begun.
+    Failed,
+    /// The agent stopped early, for example at a token limit.
+    Incomplete,
+    /// The service reports the run as cancelled.
+    Cancelled,
+    /// The stream ended without saying how the run did.
+    Truncated,
+}
+
+/// The whole answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InvokeResponse {
+    /// The run's id in this daemon.
+    pub run_id: RunId,
+    /// How it ended.
+    pub status: RunStatus,
+    /// The answer's text: all text of the response in order, or the invocation's text.
+    pub text: String,
+    /// The session that answered, now saved for the partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// The conversation this turn belongs to, now saved for the partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<ConversationId>,
+    /// The response's or the invocation's id at the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_id: Option<ResponseId>,
+    /// How the target isolates its users.
+    pub isolation_model: IsolationModel,
+    /// The service's request id, for its support.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The service's final object (a response, or an invocation's JSON), verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Box<RawValue>>,
+    /// Why it did not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<RunFailure>,
+    /// What the caller should know about how the call was carried out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
+    /// From the request's arrival to the ending, in ms.
+    pub duration_ms: u64,
+}
+
+/// Why a run did not complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunFailure {
+    /// In one word.
+    pub kind: ErrorKind,
+    /// What happened, for people.
+    pub message: String,
+    /// The service's or the agent's own code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_code: Option<String>,
+}
+
+/// Something the caller should know; the call goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// In one word.
+    pub code: NoticeCode,
+    /// For people.
+    pub message: String,
+}
+
+/// The notices there are. Receivers show the message of one they do not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NoticeCode {
+    /// The saved session was gone and has been replaced; its files are gone with it.
+    SessionReplaced,
+    /// The saved conversation was gone and has been replaced.
+    ConversationReplaced,
+    /// Isolation keys were mapped onto the agent's newer model.
+    IsolationMapped,
+    /// The request was sent again after the service said "not now".
+    Retried,
+    /// Any other; added by a newer daemon.
+    #[serde(other)]
+    Other,
+}
+
+/// The value of one `$/progress` notification of an `invoke`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NumberedEvent {
+    /// The run's id.
+    pub run_id: RunId,
+    /// Starts at 1 and rises by 1 within a run.
+    pub number: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: InvokeEvent,
+}
+
+/// What happens during a run. Exactly one ending comes, and it comes last. Receivers skip types they do not know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
+pub enum InvokeEvent {
+    /// The service took the request; the session id is saved.
+    Started {
+        /// The session that answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_id: Option<SessionId>,
+        /// The conversation of this turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conversation_id: Option<ConversationId>,
+        /// How the target isolates its users.
+        isolation_model: IsolationModel,
+        /// The service's request id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request_id: Option<String>,
+    },
+    /// More text of the answer.
+    TextDelta {
+        /// The text, to be appended.
+        delta: String,
+    },
+    /// Any other event of the service, verbatim.
+    Output {
+        /// The service's event name.
+        name: String,
+        /// Its data, verbatim; a JSON string when it was no JSON.
+        data: Box<RawValue>,
+    },
+    /// Something the caller should know; the run goes on.
+    Notice {
+        /// What it is.
+        #[serde(flatten)]
+        notice: Notice,
+    },
+    /// Events are missing here; the next snapshot or the response is complete again.
+    Gap {
+        /// The last event number before the gap.
+        after: u64,
+    },
+    /// The run restarted at the service: replace all text so far by this.
+    Snapshot {
+        /// The whole text up to now.
+        text: String,
+    },
+    /// Ending: the agent finished its answer.
+    Completed {},
+    /// Ending: the agent or the service failed.
+    Failed {
+        /// Why.
+        failure: RunFailure,
+    },
+    /// Ending: the agent stopped early.
+    Incomplete {
+        /// The service's reason, for example `max_output_tokens`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Ending: the run was cancelled.
+    Cancelled {},
+    /// Ending: the stream ended without saying how the run did.
+    Truncated {
+        /// What is known of why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+impl InvokeEvent {
+    /// How the run ended, if this is its ending.
+    pub const fn ending(&self) -> Option<RunStatus> {
+        match self {
+            Self::Completed {} => Some(RunStatus::Completed),
+            Self::Failed { .. } => Some(RunStatus::Failed),
+            Self::Incomplete { .. } => Some(RunStatus::Incomplete),
+            Self::Cancelled {} => Some(RunStatus::Cancelled),
+            Self::Truncated { .. } => Some(RunStatus::Truncated),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_told_apart_by_type_beside_their_number() {
+        let event = NumberedEvent {
+            run_id: "run-1".parse().unwrap(),
+            number: 3,
+            event: InvokeEvent::TextDelta { delta: "hel".to_owned() },
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"runId":"run-1","number":3,"type":"textDelta","delta":"hel"}"#
+        );
+    }
+
+    #[test]
+    fn the_prompt_is_not_in_the_debug_output() {
+        let params: InvokeParams =
+            serde_json::from_str(r#"{"target":{"kind":"emulator"},"input":"my secret plan"}"#).unwrap();
+        assert!(!format!("{params:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,213 @@
+//! `sessions/*`: the service's sandboxes, as the caller's isolation sees them.
+
+use crate::Method;
+use crate::id::SessionId;
+use crate::isolation::Isolation;
+use crate::target::{AgentVersion, Target};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A session as the service describes it, in the service's own field names (contract section 4.1). Times are Unix
+/// seconds, UTC. Fields a newer service adds are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// The session's id.
+    pub agent_session_id: String,
+    /// The version it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_indicator: Option<VersionIndicator>,
+    /// `creating`, `active`, `idle`, `updating`, `failed`, `deleting`, `deleted` or `expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<i64>,
+    /// When it was last used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_accessed_at: Option<i64>,
+    /// When it will be gone if it is not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// Everything else the service said.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// Which version a session is bound to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionIndicator {
+    /// Always `version_ref` so far.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The concrete version.
+    pub agent_version: String,
+}
+
+/// Makes a session and makes it the partition's current one.
+pub struct Create;
+
+impl Method for Create {
+    const NAME: &'static str = "sessions/create";
+    type Params = CreateParams;
+    type Response = Session;
+}
+
+/// What to create.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateParams {
+    /// Which agent; its `version` is the one the session is bound to.
+    pub target: Target,
+    /// Whose session. An ownership key given here is remembered for `sessions/delete`.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// The id to give it; the service makes one when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+}
+
+/// Lists the sessions this isolation can see, in the service's order.
+pub struct List;
+
+impl Method for List {
+    const NAME: &'static str = "sessions/list";
+    type Params = ListParams;
+    type Response = ListResponse;
+}
+
+/// Sort order by creation time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Order {
+    /// Oldest first.
+    Asc,
+    /// Newest first.
+    Desc,
+}
+
+/// Which sessions to list. Pages of the service are followed until `limit` sessions are there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListParams {
+    /// Which agent.
+    pub target: Target,
+    /// Whose sessions.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// How many at most; all when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Sort order; the service's own when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+    /// Only those after this session in the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<SessionId>,
+}
+
+/// A list in the service's own shape (contract section 4.2).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListResponse {
+    /// The sessions.
+    pub data: Vec<Session>,
+    /// The first one's id.
+    pub first_id: Option<String>,
+    /// The last one's id: pass it as `after` for more.
+    pub last_id: Option<String>,
+    /// Are there more after `last_id`?
+    pub has_more: bool,
+}
+
+/// Names one session. When `sessionId` is left out, the partition's current one is meant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionParams {
+    /// Which agent.
+    pub target: Target,
+    /// Whose session.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// Which session; the partition's current one when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// Touch a session that Cupola knows to belong to another partition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_shared_session: bool,
+}
+
+/// Shows one session.
+pub struct Show;
+
+impl Method for Show {
+    const NAME: &'static str = "sessions/show";
+    type Params = SessionParams;
+    type Response = Session;
+}
+
+/// Stops a session's compute; its files stay and the next invoke resumes it.
+pub struct Stop;
+
+impl Method for Stop {
+    const NAME: &'static str = "sessions/stop";
+    type Params = SessionParams;
+    type Response = StopResponse;
+}
+
+/// What stopping did.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StopResponse {
+    /// The session.
+    pub session_id: SessionId,
+    /// It had been stopped before.
+    pub already_stopped: bool,
+}
+
+/// Deletes a session and its files, and forgets it if it was saved.
+pub struct Delete;
+
+impl Method for Delete {
+    const NAME: &'static str = "sessions/delete";
+    type Params = SessionParams;
+    type Response = DeleteResponse;
+}
+
+/// What was deleted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteResponse {
+    /// The session.
+    pub session_id: SessionId,
+}
+
+/// Makes a session the partition's current one without calling the agent.
+pub struct Use;
+
+impl Method for Use {
+    const NAME: &'static str = "sessions/use";
+    type Params = UseParams;
+    type Response = Session;
+}
+
+/// Which session to use from now on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UseParams {
+    /// Which agent.
+    pub target: Target,
+    /// Whose session.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// The session. It must exist for this isolation.
+    pub session_id: SessionId,
+    /// Enter a session that Cupola knows to belong to another partition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_shared_session: bool,
+}
+
+impl VersionIndicator {
+    /// A reference to a concrete version.
+    pub fn new(version: &AgentVersion) -> Self {
+        Self { kind: "version_ref".to_owned(), agent_version: version.as_str().to_owned() }
+    }
+}

@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The daemon.
+//!
+//! - [`partition`]: target × caller × isolation → saved session and conversation
+
+pub mod partition;

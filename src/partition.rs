@@ -1,0 +1,189 @@
+//! Partitions: target × caller × isolation → the session and conversation to continue.
+//!
+//! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
+//! embedded default, [`fence`] decides who may touch what, and [`turns`] keeps calls on one session in order.
+
+pub mod fence;
+pub mod sqlite;
+pub mod store;
+pub mod turns;
+
+use cupola_protocol::isolation::{Isolation, IsolationModel};
+use cupola_protocol::target::{AgentVersion, Target};
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// An agent as saved state names it: where it is and what it is called, without a version, because a session id is
+/// unique per agent endpoint (contract section 4.2).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AgentKey(String);
+
+impl AgentKey {
+    /// The agent a target names.
+    pub fn new(target: &Target) -> Self {
+        Self(match target {
+            Target::Emulator { agent, url: None, .. } => format!("emulator/{agent}"),
+            Target::Emulator { agent, url: Some(url), .. } => {
+                format!("{}/{agent}", url.as_str().trim_end_matches('/').to_ascii_lowercase())
+            }
+            Target::Project { endpoint, agent, .. } => {
+                let endpoint = endpoint.as_str().trim_end_matches('/');
+                // Hosts compare without case; project and agent names do not.
+                let path = endpoint.find("/api/").map_or("", |start| &endpoint[start..]);
+                format!("https://{}{path}/{agent}", endpoint_host(endpoint))
+            }
+        })
+    }
+
+    /// The name as stored.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn endpoint_host(endpoint: &str) -> String {
+    endpoint.trim_start_matches("https://").split('/').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Whose state: agent × caller × isolation, as a fingerprint. Keys are not kept in readable form.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owner([u8; 32]);
+
+impl Owner {
+    /// Fingerprints what separates one user's state from another's.
+    ///
+    /// On an `identity` target a user key is the delegated identity under its older name and a chat key is a local
+    /// label (the migration bridge), so either spelling leads to the same owner.
+    pub fn new(agent: &AgentKey, caller: &str, model: IsolationModel, isolation: &Isolation) -> Self {
+        let user_key = isolation.user_key.as_ref().map(|key| key.as_str());
+        let chat_key = isolation.chat_key.as_ref().map(|key| key.as_str());
+        let identity = isolation.user_identity.as_ref().map(|identity| identity.as_str());
+        let label = isolation.chat.as_ref().map(|label| label.as_str());
+        let (model, user, chat, label) = match model {
+            IsolationModel::Keys => ("keys", user_key, chat_key, label),
+            IsolationModel::Identity => ("identity", identity.or(user_key), None, label.or(chat_key)),
+            IsolationModel::Local => ("local", user_key.or(identity), None, label.or(chat_key)),
+        };
+        Self(fingerprint(&[Some(agent.as_str()), Some(caller), Some(model), user, chat, label]))
+    }
+
+    /// The fingerprint, for storage.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// From storage.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Four bytes tell owners apart in a log.
+        write!(formatter, "Owner({:02x}{:02x}{:02x}{:02x})", self.0[0], self.0[1], self.0[2], self.0[3])
+    }
+}
+
+/// The unit of saved state: an owner, and the version that was asked for, because a session is bound to one version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Partition {
+    /// The agent.
+    pub agent: AgentKey,
+    /// Whose state.
+    pub owner: Owner,
+    /// The version asked for; `None` follows the agent's own selection and is a partition of its own.
+    pub version: Option<AgentVersion>,
+}
+
+/// Hashes fields so that no two different lists give the same text: each is led by its presence and length.
+fn fingerprint(fields: &[Option<&str>]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for field in fields {
+        match field {
+            None => hash.update([0]),
+            Some(text) => {
+                hash.update([1]);
+                hash.update((text.len() as u64).to_be_bytes());
+                hash.update(text.as_bytes());
+            }
+        }
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn isolation(json: &str) -> Isolation {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn target(json: &str) -> Target {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn owner(model: IsolationModel, json: &str) -> Owner {
+        Owner::new(&AgentKey::new(&target(r#"{"kind":"emulator"}"#)), "caller", model, &isolation(json))
+    }
+
+    #[test]
+    fn every_different_isolation_is_another_owner() {
+        let all = [
+            "{}",
+            r#"{"userKey":"a"}"#,
+            r#"{"userKey":"b"}"#,
+            r#"{"chatKey":"a"}"#,
+            r#"{"userKey":"a","chatKey":"b"}"#,
+            r#"{"userKey":"ab","chatKey":"c"}"#,
+            r#"{"userKey":"a","chatKey":"bc"}"#,
+            r#"{"userKey":"a","chat":"b"}"#,
+            r#"{"chat":"a"}"#,
+        ];
+        for (index, left) in all.iter().enumerate() {
+            for right in &all[index + 1..] {
+                let model = IsolationModel::Keys;
+                assert_ne!(owner(model, left), owner(model, right), "{left} {right}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ownership_key_does_not_partition() {
+        let model = IsolationModel::Keys;
+        assert_eq!(owner(model, r#"{"ownershipKey":"sk"}"#), owner(model, "{}"));
+    }
+
+    #[test]
+    fn on_an_identity_target_yesterdays_flags_lead_to_the_same_owner() {
+        let model = IsolationModel::Identity;
+        assert_eq!(
+            owner(model, r#"{"userKey":"alice","chatKey":"t1"}"#),
+            owner(model, r#"{"userIdentity":"alice","chat":"t1"}"#)
+        );
+    }
+
+    #[test]
+    fn another_caller_is_another_owner() {
+        let agent = AgentKey::new(&target(r#"{"kind":"emulator"}"#));
+        let none = Isolation::default();
+        let model = IsolationModel::Keys;
+        assert_ne!(Owner::new(&agent, "me", model, &none), Owner::new(&agent, "you", model, &none));
+    }
+
+    #[test]
+    fn hosts_compare_without_case_and_agents_with_it() {
+        let key = |endpoint: &str, agent: &str| AgentKey::new(&Target::project(endpoint, agent, None).unwrap());
+        let lower = key("https://acct.services.ai.azure.com/api/projects/P", "a");
+        assert_eq!(lower, key("https://ACCT.services.ai.azure.com/api/projects/P/", "a"));
+        assert_ne!(lower, key("https://acct.services.ai.azure.com/api/projects/p", "a"));
+        assert_ne!(lower, key("https://acct.services.ai.azure.com/api/projects/P", "A"));
+    }
+
+    #[test]
+    fn no_key_shows_in_debug_output() {
+        let owner = owner(IsolationModel::Keys, r#"{"userKey":"tenant-acme"}"#);
+        assert!(!format!("{owner:?}").contains("tenant"));
+    }
+}

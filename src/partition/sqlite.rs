@@ -1,0 +1,461 @@
+//! Saved state in one SQLite file: write-ahead log, mode 0600, one writer thread.
+//!
+//! Committed means: handed to the operating system, so that `kill -9` loses nothing that was acknowledged. (A power cut
+//! may lose the last moments; ids found missing then are replaced by new ones at the next call.)
+//! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer.
+
+use crate::partition::store::{KnownSession, Saved, Store, StoreError};
+use crate::partition::{AgentKey, Owner, Partition};
+use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::isolation::IsolationKey;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+
+/// Jobs that may wait for the writer. Each is a few microseconds of work; more than this waiting means a stuck disk.
+const MAX_QUEUED_JOBS: usize = 256;
+
+/// How long another process (an in-process call beside the daemon) may hold the file before we give up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The file format, in SQLite's `user_version`. Raise it with every change of [`SCHEMA`] and migrate.
+const FORMAT: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE partition (
+    agent TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    version TEXT NOT NULL,           -- '' when no version was asked for
+    session TEXT,
+    conversation TEXT,
+    updated_at INTEGER NOT NULL,     -- Unix seconds, UTC
+    PRIMARY KEY (agent, owner, version)
+) WITHOUT ROWID;
+CREATE TABLE session (
+    agent TEXT NOT NULL,
+    id TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    ownership_key TEXT,
+    PRIMARY KEY (agent, id)
+) WITHOUT ROWID;
+CREATE TABLE conversation (
+    agent TEXT NOT NULL,
+    id TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    PRIMARY KEY (agent, id)
+) WITHOUT ROWID;
+";
+
+type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+
+/// Saved state in a file.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    jobs: SyncSender<Job>,
+    path: String,
+}
+
+impl SqliteStore {
+    /// Uses `path`, which is opened at the first call and again at every call until that succeeds: a daemon whose state
+    /// file is unusable still starts, says so on each call that needs it, and recovers when the file is mended.
+    pub fn new(path: PathBuf) -> std::io::Result<Self> {
+        let (jobs, receiver) = sync_channel(MAX_QUEUED_JOBS);
+        let shown = path.display().to_string();
+        std::thread::Builder::new().name("state".to_owned()).spawn(move || serve(&receiver, Writer::new(path)))?;
+        Ok(Self { jobs, path: shown })
+    }
+
+    fn run<Answer: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Answer> + Send + 'static,
+    ) -> BoxFuture<'_, Result<Answer, StoreError>> {
+        let (sender, answer) = oneshot::channel();
+        let job: Job = Box::new(move |writer| {
+            // A caller that has gone needs no answer; what it asked to be written has been written.
+            let _ = sender.send(writer.run(work));
+        });
+        let queued = self.jobs.try_send(job);
+        async move {
+            let failed = |reason: &str| StoreError::Operation { path: self.path.clone(), reason: reason.to_owned() };
+            queued.map_err(|_| failed("too many operations are waiting for the disk"))?;
+            answer.await.unwrap_or_else(|_| Err(failed("its writer has stopped")))
+        }
+        .boxed()
+    }
+}
+
+fn serve(jobs: &Receiver<Job>, mut writer: Writer) {
+    while let Ok(job) = jobs.recv() {
+        job(&mut writer);
+    }
+}
+
+/// The one connection, on its own thread because SQLite blocks.
+struct Writer {
+    path: PathBuf,
+    connection: Option<Connection>,
+}
+
+impl Writer {
+    const fn new(path: PathBuf) -> Self {
+        Self { path, connection: None }
+    }
+
+    fn run<Answer>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Answer>,
+    ) -> Result<Answer, StoreError> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open(&self.path)?,
+        };
+        let answer = work(&connection).map_err(|error| describe(&self.path, &error));
+        // A damaged file is opened afresh next time, so that replacing it is enough to recover.
+        if !matches!(answer, Err(StoreError::Corrupt { .. })) {
+            self.connection = Some(connection);
+        }
+        answer
+    }
+}
+
+fn open(path: &Path) -> Result<Connection, StoreError> {
+    let fail = |error: &rusqlite::Error| match describe(path, error) {
+        StoreError::Operation { path, reason } => StoreError::Open { path, reason },
+        other => other,
+    };
+    create_private(path)
+        .map_err(|error| StoreError::Open { path: path.display().to_string(), reason: error.to_string() })?;
+    let mut connection = Connection::open(path).map_err(|error| fail(&error))?;
+    prepare(&mut connection, path).map_err(|error| match error {
+        PrepareError::Engine(error) => fail(&error),
+        PrepareError::Store(error) => error,
+    })?;
+    Ok(connection)
+}
+
+/// Makes the file with mode 0600 before SQLite does with whatever the umask leaves; SQLite's side files copy its mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+enum PrepareError {
+    Engine(rusqlite::Error),
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for PrepareError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode NORMAL survives the death of the process; FULL would add an fsync to every first call.
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
+    connection.pragma_update(None, "cache_size", -128)?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > FORMAT {
+        return Err(PrepareError::Store(StoreError::TooNew { path: path.display().to_string(), found, known: FORMAT }));
+    }
+    if found == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let path = path.display().to_string();
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, reason },
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => StoreError::Open { path, reason },
+        _ => StoreError::Operation { path, reason },
+    }
+}
+
+fn now() -> i64 {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// A partition's primary key, owned so that it can travel to the writer.
+fn partition_key(partition: &Partition) -> (String, [u8; 32], String) {
+    let version = partition.version.as_ref().map(ToString::to_string).unwrap_or_default();
+    (partition.agent.as_str().to_owned(), *partition.owner.bytes(), version)
+}
+
+/// An id read back from the file. One that no longer keeps its rule was damaged or edited: as good as not saved.
+fn parsed<Id: std::str::FromStr>(text: Option<String>) -> Option<Id> {
+    text.and_then(|text| text.parse().ok())
+}
+
+impl Store for SqliteStore {
+    fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>> {
+        let (agent, owner, version) = partition_key(partition);
+        self.run(move |connection| {
+            let row = connection
+                .prepare_cached(
+                    "SELECT session, conversation FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
+                )?
+                .query_row(params![agent, owner, version], |row| {
+                    Ok(Saved { session: parsed(row.get(0)?), conversation: parsed(row.get(1)?) })
+                })
+                .optional()?;
+            Ok(row.unwrap_or_default())
+        })
+    }
+
+    fn set_session(&self, partition: &Partition, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (agent, owner, version) = partition_key(partition);
+        let session = session.to_string();
+        self.run(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            transaction.execute(
+                "INSERT INTO partition (agent, owner, version, session, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET session = excluded.session, updated_at = excluded.updated_at",
+                params![agent, owner, version, session, now()],
+            )?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO session (agent, id, owner) VALUES (?1, ?2, ?3)",
+                params![agent, session, owner],
+            )?;
+            transaction.commit()
+        })
+    }
+
+    fn set_conversation(
+        &self,
+        partition: &Partition,
+        conversation: &ConversationId,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (agent, owner, version) = partition_key(partition);
+        let conversation = conversation.to_string();
+        self.run(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            transaction.execute(
+                "INSERT INTO partition (agent, owner, version, conversation, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET conversation = excluded.conversation, updated_at = excluded.updated_at",
+                params![agent, owner, version, conversation, now()],
+            )?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO conversation (agent, id, owner) VALUES (?1, ?2, ?3)",
+                params![agent, conversation, owner],
+            )?;
+            transaction.commit()
+        })
+    }
+
+    fn remember_session(
+        &self,
+        agent: &AgentKey,
+        session: &SessionId,
+        known: KnownSession,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (agent, session) = (agent.as_str().to_owned(), session.to_string());
+        self.run(move |connection| {
+            connection.execute(
+                "INSERT OR REPLACE INTO session (agent, id, owner, ownership_key) VALUES (?1, ?2, ?3, ?4)",
+                params![agent, session, known.owner.bytes(), known.ownership_key.as_ref().map(IsolationKey::as_str)],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn known_session(
+        &self,
+        agent: &AgentKey,
+        session: &SessionId,
+    ) -> BoxFuture<'_, Result<Option<KnownSession>, StoreError>> {
+        let (agent, session) = (agent.as_str().to_owned(), session.to_string());
+        self.run(move |connection| {
+            let row = connection
+                .prepare_cached("SELECT owner, ownership_key FROM session WHERE agent = ?1 AND id = ?2")?
+                .query_row(params![agent, session], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))
+                .optional()?;
+            Ok(row.and_then(|(owner, key)| {
+                Some(KnownSession { owner: Owner::from_bytes(&owner)?, ownership_key: parsed(key) })
+            }))
+        })
+    }
+
+    fn conversation_owner(
+        &self,
+        agent: &AgentKey,
+        conversation: &ConversationId,
+    ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>> {
+        let (agent, conversation) = (agent.as_str().to_owned(), conversation.to_string());
+        self.run(move |connection| {
+            let owner = connection
+                .prepare_cached("SELECT owner FROM conversation WHERE agent = ?1 AND id = ?2")?
+                .query_row(params![agent, conversation], |row| row.get::<_, Vec<u8>>(0))
+                .optional()?;
+            Ok(owner.and_then(|owner| Owner::from_bytes(&owner)))
+        })
+    }
+
+    fn forget_session(&self, agent: &AgentKey, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (agent, session) = (agent.as_str().to_owned(), session.to_string());
+        self.run(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            transaction.execute("DELETE FROM session WHERE agent = ?1 AND id = ?2", params![agent, session])?;
+            transaction.execute(
+                "UPDATE partition SET session = NULL, updated_at = ?3 WHERE agent = ?1 AND session = ?2",
+                params![agent, session, now()],
+            )?;
+            transaction.commit()
+        })
+    }
+
+    fn forget_conversation(
+        &self,
+        agent: &AgentKey,
+        conversation: &ConversationId,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (agent, conversation) = (agent.as_str().to_owned(), conversation.to_string());
+        self.run(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            transaction
+                .execute("DELETE FROM conversation WHERE agent = ?1 AND id = ?2", params![agent, conversation])?;
+            transaction.execute(
+                "UPDATE partition SET conversation = NULL, updated_at = ?3 WHERE agent = ?1 AND conversation = ?2",
+                params![agent, conversation, now()],
+            )?;
+            transaction.commit()
+        })
+    }
+
+    fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.run(|connection| connection.query_row("SELECT count(*) FROM partition", [], |row| row.get::<_, i64>(0)))
+            .map(|count| count.map(|count| u64::try_from(count).unwrap_or(0)))
+            .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cupola_protocol::isolation::{Isolation, IsolationModel};
+    use cupola_protocol::target::Target;
+
+    fn partition(user_key: &str, version: Option<&str>) -> Partition {
+        let target: Target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
+        let agent = AgentKey::new(&target);
+        let isolation: Isolation = serde_json::from_str(&format!(r#"{{"userKey":"{user_key}"}}"#)).unwrap();
+        let owner = Owner::new(&agent, "caller", IsolationModel::Keys, &isolation);
+        Partition { agent, owner, version: version.map(|version| version.parse().unwrap()) }
+    }
+
+    fn session(id: &str) -> SessionId {
+        id.parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_saved_is_there_after_a_restart_and_only_for_its_partition() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let acme = partition("acme", None);
+        let store = SqliteStore::new(path.clone()).unwrap();
+        store.set_session(&acme, &session("session-acme")).await.unwrap();
+        store.set_conversation(&acme, &"conv_1".parse().unwrap()).await.unwrap();
+        drop(store);
+
+        let store = SqliteStore::new(path).unwrap();
+        let saved = store.load(&acme).await.unwrap();
+        assert_eq!(saved.session, Some(session("session-acme")));
+        assert_eq!(saved.conversation, Some("conv_1".parse().unwrap()));
+        assert_eq!(store.load(&partition("contoso", None)).await.unwrap(), Saved::default());
+        assert_eq!(store.load(&partition("acme", Some("2"))).await.unwrap(), Saved::default());
+        assert_eq!(store.count().await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_first_owner_of_a_session_stays_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
+        let (acme, contoso) = (partition("acme", None), partition("contoso", None));
+        store.set_session(&acme, &session("session-acme")).await.unwrap();
+        store.set_session(&contoso, &session("session-acme")).await.unwrap();
+        let known = store.known_session(&acme.agent, &session("session-acme")).await.unwrap().unwrap();
+        assert_eq!(known.owner, acme.owner);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_session_is_forgotten_with_its_ownership_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
+        let acme = partition("acme", None);
+        let id = session("session-acme");
+        let known = KnownSession { owner: acme.owner, ownership_key: Some("sk-1".parse().unwrap()) };
+        store.remember_session(&acme.agent, &id, known.clone()).await.unwrap();
+        store.set_session(&acme, &id).await.unwrap();
+        assert!(store.known_session(&acme.agent, &id).await.unwrap() == Some(known), "using it lost the key");
+        store.forget_session(&acme.agent, &id).await.unwrap();
+        assert!(store.known_session(&acme.agent, &id).await.unwrap().is_none());
+        assert_eq!(store.load(&acme).await.unwrap().session, None);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_reported_kept_and_usable_again_once_mended() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        std::fs::write(&path, "this is no database, it is somebody's diary").unwrap();
+        let store = SqliteStore::new(path.clone()).unwrap();
+        let error = store.load(&partition("acme", None)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+        assert!(std::fs::read_to_string(&path).unwrap().contains("diary"), "the file was changed");
+
+        std::fs::rename(&path, directory.path().join("aside")).unwrap();
+        assert_eq!(store.load(&partition("acme", None)).await.unwrap(), Saved::default());
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_newer_format_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = SqliteStore::new(path).unwrap().load(&partition("acme", None)).await.unwrap_err();
+        assert!(matches!(error, StoreError::TooNew { found: 99, .. }), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_file_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        SqliteStore::new(path.clone())
+            .unwrap()
+            .set_session(&partition("a", None), &session("session-a"))
+            .await
+            .unwrap();
+        for entry in std::fs::read_dir(directory.path()).unwrap() {
+            let entry = entry.unwrap();
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        }
+    }
+
+    #[tokio::test]
+    async fn two_processes_see_each_others_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let (left, right) = (SqliteStore::new(path.clone()).unwrap(), SqliteStore::new(path).unwrap());
+        let acme = partition("acme", None);
+        assert_eq!(right.load(&acme).await.unwrap(), Saved::default());
+        left.set_session(&acme, &session("session-acme")).await.unwrap();
+        assert_eq!(right.load(&acme).await.unwrap().session, Some(session("session-acme")));
+    }
+}

@@ -1,0 +1,116 @@
+//! What saved state must be able to do, whatever engine keeps it.
+//!
+//! Every call sees what every earlier one wrote, from this process or another: nothing above the trait caches, so an
+//! engine shared by several daemons can take the embedded one's place unseen.
+
+use crate::partition::{AgentKey, Owner, Partition};
+use cupola_protocol::id::{ConversationId, SessionId};
+use futures_util::future::BoxFuture;
+
+/// What to continue in a partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The current session.
+    pub session: Option<SessionId>,
+    /// The current conversation.
+    pub conversation: Option<ConversationId>,
+}
+
+/// What is remembered of a session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KnownSession {
+    /// Whose it is.
+    pub owner: Owner,
+    /// The ownership key it was created with, needed to delete it.
+    pub ownership_key: Option<cupola_protocol::isolation::IsolationKey>,
+}
+
+/// Saved state could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The engine cannot be opened.
+    #[error("saved state {path} cannot be opened: {reason}")]
+    Open {
+        /// The file.
+        path: String,
+        /// The engine's reason.
+        reason: String,
+    },
+    /// The file is no state file, or it is damaged.
+    #[error("saved state {path} is damaged: {reason}")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// The engine's reason.
+        reason: String,
+    },
+    /// The file was written by a newer Cupola.
+    #[error("saved state {path} has format {found}, written by a newer Cupola; this one knows {known}")]
+    TooNew {
+        /// The file.
+        path: String,
+        /// Its format.
+        found: i64,
+        /// The newest known format.
+        known: i64,
+    },
+    /// An operation failed, for example because the disk is full.
+    #[error("saved state {path} could not be used: {reason}")]
+    Operation {
+        /// The file.
+        path: String,
+        /// The engine's reason.
+        reason: String,
+    },
+}
+
+/// Saved state. A write has been committed when its future is done.
+pub trait Store: Send + Sync {
+    /// What to continue in `partition`; nothing saved is [`Saved::default`].
+    fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>>;
+
+    /// Makes `session` the partition's current one and remembers its owner. An owner already remembered stays.
+    fn set_session(&self, partition: &Partition, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Makes `conversation` the partition's current one and remembers its owner. An owner already remembered stays.
+    fn set_conversation(
+        &self,
+        partition: &Partition,
+        conversation: &ConversationId,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Remembers a session and the ownership key it was created with.
+    fn remember_session(
+        &self,
+        agent: &AgentKey,
+        session: &SessionId,
+        known: KnownSession,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// What is remembered of a session.
+    fn known_session(
+        &self,
+        agent: &AgentKey,
+        session: &SessionId,
+    ) -> BoxFuture<'_, Result<Option<KnownSession>, StoreError>>;
+
+    /// Whose a conversation is, if that is remembered.
+    fn conversation_owner(
+        &self,
+        agent: &AgentKey,
+        conversation: &ConversationId,
+    ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>>;
+
+    /// Forgets a session that is gone, wherever it is the current one.
+    fn forget_session(&self, agent: &AgentKey, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Forgets a conversation that is gone, wherever it is the current one.
+    fn forget_conversation(
+        &self,
+        agent: &AgentKey,
+        conversation: &ConversationId,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// How many partitions have saved state.
+    fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+}

@@ -3,7 +3,9 @@
 //! - [`container`]: what the gateway asks of an agent
 //! - [`logs`]: what a session's container wrote
 //! - [`hooks`]: where TLS and injected faults plug in
+//! - [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
 
 pub mod container;
 pub mod hooks;
 pub mod logs;
+pub mod sandbox;

@@ -1,0 +1,223 @@
+//! `exec:COMMAND`: each session is a process of its own, as in the service each is a sandbox of its own.
+//!
+//! The command is run by `sh -c` in the emulator's working directory, with an environment of its own: `PATH` and a few
+//! others are kept, the rest is what a hosted container gets (contract section 16). `FOUNDRY_HOSTING_ENVIRONMENT` stays
+//! unset: with it the agent server packages would want the service's storage and a credential.
+//!
+//! Windows has no process groups and no `sh`; there every start fails with an error that says so.
+
+use crate::container::{Container, Runtime, SandboxContext, StartError};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for `GET /readiness`. Real agents import for seconds, and for much longer on a busy machine.
+#[cfg(unix)]
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// Between SIGTERM and SIGKILL. The platform's host gives 30 s and the responses server uses 10 s of them (contract
+/// 14.1); someone who stops a session on their own machine waits for it, so half of the 10 is the default here.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Variables taken over from the emulator: where programs are, how text is written, where temporary files go.
+#[cfg(unix)]
+const KEPT_VARIABLES: [&str; 6] = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
+
+/// Output lines quoted when an agent ends before it is ready: a Python traceback's last lines fit.
+#[cfg(unix)]
+const QUOTED_LINES: usize = 20;
+
+/// Starts one process per session.
+#[derive(Debug, Clone)]
+pub struct Exec {
+    command: String,
+    project_endpoint: Option<String>,
+    grace: Duration,
+}
+
+impl Exec {
+    /// `command` is a shell command line that serves HTTP on `$PORT`.
+    pub fn new(command: impl Into<String>) -> Self {
+        Self {
+            command: command.into(),
+            project_endpoint: None,
+            grace: GRACE,
+        }
+    }
+
+    /// Sets `FOUNDRY_PROJECT_ENDPOINT`, for example `https://localhost:8443/api/projects/local`.
+    #[must_use]
+    pub fn project_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.project_endpoint = Some(url.into());
+        self
+    }
+
+    /// Sets the time between SIGTERM and SIGKILL, [`GRACE`] by default.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+}
+
+impl Runtime for Exec {
+    fn start(
+        &self,
+        context: SandboxContext,
+    ) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
+        Box::pin(async move {
+            #[cfg(unix)]
+            return unix::start(self, context).await;
+            #[cfg(not(unix))]
+            {
+                drop(context);
+                Err(StartError::Spawn {
+                    command: self.command.clone(),
+                    source: std::io::Error::new(
+                        std::io::ErrorKind::Unsupported,
+                        "exec: agents need Linux or macOS; start the agent yourself and use url:",
+                    ),
+                })
+            }
+        })
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::{Exec, KEPT_VARIABLES, QUOTED_LINES, READY_WITHIN};
+    use crate::container::{CallError, Container, SandboxContext, StartError};
+    use crate::logs::{LogSink, LogStream};
+    use crate::sandbox::forward::Forward;
+    use crate::sandbox::port::PortLease;
+    use crate::sandbox::process::Process;
+    use axum::body::Body;
+    use futures_util::future::BoxFuture;
+    use std::os::unix::fs::DirBuilderExt;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::process::Command;
+
+    pub(super) async fn start(
+        exec: &Exec,
+        context: SandboxContext,
+    ) -> Result<Arc<dyn Container>, StartError> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&context.home)
+            .map_err(|source| StartError::Home {
+                path: context.home.clone(),
+                source,
+            })?;
+        let spawn_error = |source| StartError::Spawn {
+            command: exec.command.clone(),
+            source,
+        };
+        let port = PortLease::take().map_err(spawn_error)?;
+        let process = Process::start(
+            environment(exec, &context, &port),
+            &exec.command,
+            &context.logs,
+        )
+        .map_err(spawn_error)?;
+        let forward = Forward::new(&format!("http://127.0.0.1:{}", port.number()))
+            .map_err(|error| spawn_error(std::io::Error::other(error)))?;
+
+        tokio::select! {
+            // An agent that could not take its port has ended by now, and whoever answers there is another's.
+            biased;
+            status = process.wait() => {
+                return Err(StartError::Exited { status, output: last_output(&context.logs) });
+            }
+            ready = forward.ready(READY_WITHIN, |status| status.is_success()) => {
+                if let Err(error) = ready {
+                    process.stop(Duration::ZERO).await;
+                    return Err(error);
+                }
+            }
+        }
+        context
+            .logs
+            .push(LogStream::Status, "Successfully connected to container");
+        Ok(Arc::new(Running {
+            forward,
+            process,
+            logs: context.logs,
+            grace: exec.grace,
+            _port: port,
+        }))
+    }
+
+    fn environment(exec: &Exec, context: &SandboxContext, port: &PortLease) -> Command {
+        let mut command = Command::new("sh");
+        command.env_clear();
+        for name in KEPT_VARIABLES {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        if let Some(endpoint) = &exec.project_endpoint {
+            command.env("FOUNDRY_PROJECT_ENDPOINT", endpoint);
+        }
+        command
+            // Logs would otherwise wait in a buffer until the agent ends.
+            .env("PYTHONUNBUFFERED", "1")
+            .envs(&context.environment)
+            // What identifies the session comes last: a definition can not pretend to be another one.
+            .env("HOME", &context.home)
+            .env("PORT", port.number().to_string())
+            .env("FOUNDRY_AGENT_NAME", &context.agent)
+            .env("FOUNDRY_AGENT_VERSION", &context.version)
+            .env("FOUNDRY_AGENT_SESSION_ID", &context.session_id)
+            .env("AGENTSERVER_STATE_ROOT", context.home.join(".agentserver"))
+            .env_remove("FOUNDRY_HOSTING_ENVIRONMENT");
+        command
+    }
+
+    fn last_output(logs: &LogSink) -> String {
+        let lines: Vec<_> = logs
+            .tail(QUOTED_LINES)
+            .into_iter()
+            .filter(|line| line.stream != LogStream::Status)
+            .map(|line| line.message)
+            .collect();
+        if lines.is_empty() {
+            "(none)".to_owned()
+        } else {
+            lines.join("\n")
+        }
+    }
+
+    /// A session's process that has become ready.
+    struct Running {
+        forward: Forward,
+        process: Process,
+        logs: LogSink,
+        grace: Duration,
+        _port: PortLease,
+    }
+
+    impl Container for Running {
+        fn call(
+            &self,
+            request: http::Request<Body>,
+        ) -> BoxFuture<'_, Result<http::Response<Body>, CallError>> {
+            Box::pin(async move {
+                if let Some(status) = self.process.ended() {
+                    return Err(CallError::Gone(format!("its process ended: {status}")));
+                }
+                self.forward.call(request).await
+            })
+        }
+
+        fn stop(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async move {
+                self.process.stop(self.grace).await;
+                let status = self.process.ended().unwrap_or_else(|| "killed".to_owned());
+                self.logs
+                    .push(LogStream::Status, format!("Container stopped: {status}"));
+            })
+        }
+    }
+}

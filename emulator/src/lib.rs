@@ -4,8 +4,10 @@
 //! - [`logs`]: what a session's container wrote
 //! - [`hooks`]: where TLS and injected faults plug in
 //! - [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
+//! - [`faults`]: failures switched on per route
 
 pub mod container;
 pub mod hooks;
+pub mod faults;
 pub mod logs;
 pub mod sandbox;

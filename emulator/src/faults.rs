@@ -1,0 +1,164 @@
+//! Failures on demand: the answers a client meets in the service only on a bad day, switched on per route.
+//!
+//! - [`rule`]: what a fault is, which requests it is for and how often; pure
+//! - [`body`]: answer bodies that come late, slowly or not to their end
+//! - [`control`]: `GET`, `POST` and `DELETE /__cupola/faults`
+//!
+//! The gateway lays [`apply`] over all its routes as a middleware with a [`Faults`] as its state, merges
+//! [`control::routes`], and passes every answer through [`or_reset`] where it serves a connection.
+
+mod body;
+pub mod control;
+mod rule;
+
+pub use rule::{Fault, Match, Rule};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Where faults are controlled. Never itself a victim of one, else a fault on every path could not be taken back.
+pub const CONTROL_PATH: &str = "/__cupola/faults";
+
+/// The header by which two proxies each add an id, so that a client sees them folded into one value.
+const REQUEST_ID: &str = "x-request-id";
+
+/// The faults switched on, shared by the gateway and whoever controls them.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    // Never held across an await: a decision is a look through a short list.
+    rules: Arc<Mutex<rule::Rules>>,
+}
+
+impl Faults {
+    /// Switches one on and returns its id.
+    pub fn add(&self, rule: Rule) -> u64 {
+        self.locked().add(rule)
+    }
+
+    /// Switches one off. False if there is none of this id, for example because its count is used up.
+    pub fn remove(&self, id: u64) -> bool {
+        self.locked().remove(id)
+    }
+
+    /// Switches all off.
+    pub fn clear(&self) {
+        self.locked().clear();
+    }
+
+    /// Those still switched on, with their ids, oldest first.
+    pub fn list(&self) -> Vec<(u64, Rule)> {
+        self.locked().list()
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, rule::Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The middleware: for `axum::middleware::from_fn_with_state(faults, faults::apply)`.
+///
+/// Every rule that matches counts and takes effect, in the order they were switched on.
+pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -> Response {
+    if request.uri().path() == CONTROL_PATH {
+        return next.run(request).await;
+    }
+    let chosen = faults
+        .locked()
+        .choose(request.method(), request.uri().path());
+    for fault in &chosen {
+        match fault {
+            Fault::Latency { milliseconds } => {
+                tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+            }
+            Fault::Status {
+                status,
+                headers,
+                body,
+            } => return status_answer(*status, headers, body.as_ref()),
+            Fault::Reset => return reset_answer(),
+            Fault::Cut { .. }
+            | Fault::Drip { .. }
+            | Fault::SlowFirstByte { .. }
+            | Fault::FoldedRequestId => {}
+        }
+    }
+    chosen.iter().fold(next.run(request).await, alter)
+}
+
+/// Changes an answer on its way out.
+fn alter(answer: Response, fault: &Fault) -> Response {
+    match *fault {
+        Fault::Cut { after_bytes } => answer.map(|body| body::cut(body, after_bytes)),
+        Fault::Drip {
+            bytes,
+            every_milliseconds,
+        } => answer
+            .map(|body| body::drip(body, bytes.get(), Duration::from_millis(every_milliseconds))),
+        Fault::SlowFirstByte { milliseconds } => {
+            answer.map(|body| body::late(body, Duration::from_millis(milliseconds)))
+        }
+        Fault::FoldedRequestId => fold_request_id(answer),
+        Fault::Latency { .. } | Fault::Status { .. } | Fault::Reset => answer,
+    }
+}
+
+fn fold_request_id(mut answer: Response) -> Response {
+    let first = answer
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .map_or_else(|| uuid::Uuid::new_v4().simple().to_string(), str::to_owned);
+    let folded = format!("{first}, {}", uuid::Uuid::new_v4().simple());
+    if let Ok(value) = HeaderValue::from_str(&folded) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    answer
+}
+
+fn status_answer(
+    status: rule::Status,
+    headers: &rule::Headers,
+    body: Option<&serde_json::Value>,
+) -> Response {
+    let mut answer = match body {
+        None => Response::new(Body::empty()),
+        Some(serde_json::Value::String(text)) => text.clone().into_response(),
+        Some(json) => axum::Json(json).into_response(),
+    };
+    *answer.status_mut() = status.into();
+    answer.headers_mut().extend(headers.iter());
+    answer
+}
+
+/// Marks an answer that must never be written: the connection is to end instead.
+#[derive(Debug, Clone, Copy)]
+struct ResetMark;
+
+/// The connection is ended without an answer, because a fault said so.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("a fault ended the connection")]
+pub struct ConnectionReset;
+
+fn reset_answer() -> Response {
+    // What a listener that does not know of `or_reset` sends: still no answer, only later noticed to be none.
+    let broken = futures_util::stream::iter([Err::<bytes::Bytes, _>(ConnectionReset)]);
+    let mut answer = Response::new(Body::from_stream(broken));
+    *answer.status_mut() = StatusCode::BAD_GATEWAY;
+    answer.extensions_mut().insert(ResetMark);
+    answer
+}
+
+/// Turns the answer of a `reset` fault into the error that makes hyper end the connection (HTTP/1.1) or the stream
+/// (HTTP/2) with not a byte of answer. Every other answer passes.
+pub fn or_reset(answer: Response) -> Result<Response, ConnectionReset> {
+    if answer.extensions().get::<ResetMark>().is_some() {
+        Err(ConnectionReset)
+    } else {
+        Ok(answer)
+    }
+}

@@ -1,0 +1,108 @@
+//! Answer bodies that come late, slowly, or not to their end.
+
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::time::Duration;
+
+/// The answer was broken off by a fault.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("a fault cut the answer")]
+struct Cut;
+
+/// Lets `after_bytes` through, then breaks off, also when the body had ended by itself before that.
+pub(super) fn cut(body: Body, after_bytes: usize) -> Body {
+    let stream = stream::unfold(
+        Some((body.into_data_stream(), after_bytes)),
+        |state| async move {
+            let (mut data, left) = state?;
+            let end = Some((Err(axum::Error::new(Cut)), None));
+            if left == 0 {
+                // What has been let through must leave before the error, or hyper drops both.
+                tokio::task::yield_now().await;
+                return end;
+            }
+            match data.next().await {
+                Some(Ok(mut bytes)) => {
+                    bytes.truncate(left);
+                    let left = left - bytes.len();
+                    Some((Ok(bytes), Some((data, left))))
+                }
+                Some(Err(error)) => Some((Err(error), None)),
+                None => end,
+            }
+        },
+    );
+    Body::from_stream(stream)
+}
+
+/// Passes `size` bytes `every` so often.
+pub(super) fn drip(body: Body, size: usize, every: Duration) -> Body {
+    let stream = stream::unfold(
+        (body.into_data_stream(), Bytes::new()),
+        move |(mut data, mut held)| async move {
+            while held.is_empty() {
+                match data.next().await? {
+                    Ok(bytes) => held = bytes,
+                    Err(error) => return Some((Err(error), (data, held))),
+                }
+            }
+            tokio::time::sleep(every).await;
+            let piece = held.split_to(size.min(held.len()));
+            Some((Ok(piece), (data, held)))
+        },
+    );
+    Body::from_stream(stream)
+}
+
+/// Holds everything back for `delay`.
+pub(super) fn late(body: Body, delay: Duration) -> Body {
+    let start = stream::once(async move {
+        tokio::time::sleep(delay).await;
+        body.into_data_stream()
+    });
+    Body::from_stream(start.flat_map(|data: BodyDataStream| data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    async fn collect(body: Body) -> (String, bool) {
+        let mut text = String::new();
+        let mut data = body.into_data_stream();
+        while let Some(piece) = data.next().await {
+            match piece {
+                Ok(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => return (text, true),
+            }
+        }
+        (text, false)
+    }
+
+    #[tokio::test]
+    async fn a_cut_body_breaks_off_at_its_byte() {
+        for (after, expected) in [(0, ""), (3, "hel"), (5, "hello"), (100, "hello")] {
+            let (text, broken) = collect(cut(Body::from("hello"), after)).await;
+            assert_eq!((text.as_str(), broken), (expected, true), "after {after}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dripping_body_arrives_whole_and_slowly() {
+        let started = Instant::now();
+        let (text, broken) =
+            collect(drip(Body::from("hello"), 2, Duration::from_millis(100))).await;
+        assert_eq!((text.as_str(), broken), ("hello", false));
+        assert_eq!(started.elapsed(), Duration::from_millis(300));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_body_arrives_whole_and_late() {
+        let started = Instant::now();
+        let (text, broken) = collect(late(Body::from("hello"), Duration::from_secs(3))).await;
+        assert_eq!((text.as_str(), broken), ("hello", false));
+        assert_eq!(started.elapsed(), Duration::from_secs(3));
+    }
+}

@@ -5,9 +5,11 @@
 //! - [`hooks`]: where TLS and injected faults plug in
 //! - [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
 //! - [`faults`]: failures switched on per route
+//! - [`tls`]: the certificate and the TLS side of the listener
 
 pub mod container;
 pub mod hooks;
 pub mod faults;
 pub mod logs;
 pub mod sandbox;
+pub mod tls;

@@ -4,20 +4,21 @@
 //! - [`body`]: answer bodies that come late, slowly or not to their end
 //! - [`control`]: `GET`, `POST` and `DELETE /__cupola/faults`
 //!
-//! The gateway lays [`apply`] over all its routes as a middleware with a [`Faults`] as its state, merges
-//! [`control::routes`], and passes every answer through [`or_reset`] where it serves a connection.
+//! A [`Faults`] is handed to the gateway as its [`Interceptor`](crate::hooks::Interceptor).
 
 mod body;
-pub mod control;
+mod control;
 mod rule;
 
 pub use rule::{Fault, Match, Rule};
 
+use crate::hooks::{Interceptor, Reset};
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode};
+use futures_util::future::BoxFuture;
+use http::HeaderValue;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,45 +61,43 @@ impl Faults {
     }
 }
 
-/// The middleware: for `axum::middleware::from_fn_with_state(faults, faults::apply)`.
-///
-/// Every rule that matches counts and takes effect, in the order they were switched on.
-pub async fn apply(State(faults): State<Faults>, request: Request, next: Next) -> Response {
-    if request.uri().path() == CONTROL_PATH {
-        return next.run(request).await;
-    }
-    let chosen = faults
-        .locked()
-        .choose(request.method(), request.uri().path());
-    for fault in &chosen {
-        match fault {
-            Fault::Latency { milliseconds } => {
-                tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+impl Interceptor for Faults {
+    /// Every rule that matches counts and takes effect, in the order they were switched on.
+    fn intercept(&self, request: Request, next: Next) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            if request.uri().path() == CONTROL_PATH {
+                control::answer(self, request).await
+            } else {
+                self.strike(request, next).await
             }
-            Fault::Status {
-                status,
-                headers,
-                body,
-            } => return status_answer(*status, headers, body.as_ref()),
-            Fault::Reset => return reset_answer(),
-            Fault::Cut { .. }
-            | Fault::Drip { .. }
-            | Fault::SlowFirstByte { .. }
-            | Fault::FoldedRequestId => {}
-        }
+        })
     }
-    chosen.iter().fold(next.run(request).await, alter)
+}
+
+impl Faults {
+    async fn strike(&self, request: Request, next: Next) -> Response {
+        let chosen = self.locked().choose(request.method(), request.uri().path());
+        for fault in &chosen {
+            match fault {
+                Fault::Latency { milliseconds } => {
+                    tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+                }
+                Fault::Status { status, headers, body } => return status_answer(*status, headers, body.as_ref()),
+                Fault::Reset => return reset_answer(),
+                Fault::Cut { .. } | Fault::Drip { .. } | Fault::SlowFirstByte { .. } | Fault::FoldedRequestId => {}
+            }
+        }
+        chosen.iter().fold(next.run(request).await, alter)
+    }
 }
 
 /// Changes an answer on its way out.
 fn alter(answer: Response, fault: &Fault) -> Response {
     match *fault {
         Fault::Cut { after_bytes } => answer.map(|body| body::cut(body, after_bytes)),
-        Fault::Drip {
-            bytes,
-            every_milliseconds,
-        } => answer
-            .map(|body| body::drip(body, bytes.get(), Duration::from_millis(every_milliseconds))),
+        Fault::Drip { bytes, every_milliseconds } => {
+            answer.map(|body| body::drip(body, bytes.get(), Duration::from_millis(every_milliseconds)))
+        }
         Fault::SlowFirstByte { milliseconds } => {
             answer.map(|body| body::late(body, Duration::from_millis(milliseconds)))
         }
@@ -120,11 +119,7 @@ fn fold_request_id(mut answer: Response) -> Response {
     answer
 }
 
-fn status_answer(
-    status: rule::Status,
-    headers: &rule::Headers,
-    body: Option<&serde_json::Value>,
-) -> Response {
+fn status_answer(status: rule::Status, headers: &rule::Headers, body: Option<&serde_json::Value>) -> Response {
     let mut answer = match body {
         None => Response::new(Body::empty()),
         Some(serde_json::Value::String(text)) => text.clone().into_response(),
@@ -135,30 +130,8 @@ fn status_answer(
     answer
 }
 
-/// Marks an answer that must never be written: the connection is to end instead.
-#[derive(Debug, Clone, Copy)]
-struct ResetMark;
-
-/// The connection is ended without an answer, because a fault said so.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("a fault ended the connection")]
-pub struct ConnectionReset;
-
 fn reset_answer() -> Response {
-    // What a listener that does not know of `or_reset` sends: still no answer, only later noticed to be none.
-    let broken = futures_util::stream::iter([Err::<bytes::Bytes, _>(ConnectionReset)]);
-    let mut answer = Response::new(Body::from_stream(broken));
-    *answer.status_mut() = StatusCode::BAD_GATEWAY;
-    answer.extensions_mut().insert(ResetMark);
+    let mut answer = Response::new(Body::empty());
+    answer.extensions_mut().insert(Reset);
     answer
-}
-
-/// Turns the answer of a `reset` fault into the error that makes hyper end the connection (HTTP/1.1) or the stream
-/// (HTTP/2) with not a byte of answer. Every other answer passes.
-pub fn or_reset(answer: Response) -> Result<Response, ConnectionReset> {
-    if answer.extensions().get::<ResetMark>().is_some() {
-        Err(ConnectionReset)
-    } else {
-        Ok(answer)
-    }
 }

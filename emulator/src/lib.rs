@@ -2,14 +2,14 @@
 //!
 //! - [`container`]: what the gateway asks of an agent
 //! - [`logs`]: what a session's container wrote
-//! - [`hooks`]: where TLS and injected faults plug in
 //! - [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
+//! - [`hooks`]: where TLS and injected faults plug in
 //! - [`faults`]: failures switched on per route
 //! - [`tls`]: the certificate and the TLS side of the listener
 
 pub mod container;
-pub mod hooks;
 pub mod faults;
+pub mod hooks;
 pub mod logs;
 pub mod sandbox;
 pub mod tls;

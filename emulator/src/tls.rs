@@ -4,6 +4,8 @@
 //! self-signed certificate is made at each start; clients are told to trust its file. Nothing is added to the
 //! machine's own trust.
 
+use crate::hooks::{Acceptor, Connection};
+use futures_util::future::BoxFuture;
 use rcgen::{CertifiedKey, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -11,6 +13,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 /// Names every certificate is for.
@@ -43,47 +46,45 @@ pub enum TlsError {
     Configuration(#[from] rustls::Error),
 }
 
-/// TLS for one listener.
+/// TLS for one listener; offers `h2` and `http/1.1`.
 #[derive(Clone)]
 pub struct Tls {
-    /// Accepts TLS on a TCP connection, offering `h2` and `http/1.1`.
-    pub acceptor: TlsAcceptor,
-    /// The certificate as PEM: what a client must trust.
-    pub certificate: PathBuf,
+    acceptor: TlsAcceptor,
+    certificate: PathBuf,
 }
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Tls")
-            .field("certificate", &self.certificate)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Tls").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+impl Acceptor for Tls {
+    fn accept(&self, stream: TcpStream) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
+        Box::pin(async move {
+            let stream = self.acceptor.accept(stream).await?;
+            Ok(Box::new(stream) as Box<dyn Connection>)
+        })
     }
 }
 
 impl Tls {
+    /// The certificate's file (PEM): what a client must trust.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
     /// Makes a key and a certificate for localhost, 127.0.0.1, `::1` and `more_names`, and writes them to
     /// `certificate.pem` (readable by all) and `key.pem` (by the owner only) in `directory`, which must exist.
     pub fn generate(directory: &Path, more_names: &[String]) -> Result<Self, TlsError> {
-        let names: Vec<String> = NAMES
-            .iter()
-            .map(ToString::to_string)
-            .chain(more_names.iter().cloned())
-            .collect();
+        let names: Vec<String> = NAMES.iter().map(ToString::to_string).chain(more_names.iter().cloned()).collect();
         let made = rcgen::generate_simple_self_signed(names.clone())
             .map_err(|source| TlsError::Certificate { names, source })?;
         let certificate = directory.join("certificate.pem");
         write(&certificate, &made.cert.pem(), 0o644)?;
-        write(
-            &directory.join("key.pem"),
-            &made.signing_key.serialize_pem(),
-            0o600,
-        )?;
+        write(&directory.join("key.pem"), &made.signing_key.serialize_pem(), 0o600)?;
         let acceptor = TlsAcceptor::from(Arc::new(configuration(&made)?));
-        Ok(Self {
-            acceptor,
-            certificate,
-        })
+        Ok(Self { acceptor, certificate })
     }
 }
 
@@ -101,10 +102,7 @@ fn configuration(made: &CertifiedKey<KeyPair>) -> Result<ServerConfig, rustls::E
 
 /// Replaces a file as a whole: a client that starts meanwhile reads the old or the new one, never half of it.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
-    let failed = |source| TlsError::Write {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| TlsError::Write { path: path.to_owned(), source };
     let unfinished = path.with_extension("pem.new");
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -135,21 +133,17 @@ mod tests {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let tls = Tls::generate(directory.path(), &names).unwrap();
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(&tls.certificate).unwrap())
-            .unwrap();
-        let mut client =
-            ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
+        roots.add(CertificateDer::from_pem_file(&tls.certificate).unwrap()).unwrap();
+        let mut client = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         client.alpn_protocols = vec![b"h2".to_vec()];
         let (near, far) = tokio::io::duplex(16 * 1024);
         let connector = TlsConnector::from(Arc::new(client));
         let server = ServerName::try_from(server.to_owned()).unwrap();
-        let (client, _server) =
-            tokio::join!(connector.connect(server, near), tls.acceptor.accept(far));
+        let (client, _server) = tokio::join!(connector.connect(server, near), tls.acceptor.accept(far));
         let client = client.map_err(|error| error.to_string())?;
         Ok(client.get_ref().1.alpn_protocol().map(<[u8]>::to_vec))
     }

@@ -25,10 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A command line that runs one of the `#[ignore]`d functions of this file.
 fn this_binary(function: &str) -> String {
     let binary = std::env::current_exe().unwrap();
-    format!(
-        "'{}' --ignored --exact {function} --nocapture",
-        binary.display()
-    )
+    format!("'{}' --ignored --exact {function} --nocapture", binary.display())
 }
 
 fn context(home: &Path, environment: &[(&str, &str)]) -> SandboxContext {
@@ -46,10 +43,7 @@ fn context(home: &Path, environment: &[(&str, &str)]) -> SandboxContext {
 }
 
 async fn text(container: &Arc<dyn Container>, path: &str) -> String {
-    let answer = container
-        .call(Request::get(path).body(Body::empty()).unwrap())
-        .await
-        .unwrap();
+    let answer = container.call(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
     String::from_utf8(bytes.unwrap().to_vec()).unwrap()
 }
@@ -80,9 +74,7 @@ fn agent() {
             }))
         };
         let environment = || async {
-            let mut lines: Vec<_> = std::env::vars()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
+            let mut lines: Vec<_> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
             lines.sort();
             lines.join("\n")
         };
@@ -94,8 +86,7 @@ fn agent() {
         println!("agent is listening");
         let address = format!("127.0.0.1:{}", std::env::var("PORT").unwrap());
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
         tokio::select! {
             served = axum::serve(listener, router) => served.unwrap(),
             _ = terminate.recv() => {
@@ -135,34 +126,20 @@ async fn a_session_is_told_who_it_is_and_little_else() {
     let logs = context.logs.clone();
     let container = exec.start(context).await.unwrap();
     let environment = text(&container, "/environment").await;
-    let value = |name: &str| {
-        environment
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("{name}=")))
-    };
+    let value = |name: &str| environment.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
     assert_eq!(value("HOME"), home.path().to_str());
     assert_eq!(value("FOUNDRY_AGENT_NAME"), Some("echo"));
     assert_eq!(value("FOUNDRY_AGENT_VERSION"), Some("3"));
     assert_eq!(value("FOUNDRY_AGENT_SESSION_ID"), Some("session-0001"));
-    assert_eq!(
-        value("FOUNDRY_PROJECT_ENDPOINT"),
-        Some("https://localhost:1/p")
-    );
+    assert_eq!(value("FOUNDRY_PROJECT_ENDPOINT"), Some("https://localhost:1/p"));
     assert_eq!(value("GREETING"), Some("good day"));
     assert_eq!(value("FOUNDRY_HOSTING_ENVIRONMENT"), None);
-    assert!(
-        value("AGENTSERVER_STATE_ROOT")
-            .is_some_and(|path| path.starts_with(home.path().to_str().unwrap()))
-    );
+    assert!(value("AGENTSERVER_STATE_ROOT").is_some_and(|path| path.starts_with(home.path().to_str().unwrap())));
     assert!(value("PATH").is_some());
     // Cargo sets it for this process: whatever else the emulator's user has in the environment is not passed on.
     assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok());
     assert_eq!(value("CARGO_MANIFEST_DIR"), None);
-    assert!(
-        logs.tail(50)
-            .iter()
-            .any(|line| line.message == "agent is listening")
-    );
+    assert!(logs.tail(50).iter().any(|line| line.message == "agent is listening"));
     container.stop().await;
 }
 
@@ -175,25 +152,16 @@ async fn a_stop_asks_first_keeps_the_home_and_leaves_nobody() {
     container.stop().await;
     assert!(started.elapsed() < cupola_emulator::sandbox::exec::GRACE);
     assert!(home.path().join("asked-to-stop").exists());
-    let error = container
-        .call(Request::get("/environment").body(Body::empty()).unwrap())
-        .await
-        .unwrap_err();
+    let error = container.call(Request::get("/environment").body(Body::empty()).unwrap()).await.unwrap_err();
     assert!(matches!(error, CallError::Gone(_)), "{error}");
 }
 
 #[tokio::test]
 async fn an_agent_that_will_not_stop_is_killed_with_all_it_started() {
     let home = tempfile::tempdir().unwrap();
-    let command = format!(
-        "sleep 1000 & echo $! > \"$HOME/sleeper\"; {}",
-        this_binary("agent")
-    );
+    let command = format!("sleep 1000 & echo $! > \"$HOME/sleeper\"; {}", this_binary("agent"));
     let exec = Exec::new(command).grace(Duration::from_millis(200));
-    let container = exec
-        .start(context(home.path(), &[("STUBBORN", "1")]))
-        .await
-        .unwrap();
+    let container = exec.start(context(home.path(), &[("STUBBORN", "1")])).await.unwrap();
     let port = environment_port(&container).await;
     let sleeper = std::fs::read_to_string(home.path().join("sleeper")).unwrap();
     let sleeper = Pid::from_raw(sleeper.trim().parse().unwrap()).unwrap();
@@ -213,59 +181,35 @@ fn runs(process: Pid) -> bool {
 }
 
 async fn environment_port(container: &Arc<dyn Container>) -> u16 {
-    text(container, "/environment")
-        .await
-        .lines()
-        .find_map(|line| line.strip_prefix("PORT=")?.parse().ok())
-        .unwrap()
+    text(container, "/environment").await.lines().find_map(|line| line.strip_prefix("PORT=")?.parse().ok()).unwrap()
 }
 
 #[tokio::test]
 async fn a_dropped_answer_reaches_the_agent_as_a_dropped_connection() {
     let home = tempfile::tempdir().unwrap();
-    let container = Exec::new(this_binary("agent"))
-        .start(context(home.path(), &[]))
-        .await
-        .unwrap();
-    let answer = container
-        .call(Request::get("/endless").body(Body::empty()).unwrap())
-        .await
-        .unwrap();
+    let container = Exec::new(this_binary("agent")).start(context(home.path(), &[])).await.unwrap();
+    let answer = container.call(Request::get("/endless").body(Body::empty()).unwrap()).await.unwrap();
     let mut body = answer.into_body().into_data_stream();
     assert!(body.next().await.unwrap().unwrap().starts_with(b"tick"));
     assert!(!home.path().join("client-went-away").exists());
     drop(body);
-    until("the agent notices", || {
-        home.path().join("client-went-away").exists()
-    })
-    .await;
+    until("the agent notices", || home.path().join("client-went-away").exists()).await;
     container.stop().await;
 }
 
 #[tokio::test]
 async fn bodies_pass_through_and_a_running_agent_can_be_used_by_url() {
     let home = tempfile::tempdir().unwrap();
-    let container = Exec::new(this_binary("agent"))
-        .start(context(home.path(), &[]))
-        .await
-        .unwrap();
+    let container = Exec::new(this_binary("agent")).start(context(home.path(), &[])).await.unwrap();
     let port = environment_port(&container).await;
-    let by_url = Url::new(&format!("http://127.0.0.1:{port}"))
-        .unwrap()
-        .start(context(home.path(), &[]))
-        .await
-        .unwrap();
+    let by_url = Url::new(&format!("http://127.0.0.1:{port}")).unwrap().start(context(home.path(), &[])).await.unwrap();
     for container in [&container, &by_url] {
         let sent = vec![7_u8; 3_000_000];
-        let request = Request::post("/echo")
-            .body(Body::from(sent.clone()))
-            .unwrap();
+        let request = Request::post("/echo").body(Body::from(sent.clone())).unwrap();
         let answer = container.call(request).await;
         // The agent's own limit on bodies is 2 MB; its answer comes through as any other does.
         assert_eq!(answer.unwrap().status(), 413);
-        let request = Request::post("/echo?a=b+c")
-            .body(Body::from(sent[..100_000].to_vec()))
-            .unwrap();
+        let request = Request::post("/echo?a=b+c").body(Body::from(sent[..100_000].to_vec())).unwrap();
         let answer = container.call(request).await.unwrap();
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
         assert_eq!(bytes.unwrap(), sent[..100_000]);
@@ -309,10 +253,7 @@ async fn an_agent_that_ends_early_is_reported_with_its_last_words() {
 fn emulator() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let container = Exec::new(this_binary("agent"))
-            .start(context(&home(), &[]))
-            .await
-            .unwrap();
+        let container = Exec::new(this_binary("agent")).start(context(&home(), &[])).await.unwrap();
         println!("\nport={}", environment_port(&container).await);
         std::io::stdout().flush().unwrap();
         std::future::pending::<()>().await;
@@ -336,8 +277,5 @@ async fn agents_end_with_an_emulator_that_is_killed() {
     let pid = Pid::from_raw(emulator.id().try_into().unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     emulator.wait().unwrap();
-    until("the agent is gone", || {
-        TcpStream::connect(("127.0.0.1", port)).is_err()
-    })
-    .await;
+    until("the agent is gone", || TcpStream::connect(("127.0.0.1", port)).is_err()).await;
 }

@@ -4,7 +4,8 @@
 
 use axum::routing::get;
 use axum::{Router, middleware};
-use cupola_emulator::faults::{self, CONTROL_PATH, Fault, Faults, Rule, control};
+use cupola_emulator::faults::{CONTROL_PATH, Fault, Faults, Rule};
+use cupola_emulator::hooks::{Interceptor, Reset};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use std::io::{Read, Write};
@@ -13,13 +14,12 @@ use tokio::net::TcpListener;
 
 /// Serves `GET /hello` with the faults laid over it.
 async fn serve(faults: Faults) -> SocketAddr {
-    let router = Router::new()
-        .route(
-            "/hello",
-            get(|| async { ([("x-request-id", "first")], "hello, world") }),
-        )
-        .merge(control::routes(faults.clone()))
-        .layer(middleware::from_fn_with_state(faults, faults::apply));
+    let router = Router::new().route("/hello", get(|| async { ([("x-request-id", "first")], "hello, world") })).layer(
+        middleware::from_fn(move |request, next| {
+            let faults = faults.clone();
+            async move { faults.intercept(request, next).await }
+        }),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -30,7 +30,10 @@ async fn serve(faults: Faults) -> SocketAddr {
                 let service = TowerToHyperService::new(router.clone());
                 async move {
                     let Ok(answer) = hyper::service::Service::call(&service, request).await;
-                    faults::or_reset(answer)
+                    match answer.extensions().get::<Reset>() {
+                        Some(Reset) => Err(std::io::Error::other("reset by a fault")),
+                        None => Ok(answer),
+                    }
                 }
             });
             tokio::spawn(async move {
@@ -94,10 +97,7 @@ async fn a_cut_answer_has_its_head_and_its_first_bytes() {
     let address = serve(faults).await;
     let answer = send(address, "GET", "/hello", "").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert!(
-        answer.contains("hello") && !answer.contains("world"),
-        "{answer}"
-    );
+    assert!(answer.contains("hello") && !answer.contains("world"), "{answer}");
     assert!(!answer.ends_with("0\r\n\r\n"), "a whole answer: {answer}");
 }
 
@@ -120,29 +120,17 @@ async fn a_fault_on_every_path_can_be_taken_back() {
     let one = send(address, "DELETE", &format!("{CONTROL_PATH}?id=1"), "").await;
     assert!(one.starts_with("HTTP/1.1 204 "), "{one}");
     let listed = send(address, "GET", CONTROL_PATH, "").await;
-    assert!(
-        listed.ends_with(r#"{"data":[{"id":2,"fault":"reset"}]}"#),
-        "{listed}"
-    );
+    assert!(listed.ends_with(r#"{"data":[{"id":2,"fault":"reset"}]}"#), "{listed}");
     let absent = send(address, "DELETE", &format!("{CONTROL_PATH}?id=1"), "").await;
     assert!(absent.starts_with("HTTP/1.1 404 "), "{absent}");
     send(address, "DELETE", CONTROL_PATH, "").await;
-    assert!(
-        send(address, "GET", "/hello", "")
-            .await
-            .ends_with("hello, world")
-    );
+    assert!(send(address, "GET", "/hello", "").await.ends_with("hello, world"));
 }
 
 #[tokio::test]
 async fn what_is_no_fault_is_refused_with_the_reason() {
     let address = serve(Faults::default()).await;
-    for body in [
-        "",
-        "[]",
-        r#"{"fault":"unknown"}"#,
-        r#"{"fault":"status","status":7}"#,
-    ] {
+    for body in ["", "[]", r#"{"fault":"unknown"}"#, r#"{"fault":"status","status":7}"#] {
         let answer = send(address, "POST", CONTROL_PATH, body).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{body}: {answer}");
         assert!(answer.contains(r#""message":"no fault: "#), "{answer}");

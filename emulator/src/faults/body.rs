@@ -12,46 +12,40 @@ struct Cut;
 
 /// Lets `after_bytes` through, then breaks off, also when the body had ended by itself before that.
 pub(super) fn cut(body: Body, after_bytes: usize) -> Body {
-    let stream = stream::unfold(
-        Some((body.into_data_stream(), after_bytes)),
-        |state| async move {
-            let (mut data, left) = state?;
-            let end = Some((Err(axum::Error::new(Cut)), None));
-            if left == 0 {
-                // What has been let through must leave before the error, or hyper drops both.
-                tokio::task::yield_now().await;
-                return end;
+    let stream = stream::unfold(Some((body.into_data_stream(), after_bytes)), |state| async move {
+        let (mut data, left) = state?;
+        let end = Some((Err(axum::Error::new(Cut)), None));
+        if left == 0 {
+            // What has been let through must leave before the error, or hyper drops both.
+            tokio::task::yield_now().await;
+            return end;
+        }
+        match data.next().await {
+            Some(Ok(mut bytes)) => {
+                bytes.truncate(left);
+                let left = left - bytes.len();
+                Some((Ok(bytes), Some((data, left))))
             }
-            match data.next().await {
-                Some(Ok(mut bytes)) => {
-                    bytes.truncate(left);
-                    let left = left - bytes.len();
-                    Some((Ok(bytes), Some((data, left))))
-                }
-                Some(Err(error)) => Some((Err(error), None)),
-                None => end,
-            }
-        },
-    );
+            Some(Err(error)) => Some((Err(error), None)),
+            None => end,
+        }
+    });
     Body::from_stream(stream)
 }
 
 /// Passes `size` bytes `every` so often.
 pub(super) fn drip(body: Body, size: usize, every: Duration) -> Body {
-    let stream = stream::unfold(
-        (body.into_data_stream(), Bytes::new()),
-        move |(mut data, mut held)| async move {
-            while held.is_empty() {
-                match data.next().await? {
-                    Ok(bytes) => held = bytes,
-                    Err(error) => return Some((Err(error), (data, held))),
-                }
+    let stream = stream::unfold((body.into_data_stream(), Bytes::new()), move |(mut data, mut held)| async move {
+        while held.is_empty() {
+            match data.next().await? {
+                Ok(bytes) => held = bytes,
+                Err(error) => return Some((Err(error), (data, held))),
             }
-            tokio::time::sleep(every).await;
-            let piece = held.split_to(size.min(held.len()));
-            Some((Ok(piece), (data, held)))
-        },
-    );
+        }
+        tokio::time::sleep(every).await;
+        let piece = held.split_to(size.min(held.len()));
+        Some((Ok(piece), (data, held)))
+    });
     Body::from_stream(stream)
 }
 
@@ -92,8 +86,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_dripping_body_arrives_whole_and_slowly() {
         let started = Instant::now();
-        let (text, broken) =
-            collect(drip(Body::from("hello"), 2, Duration::from_millis(100))).await;
+        let (text, broken) = collect(drip(Body::from("hello"), 2, Duration::from_millis(100))).await;
         assert_eq!((text.as_str(), broken), ("hello", false));
         assert_eq!(started.elapsed(), Duration::from_millis(300));
     }

@@ -8,22 +8,16 @@
 //!
 //! A body that is no rule is answered 400 with what is wrong, in the service's error envelope.
 
-use super::{CONTROL_PATH, Faults, Rule};
-use axum::extract::{Query, State};
+use super::{Faults, Rule};
+use axum::Json;
+use axum::extract::{Query, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// The control routes, complete with their state.
-pub fn routes(faults: Faults) -> Router {
-    Router::new()
-        .route(CONTROL_PATH, get(list).post(add).delete(remove))
-        .with_state(faults)
-}
+/// A rule is some hundred bytes; the body it answers with may be a captured one.
+const MAX_RULE_BYTES: usize = 1024 * 1024;
 
 #[derive(Serialize)]
 struct Listed {
@@ -37,16 +31,26 @@ struct Which {
     id: Option<u64>,
 }
 
-async fn list(State(faults): State<Faults>) -> Response {
-    let data: Vec<_> = faults
-        .list()
-        .into_iter()
-        .map(|(id, rule)| Listed { id, rule })
-        .collect();
+/// Answers one request to the control path.
+pub(super) async fn answer(faults: &Faults, request: Request) -> Response {
+    match *request.method() {
+        Method::GET => list(faults),
+        Method::POST => add(faults, request).await,
+        Method::DELETE => remove(faults, &request),
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
+}
+
+fn list(faults: &Faults) -> Response {
+    let data: Vec<_> = faults.list().into_iter().map(|(id, rule)| Listed { id, rule }).collect();
     Json(json!({ "data": data })).into_response()
 }
 
-async fn add(State(faults): State<Faults>, body: Bytes) -> Response {
+async fn add(faults: &Faults, request: Request) -> Response {
+    let body = match axum::body::to_bytes(request.into_body(), MAX_RULE_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
+    };
     match serde_json::from_slice::<Rule>(&body) {
         Ok(rule) => {
             let id = faults.add(rule.clone());
@@ -56,11 +60,14 @@ async fn add(State(faults): State<Faults>, body: Bytes) -> Response {
     }
 }
 
-async fn remove(State(faults): State<Faults>, Query(which): Query<Which>) -> Response {
-    match which.id {
-        None => faults.clear(),
-        Some(id) if faults.remove(id) => {}
-        Some(id) => return refused(StatusCode::NOT_FOUND, &format!("no fault has the id {id}")),
+fn remove(faults: &Faults, request: &Request) -> Response {
+    match Query::<Which>::try_from_uri(request.uri()) {
+        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        Ok(Query(Which { id: None })) => faults.clear(),
+        Ok(Query(Which { id: Some(id) })) if faults.remove(id) => {}
+        Ok(Query(Which { id: Some(id) })) => {
+            return refused(StatusCode::NOT_FOUND, &format!("no fault has the id {id}"));
+        }
     }
     StatusCode::NO_CONTENT.into_response()
 }

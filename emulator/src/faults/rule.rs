@@ -14,11 +14,7 @@ use std::num::{NonZeroU64, NonZeroUsize};
 
 /// One way to go wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "fault",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "fault", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Fault {
     /// The request waits before anything looks at it.
     Latency {
@@ -74,13 +70,8 @@ pub struct Match {
 
 impl Match {
     fn covers(&self, method: &Method, path: &str) -> bool {
-        self.method
-            .as_deref()
-            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method.as_str()))
-            && self
-                .path
-                .as_deref()
-                .is_none_or(|pattern| path_matches(pattern, path))
+        self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method.as_str()))
+            && self.path.as_deref().is_none_or(|pattern| path_matches(pattern, path))
     }
 }
 
@@ -102,15 +93,8 @@ pub struct Rule {
 impl Rule {
     /// A fault on every request whose path matches, until taken back.
     pub fn on(path: impl Into<String>, fault: Fault) -> Self {
-        let matches = Match {
-            method: None,
-            path: Some(path.into()),
-        };
-        Self {
-            matches,
-            count: None,
-            fault,
-        }
+        let matches = Match { method: None, path: Some(path.into()) };
+        Self { matches, count: None, fault }
     }
 
     /// Only the next `count` requests; 0 is taken as 1.
@@ -144,10 +128,7 @@ impl Rules {
     }
 
     pub(super) fn list(&self) -> Vec<(u64, Rule)> {
-        self.rules
-            .iter()
-            .map(|(id, rule)| (*id, rule.clone()))
-            .collect()
+        self.rules.iter().map(|(id, rule)| (*id, rule.clone())).collect()
     }
 
     /// The faults of one request; those with a count have it lowered, and are gone when it was the last.
@@ -226,10 +207,7 @@ impl From<Status> for StatusCode {
 
 /// Headers of a made-up answer, checked when the rule is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    try_from = "BTreeMap<String, String>",
-    into = "BTreeMap<String, String>"
-)]
+#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Headers(HeaderMap);
 
 /// Why a pair of strings is no header.
@@ -242,9 +220,7 @@ pub struct InvalidHeader {
 
 impl Headers {
     pub(super) fn iter(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
+        self.0.iter().map(|(name, value)| (name.clone(), value.clone()))
     }
 
     fn is_empty(&self) -> bool {
@@ -290,11 +266,7 @@ mod tests {
             ("/a", "/a", true),
             ("/a", "/ab", false),
             ("*", "/anything/at/all", true),
-            (
-                "*/responses",
-                "/p/agents/x/endpoint/protocols/openai/responses",
-                true,
-            ),
+            ("*/responses", "/p/agents/x/endpoint/protocols/openai/responses", true),
             ("*/responses", "/p/responses/caresp_1", false),
             ("*/responses*", "/p/responses/caresp_1", true),
             ("*/responses/*/cancel", "/p/responses/caresp_1/cancel", true),
@@ -331,10 +303,7 @@ mod tests {
         let mut rules = Rules::default();
         rules.add(Rule::on("*", Fault::FoldedRequestId));
         rules.add(Rule::on("*", Fault::Cut { after_bytes: 3 }));
-        assert_eq!(
-            rules.choose(&Method::GET, "/"),
-            [Fault::FoldedRequestId, Fault::Cut { after_bytes: 3 }]
-        );
+        assert_eq!(rules.choose(&Method::GET, "/"), [Fault::FoldedRequestId, Fault::Cut { after_bytes: 3 }]);
     }
 
     #[test]

@@ -38,11 +38,7 @@ pub struct Exec {
 impl Exec {
     /// `command` is a shell command line that serves HTTP on `$PORT`.
     pub fn new(command: impl Into<String>) -> Self {
-        Self {
-            command: command.into(),
-            project_endpoint: None,
-            grace: GRACE,
-        }
+        Self { command: command.into(), project_endpoint: None, grace: GRACE }
     }
 
     /// Sets `FOUNDRY_PROJECT_ENDPOINT`, for example `https://localhost:8443/api/projects/local`.
@@ -61,10 +57,7 @@ impl Exec {
 }
 
 impl Runtime for Exec {
-    fn start(
-        &self,
-        context: SandboxContext,
-    ) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
+    fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
         Box::pin(async move {
             #[cfg(unix)]
             return unix::start(self, context).await;
@@ -98,29 +91,16 @@ mod unix {
     use std::time::Duration;
     use tokio::process::Command;
 
-    pub(super) async fn start(
-        exec: &Exec,
-        context: SandboxContext,
-    ) -> Result<Arc<dyn Container>, StartError> {
+    pub(super) async fn start(exec: &Exec, context: SandboxContext) -> Result<Arc<dyn Container>, StartError> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&context.home)
-            .map_err(|source| StartError::Home {
-                path: context.home.clone(),
-                source,
-            })?;
-        let spawn_error = |source| StartError::Spawn {
-            command: exec.command.clone(),
-            source,
-        };
+            .map_err(|source| StartError::Home { path: context.home.clone(), source })?;
+        let spawn_error = |source| StartError::Spawn { command: exec.command.clone(), source };
         let port = PortLease::take().map_err(spawn_error)?;
-        let process = Process::start(
-            environment(exec, &context, &port),
-            &exec.command,
-            &context.logs,
-        )
-        .map_err(spawn_error)?;
+        let process =
+            Process::start(environment(exec, &context, &port), &exec.command, &context.logs).map_err(spawn_error)?;
         let forward = Forward::new(&format!("http://127.0.0.1:{}", port.number()))
             .map_err(|error| spawn_error(std::io::Error::other(error)))?;
 
@@ -137,16 +117,8 @@ mod unix {
                 }
             }
         }
-        context
-            .logs
-            .push(LogStream::Status, "Successfully connected to container");
-        Ok(Arc::new(Running {
-            forward,
-            process,
-            logs: context.logs,
-            grace: exec.grace,
-            _port: port,
-        }))
+        context.logs.push(LogStream::Status, "Successfully connected to container");
+        Ok(Arc::new(Running { forward, process, logs: context.logs, grace: exec.grace, _port: port }))
     }
 
     fn environment(exec: &Exec, context: &SandboxContext, port: &PortLease) -> Command {
@@ -182,11 +154,7 @@ mod unix {
             .filter(|line| line.stream != LogStream::Status)
             .map(|line| line.message)
             .collect();
-        if lines.is_empty() {
-            "(none)".to_owned()
-        } else {
-            lines.join("\n")
-        }
+        if lines.is_empty() { "(none)".to_owned() } else { lines.join("\n") }
     }
 
     /// A session's process that has become ready.
@@ -199,10 +167,7 @@ mod unix {
     }
 
     impl Container for Running {
-        fn call(
-            &self,
-            request: http::Request<Body>,
-        ) -> BoxFuture<'_, Result<http::Response<Body>, CallError>> {
+        fn call(&self, request: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, CallError>> {
             Box::pin(async move {
                 if let Some(status) = self.process.ended() {
                     return Err(CallError::Gone(format!("its process ended: {status}")));
@@ -215,8 +180,7 @@ mod unix {
             Box::pin(async move {
                 self.process.stop(self.grace).await;
                 let status = self.process.ended().unwrap_or_else(|| "killed".to_owned());
-                self.logs
-                    .push(LogStream::Status, format!("Container stopped: {status}"));
+                self.logs.push(LogStream::Status, format!("Container stopped: {status}"));
             })
         }
     }

@@ -3,8 +3,8 @@
 use crate::container::{CallError, StartError};
 use axum::body::Body;
 use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use std::error::Error;
 use std::sync::Arc;
@@ -51,22 +51,13 @@ impl Forward {
         if let Some(tls) = no_tls() {
             builder = builder.tls_backend_preconfigured(tls);
         }
-        Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
-            client: builder.build()?,
-        })
+        Ok(Self { base: base.trim_end_matches('/').to_owned(), client: builder.build()? })
     }
 
     /// Passes one request on and gives back the answer as it arrives.
-    pub(crate) async fn call(
-        &self,
-        request: http::Request<Body>,
-    ) -> Result<http::Response<Body>, CallError> {
+    pub(crate) async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, CallError> {
         let (parts, body) = request.into_parts();
-        let path = parts
-            .uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str);
+        let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let mut headers = parts.headers;
         headers.remove(HOST);
         remove_per_connection(&mut headers);
@@ -91,19 +82,12 @@ impl Forward {
     ) -> Result<(), StartError> {
         let deadline = Instant::now() + within;
         loop {
-            let attempt = self
-                .client
-                .get(format!("{}/readiness", self.base))
-                .timeout(READINESS_ATTEMPT)
-                .send()
-                .await;
+            let attempt = self.client.get(format!("{}/readiness", self.base)).timeout(READINESS_ATTEMPT).send().await;
             if attempt.is_ok_and(|answer| accept(answer.status())) {
                 return Ok(());
             }
             if Instant::now() + READINESS_INTERVAL > deadline {
-                return Err(StartError::NotReady {
-                    seconds: within.as_secs(),
-                });
+                return Err(StartError::NotReady { seconds: within.as_secs() });
             }
             tokio::time::sleep(READINESS_INTERVAL).await;
         }
@@ -116,11 +100,7 @@ fn no_tls() -> Option<rustls::ClientConfig> {
     rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .ok()
-        .map(|builder| {
-            builder
-                .with_root_certificates(rustls::RootCertStore::empty())
-                .with_no_client_auth()
-        })
+        .map(|builder| builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
 fn remove_per_connection(headers: &mut HeaderMap) {
@@ -137,9 +117,5 @@ fn call_error(error: &reqwest::Error) -> CallError {
         message = cause.to_string();
         source = cause.source();
     }
-    if error.is_connect() {
-        CallError::Gone(message)
-    } else {
-        CallError::Broken(message)
-    }
+    if error.is_connect() { CallError::Gone(message) } else { CallError::Broken(message) }
 }

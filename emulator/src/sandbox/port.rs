@@ -21,17 +21,12 @@ impl PortLease {
     /// Takes a free port on 127.0.0.1.
     pub(crate) fn take() -> io::Result<Self> {
         for _ in 0..ATTEMPTS {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-                .local_addr()?
-                .port();
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
             if leased().insert(port) {
                 return Ok(Self(port));
             }
         }
-        Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "no free port on 127.0.0.1",
-        ))
+        Err(io::Error::new(io::ErrorKind::AddrInUse, "no free port on 127.0.0.1"))
     }
 
     /// The port.

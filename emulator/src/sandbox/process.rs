@@ -41,11 +41,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts `shell_command` with `command`'s environment and working directory; its output goes to `logs`.
-    pub(crate) fn start(
-        mut command: Command,
-        shell_command: &str,
-        logs: &LogSink,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(mut command: Command, shell_command: &str, logs: &LogSink) -> io::Result<Self> {
         let mut child = command
             .args(["-c", GUARDED, "cupola-sandbox", shell_command])
             .process_group(0)
@@ -53,10 +49,7 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let group = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let lifeline = Mutex::new(child.stdin.take());
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
@@ -71,11 +64,7 @@ impl Process {
             );
             sender.send_replace(Some(describe(status)));
         });
-        Ok(Self {
-            group,
-            lifeline,
-            ended,
-        })
+        Ok(Self { group, lifeline, ended })
     }
 
     /// How it ended, once it has.
@@ -101,11 +90,7 @@ impl Process {
             // Out of time is no failure: what is left is killed below.
             let _ = tokio::time::timeout(grace, self.wait()).await;
         }
-        let lifeline = self
-            .lifeline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let lifeline = self.lifeline.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(lifeline);
         let _ = tokio::time::timeout(AFTER_KILL, self.wait()).await;
     }
@@ -117,11 +102,7 @@ async fn copy_lines(output: Option<impl AsyncRead + Unpin>, stream: LogStream, l
     let mut line = Vec::new();
     loop {
         line.clear();
-        match (&mut reader)
-            .take(MAX_LINE_BYTES)
-            .read_until(b'\n', &mut line)
-            .await
-        {
+        match (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {
                 let text = String::from_utf8_lossy(&line);

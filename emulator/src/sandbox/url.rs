@@ -33,10 +33,7 @@ pub struct Url {
 impl Url {
     /// `base` is an `http` URL whose host is this machine, for example `http://127.0.0.1:8088`.
     pub fn new(base: &str) -> Result<Self, InvalidUrl> {
-        let invalid = |problem| InvalidUrl {
-            base: base.to_owned(),
-            problem,
-        };
+        let invalid = |problem| InvalidUrl { base: base.to_owned(), problem };
         let parsed = ::url::Url::parse(base).map_err(|_| invalid("is no URL"))?;
         if parsed.scheme() != "http" {
             return Err(invalid("is not http"));
@@ -50,37 +47,27 @@ impl Url {
         if !loopback {
             return Err(invalid("is not on this machine"));
         }
-        if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty()
-        {
+        if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
             return Err(invalid("has more than a host, a port and a path"));
         }
-        let forward = Forward::new(parsed.as_str())
-            .map_err(|_| invalid("can not be used by the HTTP client"))?;
+        let forward = Forward::new(parsed.as_str()).map_err(|_| invalid("can not be used by the HTTP client"))?;
         Ok(Self { forward })
     }
 }
 
 impl Runtime for Url {
-    fn start(
-        &self,
-        context: SandboxContext,
-    ) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
+    fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
         Box::pin(async move {
             // Any answer will do: an agent under a debugger need not be a complete container.
             self.forward.ready(READY_WITHIN, |_| true).await?;
-            context
-                .logs
-                .push(LogStream::Status, "Connected to the running agent");
+            context.logs.push(LogStream::Status, "Connected to the running agent");
             Ok(Arc::new(self.clone()) as Arc<dyn Container>)
         })
     }
 }
 
 impl Container for Url {
-    fn call(
-        &self,
-        request: http::Request<Body>,
-    ) -> BoxFuture<'_, Result<http::Response<Body>, CallError>> {
+    fn call(&self, request: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, CallError>> {
         Box::pin(self.forward.call(request))
     }
 

@@ -55,10 +55,10 @@ impl Owner {
     /// On an `identity` target a user key is the delegated identity under its older name and a chat key is a local
     /// label (the migration bridge), so either spelling leads to the same owner.
     pub fn new(agent: &AgentKey, caller: &str, model: IsolationModel, isolation: &Isolation) -> Self {
-        let user_key = isolation.user_key.as_ref().map(|key| key.as_str());
-        let chat_key = isolation.chat_key.as_ref().map(|key| key.as_str());
-        let identity = isolation.user_identity.as_ref().map(|identity| identity.as_str());
-        let label = isolation.chat.as_ref().map(|label| label.as_str());
+        let user_key = isolation.user_key.as_ref().map(cupola_protocol::isolation::IsolationKey::as_str);
+        let chat_key = isolation.chat_key.as_ref().map(cupola_protocol::isolation::IsolationKey::as_str);
+        let identity = isolation.user_identity.as_ref().map(cupola_protocol::isolation::UserIdentity::as_str);
+        let label = isolation.chat.as_ref().map(cupola_protocol::isolation::ChatLabel::as_str);
         let (model, user, chat, label) = match model {
             IsolationModel::Keys => ("keys", user_key, chat_key, label),
             IsolationModel::Identity => ("identity", identity.or(user_key), None, label.or(chat_key)),

@@ -43,12 +43,12 @@ shown_text! {
 }
 
 shown_text! {
-    /// Where a separately started `cupola emulator` listens: plain http on this machine.
+    /// Where a separately started `cupola emulator` listens, always on this machine.
     EmulatorUrl, field "emulator",
-    rule "must look like http://127.0.0.1:PORT or http://localhost:PORT",
+    rule "must look like http://127.0.0.1:PORT or https://localhost:PORT",
     |value| {
-        let authority = value.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
-        authority
+        let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+        rest.map(|rest| rest.strip_suffix('/').unwrap_or(rest))
             .and_then(|authority| authority.rsplit_once(':'))
             .is_some_and(|(host, port)| {
                 matches!(host, "127.0.0.1" | "localhost" | "[::1]")

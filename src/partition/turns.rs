@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// How long a call waits for its turn: as long as a run may take by default, so that only a stuck queue is refused.
-const MAX_WAIT: Duration = Duration::from_secs(30 * 60);
+const MAX_WAIT: Duration = Duration::from_mins(30);
 
 type Queues<Key> = Arc<DashMap<Key, Arc<Mutex<()>>>>;
 

@@ -194,7 +194,7 @@ mod tests {
     fn an_emulator_url_stays_on_this_machine() {
         for bad in [
             "http://10.0.0.1:80",
-            "https://127.0.0.1:80",
+            "ftp://127.0.0.1:80",
             "http://127.0.0.1",
             "http://127.0.0.1:99999",
             "http://127.0.0.1:80/x",
@@ -202,7 +202,9 @@ mod tests {
         ] {
             assert!(bad.parse::<EmulatorUrl>().is_err(), "{bad:?} was accepted");
         }
-        assert!("http://127.0.0.1:8787".parse::<EmulatorUrl>().is_ok());
+        for good in ["http://127.0.0.1:8787", "https://localhost:8443/", "http://[::1]:1"] {
+            assert!(good.parse::<EmulatorUrl>().is_ok(), "{good:?} was refused");
+        }
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! The agents that live inside the emulator, for use without any code of one's own.
+//!
+//! - [`notes`]: `builtin:notes`, which remembers lines into its session's home
+
+pub mod notes;
+
+pub use notes::Notes;

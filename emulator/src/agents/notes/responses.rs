@@ -1,0 +1,372 @@
+//! The `/responses` routes (contract 7).
+
+use super::answer::{Answer, Command};
+use super::events::follow;
+use super::object::{Head, Snapshot, Status};
+use super::problem::{self, Problem};
+use super::request::CreateResponse;
+use super::run::{AbandonOnDrop, Owner, Run};
+use super::{Agent, RequestId, ids, json_body, now, set};
+use axum::Extension;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The model's name when the request names none.
+const DEFAULT_MODEL: &str = "notes";
+
+/// The header with which the gateway chooses a response's id.
+const RESPONSE_ID: &str = "x-agent-response-id";
+/// The header that tells the session.
+const SESSION_ID: &str = "x-agent-session-id";
+
+/// Items a page of `input_items` may hold, and holds when nothing is said.
+const MAX_PAGE: usize = 100;
+const DEFAULT_PAGE: usize = 20;
+
+/// Earlier items a run remembers, as `input_items` reads no more (contract 7.5).
+const MAX_HISTORY: usize = MAX_PAGE;
+
+type Answered = Result<Response, Problem>;
+
+/// `POST /responses`: starts a run and answers in the way asked for.
+pub(super) async fn create(
+    State(agent): State<Arc<Agent>>,
+    Extension(request_id): Extension<RequestId>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let (run, store, text) = match prepare(&agent, &headers, &body) {
+        Ok(prepared) => prepared,
+        Err(problem) => {
+            let problem = problem.with_request_id(&request_id);
+            return in_session(&agent, problem.into_response());
+        }
+    };
+    let run = Arc::new(run);
+    if store {
+        agent.store.put(Arc::clone(&run));
+    }
+    let (worker, working) = (Arc::clone(&agent), Arc::clone(&run));
+    agent.tasks.spawn(async move {
+        let answer = answer(&worker, &working, &headers, &text).await;
+        working.perform(answer).await;
+        if working.snapshot().is_none() {
+            worker.store.remove(&working.head.id);
+        }
+    });
+    let mut response = deliver(&agent, &run).await;
+    set(response.headers_mut(), SESSION_ID, &run.head.session_id);
+    response
+}
+
+/// `GET /responses/{id}`: the object, or its events with `stream=true`.
+pub(super) async fn retrieve(
+    State(agent): State<Arc<Agent>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = || {
+        let run = known(&agent, &id, &headers)?;
+        let streamed = query
+            .get("stream")
+            .is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
+        if streamed {
+            return replay(&agent, run, query.get("starting_after").map(String::as_str));
+        }
+        let snapshot = run.visible().ok_or_else(|| Problem::not_found(&id))?;
+        Ok(json_body(StatusCode::OK, &snapshot.body(&run.head)))
+    };
+    in_session(&agent, answer().into_response())
+}
+
+/// `DELETE /responses/{id}`.
+pub(super) async fn delete(
+    State(agent): State<Arc<Agent>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = || {
+        let run = known(&agent, &id, &headers)?;
+        run.visible().ok_or_else(|| Problem::not_found(&id))?;
+        if !run.has_ended() {
+            return Err(refused("Cannot delete an in-flight response."));
+        }
+        agent.store.remove(&id);
+        let deleted = json!({"id": id, "object": "response", "deleted": true});
+        Ok(json_body(StatusCode::OK, &deleted))
+    };
+    in_session(&agent, answer().into_response())
+}
+
+/// `POST /responses/{id}/cancel`: only a background run can be cancelled.
+pub(super) async fn cancel(
+    State(agent): State<Arc<Agent>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = cancelled(&agent, &id, &headers).await;
+    in_session(&agent, answer.into_response())
+}
+
+/// `GET /responses/{id}/input_items`: what the run was given, earlier turns first.
+pub(super) async fn input_items(
+    State(agent): State<Arc<Agent>>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let answer = || {
+        let run = known(&agent, &id, &headers)?;
+        let items: Vec<Value> = run.history.iter().chain(&run.input).cloned().collect();
+        Ok::<_, Problem>(json_body(StatusCode::OK, &page(items, &query)?))
+    };
+    in_session(&agent, answer().into_response())
+}
+
+fn prepare(
+    agent: &Agent,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Run, bool, String), Problem> {
+    let request = CreateResponse::parse(body)?;
+    let text = request.text();
+    let chosen = headers.get(RESPONSE_ID).and_then(|id| id.to_str().ok());
+    let id = match chosen.map(str::trim).filter(|id| !id.is_empty()) {
+        Some(id) if ids::is_well_formed(id) => id.to_owned(),
+        Some(_) => {
+            return Err(Problem::invalid(
+                "invalid_request",
+                "response_id must be in format caresp_<18-char partition key><32-char alphanumeric entropy>",
+                Some("response_id"),
+            ));
+        }
+        None => {
+            let near = request.previous_response_id.as_deref();
+            ids::new_id(ids::RESPONSE, near.or(request.conversation.as_deref()))
+        }
+    };
+    let input = request.input_items(&id);
+    let previous = request.previous_response_id.as_deref();
+    let history = previous.map_or_else(Vec::new, |previous| history(agent, previous));
+    let head = Head {
+        id,
+        created_at: now(),
+        model: request.model.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+        instructions: request.instructions,
+        metadata: request.metadata,
+        previous_response_id: request.previous_response_id,
+        conversation: request.conversation,
+        background: request.mode.background,
+        agent_reference: request.agent_reference,
+        session_id: request
+            .agent_session_id
+            .unwrap_or_else(|| agent.context.session_id.clone()),
+    };
+    let owner = Owner::of(headers);
+    let stopped = agent.stopped.clone();
+    let run = Run::new(head, request.mode, owner, input, history, stopped);
+    Ok((run, request.store, text))
+}
+
+/// All items up to and including an earlier response; none when it is not known (contract 7.5).
+fn history(agent: &Agent, previous: &str) -> Vec<Value> {
+    let Some(run) = agent.store.get(previous) else {
+        return Vec::new();
+    };
+    let output = run
+        .visible()
+        .map_or_else(Vec::new, |snapshot| snapshot.output);
+    let mut items: Vec<Value> = run.history.iter().chain(&run.input).cloned().collect();
+    items.extend(output);
+    items.drain(..items.len().saturating_sub(MAX_HISTORY));
+    items
+}
+
+async fn answer(agent: &Agent, run: &Run, headers: &HeaderMap, text: &str) -> Answer {
+    match Command::parse(text) {
+        Command::History => Answer::history(run.history.len()),
+        command => agent.answer(command, headers).await,
+    }
+}
+
+impl Agent {
+    /// Answers what needs more than the text. What only one protocol has is answered there.
+    pub(super) async fn answer(&self, command: Command, headers: &HeaderMap) -> Answer {
+        let unusable = |error| Answer::failed(format!("notes.txt could not be used: {error}"));
+        match command {
+            Command::Say(answer) => answer,
+            Command::History => Answer::history(0),
+            Command::WhoAmI => {
+                Answer::identity(platform_headers(headers, &["x-agent-", "x-client-"]))
+            }
+            Command::Remember(note) => match self.notebook.remember(&note).await {
+                Ok(()) => Answer::remembered(&note),
+                Err(error) => unusable(error),
+            },
+            Command::Recall => match self.notebook.recall().await {
+                Ok(notes) => Answer::recalled(&notes),
+                Err(error) => unusable(error),
+            },
+        }
+    }
+}
+
+/// The headers with one of these prefixes, as the agent reports them.
+pub(super) fn platform_headers(headers: &HeaderMap, prefixes: &[&str]) -> Map<String, Value> {
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            prefixes
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix))
+        })
+        .map(|(name, value)| {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), text.into())
+        })
+        .collect()
+}
+
+async fn deliver(agent: &Agent, run: &Arc<Run>) -> Response {
+    let abandon = (!run.mode.background).then(|| AbandonOnDrop(Arc::clone(run)));
+    if run.mode.stream {
+        return follow(Arc::clone(run), -1, agent.keep_alive, abandon);
+    }
+    if run.mode.background {
+        run.wait_created().await;
+    } else {
+        run.wait_ended().await;
+    }
+    match run.snapshot() {
+        // However fast the run, the first answer in the background is its beginning.
+        Some(snapshot) if run.mode.background && !snapshot.was_never_created() => {
+            let begun = Snapshot::in_progress(Vec::new());
+            json_body(StatusCode::OK, &begun.body(&run.head))
+        }
+        Some(snapshot) => json_body(StatusCode::OK, &snapshot.body(&run.head)),
+        None => problem::crashed(),
+    }
+}
+
+fn replay(agent: &Agent, run: Arc<Run>, after: Option<&str>) -> Answered {
+    let refused = |because: &str| {
+        let message =
+            format!("This response cannot be streamed because it was not created with {because}.");
+        Err(Problem::bad_parameter(message, "stream"))
+    };
+    if !run.mode.background {
+        return refused("background=true");
+    }
+    if !run.can_replay() {
+        return refused(if run.has_ended() {
+            "stream=true or the stream TTL has expired"
+        } else {
+            "stream=true"
+        });
+    }
+    let after = after.unwrap_or("-1").trim().parse::<i64>().map_err(|_| {
+        Problem::bad_parameter("starting_after must be an integer", "starting_after")
+    })?;
+    Ok(follow(run, after, agent.keep_alive, None))
+}
+
+async fn cancelled(agent: &Agent, id: &str, headers: &HeaderMap) -> Answered {
+    let run = known(agent, id, headers)?;
+    let snapshot = run.visible().ok_or_else(|| Problem::not_found(id))?;
+    if !run.mode.background {
+        return Err(refused("Cannot cancel a synchronous response."));
+    }
+    if snapshot.status == Status::InProgress {
+        run.cancel();
+        run.wait_ended().await;
+    }
+    let snapshot = run.visible().ok_or_else(|| Problem::not_found(id))?;
+    match snapshot.status {
+        Status::Cancelled => Ok(json_body(StatusCode::OK, &snapshot.body(&run.head))),
+        Status::Completed => Err(refused("Cannot cancel a completed response.")),
+        Status::Failed => Err(refused("Cannot cancel a failed response.")),
+        Status::Incomplete | Status::InProgress => {
+            Err(refused("Cannot cancel a response in terminal state."))
+        }
+    }
+}
+
+fn known(agent: &Agent, id: &str, headers: &HeaderMap) -> Result<Arc<Run>, Problem> {
+    if !ids::is_well_formed(id) {
+        return Err(Problem::malformed_id(id));
+    }
+    agent
+        .store
+        .get(id)
+        .filter(|run| run.admits(headers))
+        .ok_or_else(|| Problem::not_found(id))
+}
+
+fn refused(message: &str) -> Problem {
+    Problem::bad_parameter(message, "response_id")
+}
+
+fn page(mut items: Vec<Value>, query: &HashMap<String, String>) -> Result<Value, Problem> {
+    let limit = match query.get("limit").map(|limit| limit.trim().parse::<i64>()) {
+        None => DEFAULT_PAGE,
+        Some(Err(_)) => {
+            let message = "limit must be an integer between 1 and 100";
+            return Err(Problem::bad_parameter(message, "limit"));
+        }
+        Some(Ok(limit)) => usize::try_from(limit)
+            .ok()
+            .filter(|limit| (1..=MAX_PAGE).contains(limit))
+            .ok_or_else(|| Problem::bad_parameter("limit must be between 1 and 100", "limit"))?,
+    };
+    let order = query
+        .get("order")
+        .map_or("desc", String::as_str)
+        .to_lowercase();
+    match order.as_str() {
+        "asc" => {}
+        "desc" => items.reverse(),
+        _ => {
+            return Err(Problem::bad_parameter(
+                "order must be 'asc' or 'desc'",
+                "order",
+            ));
+        }
+    }
+    let place = |items: &[Value], cursor: &str| {
+        let id = query.get(cursor)?;
+        items.iter().position(|item| item["id"] == id.as_str())
+    };
+    if let Some(after) = place(&items, "after") {
+        items.drain(..=after);
+    }
+    if let Some(before) = place(&items, "before") {
+        items.truncate(before);
+    }
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let id_of = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
+    let (first, last) = (id_of(items.first()), id_of(items.last()));
+    Ok(json!({
+        "object": "list",
+        "data": items,
+        "first_id": first,
+        "last_id": last,
+        "has_more": has_more,
+    }))
+}
+
+/// Adds the container's own session to an answer, as it is told one by its environment.
+fn in_session(agent: &Agent, mut response: Response) -> Response {
+    set(
+        response.headers_mut(),
+        SESSION_ID,
+        &agent.context.session_id,
+    );
+    response
+}

@@ -1,0 +1,274 @@
+//! An invoke as people and scripts see it: the answer alone on standard output, as it is produced; everything about the
+//! answer on standard error.
+
+use crate::exit;
+use crate::failure::{Failure, printable};
+use cupola_protocol::invoke::{Notice, RunFailure, RunStatus};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+/// Prints one run's events and its answer.
+pub(crate) struct Printer<Out, Err> {
+    /// Standard output.
+    pub out: Out,
+    /// Standard error.
+    pub err: Err,
+    /// Say who answers: session and conversation.
+    pub introduce: bool,
+    /// Say nothing but errors.
+    pub quiet: bool,
+    /// What has been written to standard output.
+    pub written: String,
+}
+
+/// An event, as far as it is shown. Borrowed, and lenient: types and fields this version does not know are skipped.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'line> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'line, str>,
+    #[serde(default, borrow)]
+    delta: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    text: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    message: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    session_id: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    conversation_id: Option<Cow<'line, str>>,
+}
+
+/// The response, as far as it is shown.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ending<'line> {
+    /// How the run ended.
+    pub status: RunStatus,
+    #[serde(default, borrow)]
+    text: Cow<'line, str>,
+    #[serde(default, borrow)]
+    output: Option<&'line RawValue>,
+    #[serde(default)]
+    failure: Option<RunFailure>,
+    #[serde(default, borrow)]
+    request_id: Option<Cow<'line, str>>,
+    #[serde(default)]
+    notices: Vec<Notice>,
+}
+
+impl<Out: Write, Err: Write> Printer<Out, Err> {
+    /// Shows one event. `more` says that another one is already here, so that flushing can wait for it.
+    pub(crate) fn event(&mut self, value: &RawValue, more: bool) -> Result<(), Failure> {
+        let Ok(event) = serde_json::from_str::<Shown<'_>>(value.get()) else { return Ok(()) };
+        match event.kind.as_ref() {
+            "textDelta" => self.write(event.delta.as_deref().unwrap_or_default())?,
+            "started" => self.introduce(event.session_id.as_deref(), event.conversation_id.as_deref()),
+            "notice" => self.notice(event.message.as_deref().unwrap_or_default()),
+            "snapshot" => self.replace(event.text.as_deref().unwrap_or_default())?,
+            _ => {}
+        }
+        if more { Ok(()) } else { self.out.flush().map_err(Failure::writing) }
+    }
+
+    /// Writes what of the answer has not been written, says how the run ended, and gives the exit code.
+    pub(crate) fn end(&mut self, ending: &Ending<'_>, streamed: bool) -> Result<u8, Failure> {
+        if !streamed {
+            for notice in &ending.notices {
+                self.notice(&notice.message);
+            }
+        }
+        let text = match ending.output {
+            // An invocation may answer with something other than text.
+            Some(output) if ending.text.is_empty() && ending.status == RunStatus::Completed => output.get(),
+            _ => ending.text.as_ref(),
+        };
+        self.replace(text)?;
+        if !self.written.is_empty() && !self.written.ends_with('\n') {
+            self.write("\n")?;
+        }
+        self.out.flush().map_err(Failure::writing)?;
+        self.say_how_it_ended(ending);
+        Ok(code(ending.status, ending.failure.as_ref()))
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Failure> {
+        self.written.push_str(text);
+        self.out.write_all(text.as_bytes()).map_err(Failure::writing)
+    }
+
+    /// Makes `whole` the answer. What has been written cannot be taken back: if it is not the beginning of `whole`, the
+    /// whole text follows and standard error says so.
+    fn replace(&mut self, whole: &str) -> Result<(), Failure> {
+        if let Some(rest) = whole.strip_prefix(self.written.as_str()) {
+            let rest = rest.to_owned();
+            return self.write(&rest);
+        }
+        let end = if self.written.ends_with('\n') { "" } else { "\n" };
+        self.out.write_all(end.as_bytes()).map_err(Failure::writing)?;
+        self.tell(
+            "warning: the answer started over at the service; the whole text follows and replaces what came before",
+        );
+        self.written.clear();
+        self.write(whole)
+    }
+
+    fn introduce(&mut self, session: Option<&str>, conversation: Option<&str>) {
+        if !self.introduce || self.quiet {
+            return;
+        }
+        if let Some(session) = session {
+            self.tell(&format!("Session:      {}", printable(session)));
+        }
+        if let Some(conversation) = conversation {
+            self.tell(&format!("Conversation: {}", printable(conversation)));
+        }
+    }
+
+    /// Notices report consequences (a session and its files are gone), so they are shown on a pipe too.
+    fn notice(&mut self, message: &str) {
+        self.tell(&format!("notice: {}", printable(message)));
+    }
+
+    fn say_how_it_ended(&mut self, ending: &Ending<'_>) {
+        let message = match (ending.status, &ending.failure) {
+            (RunStatus::Completed, _) => return,
+            (_, Some(failure)) => failure.message.as_str(),
+            (RunStatus::Failed, None) => "the run failed",
+            (RunStatus::Incomplete, None) => "the agent stopped before its answer was complete",
+            (RunStatus::Cancelled, None) => "the run was cancelled",
+            (RunStatus::Truncated, None) => "the answer was cut off: the stream ended without saying how the run did",
+        };
+        let _ = writeln!(self.err, "error: {}", printable(message));
+        if let Some(code) = ending.failure.as_ref().and_then(|failure| failure.service_code.as_deref()) {
+            let _ = writeln!(self.err, "code: {}", printable(code));
+        }
+        if let Some(id) = ending.request_id.as_deref() {
+            let _ = writeln!(self.err, "request id: {}", printable(id));
+        }
+    }
+
+    /// A remark. That it cannot be shown is no reason to end the run.
+    fn tell(&mut self, line: &str) {
+        if !self.quiet {
+            let _: io::Result<()> = self.out.flush().and_then(|()| writeln!(self.err, "{line}"));
+        }
+    }
+}
+
+/// The exit code of a run that ended this way.
+pub(crate) fn code(status: RunStatus, failure: Option<&RunFailure>) -> u8 {
+    match status {
+        RunStatus::Completed => exit::OK,
+        RunStatus::Failed => failure.map_or(exit::FAILED, |failure| exit::code(failure.kind)),
+        RunStatus::Incomplete => exit::FAILED,
+        RunStatus::Cancelled => exit::CANCELLED,
+        RunStatus::Truncated => exit::TRUNCATED,
+    }
+}
+
+impl Ending<'_> {
+    /// The exit code of this ending.
+    pub(crate) fn code(&self) -> u8 {
+        code(self.status, self.failure.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(events: &[&str], ending: &str, streamed: bool) -> (String, String, u8) {
+        let mut printer =
+            Printer { out: Vec::new(), err: Vec::new(), introduce: false, quiet: false, written: String::new() };
+        for event in events {
+            let raw: &RawValue = serde_json::from_str(event).unwrap();
+            printer.event(raw, false).unwrap();
+        }
+        let code = printer.end(&serde_json::from_str(ending).unwrap(), streamed).unwrap();
+        (String::from_utf8(printer.out).unwrap(), String::from_utf8(printer.err).unwrap(), code)
+    }
+
+    const HEL: &str = r#"{"runId":"r","number":1,"type":"textDelta","delta":"hel"}"#;
+    const LO: &str = r#"{"runId":"r","number":2,"type":"textDelta","delta":"l\u00f6 \"x\""}"#;
+
+    #[test]
+    fn standard_output_is_the_answer_alone() {
+        let started = r#"{"type":"started","sessionId":"sess_1234"}"#;
+        let other = r#"{"type":"output","name":"response.created","data":{"text":"no"}}"#;
+        let newer = r#"{"type":"somethingNew","delta":"no"}"#;
+        let (out, err, code) =
+            shown(&[started, HEL, other, newer, LO], r#"{"status":"completed","text":"hellö \"x\""}"#, true);
+        assert_eq!((out.as_str(), err.as_str(), code), ("hellö \"x\"\n", "", exit::OK));
+    }
+
+    #[test]
+    fn an_answer_that_did_not_stream_is_written_at_the_end() {
+        for (ending, expected) in [
+            (r#"{"status":"completed","text":"hello\n"}"#, "hello\n"),
+            (r#"{"status":"completed","text":"","output":{"a": 1}}"#, "{\"a\": 1}\n"),
+            (r#"{"status":"completed","text":""}"#, ""),
+        ] {
+            assert_eq!(shown(&[], ending, true).0, expected);
+        }
+    }
+
+    #[test]
+    fn a_restart_that_only_continues_is_silent_and_any_other_is_announced() {
+        let continues = r#"{"type":"snapshot","text":"hello"}"#;
+        let done = r#"{"status":"completed","text":"hello"}"#;
+        assert_eq!(shown(&[HEL, continues], done, true), ("hello\n".to_owned(), String::new(), exit::OK));
+
+        let differs = r#"{"type":"snapshot","text":"good"}"#;
+        let (out, err, _) = shown(&[HEL, differs], r#"{"status":"completed","text":"good day"}"#, true);
+        assert_eq!(out, "hel\ngood day\n");
+        assert!(err.starts_with("warning: the answer started over"), "{err}");
+    }
+
+    #[test]
+    fn notices_are_shown_once() {
+        let event = r#"{"type":"notice","code":"sessionReplaced","message":"its files are gone"}"#;
+        let ending =
+            r#"{"status":"completed","text":"","notices":[{"code":"sessionReplaced","message":"its files are gone"}]}"#;
+        for (events, streamed) in [(&[event][..], true), (&[][..], false)] {
+            assert_eq!(shown(events, ending, streamed).1, "notice: its files are gone\n");
+        }
+    }
+
+    #[test]
+    fn every_way_to_end_badly_is_said_and_has_its_exit_code() {
+        for (ending, says, expected) in [
+            (r#"{"status":"failed","text":"a"}"#, "error: the run failed\n", exit::FAILED),
+            (
+                r#"{"status":"failed","text":"a","failure":{"kind":"rateLimited","message":"slow down","serviceCode":"429x"},"requestId":"q"}"#,
+                "error: slow down\ncode: 429x\nrequest id: q\n",
+                exit::NOT_NOW,
+            ),
+            (r#"{"status":"incomplete","text":"a"}"#, "error: the agent stopped", exit::FAILED),
+            (r#"{"status":"cancelled","text":"a"}"#, "error: the run was cancelled", exit::CANCELLED),
+            (r#"{"status":"truncated","text":"a"}"#, "error: the answer was cut off", exit::TRUNCATED),
+        ] {
+            let (out, err, code) = shown(&[], ending, true);
+            assert_eq!((out.as_str(), code), ("a\n", expected), "{ending}");
+            assert!(err.starts_with(says), "{err}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_ends_the_run_quietly() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut printer = Printer { out: Gone, err: Vec::new(), introduce: true, quiet: false, written: String::new() };
+        let raw: &RawValue = serde_json::from_str(HEL).unwrap();
+        assert!(matches!(printer.event(raw, false), Err(Failure::ReaderGone)));
+    }
+}

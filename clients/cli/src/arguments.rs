@@ -1,0 +1,138 @@
+//! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
+
+use crate::commands::{completions, emulator, invoke, serve, sessions, socket, status, stop};
+use crate::exit;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::ffi::OsString;
+
+/// A resident, isolated line to Microsoft Foundry hosted agents.
+#[derive(Debug, Parser)]
+#[command(name = "cupola", version, about, long_about = LONG_ABOUT, after_help = exit::HELP, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const LONG_ABOUT: &str = "\
+A resident, isolated line to Microsoft Foundry hosted agents.
+
+Every command but `serve` and `emulator` is a small client of one daemon per user, and starts it when none answers. The
+daemon keeps tokens and connections warm and, per isolation key, the session and conversation to continue.
+
+  cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
+  cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send a message to an agent and print its answer
+    #[command(after_help = invoke::HELP)]
+    Invoke(invoke::Flags),
+    /// Make, list, show, choose, stop and delete an agent's sessions
+    #[command(after_help = sessions::HELP)]
+    Sessions(sessions::Flags),
+    /// Show how the daemon is
+    #[command(after_help = status::HELP)]
+    Status(status::Flags),
+    /// Stop the daemon
+    #[command(after_help = stop::HELP)]
+    Stop(stop::Flags),
+    /// Print the daemon's socket, and start the daemon if none answers there
+    #[command(after_help = socket::HELP)]
+    Socket(socket::Flags),
+    /// Run the daemon in this terminal
+    #[command(after_help = serve::HELP)]
+    Serve(serve::Flags),
+    /// Run the emulator of Foundry's data plane in this terminal
+    #[command(after_help = emulator::HELP)]
+    Emulator(emulator::Flags),
+    /// Print a completion script for a shell
+    #[command(after_help = completions::HELP)]
+    Completions(completions::Flags),
+}
+
+/// Reads the arguments. The error is also how `--help` and `--version` come back.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(arguments)
+}
+
+/// The definition, for completions.
+pub(crate) fn definition() -> clap::Command {
+    Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Arguments, clap::Error> {
+        parse(std::iter::once("cupola").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn lines_that_are_taken() {
+        for line in [
+            "invoke hello",
+            "invoke my-agent hello",
+            "invoke --emulator hello",
+            "invoke --emulator=http://127.0.0.1:8787 -- -hello",
+            "invoke --user-isolation-key -dash --chat-isolation-key c -o jsonl hi",
+            "invoke --version 3 --session-id sess_12345 --conversation-id conv_1 --timeout 0 hi",
+            "invoke --protocol invocations -f body.json",
+            "invoke -",
+            "sessions create --agent-name a --version 3 --isolation-key sk-tenant-acme",
+            "sessions list --user-isolation-key tenant-acme -o table --limit 5",
+            "sessions show sess_abc123 --user-isolation-key tenant-acme",
+            "sessions delete sess_abc123 --isolation-key sk-tenant-acme",
+            "sessions use sess_abc123 --allow-shared-session",
+            "sessions stop",
+            "status -o json",
+            "stop --force",
+            "socket --socket /s/v1.sock",
+            "serve --idle-exit 0",
+            "emulator --port 0 --tls",
+            "completions fish",
+        ] {
+            if let Err(error) = parsed(line) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_are_refused() {
+        for line in [
+            "",
+            "no-such-command",
+            "invoke a b c",
+            "invoke --isolation-key k hello",
+            "sessions list --isolation-key k",
+            "sessions delete",
+            "sessions use",
+            "invoke --emulator --project-endpoint https://x hello",
+            "invoke --session-id s_1234567 --new-session hello",
+            "invoke --conversation-id c --new-conversation hello",
+            "invoke --isolation-model wrong hello",
+            "invoke --timeout -1 hello",
+            "invoke -o raw-ish hello",
+            "invoke --no-daemon --socket /s hello",
+            "completions cmd",
+        ] {
+            assert!(parsed(line).is_err(), "{line} was taken");
+        }
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in definition().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("cupola {}", command.get_name())), "{}: {help}", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! One call on a connection: newline-delimited JSON out, its events and exactly one answer back.
+//!
+//! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
+
+use crate::failure::Failure;
+use crate::stream::Stream;
+use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
+use cupola_protocol::error::{ErrorData, ErrorKind};
+use cupola_protocol::rpc::{ErrorObject, Id, PROGRESS, Request};
+use cupola_protocol::{Method, PROTOCOL_VERSION};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+/// Longest message taken from the daemon, in bytes. Answers carry the service's whole object; this only bounds a peer
+/// that never ends its line.
+const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
+/// Most messages are events of a few hundred bytes; this many are read at once.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// The id of the one call a command makes.
+pub(crate) const CALL: Id = Id::Number(1);
+/// The id of the greeting that may travel ahead of it.
+const GREETING: Id = Id::Number(0);
+
+/// A connection to the daemon.
+pub(crate) struct Connection {
+    reader: BufReader<Stream>,
+    line: Vec<u8>,
+}
+
+/// What travels ahead of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Greeting {
+    /// `initialize`, to learn the daemon's version. Costs no round trip: it goes out in the same write.
+    Initialize,
+    /// Nothing.
+    None,
+}
+
+/// Anything the daemon sends. As [`cupola_protocol::rpc::Incoming`], borrowed from the line.
+#[derive(Deserialize)]
+struct Message<'line> {
+    #[serde(default)]
+    id: Option<Id>,
+    #[serde(default, borrow)]
+    method: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    params: Option<&'line RawValue>,
+    #[serde(default, borrow)]
+    result: Option<&'line RawValue>,
+    #[serde(default, borrow)]
+    error: Option<&'line RawValue>,
+}
+
+/// `params` of `$/progress`, whose token can only be ours.
+#[derive(Deserialize)]
+struct Progress<'line> {
+    #[serde(borrow)]
+    value: &'line RawValue,
+}
+
+/// One event of the call under way.
+pub(crate) struct Event<'line> {
+    /// The progress notification's value, verbatim.
+    pub value: &'line RawValue,
+    /// Has more arrived already? Then flushing can wait.
+    pub more: bool,
+}
+
+impl Connection {
+    /// Speaks on a stream.
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { reader: BufReader::with_capacity(READ_BUFFER_BYTES, stream), line: Vec::new() }
+    }
+
+    /// The stream itself.
+    pub(crate) fn stream(&self) -> &Stream {
+        self.reader.get_ref()
+    }
+
+    /// Sends a call and waits for its typed answer.
+    pub(crate) fn call<M: Method>(&mut self, params: M::Params) -> Result<M::Response, Failure> {
+        let raw = self.call_raw::<M>(params)?;
+        serde_json::from_str(raw.get()).map_err(|error| misunderstood(M::NAME, &error))
+    }
+
+    /// Sends a call and waits for its answer, verbatim.
+    pub(crate) fn call_raw<M: Method>(&mut self, params: M::Params) -> Result<Box<RawValue>, Failure> {
+        self.send::<M>(params, Greeting::None)?;
+        self.receive(|_| Ok(()))
+    }
+
+    /// Sends a call in one write.
+    pub(crate) fn send<M: Method>(&mut self, params: M::Params, greeting: Greeting) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        if greeting == Greeting::Initialize {
+            let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
+            let params =
+                InitializeParams { client_info: Some(program), protocol_versions: Some(vec![PROTOCOL_VERSION]) };
+            append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params))?;
+        }
+        append(&mut bytes, &Request::call(CALL, M::NAME, params))?;
+        let mut stream = self.reader.get_ref();
+        stream.write_all(&bytes).map_err(|error| lost(&error))
+    }
+
+    /// Waits for the call's answer; every event before it goes to `on_event`.
+    pub(crate) fn receive(
+        &mut self,
+        mut on_event: impl FnMut(Event<'_>) -> Result<(), Failure>,
+    ) -> Result<Box<RawValue>, Failure> {
+        loop {
+            self.read_line()?;
+            let more = self.reader.buffer().contains(&b'\n');
+            let message: Message<'_> = serde_json::from_slice(&self.line).map_err(|error| garbage(&error))?;
+            match (message.method.as_deref(), message.id) {
+                (Some(PROGRESS), _) => {
+                    let params = message.params.map_or("null", RawValue::get);
+                    let progress: Progress<'_> = serde_json::from_str(params).map_err(|error| garbage(&error))?;
+                    on_event(Event { value: progress.value, more })?;
+                }
+                (None, Some(CALL)) => {
+                    return match message.error {
+                        Some(error) => Err(Failure::Call(Box::new(error_object(error)))),
+                        // serde reads a `null` result as absent; both mean that there is nothing to say.
+                        None => Ok(message.result.unwrap_or(RawValue::NULL).to_owned()),
+                    };
+                }
+                (None, Some(GREETING)) => {
+                    if let Some(result) = message.result {
+                        report_version_skew(result);
+                    }
+                }
+                // The daemon could not read the request well enough to know its id.
+                (None, None) if message.error.is_some() => {
+                    return Err(Failure::Call(Box::new(error_object(message.error.unwrap_or(RawValue::NULL)))));
+                }
+                (None, None) => return Err(garbage(&"neither a notification nor an answer")),
+                // Notifications for other kinds of clients, and answers to something this command did not ask.
+                _ => {}
+            }
+        }
+    }
+
+    fn read_line(&mut self) -> Result<(), Failure> {
+        self.line.clear();
+        let read = (&mut self.reader).take(MAX_MESSAGE_BYTES).read_until(b'\n', &mut self.line);
+        match read {
+            Ok(_) if self.line.last() == Some(&b'\n') => Ok(()),
+            Ok(read) if read as u64 == MAX_MESSAGE_BYTES => {
+                Err(Failure::daemon(format!("the daemon sent a message of more than {MAX_MESSAGE_BYTES} bytes")))
+            }
+            Ok(_) => Err(lost(&io::Error::from(io::ErrorKind::UnexpectedEof))),
+            Err(error) => Err(lost(&error)),
+        }
+    }
+}
+
+/// This program's version.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Adds one message and its newline.
+fn append<Params: Serialize>(bytes: &mut Vec<u8>, request: &Request<Params>) -> Result<(), Failure> {
+    serde_json::to_writer(&mut *bytes, request)
+        .map_err(|error| Failure::usage(format!("the request cannot be written as JSON: {error}")))?;
+    bytes.push(b'\n');
+    Ok(())
+}
+
+/// An error of a newer daemon may have a kind this program does not know: its message and number are kept.
+fn error_object(raw: &RawValue) -> ErrorObject {
+    #[derive(Deserialize)]
+    struct Bare {
+        #[serde(default)]
+        code: i32,
+        #[serde(default)]
+        message: String,
+    }
+    serde_json::from_str(raw.get()).unwrap_or_else(|_| {
+        let bare = serde_json::from_str(raw.get())
+            .unwrap_or(Bare { code: 0, message: format!("the daemon answered with an error: {raw}") });
+        let known = ErrorKind::ALL.iter().find(|kind| kind.code() == bare.code);
+        ErrorObject { code: bare.code, message: bare.message, data: known.map(|kind| ErrorData::new(*kind)) }
+    })
+}
+
+/// An older daemon keeps running after an update; say so, because its behaviour is the older one's.
+fn report_version_skew(result: &RawValue) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Greeted {
+        server_info: ProgramInfo,
+    }
+    let Ok(greeted) = serde_json::from_str::<Greeted>(result.get()) else { return };
+    if let Some(version) = greeted.server_info.version.filter(|version| version != VERSION) {
+        let _ = writeln!(
+            io::stderr(),
+            "warning: the running daemon is version {version}, this program is {VERSION}; `cupola stop` lets the next \
+             command start the newer one"
+        );
+    }
+}
+
+/// The connection ended before the answer.
+fn lost(error: &io::Error) -> Failure {
+    let how = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "closed the connection before answering".to_owned(),
+        _ => format!("could not be spoken to: {error}"),
+    };
+    Failure::daemon_hint(
+        format!("the daemon {how}"),
+        "it may have been stopped; run the command again to start it anew, and see `cupola sessions list` for what it did",
+    )
+}
+
+fn garbage(error: &dyn std::fmt::Display) -> Failure {
+    Failure::daemon_hint(
+        format!("the daemon sent something that is no message of this protocol: {error}"),
+        "see `cupola status` for its version",
+    )
+}
+
+/// The answer does not have the shape the method promises.
+pub(crate) fn misunderstood(method: &str, error: &serde_json::Error) -> Failure {
+    Failure::daemon_hint(
+        format!("the daemon's answer to {method} is not what this version expects: {error}"),
+        "see `cupola status` for its version",
+    )
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cupola_protocol::daemon::{NoParams, Status, Stop, StopParams};
+    use std::thread;
+
+    /// A daemon that reads `requests` lines and then says exactly `script`; gives back what it read.
+    fn scripted(requests: usize, script: &'static str) -> (Connection, thread::JoinHandle<Vec<String>>) {
+        let (client, daemon) = Stream::pair().unwrap();
+        let daemon = thread::spawn(move || {
+            let mut lines = BufReader::new(&daemon).lines();
+            let read = (0..requests).map(|_| lines.next().unwrap().unwrap()).collect();
+            (&daemon).write_all(script.as_bytes()).unwrap();
+            read
+        });
+        (Connection::new(client), daemon)
+    }
+
+    #[test]
+    fn a_call_is_one_line_and_its_answer_is_typed() {
+        let (mut connection, daemon) = scripted(1, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"runs\":3}}\n");
+        assert_eq!(connection.call::<Stop>(StopParams { force: true }).unwrap().runs, 3);
+        let sent: serde_json::Value = serde_json::from_str(&daemon.join().unwrap()[0]).unwrap();
+        assert_eq!(sent["method"], "daemon/stop");
+        assert_eq!(sent["params"]["force"], true);
+    }
+
+    #[test]
+    fn events_come_in_order_before_the_answer_and_others_are_skipped() {
+        let (mut connection, daemon) = scripted(
+            2,
+            "{\"method\":\"window/logMessage\",\"params\":{}}\n\
+             {\"id\":0,\"result\":{\"serverInfo\":{\"name\":\"cupola\",\"version\":\"9.9.9\"}}}\n\
+             {\"method\":\"$/progress\",\"params\":{\"token\":1,\"value\":{\"n\":1}}}\n\
+             {\"method\":\"$/progress\",\"params\":{\"token\":1,\"value\":{\"n\":2}}}\n\
+             {\"id\":7,\"result\":\"not ours\"}\n\
+             {\"id\":1,\"result\":\"done\"}\n",
+        );
+        connection.send::<Status>(NoParams {}, Greeting::Initialize).unwrap();
+        let mut events = Vec::new();
+        let answer = connection.receive(|event| {
+            events.push(event.value.to_string());
+            Ok(())
+        });
+        assert_eq!(answer.unwrap().get(), "\"done\"");
+        assert_eq!(events, [r#"{"n":1}"#, r#"{"n":2}"#]);
+        assert!(daemon.join().unwrap()[0].contains("initialize"));
+    }
+
+    #[test]
+    fn an_error_of_a_newer_daemon_keeps_its_message_and_what_its_number_tells() {
+        for (script, code, kind) in [
+            (
+                "{\"id\":1,\"error\":{\"code\":1022,\"message\":\"gone\",\"data\":{\"kind\":\"notFound\",\"retryable\":false}}}\n",
+                1022,
+                Some(ErrorKind::NotFound),
+            ),
+            (
+                "{\"id\":1,\"error\":{\"code\":1022,\"message\":\"gone\",\"data\":{\"kind\":\"vanished\",\"retryable\":false}}}\n",
+                1022,
+                Some(ErrorKind::NotFound),
+            ),
+            ("{\"id\":1,\"error\":{\"code\":1999,\"message\":\"gone\"}}\n", 1999, None),
+            ("{\"id\":null,\"error\":{\"code\":-32700,\"message\":\"gone\"}}\n", -32700, None),
+        ] {
+            let (mut connection, _daemon) = scripted(1, script);
+            let Err(Failure::Call(error)) = connection.call::<Status>(NoParams {}) else { panic!("{script}") };
+            assert_eq!((error.code, error.message.as_str()), (code, "gone"));
+            assert_eq!(error.data.map(|data| data.kind), kind);
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_goes_away_or_talks_nonsense_is_a_daemon_failure() {
+        for (script, says) in [
+            ("", "closed the connection"),
+            ("{\"id\":1,\"result\":", "closed the connection"),
+            ("hello\n", "no message of this protocol"),
+            ("{\"method\":\"$/progress\",\"params\":[]}\n", "no message of this protocol"),
+            ("[]\n", "no message of this protocol"),
+            ("{\"id\":1,\"result\":{\"runs\":\"many\"}}\n", "not what this version expects"),
+        ] {
+            let (mut connection, daemon) = scripted(1, script);
+            match connection.call::<Stop>(StopParams::default()) {
+                Err(Failure::Daemon { message, .. }) => assert!(message.contains(says), "{script:?}: {message}"),
+                other => panic!("{script:?}: {other:?}"),
+            }
+            daemon.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The commands, one file each. A command takes its flags and gives back an exit code or a [`Failure`].
+
+pub(crate) mod completions;
+pub(crate) mod emulator;
+pub(crate) mod invoke;
+pub(crate) mod serve;
+pub(crate) mod sessions;
+pub(crate) mod socket;
+pub(crate) mod status;
+pub(crate) mod stop;
+
+use crate::Hooks;
+use crate::arguments::Command;
+use crate::failure::Failure;
+use serde_json::value::RawValue;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Runs one command and reports its failure.
+pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
+    let json = match &command {
+        Command::Invoke(flags) => flags.output.is_json(),
+        Command::Sessions(flags) => flags.is_json(),
+        Command::Status(flags) => flags.is_json(),
+        _ => false,
+    };
+    let done = match command {
+        Command::Invoke(flags) => invoke::run(&flags, hooks),
+        Command::Sessions(flags) => sessions::run(&flags, hooks),
+        Command::Status(flags) => status::run(&flags),
+        Command::Stop(flags) => stop::run(&flags),
+        Command::Socket(flags) => socket::run(&flags, hooks),
+        Command::Serve(flags) => return serve::run(flags, hooks),
+        Command::Emulator(flags) => return emulator::run(flags, hooks),
+        Command::Completions(flags) => completions::run(&flags),
+    };
+    ExitCode::from(done.unwrap_or_else(|failure| {
+        let mut stderr = io::stderr().lock();
+        // Nothing is left to do if the failure cannot be shown; the exit code still tells.
+        let _ = if json { failure.print_json(&mut stderr) } else { failure.print(&mut stderr) };
+        failure.exit_code()
+    }))
+}
+
+/// Writes text to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::writing)
+}
+
+/// Indents JSON as azd does: two blanks, members in their order, a final newline.
+fn indented(raw: &RawValue) -> String {
+    let value: Result<serde_json::Value, _> = serde_json::from_str(raw.get());
+    let text = value.and_then(|value| serde_json::to_string_pretty(&value));
+    text.unwrap_or_else(|_| raw.get().to_owned()) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indenting_keeps_the_members_and_their_order() {
+        let raw: &RawValue = serde_json::from_str(r#"{"b":[1,{}],"a":"ü\n"}"#).unwrap();
+        assert_eq!(indented(raw), "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"ü\\n\"\n}\n");
+    }
+}

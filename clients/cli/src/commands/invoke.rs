@@ -1,0 +1,353 @@
+//! `cupola invoke`: sends a message to an agent and prints its answer as it is produced. Takes what
+//! `azd ai agent invoke` takes, in the same order.
+
+use crate::Hooks;
+use crate::answer::{Ending, Printer};
+use crate::call::{CALL, Connection, Greeting, misunderstood};
+use crate::connect::DaemonFlags;
+use crate::environment::Environment;
+use crate::exit;
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::isolation::IsolationFlags;
+use crate::target::{TargetFlags, parse};
+use clap::{Args, ValueEnum};
+use cupola_protocol::Method;
+use cupola_protocol::invoke::{AgentProtocol, Invoke, InvokeParams};
+use serde_json::value::RawValue;
+use std::fs;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+pub(crate) const HELP: &str = "\
+Standard output is the answer alone; session, conversation and notices go to standard error. The session and the
+conversation of the last call with the same agent and the same isolation are continued.
+
+Examples:
+  cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
+  cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"
+  cupola invoke -p https://acct.services.ai.azure.com/api/projects/proj my-agent \"Summarize the open tickets\"
+  git diff | cupola invoke --emulator -
+  cupola invoke --emulator --protocol invocations -f request.json -o json";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// The message, and before it the agent unless --agent-name is given. `-` reads the message from standard input
+    #[arg(value_name = "[AGENT] MESSAGE", num_args = 0..=2)]
+    words: Vec<String>,
+    /// Read the message from a file; `-` is standard input
+    #[arg(long, short = 'f', value_name = "FILE")]
+    input_file: Option<PathBuf>,
+    /// How to print the answer
+    #[arg(long, short, value_name = "FORMAT", default_value = "default")]
+    pub(crate) output: Output,
+    /// What the agent speaks, instead of finding out
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<Protocol>,
+    /// Give up after this many seconds; 0 means never [default: 1800]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Print only the answer and errors
+    #[arg(long)]
+    quiet: bool,
+    /// Ignore CUPOLA_* and FOUNDRY_* variables that name a target or an isolation
+    #[arg(long)]
+    no_env: bool,
+    #[command(flatten)]
+    state: StateFlags,
+    #[command(flatten)]
+    target: TargetFlags,
+    #[command(flatten)]
+    isolation: IsolationFlags,
+    #[command(flatten)]
+    daemon: DaemonFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Session and conversation")]
+struct StateFlags {
+    /// Use this session, and continue in it from now on
+    #[arg(long, value_name = "ID", conflicts_with = "new_session")]
+    session_id: Option<String>,
+    /// Start a session instead of continuing the last one
+    #[arg(long)]
+    new_session: bool,
+    /// Use this conversation, and continue it from now on
+    #[arg(long, value_name = "ID", conflicts_with = "new_conversation")]
+    conversation_id: Option<String>,
+    /// Start a conversation instead of continuing the last one
+    #[arg(long)]
+    new_conversation: bool,
+    /// Enter a session that Cupola knows as another user's
+    #[arg(long)]
+    allow_shared_session: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// The answer's text, as it is produced
+    Default,
+    /// The whole result as one JSON object
+    Json,
+    /// Every event as a line of JSON, the result as the last line
+    Jsonl,
+}
+
+impl Output {
+    /// Do programs read the output?
+    pub(crate) fn is_json(self) -> bool {
+        self != Self::Default
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// openai/responses
+    Responses,
+    /// invocations
+    Invocations,
+}
+
+/// Sends the message and prints the answer.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let params = flags.params(&Environment::process(flags.no_env))?;
+    let mut connection = Connection::new(flags.daemon.connect(hooks)?);
+    let introduce = flags.output == Output::Default && !flags.quiet && io::stderr().is_terminal();
+    // Nobody reads a remark about versions on a pipe, and a script should not have it in its logs at every call.
+    let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
+    connection.send::<Invoke>(params, greeting)?;
+    interrupt::cancels(connection.stream(), CALL);
+    let out = BufWriter::new(io::stdout().lock());
+    let code = match flags.output {
+        Output::Default => {
+            let printer = Printer { out, err: io::stderr(), introduce, quiet: flags.quiet, written: String::new() };
+            print_text(&mut connection, printer)
+        }
+        Output::Json => print_json(&mut connection, out),
+        Output::Jsonl => print_lines(&mut connection, out),
+    };
+    // Whoever pressed Ctrl-C wanted the script around this to know, even if the answer was complete by then.
+    if interrupt::happened() && code.is_ok() { Ok(exit::CANCELLED) } else { code }
+}
+
+fn print_text<Out: Write, Err: Write>(
+    connection: &mut Connection,
+    mut printer: Printer<Out, Err>,
+) -> Result<u8, Failure> {
+    let raw = connection.receive(|event| printer.event(event.value, event.more))?;
+    printer.end(&ending(&raw)?, true)
+}
+
+fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
+    let raw = connection.receive(|_| Ok(()))?;
+    let text = super::indented(&raw);
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::writing)?;
+    Ok(ending(&raw)?.code())
+}
+
+fn print_lines(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
+    let raw = connection.receive(|event| {
+        writeln!(out, "{}", event.value).map_err(Failure::writing)?;
+        if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
+    })?;
+    writeln!(out, "{raw}").and_then(|()| out.flush()).map_err(Failure::writing)?;
+    Ok(ending(&raw)?.code())
+}
+
+fn ending(raw: &RawValue) -> Result<Ending<'_>, Failure> {
+    serde_json::from_str(raw.get()).map_err(|error| misunderstood(Invoke::NAME, &error))
+}
+
+impl Flags {
+    /// The request. Everything that can be refused is refused here, before anything is sent.
+    fn params(&self, environment: &Environment) -> Result<InvokeParams, Failure> {
+        let (agent, message) = self.agent_and_message()?;
+        let state = &self.state;
+        Ok(InvokeParams {
+            target: self.target.resolve(agent, environment)?,
+            isolation: self.isolation.resolve(environment)?,
+            input: message.read()?,
+            protocol: self.protocol.map(|protocol| match protocol {
+                Protocol::Responses => AgentProtocol::Responses,
+                Protocol::Invocations => AgentProtocol::Invocations,
+            }),
+            session_id: state.session_id.as_deref().map(|id| parse("--session-id", id)).transpose()?,
+            new_session: state.new_session,
+            conversation_id: state.conversation_id.as_deref().map(|id| parse("--conversation-id", id)).transpose()?,
+            new_conversation: state.new_conversation,
+            allow_shared_session: state.allow_shared_session,
+            timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),
+            partial_result_token: (self.output != Output::Json).then_some(CALL),
+        })
+    }
+
+    /// As azd reads its positionals: one is the message, or the agent if the message comes from a file; two are agent and
+    /// message.
+    fn agent_and_message(&self) -> Result<(Option<&str>, Message<'_>), Failure> {
+        match (self.words.as_slice(), &self.input_file) {
+            ([message], None) => Ok((None, Message::of(message))),
+            ([agent, message], None) => Ok((Some(agent), Message::of(message))),
+            ([], Some(file)) => Ok((None, Message::File(file))),
+            ([agent], Some(file)) => Ok((Some(agent), Message::File(file))),
+            (_, Some(_)) => Err(Failure::usage("the message is given twice: as an argument and with --input-file")),
+            (_, None) => Err(Failure::usage_hint(
+                "there is no message to send",
+                "give it as the last argument, with -f FILE, or - to read it from standard input",
+            )),
+        }
+    }
+}
+
+/// Where the message comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Message<'a> {
+    Text(&'a str),
+    StandardInput,
+    File(&'a Path),
+}
+
+impl<'a> Message<'a> {
+    fn of(word: &'a str) -> Self {
+        if word == "-" { Self::StandardInput } else { Self::Text(word) }
+    }
+
+    fn read(&self) -> Result<String, Failure> {
+        match self {
+            Self::Text(text) => Ok((*text).to_owned()),
+            Self::File(path) if *path != Path::new("-") => fs::read_to_string(path)
+                .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display()))),
+            Self::StandardInput | Self::File(_) => {
+                let mut text = String::new();
+                io::stdin()
+                    .lock()
+                    .read_to_string(&mut text)
+                    .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+                Ok(text)
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::{Command, parse as parse_line};
+    use crate::stream::Stream;
+    use std::ffi::OsString;
+    use std::io::{BufRead, BufReader};
+    use std::thread;
+
+    fn flags(words: &[&str]) -> Flags {
+        let line = ["cupola", "invoke"].iter().chain(words).map(OsString::from);
+        match parse_line(line).unwrap().command {
+            Command::Invoke(flags) => flags,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn positionals_are_read_as_azd_reads_them() {
+        let file = Path::new("x.json");
+        for (words, agent, message) in [
+            (&["hello"][..], None, Message::Text("hello")),
+            (&["a", "hello"][..], Some("a"), Message::Text("hello")),
+            (&["-"][..], None, Message::StandardInput),
+            (&["-f", "x.json"][..], None, Message::File(file)),
+            (&["a", "-f", "x.json"][..], Some("a"), Message::File(file)),
+        ] {
+            assert_eq!(flags(words).agent_and_message().unwrap(), (agent, message), "{words:?}");
+        }
+        for words in [&[][..], &["a", "hello", "-f", "x.json"][..]] {
+            assert!(flags(words).agent_and_message().is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn flags_become_the_request() {
+        let flags = flags(&[
+            "--emulator",
+            "--user-isolation-key",
+            "tenant-acme",
+            "--version=2",
+            "--new-session",
+            "--timeout=90",
+            "--protocol=invocations",
+            "notes-required",
+            "hi",
+        ]);
+        let params = serde_json::to_value(flags.params(&Environment::of(&[])).unwrap()).unwrap();
+        assert_eq!(
+            params,
+            serde_json::json!({
+                "target": {"kind": "emulator", "agent": "notes-required", "version": "2"},
+                "isolation": {"userKey": "tenant-acme"},
+                "input": "hi",
+                "protocol": "invocations",
+                "newSession": true,
+                "timeoutMs": 90000,
+                "partialResultToken": 1,
+            })
+        );
+    }
+
+    #[test]
+    fn a_session_id_that_breaks_its_rule_is_refused_by_its_flag() {
+        let refusal = flags(&["--emulator", "--session-id", "../../etc", "hi"]).params(&Environment::of(&[]));
+        assert!(matches!(refusal, Err(Failure::Usage { message, .. }) if message.starts_with("--session-id must be")));
+    }
+
+    const SCRIPT: &str = concat!(
+        r#"{"method":"$/progress","params":{"token":1,"value":{"runId":"r","number":1,"type":"started","isolationModel":"keys"}}}"#,
+        "\n",
+        r#"{"method":"$/progress","params":{"token":1,"value":{"runId":"r","number":2,"type":"textDelta","delta":"hel"}}}"#,
+        "\n",
+        r#"{"method":"$/progress","params":{"token":1,"value":{"runId":"r","number":3,"type":"textDelta","delta":"lo"}}}"#,
+        "\n",
+        r#"{"id":1,"result":{"runId":"r","status":"completed","text":"hello","isolationModel":"keys","durationMs":5}}"#,
+        "\n",
+    );
+
+    /// A daemon that reads one line and says `script`.
+    fn daemon(script: &'static str) -> Connection {
+        let (client, peer) = Stream::pair().unwrap();
+        thread::spawn(move || {
+            let mut line = String::new();
+            BufReader::new(&peer).read_line(&mut line).unwrap();
+            (&peer).write_all(script.as_bytes()).unwrap();
+        });
+        let mut connection = Connection::new(client);
+        let params = flags(&["--emulator", "hi"]).params(&Environment::of(&[])).unwrap();
+        connection.send::<Invoke>(params, Greeting::None).unwrap();
+        connection
+    }
+
+    #[test]
+    fn jsonl_is_every_event_and_then_the_result() {
+        let mut out = Vec::new();
+        assert_eq!(print_lines(&mut daemon(SCRIPT), &mut out).unwrap(), exit::OK);
+        let lines: Vec<serde_json::Value> =
+            String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str().unwrap_or("result")).collect();
+        assert_eq!(kinds, ["started", "textDelta", "textDelta", "result"]);
+        assert_eq!(lines[3]["text"], "hello");
+    }
+
+    #[test]
+    fn json_is_the_result_indented() {
+        let mut out = Vec::new();
+        assert_eq!(print_json(&mut daemon(SCRIPT), &mut out).unwrap(), exit::OK);
+        assert!(String::from_utf8(out).unwrap().starts_with("{\n  \"runId\": \"r\",\n  \"status\": \"completed\""));
+    }
+
+    #[test]
+    fn a_daemon_lost_in_mid_answer_leaves_what_came_and_fails() {
+        let script = SCRIPT.rsplit_once("{\"id\"").unwrap().0;
+        let mut out = Vec::new();
+        let printer =
+            Printer { out: &mut out, err: Vec::new(), introduce: false, quiet: false, written: String::new() };
+        let failure = print_text(&mut daemon(script), printer).unwrap_err();
+        assert_eq!(failure.exit_code(), exit::DAEMON);
+        assert_eq!(out, b"hello");
+    }
+}

@@ -1,0 +1,263 @@
+//! `cupola sessions create|list|show|use|stop|delete`, with the flags and the output of `azd ai agent sessions`.
+
+use crate::Hooks;
+use crate::call::{Connection, misunderstood};
+use crate::connect::DaemonFlags;
+use crate::environment::Environment;
+use crate::exit;
+use crate::failure::Failure;
+use crate::isolation::{IsolationFlags, ownership};
+use crate::table;
+use crate::target::{TargetFlags, parse};
+use clap::{Args, Subcommand, ValueEnum};
+use cupola_protocol::Method;
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::sessions::{
+    Create, CreateParams, Delete, List, ListParams, ListResponse, Order, Session, SessionParams, Show, Stop, Use,
+    UseParams,
+};
+use cupola_protocol::target::Target;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::io::{self, IsTerminal, Write};
+
+pub(crate) const HELP: &str = "\
+Examples:
+  cupola sessions list --emulator --user-isolation-key tenant-acme -o table
+  cupola sessions create --agent-name my-agent --version 3 --isolation-key sk-tenant-acme
+  cupola sessions delete sess_abc123 --isolation-key sk-tenant-acme";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a session and continue in it from now on
+    Create {
+        /// The id to give it; the service makes one when left out
+        #[arg(value_name = "SESSION_ID")]
+        session: Option<String>,
+        /// Who may delete it; derived from your token when left out
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true, help_heading = "Isolation")]
+        isolation_key: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List the sessions this isolation can see
+    List {
+        /// How many at most
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+        /// Oldest or newest first
+        #[arg(long, value_name = "ORDER")]
+        order: Option<ListOrder>,
+        /// Only those after this session
+        #[arg(long, value_name = "SESSION_ID")]
+        after: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show a session
+    Show {
+        #[command(flatten)]
+        one: OneSession,
+    },
+    /// Continue in this session from now on
+    Use {
+        /// The session
+        #[arg(value_name = "SESSION_ID")]
+        session: String,
+        /// Enter a session that Cupola knows as another user's
+        #[arg(long)]
+        allow_shared_session: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Stop a session's compute; its files stay
+    Stop {
+        #[command(flatten)]
+        one: OneSession,
+    },
+    /// Delete a session and its files
+    Delete {
+        /// The session
+        #[arg(value_name = "SESSION_ID")]
+        session: String,
+        /// The key it was created with; remembered if it was created here
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true, help_heading = "Isolation")]
+        isolation_key: Option<String>,
+        /// Delete a session that Cupola knows as another user's
+        #[arg(long)]
+        allow_shared_session: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct OneSession {
+    /// The session; the one that would be continued when left out
+    #[arg(value_name = "SESSION_ID")]
+    session: Option<String>,
+    /// Touch a session that Cupola knows as another user's
+    #[arg(long)]
+    allow_shared_session: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// How to print it: `json` is the service's own object; stop and delete say a sentence when left out
+    #[arg(long, short, value_name = "FORMAT")]
+    output: Option<Output>,
+    /// Ignore CUPOLA_* and FOUNDRY_* variables that name a target or an isolation
+    #[arg(long)]
+    no_env: bool,
+    #[command(flatten)]
+    target: TargetFlags,
+    #[command(flatten)]
+    isolation: IsolationFlags,
+    #[command(flatten)]
+    daemon: DaemonFlags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Indented JSON
+    Json,
+    /// Columns
+    Table,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ListOrder {
+    /// Oldest first
+    Asc,
+    /// Newest first
+    Desc,
+}
+
+impl Flags {
+    /// Do programs read the output? Only when it was asked for: then failures are JSON, too.
+    pub(crate) fn is_json(&self) -> bool {
+        self.action.common().output == Some(Output::Json)
+    }
+}
+
+impl Action {
+    fn common(&self) -> &Common {
+        match self {
+            Self::Create { common, .. }
+            | Self::List { common, .. }
+            | Self::Use { common, .. }
+            | Self::Delete { common, .. } => common,
+            Self::Show { one } | Self::Stop { one } => &one.common,
+        }
+    }
+}
+
+impl Common {
+    fn resolve(&self) -> Result<(Target, Isolation), Failure> {
+        let environment = Environment::process(self.no_env);
+        Ok((self.target.resolve(None, &environment)?, self.isolation.resolve(&environment)?))
+    }
+
+    /// One call on a connection of its own.
+    fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
+        Connection::new(self.daemon.connect(hooks)?).call_raw::<M>(params)
+    }
+
+    fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {
+        if self.output == Some(Output::Table) {
+            let session: Session = typed(Show::NAME, raw)?;
+            return super::print(&table::sessions(&[session]));
+        }
+        super::print(&super::indented(raw))
+    }
+
+    fn print_sentence(&self, raw: &RawValue, sentence: &str) -> Result<(), Failure> {
+        if self.output == Some(Output::Json) {
+            return super::print(&super::indented(raw));
+        }
+        super::print(&format!("{sentence}\n"))
+    }
+}
+
+/// Runs one of the actions.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let common = flags.action.common();
+    let (target, mut isolation) = common.resolve()?;
+    match &flags.action {
+        Action::Create { session, isolation_key, .. } => {
+            ownership(&mut isolation, isolation_key.as_ref())?;
+            let session_id = session_id(session.as_deref())?;
+            let raw = common.call::<Create>(hooks, CreateParams { target, isolation, session_id })?;
+            common.print_session(&raw)?;
+        }
+        Action::List { limit, order, after, .. } => {
+            let order = order.map(|order| match order {
+                ListOrder::Asc => Order::Asc,
+                ListOrder::Desc => Order::Desc,
+            });
+            let after = after.as_deref().map(|after| parse("--after", after)).transpose()?;
+            let raw = common.call::<List>(hooks, ListParams { target, isolation, limit: *limit, order, after })?;
+            print_list(common, &raw)?;
+        }
+        Action::Show { one } => {
+            let raw = common.call::<Show>(hooks, one.params(target, isolation)?)?;
+            common.print_session(&raw)?;
+        }
+        Action::Use { session, allow_shared_session, .. } => {
+            let session_id = parse("SESSION_ID", session)?;
+            let params = UseParams { target, isolation, session_id, allow_shared_session: *allow_shared_session };
+            let raw = common.call::<Use>(hooks, params)?;
+            common.print_session(&raw)?;
+        }
+        Action::Stop { one } => {
+            let raw = common.call::<Stop>(hooks, one.params(target, isolation)?)?;
+            let stopped: <Stop as Method>::Response = typed(Stop::NAME, &raw)?;
+            let what = if stopped.already_stopped { "was already stopped" } else { "is stopped; its files are kept" };
+            common.print_sentence(&raw, &format!("Session {} {what}.", stopped.session_id))?;
+        }
+        Action::Delete { session, isolation_key, allow_shared_session, .. } => {
+            ownership(&mut isolation, isolation_key.as_ref())?;
+            let session_id = Some(parse("SESSION_ID", session)?);
+            let params = SessionParams { target, isolation, session_id, allow_shared_session: *allow_shared_session };
+            let raw = common.call::<Delete>(hooks, params)?;
+            let deleted: <Delete as Method>::Response = typed(Delete::NAME, &raw)?;
+            common.print_sentence(&raw, &format!("Session {} is deleted.", deleted.session_id))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+impl OneSession {
+    fn params(&self, target: Target, isolation: Isolation) -> Result<SessionParams, Failure> {
+        let session_id = session_id(self.session.as_deref())?;
+        Ok(SessionParams { target, isolation, session_id, allow_shared_session: self.allow_shared_session })
+    }
+}
+
+fn session_id(given: Option<&str>) -> Result<Option<cupola_protocol::id::SessionId>, Failure> {
+    given.map(|session| parse("SESSION_ID", session)).transpose()
+}
+
+fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
+    if common.output != Some(Output::Table) {
+        return super::print(&super::indented(raw));
+    }
+    let list: ListResponse = typed(List::NAME, raw)?;
+    super::print(&table::sessions(&list.data))?;
+    if let (true, Some(last), true) = (list.has_more, &list.last_id, io::stderr().is_terminal()) {
+        let _ = writeln!(io::stderr(), "there are more: --after {last}");
+    }
+    Ok(())
+}
+
+fn typed<Answer: DeserializeOwned>(method: &str, raw: &RawValue) -> Result<Answer, Failure> {
+    serde_json::from_str(raw.get()).map_err(|error| misunderstood(method, &error))
+}

@@ -1,0 +1,132 @@
+//! `cupola status`: how the daemon is. Never starts one.
+
+use crate::call::{Connection, VERSION, misunderstood};
+use crate::connect;
+use crate::exit;
+use crate::failure::Failure;
+use crate::table::columns;
+use clap::{Args, ValueEnum};
+use cupola_protocol::Method;
+use cupola_protocol::daemon::{NoParams, Status, StatusResponse};
+use std::path::PathBuf;
+
+pub(crate) const HELP: &str = "\
+Exits with 6 when no daemon runs.
+
+Examples:
+  cupola status
+  cupola status -o json";
+
+#[expect(clippy::doc_markdown, reason = "the comments are help texts")]
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// The daemon's socket [env: CUPOLA_SOCKET] [default: $XDG_RUNTIME_DIR/cupola/v1.sock, else the state directory]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, short, value_name = "FORMAT", default_value = "default")]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Lines for people
+    Default,
+    /// The daemon's answer
+    Json,
+}
+
+impl Flags {
+    /// Do programs read the output?
+    pub(crate) fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
+}
+
+/// Asks the daemon that runs.
+pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
+    let path = connect::path(flags.socket.as_deref())?;
+    let Some(stream) = connect::running(&path)? else {
+        return Err(Failure::daemon_hint(
+            format!("no daemon runs at {}", path.display()),
+            "the next `cupola invoke` starts one",
+        ));
+    };
+    let raw = Connection::new(stream).call_raw::<Status>(NoParams {})?;
+    if flags.is_json() {
+        super::print(&super::indented(&raw))?;
+    } else {
+        let status = serde_json::from_str(raw.get()).map_err(|error| misunderstood(Status::NAME, &error))?;
+        super::print(&lines(&status))?;
+    }
+    Ok(exit::OK)
+}
+
+fn lines(status: &StatusResponse) -> String {
+    let mut rows = vec![
+        ["version".to_owned(), version(status)],
+        ["process".to_owned(), status.process_id.to_string()],
+        ["socket".to_owned(), status.socket.clone().unwrap_or_else(|| "none".to_owned())],
+        ["state".to_owned(), status.state_directory.clone()],
+        ["running".to_owned(), format!("{}, since {}", duration(status.uptime_ms), status.started_at)],
+        [
+            "idle exit".to_owned(),
+            status.idle_exit_ms.map_or("never".to_owned(), |idle| format!("after {}", duration(idle))),
+        ],
+        ["connections".to_owned(), status.connections.to_string()],
+        ["runs".to_owned(), status.runs.to_string()],
+        ["partitions".to_owned(), status.partitions.to_string()],
+        ["emulator".to_owned(), status.emulator.clone().unwrap_or_else(|| "not started".to_owned())],
+    ];
+    if let Some(bytes) = status.resident_bytes {
+        let tenths = bytes / (1024 * 1024 / 10);
+        rows.push(["memory".to_owned(), format!("{}.{} MiB", tenths / 10, tenths % 10)]);
+    }
+    columns(&rows)
+}
+
+fn version(status: &StatusResponse) -> String {
+    if status.version == VERSION {
+        status.version.clone()
+    } else {
+        format!("{} (this program is {VERSION}; `cupola stop` lets the next command start it)", status.version)
+    }
+}
+
+/// The two largest units of a time given in ms.
+fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_show_their_two_largest_units() {
+        for (ms, text) in
+            [(999, "0 s"), (59_000, "59 s"), (61_000, "1 min 1 s"), (3_661_000, "1 h 1 min"), (90_000_000, "1 d 1 h")]
+        {
+            assert_eq!(duration(ms), text);
+        }
+    }
+
+    #[test]
+    fn an_older_daemon_is_pointed_out() {
+        let status: StatusResponse = serde_json::from_str(
+            r#"{"version":"0.0.1","protocolVersion":1,"processId":7,"stateDirectory":"/s","startedAt":"2026-01-01T00:00:00Z",
+                "uptimeMs":1000,"connections":1,"requests":1,"runs":0,"partitions":2,"residentBytes":11534336}"#,
+        )
+        .unwrap();
+        let text = lines(&status);
+        assert!(text.contains("0.0.1 (this program is"), "{text}");
+        assert!(text.contains("memory        11.0 MiB\n"), "{text}");
+    }
+}

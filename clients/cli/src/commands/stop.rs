@@ -1,0 +1,42 @@
+//! `cupola stop`: ends the daemon. That none runs is a success: it is what was asked for.
+
+use crate::call::Connection;
+use crate::connect;
+use crate::exit;
+use crate::failure::Failure;
+use clap::Args;
+use cupola_protocol::daemon::{Stop, StopParams};
+use std::path::PathBuf;
+
+pub(crate) const HELP: &str = "\
+Runs under way end first, unless --force is given. Saved sessions and conversations stay.
+
+Examples:
+  cupola stop
+  cupola stop --force";
+
+#[expect(clippy::doc_markdown, reason = "the comments are help texts")]
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// The daemon's socket [env: CUPOLA_SOCKET] [default: $XDG_RUNTIME_DIR/cupola/v1.sock, else the state directory]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Do not wait for runs under way
+    #[arg(long)]
+    force: bool,
+}
+
+/// Asks the daemon to stop.
+pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
+    let Some(stream) = connect::running(&connect::path(flags.socket.as_deref())?)? else {
+        super::print("no daemon runs\n")?;
+        return Ok(exit::OK);
+    };
+    let answer = Connection::new(stream).call::<Stop>(StopParams { force: flags.force })?;
+    super::print(&match (answer.runs, flags.force) {
+        (0, _) => "the daemon stops\n".to_owned(),
+        (runs, false) => format!("the daemon stops once {runs} run(s) under way have ended\n"),
+        (runs, true) => format!("the daemon stops and cuts {runs} run(s)\n"),
+    })?;
+    Ok(exit::OK)
+}

@@ -1,0 +1,232 @@
+//! Reaches the daemon: checks that the socket is the user's own, connects, and starts a daemon when none answers.
+
+use crate::failure::Failure;
+use crate::stream::Stream;
+use crate::{Hooks, environment, socket, start};
+use clap::Args;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The flags of every command that talks to the daemon.
+#[expect(clippy::doc_markdown, reason = "the comments are help texts")]
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Daemon")]
+pub(crate) struct DaemonFlags {
+    /// The daemon's socket [env: CUPOLA_SOCKET] [default: $XDG_RUNTIME_DIR/cupola/v1.sock, else the state directory]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Run a daemon inside this process for this one call, for containers and CI
+    #[arg(long, conflicts_with = "socket")]
+    pub no_daemon: bool,
+}
+
+impl DaemonFlags {
+    /// The socket's path.
+    pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
+        path(self.socket.as_deref())
+    }
+
+    /// A connection to a daemon, wherever it has to come from.
+    pub(crate) fn connect(&self, hooks: Hooks) -> Result<Stream, Failure> {
+        if self.no_daemon {
+            return (hooks.embedded)()
+                .map_err(|error| Failure::daemon(format!("no daemon could be run in this process: {error}")));
+        }
+        let path = self.path()?;
+        match running(&path)? {
+            Some(stream) => Ok(stream),
+            None => start::start(&path),
+        }
+    }
+}
+
+/// The socket's path by the shared rule.
+pub(crate) fn path(flag: Option<&Path>) -> Result<PathBuf, Failure> {
+    socket::path(flag, environment::variable).ok_or_else(|| {
+        Failure::daemon_hint(
+            "there is no place for the daemon's socket: neither XDG_RUNTIME_DIR nor HOME is set",
+            "set one of them, CUPOLA_SOCKET, or pass --socket PATH",
+        )
+    })
+}
+
+/// Connects to a daemon that already runs; `None` when nobody listens.
+pub(crate) fn running(path: &Path) -> Result<Option<Stream>, Failure> {
+    if !check::is_there(path)? {
+        return Ok(None);
+    }
+    match open(path) {
+        Ok(stream) => {
+            check::peer(&stream, path)?;
+            Ok(Some(stream))
+        }
+        // Refused: the file is left over from a daemon that is gone. The next daemon replaces it.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) => Err(Failure::daemon(format!("cannot connect to {}: {error}", path.display()))),
+    }
+}
+
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<Stream> {
+    Stream::connect(path)
+}
+
+#[cfg(windows)]
+fn open(path: &Path) -> io::Result<Stream> {
+    std::fs::OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// Is the socket the user's own? Checked before anything is sent, because prompts and keys would go to whoever listens.
+#[cfg(unix)]
+mod check {
+    use super::Failure;
+    use crate::stream::Stream;
+    use std::fs::{self, Metadata};
+    use std::io;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    use std::path::Path;
+
+    /// Group and others may not write: whoever can write the directory can put another socket in its place.
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+    /// Whether there is a socket. An error when it, or the directory it is in, is not the user's alone.
+    pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
+        let me = rustix::process::geteuid().as_raw();
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let Some(metadata) = look(directory)? else { return Ok(false) };
+        if !metadata.is_dir() {
+            return Err(untrusted(directory, "is not a directory"));
+        }
+        if metadata.uid() != me {
+            return Err(untrusted(directory, &format!("belongs to user {}, not to you ({me})", metadata.uid())));
+        }
+        if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+            let mode = metadata.mode() & 0o7777;
+            return Err(Failure::daemon_hint(
+                format!("{} can be written by others (mode {mode:o}); nothing was sent", directory.display()),
+                format!("chmod 700 {}", directory.display()),
+            ));
+        }
+        let Some(metadata) = look(path)? else { return Ok(false) };
+        if !metadata.file_type().is_socket() {
+            return Err(untrusted(path, "is not a socket"));
+        }
+        if metadata.uid() != me {
+            return Err(untrusted(path, &format!("belongs to user {}, not to you ({me})", metadata.uid())));
+        }
+        Ok(true)
+    }
+
+    /// The process at the other end must be the user's, where the system tells.
+    #[cfg(target_os = "linux")]
+    pub(super) fn peer(stream: &Stream, path: &Path) -> Result<(), Failure> {
+        let me = rustix::process::geteuid();
+        match rustix::net::sockopt::socket_peercred(stream) {
+            Ok(peer) if peer.uid == me => Ok(()),
+            Ok(peer) => Err(untrusted(path, &format!("is served by user {}, not by you", peer.uid.as_raw()))),
+            Err(error) => Err(untrusted(path, &format!("does not say who serves it: {error}"))),
+        }
+    }
+
+    /// Elsewhere the owner of directory and socket has to do.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn peer(_stream: &Stream, _path: &Path) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Does not follow a symbolic link: its target could be anybody's.
+    fn look(path: &Path) -> Result<Option<Metadata>, Failure> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Failure::daemon(format!("cannot look at {}: {error}", path.display()))),
+        }
+    }
+
+    fn untrusted(path: &Path, why: &str) -> Failure {
+        Failure::daemon_hint(
+            format!("{} {why}; nothing was sent", path.display()),
+            "name a socket in a directory of your own with --socket or CUPOLA_SOCKET",
+        )
+    }
+}
+
+#[cfg(windows)]
+mod check {
+    use super::Failure;
+    use crate::stream::Stream;
+    use std::path::Path;
+
+    /// A pipe has no directory to look at; opening it tells.
+    pub(super) fn is_there(_path: &Path) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    pub(super) fn peer(_stream: &Stream, _path: &Path) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    fn private_directory() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
+        directory
+    }
+
+    fn refusal(path: &Path) -> String {
+        match running(path) {
+            Err(Failure::Daemon { message, .. }) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_no_error() {
+        let directory = private_directory();
+        assert!(running(&directory.path().join("none").join("v1.sock")).unwrap().is_none());
+        let stale = directory.path().join("v1.sock");
+        drop(UnixListener::bind(&stale).unwrap());
+        assert!(running(&stale).unwrap().is_none(), "a socket nobody listens on counted as a daemon");
+    }
+
+    #[test]
+    fn a_daemon_of_ones_own_is_reached() {
+        let directory = private_directory();
+        let path = directory.path().join("v1.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        assert!(running(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_directory_that_others_can_write_is_refused_before_connecting() {
+        let directory = private_directory();
+        let path = directory.path().join("v1.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o770)).unwrap();
+        assert!(refusal(&path).contains("can be written by others (mode 770)"));
+        assert!(listener.accept().is_err(), "it connected all the same");
+    }
+
+    #[test]
+    fn a_link_or_a_file_in_the_sockets_place_is_refused() {
+        let directory = private_directory();
+        let real = directory.path().join("real.sock");
+        let _listener = UnixListener::bind(&real).unwrap();
+        let link = directory.path().join("link.sock");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(refusal(&link).contains("is not a socket"));
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(refusal(&file).contains("is not a socket"));
+        assert!(refusal(&file.join("v1.sock")).contains("is not a directory"));
+    }
+}

@@ -1,0 +1,55 @@
+//! The only reader of the process's environment in the command line.
+
+use crate::failure::Failure;
+use std::ffi::OsString;
+
+/// The variables a command may read, or none of them (`--no-env`).
+pub(crate) struct Environment(Box<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<OsString>;
+
+impl Environment {
+    /// The process's own environment; empty when `ignored`.
+    pub(crate) fn process(ignored: bool) -> Self {
+        if ignored { Self(Box::new(|_| None)) } else { Self(Box::new(variable)) }
+    }
+
+    /// Only these variables.
+    #[cfg(test)]
+    pub(crate) fn of(set: &'static [(&str, &str)]) -> Self {
+        Self(Box::new(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))))
+    }
+
+    /// A variable's text. A variable that is set but empty is an error: it is nearly always a script's unset variable, and
+    /// to go on without it would mean going on without isolation.
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
+        let Some(value) = (self.0)(name) else { return Ok(None) };
+        if value.is_empty() {
+            return Err(Failure::usage_hint(
+                format!("{name} is set but empty"),
+                format!("give it a value, `unset {name}`, or ignore the variables with --no-env"),
+            ));
+        }
+        value.into_string().map(Some).map_err(|_| Failure::usage(format!("{name} is not valid UTF-8")))
+    }
+}
+
+/// One variable of the process.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_refused_rather_than_taken_for_none() {
+        let environment = Environment::of(&[("CUPOLA_USER_ISOLATION_KEY", "")]);
+        let Err(Failure::Usage { message, hint }) = environment.text("CUPOLA_USER_ISOLATION_KEY") else {
+            panic!("it was accepted")
+        };
+        assert_eq!(message, "CUPOLA_USER_ISOLATION_KEY is set but empty");
+        assert!(hint.unwrap().contains("--no-env"));
+    }
+}

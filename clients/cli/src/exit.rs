@@ -1,0 +1,114 @@
+//! The exit codes: one table from what happened to what a script sees.
+
+use cupola_protocol::error::ErrorKind;
+
+/// The agent completed its answer, or the command did what it says.
+pub(crate) const OK: u8 = 0;
+/// The agent or the service failed, or the answer is incomplete.
+pub(crate) const FAILED: u8 = 1;
+/// The command line is wrong, or the service found the request wrong.
+pub(crate) const USAGE: u8 = 2;
+/// Authentication, permission or isolation forbids it.
+pub(crate) const FORBIDDEN: u8 = 3;
+/// There is no such session, agent or other thing.
+pub(crate) const NOT_FOUND: u8 = 4;
+/// Not now: the same call can succeed later.
+pub(crate) const NOT_NOW: u8 = 5;
+/// The daemon could not be reached or started, or does not work.
+pub(crate) const DAEMON: u8 = 6;
+/// The answer was cut off.
+pub(crate) const TRUNCATED: u8 = 7;
+/// Cancelled, as a shell reports a program that Ctrl-C ended.
+pub(crate) const CANCELLED: u8 = 130;
+/// Whoever read standard output went away, as a shell reports SIGPIPE.
+pub(crate) const READER_GONE: u8 = 141;
+
+/// The table as `--help` shows it.
+pub(crate) const HELP: &str = "\
+Exit codes:
+    0  done; the agent completed its answer
+    1  the agent or the service failed, or the answer is incomplete
+    2  the command line is wrong, or the service found the request wrong
+    3  authentication, permission or isolation forbids it
+    4  no such session, agent or other thing
+    5  not now: the same command can succeed later
+    6  the daemon could not be reached or started, or does not work
+    7  the answer was cut off
+  130  cancelled (Ctrl-C)
+  141  the reader of standard output went away";
+
+/// The exit code of a failed call.
+pub(crate) const fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::AgentFailed
+        | ErrorKind::AgentVersionFailed
+        | ErrorKind::Conflict
+        | ErrorKind::ProxyTimeout
+        | ErrorKind::ServiceError
+        | ErrorKind::UnexpectedAnswer => FAILED,
+
+        ErrorKind::InvalidParams | ErrorKind::BadRequest => USAGE,
+
+        ErrorKind::AuthenticationFailed
+        | ErrorKind::Forbidden
+        | ErrorKind::ImpersonationNotPermitted
+        | ErrorKind::IsolationKeyRequired
+        | ErrorKind::IsolationMismatch
+        | ErrorKind::IsolationNotSupported
+        | ErrorKind::ForeignSession
+        | ErrorKind::NotSessionOwner
+        | ErrorKind::HostNotAllowed
+        | ErrorKind::OutOfBounds => FORBIDDEN,
+
+        ErrorKind::SessionNotFound | ErrorKind::AgentNotFound | ErrorKind::NotFound => NOT_FOUND,
+
+        ErrorKind::ConversationLocked
+        | ErrorKind::SessionNotReady
+        | ErrorKind::SandboxIdle
+        | ErrorKind::AgentVersionNotReady
+        | ErrorKind::QuotaExceeded
+        | ErrorKind::RateLimited
+        | ErrorKind::ServiceUnavailable
+        | ErrorKind::ConnectionFailed
+        | ErrorKind::TimedOut
+        | ErrorKind::Overloaded
+        | ErrorKind::Busy
+        | ErrorKind::ShuttingDown => NOT_NOW,
+
+        ErrorKind::ParseError
+        | ErrorKind::InvalidRequest
+        | ErrorKind::MethodNotFound
+        | ErrorKind::InternalError
+        | ErrorKind::StateUnavailable
+        | ErrorKind::EmulatorFailed => DAEMON,
+
+        ErrorKind::Cancelled => CANCELLED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_now_is_exactly_what_the_protocol_calls_retryable() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(code(*kind) == NOT_NOW, kind.retryable(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn no_failure_exits_as_a_success() {
+        for kind in ErrorKind::ALL {
+            assert_ne!(code(*kind), OK, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn help_lists_every_code() {
+        for code in [OK, FAILED, USAGE, FORBIDDEN, NOT_FOUND, NOT_NOW, DAEMON, TRUNCATED, CANCELLED, READER_GONE] {
+            let listed = HELP.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));
+            assert!(listed, "{code} is not in the help");
+        }
+    }
+}

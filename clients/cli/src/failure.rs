@@ -1,0 +1,184 @@
+//! Why a command did not succeed, and how it is said: to people in lines, to programs as JSON. Always on standard error.
+
+use crate::exit;
+use cupola_protocol::error::ErrorData;
+use cupola_protocol::rpc::ErrorObject;
+use serde_json::json;
+use std::io::{self, Write};
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line, a variable or an input file is wrong; nothing was sent.
+    Usage {
+        /// What is wrong. Never contains the value of a key.
+        message: String,
+        /// What to do instead.
+        hint: Option<String>,
+    },
+    /// The daemon could not be reached, started or understood.
+    Daemon {
+        /// What happened.
+        message: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// The daemon answered with an error.
+    Call(Box<ErrorObject>),
+    /// The reader of standard output went away; nobody is left to tell.
+    ReaderGone,
+    /// Standard output or input failed.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// A refusal before anything is sent.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: None }
+    }
+
+    /// A refusal that knows a way out.
+    pub(crate) fn usage_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// Trouble with the daemon itself.
+    pub(crate) fn daemon(message: impl Into<String>) -> Self {
+        Self::Daemon { message: message.into(), hint: None }
+    }
+
+    /// Trouble with the daemon itself that the user can do something about.
+    pub(crate) fn daemon_hint(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Daemon { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// What went wrong when writing the answer.
+    pub(crate) fn writing(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::ReaderGone } else { Self::Output(error) }
+    }
+
+    /// What the process exits with.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage { .. } => exit::USAGE,
+            Self::Daemon { .. } => exit::DAEMON,
+            Self::Call(error) => error.data.as_ref().map_or(exit::FAILED, |data| exit::code(data.kind)),
+            Self::ReaderGone => exit::READER_GONE,
+            Self::Output(_) => exit::FAILED,
+        }
+    }
+
+    /// Says it to people.
+    pub(crate) fn print(&self, to: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Usage { message, hint } | Self::Daemon { message, hint } => {
+                print_lines(to, message, hint.as_deref(), None)
+            }
+            Self::Call(error) => {
+                let hint = error.data.as_ref().and_then(|data| data.hint.as_deref());
+                print_lines(to, &error.message, hint, error.data.as_ref())
+            }
+            Self::ReaderGone => Ok(()),
+            Self::Output(error) => writeln!(to, "error: the answer could not be written: {error}"),
+        }
+    }
+
+    /// Says it to programs: one line, `{"error": {"code", "message", "data"}}`, as in the daemon's own answer.
+    pub(crate) fn print_json(&self, to: &mut dyn Write) -> io::Result<()> {
+        let error = match self {
+            Self::Call(error) => json!(error),
+            Self::Usage { message, hint } => local("usage", message, hint.as_deref()),
+            Self::Daemon { message, hint } => local("daemonUnavailable", message, hint.as_deref()),
+            Self::Output(error) => local("outputFailed", &error.to_string(), None),
+            Self::ReaderGone => return Ok(()),
+        };
+        writeln!(to, "{}", json!({ "error": error }))
+    }
+}
+
+/// An error of the command line itself, in the shape of the daemon's.
+fn local(kind: &str, message: &str, hint: Option<&str>) -> serde_json::Value {
+    let mut data = json!({ "kind": kind, "retryable": false });
+    if let Some(hint) = hint {
+        data["hint"] = json!(hint);
+    }
+    json!({ "message": message, "data": data })
+}
+
+/// `error:`, `hint:` and what the service's support asks for.
+fn print_lines(to: &mut dyn Write, message: &str, hint: Option<&str>, data: Option<&ErrorData>) -> io::Result<()> {
+    writeln!(to, "error: {}", printable(message))?;
+    if let Some(data) = data {
+        if let Some(after) = data.retry_after_ms {
+            writeln!(to, "retry after: {} s", after.div_ceil(1000))?;
+        }
+        if let Some(id) = &data.request_id {
+            writeln!(to, "request id: {}", printable(id))?;
+        }
+    }
+    for line in hint.unwrap_or_default().lines() {
+        writeln!(to, "hint: {}", printable(line))?;
+    }
+    Ok(())
+}
+
+/// Text from the service or the agent, made safe for a terminal: no control characters but line breaks and tabs.
+pub(crate) fn printable(text: &str) -> std::borrow::Cow<'_, str> {
+    let unsafe_character = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if text.contains(unsafe_character) { text.replace(unsafe_character, "\u{fffd}").into() } else { text.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cupola_protocol::error::ErrorKind;
+
+    fn call(kind: ErrorKind, message: &str) -> Failure {
+        let mut data = ErrorData::new(kind);
+        data.hint = Some("pass the key the session was made with\nsee cupola sessions --help".to_owned());
+        data.request_id = Some("req-7".to_owned());
+        data.retry_after_ms = Some(1500);
+        Failure::Call(Box::new(ErrorObject { code: kind.code(), message: message.to_owned(), data: Some(data) }))
+    }
+
+    fn printed(failure: &Failure) -> String {
+        let mut bytes = Vec::new();
+        failure.print(&mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn people_read_the_message_the_ids_and_each_hint() {
+        let failure = call(ErrorKind::IsolationMismatch, "the session is another user's");
+        assert_eq!(
+            printed(&failure),
+            "error: the session is another user's\n\
+             retry after: 2 s\n\
+             request id: req-7\n\
+             hint: pass the key the session was made with\n\
+             hint: see cupola sessions --help\n"
+        );
+        assert_eq!(failure.exit_code(), exit::FORBIDDEN);
+    }
+
+    #[test]
+    fn programs_read_the_daemons_own_error_object() {
+        let mut bytes = Vec::new();
+        call(ErrorKind::NotFound, "gone").print_json(&mut bytes).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(value["error"]["code"], 1022);
+        assert_eq!(value["error"]["data"]["kind"], "notFound");
+        assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn a_service_message_cannot_drive_the_terminal() {
+        assert_eq!(printed(&Failure::usage("a\u{1b}[2Jb")), "error: a\u{fffd}[2Jb\n");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_told_nothing() {
+        let failure = Failure::writing(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((printed(&failure).as_str(), failure.exit_code()), ("", exit::READER_GONE));
+    }
+}

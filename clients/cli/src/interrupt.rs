@@ -1,0 +1,32 @@
+//! Ctrl-C: the first cancels the call and waits for its end, the second leaves at once.
+
+use crate::exit;
+use crate::stream::Stream;
+use cupola_protocol::rpc::{CANCEL, Cancel, Id, Request};
+use std::io::Write;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set by the first Ctrl-C. A process has one set of signal handlers, so this is one flag.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Has the user asked to cancel?
+pub(crate) fn happened() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// From now on Ctrl-C cancels call `id` on this connection. Called once the request has been written, so that setting up
+/// costs the call no time.
+pub(crate) fn cancels(stream: &Stream, id: Id) {
+    let Ok(mut stream) = stream.try_clone() else { return };
+    let Ok(mut message) = serde_json::to_vec(&Request::notification(CANCEL, Cancel { id })) else { return };
+    message.push(b'\n');
+    // Without a handler Ctrl-C ends this process, and the daemon cancels the run of a client that is gone.
+    let _ = ctrlc::set_handler(move || {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            process::exit(i32::from(exit::CANCELLED));
+        }
+        let _ = writeln!(std::io::stderr(), "cancelling; press Ctrl-C again to leave at once");
+        let _ = stream.write_all(&message);
+    });
+}

@@ -1,0 +1,117 @@
+//! Starts a daemon when none answers, and waits until it says that it is ready or why it is not.
+//!
+//! The new daemon writes one line to its standard output: `ready PATH`, or `error: REASON`. Two commands may start one at
+//! the same time: one of the two daemons wins the lock, and both commands connect to that one.
+
+use crate::connect::running;
+use crate::failure::Failure;
+use crate::stream::Stream;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A daemon is ready in well under a second; a machine that is busy with something else gets this long.
+const READY_LIMIT: Duration = Duration::from_secs(15);
+/// How long the winner of two daemons started at once may still take after the loser has given up.
+const WINNER_LIMIT: Duration = Duration::from_secs(5);
+/// How often to look for it.
+const WINNER_POLL: Duration = Duration::from_millis(10);
+/// Longest line a daemon may report.
+const MAX_REPORT_BYTES: u64 = 64 * 1024;
+/// How a daemon says that it listens.
+const READY: &str = "ready";
+/// How a daemon says why it does not.
+const ERROR: &str = "error: ";
+
+/// Starts this program as a daemon and connects to it.
+pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::daemon(format!("no daemon runs and this program cannot find itself: {error}")))?;
+    let mut command = Command::new(&program);
+    command.arg("serve").arg("--background").arg("--socket").arg(socket);
+    // Its standard error must not be ours: a pipe we inherited would stay open for as long as the daemon lives.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.current_dir(stable_directory());
+    let mut child = command.spawn().map_err(|error| {
+        Failure::daemon(format!("no daemon runs and {} does not start: {error}", program.display()))
+    })?;
+    let Some(output) = child.stdout.take() else {
+        return Err(Failure::daemon("the daemon started without a standard output"));
+    };
+    let report = wait_for_report(output)?;
+    after_report(&report, socket)
+}
+
+/// The daemon must not keep the caller's directory from being removed or unmounted.
+fn stable_directory() -> PathBuf {
+    PathBuf::from(std::path::MAIN_SEPARATOR_STR)
+}
+
+/// The daemon's one line; empty when it ended without any.
+fn wait_for_report(output: ChildStdout) -> Result<String, Failure> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    // A pipe cannot be read with a time limit, so a thread reads it; it ends with the process at the latest.
+    thread::spawn(move || {
+        let mut line = String::new();
+        let read = BufReader::new(output.take(MAX_REPORT_BYTES)).read_line(&mut line);
+        let _ = sender.send(read.map(|_| line));
+    });
+    match receiver.recv_timeout(READY_LIMIT) {
+        Ok(Ok(line)) => Ok(line),
+        Ok(Err(error)) => Err(Failure::daemon(format!("the daemon's report could not be read: {error}"))),
+        Err(_) => Err(Failure::daemon_hint(
+            format!("the daemon did not get ready within {} s", READY_LIMIT.as_secs()),
+            "run `cupola serve` in another terminal to see what it does",
+        )),
+    }
+}
+
+/// Whatever the daemon said, another one may have won the race: a connection counts more than the report.
+fn after_report(report: &str, socket: &Path) -> Result<Stream, Failure> {
+    let report = report.trim_end();
+    let deadline = Instant::now() + if report.starts_with(ERROR) { Duration::ZERO } else { WINNER_LIMIT };
+    loop {
+        if let Some(stream) = running(socket)? {
+            return Ok(stream);
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        thread::sleep(WINNER_POLL);
+    }
+    if let Some(reason) = report.strip_prefix(ERROR) {
+        return Err(Failure::daemon(format!("the daemon did not start: {reason}")));
+    }
+    let what = if report.starts_with(READY) { "said it was ready, but" } else { "ended without a word, and" };
+    Err(Failure::daemon_hint(
+        format!("the daemon {what} nothing answers at {}", socket.display()),
+        "run `cupola serve` to see why",
+    ))
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn the_daemons_own_reason_is_passed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let report = "error: the state directory is not private\n";
+        let failure = after_report(report, &directory.path().join("v1.sock")).unwrap_err();
+        assert!(matches!(failure, Failure::Daemon { message, .. }
+            if message == "the daemon did not start: the state directory is not private"));
+    }
+
+    #[test]
+    fn the_loser_of_a_race_uses_the_winners_daemon() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("v1.sock");
+        let _winner = UnixListener::bind(&socket).unwrap();
+        assert!(after_report("error: another daemon is starting\n", &socket).is_ok());
+    }
+}

@@ -95,8 +95,8 @@ mod tests {
             "status -o json",
             "stop --force",
             "socket --socket /s/v1.sock",
-            "serve --idle-exit 0",
-            "emulator --port 0 --tls",
+            "serve --idle-exit never",
+            "emulator --listen 127.0.0.1:0 --tls --json --agent a=exec:x,protocol=2.0.0",
             "completions fish",
         ] {
             if let Err(error) = parsed(line) {

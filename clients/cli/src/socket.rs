@@ -28,17 +28,16 @@ pub fn path(flag: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) ->
     state_directory(variable).map(|directory| directory.join(FILE_NAME))
 }
 
-/// The user's state directory: `$XDG_STATE_HOME/cupola`, else the system's own place for it.
+/// The user's state directory: `CUPOLA_STATE_DIR`, else `$XDG_STATE_HOME/cupola`, else the system's own place for it.
 pub fn state_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if let Some(named) = non_empty(&variable, "CUPOLA_STATE_DIR").map(PathBuf::from) {
+        return Some(std::path::absolute(&named).unwrap_or(named));
+    }
     if let Some(state) = absolute_variable(&variable, "XDG_STATE_HOME") {
         return Some(state.join("cupola"));
     }
-    if cfg!(windows) {
-        return absolute_variable(&variable, "LOCALAPPDATA").map(|local| local.join("cupola"));
-    }
-    let home = absolute_variable(&variable, "HOME")?;
-    let place = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/state" };
-    Some(home.join(place).join("cupola"))
+    let (home, place) = if cfg!(windows) { ("LOCALAPPDATA", "") } else { ("HOME", ".local/state") };
+    absolute_variable(&variable, home).map(|home| home.join(place).join("cupola"))
 }
 
 /// The XDG rules say that a relative path in one of their variables is to be ignored.
@@ -66,6 +65,7 @@ mod tests {
         let all = [
             ("CUPOLA_SOCKET", "/s/own.sock"),
             ("XDG_RUNTIME_DIR", "/run/user/7"),
+            ("CUPOLA_STATE_DIR", "/own"),
             ("XDG_STATE_HOME", "/state"),
             ("HOME", "/home/ada"),
         ];
@@ -73,8 +73,9 @@ mod tests {
             (Some("/f.sock"), &all[..], "/f.sock"),
             (None, &all[..], "/s/own.sock"),
             (None, &all[1..], "/run/user/7/cupola/v1.sock"),
-            (None, &all[2..], "/state/cupola/v1.sock"),
-            (None, &all[3..], "/home/ada/.local/state/cupola/v1.sock"),
+            (None, &all[2..], "/own/v1.sock"),
+            (None, &all[3..], "/state/cupola/v1.sock"),
+            (None, &all[4..], "/home/ada/.local/state/cupola/v1.sock"),
             (None, &[("XDG_RUNTIME_DIR", "not/absolute"), ("HOME", "/h")][..], "/h/.local/state/cupola/v1.sock"),
             (None, &[("CUPOLA_SOCKET", ""), ("HOME", "/h")][..], "/h/.local/state/cupola/v1.sock"),
         ] {

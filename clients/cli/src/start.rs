@@ -7,7 +7,7 @@ use crate::connect::running;
 use crate::failure::Failure;
 use crate::stream::Stream;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -34,7 +34,6 @@ pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
     command.arg("serve").arg("--background").arg("--socket").arg(socket);
     // Its standard error must not be ours: a pipe we inherited would stay open for as long as the daemon lives.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.current_dir(stable_directory());
     let mut child = command.spawn().map_err(|error| {
         Failure::daemon(format!("no daemon runs and {} does not start: {error}", program.display()))
     })?;
@@ -43,11 +42,6 @@ pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
     };
     let report = wait_for_report(output)?;
     after_report(&report, socket)
-}
-
-/// The daemon must not keep the caller's directory from being removed or unmounted.
-fn stable_directory() -> PathBuf {
-    PathBuf::from(std::path::MAIN_SEPARATOR_STR)
 }
 
 /// The daemon's one line; empty when it ended without any.

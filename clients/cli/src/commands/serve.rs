@@ -10,8 +10,8 @@ Every other command starts the daemon by itself; run it by hand to watch it, or 
 
 Examples:
   cupola serve
-  CUPOLA_LOG=debug cupola serve --idle-exit 0
-  cupola serve --socket ~/.cache/cupola-test/v1.sock --state-directory ~/.cache/cupola-test";
+  cupola serve --log debug --idle-exit never
+  cupola serve --state-dir ~/.cache/cupola-test --socket ~/.cache/cupola-test/v1.sock";
 
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
 #[derive(Debug, Args)]
@@ -19,33 +19,39 @@ pub(crate) struct Flags {
     /// The socket to listen on [env: CUPOLA_SOCKET] [default: $XDG_RUNTIME_DIR/cupola/v1.sock, else the state directory]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Where saved state is kept; must be a directory of your own
+    /// Where saved state is kept; a directory of your own [env: CUPOLA_STATE_DIR]
     #[arg(long, value_name = "PATH")]
-    state_directory: Option<PathBuf>,
-    /// The configuration file
-    #[arg(long, value_name = "PATH")]
-    config: Option<PathBuf>,
-    /// Leave after this many seconds with nothing to do; 0 means never
+    state_dir: Option<PathBuf>,
+    /// Leave after this many seconds with nothing to do, or `never` [env: CUPOLA_IDLE_EXIT] [default: 1800]
     #[arg(long, value_name = "SECONDS")]
-    idle_exit: Option<u64>,
-    /// Started by another command: leave its terminal, and report to its pipe
+    idle_exit: Option<String>,
+    /// What is logged: a level, or target=level pairs with commas between [env: CUPOLA_LOG] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// Where the log goes; standard error when left out
+    #[arg(long, value_name = "PATH")]
+    log_file: Option<PathBuf>,
+    /// Started by another command: leave its terminal
     #[arg(long, hide = true)]
     background: bool,
 }
 
-/// What the command line says about the daemon to run. What is `None` the daemon takes from its own configuration.
+/// What the command line says about the daemon to run, as typed. What is `None` the daemon decides from its environment
+/// and its configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ServeOptions {
     /// The socket to listen on; [`crate::socket::path`] has the rule when it is `None`.
     pub socket: Option<PathBuf>,
     /// Where saved state is kept.
     pub state_directory: Option<PathBuf>,
-    /// The configuration file.
-    pub config: Option<PathBuf>,
-    /// Leave after this many seconds with nothing to do; 0 means never.
-    pub idle_exit_seconds: Option<u64>,
+    /// Seconds with nothing to do after which it leaves, or `never`.
+    pub idle_exit: Option<String>,
+    /// What is logged.
+    pub log: Option<String>,
+    /// Where the log goes.
+    pub log_file: Option<PathBuf>,
     /// Started by another command. Either way the daemon writes `ready PATH` to standard output once it listens, or
-    /// `error: REASON`; nobody reads what comes after that line, and standard error goes nowhere, so logs need a file.
+    /// `error: REASON`; in the background nobody reads what comes after that line, and standard error goes nowhere.
     pub background: bool,
 }
 
@@ -56,9 +62,10 @@ pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
     }
     (hooks.serve)(ServeOptions {
         socket: flags.socket,
-        state_directory: flags.state_directory,
-        config: flags.config,
-        idle_exit_seconds: flags.idle_exit,
+        state_directory: flags.state_dir,
+        idle_exit: flags.idle_exit,
+        log: flags.log,
+        log_file: flags.log_file,
         background: flags.background,
     })
 }

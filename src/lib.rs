@@ -1,7 +1,28 @@
-//! The daemon.
+//! The daemon behind `cupola serve`.
 //!
+//! Reading order, from the outside in:
+//! - [`config`]: the settings, and the only look at the environment
+//! - [`server`]: accepts clients until the daemon is to end
+//! - [`shutdown`]: what "to end" means: drain, then force
+//! - [`transport`]: the socket, and how messages are told apart on it
+//! - `connection`: one client: a reader, a writer, a bounded outbox
+//! - [`rpc`]: one message → one call → exactly one response; [`rpc::methods`] is the table of all methods
+//! - [`daemon`]: what every handler receives
 //! - [`partition`]: target × caller × isolation → saved session and conversation
 //! - [`run`]: one invoke from request to ending
+//! - [`activity`]: what keeps the daemon from leaving
+//! - [`directory`]: directories that only this user can enter
 
+pub mod activity;
+pub mod config;
+mod connection;
+pub mod daemon;
+pub mod directory;
 pub mod partition;
+pub mod rpc;
 pub mod run;
+pub mod server;
+pub mod shutdown;
+pub mod transport;
+
+pub use connection::{CLIENT_STALL, Client, ClientGone, OUTBOX_MESSAGES};

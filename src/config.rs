@@ -1,0 +1,264 @@
+//! Settings: defaults < file < environment < flags. The only reader of the environment.
+//!
+//! The file is `$XDG_CONFIG_HOME/cupola/config.toml` (`~/.config/cupola/config.toml`), or what `CUPOLA_CONFIG` names.
+//! Nothing about a call comes from here: whose session a call uses travels with the call.
+
+use serde::Deserialize;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long an idle daemon stays: a pause in one's work, not a night.
+pub const DEFAULT_IDLE_EXIT: Duration = Duration::from_mins(30);
+/// What is logged when nothing else is asked for.
+const DEFAULT_LOG: &str = "info";
+
+/// The daemon's settings, all decided.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub socket: PathBuf,
+    /// Where saved state lives.
+    pub state_directory: PathBuf,
+    /// How long it stays with nothing to do; never leaves by itself when `None`.
+    pub idle_exit: Option<Duration>,
+    /// What is logged: a level, or `target=level` pairs with commas between.
+    pub log: String,
+    /// Where the log goes; standard error when `None`.
+    pub log_file: Option<PathBuf>,
+    /// Host suffixes, besides `.services.ai.azure.com`, that tokens may be sent to.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// What `cupola serve` was told on its command line.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--socket`
+    pub socket: Option<PathBuf>,
+    /// `--state-dir`
+    pub state_directory: Option<PathBuf>,
+    /// `--idle-exit`: seconds, or `never`.
+    pub idle_exit: Option<String>,
+    /// `--log`
+    pub log: Option<String>,
+    /// `--log-file`
+    pub log_file: Option<PathBuf>,
+}
+
+/// Why there are no settings. Each message names where the value stands and how it is changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there but cannot be read.
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is no configuration; the source names line and field.
+    #[error("the configuration file {path} is wrong: {source}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, column, field and rule.
+        source: Box<toml::de::Error>,
+    },
+    /// A value breaks its rule.
+    #[error("{origin}: {value:?} must be {rule}")]
+    Value {
+        /// The flag, variable or field.
+        origin: &'static str,
+        /// What it says.
+        value: String,
+        /// What it should be.
+        rule: &'static str,
+    },
+    /// No directory to default to.
+    #[error("neither {0} nor HOME is set; name the directory with {1}")]
+    NoHome(&'static str, &'static str),
+    /// The working directory cannot be found, so a relative path means nothing.
+    #[error("the path {path} cannot be made absolute: {source}")]
+    NotAbsolute {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// The file's fields.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Settings {
+    socket: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
+    idle_exit: Option<Seconds>,
+    log: Option<String>,
+    log_file: Option<PathBuf>,
+    allowed_hosts: Vec<String>,
+}
+
+/// `idle_exit = 600` or `idle_exit = "never"`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(u64),
+    Text(String),
+}
+
+impl Config {
+    /// Reads the process's environment and the file, and lets flags win.
+    pub fn load(flags: Flags) -> Result<Self, ConfigError> {
+        Self::resolve(flags, &|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+    }
+
+    /// As [`Config::load`], with the environment as a value.
+    fn resolve(flags: Flags, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let path_in = |name| environment(name).map(PathBuf::from);
+        let text_in = |name| environment(name).map(|value| value.to_string_lossy().into_owned());
+        let home = |variable, below: &str| {
+            path_in(variable).filter(|path| path.is_absolute()).or_else(|| Some(path_in("HOME")?.join(below)))
+        };
+
+        let file = match path_in("CUPOLA_CONFIG") {
+            Some(path) => Settings::read(&path, true)?,
+            None => match home("XDG_CONFIG_HOME", ".config") {
+                Some(directory) => Settings::read(&directory.join("cupola/config.toml"), false)?,
+                None => Settings::default(),
+            },
+        };
+        let state_directory = match flags.state_directory.or(path_in("CUPOLA_STATE_DIR")).or(file.state_dir) {
+            Some(directory) => directory,
+            None => home("XDG_STATE_HOME", ".local/state")
+                .ok_or(ConfigError::NoHome("XDG_STATE_HOME", "--state-dir"))?
+                .join("cupola"),
+        };
+        let socket = match flags.socket.or(path_in("CUPOLA_SOCKET")).or(file.socket) {
+            Some(path) => path,
+            None => match path_in("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()) {
+                Some(directory) => directory.join("cupola").join(SOCKET_NAME),
+                None => state_directory.join(SOCKET_NAME),
+            },
+        };
+        let idle_exit = if let Some(value) = flags.idle_exit {
+            parse_idle_exit("--idle-exit", &value)?
+        } else if let Some(value) = text_in("CUPOLA_IDLE_EXIT") {
+            parse_idle_exit("CUPOLA_IDLE_EXIT", &value)?
+        } else {
+            match file.idle_exit {
+                Some(Seconds::Number(seconds)) => Some(Duration::from_secs(seconds)),
+                Some(Seconds::Text(value)) => parse_idle_exit("idle_exit in the configuration file", &value)?,
+                None => Some(DEFAULT_IDLE_EXIT),
+            }
+        };
+        let log = flags.log.or(text_in("CUPOLA_LOG")).or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned());
+        Ok(Self {
+            socket: absolute(socket)?,
+            state_directory: absolute(state_directory)?,
+            idle_exit,
+            log,
+            log_file: flags.log_file.or(file.log_file).map(absolute).transpose()?,
+            allowed_hosts: file.allowed_hosts,
+        })
+    }
+}
+
+/// The socket's file name; the number is the protocol's major version.
+const SOCKET_NAME: &str = "v1.sock";
+
+fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(&path).map_err(|source| ConfigError::NotAbsolute { path, source })
+}
+
+fn parse_idle_exit(origin: &'static str, value: &str) -> Result<Option<Duration>, ConfigError> {
+    if value == "never" {
+        return Ok(None);
+    }
+    value.parse().map(|seconds| Some(Duration::from_secs(seconds))).map_err(|_| ConfigError::Value {
+        origin,
+        value: value.to_owned(),
+        rule: "a whole number of seconds, or never",
+    })
+}
+
+impl Settings {
+    /// Only a file that nobody named may be missing.
+    fn read(path: &Path, named: bool) -> Result<Self, ConfigError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        };
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Settings from a file and variables.
+    fn load(file: &str, variables: &[(&str, &str)], flags: Flags) -> Result<Config, ConfigError> {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(home.path().join(".config/cupola")).unwrap();
+        std::fs::write(home.path().join(".config/cupola/config.toml"), file).unwrap();
+        Config::resolve(flags, &|name| {
+            if name == "HOME" {
+                return Some(home.path().into());
+            }
+            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_those_over_the_file() {
+        let file = "idle_exit = 1\nsocket = \"/file.sock\"\nlog = \"warn\"";
+        let config = load(file, &[], Flags::default()).unwrap();
+        assert_eq!(config.idle_exit, Some(Duration::from_secs(1)));
+        assert_eq!(config.socket, Path::new("/file.sock"));
+        let variables = [("CUPOLA_IDLE_EXIT", "2"), ("CUPOLA_SOCKET", "/variable.sock")];
+        let config = load(file, &variables, Flags::default()).unwrap();
+        assert_eq!(config.idle_exit, Some(Duration::from_secs(2)));
+        assert_eq!(config.socket, Path::new("/variable.sock"));
+        let flags =
+            Flags { idle_exit: Some("never".to_owned()), socket: Some("/flag.sock".into()), ..Flags::default() };
+        let config = load(file, &variables, flags).unwrap();
+        assert_eq!(config.idle_exit, None);
+        assert_eq!(config.socket, Path::new("/flag.sock"));
+        assert_eq!(config.log, "warn");
+    }
+
+    #[test]
+    fn the_socket_is_in_the_runtime_directory_or_else_beside_the_state() {
+        let config = load("", &[("XDG_RUNTIME_DIR", "/run/user/7")], Flags::default()).unwrap();
+        assert_eq!(config.socket, Path::new("/run/user/7/cupola/v1.sock"));
+        let config = load("", &[("XDG_STATE_HOME", "/state")], Flags::default()).unwrap();
+        assert_eq!(config.socket, Path::new("/state/cupola/v1.sock"));
+        assert_eq!(config.state_directory, Path::new("/state/cupola"));
+        let config = load("", &[], Flags::default()).unwrap();
+        assert!(config.socket.ends_with(".local/state/cupola/v1.sock"));
+    }
+
+    #[test]
+    fn a_wrong_file_is_an_error_that_names_file_line_and_field() {
+        for (file, parts) in [
+            ("log = \"info\"\nsokcet = \"/x\"", ["config.toml", "line 2", "sokcet"]),
+            ("log = \"info\"\n\nallowed_hosts = 3", ["config.toml", "line 3", "allowed_hosts"]),
+            ("log = ", ["config.toml", "line 1", "log"]),
+            ("idle_exit = \"soon\"", ["idle_exit", "soon", "seconds"]),
+        ] {
+            let error = load(file, &[], Flags::default()).unwrap_err().to_string();
+            for part in parts {
+                assert!(error.contains(part), "{part:?} is missing in: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let error = load("", &[("CUPOLA_CONFIG", "/does/not/exist.toml")], Flags::default()).unwrap_err();
+        assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
+    }
+}

@@ -1,0 +1,147 @@
+//! A directory that only this user can enter: made so, or refused.
+//!
+//! Sockets and saved state live in such directories. The check is made on the opened directory itself, so that nothing
+//! can be put in its place between the check and the use; and an existing directory is never changed, because whoever
+//! loosened it may not be who runs us.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An open directory that belongs to this user and to nobody else.
+#[derive(Debug)]
+pub struct PrivateDirectory {
+    path: PathBuf,
+    /// Keeps the directory that was checked.
+    #[cfg(unix)]
+    _handle: rustix::fd::OwnedFd,
+}
+
+/// Why a directory is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// It is not there and cannot be made.
+    #[error("{path} cannot be created: {source}")]
+    NotCreated {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is there but cannot be opened as a directory.
+    #[error("{path} cannot be opened: {source}")]
+    NotOpened {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A link could be turned elsewhere by whoever made it.
+    #[error("{path} is a symbolic link or no directory; remove it, or name the directory it leads to")]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Somebody else's.
+    #[error("{path} belongs to user {owner}, not to you (user {user}); choose a directory of your own")]
+    NotOwned {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner's id.
+        owner: u32,
+        /// This process's user id.
+        user: u32,
+    },
+    /// Others can enter it.
+    #[error("{path} can be entered by others (mode {mode:03o}); run: chmod 700 {path}")]
+    NotPrivate {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+impl PrivateDirectory {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the directory, making it (and its parents) with mode 0700 if it is not there.
+    #[cfg(unix)]
+    pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        use rustix::fs::{Mode, OFlags, fstat, open};
+        use std::os::unix::fs::DirBuilderExt;
+
+        let owned = || path.to_owned();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .or_else(|source| {
+                // Whatever else stands there is named by what follows.
+                if source.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(source) }
+            })
+            .map_err(|source| DirectoryError::NotCreated { path: owned(), source })?;
+        let handle = open(path, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty())
+            .map_err(|error| match error {
+                rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => DirectoryError::NotADirectory { path: owned() },
+                other => DirectoryError::NotOpened { path: owned(), source: other.into() },
+            })?;
+        let status =
+            fstat(&handle).map_err(|error| DirectoryError::NotOpened { path: owned(), source: error.into() })?;
+        let user = rustix::process::geteuid().as_raw();
+        if status.st_uid != user {
+            return Err(DirectoryError::NotOwned { path: owned(), owner: status.st_uid, user });
+        }
+        let mode = Mode::from_raw_mode(status.st_mode);
+        if mode.intersects(Mode::RWXG | Mode::RWXO) {
+            return Err(DirectoryError::NotPrivate { path: owned(), mode: mode.as_raw_mode() & 0o777 });
+        }
+        Ok(Self { path: owned(), _handle: handle })
+    }
+
+    /// Opens the directory, making it (and its parents) if it is not there. A user's profile directories on Windows are
+    /// private by their inherited access lists, which are not checked here.
+    #[cfg(windows)]
+    pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        std::fs::create_dir_all(path).map_err(|source| DirectoryError::NotCreated { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    #[test]
+    fn a_missing_directory_is_made_private() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = PrivateDirectory::open(&root.path().join("a/b")).unwrap();
+        assert_eq!(std::fs::metadata(directory.path()).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_others_can_enter_is_refused_with_the_command_to_run_and_left_alone() {
+        let root = tempfile::tempdir().unwrap();
+        for mode in [0o755, 0o770, 0o701] {
+            std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = PrivateDirectory::open(root.path()).unwrap_err().to_string();
+            assert!(error.contains(&format!("chmod 700 {}", root.path().display())), "{error}");
+            assert_eq!(std::fs::metadata(root.path()).unwrap().mode() & 0o777, mode);
+        }
+    }
+
+    #[test]
+    fn a_link_is_not_followed_and_a_file_is_no_directory() {
+        let root = tempfile::tempdir().unwrap();
+        let target = PrivateDirectory::open(&root.path().join("target")).unwrap();
+        let link = root.path().join("link");
+        symlink(target.path(), &link).unwrap();
+        assert!(matches!(PrivateDirectory::open(&link), Err(DirectoryError::NotADirectory { .. })));
+        let file = root.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(PrivateDirectory::open(&file), Err(DirectoryError::NotADirectory { .. })));
+    }
+}

@@ -1,0 +1,296 @@
+//! One message → one call → exactly one response.
+//!
+//! `Calls` holds a connection's requests under way. Every way a call can end (its handler, a panic in it, a cancel, the
+//! client's end, the daemon's) leads through one place, [`Calls::finish`], which answers once.
+//!
+//! - [`Call`]: what a handler gets besides its parameters
+//! - [`methods`]: the table, one line per method, and one file of handlers per resource
+//! - [`message`]: the envelope: what a frame's JSON asks for
+//! - [`error`]: what callers see when something fails
+
+pub mod error;
+pub(crate) mod message;
+pub mod methods;
+pub mod table;
+
+pub use error::RpcError;
+
+use crate::connection::{Client, ClientGone};
+use crate::daemon::Daemon;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::rpc::{PROGRESS, ProgressToken};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use jsonrpsee::core::server::{Extensions, MethodResponse};
+use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
+use message::{CallId, Incoming, Refused};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+/// Requests one connection may have under way. An editor with many windows open stays far below; a loop that never reads
+/// its answers is told early.
+pub const MAX_REQUESTS_PER_CONNECTION: usize = 256;
+
+/// How long a cancelled handler may take to end by itself, for example to tell the service, before it is dropped.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(3);
+
+/// What a handler knows about its call besides the parameters.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What clients share.
+    pub daemon: Arc<Daemon>,
+    /// Cancelled when the caller cancels, leaves, or the daemon's end is forced. A handler that ends within
+    /// [`CANCEL_GRACE`] after that decides the answer; then it is dropped and the answer is an error.
+    pub cancelled: CancellationToken,
+    /// When the request arrived.
+    pub received: Instant,
+    /// Who called.
+    pub client: Client,
+}
+
+impl Call {
+    /// Sends the caller one `$/progress`. Waits while the caller is slow to read; one that does not read at all is cut.
+    ///
+    /// A value that goes to several callers is encoded once by passing a `&RawValue`.
+    pub async fn progress(&self, token: &ProgressToken, value: &impl Serialize) -> Result<(), ClientGone> {
+        self.client.notify(PROGRESS, &Progress { token, value }).await
+    }
+}
+
+/// `cupola_protocol::rpc::Progress`, borrowed.
+#[derive(Serialize)]
+struct Progress<'a, Value> {
+    token: &'a ProgressToken,
+    value: &'a Value,
+}
+
+/// One connection's requests.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    daemon: Arc<Daemon>,
+    client: Client,
+    /// The parent of every request's token.
+    cancelled: CancellationToken,
+    /// Requests that are not answered yet. Never held across `.await`.
+    in_flight: Mutex<HashMap<CallId, CancellationToken>>,
+    /// The tasks that answer them.
+    tasks: TaskTracker,
+}
+
+/// An answer as text, or nothing for a notification.
+type Answer = Option<String>;
+
+/// What is done with one message.
+enum Step {
+    /// It is answered at once, or not at all.
+    Now(Answer),
+    /// It is being worked on.
+    Later(futures_util::future::BoxFuture<'static, String>),
+    /// The client says goodbye.
+    Exit,
+}
+
+impl Calls {
+    pub(crate) fn new(daemon: Arc<Daemon>, client: Client, cancelled: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { daemon, client, cancelled, in_flight: Mutex::default(), tasks: TaskTracker::new() })
+    }
+
+    /// Takes one frame. Breaks when the client says `exit`.
+    pub(crate) async fn receive(self: &Arc<Self>, frame: &[u8]) -> Result<ControlFlow<()>, ClientGone> {
+        match Incoming::parse(frame) {
+            Err(refused) => self.client.send(refused.answer()).await?,
+            Ok(Incoming::One(message)) => match self.step(message) {
+                Step::Exit => return Ok(ControlFlow::Break(())),
+                Step::Now(None) => {}
+                Step::Now(Some(answer)) => self.client.send(answer).await?,
+                Step::Later(answer) => {
+                    let client = self.client.clone();
+                    self.tasks.spawn(async move {
+                        // A client that is gone needs no answer.
+                        let _ = client.send(answer.await).await;
+                    });
+                }
+            },
+            Ok(Incoming::Batch(messages)) => {
+                let mut answers = Vec::with_capacity(messages.len());
+                for message in messages {
+                    match message.map_or_else(|refused| Step::Now(Some(refused.answer())), |message| self.step(message))
+                    {
+                        Step::Exit => return Ok(ControlFlow::Break(())),
+                        Step::Now(None) => {}
+                        Step::Now(Some(answer)) => answers.push(std::future::ready(answer).boxed()),
+                        Step::Later(answer) => answers.push(answer),
+                    }
+                }
+                if !answers.is_empty() {
+                    let client = self.client.clone();
+                    self.tasks.spawn(async move {
+                        let answers = join_all(answers).await;
+                        let _ = client.send(format!("[{}]", answers.join(","))).await;
+                    });
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Returns when every request is answered. No more may be received after it is called.
+    pub(crate) async fn answered(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Returns when the daemon drains and every request is answered; more may be received meanwhile.
+    pub(crate) async fn drained(&self) {
+        self.daemon.shutdown.draining().await;
+        self.answered().await;
+    }
+
+    fn step(self: &Arc<Self>, message: message::Message<'_>) -> Step {
+        match message {
+            message::Message::Response => {
+                tracing::debug!("a response came, but this daemon asks nothing");
+                Step::Now(None)
+            }
+            message::Message::Notification { method, params } => self.notified(&method, params),
+            message::Message::Request { id, method, params } => self.begin(id, &method, params),
+        }
+    }
+
+    /// Methods are calls: without an id nobody could be told what came of them, so they are not begun.
+    fn notified(&self, method: &str, params: Option<&str>) -> Step {
+        if method == "exit" {
+            return Step::Exit;
+        }
+        if let Some(id) = message::cancels(method, params) {
+            let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(request) = in_flight.get(&id) {
+                request.cancel();
+            }
+        }
+        Step::Now(None)
+    }
+
+    fn begin(self: &Arc<Self>, id: CallId, method: &str, params: Option<&str>) -> Step {
+        let received = Instant::now();
+        if self.daemon.shutdown.is_draining() {
+            return Step::Now(Some(id.refuse(RpcError::shutting_down())));
+        }
+        let Some((method, callback)) = methods::table().find(method) else {
+            let error = RpcError::new(ErrorKind::MethodNotFound, format!("there is no method {method:?}"))
+                .hint("`initialize` lists the methods under capabilities");
+            return Step::Now(Some(id.refuse(error)));
+        };
+        let cancelled = self.cancelled.child_token();
+        if let Err(error) = self.register(&id, &cancelled) {
+            return Step::Now(Some(id.refuse(error)));
+        }
+        let span = tracing::info_span!("rpc", conn = self.client.number(), id = %id.shown(), method);
+        let busy = self.daemon.activity.request();
+        let call = Call {
+            daemon: Arc::clone(&self.daemon),
+            cancelled: cancelled.clone(),
+            received,
+            client: self.client.clone(),
+        };
+        let mut extensions = Extensions::new();
+        extensions.insert(call);
+        let params = Params::new(params).into_owned();
+        let handler = catch_unwind(AssertUnwindSafe(|| {
+            span.in_scope(|| callback(Id::Null, params, 0_u32.into(), usize::MAX, extensions))
+        }));
+        let calls = Arc::clone(self);
+        let answer = async move {
+            let outcome = match handler {
+                Ok(handler) => supervise(handler, &cancelled).await,
+                Err(_) => Err(Ended::Panicked),
+            };
+            calls.finish(&id, outcome, received, busy)
+        };
+        Step::Later(answer.instrument(span).boxed())
+    }
+
+    fn register(&self, id: &CallId, cancelled: &CancellationToken) -> Result<(), RpcError> {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if in_flight.len() >= MAX_REQUESTS_PER_CONNECTION {
+            return Err(RpcError::new(
+                ErrorKind::Overloaded,
+                format!("this connection has {MAX_REQUESTS_PER_CONNECTION} requests under way"),
+            )
+            .hint("wait for answers before asking more, or open another connection"));
+        }
+        if in_flight.contains_key(id) {
+            return Err(RpcError::invalid_request("a request with this id is still under way"));
+        }
+        in_flight.insert(id.clone(), cancelled.clone());
+        Ok(())
+    }
+
+    /// The one way out: forgets the request, so that its id is free before the client can see the answer, and words it.
+    fn finish(
+        &self,
+        id: &CallId,
+        outcome: Result<MethodResponse, Ended>,
+        received: Instant,
+        busy: crate::activity::Busy,
+    ) -> String {
+        let response = outcome.unwrap_or_else(|ended| {
+            let error = match ended {
+                Ended::Panicked => RpcError::internal("the call ended in a panic"),
+                Ended::Dropped if self.daemon.shutdown.is_forced() => RpcError::shutting_down(),
+                Ended::Dropped => RpcError::cancelled(),
+            };
+            MethodResponse::error(Id::Null, ErrorObjectOwned::from(error))
+        });
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        drop(busy);
+        tracing::debug!(
+            milliseconds = received.elapsed().as_secs_f64() * 1e3,
+            error = response.as_error_code(),
+            "answered"
+        );
+        id.answer(&response)
+    }
+}
+
+/// Why a handler gave no answer of its own.
+enum Ended {
+    Panicked,
+    /// It was cancelled and did not end in time.
+    Dropped,
+}
+
+/// Runs a handler to its answer, past a panic, and at most [`CANCEL_GRACE`] past its cancellation.
+async fn supervise(
+    handler: impl Future<Output = MethodResponse>,
+    cancelled: &CancellationToken,
+) -> Result<MethodResponse, Ended> {
+    let patience = async {
+        cancelled.cancelled().await;
+        tokio::time::sleep(CANCEL_GRACE).await;
+    };
+    tokio::select! {
+        biased;
+        outcome = AssertUnwindSafe(handler).catch_unwind() => outcome.map_err(|_| Ended::Panicked),
+        () = patience => Err(Ended::Dropped),
+    }
+}
+
+/// An error response that belongs to no request.
+pub(crate) fn refusal(error: RpcError) -> String {
+    CallId::null().refuse(error)
+}
+
+impl Refused {
+    /// The error response to a message that is no request; `id` is null when the message has none that can be echoed.
+    fn answer(self) -> String {
+        self.id.unwrap_or_else(CallId::null).refuse(self.error)
+    }
+}

@@ -1,0 +1,237 @@
+//! The JSON-RPC envelope as it arrives: requests, notifications, batches; ids as they were written. Pure.
+
+use crate::rpc::RpcError;
+use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
+use jsonrpsee::core::server::MethodResponse;
+use jsonrpsee::types::{ErrorObjectOwned, Id};
+use serde::Deserialize;
+use serde::de::Deserializer;
+use serde_json::value::RawValue;
+
+/// Longest id we take, in bytes of JSON. Real ones are numbers or UUIDs; each is kept and logged while its call runs.
+const MAX_ID_BYTES: usize = 1024;
+/// How much of an id a log line shows, in characters.
+const SHOWN_ID_CHARACTERS: usize = 64;
+
+/// A request's id as JSON text, echoed as it came: any string, any number, null.
+///
+/// jsonrpsee's own id type holds unsigned 64-bit numbers only, so its table is called with a null id and the text put in
+/// its place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct CallId(Box<str>);
+
+/// How jsonrpsee begins a response to a null id.
+const NULL_RESPONSE: &str = r#"{"jsonrpc":"2.0","id":null"#;
+
+impl CallId {
+    pub(crate) fn null() -> Self {
+        Self("null".into())
+    }
+
+    fn parse(raw: &RawValue) -> Result<Self, RpcError> {
+        let text = raw.get();
+        if text.len() > MAX_ID_BYTES {
+            return Err(RpcError::invalid_request(format!("id must have at most {MAX_ID_BYTES} bytes")));
+        }
+        match text.as_bytes() {
+            [b'"' | b'-' | b'0'..=b'9', ..] | b"null" => Ok(Self(text.into())),
+            _ => Err(RpcError::invalid_request("id must be a string, a number or null")),
+        }
+    }
+
+    /// For log lines.
+    pub(crate) fn shown(&self) -> String {
+        self.0.chars().take(SHOWN_ID_CHARACTERS).collect()
+    }
+
+    /// The response with this id in place of null.
+    pub(crate) fn answer(&self, response: &MethodResponse) -> String {
+        let text = response.as_ref();
+        let rest = text.strip_prefix(NULL_RESPONSE).unwrap_or_default();
+        debug_assert!(!rest.is_empty(), "jsonrpsee writes responses in another way: {text}");
+        let id = &self.0;
+        let mut answer = String::with_capacity(text.len() + id.len());
+        answer.push_str(r#"{"jsonrpc":"2.0","id":"#);
+        answer.push_str(id);
+        answer.push_str(rest);
+        answer
+    }
+
+    /// An error response with this id.
+    pub(crate) fn refuse(&self, error: RpcError) -> String {
+        self.answer(&MethodResponse::error(Id::Null, ErrorObjectOwned::from(error)))
+    }
+}
+
+/// A message that cannot be acted on, and the id to answer with if it had one.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) id: Option<CallId>,
+    pub(crate) error: RpcError,
+}
+
+/// One message.
+#[derive(Debug)]
+pub(crate) enum Message<'a> {
+    Request { id: CallId, method: String, params: Option<&'a str> },
+    Notification { method: String, params: Option<&'a str> },
+    Response,
+}
+
+/// What one frame holds.
+#[derive(Debug)]
+pub(crate) enum Incoming<'a> {
+    One(Message<'a>),
+    /// Never empty.
+    Batch(Vec<Result<Message<'a>, Refused>>),
+}
+
+impl<'a> Incoming<'a> {
+    /// Reads a frame. Nothing is unpacked but the envelope: parameters stay text until their method's type is known, so
+    /// depth costs nothing here.
+    pub(crate) fn parse(frame: &'a [u8]) -> Result<Self, Refused> {
+        if frame.trim_ascii_start().starts_with(b"[") {
+            let messages: Vec<&RawValue> = serde_json::from_slice(frame).map_err(|error| not_json(&error))?;
+            if messages.is_empty() {
+                return Err(Refused { id: None, error: RpcError::invalid_request("a batch must hold a message") });
+            }
+            return Ok(Self::Batch(messages.into_iter().map(Message::parse).collect()));
+        }
+        let message: &RawValue = serde_json::from_slice(frame).map_err(|error| not_json(&error))?;
+        Message::parse(message).map(Self::One)
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Refused {
+    Refused { id: None, error: RpcError::parse(format!("not valid JSON: {error}")) }
+}
+
+/// The envelope's fields; unknown ones are ignored.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Keeps an explicit null apart from a missing field: `"id": null` is a request, no `id` a notification.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&'a RawValue>::deserialize(deserializer).map(Some)
+}
+
+impl<'a> Message<'a> {
+    fn parse(raw: &'a RawValue) -> Result<Self, Refused> {
+        let envelope: Envelope<'a> = serde_json::from_str(raw.get()).map_err(|error| Refused {
+            id: None,
+            error: RpcError::invalid_request(format!("not a JSON-RPC message: {error}")),
+        })?;
+        let id = envelope.id.map(CallId::parse).transpose().map_err(|error| Refused { id: None, error })?;
+        let Some(method) = envelope.method else {
+            if envelope.result.is_some() || envelope.error.is_some() {
+                return Ok(Self::Response);
+            }
+            return Err(Refused { id, error: RpcError::invalid_request("method is missing") });
+        };
+        let Ok(method) = serde_json::from_str::<String>(method.get()) else {
+            return Err(Refused { id, error: RpcError::invalid_request("method must be a string") });
+        };
+        if envelope.jsonrpc.is_some_and(|version| version.get() != "\"2.0\"") {
+            return Err(Refused { id, error: RpcError::invalid_request("jsonrpc must be \"2.0\", or left out") });
+        }
+        let params = envelope.params.map(RawValue::get);
+        Ok(match id {
+            Some(id) => Self::Request { id, method, params },
+            None => Self::Notification { method, params },
+        })
+    }
+}
+
+/// The id of the call that a notification cancels, if it is one that cancels.
+pub(crate) fn cancels(method: &str, params: Option<&str>) -> Option<CallId> {
+    #[derive(Deserialize)]
+    struct Cancel<'a> {
+        #[serde(borrow, alias = "requestId")]
+        id: &'a RawValue,
+    }
+    if method != CANCEL && !CANCEL_ALIASES.contains(&method) {
+        return None;
+    }
+    let cancel: Cancel<'_> = serde_json::from_str(params?).ok()?;
+    CallId::parse(cancel.id).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::RpcError;
+    use cupola_protocol::error::ErrorKind;
+    use jsonrpsee::core::server::ResponsePayload;
+
+    #[test]
+    fn ids_come_back_as_they_were_written() {
+        for id in ["1", "-7", "18446744073709551616", "1.5", "1e3", "null", r#""1""#, r#""\u00e4/""#, r#""""#] {
+            let text = format!(r#"{{"id":{id},"method":"m"}}"#);
+            let Ok(Incoming::One(Message::Request { id: parsed, .. })) = Incoming::parse(text.as_bytes()) else {
+                panic!("{id} is no id");
+            };
+            let response = MethodResponse::response(Id::Null, ResponsePayload::success("ok"), usize::MAX);
+            assert_eq!(parsed.answer(&response), format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"ok"}}"#));
+            let error: serde_json::Value = serde_json::from_str(&parsed.refuse(RpcError::cancelled())).unwrap();
+            assert_eq!(error["id"], serde_json::from_str::<serde_json::Value>(id).unwrap());
+            assert_eq!(error["error"]["code"], -32800);
+            assert_eq!(error["error"]["data"]["kind"], "cancelled");
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_its_id_if_it_has_one() {
+        for (text, kind, id) in [
+            ("{", ErrorKind::ParseError, None),
+            ("{} x", ErrorKind::ParseError, None),
+            ("[1,", ErrorKind::ParseError, None),
+            ("\u{fffd}", ErrorKind::ParseError, None),
+            ("[]", ErrorKind::InvalidRequest, None),
+            ("{}", ErrorKind::InvalidRequest, None),
+            ("7", ErrorKind::InvalidRequest, None),
+            (r#"{"id":4}"#, ErrorKind::InvalidRequest, Some("4")),
+            (r#"{"id":4,"method":5}"#, ErrorKind::InvalidRequest, Some("4")),
+            (r#"{"id":4,"method":"m","jsonrpc":"1.0"}"#, ErrorKind::InvalidRequest, Some("4")),
+            (r#"{"id":{},"method":"m"}"#, ErrorKind::InvalidRequest, None),
+            (r#"{"id":true,"method":"m"}"#, ErrorKind::InvalidRequest, None),
+        ] {
+            let refused = Incoming::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(refused.error.kind(), kind, "{text}");
+            assert_eq!(refused.id.as_ref().map(|id| &*id.0), id, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_missing_id_makes_a_notification_and_unknown_fields_do_no_harm() {
+        let text = br#"{"method":"m","meta":{"x":[1]},"params":null}"#;
+        assert!(matches!(Incoming::parse(text), Ok(Incoming::One(Message::Notification { params: None, .. }))));
+        let text = br#"{"id":1,"result":null}"#;
+        assert!(matches!(Incoming::parse(text), Ok(Incoming::One(Message::Response))));
+    }
+
+    #[test]
+    fn a_cancel_names_its_call_in_every_spelling() {
+        for (method, params) in [
+            ("$/cancelRequest", r#"{"id":"a"}"#),
+            ("$/cancel_request", r#"{"requestId":"a"}"#),
+            ("notifications/cancelled", r#"{"requestId":"a","reason":"user"}"#),
+        ] {
+            assert_eq!(cancels(method, Some(params)), Some(CallId(r#""a""#.into())));
+        }
+        assert_eq!(cancels("$/cancelRequest", Some("{}")), None);
+        assert_eq!(cancels("initialized", Some(r#"{"id":1}"#)), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! `initialize`, `shutdown`, `daemon/status`, `daemon/stop`.
+
+use crate::rpc::{Call, RpcError, methods};
+use cupola_protocol::PROTOCOL_VERSION;
+use cupola_protocol::daemon::{
+    Capabilities, InitializeParams, InitializeResponse, NoParams, ProgramInfo, StatusResponse, StopParams, StopResponse,
+};
+use cupola_protocol::error::ErrorKind;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// Answers from static data, so that no editor concludes from a slow answer that there is nothing here.
+pub(crate) async fn initialize(_call: Call, params: InitializeParams) -> Result<InitializeResponse, RpcError> {
+    if let Some(versions) = &params.protocol_versions
+        && !versions.contains(&PROTOCOL_VERSION)
+    {
+        return Err(RpcError::new(
+            ErrorKind::InvalidParams,
+            format!(
+                "protocolVersions: this daemon speaks version {PROTOCOL_VERSION} only, the client offers {versions:?}"
+            ),
+        )
+        .hint("use a client and a daemon of the same major version"));
+    }
+    Ok(InitializeResponse {
+        protocol_version: PROTOCOL_VERSION,
+        server_info: ProgramInfo { name: "cupola".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) },
+        process_id: std::process::id(),
+        capabilities: Capabilities {
+            methods: methods::table().names().into_iter().map(str::to_owned).collect(),
+            framings: vec!["lsp".to_owned(), "ndjson".to_owned()],
+        },
+    })
+}
+
+/// One editor window closes; the daemon goes on.
+pub(crate) async fn shutdown(_call: Call, _params: NoParams) -> Result<(), RpcError> {
+    Ok(())
+}
+
+pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusResponse, RpcError> {
+    let daemon = &call.daemon;
+    Ok(StatusResponse {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol_version: PROTOCOL_VERSION,
+        process_id: std::process::id(),
+        socket: Some(daemon.config.socket.display().to_string()),
+        state_directory: daemon.config.state_directory.display().to_string(),
+        started_at: OffsetDateTime::from(daemon.started_at).format(&Rfc3339).unwrap_or_default(),
+        uptime_ms: u64::try_from(daemon.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        connections: daemon.activity.connections(),
+        requests: daemon.activity.requests(),
+        runs: daemon.activity.runs(),
+        idle_exit_ms: daemon.config.idle_exit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        resident_bytes: resident_bytes(),
+        emulator: None,
+        partitions: 0,
+    })
+}
+
+/// Ends the daemon after this answer. Without `force` it waits for runs under way, however long they take; a second stop
+/// with `force`, or a signal, shortens that.
+pub(crate) async fn stop(call: Call, params: StopParams) -> Result<StopResponse, RpcError> {
+    let runs = call.daemon.activity.runs();
+    tracing::info!(force = params.force, runs, "asked to stop");
+    if params.force {
+        call.daemon.shutdown.force();
+    } else {
+        call.daemon.shutdown.drain();
+    }
+    Ok(StopResponse { runs })
+}
+
+/// Resident memory as Linux tells it: the second number of `statm`, in pages.
+#[cfg(target_os = "linux")]
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resident_bytes() -> Option<u64> {
+    None
+}

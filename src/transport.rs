@@ -1,0 +1,49 @@
+//! Bytes in and out: the socket and who may use it, and how messages are told apart on it.
+//!
+//! - [`local`]: the socket (a named pipe on Windows): path, permissions, peer, lock
+//! - [`framing`]: bytes ↔ messages, pure
+//! - [`reader`]: the read half: which framing, then one frame after the other
+
+pub mod framing;
+pub mod local;
+pub(crate) mod reader;
+
+/// A connected client's stream.
+#[cfg(unix)]
+pub type Stream = tokio::net::UnixStream;
+/// A connected client's stream.
+#[cfg(windows)]
+pub type Stream = interprocess::local_socket::tokio::Stream;
+
+#[cfg(unix)]
+pub(crate) type ReadHalf = tokio::net::unix::OwnedReadHalf;
+#[cfg(unix)]
+pub(crate) type WriteHalf = tokio::net::unix::OwnedWriteHalf;
+#[cfg(windows)]
+pub(crate) type ReadHalf = tokio::io::ReadHalf<Stream>;
+#[cfg(windows)]
+pub(crate) type WriteHalf = tokio::io::WriteHalf<Stream>;
+
+pub(crate) fn split(stream: Stream) -> (ReadHalf, WriteHalf) {
+    #[cfg(unix)]
+    return stream.into_split();
+    #[cfg(windows)]
+    return tokio::io::split(stream);
+}
+
+/// Has the other side closed both directions? Asked after its input has ended, which alone does not tell: it may still
+/// read.
+#[cfg(unix)]
+pub(crate) fn peer_is_gone(half: &ReadHalf) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut entries = [PollFd::new(half.as_ref(), PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let asked = poll(&mut entries, Some(&at_once));
+    asked.is_err() || entries.iter().any(|entry| entry.revents().intersects(PollFlags::HUP | PollFlags::ERR))
+}
+
+/// A pipe has no half that can be closed alone.
+#[cfg(windows)]
+pub(crate) fn peer_is_gone(_half: &ReadHalf) -> bool {
+    true
+}

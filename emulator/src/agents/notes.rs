@@ -29,13 +29,14 @@
 //! - `object`: the response object in each of its forms
 //! - `events`: server-sent events as the agent server writes them
 //! - `store`: responses by id, outliving containers
-//! - `invocations`: the `/invocations` routes
+//! - `invocations`: the `/invocations` routes; `jobs`: those that take long
 //! - `ids`, `problem`: response and item ids, error envelopes
 
 mod answer;
 mod events;
 mod ids;
 mod invocations;
+mod jobs;
 mod notebook;
 mod object;
 mod perform;
@@ -69,6 +70,9 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// Environment variable with the seconds between keep-alive comments; 0 or absent means none (contract 15.1).
 const KEEP_ALIVE_VARIABLE: &str = "SSE_KEEPALIVE_INTERVAL";
 
+/// The one path whose answers lack the platform's headers (contract 1.6).
+const WEBSOCKET_PATH: &str = "/invocations_ws";
+
 /// The kind of agent named `builtin:notes`. Clones share the stored responses.
 #[derive(Clone, Default)]
 pub struct Notes {
@@ -76,23 +80,13 @@ pub struct Notes {
 }
 
 impl Runtime for Notes {
-    fn start(
-        &self,
-        context: SandboxContext,
-    ) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
+    fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
         Box::pin(async move {
             tokio::fs::create_dir_all(&context.home)
                 .await
-                .map_err(|source| StartError::Home {
-                    path: context.home.clone(),
-                    source,
-                })?;
-            context.logs.push(
-                LogStream::Stdout,
-                format!("notes agent ready, home {}", context.home.display()),
-            );
-            let container: Arc<dyn Container> =
-                Arc::new(NotesContainer::new(context, Arc::clone(&self.store)));
+                .map_err(|source| StartError::Home { path: context.home.clone(), source })?;
+            context.logs.push(LogStream::Stdout, format!("notes agent ready, home {}", context.home.display()));
+            let container: Arc<dyn Container> = Arc::new(NotesContainer::new(context, Arc::clone(&self.store)));
             Ok(container)
         })
     }
@@ -103,7 +97,7 @@ struct Agent {
     context: SandboxContext,
     notebook: Notebook,
     store: Arc<Store>,
-    jobs: invocations::Jobs,
+    jobs: jobs::Jobs,
     keep_alive: Option<Duration>,
     stopped: CancellationToken,
     tasks: TaskTracker,
@@ -129,16 +123,13 @@ impl NotesContainer {
         let agent = Arc::new(Agent {
             notebook: Notebook::in_home(&context.home),
             store,
-            jobs: invocations::Jobs::default(),
+            jobs: jobs::Jobs::default(),
             keep_alive: keep_alive(&context),
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),
             context,
         });
-        Self {
-            routes: TowerToHyperService::new(routes(Arc::clone(&agent))),
-            agent,
-        }
+        Self { routes: TowerToHyperService::new(routes(Arc::clone(&agent))), agent }
     }
 }
 
@@ -151,22 +142,17 @@ impl Container for NotesContainer {
             let id = request_id(request.headers());
             request.extensions_mut().insert(RequestId(id.clone()));
             let line = format!("{} {}", request.method(), request.uri().path());
-            let mut response = self
-                .routes
-                .call(request)
-                .await
-                .unwrap_or_else(|never| match never {});
-            self.agent
-                .log(format!("{line} {}", response.status().as_u16()));
+            let is_websocket = request.uri().path() == WEBSOCKET_PATH;
+            let mut response = self.routes.call(request).await.unwrap_or_else(|never| match never {});
+            self.agent.log(format!("{line} {}", response.status().as_u16()));
+            if is_websocket {
+                return Ok(response);
+            }
             set(response.headers_mut(), "x-request-id", &id);
             set(
                 response.headers_mut(),
                 "x-platform-server",
-                concat!(
-                    "cupola-emulator/",
-                    env!("CARGO_PKG_VERSION"),
-                    " (builtin:notes)"
-                ),
+                concat!("cupola-emulator/", env!("CARGO_PKG_VERSION"), " (builtin:notes)"),
             );
             Ok(response)
         })
@@ -186,21 +172,16 @@ fn routes(agent: Arc<Agent>) -> Router {
     Router::new()
         .route("/readiness", get(readiness))
         .route("/responses", post(responses::create))
-        .route(
-            "/responses/{id}",
-            get(responses::retrieve).delete(responses::delete),
-        )
+        .route("/responses/{id}", get(responses::retrieve).delete(responses::delete))
         .route("/responses/{id}/cancel", post(responses::cancel))
         .route("/responses/{id}/input_items", get(responses::input_items))
         .route("/invocations", post(invocations::invoke))
         .route("/invocations/{id}", get(invocations::poll))
         .route("/invocations/{id}/cancel", post(invocations::cancel))
         .route("/invocations/docs/{document}", get(invocations::document))
-        .route("/invocations_ws", get(invocations::websocket))
+        .route(WEBSOCKET_PATH, get(invocations::websocket))
         .fallback(async || (StatusCode::NOT_FOUND, "Not Found"))
-        .method_not_allowed_fallback(async || {
-            (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
-        })
+        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(agent)
 }
@@ -221,9 +202,7 @@ fn request_id(headers: &HeaderMap) -> String {
 
 fn keep_alive(context: &SandboxContext) -> Option<Duration> {
     let seconds: f64 = context.environment.get(KEEP_ALIVE_VARIABLE)?.parse().ok()?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|interval| !interval.is_zero())
+    Duration::try_from_secs_f64(seconds).ok().filter(|interval| !interval.is_zero())
 }
 
 /// Sets a header unless the value cannot be one: ids a caller made up may hold anything.
@@ -235,12 +214,7 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 
 /// A JSON answer in the compact spacing of the agent server's bodies.
 fn json_body(status: StatusCode, body: &serde_json::Value) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
 
 /// Now, in whole seconds since 1970, as the objects' time fields are.

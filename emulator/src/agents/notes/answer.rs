@@ -81,9 +81,7 @@ impl Command {
     /// Reads a text as in the table of [`super`].
     pub(super) fn parse(text: &str) -> Self {
         let trimmed = text.trim();
-        let (first, rest) = trimmed
-            .split_once(char::is_whitespace)
-            .unwrap_or((trimmed, ""));
+        let (first, rest) = trimmed.split_once(char::is_whitespace).unwrap_or((trimmed, ""));
         if first.eq_ignore_ascii_case("remember")
             && let Some(note) = note_of(rest)
         {
@@ -103,34 +101,17 @@ impl Command {
             },
             ("pause", "") => Answer::paced("before after", PAUSE_PACE),
             ("tool", "") => Answer::scripted(
-                vec![
-                    Step::ToolCall {
-                        name: "get_time",
-                        arguments: "{\"tz\":\"UTC\"}",
-                    },
-                    Step::ToolOutput("12:00"),
-                ],
+                vec![Step::ToolCall { name: "get_time", arguments: "{\"tz\":\"UTC\"}" }, Step::ToolOutput("12:00")],
                 first,
                 Ending::Completed,
             ),
-            ("reason", "") => Answer::scripted(
-                vec![Step::Reasoning("thinking about it")],
-                first,
-                Ending::Completed,
-            ),
-            ("fail" | "failed", "") => Answer::scripted(
-                Vec::new(),
-                first,
-                Ending::Failed("the tool exploded".to_owned()),
-            ),
-            ("incomplete", "") => {
-                Answer::scripted(Vec::new(), first, Ending::Incomplete("max_output_tokens"))
+            ("reason", "") => Answer::scripted(vec![Step::Reasoning("thinking about it")], first, Ending::Completed),
+            ("fail" | "failed", "") => {
+                Answer::scripted(Vec::new(), first, Ending::Failed("the tool exploded".to_owned()))
             }
+            ("incomplete", "") => Answer::scripted(Vec::new(), first, Ending::Incomplete("max_output_tokens")),
             ("late-error", "") => Answer::scripted(Vec::new(), first, Ending::Crash),
-            ("early-error", "") => Answer {
-                steps: Vec::new(),
-                ending: Ending::CrashBeforeCreated,
-            },
+            ("early-error", "") => Answer { steps: Vec::new(), ending: Ending::CrashBeforeCreated },
             _ => Answer::echo(text),
         })
     }
@@ -172,10 +153,7 @@ impl Answer {
 
     /// The agent could not do what it was asked.
     pub(super) fn failed(message: String) -> Self {
-        Self {
-            steps: Vec::new(),
-            ending: Ending::Failed(message),
-        }
+        Self { steps: Vec::new(), ending: Ending::Failed(message) }
     }
 
     /// All text of the answer, when nothing interrupts it.
@@ -194,20 +172,11 @@ impl Answer {
     }
 
     fn paced(text: &str, pace: Duration) -> Self {
-        Self {
-            steps: vec![Step::Message {
-                pieces: pieces_of(text),
-                pace,
-            }],
-            ending: Ending::Completed,
-        }
+        Self { steps: vec![Step::Message { pieces: pieces_of(text), pace }], ending: Ending::Completed }
     }
 
     fn scripted(mut steps: Vec<Step>, word: &str, ending: Ending) -> Self {
-        steps.push(Step::Message {
-            pieces: vec![format!("partial output for {word}")],
-            pace: Duration::ZERO,
-        });
+        steps.push(Step::Message { pieces: vec![format!("partial output for {word}")], pace: Duration::ZERO });
         Self { steps, ending }
     }
 }
@@ -242,9 +211,7 @@ fn slow_of(arguments: &str) -> Option<Answer> {
     if numbers.next().is_some() {
         return None;
     }
-    let words: Vec<String> = (0..count.min(MAX_SLOW_WORDS))
-        .map(|index| format!("tick{index}"))
-        .collect();
+    let words: Vec<String> = (0..count.min(MAX_SLOW_WORDS)).map(|index| format!("tick{index}")).collect();
     Some(Answer::paced(&words.join(" "), pace))
 }
 
@@ -282,65 +249,34 @@ mod tests {
             ("  REMEMBER THAT\n two\r\nlines  ", "two lines"),
             ("remember that", "that"),
         ] {
-            assert_eq!(
-                Command::parse(text),
-                Command::Remember(note.to_owned()),
-                "{text}"
-            );
+            assert_eq!(Command::parse(text), Command::Remember(note.to_owned()), "{text}");
         }
         for text in ["remember", "remember   ", "I remember that"] {
-            assert_eq!(
-                Command::parse(text),
-                Command::Say(Answer::echo(text)),
-                "{text}"
-            );
+            assert_eq!(Command::parse(text), Command::Say(Answer::echo(text)), "{text}");
         }
     }
 
     #[test]
     fn notes_are_asked_for_in_any_case_and_punctuation() {
-        for text in [
-            "what do you remember?",
-            "What do you remember",
-            " WHAT, do you remember!? ",
-        ] {
+        for text in ["what do you remember?", "What do you remember", " WHAT, do you remember!? "] {
             assert_eq!(Command::parse(text), Command::Recall, "{text}");
         }
-        assert_ne!(
-            Command::parse("what do you remember of me?"),
-            Command::Recall
-        );
+        assert_ne!(Command::parse("what do you remember of me?"), Command::Recall);
     }
 
     #[test]
     fn a_word_in_a_sentence_is_no_command() {
-        for text in [
-            "tool time",
-            "fail me not",
-            "slow down please",
-            "slow 3 ms",
-            "whoami then",
-            "pause here",
-        ] {
-            assert_eq!(
-                Command::parse(text),
-                Command::Say(Answer::echo(text)),
-                "{text}"
-            );
+        for text in ["tool time", "fail me not", "slow down please", "slow 3 ms", "whoami then", "pause here"] {
+            assert_eq!(Command::parse(text), Command::Say(Answer::echo(text)), "{text}");
         }
     }
 
     #[test]
     fn slow_takes_a_count_and_a_pace_and_is_bounded() {
-        assert_eq!(
-            slow_of("2 5"),
-            Some(Answer::paced("tick0 tick1", Duration::from_millis(5)))
-        );
+        assert_eq!(slow_of("2 5"), Some(Answer::paced("tick0 tick1", Duration::from_millis(5))));
         assert_eq!(slow_of("1"), Some(Answer::paced("tick0", SLOW_PACE)));
         let many = slow_of("99999999 0").expect("a count");
-        assert!(
-            matches!(&many.steps[..], [Step::Message { pieces, .. }] if pieces.len() == MAX_SLOW_WORDS)
-        );
+        assert!(matches!(&many.steps[..], [Step::Message { pieces, .. }] if pieces.len() == MAX_SLOW_WORDS));
     }
 
     #[test]
@@ -363,9 +299,6 @@ mod tests {
     fn nothing_remembered_is_said_so() {
         assert!(Answer::recalled(&[]).full_text().starts_with("Nothing yet"));
         let notes = ["tea".to_owned(), "milk".to_owned()];
-        assert_eq!(
-            Answer::recalled(&notes).full_text(),
-            "I remember:\n- tea\n- milk"
-        );
+        assert_eq!(Answer::recalled(&notes).full_text(), "I remember:\n- tea\n- milk");
     }
 }

@@ -57,10 +57,7 @@ pub(super) fn follow(
 }
 
 /// An event stream's body, with keep-alive comments when `keep_alive` passes without an event.
-pub(super) fn body(
-    frames: impl Stream<Item = Bytes> + Send + 'static,
-    keep_alive: Option<Duration>,
-) -> Response {
+pub(super) fn body(frames: impl Stream<Item = Bytes> + Send + 'static, keep_alive: Option<Duration>) -> Response {
     let frames = frames.boxed();
     let chunks = stream::unfold(frames, move |mut frames| async move {
         let chunk = match keep_alive {
@@ -79,39 +76,19 @@ pub(super) fn body(
 struct PythonFormatter;
 
 impl Formatter for PythonFormatter {
-    fn begin_array_value<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
-    fn begin_object_key<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
     fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         writer.write_all(b": ")
     }
 
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         for character in fragment.chars() {
             if character.is_ascii() {
                 write!(writer, "{character}")?;
@@ -150,9 +127,6 @@ mod tests {
         });
         let body = body(frames, Some(Duration::from_secs(1))).into_body();
         let bytes = axum::body::to_bytes(body, 1000).await.expect("a body");
-        assert_eq!(
-            bytes,
-            ": keep-alive\n\n: keep-alive\n\nevent: x\ndata: {}\n\n".as_bytes()
-        );
+        assert_eq!(bytes, ": keep-alive\n\n: keep-alive\n\nevent: x\ndata: {}\n\n".as_bytes());
     }
 }

@@ -28,8 +28,7 @@ pub(super) fn is_well_formed(id: &str) -> bool {
     match id.split_once('_') {
         Some((prefix, body)) => {
             let length = body.chars().count();
-            !prefix.is_empty()
-                && (length == PARTITION_CHARS + ENTROPY_CHARS || length == OLD_BODY_CHARS)
+            !prefix.is_empty() && (length == PARTITION_CHARS + ENTROPY_CHARS || length == OLD_BODY_CHARS)
         }
         None => false,
     }
@@ -37,10 +36,7 @@ pub(super) fn is_well_formed(id: &str) -> bool {
 
 /// Whether a text has the shape of a response's id.
 pub(super) fn is_response_id(id: &str) -> bool {
-    is_well_formed(id)
-        && id
-            .split_once('_')
-            .is_some_and(|(prefix, _)| prefix == RESPONSE)
+    is_well_formed(id) && id.split_once('_').is_some_and(|(prefix, _)| prefix == RESPONSE)
 }
 
 fn partition_of(id: &str) -> Option<String> {
@@ -51,8 +47,7 @@ fn partition_of(id: &str) -> Option<String> {
     if body.len() == PARTITION_CHARS + ENTROPY_CHARS {
         body.get(..PARTITION_CHARS).map(str::to_owned)
     } else if body.len() == OLD_BODY_CHARS {
-        body.get(OLD_BODY_CHARS - OLD_PARTITION_CHARS..)
-            .map(|key| format!("{key}00"))
+        body.get(OLD_BODY_CHARS - OLD_PARTITION_CHARS..).map(|key| format!("{key}00"))
     } else {
         None
     }

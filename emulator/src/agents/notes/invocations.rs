@@ -17,7 +17,7 @@ use super::answer::{Answer, Command, Ending, Step};
 use super::events::{self, python_json};
 use super::problem::upstream;
 use super::responses::platform_headers;
-use super::{Agent, json_body, now, set};
+use super::{Agent, json_body, set};
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -25,17 +25,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Longest id the server takes over; anything else becomes a UUID.
 const MAX_ID_CHARS: usize = 256;
-
-/// Long-running invocations remembered; the oldest goes first. They die with the container.
-const MAX_JOBS: usize = 1000;
 
 /// Longest long-running invocation: past any client's patience, short of overflowing a timer.
 const MAX_JOB_SECONDS: f64 = 24.0 * 60.0 * 60.0;
@@ -52,7 +48,7 @@ struct Call {
 /// `POST /invocations`: any body.
 pub(super) async fn invoke(
     State(agent): State<Arc<Agent>>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -60,11 +56,7 @@ pub(super) async fn invoke(
     let session = query.get("agent_session_id").filter(|id| !id.is_empty());
     let call = Call {
         invocation_id: clean_id(given),
-        session_id: clean_id(
-            session
-                .or(Some(&agent.context.session_id))
-                .map(String::as_str),
-        ),
+        session_id: clean_id(session.or(Some(&agent.context.session_id)).map(String::as_str)),
     };
     let mut response = match serde_json::from_slice::<Value>(&body) {
         Ok(Value::Object(body)) => by_mode(&agent, &call, body, &query, &headers).await,
@@ -96,10 +88,7 @@ pub(super) async fn websocket() -> StatusCode {
 pub(super) async fn document(Path(document): Path<String>) -> Response {
     let missing = |kind| {
         let message = format!("No {kind} spec registered");
-        upstream(
-            StatusCode::NOT_FOUND,
-            &json!({"code": "not_found", "message": message}),
-        )
+        upstream(StatusCode::NOT_FOUND, &json!({"code": "not_found", "message": message}))
     };
     match document.as_str() {
         "openapi.json" => json_body(StatusCode::OK, &openapi()),
@@ -122,7 +111,7 @@ async fn by_mode(
     agent: &Arc<Agent>,
     call: &Call,
     body: Map<String, Value>,
-    query: &HashMap<String, String>,
+    query: &BTreeMap<String, String>,
     headers: &HeaderMap,
 ) -> Response {
     let field = |name| body.get(name).and_then(Value::as_str);
@@ -138,19 +127,13 @@ async fn by_mode(
         "text" => format!("echo: {spoken}").into_response(),
         "sse" => tokens(agent, call, spoken, text.is_some(), headers).await,
         "sse-openai" => {
-            let mut frames: Vec<Bytes> = spoken
-                .split_whitespace()
-                .map(|word| data(&json!({"delta": word})))
-                .collect();
+            let mut frames: Vec<Bytes> = spoken.split_whitespace().map(|word| data(&json!({"delta": word}))).collect();
             frames.push(Bytes::from_static(b"data: [DONE]\n\n"));
             events::body(stream::iter(frames), agent.keep_alive)
         }
         "sse-error" => {
             let error = json!({"code": "model_error", "type": "server_error", "message": "model went away"});
-            let frames = [
-                data(&json!({"type": "token", "content": "so far"})),
-                data(&json!({"error": error})),
-            ];
+            let frames = [data(&json!({"type": "token", "content": "so far"})), data(&json!({"error": error}))];
             events::body(stream::iter(frames), agent.keep_alive)
         }
         "sse-crash" => cut(data(&json!({"type": "token", "content": "so far"}))),
@@ -163,11 +146,7 @@ async fn by_mode(
             events::body(before.chain(after), agent.keep_alive)
         }
         "lro" => accept(agent, call, body.get("seconds").and_then(Value::as_f64)),
-        "bad" => agent_error(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            "field 'text' is required",
-        ),
+        "bad" => agent_error(StatusCode::BAD_REQUEST, "invalid_request", "field 'text' is required"),
         "crash" => crashed(),
         "whoami" => {
             let prefixes = ["x-agent-", "x-client-", "x-ms-", "traceparent"];
@@ -224,28 +203,14 @@ async fn said(agent: &Agent, text: &str, headers: &HeaderMap) -> Result<String, 
     }
     match &answer.ending {
         Ending::Completed | Ending::Incomplete(_) => Ok(answer.full_text()),
-        Ending::Failed(message) => Err(agent_error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server_error",
-            message,
-        )),
+        Ending::Failed(message) => Err(agent_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)),
         Ending::Crash | Ending::CrashBeforeCreated => Err(crashed()),
     }
 }
 
 /// A text as `token` events and a `done` event. `asked` says it is to be answered first, not just said.
-async fn tokens(
-    agent: &Agent,
-    call: &Call,
-    text: &str,
-    asked: bool,
-    headers: &HeaderMap,
-) -> Response {
-    let answer = if asked {
-        agent.answer(Command::parse(text), headers).await
-    } else {
-        Answer::text(text)
-    };
+async fn tokens(agent: &Agent, call: &Call, text: &str, asked: bool, headers: &HeaderMap) -> Response {
+    let answer = if asked { agent.answer(Command::parse(text), headers).await } else { Answer::text(text) };
     let full_text = answer.full_text();
     let done = events::frame(
         "done",
@@ -282,16 +247,9 @@ fn token(piece: &str, whole: bool) -> Bytes {
 
 /// An event stream whose code fails after one event: the body just breaks off.
 fn cut(frame: Bytes) -> Response {
-    let chunks = [
-        Ok(frame),
-        Err(io::Error::other("the agent's stream failed")),
-    ];
+    let chunks = [Ok(frame), Err(io::Error::other("the agent's stream failed"))];
     let mut response = Body::from_stream(stream::iter(chunks)).into_response();
-    set(
-        response.headers_mut(),
-        header::CONTENT_TYPE.as_str(),
-        events::CONTENT_TYPE,
-    );
+    set(response.headers_mut(), header::CONTENT_TYPE.as_str(), events::CONTENT_TYPE);
     response
 }
 
@@ -319,10 +277,7 @@ fn accept(agent: &Arc<Agent>, call: &Call, seconds: Option<f64>) -> Response {
 
 /// An error the agent wrote itself: no error source.
 fn agent_error(status: StatusCode, code: &str, message: &str) -> Response {
-    json_body(
-        status,
-        &json!({"error": {"code": code, "message": message}}),
-    )
+    json_body(status, &json!({"error": {"code": code, "message": message}}))
 }
 
 fn crashed() -> Response {
@@ -354,81 +309,4 @@ fn openapi() -> Value {
             "responses": {"200": {"description": "ok"}},
         }}},
     })
-}
-
-/// The long-running invocations of one container.
-#[derive(Default)]
-pub(super) struct Jobs {
-    // Never held across an await.
-    jobs: Mutex<VecDeque<Job>>,
-}
-
-struct Job {
-    id: String,
-    created_at: i64,
-    status: &'static str,
-    output: Option<String>,
-    cancel: CancellationToken,
-}
-
-impl Jobs {
-    fn jobs(&self) -> MutexGuard<'_, VecDeque<Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn start(&self, id: &str, stopped: &CancellationToken) -> CancellationToken {
-        let cancel = stopped.child_token();
-        let mut jobs = self.jobs();
-        if jobs.len() == MAX_JOBS
-            && let Some(oldest) = jobs.pop_front()
-        {
-            oldest.cancel.cancel();
-        }
-        jobs.push_back(Job {
-            id: id.to_owned(),
-            created_at: now(),
-            status: "running",
-            output: None,
-            cancel: cancel.clone(),
-        });
-        cancel
-    }
-
-    /// Ends a job, unless it has ended.
-    fn end(&self, id: &str, status: &'static str, output: Option<String>) {
-        let mut jobs = self.jobs();
-        let running = jobs
-            .iter_mut()
-            .rfind(|job| job.id == id && job.status == "running");
-        if let Some(job) = running {
-            job.status = status;
-            job.output = output;
-        }
-    }
-
-    fn cancel(&self, id: &str) {
-        let found = self
-            .jobs()
-            .iter()
-            .rfind(|job| job.id == id)
-            .map(|job| job.cancel.clone());
-        if let Some(cancel) = found {
-            cancel.cancel();
-            self.end(id, "cancelled", None);
-        }
-    }
-
-    fn state(&self, id: &str) -> Option<Value> {
-        let jobs = self.jobs();
-        let job = jobs.iter().rfind(|job| job.id == id)?;
-        let mut state = json!({
-            "invocation_id": job.id,
-            "status": job.status,
-            "created_at": job.created_at,
-        });
-        if let Some(output) = &job.output {
-            state["output"] = json!(output);
-        }
-        Some(state)
-    }
 }

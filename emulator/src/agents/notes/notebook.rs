@@ -17,18 +17,12 @@ pub(super) struct Notebook {
 
 impl Notebook {
     pub(super) fn in_home(home: &Path) -> Self {
-        Self {
-            path: home.join(FILE),
-        }
+        Self { path: home.join(FILE) }
     }
 
     /// Appends one line.
     pub(super) async fn remember(&self, note: &str) -> io::Result<()> {
-        let mut file = tokio::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&self.path)
-            .await?;
+        let mut file = tokio::fs::OpenOptions::new().append(true).create(true).open(&self.path).await?;
         // One write for the line, so that two turns at once cannot interleave.
         file.write_all(format!("{note}\n").as_bytes()).await?;
         file.flush().await

@@ -72,14 +72,7 @@ enum EndedBy {
 
 impl Snapshot {
     fn new(status: Status, output: Vec<Value>) -> Self {
-        Self {
-            status,
-            output,
-            completed_at: None,
-            error: None,
-            incomplete_details: None,
-            ended_by: EndedBy::Agent,
-        }
+        Self { status, output, completed_at: None, error: None, incomplete_details: None, ended_by: EndedBy::Agent }
     }
 
     pub(super) fn in_progress(output: Vec<Value>) -> Self {
@@ -160,11 +153,7 @@ impl Snapshot {
         object.maybe("instructions", head.instructions.clone(), nulls);
         object.put("parallel_tool_calls", false);
         object.maybe("metadata", head.metadata.clone(), false);
-        object.maybe(
-            "previous_response_id",
-            head.previous_response_id.clone(),
-            false,
-        );
+        object.maybe("previous_response_id", head.previous_response_id.clone(), false);
         let conversation = head.conversation.as_ref().map(|id| json!({"id": id}));
         object.maybe("conversation", conversation, false);
         object.maybe("background", head.background.then_some(true), false);
@@ -183,10 +172,7 @@ impl Snapshot {
         let mut object = Fields::default();
         object.put("id", head.id.as_str());
         object.put("response_id", head.id.as_str());
-        object.put(
-            "agent_reference",
-            head.agent_reference.clone().unwrap_or_else(|| json!({})),
-        );
+        object.put("agent_reference", head.agent_reference.clone().unwrap_or_else(|| json!({})));
         object.put("object", "response");
         object.put("status", self.status.as_str());
         object.put("model", head.model.as_str());
@@ -201,9 +187,7 @@ impl Snapshot {
 
 impl Head {
     fn agent(&self) -> Value {
-        self.agent_reference
-            .clone()
-            .unwrap_or_else(|| json!({"type": "agent_reference", "name": DEFAULT_AGENT}))
+        self.agent_reference.clone().unwrap_or_else(|| json!({"type": "agent_reference", "name": DEFAULT_AGENT}))
     }
 }
 
@@ -246,12 +230,7 @@ mod tests {
     }
 
     fn keys(object: &Value) -> Vec<&str> {
-        object
-            .as_object()
-            .expect("an object")
-            .keys()
-            .map(String::as_str)
-            .collect()
+        object.as_object().expect("an object").keys().map(String::as_str).collect()
     }
 
     #[test]

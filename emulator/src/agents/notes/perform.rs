@@ -22,10 +22,7 @@ impl Run {
         self.emit("response.created", response.clone(), Some(started));
         self.emit("response.in_progress", response, None);
 
-        let mut player = Player {
-            run: self,
-            output: Vec::new(),
-        };
+        let mut player = Player { run: self, output: Vec::new() };
         for step in answer.steps {
             player.play(step).await;
             if self.interruption().is_some() {
@@ -65,11 +62,7 @@ impl Player<'_> {
         let at = json!({"item_id": id, "output_index": self.output.len(), "content_index": 0});
 
         self.added(message(json!([]), "in_progress"));
-        self.emit(
-            "response.content_part.added",
-            &at,
-            json!({"part": part("")}),
-        );
+        self.emit("response.content_part.added", &at, json!({"part": part("")}));
         let mut text = String::new();
         for piece in pieces {
             self.run.pause(pace).await;
@@ -77,52 +70,25 @@ impl Player<'_> {
                 break;
             }
             text.push_str(piece);
-            self.emit(
-                "response.output_text.delta",
-                &at,
-                json!({"delta": piece, "logprobs": []}),
-            );
+            self.emit("response.output_text.delta", &at, json!({"delta": piece, "logprobs": []}));
         }
-        self.emit(
-            "response.output_text.done",
-            &at,
-            json!({"text": text, "logprobs": []}),
-        );
-        self.emit(
-            "response.content_part.done",
-            &at,
-            json!({"part": part(&text)}),
-        );
+        self.emit("response.output_text.done", &at, json!({"text": text, "logprobs": []}));
+        self.emit("response.content_part.done", &at, json!({"part": part(&text)}));
         self.done(message(json!([part(&text)]), "completed"));
     }
 
     fn reasoning(&mut self, summary: &str) {
         let id = self.item_id("rs");
-        let item = |summary: Value, status| json!({"type": "reasoning", "id": id, "summary": summary, "status": status});
+        let item =
+            |summary: Value, status| json!({"type": "reasoning", "id": id, "summary": summary, "status": status});
         let part = |text: &str| json!({"type": "summary_text", "text": text});
         let at = json!({"item_id": id, "output_index": self.output.len(), "summary_index": 0});
 
         self.added(item(json!([]), "in_progress"));
-        self.emit(
-            "response.reasoning_summary_part.added",
-            &at,
-            json!({"part": part("")}),
-        );
-        self.emit(
-            "response.reasoning_summary_text.delta",
-            &at,
-            json!({"delta": summary}),
-        );
-        self.emit(
-            "response.reasoning_summary_text.done",
-            &at,
-            json!({"text": summary}),
-        );
-        self.emit(
-            "response.reasoning_summary_part.done",
-            &at,
-            json!({"part": part(summary)}),
-        );
+        self.emit("response.reasoning_summary_part.added", &at, json!({"part": part("")}));
+        self.emit("response.reasoning_summary_text.delta", &at, json!({"delta": summary}));
+        self.emit("response.reasoning_summary_text.done", &at, json!({"text": summary}));
+        self.emit("response.reasoning_summary_part.done", &at, json!({"part": part(summary)}));
         self.done(item(json!([part(summary)]), "completed"));
     }
 
@@ -135,16 +101,8 @@ impl Player<'_> {
         let at = json!({"item_id": id, "output_index": self.output.len()});
 
         self.added(item("", "in_progress"));
-        self.emit(
-            "response.function_call_arguments.delta",
-            &at,
-            json!({"delta": arguments}),
-        );
-        self.emit(
-            "response.function_call_arguments.done",
-            &at,
-            json!({"name": name, "arguments": arguments}),
-        );
+        self.emit("response.function_call_arguments.delta", &at, json!({"delta": arguments}));
+        self.emit("response.function_call_arguments.done", &at, json!({"name": name, "arguments": arguments}));
         self.done(item(arguments, "completed"));
     }
 
@@ -171,8 +129,7 @@ impl Player<'_> {
         let fields = json!({"output_index": self.output.len(), "item": item});
         let mut so_far = self.output.clone();
         so_far.push(item);
-        self.run
-            .emit("response.output_item.added", fields, self.partial(so_far));
+        self.run.emit("response.output_item.added", fields, self.partial(so_far));
     }
 
     fn done(&mut self, item: Value) {
@@ -180,8 +137,7 @@ impl Player<'_> {
         let fields = json!({"output_index": self.output.len(), "item": item});
         self.output.push(item);
         let so_far = self.output.clone();
-        self.run
-            .emit("response.output_item.done", fields, self.partial(so_far));
+        self.run.emit("response.output_item.done", fields, self.partial(so_far));
     }
 
     /// The state with the output so far. A run that is only polled shows none before its end (captured).

@@ -22,11 +22,7 @@ pub(super) struct Problem {
 
 impl Problem {
     /// 400 with a code of its own.
-    pub(super) fn invalid(
-        code: &'static str,
-        message: impl Into<String>,
-        param: Option<&str>,
-    ) -> Self {
+    pub(super) fn invalid(code: &'static str, message: impl Into<String>, param: Option<&str>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
             code,
@@ -44,11 +40,7 @@ impl Problem {
 
     /// 400 because a field of the body has the wrong type. `path` is the field's, such as `$.input`.
     pub(super) fn wrong_type(path: &str, message: &str) -> Self {
-        let mut problem = Self::invalid(
-            "invalid_request",
-            "request body failed schema validation",
-            None,
-        );
+        let mut problem = Self::invalid("invalid_request", "request body failed schema validation", None);
         problem.details = Some(Box::new(json!([{
             "code": "invalid_value",
             "message": message,
@@ -66,8 +58,7 @@ impl Problem {
 
     /// 404: no such response, or none this caller may know of.
     pub(super) fn not_found(id: &str) -> Self {
-        let mut problem =
-            Self::bad_parameter(format!("Response with id '{id}' not found."), "response_id");
+        let mut problem = Self::bad_parameter(format!("Response with id '{id}' not found."), "response_id");
         problem.status = StatusCode::NOT_FOUND;
         problem
     }

@@ -44,11 +44,7 @@ impl CreateResponse {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
         let value: Value = serde_json::from_slice(body).map_err(|error| bad_json(body, &error))?;
         let Value::Object(fields) = value else {
-            return Err(Problem::invalid(
-                "invalid_request",
-                "request body must be a JSON object",
-                None,
-            ));
+            return Err(Problem::invalid("invalid_request", "request body must be a JSON object", None));
         };
         let agent_reference = agent_reference(&fields)?;
         check_types(&fields)?;
@@ -59,10 +55,7 @@ impl CreateResponse {
             let text = fields.get(name).and_then(Value::as_str).map(str::trim);
             text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
-        let mode = Mode {
-            background: flag("background").unwrap_or(false),
-            stream: flag("stream").unwrap_or(false),
-        };
+        let mode = Mode { background: flag("background").unwrap_or(false), stream: flag("stream").unwrap_or(false) };
         let store = flag("store").unwrap_or(true);
         if mode.background && !store {
             return Err(Problem::invalid(
@@ -73,24 +66,13 @@ impl CreateResponse {
         }
         let stream_options = given("stream_options");
         if stream_options.is_some() && !mode.stream {
-            return Err(Problem::invalid(
-                "invalid_mode",
-                "stream_options requires stream=true",
-                Some("stream"),
-            ));
+            return Err(Problem::invalid("invalid_mode", "stream_options requires stream=true", Some("stream")));
         }
         let metadata = given("metadata");
         check_metadata(metadata.as_ref())?;
         let previous_response_id = text("previous_response_id");
-        if previous_response_id
-            .as_deref()
-            .is_some_and(|id| !ids::is_response_id(id))
-        {
-            return Err(Problem::invalid(
-                "invalid_parameters",
-                "Malformed identifier.",
-                Some("previous_response_id"),
-            ));
+        if previous_response_id.as_deref().is_some_and(|id| !ids::is_response_id(id)) {
+            return Err(Problem::invalid("invalid_parameters", "Malformed identifier.", Some("previous_response_id")));
         }
         Ok(Self {
             mode,
@@ -129,8 +111,7 @@ impl CreateResponse {
                 let parts = json!([{"type": "input_text", "text": text}]);
                 item.insert("content".to_owned(), parts);
             }
-            item.entry("id")
-                .or_insert_with(|| ids::new_id("msg", Some(response_id)).into());
+            item.entry("id").or_insert_with(|| ids::new_id("msg", Some(response_id)).into());
             item.entry("status").or_insert_with(|| "completed".into());
             Value::Object(item)
         };
@@ -177,17 +158,11 @@ fn agent_reference(fields: &Map<String, Value>) -> Result<Option<Value>, Problem
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(reference)) => {
             if reference.get("type").and_then(Value::as_str) != Some("agent_reference") {
-                return invalid(
-                    "agent_reference.type must be 'agent_reference'",
-                    "agent_reference.type",
-                );
+                return invalid("agent_reference.type must be 'agent_reference'", "agent_reference.type");
             }
             let name = reference.get("name").and_then(Value::as_str).map(str::trim);
             if name.is_none_or(str::is_empty) {
-                return invalid(
-                    "agent_reference.name must be a non-empty string",
-                    "agent_reference.name",
-                );
+                return invalid("agent_reference.name must be a non-empty string", "agent_reference.name");
             }
             Ok(Some(Value::Object(reference.clone())))
         }
@@ -232,20 +207,12 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 fn check_metadata(metadata: Option<&Value>) -> Result<(), Problem> {
-    let invalid = |message| {
-        Err(Problem::invalid(
-            "invalid_request",
-            message,
-            Some("metadata"),
-        ))
-    };
+    let invalid = |message| Err(Problem::invalid("invalid_request", message, Some("metadata")));
     let Some(Value::Object(entries)) = metadata else {
         return Ok(());
     };
     if entries.len() > MAX_METADATA_KEYS {
-        return invalid(format!(
-            "metadata must have at most {MAX_METADATA_KEYS} key-value pairs"
-        ));
+        return invalid(format!("metadata must have at most {MAX_METADATA_KEYS} key-value pairs"));
     }
     for (key, value) in entries {
         if key.chars().count() > MAX_METADATA_KEY_CHARS {
@@ -254,10 +221,7 @@ fn check_metadata(metadata: Option<&Value>) -> Result<(), Problem> {
                 "metadata key '{start}...' exceeds maximum length of {MAX_METADATA_KEY_CHARS} characters"
             ));
         }
-        if value
-            .as_str()
-            .is_some_and(|text| text.chars().count() > MAX_METADATA_VALUE_CHARS)
-        {
+        if value.as_str().is_some_and(|text| text.chars().count() > MAX_METADATA_VALUE_CHARS) {
             return invalid(format!(
                 "metadata value for key '{key}' exceeds maximum length of {MAX_METADATA_VALUE_CHARS} characters"
             ));
@@ -270,11 +234,8 @@ fn check_metadata(metadata: Option<&Value>) -> Result<(), Problem> {
 fn bad_json(body: &[u8], error: &serde_json::Error) -> Problem {
     // Python points at the character that is wrong or missing, serde at the last one it read.
     let column = error.column() + usize::from(error.is_eof() || error.column() == 0);
-    let before: usize = body
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(error.line().saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum();
+    let before: usize =
+        body.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
     let message = format!(
         "Expecting value: line {} column {column} (char {})",
         error.line().max(1),
@@ -288,10 +249,7 @@ mod tests {
     use super::*;
 
     fn message_of(body: &str) -> String {
-        format!(
-            "{:?}",
-            CreateResponse::parse(body.as_bytes()).expect_err(body)
-        )
+        format!("{:?}", CreateResponse::parse(body.as_bytes()).expect_err(body))
     }
 
     #[test]
@@ -302,11 +260,7 @@ mod tests {
             ("{\"a\": x}", "line 1 column 7 (char 6)"),
             ("{\n\"a\": x}", "line 2 column 6 (char 7)"),
         ] {
-            assert!(
-                message_of(body).contains(place),
-                "{body:?}: {}",
-                message_of(body)
-            );
+            assert!(message_of(body).contains(place), "{body:?}: {}", message_of(body));
         }
     }
 
@@ -343,10 +297,7 @@ mod tests {
 
     #[test]
     fn a_conversation_is_a_string_or_an_object() {
-        for body in [
-            r#"{"conversation": "c"}"#,
-            r#"{"conversation": {"id": "c"}}"#,
-        ] {
+        for body in [r#"{"conversation": "c"}"#, r#"{"conversation": {"id": "c"}}"#] {
             let request = CreateResponse::parse(body.as_bytes()).expect("a request");
             assert_eq!(request.conversation.as_deref(), Some("c"));
         }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The model's name when the request names none.
@@ -68,14 +68,12 @@ pub(super) async fn create(
 pub(super) async fn retrieve(
     State(agent): State<Arc<Agent>>,
     Path(id): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     let answer = || {
         let run = known(&agent, &id, &headers)?;
-        let streamed = query
-            .get("stream")
-            .is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
+        let streamed = query.get("stream").is_some_and(|flag| flag.eq_ignore_ascii_case("true"));
         if streamed {
             return replay(&agent, run, query.get("starting_after").map(String::as_str));
         }
@@ -86,11 +84,7 @@ pub(super) async fn retrieve(
 }
 
 /// `DELETE /responses/{id}`.
-pub(super) async fn delete(
-    State(agent): State<Arc<Agent>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn delete(State(agent): State<Arc<Agent>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let answer = || {
         let run = known(&agent, &id, &headers)?;
         run.visible().ok_or_else(|| Problem::not_found(&id))?;
@@ -105,11 +99,7 @@ pub(super) async fn delete(
 }
 
 /// `POST /responses/{id}/cancel`: only a background run can be cancelled.
-pub(super) async fn cancel(
-    State(agent): State<Arc<Agent>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn cancel(State(agent): State<Arc<Agent>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let answer = cancelled(&agent, &id, &headers).await;
     in_session(&agent, answer.into_response())
 }
@@ -118,7 +108,7 @@ pub(super) async fn cancel(
 pub(super) async fn input_items(
     State(agent): State<Arc<Agent>>,
     Path(id): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     let answer = || {
@@ -129,11 +119,7 @@ pub(super) async fn input_items(
     in_session(&agent, answer().into_response())
 }
 
-fn prepare(
-    agent: &Agent,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Run, bool, String), Problem> {
+fn prepare(agent: &Agent, headers: &HeaderMap, body: &[u8]) -> Result<(Run, bool, String), Problem> {
     let request = CreateResponse::parse(body)?;
     let text = request.text();
     let chosen = headers.get(RESPONSE_ID).and_then(|id| id.to_str().ok());
@@ -164,9 +150,7 @@ fn prepare(
         conversation: request.conversation,
         background: request.mode.background,
         agent_reference: request.agent_reference,
-        session_id: request
-            .agent_session_id
-            .unwrap_or_else(|| agent.context.session_id.clone()),
+        session_id: request.agent_session_id.unwrap_or_else(|| agent.context.session_id.clone()),
     };
     let owner = Owner::of(headers);
     let stopped = agent.stopped.clone();
@@ -179,9 +163,7 @@ fn history(agent: &Agent, previous: &str) -> Vec<Value> {
     let Some(run) = agent.store.get(previous) else {
         return Vec::new();
     };
-    let output = run
-        .visible()
-        .map_or_else(Vec::new, |snapshot| snapshot.output);
+    let output = run.visible().map_or_else(Vec::new, |snapshot| snapshot.output);
     let mut items: Vec<Value> = run.history.iter().chain(&run.input).cloned().collect();
     items.extend(output);
     items.drain(..items.len().saturating_sub(MAX_HISTORY));
@@ -202,9 +184,7 @@ impl Agent {
         match command {
             Command::Say(answer) => answer,
             Command::History => Answer::history(0),
-            Command::WhoAmI => {
-                Answer::identity(platform_headers(headers, &["x-agent-", "x-client-"]))
-            }
+            Command::WhoAmI => Answer::identity(platform_headers(headers, &["x-agent-", "x-client-"])),
             Command::Remember(note) => match self.notebook.remember(&note).await {
                 Ok(()) => Answer::remembered(&note),
                 Err(error) => unusable(error),
@@ -221,11 +201,7 @@ impl Agent {
 pub(super) fn platform_headers(headers: &HeaderMap, prefixes: &[&str]) -> Map<String, Value> {
     headers
         .iter()
-        .filter(|(name, _)| {
-            prefixes
-                .iter()
-                .any(|prefix| name.as_str().starts_with(prefix))
-        })
+        .filter(|(name, _)| prefixes.iter().any(|prefix| name.as_str().starts_with(prefix)))
         .map(|(name, value)| {
             let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
             (name.as_str().to_owned(), text.into())
@@ -235,12 +211,14 @@ pub(super) fn platform_headers(headers: &HeaderMap, prefixes: &[&str]) -> Map<St
 
 async fn deliver(agent: &Agent, run: &Arc<Run>) -> Response {
     let abandon = (!run.mode.background).then(|| AbandonOnDrop(Arc::clone(run)));
+    if run.mode.background {
+        // Whoever chose the id may ask for it as soon as it has an answer.
+        run.wait_created().await;
+    }
     if run.mode.stream {
         return follow(Arc::clone(run), -1, agent.keep_alive, abandon);
     }
-    if run.mode.background {
-        run.wait_created().await;
-    } else {
+    if !run.mode.background {
         run.wait_ended().await;
     }
     match run.snapshot() {
@@ -256,23 +234,20 @@ async fn deliver(agent: &Agent, run: &Arc<Run>) -> Response {
 
 fn replay(agent: &Agent, run: Arc<Run>, after: Option<&str>) -> Answered {
     let refused = |because: &str| {
-        let message =
-            format!("This response cannot be streamed because it was not created with {because}.");
+        let message = format!("This response cannot be streamed because it was not created with {because}.");
         Err(Problem::bad_parameter(message, "stream"))
     };
     if !run.mode.background {
         return refused("background=true");
     }
     if !run.can_replay() {
-        return refused(if run.has_ended() {
-            "stream=true or the stream TTL has expired"
-        } else {
-            "stream=true"
-        });
+        return refused(if run.has_ended() { "stream=true or the stream TTL has expired" } else { "stream=true" });
     }
-    let after = after.unwrap_or("-1").trim().parse::<i64>().map_err(|_| {
-        Problem::bad_parameter("starting_after must be an integer", "starting_after")
-    })?;
+    let after = after
+        .unwrap_or("-1")
+        .trim()
+        .parse::<i64>()
+        .map_err(|_| Problem::bad_parameter("starting_after must be an integer", "starting_after"))?;
     Ok(follow(run, after, agent.keep_alive, None))
 }
 
@@ -291,9 +266,7 @@ async fn cancelled(agent: &Agent, id: &str, headers: &HeaderMap) -> Answered {
         Status::Cancelled => Ok(json_body(StatusCode::OK, &snapshot.body(&run.head))),
         Status::Completed => Err(refused("Cannot cancel a completed response.")),
         Status::Failed => Err(refused("Cannot cancel a failed response.")),
-        Status::Incomplete | Status::InProgress => {
-            Err(refused("Cannot cancel a response in terminal state."))
-        }
+        Status::Incomplete | Status::InProgress => Err(refused("Cannot cancel a response in terminal state.")),
     }
 }
 
@@ -301,18 +274,14 @@ fn known(agent: &Agent, id: &str, headers: &HeaderMap) -> Result<Arc<Run>, Probl
     if !ids::is_well_formed(id) {
         return Err(Problem::malformed_id(id));
     }
-    agent
-        .store
-        .get(id)
-        .filter(|run| run.admits(headers))
-        .ok_or_else(|| Problem::not_found(id))
+    agent.store.get(id).filter(|run| run.admits(headers)).ok_or_else(|| Problem::not_found(id))
 }
 
 fn refused(message: &str) -> Problem {
     Problem::bad_parameter(message, "response_id")
 }
 
-fn page(mut items: Vec<Value>, query: &HashMap<String, String>) -> Result<Value, Problem> {
+fn page(mut items: Vec<Value>, query: &BTreeMap<String, String>) -> Result<Value, Problem> {
     let limit = match query.get("limit").map(|limit| limit.trim().parse::<i64>()) {
         None => DEFAULT_PAGE,
         Some(Err(_)) => {
@@ -324,18 +293,12 @@ fn page(mut items: Vec<Value>, query: &HashMap<String, String>) -> Result<Value,
             .filter(|limit| (1..=MAX_PAGE).contains(limit))
             .ok_or_else(|| Problem::bad_parameter("limit must be between 1 and 100", "limit"))?,
     };
-    let order = query
-        .get("order")
-        .map_or("desc", String::as_str)
-        .to_lowercase();
+    let order = query.get("order").map_or("desc", String::as_str).to_lowercase();
     match order.as_str() {
         "asc" => {}
         "desc" => items.reverse(),
         _ => {
-            return Err(Problem::bad_parameter(
-                "order must be 'asc' or 'desc'",
-                "order",
-            ));
+            return Err(Problem::bad_parameter("order must be 'asc' or 'desc'", "order"));
         }
     }
     let place = |items: &[Value], cursor: &str| {
@@ -363,10 +326,6 @@ fn page(mut items: Vec<Value>, query: &HashMap<String, String>) -> Result<Value,
 
 /// Adds the container's own session to an answer, as it is told one by its environment.
 fn in_session(agent: &Agent, mut response: Response) -> Response {
-    set(
-        response.headers_mut(),
-        SESSION_ID,
-        &agent.context.session_id,
-    );
+    set(response.headers_mut(), SESSION_ID, &agent.context.session_id);
     response
 }

@@ -149,10 +149,7 @@ impl Run {
     /// Ends a run whose agent failed before it created anything: one bare `error` event (contract 1.7).
     pub(super) fn end_before_created(&self) {
         let mut log = self.log();
-        log.push(
-            "error",
-            json!({"message": "An internal server error occurred.", "param": null, "code": null}),
-        );
+        log.push("error", json!({"message": "An internal server error occurred.", "param": null, "code": null}));
         if self.mode.background {
             log.snapshot = Some(Snapshot::crashed_before_created());
         }
@@ -190,8 +187,7 @@ impl Run {
 
     /// Waits until the response is created, or will never be.
     pub(super) async fn wait_created(&self) {
-        self.wait(|log| log.snapshot.is_some() || log.ended.is_some())
-            .await;
+        self.wait(|log| log.snapshot.is_some() || log.ended.is_some()).await;
     }
 
     async fn wait(&self, reached: impl Fn(&Log) -> bool) {
@@ -270,8 +266,7 @@ impl Log {
             data.extend(fields);
             data.insert("sequence_number".to_owned(), self.next_sequence.into());
         }
-        self.frames
-            .push((self.next_sequence, events::frame(event, &data)));
+        self.frames.push((self.next_sequence, events::frame(event, &data)));
         self.next_sequence += 1;
     }
 }

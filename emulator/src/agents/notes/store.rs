@@ -34,11 +34,7 @@ impl Store {
             kept.order.push_back(id);
         }
         if kept.by_id.len() > MAX_RESPONSES {
-            let oldest = kept
-                .order
-                .iter()
-                .find(|id| kept.by_id.get(*id).is_some_and(|run| run.has_ended()))
-                .cloned();
+            let oldest = kept.order.iter().find(|id| kept.by_id.get(*id).is_some_and(|run| run.has_ended())).cloned();
             if let Some(id) = oldest {
                 kept.remove(&id);
             }
@@ -85,18 +81,8 @@ mod tests {
             agent_reference: None,
             session_id: String::new(),
         };
-        let mode = Mode {
-            background: true,
-            stream: false,
-        };
-        Arc::new(Run::new(
-            head,
-            mode,
-            Owner::Nobody,
-            Vec::new(),
-            Vec::new(),
-            CancellationToken::new(),
-        ))
+        let mode = Mode { background: true, stream: false };
+        Arc::new(Run::new(head, mode, Owner::Nobody, Vec::new(), Vec::new(), CancellationToken::new()))
     }
 
     #[tokio::test]

@@ -1,8 +1,10 @@
 //! Settings: defaults < file < environment < flags. The only reader of the environment.
 //!
 //! The file is `$XDG_CONFIG_HOME/cupola/config.toml` (`~/.config/cupola/config.toml`), or what `CUPOLA_CONFIG` names.
+//! Where the socket is cannot be said in it: clients follow the same rule ([`cupola_cli::socket`]) and read no file.
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
+use cupola_cli::socket;
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -75,8 +77,8 @@ pub enum ConfigError {
         rule: &'static str,
     },
     /// No directory to default to.
-    #[error("neither {0} nor HOME is set; name the directory with {1}")]
-    NoHome(&'static str, &'static str),
+    #[error("no home directory is known (HOME is not set); use {0}")]
+    NoHome(&'static str),
     /// The working directory cannot be found, so a relative path means nothing.
     #[error("the path {path} cannot be made absolute: {source}")]
     NotAbsolute {
@@ -91,7 +93,6 @@ pub enum ConfigError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Settings {
-    socket: Option<PathBuf>,
     state_dir: Option<PathBuf>,
     idle_exit: Option<Seconds>,
     log: Option<String>,
@@ -117,30 +118,20 @@ impl Config {
     fn resolve(flags: Flags, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let path_in = |name| environment(name).map(PathBuf::from);
         let text_in = |name| environment(name).map(|value| value.to_string_lossy().into_owned());
-        let home = |variable, below: &str| {
-            path_in(variable).filter(|path| path.is_absolute()).or_else(|| Some(path_in("HOME")?.join(below)))
-        };
-
         let file = match path_in("CUPOLA_CONFIG") {
             Some(path) => Settings::read(&path, true)?,
-            None => match home("XDG_CONFIG_HOME", ".config") {
-                Some(directory) => Settings::read(&directory.join("cupola/config.toml"), false)?,
+            None => match config_directory(environment) {
+                Some(directory) => Settings::read(&directory.join("config.toml"), false)?,
                 None => Settings::default(),
             },
         };
-        let state_directory = match flags.state_directory.or(path_in("CUPOLA_STATE_DIR")).or(file.state_dir) {
-            Some(directory) => directory,
-            None => home("XDG_STATE_HOME", ".local/state")
-                .ok_or(ConfigError::NoHome("XDG_STATE_HOME", "--state-dir"))?
-                .join("cupola"),
-        };
-        let socket = match flags.socket.or(path_in("CUPOLA_SOCKET")).or(file.socket) {
-            Some(path) => path,
-            None => match path_in("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()) {
-                Some(directory) => directory.join("cupola").join(SOCKET_NAME),
-                None => state_directory.join(SOCKET_NAME),
-            },
-        };
+        let socket = socket::path(flags.socket.as_deref(), environment).ok_or(ConfigError::NoHome("--socket"))?;
+        let state_directory = flags
+            .state_directory
+            .or(path_in("CUPOLA_STATE_DIR"))
+            .or(file.state_dir)
+            .or_else(|| socket::state_directory(environment))
+            .ok_or(ConfigError::NoHome("--state-dir"))?;
         let idle_exit = if let Some(value) = flags.idle_exit {
             parse_idle_exit("--idle-exit", &value)?
         } else if let Some(value) = text_in("CUPOLA_IDLE_EXIT") {
@@ -164,8 +155,13 @@ impl Config {
     }
 }
 
-/// The socket's file name; the number is the protocol's major version.
-const SOCKET_NAME: &str = "v1.sock";
+/// `$XDG_CONFIG_HOME/cupola`, else `~/.config/cupola`; `%APPDATA%\\cupola` on Windows.
+fn config_directory(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || Some(absolute("HOME")?.join(".config"));
+    let parent = if cfg!(windows) { absolute("APPDATA") } else { absolute("XDG_CONFIG_HOME").or_else(home) };
+    Some(parent?.join("cupola"))
+}
 
 fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
     std::path::absolute(&path).map_err(|source| ConfigError::NotAbsolute { path, source })
@@ -214,19 +210,19 @@ mod tests {
 
     #[test]
     fn flags_win_over_variables_and_those_over_the_file() {
-        let file = "idle_exit = 1\nsocket = \"/file.sock\"\nlog = \"warn\"";
+        let file = "idle_exit = 1\nstate_dir = \"/file\"\nlog = \"warn\"";
         let config = load(file, &[], Flags::default()).unwrap();
         assert_eq!(config.idle_exit, Some(Duration::from_secs(1)));
-        assert_eq!(config.socket, Path::new("/file.sock"));
-        let variables = [("CUPOLA_IDLE_EXIT", "2"), ("CUPOLA_SOCKET", "/variable.sock")];
+        assert_eq!(config.state_directory, Path::new("/file"));
+        let variables = [("CUPOLA_IDLE_EXIT", "2"), ("CUPOLA_STATE_DIR", "/variable")];
         let config = load(file, &variables, Flags::default()).unwrap();
         assert_eq!(config.idle_exit, Some(Duration::from_secs(2)));
-        assert_eq!(config.socket, Path::new("/variable.sock"));
+        assert_eq!(config.state_directory, Path::new("/variable"));
         let flags =
-            Flags { idle_exit: Some("never".to_owned()), socket: Some("/flag.sock".into()), ..Flags::default() };
+            Flags { idle_exit: Some("never".to_owned()), state_directory: Some("/flag".into()), ..Flags::default() };
         let config = load(file, &variables, flags).unwrap();
         assert_eq!(config.idle_exit, None);
-        assert_eq!(config.socket, Path::new("/flag.sock"));
+        assert_eq!(config.state_directory, Path::new("/flag"));
         assert_eq!(config.log, "warn");
     }
 
@@ -244,7 +240,7 @@ mod tests {
     #[test]
     fn a_wrong_file_is_an_error_that_names_file_line_and_field() {
         for (file, parts) in [
-            ("log = \"info\"\nsokcet = \"/x\"", ["config.toml", "line 2", "sokcet"]),
+            ("log = \"info\"\nstaet_dir = \"/x\"", ["config.toml", "line 2", "staet_dir"]),
             ("log = \"info\"\n\nallowed_hosts = 3", ["config.toml", "line 3", "allowed_hosts"]),
             ("log = ", ["config.toml", "line 1", "log"]),
             ("idle_exit = \"soon\"", ["idle_exit", "soon", "seconds"]),

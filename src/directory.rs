@@ -13,7 +13,7 @@ pub struct PrivateDirectory {
     path: PathBuf,
     /// Keeps the directory that was checked.
     #[cfg(unix)]
-    _handle: rustix::fd::OwnedFd,
+    handle: rustix::fd::OwnedFd,
 }
 
 /// Why a directory is not used.
@@ -67,6 +67,12 @@ impl PrivateDirectory {
         &self.path
     }
 
+    /// The open directory: what is done through it is done in the directory that was checked.
+    #[cfg(unix)]
+    pub(crate) fn handle(&self) -> &rustix::fd::OwnedFd {
+        &self.handle
+    }
+
     /// Opens the directory, making it (and its parents) with mode 0700 if it is not there.
     #[cfg(unix)]
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
@@ -98,7 +104,7 @@ impl PrivateDirectory {
         if mode.intersects(Mode::RWXG | Mode::RWXO) {
             return Err(DirectoryError::NotPrivate { path: owned(), mode: mode.as_raw_mode() & 0o777 });
         }
-        Ok(Self { path: owned(), _handle: handle })
+        Ok(Self { path: owned(), handle })
     }
 
     /// Opens the directory, making it (and its parents) if it is not there. A user's profile directories on Windows are

@@ -1,6 +1,7 @@
 //! The daemon behind `cupola serve`.
 //!
 //! Reading order, from the outside in:
+//! - [`process`]: the daemon as a process: log, start report, detaching
 //! - [`config`]: the settings, and the only look at the environment
 //! - [`server`]: accepts clients until the daemon is to end
 //! - [`shutdown`]: what "to end" means: drain, then force
@@ -19,6 +20,7 @@ mod connection;
 pub mod daemon;
 pub mod directory;
 pub mod partition;
+pub mod process;
 pub mod rpc;
 pub mod run;
 pub mod server;

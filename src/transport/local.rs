@@ -1,1 +1,68 @@
 //! The per-user socket: who may use it, and that there is one daemon behind it.
+//!
+//! - Its directory is this user's alone ([`crate::directory`]); that is the control. The socket's own mode 0600 and the
+//!   check of every client's user id come on top of it.
+//! - A lock file beside it says who serves it. The lock is held while the daemon can be found; the file itself stays,
+//!   because removing it would let two daemons hold locks on two files of one name.
+//! - A socket that was left behind (`kill -9`) is replaced only under the lock, and only when nobody answers on it.
+//!
+//! On Windows the same roles are played by a named pipe: its access list names its owner and the system only, remote
+//! clients are refused, and the system lets only one process create the first instance of a name. That part follows
+//! interprocess's documentation and has not been run.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub use unix::{LocalListener, bind};
+#[cfg(windows)]
+pub use windows::{LocalListener, bind};
+
+use crate::directory::DirectoryError;
+use std::io;
+use std::path::PathBuf;
+
+/// What came of an attempt to listen.
+#[derive(Debug)]
+pub enum Bound {
+    /// This process serves the socket.
+    Listening(LocalListener),
+    /// Another daemon already does.
+    AlreadyServed,
+}
+
+/// Why this process cannot serve the socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Its directory is not this user's alone.
+    #[error("the socket's directory cannot be used: {0}")]
+    Directory(#[from] DirectoryError),
+    /// The system's limit for such paths, about 100 bytes.
+    #[error("the socket's path {path} is too long for this system; choose a shorter one with --socket")]
+    TooLong {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something else stands in its place.
+    #[error("{path} is not a socket of yours; remove it, or choose another place with --socket")]
+    NotASocket {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// Another process holds the lock and does not answer.
+    #[error("another daemon holds {lock} but nobody answers on its socket; look for a cupola process that hangs")]
+    Unresponsive {
+        /// The lock file.
+        lock: PathBuf,
+    },
+    /// The system refuses.
+    #[error("{path}: {source}")]
+    System {
+        /// What was tried.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}

@@ -1,6 +1,6 @@
 //! Where a listener's encryption and injected faults plug into the gateway.
 //!
-//! Both are values the caller hands over in the options, so the gateway needs to know neither.
+//! Both are values the caller hands over in [`Options`](crate::Options), so the gateway needs to know neither.
 
 use axum::extract::Request;
 use axum::middleware::Next;

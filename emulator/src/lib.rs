@@ -1,17 +1,46 @@
 //! A local Foundry data plane that enforces isolation as the service does.
 //!
-//! - [`agents`]: the agents built in
-//! - [`container`]: what the gateway asks of an agent
-//! - [`logs`]: what a session's container wrote
-//! - [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
-//! - [`hooks`]: where TLS and injected faults plug in
+//! In reading order:
+//!
+//! - [`emulator`]: starts and stops a whole emulator; [`options`]: what it is started with
+//! - `server`: connections; `gateway`: routes, one file per protocol or resource; `error`: their error answers
+//! - [`auth`]: who calls; [`isolation`]: whose state a request reaches, as pure rules
+//! - `agent`: agents and their versions; `sessions`, `session`: sandboxes and their lifecycle
+//! - `conversation`, `responses`: message history, and which session answers for which response
+//! - [`container`]: what the gateway asks of an agent; [`logs`]: what a session's container wrote
+//! - [`agents`]: the agents built in; [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
+//! - [`hooks`]: where the next two plug in
 //! - [`faults`]: failures switched on per route
 //! - [`tls`]: the certificate and the TLS side of the listener
+//! - [`clock`]: time as data; `store`: small files that survive a restart; `ids`: ids and their rules
+//!
+//! What it does not do is listed by `GET /__cupola/about` (in `gateway/about.rs`).
 
 pub mod agents;
+pub mod auth;
+pub mod clock;
 pub mod container;
+pub mod emulator;
 pub mod faults;
 pub mod hooks;
+pub mod isolation;
 pub mod logs;
+pub mod options;
 pub mod sandbox;
 pub mod tls;
+
+mod agent;
+mod conversation;
+mod error;
+mod gateway;
+mod ids;
+mod responses;
+mod server;
+mod session;
+mod sessions;
+mod store;
+
+pub use auth::{Token, token};
+pub use clock::Clock;
+pub use emulator::{Emulator, StartError, start};
+pub use options::{AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Options, VersionSpec, stock_agents};

@@ -1,0 +1,197 @@
+//! The service's front door: who may come in, and which file answers which route (contract section 2).
+//!
+//! Every protocol under an agent's endpoint is one file with a `routes` function; a further one (files, A2A) is one more
+//! file and one more `merge` below.
+
+mod about;
+mod agents;
+mod answer;
+mod call;
+mod conversations;
+mod forward;
+mod invocations;
+mod paging;
+mod project;
+mod record;
+mod responses;
+mod sessions;
+
+use crate::agent::{Agent, Catalog};
+use crate::auth;
+use crate::clock::Clock;
+use crate::error::ApiError;
+use crate::hooks::Interceptor;
+use crate::isolation::Presented;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderName, HeaderValue, StatusCode};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Largest JSON body the gateway reads itself. The service's limit is not documented; inputs carry files as base64, so
+/// this leaves room for a few.
+const MAX_JSON_BODY: usize = 64 * 1024 * 1024;
+
+/// The versions of the API that clients of both eras send (contract section 1.3).
+const API_VERSIONS: [&str; 2] = ["v1", "2025-11-15-preview"];
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const APIM_REQUEST_ID: HeaderName = HeaderName::from_static("apim-request-id");
+const EMULATOR: HeaderName = HeaderName::from_static("x-cupola-emulator");
+
+/// What every request is answered from.
+pub(crate) struct Gateway {
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Clock,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) withhold_impersonation: bool,
+}
+
+impl Gateway {
+    /// Lets time take its effect on an agent's sessions.
+    pub(crate) async fn settle(&self, agent: &Agent) {
+        let now = self.clock.now();
+        let sessions = agent.sessions.all();
+        let settled = sessions
+            .iter()
+            .map(|session| session.settle(now, self.idle_timeout_of(agent, &session.record().agent_version)));
+        futures_util::future::join_all(settled).await;
+    }
+
+    /// How long a session of this version may do nothing.
+    pub(crate) fn idle_timeout_of(&self, agent: &Agent, version: &str) -> Duration {
+        self.idle_timeout.unwrap_or_else(|| {
+            agent
+                .version(version)
+                .or_else(|_| agent.default_version())
+                .map_or(crate::agent::IDLE_TIMEOUT, |version| version.idle_timeout())
+        })
+    }
+
+    /// Where an agent's state lies.
+    pub(crate) fn directory_of(&self, agent: &str) -> PathBuf {
+        self.data_dir.join("agents").join(crate::store::file_name(agent))
+    }
+
+    /// Stops every sandbox. Their sessions stay, idle.
+    pub(crate) async fn stop_all(&self) {
+        let now = self.clock.now();
+        let sessions: Vec<_> = self.catalog.all().iter().flat_map(|agent| agent.sessions.all()).collect();
+        futures_util::future::join_all(sessions.iter().map(|session| session.stop(now))).await;
+    }
+}
+
+/// Everything the emulator answers.
+pub(crate) fn router(gateway: &Arc<Gateway>, interceptor: Option<Arc<dyn Interceptor>>) -> Router {
+    let endpoint = Router::new()
+        .merge(sessions::routes())
+        .merge(conversations::routes())
+        .merge(responses::routes())
+        .merge(invocations::routes())
+        .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), refuse_disabled));
+    let project = Router::new()
+        .merge(agents::routes())
+        .merge(project::routes())
+        .nest("/agents/{agent}/endpoint", endpoint)
+        .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), authenticate));
+    let mut router = Router::new()
+        .nest("/api/projects/{project}", project)
+        .route("/__cupola/about", get(about::about))
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(Arc::clone(gateway))
+        .layer(DefaultBodyLimit::max(MAX_JSON_BODY));
+    if let Some(interceptor) = interceptor {
+        router = router.layer(middleware::from_fn(move |request: Request, next: Next| {
+            let interceptor = Arc::clone(&interceptor);
+            async move { interceptor.intercept(request, next).await }
+        }));
+    }
+    router.layer(middleware::from_fn(stamp))
+}
+
+/// Marks every answer with its ids and as the emulator's.
+///
+/// The request id follows the container's own rule (contract section 1.6), so that both sides name the same one.
+async fn stamp(mut request: Request, next: Next) -> Response {
+    let headers = request.headers_mut();
+    let trace = headers
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok()?.split('-').nth(1))
+        .filter(|trace| trace.len() == 32)
+        .and_then(|trace| HeaderValue::from_str(trace).ok());
+    let id =
+        trace.or_else(|| headers.get(&REQUEST_ID).cloned()).or_else(|| HeaderValue::from_str(&crate::ids::hex()).ok());
+    if let Some(id) = &id {
+        headers.insert(REQUEST_ID, id.clone());
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if let Some(id) = id {
+        headers.entry(REQUEST_ID).or_insert(id);
+    }
+    if let Ok(id) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()) {
+        headers.insert(APIM_REQUEST_ID, id);
+    }
+    headers.insert(EMULATOR, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    response
+}
+
+/// 401 for want of a token, 400 for want of an API version; then the request knows its caller.
+async fn authenticate(
+    State(gateway): State<Arc<Gateway>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let mut caller = auth::authenticate(request.headers(), gateway.clock.now())?;
+    caller.impersonates &= !gateway.withhold_impersonation;
+    check_api_version(request.uri())?;
+    let presented = Presented::read(request.headers());
+    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(presented);
+    Ok(next.run(request).await)
+}
+
+fn check_api_version(uri: &http::Uri) -> Result<(), ApiError> {
+    // Two callers send none: the CLI that asks for the OpenAPI document, and OpenAI clients at project level.
+    if uri.path().contains("/protocols/invocations/docs/") || uri.path().starts_with("/openai/v1/") {
+        return Ok(());
+    }
+    let query = uri.query().unwrap_or_default();
+    let version =
+        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "api-version").map(|(_, value)| value);
+    match version {
+        None => Err(ApiError::invalid(
+            "api-version",
+            "The query parameter 'api-version' is required, for example api-version=v1.",
+        )),
+        Some(version) if !API_VERSIONS.contains(&version.as_ref()) => {
+            Err(ApiError::invalid("api-version", format!("The API version '{version}' is not supported; use v1.")))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+async fn refuse_disabled(call: call::Call, request: Request, next: Next) -> Result<Response, ApiError> {
+    call.enabled()?;
+    Ok(next.run(request).await)
+}
+
+async fn no_route(request: Request) -> Response {
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("There is no resource at '{}'.", request.uri().path()))
+        .into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("'{}' does not answer {}.", request.uri().path(), request.method()),
+    )
+    .into_response()
+}

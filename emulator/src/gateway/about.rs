@@ -1,0 +1,39 @@
+//! `GET /__cupola/about`: what this emulator is, offers, and does not do.
+
+use super::Gateway;
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Where the emulator knowingly differs from the service.
+pub(crate) const LIMITS: [&str; 9] = [
+    "No model and no image: an agent version runs the runtime it was configured with; a posted definition's image is not pulled, it gets its agent's runtime.",
+    "A token's signature is not checked, only its audience, expiry and caller.",
+    "Roles and permissions are the token's own 'permissions' claim, not role assignments.",
+    "Every project name reaches the same agents and state.",
+    "Agents, versions and endpoint settings made through the API last until the emulator ends; sessions and conversations stay.",
+    "No quota, no regions, no storage API for containers: FOUNDRY_HOSTING_ENVIRONMENT is never set.",
+    "Items added to a conversation by hand are kept and listed, but a container does not fetch them.",
+    "A background response enters its conversation when it is streamed or fetched to its end.",
+    "Files, log streams, A2A, WebSocket invocations, MCP and activity endpoints are not served yet.",
+];
+
+/// Answers without a token: it says nothing about any session.
+pub(super) async fn about(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
+    let agents: Vec<_> = gateway
+        .catalog
+        .all()
+        .iter()
+        .map(|agent| {
+            let model = agent.default_version().map(|version| version.spec.model.protocol_version());
+            json!({"name": agent.name, "protocol_version": model.ok()})
+        })
+        .collect();
+    Json(json!({
+        "name": "cupola-emulator",
+        "version": env!("CARGO_PKG_VERSION"),
+        "agents": agents,
+        "limits": LIMITS,
+    }))
+}

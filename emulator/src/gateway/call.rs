@@ -1,0 +1,158 @@
+//! What a handler receives: the agent, the caller and what the request says, with the checks they share.
+
+use super::Gateway;
+use crate::agent::{Agent, Version};
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::isolation::{self, Model, Partition, Presented, Purpose, Refusal};
+use crate::session::{Session, Status};
+use axum::extract::{FromRequestParts, Path, Query};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// One authenticated request to an agent.
+pub(crate) struct Call {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) caller: Caller,
+    pub(crate) presented: Presented,
+    pub(crate) headers: HeaderMap,
+    params: HashMap<String, String>,
+    query: Vec<(String, String)>,
+}
+
+/// A session a request may use, with how its version isolates.
+pub(crate) struct Entered {
+    pub(crate) session: Arc<Session>,
+    pub(crate) version: Arc<Version>,
+    pub(crate) partition: Partition,
+}
+
+impl FromRequestParts<Arc<Gateway>> for Call {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiError> {
+        let params = Path::<HashMap<String, String>>::from_request_parts(parts, gateway)
+            .await
+            .map_err(|error| ApiError::invalid("path", error.to_string()))?
+            .0;
+        let name = params.get("agent").map_or("", |name| verb(name).0);
+        let agent = gateway.catalog.get(name)?;
+        Self::of(agent, parts, gateway, params).await
+    }
+}
+
+impl Call {
+    /// A call to an agent that is named elsewhere than in the path.
+    pub(crate) async fn of(
+        agent: Arc<Agent>,
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+        params: HashMap<String, String>,
+    ) -> Result<Self, ApiError> {
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, gateway)
+            .await
+            .map_err(|error| ApiError::invalid("query", error.to_string()))?
+            .0;
+        let caller = parts
+            .extensions
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| ApiError::unauthorized("The caller is not known."))?;
+        Ok(Self {
+            agent,
+            caller,
+            gateway: Arc::clone(gateway),
+            presented: parts.extensions.get::<Presented>().cloned().unwrap_or_default(),
+            headers: parts.headers.clone(),
+            params,
+            query,
+        })
+    }
+
+    /// A disabled agent's endpoint rejects all requests (contract section 3). The status is not documented.
+    pub(crate) fn enabled(&self) -> Result<(), ApiError> {
+        if self.agent.enabled() {
+            return Ok(());
+        }
+        Err(ApiError::new(StatusCode::FORBIDDEN, "agent_disabled", format!("Agent '{}' is disabled.", self.agent.name)))
+    }
+
+    /// A path segment; empty when the route has none of that name.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.get(name).map_or("", String::as_str)
+    }
+
+    /// A path segment and the verb after its colon, as in `{session}:stop`.
+    pub(crate) fn param_and_verb(&self, name: &str) -> (&str, Option<&str>) {
+        verb(self.param(name))
+    }
+
+    /// A query parameter; an empty one counts as absent.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// The query as the container gets it: without the API version, with `extra` in place of its namesakes.
+    pub(crate) fn container_query(&self, extra: &[(&str, &str)]) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &self.query {
+            if name != "api-version" && !extra.iter().any(|(taken, _)| taken == name) {
+                query.append_pair(name, value);
+            }
+        }
+        for (name, value) in extra {
+            query.append_pair(name, value);
+        }
+        let query = query.finish();
+        if query.is_empty() { query } else { format!("?{query}") }
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.gateway.clock.now()
+    }
+
+    /// Whose state the request asks for, by the rules of `model`.
+    pub(crate) fn partition(&self, model: Model, purpose: Purpose) -> Result<Partition, ApiError> {
+        Ok(isolation::partition(model, &self.presented, &self.caller, purpose)?)
+    }
+
+    /// The same by the rules of the version new sessions get.
+    pub(crate) fn default_partition(&self, purpose: Purpose) -> Result<Partition, ApiError> {
+        self.partition(self.agent.default_version()?.spec.model, purpose)
+    }
+
+    /// The session of this id, if the request may use it.
+    pub(crate) async fn session(&self, id: &str, purpose: Purpose) -> Result<Entered, ApiError> {
+        let Some(session) = self.agent.sessions.get(id) else {
+            // A request that could see no session at all is told so first.
+            self.default_partition(purpose)?;
+            return Err(ApiError::no_session(id));
+        };
+        let record = session.record();
+        let version = self.agent.version(&record.agent_version).or_else(|_| self.agent.default_version())?;
+        let partition = self.partition(version.spec.model, purpose)?;
+        isolation::enter(&partition, &self.caller, &record.partition, purpose).map_err(|refusal| match refusal {
+            Refusal::Hidden => ApiError::no_session(id),
+            refusal => refusal.into(),
+        })?;
+        session.settle(self.now(), self.gateway.idle_timeout_of(&self.agent, &record.agent_version)).await;
+        if purpose == Purpose::Invoke && session.record().status == Status::Expired {
+            return Err(ApiError::no_session(id));
+        }
+        Ok(Entered { session, version, partition })
+    }
+}
+
+fn verb(segment: &str) -> (&str, Option<&str>) {
+    segment.split_once(':').map_or((segment, None), |(name, verb)| (name, Some(verb)))
+}
+
+/// Reads a JSON body; an empty one is `{}`.
+pub(crate) fn json_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| ApiError::invalid("body", format!("The body is not valid: {error}.")))
+}

@@ -1,0 +1,133 @@
+//! Conversations and their items (contract section 8): the gateway's own, the container has no such routes.
+
+use super::Gateway;
+use super::call::{Call, json_body};
+use super::paging::{Order, page};
+use crate::conversation::{Conversation, MAX_ITEMS};
+use crate::error::ApiError;
+use crate::isolation::{self, Purpose};
+use axum::routing::get;
+use axum::{Json, Router};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub(super) fn routes() -> Router<Arc<Gateway>> {
+    let table = Router::new()
+        .route("/conversations", axum::routing::post(create))
+        .route("/conversations/{conversation}", get(show).post(update).delete(delete))
+        .route("/conversations/{conversation}/items", get(list_items).post(add_items))
+        .route("/conversations/{conversation}/items/{item}", get(show_item).delete(delete_item));
+    Router::new().nest("/protocols/openai", table.clone()).nest("/protocols/openai/v1", table)
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    items: Option<Vec<Value>>,
+    #[serde(default)]
+    metadata: Option<Value>,
+}
+
+impl Body {
+    fn items(self) -> Result<Vec<Value>, ApiError> {
+        let items = self.items.unwrap_or_default();
+        if items.len() > MAX_ITEMS {
+            return Err(ApiError::invalid("items", format!("At most {MAX_ITEMS} items can be added at once.")));
+        }
+        if let Some(at) = items.iter().position(|item| !item.is_object()) {
+            return Err(ApiError::invalid("items", format!("Item {at} is not an object.")));
+        }
+        Ok(items)
+    }
+}
+
+pub(super) async fn create(call: Call, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let mut body: Body = json_body(&body)?;
+    let metadata = body.metadata.take().unwrap_or_else(|| json!({}));
+    let items = body.items()?;
+    let partition = call.default_partition(Purpose::Manage)?;
+    let conversation = call.agent.conversations.create(partition, metadata, call.now())?;
+    conversation.add(items)?;
+    Ok(Json(conversation.to_json()))
+}
+
+/// The conversation the path names, if it is the request's own. Another's is not shown to exist.
+fn find(call: &Call) -> Result<Arc<Conversation>, ApiError> {
+    let id = call.param("conversation");
+    let asking = call.default_partition(Purpose::Manage)?;
+    call.agent
+        .conversations
+        .get(id)
+        .filter(|conversation| isolation::reach(&asking, &conversation.record().partition).is_ok())
+        .ok_or_else(|| ApiError::not_found("Conversation", id))
+}
+
+async fn show(call: Call) -> Result<Json<Value>, ApiError> {
+    Ok(Json(find(&call)?.to_json()))
+}
+
+async fn update(call: Call, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let body: Body = json_body(&body)?;
+    let conversation = find(&call)?;
+    conversation.change(|record| {
+        if let Some(metadata) = body.metadata {
+            record.metadata = metadata;
+        }
+        Ok(())
+    })?;
+    Ok(Json(conversation.to_json()))
+}
+
+async fn delete(call: Call) -> Result<Json<Value>, ApiError> {
+    let id = find(&call)?.record().id;
+    call.agent.conversations.delete(&id)?;
+    Ok(Json(json!({"id": id, "object": "conversation.deleted", "deleted": true})))
+}
+
+fn id_of(item: &Value) -> String {
+    item.get("id").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+async fn list_items(call: Call) -> Result<Json<Value>, ApiError> {
+    let items = find(&call)?.record().items;
+    let items = items.into_iter().map(|item| (id_of(&item), item)).collect();
+    page(&call, items, Order::Descending).map(Json)
+}
+
+async fn add_items(call: Call, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let items = json_body::<Body>(&body)?.items()?;
+    let added = find(&call)?.add(items)?;
+    Ok(Json(json!({
+        "object": "list",
+        "first_id": added.first().map(id_of),
+        "last_id": added.last().map(id_of),
+        "data": added,
+        "has_more": false,
+    })))
+}
+
+async fn show_item(call: Call) -> Result<Json<Value>, ApiError> {
+    let id = call.param("item");
+    find(&call)?
+        .record()
+        .items
+        .into_iter()
+        .find(|item| id_of(item) == id)
+        .map(Json)
+        .ok_or_else(|| ApiError::not_found("Item", id))
+}
+
+async fn delete_item(call: Call) -> Result<Json<Value>, ApiError> {
+    let (conversation, id) = (find(&call)?, call.param("item"));
+    conversation.change(|record| {
+        let before = record.items.len();
+        record.items.retain(|item| id_of(item) != id);
+        if record.items.len() == before {
+            return Err(ApiError::not_found("Item", id));
+        }
+        Ok(())
+    })?;
+    Ok(Json(conversation.to_json()))
+}

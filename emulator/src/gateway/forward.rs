@@ -1,0 +1,109 @@
+//! One request handed to a session's container: which headers it gets, and how its failures are answered.
+
+use super::call::{Call, Entered};
+use crate::error::{ApiError, SESSION};
+use crate::isolation::{CHAT_KEY, KeyRule, Model, Partition, USER_KEY};
+use crate::session::Lease;
+use axum::body::Body;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use sha2::{Digest as _, Sha256};
+
+/// Request headers the gateway passes on (contract section 1.5); everything else is dropped.
+const PASSED: [&str; 11] = [
+    "x-ms-client-request-id",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "ms-cv",
+    "request-id",
+    "correlation-context",
+    "request-context",
+    "user-agent",
+    "x-agent-invocation-id",
+];
+
+/// Prefixes of those that are passed on.
+const PASSED_PREFIXES: [&str; 3] = ["x-client-", "accept", "content-"];
+
+const USER_ID: HeaderName = HeaderName::from_static("x-agent-user-id");
+const CALL_ID: HeaderName = HeaderName::from_static("x-agent-foundry-call-id");
+
+/// Sends a request to the session's container, started if need be. The lease must live as long as the answer.
+pub(super) async fn forward(
+    call: &Call,
+    entered: &Entered,
+    method: Method,
+    path: &str,
+    extra: &[(HeaderName, HeaderValue)],
+    body: Body,
+) -> Result<(Response<Body>, Lease), ApiError> {
+    let session = &entered.session;
+    let lease = session.lease(&call.gateway.clock);
+    let container = session.container(&call.agent, &entered.version).await?;
+    let mut request = Request::builder().method(method).uri(path).body(body).map_err(ApiError::internal)?;
+    *request.headers_mut() = container_headers(&call.headers, entered.version.spec.model, &entered.partition);
+    request.headers_mut().extend(extra.iter().cloned());
+    match container.call(request).await {
+        Ok(mut response) => {
+            let headers = response.headers_mut();
+            // They belong to the container's connection, not to the client's.
+            for name in [CONNECTION, TRANSFER_ENCODING, HeaderName::from_static("keep-alive")] {
+                headers.remove(name);
+            }
+            if let Ok(id) = HeaderValue::from_str(session.id()) {
+                headers.insert(SESSION, id);
+            }
+            Ok((response, lease))
+        }
+        Err(error) => {
+            if matches!(error, crate::container::CallError::Gone(_)) {
+                session.lost(&container, call.now()).await;
+            }
+            Err(ApiError::call(session.id(), &error))
+        }
+    }
+}
+
+/// The headers a container sees: the documented ones of the client's, and whose request it is.
+fn container_headers(client: &HeaderMap, model: Model, partition: &Partition) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in client {
+        let passed =
+            PASSED.contains(&name.as_str()) || PASSED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix));
+        // The length is the gateway's to say: it may add the session to the body.
+        if passed && *name != CONTENT_LENGTH {
+            headers.append(name, value.clone());
+        }
+    }
+    match model {
+        Model::Keys { user, chat } => {
+            for (rule, name) in [(user, USER_KEY), (chat, CHAT_KEY)] {
+                if let (true, Some(value)) = (rule != KeyRule::Ignored, client.get(name)) {
+                    headers.insert(HeaderName::from_static(name), value.clone());
+                }
+            }
+        }
+        Model::Identity => {
+            for (name, value) in [(USER_ID, user_id(partition)), (CALL_ID, crate::ids::hex())] {
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.insert(name, value);
+                }
+            }
+        }
+    }
+    headers
+}
+
+/// One stable opaque value per user, the same for every agent (contract section 13.3).
+fn user_id(partition: &Partition) -> String {
+    let (class, user) = match partition {
+        Partition::Own(id) => ("own", id.as_str()),
+        Partition::Delegated(id) => ("delegated", id.as_str()),
+        Partition::Keys { user, .. } => ("key", user.as_deref().unwrap_or_default()),
+    };
+    let digest = Sha256::digest(format!("{class}:{user}"));
+    let half = digest.first_chunk().copied().unwrap_or_default();
+    uuid::Uuid::from_bytes(half).simple().to_string()
+}

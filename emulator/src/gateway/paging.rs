@@ -1,0 +1,68 @@
+//! Pages of a list, for both schemes clients know: `after`/`last_id`, and `pagination_token` (contract section 4.3).
+
+use super::call::Call;
+use crate::error::ApiError;
+use serde_json::{Value, json};
+
+/// Page sizes of the service (contract section 4.2).
+const LIMITS: std::ops::RangeInclusive<usize> = 1..=100;
+const DEFAULT_LIMIT: usize = 20;
+
+/// Which way a list runs when the request does not say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Ascending,
+    Descending,
+}
+
+/// The page a request asks for of `items`, which come oldest first with their ids.
+///
+/// An id that is not in the list has nothing after or before it: a client that follows a page whose last item was
+/// deleted meanwhile ends rather than starts over. An empty page has `last_id: null`, or a pager would never stop.
+pub(super) fn page(call: &Call, mut items: Vec<(String, Value)>, default: Order) -> Result<Value, ApiError> {
+    let limit = match call.query("limit") {
+        None => DEFAULT_LIMIT,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| LIMITS.contains(limit))
+            .ok_or_else(|| ApiError::invalid("limit", "limit must be between 1 and 100"))?,
+    };
+    let order = match call.query("order") {
+        None => default,
+        Some("asc") => Order::Ascending,
+        Some("desc") => Order::Descending,
+        Some(_) => return Err(ApiError::invalid("order", "order must be asc or desc")),
+    };
+    if order == Order::Descending {
+        items.reverse();
+    }
+    let position = |id: &str| items.iter().position(|(known, _)| known == id);
+    let after = call.query("after").or_else(|| call.query("pagination_token"));
+    let (window, has_more) = match (after, call.query("before")) {
+        (Some(_), Some(_)) => {
+            return Err(ApiError::invalid("after", "after and before cannot be used together"));
+        }
+        (Some(id), None) => {
+            let start = position(id).map_or(items.len(), |at| at + 1);
+            (start..items.len().min(start + limit), items.len() > start + limit)
+        }
+        (None, Some(id)) => {
+            let end = position(id).unwrap_or(0);
+            (end.saturating_sub(limit)..end, end > limit)
+        }
+        (None, None) => (0..items.len().min(limit), items.len() > limit),
+    };
+    let (ids, data): (Vec<_>, Vec<_>) = items.get(window).unwrap_or_default().iter().cloned().unzip();
+    let mut page = json!({
+        "object": "list",
+        "data": data,
+        "first_id": ids.first(),
+        "last_id": ids.last(),
+        "has_more": has_more,
+    });
+    if let (true, Some(last), Some(fields)) = (has_more, ids.last(), page.as_object_mut()) {
+        fields.insert("pagination_token".to_owned(), json!(last));
+    }
+    Ok(page)
+}

@@ -1,0 +1,106 @@
+//! What an emulator is started with: where it listens, what it keeps, which agents it offers.
+
+use crate::clock::Clock;
+use crate::container::Runtime;
+use crate::hooks::{Acceptor, Interceptor};
+use crate::isolation::{KeyRule, Model};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to start an emulator. [`Options::new`] has what most callers want.
+pub struct Options {
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where sessions, their homes and conversations are kept. Made when absent; survives a restart.
+    pub data_dir: PathBuf,
+    /// The agents it offers.
+    pub agents: Vec<AgentSpec>,
+    /// Where it reads the time from.
+    pub clock: Clock,
+    /// Idle time of every session, in place of what the agent versions say.
+    pub idle_timeout: Option<Duration>,
+    /// No caller may send `x-ms-user-identity`, whatever its token says.
+    pub withhold_impersonation: bool,
+    /// Encrypts the connections; plain HTTP without.
+    pub acceptor: Option<Arc<dyn Acceptor>>,
+    /// Stands around every request, for example to inject faults.
+    pub interceptor: Option<Arc<dyn Interceptor>>,
+}
+
+impl Options {
+    /// Plain HTTP on a free loopback port, with the system's clock.
+    pub fn new(data_dir: impl Into<PathBuf>, agents: Vec<AgentSpec>) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            data_dir: data_dir.into(),
+            agents,
+            clock: Clock::default(),
+            idle_timeout: None,
+            withhold_impersonation: false,
+            acceptor: None,
+            interceptor: None,
+        }
+    }
+}
+
+/// An agent and its versions.
+#[derive(Clone)]
+pub struct AgentSpec {
+    /// 1 to 63 letters, digits and inner hyphens.
+    pub name: String,
+    /// Its versions, oldest first; at least one.
+    pub versions: Vec<VersionSpec>,
+    /// The version new sessions get; the newest when absent.
+    pub default_version: Option<String>,
+}
+
+impl AgentSpec {
+    /// An agent with these versions, the newest as default.
+    pub fn new(name: &str, versions: Vec<VersionSpec>) -> Self {
+        Self { name: name.to_owned(), versions, default_version: None }
+    }
+}
+
+/// One version of an agent.
+#[derive(Clone)]
+pub struct VersionSpec {
+    /// Its label, for example `3`.
+    pub version: String,
+    /// How it isolates; decides the container protocol version it shows.
+    pub model: Model,
+    /// What runs in its sandboxes.
+    pub runtime: Arc<dyn Runtime>,
+    /// Environment variables of its definition.
+    pub environment: BTreeMap<String, String>,
+    /// How long a session may do nothing before its sandbox stops; 900 s when absent (contract section 14.1).
+    pub idle_timeout: Option<Duration>,
+}
+
+impl VersionSpec {
+    /// A version without environment and with the usual idle time.
+    pub fn new(version: &str, model: Model, runtime: Arc<dyn Runtime>) -> Self {
+        Self { version: version.to_owned(), model, runtime, environment: BTreeMap::new(), idle_timeout: None }
+    }
+}
+
+/// Protocol 1.0.0 with both keys optional: a key partitions when it is sent.
+pub const KEYS_OPTIONAL: Model = Model::Keys { user: KeyRule::Optional, chat: KeyRule::Optional };
+
+/// Protocol 1.0.0 that refuses a request without a user key. The chat key stays optional, so that a client can be
+/// tried with one key and with both.
+pub const KEYS_REQUIRED: Model = Model::Keys { user: KeyRule::Required, chat: KeyRule::Optional };
+
+/// The three agents an emulator offers by itself, all running `notes`:
+///
+/// - `notes`: protocol 1.0.0, keys optional
+/// - `notes-required`: protocol 1.0.0, the user key required
+/// - `notes-identity`: protocol 2.0.0
+pub fn stock_agents(notes: &Arc<dyn Runtime>) -> Vec<AgentSpec> {
+    [("notes", KEYS_OPTIONAL), ("notes-required", KEYS_REQUIRED), ("notes-identity", Model::Identity)]
+        .into_iter()
+        .map(|(name, model)| AgentSpec::new(name, vec![VersionSpec::new("1", model, Arc::clone(notes))]))
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! What survives a restart: small JSON files, each replaced as a whole, and logs of lines.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+/// Writes `value` so that a reader, also after a crash, finds the old file or the new one and nothing between.
+pub(crate) fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let draft = path.with_extension("draft");
+    fs::write(&draft, serde_json::to_vec(value)?)?;
+    fs::rename(&draft, path)
+}
+
+/// Reads what [`save`] wrote. A damaged file is reported with its path and counts as absent.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let bytes = fs::read(path).ok()?;
+    serde_json::from_slice(&bytes)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "left out a damaged record"))
+        .ok()
+}
+
+/// Adds one line to a log of records.
+pub(crate) fn append(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(&line)
+}
+
+/// Reads what [`append`] wrote, leaving out lines that a crash cut.
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> Vec<T> {
+    fs::read_to_string(path).unwrap_or_default().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The paths directly inside a directory, none when it does not exist.
+pub(crate) fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
+    fs::read_dir(directory).map(|found| found.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+}
+
+/// A file name for an id of letters, digits, `_` and `-` that stays unique where names differ in case only by
+/// looks: capital letters get a `+` before them.
+pub(crate) fn file_name(id: &str) -> String {
+    let mut name = String::with_capacity(id.len());
+    for c in id.chars() {
+        if c.is_ascii_uppercase() {
+            name.push('+');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_replaced_and_a_damaged_one_is_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("inner/record.json");
+        save(&path, &1).unwrap();
+        save(&path, &2).unwrap();
+        assert_eq!(load::<i32>(&path), Some(2));
+        fs::write(&path, "{").unwrap();
+        assert_eq!(load::<i32>(&path), None);
+    }
+
+    #[test]
+    fn a_cut_line_does_not_lose_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.jsonl");
+        append(&path, &1).unwrap();
+        append(&path, &2).unwrap();
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"cut").unwrap();
+        assert_eq!(lines::<i32>(&path), [1, 2]);
+    }
+
+    #[test]
+    fn file_names_differ_beyond_case() {
+        assert_ne!(file_name("Session-A").to_lowercase(), file_name("session-a").to_lowercase());
+    }
+}

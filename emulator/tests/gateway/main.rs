@@ -1,0 +1,10 @@
+//! The running gateway as a client meets it, one file per part of the contract.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
+
+mod auth;
+mod isolation_identity;
+mod isolation_keys;
+mod responses;
+mod sessions;
+mod support;

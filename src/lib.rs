@@ -11,10 +11,12 @@
 //! - [`daemon`]: what every handler receives
 //! - [`partition`]: target × caller × isolation → saved session and conversation
 //! - [`run`]: one invoke from request to ending
+//! - [`auth`]: tokens, cached and never printed
 //! - [`activity`]: what keeps the daemon from leaving
 //! - [`directory`]: directories that only this user can enter
 
 pub mod activity;
+pub mod auth;
 pub mod config;
 mod connection;
 pub mod daemon;

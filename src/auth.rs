@@ -1,0 +1,31 @@
+//! Entra tokens: which credential gives them, how long they are kept, and a type that cannot print them.
+//!
+//! - [`credential`]: what the configuration names, and how a token is fetched with it
+//! - [`cache`]: one fetch in flight per credential and scope, refreshed before it expires
+//! - [`token`]: the token itself, redacted, and who it belongs to
+//! - [`error`]: why there is none, and what to run
+//!
+//! Tokens live in memory only. Nothing here knows the service or the daemon's protocol.
+
+mod cache;
+mod certificate;
+mod credential;
+mod error;
+mod token;
+
+pub use cache::{TokenState, TokenStatus, Tokens};
+pub use credential::{Credential, CredentialConfig, Fixed, SecretSource, Surroundings};
+pub use error::TokenError;
+pub use token::{AccessToken, CallerId};
+
+/// The scope of every data-plane call (contract section 1.2).
+pub const SCOPE: &str = "https://ai.azure.com/.default";
+
+/// Whose token a call carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// The credential of the configuration.
+    Configured,
+    /// The emulator's own test caller.
+    Emulator,
+}

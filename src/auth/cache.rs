@@ -1,0 +1,289 @@
+//! The token cache: one fetch in flight per credential and scope, whose result everyone who waits shares.
+
+use super::credential::Configured;
+use super::{AccessToken, Account, CallerId, Credential, CredentialConfig, Surroundings, TokenError};
+use dashmap::DashMap;
+use futures_util::future::{BoxFuture, FutureExt as _, Shared};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// How long one fetch may take. The slowest tool seen needs 13 s; a hanging one must not hold callers for ever.
+const FETCH_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long nothing is fetched again after a failed refresh in the background, or after the credential gave the very token
+/// that the service had just refused: tools keep caches of their own, and running them in a loop would not help.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Gives tokens. Cheap to share; made once per daemon.
+pub struct Tokens {
+    configured: Arc<dyn Credential>,
+    tenant: Option<String>,
+    emulator: Arc<dyn Credential>,
+    slots: DashMap<Key, Arc<Slot>>,
+}
+
+/// The credential, the tenant it is fixed to by the configuration, and what the token is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    account: Account,
+    scope: String,
+}
+
+/// What is known of one cached token. Holds none itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenStatus {
+    /// The credential's name in the configuration.
+    pub credential: &'static str,
+    /// The tenant, where the configuration says.
+    pub tenant: Option<String>,
+    /// What the token is for.
+    pub scope: String,
+    /// How it is.
+    pub state: TokenState,
+    /// When the token ends, UTC.
+    pub expires_on: Option<SystemTime>,
+    /// Who it was issued to.
+    pub caller: Option<CallerId>,
+    /// Why the last fetch failed, if it did.
+    pub error: Option<TokenError>,
+}
+
+/// How a cached token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenState {
+    /// There is none.
+    Missing,
+    /// It is being fetched and there is none yet.
+    Fetching,
+    /// Good to use.
+    Valid,
+    /// It has ended.
+    Expired,
+}
+
+type Fetch = Shared<BoxFuture<'static, Result<AccessToken, TokenError>>>;
+
+struct Slot {
+    credential: Arc<dyn Credential>,
+    scope: String,
+    /// Never held across an await.
+    state: Mutex<State>,
+    /// Was the token asked for since it was fetched? An unused one is left to lapse.
+    used: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<AccessToken>,
+    fetch: Option<Fetch>,
+    error: Option<TokenError>,
+    /// No fetch that nobody must wait for before this.
+    pause_until: Option<Instant>,
+}
+
+impl Tokens {
+    /// Tokens of the configured credential, and of the emulator's.
+    pub fn new(config: CredentialConfig, surroundings: Surroundings, emulator: Arc<dyn Credential>) -> Self {
+        let tenant = config.tenant().map(ToOwned::to_owned);
+        Self { configured: Arc::new(Configured::new(config, surroundings)), tenant, emulator, slots: DashMap::new() }
+    }
+
+    /// Tokens of a credential given as a value.
+    pub fn with(configured: Arc<dyn Credential>, emulator: Arc<dyn Credential>) -> Self {
+        Self { configured, tenant: None, emulator, slots: DashMap::new() }
+    }
+
+    /// A token for `scope`: the cached one, or the result of the one fetch in flight. Dropping the future does not end the
+    /// fetch.
+    pub async fn get(&self, account: Account, scope: &str) -> Result<AccessToken, TokenError> {
+        let fetch = match self.slot(account, scope).current() {
+            Current::Token(token) => return Ok(token),
+            Current::Fetch(fetch) => fetch,
+        };
+        fetch.await
+    }
+
+    /// A token other than `rejected`, which the service refused. However many calls had it refused, one fetch replaces it. When
+    /// the credential insists on the same token, that is the answer.
+    pub async fn refresh(
+        &self,
+        account: Account,
+        scope: &str,
+        rejected: &AccessToken,
+    ) -> Result<AccessToken, TokenError> {
+        let fetch = match self.slot(account, scope).replace(rejected) {
+            Current::Token(token) => return Ok(token),
+            Current::Fetch(fetch) => fetch,
+        };
+        fetch.await
+    }
+
+    /// Who calls with this account: from the token's claims, else a fingerprint of the configuration.
+    pub async fn caller(&self, account: Account, scope: &str) -> Result<CallerId, TokenError> {
+        let token = self.get(account, scope).await?;
+        let fingerprint = || CallerId::from_configuration(&self.credential(account).fingerprint());
+        Ok(token.caller().cloned().unwrap_or_else(fingerprint))
+    }
+
+    /// Forgets every token. Fetches in flight still answer those who wait, and are then forgotten too.
+    pub fn clear(&self) {
+        self.slots.clear();
+    }
+
+    /// What is cached, without the tokens.
+    pub fn status(&self) -> Vec<TokenStatus> {
+        let mut list: Vec<_> = self
+            .slots
+            .iter()
+            .map(|entry| {
+                let state = entry.value().lock();
+                TokenStatus {
+                    credential: entry.value().credential.name(),
+                    tenant: self.tenant.clone().filter(|_| entry.key().account == Account::Configured),
+                    scope: entry.key().scope.clone(),
+                    state: match &state.token {
+                        Some(token) if token.has_expired() => TokenState::Expired,
+                        Some(_) => TokenState::Valid,
+                        None if state.fetch.is_some() => TokenState::Fetching,
+                        None => TokenState::Missing,
+                    },
+                    expires_on: state.token.as_ref().map(AccessToken::expires_on),
+                    caller: state.token.as_ref().and_then(|token| token.caller().cloned()),
+                    error: state.error.clone(),
+                }
+            })
+            .collect();
+        list.sort_by(|a, b| (a.credential, &a.scope).cmp(&(b.credential, &b.scope)));
+        list
+    }
+
+    fn credential(&self, account: Account) -> &Arc<dyn Credential> {
+        match account {
+            Account::Configured => &self.configured,
+            Account::Emulator => &self.emulator,
+        }
+    }
+
+    fn slot(&self, account: Account, scope: &str) -> Arc<Slot> {
+        let key = Key { account, scope: scope.to_owned() };
+        if let Some(slot) = self.slots.get(&key) {
+            return Arc::clone(&slot);
+        }
+        let slot = || Slot {
+            credential: Arc::clone(self.credential(account)),
+            scope: scope.to_owned(),
+            state: Mutex::default(),
+            used: AtomicBool::new(false),
+        };
+        Arc::clone(&self.slots.entry(key).or_insert_with(|| Arc::new(slot())))
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tokens").field("credential", &self.configured.name()).finish_non_exhaustive()
+    }
+}
+
+/// What a caller gets: a token at once, or a fetch to wait for.
+enum Current {
+    Token(AccessToken),
+    Fetch(Fetch),
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(self: &Arc<Self>) -> Current {
+        self.used.store(true, Ordering::Relaxed);
+        let mut state = self.lock();
+        match state.token.clone().filter(|token| !token.has_expired()) {
+            Some(token) => {
+                let due = Instant::now() >= token.refresh_at();
+                let paused = state.pause_until.is_some_and(|until| Instant::now() < until);
+                if due && !paused && state.fetch.is_none() {
+                    let _in_background = self.start(&mut state, None);
+                }
+                Current::Token(token)
+            }
+            None => Current::Fetch(self.start(&mut state, None)),
+        }
+    }
+
+    fn replace(self: &Arc<Self>, rejected: &AccessToken) -> Current {
+        let mut state = self.lock();
+        match state.token.clone() {
+            Some(token) if !token.is_same(rejected) && !token.has_expired() => Current::Token(token),
+            Some(token) if state.pause_until.is_some_and(|until| Instant::now() < until) && state.fetch.is_none() => {
+                Current::Token(token)
+            }
+            _ => Current::Fetch(self.start(&mut state, Some(rejected.clone()))),
+        }
+    }
+
+    /// Joins the fetch in flight or starts one. It runs in its own task, so that nobody who gives up ends it for the others.
+    fn start(self: &Arc<Self>, state: &mut State, rejected: Option<AccessToken>) -> Fetch {
+        // A finished one is still there only if its task died.
+        if let Some(fetch) = state.fetch.as_ref().filter(|fetch| fetch.peek().is_none()) {
+            return fetch.clone();
+        }
+        let slot = Arc::clone(self);
+        let task = tokio::spawn(async move { slot.fetch(rejected).await });
+        let name = self.credential.name();
+        let fetch = async move {
+            task.await.unwrap_or_else(|_| {
+                Err(TokenError::Refused { credential: name, reason: "the fetch was ended".to_owned() })
+            })
+        }
+        .boxed()
+        .shared();
+        state.fetch = Some(fetch.clone());
+        fetch
+    }
+
+    async fn fetch(self: Arc<Self>, rejected: Option<AccessToken>) -> Result<AccessToken, TokenError> {
+        let began = Instant::now();
+        let fetch = self.credential.fetch(&self.scope, rejected.is_some());
+        let result = tokio::time::timeout(FETCH_LIMIT, fetch).await.unwrap_or_else(|_| {
+            Err(TokenError::TimedOut { credential: self.credential.name(), after: FETCH_LIMIT })
+        });
+        let milliseconds = began.elapsed().as_millis();
+        let mut state = self.lock();
+        state.fetch = None;
+        state.pause_until = None;
+        match &result {
+            Ok(token) => {
+                tracing::debug!(credential = self.credential.name(), milliseconds, "fetched a token");
+                if rejected.is_some_and(|rejected| rejected.is_same(token)) {
+                    state.pause_until = Some(Instant::now() + PAUSE);
+                }
+                state.token = Some(token.clone());
+                state.error = None;
+                self.used.store(false, Ordering::Relaxed);
+                tokio::spawn(refresh_in_time(Arc::downgrade(&self), token.clone()));
+            }
+            Err(error) => {
+                tracing::debug!(credential = self.credential.name(), milliseconds, %error, "no token");
+                state.error = Some(error.clone());
+                state.pause_until = Some(Instant::now() + PAUSE);
+            }
+        }
+        result
+    }
+}
+
+/// Replaces `token` shortly before it ends, if it was used. Ends when the token is no longer the slot's.
+async fn refresh_in_time(slot: Weak<Slot>, token: AccessToken) {
+    tokio::time::sleep_until(token.refresh_at()).await;
+    let Some(slot) = slot.upgrade() else { return };
+    let mut state = slot.lock();
+    let is_current = state.token.as_ref().is_some_and(|current| current.is_same(&token));
+    if is_current && slot.used.load(Ordering::Relaxed) {
+        let _in_background = slot.start(&mut state, None);
+    }
+}

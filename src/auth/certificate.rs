@@ -1,0 +1,98 @@
+//! The client assertion of a certificate credential: a short JWT signed with the certificate's RSA key.
+//!
+//! Entra's format: RS256, the certificate's SHA-256 thumbprint in `x5t#S256`, audience the token endpoint.
+
+use azure_core::credentials::Secret;
+use azure_core::error::{Error, ErrorKind};
+use azure_core::http::ClientMethodOptions;
+use azure_identity::ClientAssertion;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long one assertion is good for. It is used at once; ten minutes forgive a clock that is off.
+const ASSERTION_LIFE: Duration = Duration::from_mins(10);
+
+/// Signs assertions. Prints as its application only.
+pub(super) struct CertificateAssertion {
+    audience: String,
+    client_id: String,
+    thumbprint: String,
+    key: EncodingKey,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    aud: &'a str,
+    iss: &'a str,
+    sub: &'a str,
+    jti: String,
+    nbf: u64,
+    exp: u64,
+}
+
+impl CertificateAssertion {
+    /// From the text of a PEM file. The error says what is wrong with it, without any of its content.
+    pub(super) fn new(tenant_id: &str, client_id: &str, pem: &str) -> Result<Self, String> {
+        let certificate = block(pem, |label| label == "CERTIFICATE").ok_or("it has no CERTIFICATE block")?;
+        let body: String = certificate.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+        let der = STANDARD.decode(body).map_err(|_| "its CERTIFICATE block is no base64")?;
+        let key = block(pem, |label| label.ends_with("PRIVATE KEY")).ok_or("it has no PRIVATE KEY block")?;
+        let key = EncodingKey::from_rsa_pem(key.as_bytes())
+            .map_err(|_| "its private key is no unencrypted RSA key (PKCS #1 or #8)")?;
+        Ok(Self {
+            audience: format!("https://login.microsoftonline.com/{tenant_id}/oauth2/v2.0/token"),
+            client_id: client_id.to_owned(),
+            thumbprint: URL_SAFE_NO_PAD.encode(Sha256::digest(&der)),
+            key,
+        })
+    }
+
+    fn sign(&self) -> Result<Secret, jsonwebtoken::errors::Error> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let header = Header { x5t_s256: Some(self.thumbprint.clone()), ..Header::new(Algorithm::RS256) };
+        let claims = Claims {
+            aud: &self.audience,
+            iss: &self.client_id,
+            sub: &self.client_id,
+            jti: uuid::Uuid::new_v4().to_string(),
+            nbf: now.as_secs(),
+            exp: (now + ASSERTION_LIFE).as_secs(),
+        };
+        jsonwebtoken::encode(&header, &claims, &self.key).map(Secret::new)
+    }
+}
+
+/// The first PEM block whose label fits, with its `-----` lines.
+fn block(pem: &str, fits: impl Fn(&str) -> bool) -> Option<&str> {
+    let mut rest = pem;
+    loop {
+        let start = rest.find("-----BEGIN ")?;
+        rest = &rest[start..];
+        let label = rest.strip_prefix("-----BEGIN ")?.split("-----").next()?;
+        let end = format!("-----END {label}-----");
+        let length = rest.find(&end)? + end.len();
+        if fits(label) {
+            return rest.get(..length);
+        }
+        rest = rest.get(length..)?;
+    }
+}
+
+impl fmt::Debug for CertificateAssertion {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CertificateAssertion").field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+#[async_trait::async_trait]
+impl ClientAssertion for CertificateAssertion {
+    async fn secret(&self, _options: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
+        let assertion = self.sign().map_err(|error| Error::new(ErrorKind::Credential, error))?;
+        Ok(assertion.secret().to_owned())
+    }
+}

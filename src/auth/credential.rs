@@ -1,0 +1,398 @@
+//! Which credential gives tokens: what the configuration can name, and one way to fetch with any of it.
+
+use super::certificate::CertificateAssertion;
+use super::{AccessToken, TokenError};
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::http::{ClientOptions, Transport};
+use azure_identity::{
+    AzureCliCredential, AzureCliCredentialOptions, AzureDeveloperCliCredential, AzureDeveloperCliCredentialOptions,
+    AzurePipelinesCredential, AzurePipelinesCredentialOptions, ClientAssertionCredential,
+    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, Executor,
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
+};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// Longest text of a credential's own error that is passed on, in characters. Tools print whole usage pages.
+const MAX_REASON: usize = 600;
+
+/// How long an HTTP credential waits for a connection to Entra.
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+
+/// `[credential]` of the configuration file. No secret is ever written in it.
+///
+/// ```toml
+/// [credential]
+/// kind = "clientSecret"
+/// tenantId = "…"
+/// clientId = "…"
+/// secret = { env = "AZURE_CLIENT_SECRET" }   # or { file = "/run/secrets/foundry" }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum CredentialConfig {
+    /// The Azure Developer CLI, then the Azure CLI.
+    #[default]
+    DeveloperTools,
+    /// The Azure CLI (`az login`).
+    AzureCli {
+        /// The tenant to sign in to; the tool's own choice when left out.
+        #[serde(default)]
+        tenant_id: Option<String>,
+    },
+    /// The Azure Developer CLI (`azd auth login`).
+    Azd {
+        /// The tenant to sign in to; the tool's own choice when left out.
+        #[serde(default)]
+        tenant_id: Option<String>,
+    },
+    /// The identity of the Azure machine or App Service this runs on.
+    ManagedIdentity {
+        /// A user-assigned identity; the system-assigned one when left out.
+        #[serde(default)]
+        client_id: Option<String>,
+    },
+    /// Kubernetes workload identity. What is left out comes from the pod's variables.
+    WorkloadIdentity {
+        /// The tenant.
+        #[serde(default)]
+        tenant_id: Option<String>,
+        /// The application.
+        #[serde(default)]
+        client_id: Option<String>,
+        /// The service account token's file.
+        #[serde(default)]
+        token_file: Option<PathBuf>,
+    },
+    /// An application with a secret.
+    ClientSecret {
+        /// The tenant.
+        tenant_id: String,
+        /// The application.
+        client_id: String,
+        /// Where the secret is.
+        secret: SecretSource,
+    },
+    /// An application with a certificate.
+    ClientCertificate {
+        /// The tenant.
+        tenant_id: String,
+        /// The application.
+        client_id: String,
+        /// A PEM file with the certificate and its RSA private key.
+        certificate: PathBuf,
+    },
+    /// A service connection of an Azure Pipelines job. Needs `SYSTEM_ACCESSTOKEN` mapped into the job's environment.
+    AzurePipelines {
+        /// The tenant.
+        tenant_id: String,
+        /// The application.
+        client_id: String,
+        /// The service connection.
+        service_connection_id: String,
+    },
+}
+
+/// Where a secret is read from. There is no way to write one into the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum SecretSource {
+    /// An environment variable of the daemon.
+    Env(String),
+    /// A file; one line break at its end is dropped.
+    File(PathBuf),
+}
+
+/// What credentials may take from around the process. `config` fills it in; tests bring their own.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// `PATH` for the developer tools; the process's own when `None`.
+    pub path: Option<OsString>,
+    /// Reads an environment variable.
+    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Carries the HTTP of credentials that speak it; made when first needed if `None`.
+    pub transport: Option<Transport>,
+}
+
+impl Default for Surroundings {
+    /// No variables, the process's own `PATH`.
+    fn default() -> Self {
+        Self { path: None, variable: Arc::new(|_| None), transport: None }
+    }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Surroundings").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Something that gives tokens. The cache calls it with at most one fetch in flight.
+pub trait Credential: Send + Sync {
+    /// Its name for people: the `kind` of the configuration.
+    fn name(&self) -> &'static str;
+
+    /// Distinguishes it from others of its kind: part of the caller's fingerprint when a token has no claims.
+    fn fingerprint(&self) -> String;
+
+    /// Gets a token for `scope`. With `anew` no token of an inner cache will do: the service refused the last one.
+    fn fetch<'a>(&'a self, scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>>;
+}
+
+/// Tokens made on the spot by a function, for the emulator.
+pub struct Fixed<Mint>(pub Mint);
+
+impl<Mint> Credential for Fixed<Mint>
+where
+    Mint: Fn() -> String + Send + Sync,
+{
+    fn name(&self) -> &'static str {
+        "emulator"
+    }
+
+    fn fingerprint(&self) -> String {
+        "emulator".to_owned()
+    }
+
+    fn fetch<'a>(&'a self, _scope: &'a str, _anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+        let token = AccessToken::new(&(self.0)(), SystemTime::now() + Duration::from_hours(24));
+        Box::pin(std::future::ready(token.ok_or_else(|| TokenError::Refused {
+            credential: "emulator",
+            reason: "the minted token is no header value".to_owned(),
+        })))
+    }
+}
+
+/// The credential that the configuration names. What it stands on is built when the first token is asked for.
+pub(super) struct Configured {
+    config: CredentialConfig,
+    surroundings: Surroundings,
+    /// In the order they are tried; the one that last gave a token is tried first.
+    sources: Mutex<Vec<Source>>,
+}
+
+#[derive(Clone)]
+struct Source {
+    name: &'static str,
+    credential: Arc<dyn TokenCredential>,
+}
+
+impl Configured {
+    pub(super) fn new(config: CredentialConfig, surroundings: Surroundings) -> Self {
+        Self { config, surroundings, sources: Mutex::new(Vec::new()) }
+    }
+
+    /// The sources, built if need be. `anew` builds them again: `azure_identity` keeps tokens inside some of them.
+    fn sources(&self, anew: bool) -> Result<Vec<Source>, TokenError> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if anew || sources.is_empty() {
+            *sources = self.config.build(&self.surroundings)?;
+        }
+        Ok(sources.clone())
+    }
+
+    fn prefer(&self, name: &str) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.sort_by_key(|source| source.name != name);
+    }
+}
+
+impl Credential for Configured {
+    fn name(&self) -> &'static str {
+        self.config.name()
+    }
+
+    fn fingerprint(&self) -> String {
+        serde_json::to_string(&self.config).unwrap_or_else(|_| self.config.name().to_owned())
+    }
+
+    fn fetch<'a>(&'a self, scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+        Box::pin(async move {
+            let sources = self.sources(anew)?;
+            let mut tried = Vec::new();
+            for source in &sources {
+                match get_token(source, scope).await {
+                    Ok(token) => {
+                        self.prefer(source.name);
+                        return Ok(token);
+                    }
+                    Err(reason) => tried.push((source.name, reason)),
+                }
+            }
+            Err(match tried.pop() {
+                Some((credential, reason)) if tried.is_empty() => TokenError::Refused { credential, reason },
+                last => TokenError::NoTool { tried: tried.into_iter().chain(last).collect() },
+            })
+        })
+    }
+}
+
+async fn get_token(source: &Source, scope: &str) -> Result<AccessToken, String> {
+    let token = source.credential.get_token(&[scope], None).await.map_err(|error| reason(&error))?;
+    AccessToken::new(token.token.secret(), SystemTime::from(token.expires_on))
+        .ok_or_else(|| "its token is no header value".to_owned())
+}
+
+/// What the credential said, with its causes, on one line and bounded.
+fn reason(error: &azure_core::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
+}
+
+impl CredentialConfig {
+    /// The `kind` of the configuration.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::DeveloperTools => "developerTools",
+            Self::AzureCli { .. } => "azureCli",
+            Self::Azd { .. } => "azd",
+            Self::ManagedIdentity { .. } => "managedIdentity",
+            Self::WorkloadIdentity { .. } => "workloadIdentity",
+            Self::ClientSecret { .. } => "clientSecret",
+            Self::ClientCertificate { .. } => "clientCertificate",
+            Self::AzurePipelines { .. } => "azurePipelines",
+        }
+    }
+
+    /// The tenant it signs in to, where the configuration says.
+    pub fn tenant(&self) -> Option<&str> {
+        match self {
+            Self::DeveloperTools | Self::ManagedIdentity { .. } => None,
+            Self::AzureCli { tenant_id } | Self::Azd { tenant_id } | Self::WorkloadIdentity { tenant_id, .. } => {
+                tenant_id.as_deref()
+            }
+            Self::ClientSecret { tenant_id, .. }
+            | Self::ClientCertificate { tenant_id, .. }
+            | Self::AzurePipelines { tenant_id, .. } => Some(tenant_id),
+        }
+    }
+
+    fn build(&self, surroundings: &Surroundings) -> Result<Vec<Source>, TokenError> {
+        let name = self.name();
+        let refused = |error: azure_core::Error| self.broken(reason(&error));
+        let client_options = || -> Result<ClientOptions, TokenError> {
+            let transport = match &surroundings.transport {
+                Some(transport) => transport.clone(),
+                None => Transport::new(Arc::new(http_client().map_err(|error| self.broken(error.to_string()))?)),
+            };
+            Ok(ClientOptions { transport: Some(transport), ..ClientOptions::default() })
+        };
+        let assertion_options =
+            || Ok(ClientAssertionCredentialOptions { client_options: client_options()?, ..Default::default() });
+        let executor = || Some(Arc::new(Tool { path: surroundings.path.clone() }) as Arc<dyn Executor>);
+        let azd = |tenant_id: Option<String>| -> Result<Source, TokenError> {
+            let options = AzureDeveloperCliCredentialOptions { executor: executor(), tenant_id, ..Default::default() };
+            let credential = AzureDeveloperCliCredential::new(Some(options)).map_err(refused)?;
+            Ok(Source { name: "azd", credential })
+        };
+        let az = |tenant_id: Option<String>| -> Result<Source, TokenError> {
+            let options = AzureCliCredentialOptions { executor: executor(), tenant_id, ..Default::default() };
+            let credential = AzureCliCredential::new(Some(options)).map_err(refused)?;
+            Ok(Source { name: "azureCli", credential })
+        };
+        let credential: Arc<dyn TokenCredential> = match self {
+            Self::DeveloperTools => return Ok(vec![azd(None)?, az(None)?]),
+            Self::AzureCli { tenant_id } => return Ok(vec![az(tenant_id.clone())?]),
+            Self::Azd { tenant_id } => return Ok(vec![azd(tenant_id.clone())?]),
+            Self::ManagedIdentity { client_id } => ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                client_options: client_options()?,
+                ..Default::default()
+            }))
+            .map_err(refused)?,
+            Self::WorkloadIdentity { tenant_id, client_id, token_file } => {
+                WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                    credential_options: assertion_options()?,
+                    client_id: client_id.clone(),
+                    tenant_id: tenant_id.clone(),
+                    token_file_path: token_file.clone(),
+                    ..Default::default()
+                }))
+                .map_err(refused)?
+            }
+            Self::ClientSecret { tenant_id, client_id, secret } => ClientSecretCredential::new(
+                tenant_id,
+                client_id.clone(),
+                self.read(secret, surroundings)?,
+                Some(ClientSecretCredentialOptions { client_options: client_options()?, ..Default::default() }),
+            )
+            .map_err(refused)?,
+            Self::ClientCertificate { tenant_id, client_id, certificate } => {
+                let pem = std::fs::read_to_string(certificate)
+                    .map_err(|error| self.broken(format!("{}: {error}", certificate.display())))?;
+                let assertion = CertificateAssertion::new(tenant_id, client_id, &pem)
+                    .map_err(|reason| self.broken(format!("{}: {reason}", certificate.display())))?;
+                let options = Some(assertion_options()?);
+                ClientAssertionCredential::new(tenant_id.clone(), client_id.clone(), assertion, options)
+                    .map_err(refused)?
+            }
+            Self::AzurePipelines { tenant_id, client_id, service_connection_id } => AzurePipelinesCredential::new(
+                tenant_id.clone(),
+                client_id.clone(),
+                service_connection_id,
+                self.read(&SecretSource::Env("SYSTEM_ACCESSTOKEN".to_owned()), surroundings)?,
+                Some(AzurePipelinesCredentialOptions { credential_options: assertion_options()?, ..Default::default() }),
+            )
+            .map_err(refused)?,
+        };
+        Ok(vec![Source { name, credential }])
+    }
+
+    fn broken(&self, reason: String) -> TokenError {
+        TokenError::Configuration { credential: self.name(), reason }
+    }
+
+    fn read(&self, source: &SecretSource, surroundings: &Surroundings) -> Result<Secret, TokenError> {
+        let secret = match source {
+            SecretSource::Env(name) => (surroundings.variable)(name)
+                .ok_or_else(|| self.broken(format!("the environment variable {name} is not set")))?,
+            SecretSource::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| self.broken(format!("{}: {error}", path.display())))?,
+        };
+        Ok(Secret::new(secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned()))
+    }
+}
+
+/// The HTTP client of the credentials that speak HTTP themselves. No redirects: they carry secrets.
+fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    crate::foundry::use_ring();
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_LIMIT).build()
+}
+
+/// Runs a developer tool: without standard input, so that it cannot wait for a person, and ended with the fetch.
+struct Tool {
+    path: Option<OsString>,
+}
+
+impl fmt::Debug for Tool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tool")
+    }
+}
+
+#[async_trait::async_trait]
+impl Executor for Tool {
+    async fn run(&self, program: &OsStr, args: &[&OsStr]) -> std::io::Result<Output> {
+        let mut command = tokio::process::Command::new(program);
+        command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
+        command.output().await
+    }
+}

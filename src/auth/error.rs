@@ -1,0 +1,57 @@
+//! Why there is no token, and what to do about it.
+
+use std::time::Duration;
+
+/// No token could be had. Cheap to clone: everyone who waited for the same fetch gets the same error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The configuration names something that is not there, for example a file or a variable.
+    #[error("the configured credential {credential} cannot be used: {reason}")]
+    Configuration {
+        /// Its name in the configuration.
+        credential: &'static str,
+        /// What is wrong, naming the file or variable but never its content.
+        reason: String,
+    },
+    /// The credential was asked and gave none.
+    #[error("{credential} gave no token: {reason}")]
+    Refused {
+        /// Its name in the configuration.
+        credential: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// None of the developer tools gave one.
+    #[error("no developer tool gave a token. {}", tried.iter().map(|(tool, reason)| format!("{tool}: {reason}")).collect::<Vec<_>>().join("; "))]
+    NoTool {
+        /// Which were tried, in order, and what each said.
+        tried: Vec<(&'static str, String)>,
+    },
+    /// The credential did not answer.
+    #[error("{credential} gave no token within {} s", after.as_secs())]
+    TimedOut {
+        /// Its name in the configuration.
+        credential: &'static str,
+        /// How long it was waited for.
+        after: Duration,
+    },
+}
+
+impl TokenError {
+    /// What a person can do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Configuration { .. } => "correct [credential] in the configuration file",
+            Self::NoTool { .. } => "run `azd auth login` or `az login`, then try again",
+            Self::Refused { credential: "azd", .. } | Self::TimedOut { credential: "azd", .. } => {
+                "run `azd auth login`, then try again"
+            }
+            Self::Refused { credential: "azureCli", .. } | Self::TimedOut { credential: "azureCli", .. } => {
+                "run `az login`, then try again"
+            }
+            Self::Refused { .. } | Self::TimedOut { .. } => {
+                "check [credential] in the configuration file and that Entra can be reached"
+            }
+        }
+    }
+}

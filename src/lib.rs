@@ -12,6 +12,7 @@
 //! - [`partition`]: target × caller × isolation → saved session and conversation
 //! - [`run`]: one invoke from request to ending
 //! - [`auth`]: tokens, cached and never printed
+//! - [`foundry`]: the service: sessions, conversations, responses, invocations
 //! - [`activity`]: what keeps the daemon from leaving
 //! - [`directory`]: directories that only this user can enter
 
@@ -21,6 +22,7 @@ pub mod config;
 mod connection;
 pub mod daemon;
 pub mod directory;
+pub mod foundry;
 pub mod partition;
 pub mod process;
 pub mod rpc;

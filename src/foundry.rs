@@ -1,0 +1,86 @@
+//! The service: everything Cupola knows about Foundry's data plane, and nothing of its own protocol.
+//!
+//! - [`url`]: which hosts may get a token, and addresses built from encoded segments
+//! - [`headers`]: what of an isolation travels, per model
+//! - [`client`]: one request: token, retries, bounded answers
+//! - [`retry`]: may this be sent again? (pure)
+//! - [`error`]: what went wrong, in the service's words and in ours
+//! - [`definition`], [`sessions`], [`conversations`]: the small calls
+//! - [`responses`], [`invocations`]: a turn; [`sse`] and their event mapping are pure
+//! - [`reply`]: a turn's answer as a stream of events with one ending
+//!
+//! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
+//! gathered in.
+
+mod client;
+mod conversations;
+mod definition;
+mod error;
+mod headers;
+mod invocations;
+mod reply;
+mod responses;
+mod retry;
+mod sessions;
+mod sse;
+mod url;
+
+pub use self::client::{Settings, use_ring};
+pub use self::definition::{Definition, SpokenProtocol};
+pub use self::error::{FoundryError, ServiceError};
+pub use self::headers::{UnsuitedIsolation, WireIsolation};
+pub use self::invocations::{Canceller, Invocation};
+pub use self::reply::{Ending, Reply, ReplyItem};
+pub use self::responses::Respond;
+pub use self::sessions::{ListSessions, Stopped};
+pub use self::url::{Address, AllowedHosts, HostNotAllowed, InvalidSuffix};
+
+use crate::auth::{CallerId, SCOPE, Tokens};
+use client::Client;
+use std::sync::Arc;
+
+/// The line to the service: one connection pool and one token cache. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Foundry {
+    client: Arc<Client>,
+}
+
+impl Foundry {
+    /// Nothing is read, connected or fetched before the first call.
+    pub fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
+        Self { client: Arc::new(Client::new(settings, tokens)) }
+    }
+
+    /// The agent at `address`. Costs nothing.
+    pub fn agent(&self, address: Address) -> Agent {
+        Agent { client: Arc::clone(&self.client), address }
+    }
+
+    /// The hosts that tokens may be sent to.
+    pub fn allowed_hosts(&self) -> &AllowedHosts {
+        self.client.allowed_hosts()
+    }
+}
+
+/// One agent of the service. Cheap to clone; its calls are in the modules named after what they do.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    client: Arc<Client>,
+    address: Address,
+}
+
+impl Agent {
+    /// Who calls: from the token's claims, else a fingerprint of the credential's configuration. Fetches a token if there is
+    /// none.
+    pub async fn caller(&self) -> Result<CallerId, FoundryError> {
+        Ok(self.client.tokens().caller(self.address.account(), SCOPE).await?)
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,366 @@
+//! One request to the service: a token for a checked host, retries, one fresh token on 401, bounded answers.
+
+use super::error::{FoundryError, Operation, ServiceError, request_id};
+use super::headers::WireIsolation;
+use super::retry::{Failure, Repeat, pause};
+use super::url::{Address, AllowedHosts};
+use crate::auth::{AccessToken, Account, SCOPE, Tokens};
+use bytes::{Bytes, BytesMut};
+use cupola_protocol::id::SessionId;
+use cupola_protocol::invoke::{Notice, NoticeCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use url::Url;
+
+/// How long a connection may take. Longer than three lost SYN packets.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a call other than a turn may take, per attempt. Creating a session waits for a sandbox.
+const CALL_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long an unused connection is kept. Azure's front ends drop idle ones after four minutes.
+const IDLE_CONNECTION: Duration = Duration::from_secs(210);
+
+/// Longest answer of a call that is read whole, in bytes. A response object with long tool outputs is a few MiB.
+pub(super) const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Longest error answer that is read, in bytes; only a bounded part of its message is passed on.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
+/// A turn: events if the agent streams, else whatever it has.
+pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream, application/json, */*;q=0.5");
+const IDENTITY_ENCODING: HeaderValue = HeaderValue::from_static("identity");
+
+/// What the user's configuration says about reaching the service.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The hosts that tokens may be sent to.
+    pub allowed_hosts: AllowedHosts,
+    /// PEM files with certificates to trust besides the system's: a company's proxy, or an emulator that speaks TLS.
+    pub trusted_certificates: Vec<PathBuf>,
+    /// Fixed addresses for host names, as with `curl --connect-to`: for private endpoints and for tests.
+    pub resolve: Vec<(String, SocketAddr)>,
+}
+
+/// Makes ring the TLS provider of the process, unless one is set already.
+pub fn use_ring() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        // An error means that another provider is installed, which serves as well.
+        let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+pub(super) struct Client {
+    settings: Settings,
+    tokens: Arc<Tokens>,
+    /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
+    remote: OnceLock<reqwest::Client>,
+    local: OnceLock<reqwest::Client>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// One request.
+pub(super) struct Call<'a> {
+    operation: Operation,
+    method: Method,
+    url: Url,
+    isolation: Option<&'a WireIsolation>,
+    with_ownership: bool,
+    body: Option<(HeaderValue, Bytes)>,
+    repeat: Repeat,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(operation: Operation, method: Method, url: Url) -> Self {
+        // By what the call does: a POST that makes something may make it twice.
+        let repeat = match operation {
+            Operation::CreateSession | Operation::CreateConversation | Operation::Invoke => Repeat::Harmful,
+            _ => Repeat::Harmless,
+        };
+        Self { operation, method, url, isolation: None, with_ownership: false, body: None, repeat }
+    }
+
+    pub(super) fn isolated(self, isolation: &'a WireIsolation) -> Self {
+        Self { isolation: Some(isolation), ..self }
+    }
+
+    pub(super) fn with_ownership(self) -> Self {
+        Self { with_ownership: true, ..self }
+    }
+
+    pub(super) fn body(self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
+        Self { body: Some((content_type, body.into())), ..self }
+    }
+}
+
+/// An answer with a success status whose body is still to come.
+pub(super) struct Answer {
+    pub(super) response: reqwest::Response,
+    pub(super) notices: Vec<Notice>,
+}
+
+/// Why a body could not be read whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("it is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("{}", innermost(.0))]
+    Broken(reqwest::Error),
+}
+
+impl Client {
+    pub(super) fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
+        Self { settings, tokens, remote: OnceLock::new(), local: OnceLock::new() }
+    }
+
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    pub(super) fn allowed_hosts(&self) -> &AllowedHosts {
+        &self.settings.allowed_hosts
+    }
+
+    /// Sends a call and returns once a success status is there.
+    pub(super) async fn send(&self, address: &Address, call: &Call<'_>) -> Result<Answer, FoundryError> {
+        let client = self.http(address)?;
+        let account = address.account();
+        let mut token = self.tokens.get(account, SCOPE).await?;
+        let mut is_refreshed = false;
+        let mut notices = Vec::new();
+        let mut attempt = 1;
+        loop {
+            let (failure, error) = match self.once(&client, address, call, &token).await {
+                Ok(response) if response.status().is_success() => return Ok(Answer { response, notices }),
+                Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !is_refreshed => {
+                    drop(response);
+                    token = self.tokens.refresh(account, SCOPE, &token).await?;
+                    is_refreshed = true;
+                    continue;
+                }
+                Ok(response) => read_error(call, response).await,
+                Err(failed) => failed,
+            };
+            let Some(wait) = pause(call.repeat, attempt, failure) else { return Err(error) };
+            tracing::debug!(operation = %call.operation, attempt, ?wait, %error, "trying again");
+            notices.push(Notice { code: NoticeCode::Retried, message: format!("tried again: {error}") });
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// As [`Self::send`], reading the answer's JSON within [`CALL_LIMIT`].
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        address: &Address,
+        call: &Call<'_>,
+    ) -> Result<T, FoundryError> {
+        let answer = async {
+            let answer = self.send(address, call).await?;
+            let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: call.operation, reason };
+            let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| odd(error.to_string()))?;
+            serde_json::from_slice(&body).map_err(|error| odd(format!("its JSON cannot be used: {error}")))
+        };
+        limited(call.operation, answer).await
+    }
+
+    /// As [`Self::send`], for answers without a body that matters.
+    pub(super) async fn done(&self, address: &Address, call: &Call<'_>) -> Result<(), FoundryError> {
+        let done = async {
+            // The body is read so that the connection can be used again.
+            let _ignored = self.send(address, call).await?.bytes(MAX_ERROR_BYTES).await;
+            Ok(())
+        };
+        limited(call.operation, done).await
+    }
+
+    async fn once(
+        &self,
+        client: &reqwest::Client,
+        address: &Address,
+        call: &Call<'_>,
+        token: &AccessToken,
+    ) -> Result<reqwest::Response, (Failure, FoundryError)> {
+        if !address.covers(&call.url) {
+            let reason = "the request leads to another host than its address".to_owned();
+            return Err((
+                Failure::Status { status: 0, kind: cupola_protocol::error::ErrorKind::HostNotAllowed, retry_after: None },
+                FoundryError::UnexpectedAnswer { operation: call.operation, reason },
+            ));
+        }
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(AUTHORIZATION, token.authorization());
+        if let Some(isolation) = call.isolation {
+            isolation.apply(&mut headers);
+            if call.with_ownership {
+                isolation.apply_ownership(&mut headers);
+            }
+        }
+        if call.operation == Operation::Invoke {
+            headers.insert(ACCEPT, EVENTS);
+            // A compressed event stream arrives in lumps.
+            headers.insert(ACCEPT_ENCODING, IDENTITY_ENCODING);
+        } else {
+            headers.insert(ACCEPT, JSON);
+        }
+        let mut request = client.request(call.method.clone(), call.url.clone());
+        if let Some((content_type, body)) = &call.body {
+            headers.insert(CONTENT_TYPE, content_type.clone());
+            request = request.body(body.clone());
+        } else if call.method == Method::POST {
+            // Some servers insist on a length.
+            request = request.body(Bytes::new());
+        }
+        let began = Instant::now();
+        let result = request.headers(headers).send().await;
+        let milliseconds = began.elapsed().as_millis();
+        match &result {
+            Ok(response) => tracing::debug!(
+                method = %call.method, path = call.url.path(), status = response.status().as_u16(), milliseconds,
+                request_id = request_id(response.headers()), "asked the service"
+            ),
+            Err(error) => tracing::debug!(
+                method = %call.method, path = call.url.path(), milliseconds, error = innermost(error),
+                "could not ask the service"
+            ),
+        }
+        result.map_err(|error| {
+            let (origin, reason) = (address.origin(), innermost(&error));
+            if error.is_connect() {
+                (Failure::NotConnected, FoundryError::NotConnected { origin, reason })
+            } else {
+                (Failure::Interrupted, FoundryError::Interrupted { origin, reason })
+            }
+        })
+    }
+
+    fn http(&self, address: &Address) -> Result<reqwest::Client, FoundryError> {
+        let (slot, is_local) = match address.account() {
+            Account::Emulator => (&self.local, true),
+            Account::Configured => (&self.remote, false),
+        };
+        if let Some(client) = slot.get() {
+            return Ok(client.clone());
+        }
+        let client = self.build(is_local)?;
+        Ok(slot.get_or_init(|| client).clone())
+    }
+
+    fn build(&self, is_local: bool) -> Result<reqwest::Client, FoundryError> {
+        use_ring();
+        let mut trusted = Vec::new();
+        for path in &self.settings.trusted_certificates {
+            let shown = path.display();
+            let pem = std::fs::read(path).map_err(|error| FoundryError::Setup(format!("{shown}: {error}")))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .map_err(|error| FoundryError::Setup(format!("{shown} is no PEM certificate: {error}")))?;
+            trusted.extend(certificates);
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("cupola/", env!("CARGO_PKG_VERSION")))
+            // A redirect could carry the token to another host.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_LIMIT)
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_mins(1));
+        builder = if is_local {
+            // Loopback: no proxy, and no need for the system's certificates.
+            builder.no_proxy().tls_certs_only(trusted)
+        } else {
+            builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted)
+        };
+        for (host, address) in &self.settings.resolve {
+            builder = builder.resolve(host, *address);
+        }
+        builder.build().map_err(|error| FoundryError::Setup(innermost(&error)))
+    }
+}
+
+async fn limited<T>(
+    operation: Operation,
+    work: impl Future<Output = Result<T, FoundryError>>,
+) -> Result<T, FoundryError> {
+    tokio::time::timeout(CALL_LIMIT, work)
+        .await
+        .unwrap_or(Err(FoundryError::TimedOut { operation, after: CALL_LIMIT }))
+}
+
+async fn read_error(call: &Call<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = collect(response, MAX_ERROR_BYTES).await.unwrap_or_default();
+    let delegated = call.isolation.is_some_and(WireIsolation::is_delegated);
+    let error = ServiceError::read(call.operation, delegated, status, &headers, &body);
+    let failure = Failure::Status { status: error.status, kind: error.kind, retry_after: error.retry_after };
+    (failure, FoundryError::Service(Box::new(error)))
+}
+
+/// The last cause: the first ones only say that a request failed, and name the URL.
+pub(super) fn innermost(error: &reqwest::Error) -> String {
+    let mut error: &dyn std::error::Error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
+async fn collect(mut response: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
+        if body.len() + chunk.len() > limit {
+            return Err(BodyError::TooLong(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+impl Answer {
+    pub(super) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// A header's text; `None` when it is missing, empty or no text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn request_id(&self) -> Option<String> {
+        request_id(self.response.headers())
+    }
+
+    /// The session that answers (contract section 1.6); one that breaks the rule of session ids is ignored.
+    pub(super) fn session_id(&self) -> Option<SessionId> {
+        self.header("x-agent-session-id").and_then(|id| id.parse().ok())
+    }
+
+    pub(super) fn is_events(&self) -> bool {
+        self.content_type().is_some_and(|kind| kind == "text/event-stream")
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.content_type().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
+    }
+
+    fn content_type(&self) -> Option<String> {
+        self.header("content-type").and_then(|value| value.split(';').next()).map(|kind| kind.trim().to_ascii_lowercase())
+    }
+
+    /// The whole body.
+    pub(super) async fn bytes(self, limit: usize) -> Result<Bytes, BodyError> {
+        collect(self.response, limit).await
+    }
+}

@@ -1,0 +1,24 @@
+//! Conversations: message histories the service keeps (contract section 8).
+
+use super::Agent;
+use super::client::{Call, JSON};
+use super::error::{FoundryError, Operation};
+use super::headers::WireIsolation;
+use cupola_protocol::id::ConversationId;
+use http::Method;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Conversation {
+    id: ConversationId,
+}
+
+impl Agent {
+    /// Creates an empty conversation. The first response on it binds a session to it.
+    pub async fn create_conversation(&self, isolation: &WireIsolation) -> Result<ConversationId, FoundryError> {
+        let url = self.address.endpoint(&["protocols", "openai", "conversations"]);
+        let call = Call::new(Operation::CreateConversation, Method::POST, url).isolated(isolation).body(JSON, "{}");
+        let conversation: Conversation = self.client.json(&self.address, &call).await?;
+        Ok(conversation.id)
+    }
+}

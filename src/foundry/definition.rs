@@ -1,0 +1,204 @@
+//! What an agent is: the version that answers, the protocols it speaks, and with them its model of isolation
+//! (contract sections 3 and 13.1).
+
+use super::Agent;
+use super::client::Call;
+use super::error::{FoundryError, Operation};
+use cupola_protocol::invoke::AgentProtocol;
+use cupola_protocol::isolation::IsolationModel;
+use cupola_protocol::target::AgentVersion;
+use http::Method;
+use serde::Deserialize;
+
+/// The parts of an agent's definition that decide how to talk to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// The version that was asked for, or that the agent selects for new sessions.
+    pub version: Option<AgentVersion>,
+    /// `creating`, `active`, `failed`, `deleting` or `deleted`.
+    pub status: Option<String>,
+    /// Are requests refused?
+    pub is_disabled: bool,
+    /// What it speaks, in the definition's order.
+    pub protocols: Vec<SpokenProtocol>,
+}
+
+/// A protocol and its version, for example `responses` `2.0.0`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SpokenProtocol {
+    /// The protocol's name.
+    #[serde(rename = "protocol")]
+    pub name: String,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+}
+
+impl Definition {
+    /// How the agent isolates its users: by keys below version 2, by identity from there on. `None` when the definition does not
+    /// say.
+    pub fn isolation_model(&self) -> Option<IsolationModel> {
+        let major = |spoken: &SpokenProtocol| spoken.version.trim_start_matches('v').split('.').next()?.parse::<u32>().ok();
+        let invocable = self.protocols.iter().filter(|spoken| matches!(spoken.name.as_str(), "responses" | "invocations"));
+        let major = invocable.chain(&self.protocols).find_map(major)?;
+        Some(if major < 2 { IsolationModel::Keys } else { IsolationModel::Identity })
+    }
+
+    /// Which protocol to invoke it with: `responses` if it speaks both. `None` when the definition names neither.
+    pub fn protocol(&self) -> Option<AgentProtocol> {
+        let speaks = |name: &str| self.protocols.iter().any(|spoken| spoken.name == name);
+        if speaks("responses") {
+            Some(AgentProtocol::Responses)
+        } else {
+            speaks("invocations").then_some(AgentProtocol::Invocations)
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct AgentObject {
+    #[serde(default)]
+    state: Option<String>,
+    #[serde(default)]
+    versions: Option<Versions>,
+    #[serde(default)]
+    agent_endpoint: Option<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Versions {
+    #[serde(default)]
+    latest: Option<VersionObject>,
+}
+
+#[derive(Deserialize)]
+struct VersionObject {
+    #[serde(default)]
+    version: Option<AgentVersion>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    definition: Option<HostedDefinition>,
+}
+
+#[derive(Default, Deserialize)]
+struct HostedDefinition {
+    /// Called `container_protocol_versions` before.
+    #[serde(default, alias = "container_protocol_versions")]
+    protocol_versions: Vec<SpokenProtocol>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    #[serde(default)]
+    version_selector: Option<Selector>,
+}
+
+#[derive(Deserialize)]
+struct Selector {
+    #[serde(default)]
+    version_selection_rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    #[serde(default)]
+    agent_version: Option<AgentVersion>,
+    #[serde(default)]
+    traffic_percentage: f64,
+}
+
+impl AgentObject {
+    /// The version most new sessions get. Today's service has one rule at most.
+    fn selected(&self) -> Option<AgentVersion> {
+        let rules = &self.agent_endpoint.as_ref()?.version_selector.as_ref()?.version_selection_rules;
+        let most = rules.iter().max_by(|a, b| a.traffic_percentage.total_cmp(&b.traffic_percentage))?;
+        most.agent_version.clone()
+    }
+}
+
+impl VersionObject {
+    fn define(self, is_disabled: bool) -> Definition {
+        Definition {
+            version: self.version,
+            status: self.status,
+            is_disabled,
+            protocols: self.definition.unwrap_or_default().protocol_versions,
+        }
+    }
+}
+
+impl Agent {
+    /// Reads the definition of `version`, or of the version the agent selects. One request, or two when the selected version is
+    /// not the latest.
+    pub async fn definition(&self, version: Option<&AgentVersion>) -> Result<Definition, FoundryError> {
+        if let Some(version) = version {
+            return Ok(self.version(version).await?.define(false));
+        }
+        let call = Call::new(Operation::ReadAgent, Method::GET, self.address.agent(&[]));
+        let agent: AgentObject = self.client.json(&self.address, &call).await?;
+        let is_disabled = agent.state.as_deref() == Some("disabled");
+        let selected = agent.selected();
+        let latest = agent.versions.and_then(|versions| versions.latest);
+        match (selected, latest) {
+            (Some(selected), latest) if latest.as_ref().and_then(|latest| latest.version.as_ref()) != Some(&selected) => {
+                Ok(self.version(&selected).await?.define(is_disabled))
+            }
+            (_, Some(latest)) => Ok(latest.define(is_disabled)),
+            (_, None) => Ok(Definition { version: None, status: None, is_disabled, protocols: Vec::new() }),
+        }
+    }
+
+    async fn version(&self, version: &AgentVersion) -> Result<VersionObject, FoundryError> {
+        let url = self.address.agent(&["versions", version.as_str()]);
+        self.client.json(&self.address, &Call::new(Operation::ReadAgent, Method::GET, url)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(protocols: &str) -> Definition {
+        let version = format!(r#"{{"version":"3","status":"active","definition":{{"kind":"hosted",{protocols}}}}}"#);
+        serde_json::from_str::<VersionObject>(&version).unwrap().define(false)
+    }
+
+    #[test]
+    fn the_protocol_version_decides_the_isolation_model() {
+        use IsolationModel::{Identity, Keys};
+        for (protocols, model, protocol) in [
+            (r#""protocol_versions":[{"protocol":"responses","version":"1.0.0"}]"#, Some(Keys), "responses"),
+            (r#""protocol_versions":[{"protocol":"responses","version":"2.0.0"}]"#, Some(Identity), "responses"),
+            (r#""container_protocol_versions":[{"protocol":"responses","version":"v1"}]"#, Some(Keys), "responses"),
+            (r#""protocol_versions":[{"protocol":"invocations","version":"2.1.0"}]"#, Some(Identity), "invocations"),
+            (
+                r#""protocol_versions":[{"protocol":"a2a","version":"0.3"},{"protocol":"invocations","version":"2.0.0"}]"#,
+                Some(Identity),
+                "invocations",
+            ),
+            (r#""protocol_versions":[{"protocol":"responses"}]"#, None, "responses"),
+            (r#""cpu":"1""#, None, ""),
+        ] {
+            let definition = definition(protocols);
+            assert_eq!(definition.isolation_model(), model, "{protocols}");
+            let expected = match protocol {
+                "responses" => Some(AgentProtocol::Responses),
+                "invocations" => Some(AgentProtocol::Invocations),
+                _ => None,
+            };
+            assert_eq!(definition.protocol(), expected, "{protocols}");
+        }
+    }
+
+    #[test]
+    fn the_version_with_most_traffic_is_selected() {
+        let agent: AgentObject = serde_json::from_str(
+            r#"{"agent_endpoint":{"version_selector":{"version_selection_rules":[
+                {"type":"FixedRatio","agent_version":"2","traffic_percentage":10},
+                {"type":"FixedRatio","agent_version":"3","traffic_percentage":90}]}}}"#,
+        )
+        .unwrap();
+        assert_eq!(agent.selected().unwrap().as_str(), "3");
+    }
+}

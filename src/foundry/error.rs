@@ -1,0 +1,454 @@
+//! What went wrong at the service, in its own words and as a kind of ours.
+
+use crate::auth::TokenError;
+use cupola_protocol::error::ErrorKind;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+use std::fmt;
+use std::time::Duration;
+
+/// Longest message of the service that is passed on, in characters. Error pages of proxies can be whole documents.
+const MAX_MESSAGE: usize = 1000;
+
+/// Longest code that is passed on, in characters.
+const MAX_CODE: usize = 128;
+
+/// A call to the service failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FoundryError {
+    /// There is no token to call with.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The service answered with an error.
+    #[error(transparent)]
+    Service(Box<ServiceError>),
+    /// No connection.
+    #[error("no connection to {origin}: {reason}")]
+    NotConnected {
+        /// Where to.
+        origin: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The connection broke before there was an answer. The service may or may not have acted.
+    #[error("the connection to {origin} broke before there was an answer: {reason}")]
+    Interrupted {
+        /// Where to.
+        origin: String,
+        /// How.
+        reason: String,
+    },
+    /// The service did not answer in time.
+    #[error("the service did not {operation} within {} s", after.as_secs())]
+    TimedOut {
+        /// What was asked.
+        operation: Operation,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The service answered with success but not with what it should.
+    #[error("asked to {operation}, the service answered with something else: {reason}")]
+    UnexpectedAnswer {
+        /// What was asked.
+        operation: Operation,
+        /// What is odd about the answer.
+        reason: String,
+    },
+    /// The HTTP client could not be set up, for example for a certificate file that is no certificate.
+    #[error("the connection to the service cannot be set up: {0}")]
+    Setup(String),
+}
+
+/// An error answer of the service.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the service refused to {operation} (HTTP {status}{}): {message}", code.as_ref().map(|code| format!(", {code}")).unwrap_or_default())]
+pub struct ServiceError {
+    /// What was asked.
+    pub operation: Operation,
+    /// What it means.
+    pub kind: ErrorKind,
+    /// The HTTP status.
+    pub status: u16,
+    /// The service's own code: `x-adc-response-details`, else the body's.
+    pub code: Option<String>,
+    /// The service's message, bounded.
+    pub message: String,
+    /// The service's request id, for its support.
+    pub request_id: Option<String>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+}
+
+/// What was asked of the service. Displays as the rest of "could not …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Read the agent or one of its versions.
+    ReadAgent,
+    /// Create a session.
+    CreateSession,
+    /// Show a session.
+    ShowSession,
+    /// List sessions.
+    ListSessions,
+    /// Stop a session.
+    StopSession,
+    /// Delete a session.
+    DeleteSession,
+    /// Create a conversation.
+    CreateConversation,
+    /// A turn of the responses or invocations protocol.
+    Invoke,
+    /// Ask how a long-running invocation is.
+    PollInvocation,
+    /// Cancel a long-running invocation.
+    CancelInvocation,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::ReadAgent => "show the agent",
+            Self::CreateSession => "create a session",
+            Self::ShowSession => "show the session",
+            Self::ListSessions => "list sessions",
+            Self::StopSession => "stop the session",
+            Self::DeleteSession => "delete the session",
+            Self::CreateConversation => "create a conversation",
+            Self::Invoke => "invoke the agent",
+            Self::PollInvocation => "tell how the invocation is",
+            Self::CancelInvocation => "cancel the invocation",
+        })
+    }
+}
+
+impl FoundryError {
+    /// What it means, in one word.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Token(_) => ErrorKind::AuthenticationFailed,
+            Self::Service(error) => error.kind,
+            Self::NotConnected { .. } | Self::Setup(_) => ErrorKind::ConnectionFailed,
+            // Not a connection failure: that kind promises that trying again is safe.
+            Self::Interrupted { .. } => ErrorKind::ServiceError,
+            Self::TimedOut { .. } => ErrorKind::TimedOut,
+            Self::UnexpectedAnswer { .. } => ErrorKind::UnexpectedAnswer,
+        }
+    }
+
+    /// The service's error answer, if it is one.
+    pub fn service(&self) -> Option<&ServiceError> {
+        match self {
+            Self::Service(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The HTTP status, if the service answered.
+    pub fn status(&self) -> Option<u16> {
+        self.service().map(|error| error.status)
+    }
+}
+
+impl ServiceError {
+    /// Reads an error answer. `delegated`: the request acted for another user.
+    pub(super) fn read(
+        operation: Operation,
+        delegated: bool,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Self {
+        let json = serde_json::from_slice::<Value>(body).ok();
+        let error = json.as_ref().and_then(|json| json.get("error"));
+        let text_of = |name| error.and_then(|error: &Value| error.get(name)).and_then(Value::as_str);
+        let details = text(headers, "x-adc-response-details");
+        let evidence = Evidence {
+            operation,
+            delegated,
+            status: status.as_u16(),
+            details,
+            code: text_of("code"),
+            message: text_of("message").or_else(|| error.and_then(Value::as_str)).unwrap_or_default(),
+            param: text_of("param"),
+            source: text(headers, "x-platform-error-source"),
+        };
+        let kind = classify(&evidence);
+        let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
+        // Unknown words such as `platform` appear in the header too; the body's code says more then.
+        let code = details.filter(|details| is_known(details)).or(evidence.code).or(details);
+        Self {
+            operation,
+            kind,
+            status: evidence.status,
+            code: code.map(|code| code.chars().take(MAX_CODE).collect()),
+            message: message.chars().take(MAX_MESSAGE).collect(),
+            request_id: request_id(headers),
+            retry_after: retry_after(headers),
+        }
+    }
+}
+
+fn describe(status: StatusCode, body: &[u8]) -> String {
+    let body = String::from_utf8_lossy(body);
+    let body = body.trim();
+    if body.is_empty() || body.starts_with('<') {
+        return status.canonical_reason().unwrap_or("no further words").to_owned();
+    }
+    body.to_owned()
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|value| !value.is_empty())
+}
+
+/// The service's request id: the first word of `x-request-id`, which may be comma-folded, else `apim-request-id`
+/// (contract section 1.6).
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let first = |name| text(headers, name).and_then(|value| value.split(',').next()).map(str::trim);
+    first("x-request-id")
+        .filter(|id| !id.is_empty())
+        .or_else(|| first("apim-request-id"))
+        .map(|id| id.chars().take(MAX_CODE).collect())
+}
+
+/// `Retry-After` in seconds, or one of Azure's variants in milliseconds.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name| text(headers, name).and_then(|value| value.parse::<u64>().ok());
+    number("retry-after-ms")
+        .or_else(|| number("x-ms-retry-after-ms"))
+        .map(Duration::from_millis)
+        .or_else(|| number("retry-after").map(Duration::from_secs))
+}
+
+/// All that an error answer shows of its cause.
+struct Evidence<'a> {
+    operation: Operation,
+    delegated: bool,
+    status: u16,
+    /// `x-adc-response-details`.
+    details: Option<&'a str>,
+    /// `error.code`.
+    code: Option<&'a str>,
+    /// `error.message`.
+    message: &'a str,
+    /// `error.param`.
+    param: Option<&'a str>,
+    /// `x-platform-error-source`.
+    source: Option<&'a str>,
+}
+
+fn is_known(code: &str) -> bool {
+    kind_of_code(code).is_some()
+}
+
+/// The kind that a code of the service names by itself (contract sections 14.2 and 14.3).
+pub(super) fn kind_of_code(code: &str) -> Option<ErrorKind> {
+    Some(match code {
+        "ReadinessTimeout" | "readiness_timeout" | "session_not_ready" => ErrorKind::SessionNotReady,
+        "SandboxIdle" | "sandbox_idle" => ErrorKind::SandboxIdle,
+        "SandboxNotFound" | "sandbox_not_found" | "session_not_found" => ErrorKind::SessionNotFound,
+        "ProxyTimeout" | "proxy_timeout" => ErrorKind::ProxyTimeout,
+        "QuotaExceeded" | "RegionalQuotaExceeded" | "quota_exceeded" | "session_quota_exceeded" => {
+            ErrorKind::QuotaExceeded
+        }
+        "AgentVersionNotReady" => ErrorKind::AgentVersionNotReady,
+        "AgentVersionProvisioningFailed" => ErrorKind::AgentVersionFailed,
+        "conversation_locked" => ErrorKind::ConversationLocked,
+        "missing_isolation_key" => ErrorKind::IsolationKeyRequired,
+        "session_not_accessible" => ErrorKind::IsolationMismatch,
+        "agent_not_found" => ErrorKind::AgentNotFound,
+        _ => return None,
+    })
+}
+
+/// By HTTP status first, then the header's code, then the body's, then its words: codes may be null or missing.
+fn classify(evidence: &Evidence<'_>) -> ErrorKind {
+    let named = |kinds: &[ErrorKind]| {
+        [evidence.details, evidence.code]
+            .into_iter()
+            .flatten()
+            .filter_map(kind_of_code)
+            .find(|kind| kinds.contains(kind))
+    };
+    let message = evidence.message.to_ascii_lowercase();
+    let says = |words: &str| message.contains(words);
+    let deployment = named(&[ErrorKind::AgentVersionNotReady, ErrorKind::AgentVersionFailed]);
+    match evidence.status {
+        401 => ErrorKind::AuthenticationFailed,
+        _ if deployment.is_some() => deployment.unwrap_or(ErrorKind::AgentVersionNotReady),
+        400 => named(&[ErrorKind::IsolationKeyRequired]).unwrap_or_else(|| {
+            let is_about_isolation = |text: &str| text.contains("isolation-key") || text.contains("isolation key");
+            if is_about_isolation(&message) || evidence.param.is_some_and(is_about_isolation) {
+                ErrorKind::IsolationNotSupported
+            } else {
+                ErrorKind::BadRequest
+            }
+        }),
+        403 => forbidden(evidence, named(&[ErrorKind::IsolationKeyRequired, ErrorKind::IsolationMismatch]), says),
+        404 => named(&[ErrorKind::SessionNotFound, ErrorKind::AgentNotFound]).unwrap_or_else(|| {
+            not_found(evidence.operation, says)
+        }),
+        408 | 503 => named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceUnavailable),
+        409 => named(&[ErrorKind::ConversationLocked]).unwrap_or(ErrorKind::Conflict),
+        424 => ErrorKind::SessionNotReady,
+        429 => named(&[ErrorKind::QuotaExceeded])
+            .unwrap_or(if says("quota") { ErrorKind::QuotaExceeded } else { ErrorKind::RateLimited }),
+        // An agent without a handler for this protocol.
+        501 => ErrorKind::BadRequest,
+        502 => named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceError),
+        504 => ErrorKind::ProxyTimeout,
+        400..=499 => ErrorKind::BadRequest,
+        500..=599 if evidence.source == Some("upstream") => ErrorKind::AgentFailed,
+        500..=599 => ErrorKind::ServiceError,
+        // Redirects are never followed: a token must not wander off.
+        _ => ErrorKind::UnexpectedAnswer,
+    }
+}
+
+fn forbidden(evidence: &Evidence<'_>, named: Option<ErrorKind>, says: impl Fn(&str) -> bool) -> ErrorKind {
+    if let Some(kind) = named {
+        return kind;
+    }
+    let is_deletion = evidence.operation == Operation::DeleteSession;
+    if is_deletion && (says("delete") || says("owner")) {
+        ErrorKind::NotSessionOwner
+    } else if says("impersonation") || (evidence.delegated && evidence.code == Some("forbidden")) {
+        ErrorKind::ImpersonationNotPermitted
+    } else if says("isolation key") && (says("require") || says("missing")) {
+        ErrorKind::IsolationKeyRequired
+    } else if says("isolation key") || says("not accessible") {
+        ErrorKind::IsolationMismatch
+    } else {
+        ErrorKind::Forbidden
+    }
+}
+
+fn not_found(operation: Operation, says: impl Fn(&str) -> bool) -> ErrorKind {
+    match operation {
+        Operation::ReadAgent => ErrorKind::AgentNotFound,
+        Operation::ShowSession | Operation::StopSession | Operation::DeleteSession => ErrorKind::SessionNotFound,
+        _ if says("session") => ErrorKind::SessionNotFound,
+        Operation::CreateSession | Operation::ListSessions | Operation::CreateConversation if says("agent") => {
+            ErrorKind::AgentNotFound
+        }
+        Operation::Invoke if says("agent '") || says("agent \"") => ErrorKind::AgentNotFound,
+        _ => ErrorKind::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(operation: Operation, status: u16, headers: &[(&'static str, &str)], body: &str) -> ServiceError {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        ServiceError::read(operation, false, StatusCode::from_u16(status).unwrap(), &map, body.as_bytes())
+    }
+
+    /// Contract sections 14.2 and 14.3, row by row: status, header, body, meaning.
+    #[test]
+    fn every_documented_error_has_its_kind() {
+        use ErrorKind as K;
+        use Operation as O;
+        for (operation, status, details, code, message, kind) in [
+            (O::Invoke, 400, "", "invalid_parameters", "Malformed identifier.", K::BadRequest),
+            (O::Invoke, 400, "", "missing_isolation_key", "", K::IsolationKeyRequired),
+            (O::Invoke, 400, "", "", "The header 'x-ms-user-isolation-key' is not supported", K::IsolationNotSupported),
+            (O::Invoke, 401, "", "", "", K::AuthenticationFailed),
+            (O::ShowSession, 403, "", "preview_feature_required", "", K::Forbidden),
+            (O::ShowSession, 403, "", "session_not_accessible", "", K::IsolationMismatch),
+            (O::Invoke, 403, "missing_isolation_key", "", "", K::IsolationKeyRequired),
+            (O::Invoke, 403, "", "forbidden", "it lacks UserIdentityImpersonation/action", K::ImpersonationNotPermitted),
+            (O::DeleteSession, 403, "", "forbidden", "cannot delete session", K::NotSessionOwner),
+            (O::ShowSession, 404, "", "not_found", "", K::SessionNotFound),
+            (O::ReadAgent, 404, "", "", "", K::AgentNotFound),
+            (O::Invoke, 404, "SandboxNotFound", "", "", K::SessionNotFound),
+            (O::Invoke, 404, "", "not_found", "Session 's' was not found.", K::SessionNotFound),
+            (O::Invoke, 404, "", "not_found", "Conversation 'c' was not found.", K::NotFound),
+            (O::Invoke, 404, "", "invalid_request_error", "Response with id 'r' not found.", K::NotFound),
+            (O::StopSession, 409, "", "session_already_stopped", "", K::Conflict),
+            (O::Invoke, 409, "conversation_locked", "conversation_locked", "", K::ConversationLocked),
+            (O::CreateSession, 413, "", "", "", K::BadRequest),
+            (O::Invoke, 424, "session_not_ready", "session_not_ready", "", K::SessionNotReady),
+            (O::CreateSession, 429, "QuotaExceeded", "", "", K::QuotaExceeded),
+            (O::Invoke, 429, "RegionalQuotaExceeded", "", "", K::QuotaExceeded),
+            (O::Invoke, 429, "", "session_quota_exceeded", "", K::QuotaExceeded),
+            (O::Invoke, 429, "", "", "slow down", K::RateLimited),
+            (O::Invoke, 500, "", "server_error", "", K::ServiceError),
+            (O::Invoke, 501, "", "not_implemented", "", K::BadRequest),
+            (O::Invoke, 502, "ReadinessTimeout", "", "", K::SessionNotReady),
+            (O::Invoke, 502, "SandboxIdle", "", "not available", K::SandboxIdle),
+            (O::Invoke, 502, "platform", "bad_gateway", "", K::ServiceError),
+            (O::Invoke, 503, "", "service_unavailable", "", K::ServiceUnavailable),
+            (O::Invoke, 504, "ProxyTimeout", "", "", K::ProxyTimeout),
+            (O::Invoke, 400, "AgentVersionNotReady", "", "", K::AgentVersionNotReady),
+            (O::Invoke, 500, "AgentVersionProvisioningFailed", "", "", K::AgentVersionFailed),
+            (O::Invoke, 302, "", "", "", K::UnexpectedAnswer),
+        ] {
+            let headers = [("x-adc-response-details", details)];
+            let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
+            let error = read(operation, status, if details.is_empty() { &[] } else { &headers }, &body);
+            assert_eq!(error.kind, kind, "{operation:?} {status} {details} {code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_delegated_call_refused_without_words_lacks_the_permission() {
+        let body = br#"{"error":{"code":"forbidden"}}"#;
+        for (delegated, kind) in [(true, ErrorKind::ImpersonationNotPermitted), (false, ErrorKind::Forbidden)] {
+            let status = StatusCode::FORBIDDEN;
+            let error = ServiceError::read(Operation::Invoke, delegated, status, &HeaderMap::new(), body);
+            assert_eq!(error.kind, kind);
+        }
+    }
+
+    #[test]
+    fn the_agents_own_failure_is_told_from_the_services() {
+        let error = read(Operation::Invoke, 500, &[("x-platform-error-source", "upstream")], "{}");
+        assert_eq!(error.kind, ErrorKind::AgentFailed);
+    }
+
+    #[test]
+    fn the_request_id_is_the_first_word_of_the_first_header_there_is() {
+        for (headers, id) in [
+            (vec![("x-request-id", "a1, b2"), ("apim-request-id", "c3")], Some("a1")),
+            (vec![("apim-request-id", "c3")], Some("c3")),
+            (vec![("x-request-id", " ,"), ("apim-request-id", "c3")], Some("c3")),
+            (vec![], None),
+        ] {
+            assert_eq!(read(Operation::Invoke, 500, &headers, "").request_id.as_deref(), id);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_seconds_and_milliseconds() {
+        for (name, value, wait) in [
+            ("retry-after", "7", Some(7000)),
+            ("retry-after-ms", "250", Some(250)),
+            ("x-ms-retry-after-ms", "250", Some(250)),
+            ("retry-after", "soon", None),
+            ("retry-after", "-1", None),
+        ] {
+            let error = read(Operation::Invoke, 429, &[(name, value)], "");
+            assert_eq!(error.retry_after, wait.map(Duration::from_millis), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_no_envelope_are_shown_bounded() {
+        for (body, shown) in [
+            ("Not Found", "Not Found"),
+            ("", "Bad Gateway"),
+            ("<html>proxy</html>", "Bad Gateway"),
+            (r#"{"error":"plain words"}"#, "plain words"),
+        ] {
+            assert_eq!(read(Operation::Invoke, 502, &[], body).message, shown);
+        }
+        let long = read(Operation::Invoke, 502, &[("x-adc-response-details", &"c".repeat(4000))], &"x".repeat(9000));
+        assert_eq!(long.message.len(), MAX_MESSAGE);
+        assert_eq!(long.code.unwrap().len(), MAX_CODE);
+    }
+}

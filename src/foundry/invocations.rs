@@ -1,0 +1,82 @@
+//! A turn of the invocations protocol: any body in, and JSON, text, events or a long-running operation out (contract
+//! section 9).
+//!
+//! - [`mapping`]: answers as events (pure)
+//! - [`polling`]: following an operation that was accepted with 202
+
+mod mapping;
+mod polling;
+
+pub use polling::Canceller;
+
+use super::Agent;
+use super::client::{Answer, Call, JSON, TEXT, innermost};
+use super::error::{FoundryError, Operation};
+use super::headers::WireIsolation;
+use super::reply::{Events, Mapped, Reply};
+use cupola_protocol::id::{ResponseId, SessionId};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use http::{Method, StatusCode};
+use mapping::{JsonMapping, TextMapping, TokenMapping};
+use polling::Polling;
+use serde::de::IgnoredAny;
+use tokio::time::Instant;
+
+/// One invocation to ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// The request's body, sent as JSON if it parses as JSON, else as plain text.
+    pub body: &'a str,
+    /// The session to use; the service makes one when left out.
+    pub session_id: Option<&'a SessionId>,
+    /// When to stop following a long-running operation; never when left out.
+    pub deadline: Option<Instant>,
+}
+
+impl Agent {
+    /// Asks for one invocation. Returns when the service has answered with a success status.
+    pub async fn invoke(&self, isolation: &WireIsolation, invocation: Invocation<'_>) -> Result<Reply, FoundryError> {
+        let url = self.address.endpoint(&["protocols", "invocations"]);
+        let url = with_session(url, invocation.session_id);
+        let is_json = serde_json::from_str::<IgnoredAny>(invocation.body).is_ok();
+        let call = Call::new(Operation::Invoke, Method::POST, url)
+            .isolated(isolation)
+            .body(if is_json { JSON } else { TEXT }, invocation.body.to_owned());
+        let mut answer = self.client.send(&self.address, &call).await?;
+        let mut reply = Reply {
+            session_id: answer.session_id(),
+            request_id: answer.request_id(),
+            response_id: answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok()),
+            notices: std::mem::take(&mut answer.notices),
+            canceller: None,
+            events: futures_util::stream::empty().boxed(),
+        };
+        if answer.status() == StatusCode::ACCEPTED {
+            let session_id = reply.session_id.clone().or_else(|| invocation.session_id.cloned());
+            Polling::begin(self, isolation, session_id, invocation.deadline, answer, &mut reply).await;
+        } else {
+            reply.events = mapped(answer, reply.response_id.clone());
+        }
+        Ok(reply)
+    }
+}
+
+fn mapped(answer: Answer, id: Option<ResponseId>) -> futures_util::stream::BoxStream<'static, super::ReplyItem> {
+    let (is_events, is_json) = (answer.is_events(), answer.is_json());
+    let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
+    if is_events {
+        Mapped::new(body, Events::new(TokenMapping::new(id))).boxed()
+    } else if is_json {
+        Mapped::new(body, JsonMapping::new(id)).boxed()
+    } else {
+        Mapped::new(body, TextMapping::new(id)).boxed()
+    }
+}
+
+/// The session of an invocation travels in the query, and only there.
+fn with_session(mut url: url::Url, session_id: Option<&SessionId>) -> url::Url {
+    if let Some(id) = session_id {
+        url.query_pairs_mut().append_pair("agent_session_id", id.as_str());
+    }
+    url
+}

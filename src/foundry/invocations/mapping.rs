@@ -1,0 +1,243 @@
+//! What an invocation answers, as our events. Pure. The agent decides the shape of its answer: what is known of it is
+//! convention (contract section 9), and what is not known passes through.
+
+use super::super::client::MAX_ANSWER_BYTES;
+use super::super::error::kind_of_code;
+use super::super::reply::{End, Ending, EventMapping, Mapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::sse;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::{ResponseId, SessionId};
+use cupola_protocol::invoke::InvokeEvent;
+use serde_json::Value;
+use std::collections::VecDeque;
+
+fn push(items: &mut VecDeque<ReplyItem>, event: InvokeEvent) {
+    items.push_back(ReplyItem::Event(event));
+}
+
+fn push_text(items: &mut VecDeque<ReplyItem>, delta: String) {
+    if !delta.is_empty() {
+        push(items, InvokeEvent::TextDelta { delta });
+    }
+}
+
+fn broken(reason: &str) -> InvokeEvent {
+    InvokeEvent::Truncated { reason: Some(format!("the connection broke before the answer ended: {reason}")) }
+}
+
+/// The failure that an object tells of, in its `error`. Agents send it with HTTP 200 too.
+pub(super) fn failure_in(object: &Value) -> Option<InvokeEvent> {
+    let error = object.get("error").filter(|error| !error.is_null())?;
+    let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let code = text("code");
+    let message = text("message").or(error.as_str()).unwrap_or("the agent failed and did not say why");
+    let kind = code.and_then(kind_of_code).unwrap_or(ErrorKind::AgentFailed);
+    Some(failed(kind, message, code.map(ToOwned::to_owned)))
+}
+
+/// The text of a final JSON body: a bare string's content, else the JSON itself as the agent wrote it.
+pub(super) fn text_of(json: &Value, body: &str) -> String {
+    json.as_str().map_or_else(|| body.trim().to_owned(), ToOwned::to_owned)
+}
+
+/// A JSON body, read whole.
+#[derive(Debug)]
+pub(super) struct JsonMapping {
+    id: Option<ResponseId>,
+    body: Vec<u8>,
+    is_ended: bool,
+}
+
+impl JsonMapping {
+    pub(super) fn new(id: Option<ResponseId>) -> Self {
+        Self { id, body: Vec::new(), is_ended: false }
+    }
+}
+
+impl Mapping for JsonMapping {
+    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        if self.body.len() + bytes.len() > MAX_ANSWER_BYTES {
+            self.is_ended = true;
+            let reason = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes");
+            items.push_back(ReplyItem::End(Box::new(Ending::failed(ErrorKind::UnexpectedAnswer, reason, None))));
+            return;
+        }
+        self.body.extend_from_slice(bytes);
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return;
+        }
+        let body = String::from_utf8_lossy(&self.body);
+        let json = serde_json::from_str::<Value>(&body);
+        let mut ending = match (how, json) {
+            (End::Broken(reason), _) => Ending::of(broken(&reason)),
+            // An empty body, or one that only claims to be JSON: the agent's answer all the same.
+            (End::Clean, Err(_)) => {
+                push_text(items, body.clone().into_owned());
+                Ending { text: Some(body.into_owned()), ..Ending::of(InvokeEvent::Completed {}) }
+            }
+            (End::Clean, Ok(json)) => finished(&json, &body, items),
+        };
+        ending.response_id = self.id.take();
+        items.push_back(ReplyItem::End(Box::new(ending)));
+    }
+}
+
+/// The ending of a JSON answer that is there whole, after its text.
+fn finished(json: &Value, body: &str, items: &mut VecDeque<ReplyItem>) -> Ending {
+    if let Some(failure) = failure_in(json) {
+        return Ending { output: raw(body), ..Ending::of(failure) };
+    }
+    let text = text_of(json, body);
+    push_text(items, text.clone());
+    Ending { text: Some(text), output: raw(body), ..Ending::of(InvokeEvent::Completed {}) }
+}
+
+/// Any other body: text as it comes.
+#[derive(Debug)]
+pub(super) struct TextMapping {
+    id: Option<ResponseId>,
+    /// The beginning of a character whose rest has not arrived.
+    partial: Vec<u8>,
+}
+
+impl TextMapping {
+    pub(super) fn new(id: Option<ResponseId>) -> Self {
+        Self { id, partial: Vec::new() }
+    }
+}
+
+impl Mapping for TextMapping {
+    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
+        self.partial.extend_from_slice(bytes);
+        let whole = whole_characters(&self.partial);
+        let rest = self.partial.split_off(whole);
+        push_text(items, String::from_utf8_lossy(&self.partial).into_owned());
+        self.partial = rest;
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        push_text(items, String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned());
+        let event = match how {
+            End::Clean => InvokeEvent::Completed {},
+            End::Broken(reason) => broken(&reason),
+        };
+        items.push_back(ReplyItem::End(Box::new(Ending { response_id: self.id.take(), ..Ending::of(event) })));
+    }
+}
+
+/// How many bytes can be decoded now: all but a character cut off at the end.
+fn whole_characters(bytes: &[u8]) -> usize {
+    // A character has at most four bytes; what is invalid rather than cut is replaced, not kept.
+    (1..=3.min(bytes.len()))
+        .find(|back| {
+            let tail = bytes.get(bytes.len() - back..).unwrap_or_default();
+            tail.first().is_some_and(|byte| *byte >= 0xC0)
+                && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
+        })
+        .map_or(bytes.len(), |back| bytes.len() - back)
+}
+
+/// Server-sent events.
+#[derive(Debug)]
+pub(super) struct TokenMapping {
+    id: Option<ResponseId>,
+    /// All text so far.
+    text: String,
+    is_ended: bool,
+}
+
+impl TokenMapping {
+    pub(super) fn new(id: Option<ResponseId>) -> Self {
+        Self { id, text: String::new(), is_ended: false }
+    }
+
+    fn end_with(&mut self, ending: Ending, items: &mut VecDeque<ReplyItem>) {
+        self.is_ended = true;
+        let response_id = ending.response_id.clone().or_else(|| self.id.take());
+        items.push_back(ReplyItem::End(Box::new(Ending { response_id, ..ending })));
+    }
+
+    fn text(&mut self, delta: String, items: &mut VecDeque<ReplyItem>) {
+        self.text.push_str(&delta);
+        push_text(items, delta);
+    }
+
+    /// `done`: the last event, which repeats the whole text.
+    fn done(&mut self, data: &Value, raw_data: &str, items: &mut VecDeque<ReplyItem>) {
+        let field = |name: &str| data.get(name).and_then(Value::as_str);
+        let whole = field("full_text").map(ToOwned::to_owned);
+        if let Some(whole) = whole.as_deref().filter(|whole| *whole != self.text) {
+            push(items, match whole.strip_prefix(self.text.as_str()) {
+                Some(rest) => InvokeEvent::TextDelta { delta: rest.to_owned() },
+                // Agents that join words with blanks stream them without: the whole text is the right one.
+                None => InvokeEvent::Snapshot { text: whole.to_owned() },
+            });
+        }
+        let ending = Ending {
+            text: whole,
+            output: raw(raw_data),
+            response_id: field("invocation_id").and_then(|id| id.parse().ok()),
+            session_id: field("session_id").and_then(|id| id.parse::<SessionId>().ok()),
+            ..Ending::of(InvokeEvent::Completed {})
+        };
+        self.end_with(ending, items);
+    }
+}
+
+/// The text of one event, in the fields that agents use for it.
+fn delta_of(data: &Value) -> Option<&str> {
+    let chat = || data.get("choices")?.get(0)?.get("delta")?.get("content")?.as_str();
+    ["content", "delta", "text"].into_iter().find_map(|name| data.get(name).and_then(Value::as_str)).or_else(chat)
+}
+
+impl EventMapping for TokenMapping {
+    fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        if event.data.trim() == "[DONE]" {
+            return self.end_with(Ending::of(InvokeEvent::Completed {}), items);
+        }
+        let Ok(data) = serde_json::from_str::<Value>(&event.data) else {
+            // Plain text: one line per event, as the sender's lines were.
+            return self.text(format!("{}\n", event.data), items);
+        };
+        let kind = data.get("type").and_then(Value::as_str).or(event.name.as_deref()).unwrap_or_default();
+        if let Some(failure) = failure_in(&data) {
+            return self.end_with(Ending::of(failure), items);
+        }
+        match kind {
+            "error" => {
+                let failure = failure_in(&serde_json::json!({ "error": data }));
+                let unknown = || failed(ErrorKind::AgentFailed, "the agent failed and did not say why", None);
+                self.end_with(Ending::of(failure.unwrap_or_else(unknown)), items);
+            }
+            "done" => self.done(&data, &event.data, items),
+            _ => match delta_of(&data).map(ToOwned::to_owned) {
+                Some(delta) => self.text(delta, items),
+                None => {
+                    let name = if kind.is_empty() { "message" } else { kind }.to_owned();
+                    push(items, InvokeEvent::Output { name, data: raw_or_string(&event.data) });
+                }
+            },
+        }
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        // Agents need not send a last event; a crash cuts the body, which shows as a broken connection.
+        let event = match how {
+            End::Clean => InvokeEvent::Completed {},
+            End::Broken(reason) => broken(&reason),
+        };
+        self.end_with(Ending::of(event), items);
+    }
+}

@@ -1,0 +1,227 @@
+//! Following an invocation that was accepted with 202 (contract section 9): asks how it is until it has ended, with a fresh
+//! token each time.
+
+use super::super::client::{Answer, Call, Client, MAX_ANSWER_BYTES};
+use super::super::error::{FoundryError, Operation, retry_after};
+use super::super::headers::WireIsolation;
+use super::super::reply::{Ending, Reply, ReplyItem, failed, raw};
+use super::super::url::Address;
+use super::super::Agent;
+use super::mapping::{failure_in, text_of};
+use super::with_session;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::{ResponseId, SessionId};
+use cupola_protocol::invoke::InvokeEvent;
+use futures_util::{StreamExt as _, stream};
+use http::Method;
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long to wait when the agent does not say. What azd waits.
+const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+
+/// The longest wait between two questions, whatever the agent says (contract section 9).
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// The shortest, so that `Retry-After: 0` does not become a loop.
+const MIN_WAIT: Duration = Duration::from_millis(100);
+
+/// How often "unknown invocation" is taken for "not yet there". azd asks for ever.
+const MAX_UNKNOWN: u32 = 5;
+
+/// Ends a long-running invocation at the service.
+#[derive(Clone)]
+pub struct Canceller {
+    client: Arc<Client>,
+    address: Address,
+    isolation: WireIsolation,
+    id: ResponseId,
+    session_id: Option<SessionId>,
+}
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Canceller").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Canceller {
+    /// Asks the agent to cancel. An error may mean that the agent has no such handler (404) or that it had ended.
+    pub async fn cancel(&self) -> Result<(), FoundryError> {
+        let url = self.address.endpoint(&["protocols", "invocations", self.id.as_str(), "cancel"]);
+        let url = with_session(url, self.session_id.as_ref());
+        let call = Call::new(Operation::CancelInvocation, Method::POST, url).isolated(&self.isolation);
+        self.client.done(&self.address, &call).await
+    }
+
+    async fn poll(&self) -> Result<(Option<Duration>, String), FoundryError> {
+        let url = self.address.endpoint(&["protocols", "invocations", self.id.as_str()]);
+        let url = with_session(url, self.session_id.as_ref());
+        let call = Call::new(Operation::PollInvocation, Method::GET, url).isolated(&self.isolation);
+        let answer = self.client.send(&self.address, &call).await?;
+        let wait = retry_after(answer.response.headers());
+        let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| FoundryError::UnexpectedAnswer {
+            operation: Operation::PollInvocation,
+            reason: error.to_string(),
+        })?;
+        Ok((wait, String::from_utf8_lossy(&body).into_owned()))
+    }
+}
+
+/// The state of following one invocation.
+pub(super) struct Polling {
+    target: Canceller,
+    deadline: Option<Instant>,
+    wait: Duration,
+    unknown: u32,
+    /// The last body that was passed on.
+    seen: String,
+    items: VecDeque<ReplyItem>,
+    is_ended: bool,
+}
+
+impl Polling {
+    /// Reads the 202 and gives `reply` the events of what follows.
+    pub(super) async fn begin(
+        agent: &Agent,
+        isolation: &WireIsolation,
+        session_id: Option<SessionId>,
+        deadline: Option<Instant>,
+        answer: Answer,
+        reply: &mut Reply,
+    ) {
+        let wait = retry_after(answer.response.headers());
+        let body = answer.bytes(MAX_ANSWER_BYTES).await.unwrap_or_default();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let json = serde_json::from_str::<Value>(&body).unwrap_or_default();
+        let id_in_body = || json.get("invocation_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let Some(id) = reply.response_id.clone().or_else(id_in_body) else {
+            let message = "the agent accepted the invocation but did not say how to ask for it";
+            let end = ReplyItem::End(Box::new(Ending::failed(ErrorKind::UnexpectedAnswer, message, None)));
+            reply.events = stream::iter([end]).boxed();
+            return;
+        };
+        let target = Canceller {
+            client: Arc::clone(&agent.client),
+            address: agent.address.clone(),
+            isolation: isolation.clone(),
+            id: id.clone(),
+            session_id,
+        };
+        reply.response_id = Some(id);
+        reply.canceller = Some(target.clone());
+        let mut polling = Self {
+            target,
+            deadline,
+            wait: bounded(wait),
+            unknown: 0,
+            seen: String::new(),
+            items: VecDeque::new(),
+            is_ended: false,
+        };
+        polling.note(&body);
+        reply.events = stream::unfold(polling, |mut polling| async move {
+            let item = polling.next().await?;
+            Some((item, polling))
+        })
+        .boxed();
+    }
+
+    async fn next(&mut self) -> Option<ReplyItem> {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                return Some(item);
+            }
+            if self.is_ended {
+                return None;
+            }
+            let due = Instant::now() + self.wait;
+            if self.deadline.is_some_and(|deadline| deadline <= due) {
+                if let Some(deadline) = self.deadline {
+                    tokio::time::sleep_until(deadline).await;
+                }
+                self.end(Ending::failed(ErrorKind::TimedOut, "the invocation did not end in time", None));
+                continue;
+            }
+            tokio::time::sleep_until(due).await;
+            match self.target.poll().await {
+                Ok((wait, body)) => {
+                    self.wait = bounded(wait);
+                    self.take(&body);
+                }
+                Err(error) if error.status() == Some(404) && self.unknown < MAX_UNKNOWN => self.unknown += 1,
+                Err(error) => {
+                    let code = error.service().and_then(|error| error.code.clone());
+                    self.end(Ending::failed(error.kind(), error.to_string(), code));
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.is_ended = true;
+        let ending = Ending { response_id: Some(self.target.id.clone()), ..ending };
+        self.items.push_back(ReplyItem::End(Box::new(ending)));
+    }
+
+    /// Passes a body on if it says something new.
+    fn note(&mut self, body: &str) {
+        if body == self.seen {
+            return;
+        }
+        if let Some(data) = raw(body) {
+            let name = "invocation".to_owned();
+            self.items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data }));
+        }
+        body.clone_into(&mut self.seen);
+    }
+
+    fn take(&mut self, body: &str) {
+        match judge(body) {
+            Judgement::Running => self.note(body),
+            Judgement::Ended { event, text } => {
+                if let Some(delta) = text.clone().filter(|text| !text.is_empty()) {
+                    self.items.push_back(ReplyItem::Event(InvokeEvent::TextDelta { delta }));
+                }
+                self.end(Ending { text, output: raw(body), ..Ending::of(event) });
+            }
+        }
+    }
+}
+
+fn bounded(wait: Option<Duration>) -> Duration {
+    wait.unwrap_or(DEFAULT_WAIT).clamp(MIN_WAIT, MAX_WAIT)
+}
+
+/// What one poll's body says.
+#[derive(Debug)]
+enum Judgement {
+    Running,
+    Ended { event: InvokeEvent, text: Option<String> },
+}
+
+/// By the convention's `status`. A body without one is the agent's answer itself.
+fn judge(body: &str) -> Judgement {
+    let ended = |event| Judgement::Ended { event, text: None };
+    let json = serde_json::from_str::<Value>(body).unwrap_or_default();
+    let status = json.get("status").and_then(Value::as_str).map(str::to_ascii_lowercase);
+    match status.as_deref() {
+        Some("completed" | "succeeded") => {
+            let text = json.get("output").and_then(Value::as_str).map_or_else(|| text_of(&json, body), ToOwned::to_owned);
+            Judgement::Ended { event: InvokeEvent::Completed {}, text: Some(text) }
+        }
+        Some("failed") => ended(failure_in(&json).unwrap_or_else(|| {
+            failed(ErrorKind::AgentFailed, "the invocation failed and did not say why", None)
+        })),
+        Some("cancelled" | "canceled") => ended(InvokeEvent::Cancelled {}),
+        Some(_) => Judgement::Running,
+        None => match failure_in(&json) {
+            Some(failure) => ended(failure),
+            None => Judgement::Ended { event: InvokeEvent::Completed {}, text: Some(text_of(&json, body)) },
+        },
+    }
+}

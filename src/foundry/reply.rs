@@ -1,0 +1,250 @@
+//! A turn's answer: what is known at once, then events, then exactly one ending.
+
+use super::invocations::Canceller;
+use super::sse;
+use bytes::Bytes;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
+use cupola_protocol::invoke::{InvokeEvent, Notice, RunFailure};
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
+use serde_json::value::RawValue;
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long the end of a stream is waited for after its last event, so that its connection can be used again. A server that
+/// goes on sending loses the connection instead.
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// The answer to one turn. Dropping it ends the call at the service.
+pub struct Reply {
+    /// The session that answers.
+    pub session_id: Option<SessionId>,
+    /// The service's request id.
+    pub request_id: Option<String>,
+    /// The response's or invocation's id, if it is known already.
+    pub response_id: Option<ResponseId>,
+    /// What happened on the way here.
+    pub notices: Vec<Notice>,
+    /// For an invocation that goes on without a connection: dropping the reply does not end it, this does.
+    pub canceller: Option<Canceller>,
+    /// The events. The last item is the only [`ReplyItem::End`], and it always comes.
+    pub events: BoxStream<'static, ReplyItem>,
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Reply")
+            .field("session_id", &self.session_id)
+            .field("request_id", &self.request_id)
+            .field("response_id", &self.response_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One thing that happens in a reply.
+#[derive(Debug, Clone)]
+pub enum ReplyItem {
+    /// Not an ending.
+    Event(InvokeEvent),
+    /// The ending: last, and once.
+    End(Box<Ending>),
+}
+
+/// How a reply ended, and what is known only then.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// One of the endings.
+    pub event: InvokeEvent,
+    /// The answer's whole text, where the final object has it; it agrees with the deltas before it.
+    pub text: Option<String>,
+    /// The final object, on one line.
+    pub output: Option<Box<RawValue>>,
+    /// The response's or invocation's id.
+    pub response_id: Option<ResponseId>,
+    /// The session that answered.
+    pub session_id: Option<SessionId>,
+    /// The conversation the service put the turn in.
+    pub conversation_id: Option<ConversationId>,
+}
+
+impl Ending {
+    pub(super) fn of(event: InvokeEvent) -> Self {
+        Self { event, text: None, output: None, response_id: None, session_id: None, conversation_id: None }
+    }
+
+    pub(super) fn failed(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> Self {
+        Self::of(failed(kind, message, service_code))
+    }
+
+    pub(super) fn truncated(reason: impl Into<String>) -> Self {
+        Self::of(InvokeEvent::Truncated { reason: Some(reason.into()) })
+    }
+}
+
+pub(super) fn failed(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> InvokeEvent {
+    InvokeEvent::Failed { failure: RunFailure { kind, message: message.into(), service_code } }
+}
+
+/// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is no JSON.
+pub(super) fn raw(text: &str) -> Option<Box<RawValue>> {
+    // In valid JSON a line break can only stand between tokens.
+    let line = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text.to_owned() };
+    RawValue::from_string(line.trim().to_owned()).ok()
+}
+
+/// Any text as a raw value: itself if it is JSON, else a JSON string.
+pub(super) fn raw_or_string(text: &str) -> Box<RawValue> {
+    raw(text).or_else(|| serde_json::value::to_raw_value(text).ok()).unwrap_or_else(|| RawValue::NULL.to_owned())
+}
+
+/// Turns one protocol's stream into reply items. Pure: it sees data, not connections.
+pub(super) trait Mapping {
+    /// What the bytes are split into.
+    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>);
+    /// No more bytes will come. Adds the ending if there was none.
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>);
+}
+
+/// How the bytes ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// As they should.
+    Clean,
+    /// The connection broke.
+    Broken(String),
+}
+
+/// A mapping of server-sent events, made a mapping of bytes.
+#[derive(Debug, Default)]
+pub(super) struct Events<M> {
+    parser: sse::Parser,
+    pub(super) mapping: M,
+}
+
+/// Turns events into reply items.
+pub(super) trait EventMapping {
+    fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>);
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>);
+}
+
+impl<M: EventMapping> Events<M> {
+    pub(super) fn new(mapping: M) -> Self {
+        Self { parser: sse::Parser::default(), mapping }
+    }
+}
+
+impl<M: EventMapping> Mapping for Events<M> {
+    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
+        let mut events = VecDeque::new();
+        let outcome = self.parser.push(bytes, &mut events);
+        for event in events {
+            self.mapping.event(event, items);
+        }
+        if let Err(too_long) = outcome {
+            items.push_back(ReplyItem::End(Box::new(Ending::failed(
+                ErrorKind::UnexpectedAnswer,
+                too_long.to_string(),
+                None,
+            ))));
+        }
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        let last = std::mem::take(&mut self.parser).finish();
+        // An event without its empty line counts only if the stream ended well and the data is whole.
+        let is_whole = |event: &sse::Event| {
+            event.data == "[DONE]" || serde_json::from_str::<serde::de::IgnoredAny>(&event.data).is_ok()
+        };
+        if let Some(event) = last.filter(|event| how == End::Clean && is_whole(event)) {
+            self.mapping.event(event, items);
+        }
+        self.mapping.end(how, items);
+    }
+}
+
+/// Drives a mapping with a body: yields items up to the one ending.
+pub(super) struct Mapped<Body, M> {
+    /// `None` once ended.
+    body: Option<Body>,
+    items: VecDeque<ReplyItem>,
+    pub(super) mapping: M,
+}
+
+impl<Body, M> Mapped<Body, M> {
+    pub(super) fn new(body: Body, mapping: M) -> Self {
+        Self { body: Some(body), items: VecDeque::new(), mapping }
+    }
+}
+
+impl<Body, M, Error> Mapped<Body, M>
+where
+    Body: Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static,
+    M: Mapping,
+    Error: fmt::Display,
+{
+    fn fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.items.is_empty() {
+            let Some(body) = &mut self.body else { break };
+            match std::task::ready!(body.poll_next_unpin(context)) {
+                Some(Ok(bytes)) => self.mapping.bytes(&bytes, &mut self.items),
+                Some(Err(error)) => {
+                    self.mapping.end(End::Broken(error.to_string()), &mut self.items);
+                    self.body = None;
+                }
+                None => {
+                    self.mapping.end(End::Clean, &mut self.items);
+                    self.body = None;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Waits until the first items are there, without taking them.
+    pub(super) async fn peek(&mut self) {
+        std::future::poll_fn(|context| self.fill(context)).await;
+    }
+}
+
+impl<Body, M, Error> Stream for Mapped<Body, M>
+where
+    Body: Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static,
+    M: Mapping + Unpin,
+    Error: fmt::Display,
+{
+    type Item = ReplyItem;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ReplyItem>> {
+        std::task::ready!(self.fill(context));
+        let item = self.items.pop_front();
+        if matches!(item, Some(ReplyItem::End(_))) {
+            self.items.clear();
+            if let Some(body) = self.body.take() {
+                tokio::spawn(drain(body));
+            }
+        }
+        Poll::Ready(item)
+    }
+}
+
+async fn drain<Body: Stream + Unpin>(mut body: Body) {
+    let _too_late = tokio::time::timeout(DRAIN_LIMIT, async { while body.next().await.is_some() {} }).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_values_stay_on_one_line() {
+        assert_eq!(raw("{\r\n  \"a\": \"b\\n\"\n}").unwrap().get(), r#"{    "a": "b\n" }"#);
+        assert!(raw("{\"a\": \"b\nc\"}").is_some(), "replaced inside a string, which was no valid JSON before");
+        assert!(raw("not json").is_none());
+        assert_eq!(raw_or_string("not\njson").get(), r#""not\njson""#);
+    }
+}

@@ -1,0 +1,304 @@
+//! A turn of the responses protocol: the request, and its events as ours (contract sections 7 and 15).
+
+use super::client::{Answer, Call, JSON, MAX_ANSWER_BYTES, innermost};
+use super::error::{FoundryError, Operation, kind_of_code};
+use super::headers::WireIsolation;
+use super::reply::{End, Ending, EventMapping, Events, Mapped, Reply, ReplyItem, failed, raw, raw_or_string};
+use super::{Agent, sse};
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
+use cupola_protocol::invoke::InvokeEvent;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+/// One turn to ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Respond<'a> {
+    /// What to say.
+    pub input: &'a str,
+    /// The session to use; the service makes one when left out.
+    pub session_id: Option<&'a SessionId>,
+    /// The conversation to continue.
+    pub conversation_id: Option<&'a ConversationId>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    input: &'a str,
+    stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_session_id: Option<&'a SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation: Option<ConversationReference<'a>>,
+}
+
+#[derive(Serialize)]
+struct ConversationReference<'a> {
+    id: &'a ConversationId,
+}
+
+impl Agent {
+    /// Asks for one turn, streamed. Returns when the service has taken it and named the session; an agent that does not
+    /// stream is waited for as part of the reply's events.
+    pub async fn respond(&self, isolation: &WireIsolation, turn: Respond<'_>) -> Result<Reply, FoundryError> {
+        let body = Body {
+            input: turn.input,
+            stream: true,
+            agent_session_id: turn.session_id,
+            conversation: turn.conversation_id.map(|id| ConversationReference { id }),
+        };
+        let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
+        let url = self.address.endpoint(&["protocols", "openai", "responses"]);
+        let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
+        let answer = self.client.send(&self.address, &call).await?;
+        Ok(if answer.is_events() { streamed(answer).await } else { whole(answer) })
+    }
+}
+
+async fn streamed(mut answer: Answer) -> Reply {
+    let notices = std::mem::take(&mut answer.notices);
+    let (session_id, request_id) = (answer.session_id(), answer.request_id());
+    let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
+    let mut events = Mapped::new(body, Events::new(ResponseMapping::default()));
+    if session_id.is_none() {
+        // The first event's snapshot names it.
+        events.peek().await;
+    }
+    let mapping = &events.mapping.mapping;
+    Reply {
+        session_id: session_id.or_else(|| mapping.session_id.clone()),
+        request_id,
+        response_id: mapping.response_id.clone(),
+        notices,
+        canceller: None,
+        events: events.boxed(),
+    }
+}
+
+/// An answer that is no event stream: the final object, or something else altogether.
+fn whole(mut answer: Answer) -> Reply {
+    let notices = std::mem::take(&mut answer.notices);
+    let (session_id, request_id) = (answer.session_id(), answer.request_id());
+    let items = async move {
+        match answer.bytes(MAX_ANSWER_BYTES).await {
+            Ok(body) => stream::iter(from_object(&String::from_utf8_lossy(&body))),
+            Err(error) => stream::iter(VecDeque::from([end(Ending::truncated(error.to_string()))])),
+        }
+    };
+    Reply { session_id, request_id, response_id: None, notices, canceller: None, events: stream::once(items).flatten().boxed() }
+}
+
+fn end(ending: Ending) -> ReplyItem {
+    ReplyItem::End(Box::new(ending))
+}
+
+/// Maps the answer of a call that was not streamed.
+fn from_object(body: &str) -> VecDeque<ReplyItem> {
+    let mut items = VecDeque::new();
+    match raw(body) {
+        Some(object) => finish(&object, None, "", &mut items),
+        None => items.push_back(end(Ending::failed(
+            ErrorKind::UnexpectedAnswer,
+            "the service answered with neither events nor JSON",
+            None,
+        ))),
+    }
+    items
+}
+
+/// The state of one stream: what was applied so far.
+#[derive(Debug, Default)]
+pub(super) struct ResponseMapping {
+    /// The greatest sequence number applied. Numbers may skip, and a replay may repeat (contract section 15.3).
+    applied: Option<i64>,
+    is_in_progress: bool,
+    is_ended: bool,
+    /// All text so far.
+    text: String,
+    pub(super) session_id: Option<SessionId>,
+    pub(super) response_id: Option<ResponseId>,
+}
+
+/// What every frame may have. Fields are kept raw: the same name holds other types in other events.
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sequence_number: Option<i64>,
+    #[serde(borrow, default)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    response: Option<&'a RawValue>,
+}
+
+impl EventMapping for ResponseMapping {
+    fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        let Ok(frame) = serde_json::from_str::<Frame<'_>>(&event.data) else {
+            let name = event.name.unwrap_or_else(|| "message".to_owned());
+            items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
+            return;
+        };
+        if let Some(number) = frame.sequence_number {
+            if self.applied.is_some_and(|applied| number <= applied) {
+                return;
+            }
+            self.applied = Some(number);
+        }
+        let name = frame.kind.map(Cow::into_owned).or(event.name).unwrap_or_else(|| "message".to_owned());
+        if let Some(snapshot) = frame.response {
+            self.note_ids(snapshot);
+        }
+        match name.as_str() {
+            "response.output_text.delta" | "response.refusal.delta" => {
+                if let Some(delta) = frame.delta.and_then(|delta| serde_json::from_str::<String>(delta.get()).ok()) {
+                    self.text.push_str(&delta);
+                    items.push_back(ReplyItem::Event(InvokeEvent::TextDelta { delta }));
+                    return;
+                }
+            }
+            // Any after the first: the run restarted, and this is its state (contract section 15.4).
+            "response.in_progress" if std::mem::replace(&mut self.is_in_progress, true) => {
+                let text = frame.response.and_then(parse).map(|object| text_of(&object)).unwrap_or_default();
+                self.text.clone_from(&text);
+                items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text }));
+                return;
+            }
+            "response.completed" | "response.failed" | "response.incomplete" | "response.cancelled" => {
+                self.is_ended = true;
+                let object = frame.response.and_then(|object| raw(object.get()));
+                let object = object.unwrap_or_else(|| RawValue::NULL.to_owned());
+                finish(&object, Some(&name), &self.text, items);
+                return;
+            }
+            // Replaces the terminal event when nothing was created.
+            "error" => {
+                self.is_ended = true;
+                let data = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
+                items.push_back(self.end_with(failure_of(data.get("error").filter(|error| error.is_object()).unwrap_or(&data))));
+                return;
+            }
+            _ => {}
+        }
+        items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return;
+        }
+        let reason = match how {
+            End::Clean => "the stream ended before the answer did".to_owned(),
+            End::Broken(reason) => format!("the connection broke before the answer ended: {reason}"),
+        };
+        items.push_back(self.end_with(InvokeEvent::Truncated { reason: Some(reason) }));
+    }
+}
+
+impl ResponseMapping {
+    /// An ending without a final object.
+    fn end_with(&self, event: InvokeEvent) -> ReplyItem {
+        end(Ending {
+            response_id: self.response_id.clone(),
+            session_id: self.session_id.clone(),
+            ..Ending::of(event)
+        })
+    }
+
+    fn note_ids(&mut self, snapshot: &RawValue) {
+        if self.response_id.is_some() && self.session_id.is_some() {
+            return;
+        }
+        #[derive(Deserialize)]
+        struct Ids<'a> {
+            #[serde(borrow, default)]
+            id: Option<Cow<'a, str>>,
+            #[serde(borrow, default)]
+            agent_session_id: Option<Cow<'a, str>>,
+        }
+        if let Ok(ids) = serde_json::from_str::<Ids<'_>>(snapshot.get()) {
+            self.response_id = self.response_id.take().or_else(|| ids.id.and_then(|id| id.parse().ok()));
+            self.session_id = self.session_id.take().or_else(|| ids.agent_session_id.and_then(|id| id.parse().ok()));
+        }
+    }
+}
+
+fn parse(object: &RawValue) -> Option<Value> {
+    serde_json::from_str(object.get()).ok()
+}
+
+fn failure_of(error: &Value) -> InvokeEvent {
+    let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let code = text("code");
+    let kind = code.and_then(kind_of_code).unwrap_or(ErrorKind::AgentFailed);
+    failed(kind, text("message").unwrap_or("the agent failed and did not say why"), code.map(ToOwned::to_owned))
+}
+
+/// All text of a response object, in order: what the deltas of its messages add up to.
+fn text_of(object: &Value) -> String {
+    let parts = object.get("output").and_then(Value::as_array).into_iter().flatten();
+    parts
+        .filter(|item| item.get("type").and_then(Value::as_str) == Some("message"))
+        .filter_map(|item| item.get("content").and_then(Value::as_array))
+        .flatten()
+        .filter_map(|part| match part.get("type").and_then(Value::as_str) {
+            Some("output_text") => part.get("text"),
+            Some("refusal") => part.get("refusal"),
+            _ => None,
+        })
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+/// Ends with a final object: first whatever makes the deltas agree with it, then the ending. The object's status says how it
+/// went, not the event's name: `response.failed` covers cancelled runs, and HTTP 200 failed ones (contract section 7.2).
+fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut VecDeque<ReplyItem>) {
+    let object = parse(raw_object).unwrap_or_default();
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let final_text = text_of(&object);
+    if !final_text.is_empty() && final_text != streamed {
+        let event = match final_text.strip_prefix(streamed) {
+            Some(rest) => InvokeEvent::TextDelta { delta: rest.to_owned() },
+            None => InvokeEvent::Snapshot { text: final_text.clone() },
+        };
+        items.push_back(ReplyItem::Event(event));
+    }
+    let error = object.get("error").filter(|error| error.is_object());
+    let event = match (text("status"), name) {
+        (Some("completed"), _) => InvokeEvent::Completed {},
+        (Some("cancelled" | "canceled"), _) | (None, Some("response.cancelled")) => InvokeEvent::Cancelled {},
+        (Some("incomplete"), _) | (None, Some("response.incomplete")) => {
+            let details = object.get("incomplete_details");
+            let reason = details.and_then(|details| details.get("reason")).and_then(Value::as_str);
+            InvokeEvent::Incomplete { reason: reason.map(ToOwned::to_owned) }
+        }
+        (Some("failed"), _) | (None, Some("response.failed")) => failure_of(error.unwrap_or(&Value::Null)),
+        (None, Some("response.completed")) => InvokeEvent::Completed {},
+        (_, None) if error.is_some() => failure_of(error.unwrap_or(&Value::Null)),
+        // A queued steering turn, or one that runs in the background: it has not ended, and nobody follows it.
+        (Some(status), None) => InvokeEvent::Truncated { reason: Some(format!("the service left the turn {status}")) },
+        (Some(_), Some("response.cancelled")) => InvokeEvent::Cancelled {},
+        (Some(_), Some("response.failed")) => failure_of(error.unwrap_or(&Value::Null)),
+        (Some(_), Some("response.incomplete")) => InvokeEvent::Incomplete { reason: None },
+        (Some(_), Some(_)) => InvokeEvent::Completed {},
+        (None, _) => failed(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
+    };
+    let conversation = object.get("conversation");
+    let conversation_id = conversation.and_then(|value| value.get("id").or(Some(value))).and_then(Value::as_str);
+    items.push_back(end(Ending {
+        text: (!final_text.is_empty()).then_some(final_text),
+        output: object.is_object().then(|| raw_object.to_owned()),
+        response_id: text("id").and_then(|id| id.parse().ok()),
+        session_id: text("agent_session_id").and_then(|id| id.parse().ok()),
+        conversation_id: conversation_id.and_then(|id| id.parse().ok()),
+        event,
+    }));
+}

@@ -1,0 +1,184 @@
+//! Server-sent events: bytes in, events out. Pure; the bytes may be cut anywhere.
+
+use std::collections::VecDeque;
+
+/// Longest event, in bytes. The final event of a response repeats the whole answer; azd stops at 1 to 4 MiB.
+const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
+
+const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
+
+/// One event: its name if it has one, and its data lines joined by line feeds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Event {
+    pub(super) name: Option<String>,
+    pub(super) data: String,
+}
+
+/// An event is longer than we take.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event is longer than {MAX_EVENT_BYTES} bytes")]
+pub(super) struct TooLong;
+
+/// Splits a byte stream into events by the WHATWG rules. `id` and `retry` are not used by this service and skipped.
+#[derive(Debug, Default)]
+pub(super) struct Parser {
+    /// The line so far, without its end.
+    line: Vec<u8>,
+    /// The last byte was CR: a LF right after it belongs to it.
+    after_cr: bool,
+    /// Past the first line, where a byte order mark may stand.
+    is_begun: bool,
+    name: Option<String>,
+    data: String,
+    has_data: bool,
+}
+
+impl Parser {
+    /// Takes the next bytes and appends the events they complete.
+    pub(super) fn push(&mut self, mut bytes: &[u8], events: &mut VecDeque<Event>) -> Result<(), TooLong> {
+        while let Some((&first, rest)) = bytes.split_first() {
+            if std::mem::take(&mut self.after_cr) && first == b'\n' {
+                bytes = rest;
+                continue;
+            }
+            let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+                self.line.extend_from_slice(bytes);
+                return self.check();
+            };
+            let (line, rest) = bytes.split_at(end);
+            self.line.extend_from_slice(line);
+            self.check()?;
+            self.after_cr = rest.first() == Some(&b'\r');
+            bytes = rest.get(1..).unwrap_or_default();
+            self.take_line(events);
+        }
+        Ok(())
+    }
+
+    /// The event that was begun but not closed by an empty line, for streams that leave the last one out.
+    pub(super) fn finish(mut self) -> Option<Event> {
+        let mut events = VecDeque::new();
+        self.take_line(&mut events);
+        self.dispatch(&mut events);
+        events.pop_front()
+    }
+
+    fn check(&self) -> Result<(), TooLong> {
+        if self.line.len() + self.data.len() > MAX_EVENT_BYTES { Err(TooLong) } else { Ok(()) }
+    }
+
+    fn take_line(&mut self, events: &mut VecDeque<Event>) {
+        let bytes = std::mem::take(&mut self.line);
+        let mut line = bytes.as_slice();
+        if !std::mem::replace(&mut self.is_begun, true) {
+            line = line.strip_prefix(&BOM).unwrap_or(line);
+        }
+        if line.is_empty() {
+            self.dispatch(events);
+        } else {
+            // The line is whole, so characters are too, however the bytes arrived.
+            self.take_field(&String::from_utf8_lossy(line));
+        }
+        // Keep the buffer for the next line.
+        self.line = bytes;
+        self.line.clear();
+    }
+
+    fn take_field(&mut self, line: &str) {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => self.name = Some(value.to_owned()),
+            "data" => {
+                if std::mem::replace(&mut self.has_data, true) {
+                    self.data.push('\n');
+                }
+                self.data.push_str(value);
+            }
+            // Comments have an empty field name.
+            _ => {}
+        }
+    }
+
+    fn dispatch(&mut self, events: &mut VecDeque<Event>) {
+        let event = Event { name: self.name.take().filter(|name| !name.is_empty()), data: std::mem::take(&mut self.data) };
+        if std::mem::take(&mut self.has_data) {
+            events.push_back(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::foundry::fixtures;
+
+    fn parse(chunks: &[&[u8]]) -> Vec<Event> {
+        let (mut parser, mut events) = (Parser::default(), VecDeque::new());
+        for chunk in chunks {
+            parser.push(chunk, &mut events).unwrap();
+        }
+        events.into()
+    }
+
+    fn event(name: &str, data: &str) -> Event {
+        Event { name: (!name.is_empty()).then(|| name.to_owned()), data: data.to_owned() }
+    }
+
+    #[test]
+    fn fields_comments_and_line_ends_follow_the_standard() {
+        for (text, expected) in [
+            ("event: a\ndata: 1\n\n", vec![event("a", "1")]),
+            ("event:a\r\ndata:1\r\n\r\n", vec![event("a", "1")]),
+            ("event: a\rdata: 1\r\rdata: 2\r\r", vec![event("a", "1"), event("", "2")]),
+            ("\u{feff}data: 1\n\n", vec![event("", "1")]),
+            ("data: 1\ndata:  2\ndata\n\n", vec![event("", "1\n 2\n")]),
+            (": keep-alive\n\n: more\ndata: 1\n: between\n\n", vec![event("", "1")]),
+            ("event: lonely\n\ndata: 1\n\n", vec![event("", "1")]),
+            ("data\n\n", vec![event("", "")]),
+            ("id: 7\nretry: 10\nother: x\ndata: 1\n\n", vec![event("", "1")]),
+            ("data: cut", vec![]),
+            ("data: cut\n", vec![]),
+            ("data: ünï 🦀\n\n", vec![event("", "ünï 🦀")]),
+        ] {
+            assert_eq!(parse(&[text.as_bytes()]), expected, "{text:?}");
+            for cut in 0..=text.len() {
+                let (head, tail) = text.as_bytes().split_at(cut);
+                assert_eq!(parse(&[head, tail]), expected, "{text:?} cut at {cut}");
+            }
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(parse(&bytes), expected, "{text:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn every_captured_stream_reads_the_same_wherever_it_is_cut() {
+        let streams = fixtures::event_streams();
+        assert!(streams.len() > 15, "only {} streams found", streams.len());
+        for (name, body) in streams {
+            let whole = parse(&[&body]);
+            let frames = String::from_utf8_lossy(&body).lines().filter(|line| line.starts_with("data:")).count();
+            assert_eq!(whole.len(), frames, "{name}");
+            for cut in 0..=body.len() {
+                let (head, tail) = body.split_at(cut);
+                assert_eq!(parse(&[head, tail]), whole, "{name} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unclosed_last_event_can_be_had() {
+        let mut parser = Parser::default();
+        parser.push(b"data: [DONE]", &mut VecDeque::new()).unwrap();
+        assert_eq!(parser.finish(), Some(event("", "[DONE]")));
+        assert_eq!(Parser::default().finish(), None);
+    }
+
+    #[test]
+    fn an_endless_event_is_refused() {
+        let (mut parser, mut events) = (Parser::default(), VecDeque::new());
+        let block = vec![b'x'; 1 << 20];
+        let outcome = (0..20).try_for_each(|_| parser.push(&block, &mut events));
+        assert_eq!(outcome, Err(TooLong));
+    }
+}

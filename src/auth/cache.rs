@@ -249,9 +249,9 @@ impl Slot {
     async fn fetch(self: Arc<Self>, rejected: Option<AccessToken>) -> Result<AccessToken, TokenError> {
         let began = Instant::now();
         let fetch = self.credential.fetch(&self.scope, rejected.is_some());
-        let result = tokio::time::timeout(FETCH_LIMIT, fetch).await.unwrap_or_else(|_| {
-            Err(TokenError::TimedOut { credential: self.credential.name(), after: FETCH_LIMIT })
-        });
+        let result = tokio::time::timeout(FETCH_LIMIT, fetch)
+            .await
+            .unwrap_or_else(|_| Err(TokenError::TimedOut { credential: self.credential.name(), after: FETCH_LIMIT }));
         let milliseconds = began.elapsed().as_millis();
         let mut state = self.lock();
         state.fetch = None;

@@ -309,12 +309,14 @@ impl CredentialConfig {
             Self::DeveloperTools => return Ok(vec![azd(None)?, az(None)?]),
             Self::AzureCli { tenant_id } => return Ok(vec![az(tenant_id.clone())?]),
             Self::Azd { tenant_id } => return Ok(vec![azd(tenant_id.clone())?]),
-            Self::ManagedIdentity { client_id } => ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
-                user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                client_options: client_options()?,
-                ..Default::default()
-            }))
-            .map_err(refused)?,
+            Self::ManagedIdentity { client_id } => {
+                ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                    client_options: client_options()?,
+                    ..Default::default()
+                }))
+                .map_err(refused)?
+            }
             Self::WorkloadIdentity { tenant_id, client_id, token_file } => {
                 WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
                     credential_options: assertion_options()?,
@@ -346,7 +348,10 @@ impl CredentialConfig {
                 client_id.clone(),
                 service_connection_id,
                 self.read(&SecretSource::Env("SYSTEM_ACCESSTOKEN".to_owned()), surroundings)?,
-                Some(AzurePipelinesCredentialOptions { credential_options: assertion_options()?, ..Default::default() }),
+                Some(AzurePipelinesCredentialOptions {
+                    credential_options: assertion_options()?,
+                    ..Default::default()
+                }),
             )
             .map_err(refused)?,
         };
@@ -361,10 +366,13 @@ impl CredentialConfig {
         let secret = match source {
             SecretSource::Env(name) => (surroundings.variable)(name)
                 .ok_or_else(|| self.broken(format!("the environment variable {name} is not set")))?,
-            SecretSource::File(path) => std::fs::read_to_string(path)
-                .map_err(|error| self.broken(format!("{}: {error}", path.display())))?,
+            SecretSource::File(path) => {
+                std::fs::read_to_string(path).map_err(|error| self.broken(format!("{}: {error}", path.display())))?
+            }
         };
-        Ok(Secret::new(secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned()))
+        Ok(Secret::new(
+            secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned(),
+        ))
     }
 }
 

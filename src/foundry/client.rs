@@ -197,7 +197,11 @@ impl Client {
         if !address.covers(&call.url) {
             let reason = "the request leads to another host than its address".to_owned();
             return Err((
-                Failure::Status { status: 0, kind: cupola_protocol::error::ErrorKind::HostNotAllowed, retry_after: None },
+                Failure::Status {
+                    status: 0,
+                    kind: cupola_protocol::error::ErrorKind::HostNotAllowed,
+                    retry_after: None,
+                },
                 FoundryError::UnexpectedAnswer { operation: call.operation, reason },
             ));
         }
@@ -294,9 +298,7 @@ async fn limited<T>(
     operation: Operation,
     work: impl Future<Output = Result<T, FoundryError>>,
 ) -> Result<T, FoundryError> {
-    tokio::time::timeout(CALL_LIMIT, work)
-        .await
-        .unwrap_or(Err(FoundryError::TimedOut { operation, after: CALL_LIMIT }))
+    tokio::time::timeout(CALL_LIMIT, work).await.unwrap_or(Err(FoundryError::TimedOut { operation, after: CALL_LIMIT }))
 }
 
 async fn read_error(call: &Call<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
@@ -356,7 +358,9 @@ impl Answer {
     }
 
     fn content_type(&self) -> Option<String> {
-        self.header("content-type").and_then(|value| value.split(';').next()).map(|kind| kind.trim().to_ascii_lowercase())
+        self.header("content-type")
+            .and_then(|value| value.split(';').next())
+            .map(|kind| kind.trim().to_ascii_lowercase())
     }
 
     /// The whole body.

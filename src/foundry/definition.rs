@@ -38,8 +38,10 @@ impl Definition {
     /// How the agent isolates its users: by keys below version 2, by identity from there on. `None` when the definition does not
     /// say.
     pub fn isolation_model(&self) -> Option<IsolationModel> {
-        let major = |spoken: &SpokenProtocol| spoken.version.trim_start_matches('v').split('.').next()?.parse::<u32>().ok();
-        let invocable = self.protocols.iter().filter(|spoken| matches!(spoken.name.as_str(), "responses" | "invocations"));
+        let major =
+            |spoken: &SpokenProtocol| spoken.version.trim_start_matches('v').split('.').next()?.parse::<u32>().ok();
+        let invocable =
+            self.protocols.iter().filter(|spoken| matches!(spoken.name.as_str(), "responses" | "invocations"));
         let major = invocable.chain(&self.protocols).find_map(major)?;
         Some(if major < 2 { IsolationModel::Keys } else { IsolationModel::Identity })
     }
@@ -141,7 +143,9 @@ impl Agent {
         let selected = agent.selected();
         let latest = agent.versions.and_then(|versions| versions.latest);
         match (selected, latest) {
-            (Some(selected), latest) if latest.as_ref().and_then(|latest| latest.version.as_ref()) != Some(&selected) => {
+            (Some(selected), latest)
+                if latest.as_ref().and_then(|latest| latest.version.as_ref()) != Some(&selected) =>
+            {
                 Ok(self.version(&selected).await?.define(is_disabled))
             }
             (_, Some(latest)) => Ok(latest.define(is_disabled)),

@@ -285,14 +285,18 @@ fn classify(evidence: &Evidence<'_>) -> ErrorKind {
             }
         }),
         403 => forbidden(evidence, named(&[ErrorKind::IsolationKeyRequired, ErrorKind::IsolationMismatch]), says),
-        404 => named(&[ErrorKind::SessionNotFound, ErrorKind::AgentNotFound]).unwrap_or_else(|| {
-            not_found(evidence.operation, says)
-        }),
-        408 | 503 => named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceUnavailable),
+        404 => named(&[ErrorKind::SessionNotFound, ErrorKind::AgentNotFound])
+            .unwrap_or_else(|| not_found(evidence.operation, says)),
+        408 | 503 => {
+            named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceUnavailable)
+        }
         409 => named(&[ErrorKind::ConversationLocked]).unwrap_or(ErrorKind::Conflict),
         424 => ErrorKind::SessionNotReady,
-        429 => named(&[ErrorKind::QuotaExceeded])
-            .unwrap_or(if says("quota") { ErrorKind::QuotaExceeded } else { ErrorKind::RateLimited }),
+        429 => named(&[ErrorKind::QuotaExceeded]).unwrap_or(if says("quota") {
+            ErrorKind::QuotaExceeded
+        } else {
+            ErrorKind::RateLimited
+        }),
         // An agent without a handler for this protocol.
         501 => ErrorKind::BadRequest,
         502 => named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceError),
@@ -361,7 +365,14 @@ mod tests {
             (O::ShowSession, 403, "", "preview_feature_required", "", K::Forbidden),
             (O::ShowSession, 403, "", "session_not_accessible", "", K::IsolationMismatch),
             (O::Invoke, 403, "missing_isolation_key", "", "", K::IsolationKeyRequired),
-            (O::Invoke, 403, "", "forbidden", "it lacks UserIdentityImpersonation/action", K::ImpersonationNotPermitted),
+            (
+                O::Invoke,
+                403,
+                "",
+                "forbidden",
+                "it lacks UserIdentityImpersonation/action",
+                K::ImpersonationNotPermitted,
+            ),
             (O::DeleteSession, 403, "", "forbidden", "cannot delete session", K::NotSessionOwner),
             (O::ShowSession, 404, "", "not_found", "", K::SessionNotFound),
             (O::ReadAgent, 404, "", "", "", K::AgentNotFound),

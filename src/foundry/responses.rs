@@ -90,7 +90,14 @@ fn whole(mut answer: Answer) -> Reply {
             Err(error) => stream::iter(VecDeque::from([end(Ending::truncated(error.to_string()))])),
         }
     };
-    Reply { session_id, request_id, response_id: None, notices, canceller: None, events: stream::once(items).flatten().boxed() }
+    Reply {
+        session_id,
+        request_id,
+        response_id: None,
+        notices,
+        canceller: None,
+        events: stream::once(items).flatten().boxed(),
+    }
 }
 
 fn end(ending: Ending) -> ReplyItem {
@@ -183,7 +190,9 @@ impl EventMapping for ResponseMapping {
             "error" => {
                 self.is_ended = true;
                 let data = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
-                items.push_back(self.end_with(failure_of(data.get("error").filter(|error| error.is_object()).unwrap_or(&data))));
+                items.push_back(
+                    self.end_with(failure_of(data.get("error").filter(|error| error.is_object()).unwrap_or(&data))),
+                );
                 return;
             }
             _ => {}
@@ -206,11 +215,7 @@ impl EventMapping for ResponseMapping {
 impl ResponseMapping {
     /// An ending without a final object.
     fn end_with(&self, event: InvokeEvent) -> ReplyItem {
-        end(Ending {
-            response_id: self.response_id.clone(),
-            session_id: self.session_id.clone(),
-            ..Ending::of(event)
-        })
+        end(Ending { response_id: self.response_id.clone(), session_id: self.session_id.clone(), ..Ending::of(event) })
     }
 
     fn note_ids(&mut self, snapshot: &RawValue) {

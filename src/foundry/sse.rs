@@ -101,7 +101,8 @@ impl Parser {
     }
 
     fn dispatch(&mut self, events: &mut VecDeque<Event>) {
-        let event = Event { name: self.name.take().filter(|name| !name.is_empty()), data: std::mem::take(&mut self.data) };
+        let event =
+            Event { name: self.name.take().filter(|name| !name.is_empty()), data: std::mem::take(&mut self.data) };
         if std::mem::take(&mut self.has_data) {
             events.push_back(event);
         }

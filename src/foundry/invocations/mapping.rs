@@ -173,11 +173,14 @@ impl TokenMapping {
         let field = |name: &str| data.get(name).and_then(Value::as_str);
         let whole = field("full_text").map(ToOwned::to_owned);
         if let Some(whole) = whole.as_deref().filter(|whole| *whole != self.text) {
-            push(items, match whole.strip_prefix(self.text.as_str()) {
-                Some(rest) => InvokeEvent::TextDelta { delta: rest.to_owned() },
-                // Agents that join words with blanks stream them without: the whole text is the right one.
-                None => InvokeEvent::Snapshot { text: whole.to_owned() },
-            });
+            push(
+                items,
+                match whole.strip_prefix(self.text.as_str()) {
+                    Some(rest) => InvokeEvent::TextDelta { delta: rest.to_owned() },
+                    // Agents that join words with blanks stream them without: the whole text is the right one.
+                    None => InvokeEvent::Snapshot { text: whole.to_owned() },
+                },
+            );
         }
         let ending = Ending {
             text: whole,

@@ -1,12 +1,12 @@
 //! Following an invocation that was accepted with 202 (contract section 9): asks how it is until it has ended, with a fresh
 //! token each time.
 
+use super::super::Agent;
 use super::super::client::{Answer, Call, Client, MAX_ANSWER_BYTES};
 use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::headers::WireIsolation;
 use super::super::reply::{Ending, Reply, ReplyItem, failed, raw};
 use super::super::url::Address;
-use super::super::Agent;
 use super::mapping::{failure_in, text_of};
 use super::with_session;
 use cupola_protocol::error::ErrorKind;
@@ -211,12 +211,14 @@ fn judge(body: &str) -> Judgement {
     let status = json.get("status").and_then(Value::as_str).map(str::to_ascii_lowercase);
     match status.as_deref() {
         Some("completed" | "succeeded") => {
-            let text = json.get("output").and_then(Value::as_str).map_or_else(|| text_of(&json, body), ToOwned::to_owned);
+            let text =
+                json.get("output").and_then(Value::as_str).map_or_else(|| text_of(&json, body), ToOwned::to_owned);
             Judgement::Ended { event: InvokeEvent::Completed {}, text: Some(text) }
         }
-        Some("failed") => ended(failure_in(&json).unwrap_or_else(|| {
-            failed(ErrorKind::AgentFailed, "the invocation failed and did not say why", None)
-        })),
+        Some("failed") => ended(
+            failure_in(&json)
+                .unwrap_or_else(|| failed(ErrorKind::AgentFailed, "the invocation failed and did not say why", None)),
+        ),
         Some("cancelled" | "canceled") => ended(InvokeEvent::Cancelled {}),
         Some(_) => Judgement::Running,
         None => match failure_in(&json) {

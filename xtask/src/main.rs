@@ -1,3 +1,58 @@
-//! Placeholder.
+//! What people and CI run: `cargo xtask test|lint|bench`.
+//!
+//! - [`steps`]: runs named steps, counts what passed, prints the closing line
+//! - [`test`]: everything a contributor needs to know that a change is good
+//! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
+//! - [`bench`]: side by side in one run, ratios with their targets
 
-fn main() {}
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
+
+mod bench;
+mod lint;
+mod steps;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test      formatting, lints, invariants, all tests, then real counterparts
+  ci        the same, but a step that cannot run here is a failure; also with the variable CI set
+  lint      formatting, lints and invariants alone
+  bench [--json FILE] [--rounds N]
+            builds the release binary and measures it against curl and a socket echo";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] if std::env::var_os("CI").is_none() => test::run(test::Skipping::Allowed),
+        ["test" | "ci"] => test::run(test::Skipping::Fails),
+        ["lint"] => lint::run(),
+        ["bench", options @ ..] => bench::run(options),
+        // Started by `bench` itself: the other end of the socket echo.
+        ["echo", socket] => bench::echo::serve(socket.as_ref()),
+        ["--help" | "-h" | "help"] => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The workspace's directory.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}
+
+/// The cargo that runs this task, so that a toolchain chosen on the command line stays chosen.
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}

@@ -1,0 +1,142 @@
+//! The exact request the daemon sends for a warm invoke: read off the wire by standing between it and the emulator.
+
+use super::bed::{Bed, Endpoint, Ids};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Headers that curl writes itself, or that name the connection rather than the request.
+const NOT_COPIED: [&str; 3] = ["host", "content-length", "connection"];
+
+/// A request, as it was sent under some ids.
+#[derive(Debug)]
+pub(super) struct Request {
+    path: String,
+    headers: Vec<(String, String)>,
+    body: String,
+    ids: Ids,
+}
+
+/// Records the second invoke through a proxy: the first one makes session and conversation.
+pub(super) fn request(bed: &Bed) -> Result<Request, String> {
+    let upstream = bed.plain.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let proxy = Proxy::start(upstream).map_err(|error| format!("the recording proxy: {error}"))?;
+    bed.warm_at(&proxy.url)?;
+    proxy.forget();
+    let ids = bed.warm_at(&proxy.url)?;
+    let sent = proxy.sent();
+    Request::parse(&sent, ids).ok_or_else(|| format!("no POST in what the daemon sent: {sent:?}"))
+}
+
+impl Request {
+    /// The last POST in the bytes of a connection.
+    fn parse(sent: &str, ids: Ids) -> Option<Self> {
+        let last = sent.rfind("POST /")?;
+        let (head, body) = sent.get(last..)?.split_once("\r\n\r\n")?;
+        let mut lines = head.lines();
+        let path = lines.next()?.split(' ').nth(1)?.to_owned();
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
+            .filter(|(name, _)| !NOT_COPIED.contains(&name.as_str()))
+            .collect();
+        Some(Self { path, headers, body: body.to_owned(), ids })
+    }
+
+    /// The URL at an endpoint, for its session and conversation.
+    pub(super) fn url(&self, ids: &Ids, endpoint: &Endpoint) -> String {
+        format!("{}{}", endpoint.url.trim_end_matches('/'), self.with(ids, &self.path))
+    }
+
+    /// The headers, with the endpoint's own token.
+    pub(super) fn headers(&self, ids: &Ids, endpoint: &Endpoint) -> Vec<(String, String)> {
+        let of = |name: &str, value: &str| match name {
+            "authorization" => format!("Bearer {}", endpoint.token),
+            _ => self.with(ids, value),
+        };
+        self.headers.iter().map(|(name, value)| (name.clone(), of(name, value))).collect()
+    }
+
+    /// The body.
+    pub(super) fn body(&self, ids: &Ids) -> String {
+        self.with(ids, &self.body)
+    }
+
+    fn with(&self, ids: &Ids, text: &str) -> String {
+        text.replace(&self.ids.session, &ids.session).replace(&self.ids.conversation, &ids.conversation)
+    }
+}
+
+/// Passes bytes on and keeps what the client sent. Its threads end with the connections they serve.
+struct Proxy {
+    url: String,
+    sent: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Proxy {
+    fn start(upstream: String) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let record = Arc::clone(&sent);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(&upstream) else { continue };
+                let (Ok(back_from), Ok(back_to)) = (server.try_clone(), client.try_clone()) else { continue };
+                thread::spawn(move || pass_on(back_from, back_to, None));
+                let record = Arc::clone(&record);
+                thread::spawn(move || pass_on(client, server, Some(&record)));
+            }
+        });
+        Ok(Self { url, sent })
+    }
+
+    fn forget(&self) {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn sent(&self) -> String {
+        String::from_utf8_lossy(&self.sent.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, record: Option<&Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if let Some(record) = record {
+            record.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        }
+        if to.write_all(bytes).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(session: &str, conversation: &str) -> Ids {
+        Ids { session: session.to_owned(), conversation: conversation.to_owned() }
+    }
+
+    #[test]
+    fn the_last_post_is_repeated_for_another_session_and_token() {
+        let sent = "GET /agents/notes HTTP/1.1\r\nhost: a\r\n\r\n\
+                    POST /agents/notes/r?api-version=v1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer old\r\n\
+                    x-session: s-old\r\nContent-Length: 20\r\n\r\n{\"conversation\":\"c-old\"}";
+        let request = Request::parse(sent, ids("s-old", "c-old")).unwrap();
+        let there = Endpoint { url: "https://localhost:1/".to_owned(), token: "new".to_owned(), certificate: None };
+        let new = ids("s-new", "c-new");
+        assert_eq!(request.url(&new, &there), "https://localhost:1/agents/notes/r?api-version=v1");
+        assert_eq!(request.body(&new), "{\"conversation\":\"c-new\"}");
+        assert_eq!(
+            request.headers(&new, &there),
+            [("authorization".to_owned(), "Bearer new".to_owned()), ("x-session".to_owned(), "s-new".to_owned())]
+        );
+        assert!(Request::parse("GET / HTTP/1.1\r\n\r\n", new).is_none());
+    }
+}

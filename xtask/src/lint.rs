@@ -1,0 +1,32 @@
+//! `cargo xtask lint`: what is wrong with the sources can be read off them.
+
+use crate::steps::Steps;
+use crate::{cargo, root, tidy};
+use std::process::{Command, ExitCode};
+
+/// Runs all of it.
+pub(crate) fn run() -> ExitCode {
+    let mut steps = Steps::default();
+    all(&mut steps);
+    steps.finish()
+}
+
+/// Formatting, clippy, documentation, invariants.
+pub(crate) fn all(steps: &mut Steps) {
+    steps.command(cargo_in_root(&["fmt", "--all", "--check"]));
+    steps.command(cargo_in_root(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    let mut documentation = cargo_in_root(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    documentation.env("RUSTDOCFLAGS", "-D warnings");
+    steps.command(documentation);
+    steps.check("invariants", || {
+        let broken = tidy::check(&root())?;
+        if broken.is_empty() { Ok(()) } else { Err(format!("\n   {}", broken.join("\n   "))) }
+    });
+}
+
+/// A cargo command in the workspace's directory.
+pub(crate) fn cargo_in_root(arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo());
+    command.args(arguments).current_dir(root());
+    command
+}

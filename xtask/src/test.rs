@@ -1,0 +1,58 @@
+//! `cargo xtask test`: everything a contributor needs to know that a change is good.
+
+use crate::lint;
+use crate::lint::cargo_in_root;
+use crate::root;
+use crate::steps::Steps;
+use std::process::{Command, ExitCode};
+
+/// Oldest Python that Microsoft's packages run on.
+const OLDEST_PYTHON: (u32, u32) = (3, 10);
+
+/// What a step that cannot run here means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Skipping {
+    /// A remark: not everybody has every tool.
+    Allowed,
+    /// A failure: the machine is supposed to have them all.
+    Fails,
+}
+
+/// Runs all of it.
+pub(crate) fn run(skipping: Skipping) -> ExitCode {
+    let mut steps = Steps::default();
+    lint::all(&mut steps);
+    steps.tests(cargo_in_root(&["test", "--workspace"]));
+    real_counterparts(&mut steps);
+    if skipping == Skipping::Fails && steps.skipped() > 0 {
+        steps.fail("a step was skipped, and with CI set nothing may be");
+    }
+    steps.finish()
+}
+
+/// Microsoft's own agent servers and SDK against the emulator, from `tests/real`.
+fn real_counterparts(steps: &mut Steps) {
+    let name = "tests/real/run.py";
+    if let Err(reason) = python_is_usable() {
+        steps.skip(name, &reason);
+        return;
+    }
+    steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
+    let mut command = Command::new("python3");
+    command.args([name, "--binary", "target/debug/cupola"]).current_dir(root());
+    steps.command(command);
+}
+
+/// Is there a Python that can make an environment with packages?
+fn python_is_usable() -> Result<(), String> {
+    let (major, minor) = OLDEST_PYTHON;
+    let probe = format!("import sys, venv, ensurepip; sys.exit(sys.version_info < ({major}, {minor}))");
+    match Command::new("python3").args(["-c", &probe]).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) if output.status.code() == Some(1) && output.stderr.is_empty() => {
+            Err(format!("python3 is older than {major}.{minor}"))
+        }
+        Ok(_) => Err("python3 has no venv module (Debian: apt install python3-venv)".to_owned()),
+        Err(error) => Err(format!("python3 does not start: {error}")),
+    }
+}

@@ -131,6 +131,8 @@ impl Emulator {
         if tokio::time::timeout(DRAIN, self.tracker.wait()).await.is_err() {
             tracing::warn!("connections were still open when the emulator ended");
         }
+        // A request that was still being answered may have resumed a session meanwhile.
+        self.gateway.stop_all().await;
     }
 }
 

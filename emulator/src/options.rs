@@ -95,12 +95,14 @@ pub const KEYS_REQUIRED: Model = Model::Keys { user: KeyRule::Required, chat: Ke
 
 /// The three agents an emulator offers by itself, all running `notes`:
 ///
-/// - `notes`: protocol 1.0.0, keys optional
+/// - `notes`: protocol 1.0.0, keys optional; two versions that do the same, to try version binding
 /// - `notes-required`: protocol 1.0.0, the user key required
 /// - `notes-identity`: protocol 2.0.0
 pub fn stock_agents(notes: &Arc<dyn Runtime>) -> Vec<AgentSpec> {
-    [("notes", KEYS_OPTIONAL), ("notes-required", KEYS_REQUIRED), ("notes-identity", Model::Identity)]
-        .into_iter()
-        .map(|(name, model)| AgentSpec::new(name, vec![VersionSpec::new("1", model, Arc::clone(notes))]))
-        .collect()
+    let version = |label, model| VersionSpec::new(label, model, Arc::clone(notes));
+    vec![
+        AgentSpec::new("notes", vec![version("1", KEYS_OPTIONAL), version("2", KEYS_OPTIONAL)]),
+        AgentSpec::new("notes-required", vec![version("1", KEYS_REQUIRED)]),
+        AgentSpec::new("notes-identity", vec![version("1", Model::Identity)]),
+    ]
 }

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Where the emulator knowingly differs from the service.
-pub(crate) const LIMITS: [&str; 9] = [
+pub(crate) const LIMITS: [&str; 10] = [
     "No model and no image: an agent version runs the runtime it was configured with; a posted definition's image is not pulled, it gets its agent's runtime.",
     "A token's signature is not checked, only its audience, expiry and caller.",
     "Roles and permissions are the token's own 'permissions' claim, not role assignments.",
     "Every project name reaches the same agents and state.",
     "Agents, versions and endpoint settings made through the API last until the emulator ends; sessions and conversations stay.",
+    "Conversations are kept per agent; one made at project level belongs to the first agent.",
     "No quota, no regions, no storage API for containers: FOUNDRY_HOSTING_ENVIRONMENT is never set.",
     "Items added to a conversation by hand are kept and listed, but a container does not fetch them.",
     "A background response enters its conversation when it is streamed or fetched to its end.",

@@ -2,18 +2,36 @@
 
 use super::Gateway;
 use super::call::{Call, json_body};
-use super::responses;
+use super::{conversations, responses};
 use crate::error::ApiError;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Json, Router};
+use bytes::Bytes;
+use http::request::Parts;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new().route("/openai/v1/responses", post(create))
+    Router::new()
+        .route("/openai/v1/responses", post(create))
+        .route("/openai/v1/conversations", post(create_conversation))
+}
+
+/// A conversation with the first agent: the body names none, and conversations are kept per agent.
+async fn create_conversation(
+    State(gateway): State<Arc<Gateway>>,
+    mut parts: Parts,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let agents = gateway.catalog.all();
+    let first = agents.first().ok_or_else(|| ApiError::not_found("Agent", "(any)"))?;
+    let call = Call::of(Arc::clone(first), &mut parts, &gateway, HashMap::new()).await?;
+    call.enabled()?;
+    conversations::create(call, body).await
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
+mod agents;
 mod auth;
+mod conversations;
+mod invocations;
 mod isolation_identity;
 mod isolation_keys;
 mod responses;

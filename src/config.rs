@@ -7,13 +7,17 @@
 use cupola_cli::socket;
 use serde::Deserialize;
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// How long an idle daemon stays: a pause in one's work, not a night.
 pub const DEFAULT_IDLE_EXIT: Duration = Duration::from_mins(30);
 /// What is logged when nothing else is asked for.
-const DEFAULT_LOG: &str = "info";
+const DEFAULT_LOG: LevelFilter = LevelFilter::INFO;
+/// How an error names the field.
+const IDLE_EXIT_FIELD: &str = "idle_exit in the configuration file";
 
 /// The daemon's settings, all decided.
 #[derive(Debug, Clone)]
@@ -24,8 +28,8 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// How long it stays with nothing to do; never leaves by itself when `None`.
     pub idle_exit: Option<Duration>,
-    /// What is logged: a level, or `target=level` pairs with commas between.
-    pub log: String,
+    /// What is logged.
+    pub log: Targets,
     /// Where the log goes; standard error when `None`.
     pub log_file: Option<PathBuf>,
     /// Host suffixes, besides `.services.ai.azure.com`, that tokens may be sent to.
@@ -115,7 +119,7 @@ impl Config {
     }
 
     /// As [`Config::load`], with the environment as a value.
-    fn resolve(flags: Flags, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+    pub fn resolve(flags: Flags, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let path_in = |name| environment(name).map(PathBuf::from);
         let text_in = |name| environment(name).map(|value| value.to_string_lossy().into_owned());
         let file = match path_in("CUPOLA_CONFIG") {
@@ -138,12 +142,21 @@ impl Config {
             parse_idle_exit("CUPOLA_IDLE_EXIT", &value)?
         } else {
             match file.idle_exit {
-                Some(Seconds::Number(seconds)) => Some(Duration::from_secs(seconds)),
-                Some(Seconds::Text(value)) => parse_idle_exit("idle_exit in the configuration file", &value)?,
+                Some(Seconds::Number(seconds)) => parse_idle_exit(IDLE_EXIT_FIELD, &seconds.to_string())?,
+                Some(Seconds::Text(value)) => parse_idle_exit(IDLE_EXIT_FIELD, &value)?,
                 None => Some(DEFAULT_IDLE_EXIT),
             }
         };
-        let log = flags.log.or(text_in("CUPOLA_LOG")).or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned());
+        let log = if let Some(value) = flags.log {
+            parse_log("--log", value)?
+        } else if let Some(value) = text_in("CUPOLA_LOG") {
+            parse_log("CUPOLA_LOG", value)?
+        } else {
+            file.log.map_or_else(
+                || Ok(Targets::new().with_default(DEFAULT_LOG)),
+                |value| parse_log("log in the configuration file", value),
+            )?
+        };
         Ok(Self {
             socket: absolute(socket)?,
             state_directory: absolute(state_directory)?,
@@ -167,15 +180,33 @@ fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {
     std::path::absolute(&path).map_err(|source| ConfigError::NotAbsolute { path, source })
 }
 
+/// Zero is refused: the daemon would be gone before the client that started it has connected.
 fn parse_idle_exit(origin: &'static str, value: &str) -> Result<Option<Duration>, ConfigError> {
     if value == "never" {
         return Ok(None);
     }
-    value.parse().map(|seconds| Some(Duration::from_secs(seconds))).map_err(|_| ConfigError::Value {
-        origin,
-        value: value.to_owned(),
-        rule: "a whole number of seconds, or never",
-    })
+    match value.parse::<NonZeroU32>() {
+        Ok(seconds) => Ok(Some(Duration::from_secs(seconds.get().into()))),
+        Err(_) => Err(ConfigError::Value {
+            origin,
+            value: value.to_owned(),
+            rule: "a whole number of seconds above zero, or never",
+        }),
+    }
+}
+
+/// A level, or `target=level` pairs with commas between. A word alone must be a level: tracing would take it for a target,
+/// and a level written wrongly would silence everything else.
+fn parse_log(origin: &'static str, value: String) -> Result<Targets, ConfigError> {
+    let plausible = value.split(',').all(|part| part.contains('=') || part.parse::<LevelFilter>().is_ok());
+    match value.parse() {
+        Ok(targets) if plausible => Ok(targets),
+        _ => Err(ConfigError::Value {
+            origin,
+            value,
+            rule: "off, error, warn, info, debug or trace, or target=level pairs with commas between",
+        }),
+    }
 }
 
 impl Settings {
@@ -223,7 +254,7 @@ mod tests {
         let config = load(file, &variables, flags).unwrap();
         assert_eq!(config.idle_exit, None);
         assert_eq!(config.state_directory, Path::new("/flag"));
-        assert_eq!(config.log, "warn");
+        assert_eq!(config.log.default_level(), Some(LevelFilter::WARN));
     }
 
     #[test]
@@ -244,6 +275,8 @@ mod tests {
             ("log = \"info\"\n\nallowed_hosts = 3", ["config.toml", "line 3", "allowed_hosts"]),
             ("log = ", ["config.toml", "line 1", "log"]),
             ("idle_exit = \"soon\"", ["idle_exit", "soon", "seconds"]),
+            ("idle_exit = 0", ["idle_exit", "0", "never"]),
+            ("log = \"loud\"", ["log", "loud", "debug"]),
         ] {
             let error = load(file, &[], Flags::default()).unwrap_err().to_string();
             for part in parts {

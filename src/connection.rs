@@ -4,6 +4,7 @@
 //! connection, its requests are answered or cancelled, and nothing of it is left behind when [`serve`] returns.
 
 use crate::daemon::Daemon;
+use crate::rpc::table::Table;
 use crate::rpc::{Calls, RpcError};
 use crate::transport::framing::{FrameError, Framing};
 use crate::transport::reader::{FrameReader, Sniffed};
@@ -102,16 +103,16 @@ enum End {
 }
 
 /// Serves one client until it leaves, is cut, or the daemon ends.
-pub(crate) fn serve(daemon: Arc<Daemon>, stream: Stream) -> impl Future<Output = ()> + Send {
+pub(crate) fn serve(daemon: Arc<Daemon>, table: &'static Table, stream: Stream) -> impl Future<Output = ()> + Send {
     // Counted before the task first runs, so that the daemon cannot find itself idle in between.
     let open = daemon.activity.connection();
     async move {
-        serve_counted(daemon, stream).await;
+        serve_counted(daemon, table, stream).await;
         drop(open);
     }
 }
 
-async fn serve_counted(daemon: Arc<Daemon>, stream: Stream) {
+async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Stream) {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let (read, mut write) = transport::split(stream);
@@ -141,7 +142,7 @@ async fn serve_counted(daemon: Arc<Daemon>, stream: Stream) {
     let cut = CancellationToken::new();
     let client = Client { number, outbox, cut: cut.clone() };
     let cancelled = daemon.shutdown.work();
-    let calls = Calls::new(Arc::clone(&daemon), client.clone(), cancelled.clone());
+    let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), cancelled.clone());
     let last = CancellationToken::new();
 
     let reading = async {

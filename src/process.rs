@@ -8,6 +8,7 @@
 use crate::config::{Config, Flags};
 use crate::daemon::Daemon;
 use crate::directory::PrivateDirectory;
+use crate::rpc::methods;
 use crate::transport::Stream;
 use crate::transport::local::{self, Bound};
 use crate::{server, shutdown};
@@ -18,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -92,7 +92,7 @@ pub fn embedded() -> io::Result<std::os::unix::net::UnixStream> {
         match prepared {
             Ok((runtime, daemon, stream)) => {
                 let _ = started.send(Ok(()));
-                runtime.block_on(server::serve_stream(daemon, stream));
+                runtime.block_on(server::serve_stream(daemon, methods::table(), stream));
             }
             Err(reason) => {
                 let _ = started.send(Err(one_line(&*reason)));
@@ -109,9 +109,6 @@ fn runtime() -> io::Result<Runtime> {
 
 /// The log goes to standard error, which is turned to the log file if there is one: so a panic's text is in it as well.
 fn start_log(config: &Config, background: bool) -> Result<(), Reason> {
-    let filter: Targets = config.log.parse().map_err(|error| {
-        format!("the log filter {:?} is wrong: {error}; it is a level such as info, or target=level,…", config.log)
-    })?;
     if let Some(path) = log_file(config, background)? {
         let file =
             open_log(&path).map_err(|error| format!("the log file {} cannot be opened: {error}", path.display()))?;
@@ -121,7 +118,7 @@ fn start_log(config: &Config, background: bool) -> Result<(), Reason> {
         drop(file);
     }
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
-    tracing_subscriber::registry().with(filter).with(layer).try_init()?;
+    tracing_subscriber::registry().with(config.log.clone()).with(layer).try_init()?;
     Ok(())
 }
 

@@ -4,7 +4,8 @@
 //! client's end, the daemon's) leads through one place, [`Calls::finish`], which answers once.
 //!
 //! - [`Call`]: what a handler gets besides its parameters
-//! - [`methods`]: the table, one line per method, and one file of handlers per resource
+//! - [`table`]: method names and what answers them
+//! - [`methods`]: our table, one line per method, and one file of handlers per resource
 //! - [`message`]: the envelope: what a frame's JSON asks for
 //! - [`error`]: what callers see when something fails
 
@@ -30,6 +31,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use table::Table;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -75,6 +77,7 @@ struct Progress<'a, Value> {
 #[derive(Debug)]
 pub(crate) struct Calls {
     daemon: Arc<Daemon>,
+    table: &'static Table,
     client: Client,
     /// The parent of every request's token.
     cancelled: CancellationToken,
@@ -98,8 +101,13 @@ enum Step {
 }
 
 impl Calls {
-    pub(crate) fn new(daemon: Arc<Daemon>, client: Client, cancelled: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { daemon, client, cancelled, in_flight: Mutex::default(), tasks: TaskTracker::new() })
+    pub(crate) fn new(
+        daemon: Arc<Daemon>,
+        table: &'static Table,
+        client: Client,
+        cancelled: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self { daemon, table, client, cancelled, in_flight: Mutex::default(), tasks: TaskTracker::new() })
     }
 
     /// Takes one frame. Breaks when the client says `exit`.
@@ -183,7 +191,7 @@ impl Calls {
         if self.daemon.shutdown.is_draining() {
             return Step::Now(Some(id.refuse(RpcError::shutting_down())));
         }
-        let Some((method, callback)) = methods::table().find(method) else {
+        let Some((method, callback)) = self.table.find(method) else {
             let error = RpcError::new(ErrorKind::MethodNotFound, format!("there is no method {method:?}"))
                 .hint("`initialize` lists the methods under capabilities");
             return Step::Now(Some(id.refuse(error)));

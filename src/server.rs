@@ -2,7 +2,8 @@
 
 use crate::connection;
 use crate::daemon::Daemon;
-use crate::rpc::CANCEL_GRACE;
+use crate::rpc::table::Table;
+use crate::rpc::{CANCEL_GRACE, methods};
 use crate::shutdown::{self, Asked};
 use crate::transport::Stream;
 use futures_util::FutureExt;
@@ -37,7 +38,7 @@ pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::
         listener.withdraw();
         // Those who came at the last moment are served to their end, unless the end was asked for.
         while let Some(Ok(stream)) = listener.accept().now_or_never() {
-            daemon.tasks.spawn(connection::serve(Arc::clone(&daemon), stream));
+            daemon.tasks.spawn(connection::serve(Arc::clone(&daemon), methods::table(), stream));
         }
         drop(listener);
         daemon.activity.settled_or(daemon.shutdown.draining()).await;
@@ -72,7 +73,7 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
                 Ok(stream) => {
                     let daemon = Arc::clone(daemon);
                     daemon.clone().tasks.spawn(async move {
-                        connection::serve(daemon, stream).await;
+                        connection::serve(daemon, methods::table(), stream).await;
                         drop(place);
                     });
                 }
@@ -89,22 +90,26 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
     }
 }
 
-/// Waits for every task, and not much longer than that once the end is forced.
+/// Waits for every task and every run, and not much longer than [`CANCEL_GRACE`] once the end is forced.
 async fn wait_for_the_rest(daemon: &Daemon) {
     daemon.tasks.close();
     let forced = async {
         daemon.shutdown.forced().await;
         tokio::time::sleep(CANCEL_GRACE + FLUSH_GRACE).await;
     };
+    let ended = async {
+        daemon.activity.idle_for(Duration::ZERO).await;
+        daemon.tasks.wait().await;
+    };
     tokio::select! {
-        () = daemon.tasks.wait() => tracing::info!("stopped"),
-        () = forced => tracing::warn!(tasks = daemon.tasks.len(), "stopped with tasks left"),
+        () = ended => tracing::info!("stopped"),
+        () = forced => tracing::warn!(tasks = daemon.tasks.len(), runs = daemon.activity.runs(), "stopped with work left"),
     }
 }
 
 /// Serves one client that is already connected: `--no-daemon`, tests.
-pub async fn serve_stream(daemon: Arc<Daemon>, stream: Stream) {
-    let task = daemon.tasks.spawn(connection::serve(Arc::clone(&daemon), stream));
+pub async fn serve_stream(daemon: Arc<Daemon>, table: &'static Table, stream: Stream) {
+    let task = daemon.tasks.spawn(connection::serve(Arc::clone(&daemon), table, stream));
     // A panic in it has been logged by the panic hook; there is nothing else to tell.
     let _ = task.await;
 }

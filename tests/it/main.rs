@@ -1,3 +1,10 @@
-//! Placeholder.
+//! Cupola from the outside: in memory over socket pairs where possible, as a process where it must be.
 
-fn main() {}
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+mod calls;
+mod framing;
+mod process;
+mod server;
+mod support;

@@ -1,0 +1,227 @@
+//! Exactly one response per request, whatever happens to it.
+
+use crate::support::TestDaemon;
+use cupola::rpc::MAX_REQUESTS_PER_CONNECTION;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+
+#[tokio::test]
+async fn ids_come_back_with_value_and_type() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    for id in ["1", "\"1\"", "-7", "18446744073709551616", "2.5", "null", "\"\\u00e4\""] {
+        client
+            .send_bytes(format!("{{\"id\":{id},\"method\":\"test/echo\",\"params\":{{\"text\":\"a\"}}}}\n").as_bytes())
+            .await;
+        let response = client.next().await;
+        assert_eq!(
+            response,
+            json!({"jsonrpc": "2.0", "id": serde_json::from_str::<Value>(id).unwrap(), "result": "a"})
+        );
+    }
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_called_is_refused_by_name() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    for (method, params, code, says) in [
+        ("test/none", json!({}), -32601, "test/none"),
+        ("test/echo", json!({}), -32602, "text"),
+        ("test/echo", json!({"text": 5}), -32602, "string"),
+        ("test/echo", json!(["positional"]), -32602, "object"),
+        ("test/echo", json!(null), -32602, "text"),
+    ] {
+        let response = client.call(method, params).await;
+        assert_eq!(response["error"]["code"], code, "{response}");
+        assert!(response["error"]["message"].as_str().unwrap().contains(says), "{response}");
+        assert!(response.get("result").is_none());
+    }
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn notifications_are_never_answered() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    for method in ["initialized", "$/cancelRequest", "test/echo", "test/none", "$/setTrace"] {
+        client.send(json!({"method": method, "params": {"id": 99, "text": "a"}})).await;
+    }
+    client.send(json!({"id": 5, "result": "an answer to nothing"})).await;
+    assert_eq!(client.call("test/echo", json!({"text": "first"})).await["result"], "first");
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn progress_comes_in_order_and_before_the_response() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect_lsp();
+    let id = client.request("test/stream", json!({"partialResultToken": "t", "count": 1000})).await;
+    for number in 1..=1000 {
+        let progress = json!({"jsonrpc": "2.0", "method": "$/progress", "params": {"token": "t", "value": number}});
+        assert_eq!(client.next().await, progress);
+    }
+    assert_eq!(client.next().await, json!({"jsonrpc": "2.0", "id": id, "result": "done"}));
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_by_one_array_in_its_order() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    client
+        .send(json!([
+            {"id": 1, "method": "test/panic"},
+            {"method": "initialized"},
+            {"id": 2, "method": "test/echo", "params": {"text": "two"}},
+            7,
+            {"id": "x", "method": "test/none"},
+        ]))
+        .await;
+    let answers = client.next().await;
+    let outcome: Vec<_> =
+        answers.as_array().unwrap().iter().map(|answer| (&answer["id"], &answer["error"]["code"])).collect();
+    assert_eq!(
+        outcome,
+        [
+            (&json!(1), &json!(-32603)),
+            (&json!(2), &Value::Null),
+            (&Value::Null, &json!(-32600)),
+            (&json!("x"), &json!(-32601))
+        ]
+    );
+    client.send(json!([{"method": "initialized"}])).await;
+    client.send(json!([])).await;
+    assert_eq!(client.next().await["error"]["code"], -32600);
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_answer() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    for _ in 0..3 {
+        let response = client.call("test/panic", json!({})).await;
+        assert_eq!(response["error"]["data"]["kind"], "internalError");
+        assert!(!response.to_string().contains("on purpose"));
+    }
+    assert_eq!(client.call("test/echo", json!({"text": "a"})).await["result"], "a");
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_call_is_answered_once_by_itself_or_for_it() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    for (cancel, field) in
+        [("$/cancelRequest", "id"), ("$/cancel_request", "requestId"), ("notifications/cancelled", "requestId")]
+    {
+        for (method, hint) in [("test/wait", json!("ended by itself")), ("test/stubborn", Value::Null)] {
+            let id = client.request(method, json!({})).await;
+            for _ in 0..2 {
+                client.send(json!({"method": cancel, "params": {field: id}})).await;
+            }
+            let response = client.next().await;
+            assert_eq!((&response["id"], &response["error"]["code"]), (&json!(id), &json!(-32800)));
+            assert_eq!(response["error"]["data"]["hint"], hint, "{method}");
+        }
+    }
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn an_id_under_way_cannot_be_used_again_until_it_is_answered() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    client.send(json!({"id": "a", "method": "test/wait"})).await;
+    client.send(json!({"id": "a", "method": "test/echo", "params": {"text": "t"}})).await;
+    assert_eq!(client.next().await["error"]["data"]["kind"], "invalidRequest");
+    client.send(json!({"method": "$/cancelRequest", "params": {"id": "a"}})).await;
+    assert_eq!(client.next().await["error"]["code"], -32800);
+    client.send(json!({"id": "a", "method": "test/echo", "params": {"text": "t"}})).await;
+    assert_eq!(client.next().await["result"], "t");
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn too_many_requests_at_once_are_refused_and_the_rest_is_served() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    let mut ids = Vec::new();
+    for _ in 0..MAX_REQUESTS_PER_CONNECTION {
+        ids.push(client.request("test/wait", json!({})).await);
+    }
+    let refused = client.call("test/echo", json!({"text": "a"})).await;
+    assert_eq!(refused["error"]["data"]["kind"], "overloaded");
+    assert_eq!(refused["error"]["data"]["retryable"], true);
+    let mut other = daemon.connect();
+    assert_eq!(other.call("test/echo", json!({"text": "b"})).await["result"], "b");
+    other.leave().await;
+    for id in &ids {
+        client.send(json!({"method": "$/cancelRequest", "params": {"id": id}})).await;
+    }
+    for _ in &ids {
+        assert_eq!(client.next().await["error"]["code"], -32800);
+    }
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_reads_is_cut_and_others_do_not_notice() {
+    let daemon = TestDaemon::misbehaving();
+    let mut deaf = daemon.connect();
+    deaf.request("test/flood", json!({"partialResultToken": 1})).await;
+    deaf.request("test/wait", json!({})).await;
+    let mut other = daemon.connect();
+    assert_eq!(other.call("test/echo", json!({"text": "a"})).await["result"], "a");
+    other.leave().await;
+    // Both of its calls end, though it neither cancelled nor left.
+    daemon.idle().await;
+    drop(deaf);
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_calls_with_it() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    client.request("test/wait", json!({})).await;
+    client.request("test/flood", json!({"partialResultToken": 1})).await;
+    assert_eq!(client.next().await["method"], "$/progress");
+    drop(client);
+    daemon.idle().await;
+    daemon.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_stops_sending_gets_its_answers() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    let id = client.request("test/sleep", json!({"seconds": 5})).await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.next().await, json!({"jsonrpc": "2.0", "id": id, "result": "slept"}));
+    client.closed().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn exit_closes_the_connection_and_cancels_what_it_began() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect_lsp();
+    let id = client.request("test/wait", json!({})).await;
+    client.send(json!({"jsonrpc": "2.0", "method": "exit"})).await;
+    let response = client.next().await;
+    assert_eq!((&response["id"], &response["error"]["code"]), (&json!(id), &json!(-32800)));
+    client.closed().await;
+    daemon.end().await;
+}

@@ -1,0 +1,82 @@
+//! A daemon inside the test, without a socket.
+
+use super::{Client, Framing, methods};
+use cupola::config::{Config, Flags};
+use cupola::daemon::Daemon;
+use cupola::rpc::table::Table;
+use cupola::server;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+
+/// A daemon that refuses leftovers: a test ends with [`TestDaemon::end`], which fails when a task is still alive.
+#[must_use = "call end()"]
+pub(crate) struct TestDaemon {
+    pub(crate) daemon: Arc<Daemon>,
+    table: &'static Table,
+    directory: TempDir,
+    ended: bool,
+}
+
+/// Settings as they are when only `HOME` is set.
+pub(crate) fn config(home: &Path) -> Config {
+    Config::resolve(Flags::default(), &|name| (name == "HOME").then(|| home.into())).unwrap()
+}
+
+impl TestDaemon {
+    /// With the real methods.
+    pub(crate) fn start() -> Self {
+        Self::with(cupola::rpc::methods::table())
+    }
+
+    /// With the methods of [`methods`].
+    pub(crate) fn misbehaving() -> Self {
+        Self::with(methods::table())
+    }
+
+    fn with(table: &'static Table) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(config(directory.path())).unwrap();
+        Self { daemon, table, directory, ended: false }
+    }
+
+    /// A client by lines of JSON.
+    pub(crate) fn connect(&self) -> Client {
+        Client::new(self.stream(), Framing::Ndjson)
+    }
+
+    /// A client by LSP's headers.
+    pub(crate) fn connect_lsp(&self) -> Client {
+        Client::new(self.stream(), Framing::Lsp)
+    }
+
+    fn stream(&self) -> UnixStream {
+        let (client, served) = UnixStream::pair().unwrap();
+        tokio::spawn(server::serve_stream(Arc::clone(&self.daemon), self.table, served));
+        client
+    }
+
+    /// Returns once there is no connection, request or run.
+    pub(crate) async fn idle(&self) {
+        self.daemon.activity.settled_or(std::future::pending()).await;
+    }
+
+    /// Asks the daemon to end and waits for all it has begun.
+    pub(crate) async fn end(mut self) {
+        self.ended = true;
+        self.daemon.shutdown.force();
+        self.daemon.tasks.close();
+        let patience = cupola::rpc::CANCEL_GRACE * 2;
+        let ended = tokio::time::timeout(patience, self.daemon.tasks.wait()).await;
+        assert!(ended.is_ok(), "{} tasks outlive the daemon", self.daemon.tasks.len());
+        assert_eq!(self.daemon.activity.requests(), 0, "requests were never answered");
+        assert!(self.directory.path().exists());
+    }
+}
+
+impl Drop for TestDaemon {
+    fn drop(&mut self) {
+        assert!(self.ended || std::thread::panicking(), "the test did not call end()");
+    }
+}

@@ -1,0 +1,87 @@
+//! Methods that do what no method should, and some that do what every method does.
+
+use cupola::rpc::table::Table;
+use cupola::rpc::{Call, RpcError};
+use cupola_protocol::Method;
+use cupola_protocol::daemon::NoParams;
+use cupola_protocol::rpc::ProgressToken;
+use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+macro_rules! method {
+    ($marker:ident, $name:literal, $params:ty) => {
+        struct $marker;
+        impl Method for $marker {
+            const NAME: &'static str = $name;
+            type Params = $params;
+            type Response = String;
+        }
+    };
+}
+
+method!(Echo, "test/echo", Text);
+method!(Wait, "test/wait", NoParams);
+method!(Stubborn, "test/stubborn", NoParams);
+method!(Panic, "test/panic", NoParams);
+method!(Sleep, "test/sleep", Seconds);
+method!(Stream, "test/stream", Streaming);
+method!(Flood, "test/flood", Streaming);
+
+#[derive(Serialize, Deserialize)]
+struct Text {
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Seconds {
+    seconds: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Streaming {
+    partial_result_token: ProgressToken,
+    #[serde(default)]
+    count: u64,
+}
+
+/// The table.
+pub(crate) fn table() -> &'static Table {
+    static TABLE: LazyLock<Table> = LazyLock::new(|| {
+        Table::new()
+            .on(Echo, |_: Call, params: Text| async move { Ok(params.text) })
+            .on(Wait, wait)
+            .on(Stubborn, |_: Call, _: NoParams| std::future::pending())
+            .on(Panic, |_: Call, _: NoParams| async { panic!("on purpose") })
+            .on(Sleep, sleep)
+            .on(Stream, stream)
+            .on(Flood, flood)
+    });
+    &TABLE
+}
+
+/// Ends when it is cancelled, with an answer of its own.
+async fn wait(call: Call, _: NoParams) -> Result<String, RpcError> {
+    call.cancelled.cancelled().await;
+    Err(RpcError::cancelled().hint("ended by itself"))
+}
+
+async fn sleep(_: Call, params: Seconds) -> Result<String, RpcError> {
+    tokio::time::sleep(Duration::from_secs(params.seconds)).await;
+    Ok("slept".to_owned())
+}
+
+async fn stream(call: Call, params: Streaming) -> Result<String, RpcError> {
+    for number in 1..=params.count {
+        call.progress(&params.partial_result_token, &number).await.map_err(|_| RpcError::cancelled())?;
+    }
+    Ok("done".to_owned())
+}
+
+/// Sends until the client is gone.
+async fn flood(call: Call, params: Streaming) -> Result<String, RpcError> {
+    let text = "x".repeat(4096);
+    while call.progress(&params.partial_result_token, &text).await.is_ok() {}
+    Err(RpcError::cancelled())
+}

@@ -8,6 +8,8 @@ mod conversations;
 mod invocations;
 mod isolation_identity;
 mod isolation_keys;
+mod replay;
 mod responses;
 mod sessions;
 mod support;
+mod whole;

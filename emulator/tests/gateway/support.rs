@@ -282,8 +282,12 @@ impl Bench {
 
     /// Ends the emulator and starts another over the same data.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Options)) -> Self {
         self.emulator.shutdown().await;
-        Self::start_in(self.data, self.clock, |_| {}).await
+        Self::start_in(self.data, self.clock, change).await
     }
 
     /// A request to `path` under the project as caller `ann`; `api-version` is added.
@@ -318,6 +322,12 @@ impl Bench {
             body: None,
         }
     }
+}
+
+/// An agent with these versions, whose containers note what reaches them.
+pub(crate) fn offer(agents: &Arc<Agents>, name: &str, model: Model, versions: &[&str]) -> AgentSpec {
+    let version = |label: &&str| VersionSpec::new(label, model, Arc::new(Recorder(Arc::clone(agents))));
+    AgentSpec::new(name, versions.iter().map(version).collect())
 }
 
 fn specs(agents: &Arc<Agents>) -> Vec<AgentSpec> {

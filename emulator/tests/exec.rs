@@ -114,7 +114,7 @@ impl Drop for OnDrop {
 #[tokio::test]
 async fn a_session_is_told_who_it_is_and_little_else() {
     let home = tempfile::tempdir().unwrap();
-    let exec = Exec::new(this_binary("agent")).project_endpoint("https://localhost:1/p");
+    let exec = Exec::new(this_binary("agent"));
     let context = context(
         home.path(),
         &[
@@ -131,7 +131,6 @@ async fn a_session_is_told_who_it_is_and_little_else() {
     assert_eq!(value("FOUNDRY_AGENT_NAME"), Some("echo"));
     assert_eq!(value("FOUNDRY_AGENT_VERSION"), Some("3"));
     assert_eq!(value("FOUNDRY_AGENT_SESSION_ID"), Some("session-0001"));
-    assert_eq!(value("FOUNDRY_PROJECT_ENDPOINT"), Some("https://localhost:1/p"));
     assert_eq!(value("GREETING"), Some("good day"));
     assert_eq!(value("FOUNDRY_HOSTING_ENVIRONMENT"), None);
     assert!(value("AGENTSERVER_STATE_ROOT").is_some_and(|path| path.starts_with(home.path().to_str().unwrap())));

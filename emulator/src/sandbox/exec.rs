@@ -31,21 +31,13 @@ const QUOTED_LINES: usize = 20;
 #[derive(Debug, Clone)]
 pub struct Exec {
     command: String,
-    project_endpoint: Option<String>,
     grace: Duration,
 }
 
 impl Exec {
     /// `command` is a shell command line that serves HTTP on `$PORT`.
     pub fn new(command: impl Into<String>) -> Self {
-        Self { command: command.into(), project_endpoint: None, grace: GRACE }
-    }
-
-    /// Sets `FOUNDRY_PROJECT_ENDPOINT`, for example `https://localhost:8443/api/projects/local`.
-    #[must_use]
-    pub fn project_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.project_endpoint = Some(url.into());
-        self
+        Self { command: command.into(), grace: GRACE }
     }
 
     /// Sets the time between SIGTERM and SIGKILL, [`GRACE`] by default.
@@ -100,7 +92,7 @@ mod unix {
         let spawn_error = |source| StartError::Spawn { command: exec.command.clone(), source };
         let port = PortLease::take().map_err(spawn_error)?;
         let process =
-            Process::start(environment(exec, &context, &port), &exec.command, &context.logs).map_err(spawn_error)?;
+            Process::start(environment(&context, &port), &exec.command, &context.logs).map_err(spawn_error)?;
         let forward = Forward::new(&format!("http://127.0.0.1:{}", port.number()))
             .map_err(|error| spawn_error(std::io::Error::other(error)))?;
 
@@ -117,20 +109,16 @@ mod unix {
                 }
             }
         }
-        context.logs.push(LogStream::Status, "Successfully connected to container");
         Ok(Arc::new(Running { forward, process, logs: context.logs, grace: exec.grace, _port: port }))
     }
 
-    fn environment(exec: &Exec, context: &SandboxContext, port: &PortLease) -> Command {
+    fn environment(context: &SandboxContext, port: &PortLease) -> Command {
         let mut command = Command::new("sh");
         command.env_clear();
         for name in KEPT_VARIABLES {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
-        }
-        if let Some(endpoint) = &exec.project_endpoint {
-            command.env("FOUNDRY_PROJECT_ENDPOINT", endpoint);
         }
         command
             // Logs would otherwise wait in a buffer until the agent ends.

@@ -1,10 +1,10 @@
 //! HTTP to an agent on this machine: bodies stream both ways, nothing is decoded, retried or redirected.
 
 use crate::container::{CallError, StartError};
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use http::header::{
-    CONNECTION, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use std::error::Error;
 use std::sync::Arc;
@@ -61,14 +61,16 @@ impl Forward {
         let mut headers = parts.headers;
         headers.remove(HOST);
         remove_per_connection(&mut headers);
-        let answer = self
-            .client
-            .request(parts.method, format!("{}{path}", self.base))
-            .headers(headers)
-            .body(reqwest::Body::wrap_stream(body.into_data_stream()))
-            .send()
-            .await
-            .map_err(|error| call_error(&error))?;
+        let mut request = self.client.request(parts.method, format!("{}{path}", self.base));
+        let length = body.size_hint().exact();
+        if length != Some(0) {
+            if let Some(length) = length {
+                // A body that goes on as a stream has lost its length; agents that read by length need it.
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            request = request.body(reqwest::Body::wrap_stream(body.into_data_stream()));
+        }
+        let answer = request.headers(headers).send().await.map_err(|error| call_error(&error))?;
         let mut answer = http::Response::<reqwest::Body>::from(answer).map(Body::new);
         remove_per_connection(answer.headers_mut());
         Ok(answer)

@@ -4,7 +4,6 @@
 //! holds, files and state do not. It is meant for stepping through an agent in a debugger.
 
 use crate::container::{CallError, Container, Runtime, SandboxContext, StartError};
-use crate::logs::LogStream;
 use crate::sandbox::forward::Forward;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
@@ -56,11 +55,10 @@ impl Url {
 }
 
 impl Runtime for Url {
-    fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
+    fn start(&self, _session: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
         Box::pin(async move {
             // Any answer will do: an agent under a debugger need not be a complete container.
             self.forward.ready(READY_WITHIN, |_| true).await?;
-            context.logs.push(LogStream::Status, "Connected to the running agent");
             Ok(Arc::new(self.clone()) as Arc<dyn Container>)
         })
     }

@@ -1,6 +1,6 @@
 //! One agent: its versions, its endpoint's settings, and the state behind its endpoint.
 
-use crate::conversation::Conversations;
+use crate::conversation::{Conversation, Conversations};
 use crate::error::ApiError;
 use crate::ids;
 use crate::isolation::Model;
@@ -22,6 +22,8 @@ pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) sessions: Sessions,
     pub(crate) conversations: Conversations,
+    /// Those of the project, which belong to no agent until one answers in them.
+    project: Arc<Conversations>,
     pub(crate) responses: ResponseIndex,
     state: RwLock<State>,
 }
@@ -127,14 +129,14 @@ impl Version {
 
 impl Agent {
     /// Makes an agent whose state lies in `directory`, with what an earlier run left there.
-    pub(crate) fn new(spec: AgentSpec, directory: &Path, now: i64) -> Self {
+    pub(crate) fn new(spec: AgentSpec, directory: &Path, project: &Arc<Conversations>, now: i64) -> Self {
         let versions: Vec<_> =
             spec.versions.into_iter().map(|version| Arc::new(Version::from_spec(version, now))).collect();
         let default = spec
             .default_version
             .or_else(|| versions.last().map(|version| version.spec.version.clone()))
             .unwrap_or_default();
-        Self::with_versions(spec.name, versions, &default, directory)
+        Self::with_versions(spec.name, versions, &default, directory, project)
     }
 
     /// Makes an agent posted by a client, with one version.
@@ -143,19 +145,27 @@ impl Agent {
         body: &Value,
         like: &VersionSpec,
         directory: &Path,
+        project: &Arc<Conversations>,
         now: i64,
     ) -> Result<Self, ApiError> {
         let version = Version::posted("1".to_owned(), body, like, now)?;
-        Ok(Self::with_versions(name.to_owned(), vec![Arc::new(version)], "1", directory))
+        Ok(Self::with_versions(name.to_owned(), vec![Arc::new(version)], "1", directory, project))
     }
 
-    fn with_versions(name: String, versions: Vec<Arc<Version>>, default: &str, directory: &Path) -> Self {
+    fn with_versions(
+        name: String,
+        versions: Vec<Arc<Version>>,
+        default: &str,
+        directory: &Path,
+        project: &Arc<Conversations>,
+    ) -> Self {
         let sessions = Sessions::load(&directory.join("sessions"));
         let responses = ResponseIndex::load(&sessions);
         Self {
             name,
             sessions,
             conversations: Conversations::load(&directory.join("conversations")),
+            project: Arc::clone(project),
             responses,
             state: RwLock::new(State {
                 enabled: true,
@@ -169,6 +179,11 @@ impl Agent {
                 }),
             }),
         }
+    }
+
+    /// A conversation a response may be in: one of the agent's own, or one of the project's.
+    pub(crate) fn conversation(&self, id: &str) -> Option<Arc<Conversation>> {
+        self.conversations.get(id).or_else(|| self.project.get(id))
     }
 
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {

@@ -1,6 +1,7 @@
 //! Starts and stops a whole emulator.
 
 use crate::agent::{self, Agent, Catalog};
+use crate::conversation::Conversations;
 use crate::gateway::{self, Gateway};
 use crate::options::Options;
 use crate::server;
@@ -68,8 +69,11 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
     let listener = TcpListener::bind(address).await.map_err(listen_failed)?;
     let address = listener.local_addr().map_err(listen_failed)?;
 
+    let encrypted = options.acceptor.is_some();
     let gateway = Arc::new(Gateway {
         catalog: Catalog::default(),
+        conversations: Arc::new(Conversations::load(&data_dir.join("conversations"))),
+        project_endpoint: project_endpoint(address, encrypted),
         clock: options.clock,
         data_dir,
         idle_timeout: options.idle_timeout,
@@ -77,12 +81,11 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
     });
     for spec in options.agents {
         let directory = gateway.directory_of(&spec.name);
-        let agent = Agent::new(spec, &directory, gateway.clock.now());
+        let agent = Agent::new(spec, &directory, &gateway.conversations, gateway.clock.now());
         gateway.catalog.add(Arc::new(agent));
     }
     let router = gateway::router(&gateway, options.interceptor);
     let (stopping, tracker) = (CancellationToken::new(), TaskTracker::new());
-    let encrypted = options.acceptor.is_some();
     tracker.spawn(server::serve(listener, router.clone(), options.acceptor, stopping.clone(), tracker.clone()));
     tracker.spawn(sweep(Arc::clone(&gateway), stopping.clone()));
     Ok(Emulator { gateway, router, address, encrypted, stopping, tracker })
@@ -101,16 +104,24 @@ async fn sweep(gateway: Arc<Gateway>, stopping: CancellationToken) {
     }
 }
 
+fn url(address: SocketAddr, encrypted: bool) -> String {
+    let scheme = if encrypted { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
+fn project_endpoint(address: SocketAddr, encrypted: bool) -> String {
+    format!("{}/api/projects/{PROJECT}", url(address, encrypted))
+}
+
 impl Emulator {
     /// Its address as a URL without a path, for example `http://127.0.0.1:18080`.
     pub fn url(&self) -> String {
-        let scheme = if self.encrypted { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        url(self.address, self.encrypted)
     }
 
     /// The project endpoint clients are pointed at.
     pub fn project_endpoint(&self) -> String {
-        format!("{}/api/projects/{PROJECT}", self.url())
+        self.gateway.project_endpoint.clone()
     }
 
     /// Where it listens.

@@ -19,6 +19,7 @@ mod sessions;
 use crate::agent::{Agent, Catalog};
 use crate::auth;
 use crate::clock::Clock;
+use crate::conversation::Conversations;
 use crate::error::ApiError;
 use crate::hooks::Interceptor;
 use crate::isolation::Presented;
@@ -46,6 +47,10 @@ const EMULATOR: HeaderName = HeaderName::from_static("x-cupola-emulator");
 /// What every request is answered from.
 pub(crate) struct Gateway {
     pub(crate) catalog: Catalog,
+    /// Those made at the project's own `openai/v1`.
+    pub(crate) conversations: Arc<Conversations>,
+    /// What containers are told as `FOUNDRY_PROJECT_ENDPOINT`.
+    pub(crate) project_endpoint: String,
     pub(crate) clock: Clock,
     pub(crate) data_dir: PathBuf,
     pub(crate) idle_timeout: Option<Duration>,

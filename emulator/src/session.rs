@@ -176,13 +176,16 @@ impl Session {
         self: &Arc<Self>,
         agent: &Agent,
         version: &Arc<Version>,
+        project_endpoint: &str,
     ) -> Result<Arc<dyn Container>, ApiError> {
+        let mut environment = version.spec.environment.clone();
+        environment.insert("FOUNDRY_PROJECT_ENDPOINT".to_owned(), project_endpoint.to_owned());
         let context = SandboxContext {
             agent: agent.name.clone(),
             version: version.spec.version.clone(),
             session_id: self.id.clone(),
             home: self.home(),
-            environment: version.spec.environment.clone(),
+            environment,
             logs: self.logs.clone(),
         };
         let slot = Arc::clone(&self.slot).lock_owned().await;

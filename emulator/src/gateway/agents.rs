@@ -63,7 +63,8 @@ async fn create(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Result<Json
         .find_map(|agent| agent.latest())
         .ok_or_else(|| ApiError::conflict("no_runtime", "No agent is configured whose runtime could be used."))?;
     let directory = gateway.directory_of(name);
-    let agent = Arc::new(Agent::posted(name, &body, &like.spec, &directory, gateway.clock.now())?);
+    let agent =
+        Arc::new(Agent::posted(name, &body, &like.spec, &directory, &gateway.conversations, gateway.clock.now())?);
     let shown = agent.to_json();
     if gateway.catalog.add(agent) {
         Ok(Json(shown))

@@ -40,8 +40,11 @@ pub(super) fn page(call: &Call, mut items: Vec<(String, Value)>, default: Order)
     let position = |id: &str| items.iter().position(|(known, _)| known == id);
     let after = call.query("after").or_else(|| call.query("pagination_token"));
     let (window, has_more) = match (after, call.query("before")) {
-        (Some(_), Some(_)) => {
-            return Err(ApiError::invalid("after", "after and before cannot be used together"));
+        // Documented as exclusive, but the SDK's pager follows a list that has a `before` by adding `after`.
+        (Some(after), Some(before)) => {
+            let start = position(after).map_or(items.len(), |at| at + 1);
+            let end = position(before).unwrap_or(0).max(start);
+            (start..end.min(start + limit), end > start + limit)
         }
         (Some(id), None) => {
             let start = position(id).map_or(items.len(), |at| at + 1);

@@ -1,17 +1,23 @@
 //! The project's own `openai/v1` routes, which name the agent in the body instead of the path (contract section 1.1).
+//!
+//! Its conversations belong to the caller, or to the user it acts for, and to no agent until one of protocol 2.0.0
+//! answers in them.
 
 use super::Gateway;
 use super::call::{Call, json_body};
-use super::{conversations, responses};
+use super::responses;
+use crate::auth::Caller;
+use crate::conversation::Conversation;
 use crate::error::ApiError;
-use axum::extract::{Request, State};
+use crate::isolation::{self, Model, Partition, Presented, Purpose};
+use axum::extract::{FromRequestParts, Path as Ids, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::request::Parts;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,19 +25,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new()
         .route("/openai/v1/responses", post(create))
         .route("/openai/v1/conversations", post(create_conversation))
-}
-
-/// A conversation with the first agent: the body names none, and conversations are kept per agent.
-async fn create_conversation(
-    State(gateway): State<Arc<Gateway>>,
-    mut parts: Parts,
-    body: Bytes,
-) -> Result<Json<Value>, ApiError> {
-    let agents = gateway.catalog.all();
-    let first = agents.first().ok_or_else(|| ApiError::not_found("Agent", "(any)"))?;
-    let call = Call::of(Arc::clone(first), &mut parts, &gateway, HashMap::new()).await?;
-    call.enabled()?;
-    conversations::create(call, body).await
+        .route("/openai/v1/conversations/{conversation}", get(show_conversation).delete(delete_conversation))
 }
 
 #[derive(Deserialize)]
@@ -58,4 +52,60 @@ async fn create(State(gateway): State<Arc<Gateway>>, request: Request) -> Result
         .await
         .unwrap_or_else(|error| error.of_invoke(session.as_deref()))
         .into_response())
+}
+
+#[derive(Deserialize)]
+struct NewConversation {
+    #[serde(default)]
+    metadata: Option<Value>,
+}
+
+async fn create_conversation(caller: ProjectCaller, body: Bytes) -> Result<Json<Value>, ApiError> {
+    let metadata = json_body::<NewConversation>(&body)?.metadata.unwrap_or_else(|| json!({}));
+    let gateway = &caller.gateway;
+    let made = gateway.conversations.create(caller.partition, metadata, gateway.clock.now())?;
+    Ok(Json(made.to_json()))
+}
+
+async fn show_conversation(caller: ProjectCaller, Ids(ids): Ids<Named>) -> Result<Json<Value>, ApiError> {
+    Ok(Json(caller.conversation(&ids.conversation)?.to_json()))
+}
+
+async fn delete_conversation(caller: ProjectCaller, Ids(ids): Ids<Named>) -> Result<Json<Value>, ApiError> {
+    let id = caller.conversation(&ids.conversation)?.record().id;
+    caller.gateway.conversations.delete(&id)?;
+    Ok(Json(json!({"id": id, "object": "conversation.deleted", "deleted": true})))
+}
+
+#[derive(Deserialize)]
+struct Named {
+    conversation: String,
+}
+
+/// Whose conversations a request at project level is about.
+struct ProjectCaller {
+    gateway: Arc<Gateway>,
+    partition: Partition,
+}
+
+impl ProjectCaller {
+    fn conversation(&self, id: &str) -> Result<Arc<Conversation>, ApiError> {
+        self.gateway
+            .conversations
+            .get(id)
+            .filter(|found| isolation::reach(&self.partition, &found.record().partition).is_ok())
+            .ok_or_else(|| ApiError::not_found("Conversation", id))
+    }
+}
+
+impl FromRequestParts<Arc<Gateway>> for ProjectCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>();
+        let caller = caller.ok_or_else(|| ApiError::unauthorized("The caller is not known."))?;
+        let presented = parts.extensions.get::<Presented>().cloned().unwrap_or_default();
+        let partition = isolation::partition(Model::Identity, &presented, caller, Purpose::Manage)?;
+        Ok(Self { gateway: Arc::clone(gateway), partition })
+    }
 }

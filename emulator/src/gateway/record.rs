@@ -63,7 +63,7 @@ impl Recorder {
         };
         let output = response.get("output").and_then(Value::as_array);
         items.extend(output.into_iter().flatten().cloned());
-        if let Some(conversation) = self.agent.conversations.get(&conversation)
+        if let Some(conversation) = self.agent.conversation(&conversation)
             && let Err(error) = conversation.add(items)
         {
             tracing::error!(?error, "a conversation's items could not be written");

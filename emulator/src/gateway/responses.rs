@@ -148,8 +148,7 @@ async fn find_session(call: &Call, asked: &Asked) -> Result<Entered, ApiError> {
     };
     let conversation = call
         .agent
-        .conversations
-        .get(id)
+        .conversation(id)
         .filter(|found| isolation::reach(&partition, &found.record().partition).is_ok())
         .ok_or_else(|| ApiError::not_found("Conversation", id))?;
     match named {

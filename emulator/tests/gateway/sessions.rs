@@ -136,7 +136,9 @@ async fn lists_page_by_last_id_and_by_token_and_end_with_null() {
     assert_eq!((ids.as_str(), &page["last_id"]), ("", &Value::Null));
     assert_eq!(list("order=desc&limit=1").await.0, "sess-page-3");
     assert_eq!(list("before=sess-page-3").await.0, "sess-page-1 sess-page-2");
-    for bad in ["limit=0", "limit=101", "limit=x", "order=up", "after=a&before=b"] {
+    assert_eq!(list("after=sess-page-1&before=sess-page-3").await.0, "sess-page-2");
+    assert_eq!(list("after=sess-page-2&before=sess-page-3").await.1["last_id"], Value::Null);
+    for bad in ["limit=0", "limit=101", "limit=x", "order=up"] {
         let answer = bench.endpoint("GET", "notes", &format!("/sessions?{bad}")).send().await;
         answer.refused(400, "invalid_request_error");
     }

@@ -12,6 +12,7 @@
 //! - [`hooks`]: where the next two plug in
 //! - [`faults`]: failures switched on per route
 //! - [`tls`]: the certificate and the TLS side of the listener
+//! - [`command`]: `cupola emulator`
 //! - [`clock`]: time as data; `store`: small files that survive a restart; `ids`: ids and their rules
 //!
 //! What it does not do is listed by `GET /__cupola/about` (in `gateway/about.rs`).
@@ -19,6 +20,7 @@
 pub mod agents;
 pub mod auth;
 pub mod clock;
+pub mod command;
 pub mod container;
 pub mod emulator;
 pub mod faults;

@@ -1,0 +1,184 @@
+//! `--agent NAME=SOURCE[,OPTION=VALUE]...`: what to offer, as typed.
+//!
+//! | source | agent |
+//! |---|---|
+//! | `builtin:notes` | the agent inside the emulator |
+//! | `exec:COMMAND` | a shell command that serves HTTP on `$PORT`, one process per session |
+//! | `url:URL` | an agent that is already running on this machine |
+//!
+//! | option | value | left out |
+//! |---|---|---|
+//! | `protocol` | `1.0.0` (isolation keys) or `2.0.0` (identity) | `2.0.0`, with `require` `1.0.0` |
+//! | `require` | the keys no request may lack: `user`, `chat` or `user+chat` | none |
+//! | `version` | the version's label; an agent may be given once per version | `1` |
+//! | `idle` | seconds after which a session with nothing to do is stopped | 900 |
+//!
+//! Options are read from the end, so a command may hold commas of its own.
+
+use crate::agents::Notes;
+use crate::container::Runtime;
+use crate::isolation::{KeyRule, Model};
+use crate::options::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
+use crate::sandbox::{Exec, Url};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why an `--agent` can not be offered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the agent {text:?} {problem}; write NAME=builtin:notes, NAME=exec:COMMAND or NAME=url:URL, and options after commas"
+)]
+pub struct InvalidAgent {
+    /// As typed.
+    pub text: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Reads every `--agent`; those of one name become the versions of one agent.
+pub fn read_agents(texts: &[String]) -> Result<Vec<AgentSpec>, InvalidAgent> {
+    let mut agents: Vec<AgentSpec> = Vec::new();
+    for text in texts {
+        let (name, version) = read(text).map_err(|problem| InvalidAgent { text: text.clone(), problem })?;
+        match agents.iter_mut().find(|agent| agent.name == name) {
+            None => agents.push(AgentSpec::new(name, vec![version])),
+            Some(agent) if agent.versions.iter().any(|known| known.version == version.version) => {
+                let problem = format!("is given twice in version {:?}", version.version);
+                return Err(InvalidAgent { text: text.clone(), problem });
+            }
+            Some(agent) => agent.versions.push(version),
+        }
+    }
+    Ok(agents)
+}
+
+fn read(text: &str) -> Result<(&str, VersionSpec), String> {
+    let (name, rest) = text.split_once('=').ok_or("has no name")?;
+    let (source, options) = Options::split_from(rest)?;
+    let mut version = VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source)?);
+    version.idle_timeout = options.idle;
+    Ok((name, version))
+}
+
+fn runtime(source: &str) -> Result<Arc<dyn Runtime>, String> {
+    match source.split_once(':') {
+        Some(("builtin", "notes")) => Ok(Arc::new(Notes::default())),
+        Some(("builtin", other)) => Err(format!("asks for the builtin {other:?}; there is only notes")),
+        Some(("exec", command)) if !command.trim().is_empty() => Ok(Arc::new(Exec::new(command))),
+        Some(("exec", _)) => Err("has no command".to_owned()),
+        Some(("url", url)) => match Url::new(url) {
+            Ok(url) => Ok(Arc::new(url)),
+            Err(error) => Err(format!("can not be reached: {error}")),
+        },
+        _ => Err(format!("has the unknown source {source:?}")),
+    }
+}
+
+#[derive(Debug, Default)]
+struct Options<'a> {
+    protocol: Option<&'a str>,
+    require: Option<&'a str>,
+    version: Option<&'a str>,
+    idle: Option<Duration>,
+}
+
+impl<'a> Options<'a> {
+    /// Takes options off the end until what is left ends in none.
+    fn split_from(mut text: &'a str) -> Result<(&'a str, Self), String> {
+        let mut options = Self::default();
+        while let Some((before, last)) = text.rsplit_once(',') {
+            let Some((name, value)) = last.split_once('=') else { break };
+            match name {
+                "protocol" => options.protocol = Some(value),
+                "require" => options.require = Some(value),
+                "version" => options.version = Some(value),
+                "idle" => {
+                    let seconds =
+                        value.parse().map_err(|_| format!("has idle={value}, which is no number of seconds"))?;
+                    options.idle = Some(Duration::from_secs(seconds));
+                }
+                _ => break,
+            }
+            text = before;
+        }
+        Ok((text, options))
+    }
+
+    fn model(&self) -> Result<Model, String> {
+        let keys = match self.require {
+            None => None,
+            Some("user") => Some((KeyRule::Required, KeyRule::Optional)),
+            Some("chat") => Some((KeyRule::Optional, KeyRule::Required)),
+            Some("user+chat") => Some((KeyRule::Required, KeyRule::Required)),
+            Some(other) => return Err(format!("has require={other}; use user, chat or user+chat")),
+        };
+        match (self.protocol, keys) {
+            (None | Some("1.0.0"), Some((user, chat))) => Ok(Model::Keys { user, chat }),
+            (Some("1.0.0"), None) => Ok(KEYS_OPTIONAL),
+            (None | Some("2.0.0"), None) => Ok(Model::Identity),
+            (Some("2.0.0"), Some(_)) => Err("requires keys, which protocol 2.0.0 does not have".to_owned()),
+            (Some(other), _) => Err(format!("has protocol={other}; use 1.0.0 or 2.0.0")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agents(texts: &[&str]) -> Result<Vec<AgentSpec>, InvalidAgent> {
+        read_agents(&texts.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_choose_isolation_version_and_idle_time() {
+        let required = Model::Keys { user: KeyRule::Required, chat: KeyRule::Optional };
+        let cases = [
+            ("a=builtin:notes", Model::Identity, "1", None),
+            ("a=builtin:notes,protocol=1.0.0", KEYS_OPTIONAL, "1", None),
+            ("a=exec:run,require=user", required, "1", None),
+            ("a=exec:run,protocol=1.0.0,require=user,version=3,idle=5", required, "3", Some(5)),
+            ("a=url:http://127.0.0.1:8088,version=v2", Model::Identity, "v2", None),
+        ];
+        for (text, model, label, idle) in cases {
+            let read = agents(&[text]).unwrap();
+            let version = &read[0].versions[0];
+            assert_eq!((version.model, version.version.as_str()), (model, label), "{text}");
+            assert_eq!(version.idle_timeout, idle.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_command_keeps_its_commas_and_equal_signs() {
+        let text = "python3 -c 'f(a, b=1)' --set x=1,y=2";
+        let whole = format!("{text},version=2");
+        let (source, options) = Options::split_from(&whole).unwrap();
+        assert_eq!((source, options.version), (text, Some("2")));
+    }
+
+    #[test]
+    fn one_name_may_come_in_several_versions() {
+        let read = agents(&["a=builtin:notes,version=2", "b=builtin:notes", "a=builtin:notes,version=3"]).unwrap();
+        let names: Vec<_> = read.iter().map(|agent| (agent.name.as_str(), agent.versions.len())).collect();
+        assert_eq!(names, [("a", 2), ("b", 1)]);
+    }
+
+    #[test]
+    fn what_can_not_be_offered_is_refused_with_the_reason() {
+        let cases: [(&[&str], &str); 9] = [
+            (&["notes"], "has no name"),
+            (&["a=notes"], "unknown source"),
+            (&["a=builtin:other"], "only notes"),
+            (&["a=exec: ,version=2"], "no command"),
+            (&["a=url:http://10.0.0.1"], "not on this machine"),
+            (&["a=exec:run,protocol=3"], "use 1.0.0 or 2.0.0"),
+            (&["a=exec:run,protocol=2.0.0,require=user"], "does not have"),
+            (&["a=exec:run,idle=soon"], "no number"),
+            (&["a=exec:run", "a=exec:run"], "given twice"),
+        ];
+        for (texts, expected) in cases {
+            let Err(error) = agents(texts) else { panic!("{texts:?} was accepted") };
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

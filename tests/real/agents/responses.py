@@ -1,0 +1,57 @@
+"""An agent of the responses protocol, on the unmodified azure-ai-agentserver-responses package.
+
+The first word of the input chooses what it does:
+
+  say WORDS       answers with one delta per word
+  tick COUNT      a delta every 100 ms, until it is cancelled
+  remember TEXT   appends TEXT to a file in $HOME
+  recall          the file's content, and the id of this process
+  whoami          what the platform told it about the caller
+  fail            raises before anything was answered
+"""
+
+import asyncio
+import json
+import os
+import pathlib
+
+from azure.ai.agentserver.responses import ResponsesAgentServerHost, TextResponse
+
+app = ResponsesAgentServerHost()
+notes = pathlib.Path.home() / "notes.txt"
+
+
+async def one_by_one(words, pause, cancelled):
+    for number, word in enumerate(words):
+        if cancelled.is_set():
+            return
+        await asyncio.sleep(pause)
+        yield word if number == 0 else " " + word
+
+
+@app.response_handler
+async def handle(request, context, cancellation_signal):
+    command, _, rest = (await context.get_input_text()).partition(" ")
+    if command == "fail":
+        raise RuntimeError("asked to fail")
+    if command == "tick":
+        ticks = [f"tick{number}" for number in range(int(rest))]
+        return TextResponse(context, request, text=one_by_one(ticks, 0.1, cancellation_signal))
+    if command == "remember":
+        with notes.open("a") as file:
+            file.write(rest + "\n")
+        return TextResponse(context, request, text="noted")
+    if command == "recall":
+        content = notes.read_text() if notes.exists() else ""
+        return TextResponse(context, request, text=json.dumps({"notes": content, "process": os.getpid()}))
+    if command == "whoami":
+        platform = context.platform_context
+        return TextResponse(context, request, text=json.dumps({
+            "user": platform.user_id_key,
+            "call": platform.call_id,
+            "client_headers": dict(context.client_headers),
+        }))
+    return TextResponse(context, request, text=one_by_one(rest.split(), 0.01, cancellation_signal))
+
+
+app.run(host="127.0.0.1", port=int(os.environ["PORT"]))

@@ -1,0 +1,71 @@
+"""Proves the emulator with real software: Microsoft's agent server packages run in it, Microsoft's SDK talks to it.
+
+    python3 tests/real/run.py --binary target/debug/cupola [--environments DIR] [MODULE[.CLASS[.TEST]]...]
+
+Each requirements file becomes one virtual environment below DIR (default `target/real`), made again only when the
+file changes. Needs Python 3.10 or newer with `venv`, and a package index the first time.
+"""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+# Which environment runs a module of tests: the SDK's needs the SDK, the others only the standard library.
+MODULES = {"test_agentserver": None, "test_isolation_keys": None, "test_sdk": "sdk"}
+
+
+def make_environment(directory, requirements):
+    """One virtual environment with exactly these packages; nothing to do when it is there."""
+    stamp = directory / "requirements.sha256"
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", directory], check=True)
+    # Every package is pinned, so nothing need be resolved.
+    subprocess.run([directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
+                    "--disable-pip-version-check", "--requirement", requirements], check=True)
+    stamp.write_text(wanted)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--binary", type=pathlib.Path, required=True, help="the cupola binary")
+    arguments.add_argument("--environments", type=pathlib.Path, default=HERE.parents[1] / "target" / "real")
+    arguments.add_argument("tests", nargs="*", default=list(MODULES))
+    arguments = arguments.parse_args()
+
+    environments = arguments.environments.resolve()
+    for requirements in sorted(HERE.glob("requirements-*.txt")):
+        name = requirements.stem.removeprefix("requirements-")
+        started = time.monotonic()
+        make_environment(environments / name, requirements)
+        print(f"environment {name}: {time.monotonic() - started:.1f} s", flush=True)
+
+    variables = {
+        **os.environ,
+        "CUPOLA_REAL_BINARY": str(arguments.binary.resolve()),
+        "CUPOLA_REAL_ENVIRONMENTS": str(environments),
+    }
+    failed = []
+    for test in arguments.tests:
+        environment = MODULES[test.partition(".")[0]]
+        python = environments / environment / "bin" / "python" if environment else sys.executable
+        started = time.monotonic()
+        result = subprocess.run([python, "-m", "unittest", test], cwd=HERE, env=variables)
+        print(f"{test}: {time.monotonic() - started:.1f} s", flush=True)
+        if result.returncode != 0:
+            failed.append(test)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

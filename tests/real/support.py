@@ -1,0 +1,205 @@
+"""What the proofs share: an emulator process and a small HTTP client. Standard library only."""
+
+import base64
+import dataclasses
+import http.client
+import json
+import os
+import pathlib
+import queue
+import shlex
+import shutil
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import urllib.parse
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+# Real agents import for seconds, for several times as long on a busy machine.
+PATIENCE = 60
+
+
+def agent_command(environment, script, *arguments):
+    """The shell command that runs a script of agents/ in one of run.py's virtual environments."""
+    python = pathlib.Path(os.environ["CUPOLA_REAL_ENVIRONMENTS"]) / environment / "bin" / "python"
+    return shlex.join([str(python), str(HERE / "agents" / script), *arguments])
+
+
+def token(caller, **claims):
+    """A token of `caller` for the emulator: unsigned, so nobody else accepts it."""
+    def part(value):
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+    return f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'aud': 'https://ai.azure.com', 'oid': caller, **claims})}."
+
+
+def until(what, condition):
+    """Asks until `condition()` gives something true, and returns that."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never happened: {what}")
+        time.sleep(0.05)
+
+
+@dataclasses.dataclass
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def code(self):
+        return self.json["error"]["code"]
+
+
+class Stream:
+    """An answer of server-sent events, read as they come."""
+
+    def __init__(self, connection, response):
+        self._connection, self._response = connection, response
+        self.status, self.headers = response.status, response.headers
+
+    def __iter__(self):
+        """Yields (event name, parsed data)."""
+        name = None
+        for line in self._response:
+            line = line.decode().rstrip("\n")
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                yield name, json.loads(line.removeprefix("data: "))
+
+    def read(self):
+        """All bytes to the end; raises IncompleteRead when the answer was cut, which iterating does not."""
+        return self._response.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # The response holds a second reference to the socket; only closing both drops the connection.
+        self._response.close()
+        self._connection.close()
+
+
+class Emulator:
+    """`cupola emulator` with the agents given as NAME=SPEC."""
+
+    def __init__(self, *agents, tls=False):
+        self.directory = tempfile.mkdtemp(prefix="cupola-real-")
+        command = [os.environ["CUPOLA_REAL_BINARY"], "emulator", "--listen", "127.0.0.1:0", "--json",
+                   "--data-dir", self.directory]
+        command += ["--tls"] if tls else []
+        for agent in agents:
+            command += ["--agent", agent]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        lines = queue.Queue()
+        threading.Thread(target=lambda: lines.put(self.process.stdout.readline()), daemon=True).start()
+        ready = json.loads(lines.get(timeout=PATIENCE))
+        self.url, self.project, self.token = ready["url"], ready["projectEndpoint"], ready["token"]
+        self.certificate = ready.get("certificate")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=PATIENCE)
+        self.process.stdout.close()
+        shutil.rmtree(self.directory)
+
+    def _request(self, method, url, body, headers, caller):
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme == "https":
+            trusted = ssl.create_default_context(cafile=self.certificate)
+            connection = http.client.HTTPSConnection(parts.netloc, timeout=PATIENCE, context=trusted)
+        else:
+            connection = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE)
+        bearer = self.token if caller is None else token(caller)
+        sent = {"authorization": f"Bearer {bearer}"}
+        if body is not None and not isinstance(body, (bytes, str)):
+            body, sent["content-type"] = json.dumps(body), "application/json"
+        sent.update(headers or {})
+        connection.request(method, f"{parts.path}?{parts.query}", body, sent)
+        return connection, connection.getresponse()
+
+    def _url(self, path, query):
+        return f"{self.project}{path}?{urllib.parse.urlencode({'api-version': 'v1', **(query or {})})}"
+
+    def call(self, method, path, body=None, headers=None, query=None, caller=None):
+        """One request below the project endpoint."""
+        connection, response = self._request(method, self._url(path, query), body, headers, caller)
+        try:
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def stream(self, method, path, body=None, headers=None, query=None, caller=None):
+        """The same for an answer of events; a context manager that drops the connection at its end."""
+        return Stream(*self._request(method, self._url(path, query), body, headers, caller))
+
+
+class Endpoint:
+    """One agent's endpoint, and the headers every request to it carries."""
+
+    def __init__(self, emulator, agent, headers=None, caller=None):
+        self.emulator, self.agent, self.headers, self.caller = emulator, agent, headers or {}, caller
+
+    def as_user(self, headers=None, caller=None):
+        """The same endpoint as another user sees it."""
+        return Endpoint(self.emulator, self.agent, headers, caller)
+
+    def call(self, method, path, body=None, headers=None, **more):
+        headers = {**self.headers, **(headers or {})}
+        return self.emulator.call(method, f"/agents/{self.agent}/endpoint{path}", body, headers,
+                                  caller=self.caller, **more)
+
+    def stream(self, method, path, body=None, headers=None, **more):
+        headers = {**self.headers, **(headers or {})}
+        return self.emulator.stream(method, f"/agents/{self.agent}/endpoint{path}", body, headers,
+                                    caller=self.caller, **more)
+
+    def respond(self, text, **fields):
+        return self.call("POST", "/protocols/openai/responses", {"input": text, **fields})
+
+    def invoke(self, body, session=None, **more):
+        query = {"agent_session_id": session} if session else {}
+        return self.call("POST", "/protocols/invocations", body, query=query, **more)
+
+    def new_session(self, **body):
+        created = self.call("POST", "/sessions", body)
+        assert created.status == 201, (created.status, created.body)
+        return created.json["agent_session_id"]
+
+    def session_status(self, session):
+        return self.call("GET", f"/sessions/{session}").json["status"]
+
+
+def text_of(response):
+    """The text of a response object."""
+    return "".join(part["text"] for item in response["output"] for part in item.get("content", []))
+
+
+class Proof(unittest.TestCase):
+    """A test case whose class holds one emulator: `agents` and `tls` say how it is started."""
+
+    agents = ()
+    tls = False
+
+    @classmethod
+    def setUpClass(cls):
+        cls.emulator = Emulator(*cls.agents, tls=cls.tls)
+        cls.addClassCleanup(cls.emulator.stop)
+
+    def ok(self, answer, status=200):
+        """Fails with the body when the status is another."""
+        self.assertEqual(answer.status, status, answer.body)
+        return answer

@@ -287,3 +287,256 @@ async fn refresh_in_time(slot: Weak<Slot>, token: AccessToken) {
         let _in_background = slot.start(&mut state, None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Fixed;
+    use super::*;
+    use std::collections::VecDeque;
+    use tokio::sync::Semaphore;
+
+    /// Counts its fetches, hands out numbered tokens, and waits for a permit before each answer.
+    struct Counting {
+        /// The fetches: was each asked for anew?
+        fetches: Mutex<Vec<bool>>,
+        gate: Semaphore,
+        /// What to answer; numbered tokens once empty.
+        answers: Mutex<VecDeque<Result<&'static str, TokenError>>>,
+    }
+
+    impl Counting {
+        fn new(permits: usize) -> Arc<Self> {
+            let gate = Semaphore::new(permits);
+            Arc::new(Self { fetches: Mutex::default(), gate, answers: Mutex::default() })
+        }
+
+        fn answering(answers: impl IntoIterator<Item = Result<&'static str, TokenError>>) -> Arc<Self> {
+            let counting = Self::new(1000);
+            counting.answers.lock().unwrap().extend(answers);
+            counting
+        }
+
+        fn count(&self) -> usize {
+            self.fetches.lock().unwrap().len()
+        }
+    }
+
+    impl Credential for Counting {
+        fn name(&self) -> &'static str {
+            "counting"
+        }
+
+        fn fingerprint(&self) -> String {
+            "counting".to_owned()
+        }
+
+        fn fetch<'a>(&'a self, _scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+            Box::pin(async move {
+                let number = {
+                    let mut fetches = self.fetches.lock().unwrap();
+                    fetches.push(anew);
+                    fetches.len()
+                };
+                self.gate.acquire().await.unwrap().forget();
+                let answer = self.answers.lock().unwrap().pop_front();
+                let secret = answer.transpose()?.map_or_else(|| format!("token-{number}"), ToOwned::to_owned);
+                Ok(AccessToken::new(&secret, SystemTime::now() + Duration::from_hours(1)).unwrap())
+            })
+        }
+    }
+
+    fn tokens(credential: &Arc<Counting>) -> Arc<Tokens> {
+        let emulator = Arc::new(Fixed(|| "emulated".to_owned()));
+        Arc::new(Tokens::with(Arc::clone(credential) as Arc<dyn Credential>, emulator))
+    }
+
+    fn text(token: &AccessToken) -> String {
+        token.authorization().to_str().unwrap().to_owned()
+    }
+
+    async fn get(tokens: &Tokens) -> Result<AccessToken, TokenError> {
+        tokens.get(Account::Configured, "scope").await
+    }
+
+    fn refused() -> TokenError {
+        TokenError::Refused { credential: "counting", reason: "not signed in".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn many_first_calls_share_one_fetch() {
+        let credential = Counting::new(0);
+        let tokens = tokens(&credential);
+        let calls: Vec<_> = (0..200)
+            .map(|_| {
+                let tokens = Arc::clone(&tokens);
+                tokio::spawn(async move { text(&get(&tokens).await.unwrap()) })
+            })
+            .collect();
+        credential.gate.add_permits(1);
+        for call in calls {
+            assert_eq!(call.await.unwrap(), "Bearer token-1");
+        }
+        assert_eq!(credential.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn scopes_and_accounts_do_not_wait_for_each_other() {
+        let credential = Counting::new(0);
+        let tokens = tokens(&credential);
+        let stuck = tokio::spawn({
+            let tokens = Arc::clone(&tokens);
+            async move { get(&tokens).await }
+        });
+        assert_eq!(text(&tokens.get(Account::Emulator, "scope").await.unwrap()), "Bearer emulated");
+        let other = tokio::spawn({
+            let tokens = Arc::clone(&tokens);
+            async move { tokens.get(Account::Configured, "other").await }
+        });
+        credential.gate.add_permits(2);
+        assert!(stuck.await.unwrap().is_ok() && other.await.unwrap().is_ok());
+        assert_eq!(credential.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failed_fetch_is_one_error_for_all_and_is_tried_again_next_time() {
+        let credential = Counting::answering([Err(refused())]);
+        let tokens = tokens(&credential);
+        let (first, second) = tokio::join!(get(&tokens), get(&tokens));
+        assert_eq!((first.unwrap_err(), second.unwrap_err()), (refused(), refused()));
+        assert_eq!(tokens.status()[0].error, Some(refused()));
+        assert!(get(&tokens).await.is_ok());
+        assert_eq!(credential.count(), 2);
+        assert_eq!(tokens.status()[0].error, None);
+    }
+
+    #[tokio::test]
+    async fn giving_up_does_not_end_the_fetch_for_others() {
+        let credential = Counting::new(0);
+        let tokens = tokens(&credential);
+        let patient = get(&tokens);
+        {
+            let impatient = get(&tokens);
+            futures_util::pin_mut!(impatient);
+            assert!(futures_util::poll!(impatient).is_pending());
+        }
+        credential.gate.add_permits(1);
+        assert_eq!(text(&patient.await.unwrap()), "Bearer token-1");
+        assert_eq!(credential.count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_used_token_is_replaced_in_the_background_before_it_ends() {
+        let credential = Counting::new(1000);
+        let tokens = tokens(&credential);
+        get(&tokens).await.unwrap();
+        get(&tokens).await.unwrap();
+        tokio::time::sleep(Duration::from_mins(54)).await;
+        assert_eq!(credential.count(), 1);
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        assert_eq!(credential.count(), 2, "due after 55 of 60 minutes");
+        assert_eq!(text(&get(&tokens).await.unwrap()), "Bearer token-2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unused_token_is_left_to_lapse() {
+        let credential = Counting::new(1000);
+        let tokens = tokens(&credential);
+        get(&tokens).await.unwrap();
+        tokio::time::sleep(Duration::from_hours(10)).await;
+        assert_eq!(credential.count(), 1);
+        assert_eq!(tokens.status()[0].state, TokenState::Expired);
+        assert_eq!(text(&get(&tokens).await.unwrap()), "Bearer token-2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_refresh_leaves_the_token_in_use_and_is_not_repeated_at_once() {
+        let credential = Counting::answering([Ok("good"), Err(refused())]);
+        let tokens = tokens(&credential);
+        get(&tokens).await.unwrap();
+        get(&tokens).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(55 * 60 + 1)).await;
+        for _ in 0..10 {
+            assert_eq!(text(&get(&tokens).await.unwrap()), "Bearer good");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(credential.count(), 2);
+        tokio::time::sleep(PAUSE).await;
+        get(&tokens).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(text(&get(&tokens).await.unwrap()), "Bearer token-3");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hanging_credential_ends_in_an_error() {
+        let credential = Counting::new(0);
+        let tokens = tokens(&credential);
+        let error = get(&tokens).await.unwrap_err();
+        assert_eq!(error, TokenError::TimedOut { credential: "counting", after: FETCH_LIMIT });
+    }
+
+    #[tokio::test]
+    async fn many_refusals_of_one_token_cost_one_fetch() {
+        let credential = Counting::new(1000);
+        let tokens = tokens(&credential);
+        let rejected = get(&tokens).await.unwrap();
+        let refreshes = (0..50).map(|_| tokens.refresh(Account::Configured, "scope", &rejected));
+        for token in futures_util::future::join_all(refreshes).await {
+            assert_eq!(text(&token.unwrap()), "Bearer token-2");
+        }
+        // Refused late, after the others had it replaced.
+        let late = tokens.refresh(Account::Configured, "scope", &rejected).await.unwrap();
+        assert_eq!(text(&late), "Bearer token-2");
+        assert_eq!(*credential.fetches.lock().unwrap(), [false, true], "the second passes over inner caches");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_credential_that_insists_is_not_asked_in_a_loop() {
+        let credential = Counting::answering(std::iter::repeat_n(Ok("same"), 5));
+        let tokens = tokens(&credential);
+        let token = get(&tokens).await.unwrap();
+        for _ in 0..10 {
+            let again = tokens.refresh(Account::Configured, "scope", &token).await.unwrap();
+            assert!(again.is_same(&token));
+        }
+        assert_eq!(credential.count(), 2);
+        tokio::time::sleep(PAUSE).await;
+        tokens.refresh(Account::Configured, "scope", &token).await.unwrap();
+        assert_eq!(credential.count(), 3);
+    }
+
+    #[tokio::test]
+    async fn clearing_forgets_tokens_and_fetches_in_flight() {
+        let credential = Counting::new(0);
+        let tokens = tokens(&credential);
+        let waiting = tokio::spawn({
+            let tokens = Arc::clone(&tokens);
+            async move { get(&tokens).await }
+        });
+        while credential.count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(tokens.status()[0].state, TokenState::Fetching);
+        tokens.clear();
+        assert!(tokens.status().is_empty());
+        credential.gate.add_permits(2);
+        assert_eq!(text(&waiting.await.unwrap().unwrap()), "Bearer token-1");
+        assert_eq!(text(&get(&tokens).await.unwrap()), "Bearer token-2");
+    }
+
+    #[tokio::test]
+    async fn the_caller_of_a_token_without_claims_is_the_configuration() {
+        let tokens = tokens(&Counting::new(1000));
+        let caller = tokens.caller(Account::Configured, "scope").await.unwrap();
+        assert!(caller.as_str().starts_with("configuration/"), "{caller}");
+        assert_ne!(caller, tokens.caller(Account::Emulator, "scope").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn nothing_that_holds_a_token_shows_it() {
+        let credential = Counting::answering([Ok("hush-hush")]);
+        let tokens = tokens(&credential);
+        let token = get(&tokens).await.unwrap();
+        let shown = format!("{tokens:?} {token:?} {:?} {:?}", tokens.status(), token.authorization());
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}

@@ -96,3 +96,68 @@ impl ClientAssertion for CertificateAssertion {
         Ok(assertion.secret().to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonwebtoken::{DecodingKey, Validation};
+    use serde::Deserialize;
+
+    const PEM: &str = include_str!("../../tests/fixtures/auth/certificate.pem");
+    const PUBLIC_KEY: &str = include_str!("../../tests/fixtures/auth/public-key.pem");
+
+    #[derive(Deserialize)]
+    struct Signed {
+        aud: String,
+        iss: String,
+        sub: String,
+        exp: u64,
+        nbf: u64,
+    }
+
+    #[test]
+    fn an_assertion_is_signed_by_the_key_and_names_the_certificate() {
+        let assertion = CertificateAssertion::new("tenant-1", "client-1", PEM).unwrap();
+        let jwt = assertion.sign().unwrap();
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_audience(&["https://login.microsoftonline.com/tenant-1/oauth2/v2.0/token"]);
+        let key = DecodingKey::from_rsa_pem(PUBLIC_KEY.as_bytes()).unwrap();
+        let decoded = jsonwebtoken::decode::<Signed>(jwt.secret(), &key, &validation).unwrap();
+        // What `openssl x509 -outform der | sha256sum` says of the file.
+        let thumbprint = "2999c6f9c4ec5616b48b8f202e6fd5ed13b0735975f75c157516668d8ca7818f";
+        let found = URL_SAFE_NO_PAD.decode(decoded.header.x5t_s256.unwrap()).unwrap();
+        assert_eq!(found.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), thumbprint);
+        let claims = decoded.claims;
+        assert_eq!((claims.iss.as_str(), claims.sub.as_str()), ("client-1", "client-1"));
+        assert!(claims.aud.contains("tenant-1"));
+        assert_eq!(claims.exp - claims.nbf, ASSERTION_LIFE.as_secs());
+    }
+
+    #[test]
+    fn each_assertion_is_new() {
+        let assertion = CertificateAssertion::new("t", "c", PEM).unwrap();
+        assert_ne!(assertion.sign().unwrap().secret(), assertion.sign().unwrap().secret());
+    }
+
+    #[test]
+    fn a_file_that_will_not_do_is_explained_without_its_content() {
+        let only = |label: &str| block(PEM, |found| found == label).unwrap().to_owned();
+        for (pem, explanation) in [
+            (String::new(), "no CERTIFICATE"),
+            (only("CERTIFICATE"), "no PRIVATE KEY"),
+            (only("PRIVATE KEY"), "no CERTIFICATE"),
+            (PEM.replace("MII", "M!!"), "no base64"),
+            ("-----BEGIN CERTIFICATE-----".to_owned(), "no CERTIFICATE"),
+            (format!("{}\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", only("CERTIFICATE")), "RSA"),
+        ] {
+            let error = CertificateAssertion::new("t", "c", &pem).unwrap_err();
+            assert!(error.contains(explanation), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_key_does_not_show() {
+        let shown = format!("{:?}", CertificateAssertion::new("t", "client-1", PEM).unwrap());
+        assert_eq!(shown, r#"CertificateAssertion { client_id: "client-1", .. }"#);
+    }
+}

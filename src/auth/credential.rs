@@ -404,3 +404,230 @@ impl Executor for Tool {
         command.output().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Account, Tokens};
+    use super::*;
+    use azure_core::http::headers::Headers;
+    use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
+
+    /// Stands in for Entra: notes each request's URL and form, and gives numbered tokens.
+    #[derive(Debug, Default)]
+    struct Entra {
+        requests: Mutex<Vec<String>>,
+    }
+
+    #[async_trait::async_trait]
+    impl HttpClient for Entra {
+        async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+            let Body::Bytes(body) = request.body() else { panic!("a form is expected") };
+            let mut requests = self.requests.lock().unwrap();
+            requests.push(format!("{} {}", request.url(), String::from_utf8_lossy(body)));
+            let token =
+                format!(r#"{{"access_token":"token-{}","expires_in":3600,"token_type":"Bearer"}}"#, requests.len());
+            Ok(AsyncRawResponse::from_bytes(StatusCode::Ok, Headers::default(), token))
+        }
+    }
+
+    fn configured(toml: &str, entra: &Arc<Entra>) -> Configured {
+        let surroundings = Surroundings {
+            variable: Arc::new(|name| (name == "SECRET").then(|| "hush".to_owned())),
+            transport: Some(Transport::new(Arc::clone(entra) as Arc<dyn HttpClient>)),
+            ..Surroundings::default()
+        };
+        Configured::new(toml::from_str(toml).unwrap(), surroundings)
+    }
+
+    #[test]
+    fn every_kind_can_be_configured() {
+        for (toml, name) in [
+            (r#"kind = "developerTools""#, "developerTools"),
+            (r#"kind = "azureCli""#, "azureCli"),
+            (
+                r#"kind = "azd"
+                tenantId = "t""#,
+                "azd",
+            ),
+            (
+                r#"kind = "managedIdentity"
+                clientId = "c""#,
+                "managedIdentity",
+            ),
+            (r#"kind = "workloadIdentity""#, "workloadIdentity"),
+            (
+                r#"kind = "clientSecret"
+                tenantId = "t"
+                clientId = "c"
+                secret = { env = "SECRET" }"#,
+                "clientSecret",
+            ),
+            (
+                r#"kind = "clientCertificate"
+                tenantId = "t"
+                clientId = "c"
+                certificate = "/etc/x.pem""#,
+                "clientCertificate",
+            ),
+            (
+                r#"kind = "azurePipelines"
+                tenantId = "t"
+                clientId = "c"
+                serviceConnectionId = "s""#,
+                "azurePipelines",
+            ),
+        ] {
+            let config: CredentialConfig = toml::from_str(toml).unwrap();
+            assert_eq!(config.name(), name);
+        }
+        for bad in [
+            // A secret in the file itself.
+            r#"kind = "clientSecret"
+               tenantId = "t"
+               clientId = "c"
+               secret = "hush""#,
+            r#"kind = "browser""#,
+            r#"kind = "azd"
+               tenant = "t""#,
+        ] {
+            assert!(toml::from_str::<CredentialConfig>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_read_where_the_configuration_says_and_tokens_can_be_forced() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, "from-file\r\n").unwrap();
+        for (source, secret) in
+            [("env = \"SECRET\"".to_owned(), "hush"), (format!("file = {:?}", file.to_str().unwrap()), "from-file")]
+        {
+            let entra = Arc::<Entra>::default();
+            let toml = format!("kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = {{ {source} }}");
+            let credential = configured(&toml, &entra);
+            for (anew, requests) in [(false, 1), (false, 1), (true, 2)] {
+                credential.fetch("https://ai.azure.com/.default", anew).await.unwrap();
+                assert_eq!(entra.requests.lock().unwrap().len(), requests, "anew: {anew}");
+            }
+            let request = entra.requests.lock().unwrap()[0].clone();
+            assert!(request.starts_with("https://login.microsoftonline.com/t/oauth2/v2.0/token "), "{request}");
+            assert!(request.contains(&format!("client_secret={secret}&")), "{request}");
+            assert!(request.contains("scope=https%3A%2F%2Fai.azure.com%2F.default"), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_signs_the_request() {
+        let entra = Arc::<Entra>::default();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/auth/certificate.pem");
+        let toml = format!("kind = \"clientCertificate\"\ntenantId = \"t\"\nclientId = \"c\"\ncertificate = {path:?}");
+        configured(&toml, &entra).fetch("scope", false).await.unwrap();
+        let request = entra.requests.lock().unwrap()[0].clone();
+        assert!(request.contains("client_assertion=eyJ"), "{request}");
+        assert!(!request.contains("client_secret"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn what_the_configuration_lacks_is_named_without_secrets() {
+        let entra = Arc::<Entra>::default();
+        for (toml, named) in [
+            ("kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { env = \"NOT_SET\" }", "NOT_SET"),
+            (
+                "kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { file = \"/nowhere/secret\" }",
+                "/nowhere/secret",
+            ),
+            (
+                "kind = \"clientCertificate\"\ntenantId = \"t\"\nclientId = \"c\"\ncertificate = \"/nowhere/c.pem\"",
+                "/nowhere/c.pem",
+            ),
+            (
+                "kind = \"azurePipelines\"\ntenantId = \"t\"\nclientId = \"c\"\nserviceConnectionId = \"s\"",
+                "SYSTEM_ACCESSTOKEN",
+            ),
+            (
+                "kind = \"clientSecret\"\ntenantId = \"no/tenant\"\nclientId = \"c\"\nsecret = { env = \"SECRET\" }",
+                "no/tenant",
+            ),
+        ] {
+            let error = configured(toml, &entra).fetch("scope", false).await.unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+            assert!(!error.to_string().contains("hush"), "{error}");
+            assert!(error.hint().contains("[credential]"), "{}", error.hint());
+        }
+    }
+
+    #[cfg(unix)]
+    mod tools {
+        use super::*;
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::path::Path;
+
+        /// Puts a program on the `PATH` that counts its runs and then does what `script` says.
+        fn install(directory: &Path, name: &str, script: &str) {
+            let program = directory.join(name);
+            let runs = directory.join(format!("{name}.runs"));
+            std::fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> {}\n{script}\n", runs.display())).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        fn runs(directory: &Path, name: &str) -> Vec<String> {
+            let runs = std::fs::read_to_string(directory.join(format!("{name}.runs"))).unwrap_or_default();
+            runs.lines().map(ToOwned::to_owned).collect()
+        }
+
+        fn tokens(directory: &Path, config: CredentialConfig) -> Arc<Tokens> {
+            let surroundings = Surroundings { path: Some(directory.into()), ..Surroundings::default() };
+            let emulator = Arc::new(Fixed(|| "emulated".to_owned()));
+            Arc::new(Tokens::new(config, surroundings, emulator))
+        }
+
+        const AZD: &str = r#"echo '{"token":"azd-token","expiresOn":"2099-01-01T00:00:00Z"}'"#;
+        const AZ: &str = r#"echo '{"accessToken":"az-token","expires_on":4070908800,"tokenType":"Bearer"}'"#;
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn two_hundred_parallel_first_calls_run_azd_once() {
+            let directory = tempfile::tempdir().unwrap();
+            install(directory.path(), "azd", AZD);
+            let tokens = tokens(directory.path(), CredentialConfig::DeveloperTools);
+            let calls: Vec<_> = (0..200)
+                .map(|_| {
+                    let tokens = Arc::clone(&tokens);
+                    tokio::spawn(async move { tokens.get(Account::Configured, "https://ai.azure.com/.default").await })
+                })
+                .collect();
+            for call in calls {
+                assert_eq!(call.await.unwrap().unwrap().authorization(), "Bearer azd-token");
+            }
+            let runs = runs(directory.path(), "azd");
+            assert_eq!(runs, ["auth token -o json --no-prompt --scope https://ai.azure.com/.default"]);
+        }
+
+        #[tokio::test]
+        async fn az_is_asked_when_azd_is_not_signed_in_and_first_from_then_on() {
+            let directory = tempfile::tempdir().unwrap();
+            install(directory.path(), "azd", "echo 'not logged in' >&2; exit 1");
+            install(directory.path(), "az", AZ);
+            let tokens = tokens(directory.path(), CredentialConfig::DeveloperTools);
+            for _ in 0..2 {
+                let token = tokens.get(Account::Configured, "scope").await.unwrap();
+                assert_eq!(token.authorization(), "Bearer az-token");
+                tokens.clear();
+            }
+            assert_eq!((runs(directory.path(), "azd").len(), runs(directory.path(), "az").len()), (1, 2));
+        }
+
+        #[tokio::test]
+        async fn without_a_token_the_error_names_what_was_tried_and_what_to_run() {
+            let directory = tempfile::tempdir().unwrap();
+            install(directory.path(), "azd", "echo 'not logged in' >&2; exit 1");
+            let error = tokens(directory.path(), CredentialConfig::DeveloperTools)
+                .get(Account::Configured, "scope")
+                .await
+                .unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("azd: ") && text.contains("not logged in"), "{text}");
+            assert!(text.contains("azureCli: ") && text.contains("not found on PATH"), "{text}");
+            assert_eq!(error.hint(), "run `azd auth login` or `az login`, then try again");
+        }
+    }
+}

@@ -34,12 +34,17 @@ pub(crate) fn answer(name: &str) -> Answer {
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let header = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
-    Answer {
+    let mut answer = Answer {
         status,
         headers: lines.filter_map(header).collect(),
         body: response[split + 4..].to_vec(),
         is_cut: notes.contains("curl exit code: 18"),
+    };
+    // Some captures end in a line feed that the body did not have.
+    if let Some(length) = answer.header("content-length").and_then(|length| length.parse().ok()) {
+        answer.body.truncate(length);
     }
+    answer
 }
 
 /// Every captured event stream: name and body.
@@ -48,7 +53,8 @@ pub(crate) fn event_streams() -> Vec<(String, Vec<u8>)> {
     for group in ["responses", "responses-variants", "invocations"] {
         for entry in std::fs::read_dir(folder().join(group)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let name = format!("{group}/{}", name.trim_end_matches(".http"));
+            let Some(name) = name.strip_suffix(".http") else { continue };
+            let name = format!("{group}/{name}");
             let answer = answer(&name);
             if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
                 streams.push((name, answer.body));

@@ -307,3 +307,194 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
         event,
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::foundry::fixtures;
+    use crate::foundry::reply::{map, shown};
+
+    /// Deltas, snapshots and the ending of a captured stream; the verbatim events are left out.
+    fn story(name: &str) -> (Vec<String>, Ending) {
+        let answer = fixtures::answer(name);
+        let how = if answer.is_cut { End::Broken("cut".to_owned()) } else { End::Clean };
+        let (lines, ending) = map(Events::new(ResponseMapping::default()), &answer.body, how);
+        (lines.into_iter().filter(|line| !line.starts_with("response.")).collect(), ending)
+    }
+
+    fn stream(frames: &str) -> (Vec<String>, Ending) {
+        map(Events::new(ResponseMapping::default()), frames.as_bytes(), End::Clean)
+    }
+
+    #[test]
+    fn captured_streams_tell_their_story() {
+        let ticks = |from: usize, to: usize| (from..to).map(|n| format!("+ tick{n}"));
+        for (name, expected) in [
+            ("responses/create-stream", vec!["+alpha", "+ beta", "+ gamma", "end: completed"]),
+            ("responses-variants/keepalive-stream", vec!["+before", "+ after", "end: completed"]),
+            (
+                "responses/create-stream-incomplete",
+                vec!["+partial output for incomplete", "end: incomplete max_output_tokens"],
+            ),
+            (
+                "responses/create-stream-failed",
+                vec!["+partial output for failed", "end: failed AgentFailed: the tool exploded"],
+            ),
+            (
+                "responses/create-stream-late-error",
+                vec!["+partial output for late-error", "end: failed AgentFailed: An internal server error occurred."],
+            ),
+            (
+                "responses/create-stream-early-error",
+                vec!["end: failed AgentFailed: An internal server error occurred."],
+            ),
+            (
+                "responses/background-stream-cancel-1-stream-side",
+                vec!["+tick0", "+ tick1", "+ tick2", "+ tick3", "+ tick4", "end: cancelled"],
+            ),
+            (
+                "responses-variants/locked-2-second-turn",
+                vec!["end: truncated the connection broke before the answer ended: cut"],
+            ),
+            (
+                "responses/background-stream-get-starting-after-last",
+                vec!["end: truncated the stream ended before the answer did"],
+            ),
+        ] {
+            assert_eq!(story(name).0, expected, "{name}");
+        }
+        // A killed and recovered run: the second `in_progress` begins the text anew.
+        let mut expected: Vec<_> = std::iter::once("+tick0".to_owned()).chain(ticks(1, 8)).collect();
+        let (lines, ending) = story("responses-variants/crash-4-replay-all");
+        assert_eq!(lines[..expected.len()], expected);
+        expected = std::iter::once("=".to_owned()).chain(["+tick0".to_owned()]).chain(ticks(1, 20)).collect();
+        expected.push("end: completed".to_owned());
+        assert_eq!(lines[lines.len() - expected.len()..], expected);
+        assert!(ending.text.unwrap().ends_with("tick18 tick19"));
+    }
+
+    #[test]
+    fn other_events_pass_through_by_name_and_verbatim() {
+        let answer = fixtures::answer("responses/create-stream-tool");
+        let (lines, _) = map(Events::new(ResponseMapping::default()), &answer.body, End::Clean);
+        for name in ["response.created", "response.function_call_arguments.delta", "response.output_item.done"] {
+            assert!(lines.iter().any(|line| line == name), "{name} is missing from {lines:?}");
+        }
+        let mut items = VecDeque::new();
+        let mut mapping = ResponseMapping::default();
+        let data = r#"{"type": "response.new_thing", "sequence_number": 3, "x": 1.50}"#;
+        mapping.event(sse::Event { name: None, data: data.to_owned() }, &mut items);
+        let Some(ReplyItem::Event(InvokeEvent::Output { data: passed, .. })) = items.pop_front() else {
+            panic!("no output event");
+        };
+        assert_eq!(passed.get(), data);
+    }
+
+    #[test]
+    fn the_ending_carries_the_final_object_and_its_ids() {
+        let (_, ending) = story("responses/create-stream");
+        assert_eq!(ending.text.as_deref(), Some("alpha beta gamma"));
+        assert!(ending.response_id.unwrap().as_str().starts_with("caresp_"));
+        assert_eq!(ending.session_id.unwrap().as_str().len(), 63);
+        assert!(ending.output.unwrap().get().starts_with('{'));
+        let (_, cut) = story("responses-variants/locked-2-second-turn");
+        assert!(cut.output.is_none() && cut.text.is_none());
+    }
+
+    #[test]
+    fn numbers_may_skip_and_repeat() {
+        let delta = |number: &str, delta: &str| {
+            format!("data: {{\"type\":\"response.output_text.delta\",\"delta\":\"{delta}\"{number}}}\n\n")
+        };
+        let numbered = |number: u32, text| delta(&format!(",\"sequence_number\":{number}"), text);
+        let frames = [
+            numbered(4, "a"),
+            numbered(9, "b"),
+            numbered(9, "again"),
+            numbered(5, "late"),
+            delta("", "unnumbered"),
+            numbered(10, "c"),
+        ];
+        let (lines, _) = stream(&frames.concat());
+        assert_eq!(lines[..4], ["+a", "+b", "+unnumbered", "+c"]);
+    }
+
+    #[test]
+    fn oddities_are_endings_too() {
+        for (frames, expected) in [
+            ("event: response.cancelled\ndata: {\"response\":{}}\n\n", "end: cancelled"),
+            ("data: {\"type\":\"response.failed\",\"response\":{\"status\":\"cancelled\"}}\n\n", "end: cancelled"),
+            ("data: {\"type\":\"response.completed\"}\n\n", "end: completed"),
+            (
+                "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"failed\",\"error\":{\"message\":\"no\"}}}\n\n",
+                "end: failed AgentFailed: no",
+            ),
+            (
+                "event: error\ndata: {\"error\":{\"code\":\"conversation_locked\",\"message\":\"busy\"}}\n\n",
+                "end: failed ConversationLocked: busy",
+            ),
+            ("data: not json\n\n", "end: truncated the stream ended before the answer did"),
+            // The last empty line is missing, but the event is whole.
+            ("data: {\"type\":\"response.completed\"}", "end: completed"),
+            ("data: {\"type\":\"response.comp", "end: truncated the stream ended before the answer did"),
+        ] {
+            assert_eq!(stream(frames).0.last().unwrap(), expected, "{frames}");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_the_ending() {
+        let (lines, _) = stream(
+            "data: {\"type\":\"response.completed\"}\n\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\n",
+        );
+        assert_eq!(lines, ["end: completed"]);
+    }
+
+    #[test]
+    fn deltas_agree_with_the_final_text() {
+        let completed = |text: &str| {
+            format!(
+                "data: {{\"type\":\"response.completed\",\"response\":{{\"status\":\"completed\",\"output\":[{{\"type\":\"message\",\"content\":[{{\"type\":\"output_text\",\"text\":\"{text}\"}}]}}]}}}}\n\n"
+            )
+        };
+        let delta = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"one\"}\n\n";
+        for (frames, expected) in [
+            (completed("one two"), vec!["+one two", "end: completed"]),
+            (format!("{delta}{}", completed("one two")), vec!["+one", "+ two", "end: completed"]),
+            (format!("{delta}{}", completed("other")), vec!["+one", "=other", "end: completed"]),
+            (format!("{delta}{}", completed("one")), vec!["+one", "end: completed"]),
+            (format!("{delta}{}", completed("")), vec!["+one", "end: completed"]),
+        ] {
+            assert_eq!(stream(&frames).0, expected, "{frames}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_not_streamed_is_judged_by_its_status_not_by_http() {
+        for (name, expected) in [
+            ("responses/create-sync", vec!["+echo: hello there", "end: completed"]),
+            (
+                "responses/create-sync-failed",
+                vec!["+partial output for failed", "end: failed AgentFailed: the tool exploded"],
+            ),
+            (
+                "responses/create-sync-incomplete",
+                vec!["+partial output for incomplete", "end: incomplete max_output_tokens"],
+            ),
+            ("responses/create-sync-late-error", vec!["end: failed AgentFailed: An internal server error occurred."]),
+            ("responses-variants/steer-2-second-turn", vec!["end: truncated the service left the turn queued"]),
+        ] {
+            let answer = fixtures::answer(name);
+            assert_eq!(answer.status, 200, "{name}");
+            assert_eq!(shown(&from_object(&String::from_utf8(answer.body).unwrap())), expected, "{name}");
+        }
+        for (body, expected) in [
+            ("<html>", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
+            ("", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
+            ("[]", "end: failed UnexpectedAnswer: the service's answer is no response object"),
+            (r#"{"error":{"code":"x","message":"no"}}"#, "end: failed AgentFailed: no"),
+        ] {
+            assert_eq!(shown(&from_object(body)), [expected], "{body}");
+        }
+    }
+}

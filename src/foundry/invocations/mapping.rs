@@ -244,3 +244,102 @@ impl EventMapping for TokenMapping {
         self.end_with(Ending::of(event), items);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::foundry::fixtures;
+    use crate::foundry::reply::{Events, map};
+
+    fn captured(name: &str) -> Vec<String> {
+        let answer = fixtures::answer(&format!("invocations/{name}"));
+        let how = if answer.is_cut { End::Broken("cut".to_owned()) } else { End::Clean };
+        let kind = answer.header("content-type").unwrap().to_owned();
+        let (lines, _) = if kind.starts_with("text/event-stream") {
+            map(Events::new(TokenMapping::new(None)), &answer.body, how)
+        } else if kind.starts_with("application/json") {
+            map(JsonMapping::new(None), &answer.body, how)
+        } else {
+            map(TextMapping::new(None), &answer.body, how)
+        };
+        lines
+    }
+
+    #[test]
+    fn captured_answers_tell_their_story() {
+        for (name, expected) in [
+            ("sse", vec!["+alpha", "+beta", "+gamma", "=alpha beta gamma", "end: completed"]),
+            ("sse-openai-style", vec!["+alpha", "+beta", "end: completed"]),
+            ("sse-keepalive", vec!["+before\n", "+after\n", "end: completed"]),
+            ("sse-error-frame", vec!["+so far", "end: failed AgentFailed: model went away"]),
+            ("sse-crash", vec!["+so far", "end: truncated the connection broke before the answer ended: cut"]),
+            ("sync-text", vec!["+echo: hello plain", "end: completed"]),
+            ("agent-400", vec!["end: failed AgentFailed: field 'text' is required"]),
+        ] {
+            assert_eq!(captured(name), expected, "{name}");
+        }
+        let json = captured("sync-json");
+        assert!(json[0].starts_with(r#"+{"echo":{"mode":"echo","text":"hi"}"#), "{json:?}");
+        assert_eq!(json[1], "end: completed");
+    }
+
+    #[test]
+    fn the_last_event_names_text_session_and_invocation() {
+        let answer = fixtures::answer("invocations/sse");
+        let (_, ending) = map(Events::new(TokenMapping::new(None)), &answer.body, End::Clean);
+        assert_eq!(ending.text.as_deref(), Some("alpha beta gamma"));
+        assert_eq!(ending.response_id.unwrap().as_str(), "0f5f749e-991b-4240-bd93-5a8d11870cc1");
+        assert_eq!(ending.session_id, None, "s1 breaks the rule of session ids");
+    }
+
+    #[test]
+    fn events_of_many_shapes_give_text() {
+        let stream = |frames: &str| map(Events::new(TokenMapping::new(None)), frames.as_bytes(), End::Clean).0;
+        for (frames, expected) in [
+            (
+                "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\ndata: [DONE]\n\n",
+                vec!["+hi", "end: completed"],
+            ),
+            ("event: usage\ndata: {\"tokens\":3}\n\n", vec!["usage", "end: completed"]),
+            ("data: 42\n\n", vec!["message", "end: completed"]),
+            ("event: error\ndata: {\"message\":\"no\"}\n\n", vec!["end: failed AgentFailed: no"]),
+            ("data: {\"error\":\"plain\"}\n\n", vec!["end: failed AgentFailed: plain"]),
+            ("data: [DONE]\n\ndata: late\n\n", vec!["end: completed"]),
+            ("data: [DONE]", vec!["end: completed"]),
+            ("", vec!["end: completed"]),
+        ] {
+            assert_eq!(stream(frames), expected, "{frames}");
+        }
+    }
+
+    #[test]
+    fn text_arrives_as_it_comes_and_whole_whereever_it_is_cut() {
+        let text = "naïve 🦀 text\n";
+        for cut in 0..=text.len() {
+            let mut mapping = TextMapping::new(None);
+            let mut items = VecDeque::new();
+            let (head, tail) = text.as_bytes().split_at(cut);
+            mapping.bytes(head, &mut items);
+            mapping.bytes(tail, &mut items);
+            mapping.end(End::Clean, &mut items);
+            let all: String = items
+                .iter()
+                .filter_map(|item| match item {
+                    ReplyItem::Event(InvokeEvent::TextDelta { delta }) => Some(delta.as_str()),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(all, text, "cut at {cut}");
+        }
+        let (lines, _) = map(TextMapping::new(None), b"bad \xFF byte \xC3", End::Clean);
+        assert_eq!(lines, ["+bad \u{fffd} byte ", "+\u{fffd}", "end: completed"]);
+    }
+
+    #[test]
+    fn a_json_answer_is_text_and_object() {
+        for (body, text) in [(r#"{"a": 1}"#, r#"{"a": 1}"#), (r#""just words""#, "just words"), ("", "")] {
+            let (_, ending) = map(JsonMapping::new(None), body.as_bytes(), End::Clean);
+            assert_eq!(ending.text.as_deref(), Some(text));
+        }
+    }
+}

@@ -227,3 +227,41 @@ fn judge(body: &str) -> Judgement {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::foundry::fixtures;
+
+    #[test]
+    fn the_status_says_whether_it_has_ended() {
+        let captured = |name| String::from_utf8(fixtures::answer(&format!("invocations/{name}")).body).unwrap();
+        for (body, expected) in [
+            (captured("lro-1-accepted"), "Running"),
+            (captured("lro-2-poll-running"), "Running"),
+            (captured("lro-3-poll-completed"), "Completed"),
+            (captured("lro-6-poll-cancelled"), "Cancelled"),
+            (r#"{"status":"failed","error":{"code":"c","message":"no"}}"#.to_owned(), "Failed"),
+            (r#"{"status":"failed"}"#.to_owned(), "Failed"),
+            (r#"{"status":"warming up"}"#.to_owned(), "Running"),
+            (r#"{"answer":42}"#.to_owned(), "Completed"),
+            ("plain words".to_owned(), "Completed"),
+            (r#"{"error":{"message":"no"}}"#.to_owned(), "Failed"),
+        ] {
+            let shown = match judge(&body) {
+                Judgement::Running => "Running".to_owned(),
+                Judgement::Ended { event, .. } => format!("{:?}", event.ending().unwrap()),
+            };
+            assert_eq!(shown, expected, "{body}");
+        }
+        let Judgement::Ended { text, .. } = judge(&captured("lro-3-poll-completed")) else { panic!("still running") };
+        assert_eq!(text.as_deref(), Some("done after 1.5s"));
+    }
+
+    #[test]
+    fn waits_are_bounded() {
+        for (asked, wait) in [(None, 2000), (Some(0), 100), (Some(5), 5000), (Some(3600), 30_000)] {
+            assert_eq!(bounded(asked.map(Duration::from_secs)), Duration::from_millis(wait));
+        }
+    }
+}

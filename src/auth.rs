@@ -1,6 +1,7 @@
 //! Entra tokens: which credential gives them, how long they are kept, and a type that cannot print them.
 //!
-//! - [`credential`]: what the configuration names, and how a token is fetched with it
+//! - [`credential`]: what the configuration can name; [`configured`]: how a token is fetched with it
+//! - [`certificate`]: the signed assertion of a certificate credential
 //! - [`cache`]: one fetch in flight per credential and scope, refreshed before it expires
 //! - [`token`]: the token itself, redacted, and who it belongs to
 //! - [`error`]: why there is none, and what to run
@@ -9,12 +10,13 @@
 
 mod cache;
 mod certificate;
+mod configured;
 mod credential;
 mod error;
 mod token;
 
 pub use cache::{TokenState, TokenStatus, Tokens};
-pub use credential::{Credential, CredentialConfig, Fixed, SecretSource, Surroundings};
+pub use credential::{Credential, CredentialConfig, Fixed, SecretSource, Surroundings, Variables};
 pub use error::TokenError;
 pub use token::{AccessToken, CallerId};
 

@@ -1,6 +1,6 @@
 //! The token cache: one fetch in flight per credential and scope, whose result everyone who waits shares.
 
-use super::credential::Configured;
+use super::configured::Configured;
 use super::{AccessToken, Account, CallerId, Credential, CredentialConfig, Surroundings, TokenError};
 use dashmap::DashMap;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};

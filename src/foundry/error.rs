@@ -297,13 +297,12 @@ fn classify(evidence: &Evidence<'_>) -> ErrorKind {
         } else {
             ErrorKind::RateLimited
         }),
-        // An agent without a handler for this protocol.
-        501 => ErrorKind::BadRequest,
         502 => named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceError),
         504 => ErrorKind::ProxyTimeout,
-        400..=499 => ErrorKind::BadRequest,
-        500..=599 if evidence.source == Some("upstream") => ErrorKind::AgentFailed,
-        500..=599 => ErrorKind::ServiceError,
+        // 501: an agent without a handler for this protocol.
+        402..=499 | 501 => ErrorKind::BadRequest,
+        500..600 if evidence.source == Some("upstream") => ErrorKind::AgentFailed,
+        500..600 => ErrorKind::ServiceError,
         // Redirects are never followed: a token must not wander off.
         _ => ErrorKind::UnexpectedAnswer,
     }

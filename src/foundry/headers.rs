@@ -1,7 +1,7 @@
 //! What of an isolation travels, and in which header: the only place that knows their names (contract section 13).
 
 use cupola_protocol::Invalid;
-use cupola_protocol::isolation::{Isolation, IsolationModel, UserIdentity};
+use cupola_protocol::isolation::{Isolation, IsolationKey, IsolationModel, UserIdentity};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
@@ -46,9 +46,9 @@ impl WireIsolation {
             IsolationModel::Local => Ok(Self::default()),
             IsolationModel::Keys if isolation.user_identity.is_some() => Err(UnsuitedIsolation::IdentityOnKeys),
             IsolationModel::Keys => Ok(Self {
-                user_key: value("userKey", isolation.user_key.as_ref().map(|key| key.as_str()))?,
-                chat_key: value("chatKey", isolation.chat_key.as_ref().map(|key| key.as_str()))?,
-                ownership_key: value("ownershipKey", isolation.ownership_key.as_ref().map(|key| key.as_str()))?,
+                user_key: value("userKey", isolation.user_key.as_ref().map(IsolationKey::as_str))?,
+                chat_key: value("chatKey", isolation.chat_key.as_ref().map(IsolationKey::as_str))?,
+                ownership_key: value("ownershipKey", isolation.ownership_key.as_ref().map(IsolationKey::as_str))?,
                 ..Self::default()
             }),
             IsolationModel::Identity => {

@@ -7,7 +7,7 @@ use super::reply::{End, Ending, EventMapping, Events, Mapped, Reply, ReplyItem, 
 use super::{Agent, sse};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
-use cupola_protocol::invoke::InvokeEvent;
+use cupola_protocol::invoke::{InvokeEvent, RunStatus};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -144,6 +144,15 @@ struct Frame<'a> {
     response: Option<&'a RawValue>,
 }
 
+/// The ids in a snapshot.
+#[derive(Deserialize)]
+struct Ids<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    agent_session_id: Option<Cow<'a, str>>,
+}
+
 impl EventMapping for ResponseMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
@@ -222,13 +231,6 @@ impl ResponseMapping {
         if self.response_id.is_some() && self.session_id.is_some() {
             return;
         }
-        #[derive(Deserialize)]
-        struct Ids<'a> {
-            #[serde(borrow, default)]
-            id: Option<Cow<'a, str>>,
-            #[serde(borrow, default)]
-            agent_session_id: Option<Cow<'a, str>>,
-        }
         if let Ok(ids) = serde_json::from_str::<Ids<'_>>(snapshot.get()) {
             self.response_id = self.response_id.take().or_else(|| ids.id.and_then(|id| id.parse().ok()));
             self.session_id = self.session_id.take().or_else(|| ids.agent_session_id.and_then(|id| id.parse().ok()));
@@ -263,6 +265,17 @@ fn text_of(object: &Value) -> String {
         .collect()
 }
 
+/// How a run ended, by the service's word for it.
+fn status_of(word: &str) -> Option<RunStatus> {
+    Some(match word {
+        "completed" => RunStatus::Completed,
+        "failed" => RunStatus::Failed,
+        "incomplete" => RunStatus::Incomplete,
+        "cancelled" | "canceled" => RunStatus::Cancelled,
+        _ => return None,
+    })
+}
+
 /// Ends with a final object: first whatever makes the deltas agree with it, then the ending. The object's status says how it
 /// went, not the event's name: `response.failed` covers cancelled runs, and HTTP 200 failed ones (contract section 7.2).
 fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut VecDeque<ReplyItem>) {
@@ -277,24 +290,25 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
         items.push_back(ReplyItem::Event(event));
     }
     let error = object.get("error").filter(|error| error.is_object());
-    let event = match (text("status"), name) {
-        (Some("completed"), _) => InvokeEvent::Completed {},
-        (Some("cancelled" | "canceled"), _) | (None, Some("response.cancelled")) => InvokeEvent::Cancelled {},
-        (Some("incomplete"), _) | (None, Some("response.incomplete")) => {
+    let by_status = text("status").and_then(status_of);
+    let by_name = name.and_then(|name| status_of(name.strip_prefix("response.")?));
+    let event = match by_status.or(by_name) {
+        Some(RunStatus::Completed) => InvokeEvent::Completed {},
+        Some(RunStatus::Cancelled) => InvokeEvent::Cancelled {},
+        Some(RunStatus::Incomplete) => {
             let details = object.get("incomplete_details");
             let reason = details.and_then(|details| details.get("reason")).and_then(Value::as_str);
             InvokeEvent::Incomplete { reason: reason.map(ToOwned::to_owned) }
         }
-        (Some("failed"), _) | (None, Some("response.failed")) => failure_of(error.unwrap_or(&Value::Null)),
-        (None, Some("response.completed")) => InvokeEvent::Completed {},
-        (_, None) if error.is_some() => failure_of(error.unwrap_or(&Value::Null)),
-        // A queued steering turn, or one that runs in the background: it has not ended, and nobody follows it.
-        (Some(status), None) => InvokeEvent::Truncated { reason: Some(format!("the service left the turn {status}")) },
-        (Some(_), Some("response.cancelled")) => InvokeEvent::Cancelled {},
-        (Some(_), Some("response.failed")) => failure_of(error.unwrap_or(&Value::Null)),
-        (Some(_), Some("response.incomplete")) => InvokeEvent::Incomplete { reason: None },
-        (Some(_), Some(_)) => InvokeEvent::Completed {},
-        (None, _) => failed(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
+        Some(RunStatus::Failed) => failure_of(error.unwrap_or(&Value::Null)),
+        _ => match (error, text("status")) {
+            (Some(error), _) => failure_of(error),
+            // A queued steering turn, or one that runs in the background: it has not ended, and nobody follows it.
+            (None, Some(status)) => {
+                InvokeEvent::Truncated { reason: Some(format!("the service left the turn {status}")) }
+            }
+            (None, None) => failed(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
+        },
     };
     let conversation = object.get("conversation");
     let conversation_id = conversation.and_then(|value| value.get("id").or(Some(value))).and_then(Value::as_str);

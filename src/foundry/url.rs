@@ -32,8 +32,8 @@ pub struct InvalidSuffix(pub String);
 /// The host is not one that tokens may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{host} may not receive a token: only hosts like ACCOUNT.{SERVICE_SUFFIX}{} may",
-    others.iter().map(|suffix| format!(" or NAME.{suffix}")).collect::<String>()
+    "{host} may not receive a token: only hosts like {} may",
+    std::iter::once(format!("ACCOUNT.{SERVICE_SUFFIX}")).chain(others.iter().map(|suffix| format!("NAME.{suffix}"))).collect::<Vec<_>>().join(" or ")
 )]
 pub struct HostNotAllowed {
     /// The host as given.

@@ -222,13 +222,14 @@ impl EventMapping for TokenMapping {
                 self.end_with(Ending::of(failure.unwrap_or_else(unknown)), items);
             }
             "done" => self.done(&data, &event.data, items),
-            _ => match delta_of(&data).map(ToOwned::to_owned) {
-                Some(delta) => self.text(delta, items),
-                None => {
+            _ => {
+                if let Some(delta) = delta_of(&data) {
+                    self.text(delta.to_owned(), items);
+                } else {
                     let name = if kind.is_empty() { "message" } else { kind }.to_owned();
                     push(items, InvokeEvent::Output { name, data: raw_or_string(&event.data) });
                 }
-            },
+            }
         }
     }
 

@@ -1,0 +1,400 @@
+//! The credential that the configuration names, built on `azure_identity`.
+
+use super::certificate::CertificateAssertion;
+use super::credential::{Credential, CredentialConfig, SecretSource, Surroundings};
+use super::{AccessToken, TokenError};
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::http::{ClientOptions, Transport};
+use azure_identity::{
+    AzureCliCredential, AzureCliCredentialOptions, AzureDeveloperCliCredential, AzureDeveloperCliCredentialOptions,
+    AzurePipelinesCredential, AzurePipelinesCredentialOptions, ClientAssertionCredential,
+    ClientAssertionCredentialOptions, ClientSecretCredential, ClientSecretCredentialOptions, Executor,
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
+};
+use futures_util::future::BoxFuture;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// Longest text of a credential's own error that is passed on, in characters. Tools print whole usage pages.
+const MAX_REASON: usize = 600;
+
+/// How long an HTTP credential waits for a connection to Entra.
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+
+/// The credential that the configuration names. What it stands on is built when the first token is asked for.
+pub(super) struct Configured {
+    config: CredentialConfig,
+    surroundings: Surroundings,
+    /// In the order they are tried; the one that last gave a token is tried first.
+    sources: Mutex<Vec<Source>>,
+}
+
+#[derive(Clone)]
+struct Source {
+    name: &'static str,
+    credential: Arc<dyn TokenCredential>,
+}
+
+impl Configured {
+    pub(super) fn new(config: CredentialConfig, surroundings: Surroundings) -> Self {
+        Self { config, surroundings, sources: Mutex::new(Vec::new()) }
+    }
+
+    /// The sources, built if need be. `anew` builds them again: `azure_identity` keeps tokens inside some of them.
+    fn sources(&self, anew: bool) -> Result<Vec<Source>, TokenError> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if anew || sources.is_empty() {
+            *sources = self.config.build(&self.surroundings)?;
+        }
+        Ok(sources.clone())
+    }
+
+    fn prefer(&self, name: &str) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.sort_by_key(|source| source.name != name);
+    }
+}
+
+impl Credential for Configured {
+    fn name(&self) -> &'static str {
+        self.config.name()
+    }
+
+    fn fingerprint(&self) -> String {
+        serde_json::to_string(&self.config).unwrap_or_else(|_| self.config.name().to_owned())
+    }
+
+    fn fetch<'a>(&'a self, scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+        Box::pin(async move {
+            let sources = self.sources(anew)?;
+            let mut tried = Vec::new();
+            for source in &sources {
+                match get_token(source, scope).await {
+                    Ok(token) => {
+                        self.prefer(source.name);
+                        return Ok(token);
+                    }
+                    Err(reason) => tried.push((source.name, reason)),
+                }
+            }
+            Err(match tried.pop() {
+                Some((credential, reason)) if tried.is_empty() => TokenError::Refused { credential, reason },
+                last => TokenError::NoTool { tried: tried.into_iter().chain(last).collect() },
+            })
+        })
+    }
+}
+
+async fn get_token(source: &Source, scope: &str) -> Result<AccessToken, String> {
+    let token = source.credential.get_token(&[scope], None).await.map_err(|error| reason(&error))?;
+    AccessToken::new(token.token.secret(), SystemTime::from(token.expires_on))
+        .ok_or_else(|| "its token is no header value".to_owned())
+}
+
+/// What the credential said, with its causes, on one line and bounded.
+fn reason(error: &azure_core::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
+}
+
+impl CredentialConfig {
+    fn build(&self, surroundings: &Surroundings) -> Result<Vec<Source>, TokenError> {
+        let name = self.name();
+        let refused = |error: azure_core::Error| self.broken(reason(&error));
+        let client_options = || -> Result<ClientOptions, TokenError> {
+            let transport = match &surroundings.transport {
+                Some(transport) => transport.clone(),
+                None => Transport::new(Arc::new(http_client().map_err(|error| self.broken(error.to_string()))?)),
+            };
+            Ok(ClientOptions { transport: Some(transport), ..ClientOptions::default() })
+        };
+        let assertion_options = || Ok(ClientAssertionCredentialOptions { client_options: client_options()? });
+        let executor = || Some(Arc::new(Tool { path: surroundings.path.clone() }) as Arc<dyn Executor>);
+        let azd = |tenant_id: Option<String>| -> Result<Source, TokenError> {
+            let options = AzureDeveloperCliCredentialOptions { executor: executor(), tenant_id };
+            let credential = AzureDeveloperCliCredential::new(Some(options)).map_err(refused)?;
+            Ok(Source { name: "azd", credential })
+        };
+        let az = |tenant_id: Option<String>| -> Result<Source, TokenError> {
+            let options = AzureCliCredentialOptions { executor: executor(), tenant_id, ..Default::default() };
+            let credential = AzureCliCredential::new(Some(options)).map_err(refused)?;
+            Ok(Source { name: "azureCli", credential })
+        };
+        let credential: Arc<dyn TokenCredential> = match self {
+            Self::DeveloperTools => return Ok(vec![azd(None)?, az(None)?]),
+            Self::AzureCli { tenant_id } => return Ok(vec![az(tenant_id.clone())?]),
+            Self::Azd { tenant_id } => return Ok(vec![azd(tenant_id.clone())?]),
+            Self::ManagedIdentity { client_id } => {
+                ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                    client_options: client_options()?,
+                }))
+                .map_err(refused)?
+            }
+            Self::WorkloadIdentity { tenant_id, client_id, token_file } => {
+                WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+                    credential_options: assertion_options()?,
+                    client_id: client_id.clone(),
+                    tenant_id: tenant_id.clone(),
+                    token_file_path: token_file.clone(),
+                }))
+                .map_err(refused)?
+            }
+            Self::ClientSecret { tenant_id, client_id, secret } => ClientSecretCredential::new(
+                tenant_id,
+                client_id.clone(),
+                self.read(secret, surroundings)?,
+                Some(ClientSecretCredentialOptions { client_options: client_options()? }),
+            )
+            .map_err(refused)?,
+            Self::ClientCertificate { tenant_id, client_id, certificate } => {
+                let pem = std::fs::read_to_string(certificate)
+                    .map_err(|error| self.broken(format!("{}: {error}", certificate.display())))?;
+                let assertion = CertificateAssertion::new(tenant_id, client_id, &pem)
+                    .map_err(|reason| self.broken(format!("{}: {reason}", certificate.display())))?;
+                let options = Some(assertion_options()?);
+                ClientAssertionCredential::new(tenant_id.clone(), client_id.clone(), assertion, options)
+                    .map_err(refused)?
+            }
+            Self::AzurePipelines { tenant_id, client_id, service_connection_id } => AzurePipelinesCredential::new(
+                tenant_id.clone(),
+                client_id.clone(),
+                service_connection_id,
+                self.read(&SecretSource::Env("SYSTEM_ACCESSTOKEN".to_owned()), surroundings)?,
+                Some(AzurePipelinesCredentialOptions { credential_options: assertion_options()? }),
+            )
+            .map_err(refused)?,
+        };
+        Ok(vec![Source { name, credential }])
+    }
+
+    fn broken(&self, reason: String) -> TokenError {
+        TokenError::Configuration { credential: self.name(), reason }
+    }
+
+    fn read(&self, source: &SecretSource, surroundings: &Surroundings) -> Result<Secret, TokenError> {
+        let secret = match source {
+            SecretSource::Env(name) => (surroundings.variable)(name)
+                .ok_or_else(|| self.broken(format!("the environment variable {name} is not set")))?,
+            SecretSource::File(path) => {
+                std::fs::read_to_string(path).map_err(|error| self.broken(format!("{}: {error}", path.display())))?
+            }
+        };
+        Ok(Secret::new(
+            secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned(),
+        ))
+    }
+}
+
+/// The HTTP client of the credentials that speak HTTP themselves. No redirects: they carry secrets.
+fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    crate::foundry::use_ring();
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_LIMIT).build()
+}
+
+/// Runs a developer tool: without standard input, so that it cannot wait for a person, and ended with the fetch.
+struct Tool {
+    path: Option<OsString>,
+}
+
+impl fmt::Debug for Tool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tool")
+    }
+}
+
+#[async_trait::async_trait]
+impl Executor for Tool {
+    async fn run(&self, program: &OsStr, args: &[&OsStr]) -> std::io::Result<Output> {
+        let mut command = tokio::process::Command::new(program);
+        command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+        if let Some(path) = &self.path {
+            command.env("PATH", path);
+        }
+        command.output().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Account, Fixed, Tokens};
+    use super::*;
+    use azure_core::http::headers::Headers;
+    use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
+
+    /// Stands in for Entra: notes each request's URL and form, and gives numbered tokens.
+    #[derive(Debug, Default)]
+    struct Entra {
+        requests: Mutex<Vec<String>>,
+    }
+
+    #[async_trait::async_trait]
+    impl HttpClient for Entra {
+        async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+            let Body::Bytes(body) = request.body() else { panic!("a form is expected") };
+            let mut requests = self.requests.lock().unwrap();
+            requests.push(format!("{} {}", request.url(), String::from_utf8_lossy(body)));
+            let token =
+                format!(r#"{{"access_token":"token-{}","expires_in":3600,"token_type":"Bearer"}}"#, requests.len());
+            Ok(AsyncRawResponse::from_bytes(StatusCode::Ok, Headers::default(), token))
+        }
+    }
+
+    fn configured(toml: &str, entra: &Arc<Entra>) -> Configured {
+        let surroundings = Surroundings {
+            variable: Arc::new(|name| (name == "SECRET").then(|| "hush".to_owned())),
+            transport: Some(Transport::new(Arc::clone(entra) as Arc<dyn HttpClient>)),
+            ..Surroundings::default()
+        };
+        Configured::new(toml::from_str(toml).unwrap(), surroundings)
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_read_where_the_configuration_says_and_tokens_can_be_forced() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, "from-file\r\n").unwrap();
+        for (source, secret) in
+            [("env = \"SECRET\"".to_owned(), "hush"), (format!("file = {:?}", file.to_str().unwrap()), "from-file")]
+        {
+            let entra = Arc::<Entra>::default();
+            let toml = format!("kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = {{ {source} }}");
+            let credential = configured(&toml, &entra);
+            for (anew, requests) in [(false, 1), (false, 1), (true, 2)] {
+                credential.fetch("https://ai.azure.com/.default", anew).await.unwrap();
+                assert_eq!(entra.requests.lock().unwrap().len(), requests, "anew: {anew}");
+            }
+            let request = entra.requests.lock().unwrap()[0].clone();
+            assert!(request.starts_with("https://login.microsoftonline.com/t/oauth2/v2.0/token "), "{request}");
+            assert!(request.contains(&format!("client_secret={secret}&")), "{request}");
+            assert!(request.contains("scope=https%3A%2F%2Fai.azure.com%2F.default"), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_signs_the_request() {
+        let entra = Arc::<Entra>::default();
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/auth/certificate.pem");
+        let toml = format!("kind = \"clientCertificate\"\ntenantId = \"t\"\nclientId = \"c\"\ncertificate = {path:?}");
+        configured(&toml, &entra).fetch("scope", false).await.unwrap();
+        let request = entra.requests.lock().unwrap()[0].clone();
+        assert!(request.contains("client_assertion=eyJ"), "{request}");
+        assert!(!request.contains("client_secret"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn what_the_configuration_lacks_is_named_without_secrets() {
+        let entra = Arc::<Entra>::default();
+        for (toml, named) in [
+            ("kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { env = \"NOT_SET\" }", "NOT_SET"),
+            (
+                "kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { file = \"/nowhere/secret\" }",
+                "/nowhere/secret",
+            ),
+            (
+                "kind = \"clientCertificate\"\ntenantId = \"t\"\nclientId = \"c\"\ncertificate = \"/nowhere/c.pem\"",
+                "/nowhere/c.pem",
+            ),
+            (
+                "kind = \"azurePipelines\"\ntenantId = \"t\"\nclientId = \"c\"\nserviceConnectionId = \"s\"",
+                "SYSTEM_ACCESSTOKEN",
+            ),
+            (
+                "kind = \"clientSecret\"\ntenantId = \"no/tenant\"\nclientId = \"c\"\nsecret = { env = \"SECRET\" }",
+                "no/tenant",
+            ),
+        ] {
+            let error = configured(toml, &entra).fetch("scope", false).await.unwrap_err();
+            assert!(error.to_string().contains(named), "{error}");
+            assert!(!error.to_string().contains("hush"), "{error}");
+            assert!(error.hint().contains("[credential]"), "{}", error.hint());
+        }
+    }
+
+    #[cfg(unix)]
+    mod tools {
+        use super::*;
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::path::Path;
+
+        /// Puts a program on the `PATH` that counts its runs and then does what `script` says.
+        fn install(directory: &Path, name: &str, script: &str) {
+            let program = directory.join(name);
+            let runs = directory.join(format!("{name}.runs"));
+            std::fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> {}\n{script}\n", runs.display())).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        fn runs(directory: &Path, name: &str) -> Vec<String> {
+            let runs = std::fs::read_to_string(directory.join(format!("{name}.runs"))).unwrap_or_default();
+            runs.lines().map(ToOwned::to_owned).collect()
+        }
+
+        fn tokens(directory: &Path, config: CredentialConfig) -> Arc<Tokens> {
+            let surroundings = Surroundings { path: Some(directory.into()), ..Surroundings::default() };
+            let emulator = Arc::new(Fixed(|| "emulated".to_owned()));
+            Arc::new(Tokens::new(config, surroundings, emulator))
+        }
+
+        const AZD: &str = r#"echo '{"token":"azd-token","expiresOn":"2099-01-01T00:00:00Z"}'"#;
+        const AZ: &str = r#"echo '{"accessToken":"az-token","expires_on":4070908800,"tokenType":"Bearer"}'"#;
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn two_hundred_parallel_first_calls_run_azd_once() {
+            let directory = tempfile::tempdir().unwrap();
+            install(directory.path(), "azd", AZD);
+            let tokens = tokens(directory.path(), CredentialConfig::DeveloperTools);
+            let calls: Vec<_> = (0..200)
+                .map(|_| {
+                    let tokens = Arc::clone(&tokens);
+                    tokio::spawn(async move { tokens.get(Account::Configured, "https://ai.azure.com/.default").await })
+                })
+                .collect();
+            for call in calls {
+                assert_eq!(call.await.unwrap().unwrap().authorization(), "Bearer azd-token");
+            }
+            let runs = runs(directory.path(), "azd");
+            assert_eq!(runs, ["auth token -o json --no-prompt --scope https://ai.azure.com/.default"]);
+        }
+
+        #[tokio::test]
+        async fn az_is_asked_when_azd_is_not_signed_in_and_first_from_then_on() {
+            let directory = tempfile::tempdir().unwrap();
+            install(directory.path(), "azd", "echo 'not logged in' >&2; exit 1");
+            install(directory.path(), "az", AZ);
+            let tokens = tokens(directory.path(), CredentialConfig::DeveloperTools);
+            for _ in 0..2 {
+                let token = tokens.get(Account::Configured, "scope").await.unwrap();
+                assert_eq!(token.authorization(), "Bearer az-token");
+                tokens.clear();
+            }
+            assert_eq!((runs(directory.path(), "azd").len(), runs(directory.path(), "az").len()), (1, 2));
+        }
+
+        #[tokio::test]
+        async fn without_a_token_the_error_names_what_was_tried_and_what_to_run() {
+            let directory = tempfile::tempdir().unwrap();
+            install(directory.path(), "azd", "echo 'not logged in' >&2; exit 1");
+            let error = tokens(directory.path(), CredentialConfig::DeveloperTools)
+                .get(Account::Configured, "scope")
+                .await
+                .unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains("azd: ") && text.contains("not logged in"), "{text}");
+            assert!(text.contains("azureCli: ") && text.contains("not found on PATH"), "{text}");
+            assert_eq!(error.hint(), "run `azd auth login` or `az login`, then try again");
+        }
+    }
+}

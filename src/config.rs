@@ -4,9 +4,12 @@
 //! Where the socket is cannot be said in it: clients follow the same rule ([`cupola_cli::socket`]) and read no file.
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
+use crate::auth::CredentialConfig;
 use cupola_cli::socket;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +37,17 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// Host suffixes, besides `.services.ai.azure.com`, that tokens may be sent to.
     pub allowed_hosts: Vec<String>,
+    /// PEM files with certificates to trust besides the system's.
+    pub trusted_certificates: Vec<PathBuf>,
+    /// Fixed addresses of host names, for private endpoints.
+    pub resolve: Vec<(String, SocketAddr)>,
+    /// Where tokens come from.
+    pub credential: CredentialConfig,
+}
+
+/// A variable of the daemon's environment, for credentials that are defined by some.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// What `cupola serve` was told on its command line.
@@ -102,6 +116,9 @@ struct Settings {
     log: Option<String>,
     log_file: Option<PathBuf>,
     allowed_hosts: Vec<String>,
+    trusted_certificates: Vec<PathBuf>,
+    resolve: BTreeMap<String, SocketAddr>,
+    credential: CredentialConfig,
 }
 
 /// `idle_exit = 600` or `idle_exit = "never"`.
@@ -164,6 +181,9 @@ impl Config {
             log,
             log_file: flags.log_file.or(file.log_file).map(absolute).transpose()?,
             allowed_hosts: file.allowed_hosts,
+            trusted_certificates: file.trusted_certificates,
+            resolve: file.resolve.into_iter().collect(),
+            credential: file.credential,
         })
     }
 }

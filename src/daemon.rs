@@ -1,12 +1,29 @@
 //! `Daemon`: what every handler receives. It owns what clients share; what belongs to one client is in `connection`.
 
 use crate::activity::Activity;
-use crate::config::Config;
+use crate::auth::{Fixed, Surroundings, Tokens};
+use crate::config::{self, Config};
+use crate::definitions::Definitions;
 use crate::directory::{DirectoryError, PrivateDirectory};
+use crate::embedded::EmbeddedEmulator;
+use crate::foundry::{Address, Agent, AllowedHosts, Foundry, InvalidSuffix, Settings};
+use crate::partition::fence::{Verdict, judge};
+use crate::partition::sqlite::SqliteStore;
+use crate::partition::store::Store;
+use crate::partition::turns::Turns;
+use crate::partition::{AgentKey, Partition};
+use crate::rpc::RpcError;
 use crate::shutdown::Shutdown;
+use cupola_protocol::id::SessionId;
+use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio_util::task::TaskTracker;
+
+/// Saved state, in the state directory.
+const STATE_FILE: &str = "state.db";
+/// The embedded emulator's sessions, in the state directory.
+const EMULATOR_DIRECTORY: &str = "emulator";
 
 /// Everything clients share.
 #[derive(Debug)]
@@ -25,6 +42,18 @@ pub struct Daemon {
     pub started: Instant,
     /// Where saved state lives; checked to be private to this user.
     pub state_directory: PrivateDirectory,
+    /// The line to the service.
+    pub foundry: Foundry,
+    /// What to continue, per partition.
+    pub store: Arc<dyn Store>,
+    /// Held while a partition's ids are being made.
+    pub partition_turns: Turns<Partition>,
+    /// Held while a session works on a call.
+    pub session_turns: Turns<(AgentKey, SessionId)>,
+    /// How agents isolate, asked for lately.
+    pub definitions: Definitions,
+    /// The emulator inside the daemon.
+    pub emulator: EmbeddedEmulator,
 }
 
 /// Why the daemon did not start.
@@ -33,13 +62,35 @@ pub enum StartError {
     /// The state directory cannot be used.
     #[error("the state directory cannot be used: {0}")]
     StateDirectory(#[source] DirectoryError),
+    /// The writer of saved state could not be started.
+    #[error("the thread that writes saved state did not start: {0}")]
+    Store(#[source] std::io::Error),
+    /// A host suffix of the configuration is none.
+    #[error("allowed_hosts in the configuration file: {0}")]
+    AllowedHosts(#[from] InvalidSuffix),
 }
 
 impl Daemon {
     /// Checks the state directory and makes the daemon. It serves nobody yet: see [`crate::server`].
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
+        let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
+        let emulator = EmbeddedEmulator::new(config.state_directory.join(EMULATOR_DIRECTORY));
+        let surroundings = Surroundings { variable: Arc::new(config::variable), ..Surroundings::default() };
+        let minted = Arc::new(Fixed(EmbeddedEmulator::token));
+        let tokens = Tokens::new(config.credential.clone(), surroundings, minted);
+        let settings = Settings {
+            allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
+            trusted_certificates: config.trusted_certificates.clone(),
+            resolve: config.resolve.clone(),
+        };
         Ok(Arc::new(Self {
+            foundry: Foundry::new(settings, Arc::new(tokens)),
+            store: Arc::new(store),
+            partition_turns: Turns::default(),
+            session_turns: Turns::default(),
+            definitions: Definitions::default(),
+            emulator,
             config,
             activity: Activity::default(),
             shutdown: Shutdown::new(),
@@ -48,5 +99,30 @@ impl Daemon {
             started: Instant::now(),
             state_directory,
         }))
+    }
+
+    /// The agent a target names, at an address that may be given a token. Starts the embedded emulator if that is meant.
+    pub async fn agent(&self, target: &Target) -> Result<Agent, RpcError> {
+        let address = match target {
+            Target::Emulator { agent, url: Some(url), .. } => Address::emulator(url, agent)?,
+            Target::Emulator { agent, url: None, .. } => Address::emulator(&self.emulator.url().await?, agent)?,
+            Target::Project { endpoint, agent, .. } => Address::project(endpoint, agent, self.foundry.allowed_hosts())?,
+        };
+        Ok(self.foundry.agent(address))
+    }
+
+    /// May a call of `partition` touch the session it names? What is not remembered is left to the service.
+    pub async fn admit(
+        &self,
+        partition: &Partition,
+        session: &SessionId,
+        allow_shared: bool,
+    ) -> Result<Verdict, RpcError> {
+        let known = self.store.known_session(&partition.agent, session).await?;
+        let verdict = judge(partition.owner, known.map(|known| known.owner));
+        if verdict == Verdict::Foreign && !allow_shared {
+            return Err(RpcError::foreign("session", session.as_str()));
+        }
+        Ok(verdict)
     }
 }

@@ -11,8 +11,10 @@
 //! - [`daemon`]: what every handler receives
 //! - [`partition`]: target × caller × isolation → saved session and conversation
 //! - [`run`]: one invoke from request to ending
-//! - [`auth`]: tokens, cached and never printed
-//! - [`foundry`]: the service: sessions, conversations, responses, invocations
+//! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
+//! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions
+//! - [`definitions`]: how agents isolate and what they speak, asked for lately
+//! - [`embedded`]: the emulator inside the daemon
 //! - [`activity`]: what keeps the daemon from leaving
 //! - [`directory`]: directories that only this user can enter
 
@@ -21,7 +23,9 @@ pub mod auth;
 pub mod config;
 mod connection;
 pub mod daemon;
+pub mod definitions;
 pub mod directory;
+pub mod embedded;
 pub mod foundry;
 pub mod partition;
 pub mod process;

@@ -7,11 +7,14 @@
 //! - [`table`]: method names and what answers them
 //! - [`methods`]: our table, one line per method, and one file of handlers per resource
 //! - [`message`]: the envelope: what a frame's JSON asks for
-//! - [`error`]: what callers see when something fails
+//! - `scope`: what every call on an agent needs first: the agent, whose state, how it isolates
+//! - [`error`]: what callers see when something fails; `explain`: what a refusal of the service means here
 
 pub mod error;
+mod explain;
 pub(crate) mod message;
 pub mod methods;
+mod scope;
 pub mod table;
 
 pub use error::RpcError;

@@ -1,36 +1,14 @@
 //! A run: one invoke from request to ending, its numbered events, its text, exactly one ending.
 
+use crate::activity::{Activity, Busy};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::{InvokeEvent, NumberedEvent, RunFailure, RunStatus};
-use dashmap::DashMap;
-use std::sync::Arc;
-use std::time::Instant;
 use uuid::Uuid;
 
 /// Text one answer may have, in bytes. The response must carry all of it in one message; an agent that writes more than
 /// this is not answering a person.
 const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
-
-/// The runs under way.
-#[derive(Debug, Clone, Default)]
-pub struct Runs {
-    live: Arc<DashMap<RunId, Instant>>,
-}
-
-impl Runs {
-    /// Begins a run, which counts as under way until it is dropped.
-    pub fn begin(&self) -> Run {
-        let id = run_id();
-        self.live.insert(id.clone(), Instant::now());
-        Run { id, runs: self.clone(), next: 1, text: String::new(), status: None }
-    }
-
-    /// How many are under way.
-    pub fn count(&self) -> usize {
-        self.live.len()
-    }
-}
 
 fn run_id() -> RunId {
     let text = format!("run-{}", Uuid::new_v4().simple());
@@ -44,13 +22,19 @@ fn run_id() -> RunId {
 #[derive(Debug)]
 pub struct Run {
     id: RunId,
-    runs: Runs,
+    // Keeps the daemon from leaving.
+    _busy: Busy,
     next: u64,
     text: String,
     status: Option<RunStatus>,
 }
 
 impl Run {
+    /// Begins a run, which counts as under way until it is dropped.
+    pub fn begin(activity: &Activity) -> Self {
+        Self { id: run_id(), _busy: activity.run(), next: 1, text: String::new(), status: None }
+    }
+
     /// Its id.
     pub const fn id(&self) -> &RunId {
         &self.id
@@ -92,12 +76,6 @@ impl Run {
     }
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        self.runs.live.remove(&self.id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +86,7 @@ mod tests {
 
     #[test]
     fn events_are_numbered_from_one_and_nothing_follows_the_ending() {
-        let mut run = Runs::default().begin();
+        let mut run = Run::begin(&Activity::default());
         assert_eq!(run.take(delta("a")).unwrap().number, 1);
         assert_eq!(run.take(InvokeEvent::Completed {}).unwrap().number, 2);
         assert!(run.take(delta("b")).is_none());
@@ -118,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_replaces_the_text() {
-        let mut run = Runs::default().begin();
+        let mut run = Run::begin(&Activity::default());
         run.take(delta("wro"));
         run.take(InvokeEvent::Snapshot { text: "rig".to_owned() });
         run.take(delta("ht"));
@@ -127,7 +105,7 @@ mod tests {
 
     #[test]
     fn an_endless_answer_fails() {
-        let mut run = Runs::default().begin();
+        let mut run = Run::begin(&Activity::default());
         let piece = "x".repeat(MAX_TEXT_BYTES / 2);
         run.take(delta(&piece));
         run.take(delta(&piece));
@@ -138,10 +116,10 @@ mod tests {
 
     #[test]
     fn a_run_counts_until_it_is_dropped() {
-        let runs = Runs::default();
-        let run = runs.begin();
-        assert_eq!(runs.count(), 1);
+        let activity = Activity::default();
+        let run = Run::begin(&activity);
+        assert_eq!(activity.runs(), 1);
         drop(run);
-        assert_eq!(runs.count(), 0);
+        assert_eq!(activity.runs(), 0);
     }
 }

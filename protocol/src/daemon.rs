@@ -117,8 +117,9 @@ pub struct StatusResponse {
     /// Where the embedded emulator listens, if it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emulator: Option<String>,
-    /// Partitions with saved state.
-    pub partitions: u64,
+    /// Partitions with saved state; missing when saved state cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u64>,
 }
 
 /// Stops the daemon once what runs has ended, or at once with `force`.

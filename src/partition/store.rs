@@ -65,7 +65,7 @@ pub enum StoreError {
 }
 
 /// Saved state. A write has been committed when its future is done.
-pub trait Store: Send + Sync {
+pub trait Store: std::fmt::Debug + Send + Sync {
     /// What to continue in `partition`; nothing saved is [`Saved::default`].
     fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>>;
 

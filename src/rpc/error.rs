@@ -1,5 +1,10 @@
 //! Domain error → JSON-RPC error: the only place that picks kinds, messages and hints.
 
+use crate::ClientGone;
+use crate::embedded::EmulatorFailed;
+use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
+use crate::partition::store::StoreError;
+use crate::partition::turns::Busy;
 use cupola_protocol::Invalid;
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::id::RunId;
@@ -66,6 +71,20 @@ impl RpcError {
         Self::new(ErrorKind::Cancelled, "the call was cancelled")
     }
 
+    /// Something that Cupola knows to be another partition's.
+    pub fn foreign(thing: &str, id: &str) -> Self {
+        Self::new(ErrorKind::ForeignSession, format!("{thing} {id} belongs to another isolation"))
+            .hint("give the isolation it was made with, or --allow-shared-session if it is meant to be shared")
+    }
+
+    /// The same failure, recognised as another kind, with its cause as the hint.
+    #[must_use]
+    pub fn because(mut self, kind: ErrorKind, cause: impl Into<String>) -> Self {
+        self.data.kind = kind;
+        self.data.retryable = kind.retryable();
+        self.hint(cause)
+    }
+
     /// The daemon is stopping.
     pub fn shutting_down() -> Self {
         Self::new(ErrorKind::ShuttingDown, "the daemon is stopping").hint("connect again: a new daemon will answer")
@@ -75,6 +94,70 @@ impl RpcError {
 impl From<Invalid> for RpcError {
     fn from(invalid: Invalid) -> Self {
         Self::invalid_params(invalid.to_string())
+    }
+}
+
+impl From<FoundryError> for RpcError {
+    fn from(error: FoundryError) -> Self {
+        let mut data = ErrorData::new(error.kind());
+        if let FoundryError::Token(token) = &error {
+            data.hint = Some(token.hint().to_owned());
+        }
+        if let Some(service) = error.service() {
+            data.http_status = Some(service.status);
+            data.service_code.clone_from(&service.code);
+            data.request_id.clone_from(&service.request_id);
+            data.retry_after_ms = service.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        }
+        Self { message: error.to_string(), data: Box::new(data) }
+    }
+}
+
+impl From<HostNotAllowed> for RpcError {
+    fn from(error: HostNotAllowed) -> Self {
+        Self::new(ErrorKind::HostNotAllowed, error.to_string())
+            .hint("check the endpoint; a host of your own goes into allowed_hosts in Cupola's configuration file")
+    }
+}
+
+impl From<UnsuitedIsolation> for RpcError {
+    fn from(error: UnsuitedIsolation) -> Self {
+        Self::new(ErrorKind::IsolationNotSupported, error.to_string())
+    }
+}
+
+impl From<StoreError> for RpcError {
+    fn from(error: StoreError) -> Self {
+        let hint = match &error {
+            StoreError::Corrupt { path, .. } => {
+                format!("move {path} away to start with empty saved state; nothing in it has been changed")
+            }
+            StoreError::TooNew { .. } => "use the newer Cupola, or another --state-dir".to_owned(),
+            StoreError::Open { .. } | StoreError::Operation { .. } => {
+                "check the disk's free space and the file's permissions".to_owned()
+            }
+        };
+        Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(hint)
+    }
+}
+
+impl From<EmulatorFailed> for RpcError {
+    fn from(error: EmulatorFailed) -> Self {
+        Self::new(ErrorKind::EmulatorFailed, error.to_string())
+    }
+}
+
+impl From<Busy> for RpcError {
+    fn from(error: Busy) -> Self {
+        Self::new(ErrorKind::Busy, error.to_string())
+            .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`")
+    }
+}
+
+impl From<ClientGone> for RpcError {
+    /// Never seen by anyone: whoever would read it has gone.
+    fn from(_: ClientGone) -> Self {
+        Self::cancelled()
     }
 }
 

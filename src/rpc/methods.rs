@@ -3,9 +3,12 @@
 //! To add a method: its types in `protocol/`, one function in `rpc/methods/`, one line here.
 
 pub mod daemon;
+mod invoke;
+mod sessions;
 
 use crate::rpc::table::Table;
-use cupola_protocol::daemon as protocol;
+use cupola_protocol::invoke::Invoke;
+use cupola_protocol::{daemon as protocol, sessions as session};
 use std::sync::LazyLock;
 
 /// Every method the daemon answers.
@@ -16,6 +19,13 @@ pub fn table() -> &'static Table {
             .on(protocol::Shutdown, daemon::shutdown)
             .on(protocol::Status, daemon::status)
             .on(protocol::Stop, daemon::stop)
+            .on(Invoke, invoke::invoke)
+            .on(session::Create, sessions::create)
+            .on(session::List, sessions::list)
+            .on(session::Show, sessions::show)
+            .on(session::Use, sessions::use_session)
+            .on(session::Stop, sessions::stop)
+            .on(session::Delete, sessions::delete)
     });
     &TABLE
 }

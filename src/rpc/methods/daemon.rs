@@ -40,6 +40,14 @@ pub(crate) async fn shutdown(_call: Call, _params: NoParams) -> Result<(), RpcEr
 
 pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusResponse, RpcError> {
     let daemon = &call.daemon;
+    // Status must answer when saved state cannot, so that one can find out what is wrong.
+    let partitions = match daemon.store.count().await {
+        Ok(count) => Some(count),
+        Err(error) => {
+            tracing::warn!(%error, "partitions cannot be counted");
+            None
+        }
+    };
     Ok(StatusResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol_version: PROTOCOL_VERSION,
@@ -53,8 +61,8 @@ pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusRespon
         runs: daemon.activity.runs(),
         idle_exit_ms: daemon.config.idle_exit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
         resident_bytes: resident_bytes(),
-        emulator: None,
-        partitions: 0,
+        emulator: daemon.emulator.running(),
+        partitions,
     })
 }
 

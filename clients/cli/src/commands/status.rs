@@ -75,7 +75,10 @@ fn lines(status: &StatusResponse) -> String {
         ],
         ["connections".to_owned(), status.connections.to_string()],
         ["runs".to_owned(), status.runs.to_string()],
-        ["partitions".to_owned(), status.partitions.to_string()],
+        [
+            "partitions".to_owned(),
+            status.partitions.map_or_else(|| "saved state cannot be read".to_owned(), |count| count.to_string()),
+        ],
         ["emulator".to_owned(), status.emulator.clone().unwrap_or_else(|| "not started".to_owned())],
     ];
     if let Some(bytes) = status.resident_bytes {

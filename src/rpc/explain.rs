@@ -1,0 +1,87 @@
+//! Says what an error of the service means here: the cause the service cannot name, because it does not know what
+//! Cupola remembers or what the caller left out.
+
+use crate::foundry::FoundryError;
+use crate::partition::fence::Verdict;
+use crate::rpc::error::RpcError;
+use crate::rpc::scope::Scope;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::SessionId;
+use cupola_protocol::isolation::IsolationModel;
+
+/// The permission that `x-ms-user-identity` needs (contract section 13.3).
+const IMPERSONATION: &str =
+    "Microsoft.CognitiveServices/accounts/AIServices/agents/endpoints/UserIdentityImpersonation/action";
+
+/// What was being done when the service refused.
+pub(crate) struct Circumstance<'a> {
+    pub(crate) scope: &'a Scope,
+    /// The session the call named.
+    pub(crate) session: Option<&'a SessionId>,
+    /// What Cupola remembers of that session.
+    pub(crate) verdict: Verdict,
+    /// The call was a deletion.
+    pub(crate) deleting: bool,
+}
+
+impl<'a> Circumstance<'a> {
+    /// A call that names no session.
+    pub(crate) const fn of(scope: &'a Scope) -> Self {
+        Self { scope, session: None, verdict: Verdict::Unknown, deleting: false }
+    }
+}
+
+/// Turns the service's error into ours, with the cause and what to do next.
+pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_>>) -> RpcError {
+    let status = error.status();
+    let kind = error.kind();
+    let explained = RpcError::from(error);
+    if kind == ErrorKind::ImpersonationNotPermitted {
+        return explained.hint(format!(
+            "ask for the data action {IMPERSONATION}, or partition on this machine only with --isolation-model local"
+        ));
+    }
+    let Some(Circumstance { scope, session, verdict, deleting }) = circumstance else {
+        return explained;
+    };
+    let session = session.map_or_else(|| "the session".to_owned(), |session| format!("session {session}"));
+    match (status, scope.model) {
+        (Some(403 | 404), _) if *verdict == Verdict::Foreign => explained.because(
+            ErrorKind::IsolationMismatch,
+            format!("{session} was made under another isolation; give the keys it was made with"),
+        ),
+        (Some(403), _) if *deleting => explained.because(
+            ErrorKind::NotSessionOwner,
+            format!("{session} belongs to another ownership key; give the one it was created with: --isolation-key"),
+        ),
+        (Some(403 | 404), IsolationModel::Keys) if !scope.is_isolated() && is_isolation(kind) => explained.because(
+            ErrorKind::IsolationKeyRequired,
+            "no isolation key was given; if the agent requires them, add --user-isolation-key and/or --chat-isolation-key",
+        ),
+        (Some(403), IsolationModel::Keys) => explained.because(
+            ErrorKind::IsolationMismatch,
+            format!("the isolation keys given are not those of {session}; check them with whoever configured the agent"),
+        ),
+        (Some(403), IsolationModel::Identity) if is_isolation(kind) => explained.because(
+            ErrorKind::IsolationMismatch,
+            format!("{session} belongs to another identity; a delegated user and a direct caller never share sessions"),
+        ),
+        (Some(404), _) if kind == ErrorKind::SessionNotFound => {
+            explained.hint(format!("{session} does not exist, or was made under other isolation keys than those given"))
+        }
+        _ => explained,
+    }
+}
+
+/// Kinds whose cause can be the isolation of the call.
+const fn is_isolation(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Forbidden
+            | ErrorKind::IsolationMismatch
+            | ErrorKind::IsolationKeyRequired
+            | ErrorKind::SessionNotFound
+            // A conversation that cannot be made: where keys are required, nothing is found without them.
+            | ErrorKind::NotFound
+    )
+}

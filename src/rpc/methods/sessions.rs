@@ -1,0 +1,113 @@
+//! `sessions/*`: the service's sandboxes, seen through the call's isolation.
+
+use crate::foundry::{FoundryError, ListSessions, Stopped};
+use crate::partition::fence::Verdict;
+use crate::partition::store::KnownSession;
+use crate::rpc::Call;
+use crate::rpc::error::RpcError;
+use crate::rpc::explain::{Circumstance, explain};
+use crate::rpc::scope::Scope;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::SessionId;
+use cupola_protocol::sessions::{
+    CreateParams, DeleteResponse, ListParams, ListResponse, Session, SessionParams, StopResponse, UseParams,
+};
+
+pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, RpcError> {
+    let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
+    let session = scope
+        .agent
+        .create_session(&scope.wire, params.session_id.as_ref(), scope.partition.version.as_ref())
+        .await
+        .map_err(|error| explain(error, Some(&Circumstance::of(&scope))))?;
+    let id = session_id(&session)?;
+    let known = KnownSession { owner: scope.partition.owner, ownership_key: scope.isolation.ownership_key.clone() };
+    call.daemon.store.remember_session(&scope.partition.agent, &id, known).await?;
+    call.daemon.store.set_session(&scope.partition, &id).await?;
+    Ok(session)
+}
+
+pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, RpcError> {
+    let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
+    let query = ListSessions { limit: params.limit, order: params.order, after: params.after.as_ref() };
+    scope.agent.list_sessions(&scope.wire, query).await.map_err(|error| explain(error, Some(&Circumstance::of(&scope))))
+}
+
+pub(crate) async fn show(call: Call, params: SessionParams) -> Result<Session, RpcError> {
+    let named = Named::resolve(&call, &params).await?;
+    let shown = named.scope.agent.get_session(&named.scope.wire, &named.session).await;
+    shown.map_err(|error| named.explain(error, false))
+}
+
+pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session, RpcError> {
+    let UseParams { target, isolation, session_id, allow_shared_session } = params;
+    let params = SessionParams { target, isolation, session_id: Some(session_id), allow_shared_session };
+    let named = Named::resolve(&call, &params).await?;
+    let Named { scope, session, .. } = &named;
+    let shown = scope.agent.get_session(&scope.wire, session).await.map_err(|error| named.explain(error, false))?;
+    call.daemon.store.set_session(&scope.partition, session).await?;
+    Ok(shown)
+}
+
+pub(crate) async fn stop(call: Call, params: SessionParams) -> Result<StopResponse, RpcError> {
+    let named = Named::resolve(&call, &params).await?;
+    let stopped = named.scope.agent.stop_session(&named.scope.wire, &named.session).await;
+    let stopped = stopped.map_err(|error| named.explain(error, false))?;
+    Ok(StopResponse { session_id: named.session, already_stopped: stopped == Stopped::Already })
+}
+
+pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<DeleteResponse, RpcError> {
+    let named = Named::resolve(&call, &params).await?;
+    // A session made under an ownership key can only be deleted with it, so the one remembered is used.
+    if params.isolation.ownership_key.is_none()
+        && let Some(key) = &named.ownership_key
+    {
+        params.isolation.ownership_key = Some(key.clone());
+    }
+    let wire = named.scope.wire_for(&params.isolation)?;
+    let deleted = named.scope.agent.delete_session(&wire, &named.session).await;
+    deleted.map_err(|error| named.explain(error, true))?;
+    call.daemon.store.forget_session(&named.scope.partition.agent, &named.session).await?;
+    Ok(DeleteResponse { session_id: named.session })
+}
+
+/// The session a call names, or the partition's current one.
+struct Named {
+    scope: Scope,
+    session: SessionId,
+    verdict: Verdict,
+    ownership_key: Option<cupola_protocol::isolation::IsolationKey>,
+}
+
+impl Named {
+    async fn resolve(call: &Call, params: &SessionParams) -> Result<Self, RpcError> {
+        let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
+        let (session, verdict) = match &params.session_id {
+            Some(session) => {
+                let verdict = call.daemon.admit(&scope.partition, session, params.allow_shared_session).await?;
+                (session.clone(), verdict)
+            }
+            None => (call.daemon.store.load(&scope.partition).await?.session.ok_or_else(nothing_saved)?, Verdict::Own),
+        };
+        let known = call.daemon.store.known_session(&scope.partition.agent, &session).await?;
+        Ok(Self { scope, session, verdict, ownership_key: known.and_then(|known| known.ownership_key) })
+    }
+
+    fn explain(&self, error: FoundryError, deleting: bool) -> RpcError {
+        let circumstance =
+            Circumstance { scope: &self.scope, session: Some(&self.session), verdict: self.verdict, deleting };
+        explain(error, Some(&circumstance))
+    }
+}
+
+fn nothing_saved() -> RpcError {
+    RpcError::new(ErrorKind::SessionNotFound, "no session is saved for this agent under this isolation").hint(
+        "name one, or give the isolation keys it was made with; `cupola sessions list` shows those this isolation sees",
+    )
+}
+
+fn session_id(session: &Session) -> Result<SessionId, RpcError> {
+    session.agent_session_id.parse().map_err(|invalid| {
+        RpcError::new(ErrorKind::UnexpectedAnswer, format!("the service answered with a session whose {invalid}"))
+    })
+}

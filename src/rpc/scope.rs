@@ -1,0 +1,75 @@
+//! What every call on an agent needs first: the agent, whose state, and how the target isolates its users.
+
+use crate::daemon::Daemon;
+use crate::foundry::{Agent, Definition, WireIsolation};
+use crate::partition::{AgentKey, Owner, Partition};
+use crate::rpc::error::RpcError;
+use crate::rpc::explain::explain;
+use cupola_protocol::isolation::{Isolation, IsolationModel};
+use cupola_protocol::target::Target;
+
+/// One call's agent, partition and isolation.
+pub(crate) struct Scope {
+    pub(crate) agent: Agent,
+    pub(crate) partition: Partition,
+    pub(crate) model: IsolationModel,
+    pub(crate) isolation: Isolation,
+    pub(crate) wire: WireIsolation,
+    /// The agent's definition, where the caller may read it.
+    pub(crate) definition: Option<Definition>,
+}
+
+impl Scope {
+    pub(crate) async fn resolve(daemon: &Daemon, target: &Target, isolation: &Isolation) -> Result<Self, RpcError> {
+        let agent = daemon.agent(target).await?;
+        let caller = agent.caller().await?;
+        let key = AgentKey::new(target);
+        let definition =
+            daemon.definitions.get(&agent, &key, target.version()).await.map_err(|error| explain(error, None))?;
+        let model = isolation
+            .model
+            .or_else(|| definition.as_ref().and_then(Definition::isolation_model))
+            .unwrap_or_else(|| guess(isolation));
+        check(model, isolation)?;
+        let owner = Owner::new(&key, caller.as_str(), model, isolation);
+        Ok(Self {
+            agent,
+            partition: Partition { agent: key, owner, version: target.version().cloned() },
+            model,
+            isolation: isolation.clone(),
+            wire: WireIsolation::new(model, isolation)?,
+            definition,
+        })
+    }
+
+    /// Were any keys or an identity given that the service gets to see?
+    pub(crate) fn is_isolated(&self) -> bool {
+        let Isolation { user_key, chat_key, user_identity, .. } = &self.isolation;
+        user_key.is_some() || chat_key.is_some() || user_identity.is_some()
+    }
+
+    /// What is sent for this scope with another isolation, for example with a remembered ownership key.
+    pub(crate) fn wire_for(&self, isolation: &Isolation) -> Result<WireIsolation, RpcError> {
+        Ok(WireIsolation::new(self.model, isolation)?)
+    }
+}
+
+/// The model of an agent whose definition cannot be read: the one the caller's own words belong to.
+const fn guess(isolation: &Isolation) -> IsolationModel {
+    if isolation.user_identity.is_none() && (isolation.user_key.is_some() || isolation.chat_key.is_some()) {
+        IsolationModel::Keys
+    } else {
+        IsolationModel::Identity
+    }
+}
+
+/// Refuses two names for one user: on these models a user key and an identity both say who the user is.
+fn check(model: IsolationModel, isolation: &Isolation) -> Result<(), RpcError> {
+    match (&isolation.user_identity, &isolation.user_key) {
+        (Some(identity), Some(key)) if model != IsolationModel::Keys && identity.as_str() != key.as_str() => Err(
+            RpcError::invalid_params("userIdentity and userKey name different users; on this agent both mean the user")
+                .hint("give one of --user-identity and --user-isolation-key"),
+        ),
+        _ => Ok(()),
+    }
+}

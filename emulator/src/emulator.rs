@@ -4,15 +4,15 @@ use crate::agent::{self, Agent, Catalog};
 use crate::conversation::Conversations;
 use crate::gateway::{self, Gateway};
 use crate::options::Options;
-use crate::server;
+use crate::server::{self, Stop};
 use axum::Router;
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The project that [`Emulator::project_endpoint`] names. Any other name reaches the same agents.
@@ -21,17 +21,22 @@ const PROJECT: &str = "emulator";
 /// How often idle and expired sessions are looked for. Idle times are minutes, so this is exact enough.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long connections may take to end after their containers stopped.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long connections may take to end after their containers stopped: time to send what is on its way.
+const DRAIN: Duration = Duration::from_secs(1);
 
-/// A running emulator. Dropping it stops listening; [`Emulator::shutdown`] also waits for its containers.
+/// The file in the data directory that a running emulator holds locked.
+const LOCK: &str = "lock";
+
+/// A running emulator. Dropping it closes its connections; [`Emulator::shutdown`] also stops its containers.
 pub struct Emulator {
     gateway: Arc<Gateway>,
     router: Router,
     address: SocketAddr,
     encrypted: bool,
-    stopping: CancellationToken,
+    stop: Stop,
     tracker: TaskTracker,
+    /// Held until the emulator is gone; the system lets go of it when the process ends in any way.
+    _lock: File,
 }
 
 /// Why an emulator did not start.
@@ -48,6 +53,9 @@ pub enum StartError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// Another emulator uses the data directory.
+    #[error("the emulator's data directory {0:?} is in use by another emulator; choose another directory")]
+    InUse(PathBuf),
     /// The address cannot be listened on.
     #[error("the emulator cannot listen on {address}: {source}; choose another address or port 0")]
     Listen {
@@ -62,8 +70,7 @@ pub enum StartError {
 pub async fn start(options: Options) -> Result<Emulator, StartError> {
     agent::check(&options.agents).map_err(StartError::Agents)?;
     let data_dir = options.data_dir;
-    std::fs::create_dir_all(&data_dir)
-        .map_err(|source| StartError::DataDirectory { path: data_dir.clone(), source })?;
+    let lock = take(&data_dir)?;
     let address = options.listen;
     let listen_failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen_failed)?;
@@ -85,14 +92,29 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
         gateway.catalog.add(Arc::new(agent));
     }
     let router = gateway::router(&gateway, options.interceptor);
-    let (stopping, tracker) = (CancellationToken::new(), TaskTracker::new());
-    tracker.spawn(server::serve(listener, router.clone(), options.acceptor, stopping.clone(), tracker.clone()));
-    tracker.spawn(sweep(Arc::clone(&gateway), stopping.clone()));
-    Ok(Emulator { gateway, router, address, encrypted, stopping, tracker })
+    let (stop, tracker) = (Stop::default(), TaskTracker::new());
+    tracker.spawn(server::serve(listener, router.clone(), options.acceptor, stop.clone(), tracker.clone()));
+    tracker.spawn(sweep(Arc::clone(&gateway), stop.soon.clone()));
+    Ok(Emulator { gateway, router, address, encrypted, stop, tracker, _lock: lock })
+}
+
+/// Makes the data directory, readable by its owner only, and takes it for this emulator.
+fn take(path: &Path) -> Result<File, StartError> {
+    let unusable = |source| StartError::DataDirectory { path: path.to_owned(), source };
+    let mut directory = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+    directory.recursive(true).create(path).map_err(unusable)?;
+    let lock = File::create(path.join(LOCK)).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(source)) => Err(unusable(source)),
+    }
 }
 
 /// Stops idle sandboxes and expires old sessions, also when nobody asks about them.
-async fn sweep(gateway: Arc<Gateway>, stopping: CancellationToken) {
+async fn sweep(gateway: Arc<Gateway>, stopping: tokio_util::sync::CancellationToken) {
     loop {
         tokio::select! {
             () = stopping.cancelled() => return,
@@ -134,13 +156,15 @@ impl Emulator {
         self.router.clone()
     }
 
-    /// Stops accepting, stops every container, and waits a bounded time for the connections to end.
+    /// Stops accepting, stops every container, and gives the connections a bounded time to end by themselves.
     pub async fn shutdown(self) {
-        self.stopping.cancel();
+        self.stop.soon.cancel();
         self.gateway.stop_all().await;
         self.tracker.close();
         if tokio::time::timeout(DRAIN, self.tracker.wait()).await.is_err() {
-            tracing::warn!("connections were still open when the emulator ended");
+            tracing::debug!("closing connections that did not end by themselves");
+            self.stop.now.cancel();
+            self.tracker.wait().await;
         }
         // A request that was still being answered may have resumed a session meanwhile.
         self.gateway.stop_all().await;
@@ -149,6 +173,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        self.stopping.cancel();
+        self.stop.soon.cancel();
+        self.stop.now.cancel();
     }
 }

@@ -20,23 +20,37 @@ use tokio_util::task::TaskTracker;
 /// How long to wait before accepting again when the system refuses, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until `stopping`; each connection is a task of `tracker` and ends after its request in flight.
+/// How serving ends.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop {
+    /// No further connection; those that are open end after their request in flight.
+    pub(crate) soon: CancellationToken,
+    /// What is still open is closed, whatever it is doing.
+    pub(crate) now: CancellationToken,
+}
+
+/// Accepts until told to stop; each connection is a task of `tracker`.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     acceptor: Option<Arc<dyn Acceptor>>,
-    stopping: CancellationToken,
+    stop: Stop,
     tracker: TaskTracker,
 ) {
     loop {
         let accepted = tokio::select! {
-            () = stopping.cancelled() => return,
+            () = stop.soon.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, acceptor, stopping) = (router.clone(), acceptor.clone(), stopping.clone());
-                tracker.spawn(connection(stream, router, acceptor, stopping));
+                let (router, acceptor, stop) = (router.clone(), acceptor.clone(), stop.clone());
+                tracker.spawn(async move {
+                    tokio::select! {
+                        () = stop.now.cancelled() => {}
+                        () = connection(stream, router, acceptor, &stop.soon) => {}
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -50,23 +64,27 @@ async fn connection(
     stream: TcpStream,
     router: Router,
     acceptor: Option<Arc<dyn Acceptor>>,
-    stopping: CancellationToken,
+    stopping: &CancellationToken,
 ) {
     // Events are small and must leave at once.
     let _ = stream.set_nodelay(true);
-    match acceptor {
-        None => speak(stream, router, stopping).await,
-        Some(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => speak(stream, router, stopping).await,
-            Err(error) => tracing::debug!(%error, "a handshake failed"),
-        },
+    let Some(acceptor) = acceptor else {
+        return speak(stream, router, stopping).await;
+    };
+    let accepted = tokio::select! {
+        () = stopping.cancelled() => return,
+        accepted = acceptor.accept(stream) => accepted,
+    };
+    match accepted {
+        Ok(stream) => speak(stream, router, stopping).await,
+        Err(error) => tracing::debug!(%error, "a handshake failed"),
     }
 }
 
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    stopping: CancellationToken,
+    stopping: &CancellationToken,
 ) {
     let gateway = TowerToHyperService::new(router);
     let service = service_fn(move |request: http::Request<Incoming>| {

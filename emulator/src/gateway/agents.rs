@@ -1,7 +1,7 @@
 //! Agents and their versions (contract section 3).
 
 use super::Gateway;
-use super::call::{Call, json_body};
+use super::call::{Call, Whole, json_body};
 use super::paging::{Order, page};
 use crate::agent::{Agent, Version};
 use crate::error::ApiError;
@@ -11,7 +11,6 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use bytes::Bytes;
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::{Value, json};
@@ -50,7 +49,7 @@ fn named(call: &Call) -> Result<&Agent, ApiError> {
 }
 
 /// `POST /agents`: an agent with one version, run by the first agent's runtime.
-async fn create(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Result<Json<Value>, ApiError> {
+async fn create(State(gateway): State<Arc<Gateway>>, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
     let body: Value = json_body(&body)?;
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     if !ids::is_agent(name) {
@@ -73,7 +72,7 @@ async fn create(State(gateway): State<Arc<Gateway>>, body: Bytes) -> Result<Json
     }
 }
 
-async fn update(call: Call, body: Bytes) -> Result<Json<Value>, ApiError> {
+async fn update(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
     call.agent.patch(&json_body(&body)?)?;
     Ok(Json(named(&call)?.to_json()))
 }
@@ -134,7 +133,7 @@ async fn show_version(call: Call) -> Result<Json<Value>, ApiError> {
 async fn create_version(
     State(gateway): State<Arc<Gateway>>,
     Path(params): Path<HashMap<String, String>>,
-    body: Bytes,
+    Whole(body): Whole,
 ) -> Result<Response, ApiError> {
     let name = params.get("agent").map_or("", String::as_str);
     let posted: Value = json_body(&body)?;
@@ -146,7 +145,7 @@ async fn create_version(
     if let Some(fields) = named.as_object_mut() {
         fields.insert("name".to_owned(), json!(name));
     }
-    let _made = create(State(Arc::clone(&gateway)), Bytes::from(named.to_string())).await?;
+    let _made = create(State(Arc::clone(&gateway)), Whole(named.to_string().into())).await?;
     let version = gateway.catalog.get(name)?.version("1")?;
     Ok(Json(version.to_json(name)).into_response())
 }

@@ -6,7 +6,8 @@ use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::isolation::{self, Model, Partition, Presented, Purpose, Refusal};
 use crate::session::{Session, Status};
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
@@ -149,6 +150,18 @@ impl Call {
 
 fn verb(segment: &str) -> (&str, Option<&str>) {
     segment.split_once(':').map_or((segment, None), |(name, verb)| (name, Some(verb)))
+}
+
+/// A request's whole body; too long a one is refused in the gateway's envelope.
+pub(crate) struct Whole(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Whole {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|error| ApiError::new(error.status(), "invalid_request_error", error.body_text()))
+    }
 }
 
 /// Reads a JSON body; an empty one is `{}`.

@@ -1,14 +1,13 @@
 //! Conversations and their items (contract section 8): the gateway's own, the container has no such routes.
 
 use super::Gateway;
-use super::call::{Call, json_body};
+use super::call::{Call, Whole, json_body};
 use super::paging::{Order, page};
 use crate::conversation::{Conversation, MAX_ITEMS};
 use crate::error::ApiError;
 use crate::isolation::{self, Purpose};
 use axum::routing::get;
 use axum::{Json, Router};
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -43,7 +42,7 @@ impl Body {
     }
 }
 
-pub(super) async fn create(call: Call, body: Bytes) -> Result<Json<Value>, ApiError> {
+pub(super) async fn create(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
     let mut body: Body = json_body(&body)?;
     let metadata = body.metadata.take().unwrap_or_else(|| json!({}));
     let items = body.items()?;
@@ -68,7 +67,7 @@ async fn show(call: Call) -> Result<Json<Value>, ApiError> {
     Ok(Json(find(&call)?.to_json()))
 }
 
-async fn update(call: Call, body: Bytes) -> Result<Json<Value>, ApiError> {
+async fn update(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
     let body: Body = json_body(&body)?;
     let conversation = find(&call)?;
     conversation.change(|record| {
@@ -96,7 +95,7 @@ async fn list_items(call: Call) -> Result<Json<Value>, ApiError> {
     page(&call, items, Order::Descending).map(Json)
 }
 
-async fn add_items(call: Call, body: Bytes) -> Result<Json<Value>, ApiError> {
+async fn add_items(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
     let items = json_body::<Body>(&body)?.items()?;
     let added = find(&call)?.add(items)?;
     Ok(Json(json!({

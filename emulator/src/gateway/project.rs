@@ -4,17 +4,16 @@
 //! answers in them.
 
 use super::Gateway;
-use super::call::{Call, json_body};
+use super::call::{Call, Whole, json_body};
 use super::responses;
 use crate::auth::Caller;
 use crate::conversation::Conversation;
 use crate::error::ApiError;
 use crate::isolation::{self, Model, Partition, Presented, Purpose};
-use axum::extract::{FromRequestParts, Path as Ids, Request, State};
+use axum::extract::{FromRequestParts, Path as Ids, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bytes::Bytes;
 use http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,11 +37,11 @@ struct AgentReference {
     name: String,
 }
 
-async fn create(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, super::MAX_JSON_BODY)
-        .await
-        .map_err(|error| ApiError::invalid("body", error.to_string()))?;
+async fn create(
+    State(gateway): State<Arc<Gateway>>,
+    mut parts: Parts,
+    Whole(body): Whole,
+) -> Result<Response, ApiError> {
     let name = json_body::<Body>(&body)?.agent_reference.name;
     let agent = gateway.catalog.get(&name)?;
     let call = Call::of(agent, &mut parts, &gateway, HashMap::new()).await?;
@@ -60,7 +59,7 @@ struct NewConversation {
     metadata: Option<Value>,
 }
 
-async fn create_conversation(caller: ProjectCaller, body: Bytes) -> Result<Json<Value>, ApiError> {
+async fn create_conversation(caller: ProjectCaller, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
     let metadata = json_body::<NewConversation>(&body)?.metadata.unwrap_or_else(|| json!({}));
     let gateway = &caller.gateway;
     let made = gateway.conversations.create(caller.partition, metadata, gateway.clock.now())?;

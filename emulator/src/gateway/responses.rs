@@ -2,7 +2,7 @@
 
 use super::Gateway;
 use super::answer::pass_recorded;
-use super::call::{Call, Entered};
+use super::call::{Call, Entered, Whole};
 use super::forward::forward;
 use super::record::Recorder;
 use crate::conversation::{Conversation, input_items};
@@ -53,7 +53,7 @@ struct Asked {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "conversation must be an id or an object with an id")]
 enum ConversationField {
     Id(String),
     Object { id: String },
@@ -76,7 +76,7 @@ impl Asked {
     }
 }
 
-async fn create(call: Call, body: Bytes) -> Response {
+async fn create(call: Call, Whole(body): Whole) -> Response {
     let mut session = None;
     run(&call, body, &mut session).await.unwrap_or_else(|error| error.of_invoke(session.as_deref()))
 }
@@ -85,7 +85,7 @@ async fn create(call: Call, body: Bytes) -> Response {
 pub(super) async fn run(call: &Call, body: Bytes, session_id: &mut Option<String>) -> Result<Response, ApiError> {
     let fields: serde_json::Map<String, Value> = serde_json::from_slice(&body)
         .map_err(|error| ApiError::invalid("body", format!("The body is not a JSON object: {error}.")))?;
-    let asked = Asked::deserialize(Value::Object(fields.clone()))
+    let asked = Asked::deserialize(&fields)
         .map_err(|error| ApiError::invalid("body", format!("The body is not valid: {error}.")))?;
     if asked.conversation.is_some() && asked.previous_response_id.is_some() {
         return Err(ApiError::invalid(

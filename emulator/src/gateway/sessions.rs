@@ -1,7 +1,7 @@
 //! Sessions: create, show, list, stop, delete (contract section 4).
 
 use super::Gateway;
-use super::call::{Call, json_body};
+use super::call::{Call, Whole, json_body};
 use super::paging::{Order, page};
 use crate::error::ApiError;
 use crate::isolation::{self, Purpose};
@@ -9,7 +9,6 @@ use crate::sessions::NewSession;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,7 +31,7 @@ struct VersionIndicator {
     agent_version: String,
 }
 
-async fn create(call: Call, body: Bytes) -> Result<Response, ApiError> {
+async fn create(call: Call, Whole(body): Whole) -> Result<Response, ApiError> {
     let body: CreateBody = json_body(&body)?;
     let version = match body.version_indicator {
         Some(VersionIndicator { agent_version }) => call.agent.version(&agent_version)?,

@@ -8,7 +8,6 @@ mod conversations;
 mod invocations;
 mod isolation_identity;
 mod isolation_keys;
-mod replay;
 mod responses;
 mod sessions;
 mod support;

@@ -183,7 +183,13 @@ async fn the_containers_own_refusal_passes_and_its_response_is_not_known() {
     let id = bench.agents.last().header("x-agent-response-id").unwrap().to_owned();
     let chained = bench.invoke("notes", json!({"input": "hi", "previous_response_id": id})).send().await;
     chained.refused(404, "invalid_request_error");
-    for bad in ["", "not json", "[1]", "\"text\""] {
+    let endless = "[".repeat(100_000);
+    let long = vec![b' '; 64 * 1024 * 1024 + 1];
+    let refused = bench.endpoint("POST", "notes", "/protocols/openai/responses").bytes(long).send().await;
+    refused.refused(413, "invalid_request_error");
+    for bad in
+        ["", endless.as_str(), r#"{"conversation": 5}"#, r#"{"agent_session_id": 5}"#, "not json", "[1]", "\"text\""]
+    {
         let answer = bench.endpoint("POST", "notes", "/protocols/openai/responses").bytes(bad.to_owned()).send().await;
         answer.refused(400, "invalid_request_error");
     }

@@ -1,8 +1,16 @@
 //! Contract sections 4 and 14: the session object and its life.
 
 use crate::support::{Bench, START, eventually};
+use cupola_emulator::agents::notes::Notes;
+use cupola_emulator::container::Runtime;
+use cupola_emulator::{Options, start, stock_agents};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
+
+fn notes() -> Arc<dyn Runtime> {
+    Arc::new(Notes::default())
+}
 
 async fn status(bench: &Bench, session: &str) -> Value {
     bench.endpoint("GET", "notes", &format!("/sessions/{session}")).send().await.ok().json()["status"].take()
@@ -180,9 +188,22 @@ async fn a_container_that_does_not_come_up_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_data_directory_serves_one_emulator_at_a_time() {
+    let bench = Bench::start().await;
+    let directory = bench.data.path();
+    let second = || start(Options::new(directory, stock_agents(&notes())));
+    let refused = second().await.err().unwrap().to_string();
+    assert!(refused.contains("in use by another emulator"), "{refused}");
+    bench.emulator.shutdown().await;
+    second().await.unwrap().shutdown().await;
+}
+
+#[tokio::test]
 async fn ending_the_emulator_stops_its_containers() {
     let bench = Bench::start().await;
     let session = bench.invoke("notes", json!({"input": "hi"})).send().await.ok().session();
+    let endless = bench.invoke("notes", json!({"input": "hang", "stream": true})).open().await;
     bench.emulator.shutdown().await;
     assert_eq!(bench.agents.stops_of(&session), 1);
+    assert!(endless.bytes().await.is_err(), "an answer that does not end is cut, not completed");
 }

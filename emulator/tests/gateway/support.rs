@@ -324,12 +324,6 @@ impl Bench {
     }
 }
 
-/// An agent with these versions, whose containers note what reaches them.
-pub(crate) fn offer(agents: &Arc<Agents>, name: &str, model: Model, versions: &[&str]) -> AgentSpec {
-    let version = |label: &&str| VersionSpec::new(label, model, Arc::new(Recorder(Arc::clone(agents))));
-    AgentSpec::new(name, versions.iter().map(version).collect())
-}
-
 fn specs(agents: &Arc<Agents>) -> Vec<AgentSpec> {
     let version = |label: &str, model: Model| VersionSpec::new(label, model, Arc::new(Recorder(Arc::clone(agents))));
     let ignoring = Model::Keys {

@@ -150,7 +150,23 @@ pub(crate) const VARIANTS: &[Row] = &[
     ("env-session-get", &[Create(r#"{"input": "hi", "agent_session_id": "sess-from-body"}"#)], All),
     ("env-session-sync", &[], All),
     ("keepalive-stream", &[], CommentsOnce),
+    ("crash-1-create-stream", &[], Nothing(OTHER_OPTIONS)),
+    ("crash-2-reconnect", &[], Nothing(OTHER_OPTIONS)),
+    ("crash-3-get", &[], Nothing(OTHER_OPTIONS)),
+    ("crash-4-replay-all", &[], Nothing(OTHER_OPTIONS)),
+    ("locked-1-first-turn", &[], Nothing(OTHER_OPTIONS)),
+    ("locked-2-second-turn", &[], Nothing(OTHER_OPTIONS)),
+    ("locked-3-second-turn-foreground", &[], Nothing(OTHER_OPTIONS)),
+    ("steer-1-first-turn", &[], Nothing(OTHER_OPTIONS)),
+    ("steer-2-second-turn", &[], Nothing(OTHER_OPTIONS)),
+    ("steer-3-second-turn-get", &[], Nothing(OTHER_OPTIONS)),
+    ("steer-4-third-turn-stream", &[], Nothing(OTHER_OPTIONS)),
+    ("steer-5-second-turn-get-later", &[], Nothing(OTHER_OPTIONS)),
+    ("steer-6-fork", &[], Nothing(OTHER_OPTIONS)),
 ];
+
+const OTHER_OPTIONS: &str =
+    "steering, locks and recovery are options the notes agent does not have; clients are read with them";
 
 const NO_HANDLERS: &str = "an agent without handlers; the notes agent has them";
 

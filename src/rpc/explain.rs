@@ -83,5 +83,6 @@ const fn is_isolation(kind: ErrorKind) -> bool {
             | ErrorKind::SessionNotFound
             // A conversation that cannot be made: where keys are required, nothing is found without them.
             | ErrorKind::NotFound
+            | ErrorKind::AgentNotFound
     )
 }

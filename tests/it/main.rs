@@ -6,6 +6,9 @@
 mod calls;
 mod foundry;
 mod framing;
+mod invoke;
 mod process;
 mod server;
+mod sessions;
 mod support;
+mod tenants;

@@ -132,7 +132,7 @@ async fn accepting_goes_on_after_it_failed() {
     let server = Server::start(|_| {});
     server.clients.send(Err(io::Error::from_raw_os_error(24))).await.unwrap();
     let mut client = server.connect().await;
-    assert!(client.call("daemon/status", json!({})).await["result"].is_object());
+    assert!(client.call("initialize", json!({})).await["result"].is_object());
     client.leave().await;
     server.signals.send("test").await.unwrap();
     server.running.await.unwrap();

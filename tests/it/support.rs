@@ -2,9 +2,11 @@
 
 pub(crate) mod client;
 pub(crate) mod daemon;
+pub(crate) mod emulator;
 pub(crate) mod methods;
 pub(crate) mod process;
 
 pub(crate) use client::{Client, Framing};
 pub(crate) use daemon::TestDaemon;
+pub(crate) use emulator::TestEmulator;
 pub(crate) use process::{Home, Process, call};

@@ -15,7 +15,8 @@ use tokio::net::UnixStream;
 pub(crate) struct TestDaemon {
     pub(crate) daemon: Arc<Daemon>,
     table: &'static Table,
-    directory: TempDir,
+    /// Kept until the daemon has ended.
+    directory: Option<TempDir>,
     ended: bool,
 }
 
@@ -35,10 +36,18 @@ impl TestDaemon {
         Self::with(methods::table())
     }
 
+    /// With the real methods, in a home that another daemon has left.
+    pub(crate) fn at(directory: TempDir) -> Self {
+        Self::on(cupola::rpc::methods::table(), directory)
+    }
+
     fn with(table: &'static Table) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::on(table, tempfile::tempdir().unwrap())
+    }
+
+    fn on(table: &'static Table, directory: TempDir) -> Self {
         let daemon = Daemon::start(config(directory.path())).unwrap();
-        Self { daemon, table, directory, ended: false }
+        Self { daemon, table, directory: Some(directory), ended: false }
     }
 
     /// A client by lines of JSON.
@@ -63,7 +72,12 @@ impl TestDaemon {
     }
 
     /// Asks the daemon to end and waits for all it has begun.
-    pub(crate) async fn end(mut self) {
+    pub(crate) async fn end(self) {
+        self.end_keeping_home().await;
+    }
+
+    /// As [`Self::end`]; its home stays for the next daemon.
+    pub(crate) async fn end_keeping_home(mut self) -> TempDir {
         self.ended = true;
         self.daemon.shutdown.force();
         self.daemon.tasks.close();
@@ -71,7 +85,7 @@ impl TestDaemon {
         let ended = tokio::time::timeout(patience, self.daemon.tasks.wait()).await;
         assert!(ended.is_ok(), "{} tasks outlive the daemon", self.daemon.tasks.len());
         assert_eq!(self.daemon.activity.requests(), 0, "requests were never answered");
-        assert!(self.directory.path().exists());
+        self.directory.take().unwrap()
     }
 }
 

@@ -1,0 +1,323 @@
+//! `invoke`: events, endings, and what happens when something is gone, refused or cut.
+
+use crate::support::{Client, TestDaemon, TestEmulator};
+use crate::tenants::say;
+use cupola_emulator::faults::Fault;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The events of a call with token `t`, then its response.
+async fn stream(client: &mut Client, params: Value) -> (Vec<Value>, Value) {
+    let mut params = params;
+    params["partialResultToken"] = json!("t");
+    client.request("invoke", params).await;
+    let mut events = Vec::new();
+    loop {
+        let message = client.next().await;
+        if message.get("method").is_none() {
+            return (events, message);
+        }
+        assert_eq!((&message["method"], &message["params"]["token"]), (&json!("$/progress"), &json!("t")));
+        events.push(message["params"]["value"].clone());
+    }
+}
+
+const ENDINGS: [&str; 5] = ["completed", "failed", "incomplete", "cancelled", "truncated"];
+
+/// What every run must keep, however it goes.
+fn check_events(events: &[Value]) {
+    for (index, event) in events.iter().enumerate() {
+        assert_eq!(event["number"], index + 1, "{event}");
+        let is_ending = ENDINGS.contains(&event["type"].as_str().unwrap());
+        assert_eq!(is_ending, index + 1 == events.len(), "one ending, and last: {events:?}");
+    }
+    assert_eq!(events[0]["type"], "started");
+}
+
+fn text_of(events: &[Value]) -> String {
+    events.iter().filter(|event| event["type"] == "textDelta").map(|event| event["delta"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn text_streams_in_numbered_events_and_the_response_is_complete_in_itself() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect_lsp();
+    let (events, response) =
+        stream(&mut client, json!({"target": emulator.target("notes"), "input": "stream a b c"})).await;
+    check_events(&events);
+    let result = &response["result"];
+    assert!(events.iter().filter(|event| event["type"] == "textDelta").count() >= 3, "{events:?}");
+    assert_eq!(text_of(&events), result["text"].as_str().unwrap());
+    assert_eq!(result["output"]["status"], "completed");
+    for (event, field) in [("sessionId", "sessionId"), ("conversationId", "conversationId"), ("requestId", "requestId")]
+    {
+        assert!(result[field].is_string());
+        assert_eq!(events[0][event], result[field]);
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn every_way_an_answer_ends_has_its_status() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    for (input, status) in [
+        ("hello", "completed"),
+        ("failed", "failed"),
+        ("incomplete", "incomplete"),
+        ("early-error", "failed"),
+        ("late-error", "failed"),
+    ] {
+        let (events, response) = stream(&mut client, json!({"target": emulator.target("notes"), "input": input})).await;
+        check_events(&events);
+        assert_eq!(response["result"]["status"], status, "{input}: {response}");
+        assert_eq!(events.last().unwrap()["type"], status, "{input}");
+        assert_eq!(response["result"].get("failure").is_some(), status != "completed", "{input}: {response}");
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_cut_stream_is_truncated_never_success() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    for after_bytes in [0, 700, 2000, 3000] {
+        emulator.fail("*/openai/responses", 1, Fault::Cut { after_bytes });
+        let params = json!({"target": emulator.target("notes"), "input": "one two three four five six"});
+        let (events, response) = stream(&mut client, params).await;
+        check_events(&events);
+        assert_eq!(response["result"]["status"], "truncated", "cut after {after_bytes}: {response}");
+        assert_eq!(text_of(&events), response["result"]["text"].as_str().unwrap());
+    }
+    assert_eq!(emulator.turns().len(), 4, "a turn that may have run was sent again");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn invocations_answer_with_text_json_events_and_polling() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    for (input, says) in [
+        ("remember the milk", "the milk"),
+        (r#"{"message":"what do you remember?"}"#, "the milk"),
+        (r#"{"mode":"sse","text":"one two"}"#, "one"),
+        (r#"{"mode":"lro","seconds":0}"#, ""),
+    ] {
+        let params = json!({"target": emulator.target("notes"), "protocol": "invocations", "input": input});
+        let (events, response) = stream(&mut client, params).await;
+        check_events(&events);
+        assert_eq!(response["result"]["status"], "completed", "{input}: {response}");
+        assert!(response["result"].to_string().contains(says), "{input}: {response}");
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn cancelling_ends_the_call_once_and_the_run_at_the_service() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let params = json!({"target": emulator.target("notes"), "input": "slow 200 50", "partialResultToken": 1});
+    let id = client.request("invoke", params).await;
+    while client.next().await["params"]["value"]["type"] != "textDelta" {}
+    client.send(json!({"method": "$/cancelRequest", "params": {"id": id}})).await;
+    let response = loop {
+        let message = client.next().await;
+        if message.get("id").is_some() {
+            break message;
+        }
+    };
+    assert_eq!((&response["id"], &response["error"]["code"]), (&json!(id), &json!(-32800)), "{response}");
+    assert!(response["error"]["data"]["runId"].is_string());
+
+    // The next turn of the session is not kept waiting by the cancelled one.
+    say(&mut client, &emulator.target("notes"), json!({}), "hello").await;
+    client.leave().await;
+    daemon.idle().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_run_with_it() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let params = json!({"target": emulator.target("notes"), "input": "slow 1000 50", "partialResultToken": 1});
+    client.request("invoke", params).await;
+    while client.next().await["params"]["value"]["type"] != "textDelta" {}
+    drop(client);
+    daemon.idle().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_time_limit_ends_the_run() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let params = json!({"target": emulator.target("notes"), "input": "slow 1000 50", "timeoutMs": 200});
+    let response = client.call("invoke", params).await;
+    assert_eq!(response["error"]["data"]["kind"], "timedOut", "{response}");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_saved_session_that_is_gone_is_replaced_once_and_said_so() {
+    let (daemon, elsewhere, emulator) = (TestDaemon::start(), TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let key = || json!({"userKey": "acme"});
+    let mut client = daemon.connect();
+    let first = say(&mut client, &target, key(), "remember the milk").await;
+    let mut other = elsewhere.connect();
+    let delete = json!({"target": target, "isolation": key(), "sessionId": first["sessionId"]});
+    assert!(other.call("sessions/delete", delete).await.get("result").is_some());
+    other.leave().await;
+
+    let second = say(&mut client, &target, key(), "what do you remember?").await;
+    assert_ne!(second["sessionId"], first["sessionId"]);
+    assert_eq!(second["notices"][0]["code"], "sessionReplaced", "{second}");
+    assert!(second["notices"][0]["message"].as_str().unwrap().contains("files are gone"));
+    assert!(!second["text"].as_str().unwrap().contains("milk"));
+    let third = say(&mut client, &target, key(), "hello").await;
+    assert_eq!(third["sessionId"], second["sessionId"]);
+    assert_eq!(third.get("notices"), None, "said once: {third}");
+
+    // A session that was asked for by name is never silently another one.
+    let named = json!({"target": target, "isolation": key(), "input": "x", "sessionId": first["sessionId"]});
+    let refused = client.call("invoke", named).await;
+    assert_eq!(refused["error"]["data"]["httpStatus"], 404, "{refused}");
+    client.leave().await;
+    daemon.end().await;
+    elsewhere.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_new_daemon_goes_on_where_the_old_one_was() {
+    let emulator = TestEmulator::start().await;
+    let target = emulator.target("notes");
+    let key = || json!({"userKey": "acme"});
+    let daemon = TestDaemon::start();
+    let mut client = daemon.connect();
+    // Told of the session, and gone the same moment.
+    let params = json!({"target": target, "isolation": key(), "input": "slow 1000 50", "partialResultToken": 1});
+    client.request("invoke", params).await;
+    let started = client.next().await["params"]["value"].clone();
+    assert_eq!(started["type"], "started");
+    drop(client);
+    let home = daemon.end_keeping_home().await;
+
+    let daemon = TestDaemon::at(home);
+    let mut client = daemon.connect();
+    let result = say(&mut client, &target, key(), "hello").await;
+    for field in ["sessionId", "conversationId"] {
+        assert_eq!(result[field], started[field]);
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_token_refused_once_is_replaced_and_the_call_goes_through() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let unauthorized =
+        Fault::Status { status: 401.try_into().unwrap(), headers: BTreeMap::new().try_into().unwrap(), body: None };
+    emulator.fail("*/openai/responses", 1, unauthorized);
+    say(&mut client, &emulator.target("notes"), json!({}), "hello").await;
+    assert_eq!(emulator.turns().len(), 2);
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_requires_keys_says_so() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    for protocol in ["responses", "invocations"] {
+        let params = json!({"target": emulator.target("notes-required"), "input": "hello", "protocol": protocol});
+        let refused = client.call("invoke", params).await;
+        assert_eq!(refused["error"]["data"]["kind"], "isolationKeyRequired", "{refused}");
+        assert!(refused["error"]["data"]["hint"].as_str().unwrap().contains("--user-isolation-key"), "{refused}");
+        assert!(refused["error"]["data"]["requestId"].is_string(), "{refused}");
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn bad_names_and_keys_are_refused_before_anything_is_sent() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let mut client = daemon.connect();
+    for (params, says) in [
+        (json!({"target": target, "input": "x", "isolation": {"userKey": "a\r\nx-evil: 1"}}), "CR, LF, NUL"),
+        (json!({"target": target, "input": "x", "isolation": {"userIdentity": "a b"}}), "userIdentity"),
+        (json!({"target": target, "input": "x", "sessionId": "../../../etc"}), "sessionId"),
+        (json!({"target": target, "input": "x", "sessionId": "session-1", "newSession": true}), "newSession"),
+        (json!({"target": {"kind": "emulator", "agent": "a/b"}, "input": "x"}), "agent"),
+        (json!({"target": {"kind": "emulator", "url": "http://example.com:80"}, "input": "x"}), "emulator"),
+        (
+            json!({"target": {"kind": "project", "agent": "a",
+            "endpoint": "https://acct.services.ai.azure.com:8443/api/projects/p"}, "input": "x"}),
+            "no port",
+        ),
+        (
+            json!({"target": {"kind": "project", "agent": "a",
+            "endpoint": "https://user@acct.services.ai.azure.com/api/projects/p"}, "input": "x"}),
+            "projectEndpoint",
+        ),
+        (json!({"target": target}), "input"),
+    ] {
+        let refused = client.call("invoke", params.clone()).await;
+        assert_eq!(refused["error"]["code"], -32602, "{params}: {refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(says), "{params}: {refused}");
+        assert!(!refused.to_string().contains("x-evil"), "the value was repeated: {refused}");
+    }
+    for host in [
+        "evil.example.com",
+        "services.ai.azure.com",
+        "a.b.services.ai.azure.com",
+        "acct.services.ai.azure.com.evil.com",
+    ] {
+        let endpoint = format!("https://{host}/api/projects/p");
+        let params = json!({"target": {"kind": "project", "agent": "a", "endpoint": endpoint}, "input": "x"});
+        let refused = client.call("invoke", params).await;
+        assert_eq!(refused["error"]["data"]["kind"], "hostNotAllowed", "{refused}");
+    }
+    assert!(emulator.requests().is_empty());
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_damaged_state_file_stops_what_needs_it_and_nothing_else() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let file = daemon.daemon.config.state_directory.join("state.db");
+    std::fs::write(&file, "not what it was").unwrap();
+    let mut client = daemon.connect();
+    let params = json!({"target": emulator.target("notes"), "input": "hello"});
+    let refused = client.call("invoke", params.clone()).await;
+    assert_eq!(refused["error"]["data"]["kind"], "stateUnavailable", "{refused}");
+    assert!(refused["error"]["data"]["hint"].as_str().unwrap().contains("move"), "{refused}");
+    assert!(client.call("daemon/status", json!({})).await["result"]["processId"].is_u64());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "not what it was");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(client.call("invoke", params).await["result"]["status"], "completed");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}

@@ -1,0 +1,132 @@
+//! An emulator beside the daemon under test: it remembers what it was asked, and can be made to fail.
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use cupola_emulator::agents::Notes;
+use cupola_emulator::container::Runtime;
+use cupola_emulator::faults::{Fault, Faults, Rule};
+use cupola_emulator::hooks::Interceptor;
+use cupola_emulator::{AgentSpec, Emulator, KEYS_OPTIONAL, Options, VersionSpec, stock_agents};
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// Bodies here are a few hundred bytes.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// What arrived at the service.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorded {
+    pub(crate) method: String,
+    /// From `/endpoint/` on, with the query.
+    pub(crate) path: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    /// JSON, else text, else null.
+    pub(crate) body: Value,
+}
+
+impl Recorded {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// Writes requests down, then lets faults strike them.
+#[derive(Clone, Default)]
+struct Recorder {
+    requests: Arc<Mutex<Vec<Recorded>>>,
+    faults: Faults,
+}
+
+impl Interceptor for Recorder {
+    fn intercept(&self, request: Request, next: Next) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let bytes = to_bytes(body, MAX_BODY).await.unwrap_or_default();
+            let full = parts.uri.path_and_query().map_or("", |path| path.as_str());
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let header = |name: &http::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+            self.requests.lock().unwrap().push(Recorded {
+                method: parts.method.to_string(),
+                path: full.split_once("/endpoint/").map_or(full, |(_, path)| path).to_owned(),
+                headers: parts
+                    .headers
+                    .keys()
+                    .map(|name| (name.to_string(), header(name).unwrap_or_default().to_owned()))
+                    .collect(),
+                body: match serde_json::from_str(&text) {
+                    Ok(json) => json,
+                    Err(_) if text.is_empty() => Value::Null,
+                    Err(_) => Value::String(text),
+                },
+            });
+            self.faults.intercept(Request::from_parts(parts, Body::from(bytes)), next).await
+        })
+    }
+}
+
+/// A running emulator with the stock agents and `versioned`, which has versions 1 to 3.
+pub(crate) struct TestEmulator {
+    emulator: Emulator,
+    recorder: Recorder,
+    _directory: TempDir,
+}
+
+impl TestEmulator {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(adjust: impl FnOnce(&mut Options)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let notes: Arc<dyn Runtime> = Arc::new(Notes::default());
+        let mut agents = stock_agents(&notes);
+        let version = |label: &str| VersionSpec::new(label, KEYS_OPTIONAL, Arc::clone(&notes));
+        agents.push(AgentSpec::new("versioned", vec![version("1"), version("2"), version("3")]));
+        let recorder = Recorder::default();
+        let mut options = Options::new(directory.path(), agents);
+        options.interceptor = Some(Arc::new(recorder.clone()));
+        adjust(&mut options);
+        let emulator = cupola_emulator::start(options).await.unwrap();
+        Self { emulator, recorder, _directory: directory }
+    }
+
+    /// A target of one of its agents.
+    pub(crate) fn target(&self, agent: &str) -> Value {
+        json!({"kind": "emulator", "url": self.emulator.url(), "agent": agent})
+    }
+
+    /// As [`Self::target`], at a certain version.
+    pub(crate) fn version(&self, version: &str) -> Value {
+        json!({"kind": "emulator", "url": self.emulator.url(), "agent": "versioned", "version": version})
+    }
+
+    /// Everything it was asked, oldest first.
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
+        self.recorder.requests.lock().unwrap().clone()
+    }
+
+    /// What it was asked with this method and a path that starts so.
+    pub(crate) fn asked(&self, method: &str, path: &str) -> Vec<Recorded> {
+        let matches = |request: &Recorded| request.method == method && request.path.starts_with(path);
+        self.requests().into_iter().filter(matches).collect()
+    }
+
+    /// The turns it was asked for.
+    pub(crate) fn turns(&self) -> Vec<Recorded> {
+        self.asked("POST", "protocols/openai/responses")
+    }
+
+    /// Lets the next `count` requests for a path fail.
+    pub(crate) fn fail(&self, path: &str, count: u64, fault: Fault) {
+        self.recorder.faults.add(Rule::on(path, fault).next(count));
+    }
+
+    pub(crate) async fn end(self) {
+        self.emulator.shutdown().await;
+    }
+}

@@ -14,6 +14,16 @@ fn serve(options: ServeOptions) -> ExitCode {
     process::serve(Flags { socket, state_directory, idle_exit, log, log_file }, background)
 }
 
-fn emulator(_options: EmulatorOptions) -> ExitCode {
-    ExitCode::FAILURE
+fn emulator(options: EmulatorOptions) -> ExitCode {
+    let EmulatorOptions { listen, tls, agents, data_directory, idle_seconds, withhold_impersonation, json } = options;
+    let idle_timeout = idle_seconds.map(std::time::Duration::from_secs);
+    process::emulator(cupola_emulator::command::CommandOptions {
+        listen,
+        tls,
+        agents,
+        data_directory,
+        idle_timeout,
+        withhold_impersonation,
+        json,
+    })
 }

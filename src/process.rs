@@ -5,6 +5,10 @@
 //! whoever started it, all is as asked. In the background nothing follows that line, and standard output is closed after
 //! it, so that a starter may also read to the end.
 
+mod emulator;
+
+pub use emulator::emulator;
+
 use crate::config::{Config, Flags};
 use crate::daemon::Daemon;
 use crate::directory::PrivateDirectory;

@@ -1,0 +1,36 @@
+//! A separate emulator as a process: it stays in the terminal until a signal ends it.
+
+use super::{Reason, one_line, runtime};
+use crate::shutdown;
+use cupola_emulator::command::{self, CommandOptions};
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use tracing::level_filters::LevelFilter;
+
+/// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error.
+pub fn emulator(options: CommandOptions) -> ExitCode {
+    match try_emulator(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            // Standard error may be closed; then there is nobody to tell.
+            let _ = writeln!(io::stderr(), "error: {}", one_line(&*reason));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_max_level(LevelFilter::WARN)
+        .try_init()?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let mut asked = shutdown::signals()?;
+        let first = async move {
+            asked.recv().await;
+        };
+        Ok(command::run(options, &mut io::stdout(), first).await?)
+    })
+}

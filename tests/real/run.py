@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,20 @@ def make_environment(directory, requirements):
     stamp.write_text(wanted)
 
 
+def run_tests(command, variables):
+    """Runs unittest, shows what it says, and returns how many tests ran and how many of them did not pass."""
+    process = subprocess.Popen(command, cwd=HERE, env=variables, stderr=subprocess.PIPE, text=True)
+    run = bad = 0
+    for line in process.stderr:
+        print(line, end="", flush=True)
+        if match := re.fullmatch(r"Ran (\d+) tests? in .*\n", line):
+            run = int(match[1])
+        elif line.startswith("FAILED ("):
+            bad = sum(int(number) for number in re.findall(r"(?:failures|errors)=(\d+)", line))
+    # A module that does not even load, or a run that is killed, is one that did not pass.
+    return (run, bad) if process.wait() == 0 else (max(run, 1), max(bad, 1))
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--binary", type=pathlib.Path, required=True, help="the cupola binary")
@@ -54,17 +69,16 @@ def main():
         "CUPOLA_REAL_BINARY": str(arguments.binary.resolve()),
         "CUPOLA_REAL_ENVIRONMENTS": str(environments),
     }
-    failed = []
+    passed = failed = 0
     for test in arguments.tests:
         environment = MODULES[test.partition(".")[0]]
         python = environments / environment / "bin" / "python" if environment else sys.executable
         started = time.monotonic()
-        result = subprocess.run([python, "-m", "unittest", test], cwd=HERE, env=variables)
+        run, bad = run_tests([python, "-m", "unittest", test], variables)
         print(f"{test}: {time.monotonic() - started:.1f} s", flush=True)
-        if result.returncode != 0:
-            failed.append(test)
-    if failed:
-        sys.exit(f"failed: {', '.join(failed)}")
+        passed, failed = passed + run - bad, failed + bad
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ fn real_counterparts(steps: &mut Steps) {
     steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
     let mut command = Command::new("python3");
     command.args([name, "--binary", "target/debug/cupola"]).current_dir(root());
-    steps.command(command);
+    steps.tests(command);
 }
 
 /// Is there a Python that can make an environment with packages?

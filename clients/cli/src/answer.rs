@@ -3,7 +3,7 @@
 
 use crate::exit;
 use crate::failure::{Failure, printable};
-use cupola_protocol::invoke::{Notice, RunFailure, RunStatus};
+use cupola_protocol::invoke::{RunFailure, RunStatus};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -55,8 +55,6 @@ pub(crate) struct Ending<'line> {
     failure: Option<RunFailure>,
     #[serde(default, borrow)]
     request_id: Option<Cow<'line, str>>,
-    #[serde(default)]
-    notices: Vec<Notice>,
 }
 
 impl<Out: Write, Err: Write> Printer<Out, Err> {
@@ -74,24 +72,31 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
     }
 
     /// Writes what of the answer has not been written, says how the run ended, and gives the exit code.
-    pub(crate) fn end(&mut self, ending: &Ending<'_>, streamed: bool) -> Result<u8, Failure> {
-        if !streamed {
-            for notice in &ending.notices {
-                self.notice(&notice.message);
-            }
-        }
+    pub(crate) fn end(&mut self, ending: &Ending<'_>) -> Result<u8, Failure> {
         let text = match ending.output {
             // An invocation may answer with something other than text.
             Some(output) if ending.text.is_empty() && ending.status == RunStatus::Completed => output.get(),
             _ => ending.text.as_ref(),
         };
         self.replace(text)?;
+        self.end_line()?;
+        self.say_how_it_ended(ending);
+        Ok(code(ending.status, ending.failure.as_ref()))
+    }
+
+    /// The call failed in mid-answer: ends the line, so that the failure stands on one of its own.
+    pub(crate) fn break_off(&mut self, failure: &Failure) {
+        if !matches!(failure, Failure::ReaderGone | Failure::Output(_)) {
+            // The failure is what is reported; that the newline could not be written adds nothing.
+            let _ = self.end_line();
+        }
+    }
+
+    fn end_line(&mut self) -> Result<(), Failure> {
         if !self.written.is_empty() && !self.written.ends_with('\n') {
             self.write("\n")?;
         }
-        self.out.flush().map_err(Failure::writing)?;
-        self.say_how_it_ended(ending);
-        Ok(code(ending.status, ending.failure.as_ref()))
+        self.out.flush().map_err(Failure::writing)
     }
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
@@ -180,14 +185,14 @@ impl Ending<'_> {
 mod tests {
     use super::*;
 
-    fn shown(events: &[&str], ending: &str, streamed: bool) -> (String, String, u8) {
+    fn shown(events: &[&str], ending: &str) -> (String, String, u8) {
         let mut printer =
             Printer { out: Vec::new(), err: Vec::new(), introduce: false, quiet: false, written: String::new() };
         for event in events {
             let raw: &RawValue = serde_json::from_str(event).unwrap();
             printer.event(raw, false).unwrap();
         }
-        let code = printer.end(&serde_json::from_str(ending).unwrap(), streamed).unwrap();
+        let code = printer.end(&serde_json::from_str(ending).unwrap()).unwrap();
         (String::from_utf8(printer.out).unwrap(), String::from_utf8(printer.err).unwrap(), code)
     }
 
@@ -200,7 +205,7 @@ mod tests {
         let other = r#"{"type":"output","name":"response.created","data":{"text":"no"}}"#;
         let newer = r#"{"type":"somethingNew","delta":"no"}"#;
         let (out, err, code) =
-            shown(&[started, HEL, other, newer, LO], r#"{"status":"completed","text":"hellö \"x\""}"#, true);
+            shown(&[started, HEL, other, newer, LO], r#"{"status":"completed","text":"hellö \"x\""}"#);
         assert_eq!((out.as_str(), err.as_str(), code), ("hellö \"x\"\n", "", exit::OK));
     }
 
@@ -211,7 +216,7 @@ mod tests {
             (r#"{"status":"completed","text":"","output":{"a": 1}}"#, "{\"a\": 1}\n"),
             (r#"{"status":"completed","text":""}"#, ""),
         ] {
-            assert_eq!(shown(&[], ending, true).0, expected);
+            assert_eq!(shown(&[], ending).0, expected);
         }
     }
 
@@ -219,22 +224,20 @@ mod tests {
     fn a_restart_that_only_continues_is_silent_and_any_other_is_announced() {
         let continues = r#"{"type":"snapshot","text":"hello"}"#;
         let done = r#"{"status":"completed","text":"hello"}"#;
-        assert_eq!(shown(&[HEL, continues], done, true), ("hello\n".to_owned(), String::new(), exit::OK));
+        assert_eq!(shown(&[HEL, continues], done), ("hello\n".to_owned(), String::new(), exit::OK));
 
         let differs = r#"{"type":"snapshot","text":"good"}"#;
-        let (out, err, _) = shown(&[HEL, differs], r#"{"status":"completed","text":"good day"}"#, true);
+        let (out, err, _) = shown(&[HEL, differs], r#"{"status":"completed","text":"good day"}"#);
         assert_eq!(out, "hel\ngood day\n");
         assert!(err.starts_with("warning: the answer started over"), "{err}");
     }
 
     #[test]
-    fn notices_are_shown_once() {
+    fn notices_go_to_standard_error() {
         let event = r#"{"type":"notice","code":"sessionReplaced","message":"its files are gone"}"#;
         let ending =
             r#"{"status":"completed","text":"","notices":[{"code":"sessionReplaced","message":"its files are gone"}]}"#;
-        for (events, streamed) in [(&[event][..], true), (&[][..], false)] {
-            assert_eq!(shown(events, ending, streamed).1, "notice: its files are gone\n");
-        }
+        assert_eq!(shown(&[event], ending), (String::new(), "notice: its files are gone\n".to_owned(), exit::OK));
     }
 
     #[test]
@@ -250,7 +253,7 @@ mod tests {
             (r#"{"status":"cancelled","text":"a"}"#, "error: the run was cancelled", exit::CANCELLED),
             (r#"{"status":"truncated","text":"a"}"#, "error: the answer was cut off", exit::TRUNCATED),
         ] {
-            let (out, err, code) = shown(&[], ending, true);
+            let (out, err, code) = shown(&[], ending);
             assert_eq!((out.as_str(), code), ("a\n", expected), "{ending}");
             assert!(err.starts_with(says), "{err}");
         }

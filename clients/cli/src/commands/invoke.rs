@@ -134,8 +134,9 @@ fn print_text<Out: Write, Err: Write>(
     connection: &mut Connection,
     mut printer: Printer<Out, Err>,
 ) -> Result<u8, Failure> {
-    let raw = connection.receive(|event| printer.event(event.value, event.more))?;
-    printer.end(&ending(&raw)?, true)
+    let received = connection.receive(|event| printer.event(event.value, event.more));
+    let raw = received.inspect_err(|failure| printer.break_off(failure))?;
+    printer.end(&ending(&raw)?)
 }
 
 fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
@@ -348,6 +349,6 @@ mod tests {
             Printer { out: &mut out, err: Vec::new(), introduce: false, quiet: false, written: String::new() };
         let failure = print_text(&mut daemon(script), printer).unwrap_err();
         assert_eq!(failure.exit_code(), exit::DAEMON);
-        assert_eq!(out, b"hello");
+        assert_eq!(out, b"hello\n");
     }
 }

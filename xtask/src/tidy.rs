@@ -53,8 +53,10 @@ const RULES: &[Rule] = &[
 /// `PATH` and the like from their parent as every process does.
 const READS_ENVIRONMENT: &[&str] = &["src/config.rs", "clients/cli/src/environment.rs", "emulator/src/sandbox/exec.rs"];
 
-/// Longest Rust file. The aim is 120 to 250 lines; past this a file is two files.
+/// Longest Rust file, not counting the unit tests at its end. The aim is 120 to 250 lines; past this a file is two files.
 const MAX_LINES: usize = 500;
+/// Longest file of tests: a table of cases reads well at a length that code does not.
+const MAX_TEST_LINES: usize = 600;
 
 /// Directories that hold no sources of ours.
 const SKIPPED: &[&str] = &["target", ".git", "node_modules", "__pycache__"];
@@ -111,8 +113,10 @@ fn check_file(path: &str, text: &str) -> Vec<String> {
     if path.ends_with("/mod.rs") {
         broken.push(format!("{path}: write it as foo.rs beside foo/"));
     }
-    if text.lines().count() > MAX_LINES {
-        broken.push(format!("{path}: {} lines; past {MAX_LINES} a file is two files", text.lines().count()));
+    let limit = if path.contains("tests/") { MAX_TEST_LINES } else { MAX_LINES };
+    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+    if lines > limit {
+        broken.push(format!("{path}: {lines} lines; past {limit} a file is two files"));
     }
     if !text.starts_with("//!") {
         broken.push(format!("{path}: the first lines (`//!`) say what belongs in the file"));

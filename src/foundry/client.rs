@@ -136,6 +136,10 @@ impl Client {
 
     /// Sends a call and returns once a success status is there.
     pub(super) async fn send(&self, address: &Address, call: &Call<'_>) -> Result<Answer, FoundryError> {
+        if !address.covers(&call.url) {
+            let reason = "the request leads to another host than its address".to_owned();
+            return Err(FoundryError::UnexpectedAnswer { operation: call.operation, reason });
+        }
         let client = self.http(address)?;
         let account = address.account();
         let mut token = self.tokens.get(account, SCOPE).await?;
@@ -194,17 +198,6 @@ impl Client {
         call: &Call<'_>,
         token: &AccessToken,
     ) -> Result<reqwest::Response, (Failure, FoundryError)> {
-        if !address.covers(&call.url) {
-            let reason = "the request leads to another host than its address".to_owned();
-            return Err((
-                Failure::Status {
-                    status: 0,
-                    kind: cupola_protocol::error::ErrorKind::HostNotAllowed,
-                    retry_after: None,
-                },
-                FoundryError::UnexpectedAnswer { operation: call.operation, reason },
-            ));
-        }
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(AUTHORIZATION, token.authorization());
         if let Some(isolation) = call.isolation {
@@ -285,6 +278,7 @@ impl Client {
             // Loopback: no proxy, and no need for the system's certificates.
             builder.no_proxy().tls_certs_only(trusted)
         } else {
+            // The system's proxy settings apply, as they do for azd and az.
             builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted)
         };
         for (host, address) in &self.settings.resolve {

@@ -17,8 +17,8 @@ use cupola_protocol::invoke::{AgentProtocol, InvokeEvent, NoticeCode, RunStatus}
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -519,4 +519,42 @@ async fn errors_show_no_token() {
     let error = say(&agent, &user("hush-key"), "hello").await.unwrap_err();
     let shown = format!("{error} {error:?} {agent:?} {:?} {:?}", world.foundry, world.tokens);
     assert!(!shown.contains(&secret) && !shown.contains("hush-key"), "{shown}");
+}
+
+/// A log that keeps its bytes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn not_even_the_most_detailed_log_has_a_token_a_key_or_a_prompt() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let world = World::encrypted().await;
+    let agent = world.agent("notes");
+    let token = world.tokens.get(Account::Emulator, SCOPE).await.unwrap();
+    let secret = token.authorization().to_str().unwrap().trim_start_matches("Bearer ").to_owned();
+    world.faults.add(Rule::on("*/responses", fails_with(401, &[], "unauthorized")).next(1));
+    read(say(&agent, &user("hush-key"), "hush-prompt").await.unwrap()).await;
+    world.faults.add(Rule::on("*/responses", Fault::Reset));
+    say(&agent, &user("hush-key"), "hush-prompt").await.unwrap_err();
+    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(text.contains("asked the service"), "nothing was logged: {text}");
+    for hidden in [secret.as_str(), "hush-key", "hush-prompt"] {
+        let line = text.lines().find(|line| line.contains(hidden));
+        assert_eq!(line, None, "{hidden} is in the log");
+    }
 }

@@ -1,0 +1,426 @@
+//! The events of the responses protocol, and its final object, as our events (contract section 15). Pure.
+
+use super::super::error::kind_of_code;
+use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::sse;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::{ResponseId, SessionId};
+use cupola_protocol::invoke::{InvokeEvent, RunStatus};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+fn end(ending: Ending) -> ReplyItem {
+    ReplyItem::End(Box::new(ending))
+}
+
+/// Maps the answer of a call that was not streamed.
+pub(super) fn from_object(body: &str) -> VecDeque<ReplyItem> {
+    let mut items = VecDeque::new();
+    match raw(body) {
+        Some(object) => finish(&object, None, "", &mut items),
+        None => items.push_back(end(Ending::failed(
+            ErrorKind::UnexpectedAnswer,
+            "the service answered with neither events nor JSON",
+            None,
+        ))),
+    }
+    items
+}
+
+/// The state of one stream: what was applied so far.
+#[derive(Debug, Default)]
+pub(super) struct ResponseMapping {
+    /// The greatest sequence number applied. Numbers may skip, and a replay may repeat (contract section 15.3).
+    applied: Option<i64>,
+    is_in_progress: bool,
+    is_ended: bool,
+    /// All text so far.
+    text: String,
+    pub(super) session_id: Option<SessionId>,
+    pub(super) response_id: Option<ResponseId>,
+}
+
+/// What every frame may have. Fields are kept raw: the same name holds other types in other events.
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sequence_number: Option<i64>,
+    #[serde(borrow, default)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    response: Option<&'a RawValue>,
+}
+
+/// The ids in a snapshot.
+#[derive(Deserialize)]
+struct Ids<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    agent_session_id: Option<Cow<'a, str>>,
+}
+
+impl EventMapping for ResponseMapping {
+    fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        let Ok(frame) = serde_json::from_str::<Frame<'_>>(&event.data) else {
+            let name = event.name.unwrap_or_else(|| "message".to_owned());
+            items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
+            return;
+        };
+        if let Some(number) = frame.sequence_number {
+            if self.applied.is_some_and(|applied| number <= applied) {
+                return;
+            }
+            self.applied = Some(number);
+        }
+        let name = frame.kind.map(Cow::into_owned).or(event.name).unwrap_or_else(|| "message".to_owned());
+        if let Some(snapshot) = frame.response {
+            self.note_ids(snapshot);
+        }
+        match name.as_str() {
+            "response.output_text.delta" | "response.refusal.delta" => {
+                if let Some(delta) = frame.delta.and_then(|delta| serde_json::from_str::<String>(delta.get()).ok()) {
+                    self.text.push_str(&delta);
+                    items.push_back(ReplyItem::Event(InvokeEvent::TextDelta { delta }));
+                    return;
+                }
+            }
+            // Any after the first: the run restarted, and this is its state (contract section 15.4).
+            "response.in_progress" if std::mem::replace(&mut self.is_in_progress, true) => {
+                let text = frame.response.and_then(parse).map(|object| text_of(&object)).unwrap_or_default();
+                self.text.clone_from(&text);
+                items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text }));
+                return;
+            }
+            "response.completed" | "response.failed" | "response.incomplete" | "response.cancelled" => {
+                self.is_ended = true;
+                let object = frame.response.and_then(|object| raw(object.get()));
+                let object = object.unwrap_or_else(|| RawValue::NULL.to_owned());
+                finish(&object, Some(&name), &self.text, items);
+                return;
+            }
+            // Replaces the terminal event when nothing was created.
+            "error" => {
+                self.is_ended = true;
+                let data = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
+                items.push_back(
+                    self.end_with(failure_of(data.get("error").filter(|error| error.is_object()).unwrap_or(&data))),
+                );
+                return;
+            }
+            _ => {}
+        }
+        items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return;
+        }
+        let reason = match how {
+            End::Clean => "the stream ended before the answer did".to_owned(),
+            End::Broken(reason) => format!("the connection broke before the answer ended: {reason}"),
+        };
+        items.push_back(self.end_with(InvokeEvent::Truncated { reason: Some(reason) }));
+    }
+}
+
+impl ResponseMapping {
+    /// An ending without a final object.
+    fn end_with(&self, event: InvokeEvent) -> ReplyItem {
+        end(Ending { response_id: self.response_id.clone(), session_id: self.session_id.clone(), ..Ending::of(event) })
+    }
+
+    fn note_ids(&mut self, snapshot: &RawValue) {
+        if self.response_id.is_some() && self.session_id.is_some() {
+            return;
+        }
+        if let Ok(ids) = serde_json::from_str::<Ids<'_>>(snapshot.get()) {
+            self.response_id = self.response_id.take().or_else(|| ids.id.and_then(|id| id.parse().ok()));
+            self.session_id = self.session_id.take().or_else(|| ids.agent_session_id.and_then(|id| id.parse().ok()));
+        }
+    }
+}
+
+fn parse(object: &RawValue) -> Option<Value> {
+    serde_json::from_str(object.get()).ok()
+}
+
+fn failure_of(error: &Value) -> InvokeEvent {
+    let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let code = text("code");
+    let kind = code.and_then(kind_of_code).unwrap_or(ErrorKind::AgentFailed);
+    failed(kind, text("message").unwrap_or("the agent failed and did not say why"), code.map(ToOwned::to_owned))
+}
+
+/// All text of a response object, in order: what the deltas of its messages add up to.
+fn text_of(object: &Value) -> String {
+    let parts = object.get("output").and_then(Value::as_array).into_iter().flatten();
+    parts
+        .filter(|item| item.get("type").and_then(Value::as_str) == Some("message"))
+        .filter_map(|item| item.get("content").and_then(Value::as_array))
+        .flatten()
+        .filter_map(|part| match part.get("type").and_then(Value::as_str) {
+            Some("output_text") => part.get("text"),
+            Some("refusal") => part.get("refusal"),
+            _ => None,
+        })
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+/// How a run ended, by the service's word for it.
+fn status_of(word: &str) -> Option<RunStatus> {
+    Some(match word {
+        "completed" => RunStatus::Completed,
+        "failed" => RunStatus::Failed,
+        "incomplete" => RunStatus::Incomplete,
+        "cancelled" | "canceled" => RunStatus::Cancelled,
+        _ => return None,
+    })
+}
+
+/// Ends with a final object: first whatever makes the deltas agree with it, then the ending. The object's status says how it
+/// went, not the event's name: `response.failed` covers cancelled runs, and HTTP 200 failed ones (contract section 7.2).
+fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut VecDeque<ReplyItem>) {
+    let object = parse(raw_object).unwrap_or_default();
+    let text = |name: &str| object.get(name).and_then(Value::as_str);
+    let final_text = text_of(&object);
+    if !final_text.is_empty() && final_text != streamed {
+        let event = match final_text.strip_prefix(streamed) {
+            Some(rest) => InvokeEvent::TextDelta { delta: rest.to_owned() },
+            None => InvokeEvent::Snapshot { text: final_text.clone() },
+        };
+        items.push_back(ReplyItem::Event(event));
+    }
+    let error = object.get("error").filter(|error| error.is_object());
+    let by_status = text("status").and_then(status_of);
+    let by_name = name.and_then(|name| status_of(name.strip_prefix("response.")?));
+    let event = match by_status.or(by_name) {
+        Some(RunStatus::Completed) => InvokeEvent::Completed {},
+        Some(RunStatus::Cancelled) => InvokeEvent::Cancelled {},
+        Some(RunStatus::Incomplete) => {
+            let details = object.get("incomplete_details");
+            let reason = details.and_then(|details| details.get("reason")).and_then(Value::as_str);
+            InvokeEvent::Incomplete { reason: reason.map(ToOwned::to_owned) }
+        }
+        Some(RunStatus::Failed) => failure_of(error.unwrap_or(&Value::Null)),
+        _ => match (error, text("status")) {
+            (Some(error), _) => failure_of(error),
+            // A queued steering turn, or one that runs in the background: it has not ended, and nobody follows it.
+            (None, Some(status)) => {
+                InvokeEvent::Truncated { reason: Some(format!("the service left the turn {status}")) }
+            }
+            (None, None) => failed(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
+        },
+    };
+    let conversation = object.get("conversation");
+    let conversation_id = conversation.and_then(|value| value.get("id").or(Some(value))).and_then(Value::as_str);
+    items.push_back(end(Ending {
+        text: (!final_text.is_empty()).then_some(final_text),
+        output: object.is_object().then(|| raw_object.to_owned()),
+        response_id: text("id").and_then(|id| id.parse().ok()),
+        session_id: text("agent_session_id").and_then(|id| id.parse().ok()),
+        conversation_id: conversation_id.and_then(|id| id.parse().ok()),
+        event,
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::foundry::fixtures;
+    use crate::foundry::reply::{Events, map, shown};
+
+    /// Deltas, snapshots and the ending of a captured stream; the verbatim events are left out.
+    fn story(name: &str) -> (Vec<String>, Ending) {
+        let answer = fixtures::answer(name);
+        let how = if answer.is_cut { End::Broken("cut".to_owned()) } else { End::Clean };
+        let (lines, ending) = map(Events::new(ResponseMapping::default()), &answer.body, how);
+        (lines.into_iter().filter(|line| !line.starts_with("response.")).collect(), ending)
+    }
+
+    fn stream(frames: &str) -> (Vec<String>, Ending) {
+        map(Events::new(ResponseMapping::default()), frames.as_bytes(), End::Clean)
+    }
+
+    #[test]
+    fn captured_streams_tell_their_story() {
+        let ticks = |from: usize, to: usize| (from..to).map(|n| format!("+ tick{n}"));
+        for (name, expected) in [
+            ("responses/create-stream", vec!["+alpha", "+ beta", "+ gamma", "end: completed"]),
+            ("responses-variants/keepalive-stream", vec!["+before", "+ after", "end: completed"]),
+            (
+                "responses/create-stream-incomplete",
+                vec!["+partial output for incomplete", "end: incomplete max_output_tokens"],
+            ),
+            (
+                "responses/create-stream-failed",
+                vec!["+partial output for failed", "end: failed AgentFailed: the tool exploded"],
+            ),
+            (
+                "responses/create-stream-late-error",
+                vec!["+partial output for late-error", "end: failed AgentFailed: An internal server error occurred."],
+            ),
+            (
+                "responses/create-stream-early-error",
+                vec!["end: failed AgentFailed: An internal server error occurred."],
+            ),
+            (
+                "responses/background-stream-cancel-1-stream-side",
+                vec!["+tick0", "+ tick1", "+ tick2", "+ tick3", "+ tick4", "end: cancelled"],
+            ),
+            (
+                "responses-variants/locked-2-second-turn",
+                vec!["end: truncated the connection broke before the answer ended: cut"],
+            ),
+            (
+                "responses/background-stream-get-starting-after-last",
+                vec!["end: truncated the stream ended before the answer did"],
+            ),
+        ] {
+            assert_eq!(story(name).0, expected, "{name}");
+        }
+        // A killed and recovered run: the second `in_progress` begins the text anew.
+        let mut expected: Vec<_> = std::iter::once("+tick0".to_owned()).chain(ticks(1, 8)).collect();
+        let (lines, ending) = story("responses-variants/crash-4-replay-all");
+        assert_eq!(lines[..expected.len()], expected);
+        expected = std::iter::once("=".to_owned()).chain(["+tick0".to_owned()]).chain(ticks(1, 20)).collect();
+        expected.push("end: completed".to_owned());
+        assert_eq!(lines[lines.len() - expected.len()..], expected);
+        assert!(ending.text.unwrap().ends_with("tick18 tick19"));
+    }
+
+    #[test]
+    fn other_events_pass_through_by_name_and_verbatim() {
+        let answer = fixtures::answer("responses/create-stream-tool");
+        let (lines, _) = map(Events::new(ResponseMapping::default()), &answer.body, End::Clean);
+        for name in ["response.created", "response.function_call_arguments.delta", "response.output_item.done"] {
+            assert!(lines.iter().any(|line| line == name), "{name} is missing from {lines:?}");
+        }
+        let mut items = VecDeque::new();
+        let mut mapping = ResponseMapping::default();
+        let data = r#"{"type": "response.new_thing", "sequence_number": 3, "x": 1.50}"#;
+        mapping.event(sse::Event { name: None, data: data.to_owned() }, &mut items);
+        let Some(ReplyItem::Event(InvokeEvent::Output { data: passed, .. })) = items.pop_front() else {
+            panic!("no output event");
+        };
+        assert_eq!(passed.get(), data);
+    }
+
+    #[test]
+    fn the_ending_carries_the_final_object_and_its_ids() {
+        let (_, ending) = story("responses/create-stream");
+        assert_eq!(ending.text.as_deref(), Some("alpha beta gamma"));
+        assert!(ending.response_id.unwrap().as_str().starts_with("caresp_"));
+        assert_eq!(ending.session_id.unwrap().as_str().len(), 63);
+        assert!(ending.output.unwrap().get().starts_with('{'));
+        let (_, cut) = story("responses-variants/locked-2-second-turn");
+        assert!(cut.output.is_none() && cut.text.is_none());
+    }
+
+    #[test]
+    fn numbers_may_skip_and_repeat() {
+        let delta = |number: &str, delta: &str| {
+            format!("data: {{\"type\":\"response.output_text.delta\",\"delta\":\"{delta}\"{number}}}\n\n")
+        };
+        let numbered = |number: u32, text| delta(&format!(",\"sequence_number\":{number}"), text);
+        let frames = [
+            numbered(4, "a"),
+            numbered(9, "b"),
+            numbered(9, "again"),
+            numbered(5, "late"),
+            delta("", "unnumbered"),
+            numbered(10, "c"),
+        ];
+        let (lines, _) = stream(&frames.concat());
+        assert_eq!(lines[..4], ["+a", "+b", "+unnumbered", "+c"]);
+    }
+
+    #[test]
+    fn oddities_are_endings_too() {
+        for (frames, expected) in [
+            ("event: response.cancelled\ndata: {\"response\":{}}\n\n", "end: cancelled"),
+            ("data: {\"type\":\"response.failed\",\"response\":{\"status\":\"cancelled\"}}\n\n", "end: cancelled"),
+            ("data: {\"type\":\"response.completed\"}\n\n", "end: completed"),
+            (
+                "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"failed\",\"error\":{\"message\":\"no\"}}}\n\n",
+                "end: failed AgentFailed: no",
+            ),
+            (
+                "event: error\ndata: {\"error\":{\"code\":\"conversation_locked\",\"message\":\"busy\"}}\n\n",
+                "end: failed ConversationLocked: busy",
+            ),
+            ("data: not json\n\n", "end: truncated the stream ended before the answer did"),
+            // The last empty line is missing, but the event is whole.
+            ("data: {\"type\":\"response.completed\"}", "end: completed"),
+            ("data: {\"type\":\"response.comp", "end: truncated the stream ended before the answer did"),
+        ] {
+            assert_eq!(stream(frames).0.last().unwrap(), expected, "{frames}");
+        }
+    }
+
+    #[test]
+    fn nothing_follows_the_ending() {
+        let (lines, _) = stream(
+            "data: {\"type\":\"response.completed\"}\n\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\n",
+        );
+        assert_eq!(lines, ["end: completed"]);
+    }
+
+    #[test]
+    fn deltas_agree_with_the_final_text() {
+        let completed = |text: &str| {
+            format!(
+                "data: {{\"type\":\"response.completed\",\"response\":{{\"status\":\"completed\",\"output\":[{{\"type\":\"message\",\"content\":[{{\"type\":\"output_text\",\"text\":\"{text}\"}}]}}]}}}}\n\n"
+            )
+        };
+        let delta = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"one\"}\n\n";
+        for (frames, expected) in [
+            (completed("one two"), vec!["+one two", "end: completed"]),
+            (format!("{delta}{}", completed("one two")), vec!["+one", "+ two", "end: completed"]),
+            (format!("{delta}{}", completed("other")), vec!["+one", "=other", "end: completed"]),
+            (format!("{delta}{}", completed("one")), vec!["+one", "end: completed"]),
+            (format!("{delta}{}", completed("")), vec!["+one", "end: completed"]),
+        ] {
+            assert_eq!(stream(&frames).0, expected, "{frames}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_not_streamed_is_judged_by_its_status_not_by_http() {
+        for (name, expected) in [
+            ("responses/create-sync", vec!["+echo: hello there", "end: completed"]),
+            (
+                "responses/create-sync-failed",
+                vec!["+partial output for failed", "end: failed AgentFailed: the tool exploded"],
+            ),
+            (
+                "responses/create-sync-incomplete",
+                vec!["+partial output for incomplete", "end: incomplete max_output_tokens"],
+            ),
+            ("responses/create-sync-late-error", vec!["end: failed AgentFailed: An internal server error occurred."]),
+            ("responses-variants/steer-2-second-turn", vec!["end: truncated the service left the turn queued"]),
+        ] {
+            let answer = fixtures::answer(name);
+            assert_eq!(answer.status, 200, "{name}");
+            assert_eq!(shown(&from_object(&String::from_utf8(answer.body).unwrap())), expected, "{name}");
+        }
+        for (body, expected) in [
+            ("<html>", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
+            ("", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
+            ("[]", "end: failed UnexpectedAnswer: the service's answer is no response object"),
+            (r#"{"error":{"code":"x","message":"no"}}"#, "end: failed AgentFailed: no"),
+        ] {
+            assert_eq!(shown(&from_object(body)), [expected], "{body}");
+        }
+    }
+}

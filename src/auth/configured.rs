@@ -4,7 +4,7 @@ use super::certificate::CertificateAssertion;
 use super::credential::{Credential, CredentialConfig, SecretSource, Surroundings};
 use super::{AccessToken, TokenError};
 use azure_core::credentials::{Secret, TokenCredential};
-use azure_core::http::{ClientOptions, Transport};
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, AzureDeveloperCliCredential, AzureDeveloperCliCredentialOptions,
     AzurePipelinesCredential, AzurePipelinesCredentialOptions, ClientAssertionCredential,
@@ -24,6 +24,10 @@ const MAX_REASON: usize = 600;
 
 /// How long an HTTP credential waits for a connection to Entra.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+
+/// How often an HTTP credential asks again: about three seconds in all. The library's own eight take most of a minute,
+/// after which nobody would learn that the machine is offline.
+const MAX_RETRIES: u32 = 4;
 
 /// The credential that the configuration names. What it stands on is built when the first token is asked for.
 pub(super) struct Configured {
@@ -118,7 +122,12 @@ impl CredentialConfig {
                 Some(transport) => transport.clone(),
                 None => Transport::new(Arc::new(http_client().map_err(|error| self.broken(error.to_string()))?)),
             };
-            Ok(ClientOptions { transport: Some(transport), ..ClientOptions::default() })
+            let retry = ExponentialRetryOptions { max_retries: MAX_RETRIES, ..Default::default() };
+            Ok(ClientOptions {
+                transport: Some(transport),
+                retry: RetryOptions::exponential(retry),
+                ..ClientOptions::default()
+            })
         };
         let assertion_options = || Ok(ClientAssertionCredentialOptions { client_options: client_options()? });
         let executor = || Some(Arc::new(Tool { path: surroundings.path.clone() }) as Arc<dyn Executor>);
@@ -321,6 +330,48 @@ mod tests {
             assert!(!error.to_string().contains("hush"), "{error}");
             assert!(error.hint().contains("[credential]"), "{}", error.hint());
         }
+    }
+
+    /// A machine without a network.
+    #[derive(Debug, Default)]
+    struct Offline(Mutex<u32>);
+
+    #[async_trait::async_trait]
+    impl HttpClient for Offline {
+        async fn execute_request(&self, _request: &Request) -> azure_core::Result<AsyncRawResponse> {
+            *self.0.lock().unwrap() += 1;
+            Err(azure_core::Error::with_message(azure_core::error::ErrorKind::Io, "no route to host"))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_is_offline_is_said_to_be_in_seconds() {
+        let offline = Arc::<Offline>::default();
+        let surroundings = Surroundings {
+            variable: Arc::new(|_| Some("hush".to_owned())),
+            transport: Some(Transport::new(Arc::clone(&offline) as Arc<dyn HttpClient>)),
+            ..Surroundings::default()
+        };
+        let toml = "kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { env = \"SECRET\" }";
+        let began = tokio::time::Instant::now();
+        let error =
+            Configured::new(toml::from_str(toml).unwrap(), surroundings).fetch("scope", false).await.unwrap_err();
+        assert!(error.to_string().contains("no route to host"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert_eq!(*offline.0.lock().unwrap(), MAX_RETRIES + 1);
+    }
+
+    #[tokio::test]
+    async fn the_http_client_of_credentials_can_be_built() {
+        let directory = tempfile::tempdir().unwrap();
+        let token_file = directory.path().join("token");
+        std::fs::write(&token_file, "service-account").unwrap();
+        let config = CredentialConfig::WorkloadIdentity {
+            tenant_id: Some("t".to_owned()),
+            client_id: Some("c".to_owned()),
+            token_file: Some(token_file),
+        };
+        assert!(config.build(&Surroundings::default()).is_ok());
     }
 
     #[cfg(unix)]

@@ -370,7 +370,7 @@ async fn nobody_listening_is_a_connection_failure() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let address = Address::emulator(&url.parse().unwrap(), &"notes".parse().unwrap()).unwrap();
-    let error = world.foundry.agent(address).definition(None).await.unwrap_err();
+    let error = say(&world.foundry.agent(address), &user("acme"), "hello").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionFailed);
     assert!(error.to_string().contains(&url), "{error}");
 }

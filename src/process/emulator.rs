@@ -1,10 +1,11 @@
-//! A separate emulator as a process: it stays in the terminal until a signal ends it.
+//! A separate emulator as a process: it stays in the terminal until a signal ends it; a second one does not wait for its agents.
 
 use super::{Reason, one_line, runtime};
 use crate::shutdown;
 use cupola_emulator::command::{self, CommandOptions};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 
 /// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error.
@@ -28,9 +29,16 @@ fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut asked = shutdown::signals()?;
-        let first = async move {
-            asked.recv().await;
-        };
-        Ok(command::run(options, &mut io::stdout(), first).await?)
+        let stop = CancellationToken::new();
+        let mut output = io::stdout();
+        tokio::select! {
+            ended = command::run(options, &mut output, stop.cancelled()) => Ok(ended?),
+            // The first signal stops agents with their grace period, the second without.
+            () = async {
+                asked.recv().await;
+                stop.cancel();
+                asked.recv().await;
+            } => Ok(()),
+        }
     })
 }

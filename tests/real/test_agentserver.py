@@ -196,6 +196,24 @@ class Lifecycle(Proof):
         # The package keeps finished responses in files below $HOME.
         self.ok(agent.call("GET", f"{RESPONSES}/{response_id}"))
 
+    def test_a_process_that_dies_is_replaced_and_its_files_stay(self):
+        agent = Endpoint(self.emulator, "responder")
+        session = agent.new_session()
+        self.ok(agent.respond("remember this", agent_session_id=session))
+        died = self.ok(agent.respond("die", agent_session_id=session), 502)
+        self.assertTrue(died.headers["x-adc-response-details"])
+        self.assertEqual(died.headers["x-agent-session-id"], session)
+        until("a new process answers", lambda: agent.respond("recall", agent_session_id=session).status == 200)
+        self.assertEqual(self.recall(agent, session)["notes"], "this\n")
+
+    def test_a_stop_lets_the_server_put_down_what_it_cuts_off(self):
+        agent = Endpoint(self.emulator, "responder")
+        session = agent.new_session()
+        started = self.ok(agent.respond("stubborn", agent_session_id=session, background=True)).json
+        self.ok(agent.call("POST", f"/sessions/{session}:stop"), 204)
+        response = self.ok(agent.call("GET", f"{RESPONSES}/{started['id']}")).json
+        self.assertEqual(response["status"], "failed")
+
     def test_an_idle_session_stops_by_itself_and_resumes(self):
         agent = Endpoint(self.emulator, "sleepy")
         session = agent.new_session()

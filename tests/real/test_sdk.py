@@ -321,7 +321,7 @@ class Responses(Sdk):
 
 
 class Files(Sdk):
-    """File operations: `client.beta.agents` upload, download, list and delete go here."""
+    """`client.agents.upload_session_file`, `download_`, `list_` and `delete_` go here."""
 
 
 class LogStreams(Sdk):

@@ -15,9 +15,10 @@ use std::time::Duration;
 #[cfg(unix)]
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// Between SIGTERM and SIGKILL. The platform's host gives 30 s and the responses server uses 10 s of them (contract
-/// 14.1); someone who stops a session on their own machine waits for it, so half of the 10 is the default here.
-pub const GRACE: Duration = Duration::from_secs(5);
+/// Between SIGTERM and SIGKILL. The responses server takes up to 10 s to end its runs and then stores what it cuts off
+/// as failed (contract 14.1); killed before that it leaves them in progress for ever. An agent with nothing to do ends
+/// at once, so the platform's full 30 s would only make a stuck one last longer.
+pub const GRACE: Duration = Duration::from_secs(12);
 
 /// Variables taken over from the emulator: where programs are, how text is written, where temporary files go.
 #[cfg(unix)]

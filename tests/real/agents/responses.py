@@ -7,6 +7,8 @@ The first word of the input chooses what it does:
   remember TEXT   appends TEXT to a file in $HOME
   recall          the file's content, and the id of this process
   whoami          what the platform told it about the caller
+  die             ends the process
+  stubborn        goes on without looking whether it is cancelled
   fail            raises before anything was answered
 """
 
@@ -34,6 +36,10 @@ async def handle(request, context, cancellation_signal):
     command, _, rest = (await context.get_input_text()).partition(" ")
     if command == "fail":
         raise RuntimeError("asked to fail")
+    if command == "die":
+        os._exit(1)
+    if command == "stubborn":
+        return TextResponse(context, request, text=one_by_one(["on"] * 10_000, 0.1, asyncio.Event()))
     if command == "tick":
         ticks = [f"tick{number}" for number in range(int(rest))]
         return TextResponse(context, request, text=one_by_one(ticks, 0.1, cancellation_signal))

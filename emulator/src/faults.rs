@@ -1,10 +1,10 @@
 //! Failures on demand: the answers a client meets in the service only on a bad day, switched on per route.
 //!
-//! - [`rule`]: what a fault is, which requests it is for and how often; pure
-//! - [`body`]: answer bodies that come late, slowly or not to their end
-//! - [`control`]: `GET`, `POST` and `DELETE /__cupola/faults`
+//! - `rule`: what a fault is, which requests it is for and how often; pure
+//! - `body`: answer bodies that come late, slowly or not to their end
+//! - `control`: `GET`, `POST` and `DELETE /__cupola/faults`
 //!
-//! A [`Faults`] is handed to the gateway as its [`Interceptor`](crate::hooks::Interceptor).
+//! A [`Faults`] is handed to the gateway as its [`Interceptor`].
 
 mod body;
 mod control;

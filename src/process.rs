@@ -79,8 +79,8 @@ fn try_serve(flags: Flags, background: bool) -> Result<(), Reason> {
 
 /// Runs a daemon on a thread of this process for one connection, and returns the client's end of it.
 #[cfg(unix)]
-pub fn embedded() -> io::Result<std::os::unix::net::UnixStream> {
-    let (client, served) = std::os::unix::net::UnixStream::pair()?;
+pub fn embedded() -> io::Result<cupola_cli::Stream> {
+    let (client, served) = cupola_cli::Stream::pair()?;
     served.set_nonblocking(true)?;
     let (started, start) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name("daemon".to_owned()).spawn(move || {
@@ -105,6 +105,12 @@ pub fn embedded() -> io::Result<std::os::unix::net::UnixStream> {
     })?;
     start.recv().map_err(io::Error::other)?.map_err(io::Error::other)?;
     Ok(client)
+}
+
+/// A pipe without a name cannot be served yet.
+#[cfg(windows)]
+pub fn embedded() -> io::Result<cupola_cli::Stream> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "--no-daemon is not available on Windows"))
 }
 
 fn runtime() -> io::Result<Runtime> {

@@ -7,8 +7,12 @@ use cupola::rpc::table::Table;
 use cupola::server;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
+
+/// Longer than the daemon waits before it cuts a client or a call.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A daemon that refuses leftovers: a test ends with [`TestDaemon::end`], which fails when a task is still alive.
 #[must_use = "call end()"]
@@ -68,7 +72,9 @@ impl TestDaemon {
 
     /// Returns once there is no connection, request or run.
     pub(crate) async fn idle(&self) {
-        self.daemon.activity.settled_or(std::future::pending()).await;
+        let idle = self.daemon.activity.idle_for(Duration::ZERO);
+        let settled = tokio::time::timeout(PATIENCE, idle).await;
+        assert!(settled.is_ok(), "still busy: {:?}", self.daemon.activity);
     }
 
     /// Asks the daemon to end and waits for all it has begun.

@@ -3,7 +3,8 @@
 use crate::support::TestDaemon;
 use cupola::rpc::MAX_REQUESTS_PER_CONNECTION;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn ids_come_back_with_value_and_type() {
@@ -191,15 +192,33 @@ async fn a_client_that_never_reads_is_cut_and_others_do_not_notice() {
     daemon.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_too_slowly_is_cut() {
+    let daemon = TestDaemon::misbehaving();
+    let mut slow = daemon.connect();
+    slow.request("test/flood", json!({"partialResultToken": 1})).await;
+    let mut few = [0; 4096];
+    let mut reads = 0;
+    while slow.stream.read(&mut few).await.is_ok_and(|count| count > 0) {
+        reads += 1;
+        assert!(reads < 2000, "still served");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    daemon.end().await;
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_takes_its_calls_with_it() {
     let daemon = TestDaemon::misbehaving();
-    let mut client = daemon.connect();
-    client.request("test/wait", json!({})).await;
-    client.request("test/flood", json!({"partialResultToken": 1})).await;
-    assert_eq!(client.next().await["method"], "$/progress");
-    drop(client);
-    daemon.idle().await;
+    // Nothing is ever sent in answer to the first, so that nothing but its absence tells that it is gone.
+    for (method, params) in [("test/wait", json!({})), ("test/flood", json!({"partialResultToken": 1}))] {
+        let mut client = daemon.connect();
+        let id = client.request(method, params).await;
+        client.request("test/echo", json!({"text": "here"})).await;
+        assert_ne!(client.next().await["id"], id, "{method} ended by itself");
+        drop(client);
+        daemon.idle().await;
+    }
     daemon.end().await;
 }
 

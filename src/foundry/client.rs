@@ -237,7 +237,8 @@ impl Client {
         result.map_err(|error| {
             let (origin, reason) = (address.origin(), innermost(&error));
             if error.is_connect() {
-                (Failure::NotConnected, FoundryError::NotConnected { origin, reason })
+                let failure = if is_not_trusted(&error) { Failure::NotTrusted } else { Failure::NotConnected };
+                (failure, FoundryError::NotConnected { origin, reason })
             } else {
                 (Failure::Interrupted, FoundryError::Interrupted { origin, reason })
             }
@@ -302,6 +303,22 @@ async fn read_error(call: &Call<'_>, response: reqwest::Response) -> (Failure, F
     let error = ServiceError::read(call.operation, delegated, status, &headers, &body);
     let failure = Failure::Status { status: error.status, kind: error.kind, retry_after: error.retry_after };
     (failure, FoundryError::Service(Box::new(error)))
+}
+
+/// Did the connection fail for what the host showed in the TLS handshake?
+fn is_not_trusted(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An I/O error's source is its inner error's source, which skips the inner error itself.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// The last cause: the first ones only say that a request failed, and name the URL.

@@ -32,6 +32,8 @@ pub(super) enum Repeat {
 pub(super) enum Failure {
     /// No connection: the service has not seen it.
     NotConnected,
+    /// No connection, and trying again would not help: the host's certificate is not trusted.
+    NotTrusted,
     /// The connection broke before the answer's head was there: the service may have seen it.
     Interrupted,
     /// An answer with an error status.
@@ -63,7 +65,8 @@ pub(super) fn pause(repeat: Repeat, attempt: u32, failure: Failure) -> Option<Du
 fn is_transient(failure: Failure) -> bool {
     match failure {
         Failure::NotConnected | Failure::Interrupted => true,
-        Failure::Status { kind: ErrorKind::QuotaExceeded | ErrorKind::AgentVersionFailed, .. } => false,
+        Failure::NotTrusted
+        | Failure::Status { kind: ErrorKind::QuotaExceeded | ErrorKind::AgentVersionFailed, .. } => false,
         Failure::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502..=504),
     }
 }
@@ -73,7 +76,7 @@ fn is_transient(failure: Failure) -> bool {
 fn is_not_now(failure: Failure) -> bool {
     match failure {
         Failure::NotConnected => true,
-        Failure::Interrupted => false,
+        Failure::Interrupted | Failure::NotTrusted => false,
         Failure::Status { status, kind, retry_after } => match kind {
             ErrorKind::SessionNotReady | ErrorKind::SandboxIdle => matches!(status, 424 | 502 | 503),
             ErrorKind::ServiceUnavailable => status == 503,
@@ -96,6 +99,7 @@ mod tests {
         for (failure, again) in [
             (Failure::NotConnected, true),
             (Failure::Interrupted, false),
+            (Failure::NotTrusted, false),
             (status(424, ErrorKind::SessionNotReady, None), true),
             (status(502, ErrorKind::SessionNotReady, None), true),
             (status(502, ErrorKind::SandboxIdle, None), true),
@@ -118,6 +122,7 @@ mod tests {
         for (failure, again) in [
             (Failure::NotConnected, true),
             (Failure::Interrupted, true),
+            (Failure::NotTrusted, false),
             (status(408, ErrorKind::ServiceUnavailable, None), true),
             (status(429, ErrorKind::RateLimited, None), true),
             (status(429, ErrorKind::QuotaExceeded, None), false),

@@ -107,6 +107,10 @@ impl Daemon {
             Target::Emulator { agent, url: Some(url), .. } => Address::emulator(url, agent)?,
             Target::Emulator { agent, url: None, .. } => Address::emulator(&self.emulator.url().await?, agent)?,
             Target::Project { endpoint, agent, .. } => Address::project(endpoint, agent, self.foundry.allowed_hosts())?,
+            Target::AgentEndpoint { url, .. } => {
+                Address::project(url.project(), url.agent(), self.foundry.allowed_hosts())?
+            }
+            Target::Local { port, .. } => Address::local(*port)?,
         };
         Ok(self.foundry.agent(address))
     }

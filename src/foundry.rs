@@ -73,7 +73,10 @@ impl Agent {
     /// Who calls: from the token's claims, else a fingerprint of the credential's configuration. Fetches a token if there is
     /// none.
     pub async fn caller(&self) -> Result<CallerId, FoundryError> {
-        Ok(self.client.tokens().caller(self.address.account(), SCOPE).await?)
+        match self.address.account() {
+            Some(account) => Ok(self.client.tokens().caller(account, SCOPE).await?),
+            None => Ok(CallerId::nobody()),
+        }
     }
 
     /// Where it is.

@@ -9,7 +9,7 @@ pub mod store;
 pub mod turns;
 
 use cupola_protocol::isolation::{Isolation, IsolationModel};
-use cupola_protocol::target::{AgentVersion, Target};
+use cupola_protocol::target::{AgentName, AgentVersion, ProjectEndpoint, Target};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -26,12 +26,9 @@ impl AgentKey {
             Target::Emulator { agent, url: Some(url), .. } => {
                 format!("{}/{agent}", url.as_str().trim_end_matches('/').to_ascii_lowercase())
             }
-            Target::Project { endpoint, agent, .. } => {
-                let endpoint = endpoint.as_str().trim_end_matches('/');
-                // Hosts compare without case; project and agent names do not.
-                let path = endpoint.find("/api/").map_or("", |start| &endpoint[start..]);
-                format!("https://{}{path}/{agent}", endpoint_host(endpoint))
-            }
+            Target::Project { endpoint, agent, .. } => in_project(endpoint, agent),
+            Target::AgentEndpoint { url, .. } => in_project(url.project(), url.agent()),
+            Target::Local { port, .. } => format!("local/{port}"),
         })
     }
 
@@ -39,6 +36,13 @@ impl AgentKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn in_project(endpoint: &ProjectEndpoint, agent: &AgentName) -> String {
+    let endpoint = endpoint.as_str().trim_end_matches('/');
+    // Hosts compare without case; project and agent names do not.
+    let path = endpoint.find("/api/").map_or("", |start| &endpoint[start..]);
+    format!("https://{}{path}/{agent}", endpoint_host(endpoint))
 }
 
 fn endpoint_host(endpoint: &str) -> String {
@@ -179,6 +183,22 @@ mod tests {
         assert_eq!(lower, key("https://ACCT.services.ai.azure.com/api/projects/P/", "a"));
         assert_ne!(lower, key("https://acct.services.ai.azure.com/api/projects/p", "a"));
         assert_ne!(lower, key("https://acct.services.ai.azure.com/api/projects/P", "A"));
+    }
+
+    #[test]
+    fn an_agent_by_its_own_url_is_the_same_agent() {
+        let path =
+            "ACCT.services.ai.azure.com/api/projects/P/agents/a/endpoint/protocols/openai/responses?api-version=v1";
+        let by_url = target(&format!(r#"{{"kind":"agentEndpoint","url":"https://{path}"}}"#));
+        let project = Target::project("https://acct.services.ai.azure.com/api/projects/P/", "a", None).unwrap();
+        assert_eq!(AgentKey::new(&by_url), AgentKey::new(&project));
+    }
+
+    #[test]
+    fn a_local_agent_is_its_port() {
+        let key = |json| AgentKey::new(&target(json));
+        assert_eq!(key(r#"{"kind":"local"}"#), key(r#"{"kind":"local","port":8088,"agent":"a"}"#));
+        assert_ne!(key(r#"{"kind":"local"}"#), key(r#"{"kind":"local","port":8089}"#));
     }
 
     #[test]

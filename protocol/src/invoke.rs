@@ -31,6 +31,19 @@ pub enum AgentProtocol {
     Responses,
     /// `invocations` (contract section 9).
     Invocations,
+    /// `a2a`: version 0.3 of the agent-to-agent protocol (contract section 11).
+    A2a,
+}
+
+impl AgentProtocol {
+    /// As definitions and endpoints call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Responses => "responses",
+            Self::Invocations => "invocations",
+            Self::A2a => "a2a",
+        }
+    }
 }
 
 /// What to send and to whom.

@@ -1,8 +1,13 @@
 //! Which agent a call goes to.
 
+mod agent_endpoint;
+
+pub use agent_endpoint::AgentEndpoint;
+
 use crate::Invalid;
 use crate::text::shown_text;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU16;
 
 /// Longest agent name (contract section 1.1).
 const MAX_AGENT_NAME: usize = 63;
@@ -87,6 +92,8 @@ impl ProjectEndpoint {
 /// ```json
 /// {"kind": "emulator", "agent": "notes"}
 /// {"kind": "project", "endpoint": "https://acct.services.ai.azure.com/api/projects/p", "agent": "my-agent", "version": "3"}
+/// {"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
+/// {"kind": "local", "port": 8088}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
@@ -115,6 +122,38 @@ pub enum Target {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<AgentVersion>,
     },
+    /// A deployed agent by its own URL, which also says which protocol to speak.
+    #[serde(rename_all = "camelCase")]
+    AgentEndpoint {
+        /// The agent's endpoint.
+        url: AgentEndpoint,
+        /// A concrete version of it; the agent's own selection when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<AgentVersion>,
+    },
+    /// An agent's container on this machine, as a developer runs it: no service in front of it, so no token, no
+    /// sessions, files or logs, and no isolation.
+    #[serde(rename_all = "camelCase")]
+    Local {
+        /// Where it listens on 127.0.0.1; 8088 when left out.
+        #[serde(default = "default_port")]
+        port: NonZeroU16,
+        /// What to call it; one agent answers at a port, whatever its name.
+        #[serde(default = "local_agent")]
+        agent: AgentName,
+    },
+}
+
+/// Where an agent's container listens unless it is told otherwise (contract section 16).
+pub const DEFAULT_LOCAL_PORT: NonZeroU16 = NonZeroU16::new(8088).unwrap();
+
+fn default_port() -> NonZeroU16 {
+    DEFAULT_LOCAL_PORT
+}
+
+/// What a local agent is called when nobody has named it.
+fn local_agent() -> AgentName {
+    AgentName("local".to_owned())
 }
 
 /// The emulated agent that is meant when none is named.
@@ -135,15 +174,24 @@ impl Target {
     /// The agent's name.
     pub fn agent(&self) -> &AgentName {
         match self {
-            Self::Emulator { agent, .. } | Self::Project { agent, .. } => agent,
+            Self::Emulator { agent, .. } | Self::Project { agent, .. } | Self::Local { agent, .. } => agent,
+            Self::AgentEndpoint { url, .. } => url.agent(),
         }
     }
 
     /// The concrete version asked for, if any.
     pub fn version(&self) -> Option<&AgentVersion> {
         match self {
-            Self::Emulator { version, .. } | Self::Project { version, .. } => version.as_ref(),
+            Self::Emulator { version, .. } | Self::Project { version, .. } | Self::AgentEndpoint { version, .. } => {
+                version.as_ref()
+            }
+            Self::Local { .. } => None,
         }
+    }
+
+    /// An agent on this machine.
+    pub fn local(port: NonZeroU16, agent: Option<AgentName>) -> Self {
+        Self::Local { port, agent: agent.unwrap_or_else(local_agent) }
     }
 
     /// Parses the flag pair `--project-endpoint`, `--agent-name` and friends into a target.
@@ -212,5 +260,13 @@ mod tests {
         let target: Target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
         assert_eq!(target.agent().as_str(), "notes");
         assert!(DEFAULT_EMULATED_AGENT.parse::<AgentName>().is_ok());
+    }
+
+    #[test]
+    fn a_local_agent_needs_nothing_but_its_kind() {
+        let target: Target = serde_json::from_str(r#"{"kind":"local"}"#).unwrap();
+        assert_eq!(target, Target::local(DEFAULT_LOCAL_PORT, None));
+        assert!(target.agent().as_str().parse::<AgentName>().is_ok());
+        assert!(serde_json::from_str::<Target>(r#"{"kind":"local","port":0}"#).is_err());
     }
 }

@@ -102,6 +102,11 @@ struct Claims {
 }
 
 impl CallerId {
+    /// Who calls where nobody asks for a token.
+    pub fn nobody() -> Self {
+        Self("-".to_owned())
+    }
+
     /// `tenant/object` from a JWT's claims. The signature is not checked: the service does that, and a forged name would only
     /// choose other saved state of the same OS user.
     fn from_claims(secret: &str) -> Option<Self> {

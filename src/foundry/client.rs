@@ -140,22 +140,32 @@ impl Client {
             let reason = "the request leads to another host than its address".to_owned();
             return Err(FoundryError::UnexpectedAnswer { operation: call.operation, reason });
         }
+        if address.is_local() && !call.operation.is_turn() {
+            return Err(FoundryError::NotLocal { operation: call.operation });
+        }
         let client = self.http(address)?;
         let account = address.account();
-        let mut token = self.tokens.get(account, SCOPE).await?;
+        let mut token = match account {
+            Some(account) => Some(self.tokens.get(account, SCOPE).await?),
+            None => None,
+        };
         let mut is_refreshed = false;
         let mut notices = Vec::new();
         let mut attempt = 1;
         loop {
-            let (failure, error) = match self.once(&client, address, call, &token).await {
+            let (failure, error) = match self.once(&client, address, call, token.as_ref()).await {
                 Ok(response) if response.status().is_success() => return Ok(Answer { response, notices }),
-                Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !is_refreshed => {
-                    drop(response);
-                    token = self.tokens.refresh(account, SCOPE, &token).await?;
-                    is_refreshed = true;
-                    continue;
-                }
-                Ok(response) => read_error(call, response).await,
+                Ok(response) => match (account, &token) {
+                    (Some(account), Some(refused))
+                        if response.status() == StatusCode::UNAUTHORIZED && !is_refreshed =>
+                    {
+                        drop(response);
+                        token = Some(self.tokens.refresh(account, SCOPE, refused).await?);
+                        is_refreshed = true;
+                        continue;
+                    }
+                    _ => read_error(call, response).await,
+                },
                 Err(failed) => failed,
             };
             let Some(wait) = pause(call.repeat, attempt, failure) else { return Err(error) };
@@ -196,10 +206,12 @@ impl Client {
         client: &reqwest::Client,
         address: &Address,
         call: &Call<'_>,
-        token: &AccessToken,
+        token: Option<&AccessToken>,
     ) -> Result<reqwest::Response, (Failure, FoundryError)> {
         let mut headers = HeaderMap::with_capacity(8);
-        headers.insert(AUTHORIZATION, token.authorization());
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, token.authorization());
+        }
         if let Some(isolation) = call.isolation {
             isolation.apply(&mut headers);
             if call.with_ownership {
@@ -247,8 +259,8 @@ impl Client {
 
     fn http(&self, address: &Address) -> Result<reqwest::Client, FoundryError> {
         let (slot, is_local) = match address.account() {
-            Account::Emulator => (&self.local, true),
-            Account::Configured => (&self.remote, false),
+            Some(Account::Emulator) | None => (&self.local, true),
+            Some(Account::Configured) => (&self.remote, false),
         };
         if let Some(client) = slot.get() {
             return Ok(client.clone());

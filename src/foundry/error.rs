@@ -54,6 +54,12 @@ pub enum FoundryError {
         /// What is odd about the answer.
         reason: String,
     },
+    /// A local agent has nothing but its protocols.
+    #[error("local agents have no sessions, files or logs, which the service keeps: there is nobody to {operation}")]
+    NotLocal {
+        /// What was asked.
+        operation: Operation,
+    },
     /// The HTTP client could not be set up, for example for a certificate file that is no certificate.
     #[error("the connection to the service cannot be set up: {0}")]
     Setup(String),
@@ -104,6 +110,13 @@ pub enum Operation {
     CancelInvocation,
 }
 
+impl Operation {
+    /// Does the agent itself answer it, rather than the service around it?
+    pub(super) const fn is_turn(self) -> bool {
+        matches!(self, Self::Invoke | Self::PollInvocation | Self::CancelInvocation)
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
@@ -132,6 +145,7 @@ impl FoundryError {
             Self::Interrupted { .. } => ErrorKind::ServiceError,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::UnexpectedAnswer { .. } => ErrorKind::UnexpectedAnswer,
+            Self::NotLocal { .. } => ErrorKind::InvalidParams,
         }
     }
 

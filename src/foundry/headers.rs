@@ -9,6 +9,8 @@ const USER_KEY: HeaderName = HeaderName::from_static("x-agent-user-isolation-key
 const CHAT_KEY: HeaderName = HeaderName::from_static("x-agent-chat-isolation-key");
 const OWNERSHIP_KEY: HeaderName = HeaderName::from_static("x-session-isolation-key");
 const USER_IDENTITY: HeaderName = HeaderName::from_static("x-ms-user-identity");
+/// What the gateway makes of the identity for the agent's container.
+const LOCAL_USER: HeaderName = HeaderName::from_static("x-agent-user-id");
 
 /// What is sent of an isolation. `Debug` shows which headers, never a value.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,7 @@ pub struct WireIsolation {
     chat_key: Option<HeaderValue>,
     ownership_key: Option<HeaderValue>,
     user_identity: Option<HeaderValue>,
+    local_user: Option<HeaderValue>,
     is_bridged: bool,
 }
 
@@ -68,6 +71,17 @@ impl WireIsolation {
         }
     }
 
+    /// What a container without a service in front of it gets: the keys as they are, and the identity under the name
+    /// that the gateway would hand it on with.
+    pub fn for_local_agent(isolation: &Isolation) -> Result<Self, UnsuitedIsolation> {
+        Ok(Self {
+            user_key: value("userKey", isolation.user_key.as_ref().map(IsolationKey::as_str))?,
+            chat_key: value("chatKey", isolation.chat_key.as_ref().map(IsolationKey::as_str))?,
+            local_user: value("userIdentity", isolation.user_identity.as_ref().map(UserIdentity::as_str))?,
+            ..Self::default()
+        })
+    }
+
     /// Were keys mapped onto the newer model? The caller should be told once.
     pub fn is_bridged(&self) -> bool {
         self.is_bridged
@@ -85,9 +99,12 @@ impl WireIsolation {
 
     /// Adds the headers of every isolated call.
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
-        for (name, value) in
-            [(USER_KEY, &self.user_key), (CHAT_KEY, &self.chat_key), (USER_IDENTITY, &self.user_identity)]
-        {
+        for (name, value) in [
+            (USER_KEY, &self.user_key),
+            (CHAT_KEY, &self.chat_key),
+            (USER_IDENTITY, &self.user_identity),
+            (LOCAL_USER, &self.local_user),
+        ] {
             if let Some(value) = value {
                 headers.insert(name, value.clone());
             }
@@ -119,6 +136,7 @@ impl fmt::Debug for WireIsolation {
             .field("chat_key", &shown(&self.chat_key))
             .field("ownership_key", &shown(&self.ownership_key))
             .field("user_identity", &shown(&self.user_identity))
+            .field("local_user", &shown(&self.local_user))
             .finish_non_exhaustive()
     }
 }
@@ -166,6 +184,18 @@ mod tests {
         ] {
             assert_eq!(wire(model, isolation).unwrap(), expected, "{model:?} {isolation}");
         }
+    }
+
+    #[test]
+    fn a_local_agent_gets_what_the_gateway_would_hand_on() {
+        let isolation: Isolation =
+            serde_json::from_str(r#"{"userKey":"acme","chatKey":"c","ownershipKey":"o","userIdentity":"a@b"}"#)
+                .unwrap();
+        let mut headers = HeaderMap::new();
+        WireIsolation::for_local_agent(&isolation).unwrap().apply(&mut headers);
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["x-agent-chat-isolation-key", "x-agent-user-id", "x-agent-user-isolation-key"]);
     }
 
     #[test]

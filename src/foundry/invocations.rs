@@ -15,6 +15,7 @@ use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Events, Mapped, Reply};
 use cupola_protocol::id::{ResponseId, SessionId};
+use cupola_protocol::invoke::AgentProtocol;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{Method, StatusCode};
 use mapping::{JsonMapping, TextMapping, TokenMapping};
@@ -36,7 +37,7 @@ pub struct Invocation<'a> {
 impl Agent {
     /// Asks for one invocation. Returns when the service has answered with a success status.
     pub async fn invoke(&self, isolation: &WireIsolation, invocation: Invocation<'_>) -> Result<Reply, FoundryError> {
-        let url = self.address.endpoint(&["protocols", "invocations"]);
+        let url = self.address.protocol(AgentProtocol::Invocations, &[]);
         let url = with_session(url, invocation.session_id);
         let is_json = serde_json::from_str::<IgnoredAny>(invocation.body).is_ok();
         let call = Call::new(Operation::Invoke, Method::POST, url)

@@ -10,6 +10,7 @@ use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Ending, Events, Mapped, Reply, ReplyItem};
 use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::invoke::AgentProtocol;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
 use mapping::{ResponseMapping, from_object};
@@ -53,7 +54,7 @@ impl Agent {
             conversation: turn.conversation_id.map(|id| ConversationReference { id }),
         };
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
-        let url = self.address.endpoint(&["protocols", "openai", "responses"]);
+        let url = self.address.protocol(AgentProtocol::Responses, &[]);
         let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
         let answer = self.client.send(&self.address, &call).await?;
         Ok(if answer.is_events() { streamed(answer).await } else { whole(answer) })

@@ -1,8 +1,10 @@
 //! Where requests may go: hosts that may get a token, and URLs built from percent-encoded segments only.
 
 use crate::auth::Account;
+use cupola_protocol::invoke::AgentProtocol;
 use cupola_protocol::target::{AgentName, EmulatorUrl, ProjectEndpoint};
 use std::fmt;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use url::Url;
 
@@ -87,9 +89,10 @@ fn is_label(label: &str) -> bool {
 /// A checked address of one agent, and whose token it gets. Cannot be made for a host that may not have one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
-    /// `…/api/projects/{project}/agents/{agent}?api-version=v1`.
+    /// `…/api/projects/{project}/agents/{agent}?api-version=v1`; for a local agent its root.
     agent: Arc<Url>,
-    account: Account,
+    /// `None` for a local agent, which gets no token.
+    account: Option<Account>,
 }
 
 impl Address {
@@ -127,14 +130,26 @@ impl Address {
         Ok(Self::agent_of(url, &segments, Account::Emulator))
     }
 
-    fn agent_of(mut url: Url, segments: &[&str], account: Account) -> Self {
-        url.query_pairs_mut().clear().append_pair(API_VERSION.0, API_VERSION.1);
-        Self { agent: Arc::new(extended(&url, segments)), account }
+    /// An agent's container on this machine, without a service in front of it.
+    pub fn local(port: NonZeroU16) -> Result<Self, HostNotAllowed> {
+        let text = format!("http://127.0.0.1:{port}");
+        let url = Url::parse(&text).map_err(|_| HostNotAllowed { host: text, others: Vec::new() })?;
+        Ok(Self { agent: Arc::new(url), account: None })
     }
 
-    /// Whose token goes there.
-    pub fn account(&self) -> Account {
+    fn agent_of(mut url: Url, segments: &[&str], account: Account) -> Self {
+        url.query_pairs_mut().clear().append_pair(API_VERSION.0, API_VERSION.1);
+        Self { agent: Arc::new(extended(&url, segments)), account: Some(account) }
+    }
+
+    /// Whose token goes there; `None` for a local agent.
+    pub fn account(&self) -> Option<Account> {
         self.account
+    }
+
+    /// Is it a container on this machine without a service in front of it?
+    pub fn is_local(&self) -> bool {
+        self.account.is_none()
     }
 
     /// `{scheme}://{host}` and the port if there is one, for messages.
@@ -150,6 +165,17 @@ impl Address {
     /// Below the agent's endpoint, `{P}/agents/{agent}/endpoint/…`.
     pub(super) fn endpoint(&self, segments: &[&str]) -> Url {
         let mut url = extended(&self.agent, &["endpoint"]);
+        push(&mut url, segments);
+        url
+    }
+
+    /// A protocol of the agent and what lies below it. A container serves its protocols at its root (contract section 16).
+    pub(super) fn protocol(&self, protocol: AgentProtocol, segments: &[&str]) -> Url {
+        let mut url = match (protocol, self.is_local()) {
+            (AgentProtocol::Responses, false) => self.endpoint(&["protocols", "openai", "responses"]),
+            (_, false) => self.endpoint(&["protocols", protocol.name()]),
+            (_, true) => extended(&self.agent, &[protocol.name()]),
+        };
         push(&mut url, segments);
         url
     }
@@ -235,7 +261,7 @@ mod tests {
             address.agent(&["versions", "a/../%2e?#"]).path(),
             "/api/projects/p1/agents/notes/versions/a%2F..%2F%252e%3F%23"
         );
-        assert_eq!(address.account(), Account::Configured);
+        assert_eq!(address.account(), Some(Account::Configured));
     }
 
     #[test]
@@ -243,9 +269,18 @@ mod tests {
         let agent = "notes".parse().unwrap();
         for url in ["http://127.0.0.1:8787", "http://localhost:1/", "http://[::1]:8787", "https://localhost:8443"] {
             let address = Address::emulator(&url.parse().unwrap(), &agent).unwrap();
-            assert_eq!(address.account(), Account::Emulator);
+            assert_eq!(address.account(), Some(Account::Emulator));
             assert_eq!(address.agent(&[]).path(), "/api/projects/emulator/agents/notes");
         }
+    }
+
+    #[test]
+    fn a_local_agent_serves_its_protocols_at_its_root_and_gets_no_token() {
+        let address = Address::local(NonZeroU16::new(8088).unwrap()).unwrap();
+        assert_eq!(address.account(), None);
+        assert_eq!(address.protocol(AgentProtocol::Responses, &[]).as_str(), "http://127.0.0.1:8088/responses");
+        let cancel = address.protocol(AgentProtocol::Invocations, &["i-1", "cancel"]);
+        assert_eq!(cancel.as_str(), "http://127.0.0.1:8088/invocations/i-1/cancel");
     }
 
     #[test]

@@ -24,20 +24,31 @@ impl Scope {
         let agent = daemon.agent(target).await?;
         let caller = agent.caller().await?;
         let key = AgentKey::new(target);
-        let definition =
-            daemon.definitions.get(&agent, &key, target.version()).await.map_err(|error| explain(error, None))?;
-        let model = isolation
-            .model
-            .or_else(|| definition.as_ref().and_then(Definition::isolation_model))
-            .unwrap_or_else(|| guess(isolation));
+        let is_local = agent.address().is_local();
+        let definition = if is_local {
+            None
+        } else {
+            daemon.definitions.get(&agent, &key, target.version()).await.map_err(|error| explain(error, None))?
+        };
+        let model = if is_local {
+            // Nobody there enforces anything, so only Cupola's own saved state can be kept apart.
+            IsolationModel::Local
+        } else {
+            isolation
+                .model
+                .or_else(|| definition.as_ref().and_then(Definition::isolation_model))
+                .unwrap_or_else(|| guess(isolation))
+        };
         check(model, isolation)?;
         let owner = Owner::new(&key, caller.as_str(), model, isolation);
+        let wire =
+            if is_local { WireIsolation::for_local_agent(isolation)? } else { WireIsolation::new(model, isolation)? };
         Ok(Self {
             agent,
             partition: Partition { agent: key, owner, version: target.version().cloned() },
             model,
             isolation: isolation.clone(),
-            wire: WireIsolation::new(model, isolation)?,
+            wire,
             definition,
         })
     }

@@ -1,10 +1,11 @@
-//! `--emulator`, `--project-endpoint`, `--agent-name` and `--version`: which agent a call goes to.
+//! `--emulator`, `--project-endpoint`, `--agent-endpoint`, `--local` and friends: which agent a call goes to.
 
 use crate::environment::Environment;
 use crate::failure::Failure;
 use clap::Args;
 use cupola_protocol::Invalid;
-use cupola_protocol::target::{AgentName, AgentVersion, ProjectEndpoint, Target};
+use cupola_protocol::target::{AgentEndpoint, AgentName, AgentVersion, DEFAULT_LOCAL_PORT, ProjectEndpoint, Target};
+use std::num::NonZeroU16;
 use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
@@ -25,6 +26,16 @@ pub(crate) struct TargetFlags {
     /// The project: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT` [env: FOUNDRY_PROJECT_ENDPOINT]
     #[arg(long, short = 'p', value_name = "URL")]
     pub project_endpoint: Option<String>,
+    /// An agent's own URL, which says project, agent and protocol:
+    /// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/openai/responses`
+    #[arg(long, value_name = "URL", conflicts_with_all = ["emulator", "project_endpoint"])]
+    pub agent_endpoint: Option<String>,
+    /// An agent's container on this machine; nothing is isolated there
+    #[arg(long, conflicts_with_all = ["emulator", "project_endpoint", "agent_endpoint", "version"])]
+    pub local: bool,
+    /// Where the local agent listens [default: 8088]
+    #[arg(long, value_name = "PORT", requires = "local")]
+    pub port: Option<NonZeroU16>,
     /// The agent [env: CUPOLA_AGENT] [emulator default: notes]
     #[arg(long, value_name = "NAME")]
     pub agent_name: Option<String>,
@@ -39,9 +50,15 @@ const EMBEDDED: &str = "1";
 impl TargetFlags {
     /// Flags first, then variables. `positional` is the agent named without a flag, as azd takes it.
     pub(crate) fn resolve(&self, positional: Option<&str>, environment: &Environment) -> Result<Target, Failure> {
-        let agent = self.agent(positional, environment)?;
         let version: Option<AgentVersion> =
             self.version.as_deref().map(|version| parse("--version", version)).transpose()?;
+        let agent = self.agent(positional, environment)?;
+        if let Some(url) = &self.agent_endpoint {
+            return self.by_endpoint(url, positional, version);
+        }
+        if self.local {
+            return Ok(Target::local(self.port.unwrap_or(DEFAULT_LOCAL_PORT), agent));
+        }
         if let Some((name, value)) = self.emulator(environment)? {
             let url = if value == EMBEDDED { None } else { Some(parse(name, &value)?) };
             return Ok(Target::Emulator { agent: agent.unwrap_or_default(), version, url });
@@ -53,7 +70,7 @@ impl TargetFlags {
         let Some(endpoint) = endpoint else {
             return Err(Failure::usage_hint(
                 "no agent to call: neither an emulator nor a project is named",
-                "pass --emulator to try it locally, or --project-endpoint URL and --agent-name NAME",
+                "pass --emulator to try it locally, --project-endpoint URL and --agent-name NAME, or --agent-endpoint URL",
             ));
         };
         let endpoint: ProjectEndpoint = parse(name, &endpoint)?;
@@ -64,6 +81,24 @@ impl TargetFlags {
             ));
         };
         Ok(Target::Project { endpoint, agent, version })
+    }
+
+    /// The URL names the agent; whoever names one as well must mean the same.
+    fn by_endpoint(
+        &self,
+        url: &str,
+        positional: Option<&str>,
+        version: Option<AgentVersion>,
+    ) -> Result<Target, Failure> {
+        let url: AgentEndpoint = parse("--agent-endpoint", url)?;
+        let named = [("--agent-name ", self.agent_name.as_deref()), ("", positional)];
+        for (flag, name) in named.into_iter().filter_map(|(flag, name)| Some((flag, name?))) {
+            if name != url.agent().as_str() {
+                let (agent, said) = (url.agent(), format!("{flag}{name}"));
+                return Err(Failure::usage(format!("two agents are named: {agent} by --agent-endpoint, and {said}")));
+            }
+        }
+        Ok(Target::AgentEndpoint { url, version })
     }
 
     fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<AgentName>, Failure> {
@@ -125,6 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_of_its_own_and_a_local_agent_need_no_project() {
+        let environment = Environment::of(&[("CUPOLA_EMULATOR", "1"), ("CUPOLA_AGENT", "from-env")]);
+        let url = format!("{PROJECT}/agents/notes/endpoint/protocols/invocations?api-version=v1");
+        let flags = TargetFlags { agent_endpoint: Some(url.clone()), ..TargetFlags::default() };
+        let expected = Target::AgentEndpoint { url: url.parse().unwrap(), version: None };
+        assert_eq!(flags.resolve(None, &environment).unwrap(), expected);
+        assert_eq!(flags.resolve(Some("notes"), &environment).unwrap(), expected);
+        assert!(flags.resolve(Some("other"), &environment).is_err(), "two names were accepted");
+
+        let flags = TargetFlags { local: true, port: NonZeroU16::new(9000), ..TargetFlags::default() };
+        let Target::Local { port, agent } = flags.resolve(Some("mine"), &environment).unwrap() else { panic!() };
+        assert_eq!((port.get(), agent.as_str()), (9000, "mine"));
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let none = Environment::of(&[]);
         let refusal = TargetFlags::default().resolve(Some("a"), &none).unwrap_err();
@@ -140,6 +190,7 @@ mod tests {
     fn a_bad_value_is_refused_by_its_flag() {
         for (flags, name) in [
             (TargetFlags { agent_name: Some("a/b".to_owned()), ..TargetFlags::default() }, "--agent-name"),
+            (TargetFlags { agent_endpoint: Some(PROJECT.to_owned()), ..TargetFlags::default() }, "--agent-endpoint"),
             (TargetFlags { version: Some("..".to_owned()), ..TargetFlags::default() }, "--version"),
             (TargetFlags { emulator: Some("http://10.0.0.1:80".to_owned()), ..TargetFlags::default() }, "--emulator"),
             (

@@ -11,7 +11,7 @@ use super::mapping::{failure_in, text_of};
 use super::with_session;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::InvokeEvent;
+use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use serde_json::Value;
@@ -52,14 +52,14 @@ impl fmt::Debug for Canceller {
 impl Canceller {
     /// Asks the agent to cancel. An error may mean that the agent has no such handler (404) or that it had ended.
     pub async fn cancel(&self) -> Result<(), FoundryError> {
-        let url = self.address.endpoint(&["protocols", "invocations", self.id.as_str(), "cancel"]);
+        let url = self.address.protocol(AgentProtocol::Invocations, &[self.id.as_str(), "cancel"]);
         let url = with_session(url, self.session_id.as_ref());
         let call = Call::new(Operation::CancelInvocation, Method::POST, url).isolated(&self.isolation);
         self.client.done(&self.address, &call).await
     }
 
     async fn poll(&self) -> Result<(Option<Duration>, String), FoundryError> {
-        let url = self.address.endpoint(&["protocols", "invocations", self.id.as_str()]);
+        let url = self.address.protocol(AgentProtocol::Invocations, &[self.id.as_str()]);
         let url = with_session(url, self.session_id.as_ref());
         let call = Call::new(Operation::PollInvocation, Method::GET, url).isolated(&self.isolation);
         let answer = self.client.send(&self.address, &call).await?;

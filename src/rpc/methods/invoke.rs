@@ -17,6 +17,7 @@ use cupola_protocol::invoke::{
     AgentProtocol, InvokeEvent, InvokeParams, InvokeResponse, Notice, NoticeCode, RunFailure, RunStatus,
 };
 use cupola_protocol::isolation::IsolationModel;
+use cupola_protocol::target::Target;
 use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -106,17 +107,26 @@ async fn begin(daemon: &Daemon, params: &InvokeParams, deadline: Option<Instant>
     ))
 }
 
+/// What to speak: as asked for, as the endpoint's path says, or what the agent's definition puts first.
 fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, RpcError> {
-    let Some(wanted) = params.protocol else {
+    let by_path = match &params.target {
+        Target::AgentEndpoint { url, .. } => Some(url.protocol()),
+        _ => None,
+    };
+    let Some(wanted) = params.protocol.or(by_path) else {
         return Ok(scope.definition.as_ref().and_then(Definition::protocol).unwrap_or_default());
     };
-    let name = match wanted {
-        AgentProtocol::Responses => "responses",
-        AgentProtocol::Invocations => "invocations",
-    };
+    if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {
+        let (wanted, by_path) = (wanted.name(), by_path.name());
+        return Err(RpcError::invalid_params(format!("the agent endpoint is one of {by_path}, not of {wanted}"))
+            .hint("leave --protocol out, or give the endpoint of that protocol"));
+    }
+    // The service speaks a2a for any agent that speaks responses (contract section 11).
+    let (name, needed) = (wanted.name(), if wanted == AgentProtocol::A2a { "responses" } else { wanted.name() });
     match &scope.definition {
         Some(definition)
-            if !definition.protocols.is_empty() && definition.protocols.iter().all(|spoken| spoken.name != name) =>
+            if !definition.protocols.is_empty()
+                && definition.protocols.iter().all(|spoken| spoken.name != needed && spoken.name != name) =>
         {
             Err(RpcError::invalid_params(format!("agent {} does not speak {name}", params.target.agent()))
                 .hint("leave --protocol out to use what it speaks"))
@@ -231,10 +241,10 @@ impl Attempt<'_> {
         Ok(Some(session))
     }
 
-    /// The conversation to use; the invocations protocol has none.
+    /// The conversation to use; only the responses protocol has them.
     async fn conversation(&self, saved: &Saved) -> Result<Option<ConversationId>, RpcError> {
         let Self { daemon, params, scope, .. } = *self;
-        if self.protocol == AgentProtocol::Invocations {
+        if self.protocol != AgentProtocol::Responses {
             return Ok(None);
         }
         let conversation = match (&params.conversation_id, &saved.conversation) {
@@ -272,6 +282,7 @@ impl Attempt<'_> {
                 let request = Invocation { body: &params.input, session_id: session, deadline: self.deadline };
                 scope.agent.invoke(&scope.wire, request).await
             }
+            AgentProtocol::A2a => Err(FoundryError::Setup("a2a is not spoken yet".to_owned())),
         }
     }
 

@@ -27,6 +27,8 @@ Examples:
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
   cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"
   cupola invoke -p https://acct.services.ai.azure.com/api/projects/proj my-agent \"Summarize the open tickets\"
+  cupola invoke --agent-endpoint https://acct.services.ai.azure.com/api/projects/proj/agents/my-agent/endpoint/protocols/openai/responses \"Hello\"
+  cupola invoke --local --port 8088 \"Hello\"
   git diff | cupola invoke --emulator -
   cupola invoke --emulator --protocol invocations -f request.json -o json";
 
@@ -106,6 +108,8 @@ enum Protocol {
     Responses,
     /// invocations
     Invocations,
+    /// a2a (Agent2Agent 0.3)
+    A2a,
 }
 
 /// Sends the message and prints the answer.
@@ -171,6 +175,7 @@ impl Flags {
             protocol: self.protocol.map(|protocol| match protocol {
                 Protocol::Responses => AgentProtocol::Responses,
                 Protocol::Invocations => AgentProtocol::Invocations,
+                Protocol::A2a => AgentProtocol::A2a,
             }),
             session_id: state.session_id.as_deref().map(|id| parse("--session-id", id)).transpose()?,
             new_session: state.new_session,

@@ -12,4 +12,5 @@ mod process;
 mod server;
 mod sessions;
 mod support;
+mod targets;
 mod tenants;

@@ -95,6 +95,11 @@ impl TestEmulator {
         Self { emulator, recorder, _directory: directory }
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.emulator.address()
+    }
+
     /// A target of one of its agents.
     pub(crate) fn target(&self, agent: &str) -> Value {
         json!({"kind": "emulator", "url": self.emulator.url(), "agent": agent})

@@ -9,6 +9,7 @@ mod foundry;
 mod framing;
 mod invoke;
 mod process;
+mod readme;
 mod server;
 mod sessions;
 mod support;

@@ -1,0 +1,67 @@
+//! The README's sessions are what really happens: every `console` block is run, in order, and compared word for word.
+
+use crate::support::Home;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A command, as `$` and `>` lines, and all it printed.
+#[derive(Debug, Default)]
+struct Step {
+    command: String,
+    output: String,
+}
+
+fn steps(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for block in text.split("```console\n").skip(1) {
+        let block = block.split("```").next().unwrap_or_default();
+        for line in block.lines() {
+            if let Some(command) = line.strip_prefix("$ ") {
+                steps.push(Step { command: command.to_owned(), output: String::new() });
+            } else if let (Some(more), Some(step)) = (line.strip_prefix("> "), steps.last_mut()) {
+                step.command.push('\n');
+                step.command.push_str(more);
+            } else if let Some(step) = steps.last_mut() {
+                step.output.push_str(line);
+                step.output.push('\n');
+            }
+        }
+    }
+    steps
+}
+
+fn is_installed(program: &str) -> bool {
+    Command::new("bash").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success()
+}
+
+#[test]
+fn every_session_in_the_readme_is_what_really_happens() {
+    let steps = steps(include_str!("../../README.md"));
+    assert!(steps.len() > 5, "the sessions were not found");
+    let home = Home::new();
+    let binaries = Path::new(env!("CARGO_BIN_EXE_cupola")).parent().unwrap();
+    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
+    for step in steps {
+        if step.command.contains(" nc ") && !is_installed("nc") {
+            assert!(std::env::var_os("CI").is_none(), "nc is missing (Debian: netcat-openbsd)");
+            eprintln!("skipped, nc is missing (Debian: netcat-openbsd): {}", step.command);
+            continue;
+        }
+        let output = Command::new("bash")
+            .args(["-c", &format!("exec 2>&1\n{}", step.command)])
+            .env_clear()
+            .env("HOME", home.path(""))
+            .env("XDG_RUNTIME_DIR", home.path("run"))
+            .env("PATH", &path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout);
+        // Ids of requests are new every time.
+        let stable: String =
+            printed.lines().filter(|line| !line.starts_with("request id: ")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(stable, step.output, "$ {}", step.command);
+    }
+    let stopped = home.command(&["stop", "--force"]).status().unwrap();
+    assert!(stopped.success());
+}

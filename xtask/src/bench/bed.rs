@@ -5,6 +5,7 @@ use crate::root;
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -49,7 +50,12 @@ impl Bed {
             return Err("the release build failed".to_owned());
         }
         let binary = root().join("target/release/cupola");
-        let directory = TempDir::with_prefix("cupola-bench-").map_err(|error| error.to_string())?;
+        // The daemon takes no directory that others can enter.
+        let directory = tempfile::Builder::new()
+            .prefix("cupola-bench-")
+            .permissions(fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .map_err(|error| error.to_string())?;
         let (plain_process, plain) = emulator(&binary, &directory.path().join("plain"), false)?;
         let (tls_process, tls) = emulator(&binary, &directory.path().join("tls"), true)?;
         let trusted: Vec<String> = tls.certificate.iter().map(|path| path.to_string_lossy().into_owned()).collect();

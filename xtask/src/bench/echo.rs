@@ -6,8 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// What travels in a round trip. The daemon answers it, the echo repeats it.
-const CALL: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"daemon/status\",\"params\":{}}\n";
+/// What travels in a round trip: the method that is answered from static data. The daemon answers, the echo repeats.
+const CALL: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}\n";
 
 /// The echoing process's whole life: one connection.
 pub(crate) fn serve(socket: &Path) -> ExitCode {

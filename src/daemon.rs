@@ -111,6 +111,7 @@ impl Daemon {
                 Address::project(url.project(), url.agent(), self.foundry.allowed_hosts())?
             }
             Target::Local { port, .. } => Address::local(*port)?,
+            Target::Directory(_) => return Err(RpcError::internal("a directory was not resolved")),
         };
         Ok(self.foundry.agent(address))
     }

@@ -13,6 +13,7 @@
 //! - [`run`]: one invoke from request to ending
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions
+//! - [`project`]: which agent the azd project around a directory means
 //! - [`definitions`]: how agents isolate and what they speak, asked for lately
 //! - [`embedded`]: the emulator inside the daemon
 //! - [`activity`]: what keeps the daemon from leaving
@@ -29,6 +30,7 @@ pub mod embedded;
 pub mod foundry;
 pub mod partition;
 pub mod process;
+pub mod project;
 pub mod rpc;
 pub mod run;
 pub mod server;

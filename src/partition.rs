@@ -19,7 +19,8 @@ use std::fmt;
 pub struct AgentKey(String);
 
 impl AgentKey {
-    /// The agent a target names.
+    /// The agent a target names. A directory is resolved before it gets here ([`crate::project`]); as it stands it names no
+    /// agent that anything else could name.
     pub fn new(target: &Target) -> Self {
         Self(match target {
             Target::Emulator { agent, url: None, .. } => format!("emulator/{agent}"),
@@ -29,6 +30,7 @@ impl AgentKey {
             Target::Project { endpoint, agent, .. } => in_project(endpoint, agent),
             Target::AgentEndpoint { url, .. } => in_project(url.project(), url.agent()),
             Target::Local { port, .. } => format!("local/{port}"),
+            Target::Directory(directory) => format!("directory:{directory:?}"),
         })
     }
 

@@ -120,6 +120,13 @@ error_kinds! {
     StateUnavailable = 1065, "stateUnavailable", retryable false;
     /// The emulator could not be started.
     EmulatorFailed = 1066, "emulatorFailed", retryable false;
+
+    /// The project has several agents and none was chosen; `choices` lists them.
+    AgentNotChosen = 1080, "agentNotChosen", retryable false;
+    /// The project does not say which agent, or where it is.
+    ProjectNotResolved = 1081, "projectNotResolved", retryable false;
+    /// A file of the project, or of azd, cannot be read or understood.
+    ProjectFileInvalid = 1082, "projectFileInvalid", retryable false;
 }
 
 /// `error.data` of every error the daemon sends.
@@ -145,6 +152,9 @@ pub struct ErrorData {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What could have been named, when nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
     /// The run, when the failure is one of a run that had begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<crate::id::RunId>,
@@ -161,6 +171,7 @@ impl ErrorData {
             service_code: None,
             request_id: None,
             hint: None,
+            choices: Vec::new(),
             run_id: None,
         }
     }

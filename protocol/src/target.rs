@@ -1,8 +1,10 @@
 //! Which agent a call goes to.
 
 mod agent_endpoint;
+mod directory;
 
 pub use agent_endpoint::AgentEndpoint;
+pub use directory::{AbsolutePath, DirectoryTarget, EnvironmentName, ServiceName};
 
 use crate::Invalid;
 use crate::text::shown_text;
@@ -94,6 +96,7 @@ impl ProjectEndpoint {
 /// {"kind": "project", "endpoint": "https://acct.services.ai.azure.com/api/projects/p", "agent": "my-agent", "version": "3"}
 /// {"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
 /// {"kind": "local", "port": 8088}
+/// {"kind": "directory", "path": "/home/ada/shop/src"}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
@@ -142,6 +145,8 @@ pub enum Target {
         #[serde(default = "local_agent")]
         agent: AgentName,
     },
+    /// The agent of an azd project on this machine.
+    Directory(DirectoryTarget),
 }
 
 /// Where an agent's container listens unless it is told otherwise (contract section 16).
@@ -171,11 +176,12 @@ impl Default for AgentName {
 }
 
 impl Target {
-    /// The agent's name.
-    pub fn agent(&self) -> &AgentName {
+    /// The agent's name, where the target itself says it.
+    pub fn agent(&self) -> Option<&AgentName> {
         match self {
-            Self::Emulator { agent, .. } | Self::Project { agent, .. } | Self::Local { agent, .. } => agent,
-            Self::AgentEndpoint { url, .. } => url.agent(),
+            Self::Emulator { agent, .. } | Self::Project { agent, .. } | Self::Local { agent, .. } => Some(agent),
+            Self::AgentEndpoint { url, .. } => Some(url.agent()),
+            Self::Directory(_) => None,
         }
     }
 
@@ -186,6 +192,7 @@ impl Target {
                 version.as_ref()
             }
             Self::Local { .. } => None,
+            Self::Directory(directory) => directory.version.as_ref(),
         }
     }
 
@@ -258,7 +265,7 @@ mod tests {
     #[test]
     fn the_emulators_default_agent_is_notes() {
         let target: Target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
-        assert_eq!(target.agent().as_str(), "notes");
+        assert_eq!(target.agent().map(AgentName::as_str), Some("notes"));
         assert!(DEFAULT_EMULATED_AGENT.parse::<AgentName>().is_ok());
     }
 
@@ -266,7 +273,7 @@ mod tests {
     fn a_local_agent_needs_nothing_but_its_kind() {
         let target: Target = serde_json::from_str(r#"{"kind":"local"}"#).unwrap();
         assert_eq!(target, Target::local(DEFAULT_LOCAL_PORT, None));
-        assert!(target.agent().as_str().parse::<AgentName>().is_ok());
+        assert!(target.agent().unwrap().as_str().parse::<AgentName>().is_ok());
         assert!(serde_json::from_str::<Target>(r#"{"kind":"local","port":0}"#).is_err());
     }
 }

@@ -5,6 +5,7 @@ use crate::embedded::EmulatorFailed;
 use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
 use crate::partition::store::StoreError;
 use crate::partition::turns::Busy;
+use crate::project::ProjectError;
 use cupola_protocol::Invalid;
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::id::RunId;
@@ -144,6 +145,41 @@ impl From<StoreError> for RpcError {
 impl From<EmulatorFailed> for RpcError {
     fn from(error: EmulatorFailed) -> Self {
         Self::new(ErrorKind::EmulatorFailed, error.to_string())
+    }
+}
+
+impl From<ProjectError> for RpcError {
+    fn from(error: ProjectError) -> Self {
+        let (kind, hint) = match &error {
+            ProjectError::Unreadable { .. } | ProjectError::TooLarge { .. } | ProjectError::Malformed { .. } => (
+                ErrorKind::ProjectFileInvalid,
+                "correct the file, or name the agent with --project-endpoint and --agent-name",
+            ),
+            ProjectError::Several { .. } => {
+                (ErrorKind::AgentNotChosen, "name one before the message, or with --agent-name")
+            }
+            ProjectError::NoProject(_) => (
+                ErrorKind::ProjectNotResolved,
+                "go to an azd project, name the agent with --project-endpoint URL and --agent-name NAME, or try --emulator",
+            ),
+            ProjectError::NoAgents(_) => (ErrorKind::ProjectNotResolved, "name the agent with --agent-name NAME"),
+            ProjectError::NotDeployed { .. } => (
+                ErrorKind::ProjectNotResolved,
+                "run `azd deploy`, choose another --environment, or name the agent with --agent-name",
+            ),
+            ProjectError::NoEnvironment { .. } => {
+                (ErrorKind::ProjectNotResolved, "`azd env list` shows which there are; choose one with --environment")
+            }
+            ProjectError::NoEndpoint { .. } => (
+                ErrorKind::ProjectNotResolved,
+                "pass --project-endpoint URL, run `azd ai project set URL`, set FOUNDRY_PROJECT_ENDPOINT, or try --emulator",
+            ),
+        };
+        let mut refusal = Self::new(kind, error.to_string()).hint(hint);
+        if let ProjectError::Several { services, .. } = error {
+            refusal.data.choices = services;
+        }
+        refusal
     }
 }
 

@@ -3,10 +3,12 @@
 use crate::daemon::Daemon;
 use crate::foundry::{Agent, Definition, WireIsolation};
 use crate::partition::{AgentKey, Owner, Partition};
+use crate::project;
 use crate::rpc::error::RpcError;
 use crate::rpc::explain::explain;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
-use cupola_protocol::target::Target;
+use cupola_protocol::target::{AgentVersion, Target};
+use std::borrow::Cow;
 
 /// One call's agent, partition and isolation.
 pub(crate) struct Scope {
@@ -17,10 +19,14 @@ pub(crate) struct Scope {
     pub(crate) wire: WireIsolation,
     /// The agent's definition, where the caller may read it.
     pub(crate) definition: Option<Definition>,
+    /// The version azd deployed last, if the target is an azd project.
+    pub(crate) deployed: Option<AgentVersion>,
 }
 
 impl Scope {
     pub(crate) async fn resolve(daemon: &Daemon, target: &Target, isolation: &Isolation) -> Result<Self, RpcError> {
+        let (target, deployed) = named(target).await?;
+        let target = target.as_ref();
         let agent = daemon.agent(target).await?;
         let caller = agent.caller().await?;
         let key = AgentKey::new(target);
@@ -50,6 +56,7 @@ impl Scope {
             isolation: isolation.clone(),
             wire,
             definition,
+            deployed,
         })
     }
 
@@ -63,6 +70,14 @@ impl Scope {
     pub(crate) fn wire_for(&self, isolation: &Isolation) -> Result<WireIsolation, RpcError> {
         Ok(WireIsolation::new(self.model, isolation)?)
     }
+}
+
+/// The target with its agent named, and the version azd deployed last if it is known: what a directory means is read from
+/// its files, anew each time, because a deployment changes them.
+pub(crate) async fn named(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>), RpcError> {
+    let Target::Directory(directory) = target else { return Ok((Cow::Borrowed(target), None)) };
+    let resolved = project::resolve(directory).await?;
+    Ok((Cow::Owned(resolved.target()), resolved.deployed))
 }
 
 /// The model of an agent whose definition cannot be read: the one the caller's own words belong to.

@@ -47,7 +47,11 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::ServiceError
         | ErrorKind::UnexpectedAnswer => FAILED,
 
-        ErrorKind::InvalidParams | ErrorKind::BadRequest => USAGE,
+        ErrorKind::InvalidParams
+        | ErrorKind::BadRequest
+        | ErrorKind::AgentNotChosen
+        | ErrorKind::ProjectNotResolved
+        | ErrorKind::ProjectFileInvalid => USAGE,
 
         ErrorKind::AuthenticationFailed
         | ErrorKind::Forbidden

@@ -149,7 +149,7 @@ mod tests {
         ]);
         let flags = TargetFlags::default();
         assert_eq!(flags.resolve(None, &environment).unwrap(), emulator("from-env", Some("http://127.0.0.1:8787")));
-        assert_eq!(flags.resolve(Some("word"), &environment).unwrap().agent().as_str(), "word");
+        assert_eq!(flags.resolve(Some("word"), &environment).unwrap().agent().unwrap().as_str(), "word");
 
         let flags = TargetFlags { emulator: Some(EMBEDDED.to_owned()), ..TargetFlags::default() };
         assert_eq!(flags.resolve(None, &environment).unwrap(), emulator("from-env", None));

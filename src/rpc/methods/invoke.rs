@@ -128,7 +128,7 @@ fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, RpcEr
             if !definition.protocols.is_empty()
                 && definition.protocols.iter().all(|spoken| spoken.name != needed && spoken.name != name) =>
         {
-            Err(RpcError::invalid_params(format!("agent {} does not speak {name}", params.target.agent()))
+            Err(RpcError::invalid_params(format!("the agent does not speak {name}"))
                 .hint("leave --protocol out to use what it speaks"))
         }
         _ => Ok(wanted),

@@ -17,7 +17,11 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
     let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
     let session = scope
         .agent
-        .create_session(&scope.wire, params.session_id.as_ref(), scope.partition.version.as_ref())
+        .create_session(
+            &scope.wire,
+            params.session_id.as_ref(),
+            scope.partition.version.as_ref().or(scope.deployed.as_ref()),
+        )
         .await
         .map_err(|error| explain(error, Some(&Circumstance::of(&scope))))?;
     let id = session_id(&session)?;

@@ -1,0 +1,240 @@
+//! Which agent the azd project around a directory means: its endpoint and its name.
+//!
+//! - `project_file`: `azure.yaml` and its agents
+//! - `environment`: azd's environments, `.azure/NAME/.env`; `dotenv` is that file's syntax
+//! - `user_config`: azd's own `config.json`
+//! - `read`: files of bounded size
+//!
+//! Files are only read, and nothing is taken from the daemon's own environment. What they say is a wish: whether a token
+//! may go to the endpoint is decided where every endpoint is checked ([`crate::foundry::Address`]). The order of the
+//! sources is azd's (contract section 17.1).
+
+mod dotenv;
+mod environment;
+mod project_file;
+mod read;
+mod user_config;
+
+use cupola_protocol::target::{
+    AgentName, AgentVersion, DirectoryTarget, EnvironmentName, ProjectEndpoint, ServiceName, Target,
+};
+use environment::Environment;
+use project_file::ProjectFile;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// What a directory target means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The project's endpoint.
+    pub endpoint: ProjectEndpoint,
+    /// The agent.
+    pub agent: AgentName,
+    /// The version that was asked for.
+    pub version: Option<AgentVersion>,
+    /// The version azd deployed last, for what needs a concrete one. Calls follow the agent's own selection all the
+    /// same: a session must not be lost with every deployment.
+    pub deployed: Option<AgentVersion>,
+}
+
+impl Resolved {
+    /// The same as a `project` target.
+    pub fn target(&self) -> Target {
+        let Self { endpoint, agent, version, .. } = self.clone();
+        Target::Project { endpoint, agent, version }
+    }
+}
+
+/// Why a directory does not say which agent is meant.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// A file is there and cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file is larger than any we know of.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// A file is not what its name says.
+    #[error("{path}{}: {reason}", line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, counted from 1.
+        line: Option<u64>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No `azure.yaml`, and nothing else names an agent.
+    #[error("no agent is named, and there is no azure.yaml in {0} or above it")]
+    NoProject(PathBuf),
+    /// An `azure.yaml` without agents.
+    #[error("{0} has no service with host: azure.ai.agent")]
+    NoAgents(PathBuf),
+    /// An `azure.yaml` with several, and none chosen.
+    #[error("{file} has several agents: {}", services.join(", "))]
+    Several {
+        /// The file.
+        file: PathBuf,
+        /// Their services.
+        services: Vec<String>,
+    },
+    /// azd has not deployed the service in this environment.
+    #[error("{service} is not deployed: {variable} is not set in {}", place(.environment.as_deref()))]
+    NotDeployed {
+        /// The service.
+        service: String,
+        /// The variable azd sets when it deploys.
+        variable: String,
+        /// The environment's file, if there is an environment.
+        environment: Option<PathBuf>,
+    },
+    /// The environment is not there.
+    #[error("the azd environment {name} does not exist: there is no {path}")]
+    NoEnvironment {
+        /// Its name.
+        name: EnvironmentName,
+        /// Where its file would be.
+        path: PathBuf,
+    },
+    /// Nothing says where the project is.
+    #[error("nothing says where the Foundry project is: FOUNDRY_PROJECT_ENDPOINT is not set in {}", place(.environment.as_deref()))]
+    NoEndpoint {
+        /// The environment's file, if there is an environment.
+        environment: Option<PathBuf>,
+    },
+}
+
+fn place(environment: Option<&Path>) -> String {
+    environment.map_or_else(|| "an azd environment (none is selected)".to_owned(), |path| path.display().to_string())
+}
+
+/// Reads the project's files, on a thread of their own: a network drive may be slow.
+pub async fn resolve(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
+    let (wanted, path) = (target.clone(), PathBuf::from(target.path.as_str()));
+    let read = tokio::task::spawn_blocking(move || resolve_now(&wanted)).await;
+    read.unwrap_or_else(|ended| {
+        Err(ProjectError::Unreadable { path, source: std::io::Error::other(ended.to_string()) })
+    })
+}
+
+/// As [`resolve`], on this thread.
+fn resolve_now(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
+    let start = Path::new(target.path.as_str());
+    let file = ProjectFile::around(start)?;
+    let environment = match &file {
+        Some(file) => Environment::of(&file.directory, target.environment.as_ref())?,
+        None => None,
+    };
+    let agent = agent(target, file.as_ref(), environment.as_ref())?;
+    let endpoint = endpoint(target, environment.as_ref(), &agent)?;
+    Ok(Resolved { endpoint, agent: agent.name, version: target.version.clone(), deployed: agent.version })
+}
+
+/// An agent as the project's files know it.
+struct Named {
+    name: AgentName,
+    version: Option<AgentVersion>,
+    /// The project's endpoint, as part of the agent's own.
+    endpoint: Option<ProjectEndpoint>,
+}
+
+fn agent(
+    target: &DirectoryTarget,
+    file: Option<&ProjectFile>,
+    environment: Option<&Environment>,
+) -> Result<Named, ProjectError> {
+    let wanted = target.agent.as_ref().map(ServiceName::as_str);
+    let Some(file) = file else {
+        let wanted = wanted.ok_or_else(|| ProjectError::NoProject(PathBuf::from(target.path.as_str())))?;
+        return literal(wanted, Path::new(target.path.as_str()));
+    };
+    let service = match wanted {
+        None => file.only_agent()?,
+        Some(wanted) => {
+            let deployed_as = |service: &str| environment.and_then(|environment| environment.agent(service, "NAME"));
+            let by_agent =
+                || file.agents.iter().find(|service| deployed_as(service).is_some_and(|it| it.text == wanted));
+            match file.agents.iter().find(|service| *service == wanted).or_else(by_agent) {
+                Some(service) => service,
+                // An agent that this project does not deploy.
+                None => return literal(wanted, &file.path),
+            }
+        }
+    };
+    let known = |what: &str| environment.and_then(|environment| environment.agent(service, what));
+    // `…/api/projects/p/agents/a/versions/3`, or `…/agents/a/endpoint/…`.
+    let own = known("ENDPOINT").and_then(|value| {
+        let (project, rest) = value.text.split_once("/agents/")?;
+        let mut segments = rest.split('/');
+        let agent = segments.next()?.parse().ok()?;
+        let version =
+            segments.next().filter(|segment| *segment == "versions").and_then(|_| segments.next()?.parse().ok());
+        Some(Named { name: agent, version, endpoint: project.parse().ok() })
+    });
+    let (name, from_endpoint) = match (known("NAME"), own) {
+        (Some(value), own) => (value.parse()?, own),
+        (None, Some(own)) => (own.name.clone(), Some(own)),
+        (None, None) if wanted.is_some() => return literal(service, &file.path),
+        (None, None) => {
+            return Err(ProjectError::NotDeployed {
+                variable: environment::agent_variable(service, "NAME"),
+                service: service.clone(),
+                environment: environment.map(|environment| environment.path.clone()),
+            });
+        }
+    };
+    let version = known("VERSION").map(|value| value.parse()).transpose()?;
+    let (fallback_version, endpoint) = from_endpoint.map_or((None, None), |own| (own.version, own.endpoint));
+    Ok(Named { name, version: version.or(fallback_version), endpoint })
+}
+
+/// The word itself is the agent's name.
+fn literal(wanted: &str, file: &Path) -> Result<Named, ProjectError> {
+    let name = AgentName::from_str(wanted).map_err(|invalid| ProjectError::Malformed {
+        path: file.to_owned(),
+        line: None,
+        reason: format!("it has no agent called {wanted:?}, and an agent's name {}", invalid.rule),
+    })?;
+    Ok(Named { name, version: None, endpoint: None })
+}
+
+/// Flag, azd environment, azd's user configuration, the caller's environment. A value that breaks its rule is an error at
+/// every level: to go on to the next would call another project than the user wrote down.
+fn endpoint(
+    target: &DirectoryTarget,
+    environment: Option<&Environment>,
+    agent: &Named,
+) -> Result<ProjectEndpoint, ProjectError> {
+    if let Some(endpoint) = &target.endpoint {
+        return Ok(endpoint.clone());
+    }
+    if let Some(environment) = environment {
+        if let Some(value) = environment.project_endpoint() {
+            return value.parse();
+        }
+        if let Some(endpoint) = &agent.endpoint {
+            return Ok(endpoint.clone());
+        }
+    }
+    if let Some(directory) = &target.azd_config_directory
+        && let Some(endpoint) = user_config::endpoint(Path::new(directory.as_str()))?
+    {
+        return Ok(endpoint);
+    }
+    target.fallback_endpoint.clone().ok_or_else(|| ProjectError::NoEndpoint {
+        environment: environment.map(|environment| environment.path.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

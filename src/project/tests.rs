@@ -1,0 +1,208 @@
+use super::*;
+use cupola_protocol::target::{AbsolutePath, ServiceName};
+use std::fs;
+use tempfile::TempDir;
+
+const ENDPOINT: &str = "https://acct.services.ai.azure.com/api/projects/shop";
+const OTHER: &str = "https://other.services.ai.azure.com/api/projects/x";
+
+const ONE: &str =
+    "name: shop\nservices:\n  web: {host: containerapp}\n  my-agent:\n    host: azure.ai.agent\n    config: {x: [1]}\n";
+const TWO: &str = "services:\n  b-agent: {host: azure.ai.agent}\n  a agent: {host: azure.ai.agent}\n";
+
+/// A project with these files.
+fn project(files: &[(&str, &str)]) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    directory
+}
+
+fn deployed() -> TempDir {
+    let env = format!(
+        "FOUNDRY_PROJECT_ENDPOINT=\"{ENDPOINT}\"\nAGENT_MY_AGENT_NAME=\"shop-agent\"\nAGENT_MY_AGENT_VERSION=\"7\"\n"
+    );
+    project(&[
+        ("azure.yaml", ONE),
+        (".azure/config.json", r#"{"version":1,"defaultEnvironment":"dev"}"#),
+        (".azure/dev/.env", &env),
+    ])
+}
+
+fn path(directory: &Path) -> AbsolutePath {
+    directory.to_str().unwrap().parse().unwrap()
+}
+
+fn target(directory: &TempDir) -> DirectoryTarget {
+    DirectoryTarget::new(path(directory.path()))
+}
+
+fn service(name: &str) -> ServiceName {
+    name.parse().unwrap()
+}
+
+#[test]
+fn the_only_agent_is_found_from_any_directory_below() {
+    let project = deployed();
+    let below = project.path().join("src/agent/deep");
+    fs::create_dir_all(&below).unwrap();
+    for start in [project.path(), &below, &project.path().join("not/there")] {
+        let resolved = resolve_now(&DirectoryTarget::new(path(start))).unwrap();
+        assert_eq!(resolved.target(), Target::project(ENDPOINT, "shop-agent", None).unwrap());
+        assert_eq!(resolved.deployed.unwrap().as_str(), "7");
+    }
+}
+
+#[test]
+fn an_agent_is_named_by_its_service_or_by_its_own_name_or_is_one_the_project_does_not_deploy() {
+    let project = deployed();
+    for (wanted, agent, deployed) in [
+        ("my-agent", "shop-agent", Some("7")),
+        ("shop-agent", "shop-agent", Some("7")),
+        ("elsewhere", "elsewhere", None),
+    ] {
+        let resolved = resolve_now(&DirectoryTarget { agent: Some(service(wanted)), ..target(&project) }).unwrap();
+        assert_eq!((resolved.agent.as_str(), resolved.deployed.as_ref().map(AgentVersion::as_str)), (agent, deployed));
+    }
+    let refused = resolve_now(&DirectoryTarget { agent: Some(service("no agent")), ..target(&project) }).unwrap_err();
+    assert!(refused.to_string().contains("no agent called \"no agent\""), "{refused}");
+}
+
+#[test]
+fn several_agents_are_listed() {
+    let several = project(&[("azure.yml", TWO)]);
+    let refused = resolve_now(&target(&several)).unwrap_err();
+    assert!(
+        matches!(&refused, ProjectError::Several { services, .. } if services == &["a agent", "b-agent"]),
+        "{refused}"
+    );
+    let env = format!("AZURE_AI_PROJECT_ENDPOINT={ENDPOINT}\nAGENT_A_AGENT_NAME=first\n");
+    fs::create_dir_all(several.path().join(".azure/dev")).unwrap();
+    fs::write(several.path().join(".azure/dev/.env"), env).unwrap();
+    let chosen = DirectoryTarget {
+        agent: Some(service("a agent")),
+        environment: Some("dev".parse().unwrap()),
+        version: Some("2".parse().unwrap()),
+        ..target(&several)
+    };
+    assert_eq!(resolve_now(&chosen).unwrap().target(), Target::project(ENDPOINT, "first", Some("2")).unwrap());
+}
+
+#[test]
+fn the_agents_own_endpoint_says_all_three() {
+    let env = format!("AGENT_MY_AGENT_ENDPOINT={ENDPOINT}/agents/shop-agent/versions/4\n");
+    let project = project(&[
+        ("azure.yaml", ONE),
+        (".azure/config.json", r#"{"defaultEnvironment":"dev"}"#),
+        (".azure/dev/.env", &env),
+    ]);
+    let resolved = resolve_now(&target(&project)).unwrap();
+    assert_eq!(resolved.target(), Target::project(ENDPOINT, "shop-agent", None).unwrap());
+    assert_eq!(resolved.deployed.unwrap().as_str(), "4");
+}
+
+#[test]
+fn the_endpoint_comes_from_the_first_level_that_names_one() {
+    let level = |number: &str| format!("https://l{number}.services.ai.azure.com/api/projects/p");
+    let config = format!(r#"{{"extensions":{{"ai-agents":{{"context":{{"endpoint":"{}"}}}}}}}}"#, level("3"));
+    let bare = project(&[("azure.yaml", ONE), ("azd/config.json", &config)]);
+    let everything = |directory: &TempDir| DirectoryTarget {
+        agent: Some(service("a")),
+        endpoint: Some(level("1").parse().unwrap()),
+        azd_config_directory: Some(path(&directory.path().join("azd"))),
+        fallback_endpoint: Some(level("4").parse().unwrap()),
+        ..target(directory)
+    };
+    let found = |target: &DirectoryTarget| resolve_now(target).unwrap().endpoint.to_string();
+    assert_eq!(found(&everything(&bare)), level("1"));
+    fs::create_dir_all(bare.path().join(".azure/dev")).unwrap();
+    fs::write(bare.path().join(".azure/dev/.env"), format!("FOUNDRY_PROJECT_ENDPOINT={}", level("2"))).unwrap();
+    let dev = Some("dev".parse().unwrap());
+    assert_eq!(found(&DirectoryTarget { endpoint: None, environment: dev, ..everything(&bare) }), level("2"));
+    assert_eq!(found(&DirectoryTarget { endpoint: None, ..everything(&bare) }), level("3"));
+    let last = DirectoryTarget { endpoint: None, azd_config_directory: None, ..everything(&bare) };
+    assert_eq!(found(&last), level("4"));
+    let refused = resolve_now(&DirectoryTarget { fallback_endpoint: None, ..last }).unwrap_err();
+    assert!(matches!(refused, ProjectError::NoEndpoint { environment: None }), "{refused}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let nothing = project(&[]);
+    assert!(matches!(resolve_now(&target(&nothing)), Err(ProjectError::NoProject(_))));
+    let no_agents = project(&[("azure.yaml", "name: x\n")]);
+    assert!(matches!(resolve_now(&target(&no_agents)), Err(ProjectError::NoAgents(_))));
+    let undeployed = project(&[
+        ("azure.yaml", ONE),
+        (".azure/config.json", r#"{"defaultEnvironment":"dev"}"#),
+        (".azure/dev/.env", ""),
+    ]);
+    let refused = resolve_now(&target(&undeployed)).unwrap_err().to_string();
+    assert!(refused.contains("AGENT_MY_AGENT_NAME") && refused.contains(".env"), "{refused}");
+    let gone = DirectoryTarget { environment: Some("prod".parse().unwrap()), ..target(&undeployed) };
+    let refused = resolve_now(&gone).unwrap_err().to_string();
+    assert!(refused.contains("environment prod does not exist"), "{refused}");
+}
+
+#[test]
+fn a_file_that_is_wrong_is_named_with_its_line() {
+    let default = r#"{"defaultEnvironment":"dev"}"#;
+    let deep = format!("services:\n  a: {}1{}\n", "[".repeat(5000), "]".repeat(5000));
+    let bomb = format!(
+        "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [{a}]\nc: &c [{b}]\nd: &d [{c}]\ne: &e [{d}]\nf: &f [{e}]\ng: [{f}]\nservices: {{}}\n",
+        a = ["*a"; 9].join(","),
+        b = ["*b"; 9].join(","),
+        c = ["*c"; 9].join(","),
+        d = ["*d"; 9].join(","),
+        e = ["*e"; 9].join(","),
+        f = ["*f"; 9].join(","),
+    );
+    let huge = "x".repeat(usize::try_from(read::MAX_FILE_BYTES).unwrap() + 1);
+    for (files, expected) in [
+        (vec![("azure.yaml", "services:\n  a: [\n")], "azure.yaml:"),
+        (vec![("azure.yaml", "services:\n  a: {host: [1]}\n")], "azure.yaml:2:"),
+        (vec![("azure.yaml", deep.as_str())], "azure.yaml"),
+        (vec![("azure.yaml", huge.as_str())], "azure.yaml is larger"),
+        (vec![("azure.yaml", ONE), (".azure/config.json", "{\n\"a\":")], "config.json:2: "),
+        (
+            vec![("azure.yaml", ONE), (".azure/config.json", r#"{"defaultEnvironment":"../x"}"#)],
+            "config.json: defaultEnvironment",
+        ),
+        (vec![("azure.yaml", ONE), (".azure/config.json", default), (".azure/dev/.env", "A=1\nbad\n")], ".env:2: "),
+        (
+            vec![
+                ("azure.yaml", ONE),
+                (".azure/config.json", default),
+                (".azure/dev/.env", "AGENT_MY_AGENT_NAME=a/b\n"),
+            ],
+            ".env:1: AGENT_MY_AGENT_NAME must be",
+        ),
+        (
+            vec![
+                ("azure.yaml", ONE),
+                (".azure/config.json", default),
+                (".azure/dev/.env", "AGENT_MY_AGENT_NAME=a\nFOUNDRY_PROJECT_ENDPOINT=http://evil/\n"),
+            ],
+            ".env:2: FOUNDRY_PROJECT_ENDPOINT must look like",
+        ),
+    ] {
+        let project = project(&files);
+        let fallback = DirectoryTarget { fallback_endpoint: Some(OTHER.parse().unwrap()), ..target(&project) };
+        let refused = resolve_now(&fallback).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{expected}: {refused}");
+    }
+    // Whether anchors that multiply are refused or skipped, they cost no time.
+    let bomb = project(&[("azure.yaml", &bomb)]);
+    assert!(resolve_now(&target(&bomb)).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let project = tempfile::tempdir().unwrap();
+    fs::create_dir(project.path().join("azure.yaml")).unwrap();
+    assert!(matches!(resolve_now(&target(&project)), Err(ProjectError::Unreadable { .. })));
+}

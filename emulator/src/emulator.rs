@@ -91,7 +91,7 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
         let agent = Agent::new(spec, &directory, &gateway.conversations, gateway.clock.now());
         gateway.catalog.add(Arc::new(agent));
     }
-    let router = gateway::router(&gateway, options.interceptor);
+    let router = gateway::router(&gateway, options.interceptor, options.withhold_mkdir_and_stat);
     let (stop, tracker) = (Stop::default(), TaskTracker::new());
     tracker.spawn(server::serve(listener, router.clone(), options.acceptor, stop.clone(), tracker.clone()));
     tracker.spawn(sweep(Arc::clone(&gateway), stop.soon.clone()));

@@ -1,6 +1,6 @@
 //! The service's front door: who may come in, and which file answers which route (contract section 2).
 //!
-//! Every protocol under an agent's endpoint is one file with a `routes` function; a further one (files, A2A) is one more
+//! Every protocol under an agent's endpoint is one file with a `routes` function; a further one (A2A) is one more
 //! file and one more `merge` below.
 
 mod about;
@@ -8,6 +8,7 @@ mod agents;
 mod answer;
 mod call;
 mod conversations;
+mod files;
 mod forward;
 mod invocations;
 mod paging;
@@ -92,9 +93,14 @@ impl Gateway {
 }
 
 /// Everything the emulator answers.
-pub(crate) fn router(gateway: &Arc<Gateway>, interceptor: Option<Arc<dyn Interceptor>>) -> Router {
+pub(crate) fn router(
+    gateway: &Arc<Gateway>,
+    interceptor: Option<Arc<dyn Interceptor>>,
+    withhold_mkdir_and_stat: bool,
+) -> Router {
     let endpoint = Router::new()
         .merge(sessions::routes())
+        .merge(files::routes(withhold_mkdir_and_stat))
         .merge(conversations::routes())
         .merge(responses::routes())
         .merge(invocations::routes())

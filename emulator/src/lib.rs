@@ -6,6 +6,7 @@
 //! - `server`: connections; `gateway`: routes, one file per protocol or resource; `error`: their error answers
 //! - [`auth`]: who calls; [`isolation`]: whose state a request reaches, as pure rules
 //! - `agent`: agents and their versions; `sessions`, `session`: sandboxes and their lifecycle
+//! - `home`: a session's files, as clients reach them
 //! - `conversation`, `responses`: message history, and which session answers for which response
 //! - [`container`]: what the gateway asks of an agent; [`logs`]: what a session's container wrote
 //! - [`agents`]: the agents built in; [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
@@ -35,6 +36,7 @@ mod agent;
 mod conversation;
 mod error;
 mod gateway;
+mod home;
 mod ids;
 mod responses;
 mod server;

@@ -24,6 +24,8 @@ pub struct Options {
     pub idle_timeout: Option<Duration>,
     /// No caller may send `x-ms-user-identity`, whatever its token says.
     pub withhold_impersonation: bool,
+    /// Session files have no `mkdir` and `stat`, which the service does not document (contract section 5).
+    pub withhold_mkdir_and_stat: bool,
     /// Encrypts the connections; plain HTTP without.
     pub acceptor: Option<Arc<dyn Acceptor>>,
     /// Stands around every request, for example to inject faults.
@@ -40,6 +42,7 @@ impl Options {
             clock: Clock::default(),
             idle_timeout: None,
             withhold_impersonation: false,
+            withhold_mkdir_and_stat: false,
             acceptor: None,
             interceptor: None,
         }

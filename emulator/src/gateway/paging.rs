@@ -5,7 +5,7 @@ use crate::error::ApiError;
 use serde_json::{Value, json};
 
 /// Page sizes of the service (contract section 4.2).
-const LIMITS: std::ops::RangeInclusive<usize> = 1..=100;
+pub(super) const MAX_LIMIT: usize = 100;
 const DEFAULT_LIMIT: usize = 20;
 
 /// Which way a list runs when the request does not say.
@@ -19,13 +19,23 @@ pub(super) enum Order {
 ///
 /// An id that is not in the list has nothing after or before it: a client that follows a page whose last item was
 /// deleted meanwhile ends rather than starts over. An empty page has `last_id: null`, or a pager would never stop.
-pub(super) fn page(call: &Call, mut items: Vec<(String, Value)>, default: Order) -> Result<Value, ApiError> {
+pub(super) fn page(call: &Call, items: Vec<(String, Value)>, default: Order) -> Result<Value, ApiError> {
+    page_of(call, items, default, DEFAULT_LIMIT)
+}
+
+/// The same with another size for a request that names none.
+pub(super) fn page_of(
+    call: &Call,
+    mut items: Vec<(String, Value)>,
+    default: Order,
+    default_limit: usize,
+) -> Result<Value, ApiError> {
     let limit = match call.query("limit") {
-        None => DEFAULT_LIMIT,
+        None => default_limit,
         Some(text) => text
             .parse()
             .ok()
-            .filter(|limit| LIMITS.contains(limit))
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
             .ok_or_else(|| ApiError::invalid("limit", "limit must be between 1 and 100"))?,
     };
     let order = match call.query("order") {

@@ -5,6 +5,7 @@
 mod agents;
 mod auth;
 mod conversations;
+mod files;
 mod invocations;
 mod isolation_identity;
 mod isolation_keys;

@@ -32,6 +32,16 @@ pub(crate) enum Expect {
     InvocationState,
     /// A document or the word that there is none, but no refusal.
     OpenApi,
+    /// A file written: exactly 201, with this many bytes.
+    Uploaded(usize),
+    /// A file's bytes.
+    Download,
+    /// What a directory holds.
+    Files,
+    /// One file or directory.
+    File,
+    /// A directory made, however that is said.
+    Made,
     /// The error of something that is not there.
     Missing,
     /// Gone, or never there.
@@ -57,10 +67,15 @@ impl Expect {
                 Self::NewSession(body["version_indicator"]["agent_version"].as_str().map(str::to_owned))
             }
             ("GET", [.., "endpoint", "sessions"]) => Self::List("agent_session_id"),
+            ("PUT", [.., "files", "content"]) => Self::Uploaded(request.body_length()),
+            ("GET", [.., "files", "content"]) => Self::Download,
+            ("GET", [.., "files"]) => Self::Files,
+            ("POST", [.., "files", "mkdir"]) => Self::Made,
+            ("GET", [.., "files", "stat"]) => Self::File,
             ("GET", [.., "sessions", "missing"]) => Self::Missing,
             ("DELETE", [.., "sessions", "missing"]) => Self::Absent,
             ("GET", [.., "sessions", _]) => Self::Session,
-            ("DELETE", [.., "sessions", _]) => Self::Nothing,
+            ("DELETE", [.., "sessions", _] | [.., "files"]) => Self::Nothing,
             ("POST", [.., "sessions", "stopped:stop"]) => Self::Stopped,
             ("POST", [.., "sessions", verb]) if verb.ends_with(":stop") => Self::Nothing,
             ("POST", [.., "openai" | "v1", "conversations"]) | ("POST" | "GET", [.., "conversations", _]) => {
@@ -93,7 +108,8 @@ impl Expect {
         }
         let statuses: &[u16] = match self {
             Self::Nothing => &[204],
-            Self::NewSession(_) => &[201],
+            Self::NewSession(_) | Self::Uploaded(_) => &[201],
+            Self::Made => &[200, 201, 204],
             Self::Stopped => &[204, 409],
             Self::OpenApi => &[200, 404],
             Self::Missing => &[404],
@@ -132,6 +148,18 @@ impl Expect {
                 wanted(json["status"].is_string(), "there is no status")
             }
             Self::OpenApi => wanted(json["openapi"].is_string(), "it is no OpenAPI document"),
+            Self::Uploaded(bytes) => {
+                wanted(json["path"].is_string(), "there is no path")?;
+                wanted(json["bytes_written"] == *bytes, "another number of bytes was written")
+            }
+            Self::Download => {
+                let kind = answer.header("content-type");
+                wanted(kind == Some("application/octet-stream"), "it is of another type")?;
+                wanted(!answer.text().is_empty(), "there are no bytes")
+            }
+            Self::Files => files(&json),
+            Self::File => file(&json),
+            Self::Made => Ok(()),
             Self::Missing => Err("something is there".into()),
         }
     }
@@ -165,6 +193,23 @@ fn list(json: &Value, field: &str) -> Result<(), String> {
     wanted(json["has_more"].is_boolean(), "there is no has_more")?;
     // The SDK asks on for as long as there is a last id.
     wanted(json["last_id"].is_string() != data.is_empty(), "the last id does not say where the list ends")
+}
+
+/// The keys of both generations of clients.
+fn file(entry: &Value) -> Result<(), String> {
+    wanted(entry["name"].is_string() && entry["path"].is_string(), "an entry has no name or no path")?;
+    wanted(entry["is_directory"].is_boolean() && entry["is_dir"] == entry["is_directory"], "an entry has no type")?;
+    for number in ["size", "mode", "modified_time"] {
+        wanted(entry[number].is_i64(), number)?;
+    }
+    Ok(())
+}
+
+fn files(json: &Value) -> Result<(), String> {
+    wanted(json["path"].is_string(), "there is no path")?;
+    let entries = json["entries"].as_array().ok_or("there are no entries")?;
+    entries.iter().try_for_each(file)?;
+    wanted(json["last_id"].is_string() != entries.is_empty(), "the last id does not say where the list ends")
 }
 
 fn session_header(answer: &Answer, response: &Value) -> Result<(), String> {

@@ -42,9 +42,7 @@ pub(crate) fn all() -> impl Iterator<Item = Recorded> {
 
 /// The one of this name.
 pub(crate) fn named(name: &str) -> Recorded {
-    let text = fs::read(directory().join(format!("{name}.http"))).unwrap();
-    // Uploads may be bytes of any kind; they are not replayed.
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let text = fs::read_to_string(directory().join(format!("{name}.http"))).unwrap();
     let (head, body) = text.split_once("\n\n").unwrap();
     let mut lines = head.lines();
     let mut first = lines.next().unwrap().split(' ');
@@ -74,6 +72,11 @@ impl Recorded {
             .filter_map(|pair| pair.split_once('='))
             .find(|(known, _)| *known == name)
             .map(|(_, value)| value)
+    }
+
+    /// The body's length in bytes.
+    pub(crate) fn body_length(&self) -> usize {
+        self.body.len()
     }
 
     /// The JSON body; null for any other.

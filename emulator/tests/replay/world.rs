@@ -44,6 +44,7 @@ impl World {
         let agent = request.id_after("agents").unwrap_or_else(|| "echo".to_owned());
         let mut world = Self { emulator, ids: Vec::new(), agent, _data: data };
         let session = world.make_session(request, session_owner).await;
+        world.make_file(request, session.as_deref(), session_owner).await;
         world.make_conversation(request, history_owner).await;
         world.make_response(request, history_owner).await;
         world.make_invocation(request, session.as_deref(), session_owner).await;
@@ -91,6 +92,20 @@ impl World {
             self.ask("POST", &format!("/endpoint/sessions/{session}:stop"), Value::Null, owner).await;
         }
         Some(session)
+    }
+
+    /// What a file operation names; a directory has a file in it.
+    async fn make_file(&self, request: &Recorded, session: Option<&str>, owner: &Recorded) {
+        let segments = request.segments();
+        let (Some(at), Some(session)) = (segments.iter().position(|known| *known == "files"), session) else { return };
+        if matches!(request.method.as_str(), "PUT" | "POST") {
+            return;
+        }
+        let named = request.query("path").unwrap_or_default();
+        let holds_files =
+            request.query("recursive") == Some("true") || (request.method == "GET" && at + 1 == segments.len());
+        let file = if holds_files { format!("{named}%2Fin.txt") } else { named.to_owned() };
+        self.ask("PUT", &format!("/endpoint/sessions/{session}/files/content?path={file}"), json!("hi"), owner).await;
     }
 
     async fn make_conversation(&mut self, request: &Recorded, owner: &Recorded) {

@@ -10,6 +10,7 @@ mod framing;
 mod invoke;
 mod process;
 mod readme;
+mod recovery;
 mod server;
 mod sessions;
 mod support;

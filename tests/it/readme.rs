@@ -1,6 +1,6 @@
 //! The README's sessions are what really happens: every `console` block is run, in order, and compared word for word.
 
-use crate::support::Home;
+use crate::support::{Home, skip};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -43,8 +43,7 @@ fn every_session_in_the_readme_is_what_really_happens() {
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     for step in steps {
         if step.command.contains(" nc ") && !is_installed("nc") {
-            assert!(std::env::var_os("CI").is_none(), "nc is missing (Debian: netcat-openbsd)");
-            eprintln!("skipped, nc is missing (Debian: netcat-openbsd): {}", step.command);
+            skip(&step.command, "nc is missing (Debian: netcat-openbsd)");
             continue;
         }
         let output = Command::new("bash")

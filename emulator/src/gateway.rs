@@ -11,6 +11,7 @@ mod conversations;
 mod files;
 mod forward;
 mod invocations;
+mod logs;
 mod paging;
 mod project;
 mod record;
@@ -89,6 +90,10 @@ impl Gateway {
         let now = self.clock.now();
         let sessions: Vec<_> = self.catalog.all().iter().flat_map(|agent| agent.sessions.all()).collect();
         futures_util::future::join_all(sessions.iter().map(|session| session.stop(now))).await;
+        // Whoever follows a log would hold its connection open for ever.
+        for session in &sessions {
+            session.logs.close();
+        }
     }
 }
 
@@ -108,6 +113,7 @@ pub(crate) fn router(
     let project = Router::new()
         .merge(agents::routes())
         .merge(project::routes())
+        .merge(logs::routes())
         .nest("/agents/{agent}/endpoint", endpoint)
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), authenticate));
     let mut router = Router::new()

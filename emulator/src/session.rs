@@ -213,16 +213,16 @@ impl Session {
                     self.id
                 )));
             }
-            Status::Idle => self.logs.push(LogStream::Status, "Resuming the session's container"),
+            Status::Idle => self.logs.push(LogStream::Status, "Resuming the container 'agent-container'"),
             Status::Creating | Status::Active => {
-                self.logs.push(LogStream::Status, "Connecting to the container 'agent-container'...");
+                self.logs.push(LogStream::Status, "Starting the container 'agent-container'");
             }
         }
         match runtime.start(context).await {
             Ok(container) => {
                 *slot = Some(Arc::clone(&container));
                 self.change(|record| record.status = Status::Active);
-                self.logs.push(LogStream::Status, "Successfully connected to container");
+                self.logs.push(LogStream::Status, "The container is ready");
                 Ok(container)
             }
             Err(error) => {
@@ -303,6 +303,7 @@ impl Session {
         if let Some(container) = self.slot.lock().await.take() {
             container.stop().await;
         }
+        self.logs.close();
         std::fs::remove_dir_all(&self.directory)
     }
 }

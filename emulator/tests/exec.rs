@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use axum::routing::{get, post};
 use cupola_emulator::container::{CallError, Container, Runtime, SandboxContext, StartError};
-use cupola_emulator::logs::LogSink;
+use cupola_emulator::logs::{LogKind, LogSink};
 use cupola_emulator::sandbox::{Exec, Url};
 use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
@@ -138,7 +138,7 @@ async fn a_session_is_told_who_it_is_and_little_else() {
     // Cargo sets it for this process: whatever else the emulator's user has in the environment is not passed on.
     assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok());
     assert_eq!(value("CARGO_MANIFEST_DIR"), None);
-    assert!(logs.tail(50).iter().any(|line| line.message == "agent is listening"));
+    assert!(logs.tail(LogKind::Console, 50).iter().any(|line| line.message == "agent is listening"));
     container.stop().await;
 }
 

@@ -73,7 +73,7 @@ impl Runtime for Exec {
 mod unix {
     use super::{Exec, KEPT_VARIABLES, QUOTED_LINES, READY_WITHIN};
     use crate::container::{CallError, Container, SandboxContext, StartError};
-    use crate::logs::{LogSink, LogStream};
+    use crate::logs::{LogKind, LogSink, LogStream};
     use crate::sandbox::forward::Forward;
     use crate::sandbox::port::PortLease;
     use crate::sandbox::process::Process;
@@ -137,12 +137,7 @@ mod unix {
     }
 
     fn last_output(logs: &LogSink) -> String {
-        let lines: Vec<_> = logs
-            .tail(QUOTED_LINES)
-            .into_iter()
-            .filter(|line| line.stream != LogStream::Status)
-            .map(|line| line.message)
-            .collect();
+        let lines: Vec<_> = logs.tail(LogKind::Console, QUOTED_LINES).into_iter().map(|line| line.message).collect();
         if lines.is_empty() { "(none)".to_owned() } else { lines.join("\n") }
     }
 

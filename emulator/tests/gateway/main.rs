@@ -9,6 +9,7 @@ mod files;
 mod invocations;
 mod isolation_identity;
 mod isolation_keys;
+mod logs;
 mod responses;
 mod sessions;
 mod support;

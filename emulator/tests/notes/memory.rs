@@ -3,6 +3,7 @@
 use crate::capture::SESSION;
 use crate::support::{start, start_in, start_with};
 use cupola_emulator::agents::Notes;
+use cupola_emulator::logs::LogKind;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -80,7 +81,7 @@ async fn invocations_share_the_notes() {
 async fn the_log_tells_requests_but_no_prompt() {
     let agent = start().await;
     agent.ask("remember the secret").await;
-    let lines: Vec<String> = agent.logs.tail(10).into_iter().map(|line| line.message).collect();
+    let lines: Vec<String> = agent.logs.tail(LogKind::Console, 10).into_iter().map(|line| line.message).collect();
     assert!(lines.iter().any(|line| line == "POST /responses 200"), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("secret")), "{lines:?}");
 }

@@ -52,19 +52,19 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Sends the bytes and reads one answer.
-pub(crate) async fn exchange(address: SocketAddr, bytes: Vec<u8>) -> Answer {
+/// Sends the bytes and reads one answer; of one that does not end by itself, as much as has the `last` text in it.
+pub(crate) async fn exchange(address: SocketAddr, bytes: Vec<u8>, last: Option<&'static str>) -> Answer {
     tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(&bytes).unwrap();
-        read(BufReader::new(stream))
+        read(BufReader::new(stream), last)
     })
     .await
     .unwrap()
 }
 
-fn read(mut reader: impl BufRead) -> Answer {
+fn read(mut reader: impl BufRead, last: Option<&str>) -> Answer {
     let line = |reader: &mut dyn BufRead| {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
@@ -83,7 +83,7 @@ fn read(mut reader: impl BufRead) -> Answer {
             let size = u64::from_str_radix(&line(&mut reader), 16).unwrap();
             reader.by_ref().take(size).read_to_end(&mut answer.body).unwrap();
             line(&mut reader);
-            if size == 0 {
+            if size == 0 || last.is_some_and(|last| answer.text().contains(last)) {
                 break;
             }
         }

@@ -30,6 +30,8 @@ pub(crate) enum Expect {
     Invocation,
     /// The state of a long-running one.
     InvocationState,
+    /// A session's log: the preamble, then lines.
+    Log,
     /// A document or the word that there is none, but no refusal.
     OpenApi,
     /// A file written: exactly 201, with this many bytes.
@@ -72,6 +74,7 @@ impl Expect {
             ("GET", [.., "files"]) => Self::Files,
             ("POST", [.., "files", "mkdir"]) => Self::Made,
             ("GET", [.., "files", "stat"]) => Self::File,
+            ("GET", [.., "sessions", stream]) if stream.ends_with(":logstream") => Self::Log,
             ("GET", [.., "sessions", "missing"]) => Self::Missing,
             ("DELETE", [.., "sessions", "missing"]) => Self::Absent,
             ("GET", [.., "sessions", _]) => Self::Session,
@@ -137,6 +140,7 @@ impl Expect {
                 session_header(answer, &json)
             }
             Self::Events { after } => events(answer, *after),
+            Self::Log => log(answer),
             Self::Invocation => {
                 for header in ["x-agent-session-id", "x-agent-invocation-id"] {
                     wanted(answer.header(header).is_some(), header)?;
@@ -217,6 +221,23 @@ fn session_header(answer: &Answer, response: &Value) -> Result<(), String> {
     wanted(header.is_some(), "there is no session header")?;
     let field = &response["agent_session_id"];
     wanted(field.is_null() || field.as_str() == header, "header and body name different sessions")
+}
+
+fn log(answer: &Answer) -> Result<(), String> {
+    let kind = answer.header("content-type").unwrap_or_default();
+    wanted(kind.starts_with("text/event-stream"), "it is no stream of events")?;
+    let events = answer.events()?;
+    wanted(events.iter().all(|(name, _)| name == "log"), "an event has another name")?;
+    let (preamble, lines) = events.split_first().ok_or("there is nothing")?;
+    for field in ["timestamp", "session_id", "session_state", "agent", "version", "last_accessed"] {
+        wanted(preamble.1[field].is_string(), field)?;
+    }
+    for (_, line) in lines {
+        for field in ["timestamp", "stream", "message"] {
+            wanted(line[field].is_string(), field)?;
+        }
+    }
+    wanted(!lines.is_empty(), "there are no lines")
 }
 
 fn events(answer: &Answer, after: i64) -> Result<(), String> {

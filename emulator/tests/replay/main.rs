@@ -21,7 +21,7 @@ use world::World;
 /// Why a request has no part in this, if it has none.
 fn skipped(request: &Recorded) -> Option<&'static str> {
     let path = request.path();
-    [(":logstream", "log streams are not offered yet"), ("/protocols/a2a", "A2A is not offered yet")]
+    [("/protocols/a2a", "A2A is not offered yet")]
         .into_iter()
         .find(|(part, _)| path.contains(part))
         .map(|(_, reason)| reason)

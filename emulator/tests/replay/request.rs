@@ -60,6 +60,11 @@ impl Recorded {
         self.target.split('?').next().unwrap()
     }
 
+    /// Does it ask for a session's log?
+    pub(crate) fn is_log_stream(&self) -> bool {
+        self.path().ends_with(":logstream")
+    }
+
     /// The path's segments below the project.
     pub(crate) fn segments(&self) -> Vec<&str> {
         self.path().split('/').skip(4).collect()

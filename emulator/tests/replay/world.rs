@@ -54,7 +54,13 @@ impl World {
     /// Sends a captured request.
     pub(crate) async fn send(&self, request: &Recorded) -> Answer {
         let address = self.emulator.address();
-        answer::exchange(address, request.bytes(&address.to_string(), &token("dev"), &self.ids)).await
+        // A followed log stays open: its newest line is enough.
+        let last = match (request.is_log_stream(), request.query("kind")) {
+            (false, _) => None,
+            (true, Some("system")) => Some("The container is ready"),
+            (true, _) => Some("POST /responses 200"),
+        };
+        answer::exchange(address, request.bytes(&address.to_string(), &token("dev"), &self.ids), last).await
     }
 
     /// Stops the emulator and everything in it.
@@ -81,7 +87,7 @@ impl World {
             .filter(|id| !creates && id != MISSING)?;
         let made = self.ask("POST", "/endpoint/sessions", json!({}), owner).await;
         let session = self.rename(&recorded, &made["agent_session_id"]);
-        if recorded == STOPPED {
+        if recorded == STOPPED || request.is_log_stream() {
             self.ask(
                 "POST",
                 "/endpoint/protocols/openai/responses",
@@ -89,6 +95,8 @@ impl World {
                 owner,
             )
             .await;
+        }
+        if recorded == STOPPED {
             self.ask("POST", &format!("/endpoint/sessions/{session}:stop"), Value::Null, owner).await;
         }
         Some(session)
@@ -171,6 +179,6 @@ impl World {
         for (name, value) in owner.isolation() {
             write!(text, "{name}: {value}\r\n").unwrap();
         }
-        answer::exchange(address, format!("{text}\r\n{body}").into_bytes()).await
+        answer::exchange(address, format!("{text}\r\n{body}").into_bytes(), None).await
     }
 }

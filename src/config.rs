@@ -5,7 +5,7 @@
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
 use crate::auth::CredentialConfig;
-use cupola_cli::socket;
+use cupola_cli::{places, socket};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -141,7 +141,7 @@ impl Config {
         let text_in = |name| environment(name).map(|value| value.to_string_lossy().into_owned());
         let file = match path_in("CUPOLA_CONFIG") {
             Some(path) => Settings::read(&path, true)?,
-            None => match config_directory(environment) {
+            None => match places::config_directory(environment) {
                 Some(directory) => Settings::read(&directory.join("config.toml"), false)?,
                 None => Settings::default(),
             },
@@ -186,14 +186,6 @@ impl Config {
             credential: file.credential,
         })
     }
-}
-
-/// `$XDG_CONFIG_HOME/cupola`, else `~/.config/cupola`; `%APPDATA%\\cupola` on Windows.
-fn config_directory(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || Some(absolute("HOME")?.join(".config"));
-    let parent = if cfg!(windows) { absolute("APPDATA") } else { absolute("XDG_CONFIG_HOME").or_else(home) };
-    Some(parent?.join("cupola"))
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {

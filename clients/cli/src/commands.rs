@@ -9,37 +9,65 @@ pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod stop;
 
-use crate::Hooks;
 use crate::arguments::Command;
 use crate::failure::Failure;
+use crate::scope::ScopeFlags;
+use crate::{Hooks, choice, exit};
 use serde_json::value::RawValue;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Runs one command and reports its failure.
+/// Runs one command and reports its failure. What only a person can decide is asked, and the command run again: nothing has
+/// been sent to an agent by then.
 pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
+    let mut command = match command {
+        Command::Serve(flags) => return serve::run(flags, hooks),
+        Command::Emulator(flags) => return emulator::run(flags, hooks),
+        other => other,
+    };
     let json = match &command {
         Command::Invoke(flags) => flags.output.is_json(),
         Command::Sessions(flags) => flags.is_json(),
         Command::Status(flags) => flags.is_json(),
         _ => false,
     };
-    let done = match command {
-        Command::Invoke(flags) => invoke::run(&flags, hooks),
-        Command::Sessions(flags) => sessions::run(&flags, hooks),
-        Command::Status(flags) => status::run(&flags),
-        Command::Stop(flags) => stop::run(&flags),
-        Command::Socket(flags) => socket::run(&flags, hooks),
-        Command::Serve(flags) => return serve::run(flags, hooks),
-        Command::Emulator(flags) => return emulator::run(flags, hooks),
-        Command::Completions(flags) => completions::run(&flags),
-    };
+    let mut done = run_once(&command, hooks);
+    if let Err(failure) = &done
+        && let Some(choices) = choice::open(failure)
+        && let Some(scope) = scope_mut(&mut command).filter(|scope| scope.may_ask())
+        && let Ok(Some(agent)) = choice::ask(choices, io::stdin().lock(), io::stderr())
+    {
+        scope.target.agent_name = Some(agent);
+        done = run_once(&command, hooks);
+    }
     ExitCode::from(done.unwrap_or_else(|failure| {
         let mut stderr = io::stderr().lock();
         // Nothing is left to do if the failure cannot be shown; the exit code still tells.
         let _ = if json { failure.print_json(&mut stderr) } else { failure.print(&mut stderr) };
         failure.exit_code()
     }))
+}
+
+fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
+    match command {
+        Command::Invoke(flags) => invoke::run(flags, hooks),
+        Command::Sessions(flags) => sessions::run(flags, hooks),
+        Command::Status(flags) => status::run(flags),
+        Command::Stop(flags) => stop::run(flags),
+        Command::Socket(flags) => socket::run(flags, hooks),
+        Command::Completions(flags) => completions::run(flags),
+        // They never return to here: they are the process.
+        Command::Serve(_) | Command::Emulator(_) => Ok(exit::OK),
+    }
+}
+
+/// The flags of a command that touches an agent.
+fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
+    match command {
+        Command::Invoke(flags) => Some(&mut flags.scope),
+        Command::Sessions(flags) => Some(flags.scope_mut()),
+        _ => None,
+    }
 }
 
 /// Writes text to standard output.

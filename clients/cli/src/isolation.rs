@@ -2,8 +2,12 @@
 
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::profile::Profile;
 use clap::{Args, ValueEnum};
+use cupola_protocol::Invalid;
 use cupola_protocol::isolation::{ChatLabel, Isolation, IsolationModel, UserIdentity};
+use serde::Deserialize;
+use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
@@ -28,7 +32,8 @@ pub(crate) struct IsolationFlags {
 }
 
 /// `--isolation-model`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Model {
     /// Container protocol 1.0.0: isolation-key headers
     Keys,
@@ -49,41 +54,54 @@ impl From<Model> for IsolationModel {
 }
 
 impl IsolationFlags {
-    /// Flags first, then variables. A flag that names the user, of either kind, silences both variables that do: a
-    /// leftover variable must not add a second user to a call.
-    pub(crate) fn resolve(&self, environment: &Environment) -> Result<Isolation, Failure> {
-        let mut isolation = Isolation { model: self.isolation_model.map(Into::into), ..Isolation::default() };
-        let user_is_named = self.user_isolation_key.is_some() || self.user_identity.is_some();
-        let user_key = Given::first(
-            ("--user-isolation-key", self.user_isolation_key.as_ref()),
-            ("CUPOLA_USER_ISOLATION_KEY", !user_is_named),
-            environment,
+    /// Flags first, then variables, then the profile. Whichever first names the user, by key or identity, silences what the
+    /// others say about the user; so does whichever first names the chat: half of one isolation and half of another would be
+    /// a third user.
+    pub(crate) fn resolve(&self, environment: &Environment, profile: &Profile) -> Result<Isolation, Failure> {
+        let flag =
+            |name: &str, value: &Option<String>| value.clone().map(|value| Given { name: name.to_owned(), value });
+        let variable =
+            |name: &str| environment.text(name).map(|value| value.map(|value| Given { name: name.to_owned(), value }));
+        let field = |field: &str, value: Option<&String>| {
+            value.map(|value| Given { name: format!("{field} of profile {}", profile.name), value: value.clone() })
+        };
+        let (user_key, identity) = first_named(
+            (flag("--user-isolation-key", &self.user_isolation_key), flag("--user-identity", &self.user_identity)),
+            || Ok((variable("CUPOLA_USER_ISOLATION_KEY")?, variable("CUPOLA_USER_IDENTITY")?)),
+            (
+                field("user_isolation_key", profile.user_isolation_key()),
+                field("user_identity", profile.user_identity()),
+            ),
         )?;
-        let identity = Given::first(
-            ("--user-identity", self.user_identity.as_ref()),
-            ("CUPOLA_USER_IDENTITY", !user_is_named),
-            environment,
+        let (chat_key, label) = first_named(
+            (flag("--chat-isolation-key", &self.chat_isolation_key), flag("--chat", &self.chat)),
+            || Ok((variable("CUPOLA_CHAT_ISOLATION_KEY")?, None)),
+            (field("chat_isolation_key", profile.chat_isolation_key()), field("chat", profile.chat.as_ref())),
         )?;
-        let chat_is_named = self.chat_isolation_key.is_some() || self.chat.is_some();
-        let chat_key = Given::first(
-            ("--chat-isolation-key", self.chat_isolation_key.as_ref()),
-            ("CUPOLA_CHAT_ISOLATION_KEY", !chat_is_named),
-            environment,
-        )?;
-        if let Some(given) = user_key {
-            isolation.user_key = Some(key(given.name, given.value)?);
-        }
-        if let Some(given) = chat_key {
-            isolation.chat_key = Some(key(given.name, given.value)?);
-        }
-        if let Some(given) = identity {
-            isolation.user_identity = Some(given.value.parse().map_err(|_| refusal(given.name, UserIdentity::RULE))?);
-        }
-        if let Some(chat) = &self.chat {
-            isolation.chat = Some(chat.parse().map_err(|_| refusal("--chat", ChatLabel::RULE))?);
-        }
-        Ok(isolation)
+        let model = self.isolation_model.or(profile.isolation_model);
+        Ok(Isolation {
+            model: model.map(Into::into),
+            user_key: user_key.map(Given::key).transpose()?,
+            chat_key: chat_key.map(Given::key).transpose()?,
+            user_identity: identity.map(|given| given.parse(UserIdentity::RULE)).transpose()?,
+            chat: label.map(|given| given.parse(ChatLabel::RULE)).transpose()?,
+            ..Isolation::default()
+        })
     }
+}
+
+/// The first source that says anything. Variables are not even looked at when a flag speaks.
+fn first_named(
+    flags: (Option<Given>, Option<Given>),
+    variables: impl FnOnce() -> Result<(Option<Given>, Option<Given>), Failure>,
+    profile: (Option<Given>, Option<Given>),
+) -> Result<(Option<Given>, Option<Given>), Failure> {
+    let speaks = |pair: &(Option<Given>, Option<Given>)| pair.0.is_some() || pair.1.is_some();
+    if speaks(&flags) {
+        return Ok(flags);
+    }
+    let variables = variables()?;
+    Ok(if speaks(&variables) { variables } else { profile })
 }
 
 /// `--isolation-key` of `sessions create` and `sessions delete`.
@@ -96,24 +114,17 @@ pub(crate) fn ownership(isolation: &mut Isolation, key_given: Option<&String>) -
 
 /// A value and the name under which the user gave it.
 struct Given {
-    name: &'static str,
+    name: String,
     value: String,
 }
 
 impl Given {
-    /// The flag, else the variable if it may speak.
-    fn first(
-        (flag, value): (&'static str, Option<&String>),
-        (variable, heard): (&'static str, bool),
-        environment: &Environment,
-    ) -> Result<Option<Self>, Failure> {
-        if let Some(value) = value {
-            return Ok(Some(Self { name: flag, value: value.clone() }));
-        }
-        if !heard {
-            return Ok(None);
-        }
-        Ok(environment.text(variable)?.map(|value| Self { name: variable, value }))
+    fn key(self) -> Result<cupola_protocol::isolation::IsolationKey, Failure> {
+        Isolation::key("key", self.value).map_err(|invalid| refusal(&self.name, invalid.rule))
+    }
+
+    fn parse<Value: FromStr<Err = Invalid>>(self, rule: &str) -> Result<Value, Failure> {
+        self.value.parse().map_err(|_| refusal(&self.name, rule))
     }
 }
 
@@ -153,7 +164,7 @@ mod tests {
             (IsolationFlags { chat: Some("a\0".to_owned()), ..flags(Some("u"), None) }, "--chat"),
             (flags(None, None), "CUPOLA_USER_ISOLATION_KEY"),
         ] {
-            let Err(Failure::Usage { message, .. }) = flags.resolve(&environment) else {
+            let Err(Failure::Usage { message, .. }) = flags.resolve(&environment, &Profile::default()) else {
                 panic!("{name} was accepted")
             };
             assert!(message.starts_with(&format!("{name} must be")), "{message}");
@@ -171,18 +182,35 @@ mod tests {
             ("CUPOLA_USER_IDENTITY", "env@contoso.com"),
             ("CUPOLA_CHAT_ISOLATION_KEY", "chat-env"),
         ]);
-        let resolved = flags(Some("from-flag"), None).resolve(&environment).unwrap();
+        let resolved = flags(Some("from-flag"), None).resolve(&environment, &Profile::default()).unwrap();
         assert_eq!(resolved.user_key.unwrap().as_str(), "from-flag");
         assert_eq!(resolved.user_identity, None);
         assert_eq!(resolved.chat_key.unwrap().as_str(), "chat-env");
 
-        let resolved = flags(None, Some("bob")).resolve(&environment).unwrap();
+        let resolved = flags(None, Some("bob")).resolve(&environment, &Profile::default()).unwrap();
         assert_eq!((resolved.user_key, resolved.user_identity.unwrap().as_str()), (None, "bob"));
 
-        let resolved = flags(None, None).resolve(&environment).unwrap();
+        let resolved = flags(None, None).resolve(&environment, &Profile::default()).unwrap();
         assert_eq!(resolved.user_key.unwrap().as_str(), "from-env");
 
-        let resolved = flags(None, None).resolve(&Environment::process(true)).unwrap();
+        let resolved = flags(None, None).resolve(&Environment::process(true), &Profile::default()).unwrap();
         assert_eq!(resolved, Isolation::default());
+    }
+
+    #[test]
+    fn whoever_names_the_user_first_names_all_of_it() {
+        let profile: Profile =
+            toml::from_str("user_isolation_key = \"from-profile\"\nchat = \"desk\"\nisolation_model = \"local\"")
+                .unwrap();
+        let none = Environment::of(&[]);
+        let resolved = flags(None, None).resolve(&none, &profile).unwrap();
+        assert_eq!(resolved.user_key.unwrap().as_str(), "from-profile");
+        assert_eq!((resolved.chat.unwrap().as_str(), resolved.model), ("desk", Some(IsolationModel::Local)));
+        let environment = Environment::of(&[("CUPOLA_USER_IDENTITY", "bob"), ("CUPOLA_CHAT_ISOLATION_KEY", "c")]);
+        let resolved = flags(None, None).resolve(&environment, &profile).unwrap();
+        assert_eq!((resolved.user_key, resolved.user_identity.unwrap().as_str()), (None, "bob"));
+        assert_eq!((resolved.chat, resolved.chat_key.unwrap().as_str()), (None, "c"));
+        let resolved = flags(Some("from-flag"), None).resolve(&environment, &profile).unwrap();
+        assert_eq!((resolved.user_key.unwrap().as_str(), resolved.user_identity), ("from-flag", None));
     }
 }

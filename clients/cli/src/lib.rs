@@ -3,18 +3,20 @@
 //! Reading order:
 //! - [`arguments`]: the commands, their shared flags and the help
 //! - [`commands`]: one file per command
-//! - [`target`], [`isolation`]: flags and variables become the protocol's validated types
+//! - [`scope`]: the flags of every command that touches an agent: [`target`], [`isolation`], [`profile`]
+//! - [`choice`]: asks which agent is meant, on a terminal
 //! - [`connect`], [`start`], [`socket`]: finds the daemon, checks that it is the user's own, starts it when none answers
 //! - [`call`]: one call on the connection, its events and its answer; [`interrupt`]: Ctrl-C cancels it
 //! - [`answer`], [`table`]: what people and scripts see
 //! - [`failure`], [`exit`]: what they see when it goes wrong, and the exit codes
 //!
-//! There is no async runtime here and no configuration file is read: a warm call is one write and a few reads.
+//! There is no async runtime here, and no file is read unless a profile is named: a warm call is one write and a few reads.
 //! Only [`environment`] reads the process's environment.
 
 mod answer;
 mod arguments;
 mod call;
+mod choice;
 mod commands;
 mod connect;
 mod environment;
@@ -22,6 +24,9 @@ mod exit;
 mod failure;
 mod interrupt;
 mod isolation;
+pub mod places;
+mod profile;
+mod scope;
 pub mod socket;
 mod start;
 mod stream;

@@ -1,11 +1,18 @@
 //! `--emulator`, `--project-endpoint`, `--agent-endpoint`, `--local` and friends: which agent a call goes to.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, variable};
 use crate::failure::Failure;
+use crate::places;
+use crate::profile::{Port, Profile, Switch};
 use clap::Args;
 use cupola_protocol::Invalid;
-use cupola_protocol::target::{AgentEndpoint, AgentName, AgentVersion, DEFAULT_LOCAL_PORT, ProjectEndpoint, Target};
+use cupola_protocol::target::{
+    AbsolutePath, AgentEndpoint, AgentName, AgentVersion, DEFAULT_LOCAL_PORT, DirectoryTarget, Target,
+};
+use std::fs;
+use std::io;
 use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
@@ -24,7 +31,7 @@ pub(crate) struct TargetFlags {
     )]
     pub emulator: Option<String>,
     /// The project: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT` [env: FOUNDRY_PROJECT_ENDPOINT]
-    #[arg(long, short = 'p', value_name = "URL")]
+    #[arg(long, value_name = "URL")]
     pub project_endpoint: Option<String>,
     /// An agent's own URL, which says project, agent and protocol:
     /// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/openai/responses`
@@ -36,61 +43,157 @@ pub(crate) struct TargetFlags {
     /// Where the local agent listens [default: 8088]
     #[arg(long, value_name = "PORT", requires = "local")]
     pub port: Option<NonZeroU16>,
-    /// The agent [env: CUPOLA_AGENT] [emulator default: notes]
-    #[arg(long, value_name = "NAME")]
+    /// The agent, or in an azd project its service [env: CUPOLA_AGENT] [emulator default: notes]
+    #[arg(long, short = 'n', value_name = "NAME")]
     pub agent_name: Option<String>,
     /// A concrete version of the agent; its sessions are kept apart from other versions'
     #[arg(long, value_name = "VERSION")]
     pub version: Option<String>,
+    /// The azd environment that says where the project is [env: AZURE_ENV_NAME] [default: the project's own]
+    #[arg(long, short = 'e', value_name = "NAME")]
+    pub environment: Option<String>,
+    /// Look for the azd project in and above this directory instead of the current one
+    #[arg(long, short = 'C', value_name = "DIRECTORY")]
+    pub cwd: Option<PathBuf>,
 }
 
 /// The value of `--emulator` without one, and of `CUPOLA_EMULATOR` when it names no URL: the daemon's own emulator.
 const EMBEDDED: &str = "1";
 
+/// A value and what the user gave it by.
+struct Given {
+    by: String,
+    value: String,
+}
+
+impl Given {
+    fn new(by: impl Into<String>, value: &str) -> Self {
+        Self { by: by.into(), value: value.to_owned() }
+    }
+
+    fn parse<Value: FromStr<Err = Invalid>>(&self) -> Result<Value, Failure> {
+        parse(&self.by, &self.value)
+    }
+}
+
+/// Where the agent is.
+enum Place {
+    Emulator(Given),
+    Project(Given),
+    AgentEndpoint(Given),
+    Local(NonZeroU16),
+    /// The azd project around a directory; the current one when none is named.
+    Directory {
+        path: Option<PathBuf>,
+        environment: Option<Given>,
+    },
+}
+
 impl TargetFlags {
-    /// Flags first, then variables. `positional` is the agent named without a flag, as azd takes it.
-    pub(crate) fn resolve(&self, positional: Option<&str>, environment: &Environment) -> Result<Target, Failure> {
-        let version: Option<AgentVersion> =
-            self.version.as_deref().map(|version| parse("--version", version)).transpose()?;
-        let agent = self.agent(positional, environment)?;
+    /// Flags first, then variables, then the profile; and when none of them says where the agent is, the azd project around
+    /// the current directory. `positional` is the agent named without a flag, as azd takes it.
+    pub(crate) fn resolve(
+        &self,
+        positional: Option<&str>,
+        environment: &Environment,
+        profile: &Profile,
+    ) -> Result<Target, Failure> {
+        let (place, is_profiles) = match self.place(environment)? {
+            Some(place) => (place, false),
+            None => match profile_place(profile) {
+                Some(place) => (place, true),
+                None => (Place::Directory { path: None, environment: None }, true),
+            },
+        };
+        // An agent and a version belong to the place they were written beside.
+        let beside = |field: &str, value: Option<&String>| {
+            let value = value.filter(|_| is_profiles)?;
+            Some(Given::new(format!("{field} of profile {}", profile.name), value))
+        };
+        let version = self.version.as_ref().map(|version| Given::new("--version", version));
+        let version = version.or_else(|| beside("version", profile.version.as_ref()));
+        let version: Option<AgentVersion> = version.map(|given| given.parse()).transpose()?;
+        let agent = self.agent(positional, environment)?.or_else(|| beside("agent", profile.agent.as_ref()));
+        let name = || agent.as_ref().map(Given::parse::<AgentName>).transpose();
+        Ok(match place {
+            Place::Emulator(given) => {
+                let url = if given.value == EMBEDDED { None } else { Some(given.parse()?) };
+                Target::Emulator { agent: name()?.unwrap_or_default(), version, url }
+            }
+            Place::Local(port) => Target::local(port, name()?),
+            Place::AgentEndpoint(given) => self.by_endpoint(&given, positional, version)?,
+            Place::Project(given) => {
+                let endpoint = given.parse()?;
+                if let Some(agent) = name()? {
+                    return Ok(Target::Project { endpoint, agent, version });
+                }
+                let directory = self.directory(None, None, environment)?;
+                Target::Directory(DirectoryTarget { endpoint: Some(endpoint), version, ..directory })
+            }
+            Place::Directory { path, environment: selected } => {
+                let agent = agent.map(|given| given.parse()).transpose()?;
+                let fallback = environment.text("FOUNDRY_PROJECT_ENDPOINT")?;
+                let fallback = fallback.map(|value| parse("FOUNDRY_PROJECT_ENDPOINT", &value)).transpose()?;
+                let directory = self.directory(path, selected, environment)?;
+                Target::Directory(DirectoryTarget { agent, version, fallback_endpoint: fallback, ..directory })
+            }
+        })
+    }
+
+    /// Where flags and variables say the agent is. A flag that names another place silences the emulator's variable.
+    fn place(&self, environment: &Environment) -> Result<Option<Place>, Failure> {
         if let Some(url) = &self.agent_endpoint {
-            return self.by_endpoint(url, positional, version);
+            return Ok(Some(Place::AgentEndpoint(Given::new("--agent-endpoint", url))));
         }
         if self.local {
-            return Ok(Target::local(self.port.unwrap_or(DEFAULT_LOCAL_PORT), agent));
+            return Ok(Some(Place::Local(self.port.unwrap_or(DEFAULT_LOCAL_PORT))));
         }
-        if let Some((name, value)) = self.emulator(environment)? {
-            let url = if value == EMBEDDED { None } else { Some(parse(name, &value)?) };
-            return Ok(Target::Emulator { agent: agent.unwrap_or_default(), version, url });
+        if let Some(value) = &self.emulator {
+            return Ok(Some(Place::Emulator(Given::new("--emulator", value))));
         }
-        let (name, endpoint) = match &self.project_endpoint {
-            Some(endpoint) => ("--project-endpoint", Some(endpoint.clone())),
-            None => ("FOUNDRY_PROJECT_ENDPOINT", environment.text("FOUNDRY_PROJECT_ENDPOINT")?),
+        if let Some(url) = &self.project_endpoint {
+            return Ok(Some(Place::Project(Given::new("--project-endpoint", url))));
+        }
+        if self.cwd.is_some() || self.environment.is_some() {
+            return Ok(Some(Place::Directory { path: None, environment: None }));
+        }
+        let variable = environment.text("CUPOLA_EMULATOR")?.filter(|value| value != "0");
+        Ok(variable.map(|value| Place::Emulator(Given::new("CUPOLA_EMULATOR", &value))))
+    }
+
+    /// The azd project around a directory, with what azd takes from its caller's environment.
+    fn directory(
+        &self,
+        path: Option<PathBuf>,
+        selected: Option<Given>,
+        environment: &Environment,
+    ) -> Result<DirectoryTarget, Failure> {
+        let path = self.cwd.clone().or(path).unwrap_or_else(|| PathBuf::from("."));
+        let shown = path.display().to_string();
+        let unknown = |error: io::Error| Failure::usage(format!("the directory {shown} cannot be found: {error}"));
+        // Links are followed, so that `..` means what it means to the system.
+        let path = fs::canonicalize(&path).map_err(unknown)?;
+        let environment = match (&self.environment, selected) {
+            (Some(flag), _) => Some(Given::new("--environment", flag)),
+            (None, Some(selected)) => Some(selected),
+            (None, None) => environment.text("AZURE_ENV_NAME")?.map(|value| Given::new("AZURE_ENV_NAME", &value)),
         };
-        let Some(endpoint) = endpoint else {
-            return Err(Failure::usage_hint(
-                "no agent to call: neither an emulator nor a project is named",
-                "pass --emulator to try it locally, --project-endpoint URL and --agent-name NAME, or --agent-endpoint URL",
-            ));
-        };
-        let endpoint: ProjectEndpoint = parse(name, &endpoint)?;
-        let Some(agent) = agent else {
-            return Err(Failure::usage_hint(
-                "no agent is named",
-                "pass --agent-name NAME, name it before the message, or set CUPOLA_AGENT",
-            ));
-        };
-        Ok(Target::Project { endpoint, agent, version })
+        let azd = places::azd_config_directory(variable);
+        Ok(DirectoryTarget {
+            environment: environment.map(|given| given.parse()).transpose()?,
+            azd_config_directory: azd.map(|path| absolute("AZD_CONFIG_DIR", &path)).transpose()?,
+            ..DirectoryTarget::new(absolute("the directory", &path)?)
+        })
     }
 
     /// The URL names the agent; whoever names one as well must mean the same.
     fn by_endpoint(
         &self,
-        url: &str,
+        url: &Given,
         positional: Option<&str>,
         version: Option<AgentVersion>,
     ) -> Result<Target, Failure> {
-        let url: AgentEndpoint = parse("--agent-endpoint", url)?;
+        let url: AgentEndpoint = url.parse()?;
         let named = [("--agent-name ", self.agent_name.as_deref()), ("", positional)];
         for (flag, name) in named.into_iter().filter_map(|(flag, name)| Some((flag, name?))) {
             if name != url.agent().as_str() {
@@ -101,28 +204,47 @@ impl TargetFlags {
         Ok(Target::AgentEndpoint { url, version })
     }
 
-    fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<AgentName>, Failure> {
+    fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<Given>, Failure> {
         match (self.agent_name.as_deref(), positional) {
             (Some(flag), Some(word)) if flag != word => {
                 Err(Failure::usage(format!("two agents are named: {word} and --agent-name {flag}")))
             }
-            (Some(flag), _) => parse("--agent-name", flag).map(Some),
-            (None, Some(word)) => parse("AGENT", word).map(Some),
-            (None, None) => environment.text("CUPOLA_AGENT")?.map(|value| parse("CUPOLA_AGENT", &value)).transpose(),
+            (Some(flag), _) => Ok(Some(Given::new("--agent-name", flag))),
+            (None, Some(word)) => Ok(Some(Given::new("AGENT", word))),
+            (None, None) => Ok(environment.text("CUPOLA_AGENT")?.map(|value| Given::new("CUPOLA_AGENT", &value))),
         }
     }
+}
 
-    /// Is an emulator meant, and what says so? A flag that names a project silences the variable.
-    fn emulator(&self, environment: &Environment) -> Result<Option<(&'static str, String)>, Failure> {
-        if let Some(value) = &self.emulator {
-            return Ok(Some(("--emulator", value.clone())));
-        }
-        if self.project_endpoint.is_some() {
-            return Ok(None);
-        }
-        let variable = environment.text("CUPOLA_EMULATOR")?.filter(|value| value != "0");
-        Ok(variable.map(|value| ("CUPOLA_EMULATOR", value)))
+/// Where a profile says the agent is.
+fn profile_place(profile: &Profile) -> Option<Place> {
+    let given = |field: &str, value: &str| Given::new(format!("{field} of profile {}", profile.name), value);
+    if let Some(url) = &profile.agent_endpoint {
+        return Some(Place::AgentEndpoint(given("agent_endpoint", url)));
     }
+    match &profile.local {
+        Some(Port::At(port)) => return Some(Place::Local(*port)),
+        Some(Port::On(true)) => return Some(Place::Local(DEFAULT_LOCAL_PORT)),
+        Some(Port::On(false)) | None => {}
+    }
+    match &profile.emulator {
+        Some(Switch::At(url)) => return Some(Place::Emulator(given("emulator", url))),
+        Some(Switch::On(true)) => return Some(Place::Emulator(given("emulator", EMBEDDED))),
+        Some(Switch::On(false)) | None => {}
+    }
+    if let Some(url) = &profile.project_endpoint {
+        return Some(Place::Project(given("project_endpoint", url)));
+    }
+    let environment = profile.environment.as_ref().map(|name| given("environment", name));
+    if profile.directory.is_some() || environment.is_some() {
+        return Some(Place::Directory { path: profile.directory.clone(), environment });
+    }
+    None
+}
+
+fn absolute(what: &str, path: &Path) -> Result<AbsolutePath, Failure> {
+    let text = path.to_str().ok_or_else(|| Failure::usage(format!("{what} {} is not valid UTF-8", path.display())))?;
+    parse(what, text)
 }
 
 /// Parses a value that may be shown, naming the flag or variable it came from.
@@ -140,6 +262,10 @@ mod tests {
         Target::Emulator { agent: agent.parse().unwrap(), version: None, url: url.map(|url| url.parse().unwrap()) }
     }
 
+    fn resolve(flags: &TargetFlags, word: Option<&str>, environment: &Environment) -> Result<Target, Failure> {
+        flags.resolve(word, environment, &Profile::default())
+    }
+
     #[test]
     fn flags_win_over_variables() {
         let environment = Environment::of(&[
@@ -148,15 +274,15 @@ mod tests {
             ("FOUNDRY_PROJECT_ENDPOINT", PROJECT),
         ]);
         let flags = TargetFlags::default();
-        assert_eq!(flags.resolve(None, &environment).unwrap(), emulator("from-env", Some("http://127.0.0.1:8787")));
-        assert_eq!(flags.resolve(Some("word"), &environment).unwrap().agent().unwrap().as_str(), "word");
+        assert_eq!(resolve(&flags, None, &environment).unwrap(), emulator("from-env", Some("http://127.0.0.1:8787")));
+        assert_eq!(resolve(&flags, Some("word"), &environment).unwrap().agent().unwrap().as_str(), "word");
 
         let flags = TargetFlags { emulator: Some(EMBEDDED.to_owned()), ..TargetFlags::default() };
-        assert_eq!(flags.resolve(None, &environment).unwrap(), emulator("from-env", None));
-        assert_eq!(flags.resolve(None, &Environment::of(&[])).unwrap(), emulator("notes", None));
+        assert_eq!(resolve(&flags, None, &environment).unwrap(), emulator("from-env", None));
+        assert_eq!(resolve(&flags, None, &Environment::of(&[])).unwrap(), emulator("notes", None));
 
         let flags = TargetFlags { project_endpoint: Some(PROJECT.to_owned()), ..TargetFlags::default() };
-        assert_eq!(flags.resolve(None, &environment).unwrap(), Target::project(PROJECT, "from-env", None).unwrap());
+        assert_eq!(resolve(&flags, None, &environment).unwrap(), Target::project(PROJECT, "from-env", None).unwrap());
     }
 
     #[test]
@@ -165,31 +291,67 @@ mod tests {
         let url = format!("{PROJECT}/agents/notes/endpoint/protocols/invocations?api-version=v1");
         let flags = TargetFlags { agent_endpoint: Some(url.clone()), ..TargetFlags::default() };
         let expected = Target::AgentEndpoint { url: url.parse().unwrap(), version: None };
-        assert_eq!(flags.resolve(None, &environment).unwrap(), expected);
-        assert_eq!(flags.resolve(Some("notes"), &environment).unwrap(), expected);
-        assert!(flags.resolve(Some("other"), &environment).is_err(), "two names were accepted");
+        assert_eq!(resolve(&flags, None, &environment).unwrap(), expected);
+        assert_eq!(resolve(&flags, Some("notes"), &environment).unwrap(), expected);
+        assert!(resolve(&flags, Some("other"), &environment).is_err(), "two names were accepted");
 
         let flags = TargetFlags { local: true, port: NonZeroU16::new(9000), ..TargetFlags::default() };
-        let Target::Local { port, agent } = flags.resolve(Some("mine"), &environment).unwrap() else { panic!() };
+        let Target::Local { port, agent } = resolve(&flags, Some("mine"), &environment).unwrap() else { panic!() };
         assert_eq!((port.get(), agent.as_str()), (9000, "mine"));
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn what_no_flag_and_no_variable_says_is_left_to_the_azd_project_around_the_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let flags = TargetFlags { cwd: Some(directory.path().to_owned()), ..TargetFlags::default() };
+        let environment = Environment::of(&[
+            ("FOUNDRY_PROJECT_ENDPOINT", PROJECT),
+            ("AZURE_ENV_NAME", "dev"),
+            ("CUPOLA_EMULATOR", "1"),
+        ]);
+        let Target::Directory(found) = resolve(&flags, Some("my service"), &environment).unwrap() else { panic!() };
+        assert_eq!(Path::new(found.path.as_str()), fs::canonicalize(directory.path()).unwrap());
+        assert_eq!((found.agent.unwrap().as_str(), found.environment.unwrap().as_str()), ("my service", "dev"));
+        assert_eq!((found.endpoint, found.fallback_endpoint.unwrap().as_str()), (None, PROJECT));
+
         let none = Environment::of(&[]);
-        let refusal = TargetFlags::default().resolve(Some("a"), &none).unwrap_err();
-        let Failure::Usage { hint: Some(hint), .. } = refusal else { panic!("{refusal:?}") };
-        for flag in ["--emulator", "--project-endpoint", "--agent-name"] {
-            assert!(hint.contains(flag), "{hint}");
-        }
+        let Target::Directory(found) = resolve(&TargetFlags::default(), None, &none).unwrap() else { panic!() };
+        assert_eq!(Path::new(found.path.as_str()), fs::canonicalize(".").unwrap());
+
         let flags = TargetFlags { project_endpoint: Some(PROJECT.to_owned()), ..TargetFlags::default() };
-        assert!(matches!(flags.resolve(None, &none), Err(Failure::Usage { message, .. }) if message.contains("agent")));
+        let Target::Directory(found) = resolve(&flags, None, &none).unwrap() else { panic!() };
+        assert_eq!(found.endpoint.unwrap().as_str(), PROJECT);
+
+        let flags = TargetFlags { cwd: Some(directory.path().join("gone")), ..TargetFlags::default() };
+        assert!(resolve(&flags, None, &none).is_err());
+    }
+
+    #[test]
+    fn a_profile_says_what_is_left_open_and_its_agent_stays_beside_its_place() {
+        let profile: Profile =
+            toml::from_str(&format!("project_endpoint = \"{PROJECT}\"\nagent = \"support\"\nversion = \"2\"\n"))
+                .unwrap();
+        let none = Environment::of(&[]);
+        let own = TargetFlags::default();
+        assert_eq!(
+            own.resolve(None, &none, &profile).unwrap(),
+            Target::project(PROJECT, "support", Some("2")).unwrap()
+        );
+        assert_eq!(own.resolve(Some("other"), &none, &profile).unwrap().agent().unwrap().as_str(), "other");
+        let emulated = Environment::of(&[("CUPOLA_EMULATOR", "1")]);
+        assert_eq!(own.resolve(None, &emulated, &profile).unwrap(), emulator("notes", None));
+        let flags = TargetFlags { local: true, ..TargetFlags::default() };
+        assert!(matches!(flags.resolve(None, &none, &profile).unwrap(), Target::Local { .. }));
+        let bad: Profile = toml::from_str("emulator = \"http://10.0.0.1:1\"").unwrap();
+        let refusal = own.resolve(None, &none, &bad).unwrap_err();
+        assert!(matches!(&refusal, Failure::Usage { message, .. } if message.starts_with("emulator of profile")));
     }
 
     #[test]
     fn a_bad_value_is_refused_by_its_flag() {
         for (flags, name) in [
             (TargetFlags { agent_name: Some("a/b".to_owned()), ..TargetFlags::default() }, "--agent-name"),
+            (TargetFlags { environment: Some("../x".to_owned()), ..TargetFlags::default() }, "--environment"),
             (TargetFlags { agent_endpoint: Some(PROJECT.to_owned()), ..TargetFlags::default() }, "--agent-endpoint"),
             (TargetFlags { version: Some("..".to_owned()), ..TargetFlags::default() }, "--version"),
             (TargetFlags { emulator: Some("http://10.0.0.1:80".to_owned()), ..TargetFlags::default() }, "--emulator"),
@@ -198,10 +360,10 @@ mod tests {
                 "--project-endpoint",
             ),
         ] {
-            let refusal = flags.resolve(None, &Environment::of(&[])).unwrap_err();
+            let refusal = resolve(&flags, None, &Environment::of(&[])).unwrap_err();
             assert!(matches!(&refusal, Failure::Usage { message, .. } if message.starts_with(name)), "{refusal:?}");
         }
         let flags = TargetFlags { agent_name: Some("a".to_owned()), ..TargetFlags::default() };
-        assert!(flags.resolve(Some("b"), &Environment::of(&[])).is_err(), "two names were accepted");
+        assert!(resolve(&flags, Some("b"), &Environment::of(&[])).is_err(), "two names were accepted");
     }
 }

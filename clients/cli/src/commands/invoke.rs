@@ -4,13 +4,12 @@
 use crate::Hooks;
 use crate::answer::{Ending, Printer};
 use crate::call::{CALL, Connection, Greeting, misunderstood};
-use crate::connect::DaemonFlags;
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::isolation::IsolationFlags;
-use crate::target::{TargetFlags, parse};
+use crate::scope::ScopeFlags;
+use crate::target::parse;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::invoke::{AgentProtocol, Invoke, InvokeParams};
@@ -26,7 +25,7 @@ conversation of the last call with the same agent and the same isolation are con
 Examples:
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
   cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"
-  cupola invoke -p https://acct.services.ai.azure.com/api/projects/proj my-agent \"Summarize the open tickets\"
+  cupola invoke --project-endpoint https://acct.services.ai.azure.com/api/projects/proj my-agent \"Summarize the open tickets\"
   cupola invoke --agent-endpoint https://acct.services.ai.azure.com/api/projects/proj/agents/my-agent/endpoint/protocols/openai/responses \"Hello\"
   cupola invoke --local --port 8088 \"Hello\"
   git diff | cupola invoke --emulator -
@@ -44,32 +43,25 @@ pub(crate) struct Flags {
     #[arg(long, short, value_name = "FORMAT", default_value = "default")]
     pub(crate) output: Output,
     /// What the agent speaks, instead of finding out
-    #[arg(long, value_name = "PROTOCOL")]
+    #[arg(long, short, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Give up after this many seconds; 0 means never [default: 1800]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, short, value_name = "SECONDS")]
     timeout: Option<u64>,
     /// Print only the answer and errors
     #[arg(long)]
     quiet: bool,
-    /// Ignore CUPOLA_* and FOUNDRY_* variables that name a target or an isolation
-    #[arg(long)]
-    no_env: bool,
     #[command(flatten)]
     state: StateFlags,
     #[command(flatten)]
-    target: TargetFlags,
-    #[command(flatten)]
-    isolation: IsolationFlags,
-    #[command(flatten)]
-    daemon: DaemonFlags,
+    pub(crate) scope: ScopeFlags,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Session and conversation")]
 struct StateFlags {
     /// Use this session, and continue in it from now on
-    #[arg(long, value_name = "ID", conflicts_with = "new_session")]
+    #[arg(long, short, value_name = "ID", conflicts_with = "new_session")]
     session_id: Option<String>,
     /// Start a session instead of continuing the last one
     #[arg(long)]
@@ -114,8 +106,8 @@ enum Protocol {
 
 /// Sends the message and prints the answer.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
-    let params = flags.params(&Environment::process(flags.no_env))?;
-    let mut connection = Connection::new(flags.daemon.connect(hooks)?);
+    let params = flags.params(&Environment::process(flags.scope.no_env))?;
+    let mut connection = Connection::new(flags.scope.daemon.connect(hooks)?);
     let introduce = flags.output == Output::Default && !flags.quiet && io::stderr().is_terminal();
     // Nobody reads a remark about versions on a pipe, and a script should not have it in its logs at every call.
     let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
@@ -167,10 +159,11 @@ impl Flags {
     /// The request. Everything that can be refused is refused here, before anything is sent.
     fn params(&self, environment: &Environment) -> Result<InvokeParams, Failure> {
         let (agent, message) = self.agent_and_message()?;
+        let (target, isolation) = self.scope.resolve_in(agent, environment)?;
         let state = &self.state;
         Ok(InvokeParams {
-            target: self.target.resolve(agent, environment)?,
-            isolation: self.isolation.resolve(environment)?,
+            target,
+            isolation,
             input: message.read()?,
             protocol: self.protocol.map(|protocol| match protocol {
                 Protocol::Responses => AgentProtocol::Responses,

@@ -2,13 +2,12 @@
 
 use crate::Hooks;
 use crate::call::{Connection, misunderstood};
-use crate::connect::DaemonFlags;
-use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
-use crate::isolation::{IsolationFlags, ownership};
+use crate::isolation::ownership;
+use crate::scope::ScopeFlags;
 use crate::table;
-use crate::target::{TargetFlags, parse};
+use crate::target::parse;
 use clap::{Args, Subcommand, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
@@ -37,9 +36,15 @@ pub(crate) struct Flags {
 enum Action {
     /// Make a session and continue in it from now on
     Create {
+        /// The agent; the project's only one when left out
+        #[arg(value_name = "AGENT")]
+        agent: Option<String>,
+        /// The version to bind it to
+        #[arg(value_name = "VERSION", conflicts_with = "version")]
+        agent_version: Option<String>,
         /// The id to give it; the service makes one when left out
-        #[arg(value_name = "SESSION_ID")]
-        session: Option<String>,
+        #[arg(long, value_name = "SESSION_ID")]
+        session_id: Option<String>,
         /// Who may delete it; derived from your token when left out
         #[arg(long, value_name = "KEY", allow_hyphen_values = true, help_heading = "Isolation")]
         isolation_key: Option<String>,
@@ -55,7 +60,7 @@ enum Action {
         #[arg(long, value_name = "ORDER")]
         order: Option<ListOrder>,
         /// Only those after this session
-        #[arg(long, value_name = "SESSION_ID")]
+        #[arg(long, visible_alias = "pagination-token", value_name = "SESSION_ID")]
         after: Option<String>,
         #[command(flatten)]
         common: Common,
@@ -114,15 +119,8 @@ struct Common {
     /// How to print it: `json` is the service's own object; stop and delete say a sentence when left out
     #[arg(long, short, value_name = "FORMAT")]
     output: Option<Output>,
-    /// Ignore CUPOLA_* and FOUNDRY_* variables that name a target or an isolation
-    #[arg(long)]
-    no_env: bool,
     #[command(flatten)]
-    target: TargetFlags,
-    #[command(flatten)]
-    isolation: IsolationFlags,
-    #[command(flatten)]
-    daemon: DaemonFlags,
+    scope: ScopeFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -146,9 +144,25 @@ impl Flags {
     pub(crate) fn is_json(&self) -> bool {
         self.action.common().output == Some(Output::Json)
     }
+
+    /// Which agent and whose state.
+    pub(crate) fn scope_mut(&mut self) -> &mut ScopeFlags {
+        match &mut self.action {
+            Action::Create { common, .. }
+            | Action::List { common, .. }
+            | Action::Use { common, .. }
+            | Action::Delete { common, .. } => &mut common.scope,
+            Action::Show { one } | Action::Stop { one } => &mut one.common.scope,
+        }
+    }
 }
 
 impl Action {
+    /// The agent named without a flag: only where azd takes one.
+    fn agent(&self) -> Option<&str> {
+        if let Self::Create { agent, .. } = self { agent.as_deref() } else { None }
+    }
+
     fn common(&self) -> &Common {
         match self {
             Self::Create { common, .. }
@@ -161,14 +175,9 @@ impl Action {
 }
 
 impl Common {
-    fn resolve(&self) -> Result<(Target, Isolation), Failure> {
-        let environment = Environment::process(self.no_env);
-        Ok((self.target.resolve(None, &environment)?, self.isolation.resolve(&environment)?))
-    }
-
     /// One call on a connection of its own.
     fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        Connection::new(self.daemon.connect(hooks)?).call_raw::<M>(params)
+        Connection::new(self.scope.daemon.connect(hooks)?).call_raw::<M>(params)
     }
 
     fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {
@@ -190,11 +199,11 @@ impl Common {
 /// Runs one of the actions.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let common = flags.action.common();
-    let (target, mut isolation) = common.resolve()?;
+    let (target, mut isolation) = common.scope.resolve(flags.action.agent())?;
     match &flags.action {
-        Action::Create { session, isolation_key, .. } => {
+        Action::Create { session_id: given, isolation_key, .. } => {
             ownership(&mut isolation, isolation_key.as_ref())?;
-            let session_id = session_id(session.as_deref())?;
+            let session_id = given.as_deref().map(|session| parse("--session-id", session)).transpose()?;
             let raw = common.call::<Create>(hooks, CreateParams { target, isolation, session_id })?;
             common.print_session(&raw)?;
         }

@@ -1,0 +1,67 @@
+//! Which agent and whose state: the flags that every command takes that touches an agent, decided in one place.
+//!
+//! A flag wins over a variable, and a variable over the profile.
+
+use crate::connect::DaemonFlags;
+use crate::environment::Environment;
+use crate::failure::Failure;
+use crate::isolation::IsolationFlags;
+use crate::profile::Profile;
+use crate::target::TargetFlags;
+use clap::Args;
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::target::Target;
+use std::io::{self, IsTerminal};
+
+/// The flags every command that touches an agent takes.
+#[expect(clippy::doc_markdown, reason = "the comments are help texts")]
+#[derive(Debug, Default, Args)]
+pub(crate) struct ScopeFlags {
+    /// Take what flags and variables leave open from this profile of profiles.toml [env: CUPOLA_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Ignore CUPOLA_*, FOUNDRY_* and AZURE_* variables that name a profile, a target or an isolation
+    #[arg(long)]
+    pub no_env: bool,
+    /// Never ask; what is open is an error
+    #[arg(long)]
+    pub no_prompt: bool,
+    #[command(flatten)]
+    pub target: TargetFlags,
+    #[command(flatten)]
+    pub isolation: IsolationFlags,
+    #[command(flatten)]
+    pub daemon: DaemonFlags,
+}
+
+impl ScopeFlags {
+    /// The agent and whose state. `positional` is the agent named without a flag, as azd takes it.
+    pub(crate) fn resolve(&self, positional: Option<&str>) -> Result<(Target, Isolation), Failure> {
+        self.resolve_in(positional, &Environment::process(self.no_env))
+    }
+
+    /// As [`Self::resolve`], with the environment as a value.
+    pub(crate) fn resolve_in(
+        &self,
+        positional: Option<&str>,
+        environment: &Environment,
+    ) -> Result<(Target, Isolation), Failure> {
+        let profile = self.profile(environment)?;
+        let target = self.target.resolve(positional, environment, &profile)?;
+        Ok((target, self.isolation.resolve(environment, &profile)?))
+    }
+
+    /// The profile that was asked for. Nothing is read when none was: a warm call costs no file.
+    pub(crate) fn profile(&self, environment: &Environment) -> Result<Profile, Failure> {
+        let named = match &self.profile {
+            Some(name) => Some(name.clone()),
+            None => environment.text("CUPOLA_PROFILE")?,
+        };
+        named.map_or_else(|| Ok(Profile::default()), |name| Profile::load(&name, environment))
+    }
+
+    /// May the user be asked? Only one who sits in front of a terminal and has not said no.
+    pub(crate) fn may_ask(&self) -> bool {
+        !self.no_prompt && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+}

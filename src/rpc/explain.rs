@@ -50,7 +50,8 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
             ErrorKind::IsolationMismatch,
             format!("{session} was made under another isolation; give the keys it was made with"),
         ),
-        (Some(403), _) if *deleting => explained.because(
+        // Ownership keys are a matter of agents that take keys; elsewhere whoever may enter a session may delete it.
+        (Some(403), IsolationModel::Keys) if *deleting => explained.because(
             ErrorKind::NotSessionOwner,
             format!("{session} belongs to another ownership key; give the one it was created with: --isolation-key"),
         ),
@@ -62,7 +63,7 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
             ErrorKind::IsolationMismatch,
             format!("the isolation keys given are not those of {session}; check them with whoever configured the agent"),
         ),
-        (Some(403), IsolationModel::Identity) if is_isolation(kind) => explained.because(
+        (Some(403), _) if is_isolation(kind) => explained.because(
             ErrorKind::IsolationMismatch,
             format!("{session} belongs to another identity; a delegated user and a direct caller never share sessions"),
         ),

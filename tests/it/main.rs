@@ -8,6 +8,7 @@ mod cli;
 mod foundry;
 mod framing;
 mod invoke;
+mod matrix;
 mod process;
 mod readme;
 mod recovery;

@@ -1,0 +1,108 @@
+//! `docs/isolation.md`, written from what happened.
+
+use super::rules::RULES;
+use super::{Asking, Kind, Operation, Outcome, Question};
+use std::fmt::Write as _;
+
+const HEAD: &str = "\
+# Who reaches what
+
+Every operation of Cupola, asked for under every isolation, on every kind of agent, against the emulator. This page is
+written by the test that asks (`tests/it/matrix.rs`) and fails when it is not what happens.
+
+Each thing was made by one user and is asked for by the `cupola` whose token made it, with
+
+- **right keys**: the user and the chat it was made with;
+- **no keys**: neither;
+- **wrong user**, **wrong chat**: one of the two differs;
+- **other caller**: the right ones, but another token made the thing;
+- **known, other keys**: as the three before, after Cupola has seen the right user use it (made through Cupola, or used).
+
+A cell says `allowed`, or the `kind` of the error, or for a list whether the thing is on it.
+
+## The rules
+
+";
+
+impl Kind {
+    const fn title(self) -> &'static str {
+        match self {
+            Self::KeysOptional => "Isolation keys, optional",
+            Self::KeysRequired => "Isolation keys, the user's required",
+            Self::Identity => "User identity",
+            Self::IdentityWithoutPermission => "User identity, without the permission to act for users",
+            Self::Local => "`--isolation-model local`",
+        }
+    }
+
+    const fn says(self) -> &'static str {
+        match self {
+            Self::KeysOptional => {
+                "An agent of container protocol 1.0.0: a key partitions when it is sent. Emulated as `notes`."
+            }
+            Self::KeysRequired => "As above, and a call without a user key is refused. Emulated as `notes-required`.",
+            Self::Identity => {
+                "An agent of container protocol 2.0.0: `--user-identity` names the user, `--chat` is kept here. Emulated as \
+                 `notes-identity`."
+            }
+            Self::IdentityWithoutPermission => {
+                "As above, after the permission was taken away: `cupola emulator --withhold-impersonation`."
+            }
+            Self::Local => {
+                "An agent of container protocol 2.0.0 again; nothing is sent, Cupola alone keeps users apart."
+            }
+        }
+    }
+}
+
+impl Operation {
+    const fn shown(self) -> &'static str {
+        match self {
+            Self::Responses => "`invoke`, responses",
+            Self::Invocations => "`invoke`, invocations",
+            Self::Conversation => "`invoke --conversation-id`",
+            Self::CreateSession => "`sessions create`",
+            Self::ListSessions => "`sessions list`",
+            Self::ShowSession => "`sessions show`",
+            Self::StopSession => "`sessions stop`",
+            Self::DeleteSession => "`sessions delete`",
+        }
+    }
+}
+
+impl Outcome {
+    fn shown(&self, operation: Operation) -> String {
+        match self {
+            Self::Allowed if operation == Operation::ListSessions => "listed".to_owned(),
+            Self::Allowed => "allowed".to_owned(),
+            Self::NotListed => "not listed".to_owned(),
+            Self::Refused(kind) => format!("`{kind}`"),
+        }
+    }
+}
+
+/// The whole page.
+pub(super) fn render(answers: &[(Question, Outcome)]) -> String {
+    let mut page = HEAD.to_owned();
+    for (number, rule) in RULES.iter().enumerate() {
+        writeln!(page, "{}. {rule}", number + 1).unwrap();
+    }
+    for kind in Kind::ALL {
+        write!(page, "\n## {}\n\n{}\n\n", kind.title(), kind.says()).unwrap();
+        page.push_str("| | right keys | no keys | wrong user | wrong chat | other caller | known, other keys |\n");
+        page.push_str("|---|---|---|---|---|---|---|\n");
+        for operation in Operation::ALL {
+            let cell = |asking: Asking, is_known| {
+                let question = Question { kind, operation, asking, is_known };
+                let (_, outcome) = answers.iter().find(|(asked, _)| *asked == question)?;
+                Some(outcome.shown(operation))
+            };
+            let unknown = Asking::ALL.map(|asking| cell(asking, false).unwrap());
+            let mut known: Vec<String> = Asking::OTHERS.iter().filter_map(|asking| cell(*asking, true)).collect();
+            known.dedup();
+            let known = if known.is_empty() { "names nothing".to_owned() } else { known.join(", ") };
+            writeln!(page, "| {} | {} | {known} |", operation.shown(), unknown.join(" | ")).unwrap();
+        }
+    }
+    page
+}

@@ -1,0 +1,194 @@
+//! An emulator in which everything asked for exists and belongs to whom it should.
+
+use super::{Asking, Kind, Operation, Outcome, Question};
+use crate::support::{Client, TestDaemon, TestEmulator};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Who calls when Cupola calls an emulator.
+const CUPOLA: &str = "cupola";
+const SOMEBODY_ELSE: &str = "somebody-else";
+
+const CHAT: &str = "thread-1";
+const OTHER_CHAT: &str = "thread-2";
+
+/// What was made for one question. Every question has a user of its own, so that none sees what another left behind.
+struct Thing {
+    question: Question,
+    number: usize,
+    session: String,
+    conversation: String,
+}
+
+pub(super) struct World {
+    emulator: TestEmulator,
+    things: Vec<Thing>,
+    /// The emulator's data.
+    _data: TempDir,
+}
+
+impl World {
+    /// Makes everything that is asked for, and tells the daemon of what it is to know.
+    pub(super) async fn prepare(kind: Kind, daemon: &TestDaemon, questions: &[Question]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().to_owned();
+        let emulator = TestEmulator::with(|options| options.data_dir = path).await;
+        let mut things = Vec::new();
+        let mut client = daemon.connect();
+        for (number, question) in questions.iter().enumerate() {
+            let thing = Thing::make(*question, number, emulator.address()).await;
+            if question.is_known {
+                thing.show_to(&mut client, &emulator).await;
+            }
+            things.push(thing);
+        }
+        client.leave().await;
+        let emulator = if kind == Kind::IdentityWithoutPermission { revoked(emulator, &data).await } else { emulator };
+        Self { emulator, things, _data: data }
+    }
+
+    /// Asks all of it.
+    pub(super) async fn ask(self, daemon: &TestDaemon) -> Vec<(Question, Outcome)> {
+        let mut client = daemon.connect();
+        let mut answers = Vec::new();
+        for thing in &self.things {
+            let response = client.call(thing.question.operation.method(), thing.params(&self.emulator)).await;
+            answers.push((thing.question, thing.outcome(&response)));
+        }
+        client.leave().await;
+        self.emulator.end().await;
+        answers
+    }
+}
+
+/// The same emulator at the same address, after the permission to act for users was taken away.
+async fn revoked(emulator: TestEmulator, data: &TempDir) -> TestEmulator {
+    let address = emulator.address();
+    emulator.end().await;
+    TestEmulator::with(|options| {
+        options.data_dir = data.path().to_owned();
+        options.listen = address;
+        options.withhold_impersonation = true;
+    })
+    .await
+}
+
+impl Thing {
+    async fn make(question: Question, number: usize, address: SocketAddr) -> Self {
+        let mut thing = Self { question, number, session: String::new(), conversation: String::new() };
+        if question.operation == Operation::Conversation {
+            thing.conversation = id(&thing.post(address, "/protocols/openai/conversations").await, "id");
+        } else {
+            thing.session = id(&thing.post(address, "/sessions").await, "agent_session_id");
+        }
+        thing
+    }
+
+    /// Lets the right user use it through Cupola once.
+    async fn show_to(&self, client: &mut Client, emulator: &TestEmulator) {
+        let mut params = json!({"target": self.target(emulator), "isolation": self.isolation(Asking::RightKeys)});
+        let response = if self.question.operation == Operation::Conversation {
+            params["conversationId"] = json!(self.conversation);
+            params["input"] = json!("hello");
+            client.call("invoke", params).await
+        } else {
+            params["sessionId"] = json!(self.session);
+            client.call("sessions/use", params).await
+        };
+        assert!(response.get("result").is_some(), "{:?}: {response}", self.question);
+    }
+
+    fn target(&self, emulator: &TestEmulator) -> Value {
+        emulator.target(match self.question.kind {
+            Kind::KeysOptional => "notes",
+            Kind::KeysRequired => "notes-required",
+            Kind::Identity | Kind::IdentityWithoutPermission | Kind::Local => "notes-identity",
+        })
+    }
+
+    fn isolation(&self, asking: Asking) -> Value {
+        let user = match asking {
+            Asking::WrongUser => format!("contoso-{}", self.number),
+            _ => format!("acme-{}", self.number),
+        };
+        let chat = if asking == Asking::WrongChat { OTHER_CHAT } else { CHAT };
+        match (self.question.kind, asking) {
+            (Kind::Local, Asking::NoKeys) => json!({"model": "local"}),
+            (Kind::Local, _) => json!({"model": "local", "userKey": user, "chatKey": chat}),
+            (_, Asking::NoKeys) => json!({}),
+            (Kind::KeysOptional | Kind::KeysRequired, _) => json!({"userKey": user, "chatKey": chat}),
+            (Kind::Identity | Kind::IdentityWithoutPermission, _) => json!({"userIdentity": user, "chat": chat}),
+        }
+    }
+
+    fn params(&self, emulator: &TestEmulator) -> Value {
+        let Question { operation, asking, .. } = self.question;
+        let mut params = json!({"target": self.target(emulator), "isolation": self.isolation(asking)});
+        let session = json!(self.session);
+        match operation {
+            Operation::Responses | Operation::Invocations => {
+                let protocol = if operation == Operation::Responses { "responses" } else { "invocations" };
+                params["protocol"] = json!(protocol);
+                params["input"] = json!("hello");
+                params["sessionId"] = session;
+            }
+            Operation::Conversation => {
+                params["input"] = json!("hello");
+                params["conversationId"] = json!(self.conversation);
+            }
+            Operation::CreateSession | Operation::ListSessions => {}
+            Operation::ShowSession | Operation::StopSession | Operation::DeleteSession => params["sessionId"] = session,
+        }
+        params
+    }
+
+    fn outcome(&self, response: &Value) -> Outcome {
+        if let Some(error) = response.get("error") {
+            return Outcome::Refused(error["data"]["kind"].as_str().unwrap().to_owned());
+        }
+        let result = &response["result"];
+        if self.question.operation == Operation::ListSessions && !result.to_string().contains(&self.session) {
+            return Outcome::NotListed;
+        }
+        Outcome::Allowed
+    }
+
+    /// A request of the owner's, without Cupola; gives the JSON it is answered with.
+    async fn post(&self, address: SocketAddr, path: &str) -> Value {
+        let agent = match self.question.kind {
+            Kind::KeysOptional => "notes",
+            Kind::KeysRequired => "notes-required",
+            Kind::Identity | Kind::IdentityWithoutPermission | Kind::Local => "notes-identity",
+        };
+        let caller = if self.question.asking == Asking::OtherCaller { SOMEBODY_ELSE } else { CUPOLA };
+        let token = cupola_emulator::token(caller);
+        let mut request = format!(
+            "POST /api/projects/p/agents/{agent}/endpoint{path}?api-version=v1 HTTP/1.1\r\nhost: {address}\r\n\
+             authorization: Bearer {token}\r\nconnection: close\r\ncontent-length: 2\r\n"
+        );
+        let user = format!("acme-{}", self.number);
+        match self.question.kind {
+            Kind::KeysOptional | Kind::KeysRequired => {
+                write!(request, "x-agent-user-isolation-key: {user}\r\nx-agent-chat-isolation-key: {CHAT}\r\n")
+            }
+            Kind::Identity | Kind::IdentityWithoutPermission => write!(request, "x-ms-user-identity: {user}\r\n"),
+            Kind::Local => Ok(()),
+        }
+        .unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{request}\r\n{{}}").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 20"), "{:?}: {answer}", self.question);
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+fn id(made: &Value, field: &str) -> String {
+    made[field].as_str().unwrap().to_owned()
+}

@@ -1,6 +1,6 @@
 //! One client: one reader and one writer, each the only owner of its half of the stream, and one bounded outbox.
 //!
-//! The first bytes decide the framing for the connection's life ([`crate::transport::sniff`]). Whatever ends the
+//! The first bytes decide the framing for the connection's life ([`crate::transport::reader`]). Whatever ends the
 //! connection, its requests are answered or cancelled, and nothing of it is left behind when [`serve`] returns.
 
 use crate::daemon::Daemon;

@@ -4,6 +4,9 @@ use crate::steps::Steps;
 use crate::{cargo, root, tidy};
 use std::process::{Command, ExitCode};
 
+/// The documentation is for people who read the code, so it may lead to private items.
+const DOCUMENTATION: &str = "-D warnings -A rustdoc::private_intra_doc_links";
+
 /// Runs all of it.
 pub(crate) fn run() -> ExitCode {
     let mut steps = Steps::default();
@@ -16,7 +19,7 @@ pub(crate) fn all(steps: &mut Steps) {
     steps.command(cargo_in_root(&["fmt", "--all", "--check"]));
     steps.command(cargo_in_root(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     let mut documentation = cargo_in_root(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-    documentation.env("RUSTDOCFLAGS", "-D warnings");
+    documentation.env("RUSTDOCFLAGS", DOCUMENTATION);
     steps.command(documentation);
     steps.check("invariants", || {
         let broken = tidy::check(&root())?;

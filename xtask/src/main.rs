@@ -1,9 +1,9 @@
 //! What people and CI run: `cargo xtask test|lint|bench`.
 //!
 //! - [`steps`]: runs named steps, counts what passed, prints the closing line
-//! - [`test`]: everything a contributor needs to know that a change is good
+//! - [`mod@test`]: everything a contributor needs to know that a change is good
 //! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
-//! - [`bench`]: side by side in one run, ratios with their targets
+//! - [`mod@bench`]: side by side in one run, ratios with their targets
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
 

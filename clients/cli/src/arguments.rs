@@ -17,8 +17,8 @@ pub(crate) struct Arguments {
 const LONG_ABOUT: &str = "\
 A resident, isolated line to Microsoft Foundry hosted agents.
 
-Every command but `serve` and `emulator` is a small client of one daemon per user, and starts it when none answers. The
-daemon keeps tokens and connections warm and, per isolation key, the session and conversation to continue.
+Every command but `serve` and `emulator` is a small client of one daemon per user, and starts it when none answers. \
+The daemon keeps tokens and connections warm and, per isolation key, the session and conversation to continue.
 
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
   cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"";
@@ -27,7 +27,7 @@ daemon keeps tokens and connections warm and, per isolation key, the session and
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send a message to an agent and print its answer
-    #[command(after_help = invoke::HELP)]
+    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE)]
     Invoke(invoke::Flags),
     /// Make, list, show, choose, stop and delete an agent's sessions
     #[command(after_help = sessions::HELP)]

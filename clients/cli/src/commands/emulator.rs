@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "\
-An AGENT is NAME=SOURCE[,OPTION=VALUE]... SOURCE is builtin:notes, exec:COMMAND (one process per session, with its own
-HOME and PORT) or url:URL (an agent that already runs). Options are protocol=1.0.0|2.0.0, require=user|chat|user+chat,
+An AGENT is NAME=SOURCE[,OPTION=VALUE]... SOURCE is builtin:notes, exec:COMMAND (one process per session, with its own \
+HOME and PORT) or url:URL (an agent that already runs). Options are protocol=1.0.0|2.0.0, require=user|chat|user+chat, \
 version=LABEL and idle=SECONDS. Without any agent the emulator offers notes, notes-required and notes-identity.
 
 `--emulator` on other commands needs none of this: it uses an emulator inside the daemon.

@@ -18,14 +18,17 @@ use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
+
 pub(crate) const HELP: &str = "\
-Standard output is the answer alone; session, conversation and notices go to standard error. The session and the
-conversation of the last call with the same agent and the same isolation are continued.
+Standard output is the answer alone; session, conversation and notices go to standard error. The session and the \
+conversation of the last call with the same agent and the same isolation are continued. With -o json or jsonl a failure \
+is one line of JSON on standard error. `cupola --help` lists the exit codes.
 
 Examples:
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
   cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"
-  cupola invoke --project-endpoint https://acct.services.ai.azure.com/api/projects/proj my-agent \"Summarize the open tickets\"
+  cupola invoke --project-endpoint https://acct.services.ai.azure.com/api/projects/proj my-agent \"any news?\"
   cupola invoke --agent-endpoint https://acct.services.ai.azure.com/api/projects/proj/agents/my-agent/endpoint/protocols/openai/responses \"Hello\"
   cupola invoke --local --port 8088 \"Hello\"
   git diff | cupola invoke --emulator -
@@ -100,7 +103,7 @@ enum Protocol {
     Responses,
     /// invocations
     Invocations,
-    /// a2a (Agent2Agent 0.3)
+    /// Agent-to-agent, version 0.3
     A2a,
 }
 

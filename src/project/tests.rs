@@ -1,3 +1,5 @@
+//! What a directory with an azd project in it comes to.
+
 use super::*;
 use cupola_protocol::target::{AbsolutePath, ServiceName};
 use std::fs;

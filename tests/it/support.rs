@@ -16,5 +16,7 @@ pub(crate) use process::{Home, Process, call};
 pub(crate) fn skip(what: &str, why: &str) {
     use std::io::Write;
     assert!(std::env::var_os("CI").is_none(), "{what}: {why}");
-    writeln!(std::io::stderr(), "skipped: {what}: {why}").unwrap();
+    // Not `eprintln!`, which the test harness captures.
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "skipped: {what}: {why}").unwrap();
 }

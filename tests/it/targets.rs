@@ -37,7 +37,8 @@ impl Deployed {
         .await;
         let (certificate, address) = (certificate.unwrap(), emulator.address());
         fs::create_dir_all(home.path(".config/cupola")).unwrap();
-        let config = format!("trusted_certificates = [{certificate:?}]\n[resolve]\n\"{HOST}\" = \"{address}\"\n");
+        let certificate = certificate.display();
+        let config = format!("trusted_certificates = [\"{certificate}\"]\n[resolve]\n\"{HOST}\" = \"{address}\"\n");
         fs::write(home.path(".config/cupola/config.toml"), config).unwrap();
         fs::create_dir(home.path("bin")).unwrap();
         let token = cupola_emulator::token("developer");

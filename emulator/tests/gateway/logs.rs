@@ -119,7 +119,7 @@ async fn a_followed_log_neither_wakes_a_session_nor_keeps_it_awake() {
 #[tokio::test]
 async fn there_is_no_log_before_the_sandbox_and_none_behind_other_keys() {
     let bench = Bench::start().await;
-    *bench.agents.start_time.lock().unwrap() = Duration::from_secs(3600);
+    *bench.agents.start_time.lock().unwrap() = Duration::from_hours(1);
     let id = session(&bench, 0).await;
     let ask = |query: &str| bench.ask("GET", &path(&id, query));
     ask("follow=false").user_key("acme").send().await.refused(404, "not_found");

@@ -5,13 +5,14 @@
 //! - [`client`]: one request: token, retries, bounded answers
 //! - [`retry`]: may this be sent again? (pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
-//! - [`definition`], [`sessions`], [`conversations`]: the small calls
+//! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
 //! - [`responses`], [`invocations`]: a turn; [`sse`] and their event mapping are pure
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
 //! gathered in.
 
+mod agents;
 mod client;
 mod conversations;
 mod definition;
@@ -26,7 +27,7 @@ mod sse;
 mod url;
 
 pub use self::client::{Settings, use_ring};
-pub use self::definition::{Definition, SpokenProtocol};
+pub use self::definition::{Definition, Described, SpokenProtocol};
 pub use self::error::{FoundryError, ServiceError};
 pub use self::headers::{UnsuitedIsolation, WireIsolation};
 pub use self::invocations::{Canceller, Invocation};

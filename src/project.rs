@@ -118,16 +118,34 @@ fn place(environment: Option<&Path>) -> String {
     environment.map_or_else(|| "an azd environment (none is selected)".to_owned(), |path| path.display().to_string())
 }
 
-/// Reads the project's files, on a thread of their own: a network drive may be slow.
+/// Finds the agent and where it is.
 pub async fn resolve(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
-    let (wanted, path) = (target.clone(), PathBuf::from(target.path.as_str()));
-    let read = tokio::task::spawn_blocking(move || resolve_now(&wanted)).await;
-    read.unwrap_or_else(|ended| {
+    apart(target, resolve_now).await
+}
+
+/// Finds where the project is, whatever agents it has.
+pub async fn endpoint_around(target: &DirectoryTarget) -> Result<ProjectEndpoint, ProjectError> {
+    apart(target, |target| {
+        let environment = match ProjectFile::around(Path::new(target.path.as_str()))? {
+            Some(file) => Environment::of(&file.directory, target.environment.as_ref())?,
+            None => None,
+        };
+        endpoint(target, environment.as_ref(), None)
+    })
+    .await
+}
+
+/// Reads on a thread of its own: a network drive may be slow.
+async fn apart<Found: Send + 'static>(
+    target: &DirectoryTarget,
+    read: fn(&DirectoryTarget) -> Result<Found, ProjectError>,
+) -> Result<Found, ProjectError> {
+    let (target, path) = (target.clone(), PathBuf::from(target.path.as_str()));
+    tokio::task::spawn_blocking(move || read(&target)).await.unwrap_or_else(|ended| {
         Err(ProjectError::Unreadable { path, source: std::io::Error::other(ended.to_string()) })
     })
 }
 
-/// As [`resolve`], on this thread.
 fn resolve_now(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
     let start = Path::new(target.path.as_str());
     let file = ProjectFile::around(start)?;
@@ -136,7 +154,7 @@ fn resolve_now(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
         None => None,
     };
     let agent = agent(target, file.as_ref(), environment.as_ref())?;
-    let endpoint = endpoint(target, environment.as_ref(), &agent)?;
+    let endpoint = endpoint(target, environment.as_ref(), agent.endpoint.as_ref())?;
     Ok(Resolved { endpoint, agent: agent.name, version: target.version.clone(), deployed: agent.version })
 }
 
@@ -213,7 +231,7 @@ fn literal(wanted: &str, file: &Path) -> Result<Named, ProjectError> {
 fn endpoint(
     target: &DirectoryTarget,
     environment: Option<&Environment>,
-    agent: &Named,
+    of_agent: Option<&ProjectEndpoint>,
 ) -> Result<ProjectEndpoint, ProjectError> {
     if let Some(endpoint) = &target.endpoint {
         return Ok(endpoint.clone());
@@ -222,7 +240,7 @@ fn endpoint(
         if let Some(value) = environment.project_endpoint() {
             return value.parse();
         }
-        if let Some(endpoint) = &agent.endpoint {
+        if let Some(endpoint) = of_agent {
             return Ok(endpoint.clone());
         }
     }

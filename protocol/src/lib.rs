@@ -6,6 +6,8 @@
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
 //! - [`sessions`]: the service's sandboxes
+//! - [`agents`]: a project's agents, as the service describes them
+//! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`rpc`]: the JSON-RPC envelope the methods travel in
@@ -13,11 +15,13 @@
 //! Objects that the service defines (a session, a response) keep the service's own field names, so that its
 //! documentation applies to them; everything Cupola defines is `camelCase`.
 
+pub mod agents;
 pub mod daemon;
 pub mod error;
 pub mod id;
 pub mod invoke;
 pub mod isolation;
+pub mod partitions;
 pub mod rpc;
 pub mod sessions;
 pub mod target;

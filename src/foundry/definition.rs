@@ -9,6 +9,7 @@ use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::AgentVersion;
 use http::Method;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The parts of an agent's definition that decide how to talk to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,15 @@ pub struct Definition {
     pub is_disabled: bool,
     /// What it speaks, in the definition's order.
     pub protocols: Vec<SpokenProtocol>,
+}
+
+/// An agent and one of its versions, verbatim; null if it has none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// The service's agent object.
+    pub agent: Value,
+    /// The service's version object.
+    pub version: Value,
 }
 
 /// A protocol and its version, for example `responses` `2.0.0`.
@@ -151,6 +161,34 @@ impl Agent {
             (_, Some(latest)) => Ok(latest.define(is_disabled)),
             (_, None) => Ok(Definition { version: None, status: None, is_disabled, protocols: Vec::new() }),
         }
+    }
+
+    /// Reads the agent and `version`, or the version the agent selects, in the service's words and in ours.
+    pub async fn describe(&self, version: Option<&AgentVersion>) -> Result<(Described, Definition), FoundryError> {
+        let odd = |error: serde_json::Error| FoundryError::UnexpectedAnswer {
+            operation: Operation::ReadAgent,
+            reason: format!("its JSON cannot be used: {error}"),
+        };
+        let read = |url| async {
+            self.client.json::<Value>(&self.address, &Call::new(Operation::ReadAgent, Method::GET, url)).await
+        };
+        let agent = read(self.address.agent(&[])).await?;
+        let object = AgentObject::deserialize(&agent).map_err(odd)?;
+        let latest = agent.pointer("/versions/latest").cloned().unwrap_or_default();
+        let wanted = version.cloned().or_else(|| object.selected());
+        let is_latest =
+            wanted.as_ref().is_none_or(|wanted| latest.get("version").and_then(Value::as_str) == Some(wanted.as_str()));
+        let version = match &wanted {
+            Some(wanted) if !is_latest => read(self.address.agent(&["versions", wanted.as_str()])).await?,
+            _ => latest,
+        };
+        let known = Option::<VersionObject>::deserialize(&version).map_err(odd)?;
+        let is_disabled = object.state.as_deref() == Some("disabled");
+        let definition = known.map_or_else(
+            || Definition { version: None, status: None, is_disabled, protocols: Vec::new() },
+            |known| known.define(is_disabled),
+        );
+        Ok((Described { agent, version }, definition))
     }
 
     async fn version(&self, version: &AgentVersion) -> Result<VersionObject, FoundryError> {

@@ -88,6 +88,8 @@ pub struct ServiceError {
 /// What was asked of the service. Displays as the rest of "could not …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
+    /// List a project's agents.
+    ListAgents,
     /// Read the agent or one of its versions.
     ReadAgent,
     /// Create a session.
@@ -120,6 +122,7 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::ListAgents => "list agents",
             Self::ReadAgent => "show the agent",
             Self::CreateSession => "create a session",
             Self::ShowSession => "show the session",

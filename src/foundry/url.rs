@@ -157,6 +157,22 @@ impl Address {
         self.agent.origin().ascii_serialization()
     }
 
+    /// The project's agents: `{P}/agents`.
+    pub(super) fn agents(&self) -> Url {
+        let mut url = Url::clone(&self.agent);
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop();
+        }
+        url
+    }
+
+    /// The agent's own URL, for people.
+    pub fn shown(&self) -> String {
+        let mut url = Url::clone(&self.agent);
+        url.set_query(None);
+        url.into()
+    }
+
     /// The agent itself: `{P}/agents/{agent}` and below.
     pub(super) fn agent(&self, segments: &[&str]) -> Url {
         extended(&self.agent, segments)

@@ -2,13 +2,16 @@
 //!
 //! To add a method: its types in `protocol/`, one function in `rpc/methods/`, one line here.
 
+mod agents;
 pub mod daemon;
 mod invoke;
+mod partitions;
 mod sessions;
 
 use crate::rpc::table::Table;
 use cupola_protocol::invoke::Invoke;
-use cupola_protocol::{daemon as protocol, sessions as session};
+use cupola_protocol::partitions::Import;
+use cupola_protocol::{agents as agent, daemon as protocol, sessions as session};
 use std::sync::LazyLock;
 
 /// Every method the daemon answers.
@@ -19,6 +22,8 @@ pub fn table() -> &'static Table {
             .on(protocol::Shutdown, daemon::shutdown)
             .on(protocol::Status, daemon::status)
             .on(protocol::Stop, daemon::stop)
+            .on(agent::List, agents::list)
+            .on(agent::Show, agents::show)
             .on(Invoke, invoke::invoke)
             .on(session::Create, sessions::create)
             .on(session::List, sessions::list)
@@ -26,6 +31,7 @@ pub fn table() -> &'static Table {
             .on(session::Use, sessions::use_session)
             .on(session::Stop, sessions::stop)
             .on(session::Delete, sessions::delete)
+            .on(Import, partitions::import)
     });
     &TABLE
 }

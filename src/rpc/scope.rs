@@ -40,10 +40,7 @@ impl Scope {
             // Nobody there enforces anything, so only Cupola's own saved state can be kept apart.
             IsolationModel::Local
         } else {
-            isolation
-                .model
-                .or_else(|| definition.as_ref().and_then(Definition::isolation_model))
-                .unwrap_or_else(|| guess(isolation))
+            model_of(definition.as_ref(), isolation)
         };
         check(model, isolation)?;
         let owner = Owner::new(&key, caller.as_str(), model, isolation);
@@ -78,6 +75,12 @@ pub(crate) async fn named(target: &Target) -> Result<(Cow<'_, Target>, Option<Ag
     let Target::Directory(directory) = target else { return Ok((Cow::Borrowed(target), None)) };
     let resolved = project::resolve(directory).await?;
     Ok((Cow::Owned(resolved.target()), resolved.deployed))
+}
+
+/// The model of isolation: the caller's word, then the agent's own definition.
+pub(crate) fn model_of(definition: Option<&Definition>, isolation: &Isolation) -> IsolationModel {
+    let defined = || definition.and_then(Definition::isolation_model);
+    isolation.model.or_else(defined).unwrap_or_else(|| guess(isolation))
 }
 
 /// The model of an agent whose definition cannot be read: the one the caller's own words belong to.

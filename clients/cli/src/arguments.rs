@@ -1,6 +1,6 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 
-use crate::commands::{completions, emulator, invoke, serve, sessions, socket, status, stop};
+use crate::commands::{agents, completions, emulator, import, invoke, serve, sessions, socket, status, stop};
 use crate::exit;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -32,6 +32,12 @@ pub(crate) enum Command {
     /// Make, list, show, choose, stop and delete an agent's sessions
     #[command(after_help = sessions::HELP)]
     Sessions(sessions::Flags),
+    /// List a project's agents and show how they isolate their users
+    #[command(after_help = agents::HELP)]
+    Agents(agents::Flags),
+    /// Go on with what another program has saved
+    #[command(after_help = import::HELP)]
+    Import(import::Flags),
     /// Show how the daemon is
     #[command(after_help = status::HELP)]
     Status(status::Flags),
@@ -98,6 +104,10 @@ mod tests {
             "sessions delete sess_abc123 --isolation-key sk-tenant-acme",
             "sessions use sess_abc123 --allow-shared-session",
             "sessions stop",
+            "agents list --emulator -o table --limit 5",
+            "agents show my-agent --version 3 -o json",
+            "import azd --dry-run --unisolated -o json",
+            "import azd --user-identity alice --force --no-prompt",
             "status -o json",
             "stop --force",
             "socket --socket /s/v1.sock",
@@ -136,6 +146,8 @@ mod tests {
             "invoke -o raw-ish hello",
             "invoke --no-daemon --socket /s hello",
             "completions cmd",
+            "import azd --unisolated --user-identity alice",
+            "import",
         ] {
             assert!(parsed(line).is_err(), "{line} was taken");
         }

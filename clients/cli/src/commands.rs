@@ -1,7 +1,9 @@
 //! The commands, one file each. A command takes its flags and gives back an exit code or a [`Failure`].
 
+pub(crate) mod agents;
 pub(crate) mod completions;
 pub(crate) mod emulator;
+pub(crate) mod import;
 pub(crate) mod invoke;
 pub(crate) mod serve;
 pub(crate) mod sessions;
@@ -28,6 +30,7 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
     let json = match &command {
         Command::Invoke(flags) => flags.output.is_json(),
         Command::Sessions(flags) => flags.is_json(),
+        Command::Import(flags) => flags.is_json(),
         Command::Status(flags) => flags.is_json(),
         _ => false,
     };
@@ -52,6 +55,8 @@ fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
     match command {
         Command::Invoke(flags) => invoke::run(flags, hooks),
         Command::Sessions(flags) => sessions::run(flags, hooks),
+        Command::Agents(flags) => agents::run(flags, hooks),
+        Command::Import(flags) => import::run(flags, hooks),
         Command::Status(flags) => status::run(flags),
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags, hooks),
@@ -66,6 +71,7 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
     match command {
         Command::Invoke(flags) => Some(&mut flags.scope),
         Command::Sessions(flags) => Some(flags.scope_mut()),
+        Command::Agents(flags) => Some(flags.scope_mut()),
         _ => None,
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn columns<const WIDTH: usize>(rows: &[[String; WIDTH]]) -> String {
 }
 
 /// Unix seconds as RFC 3339, UTC; empty when the service does not say.
-fn moment(seconds: Option<i64>) -> String {
+pub(crate) fn moment(seconds: Option<i64>) -> String {
     seconds
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
         .and_then(|moment| moment.format(&Rfc3339).ok())

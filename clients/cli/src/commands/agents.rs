@@ -1,0 +1,188 @@
+//! `cupola agents list|show`: which agents a project has, and how one of them isolates its users.
+
+use crate::Hooks;
+use crate::call::{Connection, misunderstood};
+use crate::exit;
+use crate::failure::Failure;
+use crate::scope::ScopeFlags;
+use crate::table::{columns, moment};
+use clap::{Args, Subcommand, ValueEnum};
+use cupola_protocol::Method;
+use cupola_protocol::agents::{List, ListParams, ListResponse, Show, ShowParams, ShowResponse};
+use cupola_protocol::isolation::IsolationModel;
+use serde_json::Value;
+
+pub(crate) const HELP: &str = "\
+Examples:
+  cupola agents list --emulator -o table
+  cupola agents show my-agent -o table
+  cupola agents show my-agent --version 3";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the project's agents
+    List {
+        /// How many at most
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Show an agent, the version that answers and how it isolates its users
+    Show {
+        /// The agent; the project's only one when left out
+        #[arg(value_name = "AGENT")]
+        agent: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// How to print it: `json` has the service's own objects
+    #[arg(long, short, value_name = "FORMAT", default_value = "json")]
+    output: Output,
+    #[command(flatten)]
+    scope: ScopeFlags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Indented JSON
+    Json,
+    /// Columns
+    Table,
+}
+
+impl Flags {
+    /// Which agent.
+    pub(crate) fn scope_mut(&mut self) -> &mut ScopeFlags {
+        match &mut self.action {
+            Action::List { common, .. } | Action::Show { common, .. } => &mut common.scope,
+        }
+    }
+}
+
+/// Runs one of the actions.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let (common, positional) = match &flags.action {
+        Action::List { common, .. } => (common, None),
+        Action::Show { common, agent } => (common, agent.as_deref()),
+    };
+    let (target, _) = common.scope.resolve(positional)?;
+    let mut connection = Connection::new(common.scope.daemon.connect(hooks)?);
+    let (raw, name) = match &flags.action {
+        Action::List { limit, .. } => {
+            (connection.call_raw::<List>(ListParams { target, limit: *limit, order: None })?, List::NAME)
+        }
+        Action::Show { .. } => (connection.call_raw::<Show>(ShowParams { target })?, Show::NAME),
+    };
+    if common.output == Output::Json {
+        super::print(&super::indented(&raw))?;
+        return Ok(exit::OK);
+    }
+    let wrong = |error: serde_json::Error| misunderstood(name, &error);
+    let text = match &flags.action {
+        Action::List { .. } => agents(&serde_json::from_str::<ListResponse>(raw.get()).map_err(wrong)?.data),
+        Action::Show { .. } => one(&serde_json::from_str(raw.get()).map_err(wrong)?),
+    };
+    super::print(&text)?;
+    Ok(exit::OK)
+}
+
+fn agents(agents: &[Value]) -> String {
+    let mut rows = vec![["NAME", "VERSION", "STATUS", "PROTOCOLS", "CREATED"].map(str::to_owned)];
+    rows.extend(agents.iter().map(|agent| {
+        let latest = &agent["versions"]["latest"];
+        let spoken = [&latest["definition"]["protocol_versions"], &latest["definition"]["container_protocol_versions"]];
+        let spoken = spoken.into_iter().filter_map(Value::as_array).flatten();
+        let spoken: Vec<_> =
+            spoken.map(|spoken| format!("{} {}", text(&spoken["protocol"]), text(&spoken["version"]))).collect();
+        let status = if agent["state"] == "disabled" { "disabled".to_owned() } else { text(&latest["status"]) };
+        [
+            text(&agent["name"]),
+            text(&latest["version"]),
+            status,
+            spoken.join(", "),
+            moment(latest["created_at"].as_i64()),
+        ]
+    }));
+    columns(&rows)
+}
+
+fn one(shown: &ShowResponse) -> String {
+    let isolation = match shown.isolation_model {
+        Some(IsolationModel::Keys) => "keys: --user-isolation-key and --chat-isolation-key",
+        Some(IsolationModel::Identity) => "identity: yours, or --user-identity",
+        Some(IsolationModel::Local) => "local: Cupola's own",
+        None => "not said",
+    };
+    let idle = &shown.version["definition"]["session_configuration"]["idle_timeout_seconds"];
+    let rows: Vec<[String; 2]> = [
+        ("FIELD", "VALUE".to_owned()),
+        ("Agent", text(&shown.agent["name"])),
+        ("State", text(&shown.agent["state"])),
+        ("Version", text(&shown.version["version"])),
+        ("Status", text(&shown.version["status"])),
+        ("Created", moment(shown.version["created_at"].as_i64())),
+        ("Protocols", shown.protocols.join(", ")),
+        ("Isolation", isolation.to_owned()),
+        ("Idle after", idle.as_u64().map(|seconds| format!("{seconds} s")).unwrap_or_default()),
+        ("URL", shown.url.clone()),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(field, value)| [field.to_owned(), value])
+    .collect();
+    columns(&rows)
+}
+
+/// A text of the service's; nothing if it is none.
+fn text(value: &Value) -> String {
+    value.as_str().map(|text| crate::failure::printable(text).into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_table_says_how_an_agent_isolates_its_users() {
+        let version = json!({"version": "3", "status": "active", "definition": {
+            "protocol_versions": [{"protocol": "responses", "version": "1.0.0"}]}});
+        let agent = json!({"name": "notes", "state": "enabled", "versions": {"latest": version}});
+        let shown = ShowResponse {
+            agent: agent.clone(),
+            version,
+            isolation_model: Some(IsolationModel::Keys),
+            protocols: vec!["responses 1.0.0".to_owned()],
+            url: "https://h/agents/notes".to_owned(),
+        };
+        assert_eq!(
+            one(&shown),
+            "FIELD       VALUE\n\
+             Agent       notes\n\
+             State       enabled\n\
+             Version     3\n\
+             Status      active\n\
+             Protocols   responses 1.0.0\n\
+             Isolation   keys: --user-isolation-key and --chat-isolation-key\n\
+             URL         https://h/agents/notes\n"
+        );
+        assert_eq!(
+            agents(&[agent, json!({"name": "old\u{1b}", "state": "disabled"})]),
+            "NAME   VERSION   STATUS     PROTOCOLS         CREATED\n\
+             notes   3         active     responses 1.0.0\n"
+                .replace("NAME   V", "NAME    V")
+                + "old\u{fffd}              disabled\n"
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! `partitions/import`: saved state taken over from another program.
+
+use crate::daemon::Daemon;
+use crate::partition::fence::{Verdict, judge};
+use crate::partition::{AgentKey, Owner, Partition};
+use crate::rpc::Call;
+use crate::rpc::error::RpcError;
+use crate::rpc::explain::explain;
+use crate::rpc::scope::{model_of, named};
+use cupola_protocol::isolation::IsolationModel;
+use cupola_protocol::partitions::{ImportEntry, ImportOutcome, ImportParams, ImportResponse, Imported};
+
+/// Most entries of one call: azd keeps one per agent and version.
+const MAX_ENTRIES: usize = 1000;
+
+pub(crate) async fn import(call: Call, params: ImportParams) -> Result<ImportResponse, RpcError> {
+    if params.entries.len() > MAX_ENTRIES {
+        return Err(RpcError::invalid_params(format!("entries: more than {MAX_ENTRIES}")));
+    }
+    let mut entries = Vec::with_capacity(params.entries.len());
+    for entry in &params.entries {
+        let imported = match partition(&call.daemon, entry).await {
+            Ok(partition) => take_over(&call.daemon, &partition, entry, &params).await?,
+            // One agent that is gone does not stand in the way of the others.
+            Err(refusal) => Imported { session: None, conversation: None, refused: Some(reason(&refusal)) },
+        };
+        entries.push(imported);
+    }
+    Ok(ImportResponse { entries })
+}
+
+fn reason(refusal: &RpcError) -> String {
+    let hint = refusal.data.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("{}{hint}", refusal.message)
+}
+
+/// The partition an entry belongs to. The agent's definition is asked for only if the entry leaves the model open.
+async fn partition(daemon: &Daemon, entry: &ImportEntry) -> Result<Partition, RpcError> {
+    let (target, _) = named(&entry.target).await?;
+    let agent = daemon.agent(&target).await?;
+    let caller = agent.caller().await?;
+    let key = AgentKey::new(&target);
+    let model = match entry.isolation.model {
+        _ if agent.address().is_local() => IsolationModel::Local,
+        Some(model) => model,
+        None => {
+            let definition = daemon.definitions.get(&agent, &key, target.version()).await;
+            let definition = definition.map_err(|error| {
+                let refusal = explain(error, None);
+                let hint = "name its model with --isolation-model to do without the service";
+                if refusal.data.retryable { refusal.hint(hint) } else { refusal }
+            })?;
+            model_of(definition.as_ref(), &entry.isolation)
+        }
+    };
+    let owner = Owner::new(&key, caller.as_str(), model, &entry.isolation);
+    Ok(Partition { agent: key, owner, version: target.version().cloned() })
+}
+
+async fn take_over(
+    daemon: &Daemon,
+    partition: &Partition,
+    entry: &ImportEntry,
+    params: &ImportParams,
+) -> Result<Imported, RpcError> {
+    // A first call of the same partition must not save its own ids in between.
+    let _turn = daemon.partition_turns.take(partition).await?;
+    let saved = daemon.store.load(partition).await?;
+    let mut imported = Imported { session: None, conversation: None, refused: None };
+    if let Some(session) = &entry.session_id {
+        let known = daemon.store.known_session(&partition.agent, session).await?;
+        let verdict = judge(partition.owner, known.map(|known| known.owner));
+        let outcome = outcome(verdict, saved.session.as_ref(), session, params.force);
+        if outcome == ImportOutcome::Imported && !params.dry_run {
+            daemon.store.set_session(partition, session).await?;
+        }
+        imported.session = Some(outcome);
+    }
+    if let Some(conversation) = &entry.conversation_id {
+        let known = daemon.store.conversation_owner(&partition.agent, conversation).await?;
+        let outcome = outcome(judge(partition.owner, known), saved.conversation.as_ref(), conversation, params.force);
+        if outcome == ImportOutcome::Imported && !params.dry_run {
+            daemon.store.set_conversation(partition, conversation).await?;
+        }
+        imported.conversation = Some(outcome);
+    }
+    Ok(imported)
+}
+
+/// Nothing ever gets another user's, however much force is used.
+fn outcome<Id: PartialEq>(verdict: Verdict, saved: Option<&Id>, id: &Id, force: bool) -> ImportOutcome {
+    match saved {
+        Some(saved) if saved == id => ImportOutcome::Unchanged,
+        _ if verdict == Verdict::Foreign => ImportOutcome::Foreign,
+        Some(_) if !force => ImportOutcome::Kept,
+        _ => ImportOutcome::Imported,
+    }
+}

@@ -11,7 +11,6 @@ mod rules;
 mod world;
 
 use crate::support::TestDaemon;
-use rules::Rules;
 use std::path::Path;
 use world::World;
 
@@ -140,7 +139,7 @@ async fn who_reaches_what_is_what_the_rules_and_the_page_say() {
     }
     let broken: Vec<_> = answers
         .iter()
-        .map(|(question, outcome)| (question, outcome, Rules::expect(question)))
+        .map(|(question, outcome)| (question, outcome, rules::expect(*question)))
         .filter(|(_, outcome, expected)| *outcome != expected)
         .map(|(question, outcome, expected)| format!("{question:?}: {outcome:?}, where the rules say {expected:?}"))
         .collect();

@@ -2,9 +2,6 @@
 
 use super::{Asking, Kind, Operation, Outcome, Question};
 
-/// What must come of a question.
-pub(super) struct Rules;
-
 /// The rules as the page tells them, in the order they are tried in.
 pub(super) const RULES: [&str; 8] = [
     "What Cupola knows as another isolation's is refused before the service is asked: `foreignSession`. \
@@ -24,36 +21,35 @@ pub(super) const RULES: [&str; 8] = [
      Cupola continues for each, and by rule 1; lists show all of them.",
 ];
 
-impl Rules {
-    pub(super) fn expect(question: &Question) -> Outcome {
-        let Question { kind, operation, asking, is_known } = *question;
-        if is_known && asking != Asking::RightKeys {
-            return refused("foreignSession");
+/// What must come of a question.
+pub(super) fn expect(question: Question) -> Outcome {
+    let Question { kind, operation, asking, is_known } = question;
+    if is_known && asking != Asking::RightKeys {
+        return refused("foreignSession");
+    }
+    if kind == Kind::IdentityWithoutPermission && asking != Asking::NoKeys {
+        return refused("impersonationNotPermitted");
+    }
+    if kind == Kind::KeysRequired && asking == Asking::NoKeys {
+        return refused("isolationKeyRequired");
+    }
+    let own = is_same_partition(kind, asking);
+    match operation {
+        Operation::CreateSession => Outcome::Allowed,
+        Operation::ListSessions if !own => Outcome::NotListed,
+        Operation::DeleteSession if own && kind.takes_keys() && asking == Asking::OtherCaller => {
+            refused("notSessionOwner")
         }
-        if kind == Kind::IdentityWithoutPermission && asking != Asking::NoKeys {
-            return refused("impersonationNotPermitted");
-        }
-        if kind == Kind::KeysRequired && asking == Asking::NoKeys {
-            return refused("isolationKeyRequired");
-        }
-        let own = is_same_partition(kind, asking);
-        match operation {
-            Operation::CreateSession => Outcome::Allowed,
-            Operation::ListSessions if !own => Outcome::NotListed,
-            Operation::DeleteSession if own && kind.takes_keys() && asking == Asking::OtherCaller => {
-                refused("notSessionOwner")
-            }
-            _ if own => Outcome::Allowed,
-            _ if kind.takes_keys() => match (asking, operation) {
-                (Asking::NoKeys, _) => refused("isolationKeyRequired"),
-                (_, Operation::Conversation) => refused("notFound"),
-                (_, invoke) if invoke.is_invoke() => refused("isolationMismatch"),
-                _ => refused("sessionNotFound"),
-            },
-            Operation::Conversation => refused("notFound"),
-            _ if kind == Kind::Identity && asking == Asking::WrongUser => Outcome::Allowed,
-            _ => refused("isolationMismatch"),
-        }
+        _ if own => Outcome::Allowed,
+        _ if kind.takes_keys() => match (asking, operation) {
+            (Asking::NoKeys, _) => refused("isolationKeyRequired"),
+            (_, Operation::Conversation) => refused("notFound"),
+            (_, invoke) if invoke.is_invoke() => refused("isolationMismatch"),
+            _ => refused("sessionNotFound"),
+        },
+        Operation::Conversation => refused("notFound"),
+        _ if kind == Kind::Identity && asking == Asking::WrongUser => Outcome::Allowed,
+        _ => refused("isolationMismatch"),
     }
 }
 

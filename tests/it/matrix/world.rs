@@ -70,7 +70,7 @@ async fn revoked(emulator: TestEmulator, data: &TempDir) -> TestEmulator {
     let address = emulator.address();
     emulator.end().await;
     TestEmulator::with(|options| {
-        options.data_dir = data.path().to_owned();
+        data.path().clone_into(&mut options.data_dir);
         options.listen = address;
         options.withhold_impersonation = true;
     })

@@ -1,7 +1,8 @@
 """The newest azure-ai-projects SDK and its OpenAI client, over TLS, for every operation on agents, sessions,
-conversations and responses. Files and log streams have their place at the end.
+conversations, responses, files and log streams.
 """
 
+import io
 import json
 import ssl
 import time
@@ -19,7 +20,7 @@ from azure.ai.projects.models import (
     VersionSelector,
 )
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from openai import APIStatusError, ConflictError, DefaultHttpxClient, NotFoundError, RateLimitError
 
 from support import Proof, agent_command, until
@@ -321,11 +322,111 @@ class Responses(Sdk):
 
 
 class Files(Sdk):
-    """`client.agents.upload_session_file`, `download_`, `list_` and `delete_` go here."""
+    def setUp(self):
+        self.session = self.client.agents.create_session("echo", {}).agent_session_id
+
+    def upload(self, path, content):
+        return self.client.agents.upload_session_file("echo", self.session, content, path=path)
+
+    def download(self, path):
+        return b"".join(self.client.agents.download_session_file("echo", self.session, path=path))
+
+    def listed(self, **options):
+        return list(self.client.agents.list_session_files("echo", self.session, **options))
+
+    def test_upload_and_download(self):
+        made = self.upload("data/in.txt", b"hello file")
+        self.assertEqual((made.path, made.bytes_written), ("data/in.txt", 10))
+        self.upload("data dir/\u00fc.txt", io.BytesIO(b"stream file"))
+        self.assertEqual(self.download("data/in.txt"), b"hello file")
+        self.assertEqual(self.download("data dir/\u00fc.txt"), b"stream file")
+        large = bytes(range(256)) * 4096
+        self.upload("large", io.BytesIO(large))
+        self.assertEqual(self.download("large"), large)
+        with self.assertRaises(ResourceNotFoundError):
+            self.download("nothing/here")
+
+    def test_list(self):
+        began = time.time() - 1
+        for name in "abcdefg":
+            self.upload(f"data/{name}.txt", name.encode())
+        self.upload("data/deeper/x", b"")
+        entry, = (entry for entry in self.listed() if entry.name == "data")
+        self.assertTrue(entry.is_directory)
+        inside = self.listed(path="data")
+        self.assertEqual([entry.name for entry in inside],
+                         ["a.txt", "b.txt", "c.txt", "d.txt", "deeper", "e.txt", "f.txt", "g.txt"])
+        self.assertEqual([entry.is_directory for entry in inside].index(True), 4)
+        self.assertEqual((inside[0].size, inside[4].size), (1, 0))
+        self.assertGreaterEqual(inside[0].modified_time.timestamp(), began - 1)
+        # The SDK follows pages until there is no last name.
+        self.assertEqual([entry.name for entry in self.listed(path="data", limit=3, order="desc")],
+                         [entry.name for entry in reversed(inside)])
+        self.assertEqual([entry.name for entry in self.listed(path="data", limit=5, order="asc", before="c.txt")],
+                         ["a.txt", "b.txt"])
+        with self.assertRaises(ResourceNotFoundError):
+            self.listed(path="nothing")
+
+    def test_delete(self):
+        self.upload("data/in.txt", b"x")
+        self.upload("data/more.txt", b"x")
+
+        def delete(path, **options):
+            return self.client.agents.delete_session_file("echo", self.session, path=path, **options)
+        self.assertIsNone(delete("data/in.txt"))
+        with self.assertRaises(ResourceNotFoundError):
+            self.download("data/in.txt")
+        with self.assertRaises(ResourceExistsError):
+            delete("data")
+        self.assertIsNone(delete("data", recursive=True))
+        self.assertNotIn("data", [entry.name for entry in self.listed()])
+
+    def test_too_large(self):
+        with self.assertRaises(HttpResponseError) as refused:
+            self.upload("big", bytes(50 * 1024 * 1024 + 1))
+        self.assertEqual(refused.exception.status_code, 413)
+
+    def test_another_users_session(self):
+        self.upload("mine", b"x")
+        bob = {"x-ms-user-identity": "bob@contoso.com"}
+        with self.assertRaises(HttpResponseError) as refused:
+            self.client.agents.upload_session_file("echo", self.session, b"x", path="mine", headers=bob)
+        self.assertEqual(refused.exception.status_code, 403)
 
 
 class LogStreams(Sdk):
-    """`client.agents.get_session_log_stream` goes here."""
+    def read(self, client, session, wanted, version="3"):
+        """The frames of a session's log up to the one whose message is `wanted`."""
+        # The SDK gives the bytes and keeps the stream open; only its response can close it.
+        response, chunks = client.agents.get_session_log_stream(
+            "echo", version, session, cls=lambda response, chunks, _: (response.http_response, chunks))
+        self.addCleanup(response.close)
+        self.assertTrue(response.headers["content-type"].startswith("text/event-stream"))
+        text, frames = "", []
+        for chunk in chunks:
+            text += chunk.decode()
+            *whole, text = text.split("\n\n")
+            for frame in whole:
+                data = next(line.removeprefix("data: ") for line in frame.splitlines() if line.startswith("data: "))
+                frames.append(json.loads(data))
+                if frames[-1].get("message") == wanted:
+                    return frames
+        raise AssertionError(f"the stream ended: {frames}")
+
+    def test_lines(self):
+        agents = self.client.agents
+        session = agents.create_session("echo", {}).agent_session_id
+        self.openai().responses.create(input="hello", extra_body={"agent_session_id": session})
+        for client in (self.client, self.open(allow_preview=True)):
+            frames = self.read(client, session, "POST /responses 200")
+            self.assertEqual(frames[0]["session_id"], session)
+            self.assertIn("stdout", {frame.get("stream") for frame in frames})
+
+    def test_errors(self):
+        session = self.client.agents.create_session("echo", {}).agent_session_id
+        for version, name in (("2", session), ("3", "nobodys-session")):
+            with self.assertRaises(ResourceNotFoundError):
+                self.client.agents.get_session_log_stream("echo", version, name)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
+mod agents;
 mod calls;
 mod cli;
 mod foundry;
@@ -10,6 +11,7 @@ mod framing;
 mod invoke;
 mod matrix;
 mod process;
+mod project;
 mod readme;
 mod recovery;
 mod server;

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod daemon;
+pub(crate) mod deployed;
 pub(crate) mod emulator;
 pub(crate) mod methods;
 pub(crate) mod process;

@@ -1,70 +1,9 @@
 //! Which agent a call reaches: by its own endpoint, over TLS, with the real binary and a stand-in for `azd`.
 
-use crate::support::{Home, TestEmulator};
-use cupola_emulator::tls::Tls;
-use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::process::{Output, Stdio};
-use std::sync::Arc;
-
-/// The host a deployed agent would have; `config.toml` leads it to the emulator.
-const HOST: &str = "acct.services.ai.azure.com";
-
-fn project() -> String {
-    format!("https://{HOST}/api/projects/proj1")
-}
+use crate::support::deployed::{Deployed, HOST, project};
 
 fn endpoint(path: &str) -> String {
     format!("{}/agents/notes/endpoint/protocols/{path}", project())
-}
-
-/// A home whose `config.toml` leads [`HOST`] to an emulator that speaks TLS.
-struct Deployed {
-    home: Home,
-    emulator: TestEmulator,
-}
-
-impl Deployed {
-    async fn start() -> Self {
-        let home = Home::new();
-        let mut certificate = None;
-        let emulator = TestEmulator::with(|options| {
-            let tls = Tls::generate(&home.path(""), &[HOST.to_owned()]).unwrap();
-            certificate = Some(tls.certificate().to_owned());
-            options.acceptor = Some(Arc::new(tls));
-        })
-        .await;
-        let (certificate, address) = (certificate.unwrap(), emulator.address());
-        fs::create_dir_all(home.path(".config/cupola")).unwrap();
-        let certificate = certificate.display();
-        let config = format!("trusted_certificates = [\"{certificate}\"]\n[resolve]\n\"{HOST}\" = \"{address}\"\n");
-        fs::write(home.path(".config/cupola/config.toml"), config).unwrap();
-        fs::create_dir(home.path("bin")).unwrap();
-        let token = cupola_emulator::token("developer");
-        let azd = format!("#!/bin/sh\necho '{{\"token\":\"{token}\",\"expiresOn\":\"2099-01-01T00:00:00Z\"}}'\n");
-        fs::write(home.path("bin/azd"), azd).unwrap();
-        fs::set_permissions(home.path("bin/azd"), fs::Permissions::from_mode(0o755)).unwrap();
-        Self { home, emulator }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = self.home.command(arguments);
-        command.env("PATH", format!("{}:/usr/bin:/bin", self.home.path("bin").display())).stderr(Stdio::piped());
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
-    }
-
-    /// The result of a call that must succeed.
-    async fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["-o", "json"]].concat()).await;
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    async fn end(self) {
-        self.run(&["stop", "--force"]).await;
-        self.emulator.end().await;
-    }
 }
 
 #[tokio::test]

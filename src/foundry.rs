@@ -6,6 +6,7 @@
 //! - [`retry`]: may this be sent again? (pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
+//! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
 //! - [`responses`], [`invocations`]: a turn; [`sse`] and their event mapping are pure
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
@@ -14,9 +15,11 @@
 
 mod agents;
 mod client;
+mod content;
 mod conversations;
 mod definition;
 mod error;
+mod files;
 mod headers;
 mod invocations;
 mod reply;
@@ -27,8 +30,10 @@ mod sse;
 mod url;
 
 pub use self::client::{Settings, use_ring};
+pub use self::content::Content;
 pub use self::definition::{Definition, Described, SpokenProtocol};
-pub use self::error::{FoundryError, ServiceError};
+pub use self::error::{FoundryError, Operation, ServiceError};
+pub use self::files::Download;
 pub use self::headers::{UnsuitedIsolation, WireIsolation};
 pub use self::invocations::{Canceller, Invocation};
 pub use self::reply::{Ending, Reply, ReplyItem};

@@ -12,11 +12,12 @@
 //! - [`partition`]: target × caller × isolation → saved session and conversation
 //! - [`run`]: one invoke from request to ending
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
-//! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions
+//! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
 //! - [`project`]: which agent the azd project around a directory means
 //! - [`definitions`]: how agents isolate and what they speak, asked for lately
 //! - [`embedded`]: the emulator inside the daemon
 //! - [`activity`]: what keeps the daemon from leaving
+//! - [`local_file`]: files on this machine that are sent and fetched
 //! - [`directory`]: directories that only this user can enter
 
 pub mod activity;
@@ -28,6 +29,7 @@ pub mod definitions;
 pub mod directory;
 pub mod embedded;
 pub mod foundry;
+pub mod local_file;
 pub mod partition;
 pub mod process;
 pub mod project;

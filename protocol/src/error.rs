@@ -127,6 +127,13 @@ error_kinds! {
     ProjectNotResolved = 1081, "projectNotResolved", retryable false;
     /// A file of the project, or of azd, cannot be read or understood.
     ProjectFileInvalid = 1082, "projectFileInvalid", retryable false;
+
+    /// The file is larger than the service takes.
+    FileTooLarge = 1090, "fileTooLarge", retryable false;
+    /// A file on this machine cannot be read or written.
+    LocalFile = 1091, "localFile", retryable false;
+    /// The service does not have this operation.
+    NotOffered = 1092, "notOffered", retryable false;
 }
 
 /// `error.data` of every error the daemon sends.

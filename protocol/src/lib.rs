@@ -6,6 +6,7 @@
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
 //! - [`sessions`]: the service's sandboxes
+//! - [`files`]: the files in them
 //! - [`agents`]: a project's agents, as the service describes them
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
@@ -18,6 +19,7 @@
 pub mod agents;
 pub mod daemon;
 pub mod error;
+pub mod files;
 pub mod id;
 pub mod invoke;
 pub mod isolation;

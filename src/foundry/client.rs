@@ -1,5 +1,6 @@
 //! One request to the service: a token for a checked host, retries, one fresh token on 401, bounded answers.
 
+use super::content::Content;
 use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::headers::WireIsolation;
 use super::retry::{Failure, Repeat, pause};
@@ -8,7 +9,7 @@ use crate::auth::{AccessToken, Account, SCOPE, Tokens};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -21,7 +22,7 @@ use url::Url;
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a call other than a turn may take, per attempt. Creating a session waits for a sandbox.
-const CALL_LIMIT: Duration = Duration::from_mins(2);
+pub(super) const CALL_LIMIT: Duration = Duration::from_mins(2);
 
 /// How long an unused connection is kept. Azure's front ends drop idle ones after four minutes.
 const IDLE_CONNECTION: Duration = Duration::from_secs(210);
@@ -33,6 +34,7 @@ pub(super) const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// A turn: events if the agent streams, else whatever it has.
 pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream, application/json, */*;q=0.5");
@@ -79,15 +81,23 @@ pub(super) struct Call<'a> {
     url: Url,
     isolation: Option<&'a WireIsolation>,
     with_ownership: bool,
-    body: Option<(HeaderValue, Bytes)>,
+    body: Option<(HeaderValue, Payload)>,
     repeat: Repeat,
+}
+
+/// What a request carries.
+enum Payload {
+    Whole(Bytes),
+    Streamed(Content),
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(operation: Operation, method: Method, url: Url) -> Self {
         // By what the call does: a POST that makes something may make it twice.
         let repeat = match operation {
-            Operation::CreateSession | Operation::CreateConversation | Operation::Invoke => Repeat::Harmful,
+            Operation::CreateSession | Operation::CreateConversation | Operation::MakeDirectory | Operation::Invoke => {
+                Repeat::Harmful
+            }
             _ => Repeat::Harmless,
         };
         Self { operation, method, url, isolation: None, with_ownership: false, body: None, repeat }
@@ -102,7 +112,20 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn body(self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
-        Self { body: Some((content_type, body.into())), ..self }
+        Self { body: Some((content_type, Payload::Whole(body.into()))), ..self }
+    }
+
+    /// Sends content that is read again for every attempt.
+    pub(super) fn content(self, content: Content) -> Self {
+        Self { body: Some((OCTETS, Payload::Streamed(content))), ..self }
+    }
+
+    /// Why what was to be sent could not be read.
+    fn unreadable(&self) -> Option<FoundryError> {
+        match &self.body {
+            Some((_, Payload::Streamed(content))) => content.failure().map(FoundryError::Content),
+            _ => None,
+        }
     }
 }
 
@@ -166,7 +189,10 @@ impl Client {
                     }
                     _ => read_error(call, response).await,
                 },
-                Err(failed) => failed,
+                Err(failed) => match call.unreadable() {
+                    Some(error) => return Err(error),
+                    None => failed,
+                },
             };
             let Some(wait) = pause(call.repeat, attempt, failure) else { return Err(error) };
             tracing::debug!(operation = %call.operation, attempt, ?wait, %error, "trying again");
@@ -188,7 +214,7 @@ impl Client {
             let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| odd(error.to_string()))?;
             serde_json::from_slice(&body).map_err(|error| odd(format!("its JSON cannot be used: {error}")))
         };
-        limited(call.operation, answer).await
+        limited(call.operation, CALL_LIMIT, answer).await
     }
 
     /// As [`Self::send`], for answers without a body that matters.
@@ -198,7 +224,7 @@ impl Client {
             let _ignored = self.send(address, call).await?.bytes(MAX_ERROR_BYTES).await;
             Ok(())
         };
-        limited(call.operation, done).await
+        limited(call.operation, CALL_LIMIT, done).await
     }
 
     async fn once(
@@ -222,13 +248,23 @@ impl Client {
             headers.insert(ACCEPT, EVENTS);
             // A compressed event stream arrives in lumps.
             headers.insert(ACCEPT_ENCODING, IDENTITY_ENCODING);
+        } else if call.operation == Operation::DownloadFile {
+            headers.insert(ACCEPT, OCTETS);
+            // A file's bytes, and their number, as they are.
+            headers.insert(ACCEPT_ENCODING, IDENTITY_ENCODING);
         } else {
             headers.insert(ACCEPT, JSON);
         }
         let mut request = client.request(call.method.clone(), call.url.clone());
         if let Some((content_type, body)) = &call.body {
             headers.insert(CONTENT_TYPE, content_type.clone());
-            request = request.body(body.clone());
+            request = match body {
+                Payload::Whole(body) => request.body(body.clone()),
+                Payload::Streamed(content) => {
+                    headers.insert(CONTENT_LENGTH, content.length().into());
+                    request.body(content.body())
+                }
+            };
         } else if call.method == Method::POST {
             // Some servers insist on a length.
             request = request.body(Bytes::new());
@@ -301,11 +337,12 @@ impl Client {
     }
 }
 
-async fn limited<T>(
+pub(super) async fn limited<T>(
     operation: Operation,
+    limit: Duration,
     work: impl Future<Output = Result<T, FoundryError>>,
 ) -> Result<T, FoundryError> {
-    tokio::time::timeout(CALL_LIMIT, work).await.unwrap_or(Err(FoundryError::TimedOut { operation, after: CALL_LIMIT }))
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(FoundryError::TimedOut { operation, after: limit }))
 }
 
 async fn read_error(call: &Call<'_>, response: reqwest::Response) -> (Failure, FoundryError) {

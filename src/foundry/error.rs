@@ -60,6 +60,29 @@ pub enum FoundryError {
         /// What was asked.
         operation: Operation,
     },
+    /// A file broke off in the middle. Nothing has changed at the service, so it can be fetched again.
+    #[error("the file broke off after {received} bytes: {reason}")]
+    CutOff {
+        /// Bytes that came.
+        received: u64,
+        /// How.
+        reason: String,
+    },
+    /// What was to be sent could not be read.
+    #[error("what was to be sent cannot be read: {0}")]
+    Content(String),
+    /// The service knows the session but not this operation.
+    #[error("this service has no operation to {operation}")]
+    NotOffered {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// There is no such file or directory in the session.
+    #[error("there is no file or directory {path} in the session")]
+    NoSuchFile {
+        /// The path.
+        path: String,
+    },
     /// The HTTP client could not be set up, for example for a certificate file that is no certificate.
     #[error("the connection to the service cannot be set up: {0}")]
     Setup(String),
@@ -110,12 +133,39 @@ pub enum Operation {
     PollInvocation,
     /// Cancel a long-running invocation.
     CancelInvocation,
+    /// Take a file.
+    UploadFile,
+    /// Give a file.
+    DownloadFile,
+    /// List a directory.
+    ListFiles,
+    /// Show a file or directory.
+    StatFile,
+    /// Make a directory.
+    MakeDirectory,
+    /// Delete a file or directory.
+    DeleteFile,
 }
 
 impl Operation {
     /// Does the agent itself answer it, rather than the service around it?
     pub(super) const fn is_turn(self) -> bool {
         matches!(self, Self::Invoke | Self::PollInvocation | Self::CancelInvocation)
+    }
+}
+
+impl Operation {
+    /// Does it work on the files of a session?
+    pub const fn is_about_files(self) -> bool {
+        matches!(
+            self,
+            Self::UploadFile
+                | Self::DownloadFile
+                | Self::ListFiles
+                | Self::StatFile
+                | Self::MakeDirectory
+                | Self::DeleteFile
+        )
     }
 }
 
@@ -133,6 +183,12 @@ impl fmt::Display for Operation {
             Self::Invoke => "invoke the agent",
             Self::PollInvocation => "tell how the invocation is",
             Self::CancelInvocation => "cancel the invocation",
+            Self::UploadFile => "take the file",
+            Self::DownloadFile => "give the file",
+            Self::ListFiles => "list files",
+            Self::StatFile => "show the file",
+            Self::MakeDirectory => "make a directory",
+            Self::DeleteFile => "delete the file",
         })
     }
 }
@@ -143,11 +199,14 @@ impl FoundryError {
         match self {
             Self::Token(_) => ErrorKind::AuthenticationFailed,
             Self::Service(error) => error.kind,
-            Self::NotConnected { .. } | Self::Setup(_) => ErrorKind::ConnectionFailed,
+            Self::NotConnected { .. } | Self::Setup(_) | Self::CutOff { .. } => ErrorKind::ConnectionFailed,
             // Not a connection failure: that kind promises that trying again is safe.
             Self::Interrupted { .. } => ErrorKind::ServiceError,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::UnexpectedAnswer { .. } => ErrorKind::UnexpectedAnswer,
+            Self::Content(_) => ErrorKind::LocalFile,
+            Self::NotOffered { .. } => ErrorKind::NotOffered,
+            Self::NoSuchFile { .. } => ErrorKind::NotFound,
             Self::NotLocal { .. } => ErrorKind::InvalidParams,
         }
     }
@@ -308,6 +367,7 @@ fn classify(evidence: &Evidence<'_>) -> ErrorKind {
             named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceUnavailable)
         }
         409 => named(&[ErrorKind::ConversationLocked]).unwrap_or(ErrorKind::Conflict),
+        413 if evidence.operation == Operation::UploadFile => ErrorKind::FileTooLarge,
         424 => ErrorKind::SessionNotReady,
         429 => named(&[ErrorKind::QuotaExceeded]).unwrap_or(if says("quota") {
             ErrorKind::QuotaExceeded
@@ -399,6 +459,10 @@ mod tests {
             (O::StopSession, 409, "", "session_already_stopped", "", K::Conflict),
             (O::Invoke, 409, "conversation_locked", "conversation_locked", "", K::ConversationLocked),
             (O::CreateSession, 413, "", "", "", K::BadRequest),
+            (O::UploadFile, 413, "", "", "", K::FileTooLarge),
+            (O::DeleteFile, 409, "", "", "", K::Conflict),
+            (O::DownloadFile, 404, "", "not_found", "File or directory 'a' was not found.", K::NotFound),
+            (O::DownloadFile, 404, "", "not_found", "Session 's' was not found.", K::SessionNotFound),
             (O::Invoke, 424, "session_not_ready", "session_not_ready", "", K::SessionNotReady),
             (O::CreateSession, 429, "QuotaExceeded", "", "", K::QuotaExceeded),
             (O::Invoke, 429, "RegionalQuotaExceeded", "", "", K::QuotaExceeded),

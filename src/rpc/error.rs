@@ -3,6 +3,7 @@
 use crate::ClientGone;
 use crate::embedded::EmulatorFailed;
 use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
+use crate::local_file::LocalFileError;
 use crate::partition::store::StoreError;
 use crate::partition::turns::Busy;
 use crate::project::ProjectError;
@@ -111,6 +112,16 @@ impl From<FoundryError> for RpcError {
             data.retry_after_ms = service.retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         }
         Self { message: error.to_string(), data: Box::new(data) }
+    }
+}
+
+impl From<LocalFileError> for RpcError {
+    fn from(error: LocalFileError) -> Self {
+        let kind = match &error {
+            LocalFileError::TooLarge { .. } => ErrorKind::FileTooLarge,
+            _ => ErrorKind::LocalFile,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Says what an error of the service means here: the cause the service cannot name, because it does not know what
 //! Cupola remembers or what the caller left out.
 
-use crate::foundry::FoundryError;
+use crate::foundry::{FoundryError, Operation};
 use crate::partition::fence::Verdict;
 use crate::rpc::error::RpcError;
 use crate::rpc::scope::Scope;
@@ -35,11 +35,15 @@ impl<'a> Circumstance<'a> {
 pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_>>) -> RpcError {
     let status = error.status();
     let kind = error.kind();
+    let file_hint = file_hint(&error);
     let explained = RpcError::from(error);
     if kind == ErrorKind::ImpersonationNotPermitted {
         return explained.hint(format!(
             "ask for the data action {IMPERSONATION}, or partition on this machine only with --isolation-model local"
         ));
+    }
+    if let Some(hint) = file_hint {
+        return explained.hint(hint);
     }
     let Some(Circumstance { scope, session, verdict, deleting }) = circumstance else {
         return explained;
@@ -71,6 +75,28 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
             explained.hint(format!("{session} does not exist, or was made under other isolation keys than those given"))
         }
         _ => explained,
+    }
+}
+
+/// What to do about a failure that is about a file, rather than about who may see the session.
+fn file_hint(error: &FoundryError) -> Option<&'static str> {
+    let operation = match error {
+        FoundryError::NotOffered { .. } => {
+            return Some("upload a file into the directory instead: the directories above a file are made with it");
+        }
+        FoundryError::CutOff { .. } => return Some("run it again; nothing has been changed"),
+        FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows what there is"),
+        _ => error.service()?.operation,
+    };
+    match error.kind() {
+        ErrorKind::NotFound if operation.is_about_files() => {
+            Some("`cupola files list` shows what there is; if that shows nothing of yours, check the isolation keys")
+        }
+        ErrorKind::Conflict if operation == Operation::DeleteFile => {
+            Some("a directory that is not empty is deleted only with --recursive")
+        }
+        ErrorKind::FileTooLarge => Some("split the file; the service takes none larger than 50 MB"),
+        _ => None,
     }
 }
 

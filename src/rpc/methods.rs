@@ -4,6 +4,7 @@
 
 mod agents;
 pub mod daemon;
+mod files;
 mod invoke;
 mod partitions;
 mod sessions;
@@ -11,7 +12,7 @@ mod sessions;
 use crate::rpc::table::Table;
 use cupola_protocol::invoke::Invoke;
 use cupola_protocol::partitions::Import;
-use cupola_protocol::{agents as agent, daemon as protocol, sessions as session};
+use cupola_protocol::{agents as agent, daemon as protocol, files as file, sessions as session};
 use std::sync::LazyLock;
 
 /// Every method the daemon answers.
@@ -31,6 +32,12 @@ pub fn table() -> &'static Table {
             .on(session::Use, sessions::use_session)
             .on(session::Stop, sessions::stop)
             .on(session::Delete, sessions::delete)
+            .on(file::Upload, files::upload)
+            .on(file::Download, files::download)
+            .on(file::List, files::list)
+            .on(file::Stat, files::stat)
+            .on(file::MakeDirectory, files::make_directory)
+            .on(file::Delete, files::delete)
             .on(Import, partitions::import)
     });
     &TABLE

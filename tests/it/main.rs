@@ -6,6 +6,7 @@
 mod agents;
 mod calls;
 mod cli;
+mod files;
 mod foundry;
 mod framing;
 mod invoke;

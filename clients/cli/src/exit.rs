@@ -41,6 +41,7 @@ Exit codes:
 pub(crate) const fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::AgentFailed
+        | ErrorKind::NotOffered
         | ErrorKind::AgentVersionFailed
         | ErrorKind::Conflict
         | ErrorKind::ProxyTimeout
@@ -51,7 +52,9 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::BadRequest
         | ErrorKind::AgentNotChosen
         | ErrorKind::ProjectNotResolved
-        | ErrorKind::ProjectFileInvalid => USAGE,
+        | ErrorKind::ProjectFileInvalid
+        | ErrorKind::FileTooLarge
+        | ErrorKind::LocalFile => USAGE,
 
         ErrorKind::AuthenticationFailed
         | ErrorKind::Forbidden

@@ -76,15 +76,15 @@ pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<Dele
 }
 
 /// The session a call names, or the partition's current one.
-struct Named {
-    scope: Scope,
-    session: SessionId,
+pub(super) struct Named {
+    pub(super) scope: Scope,
+    pub(super) session: SessionId,
     verdict: Verdict,
     ownership_key: Option<cupola_protocol::isolation::IsolationKey>,
 }
 
 impl Named {
-    async fn resolve(call: &Call, params: &SessionParams) -> Result<Self, RpcError> {
+    pub(super) async fn resolve(call: &Call, params: &SessionParams) -> Result<Self, RpcError> {
         let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
         let (session, verdict) = match &params.session_id {
             Some(session) => {
@@ -97,7 +97,7 @@ impl Named {
         Ok(Self { scope, session, verdict, ownership_key: known.and_then(|known| known.ownership_key) })
     }
 
-    fn explain(&self, error: FoundryError, deleting: bool) -> RpcError {
+    pub(super) fn explain(&self, error: FoundryError, deleting: bool) -> RpcError {
         let circumstance =
             Circumstance { scope: &self.scope, session: Some(&self.session), verdict: self.verdict, deleting };
         explain(error, Some(&circumstance))

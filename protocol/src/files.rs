@@ -1,0 +1,276 @@
+//! `files/*`: the files of a session's home, which outlive its sandbox.
+//!
+//! The daemon reads and writes local files itself, piece by piece: bytes of files never travel on the socket.
+
+use crate::Method;
+use crate::id::SessionId;
+use crate::rpc::ProgressToken;
+use crate::sessions::SessionParams;
+use crate::text::shown_text;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Largest file the service takes, in bytes: "50 MB" (contract section 5), read as the larger of its two meanings so that
+/// nothing is refused here that the service would take.
+pub const MAX_FILE_BYTES: u64 = 50 * 1024 * 1024;
+
+/// Longest path, in bytes; Linux takes no longer one.
+const MAX_PATH: usize = 4096;
+
+shown_text! {
+    /// A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent as it is.
+    RemotePath, field "path",
+    rule "must be 1 to 4096 bytes without control characters",
+    |value| (1..=MAX_PATH).contains(&value.len()) && !value.chars().any(char::is_control)
+}
+
+shown_text! {
+    /// A file on this machine, absolute: the daemon's working directory means nothing to a caller.
+    LocalPath, field "localPath",
+    rule "must be an absolute path of at most 4096 bytes, without NUL",
+    |value| value.len() <= MAX_PATH && !value.contains('\0') && std::path::Path::new(value).is_absolute()
+}
+
+impl RemotePath {
+    /// The last segment; `None` for the home itself.
+    pub fn name(&self) -> Option<&str> {
+        self.0.rsplit('/').find(|segment| !segment.is_empty()).filter(|segment| *segment != ".")
+    }
+
+    /// The directory it is in; `None` when that is the home.
+    pub fn parent(&self) -> Option<Self> {
+        let parent = self.0.trim_end_matches('/').rsplit_once('/')?.0.trim_end_matches('/');
+        Self::try_from(parent.to_owned()).ok()
+    }
+}
+
+/// A file or directory, in the service's field names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name in its directory. The agent chose it: never use it as a local path unchecked.
+    pub name: String,
+    /// Its path in the home.
+    pub path: String,
+    /// Is it a directory?
+    pub is_directory: bool,
+    /// The same, in the spelling of the azd command line.
+    pub is_dir: bool,
+    /// Bytes.
+    pub size: u64,
+    /// When it was last changed, Unix seconds, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified_time: Option<i64>,
+    /// Everything else the service said, for example `mode`.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What one `$/progress` of a transfer says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
+pub enum FileEvent {
+    /// How far it is. Falls back only when the service asked for the file once more.
+    Progress {
+        /// Bytes so far.
+        bytes: u64,
+        /// All of them, if known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total_bytes: Option<u64>,
+    },
+}
+
+/// Puts a local file into the session's home. What is there is replaced; directories above it are made by the service.
+pub struct Upload;
+
+impl Method for Upload {
+    const NAME: &'static str = "files/upload";
+    type Params = UploadParams;
+    type Response = TransferResponse;
+}
+
+/// What to upload, and where to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadParams {
+    /// Which session.
+    #[serde(flatten)]
+    pub session: SessionParams,
+    /// The file to read, at most [`MAX_FILE_BYTES`] long.
+    pub local_path: LocalPath,
+    /// Where to put it; its own name in the home when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<RemotePath>,
+    /// Ask for [`FileEvent`]s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_result_token: Option<ProgressToken>,
+}
+
+/// Copies a file of the session's home to a local one. An existing local file is replaced at once and as a whole when
+/// the last byte is there, and untouched by anything that fails before.
+pub struct Download;
+
+impl Method for Download {
+    const NAME: &'static str = "files/download";
+    type Params = DownloadParams;
+    type Response = TransferResponse;
+}
+
+/// What to download, and where to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DownloadParams {
+    /// Which session.
+    #[serde(flatten)]
+    pub session: SessionParams,
+    /// The file to fetch.
+    pub path: RemotePath,
+    /// The file to write; its directory must exist.
+    pub local_path: LocalPath,
+    /// Ask for [`FileEvent`]s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial_result_token: Option<ProgressToken>,
+}
+
+/// What was transferred.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransferResponse {
+    /// The session.
+    pub session_id: SessionId,
+    /// The file in its home.
+    pub path: RemotePath,
+    /// The local file.
+    pub local_path: LocalPath,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Lists what is directly in a directory of the session's home.
+pub struct List;
+
+impl Method for List {
+    const NAME: &'static str = "files/list";
+    type Params = ListParams;
+    type Response = ListResponse;
+}
+
+/// What to list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListParams {
+    /// Which session.
+    #[serde(flatten)]
+    pub session: SessionParams,
+    /// The directory; the home when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<RemotePath>,
+}
+
+/// A directory, all pages of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListResponse {
+    /// The directory; `.` is the home.
+    pub path: String,
+    /// What is in it, in the service's order.
+    pub entries: Vec<Entry>,
+    /// There are more than can be listed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_more: bool,
+}
+
+/// Names one file or directory of the session's home.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathParams {
+    /// Which session.
+    #[serde(flatten)]
+    pub session: SessionParams,
+    /// The file or directory.
+    pub path: RemotePath,
+}
+
+/// Shows one file or directory; looked up in its directory's list where the service has no such operation.
+pub struct Stat;
+
+impl Method for Stat {
+    const NAME: &'static str = "files/stat";
+    type Params = PathParams;
+    type Response = Entry;
+}
+
+/// Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
+pub struct MakeDirectory;
+
+impl Method for MakeDirectory {
+    const NAME: &'static str = "files/mkdir";
+    type Params = PathParams;
+    type Response = PathResponse;
+}
+
+/// What was made or deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathResponse {
+    /// The session.
+    pub session_id: SessionId,
+    /// The file or directory.
+    pub path: RemotePath,
+}
+
+/// Deletes a file or directory.
+pub struct Delete;
+
+impl Method for Delete {
+    const NAME: &'static str = "files/delete";
+    type Params = DeleteParams;
+    type Response = PathResponse;
+}
+
+/// What to delete.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteParams {
+    /// Which session.
+    #[serde(flatten)]
+    pub session: SessionParams,
+    /// The file or directory.
+    pub path: RemotePath,
+    /// A directory with all that is in it, not only an empty one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recursive: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_knows_its_name_and_its_directory() {
+        for (path, name, parent) in [
+            ("a.txt", Some("a.txt"), None),
+            ("/a.txt", Some("a.txt"), None),
+            ("data/in/a.txt", Some("a.txt"), Some("data/in")),
+            ("/data//a", Some("a"), Some("/data")),
+            ("data/", Some("data"), None),
+            (".", None, None),
+            ("/", None, None),
+        ] {
+            let parsed: RemotePath = path.parse().unwrap();
+            assert_eq!(parsed.name(), name, "{path}");
+            assert_eq!(parsed.parent().as_ref().map(RemotePath::as_str), parent, "{path}");
+        }
+        for path in ["", "a\0b", "a\nb", &"x".repeat(MAX_PATH + 1)] {
+            assert!(path.parse::<RemotePath>().is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn params_are_one_flat_object() {
+        let text = r#"{"target":{"kind":"emulator"},"isolation":{"userKey":"acme"},"sessionId":"sess_1234","path":"a.txt","recursive":true}"#;
+        let params: DeleteParams = serde_json::from_str(text).unwrap();
+        assert_eq!(params.session.session_id.as_ref().map(SessionId::as_str), Some("sess_1234"));
+        let again = serde_json::to_value(&params).unwrap();
+        assert_eq!(again["isolation"]["userKey"], "acme");
+        assert_eq!(again["recursive"], true);
+    }
+}

@@ -1,0 +1,130 @@
+//! What is uploaded: read piece by piece while it is sent, and from its beginning again for every attempt.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, Stream, TryStreamExt as _};
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// How much is in memory at once, in bytes: what one write to a socket takes.
+const PIECE_BYTES: u64 = 64 * 1024;
+
+type Reader = Pin<Box<dyn AsyncRead + Send>>;
+type Open = dyn Fn() -> BoxFuture<'static, io::Result<Reader>> + Send + Sync;
+
+/// Bytes of a known number.
+#[derive(Clone)]
+pub struct Content {
+    length: u64,
+    open: Arc<Open>,
+    sent: Arc<AtomicU64>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Content {
+    /// The first `length` bytes of what `open` gives, which is called for every attempt to send them. `sent` always has
+    /// how many of them the current attempt has read.
+    pub fn new<R, F>(length: u64, sent: Arc<AtomicU64>, open: F) -> Self
+    where
+        F: Fn() -> BoxFuture<'static, io::Result<R>> + Send + Sync + 'static,
+        R: AsyncRead + Send + 'static,
+    {
+        let open = move || {
+            let opening = open();
+            let opened: BoxFuture<'static, io::Result<Reader>> =
+                Box::pin(async { opening.await.map(|reader| Box::pin(reader) as Reader) });
+            opened
+        };
+        Self { length, open: Arc::new(open), sent, failure: Arc::default() }
+    }
+
+    /// How many bytes there are.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Why it could not be read, if it could not.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failure.get().cloned()
+    }
+
+    pub(super) fn body(&self) -> reqwest::Body {
+        reqwest::Body::wrap_stream(self.pieces())
+    }
+
+    fn pieces(&self) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+        let Self { open, sent, failure, .. } = self.clone();
+        sent.store(0, Ordering::Relaxed);
+        stream::try_unfold((None, self.length), move |(reader, left): (Option<Reader>, u64)| {
+            let (open, sent) = (Arc::clone(&open), Arc::clone(&sent));
+            async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                let mut reader = match reader {
+                    Some(reader) => reader,
+                    None => open().await?,
+                };
+                let capacity = usize::try_from(PIECE_BYTES.min(left)).unwrap_or(usize::MAX);
+                let mut piece = BytesMut::with_capacity(capacity);
+                let read = (&mut reader).take(PIECE_BYTES.min(left)).read_buf(&mut piece).await? as u64;
+                if read == 0 {
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("it became {left} bytes shorter while it was sent"),
+                    ));
+                }
+                sent.fetch_add(read, Ordering::Relaxed);
+                Ok(Some((piece.freeze(), (Some(reader), left - read))))
+            }
+        })
+        .inspect_err(move |error| {
+            let _already_known = failure.set(error.to_string());
+        })
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Content").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    fn content(length: u64, available: u64) -> Content {
+        Content::new(length, Arc::default(), move || async move { Ok(tokio::io::repeat(b'x').take(available)) }.boxed())
+    }
+
+    #[tokio::test]
+    async fn a_large_file_is_read_in_small_pieces_and_anew_for_every_attempt() {
+        let content = content(50 * 1024 * 1024, u64::MAX);
+        for _attempt in 0..2 {
+            let mut pieces = Box::pin(content.pieces());
+            let mut total = 0;
+            while let Some(piece) = pieces.next().await {
+                let piece = piece.unwrap();
+                assert!(piece.len() as u64 <= PIECE_BYTES, "{} bytes at once", piece.len());
+                total += piece.len() as u64;
+                assert_eq!(content.sent.load(Ordering::Relaxed), total, "nothing is read ahead");
+            }
+            assert_eq!(total, content.length());
+        }
+        assert_eq!(content.failure(), None);
+    }
+
+    #[tokio::test]
+    async fn what_becomes_shorter_meanwhile_is_an_error() {
+        let content = content(10, 4);
+        let read: Vec<_> = content.pieces().collect().await;
+        assert!(read.last().is_some_and(Result::is_err), "{read:?}");
+        assert_eq!(content.failure().as_deref(), Some("it became 6 bytes shorter while it was sent"));
+    }
+}

@@ -1,0 +1,148 @@
+//! `files/*`: the files of a session's home. Local files are read and written here, in the daemon, piece by piece.
+
+use super::sessions::Named;
+use crate::foundry::Content;
+use crate::local_file::{self, Draft, LocalFileError};
+use crate::rpc::Call;
+use crate::rpc::error::RpcError;
+use cupola_protocol::files::{
+    DeleteParams, DownloadParams, Entry, FileEvent, ListParams, ListResponse, MAX_FILE_BYTES, PathParams, PathResponse,
+    RemotePath, TransferResponse, UploadParams,
+};
+use cupola_protocol::rpc::ProgressToken;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// How often a transfer says how far it is: as often as an eye can follow.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferResponse, RpcError> {
+    let UploadParams { session, local_path, path, partial_result_token } = params;
+    let file = PathBuf::from(local_path.as_str());
+    let path = match path {
+        Some(path) => path,
+        None => own_name(&file)?,
+    };
+    let length = local_file::length(&file, MAX_FILE_BYTES).await?;
+    let far = Far::default();
+    // Cannot be set yet.
+    let _ = far.total.set(length);
+    let sending = async {
+        let named = Named::resolve(&call, &session).await?;
+        let content = Content::new(length, Arc::clone(&far.bytes), {
+            let file = file.clone();
+            move || Box::pin(tokio::fs::File::open(file.clone()))
+        });
+        let sent = named.scope.agent.upload_file(&named.scope.wire, &named.session, &path, content).await;
+        sent.map_err(|error| named.explain(error, false))?;
+        Ok(named.session)
+    };
+    let session_id = watched(&call, partial_result_token.as_ref(), &far, sending).await?;
+    Ok(TransferResponse { session_id, path, local_path, bytes: length })
+}
+
+/// The name a file has here, as a path in the home.
+fn own_name(file: &Path) -> Result<RemotePath, RpcError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| LocalFileError::NoFile { path: file.to_owned(), is_directory: true })?;
+    Ok(name.parse()?)
+}
+
+pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<TransferResponse, RpcError> {
+    let DownloadParams { session, path, local_path, partial_result_token } = params;
+    let far = Far::default();
+    let fetching = async {
+        let named = Named::resolve(&call, &session).await?;
+        let mut draft = Draft::begin(Path::new(local_path.as_str())).await?;
+        let file = named.scope.agent.download_file(&named.scope.wire, &named.session, &path).await;
+        let mut file = file.map_err(|error| named.explain(error, false))?;
+        if let Some(length) = file.length {
+            // Cannot be set yet.
+            let _ = far.total.set(length);
+        }
+        while let Some(piece) = file.next().await.map_err(|error| named.explain(error, false))? {
+            draft.write(&piece).await?;
+            far.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        }
+        draft.place().await?;
+        Ok(named.session)
+    };
+    let session_id = watched(&call, partial_result_token.as_ref(), &far, fetching).await?;
+    Ok(TransferResponse { session_id, path, local_path, bytes: far.bytes.load(Ordering::Relaxed) })
+}
+
+pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, RpcError> {
+    let named = Named::resolve(&call, &params.session).await?;
+    let list = named.scope.agent.list_files(&named.scope.wire, &named.session, params.path.as_ref()).await;
+    list.map_err(|error| named.explain(error, false))
+}
+
+pub(crate) async fn stat(call: Call, params: PathParams) -> Result<Entry, RpcError> {
+    let named = Named::resolve(&call, &params.session).await?;
+    let entry = named.scope.agent.stat_file(&named.scope.wire, &named.session, &params.path).await;
+    entry.map_err(|error| named.explain(error, false))
+}
+
+pub(crate) async fn make_directory(call: Call, params: PathParams) -> Result<PathResponse, RpcError> {
+    let named = Named::resolve(&call, &params.session).await?;
+    let made = named.scope.agent.make_directory(&named.scope.wire, &named.session, &params.path).await;
+    made.map_err(|error| named.explain(error, false))?;
+    Ok(PathResponse { session_id: named.session, path: params.path })
+}
+
+pub(crate) async fn delete(call: Call, params: DeleteParams) -> Result<PathResponse, RpcError> {
+    let DeleteParams { session, path, recursive } = params;
+    let named = Named::resolve(&call, &session).await?;
+    let deleted = named.scope.agent.delete_file(&named.scope.wire, &named.session, &path, recursive).await;
+    deleted.map_err(|error| named.explain(error, false))?;
+    Ok(PathResponse { session_id: named.session, path })
+}
+
+/// How far a transfer is.
+#[derive(Default)]
+struct Far {
+    bytes: Arc<AtomicU64>,
+    total: OnceLock<u64>,
+}
+
+impl Far {
+    fn has_begun(&self) -> bool {
+        self.total.get().is_some() || self.bytes.load(Ordering::Relaxed) > 0
+    }
+
+    fn event(&self) -> FileEvent {
+        FileEvent::Progress { bytes: self.bytes.load(Ordering::Relaxed), total_bytes: self.total.get().copied() }
+    }
+}
+
+/// Does the work, ends it when the call is cancelled, and tells the caller how far it is; the last event of a whole
+/// transfer has all bytes.
+async fn watched<T>(
+    call: &Call,
+    token: Option<&ProgressToken>,
+    far: &Far,
+    work: impl Future<Output = Result<T, RpcError>> + Send,
+) -> Result<T, RpcError> {
+    let mut work = std::pin::pin!(work);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = call.cancelled.cancelled() => return Err(RpcError::cancelled()),
+            done = &mut work => {
+                if let (Ok(_), Some(token)) = (&done, token) {
+                    call.progress(token, &far.event()).await?;
+                }
+                return done;
+            }
+            _ = ticks.tick() => {
+                if let Some(token) = token.filter(|_| far.has_begun()) {
+                    call.progress(token, &far.event()).await?;
+                }
+            }
+        }
+    }
+}

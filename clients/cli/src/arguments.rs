@@ -27,7 +27,7 @@ The daemon keeps tokens and connections warm and, per isolation key, the session
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send a message to an agent and print its answer
-    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE)]
+    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE, mut_arg("local", |local| local.short('l')))]
     Invoke(invoke::Flags),
     /// Make, list, show, choose, stop and delete an agent's sessions
     #[command(after_help = sessions::HELP)]
@@ -67,6 +67,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
 pub(crate) fn definition() -> clap::Command {
     Arguments::command()
 }
+
+#[cfg(test)]
+mod azd;
 
 #[cfg(test)]
 mod tests {

@@ -132,6 +132,8 @@ mod tests {
             "invoke a b c",
             "invoke --isolation-key k hello",
             "sessions list --isolation-key k",
+            "files list --isolation-key k",
+            "monitor --isolation-key k",
             "sessions delete",
             "sessions create a 3 --version 4",
             "sessions use",

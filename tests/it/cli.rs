@@ -119,6 +119,26 @@ fn the_answer_is_written_as_it_comes_and_standard_output_is_the_answer_alone() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_call_that_a_daemon_left_unread_is_sent_to_the_next_one() {
+    let home = Home::new();
+    DirBuilder::new().recursive(true).mode(0o700).create(home.path("run/cupola")).unwrap();
+    let listener = UnixListener::bind(home.socket()).unwrap();
+    let daemons = thread::spawn(move || {
+        let (ending, _) = listener.accept().unwrap();
+        // Waits for the call without taking it, as a daemon that ends just then.
+        rustix::net::recv(&ending, &mut [0; 1], rustix::net::RecvFlags::PEEK).unwrap();
+        drop(ending);
+        let (mut next, _) = listener.accept().unwrap();
+        line(&mut BufReader::new(&next));
+        say(&mut next, &answer("completed", "served"));
+    });
+    let output = run(&home, &INVOKE);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), "served\n"), "{output:?}");
+    daemons.join().unwrap();
+}
+
+#[test]
 fn ctrl_c_cancels_the_call_waits_for_its_end_and_exits_with_130() {
     let home = Home::new();
     let daemon = scripted(&home, |stream| {

@@ -22,7 +22,7 @@ pub(crate) enum Skipping {
 pub(crate) fn run(skipping: Skipping) -> ExitCode {
     let mut steps = Steps::default();
     lint::all(&mut steps);
-    steps.tests(cargo_in_root(&["test", "--workspace"]));
+    steps.tests(cargo_in_root(&["test", "--workspace", "--no-fail-fast"]));
     real_counterparts(&mut steps);
     if skipping == Skipping::Fails && steps.skipped() > 0 {
         steps.fail("a step was skipped, and with CI set nothing may be");

@@ -87,22 +87,18 @@ impl Connection {
 
     /// Sends a call and waits for its answer, verbatim.
     pub(crate) fn call_raw<M: Method>(&mut self, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        self.send::<M>(params, Greeting::None)?;
+        self.send(&encode::<M>(params, Greeting::None)?).map_err(|error| lost(&error))?;
         self.receive(|_| Ok(()))
     }
 
-    /// Sends a call in one write.
-    pub(crate) fn send<M: Method>(&mut self, params: M::Params, greeting: Greeting) -> Result<(), Failure> {
-        let mut bytes = Vec::new();
-        if greeting == Greeting::Initialize {
-            let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
-            let params =
-                InitializeParams { client_info: Some(program), protocol_versions: Some(vec![PROTOCOL_VERSION]) };
-            append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params))?;
-        }
-        append(&mut bytes, &Request::call(CALL, M::NAME, params))?;
-        let mut stream = self.reader.get_ref();
-        stream.write_all(&bytes).map_err(|error| lost(&error))
+    /// Sends an encoded call in one write.
+    pub(crate) fn send(&mut self, call: &[u8]) -> io::Result<()> {
+        self.reader.get_ref().write_all(call)
+    }
+
+    /// Waits until the daemon has said anything, or has gone.
+    pub(crate) fn wait(&mut self) -> io::Result<()> {
+        self.reader.fill_buf().map(|_| ())
     }
 
     /// Waits for the call's answer; every event before it goes to `on_event`.
@@ -157,6 +153,18 @@ impl Connection {
     }
 }
 
+/// A call as it travels, with its newline.
+pub(crate) fn encode<M: Method>(params: M::Params, greeting: Greeting) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    if greeting == Greeting::Initialize {
+        let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
+        let params = InitializeParams { client_info: Some(program), protocol_versions: Some(vec![PROTOCOL_VERSION]) };
+        append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params))?;
+    }
+    append(&mut bytes, &Request::call(CALL, M::NAME, params))?;
+    Ok(bytes)
+}
+
 /// This program's version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -203,7 +211,7 @@ fn report_version_skew(result: &RawValue) {
 }
 
 /// The connection ended before the answer.
-fn lost(error: &io::Error) -> Failure {
+pub(crate) fn lost(error: &io::Error) -> Failure {
     let how = match error.kind() {
         io::ErrorKind::UnexpectedEof => "closed the connection before answering".to_owned(),
         _ => format!("could not be spoken to: {error}"),
@@ -268,7 +276,7 @@ mod tests {
              {\"id\":7,\"result\":\"not ours\"}\n\
              {\"id\":1,\"result\":\"done\"}\n",
         );
-        connection.send::<Status>(NoParams {}, Greeting::Initialize).unwrap();
+        connection.send(&encode::<Status>(NoParams {}, Greeting::Initialize).unwrap()).unwrap();
         let mut events = Vec::new();
         let answer = connection.receive(|event| {
             events.push(event.value.to_string());

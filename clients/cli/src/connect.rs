@@ -1,8 +1,9 @@
 //! Reaches the daemon: checks that the socket is the user's own, connects, and starts a daemon when none answers.
 
+use crate::call::{Connection, lost};
 use crate::failure::Failure;
 use crate::stream::Stream;
-use crate::{Hooks, environment, socket, start};
+use crate::{Hooks, environment, interrupt, socket, start};
 use clap::Args;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,52 @@ impl DaemonFlags {
             Some(stream) => Ok(stream),
             None => start::start(&path),
         }
+    }
+}
+
+/// What became of a call that was sent.
+enum Sent {
+    /// The daemon has begun to answer, or has gone after it read the call.
+    Read(Connection),
+    /// The daemon went away without having read the call: nothing was done.
+    Unread(io::Error),
+}
+
+impl DaemonFlags {
+    /// Sends an encoded call and waits until the daemon begins to answer. `on_sent` runs in between.
+    ///
+    /// A daemon may end between accepting a client and reading from it. That is certain not to have begun anything, so the
+    /// call is sent once more, to the daemon that comes after.
+    pub(crate) fn ask(&self, hooks: Hooks, call: &[u8], on_sent: impl Fn(&Stream)) -> Result<Connection, Failure> {
+        if let Sent::Read(connection) = send(self.connect(hooks)?, call, &on_sent) {
+            return Ok(connection);
+        }
+        match send(self.connect(hooks)?, call, &on_sent) {
+            Sent::Read(connection) => Ok(connection),
+            Sent::Unread(error) => Err(lost(&error)),
+        }
+    }
+}
+
+fn send(stream: Stream, call: &[u8], on_sent: impl Fn(&Stream)) -> Sent {
+    let mut connection = Connection::new(stream);
+    // A call is whole only with its newline, which is its last byte.
+    if let Err(error) = connection.send(call) {
+        return Sent::Unread(error);
+    }
+    on_sent(connection.stream());
+    match connection.wait() {
+        // Linux resets a Unix socket's connection when its peer closes with bytes unread, and only then. After Ctrl-C the
+        // unread bytes may be the cancellation, with the call read long before.
+        Err(error)
+            if cfg!(target_os = "linux")
+                && error.kind() == io::ErrorKind::ConnectionReset
+                && !interrupt::happened() =>
+        {
+            Sent::Unread(error)
+        }
+        // Whatever else happened, reading on will tell.
+        _ => Sent::Read(connection),
     }
 }
 
@@ -203,6 +250,28 @@ mod tests {
         let path = directory.path().join("v1.sock");
         let _listener = UnixListener::bind(&path).unwrap();
         assert!(running(&path).unwrap().is_some());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_call_that_was_read_is_told_from_one_that_was_not() {
+        let call = b"{\"id\":1}\n";
+        let (client, daemon) = Stream::pair().unwrap();
+        drop(daemon);
+        assert!(matches!(send(client, call, |_| ()), Sent::Unread(_)), "it was sent to nobody");
+
+        let (client, daemon) = Stream::pair().unwrap();
+        let daemon = std::cell::Cell::new(Some(daemon));
+        assert!(matches!(send(client, call, |_| drop(daemon.take())), Sent::Unread(_)), "it was left unread");
+
+        let (client, daemon) = Stream::pair().unwrap();
+        let daemon = std::cell::Cell::new(Some(daemon));
+        let read_and_go = |_: &Stream| {
+            let mut bytes = [0; 64];
+            let read = io::Read::read(&mut daemon.take().unwrap(), &mut bytes).unwrap();
+            assert_eq!(&bytes[..read], call);
+        };
+        assert!(matches!(send(client, call, read_and_go), Sent::Read(_)), "it was read, and would be sent twice");
     }
 
     #[test]

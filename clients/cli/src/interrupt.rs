@@ -6,9 +6,13 @@ use cupola_protocol::rpc::{CANCEL, Cancel, Id, Request};
 use std::io::Write;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Set by the first Ctrl-C. A process has one set of signal handlers, so this is one flag.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Where the call under way is to be cancelled, and the message that does it.
+static CALL: Mutex<Option<(Stream, Vec<u8>)>> = Mutex::new(None);
 
 /// Has the user asked to cancel?
 pub(crate) fn happened() -> bool {
@@ -18,15 +22,19 @@ pub(crate) fn happened() -> bool {
 /// From now on Ctrl-C cancels call `id` on this connection. Called once the request has been written, so that setting up
 /// costs the call no time.
 pub(crate) fn cancels(stream: &Stream, id: Id) {
-    let Ok(mut stream) = stream.try_clone() else { return };
+    let Ok(stream) = stream.try_clone() else { return };
     let Ok(mut message) = serde_json::to_vec(&Request::notification(CANCEL, Cancel { id })) else { return };
     message.push(b'\n');
-    // Without a handler Ctrl-C ends this process, and the daemon cancels the run of a client that is gone.
-    let _ = ctrlc::set_handler(move || {
+    *CALL.lock().unwrap_or_else(PoisonError::into_inner) = Some((stream, message));
+    // Fails when it is set already, which is as good. Without a handler Ctrl-C ends this process, and the daemon cancels
+    // the run of a client that is gone.
+    let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             process::exit(i32::from(exit::CANCELLED));
         }
         let _ = writeln!(std::io::stderr(), "cancelling; press Ctrl-C again to leave at once");
-        let _ = stream.write_all(&message);
+        if let Some((stream, message)) = CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            let _ = stream.write_all(message);
+        }
     });
 }

@@ -3,7 +3,7 @@
 
 use crate::Hooks;
 use crate::answer::{Ending, Printer};
-use crate::call::{CALL, Connection, Greeting, misunderstood};
+use crate::call::{CALL, Connection, Greeting, encode, misunderstood};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -110,12 +110,11 @@ enum Protocol {
 /// Sends the message and prints the answer.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let params = flags.params(&Environment::process(flags.scope.no_env))?;
-    let mut connection = Connection::new(flags.scope.daemon.connect(hooks)?);
     let introduce = flags.output == Output::Default && !flags.quiet && io::stderr().is_terminal();
     // Nobody reads a remark about versions on a pipe, and a script should not have it in its logs at every call.
     let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
-    connection.send::<Invoke>(params, greeting)?;
-    interrupt::cancels(connection.stream(), CALL);
+    let call = encode::<Invoke>(params, greeting)?;
+    let mut connection = flags.scope.daemon.ask(hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
     let out = BufWriter::new(io::stdout().lock());
     let code = match flags.output {
         Output::Default => {
@@ -320,7 +319,7 @@ mod tests {
         });
         let mut connection = Connection::new(client);
         let params = flags(&["--emulator", "hi"]).params(&Environment::of(&[])).unwrap();
-        connection.send::<Invoke>(params, Greeting::None).unwrap();
+        connection.send(&encode::<Invoke>(params, Greeting::None).unwrap()).unwrap();
         connection
     }
 

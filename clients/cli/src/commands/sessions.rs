@@ -1,7 +1,7 @@
 //! `cupola sessions create|list|show|use|stop|delete`, with the flags and the output of `azd ai agent sessions`.
 
 use crate::Hooks;
-use crate::call::{Connection, misunderstood};
+use crate::call::{Greeting, encode, misunderstood};
 use crate::exit;
 use crate::failure::Failure;
 use crate::isolation::ownership;
@@ -177,7 +177,8 @@ impl Action {
 impl Common {
     /// One call on a connection of its own.
     fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        Connection::new(self.scope.daemon.connect(hooks)?).call_raw::<M>(params)
+        let call = encode::<M>(params, Greeting::None)?;
+        self.scope.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))
     }
 
     fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {

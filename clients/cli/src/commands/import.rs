@@ -20,7 +20,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
-azd did not save whose its sessions are. On a terminal that is asked for each agent; elsewhere give the isolation that
+azd did not save whose its sessions are. On a terminal that is asked for each agent; elsewhere give the isolation that \
 holds for all of them, or --unisolated. What Cupola has saved already stays, unless --force is given.
 
 Examples:

@@ -8,6 +8,7 @@
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
 //! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
 //! - [`responses`], [`invocations`]: a turn; [`sse`] and their event mapping are pure
+//! - [`watch`], [`curl`]: requests and answers shown to whoever wants to see them
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
@@ -17,6 +18,7 @@ mod agents;
 mod client;
 mod content;
 mod conversations;
+mod curl;
 mod definition;
 mod error;
 mod files;
@@ -28,18 +30,21 @@ mod retry;
 mod sessions;
 mod sse;
 mod url;
+mod watch;
 
-pub use self::client::{Settings, use_ring};
+pub use self::client::{Extras, Settings, use_ring};
 pub use self::content::Content;
+pub use self::curl::line as curl_line;
 pub use self::definition::{Definition, Described, SpokenProtocol};
 pub use self::error::{FoundryError, Operation, ServiceError};
 pub use self::files::Download;
-pub use self::headers::{UnsuitedIsolation, WireIsolation};
+pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::{Canceller, Invocation};
-pub use self::reply::{Ending, Reply, ReplyItem};
+pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;
 pub use self::sessions::{ListSessions, Stopped};
 pub use self::url::{Address, AllowedHosts, HostNotAllowed, InvalidSuffix};
+pub use self::watch::{HttpHead, Seen, SentRequest, Wants, Watcher, watch};
 
 use crate::auth::{CallerId, SCOPE, Tokens};
 use client::Client;
@@ -83,6 +88,12 @@ impl Agent {
             Some(account) => Ok(self.client.tokens().caller(account, SCOPE).await?),
             None => Ok(CallerId::nobody()),
         }
+    }
+
+    /// The same agent, for one caller that adds something to its requests or looks on.
+    #[must_use]
+    pub fn with(&self, extras: Extras) -> Self {
+        Self { client: Arc::new(self.client.with(extras)), address: self.address.clone() }
     }
 
     /// Where it is.

@@ -2,12 +2,14 @@
 
 use crate::Method;
 use crate::error::ErrorKind;
+use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
 use crate::rpc::ProgressToken;
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// Sends one input to an agent and waits for its answer.
 ///
@@ -49,6 +51,7 @@ impl AgentProtocol {
 /// What to send and to whom.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
 pub struct InvokeParams {
     /// Which agent.
     pub target: Target,
@@ -57,6 +60,10 @@ pub struct InvokeParams {
     pub isolation: Isolation,
     /// The text to send. With [`AgentProtocol::Invocations`] it is the request's body, as JSON if it parses as JSON.
     pub input: String,
+    /// `input` is the whole request of the protocol, to be sent unchanged. Means something for [`AgentProtocol::A2a`] only,
+    /// whose requests are JSON-RPC.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub input_is_request: bool,
     /// What the agent speaks; found out from its definition when left out, `responses` if it speaks both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<AgentProtocol>,
@@ -75,6 +82,19 @@ pub struct InvokeParams {
     /// Enter a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
+    /// Headers for the agent's own code. Not with [`AgentProtocol::A2a`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub client_headers: BTreeMap<ClientHeaderName, ClientHeaderValue>,
+    /// What a local agent gets as `x-agent-foundry-call-id`; the service makes its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<CallId>,
+    /// Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of `textDelta`, `snapshot` and
+    /// `output`. Refusals come so too, before the call's error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
+    /// Send each outgoing request as a `request` event.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub debug: bool,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -185,9 +205,26 @@ pub enum NoticeCode {
     IsolationMapped,
     /// The request was sent again after the service said "not now".
     Retried,
+    /// Isolation was asked for where nobody enforces it: local agents do not.
+    IsolationNotEnforced,
+    /// The local agent does not listen yet; the call waits for it to start.
+    WaitingForAgent,
+    /// The agent's version is still being deployed; the call waits for it.
+    WaitingForVersion,
+    /// Something the caller gave means nothing for this target.
+    Ignored,
     /// Any other; added by a newer daemon.
     #[serde(other)]
     Other,
+}
+
+/// One HTTP header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// The value of one `$/progress` notification of an `invoke`.
@@ -220,6 +257,37 @@ pub enum InvokeEvent {
         /// The service's request id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
+    },
+    /// A request as it leaves, when `debug` was asked for. May come before `started`.
+    Request {
+        /// The method.
+        method: String,
+        /// The whole URL.
+        url: String,
+        /// The headers; the token is redacted.
+        headers: Vec<HttpHeader>,
+        /// The body, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+        /// A line for bash that repeats it, with the token taken from `$TOKEN`.
+        curl: String,
+    },
+    /// The beginning of an answer, when `raw` was asked for. A second one belongs to the answer that a long-running
+    /// invocation had in the end.
+    HttpHead {
+        /// For example `HTTP/1.1 200 OK`.
+        status_line: String,
+        /// The headers, in the order of their arrival.
+        headers: Vec<HttpHeader>,
+    },
+    /// The next bytes of that answer's body.
+    HttpBody {
+        /// The bytes, if they are UTF-8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// The bytes in base64, if they are not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base64: Option<String>,
     },
     /// More text of the answer.
     TextDelta {

@@ -5,6 +5,7 @@
 //! - [`isolation`]: whose state it may see
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
+//! - [`headers`]: what a caller may add to an invoke's headers
 //! - [`sessions`]: the service's sandboxes
 //! - [`files`]: the files in them
 //! - [`agents`]: a project's agents, as the service describes them
@@ -20,6 +21,7 @@ pub mod agents;
 pub mod daemon;
 pub mod error;
 pub mod files;
+pub mod headers;
 pub mod id;
 pub mod invoke;
 pub mod isolation;

@@ -3,13 +3,14 @@
 use super::content::Content;
 use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::headers::WireIsolation;
-use super::retry::{Failure, Repeat, pause};
+use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
+use super::watch::{HttpHead, Watcher};
 use crate::auth::{AccessToken, Account, SCOPE, Tokens};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// A turn: events if the agent streams, else whatever it has.
 pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream, application/json, */*;q=0.5");
+const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("cupola/", env!("CARGO_PKG_VERSION")));
 const IDENTITY_ENCODING: HeaderValue = HeaderValue::from_static("identity");
 
 /// What the user's configuration says about reaching the service.
@@ -61,6 +63,12 @@ pub fn use_ring() {
 }
 
 pub(super) struct Client {
+    pool: Arc<Pool>,
+    extras: Extras,
+}
+
+/// What every call shares.
+struct Pool {
     settings: Settings,
     tokens: Arc<Tokens>,
     /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
@@ -68,9 +76,18 @@ pub(super) struct Client {
     local: OnceLock<reqwest::Client>,
 }
 
+/// What one caller adds to its requests, and wants to see of them.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Headers of the turn itself, from [`super::turn_headers`]. Those we set win.
+    pub headers: HeaderMap,
+    /// Who looks on.
+    pub watcher: Option<Watcher>,
+}
+
 impl std::fmt::Debug for Client {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Client").field("settings", &self.settings).finish_non_exhaustive()
+        formatter.debug_struct("Client").field("settings", &self.pool.settings).finish_non_exhaustive()
     }
 }
 
@@ -146,15 +163,26 @@ pub(super) enum BodyError {
 
 impl Client {
     pub(super) fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
-        Self { settings, tokens, remote: OnceLock::new(), local: OnceLock::new() }
+        let pool = Pool { settings, tokens, remote: OnceLock::new(), local: OnceLock::new() };
+        Self { pool: Arc::new(pool), extras: Extras::default() }
+    }
+
+    /// The same connections and tokens, for one caller.
+    pub(super) fn with(&self, extras: Extras) -> Self {
+        Self { pool: Arc::clone(&self.pool), extras }
     }
 
     pub(super) fn tokens(&self) -> &Tokens {
-        &self.tokens
+        &self.pool.tokens
     }
 
     pub(super) fn allowed_hosts(&self) -> &AllowedHosts {
-        &self.settings.allowed_hosts
+        &self.pool.settings.allowed_hosts
+    }
+
+    /// Does the caller want answers unmodified?
+    pub(super) fn wants_raw(&self) -> bool {
+        self.extras.watcher.as_ref().is_some_and(Watcher::wants_raw)
     }
 
     /// Sends a call and returns once a success status is there.
@@ -164,17 +192,18 @@ impl Client {
             return Err(FoundryError::UnexpectedAnswer { operation: call.operation, reason });
         }
         if address.is_local() && !call.operation.is_turn() {
-            return Err(FoundryError::NotLocal { operation: call.operation });
+            return Err(FoundryError::NotLocal);
         }
         let client = self.http(address)?;
         let account = address.account();
         let mut token = match account {
-            Some(account) => Some(self.tokens.get(account, SCOPE).await?),
+            Some(account) => Some(self.pool.tokens.get(account, SCOPE).await?),
             None => None,
         };
         let mut is_refreshed = false;
         let mut notices = Vec::new();
         let mut attempt = 1;
+        let began = tokio::time::Instant::now();
         loop {
             let (failure, error) = match self.once(&client, address, call, token.as_ref()).await {
                 Ok(response) if response.status().is_success() => return Ok(Answer { response, notices }),
@@ -183,17 +212,26 @@ impl Client {
                         if response.status() == StatusCode::UNAUTHORIZED && !is_refreshed =>
                     {
                         drop(response);
-                        token = Some(self.tokens.refresh(account, SCOPE, refused).await?);
+                        token = Some(self.pool.tokens.refresh(account, SCOPE, refused).await?);
                         is_refreshed = true;
                         continue;
                     }
-                    _ => read_error(call, response).await,
+                    _ => self.read_error(call, response).await,
                 },
                 Err(failed) => match call.unreadable() {
                     Some(error) => return Err(error),
                     None => failed,
                 },
             };
+            if address.is_local() && call.operation == Operation::Invoke && failure == Failure::NotConnected {
+                let Some(wait) = start_pause(attempt, began.elapsed()) else { return Err(error) };
+                if let (1, Some(watcher)) = (attempt, &self.extras.watcher) {
+                    watcher.waiting(not_started(address)).await;
+                }
+                tokio::time::sleep(wait).await;
+                attempt += 1;
+                continue;
+            }
             let Some(wait) = pause(call.repeat, attempt, failure) else { return Err(error) };
             tracing::debug!(operation = %call.operation, attempt, ?wait, %error, "trying again");
             notices.push(Notice { code: NoticeCode::Retried, message: format!("tried again: {error}") });
@@ -234,7 +272,9 @@ impl Client {
         call: &Call<'_>,
         token: Option<&AccessToken>,
     ) -> Result<reqwest::Response, (Failure, FoundryError)> {
-        let mut headers = HeaderMap::with_capacity(8);
+        let mut headers =
+            if call.operation == Operation::Invoke { self.extras.headers.clone() } else { HeaderMap::with_capacity(8) };
+        headers.insert(USER_AGENT, PROGRAM);
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, token.authorization());
         }
@@ -269,6 +309,13 @@ impl Client {
             // Some servers insist on a length.
             request = request.body(Bytes::new());
         }
+        if let Some(watcher) = &self.extras.watcher {
+            let body = match &call.body {
+                Some((_, Payload::Whole(body))) => Some(body),
+                Some((_, Payload::Streamed(_))) | None => None,
+            };
+            watcher.request(&call.method, &call.url, &headers, body).await;
+        }
         let began = Instant::now();
         let result = request.headers(headers).send().await;
         let milliseconds = began.elapsed().as_millis();
@@ -293,10 +340,25 @@ impl Client {
         })
     }
 
+    /// Reads an error answer, and shows it to whoever wants it unmodified.
+    async fn read_error(&self, call: &Call<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
+        let (head, status, headers) = (HttpHead::of(&response), response.status(), response.headers().clone());
+        let raw = self.extras.watcher.as_ref().filter(|watcher| watcher.wants_raw());
+        let limit = if raw.is_some() { MAX_ANSWER_BYTES } else { MAX_ERROR_BYTES };
+        let body = collect(response, limit).await.unwrap_or_default();
+        let delegated = call.isolation.is_some_and(WireIsolation::is_delegated);
+        let error = ServiceError::read(call.operation, delegated, status, &headers, &body);
+        if let Some(watcher) = raw {
+            watcher.refusal(head, body).await;
+        }
+        let failure = Failure::Status { status: error.status, kind: error.kind, retry_after: error.retry_after };
+        (failure, FoundryError::Service(Box::new(error)))
+    }
+
     fn http(&self, address: &Address) -> Result<reqwest::Client, FoundryError> {
         let (slot, is_local) = match address.account() {
-            Some(Account::Emulator) | None => (&self.local, true),
-            Some(Account::Configured) => (&self.remote, false),
+            Some(Account::Emulator) | None => (&self.pool.local, true),
+            Some(Account::Configured) => (&self.pool.remote, false),
         };
         if let Some(client) = slot.get() {
             return Ok(client.clone());
@@ -308,7 +370,7 @@ impl Client {
     fn build(&self, is_local: bool) -> Result<reqwest::Client, FoundryError> {
         use_ring();
         let mut trusted = Vec::new();
-        for path in &self.settings.trusted_certificates {
+        for path in &self.pool.settings.trusted_certificates {
             let shown = path.display();
             let pem = std::fs::read(path).map_err(|error| FoundryError::Setup(format!("{shown}: {error}")))?;
             let certificates = reqwest::Certificate::from_pem_bundle(&pem)
@@ -316,7 +378,6 @@ impl Client {
             trusted.extend(certificates);
         }
         let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("cupola/", env!("CARGO_PKG_VERSION")))
             // A redirect could carry the token to another host.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)
@@ -330,7 +391,7 @@ impl Client {
             // The system's proxy settings apply, as they do for azd and az.
             builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted)
         };
-        for (host, address) in &self.settings.resolve {
+        for (host, address) in &self.pool.settings.resolve {
             builder = builder.resolve(host, *address);
         }
         builder.build().map_err(|error| FoundryError::Setup(innermost(&error)))
@@ -345,13 +406,13 @@ pub(super) async fn limited<T>(
     tokio::time::timeout(limit, work).await.unwrap_or(Err(FoundryError::TimedOut { operation, after: limit }))
 }
 
-async fn read_error(call: &Call<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = collect(response, MAX_ERROR_BYTES).await.unwrap_or_default();
-    let delegated = call.isolation.is_some_and(WireIsolation::is_delegated);
-    let error = ServiceError::read(call.operation, delegated, status, &headers, &body);
-    let failure = Failure::Status { status: error.status, kind: error.kind, retry_after: error.retry_after };
-    (failure, FoundryError::Service(Box::new(error)))
+fn not_started(address: &Address) -> Notice {
+    let message = format!(
+        "nothing listens at {} yet; waiting up to {} s for the local agent to start",
+        address.origin(),
+        START_LIMIT.as_secs()
+    );
+    Notice { code: NoticeCode::WaitingForAgent, message }
 }
 
 /// Did the connection fail for what the host showed in the TLS handshake?

@@ -55,11 +55,10 @@ pub enum FoundryError {
         reason: String,
     },
     /// A local agent has nothing but its protocols.
-    #[error("local agents have no sessions, files or logs, which the service keeps: there is nobody to {operation}")]
-    NotLocal {
-        /// What was asked.
-        operation: Operation,
-    },
+    #[error(
+        "local agents have no sessions, files or logs: those are the service's, and there is none in front of them"
+    )]
+    NotLocal,
     /// A file broke off in the middle. Nothing has changed at the service, so it can be fetched again.
     #[error("the file broke off after {received} bytes: {reason}")]
     CutOff {
@@ -207,7 +206,7 @@ impl FoundryError {
             Self::Content(_) => ErrorKind::LocalFile,
             Self::NotOffered { .. } => ErrorKind::NotOffered,
             Self::NoSuchFile { .. } => ErrorKind::NotFound,
-            Self::NotLocal { .. } => ErrorKind::InvalidParams,
+            Self::NotLocal => ErrorKind::InvalidParams,
         }
     }
 

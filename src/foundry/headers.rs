@@ -1,16 +1,39 @@
 //! What of an isolation travels, and in which header: the only place that knows their names (contract section 13).
 
 use cupola_protocol::Invalid;
+use cupola_protocol::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use cupola_protocol::isolation::{Isolation, IsolationKey, IsolationModel, UserIdentity};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::collections::BTreeMap;
 use std::fmt;
 
 const USER_KEY: HeaderName = HeaderName::from_static("x-agent-user-isolation-key");
 const CHAT_KEY: HeaderName = HeaderName::from_static("x-agent-chat-isolation-key");
 const OWNERSHIP_KEY: HeaderName = HeaderName::from_static("x-session-isolation-key");
 const USER_IDENTITY: HeaderName = HeaderName::from_static("x-ms-user-identity");
+/// What the gateway names each request for the container.
+const CALL_ID: HeaderName = HeaderName::from_static("x-agent-foundry-call-id");
 /// What the gateway makes of the identity for the agent's container.
 const LOCAL_USER: HeaderName = HeaderName::from_static("x-agent-user-id");
+
+/// The caller's own headers for one turn. Their types have checked them.
+pub fn turn_headers(
+    client: &BTreeMap<ClientHeaderName, ClientHeaderValue>,
+    call_id: Option<&CallId>,
+) -> Result<HeaderMap, UnsuitedIsolation> {
+    let mut headers = HeaderMap::new();
+    for (name, text) in client {
+        let name =
+            HeaderName::try_from(name.as_str()).map_err(|_| UnsuitedIsolation::NoHeaderValue("clientHeaders"))?;
+        if let Some(value) = value("clientHeaders", Some(text.as_str()))? {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(value) = value("callId", call_id.map(CallId::as_str))? {
+        headers.insert(CALL_ID, value);
+    }
+    Ok(headers)
+}
 
 /// What is sent of an isolation. `Debug` shows which headers, never a value.
 #[derive(Clone, Default, PartialEq, Eq)]

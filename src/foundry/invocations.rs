@@ -13,9 +13,11 @@ use super::Agent;
 use super::client::{Answer, Call, JSON, TEXT, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Events, Mapped, Reply};
+use super::reply::{Events, Mapped, Raw, Reply};
+use super::watch::HttpHead;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{Method, StatusCode};
 use mapping::{JsonMapping, TextMapping, TokenMapping};
@@ -49,6 +51,7 @@ impl Agent {
             request_id: answer.request_id(),
             response_id: answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok()),
             notices: std::mem::take(&mut answer.notices),
+            head: self.client.wants_raw().then(|| HttpHead::of(&answer.response)),
             canceller: None,
             events: futures_util::stream::empty().boxed(),
         };
@@ -56,21 +59,21 @@ impl Agent {
             let session_id = reply.session_id.clone().or_else(|| invocation.session_id.cloned());
             Polling::begin(self, isolation, session_id, invocation.deadline, answer, &mut reply).await;
         } else {
-            reply.events = mapped(answer, reply.response_id.clone());
+            reply.events = mapped(answer, reply.response_id.clone(), self.client.wants_raw());
         }
         Ok(reply)
     }
 }
 
-fn mapped(answer: Answer, id: Option<ResponseId>) -> futures_util::stream::BoxStream<'static, super::ReplyItem> {
+fn mapped(answer: Answer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'static, super::ReplyItem> {
     let (is_events, is_json) = (answer.is_events(), answer.is_json());
     let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
     if is_events {
-        Mapped::new(body, Events::new(TokenMapping::new(id))).boxed()
+        Mapped::new(body, Raw::new(Events::new(TokenMapping::new(id)), is_raw)).boxed()
     } else if is_json {
-        Mapped::new(body, JsonMapping::new(id)).boxed()
+        Mapped::new(body, Raw::new(JsonMapping::new(id), is_raw)).boxed()
     } else {
-        Mapped::new(body, TextMapping::new(id)).boxed()
+        Mapped::new(body, Raw::new(TextMapping::new(id), is_raw)).boxed()
     }
 }
 

@@ -2,6 +2,9 @@
 
 use super::invocations::Canceller;
 use super::sse;
+use super::watch::HttpHead;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
@@ -29,6 +32,8 @@ pub struct Reply {
     pub response_id: Option<ResponseId>,
     /// What happened on the way here.
     pub notices: Vec<Notice>,
+    /// The answer's beginning, for a caller who wants it unmodified.
+    pub head: Option<HttpHead>,
     /// For an invocation that goes on without a connection: dropping the reply does not end it, this does.
     pub canceller: Option<Canceller>,
     /// The events. The last item is the only [`ReplyItem::End`], and it always comes.
@@ -164,6 +169,70 @@ impl<M: EventMapping> Mapping for Events<M> {
             self.mapping.event(event, items);
         }
         self.mapping.end(how, items);
+    }
+}
+
+/// A mapping that, for a caller who wants the answer unmodified, passes its bytes on as well. Its ending then waits for
+/// the last byte.
+#[derive(Debug)]
+pub(super) struct Raw<M> {
+    pub(super) inner: M,
+    is_wanted: bool,
+    ending: Option<ReplyItem>,
+}
+
+impl<M: Mapping> Raw<M> {
+    pub(super) fn new(inner: M, is_wanted: bool) -> Self {
+        Self { inner, is_wanted, ending: None }
+    }
+
+    fn hold(&mut self, mapped: VecDeque<ReplyItem>, items: &mut VecDeque<ReplyItem>) {
+        for item in mapped {
+            match item {
+                ReplyItem::End(_) => self.ending = self.ending.take().or(Some(item)),
+                ReplyItem::Event(_) => items.push_back(item),
+            }
+        }
+    }
+}
+
+impl<M: Mapping> Mapping for Raw<M> {
+    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
+        if !self.is_wanted {
+            return self.inner.bytes(bytes, items);
+        }
+        items.push_back(ReplyItem::Event(body_event(bytes)));
+        if self.ending.is_none() {
+            let mut mapped = VecDeque::new();
+            self.inner.bytes(bytes, &mut mapped);
+            self.hold(mapped, items);
+        }
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if !self.is_wanted {
+            return self.inner.end(how, items);
+        }
+        if self.ending.is_none() {
+            let mut mapped = VecDeque::new();
+            self.inner.end(how, &mut mapped);
+            self.hold(mapped, items);
+        }
+        items.extend(self.ending.take());
+    }
+}
+
+/// Bytes of a body as an event.
+pub fn body_event(bytes: &[u8]) -> InvokeEvent {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => InvokeEvent::HttpBody { text: Some(text.to_owned()), base64: None },
+        Err(_) => InvokeEvent::HttpBody { text: None, base64: Some(STANDARD.encode(bytes)) },
+    }
+}
+
+impl From<HttpHead> for InvokeEvent {
+    fn from(head: HttpHead) -> Self {
+        Self::HttpHead { status_line: head.status_line, headers: head.headers }
     }
 }
 

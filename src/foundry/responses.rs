@@ -5,17 +5,17 @@
 mod mapping;
 
 use super::Agent;
-use super::client::{Answer, Call, JSON, MAX_ANSWER_BYTES, innermost};
+use super::client::{Call, JSON, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Ending, Events, Mapped, Reply, ReplyItem};
+use super::reply::{Events, Mapped, Raw, Reply};
+use super::watch::HttpHead;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::Method;
-use mapping::{ResponseMapping, from_object};
+use mapping::{ObjectMapping, ResponseMapping};
 use serde::Serialize;
-use std::collections::VecDeque;
 
 /// One turn to ask for.
 #[derive(Debug, Clone, Copy)]
@@ -56,49 +56,32 @@ impl Agent {
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
         let url = self.address.protocol(AgentProtocol::Responses, &[]);
         let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
-        let answer = self.client.send(&self.address, &call).await?;
-        Ok(if answer.is_events() { streamed(answer).await } else { whole(answer) })
-    }
-}
-
-async fn streamed(mut answer: Answer) -> Reply {
-    let notices = std::mem::take(&mut answer.notices);
-    let (session_id, request_id) = (answer.session_id(), answer.request_id());
-    let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
-    let mut events = Mapped::new(body, Events::new(ResponseMapping::default()));
-    if session_id.is_none() {
-        // The first event's snapshot names it.
-        events.peek().await;
-    }
-    let mapping = &events.mapping.mapping;
-    Reply {
-        session_id: session_id.or_else(|| mapping.session_id.clone()),
-        request_id,
-        response_id: mapping.response_id.clone(),
-        notices,
-        canceller: None,
-        events: events.boxed(),
-    }
-}
-
-/// An answer that is no event stream: the final object, or something else altogether.
-fn whole(mut answer: Answer) -> Reply {
-    let notices = std::mem::take(&mut answer.notices);
-    let (session_id, request_id) = (answer.session_id(), answer.request_id());
-    let items = async move {
-        match answer.bytes(MAX_ANSWER_BYTES).await {
-            Ok(body) => stream::iter(from_object(&String::from_utf8_lossy(&body))),
-            Err(error) => {
-                stream::iter(VecDeque::from([ReplyItem::End(Box::new(Ending::truncated(error.to_string())))]))
-            }
+        let mut answer = self.client.send(&self.address, &call).await?;
+        let is_raw = self.client.wants_raw();
+        let mut reply = Reply {
+            session_id: answer.session_id(),
+            request_id: answer.request_id(),
+            response_id: None,
+            notices: std::mem::take(&mut answer.notices),
+            head: is_raw.then(|| HttpHead::of(&answer.response)),
+            canceller: None,
+            events: futures_util::stream::empty().boxed(),
+        };
+        let is_events = answer.is_events();
+        let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
+        if !is_events {
+            reply.events = Mapped::new(body, Raw::new(ObjectMapping::default(), is_raw)).boxed();
+            return Ok(reply);
         }
-    };
-    Reply {
-        session_id,
-        request_id,
-        response_id: None,
-        notices,
-        canceller: None,
-        events: stream::once(items).flatten().boxed(),
+        let mut events = Mapped::new(body, Raw::new(Events::new(ResponseMapping::default()), is_raw));
+        if reply.session_id.is_none() {
+            // The first event's snapshot names it.
+            events.peek().await;
+        }
+        let mapping = &events.mapping.inner.mapping;
+        reply.session_id = reply.session_id.or_else(|| mapping.session_id.clone());
+        reply.response_id.clone_from(&mapping.response_id);
+        reply.events = events.boxed();
+        Ok(reply)
     }
 }

@@ -18,6 +18,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(8);
 /// The longest pause we accept from `Retry-After`. Beyond it the caller decides whether to wait.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// How long a local agent is given to start listening, and the longest pause between two looks: azd's own numbers
+/// (contract section 16).
+pub(super) const START_LIMIT: Duration = Duration::from_mins(1);
+const MAX_START_PAUSE: Duration = Duration::from_secs(2);
+
 /// What sending a request twice would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
@@ -60,6 +65,12 @@ pub(super) fn pause(repeat: Repeat, attempt: u32, failure: Failure) -> Option<Du
         Failure::Status { retry_after: Some(asked), .. } => (asked <= MAX_RETRY_AFTER).then_some(asked),
         _ => Some((FIRST_PAUSE * 2u32.pow(attempt.saturating_sub(1))).min(MAX_PAUSE)),
     }
+}
+
+/// How long to wait for a local agent that does not listen yet; `None` to give up. `waited` is how long it has been.
+pub(super) fn start_pause(attempt: u32, waited: Duration) -> Option<Duration> {
+    let pause = (FIRST_PAUSE * 2u32.pow(attempt.saturating_sub(1).min(8))).min(MAX_START_PAUSE);
+    (waited + pause <= START_LIMIT).then_some(pause)
 }
 
 fn is_transient(failure: Failure) -> bool {
@@ -146,5 +157,16 @@ mod tests {
         assert_eq!(pauses(Repeat::Harmful, Failure::NotConnected), [500, 1000]);
         assert_eq!(pauses(Repeat::Harmless, status(503, ErrorKind::ServiceUnavailable, Some(7))), [7000; 3]);
         assert_eq!(pauses(Repeat::Harmless, status(503, ErrorKind::ServiceUnavailable, Some(31))), [0u128; 0]);
+    }
+
+    #[test]
+    fn a_local_agent_is_looked_for_more_and_more_slowly_for_a_minute() {
+        let (mut waited, mut pauses) = (Duration::ZERO, Vec::new());
+        while let Some(pause) = start_pause(u32::try_from(pauses.len()).unwrap() + 1, waited) {
+            waited += pause;
+            pauses.push(pause.as_millis());
+        }
+        assert_eq!(pauses[..4], [500, 1000, 2000, 2000]);
+        assert!(waited <= START_LIMIT && waited + MAX_START_PAUSE > START_LIMIT, "{waited:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! What every call on an agent needs first: the agent, whose state, and how the target isolates its users.
 
 use crate::daemon::Daemon;
-use crate::foundry::{Agent, Definition, WireIsolation};
+use crate::foundry::{Agent, Definition, Extras, FoundryError, WireIsolation};
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::project;
 use crate::rpc::error::RpcError;
@@ -25,9 +25,19 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) async fn resolve(daemon: &Daemon, target: &Target, isolation: &Isolation) -> Result<Self, RpcError> {
+        Self::with(daemon, target, isolation, Extras::default()).await
+    }
+
+    /// As [`Self::resolve`], for a caller who adds something to its requests or looks on.
+    pub(crate) async fn with(
+        daemon: &Daemon,
+        target: &Target,
+        isolation: &Isolation,
+        extras: Extras,
+    ) -> Result<Self, RpcError> {
         let (target, deployed) = named(target).await?;
         let target = target.as_ref();
-        let agent = daemon.agent(target).await?;
+        let agent = daemon.agent(target).await?.with(extras);
         let caller = agent.caller().await?;
         let key = AgentKey::new(target);
         let is_local = agent.address().is_local();
@@ -55,6 +65,16 @@ impl Scope {
             definition,
             deployed,
         })
+    }
+
+    /// Is it a container on this machine without a service in front of it?
+    pub(crate) fn is_local(&self) -> bool {
+        self.agent.address().is_local()
+    }
+
+    /// Refuses a local agent where nothing can be done without the service, before saved state is looked at.
+    pub(crate) fn needs_service(&self) -> Result<(), RpcError> {
+        if self.is_local() { Err(FoundryError::NotLocal.into()) } else { Ok(()) }
     }
 
     /// Were any keys or an identity given that the service gets to see?

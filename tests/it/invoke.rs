@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The events of a call with token `t`, then its response.
-async fn stream(client: &mut Client, params: Value) -> (Vec<Value>, Value) {
+pub(crate) async fn stream(client: &mut Client, params: Value) -> (Vec<Value>, Value) {
     let mut params = params;
     params["partialResultToken"] = json!("t");
     client.request("invoke", params).await;

@@ -4,12 +4,14 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod deployed;
 pub(crate) mod emulator;
+pub(crate) mod local_agent;
 pub(crate) mod methods;
 pub(crate) mod process;
 
 pub(crate) use client::{Client, Framing};
 pub(crate) use daemon::TestDaemon;
 pub(crate) use emulator::TestEmulator;
+pub(crate) use local_agent::LocalAgent;
 pub(crate) use process::{Home, Process, call};
 
 /// Says what is not tested here and why, past the capture of test output: nothing is skipped silently. With `CI` set the

@@ -26,6 +26,9 @@ pub(crate) struct ScopeFlags {
     /// Never ask; what is open is an error
     #[arg(long)]
     pub no_prompt: bool,
+    /// Show each outgoing request of an invoke on standard error, and the curl line that repeats it with a token in $TOKEN
+    #[arg(long)]
+    pub debug: bool,
     #[command(flatten)]
     pub target: TargetFlags,
     #[command(flatten)]

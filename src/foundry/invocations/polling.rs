@@ -5,10 +5,12 @@ use super::super::Agent;
 use super::super::client::{Answer, Call, Client, MAX_ANSWER_BYTES};
 use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::headers::WireIsolation;
-use super::super::reply::{Ending, Reply, ReplyItem, failed, raw};
+use super::super::reply::{Ending, Reply, ReplyItem, body_event, failed, raw};
 use super::super::url::Address;
+use super::super::watch::HttpHead;
 use super::mapping::{failure_in, text_of};
 use super::with_session;
+use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
@@ -58,18 +60,26 @@ impl Canceller {
         self.client.done(&self.address, &call).await
     }
 
-    async fn poll(&self) -> Result<(Option<Duration>, String), FoundryError> {
+    async fn poll(&self) -> Result<Polled, FoundryError> {
         let url = self.address.protocol(AgentProtocol::Invocations, &[self.id.as_str()]);
         let url = with_session(url, self.session_id.as_ref());
         let call = Call::new(Operation::PollInvocation, Method::GET, url).isolated(&self.isolation);
         let answer = self.client.send(&self.address, &call).await?;
         let wait = retry_after(answer.response.headers());
+        let head = HttpHead::of(&answer.response);
         let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| FoundryError::UnexpectedAnswer {
             operation: Operation::PollInvocation,
             reason: error.to_string(),
         })?;
-        Ok((wait, String::from_utf8_lossy(&body).into_owned()))
+        Ok(Polled { wait, head, body })
     }
+}
+
+/// What one question was answered with.
+struct Polled {
+    wait: Option<Duration>,
+    head: HttpHead,
+    body: Bytes,
 }
 
 /// The state of following one invocation.
@@ -95,8 +105,8 @@ impl Polling {
         reply: &mut Reply,
     ) {
         let wait = retry_after(answer.response.headers());
-        let body = answer.bytes(MAX_ANSWER_BYTES).await.unwrap_or_default();
-        let body = String::from_utf8_lossy(&body).into_owned();
+        let bytes = answer.bytes(MAX_ANSWER_BYTES).await.unwrap_or_default();
+        let body = String::from_utf8_lossy(&bytes).into_owned();
         let json = serde_json::from_str::<Value>(&body).unwrap_or_default();
         let id_in_body = || json.get("invocation_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
         let Some(id) = reply.response_id.clone().or_else(id_in_body) else {
@@ -123,6 +133,9 @@ impl Polling {
             items: VecDeque::new(),
             is_ended: false,
         };
+        if polling.target.client.wants_raw() {
+            polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
+        }
         polling.note(&body);
         reply.events = stream::unfold(polling, |mut polling| async move {
             let item = polling.next().await?;
@@ -149,9 +162,9 @@ impl Polling {
             }
             tokio::time::sleep_until(due).await;
             match self.target.poll().await {
-                Ok((wait, body)) => {
-                    self.wait = bounded(wait);
-                    self.take(&body);
+                Ok(polled) => {
+                    self.wait = bounded(polled.wait);
+                    self.take(polled);
                 }
                 Err(error) if error.status() == Some(404) && self.unknown < MAX_UNKNOWN => self.unknown += 1,
                 Err(error) => {
@@ -180,10 +193,15 @@ impl Polling {
         body.clone_into(&mut self.seen);
     }
 
-    fn take(&mut self, body: &str) {
+    fn take(&mut self, polled: Polled) {
+        let body = &String::from_utf8_lossy(&polled.body);
         match judge(body) {
             Judgement::Running => self.note(body),
             Judgement::Ended { event, text } => {
+                if self.target.client.wants_raw() {
+                    self.items.push_back(ReplyItem::Event(polled.head.into()));
+                    self.items.push_back(ReplyItem::Event(body_event(&polled.body)));
+                }
                 if let Some(delta) = text.clone().filter(|text| !text.is_empty()) {
                     self.items.push_back(ReplyItem::Event(InvokeEvent::TextDelta { delta }));
                 }

@@ -1,7 +1,8 @@
 //! The events of the responses protocol, and its final object, as our events (contract section 15). Pure.
 
+use super::super::client::MAX_ANSWER_BYTES;
 use super::super::error::kind_of_code;
-use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{End, Ending, EventMapping, Mapping, ReplyItem, failed, raw, raw_or_string};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
@@ -16,18 +17,39 @@ fn end(ending: Ending) -> ReplyItem {
     ReplyItem::End(Box::new(ending))
 }
 
-/// Maps the answer of a call that was not streamed.
-pub(super) fn from_object(body: &str) -> VecDeque<ReplyItem> {
-    let mut items = VecDeque::new();
-    match raw(body) {
-        Some(object) => finish(&object, None, "", &mut items),
-        None => items.push_back(end(Ending::failed(
-            ErrorKind::UnexpectedAnswer,
-            "the service answered with neither events nor JSON",
-            None,
-        ))),
+/// The answer of a call that was not streamed: the final object, or something else altogether.
+#[derive(Debug, Default)]
+pub(super) struct ObjectMapping {
+    body: Vec<u8>,
+    is_ended: bool,
+}
+
+impl Mapping for ObjectMapping {
+    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        self.body.extend_from_slice(bytes);
+        if self.body.len() > MAX_ANSWER_BYTES {
+            self.is_ended = true;
+            items.push_back(end(Ending::truncated(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"))));
+        }
     }
-    items
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return;
+        }
+        match (how, raw(&String::from_utf8_lossy(&self.body))) {
+            (End::Broken(reason), _) => items.push_back(end(Ending::truncated(reason))),
+            (End::Clean, Some(object)) => finish(&object, None, "", items),
+            (End::Clean, None) => items.push_back(end(Ending::failed(
+                ErrorKind::UnexpectedAnswer,
+                "the service answered with neither events nor JSON",
+                None,
+            ))),
+        }
+    }
 }
 
 /// The state of one stream: what was applied so far.
@@ -238,7 +260,7 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Events, map, shown};
+    use crate::foundry::reply::{Events, map};
 
     /// Deltas, snapshots and the ending of a captured stream; the verbatim events are left out.
     fn story(name: &str) -> (Vec<String>, Ending) {
@@ -412,7 +434,7 @@ mod tests {
         ] {
             let answer = fixtures::answer(name);
             assert_eq!(answer.status, 200, "{name}");
-            assert_eq!(shown(&from_object(&String::from_utf8(answer.body).unwrap())), expected, "{name}");
+            assert_eq!(map(ObjectMapping::default(), &answer.body, End::Clean).0, expected, "{name}");
         }
         for (body, expected) in [
             ("<html>", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
@@ -420,7 +442,7 @@ mod tests {
             ("[]", "end: failed UnexpectedAnswer: the service's answer is no response object"),
             (r#"{"error":{"code":"x","message":"no"}}"#, "end: failed AgentFailed: no"),
         ] {
-            assert_eq!(shown(&from_object(body)), [expected], "{body}");
+            assert_eq!(map(ObjectMapping::default(), body.as_bytes(), End::Clean).0, [expected], "{body}");
         }
     }
 }

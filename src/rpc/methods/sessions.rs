@@ -86,6 +86,7 @@ pub(super) struct Named {
 impl Named {
     pub(super) async fn resolve(call: &Call, params: &SessionParams) -> Result<Self, RpcError> {
         let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
+        scope.needs_service()?;
         let (session, verdict) = match &params.session_id {
             Some(session) => {
                 let verdict = call.daemon.admit(&scope.partition, session, params.allow_shared_session).await?;

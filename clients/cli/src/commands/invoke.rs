@@ -4,15 +4,19 @@
 use crate::Hooks;
 use crate::answer::{Ending, Printer};
 use crate::call::{CALL, Connection, Greeting, encode, misunderstood};
+use crate::debug;
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::raw::RawResponse;
 use crate::scope::ScopeFlags;
 use crate::target::parse;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
+use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
 use cupola_protocol::invoke::{AgentProtocol, Invoke, InvokeParams};
+use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
 use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
@@ -32,7 +36,8 @@ Examples:
   cupola invoke --agent-endpoint https://acct.services.ai.azure.com/api/projects/proj/agents/my-agent/endpoint/protocols/openai/responses \"Hello\"
   cupola invoke --local --port 8088 \"Hello\"
   git diff | cupola invoke --emulator -
-  cupola invoke --emulator --protocol invocations -f request.json -o json";
+  cupola invoke --emulator --protocol invocations -f request.json -o json
+  cupola invoke --emulator --user-isolation-key tenant-acme -o raw --debug \"ping\"";
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -51,6 +56,12 @@ pub(crate) struct Flags {
     /// Give up after this many seconds; 0 means never [default: 1800]
     #[arg(long, short, value_name = "SECONDS")]
     timeout: Option<u64>,
+    /// Send a header to the agent's own code: `x-client-NAME: VALUE`. Can be repeated
+    #[arg(long, value_name = "HEADER")]
+    client_header: Vec<String>,
+    /// What a local agent takes for the gateway's id of the call
+    #[arg(long, value_name = "ID")]
+    call_id: Option<String>,
     /// Print only the answer and errors
     #[arg(long)]
     quiet: bool,
@@ -88,12 +99,14 @@ pub(crate) enum Output {
     Json,
     /// Every event as a line of JSON, the result as the last line
     Jsonl,
+    /// The unmodified HTTP response: status line, headers and body
+    Raw,
 }
 
 impl Output {
-    /// Do programs read the output?
+    /// Do programs read the output as JSON?
     pub(crate) fn is_json(self) -> bool {
-        self != Self::Default
+        matches!(self, Self::Json | Self::Jsonl)
     }
 }
 
@@ -123,6 +136,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         }
         Output::Json => print_json(&mut connection, out),
         Output::Jsonl => print_lines(&mut connection, out),
+        Output::Raw => print_raw(&mut connection, out),
     };
     // Whoever pressed Ctrl-C wanted the script around this to know, even if the answer was complete by then.
     if interrupt::happened() && code.is_ok() { Ok(exit::CANCELLED) } else { code }
@@ -132,13 +146,19 @@ fn print_text<Out: Write, Err: Write>(
     connection: &mut Connection,
     mut printer: Printer<Out, Err>,
 ) -> Result<u8, Failure> {
-    let received = connection.receive(|event| printer.event(event.value, event.more));
+    let received = connection.receive(|event| {
+        debug::show(event.value, &mut printer.err);
+        printer.event(event.value, event.more)
+    });
     let raw = received.inspect_err(|failure| printer.break_off(failure))?;
     printer.end(&ending(&raw)?)
 }
 
 fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
-    let raw = connection.receive(|_| Ok(()))?;
+    let raw = connection.receive(|event| {
+        debug::show(event.value, &mut io::stderr());
+        Ok(())
+    })?;
     let text = super::indented(&raw);
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(ending(&raw)?.code())
@@ -146,11 +166,23 @@ fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Fa
 
 fn print_lines(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let raw = connection.receive(|event| {
+        debug::show(event.value, &mut io::stderr());
         writeln!(out, "{}", event.value).map_err(Failure::writing)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     })?;
     writeln!(out, "{raw}").and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(ending(&raw)?.code())
+}
+
+fn print_raw(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
+    let mut response = RawResponse::default();
+    let raw = connection.receive(|event| {
+        debug::show(event.value, &mut io::stderr());
+        response.event(event.value, &mut out)?;
+        if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
+    });
+    out.flush().map_err(Failure::writing)?;
+    Ok(ending(&raw?)?.code())
 }
 
 fn ending(raw: &RawValue) -> Result<Ending<'_>, Failure> {
@@ -164,6 +196,7 @@ impl Flags {
         let (target, isolation) = self.scope.resolve_in(agent, environment)?;
         let state = &self.state;
         Ok(InvokeParams {
+            input_is_request: matches!(message, Message::File(_)) && self.speaks_a2a(&target),
             target,
             isolation,
             input: message.read()?,
@@ -177,9 +210,19 @@ impl Flags {
             conversation_id: state.conversation_id.as_deref().map(|id| parse("--conversation-id", id)).transpose()?,
             new_conversation: state.new_conversation,
             allow_shared_session: state.allow_shared_session,
+            client_headers: self.client_header.iter().map(|line| client_header(line)).collect::<Result<_, _>>()?,
+            call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
+            raw: self.output == Output::Raw,
+            debug: self.scope.debug,
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),
-            partial_result_token: (self.output != Output::Json).then_some(CALL),
+            partial_result_token: (self.output != Output::Json || self.scope.debug).then_some(CALL),
         })
+    }
+
+    /// Is the agent spoken to in JSON-RPC, so that a file holds a whole request of that kind?
+    fn speaks_a2a(&self, target: &Target) -> bool {
+        let by_path = matches!(target, Target::AgentEndpoint { url, .. } if url.protocol() == AgentProtocol::A2a);
+        self.protocol == Some(Protocol::A2a) || by_path
     }
 
     /// As azd reads its positionals: one is the message, or the agent if the message comes from a file; two are agent and
@@ -197,6 +240,17 @@ impl Flags {
             )),
         }
     }
+}
+
+/// `NAME: VALUE`. The value is not repeated in a refusal.
+fn client_header(line: &str) -> Result<(ClientHeaderName, ClientHeaderValue), Failure> {
+    let (name, value) =
+        line.split_once(':').ok_or_else(|| Failure::usage("--client-header must look like x-client-NAME: VALUE"))?;
+    let refused = |rule: &str| Failure::usage(format!("--client-header {rule}"));
+    Ok((
+        name.trim().to_ascii_lowercase().parse().map_err(|_| refused(ClientHeaderName::RULE))?,
+        value.trim().parse().map_err(|_| refused(ClientHeaderValue::RULE))?,
+    ))
 }
 
 /// Where the message comes from.
@@ -290,6 +344,45 @@ mod tests {
                 "partialResultToken": 1,
             })
         );
+    }
+
+    #[test]
+    fn headers_are_read_from_their_lines() {
+        let sent = flags(&[
+            "--emulator",
+            "--client-header=X-Client-Tenant: contoso",
+            "--client-header",
+            "x-client-url:https://x:1/",
+            "--call-id=call-7",
+            "--no-prompt",
+            "hi",
+        ]);
+        let params = serde_json::to_value(sent.params(&Environment::of(&[])).unwrap()).unwrap();
+        let expected = serde_json::json!({"x-client-tenant": "contoso", "x-client-url": "https://x:1/"});
+        assert_eq!((&params["clientHeaders"], &params["callId"]), (&expected, &"call-7".into()));
+        for line in ["x-client-a", "authorization: hush", "x-client-a b: hush", "x-client-a: hush\r\nx-evil: 1"] {
+            let refused = flags(&["--emulator", "--client-header", line, "hi"]).params(&Environment::of(&[]));
+            let Err(Failure::Usage { message, .. }) = refused else { panic!("{line} was accepted") };
+            assert!(message.starts_with("--client-header") && !message.contains("hush"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_a_whole_request_only_to_a2a() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("request.json");
+        fs::write(&file, "{\"a\": 1}\n").unwrap();
+        let endpoint = "https://acct.services.ai.azure.com/api/projects/p/agents/a/endpoint/protocols/a2a";
+        for (words, is_request) in [
+            (vec!["--emulator", "--protocol=a2a"], true),
+            (vec!["--agent-endpoint", endpoint], true),
+            (vec!["--emulator", "--protocol=invocations"], false),
+            (vec!["--emulator"], false),
+        ] {
+            let words = [words, vec!["-f", file.to_str().unwrap()]].concat();
+            let params = flags(&words).params(&Environment::of(&[])).unwrap();
+            assert_eq!((params.input_is_request, params.input.as_str()), (is_request, "{\"a\": 1}\n"), "{words:?}");
+        }
     }
 
     #[test]

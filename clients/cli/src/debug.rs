@@ -1,0 +1,75 @@
+//! `--debug`: outgoing requests on standard error, and the `curl` line that repeats each.
+
+use crate::failure::printable;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::io::Write;
+
+/// A `request` event.
+#[derive(Deserialize)]
+struct Request<'line> {
+    #[serde(borrow)]
+    method: Cow<'line, str>,
+    #[serde(borrow)]
+    url: Cow<'line, str>,
+    #[serde(borrow)]
+    headers: Vec<Header<'line>>,
+    #[serde(default, borrow)]
+    body: Option<Cow<'line, str>>,
+    #[serde(borrow)]
+    curl: Cow<'line, str>,
+}
+
+#[derive(Deserialize)]
+struct Header<'line> {
+    #[serde(borrow)]
+    name: Cow<'line, str>,
+    #[serde(borrow)]
+    value: Cow<'line, str>,
+}
+
+#[derive(Deserialize)]
+struct Kind<'line> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'line, str>,
+}
+
+/// Shows an event if it is a request. That it cannot be shown is no reason to end the run.
+pub(crate) fn show(event: &RawValue, to: &mut impl Write) {
+    // Most events are something else, and not worth a second look.
+    let is_request = serde_json::from_str::<Kind<'_>>(event.get()).is_ok_and(|event| event.kind == "request");
+    if let (true, Ok(request)) = (is_request, serde_json::from_str::<Request<'_>>(event.get())) {
+        let _: std::io::Result<()> = write(&request, to);
+    }
+}
+
+fn write(request: &Request<'_>, to: &mut impl Write) -> std::io::Result<()> {
+    writeln!(to, "> {} {}", printable(&request.method), printable(&request.url))?;
+    for Header { name, value } in &request.headers {
+        writeln!(to, "> {}: {}", printable(name), printable(value))?;
+    }
+    if let Some(body) = &request.body {
+        writeln!(to, ">\n{}", printable(body))?;
+    }
+    // Holds no control character: they are escaped for the shell.
+    writeln!(to, "{}", request.curl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(event: &str) -> String {
+        let mut bytes = Vec::new();
+        show(serde_json::from_str(event).unwrap(), &mut bytes);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_request_is_shown_with_its_curl_line_and_nothing_else_is() {
+        let event = r#"{"runId":"r","number":1,"type":"request","method":"POST","url":"http://h/x","headers":[{"name":"a","value":"\u001bb"}],"body":"{\"c\":1}","curl":"curl -X POST http://h/x"}"#;
+        assert_eq!(shown(event), "> POST http://h/x\n> a: \u{fffd}b\n>\n{\"c\":1}\ncurl -X POST http://h/x\n");
+        assert_eq!(shown(r#"{"type":"textDelta","delta":"request"}"#), "");
+    }
+}

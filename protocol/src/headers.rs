@@ -1,0 +1,83 @@
+//! Headers that a caller may add to an invoke, checked so that none can break out of its line or pose as one of ours.
+
+use crate::text::{private_text, shown_text};
+
+/// The only prefix the service hands on to the agent's code (contract section 1.5).
+const CLIENT_PREFIX: &str = "x-client-";
+/// Longest header name, in bytes. Names are words; a longer one is a mistake.
+const MAX_NAME: usize = 128;
+/// Longest header value, in bytes: half of the 8 KiB header block that common HTTP servers accept.
+const MAX_VALUE: usize = 4096;
+/// Longest call id, in characters. The service's own are 32.
+const MAX_CALL_ID: usize = 256;
+
+/// RFC 9110's `tchar`.
+fn is_token(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character)
+}
+
+shown_text! {
+    /// The name of a header for the agent's own code: `x-client-…`.
+    ClientHeaderName, field "clientHeaders",
+    rule "must have names that start with x-client- and go on in letters, digits and hyphens, 128 characters at most",
+    |value| value.len() <= MAX_NAME
+        && value.chars().all(is_token)
+        && value.get(..CLIENT_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(CLIENT_PREFIX))
+        && value.len() > CLIENT_PREFIX.len()
+}
+
+private_text! {
+    /// The value of such a header.
+    ClientHeaderValue, field "clientHeaders",
+    rule "must have values of at most 4096 visible ASCII characters and blanks, without blanks at either end",
+    |value| value.len() <= MAX_VALUE
+        && value.trim() == value
+        && value.chars().all(|character| character.is_ascii_graphic() || character == ' ')
+}
+
+shown_text! {
+    /// `x-agent-foundry-call-id`: what the gateway names each request for the agent's container. Only a local agent, which
+    /// has no gateway, takes the caller's (contract section 13.3).
+    CallId, field "callId",
+    rule "must be 1 to 256 visible ASCII characters",
+    |value| (1..=MAX_CALL_ID).contains(&value.len()) && value.chars().all(|character| character.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_client_headers_can_be_named() {
+        for bad in [
+            "",
+            "x-client-",
+            "x-client",
+            "authorization",
+            "x-ms-user-identity",
+            "x-agent-user-isolation-key",
+            "x-client-a b",
+            "x-client-a:b",
+            "x-client-a\r\nx-evil",
+            "x-client-ä",
+            &format!("x-client-{}", "a".repeat(128)),
+        ] {
+            assert!(bad.parse::<ClientHeaderName>().is_err(), "{bad:?} was accepted");
+        }
+        for good in ["x-client-tenant", "X-Client-Tenant", "x-client-a.b_c"] {
+            assert!(good.parse::<ClientHeaderName>().is_ok(), "{good:?} was refused");
+        }
+    }
+
+    #[test]
+    fn a_value_cannot_leave_its_line() {
+        for bad in ["a\r\nx-evil: 1", "a\nb", "nul\0", "tab\tinside", " lead", "trail ", "käse", &"v".repeat(4097)] {
+            assert!(bad.parse::<ClientHeaderValue>().is_err(), "{bad:?} was accepted");
+        }
+        for good in ["", "contoso", "a b; c=\"d\""] {
+            assert!(good.parse::<ClientHeaderValue>().is_ok(), "{good:?} was refused");
+        }
+        assert!("call-7".parse::<CallId>().is_ok());
+        assert!("call 7".parse::<CallId>().is_err() && "".parse::<CallId>().is_err());
+    }
+}

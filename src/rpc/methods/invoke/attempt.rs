@@ -1,0 +1,307 @@
+//! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
+
+use crate::daemon::Daemon;
+use crate::foundry::{Definition, Extras, FoundryError, Invocation, Reply, Respond, Watcher, turn_headers};
+use crate::partition::AgentKey;
+use crate::partition::fence::{Verdict, judge};
+use crate::partition::store::Saved;
+use crate::partition::turns::Turn;
+use crate::rpc::error::RpcError;
+use crate::rpc::explain::{Circumstance, explain};
+use crate::rpc::scope::Scope;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode};
+use cupola_protocol::isolation::IsolationModel;
+use cupola_protocol::target::Target;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// How often a call may find what was saved gone and start over: once for the session, once for the conversation.
+const MAX_REPLACEMENTS: usize = 2;
+
+/// A request the service has taken.
+pub(super) struct Begun {
+    pub(super) reply: Reply,
+    pub(super) model: IsolationModel,
+    pub(super) session: Option<SessionId>,
+    pub(super) conversation: Option<ConversationId>,
+    pub(super) notices: Vec<Notice>,
+    // Held to the run's end, so that the next call on this session waits for it.
+    pub(super) _turn: Option<Turn<(AgentKey, SessionId)>>,
+}
+
+/// Finds the session and conversation to continue, sends the input, and commits what the service chose.
+pub(super) async fn begin(
+    daemon: &Daemon,
+    params: &InvokeParams,
+    deadline: Option<Instant>,
+    watcher: Watcher,
+) -> Result<Begun, RpcError> {
+    // Whoever names a call in front of the service is told so below: the service makes its own.
+    let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
+    let headers = turn_headers(&params.client_headers, call_id)?;
+    let extras = Extras { headers, watcher: Some(watcher) };
+    let scope = Scope::with(daemon, &params.target, &params.isolation, extras).await?;
+    let attempt = Attempt { daemon, params, scope: &scope, protocol: protocol(params, &scope)?, deadline };
+    let mut notices = Vec::new();
+    for _ in 0..=MAX_REPLACEMENTS {
+        match attempt.run().await? {
+            Outcome::Begun(mut begun) => {
+                begun.notices.splice(0..0, notices);
+                return Ok(*begun);
+            }
+            Outcome::Gone(notice) => notices.push(notice),
+        }
+    }
+    Err(RpcError::new(
+        ErrorKind::SessionNotFound,
+        "the service says again and again that the session it has just made does not exist",
+    ))
+}
+
+/// What to speak: as asked for, as the endpoint's path says, or what the agent's definition puts first.
+fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, RpcError> {
+    let by_path = match &params.target {
+        Target::AgentEndpoint { url, .. } => Some(url.protocol()),
+        _ => None,
+    };
+    let Some(wanted) = params.protocol.or(by_path) else {
+        return Ok(scope.definition.as_ref().and_then(Definition::protocol).unwrap_or_default());
+    };
+    if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {
+        let (wanted, by_path) = (wanted.name(), by_path.name());
+        return Err(RpcError::invalid_params(format!("the agent endpoint is one of {by_path}, not of {wanted}"))
+            .hint("leave --protocol out, or give the endpoint of that protocol"));
+    }
+    // The service speaks a2a for any agent that speaks responses (contract section 11).
+    let (name, needed) = (wanted.name(), if wanted == AgentProtocol::A2a { "responses" } else { wanted.name() });
+    match &scope.definition {
+        Some(definition)
+            if !definition.protocols.is_empty()
+                && definition.protocols.iter().all(|spoken| spoken.name != needed && spoken.name != name) =>
+        {
+            Err(RpcError::invalid_params(format!("the agent does not speak {name}"))
+                .hint("leave --protocol out to use what it speaks"))
+        }
+        _ => Ok(wanted),
+    }
+}
+
+/// How one try went.
+enum Outcome {
+    Begun(Box<Begun>),
+    /// Something saved is gone and has been forgotten; try again without it.
+    Gone(Notice),
+}
+
+/// One try to get the request to the service.
+struct Attempt<'a> {
+    daemon: &'a Daemon,
+    params: &'a InvokeParams,
+    scope: &'a Scope,
+    protocol: AgentProtocol,
+    deadline: Option<Instant>,
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> Result<Outcome, RpcError> {
+        let Self { daemon, scope, .. } = *self;
+        // Held while ids are being made, so that parallel first calls make one of each.
+        let partition_turn = daemon.partition_turns.take(&scope.partition).await?;
+        let saved = daemon.store.load(&scope.partition).await?;
+        let verdict = self.fence().await?;
+        let session = self.session(&saved).await?;
+        let conversation = self.conversation(&saved).await?;
+        let (turn, reply, partition_turn) = if let Some(session) = &session {
+            drop(partition_turn);
+            let turn = self.session_turn(session).await?;
+            (Some(turn), self.send(Some(session), conversation.as_ref()).await, None)
+        } else {
+            (None, self.send(None, conversation.as_ref()).await, Some(partition_turn))
+        };
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                drop(turn);
+                if let Some(notice) = self.forget_what_is_gone(&error, &saved).await? {
+                    return Ok(Outcome::Gone(notice));
+                }
+                let session = session.as_ref();
+                return Err(explain(error, Some(&Circumstance { scope, session, verdict, deleting: false })));
+            }
+        };
+        let answered = reply.session_id.clone().or(session);
+        if let Some(answered) = &answered
+            && saved.session.as_ref() != Some(answered)
+        {
+            daemon.store.set_session(&scope.partition, answered).await?;
+        }
+        let turn = match (turn, &answered) {
+            (None, Some(answered)) => Some(self.session_turn(answered).await?),
+            (turn, _) => turn,
+        };
+        drop(partition_turn);
+        let mut notices = reply.notices.clone();
+        notices.extend(self.remarks(&saved));
+        let model = scope.model;
+        Ok(Outcome::Begun(Box::new(Begun { reply, model, session: answered, conversation, notices, _turn: turn })))
+    }
+
+    /// What the caller should know about how their flags are understood: about isolation once per partition.
+    fn remarks(&self, saved: &Saved) -> Vec<Notice> {
+        let Self { params, scope, .. } = *self;
+        let mut notices = Vec::new();
+        let mut remark = |code, message: &str| notices.push(Notice { code, message: message.to_owned() });
+        let is_first = *saved == Saved::default();
+        if is_first && scope.wire.is_bridged() {
+            remark(
+                NoticeCode::IsolationMapped,
+                "this agent isolates by user identity (container protocol 2.0.0): the user isolation key is sent as \
+                 x-ms-user-identity, the chat isolation key only separates saved conversations here",
+            );
+        }
+        if is_first && scope.is_local() && scope.is_isolated() {
+            remark(
+                NoticeCode::IsolationNotEnforced,
+                "local agents don't enforce isolation: the keys are sent, and separate sessions and conversations \
+                 here, but the agent serves one user",
+            );
+        }
+        if params.call_id.is_some() && !scope.is_local() {
+            remark(NoticeCode::Ignored, "the call id is not sent: the service makes its own for every call");
+        }
+        notices
+    }
+
+    /// May this call use the session and the conversation it names?
+    async fn fence(&self) -> Result<Verdict, RpcError> {
+        let Self { daemon, params, scope, .. } = *self;
+        let (agent, owner) = (&scope.partition.agent, scope.partition.owner);
+        if let Some(conversation) = &params.conversation_id {
+            let remembered = daemon.store.conversation_owner(agent, conversation).await?;
+            if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
+                return Err(RpcError::foreign("conversation", conversation.as_str()));
+            }
+        }
+        match &params.session_id {
+            None => Ok(Verdict::Own),
+            Some(session) => daemon.admit(&scope.partition, session, params.allow_shared_session).await,
+        }
+    }
+
+    /// The session to use; `None` lets the service make one.
+    async fn session(&self, saved: &Saved) -> Result<Option<SessionId>, RpcError> {
+        let Self { daemon, params, scope, .. } = *self;
+        if let Some(session) = &params.session_id {
+            return Ok(Some(session.clone()));
+        }
+        if !params.new_session && (saved.session.is_some() || (scope.partition.version.is_none() && !scope.is_local()))
+        {
+            return Ok(saved.session.clone());
+        }
+        if scope.is_local() {
+            let session = made_here::<SessionId>()?;
+            daemon.store.set_session(&scope.partition, &session).await?;
+            return Ok(Some(session));
+        }
+        // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
+        // so a new session, and one of a certain version, is made first, under the isolation of this call.
+        let created = scope
+            .agent
+            .create_session(&scope.wire, None, scope.partition.version.as_ref())
+            .await
+            .map_err(|error| self.explain(error))?;
+        let session = SessionId::try_from(created.agent_session_id).map_err(|invalid| {
+            RpcError::new(ErrorKind::UnexpectedAnswer, format!("the service made a session whose {invalid}"))
+        })?;
+        daemon.store.set_session(&scope.partition, &session).await?;
+        Ok(Some(session))
+    }
+
+    /// The conversation to use; only the responses protocol has them.
+    async fn conversation(&self, saved: &Saved) -> Result<Option<ConversationId>, RpcError> {
+        let Self { daemon, params, scope, .. } = *self;
+        if self.protocol != AgentProtocol::Responses {
+            return Ok(None);
+        }
+        let conversation = match (&params.conversation_id, &saved.conversation) {
+            (Some(given), _) => given.clone(),
+            (None, Some(saved)) if !params.new_conversation => return Ok(Some(saved.clone())),
+            (None, _) if scope.is_local() => made_here()?,
+            (None, _) => scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?,
+        };
+        if saved.conversation.as_ref() != Some(&conversation) {
+            daemon.store.set_conversation(&scope.partition, &conversation).await?;
+        }
+        Ok(Some(conversation))
+    }
+
+    fn explain(&self, error: FoundryError) -> RpcError {
+        explain(error, Some(&Circumstance::of(self.scope)))
+    }
+
+    async fn session_turn(&self, session: &SessionId) -> Result<Turn<(AgentKey, SessionId)>, RpcError> {
+        let key = (self.scope.partition.agent.clone(), session.clone());
+        Ok(self.daemon.session_turns.take(&key).await?)
+    }
+
+    async fn send(
+        &self,
+        session: Option<&SessionId>,
+        conversation: Option<&ConversationId>,
+    ) -> Result<Reply, FoundryError> {
+        let Self { params, scope, .. } = *self;
+        match self.protocol {
+            AgentProtocol::Responses => {
+                let request = Respond { input: &params.input, session_id: session, conversation_id: conversation };
+                scope.agent.respond(&scope.wire, request).await
+            }
+            AgentProtocol::Invocations => {
+                let request = Invocation { body: &params.input, session_id: session, deadline: self.deadline };
+                scope.agent.invoke(&scope.wire, request).await
+            }
+            AgentProtocol::A2a => Err(FoundryError::Setup("a2a is not spoken yet".to_owned())),
+        }
+    }
+
+    /// After a 404: finds out which saved thing is gone and forgets it. Things the caller named are never replaced.
+    async fn forget_what_is_gone(&self, error: &FoundryError, saved: &Saved) -> Result<Option<Notice>, RpcError> {
+        let Self { daemon, params, scope, .. } = *self;
+        if error.status() != Some(404) {
+            return Ok(None);
+        }
+        let agent = &scope.partition.agent;
+        if let Some(session) = &saved.session
+            && params.session_id.is_none()
+            && !params.new_session
+            && let Err(error) = scope.agent.get_session(&scope.wire, session).await
+            && error.status() == Some(404)
+        {
+            daemon.store.forget_session(agent, session).await?;
+            return Ok(Some(Notice {
+                code: NoticeCode::SessionReplaced,
+                message: format!(
+                    "the service no longer has session {session}; a new one takes its place, and the old one's files are gone"
+                ),
+            }));
+        }
+        if let Some(conversation) = &saved.conversation
+            && self.protocol == AgentProtocol::Responses
+            && params.conversation_id.is_none()
+            && !params.new_conversation
+        {
+            daemon.store.forget_conversation(agent, conversation).await?;
+            return Ok(Some(Notice {
+                code: NoticeCode::ConversationReplaced,
+                message: format!("the service no longer has conversation {conversation}; a new one takes its place"),
+            }));
+        }
+        Ok(None)
+    }
+}
+
+/// An id for a session or a conversation of a local agent, which has no service to make one.
+fn made_here<Id: std::str::FromStr>() -> Result<Id, RpcError> {
+    Uuid::new_v4().to_string().parse().map_err(|_| RpcError::internal("a UUID broke the rule of ids"))
+}

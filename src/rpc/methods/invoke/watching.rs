@@ -1,0 +1,72 @@
+//! What a run tells of the requests themselves, beside the answer: each as it leaves, a refusal as it came, and why it
+//! waits.
+
+use crate::foundry::{HttpHead, Seen, body_event, curl_line};
+use bytes::Bytes;
+use cupola_protocol::invoke::{InvokeEvent, Notice};
+use tokio::sync::mpsc::Receiver;
+
+/// One run's view of its requests.
+pub(super) struct Watching {
+    seen: Receiver<Seen>,
+    /// The latest refusal: what there is to show if nothing better comes.
+    refusal: Option<(HttpHead, Bytes)>,
+    /// Those that were told while the run waited.
+    pub(super) notices: Vec<Notice>,
+}
+
+impl Watching {
+    pub(super) fn new(seen: Receiver<Seen>) -> Self {
+        Self { seen, refusal: None, notices: Vec::new() }
+    }
+
+    /// The next thing to tell; waits for ever when there is none.
+    pub(super) async fn next(&mut self) -> InvokeEvent {
+        loop {
+            let Some(seen) = self.seen.recv().await else { return std::future::pending().await };
+            if let Some(event) = self.take(seen) {
+                return event;
+            }
+        }
+    }
+
+    /// What was seen and is not told yet.
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = InvokeEvent> + use<> {
+        let mut events = Vec::new();
+        while let Ok(seen) = self.seen.try_recv() {
+            events.extend(self.take(seen));
+        }
+        events.into_iter()
+    }
+
+    /// The latest refusal, unmodified, as events. Once.
+    pub(super) fn refusal(&mut self) -> impl Iterator<Item = InvokeEvent> + use<> {
+        let refusal = self.refusal.take();
+        refusal.into_iter().flat_map(|(head, body)| [InvokeEvent::from(head), body_event(&body)])
+    }
+
+    /// The call has succeeded all the same.
+    pub(super) fn forget_refusal(&mut self) {
+        self.refusal = None;
+    }
+
+    fn take(&mut self, seen: Seen) -> Option<InvokeEvent> {
+        match seen {
+            Seen::Request(request) => Some(InvokeEvent::Request {
+                curl: curl_line(&request),
+                method: request.method,
+                url: request.url,
+                headers: request.headers,
+                body: request.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
+            }),
+            Seen::Refusal(head, body) => {
+                self.refusal = Some((head, body));
+                None
+            }
+            Seen::Waiting(notice) => {
+                self.notices.push(notice.clone());
+                Some(InvokeEvent::Notice { notice })
+            }
+        }
+    }
+}

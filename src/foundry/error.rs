@@ -347,19 +347,20 @@ fn classify(evidence: &Evidence<'_>) -> ErrorKind {
     };
     let message = evidence.message.to_ascii_lowercase();
     let says = |words: &str| message.contains(words);
+    let names_key = |text: &str| text.contains("isolation-key") || text.contains("isolation key");
+    let is_about_keys = names_key(&message) || evidence.param.is_some_and(names_key);
     let deployment = named(&[ErrorKind::AgentVersionNotReady, ErrorKind::AgentVersionFailed]);
     match evidence.status {
         401 => ErrorKind::AuthenticationFailed,
         _ if deployment.is_some() => deployment.unwrap_or(ErrorKind::AgentVersionNotReady),
-        400 => named(&[ErrorKind::IsolationKeyRequired]).unwrap_or_else(|| {
-            let is_about_isolation = |text: &str| text.contains("isolation-key") || text.contains("isolation key");
-            if is_about_isolation(&message) || evidence.param.is_some_and(is_about_isolation) {
-                ErrorKind::IsolationNotSupported
-            } else {
-                ErrorKind::BadRequest
-            }
+        400 => named(&[ErrorKind::IsolationKeyRequired]).unwrap_or(if is_about_keys {
+            ErrorKind::IsolationNotSupported
+        } else {
+            ErrorKind::BadRequest
         }),
         403 => forbidden(evidence, named(&[ErrorKind::IsolationKeyRequired, ErrorKind::IsolationMismatch]), says),
+        // Where a key is required and missing, nothing is found; the answer may say so (contract section 13.2).
+        404 if is_about_keys => ErrorKind::IsolationKeyRequired,
         404 => named(&[ErrorKind::SessionNotFound, ErrorKind::AgentNotFound])
             .unwrap_or_else(|| not_found(evidence.operation, says)),
         408 | 503 => {
@@ -462,6 +463,14 @@ mod tests {
             (O::DeleteFile, 409, "", "", "", K::Conflict),
             (O::DownloadFile, 404, "", "not_found", "File or directory 'a' was not found.", K::NotFound),
             (O::DownloadFile, 404, "", "not_found", "Session 's' was not found.", K::SessionNotFound),
+            (
+                O::DownloadFile,
+                404,
+                "",
+                "not_found",
+                "This requires 'x-agent-user-isolation-key'.",
+                K::IsolationKeyRequired,
+            ),
             (O::Invoke, 424, "session_not_ready", "session_not_ready", "", K::SessionNotReady),
             (O::CreateSession, 429, "QuotaExceeded", "", "", K::QuotaExceeded),
             (O::Invoke, 429, "RegionalQuotaExceeded", "", "", K::QuotaExceeded),

@@ -9,7 +9,7 @@ use crate::partition::turns::Busy;
 use crate::project::ProjectError;
 use cupola_protocol::Invalid;
 use cupola_protocol::error::{ErrorData, ErrorKind};
-use cupola_protocol::id::RunId;
+use cupola_protocol::id::{RunId, SessionId};
 use jsonrpsee::types::ErrorObjectOwned;
 
 /// A failure as the caller gets it. The code and `retryable` follow from the kind.
@@ -77,6 +77,12 @@ impl RpcError {
     pub fn foreign(thing: &str, id: &str) -> Self {
         Self::new(ErrorKind::ForeignSession, format!("{thing} {id} belongs to another isolation"))
             .hint("give the isolation it was made with, or --allow-shared-session if it is meant to be shared")
+    }
+
+    /// A session that Cupola knows to be made under another ownership key.
+    pub fn not_owner(session: &SessionId) -> Self {
+        Self::new(ErrorKind::NotSessionOwner, format!("session {session} belongs to another ownership key"))
+            .hint("give the one it was created with: --isolation-key; or none, and the one remembered is used")
     }
 
     /// The same failure, recognised as another kind, with its cause as the hint.

@@ -64,10 +64,16 @@ enum Operation {
     ShowSession,
     StopSession,
     DeleteSession,
+    Upload,
+    Download,
+    ListFiles,
+    Stat,
+    MakeDirectory,
+    DeleteFile,
 }
 
 impl Operation {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 14] = [
         Self::Responses,
         Self::Invocations,
         Self::Conversation,
@@ -76,6 +82,12 @@ impl Operation {
         Self::ShowSession,
         Self::StopSession,
         Self::DeleteSession,
+        Self::Upload,
+        Self::Download,
+        Self::ListFiles,
+        Self::Stat,
+        Self::MakeDirectory,
+        Self::DeleteFile,
     ];
 
     const fn method(self) -> &'static str {
@@ -86,6 +98,12 @@ impl Operation {
             Self::ShowSession => "sessions/show",
             Self::StopSession => "sessions/stop",
             Self::DeleteSession => "sessions/delete",
+            Self::Upload => "files/upload",
+            Self::Download => "files/download",
+            Self::ListFiles => "files/list",
+            Self::Stat => "files/stat",
+            Self::MakeDirectory => "files/mkdir",
+            Self::DeleteFile => "files/delete",
         }
     }
 

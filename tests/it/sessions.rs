@@ -89,6 +89,26 @@ async fn an_ownership_key_is_remembered_and_another_one_may_not_delete() {
 }
 
 #[tokio::test]
+async fn an_agent_without_ownership_keys_is_guarded_by_what_is_remembered() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes-identity");
+    let mut client = daemon.connect();
+    let create = json!({"target": target, "isolation": {"ownershipKey": "sk-acme"}});
+    let session = client.call("sessions/create", create).await["result"]["agent_session_id"].clone();
+    let delete =
+        |key: Option<&str>| json!({"target": target, "isolation": {"ownershipKey": key}, "sessionId": session});
+    let refused = client.call("sessions/delete", delete(Some("sk-other"))).await;
+    assert_eq!(refused["error"]["data"]["kind"], "notSessionOwner", "{refused}");
+    assert!(!refused.to_string().contains("sk-acme"), "the right key was told: {refused}");
+    assert!(emulator.asked("DELETE", "sessions").is_empty(), "the service was asked");
+    let deleted = client.call("sessions/delete", delete(None)).await;
+    assert_eq!(deleted["result"]["sessionId"], session, "{deleted}");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
 async fn a_session_made_elsewhere_under_other_keys_is_explained() {
     let (daemon, elsewhere, emulator) = (TestDaemon::start(), TestDaemon::start(), TestEmulator::start().await);
     let target = emulator.target("notes");

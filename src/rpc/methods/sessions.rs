@@ -9,6 +9,7 @@ use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::Scope;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
+use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::sessions::{
     CreateParams, DeleteResponse, ListParams, ListResponse, Session, SessionParams, StopResponse, UseParams,
 };
@@ -62,11 +63,14 @@ pub(crate) async fn stop(call: Call, params: SessionParams) -> Result<StopRespon
 
 pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<DeleteResponse, RpcError> {
     let named = Named::resolve(&call, &params).await?;
-    // A session made under an ownership key can only be deleted with it, so the one remembered is used.
-    if params.isolation.ownership_key.is_none()
-        && let Some(key) = &named.ownership_key
-    {
-        params.isolation.ownership_key = Some(key.clone());
+    match (&params.isolation.ownership_key, &named.ownership_key) {
+        // A session made under an ownership key can only be deleted with it, so the one remembered is used.
+        (None, Some(known)) => params.isolation.ownership_key = Some(known.clone()),
+        // Newer agents have no such keys; what a script relied on is kept up here.
+        (Some(given), Some(known)) if given != known && named.scope.model != IsolationModel::Keys => {
+            return Err(RpcError::not_owner(&named.session));
+        }
+        _ => {}
     }
     let wire = named.scope.wire_for(&params.isolation)?;
     let deleted = named.scope.agent.delete_session(&wire, &named.session).await;

@@ -66,6 +66,12 @@ impl Operation {
             Self::ShowSession => "`sessions show`",
             Self::StopSession => "`sessions stop`",
             Self::DeleteSession => "`sessions delete`",
+            Self::Upload => "`files upload`",
+            Self::Download => "`files download`",
+            Self::ListFiles => "`files list`",
+            Self::Stat => "`files stat`",
+            Self::MakeDirectory => "`files mkdir`",
+            Self::DeleteFile => "`files delete`",
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::support::{Client, TestDaemon, TestEmulator};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,12 +17,16 @@ const SOMEBODY_ELSE: &str = "somebody-else";
 const CHAT: &str = "thread-1";
 const OTHER_CHAT: &str = "thread-2";
 
+const FILE: &str = "note.txt";
+
 /// What was made for one question. Every question has a user of its own, so that none sees what another left behind.
 struct Thing {
     question: Question,
     number: usize,
     session: String,
     conversation: String,
+    /// What is uploaded from, or downloaded to.
+    local: PathBuf,
 }
 
 pub(super) struct World {
@@ -40,7 +45,7 @@ impl World {
         let mut things = Vec::new();
         let mut client = daemon.connect();
         for (number, question) in questions.iter().enumerate() {
-            let thing = Thing::make(*question, number, emulator.address()).await;
+            let thing = Thing::make(*question, number, &data, emulator.address()).await;
             if question.is_known {
                 thing.show_to(&mut client, &emulator).await;
             }
@@ -78,12 +83,20 @@ async fn revoked(emulator: TestEmulator, data: &TempDir) -> TestEmulator {
 }
 
 impl Thing {
-    async fn make(question: Question, number: usize, address: SocketAddr) -> Self {
-        let mut thing = Self { question, number, session: String::new(), conversation: String::new() };
+    async fn make(question: Question, number: usize, data: &TempDir, address: SocketAddr) -> Self {
+        let local = data.path().join(format!("local-{number}"));
+        let mut thing = Self { question, number, session: String::new(), conversation: String::new(), local };
         if question.operation == Operation::Conversation {
-            thing.conversation = id(&thing.post(address, "/protocols/openai/conversations").await, "id");
+            thing.conversation = id(&thing.send(address, "POST", "/protocols/openai/conversations").await, "id");
         } else {
-            thing.session = id(&thing.post(address, "/sessions").await, "agent_session_id");
+            thing.session = id(&thing.send(address, "POST", "/sessions").await, "agent_session_id");
+        }
+        match question.operation {
+            Operation::Download | Operation::Stat | Operation::DeleteFile => {
+                thing.send(address, "PUT", &format!("/sessions/{}/files/content?path={FILE}", thing.session)).await;
+            }
+            Operation::Upload => std::fs::write(&thing.local, "mine").unwrap(),
+            _ => {}
         }
         thing
     }
@@ -141,7 +154,22 @@ impl Thing {
                 params["conversationId"] = json!(self.conversation);
             }
             Operation::CreateSession | Operation::ListSessions => {}
-            Operation::ShowSession | Operation::StopSession | Operation::DeleteSession => params["sessionId"] = session,
+            Operation::ShowSession | Operation::StopSession | Operation::DeleteSession | Operation::ListFiles => {
+                params["sessionId"] = session;
+            }
+            Operation::Stat | Operation::DeleteFile => {
+                params["sessionId"] = session;
+                params["path"] = json!(FILE);
+            }
+            Operation::MakeDirectory => {
+                params["sessionId"] = session;
+                params["path"] = json!("folder");
+            }
+            Operation::Upload | Operation::Download => {
+                params["sessionId"] = session;
+                params["path"] = json!(FILE);
+                params["localPath"] = json!(self.local);
+            }
         }
         params
     }
@@ -158,7 +186,7 @@ impl Thing {
     }
 
     /// A request of the owner's, without Cupola; gives the JSON it is answered with.
-    async fn post(&self, address: SocketAddr, path: &str) -> Value {
+    async fn send(&self, address: SocketAddr, method: &str, path: &str) -> Value {
         let agent = match self.question.kind {
             Kind::KeysOptional => "notes",
             Kind::KeysRequired => "notes-required",
@@ -166,8 +194,9 @@ impl Thing {
         };
         let caller = if self.question.asking == Asking::OtherCaller { SOMEBODY_ELSE } else { CUPOLA };
         let token = cupola_emulator::token(caller);
+        let mark = if path.contains('?') { '&' } else { '?' };
         let mut request = format!(
-            "POST /api/projects/p/agents/{agent}/endpoint{path}?api-version=v1 HTTP/1.1\r\nhost: {address}\r\n\
+            "{method} /api/projects/p/agents/{agent}/endpoint{path}{mark}api-version=v1 HTTP/1.1\r\nhost: {address}\r\n\
              authorization: Bearer {token}\r\nconnection: close\r\ncontent-length: 2\r\n"
         );
         let user = format!("acme-{}", self.number);

@@ -7,6 +7,7 @@
 //! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
 //! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
+//! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`]: a turn; [`sse`] and their event mapping are pure
 //! - [`watch`], [`curl`]: requests and answers shown to whoever wants to see them
 //! - [`reply`]: a turn's answer as a stream of events with one ending
@@ -24,6 +25,7 @@ mod error;
 mod files;
 mod headers;
 mod invocations;
+mod logs;
 mod reply;
 mod responses;
 mod retry;
@@ -40,6 +42,7 @@ pub use self::error::{FoundryError, Operation, ServiceError};
 pub use self::files::Download;
 pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::{Canceller, Invocation};
+pub use self::logs::{LogError, LogQuery, LogReader};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;
 pub use self::sessions::{ListSessions, Stopped};

@@ -213,6 +213,18 @@ pub enum NoticeCode {
     WaitingForVersion,
     /// Something the caller gave means nothing for this target.
     Ignored,
+    /// The connection to a log broke; it is being opened again.
+    Disconnected,
+    /// The connection to a log is there again.
+    Reconnected,
+    /// Lines of a log may be missing here.
+    Gap,
+    /// The session has no sandbox, so there is no log to read now.
+    NoSandbox,
+    /// The log is there, but has no lines.
+    NoLines,
+    /// The session is gone, and its log with it.
+    SessionGone,
     /// Any other; added by a newer daemon.
     #[serde(other)]
     Other,

@@ -8,6 +8,7 @@
 //! - [`headers`]: what a caller may add to an invoke's headers
 //! - [`sessions`]: the service's sandboxes
 //! - [`files`]: the files in them
+//! - [`monitor`]: their logs
 //! - [`agents`]: a project's agents, as the service describes them
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
@@ -25,6 +26,7 @@ pub mod headers;
 pub mod id;
 pub mod invoke;
 pub mod isolation;
+pub mod monitor;
 pub mod partitions;
 pub mod rpc;
 pub mod sessions;

@@ -40,6 +40,8 @@ pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// A turn: events if the agent streams, else whatever it has.
 pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream, application/json, */*;q=0.5");
 const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("cupola/", env!("CARGO_PKG_VERSION")));
+/// A log: events only.
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const IDENTITY_ENCODING: HeaderValue = HeaderValue::from_static("identity");
 
 /// What the user's configuration says about reaching the service.
@@ -284,16 +286,16 @@ impl Client {
                 isolation.apply_ownership(&mut headers);
             }
         }
-        if call.operation == Operation::Invoke {
-            headers.insert(ACCEPT, EVENTS);
-            // A compressed event stream arrives in lumps.
+        // Compressed, an event stream arrives in lumps, and a file's bytes are not as many as it has.
+        let (accept, is_verbatim) = match call.operation {
+            Operation::Invoke => (EVENTS, true),
+            Operation::ReadLog => (EVENT_STREAM, true),
+            Operation::DownloadFile => (OCTETS, true),
+            _ => (JSON, false),
+        };
+        headers.insert(ACCEPT, accept);
+        if is_verbatim {
             headers.insert(ACCEPT_ENCODING, IDENTITY_ENCODING);
-        } else if call.operation == Operation::DownloadFile {
-            headers.insert(ACCEPT, OCTETS);
-            // A file's bytes, and their number, as they are.
-            headers.insert(ACCEPT_ENCODING, IDENTITY_ENCODING);
-        } else {
-            headers.insert(ACCEPT, JSON);
         }
         let mut request = client.request(call.method.clone(), call.url.clone());
         if let Some((content_type, body)) = &call.body {

@@ -126,6 +126,8 @@ pub enum Operation {
     DeleteSession,
     /// Create a conversation.
     CreateConversation,
+    /// Read a session's log.
+    ReadLog,
     /// A turn of the responses or invocations protocol.
     Invoke,
     /// Ask how a long-running invocation is.
@@ -179,6 +181,7 @@ impl fmt::Display for Operation {
             Self::StopSession => "stop the session",
             Self::DeleteSession => "delete the session",
             Self::CreateConversation => "create a conversation",
+            Self::ReadLog => "read the session's log",
             Self::Invoke => "invoke the agent",
             Self::PollInvocation => "tell how the invocation is",
             Self::CancelInvocation => "cancel the invocation",
@@ -406,7 +409,9 @@ fn forbidden(evidence: &Evidence<'_>, named: Option<ErrorKind>, says: impl Fn(&s
 fn not_found(operation: Operation, says: impl Fn(&str) -> bool) -> ErrorKind {
     match operation {
         Operation::ReadAgent => ErrorKind::AgentNotFound,
-        Operation::ShowSession | Operation::StopSession | Operation::DeleteSession => ErrorKind::SessionNotFound,
+        Operation::ShowSession | Operation::StopSession | Operation::DeleteSession | Operation::ReadLog => {
+            ErrorKind::SessionNotFound
+        }
         _ if says("session") => ErrorKind::SessionNotFound,
         Operation::CreateSession | Operation::ListSessions | Operation::CreateConversation if says("agent") => {
             ErrorKind::AgentNotFound

@@ -6,11 +6,13 @@ mod agents;
 pub mod daemon;
 mod files;
 mod invoke;
+mod monitor;
 mod partitions;
 mod sessions;
 
 use crate::rpc::table::Table;
 use cupola_protocol::invoke::Invoke;
+use cupola_protocol::monitor::Monitor;
 use cupola_protocol::partitions::Import;
 use cupola_protocol::{agents as agent, daemon as protocol, files as file, sessions as session};
 use std::sync::LazyLock;
@@ -26,6 +28,7 @@ pub fn table() -> &'static Table {
             .on(agent::List, agents::list)
             .on(agent::Show, agents::show)
             .on(Invoke, invoke::invoke)
+            .on(Monitor, monitor::monitor)
             .on(session::Create, sessions::create)
             .on(session::List, sessions::list)
             .on(session::Show, sessions::show)

@@ -12,6 +12,7 @@ mod framing;
 mod invoke;
 mod local;
 mod matrix;
+mod monitor;
 mod process;
 mod project;
 mod raw;

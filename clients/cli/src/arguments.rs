@@ -1,6 +1,6 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 
-use crate::commands::{agents, completions, emulator, import, invoke, serve, sessions, socket, status, stop};
+use crate::commands::{agents, completions, emulator, import, invoke, monitor, serve, sessions, socket, status, stop};
 use crate::exit;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Go on with what another program has saved
     #[command(after_help = import::HELP)]
     Import(import::Flags),
+    /// Print a session's log, or follow it
+    #[command(after_help = monitor::HELP)]
+    Monitor(monitor::Flags),
     /// Show how the daemon is
     #[command(after_help = status::HELP)]
     Status(status::Flags),
@@ -111,6 +114,9 @@ mod tests {
             "agents show my-agent --version 3 -o json",
             "import azd --dry-run --unisolated -o json",
             "import azd --user-identity alice --force --no-prompt",
+            "monitor --follow --user-isolation-key tenant-acme --chat-isolation-key thread-42",
+            "monitor my-agent -s sess_abc123 -f -l 300 -t system --utc --raw",
+            "monitor --tail 1 --type console --session-id sess_abc123 -o jsonl",
             "status -o json",
             "stop --force",
             "socket --socket /s/v1.sock",
@@ -137,6 +143,11 @@ mod tests {
             "sessions delete",
             "sessions create a 3 --version 4",
             "sessions use",
+            "monitor --tail 0",
+            "monitor --tail 301",
+            "monitor --type other",
+            "monitor --raw -o json",
+            "monitor --isolation-key k",
             "invoke --emulator --project-endpoint https://x hello",
             "invoke --agent-endpoint https://x --project-endpoint https://x hello",
             "invoke --agent-endpoint https://x --local hello",

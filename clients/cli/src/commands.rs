@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod emulator;
 pub(crate) mod import;
 pub(crate) mod invoke;
+pub(crate) mod monitor;
 pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod socket;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
         Command::Invoke(flags) => flags.output.is_json(),
         Command::Sessions(flags) => flags.is_json(),
         Command::Import(flags) => flags.is_json(),
+        Command::Monitor(flags) => flags.output.is_json(),
         Command::Status(flags) => flags.is_json(),
         _ => false,
     };
@@ -57,6 +59,7 @@ fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
         Command::Sessions(flags) => sessions::run(flags, hooks),
         Command::Agents(flags) => agents::run(flags, hooks),
         Command::Import(flags) => import::run(flags, hooks),
+        Command::Monitor(flags) => monitor::run(flags, hooks),
         Command::Status(flags) => status::run(flags),
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags, hooks),
@@ -72,6 +75,7 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
         Command::Invoke(flags) => Some(&mut flags.scope),
         Command::Sessions(flags) => Some(flags.scope_mut()),
         Command::Agents(flags) => Some(flags.scope_mut()),
+        Command::Monitor(flags) => Some(&mut flags.scope),
         _ => None,
     }
 }

@@ -34,6 +34,12 @@ impl Environment {
     }
 }
 
+/// May colours be written to a terminal? `NO_COLOR` with any value but the empty one says no, and so does a terminal that
+/// has none.
+pub(crate) fn allows_colours() -> bool {
+    variable("NO_COLOR").is_none_or(|value| value.is_empty()) && variable("TERM").is_none_or(|name| name != "dumb")
+}
+
 /// One variable of the process.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)

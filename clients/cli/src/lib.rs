@@ -8,7 +8,7 @@
 //! - [`choice`]: asks which agent is meant, on a terminal
 //! - [`connect`], [`start`], [`socket`]: finds the daemon, checks that it is the user's own, starts it when none answers
 //! - [`call`]: one call on the connection, its events and its answer; [`interrupt`]: Ctrl-C cancels it
-//! - [`answer`], [`table`]: what people and scripts see
+//! - [`answer`], [`log`], [`table`]: what people and scripts see
 //! - [`failure`], [`exit`]: what they see when it goes wrong, and the exit codes
 //!
 //! There is no async runtime here, and no file is read unless a profile is named: a warm call is one write and a few reads.
@@ -27,6 +27,7 @@ mod exit;
 mod failure;
 mod interrupt;
 mod isolation;
+mod log;
 pub mod places;
 mod profile;
 mod raw;

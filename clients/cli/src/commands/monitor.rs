@@ -1,0 +1,146 @@
+//! `cupola monitor`: a session's log in the lines of `azd ai agent monitor`, its last ones or followed as it grows.
+
+use crate::Hooks;
+use crate::call::{CALL, Greeting, encode};
+use crate::environment;
+use crate::exit;
+use crate::failure::Failure;
+use crate::log::{Printer, Style};
+use crate::scope::ScopeFlags;
+use crate::target::parse;
+use clap::{Args, ValueEnum};
+use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
+use serde_json::value::RawValue;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use time::UtcOffset;
+
+pub(crate) const HELP: &str = "\
+Without --follow the last lines are printed; an answer that does not come is an error. With --follow the log goes on until
+Ctrl-C or the session's end; a broken connection is opened again, and no line is printed twice.
+
+Examples:
+  cupola monitor --emulator --user-isolation-key tenant-acme
+  cupola monitor --follow --user-isolation-key tenant-acme --chat-isolation-key thread-42
+  cupola monitor my-agent --session-id sess_abc123 --tail 100 --type system --utc
+  cupola monitor --emulator -f -o jsonl | jq -r 'select(.stream == \"stderr\").message'";
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// The agent; the one the other flags name when left out
+    #[arg(value_name = "AGENT")]
+    agent: Option<String>,
+    /// Go on with what is written from now on
+    #[arg(long, short)]
+    follow: bool,
+    /// How many of the last lines to begin with, 1 to 300
+    #[arg(long, short = 'l', value_name = "LINES", default_value_t = Tail::default().get(), value_parser = clap::value_parser!(u16).range(1..=i64::from(Tail::MAX.get())))]
+    tail: u16,
+    /// Whose words
+    #[arg(long = "type", short = 't', value_name = "TYPE", default_value = "console")]
+    kind: Kind,
+    /// Times in UTC instead of local time
+    #[arg(long)]
+    utc: bool,
+    /// The service's events as they are
+    #[arg(long, conflicts_with = "output")]
+    raw: bool,
+    /// How to print it
+    #[arg(long, short, value_name = "FORMAT", default_value = "default")]
+    pub(crate) output: Output,
+    /// The session; the one that would be continued when left out
+    #[arg(long, short, value_name = "ID")]
+    session_id: Option<String>,
+    /// Read a session that Cupola knows as another user's
+    #[arg(long)]
+    allow_shared_session: bool,
+    #[command(flatten)]
+    pub(crate) scope: ScopeFlags,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// What the agent's container wrote
+    Console,
+    /// What happened to the container
+    System,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Lines for people
+    Default,
+    /// All events as one JSON object; not with --follow, which has no end
+    Json,
+    /// Every event as a line of JSON, the result as the last line
+    Jsonl,
+}
+
+impl Output {
+    /// Do programs read the output?
+    pub(crate) fn is_json(self) -> bool {
+        self != Self::Default
+    }
+}
+
+/// Prints the log. Ctrl-C ends this process as it ends any other: the daemon sees the client leave and ends the stream.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let params = flags.params()?;
+    // Found out while there is one thread: the local time zone cannot be read safely later.
+    let style = flags.style();
+    let call = encode::<Monitor>(params, Greeting::None)?;
+    let mut connection = flags.scope.daemon.ask(hooks, &call, |_| ())?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    match flags.output {
+        Output::Default => {
+            let introduce = io::stderr().is_terminal();
+            let mut printer = Printer { out, err: io::stderr(), introduce, style };
+            connection.receive(|event| printer.event(event.value, event.more))?;
+        }
+        Output::Json => {
+            let raw = connection.receive(|_| Ok(()))?;
+            super::print(&super::indented(&raw))?;
+        }
+        Output::Jsonl => {
+            let mut print = |line: &RawValue, more: bool| {
+                writeln!(out, "{line}").map_err(Failure::writing)?;
+                if more { Ok(()) } else { out.flush().map_err(Failure::writing) }
+            };
+            let raw = connection.receive(|event| print(event.value, event.more))?;
+            print(&raw, false)?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+impl Flags {
+    fn params(&self) -> Result<MonitorParams, Failure> {
+        if self.follow && self.output == Output::Json {
+            return Err(Failure::usage_hint(
+                "--follow has no end, and -o json prints at the end",
+                "use -o jsonl: a line of JSON per event",
+            ));
+        }
+        let (target, isolation) = self.scope.resolve(self.agent.as_deref())?;
+        Ok(MonitorParams {
+            target,
+            isolation,
+            session_id: self.session_id.as_deref().map(|id| parse("--session-id", id)).transpose()?,
+            allow_shared_session: self.allow_shared_session,
+            follow: self.follow,
+            tail: u64::from(self.tail).try_into().map_err(|_| Failure::usage("--tail must be 1 to 300"))?,
+            kind: match self.kind {
+                Kind::Console => LogKind::Console,
+                Kind::System => LogKind::System,
+            },
+            raw: self.raw,
+            partial_result_token: (self.output != Output::Json).then_some(CALL),
+        })
+    }
+
+    fn style(&self) -> Style {
+        let is_terminal = io::stdout().is_terminal();
+        let zone = if self.utc { UtcOffset::UTC } else { UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC) };
+        Style { is_terminal, has_colours: is_terminal && environment::allows_colours(), zone }
+    }
+}

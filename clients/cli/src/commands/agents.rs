@@ -1,7 +1,7 @@
 //! `cupola agents list|show`: which agents a project has, and how one of them isolates its users.
 
 use crate::Hooks;
-use crate::call::{Connection, misunderstood};
+use crate::call::{Greeting, encode, misunderstood};
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
@@ -77,13 +77,13 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::Show { common, agent } => (common, agent.as_deref()),
     };
     let (target, _) = common.scope.resolve(positional)?;
-    let mut connection = Connection::new(common.scope.daemon.connect(hooks)?);
-    let (raw, name) = match &flags.action {
+    let (call, name) = match &flags.action {
         Action::List { limit, .. } => {
-            (connection.call_raw::<List>(ListParams { target, limit: *limit, order: None })?, List::NAME)
+            (encode::<List>(ListParams { target, limit: *limit, order: None }, Greeting::None)?, List::NAME)
         }
-        Action::Show { .. } => (connection.call_raw::<Show>(ShowParams { target })?, Show::NAME),
+        Action::Show { .. } => (encode::<Show>(ShowParams { target }, Greeting::None)?, Show::NAME),
     };
+    let raw = common.scope.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))?;
     if common.output == Output::Json {
         super::print(&super::indented(&raw))?;
         return Ok(exit::OK);

@@ -429,3 +429,39 @@ async fn fifty_megabytes_go_there_and_back_in_constant_memory() {
     client.leave().await;
     emulator.end().await;
 }
+
+/// The real command line, with the article's own lines and azd's sentences.
+#[test]
+fn the_command_line_is_azds() {
+    let (home, local) = (Home::new(), tempfile::tempdir().unwrap());
+    fs::write(local.path().join("seed.json"), "{}\n").unwrap();
+    let run = |words: &[&str]| {
+        let keys = ["--emulator", "--user-isolation-key", "tenant-acme", "--chat-isolation-key", "thread-42"];
+        let output = home.command(&[words, &keys].concat()).current_dir(local.path()).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), output.status.code())
+    };
+    let said = |words: &[&str], sentence: &str| assert_eq!(run(words), (format!("{sentence}\n"), Some(0)), "{words:?}");
+    assert_eq!(run(&["invoke", "hello"]).1, Some(0));
+    said(&["files", "upload", "./seed.json"], "Uploaded ./seed.json -> seed.json");
+    said(&["files", "upload", "-f", "seed.json", "-t", "/data/in.json"], "Uploaded seed.json -> /data/in.json");
+    said(&["files", "mkdir", "/data/out"], "Created /data/out");
+    let (listed, code) = run(&["files", "ls", "/data"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((entry_names(&listed), &listed["path"], code), (vec!["in.json", "out"], &json!("data"), Some(0)));
+    let (table, _) = run(&["files", "list", "/data", "-o", "table"]);
+    let cells: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(cells[0], ["NAME", "PATH", "TYPE", "SIZE", "LAST", "MODIFIED"]);
+    assert_eq!(cells[1][..4], ["in.json", "data/in.json", "file", "3"]);
+    let stat: Value = serde_json::from_str(&run(&["files", "stat", "seed.json"]).0).unwrap();
+    assert_eq!((&stat["size"], &stat["is_dir"]), (&json!(3), &json!(false)));
+    said(&["files", "download", "/data/in.json"], "Downloaded /data/in.json -> in.json");
+    said(&["files", "download", "--file", "seed.json", "--target-path", "b"], "Downloaded seed.json -> b");
+    assert_eq!(names(local.path()), ["b", "in.json", "seed.json"]);
+    assert_eq!(run(&["files", "delete", "/data"]).1, Some(1), "it is not empty");
+    said(&["files", "rm", "/data", "--recursive"], "Removed /data");
+    assert_eq!(run(&["files", "stat", "/data"]).1, Some(4));
+    assert_eq!(run(&["files", "upload", "none"]).1, Some(2));
+    let other = ["files", "ls", "--emulator", "--user-isolation-key", "tenant-contoso"];
+    assert_eq!(home.command(&other).output().unwrap().status.code(), Some(4), "no session of theirs");
+    assert!(home.command(&["stop", "--force"]).status().unwrap().success());
+}

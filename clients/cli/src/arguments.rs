@@ -1,6 +1,8 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 
-use crate::commands::{agents, completions, emulator, import, invoke, monitor, serve, sessions, socket, status, stop};
+use crate::commands::{
+    agents, completions, emulator, files, import, invoke, monitor, serve, sessions, socket, status, stop,
+};
 use crate::exit;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -32,6 +34,9 @@ pub(crate) enum Command {
     /// Make, list, show, choose, stop and delete an agent's sessions
     #[command(after_help = sessions::HELP)]
     Sessions(sessions::Flags),
+    /// Upload, download, list and delete files of a session
+    #[command(after_help = files::HELP)]
+    Files(files::Flags),
     /// List a project's agents and show how they isolate their users
     #[command(after_help = agents::HELP)]
     Agents(agents::Flags),
@@ -110,6 +115,16 @@ mod tests {
             "sessions delete sess_abc123 --isolation-key sk-tenant-acme",
             "sessions use sess_abc123 --allow-shared-session",
             "sessions stop",
+            "files upload ./seed.json --user-isolation-key tenant-acme --chat-isolation-key thread-42",
+            "files upload --file ./input.csv -n my-agent -t /data/input.csv -s my-session-0001",
+            "files upload my-agent ./input.csv",
+            "files ls /data -o table",
+            "files list",
+            "files download /data/output.csv --target-path ./output.csv",
+            "files stat /data -o json",
+            "files mkdir -d /data/out",
+            "files rm /data --recursive",
+            "files remove -f /data",
             "agents list --emulator -o table --limit 5",
             "agents show my-agent --version 3 -o json",
             "import azd --dry-run --unisolated -o json",
@@ -148,6 +163,14 @@ mod tests {
             "monitor --type other",
             "monitor --raw -o json",
             "monitor --isolation-key k",
+            "files",
+            "files upload",
+            "files upload a b c",
+            "files download",
+            "files stat",
+            "files mkdir",
+            "files delete",
+            "files delete a b",
             "invoke --emulator --project-endpoint https://x hello",
             "invoke --agent-endpoint https://x --project-endpoint https://x hello",
             "invoke --agent-endpoint https://x --local hello",

@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod completions;
 pub(crate) mod emulator;
+pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod invoke;
 pub(crate) mod monitor;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
     let json = match &command {
         Command::Invoke(flags) => flags.output.is_json(),
         Command::Sessions(flags) => flags.is_json(),
+        Command::Files(flags) => flags.is_json(),
         Command::Import(flags) => flags.is_json(),
         Command::Monitor(flags) => flags.output.is_json(),
         Command::Status(flags) => flags.is_json(),
@@ -57,6 +59,7 @@ fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
     match command {
         Command::Invoke(flags) => invoke::run(flags, hooks),
         Command::Sessions(flags) => sessions::run(flags, hooks),
+        Command::Files(flags) => files::run(flags, hooks),
         Command::Agents(flags) => agents::run(flags, hooks),
         Command::Import(flags) => import::run(flags, hooks),
         Command::Monitor(flags) => monitor::run(flags, hooks),
@@ -74,6 +77,7 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
     match command {
         Command::Invoke(flags) => Some(&mut flags.scope),
         Command::Sessions(flags) => Some(flags.scope_mut()),
+        Command::Files(flags) => Some(flags.scope_mut()),
         Command::Agents(flags) => Some(flags.scope_mut()),
         Command::Monitor(flags) => Some(&mut flags.scope),
         _ => None,

@@ -1,5 +1,6 @@
 //! Columns for people: `-o table`.
 
+use cupola_protocol::files::Entry;
 use cupola_protocol::sessions::Session;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,6 +19,22 @@ pub(crate) fn sessions(sessions: &[Session]) -> String {
             moment(session.created_at),
             moment(session.last_accessed_at),
             moment(session.expires_at),
+        ]
+    }));
+    columns(&rows)
+}
+
+/// The columns azd prints (contract section 17.6). Names are the agent's, so they are made safe for a terminal.
+pub(crate) fn files(entries: &[Entry]) -> String {
+    let mut rows = vec![["NAME", "PATH", "TYPE", "SIZE", "LAST MODIFIED"].map(str::to_owned)];
+    let safe = |text: &str| text.replace(char::is_control, "\u{fffd}");
+    rows.extend(entries.iter().map(|entry| {
+        [
+            safe(&entry.name),
+            safe(&entry.path),
+            if entry.is_directory { "dir" } else { "file" }.to_owned(),
+            entry.size.to_string(),
+            moment(entry.modified_time),
         ]
     }));
     columns(&rows)
@@ -69,6 +86,21 @@ mod tests {
             "SESSION ID            STATUS   VERSION   CREATED                LAST ACCESSED          EXPIRES\n\
              sess_abcdef           active   3         2026-01-01T00:00:00Z   2026-01-01T00:01:01Z   2026-01-31T00:00:00Z\n\
              s2_longer_than_that\n"
+        );
+    }
+
+    #[test]
+    fn files_stand_in_columns_and_cannot_write_on_the_terminal() {
+        let listed: Vec<Entry> = serde_json::from_str(
+            r#"[{"name":"data","path":"data","is_directory":true,"is_dir":true,"size":0,"modified_time":1767225600},
+                {"name":"a\u001b[2J","path":"a\nb","is_directory":false,"is_dir":false,"size":13}]"#,
+        )
+        .unwrap();
+        assert_eq!(
+            files(&listed),
+            "NAME    PATH   TYPE   SIZE   LAST MODIFIED\n\
+             data    data   dir    0      2026-01-01T00:00:00Z\n\
+             a\u{fffd}[2J   a\u{fffd}b    file   13\n"
         );
     }
 }

@@ -49,6 +49,7 @@ fn every_session_in_the_readme_is_what_really_happens() {
         let output = Command::new("bash")
             .args(["-c", &format!("exec 2>&1\n{}", step.command)])
             .env_clear()
+            .current_dir(home.path(""))
             .env("HOME", home.path(""))
             .env("XDG_RUNTIME_DIR", home.path("run"))
             .env("PATH", &path)

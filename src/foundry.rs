@@ -8,13 +8,14 @@
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
 //! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
-//! - [`responses`], [`invocations`]: a turn; [`sse`] and their event mapping are pure
+//! - [`responses`], [`invocations`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`watch`], [`curl`]: requests and answers shown to whoever wants to see them
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
 //! gathered in.
 
+mod a2a;
 mod agents;
 mod client;
 mod content;
@@ -34,6 +35,7 @@ mod sse;
 mod url;
 mod watch;
 
+pub use self::a2a::Message;
 pub use self::client::{Extras, Settings, use_ring};
 pub use self::content::Content;
 pub use self::curl::line as curl_line;

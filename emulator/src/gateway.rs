@@ -1,8 +1,9 @@
 //! The service's front door: who may come in, and which file answers which route (contract section 2).
 //!
-//! Every protocol under an agent's endpoint is one file with a `routes` function; a further one (A2A) is one more
+//! Every protocol under an agent's endpoint is one file with a `routes` function; a further one is one more
 //! file and one more `merge` below.
 
+mod a2a;
 mod about;
 mod agents;
 mod answer;
@@ -109,6 +110,7 @@ pub(crate) fn router(
         .merge(conversations::routes())
         .merge(responses::routes())
         .merge(invocations::routes())
+        .merge(a2a::routes())
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), refuse_disabled));
     let project = Router::new()
         .merge(agents::routes())

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -100,6 +100,8 @@ pub(super) struct Call<'a> {
     url: Url,
     isolation: Option<&'a WireIsolation>,
     with_ownership: bool,
+    /// One that only this kind of call has.
+    header: Option<(HeaderName, HeaderValue)>,
     body: Option<(HeaderValue, Payload)>,
     repeat: Repeat,
 }
@@ -119,7 +121,7 @@ impl<'a> Call<'a> {
             }
             _ => Repeat::Harmless,
         };
-        Self { operation, method, url, isolation: None, with_ownership: false, body: None, repeat }
+        Self { operation, method, url, isolation: None, with_ownership: false, header: None, body: None, repeat }
     }
 
     pub(super) fn isolated(self, isolation: &'a WireIsolation) -> Self {
@@ -128,6 +130,10 @@ impl<'a> Call<'a> {
 
     pub(super) fn with_ownership(self) -> Self {
         Self { with_ownership: true, ..self }
+    }
+
+    pub(super) fn header(self, header: (HeaderName, HeaderValue)) -> Self {
+        Self { header: Some(header), ..self }
     }
 
     pub(super) fn body(self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
@@ -277,6 +283,9 @@ impl Client {
         let mut headers =
             if call.operation == Operation::Invoke { self.extras.headers.clone() } else { HeaderMap::with_capacity(8) };
         headers.insert(USER_AGENT, PROGRAM);
+        if let Some((name, value)) = &call.header {
+            headers.insert(name, value.clone());
+        }
         if let Some(token) = token {
             headers.insert(AUTHORIZATION, token.authorization());
         }

@@ -128,7 +128,9 @@ pub enum Operation {
     CreateConversation,
     /// Read a session's log.
     ReadLog,
-    /// A turn of the responses or invocations protocol.
+    /// Read the agent's A2A card.
+    ReadCard,
+    /// A turn of any protocol.
     Invoke,
     /// Ask how a long-running invocation is.
     PollInvocation,
@@ -182,6 +184,7 @@ impl fmt::Display for Operation {
             Self::DeleteSession => "delete the session",
             Self::CreateConversation => "create a conversation",
             Self::ReadLog => "read the session's log",
+            Self::ReadCard => "show the agent's card",
             Self::Invoke => "invoke the agent",
             Self::PollInvocation => "tell how the invocation is",
             Self::CancelInvocation => "cancel the invocation",

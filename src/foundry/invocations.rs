@@ -77,8 +77,8 @@ fn mapped(answer: Answer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'st
     }
 }
 
-/// The session of an invocation travels in the query, and only there.
-fn with_session(mut url: url::Url, session_id: Option<&SessionId>) -> url::Url {
+/// The session of an invocation, and of a message of A2A, travels in the query, and only there.
+pub(super) fn with_session(mut url: url::Url, session_id: Option<&SessionId>) -> url::Url {
     if let Some(id) = session_id {
         url.query_pairs_mut().append_pair("agent_session_id", id.as_str());
     }

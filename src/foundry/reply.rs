@@ -1,5 +1,6 @@
 //! A turn's answer: what is known at once, then events, then exactly one ending.
 
+use super::client::MAX_ANSWER_BYTES;
 use super::invocations::Canceller;
 use super::sse;
 use super::watch::HttpHead;
@@ -167,6 +168,45 @@ impl<M: EventMapping> Mapping for Events<M> {
         };
         if let Some(event) = last.filter(|event| how == End::Clean && is_whole(event)) {
             self.mapping.event(event, items);
+        }
+        self.mapping.end(how, items);
+    }
+}
+
+/// A mapping of server-sent events, given a whole body as if it were the data of one.
+#[derive(Debug)]
+pub(super) struct Whole<M> {
+    mapping: M,
+    body: Vec<u8>,
+    is_ended: bool,
+}
+
+impl<M: EventMapping> Whole<M> {
+    pub(super) fn new(mapping: M) -> Self {
+        Self { mapping, body: Vec::new(), is_ended: false }
+    }
+}
+
+impl<M: EventMapping> Mapping for Whole<M> {
+    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        self.body.extend_from_slice(bytes);
+        if self.body.len() > MAX_ANSWER_BYTES {
+            self.is_ended = true;
+            let ending = Ending::truncated(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"));
+            items.push_back(ReplyItem::End(Box::new(ending)));
+        }
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if std::mem::replace(&mut self.is_ended, true) {
+            return;
+        }
+        if how == End::Clean {
+            let data = String::from_utf8_lossy(&self.body).into_owned();
+            self.mapping.event(sse::Event { name: None, data }, items);
         }
         self.mapping.end(how, items);
     }

@@ -25,7 +25,7 @@ pub(crate) async fn stream(client: &mut Client, params: Value) -> (Vec<Value>, V
 const ENDINGS: [&str; 5] = ["completed", "failed", "incomplete", "cancelled", "truncated"];
 
 /// What every run must keep, however it goes.
-fn check_events(events: &[Value]) {
+pub(crate) fn check_events(events: &[Value]) {
     for (index, event) in events.iter().enumerate() {
         assert_eq!(event["number"], index + 1, "{event}");
         let is_ending = ENDINGS.contains(&event["type"].as_str().unwrap());
@@ -34,7 +34,7 @@ fn check_events(events: &[Value]) {
     assert_eq!(events[0]["type"], "started");
 }
 
-fn text_of(events: &[Value]) -> String {
+pub(crate) fn text_of(events: &[Value]) -> String {
     events.iter().filter(|event| event["type"] == "textDelta").map(|event| event["delta"].as_str().unwrap()).collect()
 }
 

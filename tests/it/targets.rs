@@ -2,7 +2,7 @@
 
 use crate::support::deployed::{Deployed, HOST, project};
 
-fn endpoint(path: &str) -> String {
+pub(crate) fn endpoint(path: &str) -> String {
     format!("{}/agents/notes/endpoint/protocols/{path}", project())
 }
 

@@ -26,7 +26,7 @@ impl Recorder {
             agent: Arc::clone(agent),
             session: Arc::clone(session),
             response_id: response_id.to_owned(),
-            events: Events::default(),
+            events: Events::of(&READ),
         }
     }
 
@@ -71,9 +71,9 @@ impl Recorder {
     }
 }
 
-/// Cuts an event stream into the data of the events in [`READ`].
-#[derive(Default)]
-struct Events {
+/// Cuts an event stream into the data of certain events.
+pub(super) struct Events {
+    wanted: &'static [&'static str],
     line: Vec<u8>,
     name: String,
     data: String,
@@ -82,7 +82,13 @@ struct Events {
 }
 
 impl Events {
-    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    /// Those of these names.
+    pub(super) fn of(wanted: &'static [&'static str]) -> Self {
+        Self { wanted, line: Vec::new(), name: String::new(), data: String::new(), too_long: false }
+    }
+
+    /// The data of the wanted events that these bytes complete.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.line.len() + self.data.len() + part.len() > MAX_EVENT {
@@ -103,14 +109,14 @@ impl Events {
         let line = line.trim_end_matches(['\n', '\r']);
         if line.is_empty() {
             let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
-            let kept = !std::mem::take(&mut self.too_long) && READ.contains(&name.as_str());
+            let kept = !std::mem::take(&mut self.too_long) && self.wanted.contains(&name.as_str());
             return kept.then_some(data);
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             "event" => value.clone_into(&mut self.name),
-            "data" if READ.contains(&self.name.as_str()) => self.data.push_str(value),
+            "data" if self.wanted.contains(&self.name.as_str()) => self.data.push_str(value),
             _ => {}
         }
         None
@@ -126,7 +132,7 @@ mod tests {
     #[test]
     fn the_events_that_matter_are_found_wherever_the_bytes_are_split() {
         for at in 0..=STREAM.len() {
-            let mut events = Events::default();
+            let mut events = Events::of(&READ);
             let mut found = events.push(&STREAM.as_bytes()[..at]);
             found.extend(events.push(&STREAM.as_bytes()[at..]));
             assert_eq!(found, ["{\"a\": 1}", "{\"b\": 2}"], "split at {at}");
@@ -135,7 +141,7 @@ mod tests {
 
     #[test]
     fn an_event_beyond_the_bound_is_left_out_and_the_next_is_read() {
-        let mut events = Events::default();
+        let mut events = Events::of(&READ);
         let long = format!("event: response.created\ndata: {}\n\n", "x".repeat(MAX_EVENT));
         assert!(events.push(long.as_bytes()).is_empty());
         assert_eq!(events.push(b"event: response.completed\ndata: {}\n\n"), ["{}"]);

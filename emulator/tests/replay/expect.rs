@@ -28,6 +28,8 @@ pub(crate) enum Expect {
     },
     /// Whatever the agent says to an invocation.
     Invocation,
+    /// A message of A2A.
+    Message,
     /// The state of a long-running one.
     InvocationState,
     /// A session's log: the preamble, then lines.
@@ -99,6 +101,7 @@ impl Expect {
             ("GET", [.., "responses", _, "input_items"]) => Self::List("type"),
             ("GET", [.., "docs", "openapi.json"]) => Self::OpenApi,
             ("POST", [.., "protocols", "invocations"]) => Self::Invocation,
+            ("POST", [.., "protocols", "a2a"]) => Self::Message,
             ("GET", [.., "invocations", _]) => Self::InvocationState,
             (method, segments) => panic!("nothing is known of {method} {segments:?}"),
         }
@@ -146,6 +149,11 @@ impl Expect {
                     wanted(answer.header(header).is_some(), header)?;
                 }
                 Ok(())
+            }
+            Self::Message => {
+                wanted(answer.header("x-agent-session-id").is_some(), "there is no session header")?;
+                let text = &json["result"]["parts"][0]["text"];
+                wanted(json["jsonrpc"] == "2.0" && text.is_string(), "there is no message")
             }
             Self::InvocationState => {
                 wanted(answer.header("x-agent-session-id").is_some(), "there is no session header")?;

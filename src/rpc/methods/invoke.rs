@@ -76,10 +76,6 @@ fn check(params: &InvokeParams) -> Result<(), RpcError> {
     if params.new_conversation && params.conversation_id.is_some() {
         return clash("newConversation", "conversationId");
     }
-    if params.protocol == Some(AgentProtocol::A2a) && !params.client_headers.is_empty() {
-        return Err(RpcError::invalid_params("clientHeaders cannot be sent with a2a, which has no place for them")
-            .hint("leave --client-header out"));
-    }
     if params.protocol == Some(AgentProtocol::A2a) && matches!(params.target, Target::Local { .. }) {
         return Err(RpcError::invalid_params("a local agent does not speak a2a: the service does that for it")
             .hint("leave --protocol out, or call the deployed agent"));

@@ -1,7 +1,7 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
 use crate::daemon::Daemon;
-use crate::foundry::{Definition, Extras, FoundryError, Invocation, Reply, Respond, Watcher, turn_headers};
+use crate::foundry::{Definition, Extras, FoundryError, Invocation, Message, Reply, Respond, Watcher, turn_headers};
 use crate::partition::AgentKey;
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::store::Saved;
@@ -73,6 +73,10 @@ fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, RpcEr
         let (wanted, by_path) = (wanted.name(), by_path.name());
         return Err(RpcError::invalid_params(format!("the agent endpoint is one of {by_path}, not of {wanted}"))
             .hint("leave --protocol out, or give the endpoint of that protocol"));
+    }
+    if wanted == AgentProtocol::A2a && !params.client_headers.is_empty() {
+        return Err(RpcError::invalid_params("clientHeaders cannot be sent with a2a, which has no place for them")
+            .hint("leave --client-header out"));
     }
     // The service speaks a2a for any agent that speaks responses (contract section 11).
     let (name, needed) = (wanted.name(), if wanted == AgentProtocol::A2a { "responses" } else { wanted.name() });
@@ -261,7 +265,11 @@ impl Attempt<'_> {
                 let request = Invocation { body: &params.input, session_id: session, deadline: self.deadline };
                 scope.agent.invoke(&scope.wire, request).await
             }
-            AgentProtocol::A2a => Err(FoundryError::Setup("a2a is not spoken yet".to_owned())),
+            AgentProtocol::A2a => {
+                let (input, is_request) = (params.input.as_str(), params.input_is_request);
+                let message = Message { input, is_request, session_id: session };
+                scope.agent.send_message(&scope.wire, message).await
+            }
         }
     }
 

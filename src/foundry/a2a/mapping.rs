@@ -1,0 +1,244 @@
+//! Results of A2A requests as our events. Pure.
+
+use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::sse;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::invoke::{InvokeEvent, RunStatus};
+use serde_json::Value;
+use std::collections::VecDeque;
+
+/// How results arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// One, as the whole answer.
+    Whole,
+    /// Several, each an event.
+    InEvents,
+}
+
+/// The state of one answer.
+#[derive(Debug)]
+pub(super) struct ResultMapping {
+    answered: Answered,
+    /// All text so far.
+    text: String,
+    is_ended: bool,
+}
+
+impl ResultMapping {
+    pub(super) fn new(answered: Answered) -> Self {
+        Self { answered, text: String::new(), is_ended: false }
+    }
+
+    fn end_with(&mut self, event: InvokeEvent, data: &str, items: &mut VecDeque<ReplyItem>) {
+        self.is_ended = true;
+        let text = (!self.text.is_empty()).then(|| self.text.clone());
+        items.push_back(ReplyItem::End(Box::new(Ending { text, output: raw(data), ..Ending::of(event) })));
+    }
+
+    fn append(&mut self, delta: String, items: &mut VecDeque<ReplyItem>) {
+        if !delta.is_empty() {
+            self.text.push_str(&delta);
+            items.push_back(ReplyItem::Event(InvokeEvent::TextDelta { delta }));
+        }
+    }
+
+    /// Makes `whole` the text.
+    fn replace(&mut self, whole: String, items: &mut VecDeque<ReplyItem>) {
+        if let Some(rest) = whole.strip_prefix(self.text.as_str()).map(ToOwned::to_owned) {
+            return self.append(rest, items);
+        }
+        self.text.clone_from(&whole);
+        items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text: whole }));
+    }
+
+    fn result(&mut self, result: &Value, data: &str, items: &mut VecDeque<ReplyItem>) {
+        let status = result.get("status");
+        let state = status.and_then(|status| status.get("state")).and_then(Value::as_str);
+        let kind = result.get("kind").and_then(Value::as_str);
+        // A result without its kind is told by what it has.
+        let kind = kind.or_else(|| result.get("parts").map(|_| "message")).or_else(|| status.map(|_| "task"));
+        match kind {
+            Some("message") => {
+                self.replace(text_of(result), items);
+                return self.end_with(InvokeEvent::Completed {}, data, items);
+            }
+            Some("artifact-update") => {
+                return self.append(result.get("artifact").map(text_of).unwrap_or_default(), items);
+            }
+            Some("task" | "status-update") => {
+                if let Some(event) = state.and_then(|state| ending_of(state, status)) {
+                    let text = text_of_task(result);
+                    if !text.is_empty() && (kind == Some("task") || self.text.is_empty()) && !is_failure(&event) {
+                        self.replace(text, items);
+                    }
+                    return self.end_with(event, data, items);
+                }
+                if self.answered == Answered::Whole || result.get("final") == Some(&Value::Bool(true)) {
+                    let reason = format!("the agent left its task {}", state.unwrap_or("in no known state"));
+                    return self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, data, items);
+                }
+            }
+            _ if self.answered == Answered::Whole => {
+                let reason = "the answer is neither a message nor a task of A2A";
+                return self.end_with(failed(ErrorKind::UnexpectedAnswer, reason, None), data, items);
+            }
+            _ => {}
+        }
+        let name = kind.unwrap_or("result").to_owned();
+        items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(data) }));
+    }
+}
+
+impl EventMapping for ResultMapping {
+    fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        let json = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
+        if let Some(error) = json.get("error").filter(|error| !error.is_null()) {
+            let message =
+                error.get("message").and_then(Value::as_str).unwrap_or("the agent failed and did not say why");
+            let code = error.get("code").map(|code| code.as_str().map_or_else(|| code.to_string(), ToOwned::to_owned));
+            return self.end_with(failed(ErrorKind::AgentFailed, message, code), &event.data, items);
+        }
+        self.result(json.get("result").unwrap_or(&Value::Null), &event.data, items);
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if self.is_ended {
+            return;
+        }
+        let reason = match how {
+            End::Clean => "the stream ended before the answer did".to_owned(),
+            End::Broken(reason) => format!("the connection broke before the answer ended: {reason}"),
+        };
+        self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, "", items);
+    }
+}
+
+/// How a task in this state ended; `None` while it goes on.
+fn ending_of(state: &str, status: Option<&Value>) -> Option<InvokeEvent> {
+    let message = || {
+        let text = status.and_then(|status| status.get("message")).map(text_of).unwrap_or_default();
+        if text.is_empty() { format!("the agent's task is {state}") } else { text }
+    };
+    Some(match state {
+        // The agent asks back: its turn is over.
+        "completed" | "input-required" => InvokeEvent::Completed {},
+        "failed" | "rejected" => failed(ErrorKind::AgentFailed, message(), Some(state.to_owned())),
+        "canceled" | "cancelled" => InvokeEvent::Cancelled {},
+        "auth-required" => InvokeEvent::Incomplete { reason: Some(state.to_owned()) },
+        _ => return None,
+    })
+}
+
+fn is_failure(event: &InvokeEvent) -> bool {
+    event.ending() == Some(RunStatus::Failed)
+}
+
+/// The text parts of a message or an artifact.
+fn text_of(holder: &Value) -> String {
+    let parts = holder.get("parts").and_then(Value::as_array).into_iter().flatten();
+    parts.filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
+}
+
+/// The first text a task has, in the order azd looks: its status, its artifacts, the latest message that is not the user's.
+fn text_of_task(task: &Value) -> String {
+    let status = task.get("status").and_then(|status| status.get("message")).map(text_of);
+    let all = |name: &str| task.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let artifacts = all("artifacts").iter().map(text_of).collect::<String>();
+    let is_agents = |message: &&Value| message.get("role").and_then(Value::as_str) != Some("user");
+    let history = all("history").iter().rev().find(is_agents).map(text_of);
+    [status, Some(artifacts), history].into_iter().flatten().find(|text| !text.is_empty()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::foundry::reply::{Events, Whole, map};
+
+    fn whole(result: &str) -> (Vec<String>, Ending) {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":"1","result":{result}}}"#);
+        map(Whole::new(ResultMapping::new(Answered::Whole)), body.as_bytes(), End::Clean)
+    }
+
+    fn stream(results: &[&str]) -> (Vec<String>, Ending) {
+        let frames: String = results
+            .iter()
+            .map(|result| ["data: {\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":", result, "}\n\n"].concat())
+            .collect();
+        map(Events::new(ResultMapping::new(Answered::InEvents)), frames.as_bytes(), End::Clean)
+    }
+
+    #[test]
+    fn messages_and_tasks_have_their_text_where_azd_finds_it() {
+        for (result, expected) in [
+            (
+                r#"{"kind":"message","role":"agent","parts":[{"kind":"text","text":"hel"},{"kind":"text","text":"lo"}]}"#,
+                vec!["+hello", "end: completed"],
+            ),
+            (r#"{"parts":[{"text":"hello"}]}"#, vec!["+hello", "end: completed"]),
+            (
+                r#"{"kind":"task","status":{"state":"completed","message":{"parts":[{"text":"s"}]}},"artifacts":[{"parts":[{"text":"a"}]}]}"#,
+                vec!["+s", "end: completed"],
+            ),
+            (
+                r#"{"kind":"task","status":{"state":"completed"},"artifacts":[{"parts":[{"text":"a"}]},{"parts":[{"text":"b"}]}]}"#,
+                vec!["+ab", "end: completed"],
+            ),
+            (
+                r#"{"kind":"task","status":{"state":"completed"},"history":[{"role":"agent","parts":[{"text":"old"}]},{"role":"agent","parts":[{"text":"h"}]},{"role":"user","parts":[{"text":"u"}]}]}"#,
+                vec!["+h", "end: completed"],
+            ),
+            (
+                r#"{"kind":"task","status":{"state":"input-required","message":{"parts":[{"text":"which?"}]}}}"#,
+                vec!["+which?", "end: completed"],
+            ),
+            (
+                r#"{"kind":"task","status":{"state":"failed","message":{"parts":[{"text":"no"}]}}}"#,
+                vec!["end: failed AgentFailed: no"],
+            ),
+            (
+                r#"{"kind":"task","status":{"state":"rejected"}}"#,
+                vec!["end: failed AgentFailed: the agent's task is rejected"],
+            ),
+            (r#"{"kind":"task","status":{"state":"canceled"}}"#, vec!["end: cancelled"]),
+            (r#"{"kind":"task","status":{"state":"auth-required"}}"#, vec!["end: incomplete auth-required"]),
+            (r#"{"kind":"task","status":{"state":"working"}}"#, vec!["end: truncated the agent left its task working"]),
+            ("42", vec!["end: failed UnexpectedAnswer: the answer is neither a message nor a task of A2A"]),
+        ] {
+            assert_eq!(whole(result).0, expected, "{result}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_protocol_is_a_failure_with_its_code() {
+        let body = br#"{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"it broke"}}"#;
+        let (lines, ending) = map(Whole::new(ResultMapping::new(Answered::Whole)), body, End::Clean);
+        assert_eq!(lines, ["end: failed AgentFailed: it broke"]);
+        let InvokeEvent::Failed { failure } = ending.event else { panic!() };
+        assert_eq!(failure.service_code.as_deref(), Some("-32603"));
+        let (lines, _) = map(Whole::new(ResultMapping::new(Answered::Whole)), b"<html>", End::Clean);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+
+    #[test]
+    fn updates_stream_and_the_last_one_ends() {
+        let begun = r#"{"kind":"task","id":"t","status":{"state":"submitted"}}"#;
+        let update = |text: &str| {
+            [r#"{"kind":"artifact-update","append":true,"artifact":{"parts":[{"text":""#, text, r#""}]}}"#].concat()
+        };
+        let (a, b) = (update("al"), update("pha"));
+        let done = r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#;
+        let (lines, ending) = stream(&[begun, &a, &b, done]);
+        assert_eq!(lines, ["task", "+al", "+pha", "end: completed"]);
+        assert_eq!(ending.text.as_deref(), Some("alpha"));
+        // Without its last update an answer is not known to be whole.
+        assert_eq!(stream(&[begun, &a]).0, ["task", "+al", "end: truncated the stream ended before the answer did"]);
+        let message = r#"{"kind":"message","parts":[{"text":"alpha"}]}"#;
+        assert_eq!(stream(&[&a, message]).0, ["+al", "+pha", "end: completed"]);
+        let spoken = r#"{"kind":"status-update","final":true,"status":{"state":"completed","message":{"parts":[{"text":"done"}]}}}"#;
+        assert_eq!(stream(&[begun, spoken]).0, ["task", "+done", "end: completed"]);
+    }
+}

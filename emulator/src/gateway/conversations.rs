@@ -46,7 +46,8 @@ pub(super) async fn create(call: Call, Whole(body): Whole) -> Result<Json<Value>
     let mut body: Body = json_body(&body)?;
     let metadata = body.metadata.take().unwrap_or_else(|| json!({}));
     let items = body.items()?;
-    let partition = call.default_partition(Purpose::Manage)?;
+    // The first half of an invoke, for every command line: a missing key is refused as an invoke's is.
+    let partition = call.default_partition(Purpose::Invoke)?;
     let conversation = call.agent.conversations.create(partition, metadata, call.now())?;
     conversation.add(items)?;
     Ok(Json(conversation.to_json()))

@@ -15,14 +15,16 @@ async fn a_missing_required_key_is_403_on_invoke_and_404_elsewhere() {
     let refused = bench.invoke(agent, json!({"input": "hi"})).send().await;
     refused.refused(403, "missing_isolation_key");
     assert_eq!(refused.header("x-adc-response-details"), Some("missing_isolation_key"));
-    bench.endpoint("POST", agent, "/protocols/invocations").send().await.refused(403, "missing_isolation_key");
+    // A conversation is made as the first half of an invoke.
+    for path in ["/protocols/invocations", "/protocols/openai/conversations"] {
+        bench.endpoint("POST", agent, path).send().await.refused(403, "missing_isolation_key");
+    }
     for (method, path) in [
         ("GET", "/sessions"),
         ("POST", "/sessions"),
         ("GET", "/sessions/sess-unknown-1"),
         ("POST", "/sessions/sess-unknown-1:stop"),
         ("DELETE", "/sessions/sess-unknown-1"),
-        ("POST", "/protocols/openai/conversations"),
         ("GET", "/protocols/openai/responses/caresp_00112233445566770012345678901234567890123456789012"),
     ] {
         let answer = bench.endpoint(method, agent, path).send().await;

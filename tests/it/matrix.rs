@@ -70,10 +70,11 @@ enum Operation {
     Stat,
     MakeDirectory,
     DeleteFile,
+    Monitor,
 }
 
 impl Operation {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Responses,
         Self::Invocations,
         Self::Conversation,
@@ -88,6 +89,7 @@ impl Operation {
         Self::Stat,
         Self::MakeDirectory,
         Self::DeleteFile,
+        Self::Monitor,
     ];
 
     const fn method(self) -> &'static str {
@@ -104,6 +106,7 @@ impl Operation {
             Self::Stat => "files/stat",
             Self::MakeDirectory => "files/mkdir",
             Self::DeleteFile => "files/delete",
+            Self::Monitor => "monitor",
         }
     }
 

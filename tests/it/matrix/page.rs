@@ -72,6 +72,7 @@ impl Operation {
             Self::Stat => "`files stat`",
             Self::MakeDirectory => "`files mkdir`",
             Self::DeleteFile => "`files delete`",
+            Self::Monitor => "`monitor`",
         }
     }
 }

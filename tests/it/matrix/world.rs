@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,6 +19,9 @@ const CHAT: &str = "thread-1";
 const OTHER_CHAT: &str = "thread-2";
 
 const FILE: &str = "note.txt";
+
+/// Far longer than a sandbox takes to start.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What was made for one question. Every question has a user of its own, so that none sees what another left behind.
 struct Thing {
@@ -96,6 +100,12 @@ impl Thing {
                 thing.send(address, "PUT", &format!("/sessions/{}/files/content?path={FILE}", thing.session)).await;
             }
             Operation::Upload => std::fs::write(&thing.local, "mine").unwrap(),
+            // There is no log before the sandbox.
+            Operation::Monitor => {
+                let path = format!("/sessions/{}", thing.session);
+                let begun = async { while thing.send(address, "GET", &path).await["status"] != "active" {} };
+                tokio::time::timeout(PATIENCE, begun).await.expect("the sandbox does not start");
+            }
             _ => {}
         }
         thing
@@ -103,7 +113,8 @@ impl Thing {
 
     /// Lets the right user use it through Cupola once.
     async fn show_to(&self, client: &mut Client, emulator: &TestEmulator) {
-        let mut params = json!({"target": self.target(emulator), "isolation": self.isolation(Asking::RightKeys)});
+        let mut params =
+            json!({"target": emulator.target(self.agent()), "isolation": self.isolation(Asking::RightKeys)});
         let response = if self.question.operation == Operation::Conversation {
             params["conversationId"] = json!(self.conversation);
             params["input"] = json!("hello");
@@ -115,12 +126,12 @@ impl Thing {
         assert!(response.get("result").is_some(), "{:?}: {response}", self.question);
     }
 
-    fn target(&self, emulator: &TestEmulator) -> Value {
-        emulator.target(match self.question.kind {
+    fn agent(&self) -> &'static str {
+        match self.question.kind {
             Kind::KeysOptional => "notes",
             Kind::KeysRequired => "notes-required",
             Kind::Identity | Kind::IdentityWithoutPermission | Kind::Local => "notes-identity",
-        })
+        }
     }
 
     fn isolation(&self, asking: Asking) -> Value {
@@ -140,7 +151,7 @@ impl Thing {
 
     fn params(&self, emulator: &TestEmulator) -> Value {
         let Question { operation, asking, .. } = self.question;
-        let mut params = json!({"target": self.target(emulator), "isolation": self.isolation(asking)});
+        let mut params = json!({"target": emulator.target(self.agent()), "isolation": self.isolation(asking)});
         let session = json!(self.session);
         match operation {
             Operation::Responses | Operation::Invocations => {
@@ -154,7 +165,11 @@ impl Thing {
                 params["conversationId"] = json!(self.conversation);
             }
             Operation::CreateSession | Operation::ListSessions => {}
-            Operation::ShowSession | Operation::StopSession | Operation::DeleteSession | Operation::ListFiles => {
+            Operation::ShowSession
+            | Operation::StopSession
+            | Operation::DeleteSession
+            | Operation::ListFiles
+            | Operation::Monitor => {
                 params["sessionId"] = session;
             }
             Operation::Stat | Operation::DeleteFile => {
@@ -187,11 +202,7 @@ impl Thing {
 
     /// A request of the owner's, without Cupola; gives the JSON it is answered with.
     async fn send(&self, address: SocketAddr, method: &str, path: &str) -> Value {
-        let agent = match self.question.kind {
-            Kind::KeysOptional => "notes",
-            Kind::KeysRequired => "notes-required",
-            Kind::Identity | Kind::IdentityWithoutPermission | Kind::Local => "notes-identity",
-        };
+        let agent = self.agent();
         let caller = if self.question.asking == Asking::OtherCaller { SOMEBODY_ELSE } else { CUPOLA };
         let token = cupola_emulator::token(caller);
         let mark = if path.contains('?') { '&' } else { '?' };

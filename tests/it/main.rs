@@ -5,6 +5,7 @@
 
 mod a2a;
 mod agents;
+mod article;
 mod calls;
 mod cli;
 mod files;

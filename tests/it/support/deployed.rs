@@ -1,6 +1,7 @@
 //! An agent as it is deployed: by its own host name, over TLS, with the real binary and a stand-in for `azd`.
 
 use super::{Home, TestEmulator};
+use cupola_emulator::Options;
 use cupola_emulator::tls::Tls;
 use serde_json::Value;
 use std::fs;
@@ -25,18 +26,24 @@ pub(crate) struct Deployed {
 
 impl Deployed {
     pub(crate) async fn start() -> Self {
+        Self::at(HOST, |_| {}).await
+    }
+
+    /// Under another host name, with other agents.
+    pub(crate) async fn at(host: &str, adjust: impl FnOnce(&mut Options)) -> Self {
         let home = Home::new();
         let mut certificate = None;
         let emulator = TestEmulator::with(|options| {
-            let tls = Tls::generate(&home.path(""), &[HOST.to_owned()]).unwrap();
+            let tls = Tls::generate(&home.path(""), &[host.to_owned()]).unwrap();
             certificate = Some(tls.certificate().to_owned());
             options.acceptor = Some(Arc::new(tls));
+            adjust(options);
         })
         .await;
         let (certificate, address) = (certificate.unwrap(), emulator.address());
         fs::create_dir_all(home.path(".config/cupola")).unwrap();
         let certificate = certificate.display();
-        let config = format!("trusted_certificates = [\"{certificate}\"]\n[resolve]\n\"{HOST}\" = \"{address}\"\n");
+        let config = format!("trusted_certificates = [\"{certificate}\"]\n[resolve]\n\"{host}\" = \"{address}\"\n");
         fs::write(home.path(".config/cupola/config.toml"), config).unwrap();
         fs::create_dir(home.path("bin")).unwrap();
         let token = cupola_emulator::token("developer");

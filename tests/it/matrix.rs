@@ -58,6 +58,7 @@ impl Asking {
 enum Operation {
     Responses,
     Invocations,
+    A2a,
     Conversation,
     CreateSession,
     ListSessions,
@@ -74,9 +75,10 @@ enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Responses,
         Self::Invocations,
+        Self::A2a,
         Self::Conversation,
         Self::CreateSession,
         Self::ListSessions,
@@ -94,7 +96,7 @@ impl Operation {
 
     const fn method(self) -> &'static str {
         match self {
-            Self::Responses | Self::Invocations | Self::Conversation => "invoke",
+            Self::Responses | Self::Invocations | Self::A2a | Self::Conversation => "invoke",
             Self::CreateSession => "sessions/create",
             Self::ListSessions => "sessions/list",
             Self::ShowSession => "sessions/show",
@@ -111,7 +113,7 @@ impl Operation {
     }
 
     const fn is_invoke(self) -> bool {
-        matches!(self, Self::Responses | Self::Invocations)
+        matches!(self, Self::Responses | Self::Invocations | Self::A2a)
     }
 
     /// Does a call say which session or conversation it means?

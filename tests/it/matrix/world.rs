@@ -154,9 +154,12 @@ impl Thing {
         let mut params = json!({"target": emulator.target(self.agent()), "isolation": self.isolation(asking)});
         let session = json!(self.session);
         match operation {
-            Operation::Responses | Operation::Invocations => {
-                let protocol = if operation == Operation::Responses { "responses" } else { "invocations" };
-                params["protocol"] = json!(protocol);
+            Operation::Responses | Operation::Invocations | Operation::A2a => {
+                params["protocol"] = json!(match operation {
+                    Operation::Invocations => "invocations",
+                    Operation::A2a => "a2a",
+                    _ => "responses",
+                });
                 params["input"] = json!("hello");
                 params["sessionId"] = session;
             }

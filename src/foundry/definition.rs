@@ -18,6 +18,8 @@ pub struct Definition {
     pub version: Option<AgentVersion>,
     /// `creating`, `active`, `failed`, `deleting` or `deleted`.
     pub status: Option<String>,
+    /// Why its deployment failed, if it did.
+    pub failure: Option<String>,
     /// Are requests refused?
     pub is_disabled: bool,
     /// What it speaks, in the definition's order.
@@ -90,7 +92,26 @@ struct VersionObject {
     #[serde(default)]
     status: Option<String>,
     #[serde(default)]
+    error: Option<DeploymentError>,
+    #[serde(default)]
     definition: Option<HostedDefinition>,
+}
+
+#[derive(Deserialize)]
+struct DeploymentError {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl DeploymentError {
+    fn words(self) -> Option<String> {
+        match (self.code, self.message) {
+            (Some(code), Some(message)) => Some(format!("{code}: {message}")),
+            (code, message) => message.or(code),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -134,6 +155,7 @@ impl VersionObject {
         Definition {
             version: self.version,
             status: self.status,
+            failure: self.error.and_then(DeploymentError::words),
             is_disabled,
             protocols: self.definition.unwrap_or_default().protocol_versions,
         }
@@ -159,7 +181,9 @@ impl Agent {
                 Ok(self.version(&selected).await?.define(is_disabled))
             }
             (_, Some(latest)) => Ok(latest.define(is_disabled)),
-            (_, None) => Ok(Definition { version: None, status: None, is_disabled, protocols: Vec::new() }),
+            (_, None) => {
+                Ok(Definition { version: None, status: None, failure: None, is_disabled, protocols: Vec::new() })
+            }
         }
     }
 
@@ -185,7 +209,7 @@ impl Agent {
         let known = Option::<VersionObject>::deserialize(&version).map_err(odd)?;
         let is_disabled = object.state.as_deref() == Some("disabled");
         let definition = known.map_or_else(
-            || Definition { version: None, status: None, is_disabled, protocols: Vec::new() },
+            || Definition { version: None, status: None, failure: None, is_disabled, protocols: Vec::new() },
             |known| known.define(is_disabled),
         );
         Ok((Described { agent, version }, definition))

@@ -102,7 +102,8 @@ impl Watcher {
         self.report(Seen::Refusal(head, body)).await;
     }
 
-    pub(super) async fn waiting(&self, notice: Notice) {
+    /// Tells the caller why it waits.
+    pub async fn waiting(&self, notice: Notice) {
         self.report(Seen::Waiting(notice)).await;
     }
 

@@ -36,13 +36,15 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
     let status = error.status();
     let kind = error.kind();
     let file_hint = file_hint(&error);
+    let is_local = circumstance.is_some_and(|circumstance| circumstance.scope.is_local());
+    let service_hint = service_hint(&error, is_local);
     let explained = RpcError::from(error);
     if kind == ErrorKind::ImpersonationNotPermitted {
         return explained.hint(format!(
             "ask for the data action {IMPERSONATION}, or partition on this machine only with --isolation-model local"
         ));
     }
-    if let Some(hint) = file_hint {
+    if let Some(hint) = file_hint.or(service_hint) {
         return explained.hint(hint);
     }
     let Some(Circumstance { scope, session, verdict, deleting }) = circumstance else {
@@ -76,6 +78,35 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
         }
         _ => explained,
     }
+}
+
+/// What to do when the sandbox, the agent or the service is at fault rather than the call (contract section 14.3).
+fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
+    let operation = error.service().map(|error| error.operation);
+    let code = error.service().and_then(|error| error.code.as_deref());
+    Some(match error.kind() {
+        ErrorKind::ConnectionFailed if is_local => "start the agent, or name the port it listens on: --port PORT",
+        _ if is_local => return None,
+        ErrorKind::SessionNotReady => {
+            "run it again; if that does not help, `cupola monitor --type system` shows why the sandbox does not start"
+        }
+        ErrorKind::SandboxIdle => "run it again: the session resumes with its files",
+        ErrorKind::ProxyTimeout => {
+            "the turn may have run, so it was not sent again; `cupola monitor --tail 100` shows what the agent did"
+        }
+        ErrorKind::QuotaExceeded if code == Some("RegionalQuotaExceeded") => {
+            "the region has no room for more sessions; try later, or an agent in another region"
+        }
+        ErrorKind::QuotaExceeded => {
+            "make room: `cupola sessions list` shows the sessions, `cupola sessions delete ID` deletes one with its files"
+        }
+        ErrorKind::AgentVersionNotReady => "run it again once `cupola agents show` says that the version is active",
+        ErrorKind::AgentVersionFailed => "`cupola agents show` says why the version could not be deployed",
+        ErrorKind::AgentFailed | ErrorKind::ServiceError if operation == Some(Operation::Invoke) => {
+            "`cupola monitor --tail 100` shows what the agent wrote"
+        }
+        _ => return None,
+    })
 }
 
 /// What to do about a failure that is about a file, rather than about who may see the session.

@@ -23,5 +23,6 @@ mod recovery;
 mod server;
 mod sessions;
 mod support;
+mod symptoms;
 mod targets;
 mod tenants;

@@ -1,9 +1,11 @@
 //! `invoke`: sends the input, streams the answer.
 //!
 //! - [`attempt`]: finds what to continue and gets the request to the agent
+//! - [`deployment`]: a version that is not ready
 //! - [`watching`]: what is told of the requests themselves: `--debug`, `-o raw`, waiting
 
 mod attempt;
+mod deployment;
 mod watching;
 
 use crate::foundry::{ReplyItem, Wants, watch};

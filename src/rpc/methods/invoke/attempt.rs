@@ -1,5 +1,6 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
+use super::deployment;
 use crate::daemon::Daemon;
 use crate::foundry::{Definition, Extras, FoundryError, Invocation, Message, Reply, Respond, Watcher, turn_headers};
 use crate::partition::AgentKey;
@@ -17,7 +18,8 @@ use cupola_protocol::target::Target;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// How often a call may find what was saved gone and start over: once for the session, once for the conversation.
+/// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
+/// also wait once for a deployment.
 const MAX_REPLACEMENTS: usize = 2;
 
 /// A request the service has taken.
@@ -41,17 +43,28 @@ pub(super) async fn begin(
     // Whoever names a call in front of the service is told so below: the service makes its own.
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
-    let extras = Extras { headers, watcher: Some(watcher) };
+    let extras = Extras { headers, watcher: Some(watcher.clone()) };
     let scope = Scope::with(daemon, &params.target, &params.isolation, extras).await?;
     let attempt = Attempt { daemon, params, scope: &scope, protocol: protocol(params, &scope)?, deadline };
-    let mut notices = Vec::new();
-    for _ in 0..=MAX_REPLACEMENTS {
-        match attempt.run().await? {
-            Outcome::Begun(mut begun) => {
+    let version = scope.partition.version.as_ref();
+    let (mut notices, mut has_waited) = (Vec::new(), false);
+    for _ in 0..=MAX_REPLACEMENTS + 1 {
+        match attempt.run().await {
+            Ok(Outcome::Begun(mut begun)) => {
                 begun.notices.splice(0..0, notices);
                 return Ok(*begun);
             }
-            Outcome::Gone(notice) => notices.push(notice),
+            Ok(Outcome::Gone(notice)) => notices.push(notice),
+            Err(refused) if refused.kind() == ErrorKind::AgentVersionNotReady && !has_waited => {
+                has_waited = true;
+                let message = "the agent's version is still being deployed; waiting for it".to_owned();
+                watcher.waiting(Notice { code: NoticeCode::WaitingForVersion, message }).await;
+                deployment::is_ready(&scope.agent, version, refused).await?;
+            }
+            Err(refused) if refused.kind() == ErrorKind::AgentVersionFailed => {
+                return Err(deployment::why(&scope.agent, version, refused).await);
+            }
+            Err(refused) => return Err(refused),
         }
     }
     Err(RpcError::new(
@@ -273,6 +286,12 @@ impl Attempt<'_> {
         }
     }
 
+    /// Does the service not have the session any more?
+    async fn is_gone(&self, session: &SessionId) -> bool {
+        let shown = self.scope.agent.get_session(&self.scope.wire, session).await;
+        shown.is_err_and(|error| error.status() == Some(404))
+    }
+
     /// After a 404: finds out which saved thing is gone and forgets it. Things the caller named are never replaced.
     async fn forget_what_is_gone(&self, error: &FoundryError, saved: &Saved) -> Result<Option<Notice>, RpcError> {
         let Self { daemon, params, scope, .. } = *self;
@@ -280,11 +299,13 @@ impl Attempt<'_> {
             return Ok(None);
         }
         let agent = &scope.partition.agent;
+        let code = error.service().and_then(|error| error.code.as_deref());
+        // Where the service names the sandbox there is no second question, and nothing else to suspect.
+        let is_sandbox = matches!(code, Some("SandboxNotFound" | "sandbox_not_found"));
         if let Some(session) = &saved.session
             && params.session_id.is_none()
             && !params.new_session
-            && let Err(error) = scope.agent.get_session(&scope.wire, session).await
-            && error.status() == Some(404)
+            && (is_sandbox || self.is_gone(session).await)
         {
             daemon.store.forget_session(agent, session).await?;
             return Ok(Some(Notice {
@@ -296,6 +317,7 @@ impl Attempt<'_> {
         }
         if let Some(conversation) = &saved.conversation
             && self.protocol == AgentProtocol::Responses
+            && !is_sandbox
             && params.conversation_id.is_none()
             && !params.new_conversation
         {

@@ -1,0 +1,151 @@
+//! What goes wrong, and what is said and done about it: every code of `x-adc-response-details` (contract section 14.3), and
+//! every row of the troubleshooting table of the article on isolation keys.
+
+use crate::support::{Client, LocalAgent, TestDaemon, TestEmulator};
+use crate::tenants::say;
+use cupola_emulator::faults::Fault;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+fn refusal(status: u16, code: &str, message: &str) -> Fault {
+    let headers = [("x-adc-response-details", code), ("retry-after", "0")];
+    let headers: BTreeMap<String, String> = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let body = json!({"error": {"code": null, "message": message, "type": "server_error"}});
+    Fault::Status { status: status.try_into().unwrap(), headers: headers.try_into().unwrap(), body: Some(body) }
+}
+
+/// One code, every time it is asked.
+struct Symptom {
+    code: &'static str,
+    status: u16,
+    kind: &'static str,
+    /// How often a turn is sent before it is given up.
+    turns: usize,
+    hint: &'static str,
+}
+
+const SYMPTOMS: [Symptom; 7] = [
+    Symptom { code: "ReadinessTimeout", status: 502, kind: "sessionNotReady", turns: 3, hint: "monitor --type system" },
+    Symptom { code: "ProxyTimeout", status: 504, kind: "proxyTimeout", turns: 1, hint: "monitor --tail 100" },
+    Symptom { code: "SandboxIdle", status: 502, kind: "sandboxIdle", turns: 3, hint: "resumes" },
+    Symptom { code: "QuotaExceeded", status: 429, kind: "quotaExceeded", turns: 1, hint: "sessions delete" },
+    Symptom { code: "RegionalQuotaExceeded", status: 429, kind: "quotaExceeded", turns: 1, hint: "another region" },
+    Symptom {
+        code: "AgentVersionProvisioningFailed",
+        status: 424,
+        kind: "agentVersionFailed",
+        turns: 1,
+        hint: "agents show",
+    },
+    Symptom { code: "platform", status: 500, kind: "serviceError", turns: 1, hint: "monitor --tail 100" },
+];
+
+#[tokio::test]
+async fn every_code_of_the_gateway_has_its_kind_its_retries_and_its_hint() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let target = emulator.target("notes");
+    let first = say(&mut client, &target, json!({}), "remember the milk").await;
+    for Symptom { code, status, kind, turns, hint } in SYMPTOMS {
+        let before = emulator.turns().len();
+        emulator.fail("*/openai/responses", turns as u64, refusal(status, code, "not available"));
+        let error = client.call("invoke", json!({"target": target, "input": "x"})).await["error"].clone();
+        let data = &error["data"];
+        assert_eq!((&data["kind"], &data["httpStatus"]), (&json!(kind), &json!(status)), "{code}: {error}");
+        assert_eq!(data["serviceCode"], code, "{error}");
+        assert!(data["requestId"].is_string(), "{code}: {error}");
+        assert!(data["hint"].as_str().unwrap_or_default().contains(hint), "{code}: {error}");
+        assert_eq!(emulator.turns().len() - before, turns, "{code}");
+        // The session stays what it was: none of these says that it is gone.
+        assert_eq!(say(&mut client, &target, json!({}), "hello").await["sessionId"], first["sessionId"], "{code}");
+    }
+    // Those that pass by themselves are borne with.
+    for (code, status) in [("ReadinessTimeout", 502), ("SandboxIdle", 502)] {
+        emulator.fail("*/openai/responses", 1, refusal(status, code, "not available"));
+        let result = say(&mut client, &target, json!({}), "hello").await;
+        assert_eq!(result["notices"][0]["code"], "retried", "{code}: {result}");
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_purged_sandbox_is_replaced_at_once_and_a_deployment_waited_for() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let target = emulator.target("notes");
+    let first = say(&mut client, &target, json!({}), "remember the milk").await;
+    emulator.fail("*/openai/responses", 1, refusal(404, "SandboxNotFound", "gone"));
+    let second = say(&mut client, &target, json!({}), "hello").await;
+    assert_eq!(second["notices"][0]["code"], "sessionReplaced", "{second}");
+    assert_eq!(second["conversationId"], first["conversationId"], "only the session was said to be gone");
+    // One that was named is not replaced by another.
+    emulator.fail("*/openai/responses", 1, refusal(404, "SandboxNotFound", "gone"));
+    let named = json!({"target": target, "input": "x", "sessionId": second["sessionId"]});
+    assert_eq!(client.call("invoke", named).await["error"]["data"]["kind"], "sessionNotFound");
+
+    emulator.fail("*/openai/responses", 1, refusal(424, "AgentVersionNotReady", "deploying"));
+    let waited = say(&mut client, &target, json!({}), "hello").await;
+    assert_eq!(waited["notices"][0]["code"], "waitingForVersion", "{waited}");
+    assert_eq!(waited["sessionId"], second["sessionId"]);
+    emulator.fail("*/openai/responses", 2, refusal(424, "AgentVersionNotReady", "deploying"));
+    let refused = client.call("invoke", json!({"target": target, "input": "x"})).await;
+    assert_eq!(refused["error"]["data"]["kind"], "agentVersionNotReady", "waits once: {refused}");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+async fn refused(client: &mut Client, method: &str, params: Value) -> Value {
+    let response = client.call(method, params).await;
+    assert!(response["error"]["data"]["hint"].is_string(), "{response}");
+    response["error"]["data"].clone()
+}
+
+/// The rows of the article's table, in its order.
+#[tokio::test]
+async fn every_row_of_the_troubleshooting_table_names_its_cause() {
+    let (daemon, elsewhere, emulator) = (TestDaemon::start(), TestDaemon::start(), TestEmulator::start().await);
+    let (mut client, mut other) = (daemon.connect(), elsewhere.connect());
+    let required = emulator.target("notes-required");
+    let acme = || json!({"userKey": "tenant-acme", "chatKey": "thread-42"});
+    let made = say(&mut client, &required, acme(), "hello").await;
+    let session = &made["sessionId"];
+
+    let none = refused(&mut client, "invoke", json!({"target": required, "input": "x"})).await;
+    assert_eq!(none["kind"], "isolationKeyRequired", "{none}");
+    assert!(none["hint"].as_str().unwrap().contains("--user-isolation-key"), "{none}");
+
+    // By a daemon that knows nothing of the session, so that it is the service that refuses.
+    let wrong = json!({"userKey": "tenant-contoso", "chatKey": "thread-42"});
+    let params = json!({"target": required, "isolation": wrong, "input": "x", "sessionId": session});
+    let wrong_keys = refused(&mut other, "invoke", params.clone()).await;
+    assert_eq!((&wrong_keys["kind"], &wrong_keys["httpStatus"]), (&json!("isolationMismatch"), &json!(403)));
+    assert!(wrong_keys["hint"].as_str().unwrap().contains("check them"), "{wrong_keys}");
+    // And by one that does: it says so before anything is sent.
+    let known = refused(&mut client, "invoke", params).await;
+    assert_eq!(known["kind"], "foreignSession", "{known}");
+
+    let show = json!({"target": required, "isolation": wrong, "sessionId": session});
+    let not_found = refused(&mut other, "sessions/show", show).await;
+    assert_eq!(not_found["kind"], "sessionNotFound", "{not_found}");
+    assert!(not_found["hint"].as_str().unwrap().contains("other isolation keys"), "{not_found}");
+
+    let notes = emulator.target("notes");
+    let create = json!({"target": notes, "isolation": {"ownershipKey": "sk-tenant-acme"}, "sessionId": "sess_abc123"});
+    assert!(client.call("sessions/create", create).await.get("result").is_some());
+    let delete = json!({"target": notes, "isolation": {"ownershipKey": "sk-other"}, "sessionId": "sess_abc123"});
+    let owner = refused(&mut other, "sessions/delete", delete).await;
+    assert_eq!(owner["kind"], "notSessionOwner", "{owner}");
+    assert!(owner["hint"].as_str().unwrap().contains("--isolation-key"), "{owner}");
+
+    let agent = LocalAgent::start().await;
+    let local = say(&mut client, &json!({"kind": "local", "port": agent.port}), acme(), "hello").await;
+    assert_eq!(local["notices"][0]["code"], "isolationNotEnforced", "{local}");
+    client.leave().await;
+    other.leave().await;
+    daemon.end().await;
+    elsewhere.end().await;
+    emulator.end().await;
+}

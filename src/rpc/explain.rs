@@ -50,6 +50,7 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
     let Some(Circumstance { scope, session, verdict, deleting }) = circumstance else {
         return explained;
     };
+    let named = session.is_some();
     let session = session.map_or_else(|| "the session".to_owned(), |session| format!("session {session}"));
     match (status, scope.model) {
         (Some(403 | 404), _) if *verdict == Verdict::Foreign => explained.because(
@@ -61,6 +62,10 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
             ErrorKind::NotSessionOwner,
             format!("{session} belongs to another ownership key; give the one it was created with: --isolation-key"),
         ),
+        // One this partition is known to have had: no key was missing then.
+        (Some(404), _) if kind == ErrorKind::SessionNotFound && *verdict == Verdict::Own && named => {
+            explained.hint(format!("{session} is gone, and its files with it; start another with --new-session"))
+        }
         (Some(403 | 404), IsolationModel::Keys) if !scope.is_isolated() && is_isolation(kind) => explained.because(
             ErrorKind::IsolationKeyRequired,
             "no isolation key was given; if the agent requires them, add --user-isolation-key and/or --chat-isolation-key",

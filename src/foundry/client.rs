@@ -300,6 +300,8 @@ impl Client {
             Operation::Invoke => (EVENTS, true),
             Operation::ReadLog => (EVENT_STREAM, true),
             Operation::DownloadFile => (OCTETS, true),
+            // The last answer of a long-running invocation is shown as it came.
+            Operation::PollInvocation => (JSON, self.wants_raw()),
             _ => (JSON, false),
         };
         headers.insert(ACCEPT, accept);

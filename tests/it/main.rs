@@ -22,6 +22,7 @@ mod readme;
 mod recovery;
 mod server;
 mod sessions;
+mod side_by_side;
 mod support;
 mod symptoms;
 mod targets;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) const MAX_ITEMS: usize = 20;
 
 /// What is kept of a conversation. Times are milliseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) partition: Partition,
@@ -22,15 +22,22 @@ pub(crate) struct Record {
     pub(crate) metadata: Value,
     /// The session its first response was given in.
     pub(crate) session_id: Option<String>,
-    /// Oldest first.
-    pub(crate) items: Vec<Value>,
 }
 
-/// One conversation.
+/// A line of a conversation's item log.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ItemChange {
+    Added(Value),
+    Removed(String),
+}
+
+/// One conversation. Its items are a log beside its record, so that a turn costs the same however many came before.
 pub(crate) struct Conversation {
     path: PathBuf,
-    // Never held across an await.
+    // Neither is ever held across an await.
     record: Mutex<Record>,
+    items: Mutex<Vec<Value>>,
 }
 
 impl Conversation {
@@ -38,23 +45,53 @@ impl Conversation {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn new(path: PathBuf, record: Record) -> Self {
+        let mut items: Vec<Value> = Vec::new();
+        for change in store::lines(&item_log(&path)) {
+            match change {
+                ItemChange::Added(item) => items.push(item),
+                ItemChange::Removed(id) => items.retain(|item| id_of(item) != id),
+            }
+        }
+        Self { path, record: Mutex::new(record), items: Mutex::new(items) }
+    }
+
+    /// Its items, oldest first.
+    pub(crate) fn items(&self) -> Vec<Value> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Changes it, and writes the change before anyone is told of it.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Record) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = record.clone();
         let outcome = change(&mut changed)?;
-        store::save(&self.path, &changed).map_err(ApiError::internal)?;
-        *record = changed;
+        if changed != *record {
+            store::save(&self.path, &changed).map_err(ApiError::internal)?;
+            *record = changed;
+        }
         Ok(outcome)
     }
 
     /// Adds items, given ids and a status where they have none, and returns them as kept.
     pub(crate) fn add(&self, items: Vec<Value>) -> Result<Vec<Value>, ApiError> {
         let items: Vec<_> = items.into_iter().map(complete).collect();
-        self.change(|record| {
-            record.items.extend(items.iter().cloned());
-            Ok(items)
-        })
+        let mut kept = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = item_log(&self.path);
+        for item in &items {
+            store::append(&log, &ItemChange::Added(item.clone())).map_err(ApiError::internal)?;
+            kept.push(item.clone());
+        }
+        Ok(items)
+    }
+
+    /// Removes an item; false when there is none of this id.
+    pub(crate) fn remove(&self, id: &str) -> Result<bool, ApiError> {
+        let mut kept = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = kept.iter().position(|item| id_of(item) == id) else { return Ok(false) };
+        store::append(&item_log(&self.path), &ItemChange::Removed(id.to_owned())).map_err(ApiError::internal)?;
+        kept.remove(at);
+        Ok(true)
     }
 
     /// The conversation object.
@@ -84,7 +121,7 @@ impl Conversations {
             .filter_map(|path| {
                 let record: Record = store::load(&path)?;
                 let id = record.id.clone();
-                Some((id, Arc::new(Conversation { path, record: Mutex::new(record) })))
+                Some((id, Arc::new(Conversation::new(path, record))))
             })
             .collect();
         Self { directory: directory.to_owned(), known: Mutex::new(known) }
@@ -97,18 +134,11 @@ impl Conversations {
         metadata: Value,
         now: i64,
     ) -> Result<Arc<Conversation>, ApiError> {
-        let record = Record {
-            id: ids::conversation(),
-            partition,
-            created_at: now,
-            metadata,
-            session_id: None,
-            items: Vec::new(),
-        };
+        let record = Record { id: ids::conversation(), partition, created_at: now, metadata, session_id: None };
         let id = record.id.clone();
-        let conversation =
-            Arc::new(Conversation { path: self.directory.join(format!("{id}.json")), record: Mutex::new(record) });
-        conversation.change(|_| Ok(()))?;
+        let path = self.directory.join(format!("{id}.json"));
+        store::save(&path, &record).map_err(ApiError::internal)?;
+        let conversation = Arc::new(Conversation::new(path, record));
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&conversation));
         Ok(conversation)
     }
@@ -119,8 +149,21 @@ impl Conversations {
 
     pub(crate) fn delete(&self, id: &str) -> Result<(), ApiError> {
         let gone = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        gone.map_or(Ok(()), |conversation| std::fs::remove_file(&conversation.path).map_err(ApiError::internal))
+        let Some(conversation) = gone else { return Ok(()) };
+        // There is no log before the first item.
+        let _ = std::fs::remove_file(item_log(&conversation.path));
+        std::fs::remove_file(&conversation.path).map_err(ApiError::internal)
     }
+}
+
+/// The log of the conversation whose record is at `path`.
+fn item_log(path: &Path) -> PathBuf {
+    path.with_extension("items")
+}
+
+/// An item's id; every kept item has one.
+pub(crate) fn id_of(item: &Value) -> &str {
+    item.get("id").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The items a response's `input` stands for: a string is one user message.
@@ -183,10 +226,15 @@ mod tests {
         let id = {
             let conversations = Conversations::load(directory.path());
             let made = conversations.create(partition.clone(), json!({"k": "v"}), 1000).unwrap();
-            made.add(input_items(Some(&json!("hi")))).unwrap();
+            let added = made
+                .add(input_items(Some(&json!([{"role": "user", "content": "hi"}, {"role": "user", "content": "you"}]))))
+                .unwrap();
+            assert!(made.remove(id_of(&added[0])).unwrap());
             made.record().id
         };
-        let found = Conversations::load(directory.path()).get(&id).unwrap().record();
-        assert_eq!((found.partition, found.items.len()), (partition, 1));
+        let found = Conversations::load(directory.path()).get(&id).unwrap();
+        assert_eq!(found.record().partition, partition);
+        let texts: Vec<_> = found.items().iter().map(|item| item["content"][0]["text"].clone()).collect();
+        assert_eq!(texts, ["you"]);
     }
 }

@@ -3,7 +3,7 @@
 use super::Gateway;
 use super::call::{Call, Whole, json_body};
 use super::paging::{Order, page};
-use crate::conversation::{Conversation, MAX_ITEMS};
+use crate::conversation::{Conversation, MAX_ITEMS, id_of};
 use crate::error::ApiError;
 use crate::isolation::{self, Purpose};
 use axum::routing::get;
@@ -86,13 +86,9 @@ async fn delete(call: Call) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({"id": id, "object": "conversation.deleted", "deleted": true})))
 }
 
-fn id_of(item: &Value) -> String {
-    item.get("id").and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
 async fn list_items(call: Call) -> Result<Json<Value>, ApiError> {
-    let items = find(&call)?.record().items;
-    let items = items.into_iter().map(|item| (id_of(&item), item)).collect();
+    let items = find(&call)?.items();
+    let items = items.into_iter().map(|item| (id_of(&item).to_owned(), item)).collect();
     page(&call, items, Order::Descending).map(Json)
 }
 
@@ -111,8 +107,7 @@ async fn add_items(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiErr
 async fn show_item(call: Call) -> Result<Json<Value>, ApiError> {
     let id = call.param("item");
     find(&call)?
-        .record()
-        .items
+        .items()
         .into_iter()
         .find(|item| id_of(item) == id)
         .map(Json)
@@ -121,13 +116,8 @@ async fn show_item(call: Call) -> Result<Json<Value>, ApiError> {
 
 async fn delete_item(call: Call) -> Result<Json<Value>, ApiError> {
     let (conversation, id) = (find(&call)?, call.param("item"));
-    conversation.change(|record| {
-        let before = record.items.len();
-        record.items.retain(|item| id_of(item) != id);
-        if record.items.len() == before {
-            return Err(ApiError::not_found("Item", id));
-        }
-        Ok(())
-    })?;
+    if !conversation.remove(id)? {
+        return Err(ApiError::not_found("Item", id));
+    }
     Ok(Json(conversation.to_json()))
 }

@@ -7,7 +7,8 @@ use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
 use crate::rpc::ProgressToken;
 use crate::target::Target;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -240,7 +241,7 @@ pub struct HttpHeader {
 }
 
 /// The value of one `$/progress` notification of an `invoke`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NumberedEvent {
     /// The run's id.
@@ -250,6 +251,33 @@ pub struct NumberedEvent {
     /// What happened.
     #[serde(flatten)]
     pub event: InvokeEvent,
+}
+
+impl<'de> Deserialize<'de> for NumberedEvent {
+    /// Reads the event's own fields a second time: verbatim data cannot pass through serde's flattening.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head {
+            run_id: RunId,
+            number: u64,
+            r#type: String,
+        }
+        #[derive(Deserialize)]
+        struct Output {
+            name: String,
+            data: Box<RawValue>,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let head: Head = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+        let event = if head.r#type == "output" {
+            let Output { name, data } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
+            InvokeEvent::Output { name, data }
+        } else {
+            serde_json::from_str(text.get()).map_err(D::Error::custom)?
+        };
+        Ok(Self { run_id: head.run_id, number: head.number, event })
+    }
 }
 
 /// What happens during a run. Exactly one ending comes, and it comes last. Receivers skip types they do not know.
@@ -381,6 +409,19 @@ mod tests {
             serde_json::to_string(&event).unwrap(),
             r#"{"runId":"run-1","number":3,"type":"textDelta","delta":"hel"}"#
         );
+    }
+
+    #[test]
+    fn every_event_can_be_read_back_and_verbatim_data_stays_as_it_was() {
+        for text in [
+            r#"{"runId":"run-1","number":1,"type":"started","sessionId":"session-1","isolationModel":"keys"}"#,
+            r#"{"runId":"run-1","number":2,"type":"output","name":"response.created","data":{"b": 1.0, "a": [ ]}}"#,
+            r#"{"runId":"run-1","number":3,"type":"notice","code":"retried","message":"again"}"#,
+            r#"{"runId":"run-1","number":4,"type":"completed"}"#,
+        ] {
+            let event: NumberedEvent = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&event).unwrap(), text);
+        }
     }
 
     #[test]

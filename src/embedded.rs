@@ -2,7 +2,7 @@
 
 use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
-use cupola_emulator::{Emulator, Options, stock_agents};
+use cupola_emulator::{Emulator, Options, StartError, stock_agents};
 use cupola_protocol::target::EmulatorUrl;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,9 +40,16 @@ impl EmbeddedEmulator {
             .running
             .get_or_try_init(|| async {
                 let notes: Arc<dyn Runtime> = Arc::new(Notes::default());
-                cupola_emulator::start(Options::new(&self.directory, stock_agents(&notes)))
-                    .await
-                    .map_err(|error| failed(error.to_string()))
+                cupola_emulator::start(Options::new(&self.directory, stock_agents(&notes))).await.map_err(|error| {
+                    match error {
+                        StartError::InUse(_) => failed(
+                            "another Cupola runs it there; use that one (leave --no-daemon out), or stop it with \
+                             `cupola stop`"
+                                .to_owned(),
+                        ),
+                        error => failed(error.to_string()),
+                    }
+                })
             })
             .await?;
         emulator.url().parse().map_err(|invalid: cupola_protocol::Invalid| failed(invalid.to_string()))

@@ -2,7 +2,7 @@
 //!
 //! - [`url`]: which hosts may get a token, and addresses built from encoded segments
 //! - [`headers`]: what of an isolation travels, per model
-//! - [`client`]: one request: token, retries, bounded answers
+//! - [`client`]: one request: token, retries, bounded answers; [`pool`]: the connections it goes over
 //! - [`retry`]: may this be sent again? (pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
@@ -27,6 +27,7 @@ mod files;
 mod headers;
 mod invocations;
 mod logs;
+mod pool;
 mod reply;
 mod responses;
 mod retry;
@@ -36,7 +37,7 @@ mod url;
 mod watch;
 
 pub use self::a2a::Message;
-pub use self::client::{Extras, Settings, use_ring};
+pub use self::client::Extras;
 pub use self::content::Content;
 pub use self::curl::line as curl_line;
 pub use self::definition::{Definition, Described, SpokenProtocol};
@@ -45,6 +46,7 @@ pub use self::files::Download;
 pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::{Canceller, Invocation};
 pub use self::logs::{LogError, LogQuery, LogReader};
+pub use self::pool::{Settings, use_ring};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;
 pub use self::sessions::{ListSessions, Stopped};

@@ -3,30 +3,23 @@
 use super::content::Content;
 use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::headers::WireIsolation;
+use super::pool::{Pool, Settings};
 use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
 use super::watch::{HttpHead, Watcher};
-use crate::auth::{AccessToken, Account, SCOPE, Tokens};
+use crate::auth::{AccessToken, SCOPE, Tokens};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// How long a connection may take. Longer than three lost SYN packets.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
 /// How long a call other than a turn may take, per attempt. Creating a session waits for a sandbox.
 pub(super) const CALL_LIMIT: Duration = Duration::from_mins(2);
-
-/// How long an unused connection is kept. Azure's front ends drop idle ones after four minutes.
-const IDLE_CONNECTION: Duration = Duration::from_secs(210);
 
 /// Longest answer of a call that is read whole, in bytes. A response object with long tool outputs is a few MiB.
 pub(super) const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -44,38 +37,9 @@ const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("cupola/", env!("C
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const IDENTITY_ENCODING: HeaderValue = HeaderValue::from_static("identity");
 
-/// What the user's configuration says about reaching the service.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// The hosts that tokens may be sent to.
-    pub allowed_hosts: AllowedHosts,
-    /// PEM files with certificates to trust besides the system's: a company's proxy, or an emulator that speaks TLS.
-    pub trusted_certificates: Vec<PathBuf>,
-    /// Fixed addresses for host names, as with `curl --connect-to`: for private endpoints and for tests.
-    pub resolve: Vec<(String, SocketAddr)>,
-}
-
-/// Makes ring the TLS provider of the process, unless one is set already.
-pub fn use_ring() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        // An error means that another provider is installed, which serves as well.
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    });
-}
-
 pub(super) struct Client {
     pool: Arc<Pool>,
     extras: Extras,
-}
-
-/// What every call shares.
-struct Pool {
-    settings: Settings,
-    tokens: Arc<Tokens>,
-    /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
-    remote: OnceLock<reqwest::Client>,
-    local: OnceLock<reqwest::Client>,
 }
 
 /// What one caller adds to its requests, and wants to see of them.
@@ -171,8 +135,7 @@ pub(super) enum BodyError {
 
 impl Client {
     pub(super) fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
-        let pool = Pool { settings, tokens, remote: OnceLock::new(), local: OnceLock::new() };
-        Self { pool: Arc::new(pool), extras: Extras::default() }
+        Self { pool: Arc::new(Pool::new(settings, tokens)), extras: Extras::default() }
     }
 
     /// The same connections and tokens, for one caller.
@@ -202,7 +165,7 @@ impl Client {
         if address.is_local() && !call.operation.is_turn() {
             return Err(FoundryError::NotLocal);
         }
-        let client = self.http(address)?;
+        let client = self.pool.http(address)?;
         let account = address.account();
         let mut token = match account {
             Some(account) => Some(self.pool.tokens.get(account, SCOPE).await?),
@@ -366,48 +329,6 @@ impl Client {
         }
         let failure = Failure::Status { status: error.status, kind: error.kind, retry_after: error.retry_after };
         (failure, FoundryError::Service(Box::new(error)))
-    }
-
-    fn http(&self, address: &Address) -> Result<reqwest::Client, FoundryError> {
-        let (slot, is_local) = match address.account() {
-            Some(Account::Emulator) | None => (&self.pool.local, true),
-            Some(Account::Configured) => (&self.pool.remote, false),
-        };
-        if let Some(client) = slot.get() {
-            return Ok(client.clone());
-        }
-        let client = self.build(is_local)?;
-        Ok(slot.get_or_init(|| client).clone())
-    }
-
-    fn build(&self, is_local: bool) -> Result<reqwest::Client, FoundryError> {
-        use_ring();
-        let mut trusted = Vec::new();
-        for path in &self.pool.settings.trusted_certificates {
-            let shown = path.display();
-            let pem = std::fs::read(path).map_err(|error| FoundryError::Setup(format!("{shown}: {error}")))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|error| FoundryError::Setup(format!("{shown} is no PEM certificate: {error}")))?;
-            trusted.extend(certificates);
-        }
-        let mut builder = reqwest::Client::builder()
-            // A redirect could carry the token to another host.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_mins(1));
-        builder = if is_local {
-            // Loopback: no proxy, and no need for the system's certificates.
-            builder.no_proxy().tls_certs_only(trusted)
-        } else {
-            // The system's proxy settings apply, as they do for azd and az.
-            builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted)
-        };
-        for (host, address) in &self.pool.settings.resolve {
-            builder = builder.resolve(host, *address);
-        }
-        builder.build().map_err(|error| FoundryError::Setup(innermost(&error)))
     }
 }
 

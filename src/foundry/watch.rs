@@ -5,6 +5,7 @@ use bytes::Bytes;
 use cupola_protocol::invoke::{HttpHeader, Notice};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
 use std::fmt;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use url::Url;
@@ -114,14 +115,17 @@ impl Watcher {
 }
 
 impl HttpHead {
-    pub(super) fn new(version: Version, status: StatusCode, headers: &HeaderMap) -> Self {
-        let reason = status.canonical_reason().unwrap_or_default();
+    /// `reason` is what the server said in place of the usual words for this status.
+    fn new(version: Version, status: StatusCode, reason: Option<&ReasonPhrase>, headers: &HeaderMap) -> Self {
+        let said = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()));
+        let reason = said.as_deref().or(status.canonical_reason()).unwrap_or_default();
         let status_line = format!("{version:?} {} {reason}", status.as_u16()).trim_end().to_owned();
         Self { status_line, headers: shown(headers) }
     }
 
     pub(super) fn of(response: &reqwest::Response) -> Self {
-        Self::new(response.version(), response.status(), response.headers())
+        let reason = response.extensions().get::<ReasonPhrase>();
+        Self::new(response.version(), response.status(), reason, response.headers())
     }
 }
 
@@ -158,12 +162,16 @@ mod tests {
 
     #[test]
     fn a_status_line_reads_as_it_travels() {
-        for (version, status, line) in [
-            (Version::HTTP_11, 200, "HTTP/1.1 200 OK"),
-            (Version::HTTP_2, 424, "HTTP/2.0 424 Failed Dependency"),
-            (Version::HTTP_11, 599, "HTTP/1.1 599"),
+        let (fine, none) = (ReasonPhrase::from_static(b"Fine"), ReasonPhrase::from_static(b""));
+        for (version, status, reason, line) in [
+            (Version::HTTP_11, 200, None, "HTTP/1.1 200 OK"),
+            (Version::HTTP_11, 200, Some(&fine), "HTTP/1.1 200 Fine"),
+            // The agent servers say none.
+            (Version::HTTP_11, 200, Some(&none), "HTTP/1.1 200"),
+            (Version::HTTP_2, 424, None, "HTTP/2.0 424 Failed Dependency"),
+            (Version::HTTP_11, 599, None, "HTTP/1.1 599"),
         ] {
-            let head = HttpHead::new(version, StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
+            let head = HttpHead::new(version, StatusCode::from_u16(status).unwrap(), reason, &HeaderMap::new());
             assert_eq!(head.status_line, line);
         }
     }

@@ -9,7 +9,7 @@
 //! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
-//! - [`watch`], [`curl`]: requests and answers shown to whoever wants to see them
+//! - [`mod@watch`], [`curl`]: requests and answers shown to whoever wants to see them
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were

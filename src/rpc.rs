@@ -121,17 +121,18 @@ impl Calls {
                 Step::Exit => return Ok(ControlFlow::Break(())),
                 Step::Now(None) => {}
                 Step::Now(Some(answer)) => self.client.send(answer).await?,
-                // What is answered from memory is there at the first look: no task for it, and no other thread woken.
-                Step::Later(mut answer) => match (&mut answer).now_or_never() {
-                    Some(answer) => self.client.send(answer).await?,
-                    None => {
+                Step::Later(mut answer) => {
+                    // What is answered from memory is there at the first look: no task for it, no other thread woken.
+                    if let Some(answer) = (&mut answer).now_or_never() {
+                        self.client.send(answer).await?;
+                    } else {
                         let client = self.client.clone();
                         self.tasks.spawn(async move {
                             // A client that is gone needs no answer.
                             let _ = client.send(answer.await).await;
                         });
                     }
-                },
+                }
             },
             Ok(Incoming::Batch(messages)) => {
                 let mut answers = Vec::with_capacity(messages.len());

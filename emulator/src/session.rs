@@ -41,7 +41,7 @@ pub(crate) enum Status {
 }
 
 /// What is kept of a session. Times are milliseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub(crate) struct Record {
     pub(crate) id: String,
     pub(crate) agent_version: String,
@@ -138,8 +138,12 @@ impl Session {
         if record.status == Status::Deleted {
             return;
         }
+        let before = record.clone();
         change(&mut record);
-        if record.status == Status::Deleted {
+        // Times are shown in whole seconds: of mere activity within one, a restart can miss nothing.
+        let is_same_second = record.last_accessed_at / 1000 == before.last_accessed_at / 1000;
+        let is_activity = Record { last_accessed_at: record.last_accessed_at, ..before } == *record;
+        if record.status == Status::Deleted || (is_activity && is_same_second) {
             return;
         }
         if let Err(error) = store::save(&self.directory.join(FILE), &*record) {

@@ -66,8 +66,28 @@ pub(crate) enum Command {
     Completions(completions::Flags),
 }
 
+/// `cupola invoke` without the other commands: defining them all takes a good part of the time that a warm call takes.
+#[derive(Debug, Parser)]
+#[command(name = "cupola", version, disable_help_subcommand = true)]
+struct InvokeAlone {
+    #[command(subcommand)]
+    command: OnlyInvoke,
+}
+
+#[derive(Debug, Subcommand)]
+enum OnlyInvoke {
+    /// Send a message to an agent and print its answer
+    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE, mut_arg("local", |local| local.short('l')))]
+    Invoke(invoke::Flags),
+}
+
 /// Reads the arguments. The error is also how `--help` and `--version` come back.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let arguments: Vec<OsString> = arguments.collect();
+    if arguments.get(1).is_some_and(|command| command == "invoke") {
+        let OnlyInvoke::Invoke(flags) = InvokeAlone::try_parse_from(arguments)?.command;
+        return Ok(Arguments { command: Command::Invoke(flags) });
+    }
     Arguments::try_parse_from(arguments)
 }
 
@@ -90,6 +110,15 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         definition().debug_assert();
+    }
+
+    #[test]
+    fn invoke_alone_is_the_same_command() {
+        let help = |mut command: clap::Command| {
+            command.build();
+            command.find_subcommand_mut("invoke").unwrap().render_long_help().to_string()
+        };
+        assert_eq!(help(InvokeAlone::command()), help(definition()));
     }
 
     #[test]

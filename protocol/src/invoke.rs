@@ -96,6 +96,9 @@ pub struct InvokeParams {
     /// Send each outgoing request as a `request` event.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub debug: bool,
+    /// Leave out `output` events, for clients that show the text alone. Their numbers are missing then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub text_only: bool,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -246,7 +249,7 @@ pub struct HttpHeader {
 pub struct NumberedEvent {
     /// The run's id.
     pub run_id: RunId,
-    /// Starts at 1 and rises by 1 within a run.
+    /// Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number.
     pub number: u64,
     /// What happened.
     #[serde(flatten)]

@@ -60,6 +60,22 @@ async fn text_streams_in_numbered_events_and_the_response_is_complete_in_itself(
 }
 
 #[tokio::test]
+async fn a_client_that_wants_the_text_alone_is_sent_no_other_events_of_the_service() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let params = json!({"target": emulator.target("notes"), "input": "stream a b c", "textOnly": true});
+    let (events, response) = stream(&mut client, params).await;
+    let types: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert!(types.contains(&"textDelta") && !types.contains(&"output"), "{types:?}");
+    assert_eq!((types[0], types[types.len() - 1]), ("started", "completed"));
+    assert_eq!(text_of(&events), response["result"]["text"].as_str().unwrap());
+    assert!(events.is_sorted_by_key(|event| event["number"].as_u64()), "{events:?}");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
 async fn every_way_an_answer_ends_has_its_status() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let mut client = daemon.connect();

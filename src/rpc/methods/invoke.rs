@@ -194,7 +194,10 @@ fn default_failure(status: RunStatus) -> Option<RunFailure> {
 }
 
 async fn emit(call: &Call, params: &InvokeParams, run: &mut Run, event: InvokeEvent) -> Result<(), RpcError> {
-    if let (Some(event), Some(token)) = (run.take(event), &params.partial_result_token) {
+    let is_wanted = !(params.text_only && matches!(event, InvokeEvent::Output { .. }));
+    if let (Some(event), Some(token)) = (run.take(event), &params.partial_result_token)
+        && is_wanted
+    {
         call.progress(token, &event).await?;
     }
     Ok(())

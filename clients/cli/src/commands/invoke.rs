@@ -214,6 +214,7 @@ impl Flags {
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
             raw: self.output == Output::Raw,
             debug: self.scope.debug,
+            text_only: self.output != Output::Jsonl,
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),
             partial_result_token: (self.output != Output::Json || self.scope.debug).then_some(CALL),
         })
@@ -339,7 +340,7 @@ mod tests {
                 "isolation": {"userKey": "tenant-acme"},
                 "input": "hi",
                 "protocol": "invocations",
-                "newSession": true,
+                "newSession": true, "textOnly": true,
                 "timeoutMs": 90000,
                 "partialResultToken": 1,
             })

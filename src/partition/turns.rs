@@ -46,13 +46,9 @@ impl<Key: Eq + Hash + Clone> Turns<Key> {
         Ok(Turn { _guard: guard, _place: place })
     }
 
-    /// Queues with somebody in them.
-    pub fn len(&self) -> usize {
-        self.queues.len()
-    }
-
     /// Is it nobody's turn anywhere?
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.queues.is_empty()
     }
 }

@@ -1,9 +1,19 @@
-//! Columns for people: `-o table`.
+//! Columns for people: `-o table`, and its choice beside `-o json`.
 
+use clap::ValueEnum;
 use cupola_protocol::files::Entry;
 use cupola_protocol::sessions::Session;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+/// How the service's objects are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Indented JSON
+    Json,
+    /// Columns
+    Table,
+}
 
 /// Blanks between two columns.
 const GAP: usize = 3;

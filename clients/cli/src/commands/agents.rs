@@ -5,8 +5,8 @@ use crate::call::{Greeting, encode, misunderstood};
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
-use crate::table::{columns, moment};
-use clap::{Args, Subcommand, ValueEnum};
+use crate::table::{Output, columns, moment};
+use clap::{Args, Subcommand};
 use cupola_protocol::Method;
 use cupola_protocol::agents::{List, ListParams, ListResponse, Show, ShowParams, ShowResponse};
 use cupola_protocol::isolation::IsolationModel;
@@ -51,14 +51,6 @@ struct Common {
     output: Output,
     #[command(flatten)]
     scope: ScopeFlags,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Indented JSON
-    Json,
-    /// Columns
-    Table,
 }
 
 impl Flags {

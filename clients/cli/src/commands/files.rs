@@ -6,9 +6,9 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::scope::ScopeFlags;
-use crate::table;
+use crate::table::{self, Output};
 use crate::target::parse;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use cupola_protocol::Method;
 use cupola_protocol::files::{
     Delete, DeleteParams, Download, DownloadParams, Entry, FileEvent, List, ListParams, ListResponse, LocalPath,
@@ -126,14 +126,6 @@ struct Common {
     output: Option<Output>,
     #[command(flatten)]
     scope: ScopeFlags,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Indented JSON
-    Json,
-    /// Columns
-    Table,
 }
 
 impl Flags {

@@ -6,7 +6,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::isolation::ownership;
 use crate::scope::ScopeFlags;
-use crate::table;
+use crate::table::{self, Output};
 use crate::target::parse;
 use clap::{Args, Subcommand, ValueEnum};
 use cupola_protocol::Method;
@@ -121,14 +121,6 @@ struct Common {
     output: Option<Output>,
     #[command(flatten)]
     scope: ScopeFlags,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Indented JSON
-    Json,
-    /// Columns
-    Table,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Lists the agents of the project that the target is in.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
 impl Method for List {
@@ -18,6 +19,7 @@ impl Method for List {
 
 /// Which agents to list. Pages of the service are followed until `limit` agents are there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "AgentListParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListParams {
     /// Any agent of the project, or a directory, whatever agents its project has.
@@ -32,6 +34,7 @@ pub struct ListParams {
 
 /// A list in the service's own shape (contract section 3).
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "AgentListResponse"))]
 pub struct ListResponse {
     /// The service's agent objects, verbatim.
     pub data: Vec<Value>,
@@ -44,6 +47,7 @@ pub struct ListResponse {
 }
 
 /// Shows one agent and the version that the target means.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Show;
 
 impl Method for Show {
@@ -54,6 +58,7 @@ impl Method for Show {
 
 /// Which agent to show.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "AgentShowParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct ShowParams {
     /// The agent; of a directory without a version, the version that azd deployed last is shown.
@@ -62,6 +67,7 @@ pub struct ShowParams {
 
 /// An agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "AgentShowResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ShowResponse {
     /// The service's agent object, verbatim.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Opens a connection: says who the client is, answers what the daemon can do. Answered at once, from static data.
 /// Optional: calls without it get the defaults.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Initialize;
 
 impl Method for Initialize {
@@ -15,6 +16,7 @@ impl Method for Initialize {
 
 /// Who is calling.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct InitializeParams {
     /// The client program.
@@ -27,6 +29,7 @@ pub struct InitializeParams {
 
 /// A program's name and version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ProgramInfo {
     /// Its name.
@@ -38,6 +41,7 @@ pub struct ProgramInfo {
 
 /// What the daemon is and can do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InitializeResponse {
     /// The protocol major both sides will speak.
@@ -52,6 +56,7 @@ pub struct InitializeResponse {
 
 /// What the daemon can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {
     /// Every method it answers.
@@ -61,6 +66,7 @@ pub struct Capabilities {
 }
 
 /// LSP's `shutdown`: this client is done. The daemon itself goes on.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shutdown;
 
 impl Method for Shutdown {
@@ -71,10 +77,12 @@ impl Method for Shutdown {
 
 /// No parameters: `{}`, `null` or left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct NoParams {}
 
 /// How the daemon is.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status;
 
 impl Method for Status {
@@ -85,6 +93,7 @@ impl Method for Status {
 
 /// How the daemon is. Times are ms; `startedAt` is RFC 3339, UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStatusResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct StatusResponse {
     /// The daemon's version.
@@ -123,6 +132,7 @@ pub struct StatusResponse {
 }
 
 /// Stops the daemon once what runs has ended, or at once with `force`.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop;
 
 impl Method for Stop {
@@ -133,6 +143,7 @@ impl Method for Stop {
 
 /// How to stop.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStopParams"))]
 #[serde(rename_all = "camelCase", default)]
 pub struct StopParams {
     /// Do not wait for runs under way.
@@ -141,6 +152,7 @@ pub struct StopParams {
 
 /// The daemon is stopping.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStopResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct StopResponse {
     /// Runs it waits for, or cuts with `force`.

@@ -7,6 +7,7 @@ macro_rules! error_kinds {
     ($( $(#[$meta:meta])* $variant:ident = $code:literal, $name:literal, retryable $retryable:literal; )*) => {
         /// What went wrong, in one word that scripts can match on (`error.data.kind`).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         pub enum ErrorKind {
             $( $(#[$meta])* #[serde(rename = $name)] $variant, )*
         }
@@ -138,6 +139,7 @@ error_kinds! {
 
 /// `error.data` of every error the daemon sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorData {
     /// What went wrong, in one word.

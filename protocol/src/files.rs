@@ -21,14 +21,16 @@ shown_text! {
     /// A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent as it is.
     RemotePath, field "path",
     rule "must be 1 to 4096 bytes without control characters",
-    |value| (1..=MAX_PATH).contains(&value.len()) && !value.chars().any(char::is_control)
+    |value| (1..=MAX_PATH).contains(&value.len()) && !value.chars().any(char::is_control),
+    schema { "minLength" = 1, "maxLength" = MAX_PATH, "pattern" = "^[^\\x00-\\x1f\\x7f-\\x9f]*$" }
 }
 
 shown_text! {
     /// A file on this machine, absolute: the daemon's working directory means nothing to a caller.
     LocalPath, field "localPath",
     rule "must be an absolute path of at most 4096 bytes, without NUL",
-    |value| value.len() <= MAX_PATH && !value.contains('\0') && std::path::Path::new(value).is_absolute()
+    |value| value.len() <= MAX_PATH && !value.contains('\0') && std::path::Path::new(value).is_absolute(),
+    schema { "minLength" = 1, "maxLength" = MAX_PATH, "pattern" = "^[^\\x00]*$" }
 }
 
 impl RemotePath {
@@ -46,6 +48,7 @@ impl RemotePath {
 
 /// A file or directory, in the service's field names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileEntry"))]
 pub struct Entry {
     /// Its name in its directory. The agent chose it: never use it as a local path unchecked.
     pub name: String,
@@ -67,6 +70,7 @@ pub struct Entry {
 
 /// What one `$/progress` of a transfer says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum FileEvent {
     /// How far it is. Falls back only when the service asked for the file once more.
@@ -80,6 +84,7 @@ pub enum FileEvent {
 }
 
 /// Puts a local file into the session's home. What is there is replaced; directories above it are made by the service.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Upload;
 
 impl Method for Upload {
@@ -90,12 +95,13 @@ impl Method for Upload {
 
 /// What to upload, and where to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileUploadParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct UploadParams {
     /// Which session.
     #[serde(flatten)]
     pub session: SessionParams,
-    /// The file to read, at most [`MAX_FILE_BYTES`] long.
+    /// The file to read, at most 50 MiB long ([`MAX_FILE_BYTES`]).
     pub local_path: LocalPath,
     /// Where to put it; its own name in the home when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -107,6 +113,7 @@ pub struct UploadParams {
 
 /// Copies a file of the session's home to a local one. An existing local file is replaced at once and as a whole when
 /// the last byte is there, and untouched by anything that fails before.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Download;
 
 impl Method for Download {
@@ -117,6 +124,7 @@ impl Method for Download {
 
 /// What to download, and where to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileDownloadParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct DownloadParams {
     /// Which session.
@@ -133,6 +141,7 @@ pub struct DownloadParams {
 
 /// What was transferred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileTransferResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct TransferResponse {
     /// The session.
@@ -146,6 +155,7 @@ pub struct TransferResponse {
 }
 
 /// Lists what is directly in a directory of the session's home.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
 impl Method for List {
@@ -156,6 +166,7 @@ impl Method for List {
 
 /// What to list.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileListParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListParams {
     /// Which session.
@@ -168,6 +179,7 @@ pub struct ListParams {
 
 /// A directory, all pages of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileListResponse"))]
 pub struct ListResponse {
     /// The directory; `.` is the home.
     pub path: String,
@@ -180,6 +192,7 @@ pub struct ListResponse {
 
 /// Names one file or directory of the session's home.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FilePathParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct PathParams {
     /// Which session.
@@ -190,6 +203,7 @@ pub struct PathParams {
 }
 
 /// Shows one file or directory; looked up in its directory's list where the service has no such operation.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stat;
 
 impl Method for Stat {
@@ -199,6 +213,7 @@ impl Method for Stat {
 }
 
 /// Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MakeDirectory;
 
 impl Method for MakeDirectory {
@@ -209,6 +224,7 @@ impl Method for MakeDirectory {
 
 /// What was made or deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FilePathResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct PathResponse {
     /// The session.
@@ -218,6 +234,7 @@ pub struct PathResponse {
 }
 
 /// Deletes a file or directory.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delete;
 
 impl Method for Delete {
@@ -228,6 +245,7 @@ impl Method for Delete {
 
 /// What to delete.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileDeleteParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct DeleteParams {
     /// Which session.

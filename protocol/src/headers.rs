@@ -23,7 +23,8 @@ shown_text! {
     |value| value.len() <= MAX_NAME
         && value.chars().all(is_token)
         && value.get(..CLIENT_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(CLIENT_PREFIX))
-        && value.len() > CLIENT_PREFIX.len()
+        && value.len() > CLIENT_PREFIX.len(),
+    schema { "maxLength" = MAX_NAME, "pattern" = "^[xX]-[cC][lL][iI][eE][nN][tT]-[!#$%&'*+.^_`|~A-Za-z0-9-]+$" }
 }
 
 private_text! {
@@ -32,7 +33,8 @@ private_text! {
     rule "must have values of at most 4096 visible ASCII characters and blanks, without blanks at either end",
     |value| value.len() <= MAX_VALUE
         && value.trim() == value
-        && value.chars().all(|character| character.is_ascii_graphic() || character == ' ')
+        && value.chars().all(|character| character.is_ascii_graphic() || character == ' '),
+    schema { "maxLength" = MAX_VALUE, "pattern" = "^([!-~]([ -~]*[!-~])?)?$" }
 }
 
 shown_text! {
@@ -40,7 +42,8 @@ shown_text! {
     /// has no gateway, takes the caller's (contract section 13.3).
     CallId, field "callId",
     rule "must be 1 to 256 visible ASCII characters",
-    |value| (1..=MAX_CALL_ID).contains(&value.len()) && value.chars().all(|character| character.is_ascii_graphic())
+    |value| (1..=MAX_CALL_ID).contains(&value.len()) && value.chars().all(|character| character.is_ascii_graphic()),
+    schema { "minLength" = 1, "maxLength" = MAX_CALL_ID, "pattern" = "^[!-~]*$" }
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ fn is_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_' || character == '-'
 }
 
+/// [`is_opaque`] as a pattern, its length aside.
+#[cfg(feature = "schema")]
+const OPAQUE: &str = "^[A-Za-z0-9._:-]*[A-Za-z0-9_:-][A-Za-z0-9._:-]*$";
+
 fn is_opaque(value: &str) -> bool {
     (1..=MAX_OPAQUE_ID).contains(&value.len())
         && value.chars().all(|character| is_word(character) || matches!(character, '.' | ':'))
@@ -23,28 +27,32 @@ shown_text! {
     /// A sandbox of the service (`agent_session_id`): compute and `$HOME`. Rule from contract section 4.1.
     SessionId, field "sessionId",
     rule "must be 8 to 128 characters of A-Z a-z 0-9 _ -",
-    |value| (MIN_SESSION_ID..=MAX_SESSION_ID).contains(&value.len()) && value.chars().all(is_word)
+    |value| (MIN_SESSION_ID..=MAX_SESSION_ID).contains(&value.len()) && value.chars().all(is_word),
+    schema { "minLength" = MIN_SESSION_ID, "maxLength" = MAX_SESSION_ID, "pattern" = "^[A-Za-z0-9_-]*$" }
 }
 
 shown_text! {
     /// A message history (`conversation` id). Not the session.
     ConversationId, field "conversationId",
     rule "must be 1 to 256 characters of A-Z a-z 0-9 . _ : -, and more than dots",
-    is_opaque
+    is_opaque,
+    schema { "minLength" = 1, "maxLength" = MAX_OPAQUE_ID, "pattern" = OPAQUE }
 }
 
 shown_text! {
     /// A response of the responses protocol, or an invocation of the invocations protocol.
     ResponseId, field "responseId",
     rule "must be 1 to 256 characters of A-Z a-z 0-9 . _ : -, and more than dots",
-    is_opaque
+    is_opaque,
+    schema { "minLength" = 1, "maxLength" = MAX_OPAQUE_ID, "pattern" = OPAQUE }
 }
 
 shown_text! {
     /// One run in this daemon: one invoke from request to ending. Made by the daemon.
     RunId, field "runId",
     rule "must be 1 to 256 characters of A-Z a-z 0-9 . _ : -, and more than dots",
-    is_opaque
+    is_opaque,
+    schema { "minLength" = 1, "maxLength" = MAX_OPAQUE_ID, "pattern" = OPAQUE }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 /// With `partialResultToken`, events arrive as `$/progress` notifications before the response, which is complete in
 /// itself. An answer that the agent ended as failed, incomplete or truncated is a response with that `status`, not an
 /// error; an error means that no run took place or that the caller ended it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Invoke;
 
 impl Method for Invoke {
@@ -27,6 +28,7 @@ impl Method for Invoke {
 
 /// What the agent speaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum AgentProtocol {
     /// `openai/responses` (contract section 7).
@@ -51,6 +53,7 @@ impl AgentProtocol {
 
 /// What to send and to whom.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
 pub struct InvokeParams {
@@ -123,6 +126,7 @@ impl std::fmt::Debug for InvokeParams {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum RunStatus {
     /// The agent finished its answer.
@@ -139,6 +143,7 @@ pub enum RunStatus {
 
 /// The whole answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InvokeResponse {
     /// The run's id in this daemon.
@@ -176,6 +181,7 @@ pub struct InvokeResponse {
 
 /// Why a run did not complete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RunFailure {
     /// In one word.
@@ -189,6 +195,7 @@ pub struct RunFailure {
 
 /// Something the caller should know; the call goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
     /// In one word.
@@ -199,6 +206,7 @@ pub struct Notice {
 
 /// The notices there are. Receivers show the message of one they do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum NoticeCode {
     /// The saved session was gone and has been replaced; its files are gone with it.
@@ -236,6 +244,7 @@ pub enum NoticeCode {
 
 /// One HTTP header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HttpHeader {
     /// Its name.
     pub name: String,
@@ -245,6 +254,7 @@ pub struct HttpHeader {
 
 /// The value of one `$/progress` notification of an `invoke`.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "InvokeEvent"))]
 #[serde(rename_all = "camelCase")]
 pub struct NumberedEvent {
     /// The run's id.
@@ -285,6 +295,7 @@ impl<'de> Deserialize<'de> for NumberedEvent {
 
 /// What happens during a run. Exactly one ending comes, and it comes last. Receivers skip types they do not know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum InvokeEvent {
     /// The service took the request; the session id is saved.

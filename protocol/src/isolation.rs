@@ -21,7 +21,8 @@ private_text! {
     /// An isolation key of container protocol 1.0.0: opaque, passed through verbatim (contract section 13.2).
     IsolationKey, field "isolation key",
     rule "must be 1 to 1024 bytes, without control characters (CR, LF, NUL) and without blanks at either end",
-    is_header_value
+    is_header_value,
+    schema { "minLength" = 1, "maxLength" = MAX_KEY_BYTES, "pattern" = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$" }
 }
 
 private_text! {
@@ -29,18 +30,21 @@ private_text! {
     UserIdentity, field "userIdentity",
     rule "must be 1 to 256 characters of A-Z a-z 0-9 . _ : - @",
     |value| (1..=MAX_IDENTITY).contains(&value.len())
-        && value.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | ':' | '-' | '@'))
+        && value.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | ':' | '-' | '@')),
+    schema { "minLength" = 1, "maxLength" = MAX_IDENTITY, "pattern" = "^[A-Za-z0-9._:@-]*$" }
 }
 
 shown_text! {
     /// A label that partitions Cupola's own saved state only; nothing of it is sent.
     ChatLabel, field "chat",
     rule "must be 1 to 128 characters, without control characters",
-    |value| (1..=MAX_CHAT_LABEL).contains(&value.chars().count()) && !value.chars().any(char::is_control)
+    |value| (1..=MAX_CHAT_LABEL).contains(&value.chars().count()) && !value.chars().any(char::is_control),
+    schema { "minLength" = 1, "maxLength" = MAX_CHAT_LABEL, "pattern" = "^[^\\x00-\\x1f\\x7f-\\x9f]*$" }
 }
 
 /// How a target isolates its users (design section 2). Detected from the agent's definition when not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum IsolationModel {
     /// Container protocol 1.0.0: the isolation-key headers.
@@ -53,6 +57,7 @@ pub enum IsolationModel {
 
 /// Whose state a call may see. Every field is optional; none at all means the caller's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Isolation {
     /// `x-agent-user-isolation-key`: partitions by user.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// Without `follow` it ends when the last lines are there; an answer that does not come is an error, never an empty
 /// success. With `follow` it goes on, over broken connections, until it is cancelled or the session is gone; lines that
 /// were sent once are not sent again. Following needs a `partialResultToken`.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Monitor;
 
 impl Method for Monitor {
@@ -23,6 +24,7 @@ impl Method for Monitor {
 
 /// Which log, and how much of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MonitorParams {
     /// Which agent.
@@ -55,6 +57,7 @@ pub struct MonitorParams {
 
 /// The two logs of a session (contract section 6).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum LogKind {
     /// What the agent's container wrote.
@@ -66,6 +69,7 @@ pub enum LogKind {
 
 /// How many of the last lines: 1 to 300, 50 when left out (contract section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minimum" = 1, "maximum" = Tail::MAX.0)))]
 #[serde(try_from = "u64", into = "u16")]
 pub struct Tail(u16);
 
@@ -105,6 +109,7 @@ impl TryFrom<u64> for Tail {
 
 /// How it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MonitorResponse {
     /// The session whose log it is.
@@ -119,6 +124,7 @@ pub struct MonitorResponse {
 /// The value of one `$/progress` notification of a `monitor`. Receivers skip types they do not know. Times are RFC 3339
 /// in the service's own words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum MonitorEvent {
     /// The first event: which session is read.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// Whether they still exist is not asked: a session that is gone is replaced at the next call, with a notice. The service
 /// is asked at most for the agent's definition, and not even that when every isolation names its model.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Import;
 
 impl Method for Import {
@@ -20,6 +21,7 @@ impl Method for Import {
 
 /// What to take over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ImportParams {
     /// One per agent, version and user. At most 1000.
@@ -34,6 +36,7 @@ pub struct ImportParams {
 
 /// What one user was last doing with one agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ImportEntry {
     /// Which agent.
@@ -51,6 +54,7 @@ pub struct ImportEntry {
 
 /// What was taken over.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ImportResponse {
     /// One per entry, in their order.
@@ -59,6 +63,7 @@ pub struct ImportResponse {
 
 /// What happened to one entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Imported {
     /// What happened to its session, if it had one.
@@ -74,6 +79,7 @@ pub struct Imported {
 
 /// What happened to one id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum ImportOutcome {
     /// It is the current one from now on, or would be.

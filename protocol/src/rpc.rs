@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 /// A request id. Echoed with its value and its type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Id {
     /// A number.
@@ -19,6 +20,7 @@ pub type ProgressToken = Id;
 
 /// A call, or a notification when `id` is missing.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Request<Params> {
     /// Always `2.0`; its absence is accepted.
     #[serde(default = "version")]
@@ -70,6 +72,7 @@ pub struct Incoming {
 
 /// Why a call failed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorObject {
     /// The number of [`crate::error::ErrorKind`].
     pub code: i32,
@@ -91,6 +94,7 @@ pub const CANCEL_ALIASES: [&str; 2] = ["$/cancel_request", "notifications/cancel
 
 /// `$/progress`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Progress<Value> {
     /// The caller's token.
     pub token: ProgressToken,
@@ -100,6 +104,7 @@ pub struct Progress<Value> {
 
 /// `$/cancelRequest`.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cancel {
     /// The call to cancel.
     #[serde(alias = "requestId")]

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 /// A session as the service describes it, in the service's own field names (contract section 4.1). Times are Unix
 /// seconds, UTC. Fields a newer service adds are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Session {
     /// The session's id.
     pub agent_session_id: String,
@@ -35,6 +36,7 @@ pub struct Session {
 
 /// Which version a session is bound to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VersionIndicator {
     /// Always `version_ref` so far.
     #[serde(rename = "type")]
@@ -44,6 +46,7 @@ pub struct VersionIndicator {
 }
 
 /// Makes a session and makes it the partition's current one.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Create;
 
 impl Method for Create {
@@ -54,6 +57,7 @@ impl Method for Create {
 
 /// What to create.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SessionCreateParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateParams {
     /// Which agent; its `version` is the one the session is bound to.
@@ -67,6 +71,7 @@ pub struct CreateParams {
 }
 
 /// Lists the sessions this isolation can see, in the service's order.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
 impl Method for List {
@@ -77,6 +82,7 @@ impl Method for List {
 
 /// Sort order by creation time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Order {
     /// Oldest first.
@@ -87,6 +93,7 @@ pub enum Order {
 
 /// Which sessions to list. Pages of the service are followed until `limit` sessions are there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SessionListParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListParams {
     /// Which agent.
@@ -107,6 +114,7 @@ pub struct ListParams {
 
 /// A list in the service's own shape (contract section 4.2).
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SessionListResponse"))]
 pub struct ListResponse {
     /// The sessions.
     pub data: Vec<Session>,
@@ -120,6 +128,7 @@ pub struct ListResponse {
 
 /// Names one session. When `sessionId` is left out, the partition's current one is meant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionParams {
     /// Which agent.
@@ -136,6 +145,7 @@ pub struct SessionParams {
 }
 
 /// Shows one session.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Show;
 
 impl Method for Show {
@@ -145,6 +155,7 @@ impl Method for Show {
 }
 
 /// Stops a session's compute; its files stay and the next invoke resumes it.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop;
 
 impl Method for Stop {
@@ -155,6 +166,7 @@ impl Method for Stop {
 
 /// What stopping did.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SessionStopResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct StopResponse {
     /// The session.
@@ -164,6 +176,7 @@ pub struct StopResponse {
 }
 
 /// Deletes a session and its files, and forgets it if it was saved.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delete;
 
 impl Method for Delete {
@@ -174,6 +187,7 @@ impl Method for Delete {
 
 /// What was deleted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SessionDeleteResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct DeleteResponse {
     /// The session.
@@ -181,6 +195,7 @@ pub struct DeleteResponse {
 }
 
 /// Makes a session the partition's current one without calling the agent.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Use;
 
 impl Method for Use {
@@ -191,6 +206,7 @@ impl Method for Use {
 
 /// Which session to use from now on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SessionUseParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct UseParams {
     /// Which agent.

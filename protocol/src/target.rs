@@ -25,7 +25,8 @@ shown_text! {
     |value| (1..=MAX_AGENT_NAME).contains(&value.len())
         && value.chars().all(|character| character.is_ascii_alphanumeric() || character == '-')
         && !value.starts_with('-')
-        && !value.ends_with('-')
+        && !value.ends_with('-'),
+    schema { "minLength" = 1, "maxLength" = MAX_AGENT_NAME, "pattern" = "^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$" }
 }
 
 shown_text! {
@@ -34,7 +35,8 @@ shown_text! {
     rule "must be 1 to 128 characters of A-Z a-z 0-9 . _ -, and more than dots",
     |value| (1..=MAX_AGENT_VERSION).contains(&value.len())
         && value.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-'))
-        && value.chars().any(|character| character != '.')
+        && value.chars().any(|character| character != '.'),
+    schema { "minLength" = 1, "maxLength" = MAX_AGENT_VERSION, "pattern" = "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" }
 }
 
 shown_text! {
@@ -46,7 +48,11 @@ shown_text! {
     rule "must look like https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT: https, no port, no user, no query, no trailing path",
     |value| https_parts(value).is_some_and(|(_, path)| {
         path.strip_prefix("/api/projects/").is_some_and(|project| is_segment(project.strip_suffix('/').unwrap_or(project)))
-    })
+    }),
+    schema {
+        "maxLength" = MAX_URL,
+        "pattern" = "^https://[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*/api/projects/[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*/?$"
+    }
 }
 
 shown_text! {
@@ -62,7 +68,8 @@ shown_text! {
                     && !port.starts_with(['0', '+'])
                     && port.parse::<u16>().is_ok()
             })
-    }
+    },
+    schema { "pattern" = "^https?://(127\\.0\\.0\\.1|localhost|\\[::1\\]):[1-9][0-9]{0,4}/?$" }
 }
 
 /// A path segment or host label we are willing to see in an endpoint: no escapes, no dots that climb.
@@ -99,6 +106,7 @@ impl ProjectEndpoint {
 /// {"kind": "directory", "path": "/home/ada/shop/src"}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Target {
     /// The emulator: the daemon's own, or one that listens at `url`.

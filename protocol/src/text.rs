@@ -19,12 +19,15 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Declares a string newtype that cannot be constructed unless `$check` accepts it.
+/// Declares a string newtype that cannot be constructed unless `$check` accepts it. What follows `schema` is `$check` in
+/// the words of JSON Schema (`pattern`, `minLength`, …), as far as they can say it.
 macro_rules! validated_text {
-    ($(#[$meta:meta])* $name:ident, field $field:literal, rule $rule:literal, $check:expr) => {
+    ($(#[$meta:meta])* $name:ident, field $field:literal, rule $rule:literal, $check:expr $(, schema { $($key:literal = $value:expr),+ })?) => {
         $(#[$meta])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", schemars(extend("x-rule" = $rule $($(, $key = $value)+)?)))]
         pub struct $name(String);
 
         impl $name {
@@ -66,8 +69,8 @@ macro_rules! validated_text {
 
 /// As [`validated_text`], for values that may be shown to people.
 macro_rules! shown_text {
-    ($(#[$meta:meta])* $name:ident, field $field:literal, rule $rule:literal, $check:expr) => {
-        $crate::text::validated_text!($(#[$meta])* $name, field $field, rule $rule, $check);
+    ($(#[$meta:meta])* $name:ident, field $field:literal, rule $rule:literal, $check:expr $(, schema $schema:tt)?) => {
+        $crate::text::validated_text!($(#[$meta])* $name, field $field, rule $rule, $check $(, schema $schema)?);
 
         impl std::fmt::Display for $name {
             fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -85,8 +88,11 @@ macro_rules! shown_text {
 
 /// As [`validated_text`], for values that must not reach a log: no `Display`, and `Debug` shows only that it is set.
 macro_rules! private_text {
-    ($(#[$meta:meta])* $name:ident, field $field:literal, rule $rule:literal, $check:expr) => {
-        $crate::text::validated_text!($(#[$meta])* $name, field $field, rule $rule, $check);
+    ($(#[$meta:meta])* $name:ident, field $field:literal, rule $rule:literal, $check:expr $(, schema { $($key:literal = $value:expr),+ })?) => {
+        $crate::text::validated_text!(
+            $(#[$meta])* $name, field $field, rule $rule, $check,
+            schema { "writeOnly" = true, "format" = "password" $($(, $key = $value)+)? }
+        );
 
         impl std::fmt::Debug for $name {
             fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -10,12 +10,20 @@ use std::str::FromStr;
 /// The only version of the service's API there is (contract section 1.3).
 const API_VERSION: &str = "api-version=v1";
 
+/// [`AgentEndpoint::RULE`] for readers of the schema.
+#[cfg(feature = "schema")]
+const PATTERN: &str = "^https://[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*/api/projects/[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*\
+    /agents/[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\
+    /endpoint/protocols/(openai/responses|openai/v1/responses|invocations|a2a)(\\?api-version=v1)?$";
+
 /// An agent's own endpoint:
 /// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
 /// with `invocations`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL (contract section 17.1).
 ///
 /// As with [`ProjectEndpoint`], only the shape is checked here.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("x-rule" = Self::RULE, "maxLength" = MAX_URL, "pattern" = PATTERN)))]
 #[serde(try_from = "String", into = "String")]
 pub struct AgentEndpoint {
     text: String,

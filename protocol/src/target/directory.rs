@@ -15,7 +15,8 @@ shown_text! {
     rule "must be an absolute path of at most 4096 bytes, without control characters",
     |value| value.len() <= MAX_PATH
         && !value.chars().any(char::is_control)
-        && std::path::Path::new(value).is_absolute()
+        && std::path::Path::new(value).is_absolute(),
+    schema { "minLength" = 1, "maxLength" = MAX_PATH, "pattern" = "^[^\\x00-\\x1f\\x7f-\\x9f]*$" }
 }
 
 shown_text! {
@@ -23,7 +24,8 @@ shown_text! {
     ServiceName, field "agent",
     rule "must be 1 to 128 characters without control characters, / and \\",
     |value| (1..=MAX_NAME).contains(&value.len())
-        && !value.chars().any(|character| character.is_control() || matches!(character, '/' | '\\'))
+        && !value.chars().any(|character| character.is_control() || matches!(character, '/' | '\\')),
+    schema { "minLength" = 1, "maxLength" = MAX_NAME, "pattern" = "^[^\\x00-\\x1f\\x7f-\\x9f/\\\\]*$" }
 }
 
 shown_text! {
@@ -34,7 +36,8 @@ shown_text! {
         && value.chars().all(|character| {
             character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-' | '(' | ')')
         })
-        && value.chars().any(|character| character != '.')
+        && value.chars().any(|character| character != '.'),
+    schema { "minLength" = 1, "maxLength" = MAX_NAME, "pattern" = "^[A-Za-z0-9._()-]*[A-Za-z0-9_()-][A-Za-z0-9._()-]*$" }
 }
 
 /// The agent of an azd project, found from any directory at or below its `azure.yaml`.
@@ -42,6 +45,7 @@ shown_text! {
 /// The daemon turns it into a `project` target before anything else, so both lead to the same saved state. Nothing comes
 /// from the daemon's own environment: what azd would read from the caller's is in this object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DirectoryTarget {
     /// Where to look for `azure.yaml`, here and upwards.

@@ -27,3 +27,4 @@ mod support;
 mod symptoms;
 mod targets;
 mod tenants;
+mod transcripts;

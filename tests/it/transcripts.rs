@@ -1,0 +1,167 @@
+//! Every conversation of `tests/transcripts`, word by word over every framing. Its `README.md` says how to read them.
+
+use crate::support::{Client, Framing, TestDaemon};
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::PathBuf;
+
+/// One conversation.
+struct Transcript {
+    name: String,
+    /// The framings it works over; all of them unless its first line says otherwise.
+    framings: Vec<String>,
+    lines: Vec<Line>,
+}
+
+/// One message of it.
+enum Line {
+    Send(Value),
+    Receive(Value),
+}
+
+impl Transcript {
+    fn parse(name: &str, text: &str) -> Self {
+        let mut lines = text.lines().map(|line| {
+            let value: Map<String, Value> =
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}"));
+            value
+        });
+        let about = lines.next().unwrap_or_default();
+        assert!(about.get("about").is_some_and(Value::is_string), "{name}: the first line says what it is about");
+        let framings = about.get("framings").cloned().unwrap_or_else(|| json!(["ndjson", "lsp", "http"]));
+        let lines = lines.map(|line| match line.iter().next().map(|(way, message)| (way.as_str(), message.clone())) {
+            Some(("->", message)) if line.len() == 1 => Line::Send(message),
+            Some(("<-", message)) if line.len() == 1 => Line::Receive(message),
+            _ => panic!("{name}: a line is sent (->) or received (<-): {line:?}"),
+        });
+        Self { name: name.to_owned(), framings: serde_json::from_value(framings).unwrap(), lines: lines.collect() }
+    }
+
+    fn works_over(&self, framing: &str) -> bool {
+        self.framings.iter().any(|name| name == framing)
+    }
+
+    /// Holds the conversation with a daemon nobody has talked to before.
+    async fn replay(&self, framing: Framing) {
+        let daemon = TestDaemon::start();
+        let mut client = match framing {
+            Framing::Ndjson => daemon.connect(),
+            Framing::Lsp => daemon.connect_lsp(),
+        };
+        let mut captured = Captured::default();
+        for (number, line) in (2..).zip(&self.lines) {
+            match line {
+                Line::Send(message) => client.send(captured.fill(message)).await,
+                Line::Receive(pattern) => {
+                    let message = next(&mut client, &self.name, number).await;
+                    if let Err(difference) = captured.matches(pattern, &message) {
+                        panic!("{}.jsonl:{number} over {framing:?}: {difference}\n  in {message}", self.name);
+                    }
+                }
+            }
+        }
+        // Fails when there is a message that the transcript does not have.
+        client.leave().await;
+        daemon.end().await;
+    }
+}
+
+async fn next(client: &mut Client, name: &str, number: usize) -> Value {
+    client.try_next().await.unwrap_or_else(|| panic!("{name}.jsonl:{number}: the daemon closed the connection"))
+}
+
+/// What `"<name>"` stands for so far.
+#[derive(Default)]
+struct Captured(Map<String, Value>);
+
+impl Captured {
+    /// The message with every `"<name>"` replaced.
+    fn fill(&self, message: &Value) -> Value {
+        match message {
+            Value::String(text) => self.0.get(text).unwrap_or(message).clone(),
+            Value::Array(items) => items.iter().map(|item| self.fill(item)).collect(),
+            Value::Object(fields) => {
+                fields.iter().map(|(name, value)| (name.clone(), self.fill(value))).collect::<Map<_, _>>().into()
+            }
+            _ => message.clone(),
+        }
+    }
+
+    /// Does the message have everything the pattern has? Says what it lacks.
+    fn matches(&mut self, pattern: &Value, message: &Value) -> Result<(), String> {
+        match (pattern, message) {
+            (Value::String(text), _) if text == "<*>" => Ok(()),
+            (Value::String(text), _) if is_name(text) => match self.0.get(text) {
+                None => {
+                    self.0.insert(text.clone(), message.clone());
+                    Ok(())
+                }
+                Some(known) if known == message => Ok(()),
+                Some(known) => Err(format!("{text} was {known} and is {message}")),
+            },
+            (Value::Object(fields), Value::Object(found)) => {
+                for (name, pattern) in fields {
+                    let value = found.get(name).ok_or_else(|| format!("no {name}"))?;
+                    self.matches(pattern, value).map_err(|difference| format!("{name}: {difference}"))?;
+                }
+                Ok(())
+            }
+            (Value::Array(items), Value::Array(found)) if items.len() == found.len() => {
+                items.iter().zip(found).try_for_each(|(pattern, item)| self.matches(pattern, item))
+            }
+            _ if pattern == message => Ok(()),
+            _ => Err(format!("expected {pattern}, found {message}")),
+        }
+    }
+}
+
+/// Is this string `<name>`?
+fn is_name(text: &str) -> bool {
+    let name = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or_default();
+    !name.is_empty() && name.chars().all(|character| character.is_ascii_alphanumeric())
+}
+
+fn all() -> Vec<Transcript> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    let read = |path: &PathBuf| {
+        Transcript::parse(&path.file_stem().unwrap().to_string_lossy(), &fs::read_to_string(path).unwrap())
+    };
+    files.iter().map(read).collect()
+}
+
+#[tokio::test]
+async fn every_transcript_holds_over_lines_of_json() {
+    let transcripts = all();
+    assert!(transcripts.len() >= 3);
+    for transcript in transcripts.iter().filter(|transcript| transcript.works_over("ndjson")) {
+        transcript.replay(Framing::Ndjson).await;
+    }
+}
+
+#[tokio::test]
+async fn every_transcript_holds_over_lsp_framing() {
+    for transcript in all().iter().filter(|transcript| transcript.works_over("lsp")) {
+        transcript.replay(Framing::Lsp).await;
+    }
+}
+
+#[test]
+fn a_pattern_matches_what_has_all_of_it_and_nothing_else() {
+    for (pattern, message, expected) in [
+        (json!({"a": 1}), json!({"a": 1, "b": 2}), true),
+        (json!({"a": 1}), json!({"b": 2}), false),
+        (json!({"a": 1}), json!({"a": "1"}), false),
+        (json!([{"a": 1}]), json!([{"a": 1, "b": 2}]), true),
+        (json!([1]), json!([1, 2]), false),
+        (json!({"a": "<*>"}), json!({"a": null}), true),
+        (json!({"a": "<*>"}), json!({}), false),
+        (json!({"a": "<x>", "b": "<x>"}), json!({"a": 7, "b": 7}), true),
+        (json!({"a": "<x>", "b": "<x>"}), json!({"a": 7, "b": 8}), false),
+        (json!({"a": "< x >"}), json!({"a": 7}), false),
+    ] {
+        assert_eq!(Captured::default().matches(&pattern, &message).is_ok(), expected, "{pattern} {message}");
+    }
+}

@@ -39,7 +39,6 @@ mod watch;
 pub use self::a2a::Message;
 pub use self::client::Extras;
 pub use self::content::Content;
-pub use self::curl::line as curl_line;
 pub use self::definition::{Definition, Described, SpokenProtocol};
 pub use self::error::{FoundryError, Operation, ServiceError};
 pub use self::files::Download;
@@ -51,7 +50,7 @@ pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;
 pub use self::sessions::{ListSessions, Stopped};
 pub use self::url::{Address, AllowedHosts, HostNotAllowed, InvalidSuffix};
-pub use self::watch::{HttpHead, Seen, SentRequest, Wants, Watcher, watch};
+pub use self::watch::{HttpHead, Seen, Wants, Watcher, watch};
 
 use crate::auth::{CallerId, SCOPE, Tokens};
 use client::Client;

@@ -7,6 +7,7 @@
 //! - [`table`]: method names and what answers them
 //! - [`methods`]: our table, one line per method, and one file of handlers per resource
 //! - [`message`]: the envelope: what a frame's JSON asks for
+//! - `watching`: a call's own requests, shown to whoever asked for them
 //! - `scope`: what every call on an agent needs first: the agent, whose state, how it isolates
 //! - [`error`]: what callers see when something fails; `explain`: what a refusal of the service means here
 
@@ -16,11 +17,13 @@ pub(crate) mod message;
 pub mod methods;
 mod scope;
 pub mod table;
+mod watching;
 
 pub use error::RpcError;
 
 use crate::connection::{Client, ClientGone};
 use crate::daemon::Daemon;
+use crate::foundry::Watcher;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::rpc::{PROGRESS, ProgressToken};
 use futures_util::FutureExt;
@@ -58,6 +61,8 @@ pub struct Call {
     pub received: Instant,
     /// Who called.
     pub client: Client,
+    /// Who looks on at the requests it makes.
+    watcher: Option<Watcher>,
 }
 
 impl Call {
@@ -215,6 +220,7 @@ impl Calls {
             cancelled: cancelled.clone(),
             received,
             client: self.client.clone(),
+            watcher: None,
         };
         let mut extensions = Extensions::new();
         extensions.insert(call);

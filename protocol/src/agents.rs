@@ -4,6 +4,7 @@ use crate::Method;
 use crate::isolation::IsolationModel;
 use crate::sessions::Order;
 use crate::target::Target;
+use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,6 +16,10 @@ impl Method for List {
     const NAME: &'static str = "agents/list";
     type Params = ListParams;
     type Response = ListResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// Which agents to list. Pages of the service are followed until `limit` agents are there.
@@ -30,6 +35,9 @@ pub struct ListParams {
     /// Sort order by creation time; the service's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+    /// What the caller wants to see of the requests.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 /// A list in the service's own shape (contract section 3).
@@ -54,6 +62,10 @@ impl Method for Show {
     const NAME: &'static str = "agents/show";
     type Params = ShowParams;
     type Response = ShowResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// Which agent to show.
@@ -63,6 +75,9 @@ impl Method for Show {
 pub struct ShowParams {
     /// The agent; of a directory without a version, the version that azd deployed last is shown.
     pub target: Target,
+    /// What the caller wants to see of the requests.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 /// An agent.

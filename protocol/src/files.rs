@@ -4,9 +4,9 @@
 
 use crate::Method;
 use crate::id::SessionId;
-use crate::rpc::ProgressToken;
 use crate::sessions::SessionParams;
 use crate::text::shown_text;
+use crate::watch::{SentRequest, Watch};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -73,6 +73,8 @@ pub struct Entry {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum FileEvent {
+    /// A request as it leaves, when `debug` was asked for.
+    Request(SentRequest),
     /// How far it is. Falls back only when the service asked for the file once more.
     Progress {
         /// Bytes so far.
@@ -91,6 +93,10 @@ impl Method for Upload {
     const NAME: &'static str = "files/upload";
     type Params = UploadParams;
     type Response = TransferResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.session.watch.clone()
+    }
 }
 
 /// What to upload, and where to.
@@ -98,7 +104,7 @@ impl Method for Upload {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileUploadParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct UploadParams {
-    /// Which session.
+    /// Which session; its token asks for [`FileEvent`]s.
     #[serde(flatten)]
     pub session: SessionParams,
     /// The file to read, at most 50 MiB long ([`MAX_FILE_BYTES`]).
@@ -106,9 +112,6 @@ pub struct UploadParams {
     /// Where to put it; its own name in the home when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<RemotePath>,
-    /// Ask for [`FileEvent`]s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partial_result_token: Option<ProgressToken>,
 }
 
 /// Copies a file of the session's home to a local one. An existing local file is replaced at once and as a whole when
@@ -120,6 +123,10 @@ impl Method for Download {
     const NAME: &'static str = "files/download";
     type Params = DownloadParams;
     type Response = TransferResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.session.watch.clone()
+    }
 }
 
 /// What to download, and where to.
@@ -127,16 +134,13 @@ impl Method for Download {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FileDownloadParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct DownloadParams {
-    /// Which session.
+    /// Which session; its token asks for [`FileEvent`]s.
     #[serde(flatten)]
     pub session: SessionParams,
     /// The file to fetch.
     pub path: RemotePath,
     /// The file to write; its directory must exist.
     pub local_path: LocalPath,
-    /// Ask for [`FileEvent`]s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partial_result_token: Option<ProgressToken>,
 }
 
 /// What was transferred.
@@ -162,6 +166,10 @@ impl Method for List {
     const NAME: &'static str = "files/list";
     type Params = ListParams;
     type Response = ListResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.session.watch.clone()
+    }
 }
 
 /// What to list.
@@ -210,6 +218,10 @@ impl Method for Stat {
     const NAME: &'static str = "files/stat";
     type Params = PathParams;
     type Response = Entry;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.session.watch.clone()
+    }
 }
 
 /// Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
@@ -220,6 +232,10 @@ impl Method for MakeDirectory {
     const NAME: &'static str = "files/mkdir";
     type Params = PathParams;
     type Response = PathResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.session.watch.clone()
+    }
 }
 
 /// What was made or deleted.
@@ -241,6 +257,10 @@ impl Method for Delete {
     const NAME: &'static str = "files/delete";
     type Params = DeleteParams;
     type Response = PathResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.session.watch.clone()
+    }
 }
 
 /// What to delete.

@@ -7,6 +7,7 @@ use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
 use crate::rpc::ProgressToken;
 use crate::target::Target;
+use crate::watch::SentRequest;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -313,19 +314,7 @@ pub enum InvokeEvent {
         request_id: Option<String>,
     },
     /// A request as it leaves, when `debug` was asked for. May come before `started`.
-    Request {
-        /// The method.
-        method: String,
-        /// The whole URL.
-        url: String,
-        /// The headers; the token is redacted.
-        headers: Vec<HttpHeader>,
-        /// The body, if it has one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        body: Option<String>,
-        /// A line for bash that repeats it, with the token taken from `$TOKEN`.
-        curl: String,
-    },
+    Request(SentRequest),
     /// The beginning of an answer, when `raw` was asked for. A second one belongs to the answer that a long-running
     /// invocation had in the end.
     HttpHead {

@@ -10,6 +10,7 @@
 //! - [`files`]: the files in them
 //! - [`monitor`]: their logs
 //! - [`agents`]: a project's agents, as the service describes them
+//! - [`watch`]: what a caller may see of the requests themselves
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
 //! - [`error`]: every kind of failure, its number and its name
@@ -32,9 +33,11 @@ pub mod rpc;
 pub mod sessions;
 pub mod target;
 mod text;
+pub mod watch;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use watch::Watch;
 
 /// The protocol's major version: part of the socket's name (`v1.sock`), negotiated by `initialize`.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -50,6 +53,11 @@ pub trait Method {
     type Params: Serialize + DeserializeOwned + Send + 'static;
     /// What the caller gets when the call succeeds.
     type Response: Serialize + DeserializeOwned + Send + 'static;
+
+    /// What the caller wants to see of the requests that the call makes; nothing where the method does not offer it.
+    fn watch(_params: &Self::Params) -> Watch {
+        Watch::default()
+    }
 }
 
 pub use text::Invalid;

@@ -3,8 +3,8 @@
 use crate::id::SessionId;
 use crate::invoke::Notice;
 use crate::isolation::Isolation;
-use crate::rpc::ProgressToken;
 use crate::target::Target;
+use crate::watch::{SentRequest, Watch};
 use crate::{Invalid, Method};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,10 @@ impl Method for Monitor {
     const NAME: &'static str = "monitor";
     type Params = MonitorParams;
     type Response = MonitorResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// Which log, and how much of it.
@@ -50,9 +54,9 @@ pub struct MonitorParams {
     /// Send every event of the service as [`MonitorEvent::Raw`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
-    /// Send events as `$/progress` with this token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partial_result_token: Option<ProgressToken>,
+    /// Its token is the one that events are sent with.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 /// The two logs of a session (contract section 6).
@@ -127,6 +131,8 @@ pub struct MonitorResponse {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum MonitorEvent {
+    /// A request as it leaves, when `debug` was asked for. May come before `started`.
+    Request(SentRequest),
     /// The first event: which session is read.
     Started {
         /// The session.

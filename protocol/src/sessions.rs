@@ -4,6 +4,7 @@ use crate::Method;
 use crate::id::SessionId;
 use crate::isolation::Isolation;
 use crate::target::{AgentVersion, Target};
+use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -53,6 +54,10 @@ impl Method for Create {
     const NAME: &'static str = "sessions/create";
     type Params = CreateParams;
     type Response = Session;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// What to create.
@@ -68,6 +73,9 @@ pub struct CreateParams {
     /// The id to give it; the service makes one when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
+    /// What the caller wants to see of the requests.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 /// Lists the sessions this isolation can see, in the service's order.
@@ -78,6 +86,10 @@ impl Method for List {
     const NAME: &'static str = "sessions/list";
     type Params = ListParams;
     type Response = ListResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// Sort order by creation time.
@@ -110,6 +122,9 @@ pub struct ListParams {
     /// Only those after this session in the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<SessionId>,
+    /// What the caller wants to see of the requests.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 /// A list in the service's own shape (contract section 4.2).
@@ -142,6 +157,9 @@ pub struct SessionParams {
     /// Touch a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
+    /// What the caller wants to see of the requests.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 /// Shows one session.
@@ -152,6 +170,10 @@ impl Method for Show {
     const NAME: &'static str = "sessions/show";
     type Params = SessionParams;
     type Response = Session;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// Stops a session's compute; its files stay and the next invoke resumes it.
@@ -162,6 +184,10 @@ impl Method for Stop {
     const NAME: &'static str = "sessions/stop";
     type Params = SessionParams;
     type Response = StopResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// What stopping did.
@@ -183,6 +209,10 @@ impl Method for Delete {
     const NAME: &'static str = "sessions/delete";
     type Params = SessionParams;
     type Response = DeleteResponse;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// What was deleted.
@@ -202,6 +232,10 @@ impl Method for Use {
     const NAME: &'static str = "sessions/use";
     type Params = UseParams;
     type Response = Session;
+
+    fn watch(params: &Self::Params) -> Watch {
+        params.watch.clone()
+    }
 }
 
 /// Which session to use from now on.
@@ -219,6 +253,9 @@ pub struct UseParams {
     /// Enter a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
+    /// What the caller wants to see of the requests.
+    #[serde(flatten)]
+    pub watch: Watch,
 }
 
 impl VersionIndicator {

@@ -6,7 +6,7 @@ use super::headers::WireIsolation;
 use super::pool::{Pool, Settings};
 use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
-use super::watch::{HttpHead, Watcher};
+use super::watch::{Body, HttpHead, Outgoing, Watcher};
 use crate::auth::{AccessToken, SCOPE, Tokens};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
@@ -36,6 +36,7 @@ const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("cupola/", env!("C
 /// A log: events only.
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const IDENTITY_ENCODING: HeaderValue = HeaderValue::from_static("identity");
+static NOTHING: Bytes = Bytes::new();
 
 pub(super) struct Client {
     pool: Arc<Pool>,
@@ -287,10 +288,13 @@ impl Client {
         }
         if let Some(watcher) = &self.extras.watcher {
             let body = match &call.body {
-                Some((_, Payload::Whole(body))) => Some(body),
-                Some((_, Payload::Streamed(_))) | None => None,
+                Some((_, Payload::Whole(body))) => Body::Bytes(body),
+                Some((_, Payload::Streamed(content))) => content.source().map_or(Body::None, Body::File),
+                None if call.method == Method::POST => Body::Bytes(&NOTHING),
+                None => Body::None,
             };
-            watcher.request(&call.method, &call.url, &headers, body).await;
+            let request = Outgoing { method: &call.method, url: &call.url, headers: &headers, body };
+            watcher.request(request, &self.pool.settings).await;
         }
         let began = Instant::now();
         let result = request.headers(headers).send().await;

@@ -5,9 +5,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, TryStreamExt as _};
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// How much is in memory at once, in bytes: what one write to a socket takes.
@@ -21,6 +23,8 @@ type Open = dyn Fn() -> BoxFuture<'static, io::Result<Reader>> + Send + Sync;
 pub struct Content {
     length: u64,
     open: Arc<Open>,
+    /// The file it is, for whoever wants to see the request.
+    source: Option<Arc<Path>>,
     sent: Arc<AtomicU64>,
     failure: Arc<OnceLock<String>>,
 }
@@ -39,7 +43,19 @@ impl Content {
                 Box::pin(async { opening.await.map(|reader| Box::pin(reader) as Reader) });
             opened
         };
-        Self { length, open: Arc::new(open), sent, failure: Arc::default() }
+        Self { length, open: Arc::new(open), source: None, sent, failure: Arc::default() }
+    }
+
+    /// The first `length` bytes of a file.
+    pub fn file(path: &Path, length: u64, sent: Arc<AtomicU64>) -> Self {
+        let source: Arc<Path> = path.into();
+        let opened = Arc::clone(&source);
+        let open = move || -> BoxFuture<'static, io::Result<File>> { Box::pin(File::open(Arc::clone(&opened))) };
+        Self { source: Some(source), ..Self::new(length, sent, open) }
+    }
+
+    pub(super) fn source(&self) -> Option<&Path> {
+        self.source.as_deref()
     }
 
     /// How many bytes there are.

@@ -1,27 +1,73 @@
 //! The `curl` line that repeats a request, for bash: pure text.
 
-use super::watch::SentRequest;
+use super::pool::Settings;
+use super::watch::{Body, Outgoing};
+use cupola_protocol::invoke::HttpHeader;
+use std::fmt::Display;
+use url::Url;
 
-/// The line. Where the request had a token, it takes one from `$TOKEN`.
-pub fn line(request: &SentRequest) -> String {
+/// The line. Where the request had a token, it takes one from `$TOKEN`; it finds and trusts the host as the configuration
+/// says.
+pub(super) fn line(request: &Outgoing<'_>, headers: &[HttpHeader], settings: &Settings) -> String {
     // -g: brackets and braces in a URL are themselves; -N: an answer is shown as it comes.
-    let mut words = vec!["curl -sS -i -N -g -X".to_owned(), quoted(&request.method), quoted(&request.url)];
-    for header in &request.headers {
-        words.push("-H".to_owned());
-        words.push(if header.name.eq_ignore_ascii_case("authorization") {
+    let mut words = vec!["curl -sS -i -N -g".to_owned()];
+    words.extend(route(request.url, settings));
+    words.extend(["-X".to_owned(), quoted(request.method.as_str()), quoted(request.url.as_str())]);
+    let mut header = |word: String| words.extend(["-H".to_owned(), word]);
+    for HttpHeader { name, value } in headers {
+        header(if name.eq_ignore_ascii_case("authorization") {
             r#""Authorization: Bearer $TOKEN""#.to_owned()
-        } else if header.value.is_empty() {
+        } else if value.is_empty() {
             // Without a value curl would take a colon as "do not send this header".
-            quoted(&format!("{};", header.name))
+            quoted(&format!("{name};"))
         } else {
-            quoted(&format!("{}: {}", header.name, header.value))
+            quoted(&format!("{name}: {value}"))
         });
     }
-    if let Some(body) = &request.body {
-        words.push("--data-raw".to_owned());
-        words.push(quoted(&String::from_utf8_lossy(body)));
+    let is_typed = headers.iter().any(|header| header.name.eq_ignore_ascii_case("content-type"));
+    if !matches!(request.body, Body::None) && !is_typed {
+        // curl would take the body for a form.
+        header(quoted("content-type:"));
+    }
+    match request.body {
+        Body::None => {}
+        Body::Bytes(body) => words.extend(["--data-raw".to_owned(), quoted(&String::from_utf8_lossy(body))]),
+        Body::File(path) => {
+            // curl would ask before it sends a large file.
+            header(quoted("expect:"));
+            words.extend(["--data-binary".to_owned(), quoted(&format!("@{}", path.display()))]);
+        }
     }
     words.join(" ")
+}
+
+/// Where the host is, and whom to trust there.
+fn route(url: &Url, settings: &Settings) -> Vec<String> {
+    let mut words = Vec::new();
+    let fixed = settings.resolve.iter().find(|(host, _)| url.host_str() == Some(host));
+    if let (Some((host, address)), Some(port)) = (fixed, url.port_or_known_default()) {
+        // Unlike --resolve, it can lead to another port.
+        let to = if address.port() == 0 { format!("{}:{port}", bracketed(address.ip())) } else { address.to_string() };
+        words.extend(["--connect-to".to_owned(), quoted(&format!("{host}:{port}:{to}"))]);
+    }
+    if url.scheme() == "https" {
+        match settings.trusted_certificates.as_slice() {
+            [] => {}
+            [one] => words.extend(["--cacert".to_owned(), quoted(&one.display().to_string())]),
+            several => {
+                let files: Vec<_> = several.iter().map(|path| quoted(&path.display().to_string())).collect();
+                words.extend(["--cacert".to_owned(), format!("<(cat {})", files.join(" "))]);
+            }
+        }
+    }
+    words
+}
+
+fn bracketed(ip: std::net::IpAddr) -> Box<dyn Display> {
+    match ip {
+        std::net::IpAddr::V4(ip) => Box::new(ip),
+        std::net::IpAddr::V6(ip) => Box::new(format!("[{ip}]")),
+    }
 }
 
 /// One word of a bash command that stands for exactly this text. Never holds a character that a terminal would obey.
@@ -61,7 +107,8 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use cupola_protocol::invoke::HttpHeader;
+    use http::{HeaderMap, Method};
+    use std::path::Path;
     use std::process::Command;
 
     /// What bash makes of words: each on a line of its own, escaped by `printf %q`'s inverse, the NUL byte.
@@ -70,6 +117,35 @@ mod tests {
         let output = Command::new("bash").arg("-c").arg(script).env("TOKEN", "t0").env("LC_ALL", "C.UTF-8").output();
         let text = String::from_utf8(output.unwrap().stdout).unwrap();
         text.split_terminator('\0').map(ToOwned::to_owned).collect()
+    }
+
+    fn line_of(url: &str, headers: &[HttpHeader], body: Body<'_>, settings: &Settings) -> String {
+        let (method, url, none) = (Method::POST, url.parse().unwrap(), HeaderMap::new());
+        line(&Outgoing { method: &method, url: &url, headers: &none, body }, headers, settings)
+    }
+
+    #[test]
+    fn the_host_is_found_and_trusted_as_the_configuration_says_and_a_file_is_read_by_curl() {
+        let settings = Settings {
+            trusted_certificates: vec!["/etc/a b.pem".into(), "/etc/c.pem".into()],
+            resolve: vec![
+                ("h.example".to_owned(), "127.0.0.1:8443".parse().unwrap()),
+                ("six".to_owned(), "[::1]:0".parse().unwrap()),
+            ],
+            ..Settings::default()
+        };
+        let file = Body::File(Path::new("/home/it's.txt"));
+        let words = line_of("https://h.example/x", &[], file, &settings);
+        assert_eq!(
+            words,
+            "curl -sS -i -N -g --connect-to h.example:443:127.0.0.1:8443 --cacert <(cat '/etc/a b.pem' /etc/c.pem) \
+             -X POST https://h.example/x -H content-type: -H expect: --data-binary '@/home/it'\\''s.txt'"
+        );
+        assert!(
+            line_of("https://six/", &[], Body::None, &settings).contains("--connect-to 'six:443:[::1]:443' --cacert")
+        );
+        let other = line_of("http://other/", &[], Body::None, &settings);
+        assert_eq!(other, "curl -sS -i -N -g -X POST http://other/");
     }
 
     #[test]
@@ -85,17 +161,14 @@ mod tests {
             "-d",
         ] {
             let header = |name: &str, value: &str| HttpHeader { name: name.to_owned(), value: value.to_owned() };
-            let request = SentRequest {
-                method: "POST".to_owned(),
-                url: "http://127.0.0.1:1/a?b=c&d=[e]{f}".to_owned(),
-                headers: vec![
-                    header("authorization", "Bearer [redacted]"),
-                    header("x-key", "it's $1"),
-                    header("x-empty", ""),
-                ],
-                body: Some(Bytes::from(body.to_owned())),
-            };
-            let line = line(&request);
+            let headers = [
+                header("authorization", "Bearer [redacted]"),
+                header("content-type", "application/json"),
+                header("x-key", "it's $1"),
+                header("x-empty", ""),
+            ];
+            let body = Bytes::from(body);
+            let line = line_of("http://127.0.0.1:1/a?b=c&d=[e]{f}", &headers, Body::Bytes(&body), &Settings::default());
             assert!(!line.contains(char::is_control), "{line:?}");
             let arguments = arguments(&line);
             let expected = [
@@ -109,11 +182,13 @@ mod tests {
                 "-H",
                 "Authorization: Bearer t0",
                 "-H",
+                "content-type: application/json",
+                "-H",
                 "x-key: it's $1",
                 "-H",
                 "x-empty;",
                 "--data-raw",
-                body,
+                std::str::from_utf8(&body).unwrap(),
             ];
             assert_eq!(arguments, expected, "{line}");
         }

@@ -1,12 +1,15 @@
 //! What a caller wants to see of its requests besides their outcome: each one as it leaves (`--debug`), a refusal as it
 //! came (`-o raw`), and why it has to wait.
 
+use super::curl;
+use super::pool::Settings;
 use bytes::Bytes;
 use cupola_protocol::invoke::{HttpHeader, Notice};
+use cupola_protocol::watch::SentRequest;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
-use std::fmt;
+use std::path::Path;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use url::Url;
 
@@ -25,6 +28,38 @@ pub struct Wants {
     pub raw: bool,
 }
 
+/// A request that is about to leave.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: &'a Method,
+    pub(super) url: &'a Url,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: Body<'a>,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
+    None,
+    Bytes(&'a Bytes),
+    /// The bytes of a local file.
+    File(&'a Path),
+}
+
+impl Outgoing<'_> {
+    /// Without its token, with the line that repeats it.
+    fn shown(&self, settings: &Settings) -> SentRequest {
+        let (body, body_file) = match self.body {
+            Body::None => (None, None),
+            Body::Bytes(bytes) if bytes.is_empty() => (None, None),
+            Body::Bytes(bytes) => (Some(String::from_utf8_lossy(bytes).into_owned()), None),
+            Body::File(path) => (None, Some(path.display().to_string())),
+        };
+        let headers = shown(self.headers);
+        let curl = curl::line(self, &headers, settings);
+        SentRequest { method: self.method.to_string(), url: self.url.to_string(), headers, body, body_file, curl }
+    }
+}
+
 /// One call's eye on its requests.
 #[derive(Debug, Clone)]
 pub struct Watcher {
@@ -41,29 +76,6 @@ pub enum Seen {
     Refusal(HttpHead, Bytes),
     /// The call waits for something the caller can do something about.
     Waiting(Notice),
-}
-
-/// A request as it leaves, without its token. `Debug` leaves out what may be private: keys and the prompt.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SentRequest {
-    /// The method.
-    pub method: String,
-    /// The whole URL.
-    pub url: String,
-    /// The headers; `Authorization` is there but redacted.
-    pub headers: Vec<HttpHeader>,
-    /// The body.
-    pub body: Option<Bytes>,
-}
-
-impl fmt::Debug for SentRequest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("SentRequest")
-            .field("method", &self.method)
-            .field("url", &self.url)
-            .finish_non_exhaustive()
-    }
 }
 
 /// The first part of an answer.
@@ -87,15 +99,9 @@ impl Watcher {
         self.wants.raw
     }
 
-    pub(super) async fn request(&self, method: &Method, url: &Url, headers: &HeaderMap, body: Option<&Bytes>) {
+    pub(super) async fn request(&self, request: Outgoing<'_>, settings: &Settings) {
         if self.wants.requests {
-            self.report(Seen::Request(SentRequest {
-                method: method.to_string(),
-                url: url.to_string(),
-                headers: shown(headers),
-                body: body.cloned(),
-            }))
-            .await;
+            self.report(Seen::Request(request.shown(settings))).await;
         }
     }
 
@@ -152,12 +158,13 @@ mod tests {
         headers.insert(AUTHORIZATION, "Bearer hush".parse().unwrap());
         headers.insert("x-agent-user-isolation-key", "acme".parse().unwrap());
         let url = "https://acct.services.ai.azure.com/x".parse().unwrap();
-        watcher.request(&Method::POST, &url, &headers, Some(&Bytes::from_static(b"secret plan"))).await;
+        let body = Bytes::from_static(b"secret plan");
+        let request = Outgoing { method: &Method::POST, url: &url, headers: &headers, body: Body::Bytes(&body) };
+        watcher.request(request, &Settings::default()).await;
         let Ok(Seen::Request(sent)) = seen.try_recv() else { panic!("nothing was seen") };
         assert!(sent.headers.iter().any(|header| header.value == REDACTED));
         assert!(sent.headers.iter().all(|header| !header.value.contains("hush")));
-        let debugged = format!("{sent:?}");
-        assert!(!debugged.contains("acme") && !debugged.contains("plan"), "{debugged}");
+        assert!(!sent.curl.contains("hush") && sent.curl.contains("$TOKEN"), "{}", sent.curl);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::daemon::Daemon;
 use crate::foundry::{Agent, Definition, Extras, FoundryError, WireIsolation};
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::project;
+use crate::rpc::Call;
 use crate::rpc::error::RpcError;
 use crate::rpc::explain::explain;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
@@ -24,8 +25,8 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) async fn resolve(daemon: &Daemon, target: &Target, isolation: &Isolation) -> Result<Self, RpcError> {
-        Self::with(daemon, target, isolation, Extras::default()).await
+    pub(crate) async fn resolve(call: &Call, target: &Target, isolation: &Isolation) -> Result<Self, RpcError> {
+        Self::with(&call.daemon, target, isolation, call.extras()).await
     }
 
     /// As [`Self::resolve`], for a caller who adds something to its requests or looks on.

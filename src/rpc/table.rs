@@ -37,7 +37,14 @@ impl Table {
                 return ready(refuse(id, RpcError::internal("a call came without its connection"))).boxed();
             };
             match parse::<M>(params.as_str()) {
-                Ok(params) => handler(call, params).map(move |outcome| respond(id, outcome)).boxed(),
+                Ok(params) => {
+                    let (call, requests) = call.watched(M::watch(&params));
+                    let answer = handler(call, params);
+                    match requests {
+                        None => answer.map(move |outcome| respond(id, outcome)).boxed(),
+                        Some(requests) => requests.tell(answer).map(move |outcome| respond(id, outcome)).boxed(),
+                    }
+                }
                 Err(error) => ready(refuse(id, error)).boxed(),
             }
         });

@@ -8,6 +8,7 @@ mod agents;
 mod article;
 mod calls;
 mod cli;
+mod debug;
 mod files;
 mod foundry;
 mod framing;

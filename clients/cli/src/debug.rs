@@ -8,6 +8,7 @@ use std::io::Write;
 
 /// A `request` event.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Request<'line> {
     #[serde(borrow)]
     method: Cow<'line, str>,
@@ -17,6 +18,8 @@ struct Request<'line> {
     headers: Vec<Header<'line>>,
     #[serde(default, borrow)]
     body: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    body_file: Option<Cow<'line, str>>,
     #[serde(borrow)]
     curl: Cow<'line, str>,
 }
@@ -35,13 +38,14 @@ struct Kind<'line> {
     kind: Cow<'line, str>,
 }
 
-/// Shows an event if it is a request. That it cannot be shown is no reason to end the run.
-pub(crate) fn show(event: &RawValue, to: &mut impl Write) {
+/// Shows an event if it is a request, and says whether it is one. That it cannot be shown is no reason to end the call.
+pub(crate) fn show(event: &RawValue, to: &mut impl Write) -> bool {
     // Most events are something else, and not worth a second look.
     let is_request = serde_json::from_str::<Kind<'_>>(event.get()).is_ok_and(|event| event.kind == "request");
     if let (true, Ok(request)) = (is_request, serde_json::from_str::<Request<'_>>(event.get())) {
         let _: std::io::Result<()> = write(&request, to);
     }
+    is_request
 }
 
 fn write(request: &Request<'_>, to: &mut impl Write) -> std::io::Result<()> {
@@ -51,6 +55,9 @@ fn write(request: &Request<'_>, to: &mut impl Write) -> std::io::Result<()> {
     }
     if let Some(body) = &request.body {
         writeln!(to, ">\n{}", printable(body))?;
+    }
+    if let Some(file) = &request.body_file {
+        writeln!(to, ">\n@{}", printable(file))?;
     }
     // Holds no control character: they are escaped for the shell.
     writeln!(to, "{}", request.curl)
@@ -70,6 +77,8 @@ mod tests {
     fn a_request_is_shown_with_its_curl_line_and_nothing_else_is() {
         let event = r#"{"runId":"r","number":1,"type":"request","method":"POST","url":"http://h/x","headers":[{"name":"a","value":"\u001bb"}],"body":"{\"c\":1}","curl":"curl -X POST http://h/x"}"#;
         assert_eq!(shown(event), "> POST http://h/x\n> a: \u{fffd}b\n>\n{\"c\":1}\ncurl -X POST http://h/x\n");
+        let upload = r#"{"type":"request","method":"PUT","url":"u","headers":[],"bodyFile":"/a\u001b","curl":"curl"}"#;
+        assert_eq!(shown(upload), "> PUT u\n>\n@/a\u{fffd}\ncurl\n");
         assert_eq!(shown(r#"{"type":"textDelta","delta":"request"}"#), "");
     }
 }

@@ -2,15 +2,21 @@
 //!
 //! A flag wins over a variable, and a variable over the profile.
 
+use crate::Hooks;
+use crate::call::{CALL, Greeting, encode};
 use crate::connect::DaemonFlags;
+use crate::debug;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::isolation::IsolationFlags;
 use crate::profile::Profile;
 use crate::target::TargetFlags;
 use clap::Args;
+use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::target::Target;
+use cupola_protocol::watch::Watch;
+use serde_json::value::RawValue;
 use std::io::{self, IsTerminal};
 
 /// The flags every command that touches an agent takes.
@@ -26,7 +32,7 @@ pub(crate) struct ScopeFlags {
     /// Never ask; what is open is an error
     #[arg(long)]
     pub no_prompt: bool,
-    /// Show each outgoing request of an invoke on standard error, and the curl line that repeats it with a token in $TOKEN
+    /// Show each outgoing request on standard error, and the curl line that repeats it with a token in $TOKEN
     #[arg(long)]
     pub debug: bool,
     #[command(flatten)]
@@ -61,6 +67,20 @@ impl ScopeFlags {
             None => environment.text("CUPOLA_PROFILE")?,
         };
         named.map_or_else(|| Ok(Profile::default()), |name| Profile::load(&name, environment))
+    }
+
+    /// What is to be seen of the requests.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { debug: self.debug, partial_result_token: self.debug.then_some(CALL) }
+    }
+
+    /// One call on a connection of its own, with an answer and no other events than its requests.
+    pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
+        let call = encode::<M>(params, Greeting::None)?;
+        self.daemon.ask(hooks, &call, |_| ())?.receive(|event| {
+            debug::show(event.value, &mut io::stderr());
+            Ok(())
+        })
     }
 
     /// May the user be asked? Only one who sits in front of a terminal and has not said no.

@@ -20,13 +20,13 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
         }),
         other => Cow::Borrowed(other),
     };
-    let agent = call.daemon.agent(&target).await?;
+    let agent = call.daemon.agent(&target).await?.with(call.extras());
     agent.list_agents(params.limit, params.order).await.map_err(|error| explain(error, None))
 }
 
 pub(crate) async fn show(call: Call, params: ShowParams) -> Result<ShowResponse, RpcError> {
     let (target, deployed) = named(&params.target).await?;
-    let agent = call.daemon.agent(&target).await?;
+    let agent = call.daemon.agent(&target).await?.with(call.extras());
     let version = target.version().or(deployed.as_ref());
     let (shown, definition) = agent.describe(version).await.map_err(|error| explain(error, None))?;
     let spoken = |spoken: &SpokenProtocol| format!("{} {}", spoken.name, spoken.version).trim_end().to_owned();

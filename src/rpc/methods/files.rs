@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferResponse, RpcError> {
-    let UploadParams { session, local_path, path, partial_result_token } = params;
+    let UploadParams { session, local_path, path } = params;
     let file = PathBuf::from(local_path.as_str());
     let path = match path {
         Some(path) => path,
@@ -32,15 +32,12 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
     let _ = far.total.set(length);
     let sending = async {
         let named = Named::resolve(&call, &session).await?;
-        let content = Content::new(length, Arc::clone(&far.bytes), {
-            let file = file.clone();
-            move || Box::pin(tokio::fs::File::open(file.clone()))
-        });
+        let content = Content::file(&file, length, Arc::clone(&far.bytes));
         let sent = named.scope.agent.upload_file(&named.scope.wire, &named.session, &path, content).await;
         sent.map_err(|error| named.explain(error, false))?;
         Ok(named.session)
     };
-    let session_id = watched(&call, partial_result_token.as_ref(), &far, sending).await?;
+    let session_id = watched(&call, session.watch.partial_result_token.as_ref(), &far, sending).await?;
     Ok(TransferResponse { session_id, path, local_path, bytes: length })
 }
 
@@ -52,7 +49,7 @@ fn own_name(file: &Path) -> Result<RemotePath, RpcError> {
 }
 
 pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<TransferResponse, RpcError> {
-    let DownloadParams { session, path, local_path, partial_result_token } = params;
+    let DownloadParams { session, path, local_path } = params;
     let far = Far::default();
     let fetching = async {
         let named = Named::resolve(&call, &session).await?;
@@ -70,7 +67,7 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
         draft.place().await?;
         Ok(named.session)
     };
-    let session_id = watched(&call, partial_result_token.as_ref(), &far, fetching).await?;
+    let session_id = watched(&call, session.watch.partial_result_token.as_ref(), &far, fetching).await?;
     Ok(TransferResponse { session_id, path, local_path, bytes: far.bytes.load(Ordering::Relaxed) })
 }
 

@@ -7,9 +7,10 @@ use crate::rpc::error::RpcError;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::monitor::{MonitorEvent, MonitorParams, MonitorResponse};
 use cupola_protocol::sessions::SessionParams;
+use cupola_protocol::watch::Watch;
 
 pub(crate) async fn monitor(call: Call, params: MonitorParams) -> Result<MonitorResponse, RpcError> {
-    if params.follow && params.partial_result_token.is_none() {
+    if params.follow && params.watch.partial_result_token.is_none() {
         return Err(RpcError::invalid_params(
             "follow needs a partialResultToken: a followed log has no end to wait for",
         ));
@@ -27,7 +28,8 @@ pub(crate) async fn monitor(call: Call, params: MonitorParams) -> Result<Monitor
 async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, RpcError> {
     let MonitorParams { target, isolation, session_id, allow_shared_session, follow, tail, kind, raw, .. } =
         params.clone();
-    let named = SessionParams { target, isolation, session_id, allow_shared_session };
+    let watch = Watch::default();
+    let named = SessionParams { target, isolation, session_id, allow_shared_session, watch };
     let named = Named::resolve(call, &named).await?;
     if named.scope.agent.address().is_local() {
         return Err(RpcError::invalid_params("an agent on a local port has no log stream")
@@ -40,7 +42,7 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Rp
     while let Some(event) = next(&mut log, &named).await? {
         sink.take(event).await?;
     }
-    let events = params.partial_result_token.is_none().then_some(sink.collected);
+    let events = params.watch.partial_result_token.is_none().then_some(sink.collected);
     Ok(MonitorResponse { session_id: named.session, count: log.count(), events })
 }
 
@@ -62,7 +64,7 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     async fn take(&mut self, event: MonitorEvent) -> Result<(), RpcError> {
-        match &self.params.partial_result_token {
+        match &self.params.watch.partial_result_token {
             Some(token) => self.call.progress(token, &event).await?,
             None => self.collected.push(event),
         }

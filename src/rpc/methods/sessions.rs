@@ -15,7 +15,7 @@ use cupola_protocol::sessions::{
 };
 
 pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, RpcError> {
-    let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
+    let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
     let session = scope
         .agent
         .create_session(
@@ -33,7 +33,7 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, RpcError> {
-    let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
+    let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
     let query = ListSessions { limit: params.limit, order: params.order, after: params.after.as_ref() };
     scope.agent.list_sessions(&scope.wire, query).await.map_err(|error| explain(error, Some(&Circumstance::of(&scope))))
 }
@@ -45,8 +45,8 @@ pub(crate) async fn show(call: Call, params: SessionParams) -> Result<Session, R
 }
 
 pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session, RpcError> {
-    let UseParams { target, isolation, session_id, allow_shared_session } = params;
-    let params = SessionParams { target, isolation, session_id: Some(session_id), allow_shared_session };
+    let UseParams { target, isolation, session_id, allow_shared_session, watch } = params;
+    let params = SessionParams { target, isolation, session_id: Some(session_id), allow_shared_session, watch };
     let named = Named::resolve(&call, &params).await?;
     let Named { scope, session, .. } = &named;
     let shown = scope.agent.get_session(&scope.wire, session).await.map_err(|error| named.explain(error, false))?;
@@ -89,7 +89,7 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) async fn resolve(call: &Call, params: &SessionParams) -> Result<Self, RpcError> {
-        let scope = Scope::resolve(&call.daemon, &params.target, &params.isolation).await?;
+        let scope = Scope::resolve(call, &params.target, &params.isolation).await?;
         scope.needs_service()?;
         let (session, verdict) = match &params.session_id {
             Some(session) => {

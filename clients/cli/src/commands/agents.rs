@@ -1,7 +1,7 @@
 //! `cupola agents list|show`: which agents a project has, and how one of them isolates its users.
 
 use crate::Hooks;
-use crate::call::{Greeting, encode, misunderstood};
+use crate::call::misunderstood;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
@@ -69,13 +69,14 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::Show { common, agent } => (common, agent.as_deref()),
     };
     let (target, _) = common.scope.resolve(positional)?;
-    let (call, name) = match &flags.action {
+    let watch = common.scope.watch();
+    let (raw, name) = match &flags.action {
         Action::List { limit, .. } => {
-            (encode::<List>(ListParams { target, limit: *limit, order: None }, Greeting::None)?, List::NAME)
+            let params = ListParams { target, limit: *limit, order: None, watch };
+            (common.scope.call::<List>(hooks, params)?, List::NAME)
         }
-        Action::Show { .. } => (encode::<Show>(ShowParams { target }, Greeting::None)?, Show::NAME),
+        Action::Show { .. } => (common.scope.call::<Show>(hooks, ShowParams { target, watch })?, Show::NAME),
     };
-    let raw = common.scope.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))?;
     if common.output == Output::Json {
         super::print(&super::indented(&raw))?;
         return Ok(exit::OK);

@@ -2,6 +2,7 @@
 
 use crate::Hooks;
 use crate::call::{CALL, Event, Greeting, encode, misunderstood};
+use crate::debug;
 use crate::exit;
 use crate::failure::Failure;
 use crate::interrupt;
@@ -14,6 +15,7 @@ use cupola_protocol::files::{
     Delete, DeleteParams, Download, DownloadParams, Entry, FileEvent, List, ListParams, ListResponse, LocalPath,
     MakeDirectory, PathParams, RemotePath, Stat, TransferResponse, Upload, UploadParams,
 };
+use cupola_protocol::rpc::ProgressToken;
 use cupola_protocol::sessions::SessionParams;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -177,21 +179,22 @@ impl Common {
     fn session(&self, agent: Option<&str>) -> Result<SessionParams, Failure> {
         let (target, isolation) = self.scope.resolve(agent)?;
         let session_id = self.session_id.as_deref().map(|id| parse("--session-id", id)).transpose()?;
-        Ok(SessionParams { target, isolation, session_id, allow_shared_session: self.allow_shared_session })
-    }
-
-    /// One call on a connection of its own.
-    fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(params, Greeting::None)?;
-        self.scope.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))
+        let (allow_shared_session, watch) = (self.allow_shared_session, self.scope.watch());
+        Ok(SessionParams { target, isolation, session_id, allow_shared_session, watch })
     }
 
     /// One call that moves bytes: it can be cancelled, and says on a terminal how far it is.
     fn transfer<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params, Greeting::None)?;
         let mut connection = self.scope.daemon.ask(hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
-        let mut progress = Progress { out: io::stderr(), shown: false };
-        let received = connection.receive(|event| progress.show(&event));
+        let mut progress = Progress { out: io::stderr(), is_wanted: io::stderr().is_terminal(), shown: false };
+        let received = connection.receive(|event| {
+            if !progress.show(&event) {
+                progress.clear();
+                debug::show(event.value, &mut io::stderr());
+            }
+            Ok(())
+        });
         progress.clear();
         received
     }
@@ -218,22 +221,24 @@ impl Common {
 /// A line that replaces itself.
 struct Progress<Out> {
     out: Out,
+    is_wanted: bool,
     shown: bool,
 }
 
 impl<Out: Write> Progress<Out> {
-    #[expect(clippy::unnecessary_wraps, reason = "what receives events may fail")]
-    fn show(&mut self, event: &Event<'_>) -> Result<(), Failure> {
-        if let Ok(FileEvent::Progress { bytes, total_bytes }) = serde_json::from_str(event.value.get())
-            && !event.more
-        {
+    /// Is the event one of these?
+    fn show(&mut self, event: &Event<'_>) -> bool {
+        let Ok(FileEvent::Progress { bytes, total_bytes }) = serde_json::from_str(event.value.get()) else {
+            return false;
+        };
+        if self.is_wanted && !event.more {
             let total = total_bytes.map(|total| format!(" of {}", megabytes(total))).unwrap_or_default();
             // Nobody is hurt if it cannot be shown.
             let _ = write!(self.out, "\r\x1b[K{}{total} MB", megabytes(bytes));
             let _ = self.out.flush();
             self.shown = true;
         }
-        Ok(())
+        true
     }
 
     fn clear(&mut self) {
@@ -254,50 +259,56 @@ fn megabytes(bytes: u64) -> String {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let common = flags.action.common();
     let (agent, file) = flags.action.agent_and_file()?;
-    let session = common.session(agent)?;
-    let partial_result_token = io::stderr().is_terminal().then_some(CALL);
+    let mut session = common.session(agent)?;
     match &flags.action {
         Action::Upload { target_path, .. } => {
+            session.watch.partial_result_token = asks_for_events(common);
             let path = target_path.as_deref().map(|path| parse("--target-path", path)).transpose()?;
-            let params = UploadParams { session, local_path: local(file)?, path, partial_result_token };
+            let params = UploadParams { session, local_path: local(file)?, path };
             let raw = common.transfer::<Upload>(hooks, params)?;
             let done: TransferResponse = typed(Upload::NAME, &raw)?;
             common.print(&raw, &format!("Uploaded {} -> {}", file.display(), done.path))?;
         }
         Action::Download { file, file_flag, target_path, .. } => {
+            session.watch.partial_result_token = asks_for_events(common);
             let path = either("PATH", file.as_deref(), file_flag.as_deref())?;
             let target = target_path.as_deref().map_or_else(|| own_name(&path), |path| Ok(path.to_owned()))?;
             let named = path.clone();
-            let params = DownloadParams { session, path, local_path: local(&target)?, partial_result_token };
+            let params = DownloadParams { session, path, local_path: local(&target)? };
             let raw = common.transfer::<Download>(hooks, params)?;
             common.print(&raw, &format!("Downloaded {named} -> {}", target.display()))?;
         }
         Action::List { path, .. } => {
             let path = path.as_deref().map(|path| parse("PATH", path)).transpose()?;
-            let raw = common.call::<List>(hooks, ListParams { session, path })?;
+            let raw = common.scope.call::<List>(hooks, ListParams { session, path })?;
             common.print_entries(&raw, || Ok(typed::<ListResponse>(List::NAME, &raw)?.entries))?;
         }
         Action::Stat { path, .. } => {
             let path = parse("PATH", path)?;
-            let raw = common.call::<Stat>(hooks, PathParams { session, path })?;
+            let raw = common.scope.call::<Stat>(hooks, PathParams { session, path })?;
             common.print_entries(&raw, || Ok(vec![typed(Stat::NAME, &raw)?]))?;
         }
         Action::Mkdir { path, dir_flag, .. } => {
             let path = either("PATH", path.as_deref(), dir_flag.as_deref())?;
             let made = format!("Created {path}");
-            let raw = common.call::<MakeDirectory>(hooks, PathParams { session, path })?;
+            let raw = common.scope.call::<MakeDirectory>(hooks, PathParams { session, path })?;
             common.print(&raw, &made)?;
         }
         Action::Delete { path, file_flag, recursive, .. } => {
             let path = either("PATH", path.as_deref(), file_flag.as_deref())?;
             let removed = format!("Removed {path}");
             let params = DeleteParams { session, path, recursive: *recursive };
-            let raw = common.call::<Delete>(hooks, params)?;
+            let raw = common.scope.call::<Delete>(hooks, params)?;
             common.print(&raw, &removed)?;
         }
     }
     // Whoever pressed Ctrl-C wanted the script around this to know, even if all was done by then.
     Ok(if interrupt::happened() { exit::CANCELLED } else { exit::OK })
+}
+
+/// Progress is for whoever looks at it.
+fn asks_for_events(common: &Common) -> Option<ProgressToken> {
+    (common.scope.debug || io::stderr().is_terminal()).then_some(CALL)
 }
 
 fn text(word: &OsString) -> Result<&str, Failure> {
@@ -350,7 +361,7 @@ mod tests {
 
     #[test]
     fn progress_is_one_line_that_is_gone_at_the_end() {
-        let mut progress = Progress { out: Vec::new(), shown: false };
+        let mut progress = Progress { out: Vec::new(), is_wanted: true, shown: false };
         for (value, more) in [
             (r#"{"type":"progress","bytes":0}"#, false),
             (r#"{"type":"progress","bytes":1,"totalBytes":52428800}"#, true),
@@ -358,7 +369,7 @@ mod tests {
             (r#"{"type":"newer"}"#, false),
         ] {
             let value: &RawValue = serde_json::from_str(value).unwrap();
-            progress.show(&Event { value, more }).unwrap();
+            progress.show(&Event { value, more });
         }
         progress.clear();
         progress.clear();

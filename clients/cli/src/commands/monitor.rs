@@ -1,7 +1,8 @@
 //! `cupola monitor`: a session's log in the lines of `azd ai agent monitor`, its last ones or followed as it grows.
 
 use crate::Hooks;
-use crate::call::{CALL, Greeting, encode};
+use crate::call::{CALL, Greeting, encode, misunderstood};
+use crate::debug;
 use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -9,7 +10,9 @@ use crate::log::{Printer, Style};
 use crate::scope::ScopeFlags;
 use crate::target::parse;
 use clap::{Args, ValueEnum};
+use cupola_protocol::Method;
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
+use cupola_protocol::watch::Watch;
 use serde_json::value::RawValue;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use time::UtcOffset;
@@ -95,22 +98,45 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Output::Default => {
             let introduce = io::stderr().is_terminal();
             let mut printer = Printer { out, err: io::stderr(), introduce, style };
-            connection.receive(|event| printer.event(event.value, event.more))?;
+            connection.receive(|event| {
+                debug::show(event.value, &mut printer.err);
+                printer.event(event.value, event.more)
+            })?;
         }
         Output::Json => {
-            let raw = connection.receive(|_| Ok(()))?;
-            super::print(&super::indented(&raw))?;
+            let mut events = Vec::new();
+            let raw = connection.receive(|event| {
+                if !debug::show(event.value, &mut io::stderr()) {
+                    events.push(event.value.to_owned());
+                }
+                Ok(())
+            })?;
+            super::print(&super::indented(&whole(raw, events)?))?;
         }
         Output::Jsonl => {
             let mut print = |line: &RawValue, more: bool| {
                 writeln!(out, "{line}").map_err(Failure::writing)?;
                 if more { Ok(()) } else { out.flush().map_err(Failure::writing) }
             };
-            let raw = connection.receive(|event| print(event.value, event.more))?;
+            let raw = connection.receive(|event| {
+                debug::show(event.value, &mut io::stderr());
+                print(event.value, event.more)
+            })?;
             print(&raw, false)?;
         }
     }
     Ok(exit::OK)
+}
+
+/// The response, with the events that came ahead of it in their place.
+fn whole(raw: Box<RawValue>, events: Vec<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
+    if events.is_empty() {
+        return Ok(raw);
+    }
+    let wrong = |error| misunderstood(Monitor::NAME, &error);
+    let mut response: serde_json::Map<String, serde_json::Value> = serde_json::from_str(raw.get()).map_err(wrong)?;
+    response.insert("events".to_owned(), serde_json::to_value(events).map_err(wrong)?);
+    serde_json::value::to_raw_value(&response).map_err(wrong)
 }
 
 impl Flags {
@@ -134,7 +160,10 @@ impl Flags {
                 Kind::System => LogKind::System,
             },
             raw: self.raw,
-            partial_result_token: (self.output != Output::Json).then_some(CALL),
+            watch: Watch {
+                debug: self.scope.debug,
+                partial_result_token: (self.output != Output::Json || self.scope.debug).then_some(CALL),
+            },
         })
     }
 

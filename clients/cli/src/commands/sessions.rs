@@ -1,7 +1,7 @@
 //! `cupola sessions create|list|show|use|stop|delete`, with the flags and the output of `azd ai agent sessions`.
 
 use crate::Hooks;
-use crate::call::{Greeting, encode, misunderstood};
+use crate::call::misunderstood;
 use crate::exit;
 use crate::failure::Failure;
 use crate::isolation::ownership;
@@ -167,12 +167,6 @@ impl Action {
 }
 
 impl Common {
-    /// One call on a connection of its own.
-    fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(params, Greeting::None)?;
-        self.scope.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))
-    }
-
     fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {
         if self.output == Some(Output::Table) {
             let session: Session = typed(Show::NAME, raw)?;
@@ -193,11 +187,12 @@ impl Common {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let common = flags.action.common();
     let (target, mut isolation) = common.scope.resolve(flags.action.agent())?;
+    let watch = common.scope.watch();
     match &flags.action {
         Action::Create { session_id: given, isolation_key, .. } => {
             ownership(&mut isolation, isolation_key.as_ref())?;
             let session_id = given.as_deref().map(|session| parse("--session-id", session)).transpose()?;
-            let raw = common.call::<Create>(hooks, CreateParams { target, isolation, session_id })?;
+            let raw = common.scope.call::<Create>(hooks, CreateParams { target, isolation, session_id, watch })?;
             common.print_session(&raw)?;
         }
         Action::List { limit, order, after, .. } => {
@@ -206,21 +201,23 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 ListOrder::Desc => Order::Desc,
             });
             let after = after.as_deref().map(|after| parse("--after", after)).transpose()?;
-            let raw = common.call::<List>(hooks, ListParams { target, isolation, limit: *limit, order, after })?;
+            let params = ListParams { target, isolation, limit: *limit, order, after, watch };
+            let raw = common.scope.call::<List>(hooks, params)?;
             print_list(common, &raw)?;
         }
         Action::Show { one } => {
-            let raw = common.call::<Show>(hooks, one.params(target, isolation)?)?;
+            let raw = common.scope.call::<Show>(hooks, one.params(target, isolation)?)?;
             common.print_session(&raw)?;
         }
         Action::Use { session, allow_shared_session, .. } => {
             let session_id = parse("SESSION_ID", session)?;
-            let params = UseParams { target, isolation, session_id, allow_shared_session: *allow_shared_session };
-            let raw = common.call::<Use>(hooks, params)?;
+            let allow_shared_session = *allow_shared_session;
+            let params = UseParams { target, isolation, session_id, allow_shared_session, watch };
+            let raw = common.scope.call::<Use>(hooks, params)?;
             common.print_session(&raw)?;
         }
         Action::Stop { one } => {
-            let raw = common.call::<Stop>(hooks, one.params(target, isolation)?)?;
+            let raw = common.scope.call::<Stop>(hooks, one.params(target, isolation)?)?;
             let stopped: <Stop as Method>::Response = typed(Stop::NAME, &raw)?;
             let what = if stopped.already_stopped { "was already stopped" } else { "is stopped; its files are kept" };
             common.print_sentence(&raw, &format!("Session {} {what}.", stopped.session_id))?;
@@ -228,8 +225,9 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::Delete { session, isolation_key, allow_shared_session, .. } => {
             ownership(&mut isolation, isolation_key.as_ref())?;
             let session_id = Some(parse("SESSION_ID", session)?);
-            let params = SessionParams { target, isolation, session_id, allow_shared_session: *allow_shared_session };
-            let raw = common.call::<Delete>(hooks, params)?;
+            let allow_shared_session = *allow_shared_session;
+            let params = SessionParams { target, isolation, session_id, allow_shared_session, watch };
+            let raw = common.scope.call::<Delete>(hooks, params)?;
             let deleted: <Delete as Method>::Response = typed(Delete::NAME, &raw)?;
             common.print_sentence(&raw, &format!("Session {} is deleted.", deleted.session_id))?;
         }
@@ -240,7 +238,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 impl OneSession {
     fn params(&self, target: Target, isolation: Isolation) -> Result<SessionParams, Failure> {
         let session_id = session_id(self.session.as_deref())?;
-        Ok(SessionParams { target, isolation, session_id, allow_shared_session: self.allow_shared_session })
+        let (allow_shared_session, watch) = (self.allow_shared_session, self.common.scope.watch());
+        Ok(SessionParams { target, isolation, session_id, allow_shared_session, watch })
     }
 }
 

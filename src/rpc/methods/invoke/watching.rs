@@ -1,7 +1,7 @@
 //! What a run tells of the requests themselves, beside the answer: each as it leaves, a refusal as it came, and why it
 //! waits.
 
-use crate::foundry::{HttpHead, Seen, body_event, curl_line};
+use crate::foundry::{HttpHead, Seen, body_event};
 use bytes::Bytes;
 use cupola_protocol::invoke::{InvokeEvent, Notice};
 use tokio::sync::mpsc::Receiver;
@@ -52,13 +52,7 @@ impl Watching {
 
     fn take(&mut self, seen: Seen) -> Option<InvokeEvent> {
         match seen {
-            Seen::Request(request) => Some(InvokeEvent::Request {
-                curl: curl_line(&request),
-                method: request.method,
-                url: request.url,
-                headers: request.headers,
-                body: request.body.map(|body| String::from_utf8_lossy(&body).into_owned()),
-            }),
+            Seen::Request(request) => Some(InvokeEvent::Request(request)),
             Seen::Refusal(head, body) => {
                 self.refusal = Some((head, body));
                 None

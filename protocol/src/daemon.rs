@@ -2,6 +2,7 @@
 
 use crate::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// Opens a connection: says who the client is, answers what the daemon can do. Answered at once, from static data.
 /// Optional: calls without it get the defaults.
@@ -74,6 +75,25 @@ impl Method for Shutdown {
     type Params = NoParams;
     type Response = ();
 }
+
+/// Says all the protocol's methods, types and errors: an OpenRPC document.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Discover;
+
+impl Method for Discover {
+    const NAME: &'static str = "rpc.discover";
+    type Params = NoParams;
+    type Response = OpenRpcDocument;
+}
+
+/// An OpenRPC document, see <https://spec.open-rpc.org>.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("type" = "object")))]
+pub struct OpenRpcDocument(pub Box<RawValue>);
+
+/// The protocol's OpenRPC document, as `cargo xtask schema` wrote it from these types.
+pub const OPENRPC: &str = include_str!("../schema/openrpc.json");
 
 /// No parameters: `{}`, `null` or left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

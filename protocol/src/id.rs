@@ -24,7 +24,7 @@ fn is_opaque(value: &str) -> bool {
 }
 
 shown_text! {
-    /// A sandbox of the service (`agent_session_id`): compute and `$HOME`. Rule from contract section 4.1.
+    /// A sandbox of the service (`agent_session_id`): compute and `$HOME` (contract section 4.1).
     SessionId, field "sessionId",
     rule "must be 8 to 128 characters of A-Z a-z 0-9 _ -",
     |value| (MIN_SESSION_ID..=MAX_SESSION_ID).contains(&value.len()) && value.chars().all(is_word),

@@ -15,6 +15,7 @@
 //! - [`daemon`]: handshake, status and stop
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`rpc`]: the JSON-RPC envelope the methods travel in
+//! - `schema`, with the feature of that name: what the protocol says of itself
 //!
 //! Objects that the service defines (a session, a response) keep the service's own field names, so that its
 //! documentation applies to them; everything Cupola defines is `camelCase`.
@@ -30,6 +31,8 @@ pub mod isolation;
 pub mod monitor;
 pub mod partitions;
 pub mod rpc;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod sessions;
 pub mod target;
 mod text;

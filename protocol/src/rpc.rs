@@ -79,7 +79,7 @@ pub struct ErrorObject {
     /// What happened, for people.
     pub message: String,
     /// The rest, for programs. Missing only in errors of a daemon that is not Cupola.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<ErrorData>,
 }
 

@@ -23,6 +23,7 @@ pub fn table() -> &'static Table {
         Table::new()
             .on(protocol::Initialize, daemon::initialize)
             .on(protocol::Shutdown, daemon::shutdown)
+            .on(protocol::Discover, daemon::discover)
             .on(protocol::Status, daemon::status)
             .on(protocol::Stop, daemon::stop)
             .on(agent::List, agents::list)

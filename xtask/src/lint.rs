@@ -1,7 +1,7 @@
 //! `cargo xtask lint`: what is wrong with the sources can be read off them.
 
 use crate::steps::Steps;
-use crate::{cargo, root, tidy};
+use crate::{cargo, root, schema, tidy};
 use std::process::{Command, ExitCode};
 
 /// The documentation is for people who read the code, so it may lead to private items.
@@ -14,13 +14,21 @@ pub(crate) fn run() -> ExitCode {
     steps.finish()
 }
 
-/// Formatting, clippy, documentation, invariants.
+/// Only whether what is made from the protocol's types is what they say.
+pub(crate) fn schema() -> ExitCode {
+    let mut steps = Steps::default();
+    steps.check("schema", schema::check);
+    steps.finish()
+}
+
+/// Formatting, clippy, documentation, invariants, and what is made from the protocol's types.
 pub(crate) fn all(steps: &mut Steps) {
     steps.command(cargo_in_root(&["fmt", "--all", "--check"]));
     steps.command(cargo_in_root(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     let mut documentation = cargo_in_root(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
     documentation.env("RUSTDOCFLAGS", DOCUMENTATION);
     steps.command(documentation);
+    steps.check("schema", schema::check);
     steps.check("invariants", || {
         let broken = tidy::check(&root())?;
         if broken.is_empty() { Ok(()) } else { Err(format!("\n   {}", broken.join("\n   "))) }

@@ -1,14 +1,16 @@
-//! What people and CI run: `cargo xtask test|lint|bench`.
+//! What people and CI run: `cargo xtask test|lint|schema|bench`.
 //!
 //! - [`steps`]: runs named steps, counts what passed, prints the closing line
 //! - [`mod@test`]: everything a contributor needs to know that a change is good
 //! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
+//! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
 //! - [`mod@bench`]: side by side in one run, ratios with their targets
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
 
 mod bench;
 mod lint;
+mod schema;
 mod steps;
 mod test;
 mod tidy;
@@ -22,6 +24,8 @@ usage: cargo xtask COMMAND
   test      formatting, lints, invariants, all tests, then real counterparts
   ci        the same, but a step that cannot run here is a failure; also with the variable CI set
   lint      formatting, lints and invariants alone
+  schema [--check]
+            writes what is made from the protocol's types, or says what of it is stale
   bench [--json FILE] [--rounds N]
             builds the release binary and measures it against curl and a socket echo";
 
@@ -32,6 +36,8 @@ fn main() -> ExitCode {
         ["test"] if std::env::var_os("CI").is_none() => test::run(test::Skipping::Allowed),
         ["test" | "ci"] => test::run(test::Skipping::Fails),
         ["lint"] => lint::run(),
+        ["schema"] => schema::write(),
+        ["schema", "--check"] => lint::schema(),
         ["bench", options @ ..] => bench::run(options),
         // Started by `bench` itself: the other end of the socket echo.
         ["echo", socket] => bench::echo::serve(socket.as_ref()),

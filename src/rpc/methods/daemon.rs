@@ -1,11 +1,15 @@
-//! `initialize`, `shutdown`, `daemon/status`, `daemon/stop`.
+//! `initialize`, `shutdown`, `rpc.discover`, `daemon/status`, `daemon/stop`.
 
 use crate::rpc::{Call, RpcError, methods};
 use cupola_protocol::PROTOCOL_VERSION;
 use cupola_protocol::daemon::{
-    Capabilities, InitializeParams, InitializeResponse, NoParams, ProgramInfo, StatusResponse, StopParams, StopResponse,
+    Capabilities, InitializeParams, InitializeResponse, NoParams, OPENRPC, OpenRpcDocument, ProgramInfo,
+    StatusResponse, StopParams, StopResponse,
 };
 use cupola_protocol::error::ErrorKind;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use std::sync::LazyLock;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -36,6 +40,16 @@ pub(crate) async fn initialize(_call: Call, params: InitializeParams) -> Result<
 /// One editor window closes; the daemon goes on.
 pub(crate) async fn shutdown(_call: Call, _params: NoParams) -> Result<(), RpcError> {
     Ok(())
+}
+
+/// The committed document on one line, as a line of JSON must be.
+pub(crate) async fn discover(_call: Call, _params: NoParams) -> Result<OpenRpcDocument, RpcError> {
+    static DOCUMENT: LazyLock<Option<Box<RawValue>>> = LazyLock::new(|| {
+        let document: Value = serde_json::from_str(OPENRPC).ok()?;
+        to_raw_value(&document).ok()
+    });
+    let document = DOCUMENT.clone().ok_or_else(|| RpcError::internal("the OpenRPC document is no JSON"))?;
+    Ok(OpenRpcDocument(document))
 }
 
 pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusResponse, RpcError> {

@@ -1,0 +1,65 @@
+//! `cargo xtask schema`: writes down what the protocol says of itself, and what is made from that.
+//!
+//! Everything comes from one OpenRPC document, which `cupola_protocol::schema` makes from the types and their docs. It and
+//! what follows from it are committed, so that nobody needs this task to read or use them; `--check` finds what is stale.
+
+use crate::root;
+use serde_json::Value;
+use std::fs;
+use std::process::ExitCode;
+
+/// What to run when something is stale.
+const REMEDY: &str = "run: cargo xtask schema";
+
+/// A file made from the document.
+struct Made {
+    /// Relative to the root.
+    path: &'static str,
+    text: String,
+}
+
+/// Writes every file that differs.
+pub(crate) fn write() -> ExitCode {
+    match made().and_then(|files| files.iter().try_for_each(write_one)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says which files are stale, as an error.
+pub(crate) fn check() -> Result<(), String> {
+    let files = made()?;
+    let is_stale = |file: &&Made| fs::read_to_string(root().join(file.path)).ok().as_ref() != Some(&file.text);
+    let stale: Vec<&str> = files.iter().filter(is_stale).map(|file| file.path).collect();
+    if stale.is_empty() { Ok(()) } else { Err(format!("not what the protocol says: {}; {REMEDY}", stale.join(", "))) }
+}
+
+fn made() -> Result<Vec<Made>, String> {
+    let document: Value = cupola_protocol::schema::document()?;
+    let pretty = serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
+    Ok(vec![Made { path: "protocol/schema/openrpc.json", text: pretty + "\n" }])
+}
+
+fn write_one(file: &Made) -> Result<(), String> {
+    let path = root().join(file.path);
+    if fs::read_to_string(&path).ok().as_ref() == Some(&file.text) {
+        return Ok(());
+    }
+    let directory = path.parent().ok_or("a file at the root of the machine")?;
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(&path, &file.text))
+        .map_err(|error| format!("{} cannot be written: {error}", file.path))?;
+    println!("wrote {}", file.path);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_committed_is_what_the_protocol_says() {
+        assert_eq!(super::check(), Ok(()));
+    }
+}

@@ -1,0 +1,53 @@
+// Runs a suite, `unit` or `browser`, and ends with one line: `N passed, M failed`. CUPOLA_BINARY names the `cupola` to
+// test with. Packages are installed first when package-lock.json has changed.
+
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { installPackages, root } from "./packages.mjs";
+
+/** Far more than a suite takes; a test that hangs shall not hang the build. */
+const LIMIT_MS = { unit: 120_000, browser: 300_000 };
+
+const suite = process.argv[2];
+if (!(suite in LIMIT_MS) || process.env.CUPOLA_BINARY === undefined) {
+    console.error("usage: CUPOLA_BINARY=PATH node scripts/test.mjs unit|browser");
+    process.exit(2);
+}
+
+installPackages();
+const files = await bundle(suite);
+let passed = 0;
+let failed = 0;
+const tests = run({ files, concurrency: suite === "unit", timeout: LIMIT_MS[suite] });
+tests.on("test:pass", (test) => (passed += test.details.type === "suite" ? 0 : 1));
+tests.on("test:fail", (test) => (failed += test.details.type === "suite" ? 0 : 1));
+tests.compose(spec).pipe(process.stdout);
+process.once("exit", () => {
+    process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
+    console.log(`${passed} passed, ${failed} failed`);
+});
+
+/** The suite's files, each with all it imports. */
+async function bundle(suite) {
+    const esbuild = await import("esbuild");
+    const outdir = join(root, "dist", "test", suite);
+    rmSync(outdir, { recursive: true, force: true });
+    mkdirSync(outdir, { recursive: true });
+    const entryPoints = readdirSync(join(root, "test", suite))
+        .filter((name) => name.endsWith(".test.ts"))
+        .map((name) => join(root, "test", suite, name));
+    await esbuild.build({
+        entryPoints,
+        outdir,
+        bundle: true,
+        platform: "node",
+        format: "cjs",
+        target: "node20",
+        sourcemap: "inline",
+        external: ["playwright-core"],
+        logLevel: "warning",
+    });
+    return readdirSync(outdir).map((name) => join(outdir, name));
+}

@@ -1,0 +1,72 @@
+// One question and its answer, as the chat panel shows them. Pure: events in, what is shown out.
+
+import type { Failure } from "../failure";
+import type { InvokeEvent, InvokeResponse } from "../protocol";
+
+/** How an answer is. */
+export type TurnStatus = "running" | "completed" | "failed" | "incomplete" | "cancelled" | "truncated";
+
+/** What is shown of one turn. */
+export interface Turn {
+    id: number;
+    question: string;
+    /** The answer so far. */
+    text: string;
+    status: TurnStatus;
+    notices: string[];
+    /** Why there is no whole answer. */
+    problem: { message: string; hint?: string; kind: string } | undefined;
+    sessionId: string | undefined;
+    durationMs: number | undefined;
+}
+
+/** What the words of an ending are when the agent gives none. */
+const ENDINGS: Partial<Record<TurnStatus, string>> = {
+    failed: "The agent failed.",
+    incomplete: "The agent stopped before its answer was complete.",
+    truncated: "The answer was cut off: the stream ended without an ending.",
+};
+
+export function newTurn(id: number, question: string): Turn {
+    return { id, question, text: "", status: "running", notices: [], problem: undefined, sessionId: undefined, durationMs: undefined };
+}
+
+/** The turn after an event. Events of types a newer daemon added change nothing. */
+export function afterEvent(turn: Turn, event: InvokeEvent): Turn {
+    switch (event.type) {
+        case "started":
+            return { ...turn, sessionId: event.sessionId ?? undefined };
+        case "textDelta":
+            return { ...turn, text: turn.text + event.delta };
+        case "snapshot":
+            return { ...turn, text: event.text };
+        case "notice":
+            return { ...turn, notices: [...turn.notices, event.message] };
+        default:
+            return turn;
+    }
+}
+
+/** The turn once its response is there, which is complete in itself. */
+export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
+    const { failure, status } = response;
+    const words = failure?.message ?? ENDINGS[status];
+    return {
+        ...turn,
+        text: response.text,
+        status,
+        notices: (response.notices ?? []).map((notice) => notice.message),
+        problem: words === undefined ? undefined : { message: words, kind: failure?.kind ?? status },
+        sessionId: response.sessionId ?? turn.sessionId,
+        durationMs: response.durationMs,
+    };
+}
+
+/** The turn when there is no response. */
+export function afterFailure(turn: Turn, failure: Failure): Turn {
+    if (failure.isCancelled) {
+        return { ...turn, status: "cancelled" };
+    }
+    const hint = failure.hint === undefined ? {} : { hint: failure.hint };
+    return { ...turn, status: "failed", problem: { message: failure.message, kind: failure.kind, ...hint } };
+}

@@ -1,0 +1,168 @@
+// The client against a real daemon: calls, events, cancelling, isolation, and a daemon that goes away.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Client, type State } from "../../src/client";
+import { InstalledDaemon } from "../../src/daemon";
+import type { InvokeEvent, Isolation, Target } from "../../src/protocol";
+import { eventually, failure, inHome, PROGRAM } from "./support";
+
+const NOTES: Target = { kind: "emulator" };
+const acme: Isolation = { userKey: "tenant-acme" };
+const contoso: Isolation = { userKey: "tenant-contoso" };
+
+/** The fastest answer that is slow enough to interrupt: a word each 20 ms, for far longer than the test. */
+const SLOW = "slow 2000 20";
+
+test("an answer streams in pieces that make up the response", () =>
+    inHome(async (home) => {
+        const events: InvokeEvent[] = [];
+        const params = { target: NOTES, input: "stream red green blue", textOnly: true };
+        const response = await home.client().request("invoke", params, { onEvent: (event: InvokeEvent) => events.push(event) });
+        assert.equal(response.text, "red green blue");
+        assert.equal(response.status, "completed");
+        const deltas = events.flatMap((event) => (event.type === "textDelta" ? [event.delta] : []));
+        assert.deepEqual(deltas, ["red", " green", " blue"]);
+        assert.deepEqual([events[0]?.type, events.at(-1)?.type], ["started", "completed"]);
+    }));
+
+test("two answers stream at once and do not mix", () =>
+    inHome(async (home) => {
+        const client = home.client();
+        const ask = async (isolation: Isolation, words: string) => {
+            let text = "";
+            const onEvent = (event: InvokeEvent) => (text += event.type === "textDelta" ? event.delta : "");
+            await client.request("invoke", { target: NOTES, isolation, input: `stream ${words}` }, { onEvent });
+            return text;
+        };
+        assert.deepEqual(await Promise.all([ask(acme, "a b c"), ask(contoso, "x y z")]), ["a b c", "x y z"]);
+    }));
+
+test("a call that is cancelled ends at once and at the daemon, too", () =>
+    inHome(async (home) => {
+        const client = home.client();
+        const stop = new AbortController();
+        const onEvent = (event: InvokeEvent) => event.type === "textDelta" && stop.abort();
+        const ended = await failure(client.request("invoke", { target: NOTES, input: SLOW }, { signal: stop.signal, onEvent }));
+        assert.equal(ended.kind, "cancelled");
+        assert.ok(ended.isCancelled);
+        const { runs } = await client.request("daemon/status", {});
+        assert.equal(runs, 0);
+        const never = await failure(client.request("invoke", { target: NOTES, input: "hello" }, { signal: AbortSignal.abort() }));
+        assert.equal(never.kind, "cancelled");
+    }));
+
+test("an error says what is wrong, its kind and what to do", () =>
+    inHome(async (home) => {
+        const target: Target = { kind: "emulator", agent: "notes-required" };
+        const refused = await failure(home.client().request("invoke", { target, input: "hello" }));
+        assert.equal(refused.kind, "isolationKeyRequired");
+        assert.match(refused.message, /x-agent-user-isolation-key/);
+        assert.ok(refused.hint);
+        assert.match(refused.summary, /Hint: .+ \(isolationKeyRequired\)$/);
+    }));
+
+test("other keys see another tenant's state", () =>
+    inHome(async (home) => {
+        const say = async (isolation: Isolation, input: string) => {
+            const client = home.client({ target: NOTES, isolation });
+            return (await client.request("invoke", { target: NOTES, isolation, input })).text;
+        };
+        await say(acme, "remember we are acme");
+        assert.match(await say(acme, "what do you remember?"), /we are acme/);
+        assert.match(await say(contoso, "what do you remember?"), /Nothing yet/);
+    }));
+
+test("a daemon that was killed is started again by the next call, and saved state goes on", () =>
+    inHome(async (home) => {
+        const client = home.client({ target: NOTES, isolation: acme });
+        const call = (input: string) => client.request("invoke", { target: NOTES, isolation: acme, input });
+        const { sessionId } = await call("remember the milk");
+        const first = client.server?.processId ?? assert.fail("not connected");
+        const states: State[] = [];
+        client.onState((state) => states.push(state));
+        process.kill(first, "SIGKILL");
+        await eventually("the loss is noticed", () => states[0]);
+        const again = await call("what do you remember?");
+        assert.match(again.text, /the milk/);
+        assert.equal(again.sessionId, sessionId);
+        assert.notEqual(client.server?.processId, first);
+        assert.deepEqual(states, ["lost", "connected"]);
+    }));
+
+test("a call that was under way fails as retryable when the daemon is killed", () =>
+    inHome(async (home) => {
+        const client = home.client();
+        const kill = (event: InvokeEvent) => event.type === "textDelta" && process.kill(client.server?.processId ?? 0, "SIGKILL");
+        let killed = false;
+        const onEvent = (event: InvokeEvent) => {
+            killed ||= kill(event);
+        };
+        const lost = await failure(client.request("invoke", { target: NOTES, input: SLOW }, { onEvent }));
+        assert.equal(lost.kind, "connectionLost");
+        assert.ok(lost.retryable);
+    }));
+
+test("a daemon that somebody else starts again is found without a call", () =>
+    inHome(async (home) => {
+        const client = home.client({ target: NOTES, isolation: acme });
+        await client.request("daemon/status", {});
+        const first = client.server?.processId ?? assert.fail("not connected");
+        home.cupola("stop", "--force");
+        await eventually("the loss is noticed", () => (client.state === "lost" ? true : undefined));
+        home.cupola("socket");
+        assert.notEqual(home.processId(), first);
+        const { processId } = await eventually("the connection is made again", () => client.server);
+        assert.equal(processId, home.processId());
+    }));
+
+test("a read that is lost with its connection is sent again", () =>
+    inHome(async (home) => {
+        const client = home.client();
+        const { processId } = await client.request("daemon/status", {});
+        process.kill(processId, "SIGSTOP");
+        const list = client.request("sessions/list", { target: NOTES });
+        // The stopped daemon cannot answer; once killed, the next one does.
+        process.kill(processId, "SIGKILL");
+        assert.deepEqual((await list).data, []);
+        assert.notEqual(client.server?.processId, processId);
+    }));
+
+test("a client that is retired ends what is under way, takes nothing new, and closes", () =>
+    inHome(async (home) => {
+        const client = home.client();
+        let started = false;
+        const onEvent = () => (started = true);
+        const answer = client.request("invoke", { target: NOTES, input: "slow 5 20" }, { onEvent });
+        await eventually("the answer begins", () => started || undefined);
+        client.retire();
+        assert.equal((await failure(client.request("daemon/status", {}))).kind, "cancelled");
+        assert.equal((await answer).status, "completed");
+        assert.equal(client.state, "closed");
+    }));
+
+test("a program that is not there is named, with what to do", async () => {
+    const client = new Client(new InstalledDaemon(() => "/nowhere/cupola", {}), "0.0.0");
+    const missing = await failure(client.request("daemon/status", {}));
+    assert.equal(missing.kind, "programNotFound");
+    assert.match(missing.message, /\/nowhere\/cupola/);
+    assert.match(missing.hint ?? "", /cupola\.path/);
+    client.close();
+});
+
+test("the daemon's own reason for not starting is passed on", () =>
+    inHome(async (home) => {
+        const environment = { ...home.environment, CUPOLA_SOCKET: "/dev/null/v1.sock" };
+        const client = new Client(new InstalledDaemon(() => PROGRAM, environment), "0.0.0");
+        const refused = await failure(client.request("daemon/status", {}));
+        assert.equal(refused.kind, "daemonUnavailable");
+        assert.match(refused.message, /\/dev\/null/);
+        client.close();
+    }));
+
+test("a daemon that starts while others ask is one daemon", () =>
+    inHome(async (home) => {
+        const clients = [home.client(), home.client(), home.client()];
+        const all = await Promise.all(clients.map((client) => client.request("daemon/status", {})));
+        assert.equal(new Set(all.map((status) => status.processId)).size, 1);
+    }));

@@ -12,6 +12,8 @@ import { openStream, type Stream } from "./stream";
 const PROTOCOL_VERSION = 1;
 /** The daemon answers `initialize` within milliseconds; past this it is not one. */
 const INITIALIZE_LIMIT_MS = 10_000;
+/** A daemon that is just ending may still take a connection, and then drop it: so often in a row is that believed. */
+const OPEN_ATTEMPTS = 3;
 /** The first wait before a lost connection is tried again; each further wait is twice as long. */
 const FIRST_WAIT_MS = 50;
 /** The longest such wait: an editor that is left alone looks for the daemon this often. */
@@ -145,9 +147,23 @@ export class Client {
 
     /** The connection there is, or a new one; with `start`, to a daemon started for it. */
     #connected(start: boolean): Promise<Link> {
-        const attempt = this.#attempts.catch(() => undefined).then(() => this.#link ?? this.#open(start));
+        const attempt = this.#attempts.catch(() => undefined).then(() => this.#link ?? this.#openTenaciously(start));
         this.#attempts = attempt;
         return attempt;
+    }
+
+    /** Nothing but the handshake is lost with such a connection, so the next one is as good. */
+    async #openTenaciously(start: boolean): Promise<Link> {
+        for (let attempt = 1; ; attempt += 1) {
+            try {
+                return await this.#open(start);
+            } catch (error) {
+                const failure = Failure.from(error);
+                if (!start || failure.kind !== "connectionLost" || attempt === OPEN_ATTEMPTS) {
+                    throw failure;
+                }
+            }
+        }
     }
 
     async #open(start: boolean): Promise<Link> {

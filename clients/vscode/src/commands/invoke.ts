@@ -1,0 +1,56 @@
+// Asking: from an input box or the editor's selection, the answer in the chat panel; and what else changes a conversation.
+
+import * as vscode from "vscode";
+import type { Conversation } from "../model/conversation";
+import type { Problems } from "../problem";
+import type { Scope } from "../scope";
+import type { ChatPanel } from "../views/chat";
+
+export function invokeCommands(problems: Problems, scope: Scope, conversation: Conversation, panel: ChatPanel): vscode.Disposable[] {
+    const ask = (question: string) => {
+        // The request leaves before the panel is drawn.
+        void conversation.ask(scope.line(), question);
+        panel.show(true);
+    };
+    return [
+        problems.command("cupola.invoke", async (given?: unknown) => {
+            const question = typeof given === "string" ? given : await questionFromBox();
+            if (question !== undefined && question.trim() !== "") {
+                ask(question);
+            }
+        }),
+        problems.command("cupola.invokeSelection", () => {
+            const text = selection();
+            if (text === "") {
+                void vscode.window.showInformationMessage("Cupola: select the text to send first.");
+            } else {
+                ask(text);
+            }
+        }),
+        problems.command("cupola.showChat", () => panel.show(false)),
+        problems.command("cupola.cancel", () => conversation.cancel()),
+        problems.command("cupola.newConversation", () => {
+            conversation.startAnew();
+            panel.show(false);
+        }),
+        new vscode.Disposable(conversation.onChange(() => vscode.commands.executeCommand("setContext", "cupola.running", conversation.isRunning))),
+        // Another agent or isolation: what it was told is none of the next one's.
+        scope.onLine(() => conversation.forget()),
+    ];
+}
+
+function questionFromBox(): Thenable<string | undefined> {
+    const selected = selection();
+    return vscode.window.showInputBox({
+        title: "Cupola: Invoke",
+        prompt: "What to ask the agent",
+        placeHolder: "remember the launch code is 4711",
+        // More lines than one do not fit into the box; they have a command of their own.
+        ...(selected !== "" && !selected.includes("\n") && { value: selected }),
+    });
+}
+
+function selection(): string {
+    const editor = vscode.window.activeTextEditor;
+    return editor?.document.getText(editor.selection).trim() ?? "";
+}

@@ -1,0 +1,91 @@
+// Follow logs: a session's log in an output channel, from its last lines on, over a restart of the daemon, until stopped.
+
+import * as vscode from "vscode";
+import { Failure } from "../failure";
+import { LogLines } from "../model/log";
+import type { SessionRow } from "../model/sessions";
+import type { Problems } from "../problem";
+import type { MonitorEvent } from "../protocol";
+import type { Scope } from "../scope";
+import * as settings from "../settings";
+
+/** Before a log that the daemon took with it is followed again; the call itself then waits for the daemon. */
+const AGAIN_MS = 500;
+
+export class Logs implements vscode.Disposable {
+    readonly #channel = vscode.window.createOutputChannel("Cupola Session Log", "log");
+    #following: AbortController | undefined;
+
+    constructor(
+        private readonly problems: Problems,
+        private readonly scope: Scope,
+    ) {}
+
+    commands(): vscode.Disposable[] {
+        return [
+            this.problems.command("cupola.followLogs", (row?: SessionRow) => this.#follow(row?.id)),
+            this.problems.command("cupola.stopLogs", () => this.#stop()),
+            // The log belongs to the isolation that it was opened under.
+            this.scope.onLine(() => this.#stop()),
+        ];
+    }
+
+    dispose(): void {
+        this.#stop();
+        this.#channel.dispose();
+    }
+
+    #stop(): void {
+        this.#following?.abort();
+    }
+
+    /** One log at a time: another one takes its place. */
+    async #follow(sessionId: string | undefined): Promise<void> {
+        this.#stop();
+        const following = new AbortController();
+        this.#following = following;
+        this.#channel.clear();
+        this.#channel.show(true);
+        void vscode.commands.executeCommand("setContext", "cupola.following", true);
+        try {
+            await this.#read(sessionId, following.signal);
+            this.#channel.appendLine("-- the log has ended");
+        } catch (error) {
+            const failure = Failure.from(error);
+            this.#channel.appendLine(failure.isCancelled ? "-- stopped" : `-- ${failure.summary}`);
+        } finally {
+            if (this.#following === following) {
+                void vscode.commands.executeCommand("setContext", "cupola.following", false);
+            }
+        }
+    }
+
+    async #read(sessionId: string | undefined, signal: AbortSignal): Promise<void> {
+        const lines = new LogLines();
+        let session = sessionId;
+        const onEvent = (event: MonitorEvent) => {
+            if (event.type === "started" && session !== event.sessionId) {
+                session = event.sessionId;
+            }
+            const line = lines.line(event);
+            if (line !== undefined && !signal.aborted) {
+                this.#channel.appendLine(line);
+            }
+        };
+        const line = await this.scope.line();
+        for (;;) {
+            const params = { follow: true, kind: settings.logKind(), tail: settings.logTail(), ...(session !== undefined && { sessionId: session }) };
+            try {
+                await line.request("monitor", params, { signal, onEvent });
+                return;
+            } catch (error) {
+                const failure = Failure.from(error);
+                if (failure.kind !== "connectionLost" && failure.kind !== "shuttingDown") {
+                    throw failure;
+                }
+                this.#channel.appendLine("-- the daemon went away; following again");
+                await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+// Show daemon status: what the daemon says of itself, in the output channel.
+
+import * as vscode from "vscode";
+import { describe } from "../model/isolation";
+import { longName } from "../model/target";
+import { size } from "../model/files";
+import type { Problems } from "../problem";
+import type { StatusResponse } from "../protocol";
+import type { Scope } from "../scope";
+
+export function statusCommands(problems: Problems, scope: Scope, log: vscode.LogOutputChannel): vscode.Disposable[] {
+    return [
+        problems.command("cupola.showStatus", async () => {
+            const line = await scope.line();
+            const status = await line.client.request("daemon/status", {});
+            const scopeRows: [string, string][] = [
+                ["Target", longName(line.target)],
+                ["Isolation", describe(line.isolation)],
+                ["Connection", line.client.server?.bound === true ? "bound to this target and isolation" : "open"],
+            ];
+            for (const [name, value] of [...scopeRows, ...rows(status)]) {
+                log.info(`${name.padEnd(16)}${value}`);
+            }
+            log.show(true);
+        }),
+    ];
+}
+
+function rows(status: StatusResponse): [string, string][] {
+    const all: [string, string | undefined][] = [
+        ["Daemon", `version ${status.version}, protocol ${status.protocolVersion}, process ${status.processId}`],
+        ["Socket", status.socket ?? undefined],
+        ["State", status.stateDirectory],
+        ["Started", new Date(status.startedAt).toLocaleString()],
+        ["Connections", String(status.connections)],
+        ["Runs", String(status.runs)],
+        ["Saved partitions", status.partitions?.toString()],
+        ["Memory", status.residentBytes == null ? undefined : size(status.residentBytes)],
+        ["Emulator", status.emulator ?? "not started"],
+    ];
+    return all.filter((row): row is [string, string] => row[1] !== undefined);
+}

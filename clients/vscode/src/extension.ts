@@ -1,0 +1,67 @@
+// Wires the extension together. Nothing here waits for the daemon: it is found, or started, by the first call.
+
+import * as vscode from "vscode";
+import { fileCommands } from "./commands/files";
+import { invokeCommands } from "./commands/invoke";
+import { isolationCommands } from "./commands/isolation";
+import { Logs } from "./commands/logs";
+import { sessionCommands } from "./commands/sessions";
+import { statusCommands } from "./commands/status";
+import { targetCommands } from "./commands/target";
+import { SCHEME, SessionFiles } from "./filesystem";
+import { Keys } from "./keys";
+import { Conversation } from "./model/conversation";
+import { Problems } from "./problem";
+import { Scope } from "./scope";
+import { ChatPanel } from "./views/chat";
+import { FilesView } from "./views/files";
+import { SessionsView } from "./views/sessions";
+import { StatusBar } from "./views/statusBar";
+
+export function activate(context: vscode.ExtensionContext): void {
+    const { version } = context.extension.packageJSON as { version: string };
+    const log = vscode.window.createOutputChannel("Cupola", { log: true });
+    const problems = new Problems(log);
+    const keys = new Keys(context.secrets);
+    const scope = new Scope(keys, version);
+    const conversation = new Conversation();
+    const panel = new ChatPanel(context.extensionUri, scope, conversation);
+    const sessions = new SessionsView(scope);
+    const files = new FilesView(scope);
+    const documents = new SessionFiles(scope);
+    const logs = new Logs(problems, scope);
+    const filesTree = vscode.window.createTreeView("cupola.files", { treeDataProvider: files, showCollapseAll: true });
+    const refresh = () => {
+        sessions.refresh();
+        files.refresh();
+    };
+
+    context.subscriptions.push(
+        log,
+        scope,
+        panel,
+        sessions,
+        files,
+        documents,
+        logs,
+        new StatusBar(scope),
+        vscode.window.registerTreeDataProvider("cupola.sessions", sessions),
+        filesTree,
+        files.onTitle((session) => (filesTree.description = session ?? "")),
+        documents.onDidChangeFile(() => files.refresh()),
+        vscode.workspace.registerFileSystemProvider(SCHEME, documents, { isCaseSensitive: true }),
+        // What the views show belongs to one isolation, and a daemon that comes back may know more.
+        scope.onLine(() => files.choose(undefined)),
+        scope.onLine(refresh),
+        scope.onFoundAgain(refresh),
+        new vscode.Disposable(conversation.onChange((turn) => turn !== undefined && turn.status !== "running" && refresh())),
+        problems.command("cupola.refresh", refresh),
+        ...invokeCommands(problems, scope, conversation, panel),
+        ...isolationCommands(problems, scope, keys),
+        ...targetCommands(problems, scope),
+        ...sessionCommands(problems, scope, files, refresh),
+        ...fileCommands(problems, scope, files),
+        ...statusCommands(problems, scope, log),
+        ...logs.commands(),
+    );
+}

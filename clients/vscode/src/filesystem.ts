@@ -1,0 +1,127 @@
+// The files of a session's home as documents of the editor: `cupola:/SESSION/path`. Saving one uploads it.
+//
+// The daemon moves files between the session and this machine's disk, so each one passes through a private directory.
+
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as vscode from "vscode";
+import { Failure } from "./failure";
+import { fileRow, fileRows, HOME, parent } from "./model/files";
+import type { Scope } from "./scope";
+
+export const SCHEME = "cupola";
+
+/** The document of a session's file. */
+export function sessionFile(sessionId: string, path: string): vscode.Uri {
+    return vscode.Uri.from({ scheme: SCHEME, path: `/${sessionId}/${path}` });
+}
+
+/** Which file of which session a document is. */
+function parts(uri: vscode.Uri): { sessionId: string; path: string } {
+    const [, sessionId = "", ...path] = uri.path.split("/");
+    return { sessionId, path: path.join("/") || HOME };
+}
+
+export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposable {
+    readonly #changed = new vscode.EventEmitter<vscode.FileChangeEvent[]>();
+    readonly onDidChangeFile = this.#changed.event;
+
+    constructor(private readonly scope: Scope) {}
+
+    /** The service tells nobody of a change. */
+    watch(): vscode.Disposable {
+        return new vscode.Disposable(() => undefined);
+    }
+
+    /** Says that a document has changed, so that an open editor reads it again. */
+    touched(uri: vscode.Uri, type: vscode.FileChangeType): void {
+        this.#changed.fire([{ uri, type }]);
+    }
+
+    async stat(uri: vscode.Uri): Promise<vscode.FileStat> {
+        const { sessionId, path } = parts(uri);
+        if (path === HOME) {
+            return { type: vscode.FileType.Directory, ctime: 0, mtime: 0, size: 0 };
+        }
+        const line = await this.scope.line();
+        const entry = await line.request("files/stat", { sessionId, path }).catch(refuse(uri));
+        const { isDirectory, modified, size } = fileRow(entry, parent(path));
+        return { type: isDirectory ? vscode.FileType.Directory : vscode.FileType.File, ctime: 0, mtime: modified ?? 0, size };
+    }
+
+    async readDirectory(uri: vscode.Uri): Promise<[string, vscode.FileType][]> {
+        const { sessionId, path } = parts(uri);
+        const line = await this.scope.line();
+        const { entries } = await line.request("files/list", { sessionId, path }).catch(refuse(uri));
+        return fileRows(entries, path).map((row) => [row.name, row.isDirectory ? vscode.FileType.Directory : vscode.FileType.File]);
+    }
+
+    async readFile(uri: vscode.Uri): Promise<Uint8Array> {
+        const line = await this.scope.line();
+        return inPrivate(async (localPath) => {
+            await line.request("files/download", { ...parts(uri), localPath }).catch(refuse(uri));
+            return readFile(localPath);
+        });
+    }
+
+    async writeFile(uri: vscode.Uri, content: Uint8Array, options: { create: boolean; overwrite: boolean }): Promise<void> {
+        if (!options.overwrite && (await this.#exists(uri))) {
+            throw vscode.FileSystemError.FileExists(uri);
+        }
+        const line = await this.scope.line();
+        await inPrivate(async (localPath) => {
+            await writeFile(localPath, content, { mode: 0o600 });
+            await line.request("files/upload", { ...parts(uri), localPath }).catch(refuse(uri));
+        });
+        this.touched(uri, vscode.FileChangeType.Changed);
+    }
+
+    async createDirectory(uri: vscode.Uri): Promise<void> {
+        const line = await this.scope.line();
+        await line.request("files/mkdir", parts(uri)).catch(refuse(uri));
+        this.touched(uri, vscode.FileChangeType.Created);
+    }
+
+    async delete(uri: vscode.Uri, options: { recursive: boolean }): Promise<void> {
+        const line = await this.scope.line();
+        await line.request("files/delete", { ...parts(uri), recursive: options.recursive }).catch(refuse(uri));
+        this.touched(uri, vscode.FileChangeType.Deleted);
+    }
+
+    rename(uri: vscode.Uri): never {
+        throw vscode.FileSystemError.NoPermissions(`${uri.path}: the service cannot rename files; upload it under its new name`);
+    }
+
+    dispose(): void {
+        this.#changed.dispose();
+    }
+
+    async #exists(uri: vscode.Uri): Promise<boolean> {
+        return this.stat(uri).then(
+            () => true,
+            () => false,
+        );
+    }
+}
+
+/** Gives `use` the path of a file that does not exist yet, in a directory of this user alone, and cleans up. */
+async function inPrivate<T>(use: (path: string) => Promise<T>): Promise<T> {
+    const directory = await mkdtemp(join(tmpdir(), "cupola-file-"));
+    try {
+        return await use(join(directory, "content"));
+    } finally {
+        await rm(directory, { recursive: true, force: true });
+    }
+}
+
+/** The editor tells a file that is not there from one that cannot be had now. */
+function refuse(uri: vscode.Uri): (error: unknown) => never {
+    return (error) => {
+        const failure = Failure.from(error);
+        if (failure.kind === "notFound" || failure.kind === "sessionNotFound") {
+            throw vscode.FileSystemError.FileNotFound(uri);
+        }
+        throw vscode.FileSystemError.Unavailable(failure.summary);
+    };
+}

@@ -1,0 +1,23 @@
+// A line to one agent under one isolation: a bound client, and the two parameters that every call on it carries.
+
+import type { CallOptions, Client, Method, Params, Result } from "./client";
+import type { Isolation, Target } from "./protocol";
+
+/** The methods that are about an agent. */
+type AgentMethod = { [M in Method]: Params<M> extends { target?: Target; isolation?: Isolation } ? M : never }[Method];
+type OwnParams<M extends Method> = Omit<Params<M>, "target" | "isolation" | "partialResultToken">;
+
+export class Line {
+    constructor(
+        readonly target: Target,
+        readonly isolation: Isolation,
+        readonly client: Client,
+    ) {}
+
+    /** A call to the line's agent, under its isolation. */
+    request<M extends AgentMethod, Event = unknown>(method: M, params: OwnParams<M>, options?: CallOptions<Event>): Promise<Result<M>> {
+        // The connection is bound to both already. They go along for a daemon that is too old to bind.
+        const whole = { target: this.target, isolation: this.isolation, ...params } as unknown as Params<M>;
+        return this.client.request<M, Event>(method, whole, options);
+    }
+}

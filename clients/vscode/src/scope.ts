@@ -1,0 +1,99 @@
+// Which agent, and whose state: the line that this window is on, replaced whenever one of the two changes.
+
+import * as vscode from "vscode";
+import { Client, type State } from "./client";
+import { InstalledDaemon } from "./daemon";
+import type { Keys } from "./keys";
+import { Line } from "./line";
+import type { Isolation } from "./protocol";
+import * as settings from "./settings";
+
+export class Scope implements vscode.Disposable {
+    readonly #daemon = new InstalledDaemon(settings.program);
+    readonly #lineChanged = new vscode.EventEmitter<Line>();
+    readonly #stateChanged = new vscode.EventEmitter<State>();
+    readonly #foundAgain = new vscode.EventEmitter<void>();
+    readonly #subscriptions: vscode.Disposable[];
+    #line: Promise<Line>;
+    #current: Line | undefined;
+
+    /** Another agent or another isolation from now on. */
+    readonly onLine = this.#lineChanged.event;
+    /** The connection was made or lost. */
+    readonly onState = this.#stateChanged.event;
+    /** The connection was lost, and is there again. */
+    readonly onFoundAgain = this.#foundAgain.event;
+
+    constructor(
+        private readonly keys: Keys,
+        private readonly version: string,
+    ) {
+        this.#subscriptions = [
+            vscode.workspace.onDidChangeConfiguration((change) => {
+                if (settings.SCOPE_SETTINGS.some((name) => change.affectsConfiguration(name))) {
+                    this.#renew();
+                }
+            }),
+            vscode.workspace.onDidChangeWorkspaceFolders(() => this.#renew()),
+            vscode.workspace.onDidGrantWorkspaceTrust(() => this.#renew()),
+        ];
+        this.#line = this.#open();
+    }
+
+    /** The line in use. Waits for the settings and keys to be read, never for the daemon. */
+    line(): Promise<Line> {
+        return this.#line;
+    }
+
+    /** The line in use, if it is known already. */
+    get current(): Line | undefined {
+        return this.#current;
+    }
+
+    /** Takes the isolation into use. What runs under the old one goes on to its end. */
+    async isolate(isolation: Isolation): Promise<void> {
+        await this.keys.use(isolation);
+        this.#renew();
+    }
+
+    /** A client that is bound to nothing, for looking around; it closes after its last call. */
+    visitor(): Client {
+        return new Client(this.#daemon, this.version);
+    }
+
+    dispose(): void {
+        vscode.Disposable.from(...this.#subscriptions, this.#lineChanged, this.#stateChanged, this.#foundAgain).dispose();
+        this.#current?.client.close();
+    }
+
+    /** One after another, so that the last change is the one in use. */
+    #renew(): void {
+        this.#line = this.#line.then(
+            () => this.#open(),
+            () => this.#open(),
+        );
+    }
+
+    async #open(): Promise<Line> {
+        const [target, saved] = await Promise.all([settings.target(), this.keys.inUse()]);
+        const model = settings.isolationModel();
+        const isolation: Isolation = { ...saved, ...(model !== undefined && { model }) };
+        // The ownership key says who may delete a session, not whose state it is, but the daemon takes it with the rest.
+        const client = new Client(this.#daemon, this.version, { target, isolation });
+        let before = client.state;
+        client.onState((state) => {
+            if (client === this.#current?.client) {
+                this.#stateChanged.fire(state);
+                if (before === "lost" && state === "connected") {
+                    this.#foundAgain.fire();
+                }
+            }
+            before = state;
+        });
+        const line = new Line(target, isolation, client);
+        this.#current?.client.retire();
+        this.#current = line;
+        this.#lineChanged.fire(line);
+        return line;
+    }
+}

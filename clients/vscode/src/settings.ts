@@ -1,0 +1,65 @@
+// The settings, read when they are needed, so that a change counts from the next call on.
+
+import * as vscode from "vscode";
+import { asTarget, DEFAULT_TARGET } from "./model/target";
+import type { IsolationModel, Target } from "./protocol";
+
+const SECTION = "cupola";
+/** What marks an azd project. */
+const PROJECT_FILE = "azure.yaml";
+
+/** The settings that decide which agent is called, and how. */
+export const SCOPE_SETTINGS = [`${SECTION}.path`, `${SECTION}.target`, `${SECTION}.isolationModel`] as const;
+
+/** The `cupola` program. A setting of the machine: no workspace can name another one. */
+export function program(): string {
+    return read<string>("path") || "cupola";
+}
+
+/** The target that is set; otherwise the azd project that is open; otherwise the emulator. */
+export async function target(): Promise<Target> {
+    return asTarget(read("target")) ?? (await openProject()) ?? DEFAULT_TARGET;
+}
+
+export async function setTarget(target: Target | undefined): Promise<void> {
+    // A workspace that is not trusted has no say in the target, so what the user picks there is kept with the user.
+    const isTrusted = vscode.workspace.isTrusted && vscode.workspace.workspaceFolders !== undefined;
+    const place = isTrusted ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global;
+    await vscode.workspace.getConfiguration(SECTION).update("target", target, place);
+}
+
+export function isolationModel(): IsolationModel | undefined {
+    const model = read<"auto" | IsolationModel>("isolationModel");
+    return model === "auto" ? undefined : model;
+}
+
+export function logKind(): "console" | "system" {
+    return read<string>("logKind") === "system" ? "system" : "console";
+}
+
+export function logTail(): number {
+    return read<number>("logTail") ?? 50;
+}
+
+function read<T>(name: string): T | undefined {
+    return vscode.workspace.getConfiguration(SECTION).get<T>(name) ?? undefined;
+}
+
+async function openProject(): Promise<Target | undefined> {
+    if (!vscode.workspace.isTrusted) {
+        return undefined;
+    }
+    for (const folder of vscode.workspace.workspaceFolders ?? []) {
+        if (folder.uri.scheme === "file" && (await exists(vscode.Uri.joinPath(folder.uri, PROJECT_FILE)))) {
+            return { kind: "directory", path: folder.uri.fsPath };
+        }
+    }
+    return undefined;
+}
+
+async function exists(uri: vscode.Uri): Promise<boolean> {
+    return vscode.workspace.fs.stat(uri).then(
+        () => true,
+        () => false,
+    );
+}

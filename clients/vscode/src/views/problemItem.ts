@@ -1,0 +1,14 @@
+// A failure as a row of a tree, in the place of what could not be listed.
+
+import * as vscode from "vscode";
+import type { Failure } from "../failure";
+
+export function problemItem(failure: Failure): vscode.TreeItem {
+    const item = new vscode.TreeItem(failure.message);
+    item.description = failure.kind;
+    item.tooltip = failure.summary;
+    item.iconPath = new vscode.ThemeIcon("warning", new vscode.ThemeColor("list.warningForeground"));
+    item.contextValue = "problem";
+    item.command = { command: "cupola.refresh", title: "Try Again" };
+    return item;
+}

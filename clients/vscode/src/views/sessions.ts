@@ -1,0 +1,64 @@
+// The Sessions view: the sessions that the isolation in use can see.
+
+import * as vscode from "vscode";
+import { Failure } from "../failure";
+import type { Line } from "../line";
+import { sessionRows, type SessionRow } from "../model/sessions";
+import type { Scope } from "../scope";
+import { problemItem } from "./problemItem";
+
+/** More than anybody looks through; the newest are listed. */
+const MOST_SESSIONS = 200;
+
+export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failure>, vscode.Disposable {
+    readonly #changed = new vscode.EventEmitter<void>();
+    readonly onDidChangeTreeData = this.#changed.event;
+
+    constructor(private readonly scope: Scope) {}
+
+    refresh(): void {
+        this.#changed.fire();
+    }
+
+    async getChildren(parent?: SessionRow | Failure): Promise<(SessionRow | Failure)[]> {
+        if (parent !== undefined) {
+            return [];
+        }
+        try {
+            const line = await this.scope.line();
+            const [list, current] = await Promise.all([line.request("sessions/list", { limit: MOST_SESSIONS, order: "desc" }), currentSession(line)]);
+            return sessionRows(list.data, current, Date.now());
+        } catch (error) {
+            const failure = Failure.from(error);
+            return failure.isCancelled ? [] : [failure];
+        }
+    }
+
+    getTreeItem(row: SessionRow | Failure): vscode.TreeItem {
+        if (row instanceof Failure) {
+            return problemItem(row);
+        }
+        const item = new vscode.TreeItem(row.label);
+        item.id = row.id;
+        item.description = row.description;
+        item.contextValue = row.isCurrent ? "session.current" : "session";
+        item.iconPath = new vscode.ThemeIcon(row.icon, row.color === undefined ? undefined : new vscode.ThemeColor(row.color));
+        item.tooltip = row.details.map(([name, value]) => `${name}: ${value}`).join("\n");
+        item.accessibilityInformation = { label: `Session ${row.id}, ${row.description}` };
+        item.command = { command: "cupola.sessions.showFiles", title: "Show Files", arguments: [row] };
+        return item;
+    }
+
+    dispose(): void {
+        this.#changed.dispose();
+    }
+}
+
+/** The session that the next invoke continues, if there is one. */
+export async function currentSession(line: Line): Promise<string | undefined> {
+    return line.request("sessions/show", {}).then(
+        (session) => session.agent_session_id,
+        // None is saved, or it is gone.
+        () => undefined,
+    );
+}

@@ -1,0 +1,158 @@
+// The script of the chat panel's page: shows turns, sends questions. All text goes in as text, never as HTML.
+
+import type { Turn, TurnStatus } from "../model/turn";
+import type { FromPage, PageCommand, ToPage, Where } from "../views/messages";
+
+declare function acquireVsCodeApi(): { postMessage(message: FromPage): void };
+
+const vscode = acquireVsCodeApi();
+const turns = element("turns", HTMLElement);
+const form = element("form", HTMLFormElement);
+const question = element("question", HTMLTextAreaElement);
+const send = element("send", HTMLButtonElement);
+const stop = element("stop", HTMLButtonElement);
+const BUTTONS: Record<string, PageCommand> = {
+    agent: "cupola.selectTarget",
+    isolation: "cupola.switchIsolation",
+    "new-conversation": "cupola.newConversation",
+    "new-session": "cupola.newSession",
+    stop: "cupola.cancel",
+};
+/** So close to the end, in pixels, the view follows what is added. */
+const NEAR_END = 40;
+
+const STATUSES: Record<TurnStatus, string> = {
+    running: "Answering…",
+    completed: "",
+    failed: "Failed",
+    incomplete: "Incomplete",
+    cancelled: "Cancelled",
+    truncated: "Cut off",
+};
+
+window.addEventListener("message", ({ data }: MessageEvent<ToPage>) => {
+    switch (data.type) {
+        case "all":
+            turns.replaceChildren(...(data.turns.length === 0 ? [welcome()] : data.turns.map(render)));
+            showWhere(data.where);
+            showRunning(data.running);
+            turns.scrollTop = turns.scrollHeight;
+            break;
+        case "turn":
+            showTurn(data.turn);
+            showRunning(data.running);
+            break;
+        case "where":
+            showWhere(data.where);
+    }
+});
+
+for (const [id, command] of Object.entries(BUTTONS)) {
+    element(id, HTMLButtonElement).addEventListener("click", () => vscode.postMessage({ type: "run", command }));
+}
+
+form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = question.value.trim();
+    if (text !== "" && !send.hidden) {
+        vscode.postMessage({ type: "ask", question: text });
+        question.value = "";
+        grow();
+    }
+});
+
+question.addEventListener("input", grow);
+question.addEventListener("keydown", (event) => {
+    // While an input method composes a word, Enter belongs to it.
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+        event.preventDefault();
+        form.requestSubmit();
+    }
+});
+
+vscode.postMessage({ type: "ready" });
+
+/** As many rows as there are lines, up to the limit in the style. */
+function grow(): void {
+    question.rows = question.value.split("\n").length;
+}
+
+function showWhere(where: Where): void {
+    element("agent", HTMLButtonElement).textContent = where.agent;
+    element("isolation", HTMLButtonElement).textContent = where.isolation;
+}
+
+function showRunning(running: boolean): void {
+    send.hidden = running;
+    stop.hidden = !running;
+}
+
+function showTurn(turn: Turn): void {
+    const follows = turns.scrollHeight - turns.scrollTop - turns.clientHeight < NEAR_END;
+    const shown = document.getElementById(turnId(turn));
+    if (shown === null) {
+        turns.querySelector(".welcome")?.remove();
+        turns.append(render(turn));
+    } else {
+        shown.replaceWith(render(turn));
+    }
+    if (follows || shown === null) {
+        turns.scrollTop = turns.scrollHeight;
+    }
+}
+
+function turnId(turn: Turn): string {
+    return `turn-${turn.id}`;
+}
+
+function render(turn: Turn): HTMLElement {
+    const article = tag("article", `turn ${turn.status}`);
+    article.id = turnId(turn);
+    article.setAttribute("aria-busy", String(turn.status === "running"));
+    article.append(tag("div", "question", turn.question));
+    article.append(...turn.notices.map((notice) => tag("div", "notice", notice)));
+    if (turn.text !== "" || turn.status === "running") {
+        article.append(tag("div", "answer", turn.text));
+    }
+    if (turn.problem !== undefined) {
+        article.append(problem(turn.problem));
+    }
+    article.append(tag("footer", "", remarks(turn).join(" · ")));
+    return article;
+}
+
+function problem({ message, hint, kind }: NonNullable<Turn["problem"]>): HTMLElement {
+    const box = tag("div", "problem");
+    box.setAttribute("role", "alert");
+    box.append(tag("div", "", message), ...(hint === undefined ? [] : [tag("div", "hint", hint)]), tag("code", "", kind));
+    return box;
+}
+
+function remarks(turn: Turn): string[] {
+    const took = turn.durationMs === undefined ? "" : `${(turn.durationMs / 1000).toFixed(1)} s`;
+    return [STATUSES[turn.status], turn.sessionId ?? "", took].filter((text) => text !== "");
+}
+
+function welcome(): HTMLElement {
+    const box = tag("div", "welcome");
+    box.append(
+        tag("h1", "", "Ask your agent"),
+        tag("p", "", "Answers stream in here. The session and the conversation go on from one question to the next, for each isolation its own."),
+    );
+    return box;
+}
+
+function tag(name: string, className: string, text = ""): HTMLElement {
+    const made = document.createElement(name);
+    made.className = className;
+    made.textContent = text;
+    return made;
+}
+
+function element<T extends HTMLElement>(id: string, type: new () => T): T {
+    const found = document.getElementById(id);
+    if (!(found instanceof type)) {
+        throw new Error(`the page has no ${id}`);
+    }
+    return found;
+}

@@ -4,6 +4,7 @@ use crate::lint;
 use crate::lint::cargo_in_root;
 use crate::root;
 use crate::steps::Steps;
+use crate::vscode;
 use std::process::{Command, ExitCode};
 
 /// Oldest Python that Microsoft's packages run on.
@@ -24,6 +25,7 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
     lint::all(&mut steps);
     steps.tests(cargo_in_root(&["test", "--workspace", "--no-fail-fast"]));
     real_counterparts(&mut steps);
+    vscode::suites(&mut steps);
     if skipping == Skipping::Fails && steps.skipped() > 0 {
         steps.fail("a step was skipped, and with CI set nothing may be");
     }

@@ -3,7 +3,7 @@
 use crate::id::SessionId;
 use crate::invoke::Notice;
 use crate::isolation::Isolation;
-use crate::target::Target;
+use crate::target::{AgentName, Target};
 use crate::watch::{SentRequest, Watch};
 use crate::{Invalid, Method};
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,9 @@ pub enum MonitorEvent {
     Started {
         /// The session.
         session_id: SessionId,
+        /// The agent's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<AgentName>,
     },
     /// How the session is: the stream's preamble.
     Session {

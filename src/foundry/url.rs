@@ -166,6 +166,12 @@ impl Address {
         url
     }
 
+    /// The agent's name; a local agent has none.
+    pub fn agent_name(&self) -> Option<AgentName> {
+        // No character of a name is encoded in a path.
+        self.agent.path_segments()?.next_back()?.parse().ok()
+    }
+
     /// The agent's own URL, for people.
     pub fn shown(&self) -> String {
         let mut url = Url::clone(&self.agent);

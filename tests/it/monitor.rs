@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 use std::sync::Arc;
 
 const TURN: &str = "stdout POST /responses 200";
@@ -331,6 +332,10 @@ fn the_command_prints_azds_lines_and_ends_on_ctrl_c() {
     assert!(lines[0].1.starts_with("  session Running (v2, last accessed: "), "{printed}");
     assert_eq!(lines.last().unwrap().1, "  stdout   POST /responses 200", "{printed}");
     assert!(run("monitor", &["--raw"]).starts_with("event: log\ndata: {\"timestamp\":"));
+    let shown = home.command(&[&["monitor"], &key[..]].concat()).stderr(Stdio::piped()).output().unwrap();
+    let announced = String::from_utf8(shown.stderr).unwrap();
+    assert!(announced.starts_with("Streaming session logs for notes (session: "), "{announced}");
+    assert!(announced.ends_with(")...\n"), "{announced}");
     let jsonl = run("monitor", &["-o", "jsonl"]);
     assert!(jsonl.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{jsonl}");
 

@@ -5,6 +5,7 @@
 
 use crate::failure::{Failure, printable};
 use cupola_protocol::monitor::MonitorEvent;
+use cupola_protocol::target::AgentName;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -39,8 +40,6 @@ pub(crate) struct Printer<Out, Err> {
     pub out: Out,
     /// Standard error: remarks about it.
     pub err: Err,
-    /// Say which session it is.
-    pub introduce: bool,
     /// How lines look.
     pub style: Style,
 }
@@ -51,10 +50,10 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         // Types this version does not know are skipped.
         let Ok(event) = serde_json::from_str::<MonitorEvent>(value.get()) else { return Ok(()) };
         let text = match &event {
-            MonitorEvent::Started { session_id } => {
-                if self.introduce {
-                    self.tell(&format!("Streaming session logs for {session_id} ..."));
-                }
+            MonitorEvent::Started { session_id, agent } => {
+                // Word by word azd's line, on a terminal or not: scripts wait for it.
+                let agent = agent.as_ref().map_or("the agent", AgentName::as_str);
+                self.tell(&format!("Streaming session logs for {agent} (session: {session_id})..."));
                 return Ok(());
             }
             MonitorEvent::Notice { notice } => {
@@ -189,7 +188,7 @@ mod tests {
     const TERMINAL: Style = Style { is_terminal: true, ..PIPE };
 
     fn shown(style: Style, events: &[&str]) -> (String, String) {
-        let mut printer = Printer { out: Vec::new(), err: Vec::new(), introduce: true, style };
+        let mut printer = Printer { out: Vec::new(), err: Vec::new(), style };
         for event in events {
             let raw: &RawValue = serde_json::from_str(event).unwrap();
             printer.event(raw, false).unwrap();
@@ -205,7 +204,7 @@ mod tests {
 
     #[test]
     fn lines_have_azds_shape() {
-        let started = r#"{"type":"started","sessionId":"sess_abc123"}"#;
+        let started = r#"{"type":"started","sessionId":"sess_abc123","agent":"notes"}"#;
         let notice = r#"{"type":"notice","code":"gap","message":"some are missing"}"#;
         let newer = r#"{"type":"somethingNew","message":"no"}"#;
         let (out, err) = shown(PIPE, &[started, SESSION, LINE, LINES, newer, notice, STATUS]);
@@ -216,7 +215,7 @@ mod tests {
              09:33:18  stderr   line one\n                   line two\n\n                   line four\n\
              09:34:18  status   No logs since last 60 seconds\n"
         );
-        assert_eq!(err, "Streaming session logs for sess_abc123 ...\nnotice: some are missing\n");
+        assert_eq!(err, "Streaming session logs for notes (session: sess_abc123)...\nnotice: some are missing\n");
     }
 
     #[test]

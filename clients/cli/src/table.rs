@@ -15,13 +15,15 @@ pub(crate) enum Output {
     Table,
 }
 
-/// Blanks between two columns.
-const GAP: usize = 3;
+/// Blanks between two columns, as many as azd has.
+const GAP: usize = 2;
 
-/// The columns azd prints (contract section 17.6).
+/// Stands where the service does not say when.
+const NEVER: &str = "-";
+
+/// The table of `azd ai agent sessions list`.
 pub(crate) fn sessions(sessions: &[Session]) -> String {
-    let mut rows = vec![["SESSION ID", "STATUS", "VERSION", "CREATED", "LAST ACCESSED", "EXPIRES"].map(str::to_owned)];
-    rows.extend(sessions.iter().map(|session| {
+    let rows = sessions.iter().map(|session| {
         [
             session.agent_session_id.clone(),
             session.status.clone().unwrap_or_default(),
@@ -30,53 +32,80 @@ pub(crate) fn sessions(sessions: &[Session]) -> String {
             moment(session.last_accessed_at),
             moment(session.expires_at),
         ]
-    }));
-    columns(&rows)
+    });
+    table(["SESSION ID", "STATUS", "VERSION", "CREATED", "LAST ACCESSED", "EXPIRES"], rows)
 }
 
-/// The columns azd prints (contract section 17.6). Names are the agent's, so they are made safe for a terminal.
+/// The table of `azd ai agent sessions show`.
+pub(crate) fn session(session: &Session) -> String {
+    let version = session.version_indicator.as_ref();
+    let version = version.map(|version| format!("{} (type: {})", version.agent_version, version.kind));
+    fields([
+        ("Session ID".to_owned(), session.agent_session_id.clone()),
+        ("Status".to_owned(), session.status.clone().unwrap_or_default()),
+        ("Version".to_owned(), version.unwrap_or_default()),
+        ("Created At".to_owned(), moment(session.created_at)),
+        ("Last Accessed".to_owned(), moment(session.last_accessed_at)),
+        ("Expires At".to_owned(), moment(session.expires_at)),
+    ])
+}
+
+/// The table of `azd ai agent files list` and `stat`.
 pub(crate) fn files(entries: &[Entry]) -> String {
-    let mut rows = vec![["NAME", "PATH", "TYPE", "SIZE", "LAST MODIFIED"].map(str::to_owned)];
-    let safe = |text: &str| text.replace(char::is_control, "\u{fffd}");
-    rows.extend(entries.iter().map(|entry| {
+    let rows = entries.iter().map(|entry| {
         [
-            safe(&entry.name),
-            safe(&entry.path),
+            entry.name.clone(),
+            entry.path.clone(),
             if entry.is_directory { "dir" } else { "file" }.to_owned(),
             entry.size.to_string(),
-            moment(entry.modified_time),
+            entry.modified_time.map(|time| moment(Some(time))).unwrap_or_default(),
         ]
-    }));
-    columns(&rows)
+    });
+    table(["NAME", "PATH", "TYPE", "SIZE", "LAST MODIFIED"], rows)
 }
 
-/// Lines whose columns are as wide as their widest cell; no blanks at the end of a line.
-pub(crate) fn columns<const WIDTH: usize>(rows: &[[String; WIDTH]]) -> String {
+/// One thing, a field on a line.
+pub(crate) fn fields(rows: impl IntoIterator<Item = (String, String)>) -> String {
+    table(["FIELD", "VALUE"], rows.into_iter().map(|(field, value)| [field, value]))
+}
+
+/// A table in azd's form: a line of dashes below the header. Cells are the service's and the agent's words, so they are made safe for a terminal.
+pub(crate) fn table<const WIDTH: usize>(header: [&str; WIDTH], rows: impl Iterator<Item = [String; WIDTH]>) -> String {
+    let safe =
+        |cell: String| if cell.contains(char::is_control) { cell.replace(char::is_control, "\u{fffd}") } else { cell };
+    let mut lines = vec![header.map(str::to_owned), header.map(|name| "-".repeat(name.len()))];
+    lines.extend(rows.map(|row| row.map(safe)));
+    columns(&lines)
+}
+
+/// Lines whose columns are as wide as their widest cell.
+pub(crate) fn columns<const WIDTH: usize>(lines: &[[String; WIDTH]]) -> String {
     let mut widths = [0; WIDTH];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + GAP));
+    for line in lines {
+        for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
+            text.push_str(cell);
+            if column + 1 < WIDTH {
+                text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + GAP));
+            }
         }
-        text.push_str(line.trim_end());
         text.push('\n');
     }
     text
 }
 
-/// Unix seconds as RFC 3339, UTC; empty when the service does not say.
+/// Unix seconds as RFC 3339, UTC.
 pub(crate) fn moment(seconds: Option<i64>) -> String {
     seconds
+        .filter(|seconds| *seconds != 0)
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
         .and_then(|moment| moment.format(&Rfc3339).ok())
-        .unwrap_or_default()
+        .unwrap_or_else(|| NEVER.to_owned())
 }
 
 #[cfg(test)]
@@ -84,23 +113,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_stand_in_columns() {
+    fn sessions_stand_as_azd_prints_them() {
         let listed: Vec<Session> = serde_json::from_str(
             r#"[{"agent_session_id":"sess_abcdef","version_indicator":{"type":"version_ref","agent_version":"3"},
                  "status":"active","created_at":1767225600,"last_accessed_at":1767225661,"expires_at":1769817600},
-                {"agent_session_id":"s2_longer_than_that"}]"#,
+                {"agent_session_id":"s2_longer_than_that","status":"creating","created_at":0}]"#,
         )
         .unwrap();
         assert_eq!(
             sessions(&listed),
-            "SESSION ID            STATUS   VERSION   CREATED                LAST ACCESSED          EXPIRES\n\
-             sess_abcdef           active   3         2026-01-01T00:00:00Z   2026-01-01T00:01:01Z   2026-01-31T00:00:00Z\n\
-             s2_longer_than_that\n"
+            "SESSION ID           STATUS    VERSION  CREATED               LAST ACCESSED         EXPIRES\n\
+             ----------           ------    -------  -------               -------------         -------\n\
+             sess_abcdef          active    3        2026-01-01T00:00:00Z  2026-01-01T00:01:01Z  2026-01-31T00:00:00Z\n\
+             s2_longer_than_that  creating           -                     -                     -\n"
+        );
+        assert_eq!(
+            session(&listed[0]),
+            "FIELD          VALUE\n\
+             -----          -----\n\
+             Session ID     sess_abcdef\n\
+             Status         active\n\
+             Version        3 (type: version_ref)\n\
+             Created At     2026-01-01T00:00:00Z\n\
+             Last Accessed  2026-01-01T00:01:01Z\n\
+             Expires At     2026-01-31T00:00:00Z\n"
         );
     }
 
     #[test]
-    fn files_stand_in_columns_and_cannot_write_on_the_terminal() {
+    fn files_stand_as_azd_prints_them_and_cannot_write_on_the_terminal() {
         let listed: Vec<Entry> = serde_json::from_str(
             r#"[{"name":"data","path":"data","is_directory":true,"is_dir":true,"size":0,"modified_time":1767225600},
                 {"name":"a\u001b[2J","path":"a\nb","is_directory":false,"is_dir":false,"size":13}]"#,
@@ -108,9 +149,10 @@ mod tests {
         .unwrap();
         assert_eq!(
             files(&listed),
-            "NAME    PATH   TYPE   SIZE   LAST MODIFIED\n\
-             data    data   dir    0      2026-01-01T00:00:00Z\n\
-             a\u{fffd}[2J   a\u{fffd}b    file   13\n"
+            "NAME   PATH  TYPE  SIZE  LAST MODIFIED\n\
+             ----   ----  ----  ----  -------------\n\
+             data   data  dir   0     2026-01-01T00:00:00Z\n\
+             a\u{fffd}[2J  a\u{fffd}b   file  13    \n"
         );
     }
 }

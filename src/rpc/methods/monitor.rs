@@ -38,7 +38,8 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Rp
     let query = LogQuery { kind, tail, follow, raw };
     let mut log = named.scope.agent.logs(&named.scope.wire, &named.session, query);
     let mut sink = Sink { call, params, collected: Vec::new() };
-    sink.take(MonitorEvent::Started { session_id: named.session.clone() }).await?;
+    let agent = named.scope.agent.address().agent_name();
+    sink.take(MonitorEvent::Started { session_id: named.session.clone(), agent }).await?;
     while let Some(event) = next(&mut log, &named).await? {
         sink.take(event).await?;
     }

@@ -5,7 +5,7 @@ use crate::call::misunderstood;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
-use crate::table::{Output, columns, moment};
+use crate::table::{Output, fields, moment, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
 use cupola_protocol::agents::{List, ListParams, ListResponse, Show, ShowParams, ShowResponse};
@@ -91,8 +91,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 }
 
 fn agents(agents: &[Value]) -> String {
-    let mut rows = vec![["NAME", "VERSION", "STATUS", "PROTOCOLS", "CREATED"].map(str::to_owned)];
-    rows.extend(agents.iter().map(|agent| {
+    let rows = agents.iter().map(|agent| {
         let latest = &agent["versions"]["latest"];
         let spoken = [&latest["definition"]["protocol_versions"], &latest["definition"]["container_protocol_versions"]];
         let spoken = spoken.into_iter().filter_map(Value::as_array).flatten();
@@ -106,10 +105,11 @@ fn agents(agents: &[Value]) -> String {
             spoken.join(", "),
             moment(latest["created_at"].as_i64()),
         ]
-    }));
-    columns(&rows)
+    });
+    table(["NAME", "VERSION", "STATUS", "PROTOCOLS", "CREATED"], rows)
 }
 
+/// The rows of `azd ai agent show`, in its order, and below them ours.
 fn one(shown: &ShowResponse) -> String {
     let isolation = match shown.isolation_model {
         Some(IsolationModel::Keys) => "keys: --user-isolation-key and --chat-isolation-key",
@@ -117,24 +117,40 @@ fn one(shown: &ShowResponse) -> String {
         Some(IsolationModel::Local) => "local: Cupola's own",
         None => "not said",
     };
-    let idle = &shown.version["definition"]["session_configuration"]["idle_timeout_seconds"];
-    let rows: Vec<[String; 2]> = [
-        ("FIELD", "VALUE".to_owned()),
-        ("Agent", text(&shown.agent["name"])),
-        ("State", text(&shown.agent["state"])),
-        ("Version", text(&shown.version["version"])),
-        ("Status", text(&shown.version["status"])),
-        ("Created", moment(shown.version["created_at"].as_i64())),
-        ("Protocols", shown.protocols.join(", ")),
-        ("Isolation", isolation.to_owned()),
-        ("Idle after", idle.as_u64().map(|seconds| format!("{seconds} s")).unwrap_or_default()),
-        ("URL", shown.url.clone()),
+    let (agent, version) = (&shown.agent, &shown.version);
+    let id = |identity: &str, what: &str| text(&version[identity][what]);
+    let idle = &version["definition"]["session_configuration"]["idle_timeout_seconds"];
+    let created = version["created_at"].as_i64().filter(|seconds| *seconds != 0);
+    let mut rows: Vec<(String, String)> = [
+        ("ID", text(&version["id"])),
+        ("Name", text(&agent["name"])),
+        ("Version", text(&version["version"])),
+        ("Status", text(&version["status"])),
+        ("Description", text(&version["description"])),
+        ("Created At", created.map(|seconds| moment(Some(seconds))).unwrap_or_default()),
+        ("Agent GUID", text(&version["agent_guid"])),
+        ("Instance Identity Principal ID", id("instance_identity", "principal_id")),
+        ("Instance Identity Client ID", id("instance_identity", "client_id")),
+        ("Blueprint Principal ID", id("blueprint", "principal_id")),
+        ("Blueprint Client ID", id("blueprint", "client_id")),
+        ("Blueprint Reference Type", id("blueprint_reference", "type")),
+        ("Blueprint Reference ID", id("blueprint_reference", "blueprint_id")),
     ]
-    .into_iter()
-    .filter(|(_, value)| !value.is_empty())
-    .map(|(field, value)| [field.to_owned(), value])
-    .collect();
-    columns(&rows)
+    .map(|(field, value)| (field.to_owned(), value))
+    .into();
+    let metadata = version["metadata"].as_object().into_iter().flatten();
+    rows.extend(metadata.map(|(key, value)| (format!("Metadata[{key}]"), text(value))));
+    rows.extend(
+        [
+            ("State", text(&agent["state"])),
+            ("Protocols", shown.protocols.join(", ")),
+            ("Isolation", isolation.to_owned()),
+            ("Idle After", idle.as_u64().map(|seconds| format!("{seconds} s")).unwrap_or_default()),
+            ("URL", shown.url.clone()),
+        ]
+        .map(|(field, value)| (field.to_owned(), value)),
+    );
+    fields(rows.into_iter().filter(|(_, value)| !value.is_empty()))
 }
 
 /// A text of the service's; nothing if it is none.
@@ -149,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_table_says_how_an_agent_isolates_its_users() {
-        let version = json!({"version": "3", "status": "active", "definition": {
+        let version = json!({"version": "3", "status": "active", "metadata": {"owner": "ops"}, "definition": {
             "protocol_versions": [{"protocol": "responses", "version": "1.0.0"}]}});
         let agent = json!({"name": "notes", "state": "enabled", "versions": {"latest": version}});
         let shown = ShowResponse {
@@ -161,21 +177,23 @@ mod tests {
         };
         assert_eq!(
             one(&shown),
-            "FIELD       VALUE\n\
-             Agent       notes\n\
-             State       enabled\n\
-             Version     3\n\
-             Status      active\n\
-             Protocols   responses 1.0.0\n\
-             Isolation   keys: --user-isolation-key and --chat-isolation-key\n\
-             URL         https://h/agents/notes\n"
+            "FIELD            VALUE\n\
+             -----            -----\n\
+             Name             notes\n\
+             Version          3\n\
+             Status           active\n\
+             Metadata[owner]  ops\n\
+             State            enabled\n\
+             Protocols        responses 1.0.0\n\
+             Isolation        keys: --user-isolation-key and --chat-isolation-key\n\
+             URL              https://h/agents/notes\n"
         );
         assert_eq!(
             agents(&[agent, json!({"name": "old\u{1b}", "state": "disabled"})]),
-            "NAME   VERSION   STATUS     PROTOCOLS         CREATED\n\
-             notes   3         active     responses 1.0.0\n"
-                .replace("NAME   V", "NAME    V")
-                + "old\u{fffd}              disabled\n"
+            "NAME   VERSION  STATUS    PROTOCOLS        CREATED\n\
+             ----   -------  ------    ---------        -------\n\
+             notes  3        active    responses 1.0.0  -\n\
+             old\u{fffd}            disabled                   -\n"
         );
     }
 }

@@ -96,8 +96,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     match flags.output {
         Output::Default => {
-            let introduce = io::stderr().is_terminal();
-            let mut printer = Printer { out, err: io::stderr(), introduce, style };
+            let mut printer = Printer { out, err: io::stderr(), style };
             connection.receive(|event| {
                 debug::show(event.value, &mut printer.err);
                 printer.event(event.value, event.more)

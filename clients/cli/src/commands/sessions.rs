@@ -170,7 +170,7 @@ impl Common {
     fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {
         if self.output == Some(Output::Table) {
             let session: Session = typed(Show::NAME, raw)?;
-            return super::print(&table::sessions(&[session]));
+            return super::print(&table::session(&session));
         }
         super::print(&super::indented(raw))
     }

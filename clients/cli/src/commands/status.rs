@@ -130,6 +130,6 @@ mod tests {
         .unwrap();
         let text = lines(&status);
         assert!(text.contains("0.0.1 (this program is"), "{text}");
-        assert!(text.contains("memory        11.0 MiB\n"), "{text}");
+        assert!(text.contains("memory       11.0 MiB\n"), "{text}");
     }
 }

@@ -4,6 +4,7 @@
 //! connection, its requests are answered or cancelled, and nothing of it is left behind when [`serve`] returns.
 
 use crate::daemon::Daemon;
+use crate::rpc::bounds::Binding;
 use crate::rpc::table::Table;
 use crate::rpc::{Calls, RpcError};
 use crate::transport::framing::{FrameError, Framing};
@@ -142,7 +143,7 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
     let cut = CancellationToken::new();
     let client = Client { number, outbox, cut: cut.clone() };
     let cancelled = daemon.shutdown.work();
-    let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), cancelled.clone());
+    let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), Binding::default(), cancelled.clone());
     let last = CancellationToken::new();
 
     let reading = async {

@@ -8,9 +8,11 @@
 //! - [`methods`]: our table, one line per method, and one file of handlers per resource
 //! - [`message`]: the envelope: what a frame's JSON asks for
 //! - `watching`: a call's own requests, shown to whoever asked for them
+//! - [`bounds`]: what a bound connection may reach: the gate every call passes
 //! - `scope`: what every call on an agent needs first: the agent, whose state, how it isolates
 //! - [`error`]: what callers see when something fails; `explain`: what a refusal of the service means here
 
+pub mod bounds;
 pub mod error;
 mod explain;
 pub(crate) mod message;
@@ -24,6 +26,9 @@ pub use error::RpcError;
 use crate::connection::{Client, ClientGone};
 use crate::daemon::Daemon;
 use crate::foundry::Watcher;
+use bounds::{Binding, Bounds};
+use cupola_protocol::Method as _;
+use cupola_protocol::daemon::Initialize;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::rpc::{PROGRESS, ProgressToken};
 use futures_util::FutureExt;
@@ -63,6 +68,10 @@ pub struct Call {
     pub client: Client,
     /// Who looks on at the requests it makes.
     watcher: Option<Watcher>,
+    /// What the connection was bound to when the call came, if it was.
+    pub bounds: Option<Arc<Bounds>>,
+    /// Whether the connection is bound.
+    binding: Arc<Binding>,
 }
 
 impl Call {
@@ -87,6 +96,8 @@ pub(crate) struct Calls {
     daemon: Arc<Daemon>,
     table: &'static Table,
     client: Client,
+    /// What it is bound to.
+    binding: Arc<Binding>,
     /// The parent of every request's token.
     cancelled: CancellationToken,
     /// Requests that are not answered yet. Never held across `.await`.
@@ -113,9 +124,11 @@ impl Calls {
         daemon: Arc<Daemon>,
         table: &'static Table,
         client: Client,
+        binding: Binding,
         cancelled: CancellationToken,
     ) -> Arc<Self> {
-        Arc::new(Self { daemon, table, client, cancelled, in_flight: Mutex::default(), tasks: TaskTracker::new() })
+        let (binding, in_flight, tasks) = (Arc::new(binding), Mutex::default(), TaskTracker::new());
+        Arc::new(Self { daemon, table, client, binding, cancelled, in_flight, tasks })
     }
 
     /// Takes one frame. Breaks when the client says `exit`.
@@ -190,6 +203,10 @@ impl Calls {
         if method == "exit" {
             return Step::Exit;
         }
+        if method == Initialize::NAME {
+            // Not begun either. But whoever meant to bind by it must not go on unbound.
+            let _ = self.binding.enter(method, params);
+        }
         if let Some(id) = message::cancels(method, params) {
             let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(request) = in_flight.get(&id) {
@@ -209,6 +226,10 @@ impl Calls {
                 .hint("`initialize` lists the methods under capabilities");
             return Step::Now(Some(id.refuse(error)));
         };
+        let bounds = match self.binding.enter(method, params) {
+            Ok(bounds) => bounds,
+            Err(error) => return Step::Now(Some(id.refuse(error))),
+        };
         let cancelled = self.cancelled.child_token();
         if let Err(error) = self.register(&id, &cancelled) {
             return Step::Now(Some(id.refuse(error)));
@@ -221,6 +242,8 @@ impl Calls {
             received,
             client: self.client.clone(),
             watcher: None,
+            bounds,
+            binding: Arc::clone(&self.binding),
         };
         let mut extensions = Extensions::new();
         extensions.insert(call);

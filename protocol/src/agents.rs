@@ -2,6 +2,7 @@
 
 use crate::Method;
 use crate::isolation::IsolationModel;
+use crate::reach::{Reach, Subject};
 use crate::sessions::Order;
 use crate::target::Target;
 use crate::watch::Watch;
@@ -14,8 +15,13 @@ pub struct List;
 
 impl Method for List {
     const NAME: &'static str = "agents/list";
+    const REACH: Reach = Reach::Daemon;
     type Params = ListParams;
     type Response = ListResponse;
+
+    fn subject(params: &ListParams) -> Subject<'_> {
+        Subject::agent(&params.target)
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()
@@ -60,8 +66,13 @@ pub struct Show;
 
 impl Method for Show {
     const NAME: &'static str = "agents/show";
+    const REACH: Reach = Reach::Agent;
     type Params = ShowParams;
     type Response = ShowResponse;
+
+    fn subject(params: &ShowParams) -> Subject<'_> {
+        Subject::agent(&params.target)
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()

@@ -1,6 +1,10 @@
 //! `initialize`, `shutdown`, `daemon/status` and `daemon/stop`: the daemon itself.
 
 use crate::Method;
+use crate::isolation::Isolation;
+use crate::reach::Reach;
+use crate::target::Target;
+use crate::text::shown_text;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -11,6 +15,7 @@ pub struct Initialize;
 
 impl Method for Initialize {
     const NAME: &'static str = "initialize";
+    const REACH: Reach = Reach::Connection;
     type Params = InitializeParams;
     type Response = InitializeResponse;
 }
@@ -26,6 +31,57 @@ pub struct InitializeParams {
     /// The protocol majors the client can speak; any when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol_versions: Option<Vec<u32>>,
+    /// Ties this connection to one agent and one isolation, for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<Bind>,
+}
+
+/// What a connection is tied to. From the next message on, calls reach this agent under this isolation and nothing else:
+/// they may leave `target` and `isolation` out, or repeat them; anything else is refused as `outOfBounds`. A connection is
+/// bound once, before its first call, and never loosened. If binding fails, the connection refuses every call.
+///
+/// It keeps a program from reaching what it was not handed; it is no boundary against other programs of the same
+/// operating-system user, who can open connections of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+// An unknown field may be meant to narrow the binding: to ignore it would give more than was asked for.
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bind {
+    /// The only agent. A directory is resolved once, now.
+    pub target: Target,
+    /// The only isolation.
+    #[serde(default)]
+    pub isolation: Isolation,
+    /// The methods it may call; those that work on one agent when left out. `initialize`, `shutdown`, `daemon/status`,
+    /// `rpc.discover` and cancelling are always allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<MethodPattern>>,
+}
+
+/// Longest name of a method, in bytes; ours are under 24.
+const MAX_METHOD_NAME: usize = 128;
+
+shown_text! {
+    /// A method's name, or all methods of one resource: `sessions/*`.
+    MethodPattern, field "methods",
+    rule "must each be a method's name, or a resource and all its methods, such as sessions/*",
+    |value| {
+        let resource = value.strip_suffix("/*");
+        (1..=MAX_METHOD_NAME).contains(&value.len())
+            && resource != Some("")
+            && resource.unwrap_or(value).chars().all(|character| character.is_ascii_graphic() && character != '*')
+    }
+}
+
+impl MethodPattern {
+    /// Does it name this method?
+    pub fn matches(&self, method: &str) -> bool {
+        match self.as_str().strip_suffix('*') {
+            // What is left ends with the slash.
+            Some(resource) => method.strip_prefix(resource).is_some_and(|rest| !rest.is_empty()),
+            None => self.as_str() == method,
+        }
+    }
 }
 
 /// A program's name and version.
@@ -53,6 +109,9 @@ pub struct InitializeResponse {
     pub process_id: u32,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// Is this connection bound?
+    #[serde(default)]
+    pub bound: bool,
 }
 
 /// What the daemon can do.
@@ -60,7 +119,7 @@ pub struct InitializeResponse {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {
-    /// Every method it answers.
+    /// Every method that may be called on this connection.
     pub methods: Vec<String>,
     /// The framings the socket takes: `lsp`, `ndjson`.
     pub framings: Vec<String>,
@@ -72,6 +131,7 @@ pub struct Shutdown;
 
 impl Method for Shutdown {
     const NAME: &'static str = "shutdown";
+    const REACH: Reach = Reach::Connection;
     type Params = NoParams;
     type Response = ();
 }
@@ -82,6 +142,7 @@ pub struct Discover;
 
 impl Method for Discover {
     const NAME: &'static str = "rpc.discover";
+    const REACH: Reach = Reach::Connection;
     type Params = NoParams;
     type Response = OpenRpcDocument;
 }
@@ -107,6 +168,7 @@ pub struct Status;
 
 impl Method for Status {
     const NAME: &'static str = "daemon/status";
+    const REACH: Reach = Reach::Connection;
     type Params = NoParams;
     type Response = StatusResponse;
 }
@@ -157,6 +219,7 @@ pub struct Stop;
 
 impl Method for Stop {
     const NAME: &'static str = "daemon/stop";
+    const REACH: Reach = Reach::Daemon;
     type Params = StopParams;
     type Response = StopResponse;
 }
@@ -177,4 +240,37 @@ pub struct StopParams {
 pub struct StopResponse {
     /// Runs it waits for, or cuts with `force`.
     pub runs: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_name_or_a_resource() {
+        for bad in ["", "*", "/*", "ses*", "sessions/*/x", "a/**", "*/list", "a b", "ä"] {
+            assert!(bad.parse::<MethodPattern>().is_err(), "{bad:?} was accepted");
+        }
+        for (pattern, method, matches) in [
+            ("invoke", "invoke", true),
+            ("invoke", "invoked", false),
+            ("Invoke", "invoke", false),
+            ("sessions/*", "sessions/list", true),
+            ("sessions/*", "sessions/", false),
+            ("sessions/*", "sessions", false),
+            ("sessions/*", "sessionsX/list", false),
+            ("sessions/list", "sessions/list/x", false),
+        ] {
+            assert_eq!(pattern.parse::<MethodPattern>().unwrap().matches(method), matches, "{pattern} {method}");
+        }
+    }
+
+    #[test]
+    fn a_binding_with_a_field_nobody_knows_is_refused() {
+        let target = r#""target":{"kind":"emulator"}"#;
+        assert!(serde_json::from_str::<Bind>(&format!("{{{target}}}")).is_ok());
+        for other in [r#""isolations":{}"#, r#""until":5"#] {
+            assert!(serde_json::from_str::<Bind>(&format!("{{{target},{other}}}")).is_err(), "{other}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 use crate::Method;
 use crate::id::SessionId;
+use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
 use crate::text::shown_text;
 use crate::watch::{SentRequest, Watch};
@@ -91,8 +92,13 @@ pub struct Upload;
 
 impl Method for Upload {
     const NAME: &'static str = "files/upload";
+    const REACH: Reach = Reach::Agent;
     type Params = UploadParams;
     type Response = TransferResponse;
+
+    fn subject(params: &UploadParams) -> Subject<'_> {
+        params.session.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.session.watch.clone()
@@ -121,8 +127,13 @@ pub struct Download;
 
 impl Method for Download {
     const NAME: &'static str = "files/download";
+    const REACH: Reach = Reach::Agent;
     type Params = DownloadParams;
     type Response = TransferResponse;
+
+    fn subject(params: &DownloadParams) -> Subject<'_> {
+        params.session.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.session.watch.clone()
@@ -164,8 +175,13 @@ pub struct List;
 
 impl Method for List {
     const NAME: &'static str = "files/list";
+    const REACH: Reach = Reach::Agent;
     type Params = ListParams;
     type Response = ListResponse;
+
+    fn subject(params: &ListParams) -> Subject<'_> {
+        params.session.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.session.watch.clone()
@@ -216,8 +232,13 @@ pub struct Stat;
 
 impl Method for Stat {
     const NAME: &'static str = "files/stat";
+    const REACH: Reach = Reach::Agent;
     type Params = PathParams;
     type Response = Entry;
+
+    fn subject(params: &PathParams) -> Subject<'_> {
+        params.session.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.session.watch.clone()
@@ -230,8 +251,13 @@ pub struct MakeDirectory;
 
 impl Method for MakeDirectory {
     const NAME: &'static str = "files/mkdir";
+    const REACH: Reach = Reach::Agent;
     type Params = PathParams;
     type Response = PathResponse;
+
+    fn subject(params: &PathParams) -> Subject<'_> {
+        params.session.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.session.watch.clone()
@@ -255,8 +281,13 @@ pub struct Delete;
 
 impl Method for Delete {
     const NAME: &'static str = "files/delete";
+    const REACH: Reach = Reach::Agent;
     type Params = DeleteParams;
     type Response = PathResponse;
+
+    fn subject(params: &DeleteParams) -> Subject<'_> {
+        params.session.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.session.watch.clone()

@@ -5,6 +5,7 @@ use crate::error::ErrorKind;
 use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
+use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
 use crate::target::Target;
 use crate::watch::SentRequest;
@@ -23,8 +24,19 @@ pub struct Invoke;
 
 impl Method for Invoke {
     const NAME: &'static str = "invoke";
+    const REACH: Reach = Reach::Agent;
     type Params = InvokeParams;
     type Response = InvokeResponse;
+
+    fn subject(params: &InvokeParams) -> Subject<'_> {
+        Subject {
+            session_id: params.session_id.as_ref(),
+            conversation_id: params.conversation_id.as_ref(),
+            allow_shared_session: params.allow_shared_session,
+            is_whole_request: params.input_is_request,
+            ..Subject::of(&params.target, &params.isolation)
+        }
+    }
 }
 
 /// What the agent speaks.

@@ -14,6 +14,7 @@
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
 //! - [`error`]: every kind of failure, its number and its name
+//! - [`reach`]: how far each method reaches, for connections that are bound
 //! - [`rpc`]: the JSON-RPC envelope the methods travel in
 //! - `schema`, with the feature of that name: what the protocol says of itself
 //!
@@ -30,6 +31,7 @@ pub mod invoke;
 pub mod isolation;
 pub mod monitor;
 pub mod partitions;
+pub mod reach;
 pub mod rpc;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -38,6 +40,7 @@ pub mod target;
 mod text;
 pub mod watch;
 
+use reach::{Reach, Subject};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use watch::Watch;
@@ -52,10 +55,17 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub trait Method {
     /// The JSON-RPC method name, for example `sessions/create`.
     const NAME: &'static str;
+    /// How far it reaches. A method that does not say is out of bounds for every bound connection.
+    const REACH: Reach = Reach::Unbounded;
     /// What the caller sends. `params` on the wire is this object itself.
     type Params: Serialize + DeserializeOwned + Send + 'static;
     /// What the caller gets when the call succeeds.
     type Response: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Whose state a call names. Every method that reaches an agent says so.
+    fn subject(_params: &Self::Params) -> Subject<'_> {
+        Subject::default()
+    }
 
     /// What the caller wants to see of the requests that the call makes; nothing where the method does not offer it.
     fn watch(_params: &Self::Params) -> Watch {

@@ -3,6 +3,7 @@
 use crate::id::SessionId;
 use crate::invoke::Notice;
 use crate::isolation::Isolation;
+use crate::reach::{Reach, Subject};
 use crate::target::{AgentName, Target};
 use crate::watch::{SentRequest, Watch};
 use crate::{Invalid, Method};
@@ -18,8 +19,17 @@ pub struct Monitor;
 
 impl Method for Monitor {
     const NAME: &'static str = "monitor";
+    const REACH: Reach = Reach::Agent;
     type Params = MonitorParams;
     type Response = MonitorResponse;
+
+    fn subject(params: &MonitorParams) -> Subject<'_> {
+        Subject {
+            session_id: params.session_id.as_ref(),
+            allow_shared_session: params.allow_shared_session,
+            ..Subject::of(&params.target, &params.isolation)
+        }
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()

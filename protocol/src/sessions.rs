@@ -3,6 +3,7 @@
 use crate::Method;
 use crate::id::SessionId;
 use crate::isolation::Isolation;
+use crate::reach::{Reach, Subject};
 use crate::target::{AgentVersion, Target};
 use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
@@ -52,8 +53,13 @@ pub struct Create;
 
 impl Method for Create {
     const NAME: &'static str = "sessions/create";
+    const REACH: Reach = Reach::Agent;
     type Params = CreateParams;
     type Response = Session;
+
+    fn subject(params: &CreateParams) -> Subject<'_> {
+        Subject::of(&params.target, &params.isolation)
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()
@@ -84,8 +90,13 @@ pub struct List;
 
 impl Method for List {
     const NAME: &'static str = "sessions/list";
+    const REACH: Reach = Reach::Agent;
     type Params = ListParams;
     type Response = ListResponse;
+
+    fn subject(params: &ListParams) -> Subject<'_> {
+        Subject::of(&params.target, &params.isolation)
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()
@@ -168,8 +179,13 @@ pub struct Show;
 
 impl Method for Show {
     const NAME: &'static str = "sessions/show";
+    const REACH: Reach = Reach::Agent;
     type Params = SessionParams;
     type Response = Session;
+
+    fn subject(params: &SessionParams) -> Subject<'_> {
+        params.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()
@@ -182,8 +198,13 @@ pub struct Stop;
 
 impl Method for Stop {
     const NAME: &'static str = "sessions/stop";
+    const REACH: Reach = Reach::Agent;
     type Params = SessionParams;
     type Response = StopResponse;
+
+    fn subject(params: &SessionParams) -> Subject<'_> {
+        params.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()
@@ -207,8 +228,13 @@ pub struct Delete;
 
 impl Method for Delete {
     const NAME: &'static str = "sessions/delete";
+    const REACH: Reach = Reach::Agent;
     type Params = SessionParams;
     type Response = DeleteResponse;
+
+    fn subject(params: &SessionParams) -> Subject<'_> {
+        params.subject()
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()
@@ -230,8 +256,17 @@ pub struct Use;
 
 impl Method for Use {
     const NAME: &'static str = "sessions/use";
+    const REACH: Reach = Reach::Agent;
     type Params = UseParams;
     type Response = Session;
+
+    fn subject(params: &UseParams) -> Subject<'_> {
+        Subject {
+            session_id: Some(&params.session_id),
+            allow_shared_session: params.allow_shared_session,
+            ..Subject::of(&params.target, &params.isolation)
+        }
+    }
 
     fn watch(params: &Self::Params) -> Watch {
         params.watch.clone()
@@ -262,5 +297,16 @@ impl VersionIndicator {
     /// A reference to a concrete version.
     pub fn new(version: &AgentVersion) -> Self {
         Self { kind: "version_ref".to_owned(), agent_version: version.as_str().to_owned() }
+    }
+}
+
+impl SessionParams {
+    /// What a call with these names.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject {
+            session_id: self.session_id.as_ref(),
+            allow_shared_session: self.allow_shared_session,
+            ..Subject::of(&self.target, &self.isolation)
+        }
     }
 }

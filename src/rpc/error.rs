@@ -85,6 +85,12 @@ impl RpcError {
             .hint("give the one it was created with: --isolation-key; or none, and the one remembered is used")
     }
 
+    /// The connection is bound, and not to this.
+    pub fn out_of_bounds(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::OutOfBounds, message)
+            .hint("initialize bound this connection; what lies beyond needs another one")
+    }
+
     /// The same failure, recognised as another kind, with its cause as the hint.
     #[must_use]
     pub fn because(mut self, kind: ErrorKind, cause: impl Into<String>) -> Self {

@@ -84,6 +84,13 @@ impl Scope {
         user_key.is_some() || chat_key.is_some() || user_identity.is_some()
     }
 
+    /// Does the service keep what it has behind the keys of every call? Then what an id names is this scope's own or not
+    /// found. A label is not among the keys: nobody but Cupola knows of it.
+    pub(crate) fn is_guarded(&self) -> bool {
+        let Isolation { user_key, chat_key, chat, .. } = &self.isolation;
+        self.model == IsolationModel::Keys && (user_key.is_some() || chat_key.is_some()) && chat.is_none()
+    }
+
     /// What is sent for this scope with another isolation, for example with a remembered ownership key.
     pub(crate) fn wire_for(&self, isolation: &Isolation) -> Result<WireIsolation, RpcError> {
         Ok(WireIsolation::new(self.model, isolation)?)

@@ -1,18 +1,23 @@
 //! A method table over jsonrpsee's `Methods`, typed by [`cupola_protocol::Method`].
 
+use crate::rpc::bounds::Bounds;
 use crate::rpc::{Call, RpcError};
 use cupola_protocol::Method;
+use cupola_protocol::reach::Reach;
 use futures_util::FutureExt;
-use futures_util::future::ready;
+use futures_util::future::{BoxFuture, ready};
 use jsonrpsee::core::server::{AsyncMethod, MethodCallback, MethodResponse, Methods, ResponsePayload};
 use jsonrpsee::types::Id;
+use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Method names and what answers them.
 #[derive(Debug, Default)]
 pub struct Table {
     methods: Methods,
+    reaches: BTreeMap<&'static str, Reach>,
 }
 
 impl Table {
@@ -25,6 +30,7 @@ impl Table {
     ///
     /// The handler is called while the connection's messages are still in order of arrival; only what it does inside its
     /// future runs beside other calls. A handler that needs its place in a queue takes it before it returns the future.
+    /// (On a bound connection only `initialize` and its like are called in order: the others wait at the gate.)
     #[must_use]
     pub fn on<M, Handler, Answer>(mut self, _method: M, handler: Handler) -> Self
     where
@@ -32,24 +38,31 @@ impl Table {
         Handler: Fn(Call, M::Params) -> Answer + Send + Sync + 'static,
         Answer: Future<Output = Result<M::Response, RpcError>> + Send + 'static,
     {
+        let handler = Arc::new(handler);
         let callback: AsyncMethod<'static> = Arc::new(move |id, params, _connection, _limit, mut extensions| {
             let Some(call) = extensions.remove::<Call>() else {
                 return ready(refuse(id, RpcError::internal("a call came without its connection"))).boxed();
             };
-            match parse::<M>(params.as_str()) {
-                Ok(params) => {
-                    let (call, requests) = call.watched(M::watch(&params));
-                    let answer = handler(call, params);
-                    match requests {
-                        None => answer.map(move |outcome| respond(id, outcome)).boxed(),
-                        Some(requests) => requests.tell(answer).map(move |outcome| respond(id, outcome)).boxed(),
-                    }
+            match call.bounds.clone() {
+                Some(bounds) if M::REACH != Reach::Connection => {
+                    let handler = Arc::clone(&handler);
+                    let answer = async move {
+                        match bounds.admit::<M>(&call.daemon, params.as_str()).await {
+                            Ok(params) => begin::<M, _, _>(id, &*handler, call, params).await,
+                            Err(error) => refuse(id, error),
+                        }
+                    };
+                    answer.boxed()
                 }
-                Err(error) => ready(refuse(id, error)).boxed(),
+                _ => match parse(M::NAME, params.as_str()) {
+                    Ok(params) => begin::<M, _, _>(id, &*handler, call, params),
+                    Err(error) => ready(refuse(id, error)).boxed(),
+                },
             }
         });
         let added = self.methods.verify_and_insert(M::NAME, MethodCallback::Async(callback)).is_ok();
         debug_assert!(added, "{} is in the table twice", M::NAME);
+        self.reaches.insert(M::NAME, M::REACH);
         self
     }
 
@@ -63,21 +76,44 @@ impl Table {
 
     /// Every method's name, sorted.
     pub fn names(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.methods.method_names().collect();
-        names.sort_unstable();
-        names
+        self.reaches.keys().copied().collect()
+    }
+
+    /// The methods a connection with these bounds may call, sorted.
+    pub(crate) fn allowed(&self, bounds: &Bounds) -> Vec<&'static str> {
+        self.reaches.iter().filter(|(name, reach)| bounds.allows(name, **reach)).map(|(name, _)| *name).collect()
+    }
+}
+
+/// Calls the handler, and tells the caller of the requests it makes if that was asked for.
+fn begin<M, Handler, Answer>(
+    id: Id<'static>,
+    handler: &Handler,
+    call: Call,
+    params: M::Params,
+) -> BoxFuture<'static, MethodResponse>
+where
+    M: Method,
+    Handler: Fn(Call, M::Params) -> Answer,
+    Answer: Future<Output = Result<M::Response, RpcError>> + Send + 'static,
+{
+    let (call, requests) = call.watched(M::watch(&params));
+    let answer = handler(call, params);
+    match requests {
+        None => answer.map(move |outcome| respond(id, outcome)).boxed(),
+        Some(requests) => requests.tell(answer).map(move |outcome| respond(id, outcome)).boxed(),
     }
 }
 
 /// `params` is one object; nothing and `null` stand for the empty one.
-fn parse<M: Method>(params: Option<&str>) -> Result<M::Params, RpcError> {
+pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>) -> Result<Params, RpcError> {
     let text = match params.map(str::trim_ascii) {
         None | Some("null") => "{}",
         Some(text) if text.starts_with('{') => text,
         // serde would take an array as the fields in their order, which nobody means.
-        Some(_) => return Err(RpcError::invalid_params(format!("{}: params must be an object", M::NAME))),
+        Some(_) => return Err(RpcError::invalid_params(format!("{method}: params must be an object"))),
     };
-    serde_json::from_str(text).map_err(|error| RpcError::invalid_params(format!("{}: {error}", M::NAME)))
+    serde_json::from_str(text).map_err(|error| RpcError::invalid_params(format!("{method}: {error}")))
 }
 
 fn respond<Response: Serialize>(id: Id<'_>, outcome: Result<Response, RpcError>) -> MethodResponse {

@@ -6,6 +6,7 @@
 mod a2a;
 mod agents;
 mod article;
+mod bind;
 mod calls;
 mod cli;
 mod debug;

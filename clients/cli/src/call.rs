@@ -158,7 +158,8 @@ pub(crate) fn encode<M: Method>(params: M::Params, greeting: Greeting) -> Result
     let mut bytes = Vec::new();
     if greeting == Greeting::Initialize {
         let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
-        let params = InitializeParams { client_info: Some(program), protocol_versions: Some(vec![PROTOCOL_VERSION]) };
+        let protocol_versions = Some(vec![PROTOCOL_VERSION]);
+        let params = InitializeParams { client_info: Some(program), protocol_versions, bind: None };
         append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params))?;
     }
     append(&mut bytes, &Request::call(CALL, M::NAME, params))?;

@@ -1,5 +1,6 @@
 //! `initialize`, `shutdown`, `rpc.discover`, `daemon/status`, `daemon/stop`.
 
+use crate::rpc::bounds::Bounds;
 use crate::rpc::{Call, RpcError, methods};
 use cupola_protocol::PROTOCOL_VERSION;
 use cupola_protocol::daemon::{
@@ -9,13 +10,50 @@ use cupola_protocol::daemon::{
 use cupola_protocol::error::ErrorKind;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Answers from static data, so that no editor concludes from a slow answer that there is nothing here.
-pub(crate) async fn initialize(_call: Call, params: InitializeParams) -> Result<InitializeResponse, RpcError> {
-    if let Some(versions) = &params.protocol_versions
+///
+/// A connection is bound before this returns its future, while messages are still in order: what came right behind is
+/// held to it.
+pub(crate) fn initialize(
+    call: Call,
+    params: InitializeParams,
+) -> impl Future<Output = Result<InitializeResponse, RpcError>> + Send {
+    let Call { bounds, binding, .. } = call;
+    let bound = negotiate(params.protocol_versions.as_deref()).and_then(|()| match params.bind {
+        None => Ok(bounds),
+        Some(bind) => {
+            let bounds = Arc::new(Bounds::new(bind));
+            binding.bind(Arc::clone(&bounds)).map(|()| Some(bounds))
+        }
+    });
+    async move {
+        let bounds = bound?;
+        if let Some(bounds) = &bounds {
+            // A directory that names no agent should be known now.
+            bounds.agent().await?;
+        }
+        let table = methods::table();
+        let methods = bounds.as_ref().map_or_else(|| table.names(), |bounds| table.allowed(bounds));
+        Ok(InitializeResponse {
+            protocol_version: PROTOCOL_VERSION,
+            server_info: ProgramInfo { name: "cupola".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) },
+            process_id: std::process::id(),
+            capabilities: Capabilities {
+                methods: methods.into_iter().map(str::to_owned).collect(),
+                framings: vec!["lsp".to_owned(), "ndjson".to_owned()],
+            },
+            bound: bounds.is_some(),
+        })
+    }
+}
+
+/// One version is spoken. A client that knows newer ones too goes on with this one.
+fn negotiate(offered: Option<&[u32]>) -> Result<(), RpcError> {
+    if let Some(versions) = offered
         && !versions.contains(&PROTOCOL_VERSION)
     {
         return Err(RpcError::new(
@@ -26,15 +64,7 @@ pub(crate) async fn initialize(_call: Call, params: InitializeParams) -> Result<
         )
         .hint("use a client and a daemon of the same major version"));
     }
-    Ok(InitializeResponse {
-        protocol_version: PROTOCOL_VERSION,
-        server_info: ProgramInfo { name: "cupola".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) },
-        process_id: std::process::id(),
-        capabilities: Capabilities {
-            methods: methods::table().names().into_iter().map(str::to_owned).collect(),
-            framings: vec!["lsp".to_owned(), "ndjson".to_owned()],
-        },
-    })
+    Ok(())
 }
 
 /// One editor window closes; the daemon goes on.

@@ -1,9 +1,10 @@
 //! `sessions/*`: the service's sandboxes, seen through the call's isolation.
 
 use crate::foundry::{FoundryError, ListSessions, Stopped};
-use crate::partition::fence::Verdict;
+use crate::partition::fence::{Verdict, judge};
 use crate::partition::store::KnownSession;
 use crate::rpc::Call;
+use crate::rpc::bounds::Bounds;
 use crate::rpc::error::RpcError;
 use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::Scope;
@@ -34,8 +35,40 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, RpcError> {
     let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
-    let query = ListSessions { limit: params.limit, order: params.order, after: params.after.as_ref() };
-    scope.agent.list_sessions(&scope.wire, query).await.map_err(|error| explain(error, Some(&Circumstance::of(&scope))))
+    let explained = |error| explain(error, Some(&Circumstance::of(&scope)));
+    if call.bounds.is_none() || scope.is_guarded() {
+        let query = ListSessions { limit: params.limit, order: params.order, after: params.after.as_ref() };
+        return scope.agent.list_sessions(&scope.wire, query).await.map_err(explained);
+    }
+    // The service lists more than a bound connection may know of, so its pages are made here.
+    let query = ListSessions { order: params.order, ..ListSessions::default() };
+    let all = scope.agent.list_sessions(&scope.wire, query).await.map_err(explained)?;
+    Ok(page(own(&call, &scope, all.data).await?, &params))
+}
+
+/// Those of `sessions` that are known as the scope's own.
+async fn own(call: &Call, scope: &Scope, sessions: Vec<Session>) -> Result<Vec<Session>, RpcError> {
+    let mut own = Vec::new();
+    for session in sessions {
+        let known = call.daemon.store.known_session(&scope.partition.agent, &session_id(&session)?).await?;
+        if Bounds::keeps(scope, judge(scope.partition.owner, known.map(|known| known.owner))) {
+            own.push(session);
+        }
+    }
+    Ok(own)
+}
+
+/// The part of a list that was asked for.
+fn page(mut sessions: Vec<Session>, params: &ListParams) -> ListResponse {
+    if let Some(after) = &params.after {
+        let last = sessions.iter().position(|session| session.agent_session_id == after.as_str());
+        sessions.drain(..last.map_or(sessions.len(), |last| last + 1));
+    }
+    let limit = params.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let has_more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let id = |session: Option<&Session>| session.map(|session| session.agent_session_id.clone());
+    ListResponse { first_id: id(sessions.first()), last_id: id(sessions.last()), data: sessions, has_more }
 }
 
 pub(crate) async fn show(call: Call, params: SessionParams) -> Result<Session, RpcError> {

@@ -1,0 +1,49 @@
+//! How far a method reaches, and what a call names: what a bound connection is held to (see [`crate::daemon::Bind`]).
+
+use crate::id::{ConversationId, SessionId};
+use crate::isolation::Isolation;
+use crate::target::Target;
+
+/// How far a method reaches. A bound connection may call it or not by this, before anything else is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The connection, and what every client may know. Always allowed.
+    Connection,
+    /// One agent under one isolation, both named by the call. Allowed for those the connection is bound to.
+    Agent,
+    /// Things whose owner the daemon remembers, by their ids. Allowed; the handler shows a bound connection only its own.
+    Owned,
+    /// The whole daemon, or a whole project. Allowed only where the binding names the method.
+    Daemon,
+    /// More than a connection can be bound to. Never allowed on a bound connection.
+    Unbounded,
+}
+
+/// Whose state a call names. The ids are those of things that exist; one that the call makes is not among them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Subject<'a> {
+    /// Which agent.
+    pub target: Option<&'a Target>,
+    /// Whose state.
+    pub isolation: Option<&'a Isolation>,
+    /// A session by its id.
+    pub session_id: Option<&'a SessionId>,
+    /// A conversation by its id.
+    pub conversation_id: Option<&'a ConversationId>,
+    /// Does the call ask to enter what is another's?
+    pub allow_shared_session: bool,
+    /// Does it carry a request of the service's, which may name anything?
+    pub is_whole_request: bool,
+}
+
+impl<'a> Subject<'a> {
+    /// An agent under an isolation, nothing in it by id.
+    pub fn of(target: &'a Target, isolation: &'a Isolation) -> Self {
+        Self { target: Some(target), isolation: Some(isolation), ..Self::default() }
+    }
+
+    /// An agent, whoever asks.
+    pub fn agent(target: &'a Target) -> Self {
+        Self { target: Some(target), ..Self::default() }
+    }
+}

@@ -1,0 +1,261 @@
+//! What a bound connection may reach, and the one gate in front of every handler.
+//!
+//! [`Binding`] is a connection's own: free, or bound once and for good. [`Bounds::admit`] is the gate: on a bound
+//! connection it alone makes the parameters a handler gets, from the caller's with the agent and the isolation of the
+//! binding in their place, and refuses what names anything else. A method that does not say how far it reaches
+//! ([`cupola_protocol::Method::REACH`]) does not pass.
+//!
+//! What a handler gives out of a list, or finds by the id of a run, it compares itself: [`Bounds::partition`],
+//! [`Bounds::keeps`].
+
+use crate::daemon::Daemon;
+use crate::foundry::Extras;
+use crate::partition::Partition;
+use crate::partition::fence::{Verdict, judge};
+use crate::rpc::error::RpcError;
+use crate::rpc::scope::{Scope, named};
+use crate::rpc::table::parse;
+use cupola_protocol::Method;
+use cupola_protocol::daemon::{Bind, Initialize, MethodPattern};
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::reach::{Reach, Subject};
+use cupola_protocol::target::Target;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OnceCell;
+
+/// What one connection is bound to. Keys in it do not print.
+#[derive(Debug)]
+pub struct Bounds {
+    bind: Bind,
+    /// The target with its agent named: a directory's files are read once, so that changing them later changes nothing.
+    agent: OnceCell<Target>,
+}
+
+/// The parameters of a call as they come. That a name comes twice is an error here already.
+#[derive(Deserialize)]
+struct Given {
+    target: Option<Target>,
+    isolation: Option<Isolation>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// The parameters as the handler gets them.
+#[derive(Serialize)]
+struct Filled<'a> {
+    target: &'a Target,
+    isolation: &'a Isolation,
+    #[serde(flatten)]
+    others: &'a Map<String, Value>,
+}
+
+impl Bounds {
+    pub(crate) fn new(bind: Bind) -> Self {
+        Self { bind, agent: OnceCell::new() }
+    }
+
+    /// May this method be called at all?
+    pub(crate) fn allows(&self, method: &str, reach: Reach) -> bool {
+        let is_named = |patterns: &Vec<MethodPattern>| patterns.iter().any(|pattern| pattern.matches(method));
+        match reach {
+            Reach::Connection => true,
+            Reach::Agent | Reach::Owned => self.bind.methods.as_ref().is_none_or(is_named),
+            Reach::Daemon => self.bind.methods.as_ref().is_some_and(is_named),
+            Reach::Unbounded => false,
+        }
+    }
+
+    /// The agent this connection is bound to.
+    pub(crate) async fn agent(&self) -> Result<&Target, RpcError> {
+        self.agent.get_or_try_init(async || Ok(named(&self.bind.target).await?.0.into_owned())).await
+    }
+
+    /// The partition this connection is bound to, under the credential of today.
+    pub async fn partition(&self, daemon: &Daemon) -> Result<Partition, RpcError> {
+        Ok(self.scope(daemon).await?.partition)
+    }
+
+    async fn scope(&self, daemon: &Daemon) -> Result<Scope, RpcError> {
+        Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default()).await
+    }
+
+    /// Is a thing with this verdict of the fence one that this connection may know of? What nobody remembers may be
+    /// anybody's, unless the service itself keeps it behind the keys of every call.
+    pub(crate) fn keeps(scope: &Scope, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Own => true,
+            Verdict::Unknown => scope.is_guarded(),
+            Verdict::Foreign => false,
+        }
+    }
+
+    /// The gate: a call's parameters, if they stay within bounds.
+    pub(crate) async fn admit<M: Method>(&self, daemon: &Daemon, text: Option<&str>) -> Result<M::Params, RpcError> {
+        if !self.allows(M::NAME, M::REACH) {
+            return Err(RpcError::out_of_bounds(format!("this connection may not call {}", M::NAME)));
+        }
+        let given: Given = parse(M::NAME, text)?;
+        let agent = self.agent().await?;
+        if given.target.is_some_and(|target| target != self.bind.target && target != *agent) {
+            return Err(RpcError::out_of_bounds("this connection is bound to another target"));
+        }
+        if given.isolation.is_some_and(|isolation| isolation != self.bind.isolation) {
+            return Err(RpcError::out_of_bounds("this connection is bound to another isolation"));
+        }
+        let filled = Filled { target: agent, isolation: &self.bind.isolation, others: &given.others };
+        let filled = serde_json::to_string(&filled)
+            .map_err(|_| RpcError::internal("the parameters of a bound call could not be written"))?;
+        let params = parse(M::NAME, Some(&filled))?;
+        self.check(daemon, M::REACH, &M::subject(&params)).await?;
+        Ok(params)
+    }
+
+    /// Looks at what the handler will see, so that no other way of reading the parameters can matter.
+    async fn check(&self, daemon: &Daemon, reach: Reach, subject: &Subject<'_>) -> Result<(), RpcError> {
+        let agent = self.agent().await?;
+        if subject.target.map_or(reach == Reach::Agent, |target| target != agent) {
+            return Err(RpcError::out_of_bounds("this connection is bound to another target"));
+        }
+        if subject.isolation.is_some_and(|isolation| *isolation != self.bind.isolation) {
+            return Err(RpcError::out_of_bounds("this connection is bound to another isolation"));
+        }
+        if subject.allow_shared_session {
+            return Err(RpcError::out_of_bounds("this connection may not enter what is another isolation's")
+                .hint("leave allowSharedSession out"));
+        }
+        if subject.session_id.is_none() && subject.conversation_id.is_none() && !subject.is_whole_request {
+            return Ok(());
+        }
+        let scope = self.scope(daemon).await?;
+        if let Some(session) = subject.session_id {
+            let known = daemon.store.known_session(&scope.partition.agent, session).await?;
+            if !Self::keeps(&scope, judge(scope.partition.owner, known.map(|known| known.owner))) {
+                return Err(RpcError::out_of_bounds(format!(
+                    "session {session} is not known as this connection's own"
+                )));
+            }
+        }
+        if let Some(conversation) = subject.conversation_id {
+            let owner = daemon.store.conversation_owner(&scope.partition.agent, conversation).await?;
+            if !Self::keeps(&scope, judge(scope.partition.owner, owner)) {
+                let message = format!("conversation {conversation} is not known as this connection's own");
+                return Err(RpcError::out_of_bounds(message));
+            }
+        }
+        if subject.is_whole_request && !scope.is_guarded() {
+            return Err(RpcError::out_of_bounds("a request of one's own making could name what is another's")
+                .hint("send the text alone, without inputIsRequest"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether, and to what, one connection is bound.
+#[derive(Debug, Default)]
+pub(crate) struct Binding(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// There is no connection beyond this one message.
+    is_one_shot: bool,
+    has_called: bool,
+    /// A binding was asked for. While there is none, nothing may be called: whoever asked, and sent more without waiting
+    /// for the answer, meant it to be bound.
+    is_wanted: bool,
+    bounds: Option<Arc<Bounds>>,
+}
+
+impl Binding {
+    /// Takes note of a message, in its order, before anything is done for it: what it is bound to.
+    pub(crate) fn enter(&self, method: &str, params: Option<&str>) -> Result<Option<Arc<Bounds>>, RpcError> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if method == Initialize::NAME {
+            state.is_wanted |= asks_to_bind(params);
+        } else if state.is_wanted && state.bounds.is_none() {
+            return Err(RpcError::out_of_bounds(
+                "initialize was to bind this connection and did not, so it may call nothing",
+            )
+            .hint("see the error of initialize; bind again, or open another connection"));
+        } else {
+            state.has_called = true;
+        }
+        Ok(state.bounds.clone())
+    }
+
+    /// Binds, once. Every message after the one that is being handled is held to it.
+    pub(crate) fn bind(&self, bounds: Arc<Bounds>) -> Result<(), RpcError> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_one_shot {
+            return Err(RpcError::out_of_bounds("there is no connection to bind: each HTTP request stands alone")
+                .hint("connect by the LSP or NDJSON framing, or name target and isolation in each call"));
+        }
+        if state.bounds.is_some() {
+            return Err(RpcError::out_of_bounds("this connection is bound already, for good"));
+        }
+        if state.has_called {
+            return Err(RpcError::out_of_bounds("a connection is bound before its first call, or not at all"));
+        }
+        state.bounds = Some(bounds);
+        Ok(())
+    }
+}
+
+/// Do the parameters of an initialize ask for a binding, even one that cannot be granted or read?
+fn asks_to_bind(params: Option<&str>) -> bool {
+    #[derive(Deserialize)]
+    struct Asks {
+        bind: Option<IgnoredAny>,
+    }
+    match params {
+        None | Some("null") => false,
+        // What cannot be understood may have asked.
+        Some(text) => serde_json::from_str::<Asks>(text).map_or(true, |asks| asks.bind.is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cupola_protocol::error::ErrorKind;
+
+    fn bind(methods: Option<&[&str]>) -> Bounds {
+        let mut bind: Bind = serde_json::from_str(r#"{"target":{"kind":"emulator"}}"#).unwrap();
+        bind.methods = methods.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+        Bounds::new(bind)
+    }
+
+    #[test]
+    fn a_method_is_allowed_by_how_far_it_reaches() {
+        use Reach::{Agent, Connection, Daemon, Owned, Unbounded};
+        for (methods, allowed) in [
+            (None, [true, true, true, false, false]),
+            (Some(&["a/*", "b"][..]), [true, true, true, true, false]),
+            (Some(&["b"][..]), [true, false, false, false, false]),
+            (Some(&[][..]), [true, false, false, false, false]),
+        ] {
+            let bounds = bind(methods);
+            let found = [Connection, Agent, Owned, Daemon, Unbounded].map(|reach| bounds.allows("a/x", reach));
+            assert_eq!(found, allowed, "{methods:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_to_be_bound_calls_nothing_until_it_is() {
+        for asked in [r#"{"bind":{}}"#, r#"{"bind":1,"bind":2}"#, r#"["bind"]"#, r#"{"bind":{"target":7}}"#] {
+            let binding = Binding::default();
+            assert!(binding.enter("initialize", Some(asked)).unwrap().is_none());
+            let refused = binding.enter("invoke", None).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::OutOfBounds, "{asked}");
+            binding.bind(Arc::new(bind(None))).unwrap();
+            assert!(binding.enter("invoke", None).unwrap().is_some());
+        }
+        for unasked in [None, Some("null"), Some("{}"), Some(r#"{"bind":null,"clientInfo":{"name":"x"}}"#)] {
+            let binding = Binding::default();
+            binding.enter("initialize", unasked).unwrap();
+            assert!(binding.enter("invoke", None).unwrap().is_none(), "{unasked:?}");
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! A bound connection reaches one agent under one isolation, whatever it tries.
+
+use crate::support::{Client, TestDaemon, TestEmulator};
+use crate::tenants::say;
+use serde_json::{Value, json};
+
+/// A client whose connection is bound.
+async fn bound(daemon: &TestDaemon, bind: Value) -> Client {
+    let mut client = daemon.connect();
+    let answer = client.call("initialize", json!({"bind": bind})).await;
+    assert_eq!(answer["result"]["bound"], true, "{answer}");
+    client
+}
+
+fn kind(response: &Value) -> &str {
+    response["error"]["data"]["kind"].as_str().unwrap_or("none")
+}
+
+/// What the service was asked to do with sessions, files, conversations and turns.
+fn asked(emulator: &TestEmulator) -> usize {
+    emulator.asked("POST", "").len() + emulator.asked("GET", "sessions").len() + emulator.asked("DELETE", "").len()
+}
+
+/// Two tenants' state, made by a client that is not bound.
+struct World {
+    daemon: TestDaemon,
+    emulator: TestEmulator,
+    free: Client,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+        let free = daemon.connect();
+        Self { daemon, emulator, free }
+    }
+
+    async fn end(self, clients: Vec<Client>) {
+        for client in clients.into_iter().chain([self.free]) {
+            client.leave().await;
+        }
+        self.daemon.end().await;
+        self.emulator.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_bound_connection_needs_no_target_and_sees_its_own() {
+    let mut world = World::new().await;
+    let target = world.emulator.target("notes");
+    let acme = json!({"userKey": "acme"});
+    let bind = json!({"target": target, "isolation": acme});
+    let mut client = bound(&world.daemon, bind).await;
+    let said = client.call("invoke", json!({"input": "remember the milk"})).await;
+    let own = said["result"]["sessionId"].clone();
+    assert_eq!(said["result"]["status"], "completed", "{said}");
+    assert_eq!(world.emulator.turns()[0].header("x-agent-user-isolation-key"), Some("acme"));
+    // To repeat what it is bound to does no harm.
+    let repeated = json!({"target": target, "isolation": acme, "sessionId": own, "path": "."});
+    assert_eq!(client.call("files/list", repeated).await["result"]["path"], ".");
+    let contoso = say(&mut world.free, &target, json!({"userKey": "contoso"}), "hello").await;
+    let list = client.call("sessions/list", json!({})).await;
+    let ids: Vec<_> =
+        list["result"]["data"].as_array().unwrap().iter().map(|session| &session["agent_session_id"]).collect();
+    assert_eq!(ids, [&own], "not {}", contoso["sessionId"]);
+    assert!(client.call("agents/show", json!({})).await["result"]["url"].is_string());
+    for method in ["sessions/show", "sessions/stop", "sessions/delete"] {
+        assert!(client.call(method, json!({})).await["result"].is_object(), "{method}");
+    }
+    world.end(vec![client]).await;
+}
+
+#[tokio::test]
+async fn nothing_beyond_is_reached_by_any_parameter() {
+    let mut world = World::new().await;
+    let (target, other) = (world.emulator.version("3"), world.emulator.target("notes"));
+    let (acme, contoso) = (json!({"userKey": "acme"}), json!({"userKey": "contoso"}));
+    let theirs = say(&mut world.free, &target, contoso.clone(), "hello").await;
+    let (session, conversation) = (&theirs["sessionId"], &theirs["conversationId"]);
+    let mut client = bound(&world.daemon, json!({"target": target, "isolation": acme})).await;
+    let before = asked(&world.emulator);
+    let directory = json!({"kind": "directory", "path": "/"});
+    let model = json!({"userKey": "acme", "model": "local"});
+    let chat = json!({"userKey": "acme", "chat": "x"});
+    let owner = json!({"userKey": "acme", "ownershipKey": "k"});
+    for (method, params) in [
+        ("invoke", json!({"input": "x", "target": other})),
+        ("invoke", json!({"input": "x", "target": world.emulator.version("2")})),
+        ("invoke", json!({"input": "x", "target": world.emulator.target("versioned")})),
+        ("invoke", json!({"input": "x", "target": {"kind": "emulator"}})),
+        ("invoke", json!({"input": "x", "target": {"kind": "local"}})),
+        ("invoke", json!({"input": "x", "target": directory})),
+        ("invoke", json!({"input": "x", "target": target, "isolation": contoso})),
+        ("invoke", json!({"input": "x", "isolation": contoso})),
+        ("invoke", json!({"input": "x", "isolation": {}})),
+        ("invoke", json!({"input": "x", "isolation": model})),
+        ("invoke", json!({"input": "x", "isolation": chat})),
+        ("sessions/delete", json!({"isolation": owner})),
+        ("invoke", json!({"input": "x", "allowSharedSession": true})),
+        ("invoke", json!({"input": "x", "sessionId": session})),
+        ("invoke", json!({"input": "x", "sessionId": session, "allowSharedSession": true})),
+        ("invoke", json!({"input": "x", "conversationId": conversation})),
+        ("sessions/create", json!({"isolation": contoso})),
+        ("sessions/list", json!({"isolation": contoso})),
+        ("sessions/show", json!({"sessionId": session})),
+        ("sessions/use", json!({"sessionId": session})),
+        ("sessions/use", json!({"sessionId": session, "allowSharedSession": true})),
+        ("sessions/stop", json!({"sessionId": session})),
+        ("sessions/delete", json!({"sessionId": session})),
+        ("files/list", json!({"sessionId": session})),
+        ("files/stat", json!({"sessionId": session, "path": "x"})),
+        ("files/mkdir", json!({"sessionId": session, "path": "x"})),
+        ("files/delete", json!({"sessionId": session, "path": "x"})),
+        ("files/upload", json!({"sessionId": session, "localPath": "/dev/null"})),
+        ("files/download", json!({"sessionId": session, "path": "x", "localPath": "/nowhere/x"})),
+        ("monitor", json!({"sessionId": session})),
+        ("agents/show", json!({"target": other})),
+        ("agents/list", json!({})),
+        ("agents/list", json!({"target": other})),
+        ("partitions/import", json!({"entries": [{"target": target, "isolation": acme, "sessionId": session}]})),
+        ("daemon/stop", json!({"force": true})),
+    ] {
+        let response = client.call(method, params.clone()).await;
+        assert_eq!(kind(&response), "outOfBounds", "{method} {params}: {response}");
+        assert_eq!(response["error"]["code"], 1061);
+        let text = response.to_string();
+        assert!(!text.contains("contoso") && !text.contains("acme"), "{text}");
+    }
+    assert_eq!(asked(&world.emulator), before, "the service was asked");
+    // Nothing of it has changed what the connection may do.
+    assert_eq!(client.call("invoke", json!({"input": "x"})).await["result"]["status"], "completed");
+    world.end(vec![client]).await;
+}
+
+#[tokio::test]
+async fn the_same_parameter_twice_or_in_disguise_is_no_way_out() {
+    let world = World::new().await;
+    let (target, other) = (world.emulator.target("notes"), world.emulator.target("versioned"));
+    let mut client = bound(&world.daemon, json!({"target": target, "isolation": {"userKey": "acme"}})).await;
+    let before = asked(&world.emulator);
+    for (params, expected) in [
+        (format!(r#"{{"input":"x","target":{target},"target":{other}}}"#), "invalidParams"),
+        (format!(r#"{{"input":"x","target":{other},"target":{target}}}"#), "invalidParams"),
+        (r#"{"input":"x","isolation":{"userKey":"acme"},"isolation":{}}"#.to_owned(), "invalidParams"),
+        (r#"{"input":"x","isolation":{"userKey":"acme","userKey":"contoso"}}"#.to_owned(), "invalidParams"),
+        (format!(r#"{{"input":"x","\u0074arget":{other}}}"#), "outOfBounds"),
+        (format!(r#"[{other},{{}},"x"]"#), "invalidParams"),
+        (r#"{"input":"x","target":null,"isolation":{"userKey":"contoso"}}"#.to_owned(), "outOfBounds"),
+    ] {
+        client.send_bytes(format!("{{\"id\":1,\"method\":\"invoke\",\"params\":{params}}}\n").as_bytes()).await;
+        let response = client.next().await;
+        assert_eq!(kind(&response), expected, "{params}: {response}");
+    }
+    // A name that is none of the parameters is ignored, as everywhere.
+    client
+        .send_bytes(
+            format!("{{\"id\":1,\"method\":\"invoke\",\"params\":{{\"input\":\"x\",\"Target\":{other}}}}}\n")
+                .as_bytes(),
+        )
+        .await;
+    assert_eq!(client.next().await["result"]["status"], "completed");
+    for request in world.emulator.turns() {
+        assert_eq!(request.header("x-agent-user-isolation-key"), Some("acme"));
+    }
+    assert!(asked(&world.emulator) > before);
+    for method in ["Invoke", "invoke ", "/invoke", "sessions//list", "sessions/list/", "rpc.invoke"] {
+        assert_eq!(kind(&client.call(method, json!({})).await), "methodNotFound", "{method}");
+    }
+    world.end(vec![client]).await;
+}
+
+/// Where the service has no fence of its own, a session nobody remembers may be anybody's.
+#[tokio::test]
+async fn what_nobody_remembers_is_ones_own_only_behind_keys() {
+    let world = World::new().await;
+    for (agent, isolation, expected) in [
+        ("notes", json!({"userKey": "acme"}), "sessionNotFound"),
+        ("notes", json!({"userKey": "acme", "chat": "x"}), "outOfBounds"),
+        ("notes", json!({"userKey": "acme", "model": "local"}), "outOfBounds"),
+        ("notes", json!({}), "outOfBounds"),
+        ("notes-identity", json!({"userIdentity": "alice"}), "outOfBounds"),
+        ("notes-identity", json!({"userKey": "alice"}), "outOfBounds"),
+    ] {
+        let bind = json!({"target": world.emulator.target(agent), "isolation": isolation});
+        let mut client = bound(&world.daemon, bind).await;
+        let response = client.call("sessions/show", json!({"sessionId": "session-of-nobody"})).await;
+        assert_eq!(kind(&response), expected, "{agent} {isolation}: {response}");
+        let whole = json!({"input": "{}", "inputIsRequest": true, "protocol": "a2a", "textOnly": true});
+        let response = client.call("invoke", whole).await;
+        assert_eq!(kind(&response) == "outOfBounds", expected == "outOfBounds", "{agent} {isolation}: {response}");
+        client.leave().await;
+    }
+    world.end(vec![]).await;
+}
+
+/// On these the service lists the sessions of all users, known here or not.
+#[tokio::test]
+async fn a_list_shows_only_ones_own_and_pages_of_it() {
+    let mut world = World::new().await;
+    for (agent, mine, theirs) in [
+        ("notes-identity", json!({"userIdentity": "alice"}), json!({"userIdentity": "bob"})),
+        ("notes", json!({"userKey": "a", "model": "local"}), json!({"userKey": "b", "model": "local"})),
+    ] {
+        let target = world.emulator.target(agent);
+        let mut own = Vec::new();
+        for number in 0..6 {
+            let isolation = if number % 2 == 0 { &mine } else { &theirs };
+            let params = json!({"target": target, "isolation": isolation});
+            let created = world.free.call("sessions/create", params).await;
+            if number % 2 == 0 {
+                own.push(created["result"]["agent_session_id"].clone());
+            }
+        }
+        let mut client = bound(&world.daemon, json!({"target": target, "isolation": mine})).await;
+        let mut seen = Vec::new();
+        let mut after = Value::Null;
+        loop {
+            let mut params = json!({"order": "asc", "limit": 2});
+            if !after.is_null() {
+                params["after"] = after;
+            }
+            let page = client.call("sessions/list", params).await["result"].clone();
+            let data = page["data"].as_array().unwrap();
+            seen.extend(data.iter().map(|session| session["agent_session_id"].clone()));
+            after = page["last_id"].clone();
+            if page["has_more"] != true {
+                break;
+            }
+        }
+        own.sort_by_key(Value::to_string);
+        seen.sort_by_key(Value::to_string);
+        assert_eq!(seen, own, "{agent}");
+        client.leave().await;
+    }
+    world.end(vec![]).await;
+}
+
+#[tokio::test]
+async fn a_binding_is_for_good() {
+    let world = World::new().await;
+    let (target, other) = (world.emulator.target("notes"), world.emulator.target("versioned"));
+    let bind = json!({"target": target, "isolation": {"userKey": "acme"}, "methods": ["sessions/*", "files/*"]});
+    let mut client = bound(&world.daemon, bind.clone()).await;
+    let wider = json!({"target": target, "isolation": {"userKey": "acme"}});
+    for again in [bind, wider, json!({"target": other})] {
+        assert_eq!(kind(&client.call("initialize", json!({"bind": again})).await), "outOfBounds");
+    }
+    let greeting = client.call("initialize", json!({"clientInfo": {"name": "again"}})).await;
+    assert_eq!(greeting["result"]["bound"], true, "{greeting}");
+    assert_eq!(kind(&client.call("invoke", json!({"input": "x"})).await), "outOfBounds");
+    assert_eq!(kind(&client.call("sessions/list", json!({"target": other})).await), "outOfBounds");
+    assert!(client.call("sessions/list", json!({})).await["result"].is_object());
+    world.end(vec![client]).await;
+}
+
+#[tokio::test]
+async fn a_connection_is_bound_before_its_first_call() {
+    let world = World::new().await;
+    let bind = json!({"bind": {"target": world.emulator.target("notes")}});
+    let mut client = world.daemon.connect();
+    assert_eq!(client.call("initialize", json!({})).await["result"]["bound"], false);
+    client.call("daemon/status", json!({})).await;
+    assert_eq!(kind(&client.call("initialize", bind.clone()).await), "outOfBounds");
+    // It was meant to be bound and is not: so nothing more is done on it.
+    assert_eq!(kind(&client.call("daemon/status", json!({})).await), "outOfBounds");
+    // A greeting is no call.
+    let mut late = world.daemon.connect();
+    late.call("initialize", json!({})).await;
+    assert_eq!(late.call("initialize", bind).await["result"]["bound"], true);
+    world.end(vec![client, late]).await;
+}
+
+/// Whoever sends more without waiting for the answer of `initialize` meant it to be bound.
+#[tokio::test]
+async fn messages_right_behind_are_bound_or_not_done() {
+    let world = World::new().await;
+    let (target, other) = (world.emulator.target("notes"), world.emulator.target("versioned"));
+    let good = json!({"target": target, "isolation": {"userKey": "acme"}});
+    for (about, initialize, expected) in [
+        ("bound", json!({"bind": good}), ["none", "outOfBounds"]),
+        ("another version", json!({"bind": good, "protocolVersions": [2]}), ["outOfBounds"; 2]),
+        ("a bad key", json!({"bind": {"target": target, "isolation": {"userKey": " a"}}}), ["outOfBounds"; 2]),
+        ("an unknown field", json!({"bind": {"target": target, "isolations": {}}}), ["outOfBounds"; 2]),
+        ("a bad pattern", json!({"bind": {"target": target, "methods": ["*"]}}), ["outOfBounds"; 2]),
+        ("no object", json!([null, null, good]), ["outOfBounds"; 2]),
+    ] {
+        let calls = [
+            json!({"id": 1, "method": "initialize", "params": initialize}),
+            json!({"id": 2, "method": "sessions/list", "params": {"target": target, "isolation": {"userKey": "acme"}}}),
+            json!({"id": 3, "method": "sessions/list", "params": {"target": other}}),
+        ];
+        let mut batch = world.daemon.connect();
+        batch.send(json!(calls)).await;
+        let answers = batch.next().await;
+        assert_eq!([kind(&answers[1]), kind(&answers[2])], expected, "{about}, batch: {answers}");
+        let mut pipelined = world.daemon.connect();
+        let bytes: Vec<u8> = calls.iter().flat_map(|call| format!("{call}\n").into_bytes()).collect();
+        pipelined.send_bytes(&bytes).await;
+        let mut answers = [pipelined.next().await, pipelined.next().await, pipelined.next().await];
+        answers.sort_by_key(|answer| answer["id"].as_u64());
+        assert_eq!([kind(&answers[1]), kind(&answers[2])], expected, "{about}, pipelined: {answers:?}");
+        let mut silent = world.daemon.connect();
+        silent.send(json!({"method": "initialize", "params": initialize})).await;
+        assert_eq!(kind(&silent.call("sessions/list", json!({"target": other})).await), "outOfBounds", "{about}");
+        for client in [batch, pipelined, silent] {
+            client.leave().await;
+        }
+    }
+    world.end(vec![]).await;
+}
+
+#[tokio::test]
+async fn methods_are_those_of_the_binding() {
+    let world = World::new().await;
+    let target = world.emulator.target("notes");
+    for (methods, allowed, refused) in [
+        (json!(null), vec!["sessions/list", "agents/show"], vec!["agents/list", "daemon/stop", "partitions/import"]),
+        (json!(["sessions/*"]), vec!["sessions/list"], vec!["invoke", "agents/show", "files/list"]),
+        (json!(["sessions/list", "agents/list"]), vec!["sessions/list", "agents/list"], vec!["sessions/create"]),
+        (json!(["partitions/*", "partitions/import"]), vec![], vec!["partitions/import", "sessions/list"]),
+        (json!([]), vec![], vec!["invoke", "sessions/list"]),
+    ] {
+        let mut client = world.daemon.connect();
+        let bind = json!({"target": target, "methods": methods});
+        let greeting = client.call("initialize", json!({"bind": bind})).await["result"].clone();
+        let listed: Vec<&str> =
+            greeting["capabilities"]["methods"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        for method in allowed.into_iter().chain(["daemon/status", "shutdown", "initialize"]) {
+            assert!(listed.contains(&method), "{method} of {listed:?}");
+            assert!(client.call(method, json!({})).await["error"].is_null(), "{methods}: {method}");
+        }
+        for method in refused {
+            assert!(!listed.contains(&method), "{method} of {listed:?}");
+            assert_eq!(kind(&client.call(method, json!({"entries": []})).await), "outOfBounds", "{methods}: {method}");
+        }
+        client.leave().await;
+    }
+    world.end(vec![]).await;
+}
+
+/// A project's list is one of its agents' only as long as it is its own project.
+#[tokio::test]
+async fn a_method_that_was_named_stays_with_the_target() {
+    let world = World::new().await;
+    let bind = json!({"target": world.emulator.target("notes"), "methods": ["agents/*"]});
+    let mut client = bound(&world.daemon, bind).await;
+    let other = json!({"target": {"kind": "emulator"}});
+    for method in ["agents/list", "agents/show"] {
+        assert_eq!(kind(&client.call(method, other.clone()).await), "outOfBounds", "{method}");
+    }
+    world.end(vec![client]).await;
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_no_other_connections_calls() {
+    let daemon = TestDaemon::misbehaving();
+    let (mut theirs, mut mine) = (daemon.connect(), daemon.connect());
+    theirs.send(json!({"id": "t", "method": "test/wait"})).await;
+    assert_eq!(theirs.call("test/echo", json!({"text": "begun"})).await["result"], "begun");
+    mine.send(json!({"method": "$/cancelRequest", "params": {"id": "t"}})).await;
+    assert_eq!(mine.call("test/echo", json!({"text": "done"})).await["result"], "done");
+    assert_eq!(theirs.call("test/echo", json!({"text": "goes on"})).await["result"], "goes on");
+    theirs.send(json!({"method": "$/cancelRequest", "params": {"id": "t"}})).await;
+    assert_eq!(theirs.next().await["id"], "t");
+    for client in [theirs, mine] {
+        client.leave().await;
+    }
+    daemon.end().await;
+}
+
+/// A directory means what its files said when the connection was bound.
+#[tokio::test]
+async fn a_directory_is_read_once() {
+    let world = World::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let below = |path: &str| directory.path().join(path);
+    std::fs::create_dir_all(below(".azure/dev")).unwrap();
+    std::fs::write(below(".azure/config.json"), r#"{"version":1,"defaultEnvironment":"dev"}"#).unwrap();
+    std::fs::write(below("azure.yaml"), "name: p\nservices:\n  bot:\n    host: azure.ai.agent\n").unwrap();
+    let write = |agent: &str| std::fs::write(below(".azure/dev/.env"), format!("AGENT_BOT_NAME={agent}\n")).unwrap();
+    write("first");
+    let target = json!({"kind": "directory", "path": directory.path(), "version": "3",
+        "endpoint": "https://acct.services.ai.azure.invalid/api/projects/p"});
+    let mut client = bound(&world.daemon, json!({"target": target, "methods": ["agents/show"]})).await;
+    write("second");
+    // The host is none that tokens may go to, so that nothing is asked for: what is refused has been resolved before.
+    for given in [json!({}), json!({"target": target})] {
+        assert_eq!(kind(&client.call("agents/show", given).await), "hostNotAllowed");
+    }
+    let named = |agent: &str| {
+        json!({"target": {"kind": "project", "agent": agent, "version": "3",
+            "endpoint": "https://acct.services.ai.azure.invalid/api/projects/p"}})
+    };
+    assert_eq!(kind(&client.call("agents/show", named("first")).await), "hostNotAllowed");
+    assert_eq!(kind(&client.call("agents/show", named("second")).await), "outOfBounds");
+    let mut nowhere = world.daemon.connect();
+    let target = json!({"kind": "directory", "path": "/"});
+    let refused = nowhere.call("initialize", json!({"bind": {"target": target}})).await;
+    assert_eq!(kind(&refused), "projectNotResolved", "{refused}");
+    assert_eq!(kind(&nowhere.call("agents/show", json!({})).await), "projectNotResolved");
+    world.end(vec![client, nowhere]).await;
+}
+
+#[tokio::test]
+async fn versions_are_negotiated_and_both_are_named_when_there_is_none_in_common() {
+    let daemon = TestDaemon::start();
+    let mut client = daemon.connect();
+    for offered in [json!(null), json!([1]), json!([1, 2]), json!([3, 2, 1])] {
+        let answer = client.call("initialize", json!({"protocolVersions": offered})).await;
+        assert_eq!(answer["result"]["protocolVersion"], 1, "{offered}: {answer}");
+        assert_eq!(answer["result"]["bound"], false);
+    }
+    for offered in [json!([2, 3]), json!([0])] {
+        let answer = client.call("initialize", json!({"protocolVersions": offered})).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert_eq!(kind(&answer), "invalidParams");
+        assert!(message.contains("version 1 ") && message.contains(&offered[0].to_string()), "{message}");
+    }
+    client.leave().await;
+    daemon.end().await;
+}

@@ -1,0 +1,135 @@
+"""The conversation with the daemon without any input or output: calls in, bytes out; bytes in, calls moved on.
+
+Both clients are this core plus a socket. Messages travel one per line (NDJSON): JSON never holds a raw line feed, so the
+standard library needs nothing more to tell them apart, and what travels can be read by eye.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import CallCancelled, ConnectionLost, CupolaError, from_wire
+
+MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+"""Longest message taken: far above any answer, and bounds what a broken peer can make us keep."""
+
+MAX_WAITING_EVENTS = 100_000
+"""Events of one call that may wait for the program to take them. The daemon cuts a client that does not read, so events
+are read as they come; a program that falls behind by this many has stopped taking them."""
+
+
+def encode(message: object) -> bytes:
+    """One message as it travels."""
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+class Decoder:
+    """Bytes in, messages out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+
+    def feed(self, data: bytes) -> list[Any]:
+        """The messages that are complete now. Raises `ValueError` when the bytes are no messages."""
+        self._buffer += data
+        messages = []
+        start = 0
+        while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
+            messages.append(json.loads(self._buffer[start:end]))
+            start = end + 1
+        del self._buffer[:start]
+        self._searched = len(self._buffer)
+        if self._searched > MAX_MESSAGE_BYTES:
+            raise ValueError(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
+        return messages
+
+
+class Call:
+    """One request: the events nobody has taken yet, and how it ended."""
+
+    __slots__ = ("id", "events", "ended", "result", "error")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.events: deque[Any] = deque()
+        self.ended = False
+        self.result: Any = None
+        self.error: CupolaError | None = None
+
+    def end(self, result: Any = None, error: CupolaError | None = None) -> None:
+        """Its one ending; later ones change nothing."""
+        if not self.ended:
+            self.ended, self.result, self.error = True, result, error
+
+
+class Core:
+    """One connection's calls."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._calls: dict[int, Call] = {}
+        self._last_id = 0
+        self._refusal: str | None = None
+
+    def request(self, method: str, params: Mapping[str, Any], *, stream: bool) -> tuple[Call, bytes]:
+        """A new call and what to send for it. With `stream` its events are asked for."""
+        self._last_id += 1
+        call = self._calls[self._last_id] = Call(self._last_id)
+        token = {"partialResultToken": call.id} if stream else {}
+        message = {"jsonrpc": "2.0", "id": call.id, "method": method, "params": {**params, **token}}
+        return call, encode(message)
+
+    def cancel(self, call: Call) -> bytes:
+        """Forgets the call, and what to send so that the daemon does: nothing if it has answered."""
+        if self._calls.pop(call.id, None) is None:
+            return b""
+        call.events.clear()
+        call.end(error=CallCancelled("this program cancelled the call", kind="cancelled"))
+        return encode({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": call.id}})
+
+    def receive(self, data: bytes) -> list[Call]:
+        """Moves calls on, and says which. Raises `ValueError` when the peer does not speak the protocol."""
+        moved = []
+        for message in self._decoder.feed(data):
+            if not isinstance(message, dict):
+                raise ValueError("a message is not an object")
+            call = self._event(message) if "method" in message else self._answer(message)
+            if call is not None:
+                moved.append(call)
+        return moved
+
+    def lose(self, reason: str) -> list[Call]:
+        """The connection is gone: every call under way ends with `ConnectionLost`."""
+        lost = list(self._calls.values())
+        self._calls.clear()
+        for call in lost:
+            call.end(error=ConnectionLost(f"the connection to the daemon was lost: {self._refusal or reason}"))
+        return lost
+
+    def _event(self, message: Mapping[str, Any]) -> Call | None:
+        params = message.get("params")
+        if message["method"] != "$/progress" or not isinstance(params, dict):
+            return None
+        call = self._calls.get(params.get("token", 0))
+        if call is None or call.ended:
+            return None
+        if len(call.events) >= MAX_WAITING_EVENTS:
+            call.end(error=CupolaError(f"{MAX_WAITING_EVENTS} events wait and none was taken", kind="eventsNotTaken"))
+        else:
+            call.events.append(params.get("value"))
+        return call
+
+    def _answer(self, message: Mapping[str, Any]) -> Call | None:
+        error = message.get("error")
+        if message.get("id") is None and isinstance(error, dict):
+            # Said before the daemon closes a connection whose bytes it cannot follow.
+            self._refusal = str(error.get("message"))
+            return None
+        call = self._calls.pop(message.get("id", 0), None)
+        if call is not None:
+            call.end(message.get("result"), from_wire(error) if isinstance(error, dict) else None)
+        return call

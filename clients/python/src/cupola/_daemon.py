@@ -1,0 +1,51 @@
+"""Where the daemon listens, and how one is started: by asking the `cupola` command, which has the one rule."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+
+from .errors import DaemonNotFound
+
+START_LIMIT = 30.0
+"""Seconds for `cupola socket`; it gives its daemon 15 s to get ready and then says why it did not."""
+
+
+def named(path: str | None) -> str | None:
+    """Where to look first: at `path`, else at `CUPOLA_SOCKET`."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise DaemonNotFound("this Python has no Unix sockets", "use the `cupola` command instead")
+    path = path or os.environ.get("CUPOLA_SOCKET")
+    return os.path.abspath(path) if path else None
+
+
+def start(path: str | None) -> str:
+    """Starts a daemon if none answers, and returns where it listens. Blocks until it is ready."""
+    binary = os.environ.get("CUPOLA_BINARY") or shutil.which("cupola")
+    if not binary:
+        raise DaemonNotFound(
+            "no daemon answers, and there is no `cupola` command to start one",
+            "put `cupola` on the PATH, or its path into CUPOLA_BINARY",
+        )
+    command = [binary, "socket", *(["--socket", path] if path else [])]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START_LIMIT, check=False
+        )
+    except OSError as error:
+        what = f"{binary} does not start: {error.strerror}"
+        raise DaemonNotFound(what, "CUPOLA_BINARY names the `cupola` command") from None
+    except subprocess.TimeoutExpired:
+        what = f"`cupola socket` said nothing within {START_LIMIT:.0f} s"
+        raise DaemonNotFound(what, "run `cupola serve` to see why") from None
+    if done.returncode != 0:
+        said, _, hint = done.stderr.strip().removeprefix("error: ").partition("\nhint: ")
+        raise DaemonNotFound(said or f"`cupola socket` ended with {done.returncode}", hint or None)
+    return done.stdout.rstrip("\n")
+
+
+def silent(path: str, error: OSError) -> DaemonNotFound:
+    """For a socket that `start` named and that still cannot be reached."""
+    return DaemonNotFound(f"nothing answers at {path}: {error.strerror or error}", "run `cupola serve` to see why")

@@ -1,0 +1,44 @@
+"""What goes into a call's `params`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .isolation import Isolation
+from .protocol import Target
+
+
+class Scope:
+    """The agent and the isolation that calls are for; nothing on a bound connection, where the daemon knows both."""
+
+    __slots__ = ("target", "isolation")
+
+    def __init__(self, target: Target | None, isolation: Isolation | None) -> None:
+        self.target = target
+        self.isolation = isolation
+
+    def params(self) -> dict[str, Any]:
+        """As they travel."""
+        isolation = {"isolation": self.isolation._wire()} if self.isolation is not None else {}
+        return {**self.agent(), **isolation}
+
+    def agent(self) -> dict[str, Any]:
+        """The agent alone, for calls that see nobody's state."""
+        return {"target": self.target} if self.target is not None else {}
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields the caller gave, in the wire's spelling: `session_id` travels as `sessionId`."""
+    return {_camel(name): value for name, value in fields.items() if value is not None and value is not False}
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
+
+
+def initialize(version: str, scope: Scope, bind: bool, methods: list[str] | None) -> Mapping[str, Any]:
+    """How a connection introduces itself."""
+    bound = {"bind": {**scope.params(), **given(methods=methods)}} if bind else {}
+    return {"clientInfo": {"name": "cupola-python", "version": version}, "protocolVersions": [1], **bound}

@@ -1,0 +1,63 @@
+"""Client of Cupola, the per-user daemon that keeps one warm line to Microsoft Foundry hosted agents.
+
+    import cupola
+
+    with cupola.connect(target=cupola.emulator(), isolation=cupola.Isolation(user_key="acme")) as client:
+        with client.invoke("hello") as run:
+            for event in run:
+                if event["type"] == "textDelta":
+                    print(event["delta"], end="")
+
+`Client` blocks, `AsyncClient` is the same for asyncio. What is sent and received is in `cupola.protocol`. The examples in
+this package's documentation take `client` to be connected so, with an isolation nobody has used yet.
+"""
+
+# The project's own version. Before the imports, because the clients tell it to the daemon.
+__version__ = "0.1.0"
+
+from ._async.client import AsyncClient, connect_async
+from ._async.stream import AsyncLog, AsyncRun
+from ._sync.client import Client, connect
+from ._sync.stream import Log, Run
+from .errors import (
+    AuthenticationError,
+    CallCancelled,
+    ConnectionLost,
+    CupolaError,
+    DaemonNotFound,
+    InvalidParamsError,
+    IsolationError,
+    NotFoundError,
+    RunFailed,
+    TimedOut,
+)
+from .isolation import Isolation, Secret
+from .targets import agent_endpoint, directory, emulator, local, project
+
+__all__ = [
+    "AsyncClient",
+    "AsyncLog",
+    "AsyncRun",
+    "AuthenticationError",
+    "CallCancelled",
+    "Client",
+    "ConnectionLost",
+    "CupolaError",
+    "DaemonNotFound",
+    "InvalidParamsError",
+    "Isolation",
+    "IsolationError",
+    "Log",
+    "NotFoundError",
+    "Run",
+    "RunFailed",
+    "Secret",
+    "TimedOut",
+    "agent_endpoint",
+    "connect",
+    "connect_async",
+    "directory",
+    "emulator",
+    "local",
+    "project",
+]

@@ -1,0 +1,34 @@
+"""`agents/*`: the project's agents, as the service describes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .._params import given
+from ..protocol import AgentListResponse, AgentShowResponse
+from .group import AsyncGroup
+
+
+class AsyncAgents(AsyncGroup):
+    """Nobody's state is seen here, so no isolation is sent."""
+
+    async def list(
+        self, *, limit: int | None = None, order: Literal["asc", "desc"] | None = None
+    ) -> AgentListResponse:
+        """The agents of the project that the client's target is in.
+
+        >>> sorted(agent["name"] for agent in (await client.agents.list())["data"])
+        ['notes', 'notes-identity', 'notes-required']
+        """
+        params = {**self._scope.agent(), **given(limit=limit, order=order)}
+        result: AgentListResponse = await self._line.call("agents/list", params)
+        return result
+
+    async def show(self) -> AgentShowResponse:
+        """The client's agent, and the version that is meant.
+
+        >>> (await client.agents.show())["protocols"]
+        ['responses 1.0.0', 'invocations 1.0.0']
+        """
+        result: AgentShowResponse = await self._line.call("agents/show", self._scope.agent())
+        return result

@@ -1,0 +1,208 @@
+"""The client: one line to the daemon, an agent and an isolation, and everything that can be asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from .. import __version__
+from .._params import Scope, given, initialize
+from ..isolation import Isolation
+from ..protocol import Target
+from .agents import AsyncAgents
+from .daemon import AsyncDaemon
+from .files import AsyncFiles
+from .line import AsyncLine
+from .sessions import AsyncSessions
+from .stream import AsyncLog, AsyncRun
+
+Self = TypeVar("Self", bound="AsyncClient")
+
+
+class AsyncClient:
+    """Connects when the first call is made, and again when the connection was lost: calls under way then raise
+    `ConnectionLost`, the next one goes to a new connection.
+
+    >>> async with cupola.AsyncClient(target=cupola.emulator()) as client:
+    ...     await client.invoke("hello").text()
+    'echo: hello'
+    """
+
+    def __init__(
+        self,
+        *,
+        target: Target | None = None,
+        isolation: Isolation | None = None,
+        bind: bool = False,
+        methods: Sequence[str] | None = None,
+        socket: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """`target` and `isolation` are for every call. With `bind` the daemon holds the connection to them, and to
+        `methods` (names, or `sessions/*`) if given: nothing done with it can reach another user's state. `socket` is
+        where the daemon listens, if not where the `cupola` command looks."""
+        if bind and target is None:
+            raise ValueError("bind needs a target to bind to")
+        if methods is not None and not bind:
+            raise ValueError("methods are what a connection is bound to: they need bind=True")
+        scope = Scope(target, isolation)
+        named = list(methods) if methods is not None else None
+        introduction = initialize(__version__, scope, bind, named)
+        self._connect(AsyncLine(os.fspath(socket) if socket else None, introduction), Scope(None, None) if bind else scope)
+
+    def _connect(self, line: AsyncLine, scope: Scope) -> None:
+        self._line = line
+        self._scope = scope
+        self.sessions = AsyncSessions(line, scope)
+        """The service's sandboxes."""
+        self.files = AsyncFiles(line, scope)
+        """The files in a session's home."""
+        self.agents = AsyncAgents(line, scope)
+        """The project's agents."""
+        self.daemon = AsyncDaemon(line)
+        """The daemon itself."""
+
+    def invoke(
+        self,
+        input: str,
+        *,
+        protocol: Literal["responses", "invocations", "a2a"] | None = None,
+        session_id: str | None = None,
+        new_session: bool = False,
+        conversation_id: str | None = None,
+        new_conversation: bool = False,
+        allow_shared_session: bool = False,
+        client_headers: Mapping[str, str] | None = None,
+        call_id: str | None = None,
+        raw: bool = False,
+        debug: bool = False,
+        text_only: bool = False,
+        timeout: float | None = None,
+        input_is_request: bool = False,
+        detach: bool = False,
+    ) -> AsyncRun:
+        """Sends one input to the agent. What comes back is an iterator of events; leaving its `with` early cancels.
+
+        The saved session and conversation go on unless others are named. `text_only` leaves out the service's own
+        events. `timeout` is in seconds, 0 for none; the daemon's own is 30 min. With `detach` the run outlives this
+        client, and leaving early only stops listening.
+
+        >>> async with client.invoke("remember the code is 4711") as run:
+        ...     async for event in run:
+        ...         if event["type"] == "textDelta":
+        ...             print(event["delta"], end="")
+        Remembered: the code is 4711
+        >>> await client.invoke("what do you remember?").text()
+        'I remember:\\n- the code is 4711'
+        """
+        more = given(
+            protocol=protocol,
+            session_id=session_id,
+            new_session=new_session,
+            conversation_id=conversation_id,
+            new_conversation=new_conversation,
+            allow_shared_session=allow_shared_session,
+            client_headers=client_headers,
+            call_id=call_id,
+            raw=raw,
+            debug=debug,
+            text_only=text_only,
+            timeout_ms=None if timeout is None else round(timeout * 1000),
+            input_is_request=input_is_request,
+            detach=detach,
+        )
+        return AsyncRun(self._line, "invoke", {**self._scope.params(), "input": input, **more}, leave_running=detach)
+
+    def monitor(
+        self,
+        session_id: str | None = None,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        kind: Literal["console", "system"] | None = None,
+        raw: bool = False,
+        allow_shared_session: bool = False,
+    ) -> AsyncLog:
+        """A session's log: its last lines (`tail`, 1 to 300), or with `follow` all that come from then on, over broken
+        connections, until the `with` is left or the session is gone.
+
+        >>> text = await client.invoke("hello").text()
+        >>> async with client.monitor(follow=True) as log:
+        ...     async for event in log:
+        ...         if event["type"] == "line" and event.get("stream") == "stdout":
+        ...             break
+        >>> print(event["message"].partition(",")[0])
+        notes agent ready
+        """
+        more = given(
+            session_id=session_id,
+            follow=follow,
+            tail=tail,
+            kind=kind,
+            raw=raw,
+            allow_shared_session=allow_shared_session,
+        )
+        return AsyncLog(self._line, "monitor", {**self._scope.params(), **more})
+
+    def using(self: Self, *, target: Target | None = None, isolation: Isolation | None = None) -> Self:
+        """The same line for another agent or isolation. On a bound connection the daemon refuses what differs.
+
+        >>> contoso = client.using(isolation=cupola.Isolation(user_key="contoso"))
+        >>> await contoso.invoke("what do you remember?").text()
+        'Nothing yet. Tell me: remember that ...'
+        """
+        other = object.__new__(type(self))
+        other._connect(self._line, Scope(target or self._scope.target, isolation or self._scope.isolation))
+        return other
+
+    async def call(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Any method by its name, with exactly these parameters: for what this class has no word for.
+
+        >>> (await client.call("daemon/status"))["protocolVersion"]
+        1
+        """
+        return await self._line.call(method, params or {})
+
+    async def open(self: Self) -> Self:
+        """Connects now instead of at the first call, to learn early that there is no daemon."""
+        await self._line.connection()
+        return self
+
+    async def aclose(self) -> None:
+        """Leaves, and with it everything made by `using`. Calls under way raise `ConnectionLost`."""
+        await self._line.aclose()
+
+    @property
+    def bound(self) -> bool:
+        """Does the daemon hold this client to one agent and isolation?"""
+        return self._line.is_bound
+
+    async def __aenter__(self: Self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} target={self._scope.target!r} isolation={self._scope.isolation!r}>"
+
+
+async def connect_async(
+    *,
+    target: Target | None = None,
+    isolation: Isolation | None = None,
+    bind: bool = False,
+    methods: Sequence[str] | None = None,
+    socket: str | os.PathLike[str] | None = None,
+) -> AsyncClient:
+    """Connects, starting a daemon if none answers. The parameters are those of `AsyncClient`.
+
+    >>> client = await cupola.connect_async(target=cupola.emulator())
+    >>> await client.invoke("hello").text()
+    'echo: hello'
+    >>> await client.aclose()
+    """
+    return await AsyncClient(target=target, isolation=isolation, bind=bind, methods=methods, socket=socket).open()

@@ -1,0 +1,96 @@
+"""One connection of the asyncio client: the core, a stream, and one task that reads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from .. import _daemon
+from .._core import Call, Core
+from ..errors import ConnectionLost
+
+READ_BYTES = 64 * 1024
+"""Asked for at once."""
+
+Lock = asyncio.Lock
+
+
+class AsyncConnection:
+    """Open until the daemon leaves or `aclose` is called; never opened again."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._core = Core()
+        self._moved: dict[Call, asyncio.Event] = {}
+        self._task = asyncio.create_task(self._read(), name="cupola-reader")
+        self.is_open = True
+
+    @classmethod
+    async def open(cls, path: str | None) -> AsyncConnection:
+        """Connects, starting a daemon if none answers."""
+        path = _daemon.named(path)
+        if path:
+            with contextlib.suppress(OSError):
+                return cls(*await asyncio.open_unix_connection(path))
+        # Runs a program and waits for it: not on the event loop.
+        path = await asyncio.to_thread(_daemon.start, path)
+        try:
+            return cls(*await asyncio.open_unix_connection(path))
+        except OSError as error:
+            raise _daemon.silent(path, error) from None
+
+    async def start(self, method: str, params: Mapping[str, Any], *, stream: bool) -> Call:
+        """Sends a call."""
+        if not self.is_open:
+            raise ConnectionLost("the connection to the daemon is closed")
+        call, data = self._core.request(method, params, stream=stream)
+        self._moved[call] = asyncio.Event()
+        self._writer.write(data)
+        return call
+
+    async def next_event(self, call: Call) -> Any:
+        """The call's next event; `None` when it has ended. Raises its error."""
+        while not call.events and not call.ended:
+            moved = self._moved[call]
+            moved.clear()
+            await moved.wait()
+        if call.events:
+            return call.events.popleft()
+        if call.error is not None:
+            raise call.error
+        return None
+
+    def cancel(self, call: Call) -> None:
+        """Gives the call up, and lets the daemon know unless it has answered."""
+        if (data := self._core.cancel(call)) and self.is_open:
+            self._writer.write(data)
+        self._wake([call])
+
+    async def aclose(self) -> None:
+        """Leaves. The daemon cancels what is under way."""
+        self._lost("it was closed")
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _read(self) -> None:
+        reason = "it ended"
+        try:
+            while data := await self._reader.read(READ_BYTES):
+                self._wake(self._core.receive(data))
+        except (OSError, ValueError) as error:
+            reason = str(error)
+        finally:
+            self._lost(reason)
+
+    def _lost(self, reason: str) -> None:
+        self.is_open = False
+        self._wake(self._core.lose(reason))
+        self._writer.close()
+
+    def _wake(self, calls: list[Call]) -> None:
+        for call in calls:
+            moved = self._moved.pop(call, None) if call.ended else self._moved.get(call)
+            if moved is not None:
+                moved.set()

@@ -1,0 +1,86 @@
+"""`files/*`: the files of a session's home, which outlive its sandbox. The daemon reads and writes the local ones."""
+
+from __future__ import annotations
+
+import os
+
+from ..protocol import FileEntry, FileListResponse, FilePathResponse, FileTransferResponse
+from .group import AsyncGroup
+
+
+class AsyncFiles(AsyncGroup):
+    """Paths are below the session's home. Where `session_id` is left out, the isolation's current session is meant."""
+
+    async def upload(
+        self, local_path: str | os.PathLike[str], path: str | None = None, *, session_id: str | None = None
+    ) -> FileTransferResponse:
+        """Puts a local file into the home, under its own name unless `path` is given. What is there is replaced.
+
+        >>> session = await client.sessions.create()
+        >>> with open("plan.json", "w") as file:
+        ...     written = file.write("{}")
+        >>> (await client.files.upload("plan.json", "data/plan.json"))["bytes"]
+        2
+        """
+        result: FileTransferResponse = await self._call(
+            "files/upload", local_path=os.path.abspath(local_path), path=path, session_id=session_id
+        )
+        return result
+
+    async def download(
+        self, path: str, local_path: str | os.PathLike[str] | None = None, *, session_id: str | None = None
+    ) -> FileTransferResponse:
+        """Copies a file of the home to a local one: the same name in the working directory unless `local_path` is given.
+        An existing one is replaced as a whole when the last byte is there.
+
+        >>> text = await client.invoke("remember the milk").text()
+        >>> result = await client.files.download("notes.txt", "copy.txt")
+        >>> with open("copy.txt") as file:
+        ...     print(file.read(), end="")
+        the milk
+        """
+        local_path = os.path.abspath(local_path or os.path.basename(path))
+        result: FileTransferResponse = await self._call(
+            "files/download", path=path, local_path=local_path, session_id=session_id
+        )
+        return result
+
+    async def list(self, path: str | None = None, *, session_id: str | None = None) -> FileListResponse:
+        """What is directly in a directory; the home when `path` is left out.
+
+        >>> text = await client.invoke("remember the milk").text()
+        >>> [entry["name"] for entry in (await client.files.list())["entries"]]
+        ['notes.txt']
+        """
+        result: FileListResponse = await self._call("files/list", path=path, session_id=session_id)
+        return result
+
+    async def stat(self, path: str, *, session_id: str | None = None) -> FileEntry:
+        """One file or directory.
+
+        >>> text = await client.invoke("remember the milk").text()
+        >>> (await client.files.stat("notes.txt"))["size"]
+        9
+        """
+        result: FileEntry = await self._call("files/stat", path=path, session_id=session_id)
+        return result
+
+    async def mkdir(self, path: str, *, session_id: str | None = None) -> FilePathResponse:
+        """Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
+
+        >>> session = await client.sessions.create()
+        >>> (await client.files.mkdir("data/in"))["path"]
+        'data/in'
+        """
+        result: FilePathResponse = await self._call("files/mkdir", path=path, session_id=session_id)
+        return result
+
+    async def delete(self, path: str, *, recursive: bool = False, session_id: str | None = None) -> FilePathResponse:
+        """Deletes a file or an empty directory; with `recursive` a directory and all that is in it.
+
+        >>> text = await client.invoke("remember the milk").text()
+        >>> (await client.files.delete("notes.txt"))["path"]
+        'notes.txt'
+        """
+        result: FilePathResponse = await self._call("files/delete", path=path, recursive=recursive, session_id=session_id)
+        return result

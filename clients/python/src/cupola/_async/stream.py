@@ -1,0 +1,147 @@
+"""Calls whose events are taken one by one: a run of an agent, a session's log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from .._core import Call
+from ..errors import RunFailed
+from .._known import INVOKE_EVENTS, MONITOR_EVENTS
+from ..protocol import InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
+from .connection import AsyncConnection
+from .line import AsyncLine
+
+Event = TypeVar("Event")
+Result = TypeVar("Result")
+Self = TypeVar("Self", bound="AsyncStream[Any, Any]")
+
+
+class AsyncStream(Generic[Event, Result]):
+    """A call under way: a context manager, and an iterator of its events. Leaving the `with` early cancels the call.
+
+    It is sent when the `with` is entered or the first event is asked for. Event types that are not known are skipped.
+    """
+
+    _known: frozenset[str] = frozenset()
+
+    def __init__(self, line: AsyncLine, method: str, params: Mapping[str, Any], *, leave_running: bool = False) -> None:
+        self._line = line
+        self._method = method
+        self._params = params
+        self._leave_running = leave_running
+        self._under_way: tuple[AsyncConnection, Call] | None = None
+
+    @property
+    def result(self) -> Result:
+        """The call's own answer, complete in itself, once the events are over."""
+        call = self._under_way and self._under_way[1]
+        if call is None or not call.ended:
+            raise RuntimeError("there is no result yet: take every event, or call wait()")
+        if call.error is not None:
+            raise call.error
+        result: Result = call.result
+        return result
+
+    async def wait(self) -> Result:
+        """Takes what events there still are, and returns the result. An interrupted wait cancels the call.
+
+        >>> (await client.invoke("hello").wait())["status"]
+        'completed'
+        """
+        try:
+            async for _ in self:
+                pass
+        except BaseException:
+            self.cancel()
+            raise
+        return self.result
+
+    def cancel(self) -> None:
+        """Gives the call up; the daemon ends it. Nothing happens when it has ended.
+
+        >>> async with client.invoke("slow 50") as run:
+        ...     run.cancel()
+        """
+        if self._under_way is not None:
+            connection, call = self._under_way
+            connection.cancel(call)
+
+    async def __aenter__(self: Self) -> Self:
+        await self._start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._leave_running:
+            self.cancel()
+
+    def __aiter__(self: Self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        connection, call = await self._start()
+        while (event := await connection.next_event(call)) is not None:
+            self._saw(event)
+            if event.get("type") in self._known:
+                known: Event = event
+                return known
+        raise StopAsyncIteration
+
+    def _saw(self, event: Mapping[str, Any]) -> None:
+        """Every event passes here, known or not."""
+
+    async def _start(self) -> tuple[AsyncConnection, Call]:
+        if self._under_way is None:
+            connection = await self._line.connection()
+            self._under_way = connection, await connection.start(self._method, self._params, stream=True)
+        return self._under_way
+
+
+class AsyncRun(AsyncStream[InvokeEvent, InvokeResponse]):
+    """One invoke, or another client's that was attached to.
+
+    >>> async with client.invoke("hello") as run:
+    ...     async for event in run:
+    ...         if event["type"] == "textDelta":
+    ...             print(event["delta"], end="")
+    echo: hello
+    >>> run.result["status"]
+    'completed'
+    """
+
+    _known = INVOKE_EVENTS
+    id: str | None = None
+    """The run's id, from the first event on."""
+
+    def _saw(self, event: Mapping[str, Any]) -> None:
+        self.id = event.get("runId", self.id)
+
+    async def text(self) -> str:
+        """The whole answer. Raises `RunFailed` unless the agent completed it.
+
+        >>> await client.invoke("hello").text()
+        'echo: hello'
+        """
+        result = await self.wait()
+        if result["status"] != "completed":
+            raise RunFailed(result["status"], result["text"], result["runId"], result.get("failure"))
+        text: str = result["text"]
+        return text
+
+
+class AsyncLog(AsyncStream[MonitorEvent, MonitorResponse]):
+    """A session's log.
+
+    >>> text = await client.invoke("hello").text()
+    >>> async with client.monitor() as log:
+    ...     async for event in log:
+    ...         if event["type"] == "line" and event.get("stream") == "stdout":
+    ...             print(event["message"].partition(",")[0])
+    notes agent ready
+    POST /responses 200
+    """
+
+    _known = MONITOR_EVENTS

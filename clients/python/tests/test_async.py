@@ -1,0 +1,127 @@
+"""The asyncio client where it is more than the blocking one: tasks, and how they are cancelled."""
+
+import asyncio
+import inspect
+import os
+from unittest import mock
+
+import cupola
+from support import Daemon, WithDaemonAsync
+
+
+class Tasks(WithDaemonAsync):
+    async def idle(self):
+        async with cupola.AsyncClient(socket=self.daemon.socket) as other:
+            status = await other.daemon.status()
+            return status["runs"] == 0
+
+    async def begun(self, client, number=1):
+        async def enough():
+            return (await client.daemon.status())["runs"] >= number
+
+        await self.eventually(f"{number} runs are under way", enough)
+
+    async def test_events_come_one_by_one_and_the_result_is_complete(self):
+        client = await self.connect()
+        async with client.invoke("stream one two three") as run:
+            text = "".join([event.get("delta", "") async for event in run])
+        self.assertEqual((text, run.result["status"]), ("one two three", "completed"))
+
+    async def test_leaving_early_cancels(self):
+        client = await self.connect()
+        async with client.invoke("slow 500") as run:
+            async for event in run:
+                if event["type"] == "textDelta":
+                    break
+        await self.eventually("the run ends", self.idle)
+
+    async def test_a_cancelled_task_cancels_its_call_and_the_line_stays(self):
+        client = await self.connect()
+        connection = await client._line.connection()
+        task = asyncio.create_task(client.invoke("slow 500").text())
+        await self.begun(client)
+        task.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await task
+        await self.eventually("the run ends", self.idle)
+        self.assertEqual(await client.invoke("hello").text(), "echo: hello")
+        self.assertIs(await client._line.connection(), connection)
+
+    async def test_a_time_limit_of_the_program_cancels_too(self):
+        client = await self.connect()
+        with self.assertRaises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.invoke("slow 500").wait(), 0.2)
+        await self.eventually("the run ends", self.idle)
+
+    async def test_waiting_for_one_event_only_so_long_harms_nothing(self):
+        client = await self.connect()
+        async with client.invoke("slow 3 400") as run:
+            kept_waiting = 0
+            while True:
+                try:
+                    event = await asyncio.wait_for(run.__anext__(), 0.05)
+                except asyncio.TimeoutError:
+                    kept_waiting += 1
+                    continue
+                if event["type"] == "completed":
+                    break
+        self.assertGreater(kept_waiting, 3)
+
+    async def test_many_calls_at_once_share_one_connection(self):
+        client = await self.connect()
+        users = [client.using(isolation=cupola.Isolation(user_key=f"{self.id()}-{number}")) for number in range(16)]
+        answers = await asyncio.gather(*(user.invoke(f"hello {at}").text() for at, user in enumerate(users)))
+        self.assertEqual(answers, [f"echo: hello {number}" for number in range(16)])
+
+    async def test_the_first_calls_of_many_tasks_open_one_connection(self):
+        client = cupola.AsyncClient(**self.options)
+        self.addAsyncCleanup(client.aclose)
+        statuses = await asyncio.gather(*(client.daemon.status() for _ in range(8)))
+        self.assertEqual({status["connections"] for status in statuses}, {1})
+
+    async def test_the_event_loop_is_free_while_a_daemon_is_started(self):
+        slow = self.daemon.directory / "slow-cupola"
+        slow.write_text("#!/bin/sh\nsleep 0.5\necho /nowhere.sock\n")
+        slow.chmod(0o700)
+        with mock.patch.dict(os.environ, {"CUPOLA_BINARY": str(slow)}):
+            opening = asyncio.create_task(cupola.AsyncClient(socket=f"{self.daemon.directory}/absent.sock").open())
+            turns = 0
+            while not opening.done():
+                await asyncio.sleep(0.01)
+                turns += 1
+        self.assertGreater(turns, 5)
+        with self.assertRaises(cupola.DaemonNotFound) as caught:
+            await opening
+        self.assertIn("/nowhere.sock", caught.exception.message)
+
+
+class Losing(WithDaemonAsync):
+    async def test_a_killed_daemon_ends_the_stream_and_the_next_call_finds_the_next_daemon(self):
+        daemon = await asyncio.to_thread(Daemon)
+        self.addCleanup(daemon.remove)
+        client = await self.connect(socket=daemon.socket)
+        await client.invoke("remember the milk").text()
+        with self.assertRaises(cupola.ConnectionLost):
+            async with client.invoke("slow 500") as run:
+                async for event in run:
+                    if event["type"] == "textDelta":
+                        daemon.kill()
+        await asyncio.to_thread(daemon.start)
+        self.assertIn("the milk", await client.invoke("what do you remember?").text())
+
+    async def test_a_closed_client_stays_closed(self):
+        client = await self.connect()
+        await client.aclose()
+        with self.assertRaises(cupola.CupolaError) as caught:
+            await client.daemon.status()
+        self.assertEqual(caught.exception.kind, "closed")
+
+
+class Surface(WithDaemonAsync):
+    async def test_every_public_thing_has_a_docstring(self):
+        for name in cupola.__all__:
+            thing = getattr(cupola, name)
+            self.assertTrue(inspect.getdoc(thing), name)
+            for member, value in vars(thing).items() if inspect.isclass(thing) else ():
+                if inspect.isfunction(value) and not member.startswith("_"):
+                    self.assertTrue(value.__doc__, f"{name}.{member}")

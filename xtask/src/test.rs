@@ -7,8 +7,11 @@ use crate::steps::Steps;
 use crate::vscode;
 use std::process::{Command, ExitCode};
 
-/// Oldest Python that Microsoft's packages run on.
+/// Oldest Python that Microsoft's packages, and Cupola's own, run on.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
+
+/// What the clients are tested with, below the root.
+const BINARY: &str = "target/debug/cupola";
 
 /// What a step that cannot run here means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +27,10 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
     let mut steps = Steps::default();
     lint::all(&mut steps);
     steps.tests(cargo_in_root(&["test", "--workspace", "--no-fail-fast"]));
+    steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
     real_counterparts(&mut steps);
     vscode::suites(&mut steps);
+    python_client(&mut steps);
     if skipping == Skipping::Fails && steps.skipped() > 0 {
         steps.fail("a step was skipped, and with CI set nothing may be");
     }
@@ -39,9 +44,20 @@ fn real_counterparts(steps: &mut Steps) {
         steps.skip(name, &reason);
         return;
     }
-    steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
     let mut command = Command::new("python3");
-    command.args([name, "--binary", "target/debug/cupola"]).current_dir(root());
+    command.args([name, "--binary", BINARY]).current_dir(root());
+    steps.tests(command);
+}
+
+/// The Python client against a daemon of its own.
+fn python_client(steps: &mut Steps) {
+    let name = "clients/python/tests/run.py";
+    if let Err(reason) = python_is_usable() {
+        steps.skip(name, &reason);
+        return;
+    }
+    let mut command = Command::new("python3");
+    command.arg(name).current_dir(root()).env("CUPOLA_BINARY", root().join(BINARY));
     steps.tests(command);
 }
 

@@ -43,6 +43,8 @@ pub struct Config {
     pub resolve: Vec<(String, SocketAddr)>,
     /// Where tokens come from.
     pub credential: CredentialConfig,
+    /// How much is kept of runs. Not in the file: nobody has a reason to choose.
+    pub runs: crate::run::Limits,
 }
 
 /// A variable of the daemon's environment, for credentials that are defined by some.
@@ -184,6 +186,7 @@ impl Config {
             trusted_certificates: file.trusted_certificates,
             resolve: file.resolve.into_iter().collect(),
             credential: file.credential,
+            runs: crate::run::Limits::default(),
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::partition::store::Store;
 use crate::partition::turns::Turns;
 use crate::partition::{AgentKey, Partition};
 use crate::rpc::RpcError;
+use crate::run::Runs;
 use crate::shutdown::Shutdown;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::target::Target;
@@ -50,6 +51,8 @@ pub struct Daemon {
     pub partition_turns: Turns<Partition>,
     /// Held while a session works on a call.
     pub session_turns: Turns<(AgentKey, SessionId)>,
+    /// Invokes under way and those that ended lately.
+    pub runs: Runs,
     /// How agents isolate, asked for lately.
     pub definitions: Definitions,
     /// The emulator inside the daemon.
@@ -89,6 +92,7 @@ impl Daemon {
             store: Arc::new(store),
             partition_turns: Turns::default(),
             session_turns: Turns::default(),
+            runs: Runs::new(config.runs),
             definitions: Definitions::default(),
             emulator,
             config,

@@ -10,7 +10,8 @@
 //! - [`rpc`]: one message → one call → exactly one response; [`rpc::methods`] is the table of all methods
 //! - [`daemon`]: what every handler receives
 //! - [`partition`]: target × caller × isolation → saved session and conversation
-//! - [`run`]: one invoke from request to ending
+//! - [`run`]: one invoke from request to ending, for as many clients as follow it
+//! - `feed`: one stream, many readers
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
 //! - [`project`]: which agent the azd project around a directory means
@@ -28,6 +29,7 @@ pub mod daemon;
 pub mod definitions;
 pub mod directory;
 pub mod embedded;
+pub mod feed;
 pub mod foundry;
 pub mod local_file;
 pub mod partition;

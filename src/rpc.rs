@@ -62,6 +62,9 @@ pub struct Call {
     /// Cancelled when the caller cancels, leaves, or the daemon's end is forced. A handler that ends within
     /// [`CANCEL_GRACE`] after that decides the answer; then it is dropped and the answer is an error.
     pub cancelled: CancellationToken,
+    /// Cancelled, together with `cancelled`, when the caller's connection ends or the daemon's end is forced: then it was
+    /// not the caller who asked for this call to end.
+    pub left: CancellationToken,
     /// When the request arrived.
     pub received: Instant,
     /// Who called.
@@ -239,6 +242,7 @@ impl Calls {
         let call = Call {
             daemon: Arc::clone(&self.daemon),
             cancelled: cancelled.clone(),
+            left: self.cancelled.clone(),
             received,
             client: self.client.clone(),
             watcher: None,

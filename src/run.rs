@@ -1,14 +1,61 @@
 //! A run: one invoke from request to ending, its numbered events, its text, exactly one ending.
+//!
+//! It is a task of its own ([`crate::rpc::methods`] has what it does); this is what the task and everyone who follows it
+//! share. [`registry`] finds runs by their id and keeps those that ended for a while.
 
-use crate::activity::{Activity, Busy};
+mod event;
+mod registry;
+
+pub use event::Event;
+pub use registry::{Limits, Runs};
+
+use crate::activity::Busy;
+use crate::feed::{Feed, Reader, Ring};
+use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::error::ErrorKind;
-use cupola_protocol::id::RunId;
-use cupola_protocol::invoke::{InvokeEvent, NumberedEvent, RunFailure, RunStatus};
+use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
+use cupola_protocol::rpc::ErrorObject;
+use cupola_protocol::runs::{RunInfo, RunState};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Text one answer may have, in bytes. The response must carry all of it in one message; an agent that writes more than
 /// this is not answering a person.
 const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a run leaves behind: its answer, or why there is none. Shared by all who waited for it.
+pub type Outcome = Arc<Result<InvokeResponse, ErrorObject>>;
+
+/// One run. Written to by its own task alone.
+#[derive(Debug)]
+pub struct Run {
+    id: RunId,
+    detached: bool,
+    started_at: SystemTime,
+    /// Whose it is, once that is known.
+    place: OnceLock<(AgentKey, Owner)>,
+    facts: Mutex<Facts>,
+    feed: Arc<Feed<Event, Outcome>>,
+    stop: CancellationToken,
+}
+
+/// What changes, beside the events.
+#[derive(Debug)]
+struct Facts {
+    /// Keeps the daemon from leaving until the run has ended.
+    busy: Option<Busy>,
+    session: Option<SessionId>,
+    conversation: Option<ConversationId>,
+    status: Option<RunStatus>,
+    ended_at: Option<SystemTime>,
+    /// Length of the text so far.
+    text_bytes: usize,
+}
 
 fn run_id() -> RunId {
     let text = format!("run-{}", Uuid::new_v4().simple());
@@ -18,21 +65,19 @@ fn run_id() -> RunId {
     }
 }
 
-/// One run.
-#[derive(Debug)]
-pub struct Run {
-    id: RunId,
-    // Keeps the daemon from leaving.
-    _busy: Busy,
-    next: u64,
-    text: String,
-    status: Option<RunStatus>,
-}
-
 impl Run {
-    /// Begins a run, which counts as under way until it is dropped.
-    pub fn begin(activity: &Activity) -> Self {
-        Self { id: run_id(), _busy: activity.run(), next: 1, text: String::new(), status: None }
+    fn new(busy: Busy, limits: crate::feed::Limits, detached: bool, stop: CancellationToken) -> Arc<Self> {
+        let facts =
+            Facts { busy: Some(busy), session: None, conversation: None, status: None, ended_at: None, text_bytes: 0 };
+        Arc::new(Self {
+            id: run_id(),
+            detached,
+            started_at: SystemTime::now(),
+            place: OnceLock::new(),
+            facts: Mutex::new(facts),
+            feed: Arc::new(Feed::new(limits, !detached)),
+            stop,
+        })
     }
 
     /// Its id.
@@ -41,85 +86,195 @@ impl Run {
     }
 
     /// The answer's text so far.
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn text(&self) -> String {
+        self.feed.look(Ring::whole)
     }
 
     /// How it ended, once it has.
-    pub const fn status(&self) -> Option<RunStatus> {
-        self.status
+    pub fn status(&self) -> Option<RunStatus> {
+        self.facts().status
     }
 
-    /// Takes the next event: numbers it and applies it to the text. After the ending nothing is taken any more.
-    pub fn take(&mut self, event: InvokeEvent) -> Option<NumberedEvent> {
-        if self.status.is_some() {
+    /// Is it one of this agent, and of this owner if one is given?
+    pub fn is_of(&self, agent: &AgentKey, owner: Option<Owner>) -> bool {
+        self.place.get().is_some_and(|(own, whose)| own == agent && owner.is_none_or(|owner| owner == *whose))
+    }
+
+    /// Takes the next event: numbers it and passes it on. Waits while the fastest reader is slow, unless the run is to stop.
+    /// After the ending nothing is taken any more.
+    pub async fn take(&self, event: InvokeEvent) {
+        let Some(event) = self.apply(event) else { return };
+        tokio::select! {
+            biased;
+            () = self.feed.room(&event) => {}
+            () = self.stopped() => {}
+        }
+        self.feed.write(event);
+    }
+
+    fn apply(&self, event: InvokeEvent) -> Option<Event> {
+        let mut facts = self.facts();
+        if facts.status.is_some() {
             return None;
         }
         let event = match event {
-            InvokeEvent::TextDelta { delta } if self.text.len() + delta.len() > MAX_TEXT_BYTES => InvokeEvent::Failed {
-                failure: RunFailure {
-                    kind: ErrorKind::UnexpectedAnswer,
-                    message: format!("the answer is longer than {MAX_TEXT_BYTES} bytes"),
-                    service_code: None,
-                },
-            },
+            InvokeEvent::TextDelta { delta } if facts.text_bytes + delta.len() > MAX_TEXT_BYTES => {
+                InvokeEvent::Failed {
+                    failure: RunFailure {
+                        kind: ErrorKind::UnexpectedAnswer,
+                        message: format!("the answer is longer than {MAX_TEXT_BYTES} bytes"),
+                        service_code: None,
+                    },
+                }
+            }
             other => other,
         };
         match &event {
-            InvokeEvent::TextDelta { delta } => self.text.push_str(delta),
-            InvokeEvent::Snapshot { text } => self.text.clone_from(text),
-            _ => self.status = event.ending(),
+            InvokeEvent::TextDelta { delta } => facts.text_bytes += delta.len(),
+            InvokeEvent::Snapshot { text } => facts.text_bytes = text.len(),
+            InvokeEvent::Started { session_id, conversation_id, .. } => {
+                facts.session.clone_from(session_id);
+                facts.conversation.clone_from(conversation_id);
+            }
+            _ => facts.status = event.ending(),
         }
-        let number = self.next;
-        self.next += 1;
-        Some(NumberedEvent { run_id: self.id.clone(), number, event })
+        drop(facts);
+        Some(Event::new(&self.id, self.feed.look(Ring::last) + 1, event))
+    }
+
+    /// Follows it from the event after `after`. Waits only for a run that is just being given up.
+    pub async fn follow(&self, after: u64) -> Reader<Event, Outcome> {
+        loop {
+            if let Some(reader) = self.feed.join(|_| after) {
+                return reader;
+            }
+            self.feed.ended().await;
+        }
+    }
+
+    /// Number of its newest event; 0 before the first.
+    pub fn last_event(&self) -> u64 {
+        self.feed.look(Ring::last)
+    }
+
+    /// Asks it to end as cancelled.
+    pub fn cancel(&self) {
+        self.stop.cancel();
+    }
+
+    /// Returns when it is to end: it was cancelled, nobody wants it any more, or the daemon's end is forced.
+    pub async fn stopped(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.feed.deserted() => {}
+        }
+    }
+
+    /// Returns once it has ended.
+    pub async fn ended(&self) -> Outcome {
+        self.feed.ended().await
+    }
+
+    /// How it is.
+    pub fn info(&self) -> RunInfo {
+        let shown = |time: SystemTime| OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default();
+        let facts = self.facts();
+        RunInfo {
+            run_id: self.id.clone(),
+            agent: self.place.get().map(|(agent, _)| agent.as_str().to_owned()).unwrap_or_default(),
+            status: facts.status.map_or(RunState::Running, RunState::from),
+            session_id: facts.session.clone(),
+            conversation_id: facts.conversation.clone(),
+            started_at: shown(self.started_at),
+            ended_at: facts.ended_at.map(shown),
+            last_event: self.last_event(),
+            detached: self.detached,
+            clients: self.feed.readers() as u64,
+        }
+    }
+
+    fn belongs_to(&self, partition: &Partition) {
+        // A second attempt of the same call is of the same partition.
+        let _ = self.place.set((partition.agent.clone(), partition.owner));
+    }
+
+    /// Publishes the outcome. Gives the bytes that are kept of it.
+    fn end(&self, outcome: Result<InvokeResponse, ErrorObject>) -> usize {
+        let mut kept = self.feed.look(Ring::bytes);
+        let mut facts = self.facts();
+        if let Ok(response) = &outcome {
+            kept += response.text.len() + response.output.as_ref().map_or(0, |output| output.get().len());
+        }
+        facts.status.get_or_insert(match &outcome {
+            Ok(response) => response.status,
+            Err(error) if error.code == ErrorKind::Cancelled.code() => RunStatus::Cancelled,
+            Err(_) => RunStatus::Failed,
+        });
+        facts.ended_at = Some(SystemTime::now());
+        // Whoever hears of the end finds the run no longer counted.
+        facts.busy = None;
+        drop(facts);
+        self.feed.end(Arc::new(outcome));
+        kept
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activity::Activity;
 
     fn delta(text: &str) -> InvokeEvent {
         InvokeEvent::TextDelta { delta: text.to_owned() }
     }
 
-    #[test]
-    fn events_are_numbered_from_one_and_nothing_follows_the_ending() {
-        let mut run = Run::begin(&Activity::default());
-        assert_eq!(run.take(delta("a")).unwrap().number, 1);
-        assert_eq!(run.take(InvokeEvent::Completed {}).unwrap().number, 2);
-        assert!(run.take(delta("b")).is_none());
-        assert!(run.take(InvokeEvent::Truncated { reason: None }).is_none());
-        assert_eq!((run.text(), run.status()), ("a", Some(RunStatus::Completed)));
+    fn run(activity: &Activity) -> Arc<Run> {
+        Run::new(activity.run(), Limits::default().ring, true, CancellationToken::new())
     }
 
-    #[test]
-    fn a_snapshot_replaces_the_text() {
-        let mut run = Run::begin(&Activity::default());
-        run.take(delta("wro"));
-        run.take(InvokeEvent::Snapshot { text: "rig".to_owned() });
-        run.take(delta("ht"));
+    #[tokio::test]
+    async fn nothing_follows_the_ending() {
+        let run = run(&Activity::default());
+        run.take(delta("a")).await;
+        run.take(InvokeEvent::Completed {}).await;
+        assert_eq!(run.last_event(), 2);
+        run.take(delta("b")).await;
+        run.take(InvokeEvent::Truncated { reason: None }).await;
+        assert_eq!((run.last_event(), run.text().as_str(), run.status()), (2, "a", Some(RunStatus::Completed)));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_replaces_the_text() {
+        let run = run(&Activity::default());
+        run.take(delta("wro")).await;
+        run.take(InvokeEvent::Snapshot { text: "rig".to_owned() }).await;
+        run.take(delta("ht")).await;
         assert_eq!(run.text(), "right");
     }
 
-    #[test]
-    fn an_endless_answer_fails() {
-        let mut run = Run::begin(&Activity::default());
+    #[tokio::test]
+    async fn an_endless_answer_fails() {
+        let run = run(&Activity::default());
         let piece = "x".repeat(MAX_TEXT_BYTES / 2);
-        run.take(delta(&piece));
-        run.take(delta(&piece));
-        run.take(delta("y"));
+        run.take(delta(&piece)).await;
+        run.take(delta(&piece)).await;
+        run.take(delta("y")).await;
         assert_eq!(run.status(), Some(RunStatus::Failed));
         assert_eq!(run.text().len(), MAX_TEXT_BYTES);
     }
 
-    #[test]
-    fn a_run_counts_until_it_is_dropped() {
+    #[tokio::test]
+    async fn a_run_counts_until_it_has_ended() {
         let activity = Activity::default();
-        let run = Run::begin(&activity);
+        let run = run(&activity);
         assert_eq!(activity.runs(), 1);
-        drop(run);
-        assert_eq!(activity.runs(), 0);
+        let refusal = ErrorObject { code: ErrorKind::Busy.code(), message: String::new(), data: None };
+        run.end(Err(refusal));
+        assert_eq!((activity.runs(), run.status()), (0, Some(RunStatus::Failed)));
+        assert!(run.info().ended_at.is_some());
     }
 }

@@ -18,7 +18,10 @@ use std::collections::BTreeMap;
 ///
 /// With `partialResultToken`, events arrive as `$/progress` notifications before the response, which is complete in
 /// itself. An answer that the agent ended as failed, incomplete or truncated is a response with that `status`, not an
-/// error; an error means that no run took place or that the caller ended it.
+/// error; an error means that no run took place or that the caller or its time limit ended it.
+///
+/// Others can follow the run and end it: see [`crate::runs`]. It ends when its last client has left, unless `detach` is
+/// given; cancelling this call ends it in any case.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Invoke;
 
@@ -115,6 +118,10 @@ pub struct InvokeParams {
     /// Leave out `output` events, for clients that show the text alone. Their numbers are missing then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub text_only: bool,
+    /// Go on when the client leaves, even when nobody is attached any more. The response still comes last to a client that
+    /// stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detach: bool,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -148,7 +155,7 @@ pub enum RunStatus {
     Failed,
     /// The agent stopped early, for example at a token limit.
     Incomplete,
-    /// The service reports the run as cancelled.
+    /// It was cancelled, by a client or at the service.
     Cancelled,
     /// The stream ended without saying how the run did.
     Truncated,
@@ -272,7 +279,8 @@ pub struct HttpHeader {
 pub struct NumberedEvent {
     /// The run's id.
     pub run_id: RunId,
-    /// Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number.
+    /// Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A `gap` and the
+    /// `snapshot` after it have the number of the last event they stand for.
     pub number: u64,
     /// What happened.
     #[serde(flatten)]
@@ -367,7 +375,7 @@ pub enum InvokeEvent {
         /// The last event number before the gap.
         after: u64,
     },
-    /// The run restarted at the service: replace all text so far by this.
+    /// The run restarted at the service, or events are lost: replace all text so far by this.
     Snapshot {
         /// The whole text up to now.
         text: String,

@@ -5,6 +5,7 @@
 //! - [`isolation`]: whose state it may see
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
+//! - [`runs`]: invokes for those who did not begin them
 //! - [`headers`]: what a caller may add to an invoke's headers
 //! - [`sessions`]: the service's sandboxes
 //! - [`files`]: the files in them
@@ -33,6 +34,7 @@ pub mod monitor;
 pub mod partitions;
 pub mod reach;
 pub mod rpc;
+pub mod runs;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod sessions;

@@ -10,6 +10,7 @@ use crate::project::ProjectError;
 use cupola_protocol::Invalid;
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::id::{RunId, SessionId};
+use cupola_protocol::rpc::ErrorObject;
 use jsonrpsee::types::ErrorObjectOwned;
 
 /// A failure as the caller gets it. The code and `retryable` follow from the kind.
@@ -217,6 +218,19 @@ impl From<ClientGone> for RpcError {
     /// Never seen by anyone: whoever would read it has gone.
     fn from(_: ClientGone) -> Self {
         Self::cancelled()
+    }
+}
+
+impl From<RpcError> for ErrorObject {
+    fn from(error: RpcError) -> Self {
+        Self { code: error.data.kind.code(), message: error.message, data: Some(*error.data) }
+    }
+}
+
+impl From<ErrorObject> for RpcError {
+    fn from(error: ErrorObject) -> Self {
+        let data = error.data.unwrap_or_else(|| ErrorData::new(ErrorKind::InternalError));
+        Self { message: error.message, data: Box::new(data) }
     }
 }
 

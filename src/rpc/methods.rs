@@ -8,13 +8,14 @@ mod files;
 mod invoke;
 mod monitor;
 mod partitions;
+mod runs;
 mod sessions;
 
 use crate::rpc::table::Table;
 use cupola_protocol::invoke::Invoke;
 use cupola_protocol::monitor::Monitor;
 use cupola_protocol::partitions::Import;
-use cupola_protocol::{agents as agent, daemon as protocol, files as file, sessions as session};
+use cupola_protocol::{agents as agent, daemon as protocol, files as file, runs as run, sessions as session};
 use std::sync::LazyLock;
 
 /// Every method the daemon answers.
@@ -29,6 +30,10 @@ pub fn table() -> &'static Table {
             .on(agent::List, agents::list)
             .on(agent::Show, agents::show)
             .on(Invoke, invoke::invoke)
+            .on(run::List, runs::list)
+            .on(run::Show, runs::show)
+            .on(run::Attach, runs::attach)
+            .on(run::Cancel, runs::cancel)
             .on(Monitor, monitor::monitor)
             .on(session::Create, sessions::create)
             .on(session::List, sessions::list)

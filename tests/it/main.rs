@@ -22,6 +22,7 @@ mod project;
 mod raw;
 mod readme;
 mod recovery;
+mod runs;
 mod server;
 mod sessions;
 mod side_by_side;

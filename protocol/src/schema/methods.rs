@@ -5,7 +5,7 @@
 use crate::files::FileEvent;
 use crate::invoke::NumberedEvent;
 use crate::monitor::MonitorEvent;
-use crate::{Method, agents, daemon, files, invoke, monitor, partitions, sessions};
+use crate::{Method, agents, daemon, files, invoke, monitor, partitions, runs, sessions};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Describes one type.
@@ -65,6 +65,16 @@ pub fn groups() -> Vec<Group> {
             name: "invoke",
             about: "Calling an agent.",
             methods: vec![method::<invoke::Invoke>().with_events::<NumberedEvent>()],
+        },
+        Group {
+            name: "runs",
+            about: "Invokes under way and those that ended lately, for whoever did not begin them.",
+            methods: vec![
+                method::<runs::List>(),
+                method::<runs::Show>(),
+                method::<runs::Attach>().with_events::<NumberedEvent>(),
+                method::<runs::Cancel>(),
+            ],
         },
         Group {
             name: "sessions",

@@ -45,6 +45,15 @@ impl TestDaemon {
         Self::on(cupola::rpc::methods::table(), directory)
     }
 
+    /// With the real methods and settings of its own.
+    pub(crate) fn configured(adjust: impl FnOnce(&mut Config)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = config(directory.path());
+        adjust(&mut config);
+        let daemon = Daemon::start(config).unwrap();
+        Self { daemon, table: cupola::rpc::methods::table(), directory: Some(directory), ended: false }
+    }
+
     fn with(table: &'static Table) -> Self {
         Self::on(table, tempfile::tempdir().unwrap())
     }

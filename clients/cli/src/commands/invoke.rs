@@ -213,6 +213,7 @@ impl Flags {
             client_headers: self.client_header.iter().map(|line| client_header(line)).collect::<Result<_, _>>()?,
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
             raw: self.output == Output::Raw,
+            detach: false,
             debug: self.scope.debug,
             text_only: self.output != Output::Jsonl,
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),

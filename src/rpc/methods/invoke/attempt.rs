@@ -10,11 +10,13 @@ use crate::partition::turns::Turn;
 use crate::rpc::error::RpcError;
 use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::Scope;
+use crate::run::Run;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode};
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::Target;
+use std::sync::Arc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -36,6 +38,7 @@ pub(super) struct Begun {
 /// Finds the session and conversation to continue, sends the input, and commits what the service chose.
 pub(super) async fn begin(
     daemon: &Daemon,
+    run: &Arc<Run>,
     params: &InvokeParams,
     deadline: Option<Instant>,
     watcher: Watcher,
@@ -45,6 +48,7 @@ pub(super) async fn begin(
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, watcher: Some(watcher.clone()) };
     let scope = Scope::with(daemon, &params.target, &params.isolation, extras).await?;
+    daemon.runs.enter(run, &scope.partition);
     let attempt = Attempt { daemon, params, scope: &scope, protocol: protocol(params, &scope)?, deadline };
     let version = scope.partition.version.as_ref();
     let (mut notices, mut has_waited) = (Vec::new(), false);

@@ -1,0 +1,218 @@
+//! One stream, many readers: a run's events, a session's log.
+//!
+//! What is written is numbered from 1 and kept in a bounded ring ([`ring`]). Every [`Reader`] goes through it at its own
+//! pace, from where it wants to begin. **The fastest reader sets the pace**: the writer waits before it drops an entry that
+//! no reader has taken, so one reader alone loses nothing; a reader that falls behind the others is told what it lost and
+//! goes on from there, and the others do not notice.
+//!
+//! Knows nothing of what the entries say.
+
+mod ring;
+
+pub use ring::{Entry, Limits, Ring};
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Entries handed to a reader at one time. A reader keeps these alive even when the ring has dropped them.
+const BATCH: usize = 64;
+
+/// A stream and its readers; `End` is what the stream leaves behind.
+pub struct Feed<E: Entry, End> {
+    state: Mutex<State<E, End>>,
+    /// There is something new to read, or the end.
+    written: Notify,
+    /// A reader went on or left.
+    read: Notify,
+    ended: CancellationToken,
+    deserted: CancellationToken,
+    /// It ends when its last reader has left.
+    needs_readers: bool,
+}
+
+struct State<E: Entry, End> {
+    ring: Ring<E>,
+    /// Where each reader is: the number it took last. `None` for one that waits for the end alone.
+    readers: HashMap<u64, Option<u64>>,
+    next_reader: u64,
+    end: Option<End>,
+}
+
+/// What a reader gets next.
+#[derive(Debug)]
+pub enum Next<E: Entry, End> {
+    /// Entries in a row.
+    Entries(Vec<Arc<E>>),
+    /// The ring no longer has what comes next.
+    Lost {
+        /// What this reader took last.
+        after: u64,
+        /// The last entry that is lost.
+        until: u64,
+        /// What is left of everything up to `until`.
+        rest: E::Rest,
+    },
+    /// There was nothing after what came before.
+    End(End),
+}
+
+impl<E: Entry, End: Clone> Feed<E, End> {
+    /// Nothing written, nobody reading. `needs_readers`: the last one to leave makes it [`Self::deserted`].
+    pub fn new(limits: Limits, needs_readers: bool) -> Self {
+        let state = State { ring: Ring::new(limits), readers: HashMap::new(), next_reader: 0, end: None };
+        Self {
+            state: Mutex::new(state),
+            written: Notify::new(),
+            read: Notify::new(),
+            ended: CancellationToken::new(),
+            deserted: CancellationToken::new(),
+            needs_readers,
+        }
+    }
+
+    /// Returns once `entry` can be written without taking it from the fastest reader. There is one writer, which need not
+    /// wait.
+    pub async fn room(&self, entry: &E) {
+        loop {
+            let read = self.read.notified();
+            tokio::pin!(read);
+            read.as_mut().enable();
+            {
+                let state = self.locked();
+                let fastest = state.readers.values().flatten().max();
+                if fastest.is_none_or(|fastest| state.ring.drops_until(entry.bytes()) <= *fastest) {
+                    return;
+                }
+            }
+            read.await;
+        }
+    }
+
+    /// Writes an entry.
+    pub fn write(&self, entry: E) {
+        self.locked().ring.push(entry);
+        self.written.notify_waiters();
+    }
+
+    /// Nothing more will be written. Only the first end counts.
+    pub fn end(&self, end: End) {
+        self.locked().end.get_or_insert(end);
+        self.ended.cancel();
+        self.written.notify_waiters();
+    }
+
+    /// Returns once it has ended.
+    pub async fn ended(&self) -> End {
+        loop {
+            self.ended.cancelled().await;
+            if let Some(end) = self.locked().end.clone() {
+                return end;
+            }
+        }
+    }
+
+    /// Returns once the last reader has left a feed that needs some.
+    pub async fn deserted(&self) {
+        self.deserted.cancelled().await;
+    }
+
+    /// Joins with the entries after the number that `after` chooses; `None` when it was deserted and has not ended.
+    pub fn join(self: &Arc<Self>, after: impl FnOnce(&Ring<E>) -> u64) -> Option<Reader<E, End>> {
+        let mut state = self.locked();
+        if self.deserted.is_cancelled() && state.end.is_none() {
+            return None;
+        }
+        let after = after(&state.ring).min(state.ring.last());
+        let id = state.next_reader;
+        state.next_reader += 1;
+        state.readers.insert(id, Some(after));
+        drop(state);
+        Some(Reader { feed: Arc::clone(self), id })
+    }
+
+    /// Readers at present.
+    pub fn readers(&self) -> usize {
+        self.locked().readers.len()
+    }
+
+    /// Looks at what is kept.
+    pub fn look<Answer>(&self, look: impl FnOnce(&Ring<E>) -> Answer) -> Answer {
+        look(&self.locked().ring)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State<E, End>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E: Entry, End> fmt::Debug for Feed<E, End> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Feed").finish_non_exhaustive()
+    }
+}
+
+/// One reader's place in a feed. Dropping it leaves.
+#[derive(Debug)]
+pub struct Reader<E: Entry, End> {
+    feed: Arc<Feed<E, End>>,
+    id: u64,
+}
+
+impl<E: Entry, End: Clone> Reader<E, End> {
+    /// What comes next; waits for it.
+    pub async fn next(&mut self) -> Next<E, End> {
+        loop {
+            let written = self.feed.written.notified();
+            tokio::pin!(written);
+            written.as_mut().enable();
+            if let Some(next) = self.take() {
+                return next;
+            }
+            written.await;
+        }
+    }
+
+    /// Waits for the end without reading, and without setting a pace.
+    pub async fn end(&mut self) -> End {
+        self.feed.locked().readers.insert(self.id, None);
+        self.feed.read.notify_waiters();
+        self.feed.ended().await
+    }
+
+    fn take(&self) -> Option<Next<E, End>> {
+        let mut state = self.feed.locked();
+        let State { ring, readers, end, .. } = &mut *state;
+        let place = readers.get_mut(&self.id)?.get_or_insert_default();
+        let next = if *place + 1 < ring.first() {
+            let after = std::mem::replace(place, ring.first() - 1);
+            Next::Lost { after, until: *place, rest: ring.rest().clone() }
+        } else if *place < ring.last() {
+            let entries = ring.after(*place, BATCH);
+            *place += entries.len() as u64;
+            Next::Entries(entries)
+        } else {
+            return end.clone().map(Next::End);
+        };
+        drop(state);
+        self.feed.read.notify_waiters();
+        Some(next)
+    }
+}
+
+impl<E: Entry, End> Drop for Reader<E, End> {
+    fn drop(&mut self) {
+        let mut state = self.feed.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.readers.remove(&self.id);
+        if self.feed.needs_readers && state.readers.is_empty() && state.end.is_none() {
+            self.feed.deserted.cancel();
+        }
+        drop(state);
+        self.feed.read.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

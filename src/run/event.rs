@@ -1,0 +1,76 @@
+//! A run's event as it is kept: encoded once, for however many clients.
+
+use crate::feed::Entry;
+use cupola_protocol::id::RunId;
+use cupola_protocol::invoke::{InvokeEvent, NumberedEvent};
+use serde_json::value::{RawValue, to_raw_value};
+
+/// One numbered event.
+#[derive(Debug)]
+pub struct Event {
+    json: Box<RawValue>,
+    effect: Effect,
+}
+
+/// What an event does to the answer's text.
+#[derive(Debug)]
+enum Effect {
+    Append(String),
+    Replace(String),
+    /// Nothing: an event of the service, for those who want these.
+    Output,
+    Nothing,
+}
+
+impl Event {
+    pub(super) fn new(run: &RunId, number: u64, event: InvokeEvent) -> Self {
+        let numbered = NumberedEvent { run_id: run.clone(), number, event };
+        let json = to_raw_value(&numbered).unwrap_or_else(|error| {
+            tracing::error!(%error, "an event could not be encoded");
+            RawValue::NULL.to_owned()
+        });
+        let effect = match numbered.event {
+            InvokeEvent::TextDelta { delta } => Effect::Append(delta),
+            InvokeEvent::Snapshot { text } => Effect::Replace(text),
+            InvokeEvent::Output { .. } => Effect::Output,
+            _ => Effect::Nothing,
+        };
+        Self { json, effect }
+    }
+
+    /// The two events that stand for those up to `until` that a reader missed after `after`.
+    pub fn in_place_of(run: &RunId, after: u64, until: u64, text: String) -> [Self; 2] {
+        [InvokeEvent::Gap { after }, InvokeEvent::Snapshot { text }].map(|event| Self::new(run, until, event))
+    }
+
+    /// The `value` of its `$/progress`.
+    pub fn json(&self) -> &RawValue {
+        &self.json
+    }
+
+    /// Is it an event of the service that a client may do without?
+    pub const fn is_output(&self) -> bool {
+        matches!(self.effect, Effect::Output)
+    }
+}
+
+impl Entry for Event {
+    /// The text that the events made.
+    type Rest = String;
+
+    fn bytes(&self) -> usize {
+        let text = match &self.effect {
+            Effect::Append(text) | Effect::Replace(text) => text.len(),
+            Effect::Output | Effect::Nothing => 0,
+        };
+        self.json.get().len() + text
+    }
+
+    fn leave(&self, text: &mut String) {
+        match &self.effect {
+            Effect::Append(more) => text.push_str(more),
+            Effect::Replace(whole) => text.clone_from(whole),
+            Effect::Output | Effect::Nothing => {}
+        }
+    }
+}

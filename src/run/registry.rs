@@ -1,0 +1,160 @@
+//! The runs of this daemon by their ids: those under way, and those that ended lately.
+
+use super::Run;
+use crate::activity::Activity;
+use crate::feed;
+use crate::partition::Partition;
+use cupola_protocol::id::RunId;
+use cupola_protocol::invoke::InvokeResponse;
+use cupola_protocol::rpc::ErrorObject;
+use dashmap::DashMap;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How much is kept of runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Events of one run that can be had again. A long answer has a few thousand; who comes later than that gets the text
+    /// in one piece.
+    pub ring: feed::Limits,
+    /// Runs kept after their end: a screenful of `runs list`.
+    pub ended: usize,
+    /// How long they are kept: for a client that lost its connection, not for an archive.
+    pub ended_for: Duration,
+    /// Bytes kept of all ended runs together, so that an idle daemon stays small. The latest is always kept.
+    pub ended_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ring: feed::Limits { entries: 8192, bytes: 2 * 1024 * 1024 },
+            ended: 32,
+            ended_for: Duration::from_mins(10),
+            ended_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// Every run that can be found.
+#[derive(Debug)]
+pub struct Runs {
+    limits: Limits,
+    known: DashMap<RunId, Arc<Run>>,
+    /// Those that ended, oldest first. Never held across `.await`.
+    ended: Mutex<VecDeque<Ended>>,
+}
+
+#[derive(Debug)]
+struct Ended {
+    id: RunId,
+    at: Instant,
+    bytes: usize,
+}
+
+impl Runs {
+    /// None yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, known: DashMap::new(), ended: Mutex::default() }
+    }
+
+    /// Begins a run, which counts as under way until [`Self::end`]. `stop` ends it; without `detached` its last reader's
+    /// leaving does, too.
+    pub fn begin(&self, activity: &Activity, detached: bool, stop: CancellationToken) -> Arc<Run> {
+        Run::new(activity.run(), self.limits.ring, detached, stop)
+    }
+
+    /// It is known whose the run is: from now on it can be found.
+    pub fn enter(&self, run: &Arc<Run>, partition: &Partition) {
+        run.belongs_to(partition);
+        self.known.insert(run.id().clone(), Arc::clone(run));
+    }
+
+    /// The run has ended so.
+    pub fn end(&self, run: &Run, outcome: Result<InvokeResponse, ErrorObject>) {
+        let bytes = run.end(outcome);
+        if self.known.contains_key(run.id()) {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.push_back(Ended { id: run.id().clone(), at: Instant::now(), bytes });
+            self.forget(&mut ended);
+        }
+    }
+
+    /// The run of this id.
+    pub fn find(&self, id: &RunId) -> Option<Arc<Run>> {
+        self.forget(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        self.known.get(id).map(|run| Arc::clone(&run))
+    }
+
+    /// All of them, newest first.
+    pub fn all(&self) -> Vec<Arc<Run>> {
+        self.forget(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut runs: Vec<_> = self.known.iter().map(|run| Arc::clone(&run)).collect();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.started_at));
+        runs
+    }
+
+    fn forget(&self, ended: &mut VecDeque<Ended>) {
+        let mut bytes: usize = ended.iter().map(|run| run.bytes).sum();
+        while let Some(oldest) = ended.front() {
+            let is_over = ended.len() > self.limits.ended || (bytes > self.limits.ended_bytes && ended.len() > 1);
+            if !is_over && oldest.at.elapsed() < self.limits.ended_for {
+                break;
+            }
+            bytes -= oldest.bytes;
+            self.known.remove(&oldest.id);
+            ended.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::{AgentKey, Owner};
+    use cupola_protocol::error::ErrorKind;
+    use cupola_protocol::isolation::{Isolation, IsolationModel};
+
+    fn partition() -> Partition {
+        let agent = AgentKey::new(&serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap());
+        let owner = Owner::new(&agent, "caller", IsolationModel::Keys, &Isolation::default());
+        Partition { agent, owner, version: None }
+    }
+
+    fn ended(runs: &Runs) -> RunId {
+        let run = runs.begin(&Activity::default(), false, CancellationToken::new());
+        runs.enter(&run, &partition());
+        runs.end(&run, Err(ErrorObject { code: ErrorKind::Busy.code(), message: String::new(), data: None }));
+        run.id().clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ended_runs_are_kept_for_a_while() {
+        let runs = Runs::new(Limits { ended: 2, ..Limits::default() });
+        let under_way = runs.begin(&Activity::default(), false, CancellationToken::new());
+        assert!(runs.find(under_way.id()).is_none(), "nobody knows whose it is");
+        runs.enter(&under_way, &partition());
+        let ids = [ended(&runs), ended(&runs), ended(&runs)];
+        assert_eq!(ids.each_ref().map(|id| runs.find(id).is_some()), [false, true, true]);
+        assert_eq!(runs.all().len(), 3);
+        tokio::time::advance(Limits::default().ended_for).await;
+        assert_eq!(runs.all().iter().map(|run| run.id()).collect::<Vec<_>>(), [under_way.id()]);
+    }
+
+    #[tokio::test]
+    async fn ended_runs_take_so_many_bytes_at_most_but_the_latest_stays() {
+        let runs = Runs::new(Limits { ended_bytes: 0, ..Limits::default() });
+        let long = async || {
+            let run = runs.begin(&Activity::default(), true, CancellationToken::new());
+            runs.enter(&run, &partition());
+            run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".to_owned() }).await;
+            runs.end(&run, Err(ErrorObject { code: 1, message: String::new(), data: None }));
+            run.id().clone()
+        };
+        let (first, second) = (long().await, long().await);
+        assert!(runs.find(&first).is_none() && runs.find(&second).is_some());
+    }
+}

@@ -14,8 +14,10 @@ mod prose;
 use crate::PROTOCOL_VERSION;
 use crate::error::{ErrorData, ErrorKind};
 use crate::rpc::{CANCEL, CANCEL_ALIASES, Cancel, ErrorObject, PROGRESS, Progress};
+use crate::watch::RequestEvent;
 use definitions::Definitions;
 use methods::{Entry, Group};
+use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 /// The version of the OpenRPC specification the document follows: the newest that its published meta-schema knows.
@@ -69,7 +71,10 @@ fn method(definitions: &mut Definitions, group: &Group, entry: &Entry) -> Result
         "result": {"name": "result", "schema": result},
         "x-params": params,
     });
-    if let Some(event) = entry.event {
+    let streams = method["params"].as_array().into_iter().flatten().any(|param| param["name"] == "partialResultToken");
+    // A method without events of its own has those of the requests it makes.
+    if streams || entry.event.is_some() {
+        let event = entry.event.unwrap_or(SchemaGenerator::subschema_for::<RequestEvent>);
         method["x-event"] = definitions.received_as(event);
     }
     Ok(method)

@@ -2,14 +2,28 @@
 //!
 //! Everything comes from one OpenRPC document, which `cupola_protocol::schema` makes from the types and their docs. It and
 //! what follows from it are committed, so that nobody needs this task to read or use them; `--check` finds what is stale.
+//!
+//! - [`model`]: the document as the generators need it
+//! - [`typescript`], [`python`]: the clients' types
+//! - [`reference`]: the page for people, with examples from [`transcripts`]
+
+mod model;
+mod python;
+mod reference;
+mod transcripts;
+mod typescript;
 
 use crate::root;
+use model::Protocol;
 use serde_json::Value;
 use std::fs;
 use std::process::ExitCode;
 
 /// What to run when something is stale.
 const REMEDY: &str = "run: cargo xtask schema";
+
+/// The part of the reference that is written by hand.
+const INTRODUCTION: &str = "protocol/schema/introduction.md";
 
 /// A file made from the document.
 struct Made {
@@ -40,7 +54,42 @@ pub(crate) fn check() -> Result<(), String> {
 fn made() -> Result<Vec<Made>, String> {
     let document: Value = cupola_protocol::schema::document()?;
     let pretty = serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
-    Ok(vec![Made { path: "protocol/schema/openrpc.json", text: pretty + "\n" }])
+    let protocol = Protocol::read(&document)?;
+    let introduction = fs::read_to_string(root().join(INTRODUCTION))
+        .map_err(|error| format!("{INTRODUCTION} cannot be read: {error}"))?;
+    let reference = reference::write(&protocol, &introduction, &transcripts::examples(&root())?);
+    Ok(vec![
+        Made { path: "protocol/schema/openrpc.json", text: pretty + "\n" },
+        Made { path: "clients/vscode/src/protocol.ts", text: typescript::write(&protocol) },
+        Made { path: "clients/python/src/cupola/protocol.py", text: python::write(&protocol) },
+        Made { path: "docs/protocol.md", text: reference },
+    ])
+}
+
+/// The first paragraph's first sentence.
+fn first_sentence(text: &str) -> &str {
+    let text = text.lines().next().unwrap_or_default();
+    text.split_once(". ").map_or(text, |(first, _)| first).trim_end_matches('.')
+}
+
+/// Paragraphs as lines of at most `width` characters; fenced text as it is.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut fenced = false;
+    for paragraph in text.lines() {
+        fenced ^= paragraph.starts_with("```");
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !fenced && !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut line));
+            } else if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 fn write_one(file: &Made) -> Result<(), String> {

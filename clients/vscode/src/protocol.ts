@@ -1,179 +1,1565 @@
-// What travels on Cupola's socket: the part of `protocol/` that this extension uses.
+// What travels on Cupola's socket. Made by `cargo xtask schema` from the protocol's types: change those instead.
 
-export type Target =
-    | { kind: "emulator"; agent?: string; version?: string; url?: string }
-    | { kind: "project"; endpoint: string; agent: string; version?: string }
-    | { kind: "agentEndpoint"; url: string; version?: string }
-    | { kind: "local"; port?: number; agent?: string }
-    | { kind: "directory"; path: string; agent?: string; version?: string; environment?: string };
+/**
+ * A directory or file on this machine, absolute: the daemon's working directory means nothing to a caller. Must
+ * be an absolute path of at most 4096 bytes, without control characters.
+ */
+export type AbsolutePath = string;
 
-export type IsolationModel = "keys" | "identity" | "local";
+/**
+ * An agent's own endpoint:
+ * `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
+ * with `invocations`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL.
+ *
+ * As with `ProjectEndpoint`, only the shape is checked here. Must look like
+ * https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL?api-version=v1,
+ * where PROTOCOL is openai/responses, openai/v1/responses, invocations or a2a: https, no port, no user, no other
+ * query.
+ */
+export type AgentEndpoint = string;
 
-export interface Isolation {
-    userKey?: string;
-    chatKey?: string;
-    ownershipKey?: string;
-    userIdentity?: string;
-    chat?: string;
-    model?: IsolationModel;
+/** Which agents to list. Pages of the service are followed until `limit` agents are there. */
+export interface AgentListParams {
+  /** Any agent of the project, or a directory, whatever agents its project has. */
+  target: Target;
+  /** How many at most; all when left out. */
+  limit?: number;
+  /** Sort order by creation time; the service's own when left out. */
+  order?: Order;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
 }
 
+/** A list in the service's own shape. */
+export interface AgentListResponse {
+  /** The service's agent objects, verbatim. */
+  data: unknown[];
+  /** The first one's id. */
+  first_id: string | null;
+  /** The last one's id. */
+  last_id: string | null;
+  /** Are there more than were asked for? */
+  has_more: boolean;
+}
+
+/** An agent's name. Must be 1 to 63 characters of A-Z a-z 0-9 -, starting and ending with a letter or digit. */
+export type AgentName = string;
+
+/** What the agent speaks. */
+export type AgentProtocol =
+  /** `openai/responses`. */
+  | "responses"
+  /** `invocations`. */
+  | "invocations"
+  /** `a2a`: version 0.3 of the agent-to-agent protocol. */
+  | "a2a";
+
+/** Which agent to show. */
+export interface AgentShowParams {
+  /** The agent; of a directory without a version, the version that azd deployed last is shown. */
+  target: Target;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** An agent. */
+export interface AgentShowResponse {
+  /** The service's agent object, verbatim. */
+  agent: unknown;
+  /**
+   * The service's object of the version that was asked for, or that new sessions get, verbatim; null if there is
+   * none.
+   */
+  version: unknown;
+  /** What that version speaks, each with its version, such as `responses 2.0.0`. */
+  protocols: string[];
+  /** Where the agent is: the URL its endpoints are below. */
+  url: string;
+  /** How that version isolates its users; left out when its definition does not say. */
+  isolationModel?: IsolationModel;
+}
+
+/**
+ * A concrete version of an agent. `latest` and the like are not versions: leave the field out instead. Must be 1
+ * to 128 characters of A-Z a-z 0-9 . _ -, and more than dots.
+ */
+export type AgentVersion = string;
+
+/**
+ * What a connection is tied to. From the next message on, calls reach this agent under this isolation and
+ * nothing else: they may leave `target` and `isolation` out, or repeat them; anything else is refused as
+ * `outOfBounds`. A connection is bound once, before its first call, and never loosened. If binding fails, the
+ * connection refuses every call.
+ *
+ * It keeps a program from reaching what it was not handed; it is no boundary against other programs of the same
+ * operating-system user, who can open connections of their own.
+ */
+export interface Bind {
+  /** The only agent. A directory is resolved once, now. */
+  target: Target;
+  /** The only isolation. */
+  isolation?: Isolation;
+  /**
+   * The methods it may call; those that work on one agent when left out. `initialize`, `shutdown`,
+   * `daemon/status`, `rpc.discover` and cancelling are always allowed.
+   */
+  methods?: MethodPattern[];
+}
+
+/**
+ * `x-agent-foundry-call-id`: what the gateway names each request for the agent's container. Only a local agent,
+ * which has no gateway, takes the caller's. Must be 1 to 256 visible ASCII characters.
+ */
+export type CallId = string;
+
+/** `$/cancelRequest`. */
+export interface Cancel {
+  /** The call to cancel. */
+  id: Id;
+}
+
+/** What the daemon can do. */
+export interface Capabilities {
+  /** Every method that may be called on this connection. */
+  methods: string[];
+  /** The framings the socket takes: `lsp`, `ndjson`. */
+  framings: string[];
+}
+
+/**
+ * A label that partitions Cupola's own saved state only; nothing of it is sent. Must be 1 to 128 characters,
+ * without control characters.
+ */
+export type ChatLabel = string;
+
+/**
+ * The value of such a header. Must have values of at most 4096 visible ASCII characters and blanks, without
+ * blanks at either end.
+ */
+export type ClientHeaderValue = string;
+
+/**
+ * A message history (`conversation` id). Not the session. Must be 1 to 256 characters of A-Z a-z 0-9 . _ : -,
+ * and more than dots.
+ */
+export type ConversationId = string;
+
+/** How the daemon is. Times are ms; `startedAt` is RFC 3339, UTC. */
+export interface DaemonStatusResponse {
+  /** The daemon's version. */
+  version: string;
+  /** The protocol major it speaks. */
+  protocolVersion: number;
+  /** Its process id. */
+  processId: number;
+  /** Where its saved state is. */
+  stateDirectory: string;
+  /** When it started. */
+  startedAt: string;
+  /** How long it has run. */
+  uptimeMs: number;
+  /** Open connections, this one included. */
+  connections: number;
+  /** Requests not yet answered, this one included. */
+  requests: number;
+  /** Runs under way. */
+  runs: number;
+  /** Where it listens. */
+  socket?: string;
+  /** How long it stays with nothing to do; it never leaves by itself when this is missing. */
+  idleExitMs?: number;
+  /** Resident memory in bytes, where the system tells. */
+  residentBytes?: number;
+  /** Where the embedded emulator listens, if it runs. */
+  emulator?: string;
+  /** Partitions with saved state; missing when saved state cannot be read. */
+  partitions?: number;
+}
+
+/** How to stop. */
+export interface DaemonStopParams {
+  /** Do not wait for runs under way. */
+  force?: boolean;
+}
+
+/** The daemon is stopping. */
+export interface DaemonStopResponse {
+  /** Runs it waits for, or cuts with `force`. */
+  runs: number;
+}
+
+/**
+ * The agent of an azd project, found from any directory at or below its `azure.yaml`.
+ *
+ * The daemon turns it into a `project` target before anything else, so both lead to the same saved state.
+ * Nothing comes from the daemon's own environment: what azd would read from the caller's is in this object.
+ */
+export interface DirectoryTarget {
+  /** Where to look for `azure.yaml`, here and upwards. */
+  path: AbsolutePath;
+  /** Which agent; the project's only one when left out. */
+  agent?: ServiceName;
+  /** A concrete version of it; the agent's own selection when left out. */
+  version?: AgentVersion;
+  /** The azd environment; the project's default one when left out. */
+  environment?: EnvironmentName;
+  /** The project's endpoint, before what any file says. */
+  endpoint?: ProjectEndpoint;
+  /** The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`. */
+  fallbackEndpoint?: ProjectEndpoint;
+  /** azd's own directory with the user's `config.json`; not read when left out. */
+  azdConfigDirectory?: AbsolutePath;
+}
+
+/**
+ * Where a separately started `cupola emulator` listens, always on this machine. Must look like
+ * http://127.0.0.1:PORT or https://localhost:PORT.
+ */
+export type EmulatorUrl = string;
+
+/**
+ * An azd environment: the name of a directory below `.azure`. Must be 1 to 128 characters of A-Z a-z 0-9 . _ - (
+ * ), and more than dots.
+ */
+export type EnvironmentName = string;
+
+/** `error.data` of every error the daemon sends. */
 export interface ErrorData {
-    kind: string;
-    retryable: boolean;
-    retryAfterMs?: number;
-    httpStatus?: number;
-    serviceCode?: string;
-    requestId?: string;
-    hint?: string;
-    choices?: string[];
-    runId?: string;
+  /** What went wrong, in one word. */
+  kind: ErrorKind;
+  /** Can the same call succeed later? */
+  retryable: boolean;
+  /** When to try again, in ms, if the service said so. */
+  retryAfterMs?: number;
+  /** The service's HTTP status. */
+  httpStatus?: number;
+  /** The service's own code: `x-adc-response-details`, else `error.code`. */
+  serviceCode?: string;
+  /** The service's request id, for its support. */
+  requestId?: string;
+  /** What to do next. */
+  hint?: string;
+  /** What could have been named, when nothing was. */
+  choices?: string[];
+  /** The run, when the failure is one of a run that had begun. */
+  runId?: RunId;
 }
 
-interface Scope {
-    target?: Target;
-    isolation?: Isolation;
+/** What went wrong, in one word that scripts can match on (`error.data.kind`). */
+export type ErrorKind =
+  /** The bytes were no JSON. */
+  | "parseError"
+  /** The JSON was no JSON-RPC request. */
+  | "invalidRequest"
+  /** No such method. */
+  | "methodNotFound"
+  /** A parameter is missing or breaks its rule. */
+  | "invalidParams"
+  /** A defect in the daemon. */
+  | "internalError"
+  /** The call was cancelled by its caller. */
+  | "cancelled"
+  /** No credential gave a token, or the service refused the token. */
+  | "authenticationFailed"
+  /** The service refused the call, for a reason none of the other kinds names. */
+  | "forbidden"
+  /** `x-ms-user-identity` needs a permission the caller does not have. */
+  | "impersonationNotPermitted"
+  /** The agent requires isolation keys and none were given. */
+  | "isolationKeyRequired"
+  /** The session exists, but not for this isolation. */
+  | "isolationMismatch"
+  /** Cupola knows the session as another partition's and refused before asking the service. */
+  | "foreignSession"
+  /** The session belongs to another ownership key. */
+  | "notSessionOwner"
+  /** The agent's protocol version does not take the isolation that was given. */
+  | "isolationNotSupported"
+  /** No such session for this caller. */
+  | "sessionNotFound"
+  /** No such agent or version. */
+  | "agentNotFound"
+  /** No such response, conversation, run or other thing. */
+  | "notFound"
+  /** The state of the thing forbids the call. */
+  | "conflict"
+  /** Another turn runs on this conversation. */
+  | "conversationLocked"
+  /** The service found a field of the request wrong. */
+  | "badRequest"
+  /** The sandbox did not become ready in time. */
+  | "sessionNotReady"
+  /** The sandbox was idle and did not resume. */
+  | "sandboxIdle"
+  /** The gateway gave up waiting for the agent; the turn may have run. */
+  | "proxyTimeout"
+  /** The agent's version is still being deployed. */
+  | "agentVersionNotReady"
+  /** The agent's version could not be deployed. */
+  | "agentVersionFailed"
+  /** Too many sessions for the project or the region. */
+  | "quotaExceeded"
+  /** Too many requests. */
+  | "rateLimited"
+  /** The service is not available now. */
+  | "serviceUnavailable"
+  /** The service failed. */
+  | "serviceError"
+  /** The service's answer made no sense. */
+  | "unexpectedAnswer"
+  /** No connection to the service. */
+  | "connectionFailed"
+  /** The call's own time limit passed. */
+  | "timedOut"
+  /** The agent itself failed. */
+  | "agentFailed"
+  /** The endpoint's host is not one that tokens may be sent to. */
+  | "hostNotAllowed"
+  /** The connection is bound to something else. */
+  | "outOfBounds"
+  /** More requests at once than this connection may have. */
+  | "overloaded"
+  /** Another call holds the session's turn for too long. */
+  | "busy"
+  /** The daemon is stopping. */
+  | "shuttingDown"
+  /** Saved state could not be read or written. */
+  | "stateUnavailable"
+  /** The emulator could not be started. */
+  | "emulatorFailed"
+  /** The project has several agents and none was chosen; `choices` lists them. */
+  | "agentNotChosen"
+  /** The project does not say which agent, or where it is. */
+  | "projectNotResolved"
+  /** A file of the project, or of azd, cannot be read or understood. */
+  | "projectFileInvalid"
+  /** The file is larger than the service takes. */
+  | "fileTooLarge"
+  /** A file on this machine cannot be read or written. */
+  | "localFile"
+  /** The service does not have this operation. */
+  | "notOffered";
+
+/** Why a call failed. */
+export interface ErrorObject {
+  /** The number of `ErrorKind`. */
+  code: number;
+  /** What happened, for people. */
+  message: string;
+  /** The rest, for programs. Missing only in errors of a daemon that is not Cupola. */
+  data?: ErrorData;
 }
 
-interface Named extends Scope {
-    sessionId?: string;
+/** What to delete. */
+export interface FileDeleteParams {
+  /** Which agent. */
+  target: Target;
+  /** The file or directory. */
+  path: RemotePath;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+  /** A directory with all that is in it, not only an empty one. */
+  recursive?: boolean;
 }
 
+/** What to download, and where to. */
+export interface FileDownloadParams {
+  /** Which agent. */
+  target: Target;
+  /** The file to fetch. */
+  path: RemotePath;
+  /** The file to write; its directory must exist. */
+  localPath: LocalPath;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** A file or directory, in the service's field names. */
+export interface FileEntry {
+  /** Its name in its directory. The agent chose it: never use it as a local path unchecked. */
+  name: string;
+  /** Its path in the home. */
+  path: string;
+  /** Is it a directory? */
+  is_directory: boolean;
+  /** The same, in the spelling of the azd command line. */
+  is_dir: boolean;
+  /** Bytes. */
+  size: number;
+  /** When it was last changed, Unix seconds, UTC. */
+  modified_time?: number;
+  [field: string]: unknown;
+}
+
+/** What one `$/progress` of a transfer says. */
+export type FileEvent =
+  | FileEventRequest
+  | FileEventProgress;
+
+/** A request as it leaves, when `debug` was asked for. */
+export interface FileEventRequest {
+  type: "request";
+  /** The method. */
+  method: string;
+  /** The whole URL. */
+  url: string;
+  /** The headers; the token is redacted. */
+  headers: HttpHeader[];
+  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  curl: string;
+  /** The body, if it is a text. */
+  body?: string;
+  /** The local file whose bytes are the body. */
+  bodyFile?: string;
+}
+
+/** How far it is. Falls back only when the service asked for the file once more. */
+export interface FileEventProgress {
+  type: "progress";
+  /** Bytes so far. */
+  bytes: number;
+  /** All of them, if known. */
+  totalBytes?: number;
+}
+
+/** What to list. */
+export interface FileListParams {
+  /** Which agent. */
+  target: Target;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+  /** The directory; the home when left out. */
+  path?: RemotePath;
+}
+
+/** A directory, all pages of it. */
+export interface FileListResponse {
+  /** The directory; `.` is the home. */
+  path: string;
+  /** What is in it, in the service's order. */
+  entries: FileEntry[];
+  /** There are more than can be listed. */
+  has_more?: boolean;
+}
+
+/** Names one file or directory of the session's home. */
+export interface FilePathParams {
+  /** Which agent. */
+  target: Target;
+  /** The file or directory. */
+  path: RemotePath;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** What was made or deleted. */
+export interface FilePathResponse {
+  /** The session. */
+  sessionId: SessionId;
+  /** The file or directory. */
+  path: RemotePath;
+}
+
+/** What was transferred. */
+export interface FileTransferResponse {
+  /** The session. */
+  sessionId: SessionId;
+  /** The file in its home. */
+  path: RemotePath;
+  /** The local file. */
+  localPath: LocalPath;
+  /** Bytes. */
+  bytes: number;
+}
+
+/** What to upload, and where to. */
+export interface FileUploadParams {
+  /** Which agent. */
+  target: Target;
+  /** The file to read, at most 50 MiB long (`MAX_FILE_BYTES`). */
+  localPath: LocalPath;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+  /** Where to put it; its own name in the home when left out. */
+  path?: RemotePath;
+}
+
+/** One HTTP header. */
+export interface HttpHeader {
+  /** Its name. */
+  name: string;
+  /** Its value. */
+  value: string;
+}
+
+/** A request id. Echoed with its value and its type. */
+export type Id = number | string;
+
+/** What one user was last doing with one agent. */
+export interface ImportEntry {
+  /** Which agent. */
+  target: Target;
+  /** Whose it is. */
+  isolation?: Isolation;
+  /** The session to continue. */
+  sessionId?: SessionId;
+  /** The conversation to continue. */
+  conversationId?: ConversationId;
+}
+
+/** What happened to one id. */
+export type ImportOutcome =
+  /** It is the current one from now on, or would be. */
+  | "imported"
+  /** It was already. */
+  | "unchanged"
+  /** Another one is saved, and stays. */
+  | "kept"
+  /** It is known as another user's, and stays theirs. */
+  | "foreign";
+
+/** What to take over. */
+export interface ImportParams {
+  /** One per agent, version and user. At most 1000. */
+  entries: ImportEntry[];
+  /** Replace what is saved already. */
+  force?: boolean;
+  /** Say what would happen, and change nothing. */
+  dryRun?: boolean;
+}
+
+/** What was taken over. */
+export interface ImportResponse {
+  /** One per entry, in their order. */
+  entries: Imported[];
+}
+
+/** What happened to one entry. */
+export interface Imported {
+  /** What happened to its session, if it had one. */
+  session?: ImportOutcome;
+  /** What happened to its conversation, if it had one. */
+  conversation?: ImportOutcome;
+  /** Why the entry was refused, if it was. */
+  refused?: string;
+}
+
+/** Who is calling. */
 export interface InitializeParams {
-    clientInfo?: { name: string; version?: string };
-    protocolVersions?: number[];
-    bind?: { target: Target; isolation?: Isolation; methods?: string[] };
+  /** The client program. */
+  clientInfo?: ProgramInfo;
+  /** The protocol majors the client can speak; any when left out. */
+  protocolVersions?: number[];
+  /** Ties this connection to one agent and one isolation, for good. */
+  bind?: Bind;
 }
 
+/** What the daemon is and can do. */
 export interface InitializeResponse {
-    protocolVersion: number;
-    serverInfo: { name: string; version?: string };
-    processId: number;
-    bound?: boolean;
-    capabilities: { methods: string[]; framings: string[] };
+  /** The protocol major both sides will speak. */
+  protocolVersion: number;
+  /** The daemon. */
+  serverInfo: ProgramInfo;
+  /** The daemon's process id. */
+  processId: number;
+  /** What it can do. */
+  capabilities: Capabilities;
+  /** Is this connection bound? */
+  bound: boolean;
 }
 
-export interface InvokeParams extends Scope {
-    input: string;
-    sessionId?: string;
-    newSession?: boolean;
-    newConversation?: boolean;
-    textOnly?: boolean;
-    partialResultToken?: string | number;
-}
-
-export interface Notice {
-    code: string;
-    message: string;
-}
-
-export interface RunFailure {
-    kind: string;
-    message: string;
-    serviceCode?: string;
-}
-
-export interface InvokeResponse {
-    runId: string;
-    status: "completed" | "failed" | "incomplete" | "cancelled" | "truncated";
-    text: string;
-    sessionId?: string;
-    conversationId?: string;
-    isolationModel: IsolationModel;
-    failure?: RunFailure;
-    notices?: Notice[];
-    durationMs: number;
-}
-
+/** The value of one `$/progress` notification of an `invoke`. */
 export type InvokeEvent =
-    | { type: "started"; runId: string; number: number; sessionId?: string; conversationId?: string; isolationModel: IsolationModel }
-    | { type: "textDelta"; runId: string; number: number; delta: string }
-    | ({ type: "notice"; runId: string; number: number } & Notice)
-    | { type: "snapshot"; runId: string; number: number; text: string }
-    | { type: "gap"; runId: string; number: number; after: number }
-    | { type: "completed" | "cancelled"; runId: string; number: number }
-    | { type: "failed"; runId: string; number: number; failure: RunFailure }
-    | { type: "incomplete" | "truncated"; runId: string; number: number; reason?: string };
+  | InvokeEventStarted
+  | InvokeEventRequest
+  | InvokeEventHttpHead
+  | InvokeEventHttpBody
+  | InvokeEventTextDelta
+  | InvokeEventOutput
+  | InvokeEventNotice
+  | InvokeEventGap
+  | InvokeEventSnapshot
+  | InvokeEventCompleted
+  | InvokeEventFailed
+  | InvokeEventIncomplete
+  | InvokeEventCancelled
+  | InvokeEventTruncated;
 
-export interface Session {
-    agent_session_id: string;
-    version_indicator?: { type: string; agent_version: string };
-    status?: string;
-    created_at?: number;
-    last_accessed_at?: number;
-    expires_at?: number;
+/** The service took the request; the session id is saved. */
+export interface InvokeEventStarted {
+  type: "started";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** How the target isolates its users. */
+  isolationModel: IsolationModel;
+  /** The session that answers. */
+  sessionId?: SessionId;
+  /** The conversation of this turn. */
+  conversationId?: ConversationId;
+  /** The service's request id. */
+  requestId?: string;
 }
 
-export interface Entry {
-    name: string;
-    path: string;
-    is_directory: boolean;
-    size: number;
-    modified_time?: number;
+/** A request as it leaves, when `debug` was asked for. May come before `started`. */
+export interface InvokeEventRequest {
+  type: "request";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** The method. */
+  method: string;
+  /** The whole URL. */
+  url: string;
+  /** The headers; the token is redacted. */
+  headers: HttpHeader[];
+  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  curl: string;
+  /** The body, if it is a text. */
+  body?: string;
+  /** The local file whose bytes are the body. */
+  bodyFile?: string;
 }
 
+/**
+ * The beginning of an answer, when `raw` was asked for. A second one belongs to the answer that a long-running
+ * invocation had in the end.
+ */
+export interface InvokeEventHttpHead {
+  type: "httpHead";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** For example `HTTP/1.1 200 OK`. */
+  statusLine: string;
+  /** The headers, in the order of their arrival. */
+  headers: HttpHeader[];
+}
+
+/** The next bytes of that answer's body. */
+export interface InvokeEventHttpBody {
+  type: "httpBody";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** The bytes, if they are UTF-8. */
+  text?: string;
+  /** The bytes in base64, if they are not. */
+  base64?: string;
+}
+
+/** More text of the answer. */
+export interface InvokeEventTextDelta {
+  type: "textDelta";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** The text, to be appended. */
+  delta: string;
+}
+
+/** Any other event of the service, verbatim. */
+export interface InvokeEventOutput {
+  type: "output";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** The service's event name. */
+  name: string;
+  /** Its data, verbatim; a JSON string when it was no JSON. */
+  data: unknown;
+}
+
+/** Something the caller should know; the run goes on. */
+export interface InvokeEventNotice {
+  type: "notice";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** In one word. */
+  code: NoticeCode;
+  /** For people. */
+  message: string;
+}
+
+/** Events are missing here; the next snapshot or the response is complete again. */
+export interface InvokeEventGap {
+  type: "gap";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** The last event number before the gap. */
+  after: number;
+}
+
+/** The run restarted at the service: replace all text so far by this. */
+export interface InvokeEventSnapshot {
+  type: "snapshot";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** The whole text up to now. */
+  text: string;
+}
+
+/** Ending: the agent finished its answer. */
+export interface InvokeEventCompleted {
+  type: "completed";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+}
+
+/** Ending: the agent or the service failed. */
+export interface InvokeEventFailed {
+  type: "failed";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** Why. */
+  failure: RunFailure;
+}
+
+/** Ending: the agent stopped early. */
+export interface InvokeEventIncomplete {
+  type: "incomplete";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** The service's reason, for example `max_output_tokens`. */
+  reason?: string;
+}
+
+/** Ending: the run was cancelled. */
+export interface InvokeEventCancelled {
+  type: "cancelled";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+}
+
+/** Ending: the stream ended without saying how the run did. */
+export interface InvokeEventTruncated {
+  type: "truncated";
+  /** The run's id. */
+  runId: RunId;
+  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  number: number;
+  /** What is known of why. */
+  reason?: string;
+}
+
+/** What to send and to whom. */
+export interface InvokeParams {
+  /** Which agent. */
+  target: Target;
+  /** The text to send. With `invocations` it is the request's body, as JSON if it parses as JSON. */
+  input: string;
+  /** Whose state. */
+  isolation?: Isolation;
+  /**
+   * `input` is the whole request of the protocol, to be sent unchanged. Means something for `a2a` only, whose
+   * requests are JSON-RPC.
+   */
+  inputIsRequest?: boolean;
+  /** What the agent speaks; found out from its definition when left out, `responses` if it speaks both. */
+  protocol?: AgentProtocol;
+  /** Use this session instead of the saved one, and save it. */
+  sessionId?: SessionId;
+  /** Start a session instead of using the saved one. */
+  newSession?: boolean;
+  /** Use this conversation instead of the saved one, and save it. */
+  conversationId?: ConversationId;
+  /** Start a conversation instead of using the saved one. */
+  newConversation?: boolean;
+  /** Enter a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Headers for the agent's own code. Not with `a2a`. */
+  clientHeaders?: Record<string, ClientHeaderValue>;
+  /** What a local agent gets as `x-agent-foundry-call-id`; the service makes its own. */
+  callId?: CallId;
+  /**
+   * Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of `textDelta`,
+   * `snapshot` and `output`. Refusals come so too, before the call's error.
+   */
+  raw?: boolean;
+  /** Send each outgoing request as a `request` event. */
+  debug?: boolean;
+  /** Leave out `output` events, for clients that show the text alone. Their numbers are missing then. */
+  textOnly?: boolean;
+  /** Give up after this long, in ms; the default is 30 min, 0 means never. */
+  timeoutMs?: number;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** The whole answer. */
+export interface InvokeResponse {
+  /** The run's id in this daemon. */
+  runId: RunId;
+  /** How it ended. */
+  status: RunStatus;
+  /** The answer's text: all text of the response in order, or the invocation's text. */
+  text: string;
+  /** How the target isolates its users. */
+  isolationModel: IsolationModel;
+  /** From the request's arrival to the ending, in ms. */
+  durationMs: number;
+  /** The session that answered, now saved for the partition. */
+  sessionId?: SessionId;
+  /** The conversation this turn belongs to, now saved for the partition. */
+  conversationId?: ConversationId;
+  /** The response's or the invocation's id at the service. */
+  responseId?: ResponseId;
+  /** The service's request id, for its support. */
+  requestId?: string;
+  /** The service's final object (a response, or an invocation's JSON), verbatim. */
+  output?: unknown;
+  /** Why it did not complete. */
+  failure?: RunFailure;
+  /** What the caller should know about how the call was carried out. */
+  notices?: Notice[];
+}
+
+/** Whose state a call may see. Every field is optional; none at all means the caller's own. */
+export interface Isolation {
+  /** `x-agent-user-isolation-key`: partitions by user. */
+  userKey?: IsolationKey;
+  /** `x-agent-chat-isolation-key`: partitions by chat. */
+  chatKey?: IsolationKey;
+  /** `x-session-isolation-key`: who may delete a session. Only sessions create and delete send it. */
+  ownershipKey?: IsolationKey;
+  /** `x-ms-user-identity`: the delegated end user of a 2.0.0 agent. */
+  userIdentity?: UserIdentity;
+  /** A label that partitions Cupola's saved state; never sent. */
+  chat?: ChatLabel;
+  /** Forces a model instead of detecting it. */
+  model?: IsolationModel;
+}
+
+/**
+ * An isolation key of container protocol 1.0.0: opaque, passed through verbatim. Must be 1 to 1024 bytes,
+ * without control characters (CR, LF, NUL) and without blanks at either end.
+ */
+export type IsolationKey = string;
+
+/** How a target isolates its users. Detected from the agent's definition when not given. */
+export type IsolationModel =
+  /** Container protocol 1.0.0: the isolation-key headers. */
+  | "keys"
+  /** Container protocol 2.0.0: the caller's token, or `x-ms-user-identity`. */
+  | "identity"
+  /** Nothing is sent; Cupola alone keeps a session and a conversation per key. */
+  | "local";
+
+/**
+ * A file on this machine, absolute: the daemon's working directory means nothing to a caller. Must be an
+ * absolute path of at most 4096 bytes, without NUL.
+ */
+export type LocalPath = string;
+
+/** The two logs of a session. */
+export type LogKind =
+  /** What the agent's container wrote. */
+  | "console"
+  /** What happened to the container. */
+  | "system";
+
+/**
+ * A method's name, or all methods of one resource: `sessions/*`. Must each be a method's name, or a resource and
+ * all its methods, such as sessions/*.
+ */
+export type MethodPattern = string;
+
+/**
+ * The value of one `$/progress` notification of a `monitor`. Receivers skip types they do not know. Times are
+ * RFC 3339 in the service's own words.
+ */
 export type MonitorEvent =
-    | { type: "started"; sessionId: string }
-    | { type: "session"; timestamp?: string; state: string; agent?: string; version?: string; lastAccessed?: string }
-    | { type: "line"; timestamp?: string; stream?: string; message: string }
-    | { type: "raw"; name?: string; data: string }
-    | ({ type: "notice" } & Notice);
+  | MonitorEventRequest
+  | MonitorEventStarted
+  | MonitorEventSession
+  | MonitorEventLine
+  | MonitorEventRaw
+  | MonitorEventNotice;
 
-export interface StatusResponse {
-    version: string;
-    protocolVersion: number;
-    processId: number;
-    socket?: string;
-    stateDirectory: string;
-    startedAt: string;
-    uptimeMs: number;
-    connections: number;
-    requests: number;
-    runs: number;
-    idleExitMs?: number;
-    residentBytes?: number;
-    emulator?: string;
-    partitions?: number;
+/** A request as it leaves, when `debug` was asked for. May come before `started`. */
+export interface MonitorEventRequest {
+  type: "request";
+  /** The method. */
+  method: string;
+  /** The whole URL. */
+  url: string;
+  /** The headers; the token is redacted. */
+  headers: HttpHeader[];
+  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  curl: string;
+  /** The body, if it is a text. */
+  body?: string;
+  /** The local file whose bytes are the body. */
+  bodyFile?: string;
 }
 
-interface List<Item> {
-    data: Item[];
-    has_more: boolean;
+/** The first event: which session is read. */
+export interface MonitorEventStarted {
+  type: "started";
+  /** The session. */
+  sessionId: SessionId;
+  /** The agent's name. */
+  agent?: AgentName;
 }
 
-interface Named1 extends Named {
-    path: string;
+/** How the session is: the stream's preamble. */
+export interface MonitorEventSession {
+  type: "session";
+  /** For example `Running`. */
+  state: string;
+  /** When it was said. */
+  timestamp?: string;
+  /** The agent. */
+  agent?: string;
+  /** Its version. */
+  version?: string;
+  /** When the session was last used. */
+  lastAccessed?: string;
 }
 
-interface PathResponse {
-    sessionId: string;
-    path: string;
+/** One message of the log. */
+export interface MonitorEventLine {
+  type: "line";
+  /** The text; may hold line feeds and any other character. */
+  message: string;
+  /** When it was written. */
+  timestamp?: string;
+  /** `stdout`, `stderr`, or `status` for the stream's own remarks; left out when the service does not say. */
+  stream?: string;
 }
 
-interface TransferResponse extends PathResponse {
-    localPath: string;
-    bytes: number;
+/** An event of the service that is none of these, verbatim; with `raw`, any event. */
+export interface MonitorEventRaw {
+  type: "raw";
+  /** Its data. */
+  data: string;
+  /** The service's event name. */
+  name?: string;
 }
 
+/** Something the caller should know; the log goes on. */
+export interface MonitorEventNotice {
+  type: "notice";
+  /** In one word. */
+  code: NoticeCode;
+  /** For people. */
+  message: string;
+}
+
+/** Which log, and how much of it. */
+export interface MonitorParams {
+  /** Which agent. */
+  target: Target;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Read a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Go on with what is written from now on. */
+  follow?: boolean;
+  /** How many of the last lines to begin with. */
+  tail?: Tail;
+  /** Whose words. */
+  kind?: LogKind;
+  /** Send every event of the service as `raw`. */
+  raw?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** How it ended. */
+export interface MonitorResponse {
+  /** The session whose log it is. */
+  sessionId: SessionId;
+  /** How many events of the service were passed on. */
+  count: number;
+  /** These events and the notices, when no token was given to send them with. */
+  events?: MonitorEvent[];
+}
+
+/** No parameters: `{}`, `null` or left out. */
+export type NoParams = Record<string, never>;
+
+/** Something the caller should know; the call goes on. */
+export interface Notice {
+  /** In one word. */
+  code: NoticeCode;
+  /** For people. */
+  message: string;
+}
+
+/** The notices there are. Receivers show the message of one they do not know. */
+export type NoticeCode =
+  /** The saved session was gone and has been replaced; its files are gone with it. */
+  | "sessionReplaced"
+  /** The saved conversation was gone and has been replaced. */
+  | "conversationReplaced"
+  /** Isolation keys were mapped onto the agent's newer model. */
+  | "isolationMapped"
+  /** The request was sent again after the service said "not now". */
+  | "retried"
+  /** Isolation was asked for where nobody enforces it: local agents do not. */
+  | "isolationNotEnforced"
+  /** The local agent does not listen yet; the call waits for it to start. */
+  | "waitingForAgent"
+  /** The agent's version is still being deployed; the call waits for it. */
+  | "waitingForVersion"
+  /** Something the caller gave means nothing for this target. */
+  | "ignored"
+  /** The connection to a log broke; it is being opened again. */
+  | "disconnected"
+  /** The connection to a log is there again. */
+  | "reconnected"
+  /** Lines of a log may be missing here. */
+  | "gap"
+  /** The session has no sandbox, so there is no log to read now. */
+  | "noSandbox"
+  /** The log is there, but has no lines. */
+  | "noLines"
+  /** The session is gone, and its log with it. */
+  | "sessionGone"
+  /** Any other; added by a newer daemon. */
+  | "other";
+
+/** An OpenRPC document, see <https://spec.open-rpc.org>. */
+export type OpenRpcDocument = Record<string, unknown>;
+
+/** Sort order by creation time. */
+export type Order =
+  /** Oldest first. */
+  | "asc"
+  /** Newest first. */
+  | "desc";
+
+/** A program's name and version. */
+export interface ProgramInfo {
+  /** Its name. */
+  name: string;
+  /** Its version. */
+  version?: string;
+}
+
+/** `$/progress`. */
+export interface Progress {
+  /** The caller's token. */
+  token: Id;
+  /** What happened. */
+  value: unknown;
+}
+
+/**
+ * A project endpoint: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`.
+ *
+ * Only the shape is checked here. Whether a token may be sent to the host is the daemon's decision, from its own
+ * configuration. Must look like https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT: https, no port, no
+ * user, no query, no trailing path.
+ */
+export type ProjectEndpoint = string;
+
+/**
+ * A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent as it is.
+ * Must be 1 to 4096 bytes without control characters.
+ */
+export type RemotePath = string;
+
+/** The value of a `$/progress` notification that `debug` asked for; every method sends it in this shape. */
+export type RequestEvent =
+  | RequestEventRequest;
+
+/** A request as it leaves. */
+export interface RequestEventRequest {
+  type: "request";
+  /** The method. */
+  method: string;
+  /** The whole URL. */
+  url: string;
+  /** The headers; the token is redacted. */
+  headers: HttpHeader[];
+  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  curl: string;
+  /** The body, if it is a text. */
+  body?: string;
+  /** The local file whose bytes are the body. */
+  bodyFile?: string;
+}
+
+/**
+ * A response of the responses protocol, or an invocation of the invocations protocol. Must be 1 to 256
+ * characters of A-Z a-z 0-9 . _ : -, and more than dots.
+ */
+export type ResponseId = string;
+
+/** Why a run did not complete. */
+export interface RunFailure {
+  /** In one word. */
+  kind: ErrorKind;
+  /** What happened, for people. */
+  message: string;
+  /** The service's or the agent's own code. */
+  serviceCode?: string;
+}
+
+/**
+ * One run in this daemon: one invoke from request to ending. Made by the daemon. Must be 1 to 256 characters of
+ * A-Z a-z 0-9 . _ : -, and more than dots.
+ */
+export type RunId = string;
+
+/** How a run ended. */
+export type RunStatus =
+  /** The agent finished its answer. */
+  | "completed"
+  /** The agent or the service failed after the run had begun. */
+  | "failed"
+  /** The agent stopped early, for example at a token limit. */
+  | "incomplete"
+  /** The service reports the run as cancelled. */
+  | "cancelled"
+  /** The stream ended without saying how the run did. */
+  | "truncated";
+
+/** A request as it leaves. Its `Debug` leaves out what may be private: keys and the prompt. */
+export interface SentRequest {
+  /** The method. */
+  method: string;
+  /** The whole URL. */
+  url: string;
+  /** The headers; the token is redacted. */
+  headers: HttpHeader[];
+  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  curl: string;
+  /** The body, if it is a text. */
+  body?: string;
+  /** The local file whose bytes are the body. */
+  bodyFile?: string;
+}
+
+/**
+ * What a caller calls an agent in a project: the service's name in `azure.yaml`, or the agent's own. Must be 1
+ * to 128 characters without control characters, / and \.
+ */
+export type ServiceName = string;
+
+/**
+ * A session as the service describes it, in the service's own field names. Times are Unix seconds, UTC. Fields a
+ * newer service adds are kept.
+ */
+export interface Session {
+  /** The session's id. */
+  agent_session_id: string;
+  /** The version it is bound to. */
+  version_indicator?: VersionIndicator;
+  /** `creating`, `active`, `idle`, `updating`, `failed`, `deleting`, `deleted` or `expired`. */
+  status?: string;
+  /** When it was made. */
+  created_at?: number;
+  /** When it was last used. */
+  last_accessed_at?: number;
+  /** When it will be gone if it is not used. */
+  expires_at?: number;
+  [field: string]: unknown;
+}
+
+/** What to create. */
+export interface SessionCreateParams {
+  /** Which agent; its `version` is the one the session is bound to. */
+  target: Target;
+  /** Whose session. An ownership key given here is remembered for `sessions/delete`. */
+  isolation?: Isolation;
+  /** The id to give it; the service makes one when left out. */
+  sessionId?: SessionId;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** What was deleted. */
+export interface SessionDeleteResponse {
+  /** The session. */
+  sessionId: SessionId;
+}
+
+/**
+ * A sandbox of the service (`agent_session_id`): compute and `$HOME`. Must be 8 to 128 characters of A-Z a-z 0-9
+ * _ -.
+ */
+export type SessionId = string;
+
+/** Which sessions to list. Pages of the service are followed until `limit` sessions are there. */
+export interface SessionListParams {
+  /** Which agent. */
+  target: Target;
+  /** Whose sessions. */
+  isolation?: Isolation;
+  /** How many at most; all when left out. */
+  limit?: number;
+  /** Sort order; the service's own when left out. */
+  order?: Order;
+  /** Only those after this session in the order. */
+  after?: SessionId;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** A list in the service's own shape. */
+export interface SessionListResponse {
+  /** The sessions. */
+  data: Session[];
+  /** The first one's id. */
+  first_id: string | null;
+  /** The last one's id: pass it as `after` for more. */
+  last_id: string | null;
+  /** Are there more after `last_id`? */
+  has_more: boolean;
+}
+
+/** Names one session. When `sessionId` is left out, the partition's current one is meant. */
+export interface SessionParams {
+  /** Which agent. */
+  target: Target;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** What stopping did. */
+export interface SessionStopResponse {
+  /** The session. */
+  sessionId: SessionId;
+  /** It had been stopped before. */
+  alreadyStopped: boolean;
+}
+
+/** Which session to use from now on. */
+export interface SessionUseParams {
+  /** Which agent. */
+  target: Target;
+  /** The session. It must exist for this isolation. */
+  sessionId: SessionId;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Enter a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
+/** How many of the last lines: 1 to 300, 50 when left out. */
+export type Tail = number;
+
+/**
+ * Which agent a call goes to.
+ *
+ * ```json
+ * {"kind": "emulator", "agent": "notes"}
+ * {"kind": "project", "endpoint": "https://acct.services.ai.azure.com/api/projects/p", "agent": "my-agent", "version": "3"}
+ * {"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
+ * {"kind": "local", "port": 8088}
+ * {"kind": "directory", "path": "/home/ada/shop/src"}
+ * ```
+ */
+export type Target =
+  | TargetEmulator
+  | TargetProject
+  | TargetAgentEndpoint
+  | TargetLocal
+  | TargetDirectory;
+
+/** The emulator: the daemon's own, or one that listens at `url`. */
+export interface TargetEmulator {
+  kind: "emulator";
+  /** The emulated agent; `notes` when left out. */
+  agent?: AgentName;
+  /** A concrete version of it; the agent's own selection when left out. */
+  version?: AgentVersion;
+  /** A separately started emulator; the daemon's own when left out. */
+  url?: EmulatorUrl;
+}
+
+/** A deployed agent of a Foundry project. */
+export interface TargetProject {
+  kind: "project";
+  /** The project's endpoint. */
+  endpoint: ProjectEndpoint;
+  /** The agent's name. */
+  agent: AgentName;
+  /** A concrete version of it; the agent's own selection when left out. */
+  version?: AgentVersion;
+}
+
+/** A deployed agent by its own URL, which also says which protocol to speak. */
+export interface TargetAgentEndpoint {
+  kind: "agentEndpoint";
+  /** The agent's endpoint. */
+  url: AgentEndpoint;
+  /** A concrete version of it; the agent's own selection when left out. */
+  version?: AgentVersion;
+}
+
+/**
+ * An agent's container on this machine, as a developer runs it: no service in front of it, so no token, no
+ * sessions, files or logs, and no isolation.
+ */
+export interface TargetLocal {
+  kind: "local";
+  /** Where it listens on 127.0.0.1; 8088 when left out. */
+  port?: number;
+  /** What to call it; one agent answers at a port, whatever its name. */
+  agent?: AgentName;
+}
+
+/** The agent of an azd project on this machine. */
+export interface TargetDirectory {
+  kind: "directory";
+  /** Where to look for `azure.yaml`, here and upwards. */
+  path: AbsolutePath;
+  /** Which agent; the project's only one when left out. */
+  agent?: ServiceName;
+  /** A concrete version of it; the agent's own selection when left out. */
+  version?: AgentVersion;
+  /** The azd environment; the project's default one when left out. */
+  environment?: EnvironmentName;
+  /** The project's endpoint, before what any file says. */
+  endpoint?: ProjectEndpoint;
+  /** The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`. */
+  fallbackEndpoint?: ProjectEndpoint;
+  /** azd's own directory with the user's `config.json`; not read when left out. */
+  azdConfigDirectory?: AbsolutePath;
+}
+
+/**
+ * The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of A-Z a-z
+ * 0-9 . _ : - @.
+ */
+export type UserIdentity = string;
+
+/** Which version a session is bound to. */
+export interface VersionIndicator {
+  /** Always `version_ref` so far. */
+  type: string;
+  /** The concrete version. */
+  agent_version: string;
+}
+
+/** Every method: its parameters, its result, and the values of its `$/progress` notifications. */
 export interface Methods {
-    "initialize": { params: InitializeParams; result: InitializeResponse };
-    "daemon/status": { params: Record<string, never>; result: StatusResponse };
-    "agents/list": { params: { target: Target }; result: List<{ name: string }> };
-    "invoke": { params: InvokeParams; result: InvokeResponse };
-    "sessions/create": { params: Named; result: Session };
-    "sessions/list": { params: Scope & { limit?: number; order?: "asc" | "desc" }; result: List<Session> };
-    "sessions/show": { params: Named; result: Session };
-    "sessions/use": { params: Scope & { sessionId: string }; result: Session };
-    "sessions/stop": { params: Named; result: { sessionId: string; alreadyStopped: boolean } };
-    "sessions/delete": { params: Named; result: { sessionId: string } };
-    "files/list": { params: Named & { path?: string }; result: { path: string; entries: Entry[]; has_more?: boolean } };
-    "files/stat": { params: Named1; result: Entry };
-    "files/mkdir": { params: Named1; result: PathResponse };
-    "files/delete": { params: Named1 & { recursive?: boolean }; result: PathResponse };
-    "files/upload": { params: Named & { localPath: string; path?: string }; result: TransferResponse };
-    "files/download": { params: Named1 & { localPath: string }; result: TransferResponse };
-    "monitor": {
-        params: Named & { follow?: boolean; tail?: number; kind?: "console" | "system"; partialResultToken?: string | number };
-        result: { sessionId: string; count: number; events?: MonitorEvent[] };
-    };
+  /**
+   * Opens a connection: says who the client is, answers what the daemon can do. Answered at once, from static
+   * data. Optional: calls without it get the defaults.
+   */
+  "initialize": { params: InitializeParams; result: InitializeResponse; event: never };
+  /** LSP's `shutdown`: this client is done. The daemon itself goes on. */
+  "shutdown": { params: NoParams; result: null; event: never };
+  /** Says all the protocol's methods, types and errors: an OpenRPC document. */
+  "rpc.discover": { params: NoParams; result: OpenRpcDocument; event: never };
+  /**
+   * Sends one input to an agent and waits for its answer.
+   *
+   * With `partialResultToken`, events arrive as `$/progress` notifications before the response, which is
+   * complete in itself. An answer that the agent ended as failed, incomplete or truncated is a response with
+   * that `status`, not an error; an error means that no run took place or that the caller ended it.
+   */
+  "invoke": { params: InvokeParams; result: InvokeResponse; event: InvokeEvent };
+  /** Makes a session and makes it the partition's current one. */
+  "sessions/create": { params: SessionCreateParams; result: Session; event: RequestEvent };
+  /** Lists the sessions this isolation can see, in the service's order. */
+  "sessions/list": { params: SessionListParams; result: SessionListResponse; event: RequestEvent };
+  /** Shows one session. */
+  "sessions/show": { params: SessionParams; result: Session; event: RequestEvent };
+  /** Makes a session the partition's current one without calling the agent. */
+  "sessions/use": { params: SessionUseParams; result: Session; event: RequestEvent };
+  /** Stops a session's compute; its files stay and the next invoke resumes it. */
+  "sessions/stop": { params: SessionParams; result: SessionStopResponse; event: RequestEvent };
+  /** Deletes a session and its files, and forgets it if it was saved. */
+  "sessions/delete": { params: SessionParams; result: SessionDeleteResponse; event: RequestEvent };
+  /**
+   * Puts a local file into the session's home. What is there is replaced; directories above it are made by the
+   * service.
+   */
+  "files/upload": { params: FileUploadParams; result: FileTransferResponse; event: FileEvent };
+  /**
+   * Copies a file of the session's home to a local one. An existing local file is replaced at once and as a
+   * whole when the last byte is there, and untouched by anything that fails before.
+   */
+  "files/download": { params: FileDownloadParams; result: FileTransferResponse; event: FileEvent };
+  /** Lists what is directly in a directory of the session's home. */
+  "files/list": { params: FileListParams; result: FileListResponse; event: RequestEvent };
+  /** Shows one file or directory; looked up in its directory's list where the service has no such operation. */
+  "files/stat": { params: FilePathParams; result: FileEntry; event: RequestEvent };
+  /** Makes a directory and those above it. Not every service offers it: then the error is `notOffered`. */
+  "files/mkdir": { params: FilePathParams; result: FilePathResponse; event: RequestEvent };
+  /** Deletes a file or directory. */
+  "files/delete": { params: FileDeleteParams; result: FilePathResponse; event: RequestEvent };
+  /**
+   * Reads a session's log.
+   *
+   * Without `follow` it ends when the last lines are there; an answer that does not come is an error, never an
+   * empty success. With `follow` it goes on, over broken connections, until it is cancelled or the session is
+   * gone; lines that were sent once are not sent again. Following needs a `partialResultToken`.
+   */
+  "monitor": { params: MonitorParams; result: MonitorResponse; event: MonitorEvent };
+  /** Lists the agents of the project that the target is in. */
+  "agents/list": { params: AgentListParams; result: AgentListResponse; event: RequestEvent };
+  /** Shows one agent and the version that the target means. */
+  "agents/show": { params: AgentShowParams; result: AgentShowResponse; event: RequestEvent };
+  /**
+   * Takes over sessions and conversations that another program has saved, so that the next call continues them.
+   *
+   * Whether they still exist is not asked: a session that is gone is replaced at the next call, with a notice.
+   * The service is asked at most for the agent's definition, and not even that when every isolation names its
+   * model.
+   */
+  "partitions/import": { params: ImportParams; result: ImportResponse; event: never };
+  /** How the daemon is. */
+  "daemon/status": { params: NoParams; result: DaemonStatusResponse; event: never };
+  /** Stops the daemon once what runs has ended, or at once with `force`. */
+  "daemon/stop": { params: DaemonStopParams; result: DaemonStopResponse; event: never };
 }
+
+/** The name of a method. */
+export type MethodName = keyof Methods;
+
+/** The JSON-RPC error code of each kind of failure. */
+export const errorCodes: Readonly<Record<ErrorKind, number>> = {
+  parseError: -32700,
+  invalidRequest: -32600,
+  methodNotFound: -32601,
+  invalidParams: -32602,
+  internalError: -32603,
+  cancelled: -32800,
+  authenticationFailed: 1001,
+  forbidden: 1002,
+  impersonationNotPermitted: 1003,
+  isolationKeyRequired: 1004,
+  isolationMismatch: 1005,
+  foreignSession: 1006,
+  notSessionOwner: 1007,
+  isolationNotSupported: 1008,
+  sessionNotFound: 1020,
+  agentNotFound: 1021,
+  notFound: 1022,
+  conflict: 1023,
+  conversationLocked: 1024,
+  badRequest: 1025,
+  sessionNotReady: 1040,
+  sandboxIdle: 1041,
+  proxyTimeout: 1042,
+  agentVersionNotReady: 1043,
+  agentVersionFailed: 1044,
+  quotaExceeded: 1045,
+  rateLimited: 1046,
+  serviceUnavailable: 1047,
+  serviceError: 1048,
+  unexpectedAnswer: 1049,
+  connectionFailed: 1050,
+  timedOut: 1051,
+  agentFailed: 1052,
+  hostNotAllowed: 1060,
+  outOfBounds: 1061,
+  overloaded: 1062,
+  busy: 1063,
+  shuttingDown: 1064,
+  stateUnavailable: 1065,
+  emulatorFailed: 1066,
+  agentNotChosen: 1080,
+  projectNotResolved: 1081,
+  projectFileInvalid: 1082,
+  fileTooLarge: 1090,
+  localFile: 1091,
+  notOffered: 1092,
+};
+
+/** The kinds after which the same call can succeed later. */
+export const retryableKinds: ReadonlySet<ErrorKind> = new Set<ErrorKind>([
+  "conversationLocked",
+  "sessionNotReady",
+  "sandboxIdle",
+  "agentVersionNotReady",
+  "quotaExceeded",
+  "rateLimited",
+  "serviceUnavailable",
+  "connectionFailed",
+  "timedOut",
+  "overloaded",
+  "busy",
+  "shuttingDown",
+]);

@@ -31,7 +31,7 @@ pub struct Entry {
     pub(super) event: Option<Describe>,
 }
 
-/// A method without events.
+/// A method without events of its own.
 fn method<M: Method + JsonSchema>() -> Entry
 where
     M::Params: JsonSchema,

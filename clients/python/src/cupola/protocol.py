@@ -1,24 +1,1876 @@
-"""What travels on the socket."""
+"""What travels on Cupola's socket.
+
+Made by `cargo xtask schema` from the protocol's types: change those instead.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict, Union, overload
 
-Json: TypeAlias = "dict[str, Any]"
-Target: TypeAlias = Json
-InvokeEvent: TypeAlias = Json
-InvokeResponse: TypeAlias = Json
-MonitorEvent: TypeAlias = Json
-MonitorResponse: TypeAlias = Json
-Session: TypeAlias = Json
-SessionListResponse: TypeAlias = Json
-SessionStopResponse: TypeAlias = Json
-SessionDeleteResponse: TypeAlias = Json
-FileEntry: TypeAlias = Json
-FileTransferResponse: TypeAlias = Json
-FileListResponse: TypeAlias = Json
-FilePathResponse: TypeAlias = Json
-AgentListResponse: TypeAlias = Json
-AgentShowResponse: TypeAlias = Json
-DaemonStatusResponse: TypeAlias = Json
-DaemonStopResponse: TypeAlias = Json
+AbsolutePath: TypeAlias = str
+"""A directory or file on this machine, absolute: the daemon's working directory means nothing to a
+caller. Must be an absolute path of at most 4096 bytes, without control characters.
+"""
+
+AgentEndpoint: TypeAlias = str
+"""An agent's own endpoint:
+`https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
+with `invocations`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL.
+
+As with `ProjectEndpoint`, only the shape is checked here. Must look like
+https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL?api-version=v1,
+where PROTOCOL is openai/responses, openai/v1/responses, invocations or a2a: https, no port, no
+user, no other query.
+"""
+
+AgentName: TypeAlias = str
+"""An agent's name. Must be 1 to 63 characters of A-Z a-z 0-9 -, starting and ending with a letter or
+digit.
+"""
+
+AgentProtocol: TypeAlias = Literal[
+    # `openai/responses`.
+    "responses",
+    # `invocations`.
+    "invocations",
+    # `a2a`: version 0.3 of the agent-to-agent protocol.
+    "a2a",
+]
+"""What the agent speaks."""
+
+AgentVersion: TypeAlias = str
+"""A concrete version of an agent. `latest` and the like are not versions: leave the field out instead.
+Must be 1 to 128 characters of A-Z a-z 0-9 . _ -, and more than dots.
+"""
+
+CallId: TypeAlias = str
+"""`x-agent-foundry-call-id`: what the gateway names each request for the agent's container. Only a
+local agent, which has no gateway, takes the caller's. Must be 1 to 256 visible ASCII characters.
+"""
+
+ChatLabel: TypeAlias = str
+"""A label that partitions Cupola's own saved state only; nothing of it is sent. Must be 1 to 128
+characters, without control characters.
+"""
+
+ClientHeaderValue: TypeAlias = str
+"""The value of such a header. Must have values of at most 4096 visible ASCII characters and blanks,
+without blanks at either end.
+"""
+
+ConversationId: TypeAlias = str
+"""A message history (`conversation` id). Not the session. Must be 1 to 256 characters of A-Z a-z 0-9 .
+_ : -, and more than dots.
+"""
+
+EmulatorUrl: TypeAlias = str
+"""Where a separately started `cupola emulator` listens, always on this machine. Must look like
+http://127.0.0.1:PORT or https://localhost:PORT.
+"""
+
+EnvironmentName: TypeAlias = str
+"""An azd environment: the name of a directory below `.azure`. Must be 1 to 128 characters of A-Z a-z
+0-9 . _ - ( ), and more than dots.
+"""
+
+ErrorKind: TypeAlias = Literal[
+    # The bytes were no JSON.
+    "parseError",
+    # The JSON was no JSON-RPC request.
+    "invalidRequest",
+    # No such method.
+    "methodNotFound",
+    # A parameter is missing or breaks its rule.
+    "invalidParams",
+    # A defect in the daemon.
+    "internalError",
+    # The call was cancelled by its caller.
+    "cancelled",
+    # No credential gave a token, or the service refused the token.
+    "authenticationFailed",
+    # The service refused the call, for a reason none of the other kinds names.
+    "forbidden",
+    # `x-ms-user-identity` needs a permission the caller does not have.
+    "impersonationNotPermitted",
+    # The agent requires isolation keys and none were given.
+    "isolationKeyRequired",
+    # The session exists, but not for this isolation.
+    "isolationMismatch",
+    # Cupola knows the session as another partition's and refused before asking the service.
+    "foreignSession",
+    # The session belongs to another ownership key.
+    "notSessionOwner",
+    # The agent's protocol version does not take the isolation that was given.
+    "isolationNotSupported",
+    # No such session for this caller.
+    "sessionNotFound",
+    # No such agent or version.
+    "agentNotFound",
+    # No such response, conversation, run or other thing.
+    "notFound",
+    # The state of the thing forbids the call.
+    "conflict",
+    # Another turn runs on this conversation.
+    "conversationLocked",
+    # The service found a field of the request wrong.
+    "badRequest",
+    # The sandbox did not become ready in time.
+    "sessionNotReady",
+    # The sandbox was idle and did not resume.
+    "sandboxIdle",
+    # The gateway gave up waiting for the agent; the turn may have run.
+    "proxyTimeout",
+    # The agent's version is still being deployed.
+    "agentVersionNotReady",
+    # The agent's version could not be deployed.
+    "agentVersionFailed",
+    # Too many sessions for the project or the region.
+    "quotaExceeded",
+    # Too many requests.
+    "rateLimited",
+    # The service is not available now.
+    "serviceUnavailable",
+    # The service failed.
+    "serviceError",
+    # The service's answer made no sense.
+    "unexpectedAnswer",
+    # No connection to the service.
+    "connectionFailed",
+    # The call's own time limit passed.
+    "timedOut",
+    # The agent itself failed.
+    "agentFailed",
+    # The endpoint's host is not one that tokens may be sent to.
+    "hostNotAllowed",
+    # The connection is bound to something else.
+    "outOfBounds",
+    # More requests at once than this connection may have.
+    "overloaded",
+    # Another call holds the session's turn for too long.
+    "busy",
+    # The daemon is stopping.
+    "shuttingDown",
+    # Saved state could not be read or written.
+    "stateUnavailable",
+    # The emulator could not be started.
+    "emulatorFailed",
+    # The project has several agents and none was chosen; `choices` lists them.
+    "agentNotChosen",
+    # The project does not say which agent, or where it is.
+    "projectNotResolved",
+    # A file of the project, or of azd, cannot be read or understood.
+    "projectFileInvalid",
+    # The file is larger than the service takes.
+    "fileTooLarge",
+    # A file on this machine cannot be read or written.
+    "localFile",
+    # The service does not have this operation.
+    "notOffered",
+]
+"""What went wrong, in one word that scripts can match on (`error.data.kind`)."""
+
+Id: TypeAlias = Union[int, str]
+"""A request id. Echoed with its value and its type."""
+
+ImportOutcome: TypeAlias = Literal[
+    # It is the current one from now on, or would be.
+    "imported",
+    # It was already.
+    "unchanged",
+    # Another one is saved, and stays.
+    "kept",
+    # It is known as another user's, and stays theirs.
+    "foreign",
+]
+"""What happened to one id."""
+
+IsolationKey: TypeAlias = str
+"""An isolation key of container protocol 1.0.0: opaque, passed through verbatim. Must be 1 to 1024
+bytes, without control characters (CR, LF, NUL) and without blanks at either end.
+"""
+
+IsolationModel: TypeAlias = Literal[
+    # Container protocol 1.0.0: the isolation-key headers.
+    "keys",
+    # Container protocol 2.0.0: the caller's token, or `x-ms-user-identity`.
+    "identity",
+    # Nothing is sent; Cupola alone keeps a session and a conversation per key.
+    "local",
+]
+"""How a target isolates its users. Detected from the agent's definition when not given."""
+
+LocalPath: TypeAlias = str
+"""A file on this machine, absolute: the daemon's working directory means nothing to a caller. Must be
+an absolute path of at most 4096 bytes, without NUL.
+"""
+
+LogKind: TypeAlias = Literal[
+    # What the agent's container wrote.
+    "console",
+    # What happened to the container.
+    "system",
+]
+"""The two logs of a session."""
+
+MethodPattern: TypeAlias = str
+"""A method's name, or all methods of one resource: `sessions/*`. Must each be a method's name, or a
+resource and all its methods, such as sessions/*.
+"""
+
+NoticeCode: TypeAlias = Literal[
+    # The saved session was gone and has been replaced; its files are gone with it.
+    "sessionReplaced",
+    # The saved conversation was gone and has been replaced.
+    "conversationReplaced",
+    # Isolation keys were mapped onto the agent's newer model.
+    "isolationMapped",
+    # The request was sent again after the service said "not now".
+    "retried",
+    # Isolation was asked for where nobody enforces it: local agents do not.
+    "isolationNotEnforced",
+    # The local agent does not listen yet; the call waits for it to start.
+    "waitingForAgent",
+    # The agent's version is still being deployed; the call waits for it.
+    "waitingForVersion",
+    # Something the caller gave means nothing for this target.
+    "ignored",
+    # The connection to a log broke; it is being opened again.
+    "disconnected",
+    # The connection to a log is there again.
+    "reconnected",
+    # Lines of a log may be missing here.
+    "gap",
+    # The session has no sandbox, so there is no log to read now.
+    "noSandbox",
+    # The log is there, but has no lines.
+    "noLines",
+    # The session is gone, and its log with it.
+    "sessionGone",
+    # Any other; added by a newer daemon.
+    "other",
+]
+"""The notices there are. Receivers show the message of one they do not know."""
+
+OpenRpcDocument: TypeAlias = dict[str, Any]
+"""An OpenRPC document, see <https://spec.open-rpc.org>."""
+
+Order: TypeAlias = Literal[
+    # Oldest first.
+    "asc",
+    # Newest first.
+    "desc",
+]
+"""Sort order by creation time."""
+
+ProjectEndpoint: TypeAlias = str
+"""A project endpoint: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`.
+
+Only the shape is checked here. Whether a token may be sent to the host is the daemon's decision,
+from its own configuration. Must look like
+https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT: https, no port, no user, no query, no
+trailing path.
+"""
+
+RemotePath: TypeAlias = str
+"""A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent
+as it is. Must be 1 to 4096 bytes without control characters.
+"""
+
+ResponseId: TypeAlias = str
+"""A response of the responses protocol, or an invocation of the invocations protocol. Must be 1 to 256
+characters of A-Z a-z 0-9 . _ : -, and more than dots.
+"""
+
+RunId: TypeAlias = str
+"""One run in this daemon: one invoke from request to ending. Made by the daemon. Must be 1 to 256
+characters of A-Z a-z 0-9 . _ : -, and more than dots.
+"""
+
+RunStatus: TypeAlias = Literal[
+    # The agent finished its answer.
+    "completed",
+    # The agent or the service failed after the run had begun.
+    "failed",
+    # The agent stopped early, for example at a token limit.
+    "incomplete",
+    # The service reports the run as cancelled.
+    "cancelled",
+    # The stream ended without saying how the run did.
+    "truncated",
+]
+"""How a run ended."""
+
+ServiceName: TypeAlias = str
+"""What a caller calls an agent in a project: the service's name in `azure.yaml`, or the agent's own.
+Must be 1 to 128 characters without control characters, / and \\.
+"""
+
+SessionId: TypeAlias = str
+"""A sandbox of the service (`agent_session_id`): compute and `$HOME`. Must be 8 to 128 characters of
+A-Z a-z 0-9 _ -.
+"""
+
+Tail: TypeAlias = int
+"""How many of the last lines: 1 to 300, 50 when left out."""
+
+UserIdentity: TypeAlias = str
+"""The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of
+A-Z a-z 0-9 . _ : - @.
+"""
+
+
+class _AgentListParams(TypedDict):
+    target: Target
+    """Any agent of the project, or a directory, whatever agents its project has."""
+
+
+class AgentListParams(_AgentListParams, total=False):
+    """Which agents to list. Pages of the service are followed until `limit` agents are there."""
+
+    limit: int
+    """How many at most; all when left out."""
+    order: Order
+    """Sort order by creation time; the service's own when left out."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class AgentListResponse(TypedDict):
+    """A list in the service's own shape."""
+
+    data: list[Any]
+    """The service's agent objects, verbatim."""
+    first_id: Union[str, None]
+    """The first one's id."""
+    last_id: Union[str, None]
+    """The last one's id."""
+    has_more: bool
+    """Are there more than were asked for?"""
+
+
+class _AgentShowParams(TypedDict):
+    target: Target
+    """The agent; of a directory without a version, the version that azd deployed last is shown."""
+
+
+class AgentShowParams(_AgentShowParams, total=False):
+    """Which agent to show."""
+
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class _AgentShowResponse(TypedDict):
+    agent: Any
+    """The service's agent object, verbatim."""
+    version: Any
+    """The service's object of the version that was asked for, or that new sessions get, verbatim; null
+    if there is none.
+    """
+    protocols: list[str]
+    """What that version speaks, each with its version, such as `responses 2.0.0`."""
+    url: str
+    """Where the agent is: the URL its endpoints are below."""
+
+
+class AgentShowResponse(_AgentShowResponse, total=False):
+    """An agent."""
+
+    isolationModel: IsolationModel
+    """How that version isolates its users; left out when its definition does not say."""
+
+
+class _Bind(TypedDict):
+    target: Target
+    """The only agent. A directory is resolved once, now."""
+
+
+class Bind(_Bind, total=False):
+    """What a connection is tied to. From the next message on, calls reach this agent under this
+    isolation and nothing else: they may leave `target` and `isolation` out, or repeat them;
+    anything else is refused as `outOfBounds`. A connection is bound once, before its first call,
+    and never loosened. If binding fails, the connection refuses every call.
+
+    It keeps a program from reaching what it was not handed; it is no boundary against other
+    programs of the same operating-system user, who can open connections of their own.
+    """
+
+    isolation: Isolation
+    """The only isolation."""
+    methods: list[MethodPattern]
+    """The methods it may call; those that work on one agent when left out. `initialize`, `shutdown`,
+    `daemon/status`, `rpc.discover` and cancelling are always allowed.
+    """
+
+
+class Cancel(TypedDict):
+    """`$/cancelRequest`."""
+
+    id: Id
+    """The call to cancel."""
+
+
+class Capabilities(TypedDict):
+    """What the daemon can do."""
+
+    methods: list[str]
+    """Every method that may be called on this connection."""
+    framings: list[str]
+    """The framings the socket takes: `lsp`, `ndjson`."""
+
+
+class _DaemonStatusResponse(TypedDict):
+    version: str
+    """The daemon's version."""
+    protocolVersion: int
+    """The protocol major it speaks."""
+    processId: int
+    """Its process id."""
+    stateDirectory: str
+    """Where its saved state is."""
+    startedAt: str
+    """When it started."""
+    uptimeMs: int
+    """How long it has run."""
+    connections: int
+    """Open connections, this one included."""
+    requests: int
+    """Requests not yet answered, this one included."""
+    runs: int
+    """Runs under way."""
+
+
+class DaemonStatusResponse(_DaemonStatusResponse, total=False):
+    """How the daemon is. Times are ms; `startedAt` is RFC 3339, UTC."""
+
+    socket: str
+    """Where it listens."""
+    idleExitMs: int
+    """How long it stays with nothing to do; it never leaves by itself when this is missing."""
+    residentBytes: int
+    """Resident memory in bytes, where the system tells."""
+    emulator: str
+    """Where the embedded emulator listens, if it runs."""
+    partitions: int
+    """Partitions with saved state; missing when saved state cannot be read."""
+
+
+class DaemonStopParams(TypedDict, total=False):
+    """How to stop."""
+
+    force: bool
+    """Do not wait for runs under way."""
+
+
+class DaemonStopResponse(TypedDict):
+    """The daemon is stopping."""
+
+    runs: int
+    """Runs it waits for, or cuts with `force`."""
+
+
+class _DirectoryTarget(TypedDict):
+    path: AbsolutePath
+    """Where to look for `azure.yaml`, here and upwards."""
+
+
+class DirectoryTarget(_DirectoryTarget, total=False):
+    """The agent of an azd project, found from any directory at or below its `azure.yaml`.
+
+    The daemon turns it into a `project` target before anything else, so both lead to the same saved
+    state. Nothing comes from the daemon's own environment: what azd would read from the caller's is
+    in this object.
+    """
+
+    agent: ServiceName
+    """Which agent; the project's only one when left out."""
+    version: AgentVersion
+    """A concrete version of it; the agent's own selection when left out."""
+    environment: EnvironmentName
+    """The azd environment; the project's default one when left out."""
+    endpoint: ProjectEndpoint
+    """The project's endpoint, before what any file says."""
+    fallbackEndpoint: ProjectEndpoint
+    """The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`."""
+    azdConfigDirectory: AbsolutePath
+    """azd's own directory with the user's `config.json`; not read when left out."""
+
+
+class _ErrorData(TypedDict):
+    kind: ErrorKind
+    """What went wrong, in one word."""
+    retryable: bool
+    """Can the same call succeed later?"""
+
+
+class ErrorData(_ErrorData, total=False):
+    """`error.data` of every error the daemon sends."""
+
+    retryAfterMs: int
+    """When to try again, in ms, if the service said so."""
+    httpStatus: int
+    """The service's HTTP status."""
+    serviceCode: str
+    """The service's own code: `x-adc-response-details`, else `error.code`."""
+    requestId: str
+    """The service's request id, for its support."""
+    hint: str
+    """What to do next."""
+    choices: list[str]
+    """What could have been named, when nothing was."""
+    runId: RunId
+    """The run, when the failure is one of a run that had begun."""
+
+
+class _ErrorObject(TypedDict):
+    code: int
+    """The number of `ErrorKind`."""
+    message: str
+    """What happened, for people."""
+
+
+class ErrorObject(_ErrorObject, total=False):
+    """Why a call failed."""
+
+    data: ErrorData
+    """The rest, for programs. Missing only in errors of a daemon that is not Cupola."""
+
+
+class _FileDeleteParams(TypedDict):
+    target: Target
+    """Which agent."""
+    path: RemotePath
+    """The file or directory."""
+
+
+class FileDeleteParams(_FileDeleteParams, total=False):
+    """What to delete."""
+
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+    recursive: bool
+    """A directory with all that is in it, not only an empty one."""
+
+
+class _FileDownloadParams(TypedDict):
+    target: Target
+    """Which agent."""
+    path: RemotePath
+    """The file to fetch."""
+    localPath: LocalPath
+    """The file to write; its directory must exist."""
+
+
+class FileDownloadParams(_FileDownloadParams, total=False):
+    """What to download, and where to."""
+
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class _FileEntry(TypedDict):
+    name: str
+    """Its name in its directory. The agent chose it: never use it as a local path unchecked."""
+    path: str
+    """Its path in the home."""
+    is_directory: bool
+    """Is it a directory?"""
+    is_dir: bool
+    """The same, in the spelling of the azd command line."""
+    size: int
+    """Bytes."""
+
+
+class FileEntry(_FileEntry, total=False):
+    """A file or directory, in the service's field names."""
+
+    modified_time: int
+    """When it was last changed, Unix seconds, UTC."""
+
+
+class _FileEventRequest(TypedDict):
+    type: Literal["request"]
+    method: str
+    """The method."""
+    url: str
+    """The whole URL."""
+    headers: list[HttpHeader]
+    """The headers; the token is redacted."""
+    curl: str
+    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+
+
+class FileEventRequest(_FileEventRequest, total=False):
+    """A request as it leaves, when `debug` was asked for."""
+
+    body: str
+    """The body, if it is a text."""
+    bodyFile: str
+    """The local file whose bytes are the body."""
+
+
+class _FileEventProgress(TypedDict):
+    type: Literal["progress"]
+    bytes: int
+    """Bytes so far."""
+
+
+class FileEventProgress(_FileEventProgress, total=False):
+    """How far it is. Falls back only when the service asked for the file once more."""
+
+    totalBytes: int
+    """All of them, if known."""
+
+
+class _FileListParams(TypedDict):
+    target: Target
+    """Which agent."""
+
+
+class FileListParams(_FileListParams, total=False):
+    """What to list."""
+
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+    path: RemotePath
+    """The directory; the home when left out."""
+
+
+class _FileListResponse(TypedDict):
+    path: str
+    """The directory; `.` is the home."""
+    entries: list[FileEntry]
+    """What is in it, in the service's order."""
+
+
+class FileListResponse(_FileListResponse, total=False):
+    """A directory, all pages of it."""
+
+    has_more: bool
+    """There are more than can be listed."""
+
+
+class _FilePathParams(TypedDict):
+    target: Target
+    """Which agent."""
+    path: RemotePath
+    """The file or directory."""
+
+
+class FilePathParams(_FilePathParams, total=False):
+    """Names one file or directory of the session's home."""
+
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class FilePathResponse(TypedDict):
+    """What was made or deleted."""
+
+    sessionId: SessionId
+    """The session."""
+    path: RemotePath
+    """The file or directory."""
+
+
+class FileTransferResponse(TypedDict):
+    """What was transferred."""
+
+    sessionId: SessionId
+    """The session."""
+    path: RemotePath
+    """The file in its home."""
+    localPath: LocalPath
+    """The local file."""
+    bytes: int
+    """Bytes."""
+
+
+class _FileUploadParams(TypedDict):
+    target: Target
+    """Which agent."""
+    localPath: LocalPath
+    """The file to read, at most 50 MiB long (`MAX_FILE_BYTES`)."""
+
+
+class FileUploadParams(_FileUploadParams, total=False):
+    """What to upload, and where to."""
+
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+    path: RemotePath
+    """Where to put it; its own name in the home when left out."""
+
+
+class HttpHeader(TypedDict):
+    """One HTTP header."""
+
+    name: str
+    """Its name."""
+    value: str
+    """Its value."""
+
+
+class _ImportEntry(TypedDict):
+    target: Target
+    """Which agent."""
+
+
+class ImportEntry(_ImportEntry, total=False):
+    """What one user was last doing with one agent."""
+
+    isolation: Isolation
+    """Whose it is."""
+    sessionId: SessionId
+    """The session to continue."""
+    conversationId: ConversationId
+    """The conversation to continue."""
+
+
+class _ImportParams(TypedDict):
+    entries: list[ImportEntry]
+    """One per agent, version and user. At most 1000."""
+
+
+class ImportParams(_ImportParams, total=False):
+    """What to take over."""
+
+    force: bool
+    """Replace what is saved already."""
+    dryRun: bool
+    """Say what would happen, and change nothing."""
+
+
+class ImportResponse(TypedDict):
+    """What was taken over."""
+
+    entries: list[Imported]
+    """One per entry, in their order."""
+
+
+class Imported(TypedDict, total=False):
+    """What happened to one entry."""
+
+    session: ImportOutcome
+    """What happened to its session, if it had one."""
+    conversation: ImportOutcome
+    """What happened to its conversation, if it had one."""
+    refused: str
+    """Why the entry was refused, if it was."""
+
+
+class InitializeParams(TypedDict, total=False):
+    """Who is calling."""
+
+    clientInfo: ProgramInfo
+    """The client program."""
+    protocolVersions: list[int]
+    """The protocol majors the client can speak; any when left out."""
+    bind: Bind
+    """Ties this connection to one agent and one isolation, for good."""
+
+
+class InitializeResponse(TypedDict):
+    """What the daemon is and can do."""
+
+    protocolVersion: int
+    """The protocol major both sides will speak."""
+    serverInfo: ProgramInfo
+    """The daemon."""
+    processId: int
+    """The daemon's process id."""
+    capabilities: Capabilities
+    """What it can do."""
+    bound: bool
+    """Is this connection bound?"""
+
+
+class _InvokeEventStarted(TypedDict):
+    type: Literal["started"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    isolationModel: IsolationModel
+    """How the target isolates its users."""
+
+
+class InvokeEventStarted(_InvokeEventStarted, total=False):
+    """The service took the request; the session id is saved."""
+
+    sessionId: SessionId
+    """The session that answers."""
+    conversationId: ConversationId
+    """The conversation of this turn."""
+    requestId: str
+    """The service's request id."""
+
+
+class _InvokeEventRequest(TypedDict):
+    type: Literal["request"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    method: str
+    """The method."""
+    url: str
+    """The whole URL."""
+    headers: list[HttpHeader]
+    """The headers; the token is redacted."""
+    curl: str
+    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+
+
+class InvokeEventRequest(_InvokeEventRequest, total=False):
+    """A request as it leaves, when `debug` was asked for. May come before `started`."""
+
+    body: str
+    """The body, if it is a text."""
+    bodyFile: str
+    """The local file whose bytes are the body."""
+
+
+class InvokeEventHttpHead(TypedDict):
+    """The beginning of an answer, when `raw` was asked for. A second one belongs to the answer that a
+    long-running invocation had in the end.
+    """
+
+    type: Literal["httpHead"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    statusLine: str
+    """For example `HTTP/1.1 200 OK`."""
+    headers: list[HttpHeader]
+    """The headers, in the order of their arrival."""
+
+
+class _InvokeEventHttpBody(TypedDict):
+    type: Literal["httpBody"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+
+
+class InvokeEventHttpBody(_InvokeEventHttpBody, total=False):
+    """The next bytes of that answer's body."""
+
+    text: str
+    """The bytes, if they are UTF-8."""
+    base64: str
+    """The bytes in base64, if they are not."""
+
+
+class InvokeEventTextDelta(TypedDict):
+    """More text of the answer."""
+
+    type: Literal["textDelta"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    delta: str
+    """The text, to be appended."""
+
+
+class InvokeEventOutput(TypedDict):
+    """Any other event of the service, verbatim."""
+
+    type: Literal["output"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    name: str
+    """The service's event name."""
+    data: Any
+    """Its data, verbatim; a JSON string when it was no JSON."""
+
+
+class InvokeEventNotice(TypedDict):
+    """Something the caller should know; the run goes on."""
+
+    type: Literal["notice"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    code: NoticeCode
+    """In one word."""
+    message: str
+    """For people."""
+
+
+class InvokeEventGap(TypedDict):
+    """Events are missing here; the next snapshot or the response is complete again."""
+
+    type: Literal["gap"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    after: int
+    """The last event number before the gap."""
+
+
+class InvokeEventSnapshot(TypedDict):
+    """The run restarted at the service: replace all text so far by this."""
+
+    type: Literal["snapshot"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    text: str
+    """The whole text up to now."""
+
+
+class InvokeEventCompleted(TypedDict):
+    """Ending: the agent finished its answer."""
+
+    type: Literal["completed"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+
+
+class InvokeEventFailed(TypedDict):
+    """Ending: the agent or the service failed."""
+
+    type: Literal["failed"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+    failure: RunFailure
+    """Why."""
+
+
+class _InvokeEventIncomplete(TypedDict):
+    type: Literal["incomplete"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+
+
+class InvokeEventIncomplete(_InvokeEventIncomplete, total=False):
+    """Ending: the agent stopped early."""
+
+    reason: str
+    """The service's reason, for example `max_output_tokens`."""
+
+
+class InvokeEventCancelled(TypedDict):
+    """Ending: the run was cancelled."""
+
+    type: Literal["cancelled"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+
+
+class _InvokeEventTruncated(TypedDict):
+    type: Literal["truncated"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number.
+    """
+
+
+class InvokeEventTruncated(_InvokeEventTruncated, total=False):
+    """Ending: the stream ended without saying how the run did."""
+
+    reason: str
+    """What is known of why."""
+
+
+class _InvokeParams(TypedDict):
+    target: Target
+    """Which agent."""
+    input: str
+    """The text to send. With `invocations` it is the request's body, as JSON if it parses as JSON.
+    """
+
+
+class InvokeParams(_InvokeParams, total=False):
+    """What to send and to whom."""
+
+    isolation: Isolation
+    """Whose state."""
+    inputIsRequest: bool
+    """`input` is the whole request of the protocol, to be sent unchanged. Means something for `a2a`
+    only, whose requests are JSON-RPC.
+    """
+    protocol: AgentProtocol
+    """What the agent speaks; found out from its definition when left out, `responses` if it speaks
+    both.
+    """
+    sessionId: SessionId
+    """Use this session instead of the saved one, and save it."""
+    newSession: bool
+    """Start a session instead of using the saved one."""
+    conversationId: ConversationId
+    """Use this conversation instead of the saved one, and save it."""
+    newConversation: bool
+    """Start a conversation instead of using the saved one."""
+    allowSharedSession: bool
+    """Enter a session that Cupola knows to belong to another partition."""
+    clientHeaders: dict[str, ClientHeaderValue]
+    """Headers for the agent's own code. Not with `a2a`."""
+    callId: CallId
+    """What a local agent gets as `x-agent-foundry-call-id`; the service makes its own."""
+    raw: bool
+    """Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of
+    `textDelta`, `snapshot` and `output`. Refusals come so too, before the call's error.
+    """
+    debug: bool
+    """Send each outgoing request as a `request` event."""
+    textOnly: bool
+    """Leave out `output` events, for clients that show the text alone. Their numbers are missing then.
+    """
+    timeoutMs: int
+    """Give up after this long, in ms; the default is 30 min, 0 means never."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class _InvokeResponse(TypedDict):
+    runId: RunId
+    """The run's id in this daemon."""
+    status: RunStatus
+    """How it ended."""
+    text: str
+    """The answer's text: all text of the response in order, or the invocation's text."""
+    isolationModel: IsolationModel
+    """How the target isolates its users."""
+    durationMs: int
+    """From the request's arrival to the ending, in ms."""
+
+
+class InvokeResponse(_InvokeResponse, total=False):
+    """The whole answer."""
+
+    sessionId: SessionId
+    """The session that answered, now saved for the partition."""
+    conversationId: ConversationId
+    """The conversation this turn belongs to, now saved for the partition."""
+    responseId: ResponseId
+    """The response's or the invocation's id at the service."""
+    requestId: str
+    """The service's request id, for its support."""
+    output: Any
+    """The service's final object (a response, or an invocation's JSON), verbatim."""
+    failure: RunFailure
+    """Why it did not complete."""
+    notices: list[Notice]
+    """What the caller should know about how the call was carried out."""
+
+
+class Isolation(TypedDict, total=False):
+    """Whose state a call may see. Every field is optional; none at all means the caller's own."""
+
+    userKey: IsolationKey
+    """`x-agent-user-isolation-key`: partitions by user."""
+    chatKey: IsolationKey
+    """`x-agent-chat-isolation-key`: partitions by chat."""
+    ownershipKey: IsolationKey
+    """`x-session-isolation-key`: who may delete a session. Only sessions create and delete send it.
+    """
+    userIdentity: UserIdentity
+    """`x-ms-user-identity`: the delegated end user of a 2.0.0 agent."""
+    chat: ChatLabel
+    """A label that partitions Cupola's saved state; never sent."""
+    model: IsolationModel
+    """Forces a model instead of detecting it."""
+
+
+class _MonitorEventRequest(TypedDict):
+    type: Literal["request"]
+    method: str
+    """The method."""
+    url: str
+    """The whole URL."""
+    headers: list[HttpHeader]
+    """The headers; the token is redacted."""
+    curl: str
+    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+
+
+class MonitorEventRequest(_MonitorEventRequest, total=False):
+    """A request as it leaves, when `debug` was asked for. May come before `started`."""
+
+    body: str
+    """The body, if it is a text."""
+    bodyFile: str
+    """The local file whose bytes are the body."""
+
+
+class _MonitorEventStarted(TypedDict):
+    type: Literal["started"]
+    sessionId: SessionId
+    """The session."""
+
+
+class MonitorEventStarted(_MonitorEventStarted, total=False):
+    """The first event: which session is read."""
+
+    agent: AgentName
+    """The agent's name."""
+
+
+class _MonitorEventSession(TypedDict):
+    type: Literal["session"]
+    state: str
+    """For example `Running`."""
+
+
+class MonitorEventSession(_MonitorEventSession, total=False):
+    """How the session is: the stream's preamble."""
+
+    timestamp: str
+    """When it was said."""
+    agent: str
+    """The agent."""
+    version: str
+    """Its version."""
+    lastAccessed: str
+    """When the session was last used."""
+
+
+class _MonitorEventLine(TypedDict):
+    type: Literal["line"]
+    message: str
+    """The text; may hold line feeds and any other character."""
+
+
+class MonitorEventLine(_MonitorEventLine, total=False):
+    """One message of the log."""
+
+    timestamp: str
+    """When it was written."""
+    stream: str
+    """`stdout`, `stderr`, or `status` for the stream's own remarks; left out when the service does not
+    say.
+    """
+
+
+class _MonitorEventRaw(TypedDict):
+    type: Literal["raw"]
+    data: str
+    """Its data."""
+
+
+class MonitorEventRaw(_MonitorEventRaw, total=False):
+    """An event of the service that is none of these, verbatim; with `raw`, any event."""
+
+    name: str
+    """The service's event name."""
+
+
+class MonitorEventNotice(TypedDict):
+    """Something the caller should know; the log goes on."""
+
+    type: Literal["notice"]
+    code: NoticeCode
+    """In one word."""
+    message: str
+    """For people."""
+
+
+class _MonitorParams(TypedDict):
+    target: Target
+    """Which agent."""
+
+
+class MonitorParams(_MonitorParams, total=False):
+    """Which log, and how much of it."""
+
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Read a session that Cupola knows to belong to another partition."""
+    follow: bool
+    """Go on with what is written from now on."""
+    tail: Tail
+    """How many of the last lines to begin with."""
+    kind: LogKind
+    """Whose words."""
+    raw: bool
+    """Send every event of the service as `raw`."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class _MonitorResponse(TypedDict):
+    sessionId: SessionId
+    """The session whose log it is."""
+    count: int
+    """How many events of the service were passed on."""
+
+
+class MonitorResponse(_MonitorResponse, total=False):
+    """How it ended."""
+
+    events: list[MonitorEvent]
+    """These events and the notices, when no token was given to send them with."""
+
+
+class NoParams(TypedDict):
+    """No parameters: `{}`, `null` or left out."""
+
+
+class Notice(TypedDict):
+    """Something the caller should know; the call goes on."""
+
+    code: NoticeCode
+    """In one word."""
+    message: str
+    """For people."""
+
+
+class _ProgramInfo(TypedDict):
+    name: str
+    """Its name."""
+
+
+class ProgramInfo(_ProgramInfo, total=False):
+    """A program's name and version."""
+
+    version: str
+    """Its version."""
+
+
+class Progress(TypedDict):
+    """`$/progress`."""
+
+    token: Id
+    """The caller's token."""
+    value: Any
+    """What happened."""
+
+
+class _RequestEventRequest(TypedDict):
+    type: Literal["request"]
+    method: str
+    """The method."""
+    url: str
+    """The whole URL."""
+    headers: list[HttpHeader]
+    """The headers; the token is redacted."""
+    curl: str
+    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+
+
+class RequestEventRequest(_RequestEventRequest, total=False):
+    """A request as it leaves."""
+
+    body: str
+    """The body, if it is a text."""
+    bodyFile: str
+    """The local file whose bytes are the body."""
+
+
+class _RunFailure(TypedDict):
+    kind: ErrorKind
+    """In one word."""
+    message: str
+    """What happened, for people."""
+
+
+class RunFailure(_RunFailure, total=False):
+    """Why a run did not complete."""
+
+    serviceCode: str
+    """The service's or the agent's own code."""
+
+
+class _SentRequest(TypedDict):
+    method: str
+    """The method."""
+    url: str
+    """The whole URL."""
+    headers: list[HttpHeader]
+    """The headers; the token is redacted."""
+    curl: str
+    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+
+
+class SentRequest(_SentRequest, total=False):
+    """A request as it leaves. Its `Debug` leaves out what may be private: keys and the prompt."""
+
+    body: str
+    """The body, if it is a text."""
+    bodyFile: str
+    """The local file whose bytes are the body."""
+
+
+class _Session(TypedDict):
+    agent_session_id: str
+    """The session's id."""
+
+
+class Session(_Session, total=False):
+    """A session as the service describes it, in the service's own field names. Times are Unix seconds,
+    UTC. Fields a newer service adds are kept.
+    """
+
+    version_indicator: VersionIndicator
+    """The version it is bound to."""
+    status: str
+    """`creating`, `active`, `idle`, `updating`, `failed`, `deleting`, `deleted` or `expired`."""
+    created_at: int
+    """When it was made."""
+    last_accessed_at: int
+    """When it was last used."""
+    expires_at: int
+    """When it will be gone if it is not used."""
+
+
+class _SessionCreateParams(TypedDict):
+    target: Target
+    """Which agent; its `version` is the one the session is bound to."""
+
+
+class SessionCreateParams(_SessionCreateParams, total=False):
+    """What to create."""
+
+    isolation: Isolation
+    """Whose session. An ownership key given here is remembered for `sessions/delete`."""
+    sessionId: SessionId
+    """The id to give it; the service makes one when left out."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class SessionDeleteResponse(TypedDict):
+    """What was deleted."""
+
+    sessionId: SessionId
+    """The session."""
+
+
+class _SessionListParams(TypedDict):
+    target: Target
+    """Which agent."""
+
+
+class SessionListParams(_SessionListParams, total=False):
+    """Which sessions to list. Pages of the service are followed until `limit` sessions are there.
+    """
+
+    isolation: Isolation
+    """Whose sessions."""
+    limit: int
+    """How many at most; all when left out."""
+    order: Order
+    """Sort order; the service's own when left out."""
+    after: SessionId
+    """Only those after this session in the order."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class SessionListResponse(TypedDict):
+    """A list in the service's own shape."""
+
+    data: list[Session]
+    """The sessions."""
+    first_id: Union[str, None]
+    """The first one's id."""
+    last_id: Union[str, None]
+    """The last one's id: pass it as `after` for more."""
+    has_more: bool
+    """Are there more after `last_id`?"""
+
+
+class _SessionParams(TypedDict):
+    target: Target
+    """Which agent."""
+
+
+class SessionParams(_SessionParams, total=False):
+    """Names one session. When `sessionId` is left out, the partition's current one is meant."""
+
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class SessionStopResponse(TypedDict):
+    """What stopping did."""
+
+    sessionId: SessionId
+    """The session."""
+    alreadyStopped: bool
+    """It had been stopped before."""
+
+
+class _SessionUseParams(TypedDict):
+    target: Target
+    """Which agent."""
+    sessionId: SessionId
+    """The session. It must exist for this isolation."""
+
+
+class SessionUseParams(_SessionUseParams, total=False):
+    """Which session to use from now on."""
+
+    isolation: Isolation
+    """Whose session."""
+    allowSharedSession: bool
+    """Enter a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
+class _TargetEmulator(TypedDict):
+    kind: Literal["emulator"]
+
+
+class TargetEmulator(_TargetEmulator, total=False):
+    """The emulator: the daemon's own, or one that listens at `url`."""
+
+    agent: AgentName
+    """The emulated agent; `notes` when left out."""
+    version: AgentVersion
+    """A concrete version of it; the agent's own selection when left out."""
+    url: EmulatorUrl
+    """A separately started emulator; the daemon's own when left out."""
+
+
+class _TargetProject(TypedDict):
+    kind: Literal["project"]
+    endpoint: ProjectEndpoint
+    """The project's endpoint."""
+    agent: AgentName
+    """The agent's name."""
+
+
+class TargetProject(_TargetProject, total=False):
+    """A deployed agent of a Foundry project."""
+
+    version: AgentVersion
+    """A concrete version of it; the agent's own selection when left out."""
+
+
+class _TargetAgentEndpoint(TypedDict):
+    kind: Literal["agentEndpoint"]
+    url: AgentEndpoint
+    """The agent's endpoint."""
+
+
+class TargetAgentEndpoint(_TargetAgentEndpoint, total=False):
+    """A deployed agent by its own URL, which also says which protocol to speak."""
+
+    version: AgentVersion
+    """A concrete version of it; the agent's own selection when left out."""
+
+
+class _TargetLocal(TypedDict):
+    kind: Literal["local"]
+
+
+class TargetLocal(_TargetLocal, total=False):
+    """An agent's container on this machine, as a developer runs it: no service in front of it, so no
+    token, no sessions, files or logs, and no isolation.
+    """
+
+    port: int
+    """Where it listens on 127.0.0.1; 8088 when left out."""
+    agent: AgentName
+    """What to call it; one agent answers at a port, whatever its name."""
+
+
+class _TargetDirectory(TypedDict):
+    kind: Literal["directory"]
+    path: AbsolutePath
+    """Where to look for `azure.yaml`, here and upwards."""
+
+
+class TargetDirectory(_TargetDirectory, total=False):
+    """The agent of an azd project on this machine."""
+
+    agent: ServiceName
+    """Which agent; the project's only one when left out."""
+    version: AgentVersion
+    """A concrete version of it; the agent's own selection when left out."""
+    environment: EnvironmentName
+    """The azd environment; the project's default one when left out."""
+    endpoint: ProjectEndpoint
+    """The project's endpoint, before what any file says."""
+    fallbackEndpoint: ProjectEndpoint
+    """The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`."""
+    azdConfigDirectory: AbsolutePath
+    """azd's own directory with the user's `config.json`; not read when left out."""
+
+
+class VersionIndicator(TypedDict):
+    """Which version a session is bound to."""
+
+    type: str
+    """Always `version_ref` so far."""
+    agent_version: str
+    """The concrete version."""
+
+FileEvent: TypeAlias = Union[
+    FileEventRequest,
+    FileEventProgress,
+]
+"""What one `$/progress` of a transfer says."""
+
+InvokeEvent: TypeAlias = Union[
+    InvokeEventStarted,
+    InvokeEventRequest,
+    InvokeEventHttpHead,
+    InvokeEventHttpBody,
+    InvokeEventTextDelta,
+    InvokeEventOutput,
+    InvokeEventNotice,
+    InvokeEventGap,
+    InvokeEventSnapshot,
+    InvokeEventCompleted,
+    InvokeEventFailed,
+    InvokeEventIncomplete,
+    InvokeEventCancelled,
+    InvokeEventTruncated,
+]
+"""The value of one `$/progress` notification of an `invoke`."""
+
+MonitorEvent: TypeAlias = Union[
+    MonitorEventRequest,
+    MonitorEventStarted,
+    MonitorEventSession,
+    MonitorEventLine,
+    MonitorEventRaw,
+    MonitorEventNotice,
+]
+"""The value of one `$/progress` notification of a `monitor`. Receivers skip types they do not know.
+Times are RFC 3339 in the service's own words.
+"""
+
+RequestEvent: TypeAlias = Union[
+    RequestEventRequest,
+]
+"""The value of a `$/progress` notification that `debug` asked for; every method sends it in this
+shape.
+"""
+
+Target: TypeAlias = Union[
+    TargetEmulator,
+    TargetProject,
+    TargetAgentEndpoint,
+    TargetLocal,
+    TargetDirectory,
+]
+"""Which agent a call goes to.
+
+```json
+{"kind": "emulator", "agent": "notes"}
+{"kind": "project", "endpoint": "https://acct.services.ai.azure.com/api/projects/p", "agent": "my-agent", "version": "3"}
+{"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
+{"kind": "local", "port": 8088}
+{"kind": "directory", "path": "/home/ada/shop/src"}
+```
+"""
+
+ERROR_CODES: Final[Mapping[ErrorKind, int]] = {
+    "parseError": -32700,
+    "invalidRequest": -32600,
+    "methodNotFound": -32601,
+    "invalidParams": -32602,
+    "internalError": -32603,
+    "cancelled": -32800,
+    "authenticationFailed": 1001,
+    "forbidden": 1002,
+    "impersonationNotPermitted": 1003,
+    "isolationKeyRequired": 1004,
+    "isolationMismatch": 1005,
+    "foreignSession": 1006,
+    "notSessionOwner": 1007,
+    "isolationNotSupported": 1008,
+    "sessionNotFound": 1020,
+    "agentNotFound": 1021,
+    "notFound": 1022,
+    "conflict": 1023,
+    "conversationLocked": 1024,
+    "badRequest": 1025,
+    "sessionNotReady": 1040,
+    "sandboxIdle": 1041,
+    "proxyTimeout": 1042,
+    "agentVersionNotReady": 1043,
+    "agentVersionFailed": 1044,
+    "quotaExceeded": 1045,
+    "rateLimited": 1046,
+    "serviceUnavailable": 1047,
+    "serviceError": 1048,
+    "unexpectedAnswer": 1049,
+    "connectionFailed": 1050,
+    "timedOut": 1051,
+    "agentFailed": 1052,
+    "hostNotAllowed": 1060,
+    "outOfBounds": 1061,
+    "overloaded": 1062,
+    "busy": 1063,
+    "shuttingDown": 1064,
+    "stateUnavailable": 1065,
+    "emulatorFailed": 1066,
+    "agentNotChosen": 1080,
+    "projectNotResolved": 1081,
+    "projectFileInvalid": 1082,
+    "fileTooLarge": 1090,
+    "localFile": 1091,
+    "notOffered": 1092,
+}
+"""The JSON-RPC error code of each kind of failure."""
+
+RETRYABLE: Final[frozenset[ErrorKind]] = frozenset([
+    "conversationLocked",
+    "sessionNotReady",
+    "sandboxIdle",
+    "agentVersionNotReady",
+    "quotaExceeded",
+    "rateLimited",
+    "serviceUnavailable",
+    "connectionFailed",
+    "timedOut",
+    "overloaded",
+    "busy",
+    "shuttingDown",
+])
+"""The kinds after which the same call can succeed later."""
+
+
+class Call(Protocol):
+    """A call that waits for its result: the method's name, then its parameters."""
+
+    @overload
+    def __call__(self, method: Literal["initialize"], params: InitializeParams, /) -> InitializeResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["shutdown"], params: NoParams, /) -> None: ...
+
+    @overload
+    def __call__(self, method: Literal["rpc.discover"], params: NoParams, /) -> OpenRpcDocument: ...
+
+    @overload
+    def __call__(self, method: Literal["invoke"], params: InvokeParams, /) -> InvokeResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/create"], params: SessionCreateParams, /) -> Session: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/list"], params: SessionListParams, /) -> SessionListResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/show"], params: SessionParams, /) -> Session: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/use"], params: SessionUseParams, /) -> Session: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/stop"], params: SessionParams, /) -> SessionStopResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/delete"], params: SessionParams, /) -> SessionDeleteResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["files/upload"], params: FileUploadParams, /) -> FileTransferResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["files/download"], params: FileDownloadParams, /) -> FileTransferResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["files/list"], params: FileListParams, /) -> FileListResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["files/stat"], params: FilePathParams, /) -> FileEntry: ...
+
+    @overload
+    def __call__(self, method: Literal["files/mkdir"], params: FilePathParams, /) -> FilePathResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["files/delete"], params: FileDeleteParams, /) -> FilePathResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["monitor"], params: MonitorParams, /) -> MonitorResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["agents/list"], params: AgentListParams, /) -> AgentListResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["agents/show"], params: AgentShowParams, /) -> AgentShowResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> ImportResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> DaemonStatusResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["daemon/stop"], params: DaemonStopParams, /) -> DaemonStopResponse: ...
+
+
+class AsyncCall(Protocol):
+    """The same call for asyncio."""
+
+    @overload
+    def __call__(self, method: Literal["initialize"], params: InitializeParams, /) -> Awaitable[InitializeResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["shutdown"], params: NoParams, /) -> Awaitable[None]: ...
+
+    @overload
+    def __call__(self, method: Literal["rpc.discover"], params: NoParams, /) -> Awaitable[OpenRpcDocument]: ...
+
+    @overload
+    def __call__(self, method: Literal["invoke"], params: InvokeParams, /) -> Awaitable[InvokeResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/create"], params: SessionCreateParams, /) -> Awaitable[Session]: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/list"], params: SessionListParams, /) -> Awaitable[SessionListResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/show"], params: SessionParams, /) -> Awaitable[Session]: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/use"], params: SessionUseParams, /) -> Awaitable[Session]: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/stop"], params: SessionParams, /) -> Awaitable[SessionStopResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["sessions/delete"], params: SessionParams, /) -> Awaitable[SessionDeleteResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/upload"], params: FileUploadParams, /) -> Awaitable[FileTransferResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/download"], params: FileDownloadParams, /) -> Awaitable[FileTransferResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/list"], params: FileListParams, /) -> Awaitable[FileListResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/stat"], params: FilePathParams, /) -> Awaitable[FileEntry]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/mkdir"], params: FilePathParams, /) -> Awaitable[FilePathResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/delete"], params: FileDeleteParams, /) -> Awaitable[FilePathResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["monitor"], params: MonitorParams, /) -> Awaitable[MonitorResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["agents/list"], params: AgentListParams, /) -> Awaitable[AgentListResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["agents/show"], params: AgentShowParams, /) -> Awaitable[AgentShowResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> Awaitable[ImportResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> Awaitable[DaemonStatusResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["daemon/stop"], params: DaemonStopParams, /) -> Awaitable[DaemonStopResponse]: ...

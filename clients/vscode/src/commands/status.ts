@@ -5,7 +5,7 @@ import { describe } from "../model/isolation";
 import { longName } from "../model/target";
 import { size } from "../model/files";
 import type { Problems } from "../problem";
-import type { StatusResponse } from "../protocol";
+import type { DaemonStatusResponse } from "../protocol";
 import type { Scope } from "../scope";
 
 export function statusCommands(problems: Problems, scope: Scope, log: vscode.LogOutputChannel): vscode.Disposable[] {
@@ -26,7 +26,7 @@ export function statusCommands(problems: Problems, scope: Scope, log: vscode.Log
     ];
 }
 
-function rows(status: StatusResponse): [string, string][] {
+function rows(status: DaemonStatusResponse): [string, string][] {
     const all: [string, string | undefined][] = [
         ["Daemon", `version ${status.version}, protocol ${status.protocolVersion}, process ${status.processId}`],
         ["Socket", status.socket ?? undefined],

@@ -1,6 +1,6 @@
 // The files of a session's home as rows of a tree. Pure: from what the daemon says to what is shown.
 
-import type { Entry } from "../protocol";
+import type { FileEntry } from "../protocol";
 
 /** The home itself, as the service calls it. */
 export const HOME = ".";
@@ -22,13 +22,13 @@ export interface FileRow {
 const UNITS = ["bytes", "KB", "MB", "GB"];
 
 /** Directories first, each group by name. Names that could climb out of their directory are left out: the agent chose them. */
-export function fileRows(entries: readonly Entry[], directory: string): FileRow[] {
+export function fileRows(entries: readonly FileEntry[], directory: string): FileRow[] {
     const rows = entries.filter((entry) => isPlainName(entry.name)).map((entry) => fileRow(entry, directory));
     return rows.sort((a, b) => Number(b.isDirectory) - Number(a.isDirectory) || a.name.localeCompare(b.name));
 }
 
 /** One entry of a directory. */
-export function fileRow(entry: Entry, directory: string): FileRow {
+export function fileRow(entry: FileEntry, directory: string): FileRow {
     return {
         name: entry.name,
         path: join(directory, entry.name),

@@ -26,7 +26,7 @@ impl Method for List {
 
 /// Which runs. All, when nothing is given.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RunListParams"))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ListParams {
     /// Only those of this agent.
@@ -39,7 +39,7 @@ pub struct ListParams {
 
 /// The runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RunListResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListResponse {
     /// Newest first.
@@ -82,7 +82,7 @@ impl Method for Attach {
 
 /// Which run, and from where on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RunAttachParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct AttachParams {
     /// The run.

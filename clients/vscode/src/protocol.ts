@@ -634,7 +634,10 @@ export interface InvokeEventStarted {
   type: "started";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** How the target isolates its users. */
   isolationModel: IsolationModel;
@@ -651,7 +654,10 @@ export interface InvokeEventRequest {
   type: "request";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** The method. */
   method: string;
@@ -675,7 +681,10 @@ export interface InvokeEventHttpHead {
   type: "httpHead";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** For example `HTTP/1.1 200 OK`. */
   statusLine: string;
@@ -688,7 +697,10 @@ export interface InvokeEventHttpBody {
   type: "httpBody";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** The bytes, if they are UTF-8. */
   text?: string;
@@ -701,7 +713,10 @@ export interface InvokeEventTextDelta {
   type: "textDelta";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** The text, to be appended. */
   delta: string;
@@ -712,7 +727,10 @@ export interface InvokeEventOutput {
   type: "output";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** The service's event name. */
   name: string;
@@ -725,7 +743,10 @@ export interface InvokeEventNotice {
   type: "notice";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** In one word. */
   code: NoticeCode;
@@ -738,18 +759,24 @@ export interface InvokeEventGap {
   type: "gap";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** The last event number before the gap. */
   after: number;
 }
 
-/** The run restarted at the service: replace all text so far by this. */
+/** The run restarted at the service, or events are lost: replace all text so far by this. */
 export interface InvokeEventSnapshot {
   type: "snapshot";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** The whole text up to now. */
   text: string;
@@ -760,7 +787,10 @@ export interface InvokeEventCompleted {
   type: "completed";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
 }
 
@@ -769,7 +799,10 @@ export interface InvokeEventFailed {
   type: "failed";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** Why. */
   failure: RunFailure;
@@ -780,7 +813,10 @@ export interface InvokeEventIncomplete {
   type: "incomplete";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** The service's reason, for example `max_output_tokens`. */
   reason?: string;
@@ -791,7 +827,10 @@ export interface InvokeEventCancelled {
   type: "cancelled";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
 }
 
@@ -800,7 +839,10 @@ export interface InvokeEventTruncated {
   type: "truncated";
   /** The run's id. */
   runId: RunId;
-  /** Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. */
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
   number: number;
   /** What is known of why. */
   reason?: string;
@@ -844,6 +886,11 @@ export interface InvokeParams {
   debug?: boolean;
   /** Leave out `output` events, for clients that show the text alone. Their numbers are missing then. */
   textOnly?: boolean;
+  /**
+   * Go on when the client leaves, even when nobody is attached any more. The response still comes last to a
+   * client that stays.
+   */
+  detach?: boolean;
   /** Give up after this long, in ms; the default is 30 min, 0 means never. */
   timeoutMs?: number;
   /** Send events as `$/progress` with this token. */
@@ -1156,6 +1203,18 @@ export interface RequestEventRequest {
  */
 export type ResponseId = string;
 
+/** Which run, and from where on. */
+export interface RunAttachParams {
+  /** The run. */
+  runId: RunId;
+  /** The last event number this client has seen; everything when left out. */
+  after?: number;
+  /** Leave out `output` events, as in `invoke`. */
+  textOnly?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+}
+
 /** Why a run did not complete. */
 export interface RunFailure {
   /** In one word. */
@@ -1172,6 +1231,65 @@ export interface RunFailure {
  */
 export type RunId = string;
 
+/** How a run is. Times are RFC 3339, UTC. */
+export interface RunInfo {
+  /** Its id. */
+  runId: RunId;
+  /** The agent, as saved state names it. */
+  agent: string;
+  /** Under way, or how it ended. */
+  status: RunState;
+  /** When the request arrived. */
+  startedAt: string;
+  /** Number of its newest event; 0 before the first. */
+  lastEvent: number;
+  /** Goes on without any client. */
+  detached: boolean;
+  /** Clients that follow it. */
+  clients: number;
+  /** The session that answers, once that is known. */
+  sessionId?: SessionId;
+  /** The conversation of this turn, once that is known. */
+  conversationId?: ConversationId;
+  /** When it ended. */
+  endedAt?: string;
+}
+
+/** Which runs. All, when nothing is given. */
+export interface RunListParams {
+  /** Only those of this agent. */
+  target?: Target;
+  /** Only those of this isolation; `{}` is a call's that gives none. Needs `target`. */
+  isolation?: Isolation;
+}
+
+/** The runs. */
+export interface RunListResponse {
+  /** Newest first. */
+  runs: RunInfo[];
+}
+
+/** Which run. */
+export interface RunParams {
+  /** From an event, from `runs/list`, or from a response. */
+  runId: RunId;
+}
+
+/** Under way, or how it ended. */
+export type RunState =
+  /** Under way. */
+  | "running"
+  /** The agent finished its answer. */
+  | "completed"
+  /** It could not begin, or the agent or the service failed. */
+  | "failed"
+  /** The agent stopped early. */
+  | "incomplete"
+  /** It was cancelled. */
+  | "cancelled"
+  /** The stream ended without saying how the run did. */
+  | "truncated";
+
 /** How a run ended. */
 export type RunStatus =
   /** The agent finished its answer. */
@@ -1180,7 +1298,7 @@ export type RunStatus =
   | "failed"
   /** The agent stopped early, for example at a token limit. */
   | "incomplete"
-  /** The service reports the run as cancelled. */
+  /** It was cancelled, by a client or at the service. */
   | "cancelled"
   /** The stream ended without saying how the run did. */
   | "truncated";
@@ -1436,9 +1554,31 @@ export interface Methods {
    *
    * With `partialResultToken`, events arrive as `$/progress` notifications before the response, which is
    * complete in itself. An answer that the agent ended as failed, incomplete or truncated is a response with
-   * that `status`, not an error; an error means that no run took place or that the caller ended it.
+   * that `status`, not an error; an error means that no run took place or that the caller or its time limit
+   * ended it.
+   *
+   * Others can follow the run and end it: see `runs`. It ends when its last client has left, unless `detach` is
+   * given; cancelling this call ends it in any case.
    */
   "invoke": { params: InvokeParams; result: InvokeResponse; event: InvokeEvent };
+  /** Lists the runs this daemon knows: those under way and those that ended lately. Newest first. */
+  "runs/list": { params: RunListParams; result: RunListResponse; event: never };
+  /** How one run is. */
+  "runs/show": { params: RunParams; result: RunInfo; event: never };
+  /**
+   * Follows a run: what it has said so far, then what it says, then its answer. Cancelling this call only
+   * detaches.
+   *
+   * Each event comes once, in the order of its number. Where the daemon no longer has events, a `gap` comes,
+   * then a `snapshot` of the text they made, then what is left. A run that could not begin answers with its
+   * error here, too.
+   */
+  "runs/attach": { params: RunAttachParams; result: InvokeResponse; event: InvokeEvent };
+  /**
+   * Ends a run, here and at the service; everybody attached gets its `cancelled`. One that has ended stays as it
+   * is.
+   */
+  "runs/cancel": { params: RunParams; result: RunInfo; event: never };
   /** Makes a session and makes it the partition's current one. */
   "sessions/create": { params: SessionCreateParams; result: Session; event: RequestEvent };
   /** Lists the sessions this isolation can see, in the service's order. */

@@ -287,6 +287,22 @@ RunId: TypeAlias = str
 characters of A-Z a-z 0-9 . _ : -, and more than dots.
 """
 
+RunState: TypeAlias = Literal[
+    # Under way.
+    "running",
+    # The agent finished its answer.
+    "completed",
+    # It could not begin, or the agent or the service failed.
+    "failed",
+    # The agent stopped early.
+    "incomplete",
+    # It was cancelled.
+    "cancelled",
+    # The stream ended without saying how the run did.
+    "truncated",
+]
+"""Under way, or how it ended."""
+
 RunStatus: TypeAlias = Literal[
     # The agent finished its answer.
     "completed",
@@ -294,7 +310,7 @@ RunStatus: TypeAlias = Literal[
     "failed",
     # The agent stopped early, for example at a token limit.
     "incomplete",
-    # The service reports the run as cancelled.
+    # It was cancelled, by a client or at the service.
     "cancelled",
     # The stream ended without saying how the run did.
     "truncated",
@@ -836,7 +852,7 @@ class _InvokeEventStarted(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     isolationModel: IsolationModel
     """How the target isolates its users."""
@@ -859,7 +875,7 @@ class _InvokeEventRequest(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     method: str
     """The method."""
@@ -890,7 +906,7 @@ class InvokeEventHttpHead(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     statusLine: str
     """For example `HTTP/1.1 200 OK`."""
@@ -904,7 +920,7 @@ class _InvokeEventHttpBody(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
 
 
@@ -925,7 +941,7 @@ class InvokeEventTextDelta(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     delta: str
     """The text, to be appended."""
@@ -939,7 +955,7 @@ class InvokeEventOutput(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     name: str
     """The service's event name."""
@@ -955,7 +971,7 @@ class InvokeEventNotice(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     code: NoticeCode
     """In one word."""
@@ -971,21 +987,21 @@ class InvokeEventGap(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     after: int
     """The last event number before the gap."""
 
 
 class InvokeEventSnapshot(TypedDict):
-    """The run restarted at the service: replace all text so far by this."""
+    """The run restarted at the service, or events are lost: replace all text so far by this."""
 
     type: Literal["snapshot"]
     runId: RunId
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     text: str
     """The whole text up to now."""
@@ -999,7 +1015,7 @@ class InvokeEventCompleted(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
 
 
@@ -1011,7 +1027,7 @@ class InvokeEventFailed(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     failure: RunFailure
     """Why."""
@@ -1023,7 +1039,7 @@ class _InvokeEventIncomplete(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
 
 
@@ -1042,7 +1058,7 @@ class InvokeEventCancelled(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
 
 
@@ -1052,7 +1068,7 @@ class _InvokeEventTruncated(TypedDict):
     """The run's id."""
     number: int
     """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number.
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
 
 
@@ -1106,6 +1122,10 @@ class InvokeParams(_InvokeParams, total=False):
     """Send each outgoing request as a `request` event."""
     textOnly: bool
     """Leave out `output` events, for clients that show the text alone. Their numbers are missing then.
+    """
+    detach: bool
+    """Go on when the client leaves, even when nobody is attached any more. The response still comes
+    last to a client that stays.
     """
     timeoutMs: int
     """Give up after this long, in ms; the default is 30 min, 0 means never."""
@@ -1353,6 +1373,22 @@ class RequestEventRequest(_RequestEventRequest, total=False):
     """The local file whose bytes are the body."""
 
 
+class _RunAttachParams(TypedDict):
+    runId: RunId
+    """The run."""
+
+
+class RunAttachParams(_RunAttachParams, total=False):
+    """Which run, and from where on."""
+
+    after: int
+    """The last event number this client has seen; everything when left out."""
+    textOnly: bool
+    """Leave out `output` events, as in `invoke`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+
+
 class _RunFailure(TypedDict):
     kind: ErrorKind
     """In one word."""
@@ -1365,6 +1401,57 @@ class RunFailure(_RunFailure, total=False):
 
     serviceCode: str
     """The service's or the agent's own code."""
+
+
+class _RunInfo(TypedDict):
+    runId: RunId
+    """Its id."""
+    agent: str
+    """The agent, as saved state names it."""
+    status: RunState
+    """Under way, or how it ended."""
+    startedAt: str
+    """When the request arrived."""
+    lastEvent: int
+    """Number of its newest event; 0 before the first."""
+    detached: bool
+    """Goes on without any client."""
+    clients: int
+    """Clients that follow it."""
+
+
+class RunInfo(_RunInfo, total=False):
+    """How a run is. Times are RFC 3339, UTC."""
+
+    sessionId: SessionId
+    """The session that answers, once that is known."""
+    conversationId: ConversationId
+    """The conversation of this turn, once that is known."""
+    endedAt: str
+    """When it ended."""
+
+
+class RunListParams(TypedDict, total=False):
+    """Which runs. All, when nothing is given."""
+
+    target: Target
+    """Only those of this agent."""
+    isolation: Isolation
+    """Only those of this isolation; `{}` is a call's that gives none. Needs `target`."""
+
+
+class RunListResponse(TypedDict):
+    """The runs."""
+
+    runs: list[RunInfo]
+    """Newest first."""
+
+
+class RunParams(TypedDict):
+    """Which run."""
+
+    runId: RunId
+    """From an event, from `runs/list`, or from a response."""
 
 
 class _SentRequest(TypedDict):
@@ -1752,6 +1839,18 @@ class Call(Protocol):
     def __call__(self, method: Literal["invoke"], params: InvokeParams, /) -> InvokeResponse: ...
 
     @overload
+    def __call__(self, method: Literal["runs/list"], params: RunListParams, /) -> RunListResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["runs/show"], params: RunParams, /) -> RunInfo: ...
+
+    @overload
+    def __call__(self, method: Literal["runs/attach"], params: RunAttachParams, /) -> InvokeResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["runs/cancel"], params: RunParams, /) -> RunInfo: ...
+
+    @overload
     def __call__(self, method: Literal["sessions/create"], params: SessionCreateParams, /) -> Session: ...
 
     @overload
@@ -1820,6 +1919,18 @@ class AsyncCall(Protocol):
 
     @overload
     def __call__(self, method: Literal["invoke"], params: InvokeParams, /) -> Awaitable[InvokeResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["runs/list"], params: RunListParams, /) -> Awaitable[RunListResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["runs/show"], params: RunParams, /) -> Awaitable[RunInfo]: ...
+
+    @overload
+    def __call__(self, method: Literal["runs/attach"], params: RunAttachParams, /) -> Awaitable[InvokeResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["runs/cancel"], params: RunParams, /) -> Awaitable[RunInfo]: ...
 
     @overload
     def __call__(self, method: Literal["sessions/create"], params: SessionCreateParams, /) -> Awaitable[Session]: ...

@@ -68,6 +68,12 @@ function M.stop_daemon()
   end
 end
 
+--- A daemon that knows nothing yet, at the next call.
+function M.fresh_home()
+  M.stop_daemon()
+  new_home()
+end
+
 --- The daemon's process id.
 function M.daemon_id()
   return M.call('daemon/status').processId

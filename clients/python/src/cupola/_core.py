@@ -84,12 +84,18 @@ class Core:
         return call, encode(message)
 
     def cancel(self, call: Call) -> bytes:
-        """Forgets the call, and what to send so that the daemon does: nothing if it has answered."""
-        if self._calls.pop(call.id, None) is None:
+        """Forgets the call, and what to send so that the daemon ends it: nothing if it has answered."""
+        if not self.forget(call):
             return b""
-        call.events.clear()
-        call.end(error=CallCancelled("this program cancelled the call", kind="cancelled"))
         return encode({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": call.id}})
+
+    def forget(self, call: Call) -> bool:
+        """Takes nothing more of a call that goes on; false if it has been answered."""
+        if self._calls.pop(call.id, None) is None:
+            return False
+        call.events.clear()
+        call.end(error=CallCancelled("this program gave the call up", kind="cancelled"))
+        return True
 
     def receive(self, data: bytes) -> list[Call]:
         """Moves calls on, and says which. Raises `ValueError` when the peer does not speak the protocol."""

@@ -1,9 +1,16 @@
-"""The event types this client knows. A newer daemon may send others; they are skipped."""
+"""The event types this client knows, read off the protocol's types. A newer daemon may send others; they are skipped."""
 
 from __future__ import annotations
 
-INVOKE_EVENTS = frozenset(
-    "started request httpHead httpBody textDelta output notice gap snapshot completed failed incomplete cancelled "
-    "truncated".split()
-)
-MONITOR_EVENTS = frozenset("started session line raw notice".split())
+from typing import Any, get_args, get_type_hints
+
+from .protocol import InvokeEvent, MonitorEvent
+
+
+def _types(events: Any) -> frozenset[str]:
+    """The `type` of each event of a union."""
+    return frozenset(name for event in get_args(events) for name in get_args(get_type_hints(event)["type"]))
+
+
+INVOKE_EVENTS = _types(InvokeEvent)
+MONITOR_EVENTS = _types(MonitorEvent)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from .. import __version__
 from .._params import Scope, given, initialize
 from ..isolation import Isolation
-from ..protocol import Target
+from ..protocol import AsyncCall, Target
 from .agents import AsyncAgents
 from .daemon import AsyncDaemon
 from .files import AsyncFiles
 from .line import AsyncLine
+from .runs import AsyncRuns
 from .sessions import AsyncSessions
 from .stream import AsyncLog, AsyncRun
 
@@ -58,6 +59,8 @@ class AsyncClient:
         """The service's sandboxes."""
         self.files = AsyncFiles(line, scope)
         """The files in a session's home."""
+        self.runs = AsyncRuns(line, scope)
+        """Invokes under way and those that ended lately."""
         self.agents = AsyncAgents(line, scope)
         """The project's agents."""
         self.daemon = AsyncDaemon(line)
@@ -156,13 +159,14 @@ class AsyncClient:
         other._connect(self._line, Scope(target or self._scope.target, isolation or self._scope.isolation))
         return other
 
-    async def call(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
+    @property
+    def call(self) -> AsyncCall:
         """Any method by its name, with exactly these parameters: for what this class has no word for.
 
-        >>> (await client.call("daemon/status"))["protocolVersion"]
+        >>> (await client.call("daemon/status", {}))["protocolVersion"]
         1
         """
-        return await self._line.call(method, params or {})
+        return self._line.call
 
     async def open(self: Self) -> Self:
         """Connects now instead of at the first call, to learn early that there is no daemon."""

@@ -68,6 +68,11 @@ class AsyncConnection:
             self._writer.write(data)
         self._wake([call])
 
+    def forget(self, call: Call) -> None:
+        """Takes nothing more of a call that goes on at the daemon."""
+        self._core.forget(call)
+        self._wake([call])
+
     async def aclose(self) -> None:
         """Leaves. The daemon cancels what is under way."""
         self._lost("it was closed")

@@ -77,6 +77,9 @@ class AsyncStream(Generic[Event, Result]):
     ) -> None:
         if not self._leave_running:
             self.cancel()
+        elif self._under_way is not None:
+            connection, call = self._under_way
+            connection.forget(call)
 
     def __aiter__(self: Self) -> Self:
         return self

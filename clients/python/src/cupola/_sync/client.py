@@ -6,16 +6,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from .. import __version__
 from .._params import Scope, given, initialize
 from ..isolation import Isolation
-from ..protocol import Target
+from ..protocol import Call, Target
 from .agents import Agents
 from .daemon import Daemon
 from .files import Files
 from .line import Line
+from .runs import Runs
 from .sessions import Sessions
 from .stream import Log, Run
 
@@ -59,6 +60,8 @@ class Client:
         """The service's sandboxes."""
         self.files = Files(line, scope)
         """The files in a session's home."""
+        self.runs = Runs(line, scope)
+        """Invokes under way and those that ended lately."""
         self.agents = Agents(line, scope)
         """The project's agents."""
         self.daemon = Daemon(line)
@@ -157,13 +160,14 @@ class Client:
         other._connect(self._line, Scope(target or self._scope.target, isolation or self._scope.isolation))
         return other
 
-    def call(self, method: str, params: Mapping[str, Any] | None = None) -> Any:
+    @property
+    def call(self) -> Call:
         """Any method by its name, with exactly these parameters: for what this class has no word for.
 
-        >>> (client.call("daemon/status"))["protocolVersion"]
+        >>> (client.call("daemon/status", {}))["protocolVersion"]
         1
         """
-        return self._line.call(method, params or {})
+        return self._line.call
 
     def open(self: Self) -> Self:
         """Connects now instead of at the first call, to learn early that there is no daemon."""

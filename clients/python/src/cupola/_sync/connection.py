@@ -75,6 +75,12 @@ class Connection:
         if data:
             self._send(data)
 
+    def forget(self, call: Call) -> None:
+        """Takes nothing more of a call that goes on at the daemon."""
+        with self._moved:
+            self._core.forget(call)
+            self._moved.notify_all()
+
     def close(self) -> None:
         """Leaves. The daemon cancels what is under way."""
         self._lost("it was closed")

@@ -1,0 +1,64 @@
+"""`runs/*`: invokes under way and those that ended lately, for whoever did not begin them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._params import given
+from ..protocol import RunInfo, RunListResponse
+from .group import AsyncGroup
+from .stream import AsyncRun
+
+
+class AsyncRuns(AsyncGroup):
+    """A run has one id in the daemon: `run.id`, from its first event on."""
+
+    async def list(self, *, everyones: bool = False) -> RunListResponse:
+        """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows.
+
+        >>> text = await client.invoke("hello").text()
+        >>> [run["status"] for run in (await client.runs.list())["runs"]]
+        ['completed']
+        """
+        scope: dict[str, Any] = {} if everyones else self._scope.params()
+        if "target" in scope:
+            # Without it the runs of every isolation would be meant.
+            scope.setdefault("isolation", {})
+        result: RunListResponse = await self._line.call("runs/list", scope)
+        return result
+
+    async def show(self, run_id: str) -> RunInfo:
+        """How a run is.
+
+        >>> answer = await client.invoke("hello").wait()
+        >>> (await client.runs.show(answer["runId"]))["status"]
+        'completed'
+        """
+        result: RunInfo = await self._line.call("runs/show", {"runId": run_id})
+        return result
+
+    def attach(self, run_id: str, *, after: int | None = None, text_only: bool = False) -> AsyncRun:
+        """Follows a run: its events after number `after`, or all, then those to come, then its result. Where the daemon
+        has lost events, a `gap` comes, then a `snapshot` of the text. Leaving the `with` early only stops listening.
+
+        >>> answer = await client.invoke("stream one two").wait()
+        >>> async with client.runs.attach(answer["runId"], text_only=True) as run:
+        ...     async for event in run:
+        ...         if event["type"] == "textDelta":
+        ...             print(event["delta"], end="")
+        one two
+        """
+        params = {"runId": run_id, **given(after=after, text_only=text_only)}
+        return AsyncRun(self._line, "runs/attach", params)
+
+    async def cancel(self, run_id: str) -> RunInfo:
+        """Ends a run, for everybody who follows it.
+
+        >>> async with client.invoke("slow 1000", detach=True) as run:
+        ...     async for event in run:
+        ...         break
+        >>> (await client.runs.cancel(event["runId"]))["status"]
+        'cancelled'
+        """
+        result: RunInfo = await self._line.call("runs/cancel", {"runId": run_id})
+        return result

@@ -7,7 +7,9 @@ import traceback
 import unittest
 
 import cupola
+from cupola import errors
 from cupola.errors import from_wire
+from cupola.protocol import ERROR_CODES
 from support import WithDaemon
 
 
@@ -28,7 +30,7 @@ class Errors(WithDaemon):
         for expected, kind, call in [
             (cupola.InvalidParamsError, "invalidParams", lambda: client.invoke("x", session_id="short").text()),
             (cupola.NotFoundError, "notFound", lambda: client.files.stat("nothing")),
-            (cupola.CupolaError, "methodNotFound", lambda: client.call("no/such/method")),
+            (cupola.CupolaError, "methodNotFound", lambda: client.call("no/such/method", {})),
         ]:
             if kind == "notFound":
                 client.sessions.create()
@@ -44,6 +46,9 @@ class Errors(WithDaemon):
 
 
 class FromTheWire(unittest.TestCase):
+    def test_only_kinds_of_the_protocol_have_classes(self):
+        self.assertLessEqual(set(errors._CLASSES), set(ERROR_CODES))
+
     def test_a_kind_of_a_newer_daemon_is_a_plain_error(self):
         error = from_wire({"code": 1999, "message": "new", "data": {"kind": "newKind", "retryable": True, "x": 1}})
         self.assertIs(type(error), cupola.CupolaError)

@@ -1,0 +1,85 @@
+"""A bound client reaches one agent under one isolation, also after it had to connect again."""
+
+import unittest
+from unittest import mock
+
+import cupola
+from cupola import _params
+from support import Daemon, WithDaemon
+
+
+class Bound(WithDaemon):
+    def test_it_works_as_any_other_client(self):
+        client = self.client(bind=True)
+        self.assertTrue(client.bound)
+        client.invoke("remember the milk").text()
+        self.assertIn("the milk", client.invoke("what do you remember?").text())
+        self.assertEqual(len(client.sessions.list()["data"]), 1)
+        self.assertEqual(client.files.list()["entries"][0]["name"], "notes.txt")
+        self.assertIn("/agents/notes", client.agents.show()["url"])
+        with client.monitor() as log:
+            self.assertEqual(next(log)["type"], "started")
+
+    def test_it_cannot_be_widened(self):
+        client = self.client(bind=True)
+        other = self.client(isolation=cupola.Isolation(user_key=f"{self.id()}-other"))
+        theirs = other.sessions.create()["agent_session_id"]
+        elsewhere = client.using(isolation=cupola.Isolation(user_key=f"{self.id()}-other"))
+        agent = client.using(target=cupola.emulator("notes-required"))
+        for escape in (
+            lambda: elsewhere.invoke("hello").text(),
+            lambda: agent.invoke("hello").text(),
+            lambda: client.sessions.show(theirs, allow_shared_session=True),
+            lambda: client.daemon.stop(),
+        ):
+            with self.assertRaises(cupola.IsolationError) as caught:
+                escape()
+            self.assertEqual(caught.exception.kind, "outOfBounds")
+        with self.assertRaises(cupola.CupolaError):
+            client.sessions.show(theirs)
+        self.assertTrue(other.sessions.show()["agent_session_id"], theirs)
+
+    def test_methods_narrow_it(self):
+        client = self.client(bind=True, methods=["invoke", "files/*"])
+        client.invoke("hello").text()
+        client.files.list()
+        client.daemon.status()
+        with self.assertRaises(cupola.IsolationError):
+            client.sessions.list()
+
+    def test_a_new_connection_is_bound_as_the_first(self):
+        daemon = Daemon()
+        self.addCleanup(daemon.remove)
+        client = self.client(bind=True, socket=daemon.socket)
+        client.invoke("remember the milk").text()
+        daemon.kill()
+        daemon.start()
+        elsewhere = client.using(isolation=cupola.Isolation(user_key="other"))
+        for _ in range(2):
+            # The first call may still meet the connection that is gone.
+            try:
+                elsewhere.invoke("hello").text()
+            except cupola.ConnectionLost:
+                continue
+            except cupola.IsolationError as error:
+                self.assertEqual(error.kind, "outOfBounds")
+                break
+        else:
+            self.fail("it never connected again")
+        self.assertIn("the milk", client.invoke("what do you remember?").text())
+
+    def test_a_daemon_that_does_not_bind_is_not_used(self):
+        def forget(*arguments):
+            return {name: value for name, value in introduce(*arguments).items() if name != "bind"} | {"bind": None}
+
+        introduce = _params.initialize
+        with mock.patch("cupola._sync.client.initialize", forget), self.assertRaises(cupola.IsolationError) as caught:
+            self.client(bind=True)
+        self.assertEqual(caught.exception.kind, "notBound")
+
+
+class Arguments(unittest.TestCase):
+    def test_a_binding_that_says_nothing_is_refused(self):
+        for wrong in ({"bind": True}, {"target": cupola.emulator(), "methods": ["invoke"]}):
+            with self.assertRaises(ValueError):
+                cupola.connect(**wrong)

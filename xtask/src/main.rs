@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
 
 mod bench;
+mod editors;
 mod lint;
 mod schema;
 mod steps;

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything a contributor needs to know that a change is good.
 
+use crate::editors;
 use crate::lint;
 use crate::lint::cargo_in_root;
 use crate::root;
@@ -31,6 +32,7 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
     real_counterparts(&mut steps);
     vscode::suites(&mut steps);
     python_client(&mut steps);
+    editors::suites(&mut steps, BINARY);
     if skipping == Skipping::Fails && steps.skipped() > 0 {
         steps.fail("a step was skipped, and with CI set nothing may be");
     }

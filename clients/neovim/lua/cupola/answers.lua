@@ -1,0 +1,154 @@
+--- The buffer that answers are streamed into: each question quoted, its answer below, at a mark of its own, so that
+--- several answers can grow at once.
+local failure = require('cupola.failure')
+local view = require('cupola.view')
+
+local M = {}
+
+local NAME = 'answers'
+--- How long text may wait for more before it is drawn, in ms: 50 times a second looks like at once.
+local MOMENT = 20
+local namespace = vim.api.nvim_create_namespace('cupola')
+
+--- Calls whose answers are not complete, by the buffer's mark.
+---@type table<integer, cupola.Call>
+local running = {}
+
+---@return integer buffer
+local function buffer_of_answers()
+  local buffer = view.find(NAME)
+  if buffer then
+    view.show(buffer)
+    return buffer
+  end
+  return view.open({
+    name = NAME,
+    filetype = 'markdown',
+    keys = {
+      ['<C-c>'] = { M.cancel_all, 'cancel the answers under way' },
+      q = { function() vim.cmd('close') end, 'close the window; answers go on' },
+    },
+    on_unload = M.cancel_all,
+  })
+end
+
+---@class cupola.Answer
+---@field private buffer integer
+---@field private mark integer
+---@field private parts string[] all text so far
+---@field private late string[] text that is not shown yet
+local Answer = {}
+Answer.__index = Answer
+
+--- Shows the question and makes room for its answer. The window stays where the user was.
+---@param question string
+---@param label string whom it goes to
+---@return cupola.Answer
+function M.new(question, label)
+  local before = vim.api.nvim_get_current_win()
+  local buffer = buffer_of_answers()
+  local lines = { ('## %s'):format(label), '' }
+  for _, line in ipairs(view.lines(question)) do
+    table.insert(lines, line == '' and '>' or '> ' .. line)
+  end
+  vim.list_extend(lines, { '', '', '' })
+  view.append(buffer, lines)
+  local row = vim.api.nvim_buf_line_count(buffer) - 2
+  view.follow(buffer, { vim.api.nvim_get_current_win() })
+  vim.api.nvim_set_current_win(before)
+  local mark = vim.api.nvim_buf_set_extmark(buffer, namespace, row, 0, {
+    virt_text = { { '…', 'Comment' } },
+    virt_text_pos = 'eol',
+  })
+  return setmetatable({ buffer = buffer, mark = mark, parts = {}, late = {} }, Answer)
+end
+
+---@private
+---@return boolean
+function Answer:is_there()
+  return vim.api.nvim_buf_is_loaded(self.buffer)
+end
+
+--- Adds text at the answer's end, together with what else comes in a moment: drawing each word would keep the editor busy.
+---@param text string
+function Answer:append(text)
+  if text == '' then
+    return
+  end
+  table.insert(self.parts, text)
+  table.insert(self.late, text)
+  if #self.late == 1 then
+    vim.defer_fn(function()
+      self:draw()
+    end, MOMENT)
+  end
+end
+
+---@private
+function Answer:draw()
+  local text = table.concat(self.late)
+  self.late = {}
+  if text == '' or not self:is_there() then
+    return
+  end
+  local position = vim.api.nvim_buf_get_extmark_by_id(self.buffer, namespace, self.mark, {})
+  local windows = view.followers(self.buffer)
+  view.edit(self.buffer, function()
+    vim.api.nvim_buf_set_text(self.buffer, position[1], position[2], position[1], position[2], view.lines(text))
+  end)
+  view.follow(self.buffer, windows)
+end
+
+--- Makes the answer's text this one: only what is not there yet is added, unless the beginning differs.
+---@param text string
+function Answer:replace(text)
+  local shown = table.concat(self.parts)
+  if vim.startswith(text, shown) then
+    return self:append(text:sub(#shown + 1))
+  end
+  self:append(('\n\n*The agent began again:*\n\n%s'):format(text))
+  self.parts = { text }
+end
+
+--- Says that the answer is complete, or why it is not.
+---@param remark? string
+function Answer:finish(remark)
+  if not self:is_there() then
+    return
+  end
+  if remark then
+    self:append((#self.parts > 0 and '\n\n' or '') .. ('*%s*'):format(remark:gsub('\n', ' ')))
+  end
+  self:draw()
+  vim.api.nvim_buf_del_extmark(self.buffer, namespace, self.mark)
+  running[self.mark] = nil
+end
+
+--- What to cancel when the answer is no longer wanted.
+---@param call cupola.Call
+function Answer:belongs_to(call)
+  running[self.mark] = call
+end
+
+--- Cancels every call whose answer is not complete.
+---@return integer count
+function M.cancel_all()
+  local count = 0
+  for mark, call in pairs(running) do
+    running[mark] = nil
+    call.cancel()
+    count = count + 1
+  end
+  return count
+end
+
+--- Shows a failure where the answer would have been, and as a notification.
+---@param reason cupola.Error
+function Answer:fail(reason)
+  self:finish(failure.is_cancelled(reason) and 'cancelled' or failure.text(reason))
+  if not failure.is_cancelled(reason) then
+    failure.show(reason)
+  end
+end
+
+return M

@@ -1,0 +1,13 @@
+--- `:Cupola cancel`: ends every answer and log that is under way.
+local answers = require('cupola.answers')
+local failure = require('cupola.failure')
+local monitor = require('cupola.commands.monitor')
+
+local M = { about = 'cancel what is under way' }
+
+function M.run()
+  local count = answers.cancel_all() + monitor.stop_all()
+  failure.say(count == 0 and 'nothing is under way' or ('%d cancelled'):format(count))
+end
+
+return M

@@ -1,0 +1,75 @@
+--- Names for completion: what the daemon said lately, kept with the scope it was said in. Asking is answered from memory,
+--- and fetches news for the next time.
+local daemon = require('cupola.daemon')
+
+local M = {}
+
+--- How long a list is taken for news, in ms: completion asks at every key.
+local FRESH_MS = 3000
+
+local SOURCES = {
+  sessions = {
+    method = 'sessions/list',
+    names = function(result)
+      return vim.tbl_map(function(session) return session.agent_session_id end, result.data)
+    end,
+  },
+  files = {
+    method = 'files/list',
+    names = function(result)
+      return vim.tbl_map(function(entry) return entry.path .. (entry.is_directory and '/' or '') end, result.entries)
+    end,
+  },
+  agents = {
+    method = 'agents/list',
+    names = function(result)
+      return vim.tbl_map(function(agent) return agent.name end, result.data)
+    end,
+  },
+}
+
+--- When each list was last asked for, in ms. Forgotten with the scope.
+---@type table<cupola.Scope, table<string, integer>>
+local asked = setmetatable({}, { __mode = 'k' })
+
+--- Takes the names out of an answer somebody else asked for.
+---@param scope cupola.Scope
+---@param what 'sessions'|'files'|'agents'
+---@param result table
+function M.learn(scope, what, result)
+  scope.known[what] = SOURCES[what].names(result)
+end
+
+---@param scope cupola.Scope
+---@param what 'sessions'|'files'|'agents'
+---@param name string
+function M.add(scope, what, name)
+  if not vim.tbl_contains(scope.known[what], name) then
+    table.insert(scope.known[what], name)
+  end
+end
+
+--- The names known now.
+---@param scope cupola.Scope
+---@param what 'sessions'|'files'|'agents'
+---@return string[]
+function M.names(scope, what)
+  local now = (vim.uv or vim.loop).now()
+  asked[scope] = asked[scope] or {}
+  local last = asked[scope][what]
+  if not last or now - last > FRESH_MS then
+    asked[scope][what] = now
+    local params = what == 'agents' and { target = scope.target } or scope.params()
+    daemon.call(SOURCES[what].method, params, {
+      on_done = function(reason, result)
+        -- Nobody asked to see a failure of completion.
+        if not reason then
+          M.learn(scope, what, result)
+        end
+      end,
+    })
+  end
+  return scope.known[what]
+end
+
+return M

@@ -1,0 +1,72 @@
+-- The plugin's tests, in a headless Neovim, against real daemons:
+--
+--   CUPOLA_BINARY=target/debug/cupola nvim --headless -u NONE -i NONE -c 'luafile clients/neovim/tests/run.lua'
+--
+-- With ONLY=words only the tests whose names have these words are run. The last line is `N passed, M failed`.
+
+--- A run that takes longer than this, in ms, waits for something that does not come.
+local LIMIT = 240 * 1000
+
+local tests = vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':p:h')
+local plugin = vim.fn.fnamemodify(tests, ':h')
+vim.opt.runtimepath:prepend(plugin)
+package.path = tests .. '/?.lua;' .. package.path
+
+local function say(line)
+  io.stdout:write(line, '\n')
+  io.stdout:flush()
+end
+
+local support = require('support')
+support.plugin = plugin
+
+local passed, failed = 0, 0
+local only = vim.env.ONLY
+
+local function run(name, test)
+  if only and not name:find(only, 1, true) then
+    return
+  end
+  local fine, reason = xpcall(function()
+    support.begin()
+    test()
+  end, debug.traceback)
+  local tidy, untidy = xpcall(support.finish, debug.traceback)
+  if fine and tidy then
+    passed = passed + 1
+    say(('test %s ... ok'):format(name))
+  else
+    failed = failed + 1
+    say(('test %s ... FAILED\n%s'):format(name, fine and untidy or reason))
+    say('  notifications: ' .. vim.inspect(support.notifications))
+  end
+end
+
+local function finish(code)
+  support.stop_daemon()
+  say(('%d passed, %d failed'):format(passed, failed))
+  vim.cmd((code or failed) > 0 and 'cquit!' or 'qall!')
+end
+
+vim.defer_fn(function()
+  say(('the tests did not end within %d s'):format(LIMIT / 1000))
+  failed = failed + 1
+  finish(1)
+end, LIMIT)
+
+-- In a callback, so that the editor has started completely.
+vim.schedule(function()
+  for _, file in ipairs(vim.fn.sort(vim.fn.glob(tests .. '/test_*.lua', false, true))) do
+    local loaded, group = xpcall(dofile, debug.traceback, file)
+    local title = vim.fn.fnamemodify(file, ':t:r'):gsub('^test_', '')
+    if not loaded then
+      failed = failed + 1
+      say(group)
+    else
+      for _, test in ipairs(group) do
+        run(title .. ': ' .. test[1], test[2])
+      end
+    end
+  end
+  finish()
+end)

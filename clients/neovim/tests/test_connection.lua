@@ -1,0 +1,111 @@
+-- The line to the daemon: found, started, lost, made again.
+local daemon = require('cupola.daemon')
+local support = require('support')
+local uv = vim.uv or vim.loop
+
+return {
+  {
+    'only the command is there before it is used',
+    function()
+      local script = [[
+        vim.opt.runtimepath:prepend(%q)
+        vim.cmd('runtime plugin/cupola.lua')
+        for name in pairs(package.loaded) do
+          if name:find('^cupola') then io.stdout:write(name) end
+        end
+        io.stdout:write(vim.fn.exists(':Cupola'))
+      ]]
+      local file = vim.fn.tempname() .. '.lua'
+      vim.fn.writefile(vim.split(script:format(support.plugin), '\n'), file)
+      local command = { vim.v.progpath, '--headless', '-u', 'NONE', '-i', 'NONE', '-c', 'luafile ' .. file, '-c', 'qall!' }
+      support.equal(vim.fn.system(command), '2')
+    end,
+  },
+  {
+    'parallel first calls make one line',
+    function()
+      local ids, done = {}, 0
+      for _ = 1, 5 do
+        daemon.call('daemon/status', {}, {
+          on_done = function(_, status)
+            done = done + 1
+            ids[status.connections] = true
+          end,
+        })
+      end
+      support.wait('five answers', function() return done == 5 end)
+      support.equal(vim.tbl_count(ids), 1)
+    end,
+  },
+  {
+    'a daemon that is killed fails what is under way, and the next call starts another that knows the session',
+    function()
+      support.as_user('survivor')
+      vim.cmd('Cupola invoke remember that tea is ready')
+      support.wait_for_text('answers', 'Remembered: tea is ready')
+      vim.cmd('Cupola invoke slow 500 100')
+      support.wait_for_text('answers', 'tick0')
+      local id = support.daemon_id()
+      uv.kill(id, 'sigkill')
+      support.has(support.wait_for_notification('the connection to the daemon was lost').text, 'hint: try again')
+      support.wait_for_text('answers', '*the connection to the daemon was lost')
+      vim.cmd('Cupola invoke what do you remember?')
+      support.wait_for_text('answers', '- tea is ready')
+      assert(support.daemon_id() ~= id)
+    end,
+  },
+  {
+    'a log that is followed says that the line was lost, and can be read again',
+    function()
+      support.as_user('log-survivor')
+      vim.cmd('Cupola invoke hello')
+      support.wait_for_text('answers', 'echo: hello')
+      vim.cmd('Cupola monitor')
+      support.wait_for_text('log', 'POST /responses 200')
+      uv.kill(support.daemon_id(), 'sigkill')
+      support.wait_for_text('log', 'R reads it again')
+      support.press('log', 'R')
+      vim.cmd('Cupola invoke hello')
+      support.wait_for_text('log', 'POST /responses 200')
+    end,
+  },
+  {
+    'a program that is not there is said so, with what to do',
+    function()
+      daemon.disconnect()
+      vim.g.cupola = { command = { 'cupola-that-is-not-there' }, target = { kind = 'emulator' } }
+      vim.cmd('Cupola status')
+      support.has(support.wait_for_notification('cupola-that-is-not-there does not start').text, 'hint: install cupola')
+    end,
+  },
+  {
+    "the program's own reason is passed on",
+    function()
+      local public = vim.fn.tempname()
+      assert(uv.fs_mkdir(public, 493)) -- 0755: others may enter
+      vim.g.cupola = { command = { support.binary }, socket = public .. '/v1.sock', target = { kind = 'emulator' } }
+      vim.cmd('Cupola status')
+      support.wait_for_notification('can be entered by others')
+    end,
+  },
+  {
+    'a call that is cancelled before the line is there is not made',
+    function()
+      daemon.disconnect()
+      local reason
+      local call = daemon.call('daemon/status', {}, { on_done = function(error) reason = error end })
+      call.cancel()
+      support.wait('its ending', function() return reason end)
+      support.equal(reason.data.kind, 'cancelled')
+    end,
+  },
+  {
+    'the daemon hears who calls, and says what it can do',
+    function()
+      support.call('daemon/status')
+      local said = daemon.introduction()
+      support.equal(said.protocolVersion, 1)
+      assert(vim.tbl_contains(said.capabilities.methods, 'invoke'))
+    end,
+  },
+}

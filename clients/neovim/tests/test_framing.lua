@@ -1,0 +1,40 @@
+-- Bytes and messages.
+local framing = require('cupola.framing')
+local support = require('support')
+
+local function frame(message)
+  return framing.encode(message)
+end
+
+return {
+  {
+    'messages come out whole however the bytes are cut',
+    function()
+      local sent = { { id = 1, text = 'käse\n' }, { id = 2 }, { id = 3, text = ('x'):rep(5000) } }
+      local bytes = table.concat(vim.tbl_map(frame, sent))
+      for _, size in ipairs({ 1, 2, 7, 100, #bytes }) do
+        local decode, got = framing.decoder(), {}
+        for start = 1, #bytes, size do
+          vim.list_extend(got, decode(bytes:sub(start, start + size - 1)))
+        end
+        support.equal(got, sent, ('in pieces of %d'):format(size))
+      end
+    end,
+  },
+  {
+    'other headers are passed over and nulls are nothing',
+    function()
+      local body = '{"id":1,"result":null}'
+      local head = ('Content-Type: application/json\r\ncontent-length:%d\r\n\r\n'):format(#body)
+      support.equal(framing.decoder()(head .. body), { { id = 1 } })
+    end,
+  },
+  {
+    'bytes that are no message are an error, and so is a length beyond all bounds',
+    function()
+      for _, bytes in ipairs({ 'HTTP/1.1 400 Bad\r\n\r\n', 'Content-Length: 99999999999\r\n\r\n', 'Content-Length: 2\r\n\r\n{x' }) do
+        support.equal((pcall(framing.decoder(), bytes)), false, bytes)
+      end
+    end,
+  },
+}

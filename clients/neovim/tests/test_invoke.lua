@@ -1,0 +1,170 @@
+-- Questions and answers.
+local support = require('support')
+local uv = vim.uv or vim.loop
+
+--- A buffer with these lines in the current window.
+local function with_lines(lines)
+  vim.cmd('enew!')
+  vim.bo.buftype = 'nofile'
+  vim.api.nvim_buf_set_lines(0, 0, -1, false, lines)
+end
+
+--- The timer's ticks while `condition` does not hold.
+local function ticks_until(what, condition)
+  local ticks, timer = 0, uv.new_timer()
+  timer:start(0, 5, vim.schedule_wrap(function() ticks = ticks + 1 end))
+  support.wait(what, condition)
+  timer:close()
+  return ticks
+end
+
+return {
+  {
+    'the answer is streamed below the question, and the cursor stays where it was',
+    function()
+      support.as_user('streaming')
+      with_lines({ 'my text' })
+      local window = vim.api.nvim_get_current_win()
+      vim.cmd('Cupola invoke slow 5 40')
+      support.equal(vim.api.nvim_get_current_win(), window)
+      support.lacks(support.wait_for_text('answers', 'tick1'), 'tick4')
+      local text = support.wait_for_text('answers', 'tick0 tick1 tick2 tick3 tick4')
+      support.has(text, '## notes (emulator), user key set\n\n> slow 5 40\n\ntick0')
+      support.equal(vim.bo[support.buffer('answers')].filetype, 'markdown')
+    end,
+  },
+  {
+    'timers fire while an answer streams: nothing waits for it',
+    function()
+      support.as_user('ticking')
+      vim.cmd('Cupola invoke slow 20 20')
+      support.wait_for_text('answers', 'tick0')
+      local ticks = ticks_until('the last word', function() return support.text('answers'):find('tick19', 1, true) end)
+      assert(ticks >= 20, ('%d ticks'):format(ticks))
+    end,
+  },
+  {
+    'ten thousand words arrive whole, and the editor gets its turn between them',
+    function()
+      support.as_user('flood')
+      local words = {}
+      for number = 1, 10000 do
+        words[number] = 'w' .. number
+      end
+      local text = table.concat(words, ' ')
+      local done
+      require('cupola').call('invoke', { input = 'stream ' .. text, textOnly = true }, function(_, result)
+        done = result
+      end, function() end)
+      support.wait('the answer', function() return done end)
+      support.equal(done.text, text)
+      require('cupola').invoke('stream ' .. text)
+      support.wait_for_text('answers', '\nw1 w2')
+      local ticks = ticks_until('the last word', function()
+        return support.text('answers'):find('\nw1 w2 [w%d ]* w10000\n')
+      end)
+      assert(ticks > 2, ('%d ticks'):format(ticks))
+    end,
+  },
+  {
+    'a selection is sent exactly as selected, below the words of the command',
+    function()
+      support.as_user('selecting')
+      local lines = { 'one two', 'käse drei', 'last line' }
+      for _, case in ipairs({
+        { 'ggwvjl', 'two\nkäse d' },
+        { 'ggVj', 'one two\nkäse drei' },
+        { 'gglljl' .. vim.api.nvim_replace_termcodes('<C-v>', true, true, true) .. 'jl', 'e \nt ' },
+        { 'G$vh', 'ne' },
+      }) do
+        with_lines(lines)
+        vim.cmd('normal! ' .. case[1] .. vim.api.nvim_replace_termcodes('<Esc>', true, true, true))
+        vim.cmd("'<,'>Cupola invoke about this:")
+        support.wait_for_text('answers', 'echo: about this:\n\n' .. case[2] .. '\n')
+        vim.cmd('bwipeout! ' .. support.buffer('answers'))
+      end
+      with_lines(lines)
+      vim.cmd('2,3Cupola invoke')
+      support.wait_for_text('answers', 'echo: käse drei\nlast line\n')
+    end,
+  },
+  {
+    'several lines can be written in a buffer and are sent when it is written',
+    function()
+      support.as_user('composing')
+      vim.cmd('Cupola invoke --new-conversation')
+      vim.api.nvim_buf_set_lines(0, 0, -1, false, { 'first', '', 'third' })
+      vim.cmd('write')
+      support.has(support.wait_for_text('answers', 'echo: first\n\nthird'), '> first\n>\n> third\n')
+      support.equal(support.buffer('question'), nil)
+    end,
+  },
+  {
+    'two answers at once do not mix',
+    function()
+      support.as_user('first-of-two')
+      vim.cmd('Cupola invoke slow 8 20')
+      support.as_user('second-of-two')
+      vim.cmd('Cupola invoke stream a b c d')
+      support.wait_for_text('answers', '> stream a b c d\n\na b c d\n')
+      support.wait_for_text('answers', '\ntick0 tick1 tick2 tick3 tick4 tick5 tick6 tick7\n')
+    end,
+  },
+  {
+    'cancel ends the run, here and at the daemon',
+    function()
+      support.as_user('cancelling')
+      vim.cmd('Cupola invoke slow 500 100')
+      support.wait_for_text('answers', 'tick0')
+      vim.cmd('Cupola cancel')
+      support.wait_for_text('answers', '*cancelled*')
+      support.wait_for_notification('1 cancelled')
+      support.wait('no run at the daemon', function() return support.call('daemon/status').runs == 0 end)
+      vim.cmd('Cupola cancel')
+      support.wait_for_notification('nothing is under way')
+    end,
+  },
+  {
+    'dropping the answers ends the run',
+    function()
+      support.as_user('dropping')
+      vim.cmd('Cupola invoke slow 500 100')
+      support.wait_for_text('answers', 'tick0')
+      vim.cmd('bwipeout! ' .. support.buffer('answers'))
+      support.wait('no run at the daemon', function() return support.call('daemon/status').runs == 0 end)
+    end,
+  },
+  {
+    'a failure is a notification with the hint, and stands where the answer would be',
+    function()
+      vim.cmd('Cupola target emulator notes-required')
+      vim.cmd('Cupola invoke hello')
+      local shown = support.wait_for_notification('hint: no isolation key was given')
+      support.equal(shown.level, vim.log.levels.ERROR)
+      support.has(shown.text, "requires the header 'x-agent-user-isolation-key'")
+      support.wait_for_text('answers', 'hint: no isolation key was given')
+    end,
+  },
+  {
+    'an answer that does not complete says so',
+    function()
+      support.as_user('failing')
+      vim.cmd('Cupola invoke fail')
+      support.wait_for_text('answers', '*failed: ')
+      vim.cmd('Cupola invoke incomplete')
+      support.wait_for_text('answers', '*incomplete')
+    end,
+  },
+  {
+    'nothing, and what is no text, is not sent',
+    function()
+      with_lines({ '   ' })
+      vim.cmd('1Cupola invoke')
+      support.wait_for_notification('there is nothing to send')
+      with_lines({ 'a\255b' })
+      vim.cmd('1Cupola invoke')
+      support.wait_for_notification('not valid UTF-8')
+      support.equal(support.buffer('answers'), nil)
+    end,
+  },
+}

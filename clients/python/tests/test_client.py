@@ -1,5 +1,9 @@
 """The blocking client, as a program uses it."""
 
+import os
+import signal
+import threading
+
 import cupola
 from support import WithDaemon, until
 
@@ -72,6 +76,43 @@ class Invoke(WithDaemon):
     def test_text_that_is_not_ascii_comes_back_as_it_was(self):
         text = "Grüße \u2028 \x1b 漢字 \U0001f600 \"\\"
         self.assertEqual(self.client().invoke(text).text(), f"echo: {text}")
+
+
+    def test_an_interrupt_from_the_keyboard_cancels(self):
+        client = self.client()
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+        with self.assertRaises(KeyboardInterrupt):
+            client.invoke("slow 500").text()
+        until("the run ends", lambda: self.runs() == 0)
+
+
+class Files(WithDaemon):
+    def test_a_file_comes_back_as_it_went_and_says_how_far_it_is(self):
+        client, directory = self.client(), self.daemon.directory
+        client.sessions.create()
+        there, back = directory / "there.bin", directory / "back.bin"
+        there.write_bytes(os.urandom(3_000_000))
+        seen = []
+        client.files.upload(there, "a/b.bin", progress=lambda *far: seen.append(far))
+        client.files.download("a/b.bin", back, progress=lambda *far: seen.append(far))
+        self.assertEqual(back.read_bytes(), there.read_bytes())
+        self.assertEqual(seen.count((3_000_000, 3_000_000)), 2)
+
+    def test_a_failing_callback_ends_the_transfer(self):
+        client, there = self.client(), self.daemon.directory / "small.txt"
+        client.sessions.create()
+        there.write_text("small")
+        with self.assertRaises(ZeroDivisionError):
+            client.files.upload(there, progress=lambda *far: 1 // 0)
+        until("the call is over", lambda: client.daemon.status()["requests"] == 1)
+
+
+class Dropping(WithDaemon):
+    def test_a_client_that_nobody_holds_is_closed_with_a_warning(self):
+        with self.assertWarns(ResourceWarning):
+            cupola.connect(**self.options).invoke("hello").text()
+        other = self.client()
+        until("it has left", lambda: other.daemon.status()["connections"] == 1)
 
 
 class Sharing(WithDaemon):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args, get_type_hints
 
-from .protocol import InvokeEvent, MonitorEvent
+from .protocol import FileEvent, InvokeEvent, MonitorEvent
 
 
 def _types(events: Any) -> frozenset[str]:
@@ -12,5 +12,6 @@ def _types(events: Any) -> frozenset[str]:
     return frozenset(name for event in get_args(events) for name in get_args(get_type_hints(event)["type"]))
 
 
+FILE_EVENTS = _types(FileEvent)
 INVOKE_EVENTS = _types(InvokeEvent)
 MONITOR_EVENTS = _types(MonitorEvent)

@@ -79,6 +79,12 @@ class AsyncConnection:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    def abandon(self) -> None:
+        """Leaves without waiting; also when the event loop is gone."""
+        with contextlib.suppress(RuntimeError):
+            self._task.cancel()
+            self._lost("it was dropped")
+
     async def _read(self) -> None:
         reason = "it ended"
         try:

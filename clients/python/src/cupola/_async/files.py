@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
+from .._params import given
 from ..protocol import FileEntry, FileListResponse, FilePathResponse, FileTransferResponse
 from .group import AsyncGroup
+from .stream import AsyncTransfer
 
 
 class AsyncFiles(AsyncGroup):
     """Paths are below the session's home. Where `session_id` is left out, the isolation's current session is meant."""
 
     async def upload(
-        self, local_path: str | os.PathLike[str], path: str | None = None, *, session_id: str | None = None
+        self,
+        local_path: str | os.PathLike[str],
+        path: str | None = None,
+        *,
+        session_id: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Puts a local file into the home, under its own name unless `path` is given. What is there is replaced.
+        `progress` is called with the bytes so far, and all of them if known.
 
         >>> session = await client.sessions.create()
         >>> with open("plan.json", "w") as file:
@@ -22,13 +32,16 @@ class AsyncFiles(AsyncGroup):
         >>> (await client.files.upload("plan.json", "data/plan.json"))["bytes"]
         2
         """
-        result: FileTransferResponse = await self._call(
-            "files/upload", local_path=os.path.abspath(local_path), path=path, session_id=session_id
-        )
-        return result
+        fields = given(local_path=os.path.abspath(local_path), path=path, session_id=session_id)
+        return await self._transfer("files/upload", fields, progress)
 
     async def download(
-        self, path: str, local_path: str | os.PathLike[str] | None = None, *, session_id: str | None = None
+        self,
+        path: str,
+        local_path: str | os.PathLike[str] | None = None,
+        *,
+        session_id: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Copies a file of the home to a local one: the same name in the working directory unless `local_path` is given.
         An existing one is replaced as a whole when the last byte is there.
@@ -40,10 +53,8 @@ class AsyncFiles(AsyncGroup):
         the milk
         """
         local_path = os.path.abspath(local_path or os.path.basename(path))
-        result: FileTransferResponse = await self._call(
-            "files/download", path=path, local_path=local_path, session_id=session_id
-        )
-        return result
+        fields = given(path=path, local_path=local_path, session_id=session_id)
+        return await self._transfer("files/download", fields, progress)
 
     async def list(self, path: str | None = None, *, session_id: str | None = None) -> FileListResponse:
         """What is directly in a directory; the home when `path` is left out.
@@ -84,3 +95,12 @@ class AsyncFiles(AsyncGroup):
         """
         result: FilePathResponse = await self._call("files/delete", path=path, recursive=recursive, session_id=session_id)
         return result
+
+    async def _transfer(
+        self, method: str, fields: dict[str, Any], progress: Callable[[int, int | None], None] | None
+    ) -> FileTransferResponse:
+        async with AsyncTransfer(self._line, method, {**self._scope.params(), **fields}) as transfer:
+            async for event in transfer:
+                if progress is not None and event["type"] == "progress":
+                    progress(event["bytes"], event.get("totalBytes"))
+        return transfer.result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,12 @@ class AsyncLine:
             self._closed = True
             if self._connection is not None:
                 await self._connection.aclose()
+
+    def __del__(self) -> None:
+        # Nobody can close it any more, and what reads from the connection would keep it open for ever.
+        if self._connection is not None and self._connection.is_open:
+            warnings.warn("a cupola client was dropped without being closed", ResourceWarning, source=self)
+            self._connection.abandon()
 
     async def _open(self) -> AsyncConnection:
         connection = await AsyncConnection.open(self._path)

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from .._core import Call
 from ..errors import RunFailed
-from .._known import INVOKE_EVENTS, MONITOR_EVENTS
-from ..protocol import InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
+from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
+from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import AsyncConnection
 from .line import AsyncLine
 
@@ -148,3 +148,9 @@ class AsyncLog(AsyncStream[MonitorEvent, MonitorResponse]):
     """
 
     _known = MONITOR_EVENTS
+
+
+class AsyncTransfer(AsyncStream[FileEvent, FileTransferResponse]):
+    """A file on its way."""
+
+    _known = FILE_EVENTS

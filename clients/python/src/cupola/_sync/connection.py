@@ -85,6 +85,10 @@ class Connection:
         """Leaves. The daemon cancels what is under way."""
         self._lost("it was closed")
 
+    def abandon(self) -> None:
+        """Leaves without waiting."""
+        self._lost("it was dropped")
+
     def _send(self, data: bytes) -> None:
         try:
             with self._sending:

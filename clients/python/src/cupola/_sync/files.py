@@ -4,18 +4,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
+from .._params import given
 from ..protocol import FileEntry, FileListResponse, FilePathResponse, FileTransferResponse
 from .group import Group
+from .stream import Transfer
 
 
 class Files(Group):
     """Paths are below the session's home. Where `session_id` is left out, the isolation's current session is meant."""
 
     def upload(
-        self, local_path: str | os.PathLike[str], path: str | None = None, *, session_id: str | None = None
+        self,
+        local_path: str | os.PathLike[str],
+        path: str | None = None,
+        *,
+        session_id: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Puts a local file into the home, under its own name unless `path` is given. What is there is replaced.
+        `progress` is called with the bytes so far, and all of them if known.
 
         >>> session = client.sessions.create()
         >>> with open("plan.json", "w") as file:
@@ -23,13 +33,16 @@ class Files(Group):
         >>> (client.files.upload("plan.json", "data/plan.json"))["bytes"]
         2
         """
-        result: FileTransferResponse = self._call(
-            "files/upload", local_path=os.path.abspath(local_path), path=path, session_id=session_id
-        )
-        return result
+        fields = given(local_path=os.path.abspath(local_path), path=path, session_id=session_id)
+        return self._transfer("files/upload", fields, progress)
 
     def download(
-        self, path: str, local_path: str | os.PathLike[str] | None = None, *, session_id: str | None = None
+        self,
+        path: str,
+        local_path: str | os.PathLike[str] | None = None,
+        *,
+        session_id: str | None = None,
+        progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Copies a file of the home to a local one: the same name in the working directory unless `local_path` is given.
         An existing one is replaced as a whole when the last byte is there.
@@ -41,10 +54,8 @@ class Files(Group):
         the milk
         """
         local_path = os.path.abspath(local_path or os.path.basename(path))
-        result: FileTransferResponse = self._call(
-            "files/download", path=path, local_path=local_path, session_id=session_id
-        )
-        return result
+        fields = given(path=path, local_path=local_path, session_id=session_id)
+        return self._transfer("files/download", fields, progress)
 
     def list(self, path: str | None = None, *, session_id: str | None = None) -> FileListResponse:
         """What is directly in a directory; the home when `path` is left out.
@@ -85,3 +96,12 @@ class Files(Group):
         """
         result: FilePathResponse = self._call("files/delete", path=path, recursive=recursive, session_id=session_id)
         return result
+
+    def _transfer(
+        self, method: str, fields: dict[str, Any], progress: Callable[[int, int | None], None] | None
+    ) -> FileTransferResponse:
+        with Transfer(self._line, method, {**self._scope.params(), **fields}) as transfer:
+            for event in transfer:
+                if progress is not None and event["type"] == "progress":
+                    progress(event["bytes"], event.get("totalBytes"))
+        return transfer.result

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,12 @@ class Line:
             self._closed = True
             if self._connection is not None:
                 self._connection.close()
+
+    def __del__(self) -> None:
+        # Nobody can close it any more, and what reads from the connection would keep it open for ever.
+        if self._connection is not None and self._connection.is_open:
+            warnings.warn("a cupola client was dropped without being closed", ResourceWarning, source=self)
+            self._connection.abandon()
 
     def _open(self) -> Connection:
         connection = Connection.open(self._path)

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from .._core import Call
 from ..errors import RunFailed
-from .._known import INVOKE_EVENTS, MONITOR_EVENTS
-from ..protocol import InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
+from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
+from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import Connection
 from .line import Line
 
@@ -149,3 +149,9 @@ class Log(Stream[MonitorEvent, MonitorResponse]):
     """
 
     _known = MONITOR_EVENTS
+
+
+class Transfer(Stream[FileEvent, FileTransferResponse]):
+    """A file on its way."""
+
+    _known = FILE_EVENTS

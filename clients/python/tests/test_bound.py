@@ -1,10 +1,8 @@
 """A bound client reaches one agent under one isolation, also after it had to connect again."""
 
 import unittest
-from unittest import mock
 
 import cupola
-from cupola import _params
 from support import Daemon, WithDaemon
 
 
@@ -67,15 +65,6 @@ class Bound(WithDaemon):
         else:
             self.fail("it never connected again")
         self.assertIn("the milk", client.invoke("what do you remember?").text())
-
-    def test_a_daemon_that_does_not_bind_is_not_used(self):
-        def forget(*arguments):
-            return {name: value for name, value in introduce(*arguments).items() if name != "bind"} | {"bind": None}
-
-        introduce = _params.initialize
-        with mock.patch("cupola._sync.client.initialize", forget), self.assertRaises(cupola.IsolationError) as caught:
-            self.client(bind=True)
-        self.assertEqual(caught.exception.kind, "notBound")
 
 
 class Arguments(unittest.TestCase):

@@ -40,15 +40,16 @@ class Calls(unittest.TestCase):
         self.assertEqual(sent(request)["params"], {"x": 1, "partialResultToken": call.id})
         other, _ = self.core.request("b", {}, stream=True)
         strange = encode({"method": "$/progress", "params": {"token": "none", "value": 0}}) + encode({"method": "new"})
-        self.core.receive(self.progress(call, 1) + strange + self.progress(call, 2))
-        self.assertEqual((list(call.events), list(other.events)), ([1, 2], []))
+        strange += self.progress(call, None)
+        self.core.receive(self.progress(call, {"n": 1}) + strange + self.progress(call, {"n": 2}))
+        self.assertEqual((list(call.events), list(other.events)), ([{"n": 1}, {"n": 2}], []))
 
     def test_cancelling_is_said_once_and_only_while_it_matters(self):
         call, _ = self.core.request("a", {}, stream=True)
         self.assertEqual(sent(self.core.cancel(call))["params"], {"id": call.id})
         self.assertEqual(self.core.cancel(call), b"")
         self.assertIsInstance(call.error, cupola.CallCancelled)
-        self.assertEqual(self.core.receive(self.progress(call, 1) + encode({"id": call.id, "result": 1})), [])
+        self.assertEqual(self.core.receive(self.progress(call, {}) + encode({"id": call.id, "result": 1})), [])
         answered, _ = self.core.request("a", {}, stream=True)
         self.core.receive(encode({"id": answered.id, "result": None}))
         self.assertEqual((self.core.cancel(answered), answered.error), (b"", None))
@@ -68,7 +69,7 @@ class Calls(unittest.TestCase):
     def test_nothing_grows_without_bound(self):
         call, _ = self.core.request("a", {}, stream=True)
         with mock.patch.object(_core, "MAX_WAITING_EVENTS", 3):
-            self.core.receive(self.progress(call, 0) * 5)
+            self.core.receive(self.progress(call, {}) * 5)
         self.assertEqual((len(call.events), call.error.kind), (3, "eventsNotTaken"))
         # It still runs at the daemon, so there is something to cancel.
         self.assertTrue(self.core.cancel(call))

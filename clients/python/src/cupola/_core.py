@@ -121,12 +121,13 @@ class Core:
         if message["method"] != "$/progress" or not isinstance(params, dict):
             return None
         call = self._calls.get(params.get("token", 0))
-        if call is None or call.ended:
+        value = params.get("value")
+        if call is None or call.ended or not isinstance(value, dict):
             return None
         if len(call.events) >= MAX_WAITING_EVENTS:
             call.end(error=CupolaError(f"{MAX_WAITING_EVENTS} events wait and none was taken", kind="eventsNotTaken"))
         else:
-            call.events.append(params.get("value"))
+            call.events.append(value)
         return call
 
     def _answer(self, message: Mapping[str, Any]) -> Call | None:

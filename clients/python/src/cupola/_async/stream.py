@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from .._core import Call
-from ..errors import RunFailed
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
+from ..errors import RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import AsyncConnection
 from .line import AsyncLine

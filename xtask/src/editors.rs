@@ -1,12 +1,43 @@
-//! Clients that run in editors of the terminal: Neovim, the oldest that is supported and the newest that can be had.
+//! Clients that run in editors of the terminal: the Neovim plugin, in the system's Neovim and the newest that can be had,
+//! and the pages for Emacs and Vim.
 
 use crate::root;
 use crate::steps::Steps;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-/// The Neovim plugin's tests, which run in the editor itself.
-const NEOVIM_TESTS: &str = "clients/neovim/tests/run.lua";
+/// An editor that runs a file of tests.
+struct Editor {
+    program: &'static str,
+    /// What its version must say, for those that come without what we need.
+    feature: &'static str,
+    /// Debian's package.
+    package: &'static str,
+    /// How it runs the tests, without any configuration of the user's.
+    arguments: &'static [&'static str],
+}
+
+const NEOVIM: Editor = Editor {
+    program: "nvim",
+    feature: "NVIM",
+    package: "neovim",
+    arguments: &["--headless", "-u", "NONE", "-i", "NONE", "-c", "luafile clients/neovim/tests/run.lua"],
+};
+
+const EMACS: Editor = Editor {
+    program: "emacs",
+    feature: "Emacs",
+    package: "emacs-nox",
+    arguments: &["-Q", "--batch", "-l", "tests/editors/emacs.el"],
+};
+
+const VIM: Editor = Editor {
+    program: "vim",
+    feature: "+channel",
+    package: "vim",
+    arguments: &["-u", "NONE", "-i", "NONE", "-nNes", "-T", "dumb", "-S", "tests/editors/vim.vim"],
+};
+
 /// The newest Neovim there is as a Python package; it holds the program and no Python code that we use.
 const NEWEST_NEOVIM: &str = "clients/neovim/tests/requirements.txt";
 /// Where it is installed, below the root.
@@ -14,20 +45,24 @@ const NEOVIM_ENVIRONMENT: &str = "target/neovim";
 
 /// Runs all of it with this `cupola`.
 pub(crate) fn suites(steps: &mut Steps, binary: &str) {
-    neovim(steps, "neovim of the system", Path::new("nvim"), binary);
+    for editor in [NEOVIM, EMACS, VIM] {
+        suite(steps, &editor, PathBuf::from(editor.program), binary);
+    }
     match newest_neovim() {
-        Ok(program) => neovim(steps, "newest neovim", &program, binary),
-        Err(reason) => steps.skip(&format!("{NEOVIM_TESTS} in the newest neovim"), &reason),
+        Ok(program) => suite(steps, &NEOVIM, program, binary),
+        Err(reason) => steps.skip("the newest Neovim", &reason),
     }
 }
 
-fn neovim(steps: &mut Steps, name: &str, program: &Path, binary: &str) {
-    if let Err(error) = Command::new(program).arg("--version").output() {
-        steps.skip(&format!("{NEOVIM_TESTS} in the {name}"), &format!("nvim does not start: {error} (Debian: neovim)"));
-        return;
+fn suite(steps: &mut Steps, editor: &Editor, program: PathBuf, binary: &str) {
+    let version = Command::new(&program).arg("--version").output();
+    let is_usable = version.is_ok_and(|version| String::from_utf8_lossy(&version.stdout).contains(editor.feature));
+    if !is_usable {
+        let reason = format!("there is none with {} (Debian: {})", editor.feature, editor.package);
+        return steps.skip(&program.display().to_string(), &reason);
     }
     let mut command = Command::new(program);
-    command.args(["--headless", "-u", "NONE", "-i", "NONE", "-c", &format!("luafile {NEOVIM_TESTS}")]);
+    command.args(editor.arguments).stdin(Stdio::null());
     command.current_dir(root()).env("CUPOLA_BINARY", root().join(binary));
     steps.tests(command);
 }

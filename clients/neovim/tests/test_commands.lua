@@ -106,6 +106,25 @@ return {
     end,
   },
   {
+    'the commands of the page work, in their order',
+    function()
+      local page = table.concat(vim.fn.readfile(vim.fn.fnamemodify(support.plugin, ':h:h') .. '/docs/neovim.md'), '\n')
+      local commands = vim.split(page:match('```vim\n(:Cupola.-)\n```'), '\n')
+      assert(#commands > 3)
+      for _, command in ipairs(commands) do
+        local asked = command:match('^:Cupola invoke (.*)')
+        vim.cmd(command)
+        if asked then
+          support.wait_for_text('answers', '> ' .. asked .. '\n')
+          support.wait('the answer', function() return require('cupola.answers').under_way() == 0 end)
+        end
+      end
+      local answers = support.text('answers')
+      support.has(answers, '- the launch code is 4711')
+      support.has(answers, 'Nothing yet')
+    end,
+  },
+  {
     'checkhealth finds all well, and says what is not',
     function()
       vim.cmd('silent checkhealth cupola')

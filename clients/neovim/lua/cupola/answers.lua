@@ -130,6 +130,12 @@ function Answer:belongs_to(call)
   running[self.mark] = call
 end
 
+--- How many answers are not complete.
+---@return integer
+function M.under_way()
+  return vim.tbl_count(running)
+end
+
 --- Cancels every call whose answer is not complete.
 ---@return integer count
 function M.cancel_all()

@@ -1,0 +1,139 @@
+;;; emacs.el --- The page docs/emacs.md in a real Emacs, against a real daemon  -*- lexical-binding: t -*-
+
+;;     CUPOLA_BINARY=target/debug/cupola emacs -Q --batch -l tests/editors/emacs.el
+;;
+;; The code of the page is taken from the page. The last line is `N passed, M failed'.
+
+(require 'ert)
+
+(defconst cupola-tests-root
+  (expand-file-name "../.." (file-name-directory (or load-file-name buffer-file-name))))
+
+;; Far more than anything here takes, in seconds.
+(defconst cupola-tests-patience 20)
+
+;; A home with nothing in it, private as the daemon wants it.
+(defconst cupola-tests-home (make-temp-file "cupola-emacs" t))
+(setenv "HOME" cupola-tests-home)
+(setenv "CUPOLA_SOCKET" (expand-file-name "v1.sock" cupola-tests-home))
+(setenv "CUPOLA_STATE_DIR" (expand-file-name "state" cupola-tests-home))
+(push (file-name-directory (expand-file-name (getenv "CUPOLA_BINARY"))) exec-path)
+
+(defun cupola-tests-blocks ()
+  "The blocks of code in the page, in their order."
+  (with-temp-buffer
+    (insert-file-contents (expand-file-name "docs/emacs.md" cupola-tests-root))
+    (let (blocks)
+      (while (re-search-forward "^```elisp\n\\(\\(?:.*\n\\)*?\\)```$" nil t)
+        (push (match-string 1) blocks))
+      (nreverse blocks))))
+
+(defun cupola-tests-evaluate (code)
+  "Evaluate all of CODE, and give the last value."
+  (with-temp-buffer
+    (insert code)
+    (goto-char (point-min))
+    (let (value)
+      (condition-case nil
+          (while t (setq value (eval (read (current-buffer)) t)))
+        (end-of-file value)))))
+
+(defun cupola-tests-text ()
+  (if (get-buffer "*cupola*") (with-current-buffer "*cupola*" (buffer-string)) ""))
+
+(defun cupola-tests-wait (what condition)
+  "Wait until CONDITION gives something; fail naming WHAT at the deadline."
+  (let ((deadline (+ (float-time) cupola-tests-patience)) value)
+    (while (not (setq value (funcall condition)))
+      (when (> (float-time) deadline)
+        (error "Did not happen: %s; the answers are: %s" what (cupola-tests-text)))
+      (accept-process-output nil 0.01))
+    value))
+
+(defun cupola-tests-wait-for-text (text)
+  (cupola-tests-wait text (lambda () (string-search text (cupola-tests-text)))))
+
+(defmacro cupola-test (name &rest body)
+  "A test with empty answers and no isolation."
+  (declare (indent 1))
+  `(ert-deftest ,name ()
+     (ignore-errors (kill-buffer "*cupola*"))
+     (cupola-isolation "" "")
+     ,@body))
+
+;; Loaded from a file, as the page says: its first line matters.
+(let ((file (expand-file-name "cupola.el" cupola-tests-home)))
+  (with-temp-file file (insert (car (cupola-tests-blocks))))
+  (load (file-name-sans-extension file)))
+
+(cupola-test an-answer-streams-below-its-question
+  (cupola-invoke "slow 5 60")
+  (cupola-tests-wait-for-text "tick1")
+  (should-not (string-search "tick4" (cupola-tests-text)))
+  (cupola-tests-wait-for-text "> slow 5 60\n\ntick0 tick1 tick2 tick3 tick4\n"))
+
+(cupola-test what-is-not-ascii-arrives
+  (cupola-invoke "käse\nund 日本")
+  (cupola-tests-wait-for-text "> käse\n> und 日本\n\necho: käse\nund 日本\n"))
+
+(cupola-test two-answers-at-once-do-not-mix
+  (cupola-isolation "first-of-two" "")
+  (cupola-invoke "slow 6 30")
+  (cupola-isolation "second-of-two" "")
+  (cupola-invoke "stream a b c")
+  (cupola-tests-wait-for-text "> stream a b c\n\na b c\n")
+  (cupola-tests-wait-for-text "\n\ntick0 tick1 tick2 tick3 tick4 tick5\n"))
+
+(cupola-test users-are-kept-apart-and-their-keys-are-in-no-buffer
+  (cupola-isolation "hush-acme" "")
+  (cupola-invoke "remember we are acme")
+  (cupola-tests-wait-for-text "Remembered: we are acme")
+  (cupola-isolation "hush-contoso" "")
+  (cupola-invoke "what do you remember?")
+  (cupola-tests-wait-for-text "Nothing yet")
+  (cupola-isolation "hush-acme" "")
+  (cupola-invoke "what do you remember?")
+  (cupola-tests-wait-for-text "- we are acme")
+  (let ((buffers (seq-filter (lambda (buffer) (string-search "cupola" (buffer-name buffer))) (buffer-list))))
+    (should (> (length buffers) 1))
+    (dolist (buffer buffers)
+      (with-current-buffer buffer
+        (should-not (string-search "hush" (buffer-string)))))))
+
+(cupola-test cancelling-ends-the-run
+  (cupola-invoke "slow 500 100")
+  (cupola-tests-wait-for-text "tick0")
+  (cupola-cancel)
+  (cupola-tests-wait-for-text "cancelled")
+  (should-not cupola--run)
+  (should (= 0 (plist-get (jsonrpc-request (cupola--line) 'daemon/status nil) :runs))))
+
+(cupola-test a-failure-stands-where-the-answer-would-be
+  (let ((cupola-target '(:kind "emulator" :agent "notes-required")))
+    (cupola-invoke "hello")
+    (cupola-tests-wait-for-text "requires the header 'x-agent-user-isolation-key'")))
+
+(cupola-test a-daemon-that-is-killed-is-started-again
+  (cupola-isolation "survivor" "")
+  (cupola-invoke "remember tea")
+  (cupola-tests-wait-for-text "Remembered: tea")
+  (cupola-invoke "slow 500 100")
+  (cupola-tests-wait-for-text "tick0")
+  (signal-process (plist-get (jsonrpc-request (cupola--line) 'daemon/status nil) :processId) 'SIGKILL)
+  (cupola-tests-wait-for-text "[Server died]")
+  (cupola-invoke "what do you remember?")
+  (cupola-tests-wait-for-text "- tea"))
+
+(cupola-test the-other-examples-of-the-page-work
+  (cupola-invoke "hello")
+  (cupola-tests-wait-for-text "echo: hello")
+  (let ((blocks (cdr (cupola-tests-blocks))))
+    (should (= 1 (length blocks)))
+    (should (equal "hostname" (plist-get (cupola-tests-evaluate (car blocks)) :path)))))
+
+(let* ((results (ert-run-tests-batch t))
+       (failed (ert-stats-completed-unexpected results)))
+  (call-process "cupola" nil nil nil "stop" "--force")
+  (delete-directory cupola-tests-home t)
+  (princ (format "%d passed, %d failed\n" (ert-stats-completed-expected results) failed))
+  (kill-emacs (if (zerop failed) 0 1)))

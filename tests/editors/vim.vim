@@ -1,0 +1,153 @@
+" The page docs/vim.md in a real Vim, against a real daemon.
+"
+"     CUPOLA_BINARY=target/debug/cupola vim -u NONE -i NONE -nNes -T dumb -S tests/editors/vim.vim
+"
+" The code of the page is taken from the page. The last line is `N passed, M failed`.
+
+" Far more than anything here takes, in seconds.
+const s:PATIENCE = 20
+
+" A home with nothing in it, private as the daemon wants it.
+const s:home = tempname()
+call mkdir(s:home, '', 0700)
+let $HOME = s:home
+let $CUPOLA_SOCKET = s:home .. '/v1.sock'
+let $CUPOLA_STATE_DIR = s:home .. '/state'
+let $PATH = fnamemodify($CUPOLA_BINARY, ':p:h') .. ':' .. $PATH
+
+function s:Say(line)
+  call writefile([a:line], '/dev/stdout', 'a')
+endfunction
+
+" The page's code, in a file as the page says.
+function s:Snippet()
+  let page = readfile(expand('<script>:p:h:h:h') .. '/docs/vim.md')
+  let start = index(page, '```vim')
+  let file = s:home .. '/cupola.vim'
+  call writefile(page[start + 1 : index(page, '```', start) - 1], file)
+  return file
+endfunction
+
+function s:Text()
+  return join(getbufline('cupola://answers', 1, '$'), "\n")
+endfunction
+
+function s:Wait(what, condition)
+  let started = reltime()
+  while !a:condition()
+    if reltimefloat(reltime(started)) > s:PATIENCE
+      throw 'did not happen: ' .. a:what .. '; the answers are: ' .. s:Text()
+    endif
+    sleep 5m
+  endwhile
+endfunction
+
+function s:WaitForText(text)
+  call s:Wait(a:text, {-> stridx(s:Text(), a:text) >= 0})
+endfunction
+
+" Types the two keys that :CupolaIsolation asks for.
+function s:AsUser(name)
+  call feedkeys(":CupolaIsolation\<CR>" .. a:name .. "\<CR>\<CR>", 'tx')
+endfunction
+
+function s:Status()
+  let answer = system('cupola status -o json')
+  return json_decode(answer)
+endfunction
+
+let s:tests = {}
+
+function s:tests.an_answer_streams_below_its_question()
+  CupolaInvoke slow 5 60
+  call s:WaitForText('tick1')
+  call assert_equal(-1, stridx(s:Text(), 'tick4'))
+  call s:WaitForText("> slow 5 60\n\ntick0 tick1 tick2 tick3 tick4\n")
+endfunction
+
+function s:tests.lines_are_sent_below_the_text_and_any_character_arrives()
+  new
+  call setline(1, ['käse', 'und 日本'])
+  1,2CupolaInvoke about:
+  bwipeout!
+  call s:WaitForText("> about:\n> käse\n> und 日本\n\necho: about:\nkäse\nund 日本\n")
+endfunction
+
+function s:tests.users_are_kept_apart_and_their_keys_are_in_no_history()
+  call s:AsUser('hush-acme')
+  CupolaInvoke remember we are acme
+  call s:WaitForText('Remembered: we are acme')
+  call s:AsUser('hush-contoso')
+  CupolaInvoke what do you remember?
+  call s:WaitForText('Nothing yet')
+  call s:AsUser('hush-acme')
+  CupolaInvoke what do you remember?
+  call s:WaitForText('- we are acme')
+  call assert_equal(-1, stridx(execute('history all') .. execute('messages') .. s:Text(), 'hush'))
+endfunction
+
+function s:tests.cancelling_ends_the_run()
+  CupolaInvoke slow 500 100
+  call s:WaitForText('tick0')
+  CupolaCancel
+  call s:WaitForText('cancelled')
+  call s:Wait('no run at the daemon', {-> s:Status().runs == 0})
+endfunction
+
+function s:tests.one_answer_at_a_time()
+  CupolaInvoke slow 500 100
+  call s:WaitForText('tick0')
+  call assert_fails('CupolaInvoke hello', 'an answer is under way')
+  CupolaCancel
+  call s:WaitForText('cancelled')
+endfunction
+
+function s:tests.a_failure_stands_where_the_answer_would_be()
+  let g:cupola_target.agent = 'notes-required'
+  CupolaInvoke hello
+  call s:WaitForText('hint: no isolation key was given')
+endfunction
+
+function s:tests.a_daemon_that_is_killed_is_started_again()
+  call s:AsUser('survivor')
+  CupolaInvoke remember tea
+  call s:WaitForText('Remembered: tea')
+  CupolaInvoke slow 500 100
+  call s:WaitForText('tick0')
+  call system('kill -9 ' .. s:Status().processId)
+  call s:WaitForText('[the daemon went away; ask again]')
+  CupolaInvoke what do you remember?
+  call s:WaitForText('- tea')
+endfunction
+
+function s:Run()
+  let [passed, failed] = [0, 0]
+  for name in sort(keys(s:tests))
+    let g:cupola_target = #{kind: 'emulator'}
+    let v:errors = []
+    call s:AsUser('')
+    try
+      call s:tests[name]()
+    catch
+      call add(v:errors, v:exception .. ' at ' .. v:throwpoint)
+    endtry
+    silent! CupolaCancel
+    call s:Wait('the end of ' .. name, {-> s:Text() =~# '^$\|\n\n$'})
+    silent! bwipeout! cupola://answers
+    let [passed, failed] += empty(v:errors) ? [1, 0] : [0, 1]
+    call s:Say('test ' .. name .. (empty(v:errors) ? ' ... ok' : ' ... FAILED: ' .. join(v:errors, "\n")))
+  endfor
+  return [passed, failed]
+endfunction
+
+try
+  execute 'source' s:Snippet()
+  let s:result = s:Run()
+catch
+  call s:Say(v:exception .. ' at ' .. v:throwpoint)
+  let s:result = [0, 1]
+endtry
+call system('cupola stop --force')
+call delete(s:home, 'rf')
+call s:Say(s:result[0] .. ' passed, ' .. s:result[1] .. ' failed')
+execute s:result[1] ? 'cquit!' : 'qall!'

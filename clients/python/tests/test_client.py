@@ -80,8 +80,8 @@ class Invoke(WithDaemon):
 
     def test_an_interrupt_from_the_keyboard_cancels(self):
         client = self.client()
-        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
         with self.assertRaises(KeyboardInterrupt):
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
             client.invoke("slow 500").text()
         until("the run ends", lambda: self.runs() == 0)
 

@@ -88,7 +88,7 @@ class Examples(WithDaemon):
             groups = [type(value) for value in vars(owner()).values()] if "Client" in owner.__name__ else []
             for each in [owner, *(group for group in groups if group.__name__.removeprefix("Async") in GROUPS)]:
                 for name, member in vars(each).items():
-                    if inspect.isfunction(member) and not name.startswith("_") and name not in ("open", "close", "aclose"):
+                    if inspect.isfunction(member) and not name.startswith("_"):
                         self.assertIn(">>>", member.__doc__ or "", f"{each.__name__}.{name}")
 
     def test_the_page(self):

@@ -14,10 +14,10 @@ class CupolaError(Exception):
     """A call that failed. Attributes the daemon did not send are `None`.
 
     >>> try:
-    ...     client.sessions.show("no-such-session")
+    ...     client.invoke("hello", session_id="short").text()
     ... except cupola.CupolaError as error:
-    ...     print(error.kind in {"sessionNotFound", "isolationMismatch", "isolationKeyRequired"}, error.http_status)
-    True 404
+    ...     print(error.kind, error.retryable)
+    invalidParams False
     """
 
     kind: str

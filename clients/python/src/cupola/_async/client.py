@@ -169,12 +169,19 @@ class AsyncClient:
         return self._line.call
 
     async def open(self: Self) -> Self:
-        """Connects now instead of at the first call, to learn early that there is no daemon."""
+        """Connects now instead of at the first call, to learn early that there is no daemon.
+
+        >>> (await client.open()) is client
+        True
+        """
         await self._line.connection()
         return self
 
     async def aclose(self) -> None:
-        """Leaves, and with it everything made by `using`. Calls under way raise `ConnectionLost`."""
+        """Leaves, and with it everything made by `using`. Calls under way raise `ConnectionLost`.
+
+        >>> await client.aclose()
+        """
         await self._line.aclose()
 
     @property

@@ -170,12 +170,19 @@ class Client:
         return self._line.call
 
     def open(self: Self) -> Self:
-        """Connects now instead of at the first call, to learn early that there is no daemon."""
+        """Connects now instead of at the first call, to learn early that there is no daemon.
+
+        >>> (client.open()) is client
+        True
+        """
         self._line.connection()
         return self
 
     def close(self) -> None:
-        """Leaves, and with it everything made by `using`. Calls under way raise `ConnectionLost`."""
+        """Leaves, and with it everything made by `using`. Calls under way raise `ConnectionLost`.
+
+        >>> client.close()
+        """
         self._line.close()
 
     @property

@@ -94,7 +94,7 @@ pub const CANCEL_ALIASES: [&str; 2] = ["$/cancel_request", "notifications/cancel
 
 /// `$/progress`.
 #[derive(Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ProgressParams"))]
 pub struct Progress<Value> {
     /// The caller's token.
     pub token: ProgressToken,
@@ -104,7 +104,7 @@ pub struct Progress<Value> {
 
 /// `$/cancelRequest`.
 #[derive(Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "CancelParams"))]
 pub struct Cancel {
     /// The call to cancel.
     #[serde(alias = "requestId")]

@@ -23,6 +23,7 @@ mod raw;
 mod readme;
 mod recovery;
 mod runs;
+mod self_description;
 mod server;
 mod sessions;
 mod side_by_side;

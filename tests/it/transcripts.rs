@@ -1,7 +1,9 @@
 //! Every conversation of `tests/transcripts`, word by word over every framing. Its `README.md` says how to read them.
 
+use crate::self_description::Document;
 use crate::support::{Client, Framing, TestDaemon};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -48,14 +50,21 @@ impl Transcript {
             Framing::Ndjson => daemon.connect(),
             Framing::Lsp => daemon.connect_lsp(),
         };
-        let mut captured = Captured::default();
+        let (mut captured, mut described) = (Captured::default(), Described::new());
         for (number, line) in (2..).zip(&self.lines) {
             match line {
-                Line::Send(message) => client.send(captured.fill(message)).await,
+                Line::Send(message) => {
+                    let message = captured.fill(message);
+                    described.sent(&message);
+                    client.send(message).await;
+                }
                 Line::Receive(pattern) => {
                     let message = next(&mut client, &self.name, number).await;
                     if let Err(difference) = captured.matches(pattern, &message) {
                         panic!("{}.jsonl:{number} over {framing:?}: {difference}\n  in {message}", self.name);
+                    }
+                    if let Err(error) = described.received(&message) {
+                        panic!("{}.jsonl:{number} over {framing:?}: not as described: {error}\n  {message}", self.name);
                     }
                 }
             }
@@ -113,6 +122,58 @@ impl Captured {
             _ => Err(format!("expected {pattern}, found {message}")),
         }
     }
+}
+
+/// Holds what travels against what the protocol says of itself.
+struct Described {
+    document: Document,
+    /// Method and parameters by the request's id.
+    calls: HashMap<String, (String, Value)>,
+    /// The method by the token of its events.
+    tokens: HashMap<String, String>,
+}
+
+impl Described {
+    fn new() -> Self {
+        Self { document: Document::load(), calls: HashMap::new(), tokens: HashMap::new() }
+    }
+
+    fn sent(&mut self, message: &Value) {
+        for message in each(message) {
+            let (method, params) = (message["method"].as_str().unwrap_or_default(), &message["params"]);
+            if let Some(id) = message.get("id") {
+                self.calls.insert(id.to_string(), (method.to_owned(), params.clone()));
+            }
+            if let Some(token) = params.get("partialResultToken") {
+                self.tokens.insert(token.to_string(), method.to_owned());
+            }
+        }
+    }
+
+    fn received(&mut self, message: &Value) -> Result<(), String> {
+        each(message).try_for_each(|message| self.received_one(message))
+    }
+
+    fn received_one(&mut self, message: &Value) -> Result<(), String> {
+        if message["method"] == "$/progress" {
+            self.document.check_type("ProgressParams", &message["params"])?;
+            let method = &self.tokens[&message["params"]["token"].to_string()];
+            return self.document.check(method, "event", &message["params"]["value"]);
+        }
+        if let Some(error) = message.get("error") {
+            return self.document.check_type("ErrorObject", error);
+        }
+        // What was answered with a result was a valid call.
+        let (method, params) = &self.calls[&message["id"].to_string()];
+        let params = if params.is_null() { &json!({}) } else { params };
+        self.document.check(method, "params", params)?;
+        self.document.check(method, "result", &message["result"])
+    }
+}
+
+/// The messages of a batch, or the one message.
+fn each(message: &Value) -> impl Iterator<Item = &Value> {
+    message.as_array().map_or(std::slice::from_ref(message), Vec::as_slice).iter()
 }
 
 /// Is this string `<name>`?

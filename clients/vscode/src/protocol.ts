@@ -117,7 +117,7 @@ export interface Bind {
 export type CallId = string;
 
 /** `$/cancelRequest`. */
-export interface Cancel {
+export interface CancelParams {
   /** The call to cancel. */
   id: Id;
 }
@@ -1154,7 +1154,7 @@ export interface ProgramInfo {
 }
 
 /** `$/progress`. */
-export interface Progress {
+export interface ProgressParams {
   /** The caller's token. */
   token: Id;
   /** What happened. */

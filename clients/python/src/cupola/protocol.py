@@ -424,7 +424,7 @@ class Bind(_Bind, total=False):
     """
 
 
-class Cancel(TypedDict):
+class CancelParams(TypedDict):
     """`$/cancelRequest`."""
 
     id: Id
@@ -1343,7 +1343,7 @@ class ProgramInfo(_ProgramInfo, total=False):
     """Its version."""
 
 
-class Progress(TypedDict):
+class ProgressParams(TypedDict):
     """`$/progress`."""
 
     token: Id

@@ -58,6 +58,7 @@ impl Version {
             "protocol_versions": [
                 {"protocol": "responses", "version": protocol},
                 {"protocol": "invocations", "version": protocol},
+                {"protocol": "invocations_ws", "version": protocol},
             ],
             "session_configuration": {
                 "idle_timeout_seconds": spec.idle_timeout.unwrap_or(IDLE_TIMEOUT).as_secs(),
@@ -174,7 +175,7 @@ impl Agent {
                     "version_selector": {"version_selection_rules": [
                         {"type": "FixedRatio", "agent_version": default, "traffic_percentage": 100},
                     ]},
-                    "protocol_configuration": {"responses": {}, "invocations": {}},
+                    "protocol_configuration": {"responses": {}, "invocations": {}, "invocations_ws": {}},
                     "authorization_schemes": [{"type": "Entra"}],
                 }),
             }),

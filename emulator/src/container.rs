@@ -5,12 +5,13 @@
 //! it speaks the container's HTTP routes (`/responses`, `/invocations`, contract section 16) and passes bodies through
 //! unchanged.
 
+use crate::hooks::Connection;
 use crate::logs::LogSink;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a container is told about the session it serves.
 #[derive(Debug, Clone)]
@@ -38,11 +39,28 @@ pub trait Runtime: Send + Sync {
 /// A running container.
 pub trait Container: Send + Sync {
     /// Answers one request whose path is one of the container's own, for example `POST /responses`.
-    /// Dropping the answer's body drops the connection, which cancels a foreground run.
+    /// Dropping the answer's body drops the connection, which cancels a foreground run. The answer to a WebSocket's handshake,
+    /// if it is 101, has the connection as [`Upgraded`].
     fn call(&self, request: http::Request<Body>) -> BoxFuture<'_, Result<http::Response<Body>, CallError>>;
 
     /// Ends the container: asked to stop, given its grace period, then killed. Its home stays.
     fn stop(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A container's end of a connection that its 101 answer has made a WebSocket: in that answer's extensions, to be taken once.
+#[derive(Clone)]
+pub struct Upgraded(Arc<Mutex<Option<Box<dyn Connection>>>>);
+
+impl Upgraded {
+    /// The end that the gateway reads from and writes to.
+    pub fn new(connection: impl Connection + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(connection)))))
+    }
+
+    /// The connection, unless somebody has taken it.
+    pub fn take(&self) -> Option<Box<dyn Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Why a container did not come up.

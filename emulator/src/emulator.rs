@@ -77,6 +77,7 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
     let address = listener.local_addr().map_err(listen_failed)?;
 
     let encrypted = options.acceptor.is_some();
+    let (stop, tracker) = (Stop::default(), TaskTracker::new());
     let gateway = Arc::new(Gateway {
         catalog: Catalog::default(),
         conversations: Arc::new(Conversations::load(&data_dir.join("conversations"))),
@@ -85,6 +86,8 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
         data_dir,
         idle_timeout: options.idle_timeout,
         withhold_impersonation: options.withhold_impersonation,
+        stop: stop.clone(),
+        tracker: tracker.clone(),
     });
     for spec in options.agents {
         let directory = gateway.directory_of(&spec.name);
@@ -92,7 +95,6 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
         gateway.catalog.add(Arc::new(agent));
     }
     let router = gateway::router(&gateway, options.interceptor, options.withhold_mkdir_and_stat);
-    let (stop, tracker) = (Stop::default(), TaskTracker::new());
     tracker.spawn(server::serve(listener, router.clone(), options.acceptor, stop.clone(), tracker.clone()));
     tracker.spawn(sweep(Arc::clone(&gateway), stop.soon.clone()));
     Ok(Emulator { gateway, router, address, encrypted, stop, tracker, _lock: lock })

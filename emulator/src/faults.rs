@@ -12,7 +12,7 @@ mod rule;
 
 pub use rule::{Fault, Match, Rule};
 
-use crate::hooks::{Interceptor, Reset};
+use crate::hooks::{Interceptor, Reset, Tunnel};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -93,6 +93,13 @@ impl Faults {
 
 /// Changes an answer on its way out.
 fn alter(answer: Response, fault: &Fault) -> Response {
+    if let Some(tunnel) = answer.extensions().get::<Tunnel>() {
+        // A WebSocket's bytes are no body: it can be cut off, and nothing else.
+        if let Fault::Cut { after_bytes } = *fault {
+            tunnel.cut(after_bytes);
+        }
+        return answer;
+    }
     match *fault {
         Fault::Cut { after_bytes } => answer.map(|body| body::cut(body, after_bytes)),
         Fault::Drip { bytes, every_milliseconds } => {

@@ -12,6 +12,7 @@ mod conversations;
 mod files;
 mod forward;
 mod invocations;
+mod invocations_ws;
 mod logs;
 mod paging;
 mod project;
@@ -26,6 +27,7 @@ use crate::conversation::Conversations;
 use crate::error::ApiError;
 use crate::hooks::Interceptor;
 use crate::isolation::Presented;
+use crate::server::Stop;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -35,6 +37,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::task::TaskTracker;
 
 /// Largest JSON body the gateway reads itself. The service's limit is not documented; inputs carry files as base64, so
 /// this leaves room for a few.
@@ -58,6 +61,9 @@ pub(crate) struct Gateway {
     pub(crate) data_dir: PathBuf,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) withhold_impersonation: bool,
+    /// When to let go of connections that are no HTTP any more, and where they are counted.
+    pub(crate) stop: Stop,
+    pub(crate) tracker: TaskTracker,
 }
 
 impl Gateway {
@@ -110,6 +116,7 @@ pub(crate) fn router(
         .merge(conversations::routes())
         .merge(responses::routes())
         .merge(invocations::routes())
+        .merge(invocations_ws::routes())
         .merge(a2a::routes())
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), refuse_disabled));
     let project = Router::new()

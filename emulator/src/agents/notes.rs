@@ -18,7 +18,7 @@
 //! | anything else | `echo: ` and the text |
 //!
 //! A row whose words stand alone needs them to be the whole text. `/invocations` takes the same texts; its module says
-//! what it takes besides.
+//! what it takes besides, and `dialogue` what is said on `/invocations_ws`.
 //!
 //! - `answer`: text → what to answer, pure
 //! - `notebook`: the remembered lines
@@ -30,9 +30,11 @@
 //! - `events`: server-sent events as the agent server writes them
 //! - `store`: responses by id, outliving containers
 //! - `invocations`: the `/invocations` routes; `jobs`: those that take long
+//! - `dialogue`: `/invocations_ws`
 //! - `ids`, `problem`: response and item ids, error envelopes
 
 mod answer;
+mod dialogue;
 mod events;
 mod ids;
 mod invocations;
@@ -179,7 +181,7 @@ fn routes(agent: Arc<Agent>) -> Router {
         .route("/invocations/{id}", get(invocations::poll))
         .route("/invocations/{id}/cancel", post(invocations::cancel))
         .route("/invocations/docs/{document}", get(invocations::document))
-        .route(WEBSOCKET_PATH, get(invocations::websocket))
+        .route(WEBSOCKET_PATH, get(dialogue::open))
         .fallback(async || (StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

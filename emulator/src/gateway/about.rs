@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Where the emulator knowingly differs from the service.
-pub(crate) const LIMITS: [&str; 13] = [
+pub(crate) const LIMITS: [&str; 14] = [
     "No model and no image: an agent version runs the runtime it was configured with; a posted definition's image is not pulled, it gets its agent's runtime.",
     "A token's signature is not checked, only its audience, expiry and caller.",
     "Roles and permissions are the token's own 'permissions' claim, not role assignments.",
@@ -19,7 +19,8 @@ pub(crate) const LIMITS: [&str; 13] = [
     "A background response enters its conversation when it is streamed or fetched to its end.",
     "File operations do not wake an idle session, but count as its activity; what the service does is not documented.",
     "A log stream without follow ends after its last line; whether the service ends it is not documented.",
-    "WebSocket invocations, MCP and activity endpoints are not served yet.",
+    "MCP and activity endpoints are not served.",
+    "A WebSocket's frames pass unread: the service's limits (1 MB per frame, 5 min idle, 30 min in all) are not enforced.",
     "A2A keeps no tasks: each message is a turn of its own in its session, and every agent has a card.",
 ];
 

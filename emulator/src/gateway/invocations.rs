@@ -21,7 +21,7 @@ use http::{Method, StatusCode};
 use std::sync::Arc;
 
 /// Names the session in the query, for the gateway and for the container.
-const SESSION_QUERY: &str = "agent_session_id";
+pub(super) const SESSION_QUERY: &str = "agent_session_id";
 
 /// Largest description of an agent's own API that is kept.
 const MAX_DOCUMENT: usize = 8 * 1024 * 1024;
@@ -41,13 +41,7 @@ async fn create(call: Call, request: Request) -> Response {
 }
 
 async fn run(call: &Call, body: Body, session_id: &mut Option<String>) -> Result<Response, ApiError> {
-    let entered = if let Some(id) = call.query(SESSION_QUERY) {
-        call.session(id, Purpose::Invoke).await?
-    } else {
-        let version = call.agent.default_version()?;
-        let partition = call.partition(version.spec.model, Purpose::Invoke)?;
-        Entered { session: new_session(call, &version, &partition)?, version, partition }
-    };
+    let entered = enter(call).await?;
     let id = entered.session.id();
     *session_id = Some(id.to_owned());
     let path = format!("/invocations{}", call.container_query(&[(SESSION_QUERY, id)]));
@@ -56,6 +50,16 @@ async fn run(call: &Call, body: Body, session_id: &mut Option<String>) -> Result
         entered.session.remember_invocation(invocation);
     }
     Ok(pass(response, lease))
+}
+
+/// The session of the query, or a new one.
+pub(super) async fn enter(call: &Call) -> Result<Entered, ApiError> {
+    if let Some(id) = call.query(SESSION_QUERY) {
+        return call.session(id, Purpose::Invoke).await;
+    }
+    let version = call.agent.default_version()?;
+    let partition = call.partition(version.spec.model, Purpose::Invoke)?;
+    Ok(Entered { session: new_session(call, &version, &partition)?, version, partition })
 }
 
 async fn show(call: Call) -> Response {

@@ -1,11 +1,12 @@
 //! HTTP to an agent on this machine: bodies stream both ways, nothing is decoded, retried or redirected.
 
-use crate::container::{CallError, StartError};
+use crate::container::{CallError, StartError, Upgraded};
 use axum::body::{Body, HttpBody};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
+use http::{HeaderValue, StatusCode};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +61,13 @@ impl Forward {
         let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let mut headers = parts.headers;
         headers.remove(HOST);
+        let upgrade = headers.get(UPGRADE).cloned();
         remove_per_connection(&mut headers);
+        if let Some(upgrade) = upgrade {
+            // The gateway has asked for a WebSocket: this connection is to become one.
+            headers.insert(UPGRADE, upgrade);
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        }
         let mut request = self.client.request(parts.method, format!("{}{path}", self.base));
         let length = body.size_hint().exact();
         if length != Some(0) {
@@ -71,6 +78,9 @@ impl Forward {
             request = request.body(reqwest::Body::wrap_stream(body.into_data_stream()));
         }
         let answer = request.headers(headers).send().await.map_err(|error| call_error(&error))?;
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return switched(answer).await;
+        }
         let mut answer = http::Response::<reqwest::Body>::from(answer).map(Body::new);
         remove_per_connection(answer.headers_mut());
         Ok(answer)
@@ -80,7 +90,7 @@ impl Forward {
     pub(crate) async fn ready(
         &self,
         within: Duration,
-        accept: impl Fn(http::StatusCode) -> bool + Send,
+        accept: impl Fn(StatusCode) -> bool + Send,
     ) -> Result<(), StartError> {
         let deadline = Instant::now() + within;
         loop {
@@ -94,6 +104,17 @@ impl Forward {
             tokio::time::sleep(READINESS_INTERVAL).await;
         }
     }
+}
+
+/// A 101 answer and the connection behind it.
+async fn switched(answer: reqwest::Response) -> Result<http::Response<Body>, CallError> {
+    let mut switched = http::Response::new(Body::empty());
+    *switched.status_mut() = answer.status();
+    *switched.headers_mut() = answer.headers().clone();
+    remove_per_connection(switched.headers_mut());
+    let connection = answer.upgrade().await.map_err(|error| call_error(&error))?;
+    switched.extensions_mut().insert(Upgraded::new(connection));
+    Ok(switched)
 }
 
 /// reqwest wants a TLS configuration although only `http` is spoken here, and takes it from the process unless given

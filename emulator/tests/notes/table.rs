@@ -178,7 +178,7 @@ pub(crate) const INVOCATIONS: &[Row] = &[
     ("bare-get-404", &[], Nothing(NO_HANDLERS)),
     ("bare-invoke-501", &[], Nothing(NO_HANDLERS)),
     ("bare-openapi-404", &[], Nothing(NO_HANDLERS)),
-    ("bare-ws-upgrade", &[], All),
+    ("bare-ws-upgrade", &[], Nothing(NO_HANDLERS)),
     ("crash-500", &[], All),
     ("get-unknown", &[], All),
     ("identity-headers", &[], All),
@@ -202,7 +202,7 @@ pub(crate) const INVOCATIONS: &[Row] = &[
     ("sync-json-no-session", &[], All),
     ("sync-session-in-header-ignored", &[], All),
     ("sync-text", &[], All),
-    ("ws-upgrade", &[], Nothing("the notes agent has no WebSocket handler")),
+    ("ws-upgrade", &[], All),
 ];
 
 const CHAT: Step = BeginAs(&[("x-agent-user-isolation-key", "alice"), ("x-agent-chat-isolation-key", "chat-1")], SLOW);

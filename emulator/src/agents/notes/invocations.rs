@@ -79,11 +79,6 @@ pub(super) async fn cancel(State(agent): State<Arc<Agent>>, Path(id): Path<Strin
     about(&id, agent.jobs.state(&id))
 }
 
-/// `GET /invocations_ws`: this agent has no handler for it (contract 10).
-pub(super) async fn websocket() -> StatusCode {
-    StatusCode::FORBIDDEN
-}
-
 /// `GET /invocations/docs/{document}`.
 pub(super) async fn document(Path(document): Path<String>) -> Response {
     let missing = |kind| {
@@ -193,7 +188,7 @@ async fn structured(agent: &Agent, call: &Call, text: &str, headers: &HeaderMap)
 }
 
 /// The whole answer to a text, after its waits, or the error its ending means here.
-async fn said(agent: &Agent, text: &str, headers: &HeaderMap) -> Result<String, Response> {
+pub(super) async fn said(agent: &Agent, text: &str, headers: &HeaderMap) -> Result<String, Response> {
     let answer = agent.answer(Command::parse(text), headers).await;
     for step in &answer.steps {
         if let Step::Message { pieces, pace } = step {

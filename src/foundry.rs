@@ -8,7 +8,7 @@
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
 //! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
-//! - [`responses`], [`invocations`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
+//! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`mod@watch`], [`curl`]: requests and answers shown to whoever wants to see them
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
@@ -26,6 +26,7 @@ mod error;
 mod files;
 mod headers;
 mod invocations;
+mod invocations_ws;
 mod logs;
 mod pool;
 mod reply;
@@ -44,6 +45,7 @@ pub use self::error::{FoundryError, Operation, ServiceError};
 pub use self::files::Download;
 pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::{Canceller, Invocation};
+pub use self::invocations_ws::{Dialogue, MAX_SENT_BYTES};
 pub use self::logs::{LogError, LogQuery, LogReader};
 pub use self::pool::{Settings, use_ring};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};

@@ -52,6 +52,8 @@ pub enum AgentProtocol {
     Responses,
     /// `invocations` (contract section 9).
     Invocations,
+    /// `invocations_ws`: messages over a WebSocket (contract section 10).
+    InvocationsWs,
     /// `a2a`: version 0.3 of the agent-to-agent protocol (contract section 11).
     A2a,
 }
@@ -62,6 +64,7 @@ impl AgentProtocol {
         match self {
             Self::Responses => "responses",
             Self::Invocations => "invocations",
+            Self::InvocationsWs => "invocations_ws",
             Self::A2a => "a2a",
         }
     }
@@ -84,6 +87,14 @@ pub struct InvokeParams {
     /// whose requests are JSON-RPC.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub input_is_request: bool,
+    /// Each line of `input` is a message of its own, sent one after the other; empty lines are left out. Means something for
+    /// [`AgentProtocol::InvocationsWs`] only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub message_per_line: bool,
+    /// With [`AgentProtocol::InvocationsWs`]: the dialogue is over when the agent has said something and then nothing for
+    /// this long, in ms; the default is 10 s, 0 means that only the agent ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
     /// What the agent speaks; found out from its definition when left out, `responses` if it speaks both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<AgentProtocol>,
@@ -257,6 +268,8 @@ pub enum NoticeCode {
     NoLines,
     /// The session is gone, and its log with it.
     SessionGone,
+    /// The agent left a dialogue open, which was then closed for it.
+    DialogueIdle,
     /// Any other; added by a newer daemon.
     #[serde(other)]
     Other,

@@ -3,7 +3,7 @@
 use super::content::Content;
 use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::headers::WireIsolation;
-use super::pool::{Pool, Settings};
+use super::pool::{Pool, Purpose, Settings};
 use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
 use super::watch::{Body, HttpHead, Outgoing, Watcher};
@@ -11,7 +11,10 @@ use crate::auth::{AccessToken, SCOPE, Tokens};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -68,6 +71,8 @@ pub(super) struct Call<'a> {
     /// One that only this kind of call has.
     header: Option<(HeaderName, HeaderValue)>,
     body: Option<(HeaderValue, Payload)>,
+    /// The handshake's key, if the connection is to become a WebSocket: only 101 is success then.
+    websocket: Option<HeaderValue>,
     repeat: Repeat,
 }
 
@@ -86,7 +91,17 @@ impl<'a> Call<'a> {
             }
             _ => Repeat::Harmless,
         };
-        Self { operation, method, url, isolation: None, with_ownership: false, header: None, body: None, repeat }
+        Self {
+            operation,
+            method,
+            url,
+            isolation: None,
+            with_ownership: false,
+            header: None,
+            body: None,
+            websocket: None,
+            repeat,
+        }
     }
 
     pub(super) fn isolated(self, isolation: &'a WireIsolation) -> Self {
@@ -108,6 +123,18 @@ impl<'a> Call<'a> {
     /// Sends content that is read again for every attempt.
     pub(super) fn content(self, content: Content) -> Self {
         Self { body: Some((OCTETS, Payload::Streamed(content))), ..self }
+    }
+
+    /// Asks for a WebSocket. Whoever does must look whether the answer's 101 was given to this key.
+    pub(super) fn websocket(self, key: HeaderValue) -> Self {
+        Self { websocket: Some(key), ..self }
+    }
+
+    fn is_success(&self, status: StatusCode) -> bool {
+        match self.websocket {
+            Some(_) => status == StatusCode::SWITCHING_PROTOCOLS,
+            None => status.is_success(),
+        }
     }
 
     /// Why what was to be sent could not be read.
@@ -157,6 +184,11 @@ impl Client {
         self.extras.watcher.as_ref().is_some_and(Watcher::wants_raw)
     }
 
+    /// Who looks on.
+    pub(super) fn watcher(&self) -> Option<&Watcher> {
+        self.extras.watcher.as_ref()
+    }
+
     /// Sends a call and returns once a success status is there.
     pub(super) async fn send(&self, address: &Address, call: &Call<'_>) -> Result<Answer, FoundryError> {
         if !address.covers(&call.url) {
@@ -166,7 +198,8 @@ impl Client {
         if address.is_local() && !call.operation.is_turn() {
             return Err(FoundryError::NotLocal);
         }
-        let client = self.pool.http(address)?;
+        let purpose = if call.websocket.is_some() { Purpose::WebSocket } else { Purpose::Requests };
+        let client = self.pool.http(address, purpose)?;
         let account = address.account();
         let mut token = match account {
             Some(account) => Some(self.pool.tokens.get(account, SCOPE).await?),
@@ -178,7 +211,7 @@ impl Client {
         let began = tokio::time::Instant::now();
         loop {
             let (failure, error) = match self.once(&client, address, call, token.as_ref()).await {
-                Ok(response) if response.status().is_success() => return Ok(Answer { response, notices }),
+                Ok(response) if call.is_success(response.status()) => return Ok(Answer { response, notices }),
                 Ok(response) => match (account, &token) {
                     (Some(account), Some(refused))
                         if response.status() == StatusCode::UNAUTHORIZED && !is_refreshed =>
@@ -271,6 +304,12 @@ impl Client {
         headers.insert(ACCEPT, accept);
         if is_verbatim {
             headers.insert(ACCEPT_ENCODING, IDENTITY_ENCODING);
+        }
+        if let Some(key) = &call.websocket {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(SEC_WEBSOCKET_KEY, key.clone());
         }
         let mut request = client.request(call.method.clone(), call.url.clone());
         if let Some((content_type, body)) = &call.body {

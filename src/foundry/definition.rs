@@ -58,14 +58,11 @@ impl Definition {
         Some(if major < 2 { IsolationModel::Keys } else { IsolationModel::Identity })
     }
 
-    /// Which protocol to invoke it with: `responses` if it speaks both. `None` when the definition names neither.
+    /// Which protocol to invoke it with: the first of `responses`, `invocations` and `invocations_ws` that it speaks. `None` when
+    /// the definition names none of them.
     pub fn protocol(&self) -> Option<AgentProtocol> {
-        let speaks = |name: &str| self.protocols.iter().any(|spoken| spoken.name == name);
-        if speaks("responses") {
-            Some(AgentProtocol::Responses)
-        } else {
-            speaks("invocations").then_some(AgentProtocol::Invocations)
-        }
+        let speaks = |protocol: &AgentProtocol| self.protocols.iter().any(|spoken| spoken.name == protocol.name());
+        [AgentProtocol::Responses, AgentProtocol::Invocations, AgentProtocol::InvocationsWs].into_iter().find(speaks)
     }
 }
 
@@ -243,17 +240,13 @@ mod tests {
                 Some(Identity),
                 "invocations",
             ),
+            (r#""protocol_versions":[{"protocol":"invocations_ws","version":"1.0.0"}]"#, Some(Keys), "invocations_ws"),
             (r#""protocol_versions":[{"protocol":"responses"}]"#, None, "responses"),
             (r#""cpu":"1""#, None, ""),
         ] {
             let definition = definition(protocols);
             assert_eq!(definition.isolation_model(), model, "{protocols}");
-            let expected = match protocol {
-                "responses" => Some(AgentProtocol::Responses),
-                "invocations" => Some(AgentProtocol::Invocations),
-                _ => None,
-            };
-            assert_eq!(definition.protocol(), expected, "{protocols}");
+            assert_eq!(definition.protocol().map_or("", AgentProtocol::name), protocol, "{protocols}");
         }
     }
 

@@ -76,6 +76,9 @@ pub enum FoundryError {
         /// What was asked.
         operation: Operation,
     },
+    /// The agent's code does not speak over a WebSocket.
+    #[error("the agent has no handler for WebSockets (invocations_ws)")]
+    NoWebSockets,
     /// There is no such file or directory in the session.
     #[error("there is no file or directory {path} in the session")]
     NoSuchFile {
@@ -210,7 +213,7 @@ impl FoundryError {
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::UnexpectedAnswer { .. } => ErrorKind::UnexpectedAnswer,
             Self::Content(_) => ErrorKind::LocalFile,
-            Self::NotOffered { .. } => ErrorKind::NotOffered,
+            Self::NotOffered { .. } | Self::NoWebSockets => ErrorKind::NotOffered,
             Self::NoSuchFile { .. } => ErrorKind::NotFound,
             Self::NotLocal => ErrorKind::InvalidParams,
         }

@@ -4,7 +4,7 @@
 //! - [`mapping`]: answers as events (pure)
 //! - [`polling`]: following an operation that was accepted with 202
 
-mod mapping;
+pub(super) mod mapping;
 mod polling;
 
 pub use polling::Canceller;

@@ -42,27 +42,52 @@ pub(super) struct Pool {
     /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
     remote: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
+    /// The same two once more, for connections of which each becomes a WebSocket: only those of HTTP/1.1 can.
+    remote_upgradable: OnceLock<reqwest::Client>,
+    local_upgradable: OnceLock<reqwest::Client>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Requests and answers, in any version of HTTP.
+    Requests,
+    /// One handshake, from which on it is a WebSocket.
+    WebSocket,
 }
 
 impl Pool {
     pub(super) fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
-        Self { settings, tokens, remote: OnceLock::new(), local: OnceLock::new() }
+        Self {
+            settings,
+            tokens,
+            remote: OnceLock::new(),
+            local: OnceLock::new(),
+            remote_upgradable: OnceLock::new(),
+            local_upgradable: OnceLock::new(),
+        }
     }
 
     /// The client for an address, built when first needed.
-    pub(super) fn http(&self, address: &Address) -> Result<reqwest::Client, FoundryError> {
-        let (slot, is_local) = match address.account() {
-            Some(Account::Emulator) | None => (&self.local, true),
-            Some(Account::Configured) => (&self.remote, false),
+    pub(super) fn http(&self, address: &Address, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
+        let is_local = match address.account() {
+            Some(Account::Emulator) | None => true,
+            Some(Account::Configured) => false,
+        };
+        let slot = match (purpose, is_local) {
+            (Purpose::Requests, true) => &self.local,
+            (Purpose::Requests, false) => &self.remote,
+            (Purpose::WebSocket, true) => &self.local_upgradable,
+            (Purpose::WebSocket, false) => &self.remote_upgradable,
         };
         if let Some(client) = slot.get() {
             return Ok(client.clone());
         }
-        let client = self.build(is_local)?;
+        let client = self.build(is_local, purpose)?;
         Ok(slot.get_or_init(|| client).clone())
     }
 
-    fn build(&self, is_local: bool) -> Result<reqwest::Client, FoundryError> {
+    fn build(&self, is_local: bool, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
         use_ring();
         let mut trusted = Vec::new();
         for path in &self.settings.trusted_certificates {
@@ -86,6 +111,9 @@ impl Pool {
             // The system's proxy settings apply, as they do for azd and az.
             builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted)
         };
+        if purpose == Purpose::WebSocket {
+            builder = builder.http1_only();
+        }
         for (host, address) in &self.settings.resolve {
             builder = builder.resolve(host, *address);
         }

@@ -114,6 +114,12 @@ impl Watcher {
         self.report(Seen::Waiting(notice)).await;
     }
 
+    /// Tells the caller something it does not wait for.
+    pub(super) fn told(&self, notice: Notice) {
+        // Either the call has ended, or its caller has far more to read than this.
+        let _unread = self.sender.try_send(Seen::Waiting(notice));
+    }
+
     async fn report(&self, seen: Seen) {
         // Nobody reads along any more: the call has ended.
         let _gone = self.sender.send(seen).await;

@@ -118,6 +118,9 @@ impl From<FoundryError> for RpcError {
         if let FoundryError::Token(token) = &error {
             data.hint = Some(token.hint().to_owned());
         }
+        if let FoundryError::NoWebSockets = &error {
+            data.hint = Some("give its code a WebSocket handler, or speak --protocol invocations".to_owned());
+        }
         if let Some(service) = error.service() {
             data.http_status = Some(service.status);
             data.service_code.clone_from(&service.code);

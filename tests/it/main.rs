@@ -32,3 +32,4 @@ mod symptoms;
 mod targets;
 mod tenants;
 mod transcripts;
+mod websocket;

@@ -58,6 +58,7 @@ impl Asking {
 enum Operation {
     Responses,
     Invocations,
+    InvocationsWs,
     A2a,
     Conversation,
     CreateSession,
@@ -75,9 +76,10 @@ enum Operation {
 }
 
 impl Operation {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Responses,
         Self::Invocations,
+        Self::InvocationsWs,
         Self::A2a,
         Self::Conversation,
         Self::CreateSession,
@@ -96,7 +98,7 @@ impl Operation {
 
     const fn method(self) -> &'static str {
         match self {
-            Self::Responses | Self::Invocations | Self::A2a | Self::Conversation => "invoke",
+            Self::Responses | Self::Invocations | Self::InvocationsWs | Self::A2a | Self::Conversation => "invoke",
             Self::CreateSession => "sessions/create",
             Self::ListSessions => "sessions/list",
             Self::ShowSession => "sessions/show",
@@ -113,7 +115,7 @@ impl Operation {
     }
 
     const fn is_invoke(self) -> bool {
-        matches!(self, Self::Responses | Self::Invocations | Self::A2a)
+        matches!(self, Self::Responses | Self::Invocations | Self::InvocationsWs | Self::A2a)
     }
 
     /// Does a call say which session or conversation it means?

@@ -93,6 +93,31 @@ class Stream:
         self._connection.close()
 
 
+class Dialogue:
+    """A WebSocket, as far as these proofs need one: short texts, one answer each."""
+
+    def __init__(self, connection, response):
+        self._connection, self.status, self.headers = connection, response.status, response.headers
+        self._socket, self._stream = connection.sock, response.fp
+
+    def ask(self, text):
+        """The text of the answer, or the code the other side closes with."""
+        message = text.encode()
+        # A mask of zeros leaves the bytes as they are.
+        self._socket.sendall(bytes([0x81, 0x80 | len(message)]) + bytes(4) + message)
+        kind, length = self._stream.read(2)
+        if length == 126:
+            length = int.from_bytes(self._stream.read(2))
+        answer = self._stream.read(length)
+        return int.from_bytes(answer[:2]) if kind == 0x88 else answer.decode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._connection.close()
+
+
 class Emulator:
     """`cupola emulator` with the agents given as NAME=SPEC."""
 
@@ -146,6 +171,11 @@ class Emulator:
         """The same for an answer of events; a context manager that drops the connection at its end."""
         return Stream(*self._request(method, self._url(path, query), body, headers, caller))
 
+    def websocket(self, path, headers, session, caller=None):
+        """A dialogue in a session; a context manager."""
+        url = self._url(path, {"agent_session_id": session})
+        return Dialogue(*self._request("GET", url, None, headers, caller))
+
 
 class Endpoint:
     """One agent's endpoint, and the headers every request to it carries."""
@@ -166,6 +196,13 @@ class Endpoint:
         headers = {**self.headers, **(headers or {})}
         return self.emulator.stream(method, f"/agents/{self.agent}/endpoint{path}", body, headers,
                                     caller=self.caller, **more)
+
+    def websocket(self, session):
+        """A dialogue, or the answer that refuses it."""
+        headers = {**self.headers, "connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13",
+                   "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ=="}
+        return self.emulator.websocket(f"/agents/{self.agent}/endpoint/protocols/invocations_ws", headers, session,
+                                       self.caller)
 
     def respond(self, text, **fields):
         return self.call("POST", "/protocols/openai/responses", {"input": text, **fields})

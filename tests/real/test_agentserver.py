@@ -312,6 +312,20 @@ class Invocations(Proof):
         self.assertEqual(received["x-client-purpose"], "proof")
         self.assertIn("0af7651916cd43dd8448eb211c80319c", received["traceparent"])
 
+    def test_a_dialogue_over_a_websocket(self):
+        session = self.agent.new_session()
+        with self.agent.websocket(session) as talk:
+            self.assertEqual(talk.headers["x-agent-session-id"], session)
+            self.assertEqual(talk.ask("hello"), "echo: hello")
+            told = json.loads(talk.ask("whoami"))
+            self.assertTrue(told["x-agent-user-id"])
+            self.assertIsNone(told["authorization"])
+            self.assertEqual(talk.ask("bye"), 1000)
+        with self.agent.websocket(session) as talk:
+            self.assertEqual(talk.ask("crash"), 1011)
+        with self.agent.websocket("session-unknown") as refused:
+            self.assertEqual(refused.status, 404)
+
     def test_each_session_is_a_process_with_its_own_home(self):
         mine = self.invoke({"do": "whoami"}).json["environment"]
         theirs = self.ok(self.agent.invoke({"do": "whoami"})).json["environment"]

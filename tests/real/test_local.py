@@ -143,6 +143,18 @@ class Invocations(Local):
         again = self.result("--user-identity", "alice", '{"do": "whoami"}')
         self.assertEqual(told["session_id"], again["sessionId"])
 
+    def test_a_dialogue(self):
+        lines = pathlib.Path(self.home, "lines.txt")
+        talk = ("--message-per-line", "-f", str(lines))
+        for last, status, told in (("bye", 0, ""), ("crash", 1, "1011: Internal server error")):
+            lines.write_text(f"hello\nagain\n{last}\n")
+            done = super().invoke("--protocol", "invocations_ws", *talk, status=status)
+            self.assertEqual(done.out, "echo: hello\necho: again\n")
+            self.assertIn(told, done.err)
+        told = super().invoke("--protocol", "invocations_ws", "--user-identity", "alice", "--idle-timeout", "1", "whoami")
+        self.assertEqual(json.loads(told.out), {"x-agent-user-id": "alice", "authorization": None})
+        self.assertIn("did not end the dialogue", told.err)
+
     def test_failures(self):
         self.assertIn("say more", self.invoke('{"do": "refuse"}', status=2).err)
         self.invoke('{"do": "crash"}', status=1)
@@ -167,6 +179,9 @@ class InvocationsWithIsolationKeys(Local):
         told = json.loads(self.invoke("--protocol", "invocations", *KEYS, "hi").out)
         self.assertEqual((told["user"], told["chat"]), ("tenant-acme", "thread-42"))
         self.assertTrue(told["session"])
+
+    def test_an_agent_without_a_websocket_handler_says_so(self):
+        self.assertIn("no handler for WebSockets", self.invoke("--protocol", "invocations_ws", "hi", status=1).err)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ export type AbsolutePath = string;
 /**
  * An agent's own endpoint:
  * `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
- * with `invocations`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL.
+ * with `invocations`, `invocations_ws`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL.
  *
  * As with `ProjectEndpoint`, only the shape is checked here. Must look like
  * https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL?api-version=v1,
- * where PROTOCOL is openai/responses, openai/v1/responses, invocations or a2a: https, no port, no user, no other
- * query.
+ * where PROTOCOL is openai/responses, openai/v1/responses, invocations, invocations_ws or a2a: https, no port,
+ * no user, no other query.
  */
 export type AgentEndpoint = string;
 
@@ -53,6 +53,8 @@ export type AgentProtocol =
   | "responses"
   /** `invocations`. */
   | "invocations"
+  /** `invocations_ws`: messages over a WebSocket. */
+  | "invocationsWs"
   /** `a2a`: version 0.3 of the agent-to-agent protocol. */
   | "a2a";
 
@@ -861,6 +863,16 @@ export interface InvokeParams {
    * requests are JSON-RPC.
    */
   inputIsRequest?: boolean;
+  /**
+   * Each line of `input` is a message of its own, sent one after the other; empty lines are left out. Means
+   * something for `invocationsWs` only.
+   */
+  messagePerLine?: boolean;
+  /**
+   * With `invocationsWs`: the dialogue is over when the agent has said something and then nothing for this long,
+   * in ms; the default is 10 s, 0 means that only the agent ends it.
+   */
+  idleTimeoutMs?: number;
   /** What the agent speaks; found out from its definition when left out, `responses` if it speaks both. */
   protocol?: AgentProtocol;
   /** Use this session instead of the saved one, and save it. */
@@ -1132,6 +1144,8 @@ export type NoticeCode =
   | "noLines"
   /** The session is gone, and its log with it. */
   | "sessionGone"
+  /** The agent left a dialogue open, which was then closed for it. */
+  | "dialogueIdle"
   /** Any other; added by a newer daemon. */
   | "other";
 

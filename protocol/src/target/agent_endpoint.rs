@@ -18,7 +18,7 @@ const PATTERN: &str = "^https://[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*/api/projects/[.
 
 /// An agent's own endpoint:
 /// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
-/// with `invocations`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL (contract section 17.1).
+/// with `invocations`, `invocations_ws`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL (contract section 17.1).
 ///
 /// As with [`ProjectEndpoint`], only the shape is checked here.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct AgentEndpoint {
 impl AgentEndpoint {
     /// The rule a value must keep, as a sentence part.
     pub const RULE: &'static str = "must look like https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL?api-version=v1, \
-         where PROTOCOL is openai/responses, openai/v1/responses, invocations or a2a: https, no port, no user, no other query";
+         where PROTOCOL is openai/responses, openai/v1/responses, invocations, invocations_ws or a2a: https, no port, no user, no other query";
 
     /// The URL as given.
     pub fn as_str(&self) -> &str {
@@ -72,6 +72,7 @@ impl AgentEndpoint {
             ["endpoint", "protocols", "openai", "responses"]
             | ["endpoint", "protocols", "openai", "v1", "responses"] => AgentProtocol::Responses,
             ["endpoint", "protocols", "invocations"] => AgentProtocol::Invocations,
+            ["endpoint", "protocols", "invocations_ws"] => AgentProtocol::InvocationsWs,
             ["endpoint", "protocols", "a2a"] => AgentProtocol::A2a,
             _ => return None,
         };
@@ -128,11 +129,12 @@ mod tests {
 
     #[test]
     fn the_path_names_project_agent_and_protocol() {
-        use AgentProtocol::{A2a, Invocations, Responses};
+        use AgentProtocol::{A2a, Invocations, InvocationsWs, Responses};
         for (path, protocol) in [
             ("openai/responses", Responses),
             ("openai/v1/responses", Responses),
             ("invocations", Invocations),
+            ("invocations_ws", InvocationsWs),
             ("a2a", A2a),
         ] {
             for query in ["", "?api-version=v1"] {

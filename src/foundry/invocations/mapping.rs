@@ -26,7 +26,7 @@ fn broken(reason: &str) -> InvokeEvent {
 }
 
 /// The failure that an object tells of, in its `error`. Agents send it with HTTP 200 too.
-pub(super) fn failure_in(object: &Value) -> Option<InvokeEvent> {
+pub(in crate::foundry) fn failure_in(object: &Value) -> Option<InvokeEvent> {
     let error = object.get("error").filter(|error| !error.is_null())?;
     let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let code = text("code");
@@ -194,7 +194,7 @@ impl TokenMapping {
 }
 
 /// The text of one event, in the fields that agents use for it.
-fn delta_of(data: &Value) -> Option<&str> {
+pub(in crate::foundry) fn delta_of(data: &Value) -> Option<&str> {
     let chat = || data.get("choices")?.get(0)?.get("delta")?.get("content")?.as_str();
     ["content", "delta", "text"].into_iter().find_map(|name| data.get(name).and_then(Value::as_str)).or_else(chat)
 }

@@ -60,6 +60,7 @@ impl Operation {
         match self {
             Self::Responses => "`invoke`, responses",
             Self::Invocations => "`invoke`, invocations",
+            Self::InvocationsWs => "`invoke`, invocations_ws",
             Self::A2a => "`invoke`, a2a",
             Self::Conversation => "`invoke --conversation-id`",
             Self::CreateSession => "`sessions create`",

@@ -154,13 +154,15 @@ impl Thing {
         let mut params = json!({"target": emulator.target(self.agent()), "isolation": self.isolation(asking)});
         let session = json!(self.session);
         match operation {
-            Operation::Responses | Operation::Invocations | Operation::A2a => {
+            Operation::Responses | Operation::Invocations | Operation::InvocationsWs | Operation::A2a => {
                 params["protocol"] = json!(match operation {
                     Operation::Invocations => "invocations",
+                    Operation::InvocationsWs => "invocationsWs",
                     Operation::A2a => "a2a",
                     _ => "responses",
                 });
-                params["input"] = json!("hello");
+                // Ends a dialogue, and is as good as any word elsewhere.
+                params["input"] = json!("bye");
                 params["sessionId"] = session;
             }
             Operation::Conversation => {

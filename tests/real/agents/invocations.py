@@ -1,5 +1,6 @@
 """An agent of the invocations protocol, on the unmodified azure-ai-agentserver-invocations package.
 
+On its WebSocket it echoes each message, except `whoami`, `bye`, which ends the dialogue, and `crash`, which raises.
 A JSON body's `do` chooses what it does; a body that is no JSON is echoed as text.
 
   echo      the body and the ids, as JSON
@@ -94,6 +95,17 @@ async def cancel(request):
         job["task"].cancel()
         await asyncio.gather(job["task"], return_exceptions=True)
     return state(request)
+
+
+@app.ws_handler
+async def talk(websocket):
+    async for message in websocket.iter_text():
+        if message == "bye":
+            return
+        if message == "crash":
+            raise RuntimeError("asked to crash")
+        headers = {name: websocket.headers.get(name) for name in ("x-agent-user-id", "authorization")}
+        await websocket.send_text(json.dumps(headers) if message == "whoami" else f"echo: {message}")
 
 
 app.run(host="127.0.0.1", port=int(os.environ["PORT"]))

@@ -37,6 +37,7 @@ Examples:
   cupola invoke --local --port 8088 \"Hello\"
   git diff | cupola invoke --emulator -
   cupola invoke --emulator --protocol invocations -f request.json -o json
+  printf 'hello\\nbye\\n' | cupola invoke --emulator --protocol invocations_ws --message-per-line -
   cupola invoke --emulator --user-isolation-key tenant-acme -o raw --debug \"ping\"";
 
 #[derive(Debug, Args)]
@@ -56,6 +57,13 @@ pub(crate) struct Flags {
     /// Give up after this many seconds; 0 means never [default: 1800]
     #[arg(long, short, value_name = "SECONDS")]
     timeout: Option<u64>,
+    /// With `invocations_ws`: each line of the message is a message of its own
+    #[arg(long)]
+    message_per_line: bool,
+    /// With `invocations_ws`: the dialogue is over when the agent has answered and then said nothing for so many seconds;
+    /// 0 waits until the agent ends it [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    idle_timeout: Option<u64>,
     /// Send a header to the agent's own code: `x-client-NAME: VALUE`. Can be repeated
     #[arg(long, value_name = "HEADER")]
     client_header: Vec<String>,
@@ -116,6 +124,9 @@ enum Protocol {
     Responses,
     /// invocations
     Invocations,
+    /// invocations over a WebSocket: each message of the agent's is a line
+    #[value(name = "invocations_ws", alias = "invocations-ws")]
+    InvocationsWs,
     /// Agent-to-agent, version 0.3
     A2a,
 }
@@ -200,9 +211,12 @@ impl Flags {
             target,
             isolation,
             input: message.read()?,
+            message_per_line: self.message_per_line,
+            idle_timeout_ms: self.idle_timeout.map(|seconds| seconds.saturating_mul(1000)),
             protocol: self.protocol.map(|protocol| match protocol {
                 Protocol::Responses => AgentProtocol::Responses,
                 Protocol::Invocations => AgentProtocol::Invocations,
+                Protocol::InvocationsWs => AgentProtocol::InvocationsWs,
                 Protocol::A2a => AgentProtocol::A2a,
             }),
             session_id: state.session_id.as_deref().map(|id| parse("--session-id", id)).transpose()?,

@@ -16,12 +16,13 @@ caller. Must be an absolute path of at most 4096 bytes, without control characte
 AgentEndpoint: TypeAlias = str
 """An agent's own endpoint:
 `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
-with `invocations`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL.
+with `invocations`, `invocations_ws`, `a2a`, `openai/responses` or `openai/v1/responses` for
+PROTOCOL.
 
 As with `ProjectEndpoint`, only the shape is checked here. Must look like
 https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL?api-version=v1,
-where PROTOCOL is openai/responses, openai/v1/responses, invocations or a2a: https, no port, no
-user, no other query.
+where PROTOCOL is openai/responses, openai/v1/responses, invocations, invocations_ws or a2a: https,
+no port, no user, no other query.
 """
 
 AgentName: TypeAlias = str
@@ -34,6 +35,8 @@ AgentProtocol: TypeAlias = Literal[
     "responses",
     # `invocations`.
     "invocations",
+    # `invocations_ws`: messages over a WebSocket.
+    "invocationsWs",
     # `a2a`: version 0.3 of the agent-to-agent protocol.
     "a2a",
 ]
@@ -247,6 +250,8 @@ NoticeCode: TypeAlias = Literal[
     "noLines",
     # The session is gone, and its log with it.
     "sessionGone",
+    # The agent left a dialogue open, which was then closed for it.
+    "dialogueIdle",
     # Any other; added by a newer daemon.
     "other",
 ]
@@ -1095,6 +1100,14 @@ class InvokeParams(_InvokeParams, total=False):
     inputIsRequest: bool
     """`input` is the whole request of the protocol, to be sent unchanged. Means something for `a2a`
     only, whose requests are JSON-RPC.
+    """
+    messagePerLine: bool
+    """Each line of `input` is a message of its own, sent one after the other; empty lines are left
+    out. Means something for `invocationsWs` only.
+    """
+    idleTimeoutMs: int
+    """With `invocationsWs`: the dialogue is over when the agent has said something and then nothing
+    for this long, in ms; the default is 10 s, 0 means that only the agent ends it.
     """
     protocol: AgentProtocol
     """What the agent speaks; found out from its definition when left out, `responses` if it speaks

@@ -2,7 +2,10 @@
 
 use super::deployment;
 use crate::daemon::Daemon;
-use crate::foundry::{Definition, Extras, FoundryError, Invocation, Message, Reply, Respond, Watcher, turn_headers};
+use crate::foundry::{
+    Definition, Dialogue, Extras, FoundryError, Invocation, MAX_SENT_BYTES, Message, Reply, Respond, Watcher,
+    turn_headers,
+};
 use crate::partition::AgentKey;
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::store::Saved;
@@ -17,12 +20,17 @@ use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode};
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
 /// also wait once for a deployment.
 const MAX_REPLACEMENTS: usize = 2;
+
+/// How long an agent that has answered over a WebSocket may say nothing before the dialogue is taken as over, unless the caller
+/// says otherwise: longer than a model pauses between words, short enough to wait out.
+const DEFAULT_IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A request the service has taken.
 pub(super) struct Begun {
@@ -50,6 +58,9 @@ pub(super) async fn begin(
     let scope = Scope::with(daemon, &params.target, &params.isolation, extras).await?;
     daemon.runs.enter(run, &scope.partition);
     let attempt = Attempt { daemon, params, scope: &scope, protocol: protocol(params, &scope)?, deadline };
+    if attempt.protocol == AgentProtocol::InvocationsWs {
+        check_messages(params, &scope)?;
+    }
     let version = scope.partition.version.as_ref();
     let (mut notices, mut has_waited) = (Vec::new(), false);
     for _ in 0..=MAX_REPLACEMENTS + 1 {
@@ -106,6 +117,30 @@ fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, RpcEr
                 .hint("leave --protocol out to use what it speaks"))
         }
         _ => Ok(wanted),
+    }
+}
+
+/// What is said in a dialogue.
+fn messages(params: &InvokeParams) -> Vec<&str> {
+    if params.message_per_line {
+        params.input.lines().filter(|line| !line.is_empty()).collect()
+    } else {
+        vec![&params.input]
+    }
+}
+
+/// Refuses a dialogue of nothing, and what the service would close it for.
+fn check_messages(params: &InvokeParams, scope: &Scope) -> Result<(), RpcError> {
+    let messages = messages(params);
+    if messages.is_empty() {
+        return Err(RpcError::invalid_params("input has no line, so there is nothing to say"));
+    }
+    match messages.iter().map(|message| message.len()).find(|length| *length > MAX_SENT_BYTES) {
+        Some(length) if !scope.is_local() => Err(RpcError::invalid_params(format!(
+            "a message of {length} bytes: over a WebSocket the service takes {MAX_SENT_BYTES} bytes at most"
+        ))
+        .hint("send it in several messages (--message-per-line), or as a file (cupola files upload)")),
+        _ => Ok(()),
     }
 }
 
@@ -281,6 +316,15 @@ impl Attempt<'_> {
             AgentProtocol::Invocations => {
                 let request = Invocation { body: &params.input, session_id: session, deadline: self.deadline };
                 scope.agent.invoke(&scope.wire, request).await
+            }
+            AgentProtocol::InvocationsWs => {
+                let idle_limit = match params.idle_timeout_ms {
+                    Some(0) => None,
+                    Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
+                    None => Some(DEFAULT_IDLE_LIMIT),
+                };
+                let dialogue = Dialogue { messages: messages(params), session_id: session, idle_limit };
+                scope.agent.converse(&scope.wire, dialogue).await
             }
             AgentProtocol::A2a => {
                 let (input, is_request) = (params.input.as_str(), params.input_is_request);

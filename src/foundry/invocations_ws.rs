@@ -1,0 +1,84 @@
+//! A dialogue of the WebSocket invocations protocol (contract section 10). The handshake is a request like any other, with the
+//! token, the checks and the retries of all; from its 101 on the connection carries messages.
+//!
+//! - [`mapping`]: messages and closing codes as our events (pure)
+//! - [`stream`]: the connection: sends, receives, answers pings, closes
+
+mod mapping;
+mod stream;
+
+use super::Agent;
+use super::client::{Answer, Call, innermost};
+use super::error::{FoundryError, Operation};
+use super::headers::WireIsolation;
+use super::invocations::with_session;
+use super::reply::Reply;
+use super::watch::HttpHead;
+use cupola_protocol::id::SessionId;
+use cupola_protocol::invoke::AgentProtocol;
+use futures_util::StreamExt as _;
+use http::{HeaderValue, Method};
+use mapping::MessageMapping;
+use std::time::Duration;
+use stream::Messages;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+/// Longest message the service takes, in bytes: its limit for a frame is 1 MB, and each message is one frame.
+pub const MAX_SENT_BYTES: usize = 1024 * 1024;
+
+/// What to say in a dialogue, and when it is over.
+#[derive(Debug, Clone)]
+pub struct Dialogue<'a> {
+    /// The messages, sent one after the other without waiting for answers.
+    pub messages: Vec<&'a str>,
+    /// The session to use; the service makes one when left out.
+    pub session_id: Option<&'a SessionId>,
+    /// How long the agent may say nothing, once it has said something and heard all, before the dialogue is taken as over.
+    /// `None` leaves its end to the agent.
+    pub idle_limit: Option<Duration>,
+}
+
+impl Agent {
+    /// Opens a dialogue. Returns when the service has agreed to it.
+    pub async fn converse(&self, isolation: &WireIsolation, dialogue: Dialogue<'_>) -> Result<Reply, FoundryError> {
+        let url = with_session(self.address.protocol(AgentProtocol::InvocationsWs, &[]), dialogue.session_id);
+        let key = generate_key();
+        let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::Invoke, reason };
+        let header = HeaderValue::from_str(&key).map_err(|error| odd(error.to_string()))?;
+        let call = Call::new(Operation::Invoke, Method::GET, url).isolated(isolation).websocket(header);
+        let Answer { response, notices } =
+            self.client.send(&self.address, &call).await.map_err(|error| refused(error, odd))?;
+        let mut answer = Answer { response, notices };
+        if answer.header("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
+            return Err(odd("its WebSocket was not opened for this request".to_owned()));
+        }
+        let is_raw = self.client.wants_raw();
+        let mut reply = Reply {
+            session_id: answer.session_id(),
+            request_id: answer.request_id(),
+            response_id: None,
+            notices: std::mem::take(&mut answer.notices),
+            head: is_raw.then(|| HttpHead::of(&answer.response)),
+            canceller: None,
+            events: futures_util::stream::empty().boxed(),
+        };
+        let connection = answer.response.upgrade().await.map_err(|error| odd(innermost(&error)))?;
+        let mapping = MessageMapping::new(dialogue.messages.len(), is_raw);
+        let watcher = self.client.watcher().cloned();
+        reply.events = Messages::begin(connection, &dialogue, mapping, watcher).await.boxed();
+        Ok(reply)
+    }
+}
+
+/// A refused handshake, where its status alone says too little.
+fn refused(error: FoundryError, odd: impl Fn(String) -> FoundryError) -> FoundryError {
+    match error {
+        FoundryError::Service(answer) if (200..300).contains(&answer.status) => {
+            odd("it answered the request instead of opening a WebSocket".to_owned())
+        }
+        // What the agent servers answer with when the agent's code has no handler; the service says more.
+        FoundryError::Service(answer) if answer.status == 403 && answer.code.is_none() => FoundryError::NoWebSockets,
+        other => other,
+    }
+}

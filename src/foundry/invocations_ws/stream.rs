@@ -1,0 +1,179 @@
+//! The connection of a dialogue as a stream of reply items. Dropping it says goodbye and closes.
+
+use super::super::reply::ReplyItem;
+use super::super::watch::Watcher;
+use super::Dialogue;
+use super::mapping::MessageMapping;
+use cupola_protocol::invoke::{Notice, NoticeCode};
+use futures_util::{Sink as _, SinkExt as _, Stream, StreamExt as _};
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+/// Longest message taken from an agent, in bytes: as long as the longest event of the other protocols.
+const MAX_RECEIVED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes read at once. Messages are small; the library would set aside 128 KiB for each dialogue.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// How long the other side may take to say goodbye in its turn.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+type Socket = WebSocketStream<reqwest::Upgraded>;
+
+pub(super) struct Messages {
+    /// `None` once the dialogue has ended.
+    socket: Option<Socket>,
+    /// What is still to be said.
+    unsent: VecDeque<Message>,
+    items: VecDeque<ReplyItem>,
+    mapping: MessageMapping,
+    idle_limit: Option<Duration>,
+    /// Runs from the agent's latest message on.
+    silence: Option<Pin<Box<Sleep>>>,
+    is_over: bool,
+    watcher: Option<Watcher>,
+}
+
+impl Messages {
+    pub(super) async fn begin(
+        connection: reqwest::Upgraded,
+        dialogue: &Dialogue<'_>,
+        mapping: MessageMapping,
+        watcher: Option<Watcher>,
+    ) -> Self {
+        let limits = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .max_message_size(Some(MAX_RECEIVED_BYTES))
+            .max_frame_size(Some(MAX_RECEIVED_BYTES));
+        Self {
+            socket: Some(WebSocketStream::from_raw_socket(connection, Role::Client, Some(limits)).await),
+            unsent: dialogue.messages.iter().map(|message| Message::text(*message)).collect(),
+            items: VecDeque::new(),
+            mapping,
+            idle_limit: dialogue.idle_limit,
+            silence: None,
+            is_over: false,
+            watcher,
+        }
+    }
+
+    /// Sends as much as the connection takes now.
+    fn send(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
+        let Some(socket) = &mut self.socket else { return Ok(()) };
+        while !self.unsent.is_empty() {
+            match socket.poll_ready_unpin(context) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Ok(()),
+            }
+            if let Some(message) = self.unsent.pop_front() {
+                socket.start_send_unpin(message)?;
+            }
+        }
+        match Pin::new(socket).poll_flush(context) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Has there been silence for too long? The caller is told of it before the ending.
+    fn fell_silent(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.unsent.is_empty() {
+            return Poll::Pending;
+        }
+        if let Some(silence) = &mut self.silence {
+            std::task::ready!(silence.as_mut().poll(context));
+        } else if !self.is_over {
+            return Poll::Pending;
+        }
+        if std::mem::replace(&mut self.is_over, true) {
+            return Poll::Ready(());
+        }
+        self.silence = None;
+        let seconds = self.idle_limit.unwrap_or_default().as_secs_f64();
+        let message = format!(
+            "the agent answered, then said nothing for {seconds} s and did not end the dialogue: taken as its end (--idle-timeout)"
+        );
+        if let Some(watcher) = &self.watcher {
+            watcher.told(Notice { code: NoticeCode::DialogueIdle, message });
+        }
+        // The notice is read first if this stream lets it.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn take(&mut self, received: Option<Result<Message, Error>>) {
+        let (mapping, items) = (&mut self.mapping, &mut self.items);
+        match received {
+            Some(Ok(Message::Text(text))) => mapping.text(&text, items),
+            Some(Ok(Message::Binary(bytes))) => mapping.binary(&bytes, items),
+            // The library answers pings.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return,
+            Some(Ok(Message::Close(frame))) => {
+                mapping.closed(frame.as_ref().map(|frame| (frame.code, frame.reason.as_str())), items);
+            }
+            Some(Err(Error::Capacity(_))) => {
+                mapping.failed(format!("a message of the agent's is longer than {MAX_RECEIVED_BYTES} bytes"), items);
+            }
+            Some(Err(error @ (Error::Utf8(_) | Error::AttackAttempt))) => mapping.failed(error.to_string(), items),
+            Some(Err(error)) => mapping.broken(&error.to_string(), items),
+            None => mapping.broken("it just ended", items),
+        }
+        self.silence = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
+    }
+}
+
+impl Stream for Messages {
+    type Item = ReplyItem;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ReplyItem>> {
+        let this = &mut *self;
+        loop {
+            if let Some(item) = this.items.pop_front() {
+                if matches!(item, ReplyItem::End(_)) {
+                    this.items.clear();
+                    leave(this.socket.take(), CloseCode::Normal);
+                }
+                return Poll::Ready(Some(item));
+            }
+            if let Err(error) = this.send(context) {
+                // What the agent said before it closed tells more than that it takes nothing any more.
+                tracing::debug!(%error, "a dialogue's message was not sent");
+                this.unsent.clear();
+            }
+            let Some(socket) = &mut this.socket else { return Poll::Ready(None) };
+            match socket.poll_next_unpin(context) {
+                Poll::Ready(received) => this.take(received),
+                Poll::Pending => {
+                    std::task::ready!(this.fell_silent(context));
+                    this.mapping.fell_silent(&mut this.items);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Messages {
+    /// The caller has given up.
+    fn drop(&mut self) {
+        leave(self.socket.take(), CloseCode::Away);
+    }
+}
+
+/// Says goodbye, hears it in return, and closes; not waited for.
+fn leave(socket: Option<Socket>, code: CloseCode) {
+    let (Some(mut socket), Ok(runtime)) = (socket, Handle::try_current()) else { return };
+    runtime.spawn(timeout(CLOSE_LIMIT, async move {
+        let frame = CloseFrame { code, reason: Utf8Bytes::from_static("") };
+        // An error means that the other side has closed already.
+        let _gone = socket.close(Some(frame)).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    }));
+}

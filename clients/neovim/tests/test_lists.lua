@@ -122,6 +122,27 @@ return {
     end,
   },
   {
+    'a run that is left goes on, and is found, followed and cancelled',
+    function()
+      support.as_user('runner')
+      vim.cmd('Cupola invoke --detach slow 500 20')
+      support.wait_for_text('answers', 'tick0')
+      require('cupola.daemon').disconnect()
+      vim.cmd('bwipeout! ' .. support.buffer('answers'))
+      vim.cmd('Cupola runs')
+      support.wait_for_text('runs', 'running')
+      support.press('runs', '<CR>', 'running')
+      support.wait_for_text('answers', '\ntick0 tick1 tick2')
+      support.press('runs', 'x', 'running')
+      support.wait_for_text('runs', 'cancelled')
+      support.wait_for_text('answers', '*cancelled*')
+      support.as_user('runner-2')
+      vim.cmd('Cupola runs')
+      support.wait_for_text('runs', 'Runs of')
+      support.lacks(support.text('runs'), 'run-')
+    end,
+  },
+  {
     'a log is followed until its buffer is closed',
     function()
       user_with_session('watcher')

@@ -1,6 +1,8 @@
 --- The buffer that answers are streamed into: each question quoted, its answer below, at a mark of its own, so that
 --- several answers can grow at once.
+local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
+local known = require('cupola.known')
 local view = require('cupola.view')
 
 local M = {}
@@ -44,7 +46,7 @@ Answer.__index = Answer
 ---@param question string
 ---@param label string whom it goes to
 ---@return cupola.Answer
-function M.new(question, label)
+local function new(question, label)
   local before = vim.api.nvim_get_current_win()
   local buffer = buffer_of_answers()
   local lines = { ('## %s'):format(label), '' }
@@ -124,12 +126,6 @@ function Answer:finish(remark)
   running[self.mark] = nil
 end
 
---- What to cancel when the answer is no longer wanted.
----@param call cupola.Call
-function Answer:belongs_to(call)
-  running[self.mark] = call
-end
-
 --- How many answers are not complete.
 ---@return integer
 function M.under_way()
@@ -155,6 +151,49 @@ function Answer:fail(reason)
   if not failure.is_cancelled(reason) then
     failure.show(reason)
   end
+end
+
+--- Why an answer is not complete; nil when it is.
+---@param result table
+---@return string?
+local function shortcoming(result)
+  if result.status == 'completed' then
+    return nil
+  end
+  local tells = result.failure and result.status ~= 'cancelled'
+  return tells and ('%s: %s'):format(result.status, result.failure.message) or result.status
+end
+
+--- Calls a method that answers as `invoke` does, and shows the answer as it comes.
+---@param in_scope cupola.Scope
+---@param method 'invoke'|'runs/attach'
+---@param params table
+---@param question string
+---@return cupola.Call
+function M.stream(in_scope, method, params, question)
+  local answer = new(question, in_scope.label)
+  local call = daemon.call(method, params, {
+    on_progress = function(event)
+      if event.type == 'textDelta' then
+        answer:append(event.delta)
+      elseif event.type == 'snapshot' then
+        answer:replace(event.text)
+      elseif event.type == 'notice' then
+        failure.say(event.message, vim.log.levels.WARN)
+      elseif event.type == 'started' and event.sessionId then
+        known.add(in_scope, 'sessions', event.sessionId)
+      end
+    end,
+    on_done = function(reason, result)
+      if reason then
+        return answer:fail(reason)
+      end
+      answer:replace(result.text)
+      answer:finish(shortcoming(result))
+    end,
+  })
+  running[answer.mark] = call
+  return call
 end
 
 return M

@@ -20,6 +20,12 @@ local SOURCES = {
       return vim.tbl_map(function(entry) return entry.path .. (entry.is_directory and '/' or '') end, result.entries)
     end,
   },
+  runs = {
+    method = 'runs/list',
+    names = function(result)
+      return vim.tbl_map(function(run) return run.runId end, result.runs)
+    end,
+  },
   agents = {
     method = 'agents/list',
     names = function(result)
@@ -34,14 +40,14 @@ local asked = setmetatable({}, { __mode = 'k' })
 
 --- Takes the names out of an answer somebody else asked for.
 ---@param scope cupola.Scope
----@param what 'sessions'|'files'|'agents'
+---@param what 'sessions'|'files'|'runs'|'agents'
 ---@param result table
 function M.learn(scope, what, result)
   scope.known[what] = SOURCES[what].names(result)
 end
 
 ---@param scope cupola.Scope
----@param what 'sessions'|'files'|'agents'
+---@param what 'sessions'|'files'|'runs'|'agents'
 ---@param name string
 function M.add(scope, what, name)
   if not vim.tbl_contains(scope.known[what], name) then
@@ -51,7 +57,7 @@ end
 
 --- The names known now.
 ---@param scope cupola.Scope
----@param what 'sessions'|'files'|'agents'
+---@param what 'sessions'|'files'|'runs'|'agents'
 ---@return string[]
 function M.names(scope, what)
   local now = (vim.uv or vim.loop).now()

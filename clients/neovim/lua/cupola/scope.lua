@@ -11,7 +11,7 @@ local M = {}
 ---@field params fun(extra?: table): table The parameters of a call in this scope.
 ---@field with fun(change: table): cupola.Scope The scope with another `target` or `isolation`.
 ---@field label string For people: the agent, and which parts of the isolation are set.
----@field known {sessions: string[], files: string[], agents: string[]} Names seen lately, for completion.
+---@field known {sessions: string[], files: string[], runs: string[], agents: string[]} Names seen lately, for completion.
 
 --- The fields of an isolation, and what to call them. The short names are those of `:Cupola isolation`.
 M.FIELDS = {
@@ -65,12 +65,9 @@ local function new(target, isolation)
   return {
     target = target,
     label = ('%s, %s'):format(target_label(target), isolation_label(isolation)),
-    known = { sessions = {}, files = {}, agents = {} },
+    known = { sessions = {}, files = {}, runs = {}, agents = {} },
     params = function(extra)
-      local params = { target = target }
-      if next(isolation) then
-        params.isolation = isolation
-      end
+      local params = { target = target, isolation = next(isolation) and isolation or vim.empty_dict() }
       return vim.tbl_extend('error', params, extra or {})
     end,
     with = function(change)

@@ -1,14 +1,12 @@
---- `:[range]Cupola invoke [--new-conversation] [--new-session] [text]`: a question to the agent, its answer streamed.
+--- `:[range]Cupola invoke [--new-conversation] [--new-session] [--detach] [text]`: a question to the agent, its answer streamed.
 local answers = require('cupola.answers')
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
-local known = require('cupola.known')
 local scope = require('cupola.scope')
 local view = require('cupola.view')
 
 local M = { about = 'ask the agent' }
 
-local FLAGS = { ['--new-conversation'] = 'newConversation', ['--new-session'] = 'newSession' }
+local FLAGS = { ['--new-conversation'] = 'newConversation', ['--new-session'] = 'newSession', ['--detach'] = 'detach' }
 
 --- The text of the range: what was selected, exactly, when the range is the last selection; else whole lines.
 ---@param command table
@@ -36,16 +34,6 @@ local function selected(command)
   return table.concat(lines, '\n')
 end
 
---- Why the answer is not complete; nil when it is.
----@param result table
----@return string?
-local function shortcoming(result)
-  if result.status == 'completed' then
-    return nil
-  end
-  return result.failure and ('%s: %s'):format(result.status, result.failure.message) or result.status
-end
-
 --- Asks, and shows the answer as it comes.
 ---@param question string
 ---@param options? table more parameters of `invoke`
@@ -60,30 +48,8 @@ function M.ask(question, options, in_scope)
     return failure.say('the text is not valid UTF-8 and cannot be sent', vim.log.levels.ERROR)
   end
   in_scope = in_scope or scope.current()
-  local answer = answers.new(question, in_scope.label)
   local params = in_scope.params(vim.tbl_extend('force', { input = question, textOnly = true }, options or {}))
-  local call = daemon.call('invoke', params, {
-    on_progress = function(event)
-      if event.type == 'textDelta' then
-        answer:append(event.delta)
-      elseif event.type == 'snapshot' then
-        answer:replace(event.text)
-      elseif event.type == 'notice' then
-        failure.say(event.message, vim.log.levels.WARN)
-      elseif event.type == 'started' and event.sessionId then
-        known.add(in_scope, 'sessions', event.sessionId)
-      end
-    end,
-    on_done = function(reason, result)
-      if reason then
-        return answer:fail(reason)
-      end
-      answer:replace(result.text)
-      answer:finish(shortcoming(result))
-    end,
-  })
-  answer:belongs_to(call)
-  return call
+  return answers.stream(in_scope, 'invoke', params, question)
 end
 
 --- Lets the user write several lines, and sends them when the buffer is written.

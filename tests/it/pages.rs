@@ -1,4 +1,4 @@
-//! The README's sessions are what really happens: every `console` block is run, in order, and compared word for word.
+//! The sessions in the pages are what really happens: every `console` block is run, in order, and compared word for word.
 
 use crate::support::{Home, skip};
 use std::path::Path;
@@ -30,20 +30,32 @@ fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-fn is_installed(program: &str) -> bool {
-    Command::new("bash").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success()
+/// Programs that the pages use beside `cupola`, and Debian's packages of them.
+const PROGRAMS: [(&str, &str); 3] = [("nc", "netcat-openbsd"), ("jq", "jq"), ("curl", "curl")];
+
+/// The package that is missing for a command, if one is.
+fn missing_for(command: &str) -> Option<&'static str> {
+    let words = command.split(|character: char| !character.is_ascii_alphanumeric());
+    let is_missing = |program: &str| {
+        let looked = Command::new("bash").args(["-c", &format!("command -v {program}")]).output().unwrap();
+        !looked.status.success()
+    };
+    PROGRAMS
+        .iter()
+        .find(|(program, _)| words.clone().any(|word| word == *program) && is_missing(program))
+        .map(|(_, package)| *package)
 }
 
-#[test]
-fn every_session_in_the_readme_is_what_really_happens() {
-    let steps = steps(include_str!("../../README.md"));
+/// Runs a page's sessions, in order, in a home of their own.
+fn replay(page: &str) {
+    let steps = steps(page);
     assert!(steps.len() > 5, "the sessions were not found");
     let home = Home::new();
     let binaries = Path::new(env!("CARGO_BIN_EXE_cupola")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
     for step in steps {
-        if step.command.contains(" nc ") && !is_installed("nc") {
-            skip(&step.command, "nc is missing (Debian: netcat-openbsd)");
+        if let Some(package) = missing_for(&step.command) {
+            skip(&step.command, &format!("a program is missing (Debian: {package})"));
             continue;
         }
         let output = Command::new("bash")
@@ -63,4 +75,9 @@ fn every_session_in_the_readme_is_what_really_happens() {
     }
     let stopped = home.command(&["stop", "--force"]).status().unwrap();
     assert!(stopped.success());
+}
+
+#[test]
+fn every_session_in_the_readme_is_what_really_happens() {
+    replay(include_str!("../../README.md"));
 }

@@ -6,6 +6,6 @@ import { installPackages, root } from "./packages.mjs";
 
 installPackages();
 const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-for (const project of [".", "src/webview"]) {
+for (const project of [".", "src/webview", "test"]) {
     execFileSync(process.execPath, [tsc, "--project", project], { cwd: root, stdio: "inherit" });
 }

@@ -1,10 +1,13 @@
 // Runs a suite, `unit` or `browser`, and ends with one line: `N passed, M failed`. CUPOLA_BINARY names the `cupola` to
-// test with. Packages are installed first when package-lock.json has changed.
+// test with. What is needed is installed first when it is not there. `browser --screenshots` also takes the pictures of
+// docs/images anew.
 
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { browser, codeServer } from "./code-server.mjs";
+import { packageExtension } from "./package.mjs";
 import { installPackages, root } from "./packages.mjs";
 
 /** Far more than a suite takes; a test that hangs shall not hang the build. */
@@ -12,11 +15,15 @@ const LIMIT_MS = { unit: 120_000, browser: 300_000 };
 
 const suite = process.argv[2];
 if (!(suite in LIMIT_MS) || process.env.CUPOLA_BINARY === undefined) {
-    console.error("usage: CUPOLA_BINARY=PATH node scripts/test.mjs unit|browser");
+    console.error("usage: CUPOLA_BINARY=PATH node scripts/test.mjs unit|browser [--screenshots]");
     process.exit(2);
 }
 
 installPackages();
+if (suite === "browser") {
+    const screenshots = process.argv.includes("--screenshots") ? join(root, "..", "..", "docs", "images") : undefined;
+    process.env.CUPOLA_BROWSER_TOOLS = JSON.stringify({ ...codeServer(), browser, vsix: packageExtension(), screenshots });
+}
 const files = await bundle(suite);
 let passed = 0;
 let failed = 0;

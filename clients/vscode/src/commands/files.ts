@@ -40,6 +40,7 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
             const sessionId = parent?.sessionId ?? (await sessionOf(view));
             const name = await vscode.window.showInputBox({
                 title: "New directory",
+                ignoreFocusOut: true,
                 validateInput: (typed) => (typed === "" || isPlainName(typed) ? undefined : "A name, without slashes"),
             });
             if (name !== undefined && name !== "") {

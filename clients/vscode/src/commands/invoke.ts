@@ -45,6 +45,8 @@ function questionFromBox(): Thenable<string | undefined> {
         title: "Cupola: Invoke",
         prompt: "What to ask the agent",
         placeHolder: "remember the launch code is 4711",
+        // What is half typed is not lost to something else that takes the focus.
+        ignoreFocusOut: true,
         // More lines than one do not fit into the box; they have a command of their own.
         ...(selected !== "" && !selected.includes("\n") && { value: selected }),
     });

@@ -14,6 +14,7 @@ interface Row extends vscode.QuickPickItem {
     forget?: () => Promise<void>;
 }
 
+const NAME: vscode.InputBoxOptions = { title: "Name this isolation", prompt: "Shown in this list; not a secret", placeHolder: "acme" };
 const FORGET: vscode.QuickInputButton = { iconPath: new vscode.ThemeIcon("trash"), tooltip: "Forget this name" };
 
 export function isolationCommands(problems: Problems, scope: Scope, keys: Keys): vscode.Disposable[] {
@@ -64,6 +65,7 @@ function choose(rows: Row[]): Promise<boolean> {
     pick.title = "Cupola: whose state?";
     pick.placeholder = "Choose a field to fill in, or a named isolation";
     pick.matchOnDescription = true;
+    pick.ignoreFocusOut = true;
     pick.items = rows;
     return new Promise<boolean>((resolve, reject) => {
         pick.onDidAccept(() => {
@@ -99,7 +101,7 @@ async function fill(field: Field, isolation: Isolation, scope: Scope): Promise<b
 }
 
 async function nameIt(keys: Keys, isolation: Isolation): Promise<boolean> {
-    const name = await vscode.window.showInputBox({ title: "Name this isolation", prompt: "Shown in this list; not a secret", placeHolder: "acme" });
+    const name = await vscode.window.showInputBox({ ...NAME, ignoreFocusOut: true });
     if (name === undefined || name.trim() === "") {
         return true;
     }

@@ -8,6 +8,9 @@ import type { Problems } from "../problem";
 import type { DaemonStatusResponse } from "../protocol";
 import type { Scope } from "../scope";
 
+/** Of the column of names. */
+const WIDTH = 20;
+
 export function statusCommands(problems: Problems, scope: Scope, log: vscode.LogOutputChannel): vscode.Disposable[] {
     return [
         problems.command("cupola.showStatus", async () => {
@@ -19,7 +22,7 @@ export function statusCommands(problems: Problems, scope: Scope, log: vscode.Log
                 ["Connection", line.client.server?.bound === true ? "bound to this target and isolation" : "open"],
             ];
             for (const [name, value] of [...scopeRows, ...rows(status)]) {
-                log.info(`${name.padEnd(16)}${value}`);
+                log.info(`${name.padEnd(WIDTH)}${value}`);
             }
             log.show(true);
         }),

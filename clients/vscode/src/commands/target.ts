@@ -23,7 +23,7 @@ export function targetCommands(problems: Problems, scope: Scope): vscode.Disposa
     return [
         problems.command("cupola.selectTarget", async () => {
             const { target } = await scope.line();
-            const options = { title: "Cupola: which agent?", placeHolder: `Now: ${longName(target)}` };
+            const options = { title: "Cupola: which agent?", placeHolder: `Now: ${longName(target)}`, ignoreFocusOut: true };
             const chosen = await (await vscode.window.showQuickPick(choices(scope), options))?.ask();
             if (chosen !== undefined) {
                 await settings.setTarget(chosen === "automatic" ? undefined : chosen);
@@ -44,7 +44,7 @@ function choices(scope: Scope): Choice[] {
 }
 
 async function emulator(scope: Scope): Promise<Target | undefined> {
-    const agent = await vscode.window.showQuickPick(agentsOf(scope, { kind: "emulator" }), { title: "Emulated agent" });
+    const agent = await vscode.window.showQuickPick(agentsOf(scope, { kind: "emulator" }), { title: "Emulated agent", ignoreFocusOut: true });
     return agent === undefined ? undefined : { kind: "emulator", agent };
 }
 
@@ -57,7 +57,7 @@ async function project(scope: Scope): Promise<Target | undefined> {
     const found = agentsOf(scope, { kind: "project", endpoint, agent: "any" }).catch(() => []);
     const picked = await vscode.window.showQuickPick(
         found.then((names) => [...names, typed]),
-        { title: "Agent of the project" },
+        { title: "Agent of the project", ignoreFocusOut: true },
     );
     const agent = picked === typed ? await ask("Agent name", "my-agent", problemWithAgent) : picked;
     return agent === undefined ? undefined : { kind: "project", endpoint, agent };

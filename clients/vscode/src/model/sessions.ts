@@ -28,7 +28,7 @@ const ICONS: Record<string, [icon: string, color?: string]> = {
 };
 
 /** How much of an id tells sessions apart in a narrow view. */
-const SHORT_ID = 17;
+const SHORT_ID = 13;
 
 /** The rows, the current session first, then as the daemon listed them. `now` is in ms since 1970. */
 export function sessionRows(sessions: readonly Session[], current: string | undefined, now: number): SessionRow[] {

@@ -49,7 +49,7 @@ export class ChatPanel implements vscode.Disposable {
         const options = { enableScripts: true, localResourceRoots: roots };
         const place = { viewColumn: vscode.ViewColumn.Beside, preserveFocus };
         const panel = vscode.window.createWebviewPanel("cupola.chat", "Cupola", place, options);
-        panel.iconPath = vscode.Uri.joinPath(this.extension, "media", "cupola.svg");
+        panel.iconPath = vscode.Uri.joinPath(this.extension, "media", "icon.png");
         panel.webview.onDidReceiveMessage((message: FromPage) => this.#received(message));
         panel.onDidChangeViewState(() => (this.#isReady &&= panel.visible));
         panel.onDidDispose(() => {
@@ -131,9 +131,10 @@ function page(webview: vscode.Webview, [dist, media]: vscode.Uri[]): string {
     <header>
         <button id="agent" class="chip" title="Select another target"></button>
         <button id="isolation" class="chip" title="Switch isolation"></button>
-        <span class="space"></span>
-        <button id="new-conversation" class="quiet" title="The next question starts a conversation; the session stays">New conversation</button>
-        <button id="new-session" class="quiet" title="Makes a session: a new sandbox with an empty home">New session</button>
+        <div class="actions">
+            <button id="new-conversation" class="quiet" title="The next question starts a conversation; the session stays">New conversation</button>
+            <button id="new-session" class="quiet" title="Makes a session: a new sandbox with an empty home">New session</button>
+        </div>
     </header>
     <main id="turns" role="log" aria-live="polite" aria-label="Conversation" tabindex="0"></main>
     <form id="form">

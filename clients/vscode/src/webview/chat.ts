@@ -1,5 +1,6 @@
 // The script of the chat panel's page: shows turns, sends questions. All text goes in as text, never as HTML.
 
+import { shortId } from "../model/sessions";
 import type { Turn, TurnStatus } from "../model/turn";
 import type { FromPage, PageCommand, ToPage, Where } from "../views/messages";
 
@@ -129,8 +130,14 @@ function problem({ message, hint, kind }: NonNullable<Turn["problem"]>): HTMLEle
 }
 
 function remarks(turn: Turn): string[] {
-    const took = turn.durationMs === undefined ? "" : `${(turn.durationMs / 1000).toFixed(1)} s`;
-    return [STATUSES[turn.status], turn.sessionId ?? "", took].filter((text) => text !== "");
+    return [STATUSES[turn.status], turn.sessionId === undefined ? "" : shortId(turn.sessionId), took(turn)].filter((text) => text !== "");
+}
+
+function took({ durationMs }: Turn): string {
+    if (durationMs === undefined) {
+        return "";
+    }
+    return durationMs < 1000 ? `${durationMs} ms` : `${(durationMs / 1000).toFixed(1)} s`;
 }
 
 function welcome(): HTMLElement {

@@ -25,7 +25,7 @@ test("the current session comes first and says so", () => {
         rows.map(({ label, description, icon, isCurrent }) => [label, description, icon, isCurrent]),
         [
             ["session-2", "current · active · just now", "circle-filled", true],
-            ["sess_0123456789ab…", "idle · 10 min ago", "circle-outline", false],
+            ["sess_01234567…", "idle · 10 min ago", "circle-outline", false],
             ["session-3", "dreaming", "circle-outline", false],
         ],
     );

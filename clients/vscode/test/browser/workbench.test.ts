@@ -1,0 +1,175 @@
+// A real VS Code in a browser, worked as a person would: one test after another in the same window.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test as nodeTest } from "node:test";
+import type { Locator } from "playwright-core";
+import { eventually } from "../unit/support";
+import { Workbench } from "./workbench";
+
+const workbench = new Workbench();
+
+before(() =>
+    workbench.start({
+        "plan.md": "# Plan\n\nremember the launch is on Friday\n",
+        "seed.json": '{ "plan": "gold" }\n',
+    }),
+);
+after(() => workbench.close());
+
+const test = (name: string, run: () => Promise<void>) => nodeTest(name, () => workbench.step(name, run));
+
+test("nothing runs until something is asked", async () => {
+    await workbench.page.locator(".explorer-folders-view .monaco-list-row").filter({ hasText: "plan.md" }).dblclick();
+    await workbench.page.locator(".monaco-editor").filter({ hasText: "the launch is on Friday" }).waitFor();
+    await expectText(workbench.statusBar, /notes \(emulator\) · no isolation/);
+    assert.throws(() => workbench.home.processId());
+});
+
+test("an isolation is switched to, and its keys are nowhere to be seen", async () => {
+    await workbench.command("Cupola: Switch Isolation");
+    await workbench.pick("whose state?", "User isolation key");
+    await workbench.answer("User isolation key", "tenant-acme");
+    await workbench.pick("whose state?", "Chat label");
+    await workbench.answer("Chat label", "planning");
+    await workbench.pick("whose state?", "Name this isolation");
+    await workbench.answer("Name this isolation", "acme");
+    await expectText(workbench.statusBar, /user ••••, label planning/);
+    await expectNoText("tenant-acme");
+});
+
+test("an answer streams into the chat panel", async () => {
+    await ask("remember the launch code is 4711", /Remembered: the launch code is 4711/);
+    const question = workbench.chat.locator("#question");
+    await question.fill("what do you remember?");
+    await question.press("Enter");
+    await expectText(workbench.lastTurn, /I remember:\s+- the launch code is 4711/);
+});
+
+test("a selection is sent as it is", async () => {
+    const editor = workbench.page.locator(".monaco-editor").filter({ hasText: "the launch is on Friday" });
+    await editor.locator(".view-line").filter({ hasText: "Friday" }).click();
+    await workbench.page.keyboard.press("Home");
+    await workbench.page.keyboard.press("Shift+End");
+    await workbench.command("Cupola: Invoke with Selection");
+    await expectText(workbench.lastTurn, /Remembered: the launch is on Friday/);
+    await workbench.picture("chat");
+});
+
+test("an answer is cancelled, and the next one comes", async () => {
+    await workbench.command("Cupola: Invoke…");
+    await workbench.answer("Cupola: Invoke", "slow 500 50");
+    await expectText(workbench.lastTurn, /tick3/);
+    await workbench.chat.getByRole("button", { name: "Stop" }).click();
+    await expectText(workbench.lastTurn, /Cancelled/);
+    await ask("hello", /echo: hello/);
+});
+
+test("an error says what to do, in the panel", async () => {
+    await workbench.command("Cupola: Select Target");
+    await workbench.pick("which agent?", "Emulator");
+    await workbench.pick("Emulated agent", "notes-required");
+    await expectText(workbench.statusBar, /notes-required/);
+    await workbench.command("Cupola: Switch Isolation");
+    await workbench.pick("whose state?", "Clear all");
+    await expectText(workbench.statusBar, /no isolation/);
+    await ask("hello", /x-agent-user-isolation-key[^]*isolationKeyRequired/);
+    await workbench.command("Cupola: Select Target");
+    await workbench.pick("which agent?", "Automatic");
+    await workbench.command("Cupola: Switch Isolation");
+    await workbench.pick("whose state?", "acme");
+    await expectText(workbench.statusBar, /notes \(emulator\) · user ••••, label planning/);
+    await ask("what do you remember?", /launch code is 4711/);
+});
+
+test("sessions are made, continued and deleted", async () => {
+    await workbench.page.locator(".activitybar .action-item").filter({ has: workbench.page.locator('[aria-label^="Cupola"]') }).click();
+    await workbench.row("Sessions", /current · active/).waitFor();
+    await workbench.command("Cupola: New Session");
+    await eventuallyRows("Sessions", 2);
+    await ask("what do you remember?", /Nothing yet/);
+    const first = workbench.row("Sessions", "sess_").filter({ hasNotText: "current" });
+    const id = (await first.locator(".label-name").innerText()).replace("…", "");
+    await workbench.rowButton(first, "Continue in This Session");
+    await workbench.row("Sessions", id).filter({ hasText: "current" }).waitFor();
+    await ask("what do you remember?", /launch code is 4711/);
+    await workbench.picture("sessions");
+    await workbench.menu(workbench.row("Sessions", "sess_").filter({ hasNotText: "current" }), "Delete Session");
+    await workbench.confirm("Delete");
+    await eventuallyRows("Sessions", 1);
+});
+
+test("files are uploaded, opened, changed, downloaded and deleted", async () => {
+    const { page } = workbench;
+    await workbench.row("Files", "notes.txt").waitFor();
+    await workbench.row("Files", "notes.txt").click();
+    await page.locator(".monaco-editor .view-lines").filter({ hasText: "the launch code is 4711" }).waitFor();
+
+    await workbench.chooseFile(() => workbench.command("Cupola: Upload to Session"), join(workbench.workspace, "seed.json"));
+    await workbench.row("Files", "seed.json").click();
+    const seed = page.locator(".monaco-editor .view-lines").filter({ hasText: '"plan": "gold"' });
+    await seed.click();
+    await page.keyboard.press("Control+A");
+    await page.keyboard.type("platinum");
+    await workbench.picture("files");
+    await page.keyboard.press("Control+S");
+    await workbench.row("Files", "8 bytes").waitFor();
+
+    const copy = join(workbench.workspace, "copy.json");
+    await workbench.chooseFile(() => workbench.rowButton(workbench.row("Files", "seed.json"), "Download"), copy);
+    assert.equal(await eventually("the file is downloaded", () => content(copy)), "platinum");
+
+    await workbench.rowButton(workbench.row("Files", "seed.json"), "Delete");
+    await workbench.confirm("Delete");
+    await workbench.row("Files", "seed.json").waitFor({ state: "detached" });
+});
+
+test("logs are followed, over a restart of the daemon, without a reload of the window", async () => {
+    await workbench.rowButton(workbench.row("Sessions", "current"), "Follow Logs");
+    await workbench.output("POST /responses 200");
+    await workbench.picture("logs");
+
+    process.kill(workbench.home.processId(), "SIGKILL");
+    await workbench.output("following again");
+    await ask("what do you remember?", /launch code is 4711/);
+    await workbench.row("Sessions", "current").waitFor();
+    await workbench.command("Cupola: Stop Following Logs");
+    await workbench.output("-- stopped");
+});
+
+test("the status names the daemon, its binding and no key", async () => {
+    await workbench.command("Cupola: Show Daemon Status");
+    // The editor shows blanks as another character.
+    await workbench.output(/Isolation\s+user\s••••,\slabel\splanning/);
+    await workbench.output(new RegExp(`process\\s${workbench.home.processId()}`));
+    await expectNoText("tenant-acme");
+});
+
+/** Asks in the panel and waits for the answer. */
+async function ask(question: string, answer: RegExp): Promise<void> {
+    await workbench.command("Cupola: Invoke…");
+    await workbench.answer("Cupola: Invoke", question);
+    await expectText(workbench.lastTurn.filter({ hasText: question }), answer);
+}
+
+async function eventuallyRows(view: string, count: number): Promise<void> {
+    await workbench.row(view, /./).nth(count - 1).waitFor();
+    await workbench.row(view, /./).nth(count).waitFor({ state: "detached" });
+}
+
+function content(path: string): string | undefined {
+    try {
+        return readFileSync(path, "utf8");
+    } catch {
+        return undefined;
+    }
+}
+
+async function expectText(where: Locator, text: RegExp): Promise<void> {
+    await where.filter({ hasText: text }).waitFor();
+}
+
+async function expectNoText(text: string): Promise<void> {
+    assert.ok(!(await workbench.page.locator("body").innerText()).includes(text));
+}

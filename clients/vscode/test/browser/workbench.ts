@@ -1,0 +1,253 @@
+// A real VS Code with the extension in it, in a browser: how to start it, and how a person would work it.
+
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
+import { eventually, Home, PROGRAM } from "../unit/support";
+
+/** The first start of a busy machine's browser; everything later is far faster. */
+const START_MS = 60_000;
+/** Any one thing that a person waits for. */
+const STEP_MS = 20_000;
+/** One try of what may have to be tried again. */
+const TRY_MS = 3_000;
+const SIZE = { width: 1360, height: 850 };
+
+const CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+/** Nothing of VS Code's own that moves, asks or calls anybody. */
+const SETTINGS = {
+    "chat.disableAIFeatures": true,
+    "editor.minimap.enabled": false,
+    "extensions.ignoreRecommendations": true,
+    "files.simpleDialog.enable": true,
+    "telemetry.telemetryLevel": "off",
+    "update.mode": "none",
+    "window.commandCenter": false,
+    "workbench.colorTheme": "Default Dark Modern",
+    "workbench.layoutControl.enabled": false,
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "workbench.startupEditor": "none",
+    "workbench.tips.enabled": false,
+};
+
+/** What `scripts/test.mjs` has installed and packed. */
+interface Tools {
+    node: string;
+    entry: string;
+    browser: string;
+    vsix: string;
+    screenshots: string | undefined;
+}
+
+export class Workbench {
+    readonly home = new Home();
+    readonly workspace = join(this.home.path, "workspace");
+    readonly #tools = JSON.parse(process.env["CUPOLA_BROWSER_TOOLS"] ?? assert.fail("run scripts/test.mjs")) as Tools;
+    #server: ChildProcess | undefined;
+    #browser: Browser | undefined;
+    #page: Page | undefined;
+
+    get page(): Page {
+        return this.#page ?? assert.fail("not started");
+    }
+
+    async start(files: Record<string, string>): Promise<void> {
+        for (const [name, text] of Object.entries(files)) {
+            this.#write(join("workspace", name), text);
+        }
+        this.#write("data/User/settings.json", JSON.stringify(SETTINGS));
+        this.#write("data/Machine/settings.json", JSON.stringify({ "cupola.path": PROGRAM }));
+        this.#serve(["--install-extension", this.#tools.vsix]);
+        const port = await freePort();
+        this.#server = spawn(this.#tools.node, this.#words(["--auth", "none", "--bind-addr", `127.0.0.1:${port}`, this.workspace]), {
+            env: this.#environment(),
+            stdio: "ignore",
+        });
+        const url = `http://127.0.0.1:${port}/`;
+        await this.#answers(`${url}healthz`);
+        this.#browser = await chromium.launch({ executablePath: this.#tools.browser, args: CHROMIUM });
+        this.#page = await this.#browser.newPage({ viewport: SIZE });
+        this.page.setDefaultTimeout(STEP_MS);
+        await this.page.goto(`${url}?folder=${this.workspace}`);
+        await this.page.locator(".monaco-workbench .statusbar").waitFor({ timeout: START_MS });
+        await this.statusBar.waitFor({ timeout: START_MS });
+    }
+
+    async close(): Promise<void> {
+        await this.#browser?.close();
+        this.#server?.kill();
+        this.home.close();
+    }
+
+    /** The extension's item in the status bar. */
+    get statusBar(): Locator {
+        return this.page.locator('[id="cupola.cupola.cupola.scope"]');
+    }
+
+    /** Runs a command as from the palette. */
+    async command(title: string): Promise<void> {
+        const row = this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first();
+        await persist(async () => {
+            // Something that took the focus closes the palette; it opens again.
+            await this.page.keyboard.press("F1");
+            await this.#field.fill(`>${title}`, { timeout: TRY_MS });
+            await row.waitFor({ timeout: TRY_MS });
+            await this.#field.press("Enter", { timeout: TRY_MS });
+        });
+    }
+
+    /** Answers the input box that is open now, whose title this is. */
+    async answer(title: string, text: string): Promise<void> {
+        await this.#titled(title).waitFor();
+        await this.#field.fill(text);
+        await this.#field.press("Enter");
+    }
+
+    /** Chooses a row of the quick pick whose title this is. */
+    async pick(title: string, row: string): Promise<void> {
+        await this.#titled(title).waitFor();
+        await this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: row }).first().click();
+    }
+
+    /** Opens a file dialog and names a file in it. */
+    async chooseFile(open: () => Promise<void>, path: string): Promise<void> {
+        await persist(async () => {
+            // Something that took the focus closes the dialog, too.
+            await open();
+            await this.page.locator(".quick-input-widget .quick-input-list .monaco-list-row").first().waitFor({ timeout: TRY_MS });
+            await this.#field.fill(path, { timeout: TRY_MS });
+            await this.#field.press("Enter", { timeout: TRY_MS });
+        });
+    }
+
+    /** A row of a view in the side bar. */
+    row(view: string, text: string | RegExp): Locator {
+        return this.page.locator(`.pane:has(.pane-header[aria-label^="${view}"]) .monaco-list-row`).filter({ hasText: text });
+    }
+
+    /** A button that appears in a row under the mouse. */
+    async rowButton(row: Locator, label: string): Promise<void> {
+        await row.hover();
+        await row.locator(`.action-label[aria-label^="${label}"]`).click();
+    }
+
+    /** Chooses from the context menu of something. */
+    async menu(where: Locator, item: string): Promise<void> {
+        await where.click({ button: "right" });
+        const entry = this.page.locator(".monaco-menu .action-menu-item").filter({ hasText: item }).first();
+        // A menu that has just opened takes no click yet, so that a double click chooses nothing.
+        await persist(async () => {
+            await entry.click({ timeout: TRY_MS });
+            await entry.waitFor({ state: "detached", timeout: TRY_MS });
+        });
+    }
+
+    /** Answers a modal question. */
+    async confirm(button: string): Promise<void> {
+        await this.page.locator(".monaco-dialog-box .monaco-button").filter({ hasText: button }).click();
+    }
+
+    /** Waits until the output channel that is shown has this text. */
+    async output(text: string | RegExp): Promise<void> {
+        // The text is there before its lines have a height.
+        await this.page.locator(".panel .view-lines").filter({ hasText: text }).waitFor({ state: "attached" });
+    }
+
+    /** The page of the chat panel. */
+    get chat(): FrameLocator {
+        return this.page.frameLocator("iframe.webview.ready").frameLocator("#active-frame");
+    }
+
+    /** The last answer in the chat panel. */
+    get lastTurn(): Locator {
+        return this.chat.locator("article").last();
+    }
+
+    /** One test; when it fails, a picture of the window stays beside the bundled tests. */
+    async step(name: string, run: () => Promise<void>): Promise<void> {
+        try {
+            await run();
+        } catch (error) {
+            await this.#page?.screenshot({ path: join(__dirname, `${name.replaceAll(/\W+/g, "-")}.png`) });
+            // What is still open would be in the way of the next test.
+            await this.#page?.keyboard.press("Escape");
+            throw error;
+        }
+    }
+
+    /** Keeps a picture for the documentation, when that was asked for. */
+    async picture(name: string): Promise<void> {
+        if (this.#tools.screenshots !== undefined) {
+            await this.page.mouse.move(SIZE.width / 2, SIZE.height - 2);
+            await this.page.screenshot({ path: join(this.#tools.screenshots, `vscode-${name}.png`), animations: "disabled", caret: "hide" });
+        }
+    }
+
+    /** The field of the input box, quick pick or palette that is open now. */
+    get #field(): Locator {
+        return this.page.locator(".quick-input-widget .quick-input-box input");
+    }
+
+    #titled(title: string): Locator {
+        return this.page.locator(".quick-input-widget .quick-input-title").filter({ hasText: title });
+    }
+
+    #write(name: string, text: string): void {
+        const path = join(this.home.path, name);
+        mkdirSync(join(path, ".."), { recursive: true });
+        writeFileSync(path, text);
+    }
+
+    #environment(): NodeJS.ProcessEnv {
+        return { ...this.home.environment, SHELL: "/bin/sh" };
+    }
+
+    #words(words: string[]): string[] {
+        const data = ["--user-data-dir", join(this.home.path, "data"), "--extensions-dir", join(this.home.path, "extensions")];
+        return [this.#tools.entry, ...data, "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", ...words];
+    }
+
+    #serve(words: string[]): void {
+        execFileSync(this.#tools.node, this.#words(words), { env: this.#environment(), stdio: ["ignore", "ignore", "inherit"] });
+    }
+
+    async #answers(url: string): Promise<void> {
+        let answered = false;
+        const ask = () => fetch(url).then((response) => (answered = response.ok), () => setTimeout(() => void ask(), 100));
+        void ask();
+        await eventually("VS Code's server answers", () => answered || undefined);
+    }
+}
+
+/** Does it until it works. */
+async function persist(run: () => Promise<void>): Promise<void> {
+    for (const deadline = Date.now() + STEP_MS; ; ) {
+        try {
+            return await run();
+        } catch (error) {
+            if (Date.now() > deadline) {
+                throw error;
+            }
+        }
+    }
+}
+
+async function freePort(): Promise<number> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    return typeof address === "object" && address !== null ? address.port : assert.fail("no port");
+}

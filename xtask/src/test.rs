@@ -30,7 +30,7 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
     steps.tests(cargo_in_root(&["test", "--workspace", "--no-fail-fast"]));
     steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
     real_counterparts(&mut steps);
-    vscode::suites(&mut steps);
+    vscode::suites(&mut steps, BINARY);
     python_client(&mut steps);
     editors::suites(&mut steps, BINARY);
     if skipping == Skipping::Fails && steps.skipped() > 0 {

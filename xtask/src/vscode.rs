@@ -1,6 +1,5 @@
 //! The VS Code extension: its types, its suite against a real daemon, and a real VS Code in a browser.
 
-use crate::lint::cargo_in_root;
 use crate::root;
 use crate::steps::Steps;
 use std::process::Command;
@@ -9,23 +8,38 @@ use std::process::Command;
 const OLDEST_NODE: u32 = 20;
 
 /// Runs all of it.
-pub(crate) fn suites(steps: &mut Steps) {
+pub(crate) fn suites(steps: &mut Steps, binary: &str) {
     if let Err(reason) = node_is_usable() {
         steps.skip("clients/vscode", &reason);
         return;
     }
-    steps.command(script(&["check.mjs"]));
-    steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
-    steps.tests(script(&["test.mjs", "unit"]));
+    steps.command(script("check.mjs", &[]));
+    let suite = |name| {
+        let mut command = script("test.mjs", &[name]);
+        command.env("CUPOLA_BINARY", root().join(binary));
+        command
+    };
+    steps.tests(suite("unit"));
+    match browser_is_usable() {
+        Ok(()) => steps.tests(suite("browser")),
+        Err(reason) => steps.skip("clients/vscode in a browser", &reason),
+    }
 }
 
-/// A script of the extension, with the `cupola` to test.
-fn script(words: &[&str]) -> Command {
-    let (name, options) = words.split_first().unwrap_or((&"", &[]));
+/// A script of the extension.
+fn script(name: &str, options: &[&str]) -> Command {
     let mut command = Command::new("node");
     command.arg(format!("clients/vscode/scripts/{name}")).args(options).current_dir(root());
-    command.env("CUPOLA_BINARY", root().join("target/debug/cupola"));
     command
+}
+
+/// Is there what a real VS Code in a browser needs? The script knows what that is.
+fn browser_is_usable() -> Result<(), String> {
+    match script("code-server.mjs", &["--check"]).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
+        Err(error) => Err(format!("node does not start: {error}")),
+    }
 }
 
 /// Is there a Node that is new enough, with its package manager?

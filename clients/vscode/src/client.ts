@@ -32,17 +32,19 @@ const REPEATABLE: ReadonlySet<string> = new Set<keyof Methods>([
 export type Method = keyof Methods;
 export type Params<M extends Method> = Methods[M]["params"];
 export type Result<M extends Method> = Methods[M]["result"];
+/** What comes before the result, to those who ask for it. */
+export type Event<M extends Method> = Methods[M]["event"];
 export type Bind = NonNullable<InitializeParams["bind"]>;
 
 /** How the connection is: not asked for yet, there, lost and looked for, or given up for good. */
 export type State = "idle" | "connected" | "lost" | "closed";
 
 /** What a call may add. */
-export interface CallOptions<Event> {
+export interface CallOptions<M extends Method> {
     /** Cancels the call at the daemon. */
     signal?: AbortSignal | undefined;
     /** Takes the call's events as they come; asks for them, too. */
-    onEvent?: ((event: Event) => void) | undefined;
+    onEvent?: ((event: Event<M>) => void) | undefined;
 }
 
 /** A connection that has been initialized. */
@@ -86,7 +88,7 @@ export class Client {
     }
 
     /** One call: exactly one result, or a [`Failure`]. Starts the daemon when none runs. */
-    async request<M extends Method, Event = unknown>(method: M, params: Params<M>, options: CallOptions<Event> = {}): Promise<Result<M>> {
+    async request<M extends Method>(method: M, params: Params<M>, options: CallOptions<M> = {}): Promise<Result<M>> {
         if (this.#retired) {
             throw new Failure("cancelled", "another agent or isolation was chosen");
         }
@@ -125,7 +127,7 @@ export class Client {
         }
     }
 
-    async #send<M extends Method, Event>(method: M, params: Params<M>, options: CallOptions<Event>): Promise<Result<M>> {
+    async #send<M extends Method>(method: M, params: Params<M>, options: CallOptions<M>): Promise<Result<M>> {
         const { signal, onEvent } = options;
         signal?.throwIfAborted();
         const { connection } = await this.#connected(true);
@@ -133,7 +135,7 @@ export class Client {
         const cancel = () => cancellation.cancel();
         signal?.addEventListener("abort", cancel);
         const token = `${method}#${++this.#tokens}`;
-        const progress = onEvent && connection.onProgress(new ProgressType<Event>(), token, onEvent);
+        const progress = onEvent && connection.onProgress(new ProgressType<Event<M>>(), token, onEvent);
         try {
             signal?.throwIfAborted();
             const sent = onEvent === undefined ? params : { ...params, partialResultToken: token };

@@ -15,9 +15,9 @@ export class Line {
     ) {}
 
     /** A call to the line's agent, under its isolation. */
-    request<M extends AgentMethod, Event = unknown>(method: M, params: OwnParams<M>, options?: CallOptions<Event>): Promise<Result<M>> {
+    request<M extends AgentMethod>(method: M, params: OwnParams<M>, options?: CallOptions<M>): Promise<Result<M>> {
         // The connection is bound to both already. They go along for a daemon that is too old to bind.
         const whole = { target: this.target, isolation: this.isolation, ...params } as unknown as Params<M>;
-        return this.client.request<M, Event>(method, whole, options);
+        return this.client.request(method, whole, options);
     }
 }

@@ -73,6 +73,17 @@ test("other keys see another tenant's state", () =>
         assert.match(await say(contoso, "what do you remember?"), /Nothing yet/);
     }));
 
+test("a client reaches only what it is bound to, before and after the daemon was killed", () =>
+    inHome(async (home) => {
+        const client = home.client({ target: NOTES, isolation: acme });
+        const elsewhere = () => failure(client.request("invoke", { target: NOTES, isolation: contoso, input: "hello" }));
+        assert.equal((await elsewhere()).kind, "outOfBounds");
+        process.kill(client.server?.processId ?? assert.fail("not connected"), "SIGKILL");
+        await eventually("the loss is noticed", () => (client.state === "lost" ? true : undefined));
+        assert.equal((await elsewhere()).kind, "outOfBounds");
+        assert.equal(client.server?.bound, true);
+    }));
+
 test("a daemon that was killed is started again by the next call, and saved state goes on", () =>
     inHome(async (home) => {
         const client = home.client({ target: NOTES, isolation: acme });

@@ -1,7 +1,6 @@
 """The asyncio client where it is more than the blocking one: tasks, and how they are cancelled."""
 
 import asyncio
-import inspect
 import os
 from unittest import mock
 
@@ -115,13 +114,3 @@ class Losing(WithDaemonAsync):
         with self.assertRaises(cupola.CupolaError) as caught:
             await client.daemon.status()
         self.assertEqual(caught.exception.kind, "closed")
-
-
-class Surface(WithDaemonAsync):
-    async def test_every_public_thing_has_a_docstring(self):
-        for name in cupola.__all__:
-            thing = getattr(cupola, name)
-            self.assertTrue(inspect.getdoc(thing), name)
-            for member, value in vars(thing).items() if inspect.isclass(thing) else ():
-                if inspect.isfunction(value) and not member.startswith("_"):
-                    self.assertTrue(value.__doc__, f"{name}.{member}")

@@ -74,9 +74,8 @@ class Invoke(WithDaemon):
         self.assertEqual(self.client().invoke(words, text_only=True).text(), f"echo: {words}")
 
     def test_text_that_is_not_ascii_comes_back_as_it_was(self):
-        text = "Grüße \u2028 \x1b 漢字 \U0001f600 \"\\"
+        text = 'Grüße \u2028 \x1b 漢字 \U0001f600 "\\'
         self.assertEqual(self.client().invoke(text).text(), f"echo: {text}")
-
 
     def test_an_interrupt_from_the_keyboard_cancels(self):
         client = self.client()

@@ -54,8 +54,9 @@ class Examples(WithDaemon):
         """Fails with the whole report; returns how many examples ran."""
         report = []
         runner = doctest.DocTestRunner()
-        with mock.patch.object(doctest, "exec", self.execute, create=True), mock.patch.object(
-            doctest, "compile", _compile, create=True
+        with (
+            mock.patch.object(doctest, "exec", self.execute, create=True),
+            mock.patch.object(doctest, "compile", _compile, create=True),
         ):
             runner.run(test, out=report.append, clear_globs=False)
         self.assertEqual(runner.failures, 0, "".join(report))

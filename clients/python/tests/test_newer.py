@@ -12,7 +12,7 @@ HELLO = {"protocolVersion": 1, "serverInfo": {"name": "cupola"}, "processId": 1,
 
 
 class Peer:
-    """Answers `initialize`, and every other request with the messages given for its method: `id` and `token` filled in."""
+    """Answers `initialize`, and other requests with the messages given for their method, `id` and `token` filled in."""
 
     def __init__(self, directory, answers):
         self.path = f"{directory}/v1.sock"
@@ -60,7 +60,12 @@ class Newer(unittest.TestCase):
         return client
 
     def test_event_types_that_are_not_known_are_skipped(self):
-        events = [{"type": "started", "new": 1}, {"type": "hologram"}, {"type": "textDelta", "delta": "x"}, {"type": "completed"}]
+        events = [
+            {"type": "started", "new": 1},
+            {"type": "hologram"},
+            {"type": "textDelta", "delta": "x"},
+            {"type": "completed"},
+        ]
         client = self.client({"invoke": [*events, {"result": {"status": "completed", "text": "x", "new": []}}]})
         with client.invoke("hello") as run:
             self.assertEqual([event["type"] for event in run], ["started", "textDelta", "completed"])

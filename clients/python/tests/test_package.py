@@ -99,8 +99,12 @@ class Package(unittest.TestCase):
 
     def test_a_wrong_use_is_found_by_the_type_checker(self):
         wrong = self.source / "wrong.py"
-        wrong.write_text("import cupola\nclient = cupola.connect(target=cupola.emulator())\nnumber: int = client.invoke(5)\n")
-        done = subprocess.run([self.tools, "-m", "mypy", "--strict", "wrong.py"], cwd=self.source, capture_output=True, text=True)
+        wrong.write_text(
+            "import cupola\nclient = cupola.connect(target=cupola.emulator())\nnumber: int = client.invoke(5)\n"
+        )
+        done = subprocess.run(
+            [self.tools, "-m", "mypy", "--strict", "wrong.py"], cwd=self.source, capture_output=True, text=True
+        )
         self.assertIn("arg-type", done.stdout)
         self.assertIn("assignment", done.stdout)
 

@@ -1,4 +1,4 @@
-"""The conversations of `tests/transcripts`, held through this package's own framing. Their README says how to read them."""
+"""The conversations of `tests/transcripts`, through this package's own framing. Their README says how to read them."""
 
 import json
 import re

@@ -8,8 +8,8 @@
                 if event["type"] == "textDelta":
                     print(event["delta"], end="")
 
-`Client` blocks, `AsyncClient` is the same for asyncio. What is sent and received is in `cupola.protocol`. The examples in
-this package's documentation take `client` to be connected so, with an isolation nobody has used yet.
+`Client` blocks, `AsyncClient` is the same for asyncio. What is sent and received is in `cupola.protocol`. The examples
+in this package's documentation take `client` to be connected so, with an isolation nobody has used yet.
 """
 
 # The project's own version. Before the imports, because the clients tell it to the daemon.

@@ -1,7 +1,7 @@
 """The conversation with the daemon without any input or output: calls in, bytes out; bytes in, calls moved on.
 
-Both clients are this core plus a socket. Messages travel one per line (NDJSON): JSON never holds a raw line feed, so the
-standard library needs nothing more to tell them apart, and what travels can be read by eye.
+Both clients are this core plus a socket. Messages travel one per line (NDJSON): JSON never holds a raw line feed, so
+the standard library needs nothing more to tell them apart, and what travels can be read by eye.
 """
 
 from __future__ import annotations

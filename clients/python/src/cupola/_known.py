@@ -1,4 +1,4 @@
-"""The event types this client knows, read off the protocol's types. A newer daemon may send others; they are skipped."""
+"""The event types this client knows, read off the protocol's types; others, of a newer daemon, are skipped."""
 
 from __future__ import annotations
 

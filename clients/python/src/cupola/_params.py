@@ -33,6 +33,11 @@ def given(**fields: Any) -> dict[str, Any]:
     return {_camel(name): value for name, value in fields.items() if value is not None and value is not False}
 
 
+def milliseconds(seconds: float | None) -> int | None:
+    """Times travel as whole milliseconds."""
+    return None if seconds is None else round(seconds * 1000)
+
+
 def _camel(name: str) -> str:
     first, *others = name.split("_")
     return first + "".join(word.capitalize() for word in others)

@@ -1,7 +1,7 @@
 """Every failure as an exception with a stable `kind`, the words of the daemon's own `error.data`.
 
-Match on the class for what to do, on `kind` for which it was exactly. A kind that a newer daemon adds arrives as a plain
-`CupolaError`.
+Match on the class for what to do, on `kind` for which it was exactly. A kind that a newer daemon adds arrives as a
+plain `CupolaError`.
 """
 
 from __future__ import annotations

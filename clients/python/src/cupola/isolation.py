@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from .protocol import IsolationModel
 
 
 class Secret:
@@ -55,11 +55,12 @@ class Isolation:
         ownership_key: str | Secret | None = None,
         user_identity: str | Secret | None = None,
         chat: str | Secret | None = None,
-        model: Literal["keys", "identity", "local"] | None = None,
+        model: IsolationModel | None = None,
     ) -> None:
-        """`user_key` partitions by user (`x-agent-user-isolation-key`), `chat_key` by chat (`x-agent-chat-isolation-key`),
-        `ownership_key` says who may delete a session (`x-session-isolation-key`), `user_identity` is the delegated end
-        user (`x-ms-user-identity`), `chat` a label that is never sent, and `model` forces how the agent isolates."""
+        """`user_key` partitions by user (`x-agent-user-isolation-key`), `chat_key` by chat
+        (`x-agent-chat-isolation-key`), `ownership_key` says who may delete a session (`x-session-isolation-key`),
+        `user_identity` is the delegated end user (`x-ms-user-identity`), `chat` a label that is never sent, and `model`
+        forces how the agent isolates."""
         fields = {
             "chat": chat,
             "chatKey": chat_key,

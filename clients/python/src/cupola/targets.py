@@ -57,9 +57,7 @@ def directory(
     >>> cupola.directory(".")["kind"]
     'directory'
     """
-    return _target(
-        "directory", path=os.path.abspath(path), agent=agent, version=version, environment=environment
-    )
+    return _target("directory", path=os.path.abspath(path), agent=agent, version=version, environment=environment)
 
 
 def _target(kind: str, **fields: object) -> Target:

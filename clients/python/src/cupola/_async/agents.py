@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from .._params import given
-from ..protocol import AgentListResponse, AgentShowResponse
+from ..protocol import AgentListResponse, AgentShowResponse, Order
 from .group import AsyncGroup
 
 
 class AsyncAgents(AsyncGroup):
     """Nobody's state is seen here, so no isolation is sent."""
 
-    async def list(
-        self, *, limit: int | None = None, order: Literal["asc", "desc"] | None = None
-    ) -> AgentListResponse:
+    async def list(self, *, limit: int | None = None, order: Order | None = None) -> AgentListResponse:
         """The agents of the project that the client's target is in.
 
         >>> sorted(agent["name"] for agent in (await client.agents.list())["data"])

@@ -21,6 +21,7 @@ class AsyncFiles(AsyncGroup):
         path: str | None = None,
         *,
         session_id: str | None = None,
+        allow_shared_session: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Puts a local file into the home, under its own name unless `path` is given. What is there is replaced.
@@ -32,7 +33,12 @@ class AsyncFiles(AsyncGroup):
         >>> (await client.files.upload("plan.json", "data/plan.json"))["bytes"]
         2
         """
-        fields = given(local_path=os.path.abspath(local_path), path=path, session_id=session_id)
+        fields = given(
+            local_path=os.path.abspath(local_path),
+            path=path,
+            session_id=session_id,
+            allow_shared_session=allow_shared_session,
+        )
         return await self._transfer("files/upload", fields, progress)
 
     async def download(
@@ -41,6 +47,7 @@ class AsyncFiles(AsyncGroup):
         local_path: str | os.PathLike[str] | None = None,
         *,
         session_id: str | None = None,
+        allow_shared_session: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Copies a file of the home to a local one: the same name in the working directory unless `local_path` is given.
@@ -53,47 +60,67 @@ class AsyncFiles(AsyncGroup):
         the milk
         """
         local_path = os.path.abspath(local_path or os.path.basename(path))
-        fields = given(path=path, local_path=local_path, session_id=session_id)
+        fields = given(
+            path=path, local_path=local_path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return await self._transfer("files/download", fields, progress)
 
-    async def list(self, path: str | None = None, *, session_id: str | None = None) -> FileListResponse:
+    async def list(
+        self, path: str | None = None, *, session_id: str | None = None, allow_shared_session: bool = False
+    ) -> FileListResponse:
         """What is directly in a directory; the home when `path` is left out.
 
         >>> text = await client.invoke("remember the milk").text()
         >>> [entry["name"] for entry in (await client.files.list())["entries"]]
         ['notes.txt']
         """
-        result: FileListResponse = await self._call("files/list", path=path, session_id=session_id)
+        result: FileListResponse = await self._call(
+            "files/list", path=path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return result
 
-    async def stat(self, path: str, *, session_id: str | None = None) -> FileEntry:
+    async def stat(self, path: str, *, session_id: str | None = None, allow_shared_session: bool = False) -> FileEntry:
         """One file or directory.
 
         >>> text = await client.invoke("remember the milk").text()
         >>> (await client.files.stat("notes.txt"))["size"]
         9
         """
-        result: FileEntry = await self._call("files/stat", path=path, session_id=session_id)
+        result: FileEntry = await self._call(
+            "files/stat", path=path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return result
 
-    async def mkdir(self, path: str, *, session_id: str | None = None) -> FilePathResponse:
+    async def mkdir(
+        self, path: str, *, session_id: str | None = None, allow_shared_session: bool = False
+    ) -> FilePathResponse:
         """Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
 
         >>> session = await client.sessions.create()
         >>> (await client.files.mkdir("data/in"))["path"]
         'data/in'
         """
-        result: FilePathResponse = await self._call("files/mkdir", path=path, session_id=session_id)
+        result: FilePathResponse = await self._call(
+            "files/mkdir", path=path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return result
 
-    async def delete(self, path: str, *, recursive: bool = False, session_id: str | None = None) -> FilePathResponse:
+    async def delete(
+        self, path: str, *, recursive: bool = False, session_id: str | None = None, allow_shared_session: bool = False
+    ) -> FilePathResponse:
         """Deletes a file or an empty directory; with `recursive` a directory and all that is in it.
 
         >>> text = await client.invoke("remember the milk").text()
         >>> (await client.files.delete("notes.txt"))["path"]
         'notes.txt'
         """
-        result: FilePathResponse = await self._call("files/delete", path=path, recursive=recursive, session_id=session_id)
+        result: FilePathResponse = await self._call(
+            "files/delete",
+            path=path,
+            recursive=recursive,
+            session_id=session_id,
+            allow_shared_session=allow_shared_session,
+        )
         return result
 
     async def _transfer(

@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from .._params import given
-from ..protocol import AgentListResponse, AgentShowResponse
+from ..protocol import AgentListResponse, AgentShowResponse, Order
 from .group import Group
 
 
 class Agents(Group):
     """Nobody's state is seen here, so no isolation is sent."""
 
-    def list(
-        self, *, limit: int | None = None, order: Literal["asc", "desc"] | None = None
-    ) -> AgentListResponse:
+    def list(self, *, limit: int | None = None, order: Order | None = None) -> AgentListResponse:
         """The agents of the project that the client's target is in.
 
         >>> sorted(agent["name"] for agent in (client.agents.list())["data"])

@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from .. import __version__
-from .._params import Scope, given, initialize
+from .._params import Scope, given, initialize, milliseconds
 from ..isolation import Isolation
-from ..protocol import Call, Target
+from ..protocol import AgentProtocol, Call, LogKind, Target
 from .agents import Agents
 from .daemon import Daemon
 from .files import Files
@@ -51,7 +51,9 @@ class Client:
         scope = Scope(target, isolation)
         named = list(methods) if methods is not None else None
         introduction = initialize(__version__, scope, bind, named)
-        self._connect(Line(os.fspath(socket) if socket else None, introduction), Scope(None, None) if bind else scope)
+        self._connect(
+            Line(os.fspath(socket) if socket else None, introduction), Scope(None, None) if bind else scope
+        )
 
     def _connect(self, line: Line, scope: Scope) -> None:
         self._line = line
@@ -71,7 +73,7 @@ class Client:
         self,
         input: str,
         *,
-        protocol: Literal["responses", "invocations", "a2a"] | None = None,
+        protocol: AgentProtocol | None = None,
         session_id: str | None = None,
         new_session: bool = False,
         conversation_id: str | None = None,
@@ -83,13 +85,16 @@ class Client:
         debug: bool = False,
         text_only: bool = False,
         timeout: float | None = None,
+        idle_timeout: float | None = None,
+        message_per_line: bool = False,
         input_is_request: bool = False,
         detach: bool = False,
     ) -> Run:
         """Sends one input to the agent. What comes back is an iterator of events; leaving its `with` early cancels.
 
         The saved session and conversation go on unless others are named. `text_only` leaves out the service's own
-        events. `timeout` is in seconds, 0 for none; the daemon's own is 30 min. With `detach` the run outlives this
+        events. `timeout` is in seconds, 0 for none; the daemon's own is 30 min. `idle_timeout`, in seconds too, and
+        `message_per_line` are for dialogues over WebSockets, `input_is_request` for A2A. With `detach` the run outlives this
         client, and leaving early only stops listening.
 
         >>> with client.invoke("remember the code is 4711") as run:
@@ -112,7 +117,9 @@ class Client:
             raw=raw,
             debug=debug,
             text_only=text_only,
-            timeout_ms=None if timeout is None else round(timeout * 1000),
+            timeout_ms=milliseconds(timeout),
+            idle_timeout_ms=milliseconds(idle_timeout),
+            message_per_line=message_per_line,
             input_is_request=input_is_request,
             detach=detach,
         )
@@ -124,8 +131,9 @@ class Client:
         *,
         follow: bool = False,
         tail: int | None = None,
-        kind: Literal["console", "system"] | None = None,
+        kind: LogKind | None = None,
         raw: bool = False,
+        debug: bool = False,
         allow_shared_session: bool = False,
     ) -> Log:
         """A session's log: its last lines (`tail`, 1 to 300), or with `follow` all that come from then on, over broken
@@ -145,6 +153,7 @@ class Client:
             tail=tail,
             kind=kind,
             raw=raw,
+            debug=debug,
             allow_shared_session=allow_shared_session,
         )
         return Log(self._line, "monitor", {**self._scope.params(), **more})

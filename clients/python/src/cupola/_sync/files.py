@@ -22,6 +22,7 @@ class Files(Group):
         path: str | None = None,
         *,
         session_id: str | None = None,
+        allow_shared_session: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Puts a local file into the home, under its own name unless `path` is given. What is there is replaced.
@@ -33,7 +34,12 @@ class Files(Group):
         >>> (client.files.upload("plan.json", "data/plan.json"))["bytes"]
         2
         """
-        fields = given(local_path=os.path.abspath(local_path), path=path, session_id=session_id)
+        fields = given(
+            local_path=os.path.abspath(local_path),
+            path=path,
+            session_id=session_id,
+            allow_shared_session=allow_shared_session,
+        )
         return self._transfer("files/upload", fields, progress)
 
     def download(
@@ -42,6 +48,7 @@ class Files(Group):
         local_path: str | os.PathLike[str] | None = None,
         *,
         session_id: str | None = None,
+        allow_shared_session: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Copies a file of the home to a local one: the same name in the working directory unless `local_path` is given.
@@ -54,47 +61,67 @@ class Files(Group):
         the milk
         """
         local_path = os.path.abspath(local_path or os.path.basename(path))
-        fields = given(path=path, local_path=local_path, session_id=session_id)
+        fields = given(
+            path=path, local_path=local_path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return self._transfer("files/download", fields, progress)
 
-    def list(self, path: str | None = None, *, session_id: str | None = None) -> FileListResponse:
+    def list(
+        self, path: str | None = None, *, session_id: str | None = None, allow_shared_session: bool = False
+    ) -> FileListResponse:
         """What is directly in a directory; the home when `path` is left out.
 
         >>> text = client.invoke("remember the milk").text()
         >>> [entry["name"] for entry in (client.files.list())["entries"]]
         ['notes.txt']
         """
-        result: FileListResponse = self._call("files/list", path=path, session_id=session_id)
+        result: FileListResponse = self._call(
+            "files/list", path=path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return result
 
-    def stat(self, path: str, *, session_id: str | None = None) -> FileEntry:
+    def stat(self, path: str, *, session_id: str | None = None, allow_shared_session: bool = False) -> FileEntry:
         """One file or directory.
 
         >>> text = client.invoke("remember the milk").text()
         >>> (client.files.stat("notes.txt"))["size"]
         9
         """
-        result: FileEntry = self._call("files/stat", path=path, session_id=session_id)
+        result: FileEntry = self._call(
+            "files/stat", path=path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return result
 
-    def mkdir(self, path: str, *, session_id: str | None = None) -> FilePathResponse:
+    def mkdir(
+        self, path: str, *, session_id: str | None = None, allow_shared_session: bool = False
+    ) -> FilePathResponse:
         """Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
 
         >>> session = client.sessions.create()
         >>> (client.files.mkdir("data/in"))["path"]
         'data/in'
         """
-        result: FilePathResponse = self._call("files/mkdir", path=path, session_id=session_id)
+        result: FilePathResponse = self._call(
+            "files/mkdir", path=path, session_id=session_id, allow_shared_session=allow_shared_session
+        )
         return result
 
-    def delete(self, path: str, *, recursive: bool = False, session_id: str | None = None) -> FilePathResponse:
+    def delete(
+        self, path: str, *, recursive: bool = False, session_id: str | None = None, allow_shared_session: bool = False
+    ) -> FilePathResponse:
         """Deletes a file or an empty directory; with `recursive` a directory and all that is in it.
 
         >>> text = client.invoke("remember the milk").text()
         >>> (client.files.delete("notes.txt"))["path"]
         'notes.txt'
         """
-        result: FilePathResponse = self._call("files/delete", path=path, recursive=recursive, session_id=session_id)
+        result: FilePathResponse = self._call(
+            "files/delete",
+            path=path,
+            recursive=recursive,
+            session_id=session_id,
+            allow_shared_session=allow_shared_session,
+        )
         return result
 
     def _transfer(

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from ..protocol import Session, SessionDeleteResponse, SessionListResponse, SessionStopResponse
+from ..protocol import Order, Session, SessionDeleteResponse, SessionListResponse, SessionStopResponse
 from .group import Group
 
 
@@ -23,7 +21,7 @@ class Sessions(Group):
         return result
 
     def list(
-        self, *, limit: int | None = None, order: Literal["asc", "desc"] | None = None, after: str | None = None
+        self, *, limit: int | None = None, order: Order | None = None, after: str | None = None
     ) -> SessionListResponse:
         """The sessions this isolation can see: all, or at most `limit`, those after the session `after`.
 

@@ -178,6 +178,11 @@ impl Calls {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Is there anything that is not answered yet?
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
     /// Returns when every request is answered. No more may be received after it is called.
     pub(crate) async fn answered(&self) {
         self.tasks.close();

@@ -121,7 +121,7 @@ pub struct InitializeResponse {
 pub struct Capabilities {
     /// Every method that may be called on this connection.
     pub methods: Vec<String>,
-    /// The framings the socket takes: `lsp`, `ndjson`.
+    /// The framings the socket takes: `lsp`, `ndjson`, `http`.
     pub framings: Vec<String>,
 }
 

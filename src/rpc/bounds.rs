@@ -169,6 +169,11 @@ struct State {
 }
 
 impl Binding {
+    /// For a request that comes without a connection of its own.
+    pub(crate) fn one_shot() -> Self {
+        Self(Mutex::new(State { is_one_shot: true, ..State::default() }))
+    }
+
     /// Takes note of a message, in its order, before anything is done for it: what it is bound to.
     pub(crate) fn enter(&self, method: &str, params: Option<&str>) -> Result<Option<Arc<Bounds>>, RpcError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
 //! How messages are told apart: LSP's `Content-Length` headers, or one line of JSON each. Pure: bytes in, frames out.
+//! (HTTP is told apart here as well, and read elsewhere.)
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -7,6 +8,10 @@ use bytes::{Buf, Bytes, BytesMut};
 pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 /// Largest first line, and largest header block, in bytes: what common HTTP servers take.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
+
+/// How a request line of HTTP can begin. Only `POST` is served; the others are told so.
+const HTTP_METHODS: [&[u8]; 8] =
+    [b"POST ", b"GET ", b"HEAD ", b"OPTIONS ", b"PUT ", b"DELETE ", b"PATCH ", b"CONNECT "];
 
 /// How one connection tells messages apart, for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +26,9 @@ pub enum Framing {
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// The first bytes belong to no framing.
-    #[error("the first bytes must be `Content-Length:` (LSP framing) or JSON (one message per line)")]
+    #[error(
+        "the first bytes must be `Content-Length:` (LSP framing), JSON (one message per line) or an HTTP/1.1 request"
+    )]
     UnknownFraming,
     /// The first line did not come.
     #[error("the first line did not arrive within {0:?}")]
@@ -48,6 +55,8 @@ pub enum FrameError {
 pub enum FirstBytes {
     /// They decide.
     Framing(Framing),
+    /// An HTTP request.
+    Http,
     /// They could still become one or the other.
     Undecided,
     /// They are neither.
@@ -55,7 +64,7 @@ pub enum FirstBytes {
 }
 
 impl Framing {
-    /// Decides from a connection's first bytes. HTTP request lines would be told apart here as well.
+    /// Decides from a connection's first bytes.
     pub fn of(first: &[u8]) -> FirstBytes {
         let first = first.trim_ascii_start();
         match first {
@@ -71,6 +80,12 @@ impl Framing {
                 return FirstBytes::Framing(Self::Lsp);
             }
             undecided |= matches;
+        }
+        for method in HTTP_METHODS {
+            if first.starts_with(method) {
+                return FirstBytes::Http;
+            }
+            undecided |= method.starts_with(first);
         }
         if undecided { FirstBytes::Undecided } else { FirstBytes::Unknown }
     }

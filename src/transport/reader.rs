@@ -27,6 +27,7 @@ pub(crate) struct FrameReader {
 /// What the first bytes turned out to be.
 pub(crate) enum Sniffed {
     Framing(Framing),
+    Http,
     /// The client left without a word, or never said one.
     Nothing,
     Unknown(FrameError),
@@ -49,6 +50,7 @@ impl FrameReader {
                     self.decoder = Decoder::new(framing);
                     return Sniffed::Framing(framing);
                 }
+                FirstBytes::Http => return Sniffed::Http,
                 FirstBytes::Unknown => return Sniffed::Unknown(FrameError::UnknownFraming),
                 FirstBytes::Undecided if self.buffer.len() > MAX_HEADER_BYTES => {
                     return Sniffed::Unknown(FrameError::HeadersTooLong);
@@ -63,6 +65,11 @@ impl FrameReader {
                 Ok(Err(_)) => return Sniffed::Nothing,
             }
         }
+    }
+
+    /// The half and what has been read of it already.
+    pub(crate) fn into_parts(self) -> (ReadHalf, BytesMut) {
+        (self.half, self.buffer)
     }
 
     /// The next frame; nothing when the client has finished sending.

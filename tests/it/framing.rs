@@ -13,7 +13,7 @@ async fn both_framings_are_told_apart_by_the_first_bytes() {
     for mut client in [daemon.connect(), daemon.connect_lsp()] {
         let response = client.call("initialize", json!({"clientInfo": {"name": "it"}, "unknown": 1})).await;
         assert_eq!(response["result"]["protocolVersion"], 1);
-        assert_eq!(response["result"]["capabilities"]["framings"], json!(["lsp", "ndjson"]));
+        assert_eq!(response["result"]["capabilities"]["framings"], json!(["lsp", "ndjson", "http"]));
         assert_eq!(client.call("shutdown", json!(null)).await["result"], json!(null));
         client.leave().await;
     }
@@ -46,7 +46,7 @@ async fn a_message_may_be_split_at_every_byte() {
 async fn bytes_of_no_framing_get_one_parse_error_and_the_end() {
     let daemon = TestDaemon::start();
     for garbage in
-        [&b"hello\n"[..], b"\x00\x01\x02\xff", b"GET / HTTP/1.1\r\n\r\n", b"content-lengthy: 3", b"\xef\xbb\xbf{}"]
+        [&b"hello\n"[..], b"\x00\x01\x02\xff", b"get / http/1.1\r\n\r\n", b"content-lengthy: 3", b"\xef\xbb\xbf{}"]
     {
         let mut client = daemon.connect();
         client.send_bytes(garbage).await;

@@ -13,6 +13,7 @@ mod debug;
 mod files;
 mod foundry;
 mod framing;
+mod http;
 mod invoke;
 mod local;
 mod matrix;

@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod daemon;
 pub(crate) mod deployed;
 pub(crate) mod emulator;
+pub(crate) mod http;
 pub(crate) mod local_agent;
 pub(crate) mod methods;
 pub(crate) mod process;

@@ -44,7 +44,7 @@ pub(crate) fn initialize(
             process_id: std::process::id(),
             capabilities: Capabilities {
                 methods: methods.into_iter().map(str::to_owned).collect(),
-                framings: vec!["lsp".to_owned(), "ndjson".to_owned()],
+                framings: ["lsp", "ndjson", "http"].map(str::to_owned).to_vec(),
             },
             bound: bounds.is_some(),
         })

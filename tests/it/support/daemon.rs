@@ -1,5 +1,6 @@
 //! A daemon inside the test, without a socket.
 
+use super::http::Http;
 use super::{Client, Framing, methods};
 use cupola::config::{Config, Flags};
 use cupola::daemon::Daemon;
@@ -71,6 +72,11 @@ impl TestDaemon {
     /// A client by LSP's headers.
     pub(crate) fn connect_lsp(&self) -> Client {
         Client::new(self.stream(), Framing::Lsp)
+    }
+
+    /// A client by HTTP.
+    pub(crate) fn connect_http(&self) -> Http {
+        Http::new(self.stream())
     }
 
     fn stream(&self) -> UnixStream {

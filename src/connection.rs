@@ -54,14 +54,14 @@ impl Client {
 
     /// Sends one notification.
     pub async fn notify(&self, method: &str, params: &impl Serialize) -> Result<(), ClientGone> {
-        if !self.takes_progress {
-            return Ok(());
-        }
         #[derive(Serialize)]
         struct Notification<'a, Params> {
             jsonrpc: &'static str,
             method: &'a str,
             params: &'a Params,
+        }
+        if !self.takes_progress {
+            return Ok(());
         }
         match serde_json::to_string(&Notification { jsonrpc: "2.0", method, params }) {
             Ok(text) => self.send(text).await,

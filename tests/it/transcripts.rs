@@ -3,7 +3,7 @@
 use crate::self_description::Document;
 use crate::support::{Client, Framing, TestDaemon};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 
@@ -71,6 +71,33 @@ impl Transcript {
         }
         // Fails when there is a message that the transcript does not have.
         client.leave().await;
+        daemon.end().await;
+    }
+
+    /// The same over HTTP, where every message is a request, and what is received before the next one its answer.
+    async fn replay_over_http(&self) {
+        let daemon = TestDaemon::start();
+        let mut client = daemon.connect_http();
+        let mut captured = Captured::default();
+        let mut received: VecDeque<Value> = VecDeque::new();
+        for (number, line) in (2..).zip(&self.lines) {
+            match line {
+                Line::Send(message) => {
+                    assert!(received.is_empty(), "{}.jsonl:{number} over HTTP: {received:?}", self.name);
+                    let answer = client.stream(&captured.fill(message)).await;
+                    received = if answer.status == 204 { VecDeque::new() } else { answer.events().into() };
+                }
+                Line::Receive(pattern) => {
+                    let message =
+                        received.pop_front().unwrap_or_else(|| panic!("{}.jsonl:{number}: no answer", self.name));
+                    if let Err(difference) = captured.matches(pattern, &message) {
+                        panic!("{}.jsonl:{number} over HTTP: {difference}\n  in {message}", self.name);
+                    }
+                }
+            }
+        }
+        assert!(received.is_empty(), "{} over HTTP: {received:?}", self.name);
+        drop(client);
         daemon.end().await;
     }
 }
@@ -206,6 +233,13 @@ async fn every_transcript_holds_over_lines_of_json() {
 async fn every_transcript_holds_over_lsp_framing() {
     for transcript in all().iter().filter(|transcript| transcript.works_over("lsp")) {
         transcript.replay(Framing::Lsp).await;
+    }
+}
+
+#[tokio::test]
+async fn every_transcript_holds_over_http() {
+    for transcript in all().iter().filter(|transcript| transcript.works_over("http")) {
+        transcript.replay_over_http().await;
     }
 }
 

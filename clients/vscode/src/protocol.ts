@@ -128,7 +128,7 @@ export interface CancelParams {
 export interface Capabilities {
   /** Every method that may be called on this connection. */
   methods: string[];
-  /** The framings the socket takes: `lsp`, `ndjson`. */
+  /** The framings the socket takes: `lsp`, `ndjson`, `http`. */
   framings: string[];
 }
 

@@ -442,7 +442,7 @@ class Capabilities(TypedDict):
     methods: list[str]
     """Every method that may be called on this connection."""
     framings: list[str]
-    """The framings the socket takes: `lsp`, `ndjson`."""
+    """The framings the socket takes: `lsp`, `ndjson`, `http`."""
 
 
 class _DaemonStatusResponse(TypedDict):

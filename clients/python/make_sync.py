@@ -12,6 +12,8 @@ PACKAGE = pathlib.Path(__file__).resolve().parent / "src" / "cupola"
 BY_HAND = {"__init__.py", "connection.py"}
 WORDS = [
     (r"\basync (def|with|for)\b", r"\1"),
+    # `(await f(x))["y"]` needs no parentheses any more.
+    (r"\(await ((?:[^()\n]|\([^()\n]*\))+)\)", r"\1"),
     (r"\bawait ", ""),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     (r"\bStopAsyncIteration\b", "StopIteration"),

@@ -14,7 +14,7 @@ class Agents(Group):
     def list(self, *, limit: int | None = None, order: Order | None = None) -> AgentListResponse:
         """The agents of the project that the client's target is in.
 
-        >>> sorted(agent["name"] for agent in (client.agents.list())["data"])
+        >>> sorted(agent["name"] for agent in client.agents.list()["data"])
         ['notes', 'notes-identity', 'notes-required']
         """
         params = {**self._scope.agent(), **given(limit=limit, order=order)}
@@ -24,7 +24,7 @@ class Agents(Group):
     def show(self) -> AgentShowResponse:
         """The client's agent, and the version that is meant.
 
-        >>> (client.agents.show())["protocols"]
+        >>> client.agents.show()["protocols"]
         ['responses 1.0.0', 'invocations 1.0.0']
         """
         result: AgentShowResponse = self._line.call("agents/show", self._scope.agent())

@@ -173,7 +173,7 @@ class Client:
     def call(self) -> Call:
         """Any method by its name, with exactly these parameters: for what this class has no word for.
 
-        >>> (client.call("daemon/status", {}))["protocolVersion"]
+        >>> client.call("daemon/status", {})["protocolVersion"]
         1
         """
         return self._line.call
@@ -181,7 +181,7 @@ class Client:
     def open(self: Self) -> Self:
         """Connects now instead of at the first call, to learn early that there is no daemon.
 
-        >>> (client.open()) is client
+        >>> client.open() is client
         True
         """
         self._line.connection()

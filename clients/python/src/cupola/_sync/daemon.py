@@ -17,7 +17,7 @@ class Daemon:
     def status(self) -> DaemonStatusResponse:
         """How the daemon is.
 
-        >>> (client.daemon.status())["runs"]
+        >>> client.daemon.status()["runs"]
         0
         """
         result: DaemonStatusResponse = self._line.call("daemon/status", {})
@@ -26,7 +26,7 @@ class Daemon:
     def stop(self, *, force: bool = False) -> DaemonStopResponse:
         """Stops the daemon once what runs has ended, or at once with `force`. The next call starts another one.
 
-        >>> (client.daemon.stop())["runs"]
+        >>> client.daemon.stop()["runs"]
         0
         """
         result: DaemonStopResponse = self._line.call("daemon/stop", given(force=force))

@@ -31,7 +31,7 @@ class Files(Group):
         >>> session = client.sessions.create()
         >>> with open("plan.json", "w") as file:
         ...     written = file.write("{}")
-        >>> (client.files.upload("plan.json", "data/plan.json"))["bytes"]
+        >>> client.files.upload("plan.json", "data/plan.json")["bytes"]
         2
         """
         fields = given(
@@ -72,7 +72,7 @@ class Files(Group):
         """What is directly in a directory; the home when `path` is left out.
 
         >>> text = client.invoke("remember the milk").text()
-        >>> [entry["name"] for entry in (client.files.list())["entries"]]
+        >>> [entry["name"] for entry in client.files.list()["entries"]]
         ['notes.txt']
         """
         result: FileListResponse = self._call(
@@ -84,7 +84,7 @@ class Files(Group):
         """One file or directory.
 
         >>> text = client.invoke("remember the milk").text()
-        >>> (client.files.stat("notes.txt"))["size"]
+        >>> client.files.stat("notes.txt")["size"]
         9
         """
         result: FileEntry = self._call(
@@ -98,7 +98,7 @@ class Files(Group):
         """Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
 
         >>> session = client.sessions.create()
-        >>> (client.files.mkdir("data/in"))["path"]
+        >>> client.files.mkdir("data/in")["path"]
         'data/in'
         """
         result: FilePathResponse = self._call(
@@ -112,7 +112,7 @@ class Files(Group):
         """Deletes a file or an empty directory; with `recursive` a directory and all that is in it.
 
         >>> text = client.invoke("remember the milk").text()
-        >>> (client.files.delete("notes.txt"))["path"]
+        >>> client.files.delete("notes.txt")["path"]
         'notes.txt'
         """
         result: FilePathResponse = self._call(

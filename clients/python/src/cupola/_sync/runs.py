@@ -18,7 +18,7 @@ class Runs(Group):
         """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows.
 
         >>> text = client.invoke("hello").text()
-        >>> [run["status"] for run in (client.runs.list())["runs"]]
+        >>> [run["status"] for run in client.runs.list()["runs"]]
         ['completed']
         """
         scope: dict[str, Any] = {} if everyones else self._scope.params()
@@ -32,7 +32,7 @@ class Runs(Group):
         """How a run is.
 
         >>> answer = client.invoke("hello").wait()
-        >>> (client.runs.show(answer["runId"]))["status"]
+        >>> client.runs.show(answer["runId"])["status"]
         'completed'
         """
         result: RunInfo = self._line.call("runs/show", {"runId": run_id})
@@ -58,7 +58,7 @@ class Runs(Group):
         >>> with client.invoke("slow 1000", detach=True) as run:
         ...     for event in run:
         ...         break
-        >>> (client.runs.cancel(event["runId"]))["status"]
+        >>> client.runs.cancel(event["runId"])["status"]
         'cancelled'
         """
         result: RunInfo = self._line.call("runs/cancel", {"runId": run_id})

@@ -14,7 +14,7 @@ class Sessions(Group):
         """Makes a session, with this id if given, and the current one of the isolation.
 
         >>> session = client.sessions.create()
-        >>> (client.invoke("hello").wait())["sessionId"] == session["agent_session_id"]
+        >>> client.invoke("hello").wait()["sessionId"] == session["agent_session_id"]
         True
         """
         result: Session = self._call("sessions/create", session_id=session_id)
@@ -26,7 +26,7 @@ class Sessions(Group):
         """The sessions this isolation can see: all, or at most `limit`, those after the session `after`.
 
         >>> session = client.sessions.create()
-        >>> [each["agent_session_id"] for each in (client.sessions.list())["data"]] == [session["agent_session_id"]]
+        >>> [each["agent_session_id"] for each in client.sessions.list()["data"]] == [session["agent_session_id"]]
         True
         """
         result: SessionListResponse = self._call("sessions/list", limit=limit, order=order, after=after)
@@ -36,7 +36,7 @@ class Sessions(Group):
         """One session.
 
         >>> session = client.sessions.create()
-        >>> (client.sessions.show())["agent_session_id"] == session["agent_session_id"]
+        >>> client.sessions.show()["agent_session_id"] == session["agent_session_id"]
         True
         """
         result: Session = self._call(
@@ -50,7 +50,7 @@ class Sessions(Group):
         >>> first = client.sessions.create()
         >>> second = client.sessions.create()
         >>> session = client.sessions.use(first["agent_session_id"])
-        >>> (client.invoke("hello").wait())["sessionId"] == first["agent_session_id"]
+        >>> client.invoke("hello").wait()["sessionId"] == first["agent_session_id"]
         True
         """
         result: Session = self._call(
@@ -62,7 +62,7 @@ class Sessions(Group):
         """Stops a session's compute. Its files stay, and the next invoke resumes it.
 
         >>> session = client.sessions.create()
-        >>> (client.sessions.stop())["alreadyStopped"]
+        >>> client.sessions.stop()["alreadyStopped"]
         False
         """
         result: SessionStopResponse = self._call(
@@ -76,7 +76,7 @@ class Sessions(Group):
         """Deletes a session and its files. An ownership key it was made with is remembered.
 
         >>> session = client.sessions.create()
-        >>> (client.sessions.delete())["sessionId"] == session["agent_session_id"]
+        >>> client.sessions.delete()["sessionId"] == session["agent_session_id"]
         True
         """
         result: SessionDeleteResponse = self._call(

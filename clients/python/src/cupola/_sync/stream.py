@@ -48,7 +48,7 @@ class Stream(Generic[Event, Result]):
     def wait(self) -> Result:
         """Takes what events there still are, and returns the result. An interrupted wait cancels the call.
 
-        >>> (client.invoke("hello").wait())["status"]
+        >>> client.invoke("hello").wait()["status"]
         'completed'
         """
         try:

@@ -60,6 +60,9 @@ pub fn document() -> Result<Value, String> {
 fn method(definitions: &mut Definitions, group: &Group, entry: &Entry) -> Result<Value, String> {
     let docs = prose::plain(&definitions.docs(entry.docs));
     let params = definitions.sent_as(entry.params);
+    if entry.is_bindable {
+        definitions.without_target_when_bound(&params);
+    }
     let result = definitions.received_as(entry.response);
     let mut method = json!({
         "name": entry.name,

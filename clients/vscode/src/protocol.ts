@@ -20,8 +20,11 @@ export type AgentEndpoint = string;
 
 /** Which agents to list. Pages of the service are followed until `limit` agents are there. */
 export interface AgentListParams {
-  /** Any agent of the project, or a directory, whatever agents its project has. */
-  target: Target;
+  /**
+   * Any agent of the project, or a directory, whatever agents its project has. Left out on a bound connection
+   * only, which has its own.
+   */
+  target?: Target;
   /** How many at most; all when left out. */
   limit?: number;
   /** Sort order by creation time; the service's own when left out. */
@@ -60,8 +63,11 @@ export type AgentProtocol =
 
 /** Which agent to show. */
 export interface AgentShowParams {
-  /** The agent; of a directory without a version, the version that azd deployed last is shown. */
-  target: Target;
+  /**
+   * The agent; of a directory without a version, the version that azd deployed last is shown. Left out on a
+   * bound connection only, which has its own.
+   */
+  target?: Target;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
@@ -358,10 +364,10 @@ export interface ErrorObject {
 
 /** What to delete. */
 export interface FileDeleteParams {
-  /** Which agent. */
-  target: Target;
   /** The file or directory. */
   path: RemotePath;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
@@ -378,12 +384,12 @@ export interface FileDeleteParams {
 
 /** What to download, and where to. */
 export interface FileDownloadParams {
-  /** Which agent. */
-  target: Target;
   /** The file to fetch. */
   path: RemotePath;
   /** The file to write; its directory must exist. */
   localPath: LocalPath;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
@@ -446,8 +452,8 @@ export interface FileEventProgress {
 
 /** What to list. */
 export interface FileListParams {
-  /** Which agent. */
-  target: Target;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
@@ -474,10 +480,10 @@ export interface FileListResponse {
 
 /** Names one file or directory of the session's home. */
 export interface FilePathParams {
-  /** Which agent. */
-  target: Target;
   /** The file or directory. */
   path: RemotePath;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
@@ -512,10 +518,10 @@ export interface FileTransferResponse {
 
 /** What to upload, and where to. */
 export interface FileUploadParams {
-  /** Which agent. */
-  target: Target;
   /** The file to read, at most 50 MiB long (`MAX_FILE_BYTES`). */
   localPath: LocalPath;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
@@ -852,10 +858,10 @@ export interface InvokeEventTruncated {
 
 /** What to send and to whom. */
 export interface InvokeParams {
-  /** Which agent. */
-  target: Target;
   /** The text to send. With `invocations` it is the request's body, as JSON if it parses as JSON. */
   input: string;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose state. */
   isolation?: Isolation;
   /**
@@ -1071,8 +1077,8 @@ export interface MonitorEventNotice {
 
 /** Which log, and how much of it. */
 export interface MonitorParams {
-  /** Which agent. */
-  target: Target;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
@@ -1361,8 +1367,11 @@ export interface Session {
 
 /** What to create. */
 export interface SessionCreateParams {
-  /** Which agent; its `version` is the one the session is bound to. */
-  target: Target;
+  /**
+   * Which agent; its `version` is the one the session is bound to. Left out on a bound connection only, which
+   * has its own.
+   */
+  target?: Target;
   /** Whose session. An ownership key given here is remembered for `sessions/delete`. */
   isolation?: Isolation;
   /** The id to give it; the service makes one when left out. */
@@ -1387,8 +1396,8 @@ export type SessionId = string;
 
 /** Which sessions to list. Pages of the service are followed until `limit` sessions are there. */
 export interface SessionListParams {
-  /** Which agent. */
-  target: Target;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose sessions. */
   isolation?: Isolation;
   /** How many at most; all when left out. */
@@ -1417,8 +1426,8 @@ export interface SessionListResponse {
 
 /** Names one session. When `sessionId` is left out, the partition's current one is meant. */
 export interface SessionParams {
-  /** Which agent. */
-  target: Target;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
@@ -1441,10 +1450,10 @@ export interface SessionStopResponse {
 
 /** Which session to use from now on. */
 export interface SessionUseParams {
-  /** Which agent. */
-  target: Target;
   /** The session. It must exist for this isolation. */
   sessionId: SessionId;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
   /** Whose session. */
   isolation?: Isolation;
   /** Enter a session that Cupola knows to belong to another partition. */

@@ -8,6 +8,7 @@ use super::prose;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// Where OpenRPC keeps schemas.
 const PLACE: &str = "#/components/schemas/";
@@ -16,6 +17,8 @@ const PLACE: &str = "#/components/schemas/";
 pub(super) struct Definitions {
     sent: SchemaGenerator,
     received: SchemaGenerator,
+    /// Parameters whose target a bound connection may leave out.
+    bindable: BTreeSet<String>,
 }
 
 impl Definitions {
@@ -29,6 +32,7 @@ impl Definitions {
         Self {
             sent: settings().for_deserialize().into_generator(),
             received: settings().for_serialize().into_generator(),
+            bindable: BTreeSet::new(),
         }
     }
 
@@ -63,11 +67,24 @@ impl Definitions {
         variants.filter_map(|one| Some((one["const"].as_str()?.to_owned(), one["description"].clone()))).collect()
     }
 
+    /// The parameters' target may be left out on a bound connection.
+    pub(super) fn without_target_when_bound(&mut self, params: &Value) {
+        self.bindable.extend(name_of(params).map(str::to_owned));
+    }
+
     /// The fields of an object that clients send, given a reference to it.
     pub(super) fn fields(&self, reference: &Value) -> Result<Value, String> {
-        let name = reference["$ref"].as_str().and_then(|reference| reference.strip_prefix(PLACE));
-        let object = name.and_then(|name| self.sent.definitions().get(name));
-        object.cloned().map(tidy).ok_or_else(|| format!("{reference} is not the name of an object"))
+        let name = name_of(reference).ok_or_else(|| format!("{reference} is not the name of an object"))?;
+        self.of_this_name(name, self.sent.definitions()).ok_or_else(|| format!("nobody sends {name}"))
+    }
+
+    /// One of the definitions, ready to be read.
+    fn of_this_name(&self, name: &str, definitions: &Map<String, Value>) -> Option<Value> {
+        let mut schema = tidy(with_variants_in_full(definitions.get(name)?.clone(), definitions));
+        if self.bindable.contains(name) {
+            leave_out_target(&mut schema);
+        }
+        Some(schema)
     }
 
     /// All of them, in the order of their names.
@@ -82,10 +99,7 @@ impl Definitions {
             if name.ends_with(|character: char| character.is_ascii_digit()) {
                 return Err(format!("two types are called {name}: give them names with schemars(rename = \"…\")"));
             }
-            let tidied = |definitions: &Map<String, Value>| {
-                definitions.get(name).map(|schema| tidy(with_variants_in_full(schema.clone(), definitions)))
-            };
-            let schema = match (tidied(sent), tidied(received)) {
+            let schema = match (self.of_this_name(name, sent), self.of_this_name(name, received)) {
                 (Some(sent), Some(received)) if sent != received => {
                     return Err(format!(
                         "{name} is both sent and received, and what may be left out differs: make it two types"
@@ -100,18 +114,38 @@ impl Definitions {
     }
 }
 
+/// The type a reference leads to.
+fn name_of(reference: &Value) -> Option<&str> {
+    reference["$ref"].as_str()?.strip_prefix(PLACE)
+}
+
+/// The target is required, and yet not.
+fn leave_out_target(schema: &mut Value) {
+    let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) else { return };
+    let count = required.len();
+    required.retain(|name| name != "target");
+    if required.len() == count {
+        return;
+    }
+    if let Some(Value::String(docs)) = schema.pointer_mut("/properties/target/description") {
+        docs.push_str(" Left out on a bound connection only, which has its own.");
+    }
+}
+
 /// A variant that is another object and its tag becomes one object: draft 7 ignores what stands beside `$ref`.
 fn with_variants_in_full(mut schema: Value, definitions: &Map<String, Value>) -> Value {
     for variant in schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
-        let name = variant["$ref"].as_str().and_then(|reference| reference.strip_prefix(PLACE));
-        let Some(object) = name.and_then(|name| definitions.get(name)).cloned() else { continue };
+        let Some(object) = name_of(variant).and_then(|name| definitions.get(name)).cloned() else { continue };
         if let Some(variant) = variant.as_object_mut() {
             variant.remove("$ref");
         }
-        if let (Some(fields), Some(more)) = (variant["properties"].as_object_mut(), object["properties"].as_object()) {
+        if let (Some(Value::Object(fields)), Some(more)) =
+            (variant.get_mut("properties"), object["properties"].as_object())
+        {
             fields.extend(more.clone());
         }
-        if let (Some(required), Some(more)) = (variant["required"].as_array_mut(), object["required"].as_array()) {
+        if let (Some(Value::Array(required)), Some(more)) = (variant.get_mut("required"), object["required"].as_array())
+        {
             required.extend(more.clone());
         }
     }

@@ -5,6 +5,7 @@
 use crate::files::FileEvent;
 use crate::invoke::NumberedEvent;
 use crate::monitor::MonitorEvent;
+use crate::reach::Reach;
 use crate::{Method, agents, daemon, files, invoke, monitor, partitions, runs, sessions};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
@@ -25,6 +26,8 @@ pub struct Group {
 pub struct Entry {
     /// Its name on the wire.
     pub name: &'static str,
+    /// May a bound connection call it? Then it may leave the target out.
+    pub(super) is_bindable: bool,
     pub(super) docs: Describe,
     pub(super) params: Describe,
     pub(super) response: Describe,
@@ -39,6 +42,7 @@ where
 {
     Entry {
         name: M::NAME,
+        is_bindable: !matches!(M::REACH, Reach::Connection | Reach::Unbounded),
         docs: M::json_schema,
         params: SchemaGenerator::subschema_for::<M::Params>,
         response: SchemaGenerator::subschema_for::<M::Response>,

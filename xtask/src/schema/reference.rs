@@ -21,7 +21,9 @@ pub(super) fn write(protocol: &Protocol, introduction: &str, examples: &[Example
     for group in &protocol.groups {
         line(&mut out, &format!("\n## {}\n\n{}", title(&group.name), group.docs));
         for one in &group.methods {
-            let example = examples.iter().find(|example| example.method == one.name);
+            let mut of_it = examples.iter().filter(|example| example.method == one.name);
+            // The transcript that is about these methods shows more than one that needs them on its way.
+            let example = of_it.clone().find(|example| example.transcript == group.name).or_else(|| of_it.next());
             method(&mut out, protocol, one, example);
         }
     }

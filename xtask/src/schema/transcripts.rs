@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// One call and its answer, as a transcript has them.
 pub(super) struct Example {
+    /// The transcript's name.
+    pub(super) transcript: String,
     pub(super) method: String,
     pub(super) request: String,
     pub(super) response: String,
@@ -25,18 +27,21 @@ pub(super) fn examples(root: &Path) -> Result<Vec<Example>, String> {
     for path in paths {
         let text = fs::read_to_string(&path).map_err(unreadable)?;
         let lines = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
-        examples.extend(calls(&lines.map_err(|error| format!("{}: {error}", path.display()))?));
+        let lines = lines.map_err(|error| format!("{}: {error}", path.display()))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        examples.extend(calls(&name, &lines));
     }
     Ok(examples)
 }
 
-fn calls(lines: &[Value]) -> impl Iterator<Item = Example> {
-    lines.iter().filter_map(|line| {
+fn calls(transcript: &str, lines: &[Value]) -> impl Iterator<Item = Example> {
+    lines.iter().filter_map(move |line| {
         let request = &line["->"];
         let (method, id) = (request["method"].as_str()?, request.get("id")?);
         let answers = |line: &&Value| line["<-"].get("id") == Some(id) && line["<-"].get("result").is_some();
         let response = lines.iter().find(answers)?;
         Some(Example {
+            transcript: transcript.to_owned(),
             method: method.to_owned(),
             request: request.to_string(),
             // A pattern says what is there, not all of it.

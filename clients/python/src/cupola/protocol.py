@@ -341,14 +341,13 @@ A-Z a-z 0-9 . _ : - @.
 """
 
 
-class _AgentListParams(TypedDict):
-    target: Target
-    """Any agent of the project, or a directory, whatever agents its project has."""
-
-
-class AgentListParams(_AgentListParams, total=False):
+class AgentListParams(TypedDict, total=False):
     """Which agents to list. Pages of the service are followed until `limit` agents are there."""
 
+    target: Target
+    """Any agent of the project, or a directory, whatever agents its project has. Left out on a bound
+    connection only, which has its own.
+    """
     limit: int
     """How many at most; all when left out."""
     order: Order
@@ -372,14 +371,13 @@ class AgentListResponse(TypedDict):
     """Are there more than were asked for?"""
 
 
-class _AgentShowParams(TypedDict):
-    target: Target
-    """The agent; of a directory without a version, the version that azd deployed last is shown."""
-
-
-class AgentShowParams(_AgentShowParams, total=False):
+class AgentShowParams(TypedDict, total=False):
     """Which agent to show."""
 
+    target: Target
+    """The agent; of a directory without a version, the version that azd deployed last is shown. Left
+    out on a bound connection only, which has its own.
+    """
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -563,8 +561,6 @@ class ErrorObject(_ErrorObject, total=False):
 
 
 class _FileDeleteParams(TypedDict):
-    target: Target
-    """Which agent."""
     path: RemotePath
     """The file or directory."""
 
@@ -572,6 +568,8 @@ class _FileDeleteParams(TypedDict):
 class FileDeleteParams(_FileDeleteParams, total=False):
     """What to delete."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     sessionId: SessionId
@@ -587,8 +585,6 @@ class FileDeleteParams(_FileDeleteParams, total=False):
 
 
 class _FileDownloadParams(TypedDict):
-    target: Target
-    """Which agent."""
     path: RemotePath
     """The file to fetch."""
     localPath: LocalPath
@@ -598,6 +594,8 @@ class _FileDownloadParams(TypedDict):
 class FileDownloadParams(_FileDownloadParams, total=False):
     """What to download, and where to."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     sessionId: SessionId
@@ -664,14 +662,11 @@ class FileEventProgress(_FileEventProgress, total=False):
     """All of them, if known."""
 
 
-class _FileListParams(TypedDict):
-    target: Target
-    """Which agent."""
-
-
-class FileListParams(_FileListParams, total=False):
+class FileListParams(TypedDict, total=False):
     """What to list."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     sessionId: SessionId
@@ -701,8 +696,6 @@ class FileListResponse(_FileListResponse, total=False):
 
 
 class _FilePathParams(TypedDict):
-    target: Target
-    """Which agent."""
     path: RemotePath
     """The file or directory."""
 
@@ -710,6 +703,8 @@ class _FilePathParams(TypedDict):
 class FilePathParams(_FilePathParams, total=False):
     """Names one file or directory of the session's home."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     sessionId: SessionId
@@ -745,8 +740,6 @@ class FileTransferResponse(TypedDict):
 
 
 class _FileUploadParams(TypedDict):
-    target: Target
-    """Which agent."""
     localPath: LocalPath
     """The file to read, at most 50 MiB long (`MAX_FILE_BYTES`)."""
 
@@ -754,6 +747,8 @@ class _FileUploadParams(TypedDict):
 class FileUploadParams(_FileUploadParams, total=False):
     """What to upload, and where to."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     sessionId: SessionId
@@ -1085,8 +1080,6 @@ class InvokeEventTruncated(_InvokeEventTruncated, total=False):
 
 
 class _InvokeParams(TypedDict):
-    target: Target
-    """Which agent."""
     input: str
     """The text to send. With `invocations` it is the request's body, as JSON if it parses as JSON.
     """
@@ -1095,6 +1088,8 @@ class _InvokeParams(TypedDict):
 class InvokeParams(_InvokeParams, total=False):
     """What to send and to whom."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose state."""
     inputIsRequest: bool
@@ -1289,14 +1284,11 @@ class MonitorEventNotice(TypedDict):
     """For people."""
 
 
-class _MonitorParams(TypedDict):
-    target: Target
-    """Which agent."""
-
-
-class MonitorParams(_MonitorParams, total=False):
+class MonitorParams(TypedDict, total=False):
     """Which log, and how much of it."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     sessionId: SessionId
@@ -1509,14 +1501,13 @@ class Session(_Session, total=False):
     """When it will be gone if it is not used."""
 
 
-class _SessionCreateParams(TypedDict):
-    target: Target
-    """Which agent; its `version` is the one the session is bound to."""
-
-
-class SessionCreateParams(_SessionCreateParams, total=False):
+class SessionCreateParams(TypedDict, total=False):
     """What to create."""
 
+    target: Target
+    """Which agent; its `version` is the one the session is bound to. Left out on a bound connection
+    only, which has its own.
+    """
     isolation: Isolation
     """Whose session. An ownership key given here is remembered for `sessions/delete`."""
     sessionId: SessionId
@@ -1534,15 +1525,12 @@ class SessionDeleteResponse(TypedDict):
     """The session."""
 
 
-class _SessionListParams(TypedDict):
-    target: Target
-    """Which agent."""
-
-
-class SessionListParams(_SessionListParams, total=False):
+class SessionListParams(TypedDict, total=False):
     """Which sessions to list. Pages of the service are followed until `limit` sessions are there.
     """
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose sessions."""
     limit: int
@@ -1570,14 +1558,11 @@ class SessionListResponse(TypedDict):
     """Are there more after `last_id`?"""
 
 
-class _SessionParams(TypedDict):
-    target: Target
-    """Which agent."""
-
-
-class SessionParams(_SessionParams, total=False):
+class SessionParams(TypedDict, total=False):
     """Names one session. When `sessionId` is left out, the partition's current one is meant."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     sessionId: SessionId
@@ -1600,8 +1585,6 @@ class SessionStopResponse(TypedDict):
 
 
 class _SessionUseParams(TypedDict):
-    target: Target
-    """Which agent."""
     sessionId: SessionId
     """The session. It must exist for this isolation."""
 
@@ -1609,6 +1592,8 @@ class _SessionUseParams(TypedDict):
 class SessionUseParams(_SessionUseParams, total=False):
     """Which session to use from now on."""
 
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
     isolation: Isolation
     """Whose session."""
     allowSharedSession: bool

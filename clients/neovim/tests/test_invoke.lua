@@ -94,6 +94,8 @@ return {
       support.as_user('composing')
       vim.cmd('Cupola invoke --new-conversation')
       vim.api.nvim_buf_set_lines(0, 0, -1, false, { 'first', '', 'third' })
+      vim.cmd('Cupola invoke')
+      support.equal(support.text('question'), 'first\n\nthird', 'what was written already')
       vim.cmd('write')
       support.has(support.wait_for_text('answers', 'echo: first\n\nthird'), '> first\n>\n> third\n')
       support.equal(support.buffer('question'), nil)

@@ -90,6 +90,20 @@ return {
     end,
   },
   {
+    'opening a file again keeps what was not written yet',
+    function()
+      user_with_session('unsaved')
+      vim.cmd('Cupola files upload ' .. local_file('theirs') .. ' u.txt')
+      support.wait_for_notification('sent as u.txt')
+      vim.cmd('Cupola files open u.txt')
+      support.wait_for_text('file/', 'theirs')
+      vim.api.nvim_buf_set_lines(support.buffer('file/'), 0, -1, false, { 'mine' })
+      vim.cmd('Cupola files open u.txt')
+      support.wait_for_notification('u.txt is open and not written yet')
+      support.equal(support.text('file/'), 'mine')
+    end,
+  },
+  {
     'an open file goes back to whom it came from, whoever is chosen meanwhile',
     function()
       user_with_session('keeper')

@@ -64,6 +64,11 @@ function M.open(in_scope, session, path)
       -- What is written goes back to the session it came from, even if another becomes the current one.
       session = result.sessionId
       local name = ('file/%s/%s'):format(session, path:gsub('^/+', ''))
+      local old = view.find(name)
+      if old and vim.bo[old].modified then
+        view.show(old)
+        return failure.say(('%s is open and not written yet'):format(path), vim.log.levels.WARN)
+      end
       local buffer = view.open({ name = name, filetype = '' })
       vim.api.nvim_buf_call(buffer, function()
         read(copy)

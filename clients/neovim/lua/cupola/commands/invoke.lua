@@ -55,6 +55,10 @@ end
 --- Lets the user write several lines, and sends them when the buffer is written.
 ---@param options table
 local function compose(options)
+  local begun = view.find('question')
+  if begun then
+    return view.show(begun)
+  end
   local in_scope = scope.current()
   local buffer = view.open({ name = 'question', filetype = 'markdown' })
   vim.bo[buffer].buftype = 'acwrite'

@@ -76,6 +76,10 @@ return {
       vim.g.cupola = { command = { 'cupola-that-is-not-there' }, target = { kind = 'emulator' } }
       vim.cmd('Cupola status')
       support.has(support.wait_for_notification('cupola-that-is-not-there does not start').text, 'hint: install cupola')
+      vim.cmd('Cupola invoke hello')
+      support.wait_for_text('answers', 'cupola-that-is-not-there does not start')
+      vim.cmd('Cupola cancel')
+      support.wait_for_notification('nothing is under way')
     end,
   },
   {

@@ -47,7 +47,10 @@ local function find(callback)
     end,
   })
   if not started or reason <= 0 then
-    callback(failure.new('daemonUnavailable', ('%s does not start'):format(command[1]), hint))
+    -- Later, as every other answer: a call's ending never comes before the call has returned.
+    vim.schedule(function()
+      callback(failure.new('daemonUnavailable', ('%s does not start'):format(command[1]), hint))
+    end)
   end
 end
 

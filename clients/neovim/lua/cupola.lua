@@ -30,8 +30,7 @@ end
 ---@param on_progress? fun(value: table)
 ---@return cupola.Call
 function M.call(method, params, on_done, on_progress)
-  local all = require('cupola.scope').current().params(params)
-  return require('cupola.daemon').call(method, all, { on_done = on_done, on_progress = on_progress })
+  return require('cupola.scope').current().call(method, params, { on_done = on_done, on_progress = on_progress })
 end
 
 --- The agent, and which parts of the isolation are set: for a status line. Never a key.

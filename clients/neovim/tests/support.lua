@@ -54,7 +54,7 @@ end
 --- After each test: nothing is left running that would reach into the next one.
 function M.finish()
   vim.cmd('silent! %bwipeout!')
-  require('cupola.daemon').disconnect()
+  require('cupola.daemon').shared:close()
 end
 
 --- Another user for this test, so that no session of another test is in the way.
@@ -82,7 +82,7 @@ end
 --- A call's result, waited for.
 function M.call(method, params)
   local done, reason, result
-  require('cupola.daemon').call(method, params or {}, {
+  require('cupola.daemon').shared:call(method, params or {}, {
     on_done = function(...)
       done, reason, result = true, ...
     end,

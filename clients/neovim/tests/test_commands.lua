@@ -133,7 +133,7 @@ return {
         support.has(report, part)
       end
       support.lacks(report, 'ERROR')
-      require('cupola.daemon').disconnect()
+      require('cupola.daemon').shared:close()
       vim.g.cupola = { command = { 'cupola-that-is-not-there' } }
       vim.cmd('silent checkhealth cupola')
       support.has(table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n'), 'is not executable')

@@ -26,7 +26,7 @@ return {
     function()
       local ids, done = {}, 0
       for _ = 1, 5 do
-        daemon.call('daemon/status', {}, {
+        daemon.shared:call('daemon/status', {}, {
           on_done = function(_, status)
             done = done + 1
             ids[status.connections] = true
@@ -72,7 +72,7 @@ return {
   {
     'a program that is not there is said so, with what to do',
     function()
-      daemon.disconnect()
+      daemon.shared:close()
       vim.g.cupola = { command = { 'cupola-that-is-not-there' }, target = { kind = 'emulator' } }
       vim.cmd('Cupola status')
       support.has(support.wait_for_notification('cupola-that-is-not-there does not start').text, 'hint: install cupola')
@@ -95,9 +95,9 @@ return {
   {
     'a call that is cancelled before the line is there is not made',
     function()
-      daemon.disconnect()
+      daemon.shared:close()
       local reason
-      local call = daemon.call('daemon/status', {}, { on_done = function(error) reason = error end })
+      local call = daemon.shared:call('daemon/status', {}, { on_done = function(error) reason = error end })
       call.cancel()
       support.wait('its ending', function() return reason end)
       support.equal(reason.data.kind, 'cancelled')
@@ -107,7 +107,7 @@ return {
     'the daemon hears who calls, and says what it can do',
     function()
       support.call('daemon/status')
-      local said = daemon.introduction()
+      local said = daemon.shared.introduction
       support.equal(said.protocolVersion, 1)
       assert(vim.tbl_contains(said.capabilities.methods, 'invoke'))
     end,

@@ -104,6 +104,30 @@ return {
     end,
   },
   {
+    'a bound line reaches nothing else, is closed when another user is chosen, and ends what is under way first',
+    function()
+      vim.g.cupola = { command = { support.binary }, target = { kind = 'emulator' }, bind = true }
+      require('cupola').setup()
+      support.as_user('bound')
+      vim.cmd('Cupola invoke slow 10 30')
+      support.wait_for_text('answers', 'tick0')
+      local bound = require('cupola.scope').current()
+      support.as_user('next')
+      vim.cmd('Cupola status')
+      support.has(support.wait_for_notification('connections').text, '2 connections')
+      support.wait_for_text('answers', 'tick8 tick9')
+      support.wait('the first line to close', function() return support.call('daemon/status').connections == 2 end)
+      local reason
+      bound.call('sessions/list', {}, { on_done = function(error) reason = error or 'fine' end })
+      support.wait('an answer in the old scope', function() return reason end)
+      support.equal(reason, 'fine')
+      reason = nil
+      bound.call('agents/list', {}, { on_done = function(error) reason = error or 'fine' end })
+      support.wait('an answer in the old scope', function() return reason end)
+      support.equal(reason.data.kind, 'outOfBounds')
+    end,
+  },
+  {
     'the target comes from the environment where no setting names one',
     function()
       vim.g.cupola = { command = { support.binary } }

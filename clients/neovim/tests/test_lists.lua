@@ -141,7 +141,7 @@ return {
       support.as_user('runner')
       vim.cmd('Cupola invoke --detach slow 500 20')
       support.wait_for_text('answers', 'tick0')
-      require('cupola.daemon').disconnect()
+      require('cupola.daemon').shared:close()
       vim.cmd('bwipeout! ' .. support.buffer('answers'))
       vim.cmd('Cupola runs')
       support.wait_for_text('runs', 'running')

@@ -1,6 +1,5 @@
 --- The buffer that answers are streamed into: each question quoted, its answer below, at a mark of its own, so that
 --- several answers can grow at once.
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local view = require('cupola.view')
@@ -172,7 +171,7 @@ end
 ---@return cupola.Call
 function M.stream(in_scope, method, params, question)
   local answer = new(question, in_scope.label)
-  local call = daemon.call(method, params, {
+  local call = in_scope.call(method, params, {
     on_progress = function(event)
       if event.type == 'textDelta' then
         answer:append(event.delta)

@@ -23,6 +23,7 @@ local PAUSE = 1
 ---@field private last_id integer
 ---@field private inbox table[]
 ---@field private busy boolean
+---@field private is_leaving? boolean
 ---@field closed boolean
 ---@field on_close? fun()
 local Connection = {}
@@ -114,6 +115,9 @@ function Connection:dispatch(message)
   if handlers then
     self.pending[message.id] = nil
     handlers.on_done(message.error, message.result)
+    if self.is_leaving then
+      self:close_when_idle()
+    end
   elseif message.error and not message.id then
     -- The daemon could not read something we sent, so something of ours will never be answered.
     self:close(message.error.message)
@@ -156,6 +160,14 @@ end
 function Connection:cancel(id)
   if not self.closed and self.pending[id] then
     self:send({ method = '$/cancelRequest', params = { id = id } })
+  end
+end
+
+--- Ends the connection once every call on it has ended.
+function Connection:close_when_idle()
+  self.is_leaving = true
+  if next(self.pending) == nil then
+    self:close('nothing is under way on it')
   end
 end
 

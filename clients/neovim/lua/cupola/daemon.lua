@@ -1,4 +1,5 @@
---- The line to the daemon that all of the plugin shares: found or started at the first call, and again after it was lost.
+--- Lines to the daemon: found or started at the first call, and again after it was lost. All of the plugin shares one,
+--- unless the setting `bind` gives each scope its own, which then reaches nothing else.
 ---
 --- `cupola socket` starts a daemon when none answers and prints where it listens, so that rule is written nowhere here.
 local connection = require('cupola.connection')
@@ -10,14 +11,21 @@ local M = {}
 --- The protocol majors this plugin speaks.
 local PROTOCOL_VERSIONS = { 1 }
 
----@type cupola.Connection?
-local current
---- What wants the connection that is being made; nil when none is.
----@type (fun(error?: cupola.Error, connection?: cupola.Connection))[]?
-local waiting
---- What the daemon said of itself.
----@type table?
-local introduction
+---@class cupola.Line
+---@field private bind? table What its connections are bound to: a target and an isolation.
+---@field private current? cupola.Connection
+---@field private waiting? (fun(error?: cupola.Error, connection?: cupola.Connection))[] What wants the one being made.
+---@field private is_retired boolean Its connections close when nothing is under way on them.
+---@field introduction? table What the daemon said of itself when the connection was made.
+local Line = {}
+Line.__index = Line
+
+--- A line that connects when it is first used.
+---@param bind? {target: table, isolation: table}
+---@return cupola.Line
+function M.line(bind)
+  return setmetatable({ bind = bind, is_retired = false }, Line)
+end
 
 --- Asks the program for the socket's path.
 ---@param callback fun(error?: cupola.Error, path?: string)
@@ -54,38 +62,47 @@ local function find(callback)
   end
 end
 
+---@private
 ---@param opened cupola.Connection
 ---@param callback fun(error?: cupola.Error, connection?: cupola.Connection)
-local function introduce(opened, callback)
+function Line:introduce(opened, callback)
   local version = vim.version()
   local params = {
     clientInfo = { name = 'neovim', version = ('%d.%d.%d'):format(version.major, version.minor, version.patch) },
     protocolVersions = PROTOCOL_VERSIONS,
+    bind = self.bind,
   }
   opened:call('initialize', params, {
     on_done = function(reason, result)
-      introduction = result
+      self.introduction = result
+      if reason then
+        opened:close(reason.message)
+      end
       callback(reason, not reason and opened or nil)
     end,
   })
 end
 
---- Gives the shared connection, made first if need be. Parallel first calls make one.
+--- Gives the connection, made first if need be. Parallel first calls make one.
+---@private
 ---@param callback fun(error?: cupola.Error, connection?: cupola.Connection)
-function M.connect(callback)
-  if current and not current.closed then
-    return callback(nil, current)
+function Line:connect(callback)
+  if self:is_open() then
+    return callback(nil, self.current)
   end
-  if waiting then
-    table.insert(waiting, callback)
+  if self.waiting then
+    table.insert(self.waiting, callback)
     return
   end
-  waiting = { callback }
+  self.waiting = { callback }
   local function settle(reason, opened)
-    local callbacks = waiting or {}
-    waiting, current = nil, opened
+    local callbacks = self.waiting or {}
+    self.waiting, self.current = nil, opened
     for _, each in ipairs(callbacks) do
       each(reason, opened)
+    end
+    if self.is_retired and opened then
+      opened:close_when_idle()
     end
   end
   find(function(no_path, path)
@@ -96,9 +113,14 @@ function M.connect(callback)
       if not opened then
         return settle(not_open)
       end
-      introduce(opened, settle)
+      self:introduce(opened, settle)
     end)
   end)
+end
+
+---@return boolean
+function Line:is_open()
+  return self.current ~= nil and not self.current.closed
 end
 
 ---@class cupola.Call
@@ -109,9 +131,9 @@ end
 ---@param params table
 ---@param handlers cupola.Handlers
 ---@return cupola.Call
-function M.call(method, params, handlers)
+function Line:call(method, params, handlers)
   local cancelled, on, id = false, nil, nil
-  M.connect(function(reason, opened)
+  self:connect(function(reason, opened)
     if cancelled then
       handlers.on_done(failure.cancelled())
     elseif not opened then
@@ -130,17 +152,22 @@ function M.call(method, params, handlers)
   }
 end
 
---- What the daemon said of itself when the line was made; nil while there is none.
----@return table?
-function M.introduction()
-  return current and not current.closed and introduction or nil
-end
-
---- Ends the line. The daemon goes on; the next call makes a new line.
-function M.disconnect()
-  if current then
-    current:close('it was ended here')
+--- Ends the connection. The daemon goes on; the next call makes another.
+function Line:close()
+  if self.current then
+    self.current:close('it was ended here')
   end
 end
+
+--- Says that new calls are made elsewhere: what is under way goes on, and then the connection is closed.
+function Line:retire()
+  self.is_retired = true
+  if self:is_open() then
+    self.current:close_when_idle()
+  end
+end
+
+--- The line that is bound to nothing.
+M.shared = M.line()
 
 return M

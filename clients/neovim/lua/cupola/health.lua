@@ -1,5 +1,4 @@
 --- `:checkhealth cupola`: the editor, the program, the daemon, and what calls go to. The only code here that waits.
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local scope = require('cupola.scope')
 local settings = require('cupola.settings')
@@ -43,7 +42,7 @@ end
 ---@return cupola.Error?, any
 local function wait_for(method, params)
   local done, reason, result = false, nil, nil
-  daemon.call(method, params, {
+  scope.current().call(method, params, {
     on_done = function(...)
       done, reason, result = true, ...
     end,
@@ -72,7 +71,7 @@ end
 
 local function check_scope()
   local current = scope.current()
-  local reason, shown = wait_for('agents/show', { target = current.target })
+  local reason, shown = wait_for('agents/show', {})
   if reason then
     return report(reason)
   end

@@ -1,6 +1,5 @@
 --- Names for completion: what the daemon said lately, kept with the scope it was said in. Asking is answered from memory,
 --- and fetches news for the next time.
-local daemon = require('cupola.daemon')
 
 local M = {}
 
@@ -65,8 +64,7 @@ function M.names(scope, what)
   local last = asked[scope][what]
   if not last or now - last > FRESH_MS then
     asked[scope][what] = now
-    local params = what == 'agents' and { target = scope.target } or scope.params()
-    daemon.call(SOURCES[what].method, params, {
+    scope.call(SOURCES[what].method, {}, {
       on_done = function(reason, result)
         -- Nobody asked to see a failure of completion.
         if not reason then

@@ -1,6 +1,5 @@
 --- A file of a session in a buffer: fetched when opened, sent back when written. Where it goes back to is decided when it
 --- is opened, whatever isolation is chosen later.
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local view = require('cupola.view')
 
@@ -9,15 +8,16 @@ local M = {}
 --- Sends the buffer's text. It counts as unsaved until the service has it.
 ---@param buffer integer
 ---@param copy string where the daemon reads it from
----@param params fun(extra: table): table
+---@param in_scope cupola.Scope
+---@param session string
 ---@param path string
-local function write(buffer, copy, params, path)
+local function write(buffer, copy, in_scope, session, path)
   local tick = vim.api.nvim_buf_get_changedtick(buffer)
   -- The editor's own writing knows encoding, line ends and a missing last line feed.
   vim.api.nvim_buf_call(buffer, function()
     vim.cmd('silent noautocmd keepalt write! ' .. vim.fn.fnameescape(copy))
   end)
-  daemon.call('files/upload', params({ localPath = copy, path = path }), {
+  in_scope.call('files/upload', { sessionId = session, localPath = copy, path = path }, {
     on_done = function(reason, result)
       if reason then
         return failure.show(reason)
@@ -53,10 +53,7 @@ end
 function M.open(in_scope, session, path)
   -- In the editor's own directory for temporary files, which is private and goes with the editor.
   local copy = vim.fn.tempname()
-  local function params(extra)
-    return in_scope.params(vim.tbl_extend('error', { sessionId = session }, extra))
-  end
-  daemon.call('files/download', params({ path = path, localPath = copy }), {
+  in_scope.call('files/download', { sessionId = session, path = path, localPath = copy }, {
     on_done = function(reason, result)
       if reason then
         return failure.show(reason)
@@ -78,7 +75,7 @@ function M.open(in_scope, session, path)
       vim.api.nvim_create_autocmd('BufWriteCmd', {
         buffer = buffer,
         callback = function()
-          write(buffer, copy, params, path)
+          write(buffer, copy, in_scope, session, path)
         end,
       })
       if vim.fn.exists('#filetypedetect#BufRead') == 1 then

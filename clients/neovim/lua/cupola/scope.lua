@@ -2,13 +2,15 @@
 --- another scope, and what was begun or listed in the old one goes on in the old one.
 ---
 --- Isolation keys live in closures alone, so that printing a scope cannot show them.
+local daemon = require('cupola.daemon')
 local settings = require('cupola.settings')
 
 local M = {}
 
 ---@class cupola.Scope
 ---@field target table Which agent, as the protocol writes it.
----@field params fun(extra?: table): table The parameters of a call in this scope.
+---@field call fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call Calls a method of the daemon in this scope.
+---@field retire fun() Says that new calls are made in another scope.
 ---@field with fun(change: table): cupola.Scope The scope with another `target` or `isolation`.
 ---@field label string For people: the agent, and which parts of the isolation are set.
 ---@field known {sessions: string[], files: string[], runs: string[], agents: string[]} Names seen lately, for completion.
@@ -62,13 +64,19 @@ end
 ---@param isolation table
 ---@return cupola.Scope
 local function new(target, isolation)
+  local place = { target = target, isolation = next(isolation) and isolation or vim.empty_dict() }
+  local bound = settings.get().bind and daemon.line(place)
   return {
     target = target,
     label = ('%s, %s'):format(target_label(target), isolation_label(isolation)),
     known = { sessions = {}, files = {}, runs = {}, agents = {} },
-    params = function(extra)
-      local params = { target = target, isolation = next(isolation) and isolation or vim.empty_dict() }
-      return vim.tbl_extend('error', params, extra or {})
+    call = function(method, params, handlers)
+      return (bound or daemon.shared):call(method, vim.tbl_extend('error', place, params), handlers)
+    end,
+    retire = function()
+      if bound then
+        bound:retire()
+      end
     end,
     with = function(change)
       return new(change.target or target, change.isolation or isolation)
@@ -126,6 +134,9 @@ function M.current()
   local directory = vim.fn.getcwd()
   if not found or found_in ~= directory then
     local options = settings.get()
+    if found then
+      found.retire()
+    end
     found = new(value(options.target) or environment_target(), value(options.isolation) or environment_isolation())
     found_in = directory
   end
@@ -135,6 +146,10 @@ end
 --- Makes calls in this scope from now on; nil means in the one that settings and environment say.
 ---@param scope? cupola.Scope
 function M.choose(scope)
+  local before = chosen or found
+  if before then
+    before.retire()
+  end
   chosen, found = scope, nil
 end
 

@@ -6,6 +6,7 @@ local M = {}
 ---@field socket? string The daemon's socket, where it is not in its usual place.
 ---@field target? table|fun(): table Which agent, as the protocol writes it; the environment decides when left out.
 ---@field isolation? table|fun(): table Whose state, as the protocol writes it.
+---@field bind? boolean Bind connections to target and isolation, so that they reach nothing else.
 ---@field open string The command that opens a window for answers, lists and logs.
 local DEFAULTS = {
   command = { 'cupola' },

@@ -1,6 +1,5 @@
 --- `:Cupola files [upload|download|open|delete|mkdir|list …]`: the files of a session's home, as a list with keys, or one
 --- action. The daemon reads and writes local files itself.
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local lists = require('cupola.list')
@@ -21,7 +20,7 @@ local ACTIONS = { 'delete', 'download', 'list', 'mkdir', 'open', 'upload' }
 ---@param say fun(result: table): string
 ---@param callback? fun()
 local function act(in_scope, method, params, say, callback)
-  daemon.call('files/' .. method, in_scope.params(params), {
+  in_scope.call('files/' .. method, params, {
     on_done = function(reason, result)
       if reason then
         return failure.show(reason)
@@ -97,7 +96,7 @@ function M.open(in_scope, place)
   local session, directory = place.session, place.path
   local list
   local function refresh()
-    daemon.call('files/list', in_scope.params({ sessionId = session, path = directory }), {
+    in_scope.call('files/list', { sessionId = session, path = directory }, {
       on_done = function(reason, result)
         if reason then
           return failure.show(reason)

@@ -1,5 +1,4 @@
 --- `:Cupola monitor [SESSION]`: a session's log, followed into a buffer until the buffer is closed.
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local scope = require('cupola.scope')
@@ -51,7 +50,7 @@ function M.follow(in_scope, session)
   })
   vim.bo[buffer].modifiable = false
   view.set_lines(buffer, { ('-- log of %s, %s'):format(session or 'the current session', in_scope.label) })
-  followed[buffer] = daemon.call('monitor', in_scope.params({ sessionId = session, follow = true }), {
+  followed[buffer] = in_scope.call('monitor', { sessionId = session, follow = true }, {
     on_progress = function(event)
       local lines = shown(event)
       if lines and vim.api.nvim_buf_is_loaded(buffer) then

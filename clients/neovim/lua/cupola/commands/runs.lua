@@ -1,7 +1,6 @@
 --- `:Cupola runs [attach|cancel ID]`: answers under way and those that ended lately, whoever asked, as a list with keys or
 --- one action. A question asked with `--detach` goes on without this editor and is found here.
 local answers = require('cupola.answers')
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local lists = require('cupola.list')
@@ -17,10 +16,11 @@ local function attach(in_scope, run)
   answers.stream(in_scope, 'runs/attach', { runId = run, textOnly = true }, run)
 end
 
+---@param in_scope cupola.Scope
 ---@param run string
 ---@param callback? fun()
-local function cancel(run, callback)
-  daemon.call('runs/cancel', { runId = run }, {
+local function cancel(in_scope, run, callback)
+  in_scope.call('runs/cancel', { runId = run }, {
     on_done = function(reason, result)
       if reason then
         return failure.show(reason)
@@ -44,7 +44,7 @@ end
 function M.open(in_scope)
   local list
   local function refresh()
-    daemon.call('runs/list', in_scope.params(), {
+    in_scope.call('runs/list', {}, {
       on_done = function(reason, result)
         if reason then
           return failure.show(reason)
@@ -64,7 +64,7 @@ function M.open(in_scope)
   end
   list = lists.open('runs', {
     ['<CR>'] = { on_item(function(run) attach(in_scope, run) end), 'show its answer, and follow it' },
-    x = { on_item(function(run) cancel(run, refresh) end), 'cancel it' },
+    x = { on_item(function(run) cancel(in_scope, run, refresh) end), 'cancel it' },
     R = { refresh, 'read the list again' },
   })
   refresh()
@@ -81,7 +81,7 @@ function M.run(arguments)
   elseif action == 'attach' then
     attach(scope.current(), run)
   else
-    cancel(run)
+    cancel(scope.current(), run)
   end
 end
 

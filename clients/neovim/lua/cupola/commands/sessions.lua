@@ -1,5 +1,4 @@
 --- `:Cupola sessions [create|use|stop|delete [ID]]`: the sandboxes of this isolation, as a list with keys, or one action.
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local lists = require('cupola.list')
@@ -16,7 +15,7 @@ local DONE = { create = 'made', delete = 'deleted', stop = 'stopped', use = 'in 
 ---@param session? string the current one when left out; for `create`, the id to give it
 ---@param callback? fun() called when it is done
 local function act(in_scope, action, session, callback)
-  daemon.call('sessions/' .. action, in_scope.params({ sessionId = session }), {
+  in_scope.call('sessions/' .. action, { sessionId = session }, {
     on_done = function(reason, result)
       if reason then
         return failure.show(reason)
@@ -63,7 +62,7 @@ local function refresh(in_scope, list)
     end
     list.show('Sessions of ' .. in_scope.label, listed.data, line)
   end
-  daemon.call('sessions/list', in_scope.params(), {
+  in_scope.call('sessions/list', {}, {
     on_done = function(reason, result)
       if reason then
         failure.show(reason)
@@ -74,7 +73,7 @@ local function refresh(in_scope, list)
       arrived()
     end,
   })
-  daemon.call('sessions/show', in_scope.params(), {
+  in_scope.call('sessions/show', {}, {
     on_done = function(_, result)
       -- No current session is no failure: the next invoke makes one.
       current = result and result.agent_session_id

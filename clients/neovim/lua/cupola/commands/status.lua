@@ -1,12 +1,11 @@
 --- `:Cupola status`: the daemon, and the scope that calls are made in.
-local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local scope = require('cupola.scope')
 
 local M = { about = 'show the daemon and what calls go to' }
 
 function M.run()
-  daemon.call('daemon/status', {}, {
+  scope.current().call('daemon/status', {}, {
     on_done = function(reason, status)
       if reason then
         return failure.show(reason)

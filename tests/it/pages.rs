@@ -81,3 +81,8 @@ fn replay(page: &str) {
 fn every_session_in_the_readme_is_what_really_happens() {
     replay(include_str!("../../README.md"));
 }
+
+#[test]
+fn every_session_in_the_shell_page_is_what_really_happens() {
+    replay(include_str!("../../docs/shell.md"));
+}

@@ -23,8 +23,8 @@ class AsyncAgents(AsyncGroup):
     async def show(self) -> AgentShowResponse:
         """The client's agent, and the version that is meant.
 
-        >>> (await client.agents.show())["protocols"]
-        ['responses 1.0.0', 'invocations 1.0.0']
+        >>> (await client.agents.show())["protocols"][0]
+        'responses 1.0.0'
         """
         result: AgentShowResponse = await self._line.call("agents/show", self._scope.agent())
         return result

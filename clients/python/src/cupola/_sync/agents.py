@@ -24,8 +24,8 @@ class Agents(Group):
     def show(self) -> AgentShowResponse:
         """The client's agent, and the version that is meant.
 
-        >>> client.agents.show()["protocols"]
-        ['responses 1.0.0', 'invocations 1.0.0']
+        >>> client.agents.show()["protocols"][0]
+        'responses 1.0.0'
         """
         result: AgentShowResponse = self._line.call("agents/show", self._scope.agent())
         return result

@@ -76,6 +76,12 @@ local function replay(file)
   line:close('the transcript has ended')
 end
 
+--- Does the conversation work over the framing that the plugin speaks?
+local function works_here(file)
+  local framings = vim.json.decode(vim.fn.readfile(file, '', 1)[1]).framings
+  return not framings or vim.tbl_contains(framings, 'lsp')
+end
+
 return vim.tbl_map(function(file)
   return { vim.fn.fnamemodify(file, ':t'), function() replay(file) end }
-end, files)
+end, vim.tbl_filter(works_here, files))

@@ -46,6 +46,12 @@ pub enum LocalFileError {
     },
 }
 
+/// Is it a directory, or a link that leads to one?
+pub async fn is_directory(path: &Path) -> Result<bool, LocalFileError> {
+    let found = fs::metadata(path).await.map_err(|source| LocalFileError::Read { path: path.to_owned(), source })?;
+    Ok(found.is_dir())
+}
+
 /// The length of a file to send, which may be up to `limit` bytes.
 pub async fn length(path: &Path, limit: u64) -> Result<u64, LocalFileError> {
     let unreadable = |source| LocalFileError::Read { path: path.to_owned(), source };

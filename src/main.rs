@@ -2,7 +2,7 @@
 
 use cupola::config::Flags;
 use cupola::process;
-use cupola_cli::{EmulatorOptions, Hooks, ServeOptions};
+use cupola_cli::{EmulatorOptions, Hooks, ServeOptions, Undocumented};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,7 +15,8 @@ fn serve(options: ServeOptions) -> ExitCode {
 }
 
 fn emulator(options: EmulatorOptions) -> ExitCode {
-    let EmulatorOptions { listen, tls, agents, data_directory, idle_seconds, withhold_impersonation, json } = options;
+    let EmulatorOptions { listen, tls, agents, data_directory, idle_seconds, withhold_impersonation, without, json } =
+        options;
     let idle_timeout = idle_seconds.map(std::time::Duration::from_secs);
     process::emulator(cupola_emulator::command::CommandOptions {
         listen,
@@ -24,6 +25,14 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         data_directory,
         idle_timeout,
         withhold_impersonation,
+        without: without.into_iter().map(undocumented).collect(),
         json,
     })
+}
+
+const fn undocumented(operation: Undocumented) -> cupola_emulator::Undocumented {
+    match operation {
+        Undocumented::Mkdir => cupola_emulator::Undocumented::MakeDirectory,
+        Undocumented::Stat => cupola_emulator::Undocumented::Stat,
+    }
 }

@@ -9,7 +9,7 @@ use crate::auth;
 use crate::emulator::{self, Emulator, StartError};
 use crate::faults::Faults;
 use crate::hooks::Acceptor;
-use crate::options::{Options, stock_agents};
+use crate::options::{Options, Undocumented, stock_agents};
 use crate::tls::{Tls, TlsError};
 use agent::InvalidAgent;
 use serde::Serialize;
@@ -38,6 +38,8 @@ pub struct CommandOptions {
     pub idle_timeout: Option<Duration>,
     /// No caller may send `x-ms-user-identity`, as if the permission were missing.
     pub withhold_impersonation: bool,
+    /// What of the undocumented is left out.
+    pub without: Vec<Undocumented>,
     /// Say where it listens as one line of JSON instead of in sentences.
     pub json: bool,
 }
@@ -100,6 +102,7 @@ pub async fn run(
     started.listen = options.listen;
     started.idle_timeout = options.idle_timeout;
     started.withhold_impersonation = options.withhold_impersonation;
+    started.without = options.without;
     started.acceptor = tls.clone().map(|tls| Arc::new(tls) as Arc<dyn Acceptor>);
     started.interceptor = Some(Arc::new(Faults::default()));
     let emulator = emulator::start(started).await?;
@@ -185,6 +188,7 @@ mod tests {
             data_directory: None,
             idle_timeout: None,
             withhold_impersonation: false,
+            without: Vec::new(),
             json: true,
         }
     }

@@ -94,7 +94,7 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
         let agent = Agent::new(spec, &directory, &gateway.conversations, gateway.clock.now());
         gateway.catalog.add(Arc::new(agent));
     }
-    let router = gateway::router(&gateway, options.interceptor, options.withhold_mkdir_and_stat);
+    let router = gateway::router(&gateway, options.interceptor, &options.without);
     tracker.spawn(server::serve(listener, router.clone(), options.acceptor, stop.clone(), tracker.clone()));
     tracker.spawn(sweep(Arc::clone(&gateway), stop.soon.clone()));
     Ok(Emulator { gateway, router, address, encrypted, stop, tracker, _lock: lock })

@@ -27,6 +27,7 @@ use crate::conversation::Conversations;
 use crate::error::ApiError;
 use crate::hooks::Interceptor;
 use crate::isolation::Presented;
+use crate::options::Undocumented;
 use crate::server::Stop;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -108,11 +109,11 @@ impl Gateway {
 pub(crate) fn router(
     gateway: &Arc<Gateway>,
     interceptor: Option<Arc<dyn Interceptor>>,
-    withhold_mkdir_and_stat: bool,
+    without: &[Undocumented],
 ) -> Router {
     let endpoint = Router::new()
         .merge(sessions::routes())
-        .merge(files::routes(withhold_mkdir_and_stat))
+        .merge(files::routes(without))
         .merge(conversations::routes())
         .merge(responses::routes())
         .merge(invocations::routes())

@@ -47,4 +47,4 @@ mod store;
 pub use auth::{Token, token};
 pub use clock::Clock;
 pub use emulator::{Emulator, StartError, start};
-pub use options::{AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Options, VersionSpec, stock_agents};
+pub use options::{AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Options, Undocumented, VersionSpec, stock_agents};

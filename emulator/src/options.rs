@@ -24,8 +24,8 @@ pub struct Options {
     pub idle_timeout: Option<Duration>,
     /// No caller may send `x-ms-user-identity`, whatever its token says.
     pub withhold_impersonation: bool,
-    /// Session files have no `mkdir` and `stat`, which the service does not document (contract section 5).
-    pub withhold_mkdir_and_stat: bool,
+    /// What of the undocumented is left out.
+    pub without: Vec<Undocumented>,
     /// Encrypts the connections; plain HTTP without.
     pub acceptor: Option<Arc<dyn Acceptor>>,
     /// Stands around every request, for example to inject faults.
@@ -42,11 +42,20 @@ impl Options {
             clock: Clock::default(),
             idle_timeout: None,
             withhold_impersonation: false,
-            withhold_mkdir_and_stat: false,
+            without: Vec::new(),
             acceptor: None,
             interceptor: None,
         }
     }
+}
+
+/// Operations on a session's files that azd has and the service does not document (contract section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undocumented {
+    /// Making directories.
+    MakeDirectory,
+    /// Showing one file.
+    Stat,
 }
 
 /// An agent and its versions.

@@ -3,6 +3,7 @@
 //! The daemon reads and writes local files itself, piece by piece: bytes of files never travel on the socket.
 
 use crate::Method;
+use crate::error::ErrorKind;
 use crate::id::SessionId;
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
@@ -115,6 +116,9 @@ pub struct UploadParams {
     pub session: SessionParams,
     /// The file to read, at most 50 MiB long ([`MAX_FILE_BYTES`]).
     pub local_path: LocalPath,
+    /// A directory with all that is in it; its contents go into a directory of the target's name, beside what is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recursive: bool,
     /// Where to put it; its own name in the home when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<RemotePath>,
@@ -152,6 +156,9 @@ pub struct DownloadParams {
     pub path: RemotePath,
     /// The file to write; its directory must exist.
     pub local_path: LocalPath,
+    /// A directory with all that is in it; its contents go into a directory of the target's name, beside what is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recursive: bool,
 }
 
 /// What was transferred.
@@ -167,6 +174,37 @@ pub struct TransferResponse {
     pub local_path: LocalPath,
     /// Bytes.
     pub bytes: u64,
+    /// What came of a directory. The call succeeds when all of it was gone through; what failed on the way is in here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Tree>,
+}
+
+/// What was transferred of a directory, file by file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Tree {
+    /// Files transferred.
+    pub files: u64,
+    /// Directories gone through, the first one included.
+    pub directories: u64,
+    /// What could not be transferred, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<TreeFailure>,
+    /// What was left out on purpose: links that lead out of the directory or to a directory, devices and the like.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<String>,
+}
+
+/// One file or directory that could not be transferred.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TreeFailure {
+    /// The file: the local one of an upload, the session's of a download.
+    pub path: String,
+    /// In one word.
+    pub kind: ErrorKind,
+    /// What happened, for people.
+    pub message: String,
 }
 
 /// Lists what is directly in a directory of the session's home.

@@ -34,6 +34,11 @@ impl RpcError {
         self.data.kind
     }
 
+    /// What happened, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -137,7 +142,11 @@ impl From<LocalFileError> for RpcError {
             LocalFileError::TooLarge { .. } => ErrorKind::FileTooLarge,
             _ => ErrorKind::LocalFile,
         };
-        Self::new(kind, error.to_string())
+        let said = Self::new(kind, error.to_string());
+        match error {
+            LocalFileError::NoFile { is_directory: true, .. } => said.hint("a directory needs --recursive"),
+            _ => said,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::support::{Client, Framing, Home, TestDaemon, TestEmulator};
 use crate::tenants::say;
+use cupola_emulator::Undocumented;
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -24,20 +25,20 @@ fn mine(target: &Value, rest: Value) -> Value {
 }
 
 /// A daemon, an emulator, a client whose tenant has a session, and a local directory.
-struct World {
-    daemon: TestDaemon,
-    emulator: TestEmulator,
+pub(crate) struct World {
+    pub(crate) daemon: TestDaemon,
+    pub(crate) emulator: TestEmulator,
     client: Client,
     target: Value,
-    local: TempDir,
+    pub(crate) local: TempDir,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    async fn with(adjust: impl FnOnce(&mut cupola_emulator::Options)) -> Self {
+    pub(crate) async fn with(adjust: impl FnOnce(&mut cupola_emulator::Options)) -> Self {
         let (daemon, emulator) = (TestDaemon::start(), TestEmulator::with(adjust).await);
         let target = emulator.target("notes");
         let mut client = daemon.connect();
@@ -45,11 +46,11 @@ impl World {
         Self { daemon, emulator, client, target, local: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.local.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         fs::write(self.local.path().join(name), content).unwrap();
         self.path(name)
     }
@@ -63,33 +64,33 @@ impl World {
         names(self.local.path())
     }
 
-    async fn call(&mut self, method: &str, rest: Value) -> Value {
+    pub(crate) async fn call(&mut self, method: &str, rest: Value) -> Value {
         let params = mine(&self.target, rest);
         self.client.call(method, params).await
     }
 
-    async fn ok(&mut self, method: &str, rest: Value) -> Value {
+    pub(crate) async fn ok(&mut self, method: &str, rest: Value) -> Value {
         let response = self.call(method, rest).await;
         assert!(response.get("result").is_some(), "{method}: {response}");
         response["result"].clone()
     }
 
     /// The kind and the hint of a call that fails.
-    async fn refused(&mut self, method: &str, rest: Value) -> (String, String) {
+    pub(crate) async fn refused(&mut self, method: &str, rest: Value) -> (String, String) {
         let response = self.call(method, rest).await;
         let text = |name: &str| response["error"]["data"][name].as_str().unwrap_or_default().to_owned();
         assert!(response.get("error").is_some(), "{method}: {response}");
         (text("kind"), text("hint"))
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.client.leave().await;
         self.daemon.end().await;
         self.emulator.end().await;
     }
 }
 
-fn names(directory: &Path) -> Vec<String> {
+pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -104,7 +105,7 @@ fn cut(after_bytes: usize) -> Fault {
     Fault::Cut { after_bytes }
 }
 
-fn answer(status: u16, body: Value) -> Fault {
+pub(crate) fn answer(status: u16, body: Value) -> Fault {
     let headers = BTreeMap::new().try_into().unwrap();
     Fault::Status { status: status.try_into().unwrap(), headers, body: Some(body) }
 }
@@ -261,7 +262,8 @@ async fn an_upload_refused_for_now_is_sent_again_from_its_beginning() {
 
 #[tokio::test]
 async fn a_service_without_mkdir_and_stat_is_got_on_with() {
-    let mut world = World::with(|options| options.withhold_mkdir_and_stat = true).await;
+    let mut world =
+        World::with(|options| options.without = vec![Undocumented::MakeDirectory, Undocumented::Stat]).await;
     let file = world.write("a.txt", "four");
     world.ok("files/upload", json!({"localPath": file, "path": "data/a.txt"})).await;
     for (path, size) in [("data/a.txt", 4), ("/data/a.txt", 4), ("data", 0), ("data/", 0), (".", 0)] {
@@ -422,6 +424,19 @@ async fn fifty_megabytes_go_there_and_back_in_constant_memory() {
     for (method, path) in [("files/upload", &file), ("files/download", &back)] {
         let done = client.call(method, mine(&target, json!({"path": "a", "localPath": path}))).await;
         assert_eq!(done["result"]["bytes"], 50 * MB, "{done}");
+    }
+    let directory = local.path().join("tree");
+    fs::create_dir(&directory).unwrap();
+    fs::rename(&file, directory.join("a")).unwrap();
+    for (method, name) in [("files/upload", "tree"), ("files/download", "back")] {
+        let path = local.path().join(name);
+        let params = json!({"path": "tree", "localPath": path, "recursive": true});
+        let done = client.call(method, mine(&target, params)).await;
+        assert_eq!(
+            (&done["result"]["bytes"], &done["result"]["tree"]["files"]),
+            (&json!(50 * MB), &json!(1)),
+            "{done}"
+        );
     }
     let growth = peak(process.id()) - before;
     assert!(growth < 10 * MB, "{growth} bytes");

@@ -10,6 +10,7 @@ mod bind;
 mod calls;
 mod cli;
 mod debug;
+mod file_trees;
 mod files;
 mod foundry;
 mod framing;

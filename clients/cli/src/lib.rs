@@ -33,6 +33,7 @@ mod profile;
 mod raw;
 mod scope;
 pub mod socket;
+mod spool;
 mod start;
 mod stream;
 mod table;
@@ -42,7 +43,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-pub use commands::emulator::EmulatorOptions;
+pub use commands::emulator::{EmulatorOptions, Undocumented};
 pub use commands::serve::ServeOptions;
 pub use stream::Stream;
 

@@ -400,6 +400,11 @@ export interface FileDownloadParams {
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
+  /**
+   * A directory with all that is in it; its contents go into a directory of the target's name, beside what is
+   * there.
+   */
+  recursive?: boolean;
 }
 
 /** A file or directory, in the service's field names. */
@@ -514,6 +519,11 @@ export interface FileTransferResponse {
   localPath: LocalPath;
   /** Bytes. */
   bytes: number;
+  /**
+   * What came of a directory. The call succeeds when all of it was gone through; what failed on the way is in
+   * here.
+   */
+  tree?: Tree;
 }
 
 /** What to upload, and where to. */
@@ -532,6 +542,11 @@ export interface FileUploadParams {
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
+  /**
+   * A directory with all that is in it; its contents go into a directory of the target's name, beside what is
+   * there.
+   */
+  recursive?: boolean;
   /** Where to put it; its own name in the home when left out. */
   path?: RemotePath;
 }
@@ -1545,6 +1560,28 @@ export interface TargetDirectory {
   fallbackEndpoint?: ProjectEndpoint;
   /** azd's own directory with the user's `config.json`; not read when left out. */
   azdConfigDirectory?: AbsolutePath;
+}
+
+/** What was transferred of a directory, file by file. */
+export interface Tree {
+  /** Files transferred. */
+  files: number;
+  /** Directories gone through, the first one included. */
+  directories: number;
+  /** What could not be transferred, and why. */
+  failures?: TreeFailure[];
+  /** What was left out on purpose: links that lead out of the directory or to a directory, devices and the like. */
+  skipped?: string[];
+}
+
+/** One file or directory that could not be transferred. */
+export interface TreeFailure {
+  /** The file: the local one of an upload, the session's of a download. */
+  path: string;
+  /** In one word. */
+  kind: ErrorKind;
+  /** What happened, for people. */
+  message: string;
 }
 
 /**

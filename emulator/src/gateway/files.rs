@@ -11,6 +11,7 @@ use super::paging::{MAX_LIMIT, Order, page_of};
 use crate::error::ApiError;
 use crate::home::{Home, HomePath, Upload};
 use crate::isolation::Purpose;
+use crate::options::Undocumented;
 use crate::session::Status;
 use axum::body::{Body, BodyDataStream};
 use axum::response::{IntoResponse, Response};
@@ -33,16 +34,17 @@ const MAX_FILE: u64 = 50 * 1024 * 1024;
 /// the answer would otherwise find the connection closed in place of the 413.
 const MAX_DISCARDED: u64 = 2 * MAX_FILE;
 
-pub(super) fn routes(withhold_mkdir_and_stat: bool) -> Router<Arc<Gateway>> {
-    let routes = Router::new()
+pub(super) fn routes(without: &[Undocumented]) -> Router<Arc<Gateway>> {
+    let mut routes = Router::new()
         .route("/sessions/{session}/files", get(list).delete(delete))
         .route("/sessions/{session}/files/content", put(upload).get(download));
-    if withhold_mkdir_and_stat {
-        return routes;
+    if !without.contains(&Undocumented::MakeDirectory) {
+        routes = routes.route("/sessions/{session}/files/mkdir", post(make_directory));
+    }
+    if !without.contains(&Undocumented::Stat) {
+        routes = routes.route("/sessions/{session}/files/stat", get(stat));
     }
     routes
-        .route("/sessions/{session}/files/mkdir", post(make_directory))
-        .route("/sessions/{session}/files/stat", get(stat))
 }
 
 async fn upload(call: Call, body: Body) -> Result<Response, ApiError> {

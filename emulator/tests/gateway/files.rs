@@ -2,6 +2,7 @@
 
 use crate::support::{Answer, Ask, Bench, eventually};
 use bytes::Bytes;
+use cupola_emulator::Undocumented;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -257,7 +258,8 @@ async fn a_delegated_session_has_the_wall_and_no_fence() {
 
 #[tokio::test]
 async fn mkdir_and_stat_can_be_withheld() {
-    let bench = Bench::start_with(|options| options.withhold_mkdir_and_stat = true).await;
+    let bench =
+        Bench::start_with(|options| options.without = vec![Undocumented::MakeDirectory, Undocumented::Stat]).await;
     bench.create_session("notes").body(json!({"agent_session_id": SESSION})).send().await.ok();
     put(&bench, "a.txt", "x").await.ok();
     files(&bench, "GET", "/stat?path=a.txt").send().await.refused(404, "not_found");

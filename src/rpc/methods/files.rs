@@ -1,4 +1,7 @@
-//! `files/*`: the files of a session's home. Local files are read and written here, in the daemon, piece by piece.
+//! `files/*`: the files of a session's home. Local files are read and written here, in the daemon, piece by piece;
+//! [`tree`] does it with whole directories.
+
+mod tree;
 
 use super::sessions::Named;
 use crate::foundry::Content;
@@ -20,25 +23,44 @@ use tokio::time::MissedTickBehavior;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferResponse, RpcError> {
-    let UploadParams { session, local_path, path } = params;
+    let UploadParams { session, local_path, recursive, path } = params;
     let file = PathBuf::from(local_path.as_str());
     let path = match path {
         Some(path) => path,
         None => own_name(&file)?,
     };
-    let length = local_file::length(&file, MAX_FILE_BYTES).await?;
     let far = Far::default();
-    // Cannot be set yet.
-    let _ = far.total.set(length);
+    let is_tree = recursive && local_file::is_directory(&file).await?;
+    // Before the service hears of it.
+    let length = if is_tree { 0 } else { local_file::length(&file, MAX_FILE_BYTES).await? };
     let sending = async {
         let named = Named::resolve(&call, &session).await?;
-        let content = Content::file(&file, length, Arc::clone(&far.bytes));
-        let sent = named.scope.agent.upload_file(&named.scope.wire, &named.session, &path, content).await;
-        sent.map_err(|error| named.explain(error, false))?;
-        Ok(named.session)
+        let tree = if is_tree {
+            Some(tree::upload(&named, &file, &path, &far).await?)
+        } else {
+            // Cannot be set yet.
+            let _ = far.total.set(length);
+            send(&named, &file, length, &path, &far.bytes).await?;
+            None
+        };
+        Ok((named.session, tree))
     };
-    let session_id = watched(&call, session.watch.partial_result_token.as_ref(), &far, sending).await?;
-    Ok(TransferResponse { session_id, path, local_path, bytes: length })
+    let (session_id, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, sending).await?;
+    let bytes = if tree.is_some() { far.bytes() } else { length };
+    Ok(TransferResponse { session_id, path, local_path, bytes, tree })
+}
+
+/// Sends one file.
+async fn send(
+    named: &Named,
+    file: &Path,
+    length: u64,
+    path: &RemotePath,
+    sent: &Arc<AtomicU64>,
+) -> Result<(), RpcError> {
+    let content = Content::file(file, length, Arc::clone(sent));
+    let sent = named.scope.agent.upload_file(&named.scope.wire, &named.session, path, content).await;
+    sent.map_err(|error| named.explain(error, false))
 }
 
 /// The name a file has here, as a path in the home.
@@ -49,26 +71,42 @@ fn own_name(file: &Path) -> Result<RemotePath, RpcError> {
 }
 
 pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<TransferResponse, RpcError> {
-    let DownloadParams { session, path, local_path } = params;
-    let far = Far::default();
+    let DownloadParams { session, path, local_path, recursive } = params;
+    let (far, file) = (Far::default(), Path::new(local_path.as_str()));
     let fetching = async {
         let named = Named::resolve(&call, &session).await?;
-        let mut draft = Draft::begin(Path::new(local_path.as_str())).await?;
-        let file = named.scope.agent.download_file(&named.scope.wire, &named.session, &path).await;
-        let mut file = file.map_err(|error| named.explain(error, false))?;
-        if let Some(length) = file.length {
-            // Cannot be set yet.
-            let _ = far.total.set(length);
-        }
-        while let Some(piece) = file.next().await.map_err(|error| named.explain(error, false))? {
-            draft.write(&piece).await?;
-            far.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
-        }
-        draft.place().await?;
-        Ok(named.session)
+        let tree = if recursive && entry(&named, &path).await?.is_directory {
+            Some(tree::download(&named, &path, file, &far).await?)
+        } else {
+            let length = |length| _ = far.total.set(length);
+            fetch(&named, &path, file, &far.bytes, length).await?;
+            None
+        };
+        Ok((named.session, tree))
     };
-    let session_id = watched(&call, session.watch.partial_result_token.as_ref(), &far, fetching).await?;
-    Ok(TransferResponse { session_id, path, local_path, bytes: far.bytes.load(Ordering::Relaxed) })
+    let (session_id, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, fetching).await?;
+    Ok(TransferResponse { session_id, path, local_path, bytes: far.bytes(), tree })
+}
+
+/// Fetches one file.
+async fn fetch(
+    named: &Named,
+    path: &RemotePath,
+    to: &Path,
+    fetched: &AtomicU64,
+    length: impl FnOnce(u64) + Send,
+) -> Result<(), RpcError> {
+    let mut draft = Draft::begin(to).await?;
+    let file = named.scope.agent.download_file(&named.scope.wire, &named.session, path).await;
+    let mut file = file.map_err(|error| named.explain(error, false))?;
+    if let Some(bytes) = file.length {
+        length(bytes);
+    }
+    while let Some(piece) = file.next().await.map_err(|error| named.explain(error, false))? {
+        draft.write(&piece).await?;
+        fetched.fetch_add(piece.len() as u64, Ordering::Relaxed);
+    }
+    Ok(draft.place().await?)
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, RpcError> {
@@ -79,7 +117,11 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
 
 pub(crate) async fn stat(call: Call, params: PathParams) -> Result<Entry, RpcError> {
     let named = Named::resolve(&call, &params.session).await?;
-    let entry = named.scope.agent.stat_file(&named.scope.wire, &named.session, &params.path).await;
+    entry(&named, &params.path).await
+}
+
+async fn entry(named: &Named, path: &RemotePath) -> Result<Entry, RpcError> {
+    let entry = named.scope.agent.stat_file(&named.scope.wire, &named.session, path).await;
     entry.map_err(|error| named.explain(error, false))
 }
 
@@ -106,12 +148,16 @@ struct Far {
 }
 
 impl Far {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn has_begun(&self) -> bool {
-        self.total.get().is_some() || self.bytes.load(Ordering::Relaxed) > 0
+        self.total.get().is_some() || self.bytes() > 0
     }
 
     fn event(&self) -> FileEvent {
-        FileEvent::Progress { bytes: self.bytes.load(Ordering::Relaxed), total_bytes: self.total.get().copied() }
+        FileEvent::Progress { bytes: self.bytes(), total_bytes: self.total.get().copied() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cupola emulator`: a separate emulator. This crate only takes its flags; what it does is behind [`Hooks`].
 
 use crate::Hooks;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ Examples:
   cupola emulator
   cupola emulator --agent 'mine=exec:python3 main.py,protocol=2.0.0'
   cupola invoke --emulator=http://127.0.0.1:8787 mine \"hello\"
+  cupola emulator --without mkdir,stat
   cupola emulator --tls --json --listen 127.0.0.1:0";
 
 #[derive(Debug, Args)]
@@ -39,6 +40,9 @@ pub(crate) struct Flags {
     /// Let no caller send x-ms-user-identity, as if the permission were missing
     #[arg(long)]
     withhold_impersonation: bool,
+    /// Leave out what the service does not document, so that it can be tried without
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
+    without: Vec<Undocumented>,
     /// Say where it listens as one line of JSON: url, projectEndpoint, token, certificate
     #[arg(long)]
     json: bool,
@@ -59,8 +63,19 @@ pub struct EmulatorOptions {
     pub idle_seconds: Option<u64>,
     /// No caller may send `x-ms-user-identity`.
     pub withhold_impersonation: bool,
+    /// Leave these out.
+    pub without: Vec<Undocumented>,
     /// Say where it listens as one line of JSON.
     pub json: bool,
+}
+
+/// Operations on a session's files that azd has and the service does not document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Undocumented {
+    /// Making directories
+    Mkdir,
+    /// Showing one file
+    Stat,
 }
 
 /// Becomes the emulator.
@@ -72,6 +87,7 @@ pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
         data_directory: flags.data_dir,
         idle_seconds: flags.idle,
         withhold_impersonation: flags.withhold_impersonation,
+        without: flags.without,
         json: flags.json,
     })
 }

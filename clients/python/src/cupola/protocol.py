@@ -606,6 +606,10 @@ class FileDownloadParams(_FileDownloadParams, total=False):
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
+    recursive: bool
+    """A directory with all that is in it; its contents go into a directory of the target's name,
+    beside what is there.
+    """
 
 
 class _FileEntry(TypedDict):
@@ -726,9 +730,7 @@ class FilePathResponse(TypedDict):
     """The file or directory."""
 
 
-class FileTransferResponse(TypedDict):
-    """What was transferred."""
-
+class _FileTransferResponse(TypedDict):
     sessionId: SessionId
     """The session."""
     path: RemotePath
@@ -737,6 +739,15 @@ class FileTransferResponse(TypedDict):
     """The local file."""
     bytes: int
     """Bytes."""
+
+
+class FileTransferResponse(_FileTransferResponse, total=False):
+    """What was transferred."""
+
+    tree: Tree
+    """What came of a directory. The call succeeds when all of it was gone through; what failed on the
+    way is in here.
+    """
 
 
 class _FileUploadParams(TypedDict):
@@ -759,6 +770,10 @@ class FileUploadParams(_FileUploadParams, total=False):
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
+    recursive: bool
+    """A directory with all that is in it; its contents go into a directory of the target's name,
+    beside what is there.
+    """
     path: RemotePath
     """Where to put it; its own name in the home when left out."""
 
@@ -1683,6 +1698,35 @@ class TargetDirectory(_TargetDirectory, total=False):
     """The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`."""
     azdConfigDirectory: AbsolutePath
     """azd's own directory with the user's `config.json`; not read when left out."""
+
+
+class _Tree(TypedDict):
+    files: int
+    """Files transferred."""
+    directories: int
+    """Directories gone through, the first one included."""
+
+
+class Tree(_Tree, total=False):
+    """What was transferred of a directory, file by file."""
+
+    failures: list[TreeFailure]
+    """What could not be transferred, and why."""
+    skipped: list[str]
+    """What was left out on purpose: links that lead out of the directory or to a directory, devices
+    and the like.
+    """
+
+
+class TreeFailure(TypedDict):
+    """One file or directory that could not be transferred."""
+
+    path: str
+    """The file: the local one of an upload, the session's of a download."""
+    kind: ErrorKind
+    """In one word."""
+    message: str
+    """What happened, for people."""
 
 
 class VersionIndicator(TypedDict):

@@ -1,3 +1,5 @@
+//! What every reader of a feed is promised, however fast or slow the others are.
+
 use super::*;
 use futures_util::FutureExt;
 

@@ -2,7 +2,12 @@
 local connection = require('cupola.connection')
 local support = require('support')
 
-local files = vim.fn.sort(vim.fn.glob(vim.fn.fnamemodify(support.plugin, ':h:h') .. '/tests/transcripts/*.jsonl', false, true))
+local all = vim.fn.sort(vim.fn.glob(vim.fn.fnamemodify(support.plugin, ':h:h') .. '/tests/transcripts/*.jsonl', false, true))
+--- Those that are for the framing that the plugin speaks.
+local files = vim.tbl_filter(function(file)
+  local framings = vim.json.decode(vim.fn.readfile(file, '', 1)[1]).framings
+  return not framings or vim.tbl_contains(framings, 'lsp')
+end, all)
 assert(#files > 0, 'there are no transcripts')
 
 ---@param text any
@@ -73,7 +78,9 @@ local function replay(file)
       assert(matches(step['<-'], message, captured), ('line %d: %s\ngot %s'):format(number, text, vim.inspect(message)))
     end
   end
-  line:close('the transcript has ended')
+  line.pipe:shutdown()
+  support.wait('the end of the connection', function() return received[1] end)
+  assert(received[1].lost, 'one message more: ' .. vim.inspect(received[1]))
 end
 
 --- Does the conversation work over the framing that the plugin speaks?

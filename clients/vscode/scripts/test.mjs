@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { browser, codeServer } from "./code-server.mjs";
-import { packageExtension } from "./package.mjs";
 import { installPackages, root } from "./packages.mjs";
 
 /** Far more than a suite takes; a test that hangs shall not hang the build. */
@@ -22,7 +21,7 @@ if (!(suite in LIMIT_MS) || process.env.CUPOLA_BINARY === undefined) {
 installPackages();
 if (suite === "browser") {
     const screenshots = process.argv.includes("--screenshots") ? join(root, "..", "..", "docs", "images") : undefined;
-    process.env.CUPOLA_BROWSER_TOOLS = JSON.stringify({ ...codeServer(), browser, vsix: packageExtension(), screenshots });
+    process.env.CUPOLA_BROWSER_TOOLS = JSON.stringify({ ...codeServer(), browser, screenshots });
 }
 const files = await bundle(suite);
 let passed = 0;

@@ -11,6 +11,7 @@ import { targetCommands } from "./commands/target";
 import { SCHEME, SessionFiles } from "./filesystem";
 import { Keys } from "./keys";
 import { Conversation } from "./model/conversation";
+import { participant } from "./participant";
 import { Problems } from "./problem";
 import { Scope } from "./scope";
 import { ChatPanel } from "./views/chat";
@@ -45,6 +46,7 @@ export function activate(context: vscode.ExtensionContext): void {
         documents,
         logs,
         new StatusBar(scope),
+        participant(context.extensionUri, scope),
         vscode.window.registerTreeDataProvider("cupola.sessions", sessions),
         filesTree,
         files.onTitle((session) => (filesTree.description = session ?? "")),

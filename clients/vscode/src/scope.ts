@@ -38,6 +38,8 @@ export class Scope implements vscode.Disposable {
             vscode.workspace.onDidGrantWorkspaceTrust(() => this.#renew()),
         ];
         this.#line = this.#open();
+        // Whoever needs the line is told why there is none; until then nobody minds.
+        this.#line.catch(() => undefined);
     }
 
     /** The line in use. Waits for the settings and keys to be read, never for the daemon. */
@@ -72,6 +74,7 @@ export class Scope implements vscode.Disposable {
             () => this.#open(),
             () => this.#open(),
         );
+        this.#line.catch(() => undefined);
     }
 
     async #open(): Promise<Line> {

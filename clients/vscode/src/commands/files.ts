@@ -35,7 +35,12 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
                 vscode.window.setStatusBarMessage(`$(check) ${node.name} is downloaded`, 5_000);
             }
         }),
-        problems.command("cupola.files.open", (node: FileNode) => vscode.commands.executeCommand("vscode.open", sessionFile(node.sessionId, node.path))),
+        problems.command("cupola.files.open", (node: FileNode) => {
+            // Beside the chat panel, not over it.
+            const isChat = vscode.window.tabGroups.activeTabGroup.activeTab?.input instanceof vscode.TabInputWebview;
+            const column = isChat ? vscode.ViewColumn.One : vscode.ViewColumn.Active;
+            return vscode.commands.executeCommand("vscode.open", sessionFile(node.sessionId, node.path), column);
+        }),
         problems.command("cupola.files.newDirectory", async (parent?: FileNode) => {
             const sessionId = parent?.sessionId ?? (await sessionOf(view));
             const name = await vscode.window.showInputBox({

@@ -22,9 +22,10 @@ export class Logs implements vscode.Disposable {
     ) {}
 
     commands(): vscode.Disposable[] {
+        const { problems } = this;
         return [
-            this.problems.command("cupola.followLogs", (row?: SessionRow) => this.#follow(row?.id)),
-            this.problems.command("cupola.stopLogs", () => this.#stop()),
+            problems.command("cupola.followLogs", (row?: SessionRow) => this.#follow(row?.id)),
+            problems.command("cupola.stopLogs", () => this.#stop()),
             // The log belongs to the isolation that it was opened under.
             this.scope.onLine(() => this.#stop()),
         ];

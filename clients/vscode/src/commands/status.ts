@@ -21,7 +21,7 @@ export function statusCommands(problems: Problems, scope: Scope, log: vscode.Log
                 ["Isolation", describe(line.isolation)],
                 ["Connection", line.client.server?.bound === true ? "bound to this target and isolation" : "open"],
             ];
-            for (const [name, value] of [...scopeRows, ...rows(status)]) {
+            for (const [name, value] of [...rows(status), ...scopeRows]) {
                 log.info(`${name.padEnd(WIDTH)}${value}`);
             }
             log.show(true);
@@ -31,7 +31,6 @@ export function statusCommands(problems: Problems, scope: Scope, log: vscode.Log
 
 function rows(status: DaemonStatusResponse): [string, string][] {
     const all: [string, string | undefined][] = [
-        ["Daemon", `version ${status.version}, protocol ${status.protocolVersion}, process ${status.processId}`],
         ["Socket", status.socket ?? undefined],
         ["State", status.stateDirectory],
         ["Started", new Date(status.startedAt).toLocaleString()],
@@ -40,6 +39,7 @@ function rows(status: DaemonStatusResponse): [string, string][] {
         ["Saved partitions", status.partitions?.toString()],
         ["Memory", status.residentBytes == null ? undefined : size(status.residentBytes)],
         ["Emulator", status.emulator ?? "not started"],
+        ["Daemon", `version ${status.version}, protocol ${status.protocolVersion}, process ${status.processId}`],
     ];
     return all.filter((row): row is [string, string] => row[1] !== undefined);
 }

@@ -7,6 +7,8 @@ export interface SessionRow {
     id: string;
     label: string;
     description: string;
+    /** As the service says it. */
+    status: string;
     /** A codicon's name and, where it says something, a theme colour. */
     icon: string;
     color: string | undefined;
@@ -40,11 +42,14 @@ function row(session: Session, isCurrent: boolean, now: number): SessionRow {
     const id = session.agent_session_id;
     const [icon, color] = ICONS[session.status ?? ""] ?? ["circle-outline"];
     const used = session.last_accessed_at ?? session.created_at;
-    const parts = [isCurrent ? "current" : undefined, session.status, used == null ? undefined : age(now - used * 1000)];
+    // What the icon says needs no words in a narrow view.
+    const status = session.status === "active" ? undefined : session.status;
+    const parts = [isCurrent ? "current" : undefined, status, used == null ? undefined : age(now - used * 1000)];
     return {
         id,
         label: shortId(id),
         description: parts.filter((part) => part !== undefined && part !== null).join(" · "),
+        status: session.status ?? "",
         icon,
         color,
         details: details(session),

@@ -17,6 +17,7 @@ export interface Turn {
     /** Why there is no whole answer. */
     problem: { message: string; hint?: string; kind: string } | undefined;
     sessionId: string | undefined;
+    conversationId: string | undefined;
     durationMs: number | undefined;
 }
 
@@ -28,14 +29,15 @@ const ENDINGS: Partial<Record<TurnStatus, string>> = {
 };
 
 export function newTurn(id: number, question: string): Turn {
-    return { id, question, text: "", status: "running", notices: [], problem: undefined, sessionId: undefined, durationMs: undefined };
+    const unknown = { problem: undefined, sessionId: undefined, conversationId: undefined, durationMs: undefined };
+    return { id, question, text: "", status: "running", notices: [], ...unknown };
 }
 
 /** The turn after an event. Events of types a newer daemon added change nothing. */
 export function afterEvent(turn: Turn, event: InvokeEvent): Turn {
     switch (event.type) {
         case "started":
-            return { ...turn, sessionId: event.sessionId ?? undefined };
+            return { ...turn, sessionId: event.sessionId, conversationId: event.conversationId };
         case "textDelta":
             return { ...turn, text: turn.text + event.delta };
         case "snapshot":
@@ -58,6 +60,7 @@ export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
         notices: (response.notices ?? []).map((notice) => notice.message),
         problem: words === undefined ? undefined : { message: words, kind: failure?.kind ?? status },
         sessionId: response.sessionId ?? turn.sessionId,
+        conversationId: response.conversationId ?? turn.conversationId,
         durationMs: response.durationMs,
     };
 }

@@ -44,7 +44,7 @@ export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failur
         item.contextValue = row.isCurrent ? "session.current" : "session";
         item.iconPath = new vscode.ThemeIcon(row.icon, row.color === undefined ? undefined : new vscode.ThemeColor(row.color));
         item.tooltip = row.details.map(([name, value]) => `${name}: ${value}`).join("\n");
-        item.accessibilityInformation = { label: `Session ${row.id}, ${row.description}` };
+        item.accessibilityInformation = { label: `Session ${row.id}, ${row.status}, ${row.description}` };
         item.command = { command: "cupola.sessions.showFiles", title: "Show Files", arguments: [row] };
         return item;
     }

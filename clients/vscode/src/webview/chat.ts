@@ -118,7 +118,9 @@ function render(turn: Turn): HTMLElement {
     if (turn.problem !== undefined) {
         article.append(problem(turn.problem));
     }
-    article.append(tag("footer", "", remarks(turn).join(" · ")));
+    const footer = tag("footer", "", remarks(turn).join(" · "));
+    footer.title = [turn.sessionId, turn.conversationId].filter((id) => id !== undefined).join("\n");
+    article.append(footer);
     return article;
 }
 

@@ -14,6 +14,8 @@ before(() =>
     workbench.start({
         "plan.md": "# Plan\n\nremember the launch is on Friday\n",
         "seed.json": '{ "plan": "gold" }\n',
+        // Were it heeded, nothing below would work.
+        ".vscode/settings.json": '{ "cupola.path": "/nowhere/of-the-workspace" }',
     }),
 );
 after(() => workbench.close());
@@ -33,6 +35,8 @@ test("an isolation is switched to, and its keys are nowhere to be seen", async (
     await workbench.answer("User isolation key", "tenant-acme");
     await workbench.pick("whose state?", "Chat label");
     await workbench.answer("Chat label", "planning");
+    await workbench.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: "planning" }).waitFor();
+    await workbench.picture("isolation");
     await workbench.pick("whose state?", "Name this isolation");
     await workbench.answer("Name this isolation", "acme");
     await expectText(workbench.statusBar, /user ••••, label planning/);
@@ -63,7 +67,18 @@ test("an answer is cancelled, and the next one comes", async () => {
     await expectText(workbench.lastTurn, /tick3/);
     await workbench.chat.getByRole("button", { name: "Stop" }).click();
     await expectText(workbench.lastTurn, /Cancelled/);
+    await workbench.command("Cupola: Invoke…");
+    await workbench.answer("Cupola: Invoke", "slow 501 50");
+    await expectText(workbench.lastTurn, /slow 501[^]*tick3/);
+    await workbench.command("Cupola: Cancel");
+    await expectText(workbench.lastTurn, /Cancelled/);
     await ask("hello", /echo: hello/);
+});
+
+test("a new conversation shows nothing of the last one and keeps the session", async () => {
+    await workbench.command("Cupola: New Conversation");
+    await workbench.chat.getByText("Ask your agent").waitFor();
+    await ask("what do you remember?", /launch code is 4711/);
 });
 
 test("an error says what to do, in the panel", async () => {
@@ -85,10 +100,11 @@ test("an error says what to do, in the panel", async () => {
 
 test("sessions are made, continued and deleted", async () => {
     await workbench.page.locator(".activitybar .action-item").filter({ has: workbench.page.locator('[aria-label^="Cupola"]') }).click();
-    await workbench.row("Sessions", /current · active/).waitFor();
+    await workbench.row("Sessions", /current · just now/).waitFor();
     await workbench.command("Cupola: New Session");
     await eventuallyRows("Sessions", 2);
     await ask("what do you remember?", /Nothing yet/);
+    await workbench.command("Cupola: Refresh");
     const first = workbench.row("Sessions", "sess_").filter({ hasNotText: "current" });
     const id = (await first.locator(".label-name").innerText()).replace("…", "");
     await workbench.rowButton(first, "Continue in This Session");
@@ -111,14 +127,14 @@ test("files are uploaded, opened, changed, downloaded and deleted", async () => 
     const seed = page.locator(".monaco-editor .view-lines").filter({ hasText: '"plan": "gold"' });
     await seed.click();
     await page.keyboard.press("Control+A");
-    await page.keyboard.type("platinum");
+    await page.keyboard.insertText('{ "plan": "platinum" }');
     await workbench.picture("files");
     await page.keyboard.press("Control+S");
-    await workbench.row("Files", "8 bytes").waitFor();
+    await workbench.row("Files", "22 bytes").waitFor();
 
     const copy = join(workbench.workspace, "copy.json");
     await workbench.chooseFile(() => workbench.rowButton(workbench.row("Files", "seed.json"), "Download"), copy);
-    assert.equal(await eventually("the file is downloaded", () => content(copy)), "platinum");
+    assert.equal(await eventually("the file is downloaded", () => content(copy)), '{ "plan": "platinum" }');
 
     await workbench.rowButton(workbench.row("Files", "seed.json"), "Delete");
     await workbench.confirm("Delete");
@@ -126,7 +142,7 @@ test("files are uploaded, opened, changed, downloaded and deleted", async () => 
 });
 
 test("logs are followed, over a restart of the daemon, without a reload of the window", async () => {
-    await workbench.rowButton(workbench.row("Sessions", "current"), "Follow Logs");
+    await workbench.command("Cupola: Follow Logs");
     await workbench.output("POST /responses 200");
     await workbench.picture("logs");
 
@@ -142,8 +158,17 @@ test("the status names the daemon, its binding and no key", async () => {
     await workbench.command("Cupola: Show Daemon Status");
     // The editor shows blanks as another character.
     await workbench.output(/Isolation\s+user\s••••,\slabel\splanning/);
+    await workbench.output(/Connection\s+bound\sto\sthis/);
     await workbench.output(new RegExp(`process\\s${workbench.home.processId()}`));
     await expectNoText("tenant-acme");
+});
+
+test("every command that the page names was run here", () => {
+    const page = readFileSync(join(__dirname, "../../../../../docs/vscode.md"), "utf8");
+    const named = [...page.matchAll(/\*(Cupola: [^*]+)\*/g)].map((match) => match[1] ?? "");
+    const run = [...workbench.commandsRun].map((title) => title.replace("…", ""));
+    assert.deepEqual(named.filter((title) => !run.includes(title)), []);
+    return Promise.resolve();
 });
 
 /** Asks in the panel and waits for the answer. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
@@ -14,7 +14,8 @@ const START_MS = 60_000;
 const STEP_MS = 20_000;
 /** One try of what may have to be tried again. */
 const TRY_MS = 3_000;
-const SIZE = { width: 1360, height: 850 };
+/** The window: small enough to be read in a page. */
+const SIZE = { width: 1240, height: 760 };
 
 const CHROMIUM = [
     "--no-sandbox",
@@ -31,6 +32,7 @@ const SETTINGS = {
     "chat.disableAIFeatures": true,
     "editor.minimap.enabled": false,
     "extensions.ignoreRecommendations": true,
+    "files.exclude": { "**/.vscode": true },
     "files.simpleDialog.enable": true,
     "telemetry.telemetryLevel": "off",
     "update.mode": "none",
@@ -42,12 +44,11 @@ const SETTINGS = {
     "workbench.tips.enabled": false,
 };
 
-/** What `scripts/test.mjs` has installed and packed. */
+/** What `scripts/test.mjs` has installed. */
 interface Tools {
     node: string;
     entry: string;
     browser: string;
-    vsix: string;
     screenshots: string | undefined;
 }
 
@@ -55,6 +56,8 @@ export class Workbench {
     readonly home = new Home();
     readonly workspace = join(this.home.path, "workspace");
     readonly #tools = JSON.parse(process.env["CUPOLA_BROWSER_TOOLS"] ?? assert.fail("run scripts/test.mjs")) as Tools;
+    /** The titles of the commands that were run from the palette. */
+    readonly commandsRun = new Set<string>();
     #server: ChildProcess | undefined;
     #browser: Browser | undefined;
     #page: Page | undefined;
@@ -69,7 +72,7 @@ export class Workbench {
         }
         this.#write("data/User/settings.json", JSON.stringify(SETTINGS));
         this.#write("data/Machine/settings.json", JSON.stringify({ "cupola.path": PROGRAM }));
-        this.#serve(["--install-extension", this.#tools.vsix]);
+        this.#install();
         const port = await freePort();
         this.#server = spawn(this.#tools.node, this.#words(["--auth", "none", "--bind-addr", `127.0.0.1:${port}`, this.workspace]), {
             env: this.#environment(),
@@ -98,6 +101,7 @@ export class Workbench {
 
     /** Runs a command as from the palette. */
     async command(title: string): Promise<void> {
+        this.commandsRun.add(title);
         const row = this.page.locator(".quick-input-list .monaco-list-row").filter({ hasText: title }).first();
         await persist(async () => {
             // Something that took the focus closes the palette; it opens again.
@@ -219,8 +223,14 @@ export class Workbench {
         return [this.#tools.entry, ...data, "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", ...words];
     }
 
-    #serve(words: string[]): void {
-        execFileSync(this.#tools.node, this.#words(words), { env: this.#environment(), stdio: ["ignore", "ignore", "inherit"] });
+    /** As docs/vscode.md says it is done; `code` is the one under test. */
+    #install(): void {
+        const root = join(__dirname, "../../../../..");
+        const page = readFileSync(join(root, "docs/vscode.md"), "utf8");
+        const script = /```sh\n([^]*?)```/.exec(page)?.[1] ?? assert.fail("docs/vscode.md does not say how to install");
+        const code = [this.#tools.node, ...this.#words([])].map((word) => `'${word}'`).join(" ");
+        const shell = `set -e\ncode() { ${code} "$@"; }\n${script}`;
+        execFileSync("bash", ["-c", shell], { cwd: root, env: { ...this.#environment(), PATH: process.env["PATH"] }, stdio: ["ignore", "ignore", "inherit"] });
     }
 
     async #answers(url: string): Promise<void> {

@@ -24,7 +24,7 @@ test("the current session comes first and says so", () => {
     assert.deepEqual(
         rows.map(({ label, description, icon, isCurrent }) => [label, description, icon, isCurrent]),
         [
-            ["session-2", "current · active · just now", "circle-filled", true],
+            ["session-2", "current · just now", "circle-filled", true],
             ["sess_01234567…", "idle · 10 min ago", "circle-outline", false],
             ["session-3", "dreaming", "circle-outline", false],
         ],

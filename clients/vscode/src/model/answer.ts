@@ -1,0 +1,36 @@
+// One answer, written into somebody else's chat as it comes. Knows of that chat only what it needs.
+
+import { Failure } from "../failure";
+import type { Line } from "../line";
+import type { InvokeEvent } from "../protocol";
+import { afterEvent, afterFailure, afterResponse, newTurn } from "./turn";
+
+/** Where the answer goes: a part of VS Code's `ChatResponseStream`. */
+export interface AnswerStream {
+    markdown(text: string): void;
+    progress(text: string): void;
+}
+
+/** Why there is no whole answer, as VS Code's chat takes it. */
+export interface AnswerResult {
+    errorDetails?: { message: string };
+}
+
+export async function answer(line: Line, question: string, stream: AnswerStream, signal: AbortSignal): Promise<AnswerResult> {
+    let turn = newTurn(0, question);
+    const onEvent = (event: InvokeEvent) => {
+        turn = afterEvent(turn, event);
+        if (event.type === "textDelta") {
+            stream.markdown(event.delta);
+        } else if (event.type === "notice") {
+            stream.progress(event.message);
+        }
+    };
+    try {
+        turn = afterResponse(turn, await line.request("invoke", { input: question, textOnly: true }, { signal, onEvent }));
+    } catch (error) {
+        turn = afterFailure(turn, Failure.from(error));
+    }
+    const { problem } = turn;
+    return problem === undefined ? {} : { errorDetails: { message: [problem.message, problem.hint, `(${problem.kind})`].filter(Boolean).join(" ") } };
+}

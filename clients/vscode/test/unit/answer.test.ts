@@ -1,0 +1,57 @@
+// Answers in VS Code's own chat and in the panel's conversation, from a real daemon.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Line } from "../../src/line";
+import { answer } from "../../src/model/answer";
+import { Conversation } from "../../src/model/conversation";
+import type { Target } from "../../src/protocol";
+import { eventually, type Home, inHome } from "./support";
+
+function line(home: Home, target: Target = { kind: "emulator" }): Line {
+    const isolation = target.kind === "emulator" && target.agent === undefined ? { userKey: "tenant-acme" } : {};
+    return new Line(target, isolation, home.client({ target, isolation }));
+}
+
+test("an answer is written into another chat as it comes", () =>
+    inHome(async (home) => {
+        const pieces: string[] = [];
+        const stream = { markdown: (text: string) => void pieces.push(text), progress: () => undefined };
+        const never = new AbortController().signal;
+        assert.deepEqual(await answer(line(home), "stream red green", stream, never), {});
+        assert.deepEqual(pieces, ["red", " green"]);
+        const refused = await answer(line(home, { kind: "emulator", agent: "notes-required" }), "hello", stream, never);
+        assert.match(refused.errorDetails?.message ?? "", /x-agent-user-isolation-key.*\(isolationKeyRequired\)/s);
+        assert.deepEqual(await answer(line(home), "hello", stream, AbortSignal.abort()), {});
+    }));
+
+test("a conversation shows each turn as it grows, and can start anew", () =>
+    inHome(async (home) => {
+        const conversation = new Conversation();
+        const texts: string[] = [];
+        conversation.onChange((turn) => texts.push(turn?.text ?? "all"));
+        const to = Promise.resolve(line(home));
+        const first = await conversation.ask(to, "stream red green");
+        assert.equal(first.status, "completed");
+        assert.deepEqual([...new Set(texts)], ["", "red", "red green"]);
+        assert.equal((await conversation.ask(to, "hello")).conversationId, first.conversationId);
+        conversation.startAnew();
+        assert.equal(conversation.turns.length, 0);
+        const anew = await conversation.ask(to, "hello");
+        assert.notEqual(anew.conversationId, first.conversationId);
+        assert.equal(anew.sessionId, first.sessionId);
+        assert.equal((await conversation.ask(to, "hello")).conversationId, anew.conversationId);
+    }));
+
+test("a conversation is cancelled, and a line that cannot be had is a turn that failed", () =>
+    inHome(async (home) => {
+        const conversation = new Conversation();
+        const asked = conversation.ask(Promise.resolve(line(home)), "slow 2000 20");
+        await eventually("the answer begins", () => conversation.turns[0]?.text || undefined);
+        assert.ok(conversation.isRunning);
+        conversation.cancel();
+        assert.equal((await asked).status, "cancelled");
+        assert.ok(!conversation.isRunning);
+        const none = await conversation.ask(Promise.reject(new Error("the keys cannot be read")), "hello");
+        assert.deepEqual([none.status, none.problem?.message], ["failed", "the keys cannot be read"]);
+    }));

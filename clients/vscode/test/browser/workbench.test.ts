@@ -127,7 +127,7 @@ test("files are uploaded, opened, changed, downloaded and deleted", async () => 
     const seed = page.locator(".monaco-editor .view-lines").filter({ hasText: '"plan": "gold"' });
     await seed.click();
     await page.keyboard.press("Control+A");
-    await page.keyboard.insertText('{ "plan": "platinum" }');
+    await page.keyboard.type('{ "plan": "platinum" }');
     await workbench.picture("files");
     await page.keyboard.press("Control+S");
     await workbench.row("Files", "22 bytes").waitFor();

@@ -30,6 +30,9 @@ const CHROMIUM = [
 /** Nothing of VS Code's own that moves, asks or calls anybody. */
 const SETTINGS = {
     "chat.disableAIFeatures": true,
+    "editor.autoClosingBrackets": "never",
+    "editor.autoClosingQuotes": "never",
+    "editor.autoSurround": "never",
     "editor.minimap.enabled": false,
     "extensions.ignoreRecommendations": true,
     "files.exclude": { "**/.vscode": true },

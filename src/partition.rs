@@ -8,10 +8,14 @@ pub mod sqlite;
 pub mod store;
 pub mod turns;
 
+use cupola_protocol::id::PartitionId;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use cupola_protocol::target::{AgentName, AgentVersion, ProjectEndpoint, Target};
 use sha2::{Digest, Sha256};
 use std::fmt;
+
+/// Bytes of a fingerprint in a partition's id: one user's partitions do not collide in 64 bits.
+const PARTITION_ID_BYTES: usize = 8;
 
 /// An agent as saved state names it: where it is and what it is called, without a version, because a session id is
 /// unique per agent endpoint (contract section 4.2).
@@ -32,6 +36,11 @@ impl AgentKey {
             Target::Local { port, .. } => format!("local/{port}"),
             Target::Directory(directory) => format!("directory:{directory:?}"),
         })
+    }
+
+    /// From storage.
+    pub(crate) const fn from_stored(name: String) -> Self {
+        Self(name)
     }
 
     /// The name as stored.
@@ -100,6 +109,23 @@ pub struct Partition {
     pub owner: Owner,
     /// The version asked for; `None` follows the agent's own selection and is a partition of its own.
     pub version: Option<AgentVersion>,
+}
+
+impl Partition {
+    /// What it is called by, from outside: a fingerprint of a fingerprint, short enough to type.
+    pub fn id(&self) -> PartitionId {
+        let owner = hex(self.owner.bytes());
+        let version = self.version.as_ref().map(AgentVersion::as_str);
+        let id = fingerprint(&[Some(self.agent.as_str()), Some(&owner), version]);
+        match hex(&id[..PARTITION_ID_BYTES]).parse() {
+            Ok(id) => id,
+            Err(invalid) => unreachable!("hexadecimal digits make a valid id: {invalid}"),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Hashes fields so that no two different lists give the same text: each is led by its presence and length.

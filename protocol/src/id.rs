@@ -55,6 +55,13 @@ shown_text! {
     schema { "minLength" = 1, "maxLength" = MAX_OPAQUE_ID, "pattern" = OPAQUE }
 }
 
+shown_text! {
+    /// A partition's saved state in this daemon: a fingerprint, from which no key can be read. Made by the daemon.
+    PartitionId, field "id",
+    rule "must be 16 characters of 0-9 a-f",
+    |value| value.len() == 16 && value.chars().all(|character| matches!(character, '0'..='9' | 'a'..='f'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 //! may lose the last moments; ids found missing then are replaced by new ones at the next call.)
 //! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer.
 
-use crate::partition::store::{KnownSession, Saved, Store, StoreError};
+use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
@@ -338,6 +338,38 @@ impl Store for SqliteStore {
         })
     }
 
+    fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>> {
+        self.run(|connection| {
+            let mut rows = connection.prepare_cached(
+                "SELECT agent, owner, version, session, conversation, updated_at FROM partition
+                 ORDER BY updated_at DESC, agent, owner, version",
+            )?;
+            let rows = rows.query_map([], |row| {
+                let (owner, version, seconds): (Vec<u8>, String, i64) = (row.get(1)?, row.get(2)?, row.get(5)?);
+                let saved = Saved { session: parsed(row.get(3)?), conversation: parsed(row.get(4)?) };
+                let agent = AgentKey::from_stored(row.get(0)?);
+                // What this program did not write as it stands is nobody's.
+                Ok(Owner::from_bytes(&owner).map(|owner| SavedPartition {
+                    partition: Partition { agent, owner, version: parsed(Some(version)) },
+                    saved,
+                    updated_at: UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)),
+                }))
+            })?;
+            rows.filter_map(Result::transpose).collect()
+        })
+    }
+
+    fn forget(&self, partition: &Partition) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let (agent, owner, version) = partition_key(partition);
+        self.run(move |connection| {
+            let forgotten = connection.execute(
+                "DELETE FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
+                params![agent, owner, version],
+            )?;
+            Ok(forgotten > 0)
+        })
+    }
+
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
         self.run(|connection| connection.query_row("SELECT count(*) FROM partition", [], |row| row.get::<_, i64>(0)))
             .map(|count| count.map(|count| u64::try_from(count).unwrap_or(0)))
@@ -380,6 +412,25 @@ mod tests {
         assert_eq!(store.load(&partition("contoso", None)).await.unwrap(), Saved::default());
         assert_eq!(store.load(&partition("acme", Some("2"))).await.unwrap(), Saved::default());
         assert_eq!(store.count().await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_not_continued_but_stays_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
+        let (acme, of_version, contoso) =
+            (partition("acme", None), partition("acme", Some("2")), partition("contoso", None));
+        for (partition, id) in [(&acme, "session-acme"), (&of_version, "session-two"), (&contoso, "session-contoso")] {
+            store.set_session(partition, &session(id)).await.unwrap();
+        }
+        assert!(store.forget(&acme).await.unwrap() && !store.forget(&acme).await.unwrap());
+        let mut listed = store.list().await.unwrap();
+        listed.sort_by_key(|saved| saved.saved.session.clone());
+        assert_eq!(listed.iter().map(|saved| &saved.partition).collect::<Vec<_>>(), [&contoso, &of_version]);
+        assert_eq!(listed[0].saved, store.load(&contoso).await.unwrap());
+        assert_eq!(store.load(&acme).await.unwrap(), Saved::default());
+        let known = store.known_session(&acme.agent, &session("session-acme")).await.unwrap().unwrap();
+        assert_eq!(known.owner, acme.owner, "another user could enter it now");
     }
 
     #[tokio::test]

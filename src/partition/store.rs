@@ -6,6 +6,7 @@
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, SessionId};
 use futures_util::future::BoxFuture;
+use std::time::SystemTime;
 
 /// What to continue in a partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +15,17 @@ pub struct Saved {
     pub session: Option<SessionId>,
     /// The current conversation.
     pub conversation: Option<ConversationId>,
+}
+
+/// A partition and what is saved of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedPartition {
+    /// Which.
+    pub partition: Partition,
+    /// What to continue in it.
+    pub saved: Saved,
+    /// When that changed last.
+    pub updated_at: SystemTime,
 }
 
 /// What is remembered of a session.
@@ -110,6 +122,12 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         agent: &AgentKey,
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Every partition with saved state, the latest changed first.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>>;
+
+    /// Forgets what to continue in `partition`, and nothing else. Was there anything saved of it?
+    fn forget(&self, partition: &Partition) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// How many partitions have saved state.
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;

@@ -14,8 +14,9 @@ mod sessions;
 use crate::rpc::table::Table;
 use cupola_protocol::invoke::Invoke;
 use cupola_protocol::monitor::Monitor;
-use cupola_protocol::partitions::Import;
-use cupola_protocol::{agents as agent, daemon as protocol, files as file, runs as run, sessions as session};
+use cupola_protocol::{
+    agents as agent, daemon as protocol, files as file, partitions as partition, runs as run, sessions as session,
+};
 use std::sync::LazyLock;
 
 /// Every method the daemon answers.
@@ -47,7 +48,9 @@ pub fn table() -> &'static Table {
             .on(file::Stat, files::stat)
             .on(file::MakeDirectory, files::make_directory)
             .on(file::Delete, files::delete)
-            .on(Import, partitions::import)
+            .on(partition::List, partitions::list)
+            .on(partition::Forget, partitions::forget)
+            .on(partition::Import, partitions::import)
     });
     &TABLE
 }

@@ -20,6 +20,7 @@ mod local;
 mod matrix;
 mod monitor;
 mod pages;
+mod partitions;
 mod process;
 mod project;
 mod raw;

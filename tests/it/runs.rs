@@ -1,9 +1,12 @@
 //! Runs: several clients on one, clients that come late, leave, are killed, and who ends it.
 
 use crate::invoke::{check_events, text_of};
-use crate::support::{Client, TestDaemon, TestEmulator};
+use crate::support::{Client, Home, TestDaemon, TestEmulator};
 use crate::tenants::say;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 /// Takes about five seconds when nobody ends it.
 const LONG: &str = "slow 100 50";
@@ -394,4 +397,36 @@ async fn a_bound_connection_has_its_own_runs_only() {
     free.leave().await;
     daemon.end().await;
     emulator.end().await;
+}
+
+/// The real thing: `cupola invoke` is killed in mid-answer.
+#[test]
+fn a_killed_program_ends_its_run_unless_it_was_detached() {
+    let home = Home::new();
+    let mut daemon = home.serve(&[]);
+    daemon.report();
+    let runs = || {
+        let output = home.command(&["runs", "list", "-o", "json"]).output().unwrap();
+        let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        listed["runs"].as_array().unwrap().clone()
+    };
+    let mut program =
+        home.command(&["invoke", "--emulator", "-o", "jsonl", LONG]).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("textDelta")));
+    assert_eq!(runs()[0]["status"], "running");
+    kill_process(Pid::from_child(&program), Signal::KILL).unwrap();
+    program.wait().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while runs()[0]["status"] == "running" {
+        assert!(std::time::Instant::now() < deadline, "it goes on for nobody");
+    }
+    assert_eq!(runs()[0]["status"], "cancelled");
+
+    let begun = home.command(&["invoke", "--emulator", "--detach", "slow 10 20"]).output().unwrap();
+    let id = String::from_utf8(begun.stdout).unwrap();
+    assert!(begun.status.success() && id.starts_with("run-"), "{id}");
+    let attached = home.command(&["runs", "attach", id.trim()]).output().unwrap();
+    assert!(attached.status.success());
+    assert_eq!(String::from_utf8(attached.stdout).unwrap().split_whitespace().count(), 10);
 }

@@ -1,7 +1,8 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 
 use crate::commands::{
-    agents, completions, emulator, files, import, invoke, monitor, serve, sessions, socket, status, stop,
+    agents, completions, emulator, files, import, invoke, monitor, partitions, runs, serve, sessions, socket, status,
+    stop,
 };
 use crate::exit;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Send a message to an agent and print its answer
     #[command(after_help = invoke::HELP, override_usage = invoke::USAGE, mut_arg("local", |local| local.short('l')))]
     Invoke(invoke::Flags),
+    /// List runs, show, follow and end them
+    #[command(after_help = runs::HELP)]
+    Runs(runs::Flags),
     /// Make, list, show, choose, stop and delete an agent's sessions
     #[command(after_help = sessions::HELP)]
     Sessions(sessions::Flags),
@@ -40,6 +44,9 @@ pub(crate) enum Command {
     /// List a project's agents and show how they isolate their users
     #[command(after_help = agents::HELP)]
     Agents(agents::Flags),
+    /// List and forget what the next calls continue
+    #[command(after_help = partitions::HELP)]
+    Partitions(partitions::Flags),
     /// Go on with what another program has saved
     #[command(after_help = import::HELP)]
     Import(import::Flags),
@@ -135,6 +142,12 @@ mod tests {
             "invoke --agent-endpoint https://x hello",
             "invoke --local --port 9000 my-agent hello",
             "invoke --local --protocol a2a hello",
+            "invoke --emulator --detach -o json hello",
+            "runs list -o table",
+            "runs list --emulator --user-isolation-key acme",
+            "runs show run-1 -o table",
+            "runs attach run-1 --after 7 -o jsonl",
+            "runs cancel run-1",
             "sessions create --agent-name a --version 3 --isolation-key sk-tenant-acme",
             "sessions create my-agent 3 --session-id my-session-0001",
             "sessions list -n my-agent -e dev -C ..",
@@ -156,6 +169,10 @@ mod tests {
             "files remove -f /data",
             "agents list --emulator -o table --limit 5",
             "agents show my-agent --version 3 -o json",
+            "partitions list -o table",
+            "partitions list --emulator --user-isolation-key acme",
+            "partitions forget 0123456789abcdef",
+            "partitions forget --emulator --user-isolation-key acme -o json",
             "import azd --dry-run --unisolated -o json",
             "import azd --user-identity alice --force --no-prompt",
             "monitor --follow --user-isolation-key tenant-acme --chat-isolation-key thread-42",
@@ -184,6 +201,11 @@ mod tests {
             "sessions list --isolation-key k",
             "files list --isolation-key k",
             "monitor --isolation-key k",
+            "invoke --detach --no-daemon hello",
+            "runs",
+            "runs show",
+            "runs attach run-1 -o raw",
+            "runs attach run-1 --after -1",
             "sessions delete",
             "sessions create a 3 --version 4",
             "sessions use",

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 
 /// Longest message taken from the daemon, in bytes. Answers carry the service's whole object; this only bounds a peer
 /// that never ends its line.
@@ -106,6 +107,15 @@ impl Connection {
         &mut self,
         mut on_event: impl FnMut(Event<'_>) -> Result<(), Failure>,
     ) -> Result<Box<RawValue>, Failure> {
+        let answer = self.receive_until(|event| on_event(event).map(ControlFlow::Continue))?;
+        Ok(answer.unwrap_or_else(|| RawValue::NULL.to_owned()))
+    }
+
+    /// As [`Self::receive`], until `on_event` has enough: then there is no answer yet.
+    pub(crate) fn receive_until(
+        &mut self,
+        mut on_event: impl FnMut(Event<'_>) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<Option<Box<RawValue>>, Failure> {
         loop {
             self.read_line()?;
             let more = self.reader.buffer().contains(&b'\n');
@@ -114,13 +124,15 @@ impl Connection {
                 (Some(PROGRESS), _) => {
                     let params = message.params.map_or("null", RawValue::get);
                     let progress: Progress<'_> = serde_json::from_str(params).map_err(|error| garbage(&error))?;
-                    on_event(Event { value: progress.value, more })?;
+                    if on_event(Event { value: progress.value, more })?.is_break() {
+                        return Ok(None);
+                    }
                 }
                 (None, Some(CALL)) => {
                     return match message.error {
                         Some(error) => Err(Failure::Call(Box::new(error_object(error)))),
                         // serde reads a `null` result as absent; both mean that there is nothing to say.
-                        None => Ok(message.result.unwrap_or(RawValue::NULL).to_owned()),
+                        None => Ok(Some(message.result.unwrap_or(RawValue::NULL).to_owned())),
                     };
                 }
                 (None, Some(GREETING)) => {

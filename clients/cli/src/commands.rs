@@ -7,6 +7,8 @@ pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod invoke;
 pub(crate) mod monitor;
+pub(crate) mod partitions;
+pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod sessions;
 pub(crate) mod socket;
@@ -31,6 +33,8 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
     };
     let json = match &command {
         Command::Invoke(flags) => flags.output.is_json(),
+        Command::Partitions(flags) => flags.is_json(),
+        Command::Runs(flags) => flags.is_json(),
         Command::Sessions(flags) => flags.is_json(),
         Command::Files(flags) => flags.is_json(),
         Command::Import(flags) => flags.is_json(),
@@ -58,6 +62,8 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
 fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
     match command {
         Command::Invoke(flags) => invoke::run(flags, hooks),
+        Command::Partitions(flags) => partitions::run(flags, hooks),
+        Command::Runs(flags) => runs::run(flags, hooks),
         Command::Sessions(flags) => sessions::run(flags, hooks),
         Command::Files(flags) => files::run(flags, hooks),
         Command::Agents(flags) => agents::run(flags, hooks),

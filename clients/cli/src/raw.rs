@@ -52,6 +52,9 @@ impl RawResponse {
                 let bytes = part.text.as_deref().map(str::as_bytes).or(decoded.as_deref()).unwrap_or_default();
                 out.write_all(bytes).map_err(Failure::writing)
             }
+            "gap" => Err(Failure::Output(std::io::Error::other(
+                "this program read too slowly, and a part of the response is lost",
+            ))),
             _ => Ok(()),
         }
     }

@@ -49,6 +49,14 @@ impl ScopeFlags {
         self.resolve_in(positional, &Environment::process(self.no_env))
     }
 
+    /// As [`Self::resolve`], if any flag names an agent or an isolation.
+    pub(crate) fn named(&self) -> Result<Option<(Target, Isolation)>, Failure> {
+        let is_named = self.target != TargetFlags::default()
+            || self.isolation != IsolationFlags::default()
+            || self.profile.is_some();
+        is_named.then(|| self.resolve(None)).transpose()
+    }
+
     /// As [`Self::resolve`], with the environment as a value.
     pub(crate) fn resolve_in(
         &self,

@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetFlags {
     /// The emulator inside the daemon, or the one that listens at URL [env: CUPOLA_EMULATOR=1|URL]

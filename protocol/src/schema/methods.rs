@@ -118,7 +118,7 @@ pub fn groups() -> Vec<Group> {
         Group {
             name: "partitions",
             about: "Saved state: which session and conversation each isolation continues.",
-            methods: vec![method::<partitions::Import>()],
+            methods: vec![method::<partitions::List>(), method::<partitions::Forget>(), method::<partitions::Import>()],
         },
         Group {
             name: "daemon",

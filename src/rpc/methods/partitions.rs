@@ -1,17 +1,92 @@
-//! `partitions/import`: saved state taken over from another program.
+//! `partitions/*`: saved state: listed, forgotten, taken over from another program.
 
 use crate::daemon::Daemon;
 use crate::partition::fence::{Verdict, judge};
+use crate::partition::store::SavedPartition;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::rpc::Call;
 use crate::rpc::error::RpcError;
 use crate::rpc::explain::explain;
-use crate::rpc::scope::{model_of, named};
+use crate::rpc::scope::{Scope, model_of, named};
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::IsolationModel;
-use cupola_protocol::partitions::{ImportEntry, ImportOutcome, ImportParams, ImportResponse, Imported};
+use cupola_protocol::partitions::{
+    ForgetParams, ForgetResponse, ImportEntry, ImportOutcome, ImportParams, ImportResponse, Imported, ListParams,
+    ListResponse, PartitionInfo,
+};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Most entries of one call: azd keeps one per agent and version.
 const MAX_ENTRIES: usize = 1000;
+
+pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, RpcError> {
+    let (agent, own) = match (&params.target, &params.isolation) {
+        (None, None) => (None, None),
+        (None, Some(_)) => {
+            return Err(RpcError::invalid_params("isolation says whose only together with target")
+                .hint("name the agent as well"));
+        }
+        (Some(target), None) => (Some(AgentKey::new(&named(target).await?.0)), None),
+        (Some(target), Some(isolation)) => {
+            let partition = Scope::resolve(&call, target, isolation).await?.partition;
+            (Some(partition.agent), Some(partition.owner))
+        }
+    };
+    let saved = call.daemon.store.list().await?;
+    let of_agent = |saved: &SavedPartition| agent.as_ref().is_none_or(|agent| saved.partition.agent == *agent);
+    let is_own = |partition: &Partition| own == Some(partition.owner);
+    let partitions = saved
+        .into_iter()
+        .filter(|saved| of_agent(saved) && (call.bounds.is_none() || is_own(&saved.partition)))
+        .map(|SavedPartition { partition, saved, updated_at }| PartitionInfo {
+            id: partition.id(),
+            own: is_own(&partition),
+            agent: partition.agent.as_str().to_owned(),
+            version: partition.version,
+            session_id: saved.session,
+            conversation_id: saved.conversation,
+            updated_at: OffsetDateTime::from(updated_at).format(&Rfc3339).ok(),
+        })
+        .collect();
+    Ok(ListResponse { partitions })
+}
+
+pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetResponse, RpcError> {
+    // A bound connection's calls always have a target: its own, which holds for an id, too.
+    let own = match (&params.target, &params.id) {
+        (None, None) => return Err(RpcError::invalid_params("name what to forget: id, or target and isolation")),
+        (Some(_), Some(_)) if call.bounds.is_none() => {
+            return Err(
+                RpcError::invalid_params("id and target cannot be given together").hint("leave one of them out")
+            );
+        }
+        (None, Some(_)) => None,
+        (Some(target), _) => {
+            let isolation = params.isolation.clone().unwrap_or_default();
+            Some(Scope::resolve(&call, target, &isolation).await?.partition)
+        }
+    };
+    let is_meant = |partition: &Partition| {
+        let is_own = own.as_ref().is_none_or(|own| {
+            own.agent == partition.agent
+                && own.owner == partition.owner
+                && (own.version.is_none() || own.version == partition.version)
+        });
+        is_own && params.id.as_ref().is_none_or(|id| *id == partition.id())
+    };
+    let mut forgotten = 0;
+    for saved in call.daemon.store.list().await? {
+        if is_meant(&saved.partition) && call.daemon.store.forget(&saved.partition).await? {
+            forgotten += 1;
+        }
+    }
+    match params.id {
+        Some(id) if forgotten == 0 => Err(RpcError::new(ErrorKind::NotFound, format!("nothing is saved as {id}"))
+            .hint("`cupola partitions list` shows what is")),
+        _ => Ok(ForgetResponse { forgotten }),
+    }
+}
 
 pub(crate) async fn import(call: Call, params: ImportParams) -> Result<ImportResponse, RpcError> {
     if params.entries.len() > MAX_ENTRIES {

@@ -17,9 +17,12 @@ use cupola_protocol::Method;
 use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
 use cupola_protocol::invoke::{AgentProtocol, Invoke, InvokeParams};
 use cupola_protocol::target::Target;
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fs;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
@@ -36,6 +39,7 @@ Examples:
   cupola invoke --agent-endpoint https://acct.services.ai.azure.com/api/projects/proj/agents/my-agent/endpoint/protocols/openai/responses \"Hello\"
   cupola invoke --local --port 8088 \"Hello\"
   git diff | cupola invoke --emulator -
+  cupola runs attach $(cupola invoke --emulator --detach \"slow 20\")
   cupola invoke --emulator --protocol invocations -f request.json -o json
   printf 'hello\\nbye\\n' | cupola invoke --emulator --protocol invocations_ws --message-per-line -
   cupola invoke --emulator --user-isolation-key tenant-acme -o raw --debug \"ping\"";
@@ -70,6 +74,9 @@ pub(crate) struct Flags {
     /// What a local agent takes for the gateway's id of the call
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
+    /// Leave once the service has taken the message, and print the run's id: see `cupola runs`
+    #[arg(long, conflicts_with = "no_daemon")]
+    detach: bool,
     /// Print only the answer and errors
     #[arg(long)]
     quiet: bool,
@@ -139,18 +146,69 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
     let call = encode::<Invoke>(params, greeting)?;
     let mut connection = flags.scope.daemon.ask(hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
-    let out = BufWriter::new(io::stdout().lock());
-    let code = match flags.output {
-        Output::Default => {
-            let printer = Printer { out, err: io::stderr(), introduce, quiet: flags.quiet, written: String::new() };
-            print_text(&mut connection, printer)
-        }
-        Output::Json => print_json(&mut connection, out),
-        Output::Jsonl => print_lines(&mut connection, out),
-        Output::Raw => print_raw(&mut connection, out),
+    let code = if flags.detach {
+        detach(&mut connection, flags.output)
+    } else {
+        print(&mut connection, &How { output: flags.output, introduce, quiet: flags.quiet })
     };
     // Whoever pressed Ctrl-C wanted the script around this to know, even if the answer was complete by then.
     if interrupt::happened() && code.is_ok() { Ok(exit::CANCELLED) } else { code }
+}
+
+/// How an answer is printed.
+pub(super) struct How {
+    pub(super) output: Output,
+    /// Say who answers: session and conversation.
+    pub(super) introduce: bool,
+    /// Say nothing but the answer and errors.
+    pub(super) quiet: bool,
+}
+
+/// Prints the run that a connection's call follows, and gives its exit code.
+pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failure> {
+    let out = BufWriter::new(io::stdout().lock());
+    match how.output {
+        Output::Default => {
+            let (introduce, quiet) = (how.introduce, how.quiet);
+            print_text(connection, Printer { out, err: io::stderr(), introduce, quiet, written: String::new() })
+        }
+        Output::Json => print_json(connection, out),
+        Output::Jsonl => print_lines(connection, out),
+        Output::Raw => print_raw(connection, out),
+    }
+}
+
+/// Leaves once the service has taken the request: the run goes on. What is printed is what it can be found by.
+fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
+    let mut started = None;
+    connection.receive_until(|event| {
+        debug::show(event.value, &mut io::stderr());
+        let is_started =
+            serde_json::from_str::<Started<'_>>(event.value.get()).is_ok_and(|event| event.kind == "started");
+        if !is_started {
+            return Ok(ControlFlow::Continue(()));
+        }
+        started = Some(event.value.to_owned());
+        Ok(ControlFlow::Break(()))
+    })?;
+    let Some(started) = started else { return Err(Failure::daemon("the run ended without having begun")) };
+    let run: Started<'_> = serde_json::from_str(started.get()).map_err(|error| misunderstood(Invoke::NAME, &error))?;
+    match output {
+        Output::Json => super::print(&super::indented(&started))?,
+        Output::Jsonl => super::print(&format!("{started}\n"))?,
+        Output::Default | Output::Raw => super::print(&format!("{}\n", run.run_id))?,
+    }
+    Ok(exit::OK)
+}
+
+/// A `started` event, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Started<'line> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'line, str>,
+    #[serde(borrow)]
+    run_id: Cow<'line, str>,
 }
 
 fn print_text<Out: Write, Err: Write>(
@@ -204,6 +262,12 @@ impl Flags {
     /// The request. Everything that can be refused is refused here, before anything is sent.
     fn params(&self, environment: &Environment) -> Result<InvokeParams, Failure> {
         let (agent, message) = self.agent_and_message()?;
+        if self.detach && self.output == Output::Raw {
+            return Err(Failure::usage_hint(
+                "--detach leaves before there is an HTTP response, and -o raw prints one",
+                "leave one of them out",
+            ));
+        }
         let (target, isolation) = self.scope.resolve_in(agent, environment)?;
         let state = &self.state;
         Ok(InvokeParams {
@@ -227,11 +291,11 @@ impl Flags {
             client_headers: self.client_header.iter().map(|line| client_header(line)).collect::<Result<_, _>>()?,
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
             raw: self.output == Output::Raw,
-            detach: false,
+            detach: self.detach,
             debug: self.scope.debug,
             text_only: self.output != Output::Jsonl,
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),
-            partial_result_token: (self.output != Output::Json || self.scope.debug).then_some(CALL),
+            partial_result_token: (self.output != Output::Json || self.scope.debug || self.detach).then_some(CALL),
         })
     }
 

@@ -268,6 +268,11 @@ Order: TypeAlias = Literal[
 ]
 """Sort order by creation time."""
 
+PartitionId: TypeAlias = str
+"""A partition's saved state in this daemon: a fingerprint, from which no key can be read. Made by the
+daemon. Must be 16 characters of 0-9 a-f.
+"""
+
 ProjectEndpoint: TypeAlias = str
 """A project endpoint: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`.
 
@@ -778,6 +783,24 @@ class FileUploadParams(_FileUploadParams, total=False):
     """Where to put it; its own name in the home when left out."""
 
 
+class ForgetParams(TypedDict, total=False):
+    """What to forget: one partition by its id, or those of an agent and an isolation."""
+
+    id: PartitionId
+    """From `partitions/list`. Not together with `target`."""
+    target: Target
+    """The agent; of all its versions if it names none."""
+    isolation: Isolation
+    """Whose; without any isolation when left out."""
+
+
+class ForgetResponse(TypedDict):
+    """What was forgotten."""
+
+    forgotten: int
+    """How many partitions."""
+
+
 class HttpHeader(TypedDict):
     """One HTTP header."""
 
@@ -1206,6 +1229,22 @@ class Isolation(TypedDict, total=False):
     """Forces a model instead of detecting it."""
 
 
+class ListParams(TypedDict, total=False):
+    """Which partitions. All, when nothing is given."""
+
+    target: Target
+    """Only those of this agent."""
+    isolation: Isolation
+    """Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`."""
+
+
+class ListResponse(TypedDict):
+    """What is saved."""
+
+    partitions: list[PartitionInfo]
+    """The latest used first. To a bound connection, its own only."""
+
+
 class _MonitorEventRequest(TypedDict):
     type: Literal["request"]
     method: str
@@ -1349,6 +1388,28 @@ class Notice(TypedDict):
     """In one word."""
     message: str
     """For people."""
+
+
+class _PartitionInfo(TypedDict):
+    id: PartitionId
+    """To forget it by."""
+    agent: str
+    """The agent, as saved state names it."""
+    own: bool
+    """Is it of the isolation that was given?"""
+
+
+class PartitionInfo(_PartitionInfo, total=False):
+    """What one partition continues."""
+
+    version: AgentVersion
+    """The version that was asked for, if one was."""
+    sessionId: SessionId
+    """The session the next call continues."""
+    conversationId: ConversationId
+    """The conversation the next call continues."""
+    updatedAt: str
+    """When it changed last. RFC 3339, UTC."""
 
 
 class _ProgramInfo(TypedDict):
@@ -1938,6 +1999,12 @@ class Call(Protocol):
     def __call__(self, method: Literal["agents/show"], params: AgentShowParams, /) -> AgentShowResponse: ...
 
     @overload
+    def __call__(self, method: Literal["partitions/list"], params: ListParams, /) -> ListResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["partitions/forget"], params: ForgetParams, /) -> ForgetResponse: ...
+
+    @overload
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> ImportResponse: ...
 
     @overload
@@ -2018,6 +2085,12 @@ class AsyncCall(Protocol):
 
     @overload
     def __call__(self, method: Literal["agents/show"], params: AgentShowParams, /) -> Awaitable[AgentShowResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["partitions/list"], params: ListParams, /) -> Awaitable[ListResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["partitions/forget"], params: ForgetParams, /) -> Awaitable[ForgetResponse]: ...
 
     @overload
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> Awaitable[ImportResponse]: ...

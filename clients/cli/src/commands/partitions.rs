@@ -1,0 +1,118 @@
+//! `cupola partitions list|forget`: what is saved per agent and isolation, and starting anew.
+
+use crate::Hooks;
+use crate::call::misunderstood;
+use crate::exit;
+use crate::failure::Failure;
+use crate::scope::ScopeFlags;
+use crate::table::{Output, table};
+use crate::target::parse;
+use clap::{Args, Subcommand};
+use cupola_protocol::Method;
+use cupola_protocol::partitions::{
+    Forget, ForgetParams, ForgetResponse, List, ListParams, ListResponse, PartitionInfo,
+};
+use serde_json::value::RawValue;
+
+pub(crate) const HELP: &str = "\
+Forgetting makes the next call start a new session and a new conversation. The old ones, and the session's files, stay at \
+the service: `cupola sessions delete` deletes a session.
+
+Examples:
+  cupola partitions list -o table
+  cupola partitions list --emulator --user-isolation-key tenant-acme -o table
+  cupola partitions forget --emulator --user-isolation-key tenant-acme
+  cupola partitions forget 0123456789abcdef";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List what is saved: all, or that of the agent flags name, with that of the isolation they name marked as own
+    List {
+        /// How to print it
+        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
+        output: Output,
+        #[command(flatten)]
+        scope: Box<ScopeFlags>,
+    },
+    /// Forget one partition by its id, or what calls with these flags would continue
+    Forget {
+        /// The partition; that of the agent and the isolation when left out
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+        /// How to print it; a sentence when left out
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<Output>,
+        #[command(flatten)]
+        scope: Box<ScopeFlags>,
+    },
+}
+
+impl Flags {
+    /// Do programs read the output? Then failures are JSON, too.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(&self.action, Action::Forget { output: Some(Output::Json), .. })
+    }
+}
+
+/// Runs one of the actions.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    match &flags.action {
+        Action::List { output, scope } => {
+            let (target, isolation) = scope.named()?.unzip();
+            let raw = scope.call::<List>(hooks, ListParams { target, isolation })?;
+            match output {
+                Output::Json => super::print(&super::indented(&raw))?,
+                Output::Table => super::print(&partitions(&typed::<List>(&raw)?))?,
+            }
+        }
+        Action::Forget { id, output, scope } => {
+            let params = if let Some(id) = id {
+                ForgetParams { id: Some(parse("ID", id)?), ..ForgetParams::default() }
+            } else {
+                let (target, isolation) = scope.resolve(None)?;
+                ForgetParams { id: None, target: Some(target), isolation: Some(isolation) }
+            };
+            let raw = scope.call::<Forget>(hooks, params)?;
+            match output {
+                Some(Output::Json) => super::print(&super::indented(&raw))?,
+                _ => super::print(&sentence(&typed::<Forget>(&raw)?))?,
+            }
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn typed<M: Method>(raw: &RawValue) -> Result<M::Response, Failure> {
+    serde_json::from_str(raw.get()).map_err(|error| misunderstood(M::NAME, &error))
+}
+
+fn sentence(forgot: &ForgetResponse) -> String {
+    match forgot.forgotten {
+        0 => "Nothing was saved.\n".to_owned(),
+        1 => "The next call starts anew. The session and its files are still at the service.\n".to_owned(),
+        several => format!("{several} partitions start anew. Their sessions and files are still at the service.\n"),
+    }
+}
+
+fn partitions(listed: &ListResponse) -> String {
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let rows = listed.partitions.iter().cloned().map(|partition| {
+        let PartitionInfo { id, agent, version, session_id, conversation_id, own, updated_at } = partition;
+        [
+            id.to_string(),
+            if own { "*" } else { "" }.to_owned(),
+            text(session_id.map(|id| id.to_string())),
+            text(conversation_id.map(|id| id.to_string())),
+            text(updated_at),
+            text(version.map(|version| version.to_string())),
+            agent,
+        ]
+    });
+    table(["ID", "OWN", "SESSION ID", "CONVERSATION ID", "UPDATED", "VERSION", "AGENT"], rows)
+}

@@ -1,0 +1,221 @@
+//! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended lately.
+
+use super::invoke::{self, How};
+use crate::Hooks;
+use crate::call::{CALL, Greeting, encode, misunderstood};
+use crate::connect::DaemonFlags;
+use crate::exit;
+use crate::failure::Failure;
+use crate::scope::ScopeFlags;
+use crate::table::{Output, fields, table};
+use crate::target::parse;
+use clap::{Args, Subcommand};
+use cupola_protocol::Method;
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::runs::{
+    Attach, AttachParams, Cancel, List, ListParams, ListResponse, RunInfo, RunParams, RunState, Show,
+};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub(crate) const HELP: &str = "\
+A run is one invoke. It goes on while anyone follows it, or by itself after `cupola invoke --detach`. Ended runs are kept \
+for some minutes, in the daemon's memory only.
+
+Examples:
+  cupola runs list -o table
+  cupola runs list --agent-name my-agent --user-isolation-key tenant-acme
+  cupola runs attach run-0f3c
+  cupola runs cancel run-0f3c";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List runs, newest first: all, or those of the agent and the isolation that flags name
+    List {
+        /// How to print it
+        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
+        output: Output,
+        #[command(flatten)]
+        scope: Box<ScopeFlags>,
+    },
+    /// Show how a run is
+    Show {
+        #[command(flatten)]
+        one: OneRun,
+        /// How to print it
+        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
+        output: Output,
+    },
+    /// Print a run's answer from its beginning and as it is produced, as `cupola invoke` does. Ctrl-C only detaches
+    Attach {
+        #[command(flatten)]
+        one: OneRun,
+        /// Leave out what came up to this event; with -o jsonl each event has its number
+        #[arg(long, value_name = "NUMBER")]
+        after: Option<u64>,
+        /// How to print the answer
+        #[arg(long, short, value_name = "FORMAT", default_value = "default", value_parser = attach_output())]
+        output: invoke::Output,
+        /// Print only the answer and errors
+        #[arg(long)]
+        quiet: bool,
+    },
+    /// End a run, here and at the service
+    Cancel {
+        #[command(flatten)]
+        one: OneRun,
+        /// How to print it; a sentence when left out
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<Output>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct OneRun {
+    /// The run
+    #[arg(value_name = "RUN_ID")]
+    run: String,
+    #[command(flatten)]
+    daemon: DaemonFlags,
+}
+
+impl Flags {
+    /// Do programs read the output? Then failures are JSON, too.
+    pub(crate) fn is_json(&self) -> bool {
+        match &self.action {
+            Action::Attach { output, .. } => output.is_json(),
+            Action::Cancel { output, .. } => *output == Some(Output::Json),
+            Action::List { .. } | Action::Show { .. } => false,
+        }
+    }
+}
+
+/// A run may have been begun for any output, so the unmodified HTTP answer is not always to be had.
+fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Output> {
+    use clap::ValueEnum;
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    let formats = invoke::Output::value_variants().iter().filter(|output| **output != invoke::Output::Raw);
+    PossibleValuesParser::new(formats.filter_map(ValueEnum::to_possible_value))
+        .try_map(|name| invoke::Output::from_str(&name, false))
+}
+
+/// Runs one of the actions.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    match &flags.action {
+        Action::List { output, scope } => {
+            let mut params = ListParams::default();
+            if let Some((target, isolation)) = scope.named()? {
+                params.target = Some(target);
+                params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
+            }
+            let raw = scope.call::<List>(hooks, params)?;
+            print::<ListResponse>(List::NAME, *output, &raw, |listed| runs(&listed.runs))?;
+        }
+        Action::Show { one, output } => {
+            let raw = one.call::<Show>(hooks)?;
+            print::<RunInfo>(Show::NAME, *output, &raw, one_run)?;
+        }
+        Action::Attach { one, after, output, quiet } => {
+            let params = AttachParams {
+                run_id: parse("RUN_ID", &one.run)?,
+                after: *after,
+                text_only: *output != invoke::Output::Jsonl,
+                partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
+            };
+            // Ctrl-C ends this process as it ends any other: the daemon sees it leave, and the run goes on.
+            let mut connection = one.daemon.ask(hooks, &encode::<Attach>(params, Greeting::None)?, |_| ())?;
+            return invoke::print(&mut connection, &How { output: *output, introduce: false, quiet: *quiet });
+        }
+        Action::Cancel { one, output } => {
+            let raw = one.call::<Cancel>(hooks)?;
+            match output {
+                Some(output) => print::<RunInfo>(Cancel::NAME, *output, &raw, one_run)?,
+                None => super::print(&sentence(&typed(Cancel::NAME, &raw)?))?,
+            }
+        }
+    }
+    Ok(exit::OK)
+}
+
+impl OneRun {
+    /// A call about this run.
+    fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
+        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", &self.run)? }, Greeting::None)?;
+        self.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))
+    }
+}
+
+fn print<Answer: DeserializeOwned>(
+    method: &str,
+    output: Output,
+    raw: &RawValue,
+    in_columns: impl FnOnce(&Answer) -> String,
+) -> Result<(), Failure> {
+    match output {
+        Output::Json => super::print(&super::indented(raw)),
+        Output::Table => super::print(&in_columns(&typed(method, raw)?)),
+    }
+}
+
+fn typed<Answer: DeserializeOwned>(method: &str, raw: &RawValue) -> Result<Answer, Failure> {
+    serde_json::from_str(raw.get()).map_err(|error| misunderstood(method, &error))
+}
+
+fn sentence(run: &RunInfo) -> String {
+    match run.status {
+        RunState::Cancelled => format!("Run {} is cancelled.\n", run.run_id),
+        other => format!("Run {} had ended before: {}.\n", run.run_id, name(other)),
+    }
+}
+
+const fn name(state: RunState) -> &'static str {
+    match state {
+        RunState::Running => "running",
+        RunState::Completed => "completed",
+        RunState::Failed => "failed",
+        RunState::Incomplete => "incomplete",
+        RunState::Cancelled => "cancelled",
+        RunState::Truncated => "truncated",
+    }
+}
+
+fn session(run: &RunInfo) -> String {
+    run.session_id.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+fn runs(runs: &[RunInfo]) -> String {
+    let rows = runs.iter().map(|run| {
+        [
+            run.run_id.to_string(),
+            name(run.status).to_owned(),
+            run.clients.to_string(),
+            run.started_at.clone(),
+            session(run),
+            run.agent.clone(),
+        ]
+    });
+    table(["RUN ID", "STATUS", "CLIENTS", "STARTED", "SESSION ID", "AGENT"], rows)
+}
+
+fn one_run(run: &RunInfo) -> String {
+    let conversation = run.conversation_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let rows = [
+        ("Run ID", run.run_id.to_string()),
+        ("Agent", run.agent.clone()),
+        ("Status", name(run.status).to_owned()),
+        ("Session ID", session(run)),
+        ("Conversation ID", conversation),
+        ("Started At", run.started_at.clone()),
+        ("Ended At", run.ended_at.clone().unwrap_or_default()),
+        ("Last Event", run.last_event.to_string()),
+        ("Detached", if run.detached { "yes" } else { "no" }.to_owned()),
+        ("Clients", run.clients.to_string()),
+    ];
+    fields(rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (field.to_owned(), value)))
+}

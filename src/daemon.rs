@@ -6,6 +6,7 @@ use crate::config::{self, Config};
 use crate::definitions::Definitions;
 use crate::directory::{DirectoryError, PrivateDirectory};
 use crate::embedded::EmbeddedEmulator;
+use crate::followed::Followed;
 use crate::foundry::{Address, Agent, AllowedHosts, Foundry, InvalidSuffix, Settings};
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::sqlite::SqliteStore;
@@ -53,6 +54,8 @@ pub struct Daemon {
     pub session_turns: Turns<(AgentKey, SessionId)>,
     /// Invokes under way and those that ended lately.
     pub runs: Runs,
+    /// Logs that are followed.
+    pub followed: Followed,
     /// How agents isolate, asked for lately.
     pub definitions: Definitions,
     /// The emulator inside the daemon.
@@ -93,6 +96,7 @@ impl Daemon {
             partition_turns: Turns::default(),
             session_turns: Turns::default(),
             runs: Runs::new(config.runs),
+            followed: Followed::default(),
             definitions: Definitions::default(),
             emulator,
             config,

@@ -46,7 +46,7 @@ pub use self::files::Download;
 pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::{Canceller, Invocation};
 pub use self::invocations_ws::{Dialogue, MAX_SENT_BYTES};
-pub use self::logs::{LogError, LogQuery, LogReader};
+pub use self::logs::{LogError, LogEvent, LogPart, LogQuery, LogReader};
 pub use self::pool::{Settings, use_ring};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;

@@ -11,7 +11,8 @@
 //! - [`daemon`]: what every handler receives
 //! - [`partition`]: target × caller × isolation → saved session and conversation
 //! - [`run`]: one invoke from request to ending, for as many clients as follow it
-//! - `feed`: one stream, many readers
+//! - [`followed`]: logs that are followed: one stream of the service for all who follow the same
+//! - [`feed`]: one stream, many readers
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
 //! - [`project`]: which agent the azd project around a directory means
@@ -30,6 +31,7 @@ pub mod definitions;
 pub mod directory;
 pub mod embedded;
 pub mod feed;
+pub mod followed;
 pub mod foundry;
 pub mod local_file;
 pub mod partition;

@@ -82,7 +82,7 @@ pub enum LogKind {
 }
 
 /// How many of the last lines: 1 to 300, 50 when left out (contract section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("minimum" = 1, "maximum" = Tail::MAX.0)))]
 #[serde(try_from = "u64", into = "u16")]
 pub struct Tail(u16);

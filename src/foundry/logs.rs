@@ -9,7 +9,7 @@ mod frame;
 mod reader;
 mod window;
 
-pub use reader::{LogError, LogReader};
+pub use reader::{LogError, LogEvent, LogPart, LogReader};
 
 use super::client::{Answer, Call, innermost};
 use super::error::{FoundryError, Operation};

@@ -184,6 +184,49 @@ async fn two_clients_follow_one_session_until_one_has_enough_and_the_session_end
 }
 
 #[tokio::test]
+async fn followers_share_one_stream_and_a_late_one_begins_with_its_own_tail() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let (mut speaker, mut first, mut late, mut other) =
+        (daemon.connect(), daemon.connect(), daemon.connect(), daemon.connect());
+    for _ in 0..3 {
+        say(&mut speaker, &target, acme(), "hello").await;
+    }
+    let query = |tail: u8| json!({"target": target, "isolation": acme(), "follow": true, "tail": tail, "partialResultToken": "log"});
+    first.request("monitor", query(2)).await;
+    let begun = until(&mut first, |line| line == TURN).await;
+    assert_eq!(until(&mut first, |_| true).await, [TURN]);
+    say(&mut speaker, &target, acme(), "one more").await;
+    assert_eq!(until(&mut first, |_| true).await, [TURN]);
+
+    let asked = || emulator.requests().iter().filter(|request| request.path.contains("follow=true")).count();
+    let call = late.request("monitor", query(2)).await;
+    let lines = [until(&mut late, |line| line == TURN).await, until(&mut late, |_| true).await].concat();
+    assert_eq!(lines, ["started", begun[1].as_str(), TURN, TURN]);
+    assert_eq!(asked(), 1);
+    other.request("monitor", query(1)).await;
+    until(&mut other, |line| line == TURN).await;
+    assert_eq!(asked(), 2, "another query is another stream");
+
+    // The one who began leaves; the others do not notice.
+    drop(first);
+    say(&mut speaker, &target, acme(), "still there?").await;
+    for client in [&mut late, &mut other] {
+        assert_eq!(until(client, |_| true).await, [TURN]);
+    }
+    late.send(json!({"method": "$/cancelRequest", "params": {"id": call}})).await;
+    assert_eq!(late.next().await["error"]["data"]["kind"], "cancelled");
+    drop(other);
+    for client in [late, speaker] {
+        client.leave().await;
+    }
+    // Nobody follows, so nothing is read.
+    daemon.idle().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
 async fn a_cut_stream_is_opened_again_and_no_line_comes_twice() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let target = emulator.target("notes");
@@ -269,12 +312,19 @@ async fn a_followed_log_does_not_hold_up_the_daemons_end() {
     emulator.end().await;
 }
 
-/// The agent of the next test: says something on both outputs at each turn.
+/// Lines of a flood, and how long each is: together more than a socket, an outbox and the queue behind it can hold.
+const FLOOD: usize = 600;
+const FLOOD_LINE: usize = 4000;
+
+/// The agent of the next tests: says something on both outputs at each turn.
 #[test]
 #[ignore = "run by another test as its agent"]
 fn agent() {
     use axum::routing::{get, post};
-    let turn = async || {
+    let turn = async |said: String| {
+        if said.contains("flood") {
+            (0..FLOOD).for_each(|number| println!("{number} {}", "x".repeat(FLOOD_LINE)));
+        }
         println!("tea is served");
         eprintln!("too hot:\n  wait a minute");
         axum::Json(json!({"id": "resp_1", "object": "response", "status": "completed", "output": []}))
@@ -286,15 +336,40 @@ fn agent() {
     });
 }
 
-#[tokio::test]
-async fn what_a_program_prints_is_in_its_sessions_log() {
+async fn emulator_with_a_teapot() -> TestEmulator {
     let command =
         format!("'{}' --ignored --exact monitor::agent --nocapture", std::env::current_exe().unwrap().display());
-    let emulator = TestEmulator::with(|options| {
+    TestEmulator::with(|options| {
         let version = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Exec::new(command)));
         options.agents.push(AgentSpec::new("teapot", vec![version]));
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_follower_that_does_not_read_holds_the_other_one_up_for_nothing() {
+    let (daemon, emulator) = (TestDaemon::start(), emulator_with_a_teapot().await);
+    let target = emulator.target("teapot");
+    let (mut speaker, mut stalled, mut reading) = (daemon.connect(), daemon.connect(), daemon.connect());
+    say(&mut speaker, &target, acme(), "hello").await;
+    for client in [&mut stalled, &mut reading] {
+        follow(client, &target).await;
+        until(client, |line| line == "stdout tea is served").await;
+    }
+    say(&mut speaker, &target, acme(), "flood").await;
+    let lines = until(&mut reading, |line| line == "stdout tea is served").await;
+    assert_eq!(lines.iter().filter(|line| line.len() > FLOOD_LINE).count(), FLOOD);
+    assert!(!lines.iter().any(|line| line.starts_with("notice")), "it lost something");
+    drop((stalled, reading));
+    speaker.leave().await;
+    daemon.idle().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn what_a_program_prints_is_in_its_sessions_log() {
+    let emulator = emulator_with_a_teapot().await;
     let daemon = TestDaemon::start();
     let target = emulator.target("teapot");
     let mut client = daemon.connect();

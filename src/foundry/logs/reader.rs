@@ -58,12 +58,34 @@ pub enum LogError {
     },
 }
 
+/// One event of a log.
+#[derive(Debug)]
+pub struct LogEvent {
+    /// As it is passed on.
+    pub event: MonitorEvent,
+    /// What it is, which a raw event does not show.
+    pub part: LogPart,
+}
+
+/// What an event is to its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogPart {
+    /// How the session is: the log's preamble.
+    Session,
+    /// One of the lines that `tail` counts.
+    Line,
+    /// Anything else the service says.
+    Remark,
+    /// Ours.
+    Notice,
+}
+
 /// A session's log as events.
 pub struct LogReader {
     source: Box<dyn Source>,
     query: LogQuery,
     window: Window,
-    ready: VecDeque<MonitorEvent>,
+    ready: VecDeque<LogEvent>,
     state: State,
     /// Streams opened, or tried to, since the last good one.
     attempts: u32,
@@ -125,7 +147,7 @@ impl LogReader {
 
     /// The next event; `None` at the end. May wait for ever when following. A reader whose wait was given up must be
     /// dropped.
-    pub async fn next(&mut self) -> Result<Option<MonitorEvent>, LogError> {
+    pub async fn next(&mut self) -> Result<Option<LogEvent>, LogError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
@@ -239,20 +261,22 @@ impl LogReader {
             }
         }
         self.count += 1;
-        if self.is_line(&shown) {
-            self.lines += 1;
-        }
+        let part = self.part(&shown);
+        self.lines += u64::from(part == LogPart::Line);
         let raw = || MonitorEvent::Raw { name: event.name.clone(), data: event.data.clone() };
-        self.ready.push_back(if self.query.raw { raw() } else { shown });
+        self.ready.push_back(LogEvent { event: if self.query.raw { raw() } else { shown }, part });
     }
 
     /// The console's status lines are the stream's own remarks.
-    fn is_line(&self, event: &MonitorEvent) -> bool {
+    fn part(&self, event: &MonitorEvent) -> LogPart {
         match event {
-            MonitorEvent::Line { stream, .. } => {
-                self.query.kind == LogKind::System || stream.as_deref() != Some("status")
+            MonitorEvent::Session { .. } => LogPart::Session,
+            MonitorEvent::Line { stream, .. }
+                if self.query.kind == LogKind::System || stream.as_deref() != Some("status") =>
+            {
+                LogPart::Line
             }
-            _ => false,
+            _ => LogPart::Remark,
         }
     }
 
@@ -291,7 +315,8 @@ impl LogReader {
     }
 
     fn notice(&mut self, code: NoticeCode, message: &str) {
-        self.ready.push_back(MonitorEvent::Notice { notice: Notice { code, message: message.to_owned() } });
+        let event = MonitorEvent::Notice { notice: Notice { code, message: message.to_owned() } };
+        self.ready.push_back(LogEvent { event, part: LogPart::Notice });
     }
 }
 

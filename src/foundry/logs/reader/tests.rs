@@ -93,7 +93,7 @@ async fn play(scripts: &[Script], follow: bool, tail: u64, most: usize) -> (Vec<
             break "stopped".to_owned();
         }
         match reader.next().await {
-            Ok(Some(event)) => events.push(shown(&event)),
+            Ok(Some(event)) => events.push(shown(&event.event)),
             Ok(None) => break "end".to_owned(),
             Err(error) => break error.to_string(),
         }
@@ -191,7 +191,7 @@ async fn pauses_grow_to_half_a_minute_and_begin_anew_after_a_good_stream() {
     scripts.push(Script::Stream(vec![(0, A), (60, B)], End::Clean));
     scripts.push(stream(&[A, B, C], End::Open));
     let (mut reader, source) = reader(&scripts, true, 50);
-    while shown(&reader.next().await.unwrap().unwrap()) != "c" {}
+    while shown(&reader.next().await.unwrap().unwrap().event) != "c" {}
     let asked = source.asked.lock().unwrap().clone();
     let times: Vec<u64> = asked.iter().map(|(at, _)| *at).collect();
     assert_eq!(times, [0, 1, 3, 7, 15, 31, 61, 91, 121, 181]);

@@ -50,12 +50,25 @@ pub fn serve(flags: Flags, background: bool) -> ExitCode {
     }
 }
 
-fn try_serve(flags: Flags, background: bool) -> Result<(), Reason> {
+fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
+    #[cfg(unix)]
+    let inherited = local::inherited().map_err(|error| format!("the service manager's socket: {error}"))?;
+    #[cfg(unix)]
+    if let Some(inherited) = &inherited {
+        flags.socket = Some(inherited.path.clone());
+    }
     let config = Config::load(flags)?;
     start_log(&config, background)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
-        let listener = match local::bind(&config.socket).await? {
+        #[cfg(unix)]
+        let bound = match inherited {
+            Some(inherited) => Bound::Listening(local::take(inherited)?),
+            None => local::bind(&config.socket).await?,
+        };
+        #[cfg(windows)]
+        let bound = local::bind(&config.socket).await?;
+        let listener = match bound {
             Bound::Listening(listener) => listener,
             Bound::AlreadyServed => {
                 tracing::info!(socket = %config.socket.display(), "another daemon already serves this socket");

@@ -4,6 +4,8 @@
 //!   check of every client's user id come on top of it.
 //! - A lock file beside it says who serves it. The lock is held while the daemon can be found; the file itself stays,
 //!   because removing it would let two daemons hold locks on two files of one name.
+//! - A socket that a service manager listens on (systemd's socket activation) is the manager's: taken as it is, never
+//!   removed, and found busy by any other daemon, because somebody always answers there.
 //! - A socket that was left behind (`kill -9`) is replaced only under the lock, and only when nobody answers on it.
 //!
 //! On Windows the same roles are played by a named pipe: its access list names its owner and the system only, remote
@@ -16,7 +18,7 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub use unix::{LocalListener, bind};
+pub use unix::{Inherited, LocalListener, bind, inherited, take};
 #[cfg(windows)]
 pub use windows::{LocalListener, bind};
 

@@ -33,7 +33,7 @@ pub struct LocalListener {
     path: PathBuf,
     /// The socket's file as we made it: only that one is ever removed.
     made: FileIdentity,
-    /// Held while the socket can be found.
+    /// Held while the socket can be found; none for a socket that is not ours to remove.
     lock: Option<OwnedFd>,
 }
 
@@ -78,6 +78,40 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
         made,
         lock: Some(lock),
     }))
+}
+
+/// A socket on which a service manager listens for us.
+#[derive(Debug)]
+pub struct Inherited {
+    socket: OwnedFd,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// The socket that systemd hands over, if this process was started by one. Anything else it hands over is an error.
+pub fn inherited() -> io::Result<Option<Inherited>> {
+    let Some(listener) = listenfd::ListenFd::from_env().take_unix_listener(0)? else { return Ok(None) };
+    let address = listener.local_addr()?;
+    let path = address.as_pathname().ok_or_else(|| io::Error::other("the socket handed over has no path"))?.to_owned();
+    let socket = OwnedFd::from(listener);
+    // Agents and credential tools that we start have no business with it.
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(Some(Inherited { socket, path }))
+}
+
+/// Serves on a socket that is somebody else's to remove.
+pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
+    let Inherited { socket, path } = inherited;
+    let failed = |source: io::Error| BindError::System { path: path.clone(), source };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(failed(io::Error::from(io::ErrorKind::InvalidFilename)));
+    };
+    let directory = PrivateDirectory::open(parent)?;
+    let made = identity(&directory, name)
+        .map_err(|error| failed(error.into()))?
+        .ok_or_else(|| BindError::NotASocket { path: path.clone() })?;
+    let socket = interprocess::os::unix::uds_local_socket::tokio::Listener::try_from(socket).map_err(failed)?;
+    Ok(LocalListener { socket: socket.into(), directory, name: name.to_owned(), made, lock: None, path })
 }
 
 fn listen(path: &Path) -> io::Result<Socket> {

@@ -1,0 +1,89 @@
+//! Under a service manager: systemd's own tool hands the daemon its socket, and reads the unit files.
+
+use crate::support::{Home, call, skip};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The unit files, as they are shipped.
+const UNITS: [(&str, &str); 2] = [
+    ("cupola.socket", include_str!("../../docs/service/cupola.socket")),
+    ("cupola.service", include_str!("../../docs/service/cupola.service")),
+];
+
+fn is_here(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        skip(program, "it is not installed (Debian: apt install systemd)");
+    }
+    found
+}
+
+#[test]
+fn systemd_listens_and_the_first_client_starts_the_daemon() {
+    if !is_here("systemd-socket-activate") {
+        return;
+    }
+    let home = Home::new();
+    let socket = home.socket();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(socket.parent().unwrap()).unwrap();
+    let mut command = Command::new("systemd-socket-activate");
+    command.arg("--listen").arg(&socket).arg(env!("CARGO_BIN_EXE_cupola")).args(["serve", "--idle-exit", "1"]);
+    command.env_clear().env("HOME", home.path("")).env("XDG_RUNTIME_DIR", home.path("run"));
+    let mut manager = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !socket.exists() {
+        assert!(Instant::now() < deadline, "nobody listens");
+        std::thread::yield_now();
+    }
+
+    let first = call(&socket, "daemon/status");
+    // The tool becomes the daemon.
+    assert_eq!(first["result"]["processId"], manager.id(), "{first}");
+    assert_eq!(first["result"]["socket"], socket.to_str().unwrap());
+    // A daemon started by hand finds the socket served.
+    let by_hand = home.command(&["serve", "--background"]).output().unwrap();
+    assert!(by_hand.status.success(), "{by_hand:?}");
+    assert_eq!(call(&socket, "daemon/status")["result"]["processId"], manager.id());
+
+    assert!(manager.wait().unwrap().success(), "an idle daemon left with an error");
+    assert!(socket.exists(), "the daemon removed a socket that is its manager's");
+}
+
+#[test]
+fn the_unit_files_are_understood() {
+    if !is_here("systemd-analyze") {
+        return;
+    }
+    let home = Home::new();
+    let directory = home.path("");
+    for (name, text) in UNITS {
+        // Whether the program is installed there is another matter.
+        let text = text.replace("%h/.cargo/bin/cupola", env!("CARGO_BIN_EXE_cupola"));
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+    let mut command = Command::new("systemd-analyze");
+    command.args(["--user", "verify"]).args(UNITS.map(|(name, _)| directory.join(name)));
+    command.env("XDG_RUNTIME_DIR", &directory).env("HOME", &directory);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("cupola.s"), "{said}");
+}
+
+#[test]
+fn the_launchd_file_starts_a_daemon_that_stays() {
+    let text = include_str!("../../docs/service/cupola.plist");
+    let strings: Vec<&str> = text
+        .split("<string>")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("</string>"))
+        .map(|(value, _)| value)
+        .collect();
+    let [label, program, arguments @ ..] = strings.as_slice() else { panic!("{strings:?}") };
+    assert_eq!((*label, Path::new(program).file_name().unwrap().to_str()), ("cupola", Some("cupola")));
+    // The flags are real ones: the same command line, with help asked for.
+    let home = Home::new();
+    let help = home.command(&[arguments, &["--help"]].concat()).output().unwrap();
+    assert!(help.status.success(), "{help:?}");
+}

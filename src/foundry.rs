@@ -75,6 +75,11 @@ impl Foundry {
         Agent { client: Arc::clone(&self.client), address }
     }
 
+    /// The tokens it sends.
+    pub fn tokens(&self) -> &Tokens {
+        self.client.tokens()
+    }
+
     /// The hosts that tokens may be sent to.
     pub fn allowed_hosts(&self) -> &AllowedHosts {
         self.client.allowed_hosts()

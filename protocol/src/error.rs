@@ -121,6 +121,8 @@ error_kinds! {
     StateUnavailable = 1065, "stateUnavailable", retryable false;
     /// The emulator could not be started.
     EmulatorFailed = 1066, "emulatorFailed", retryable false;
+    /// The daemon went away before it answered. Said by clients that outlive it, such as `cupola attach`.
+    DaemonGone = 1067, "daemonGone", retryable true;
 
     /// The project has several agents and none was chosen; `choices` lists them.
     AgentNotChosen = 1080, "agentNotChosen", retryable false;

@@ -141,6 +141,34 @@ pub struct InvokeParams {
     pub partial_result_token: Option<ProgressToken>,
 }
 
+impl InvokeParams {
+    /// A turn in the partition's saved session and conversation, with nothing said about the rest.
+    pub fn new(target: Target, isolation: Isolation, input: String) -> Self {
+        Self {
+            target,
+            isolation,
+            input,
+            input_is_request: false,
+            protocol: None,
+            session_id: None,
+            new_session: false,
+            conversation_id: None,
+            new_conversation: false,
+            allow_shared_session: false,
+            client_headers: BTreeMap::new(),
+            call_id: None,
+            raw: false,
+            debug: false,
+            text_only: false,
+            detach: false,
+            message_per_line: false,
+            idle_timeout_ms: None,
+            timeout_ms: None,
+            partial_result_token: None,
+        }
+    }
+}
+
 impl std::fmt::Debug for InvokeParams {
     /// Leaves the input out: prompts do not belong in logs.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

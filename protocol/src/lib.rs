@@ -14,6 +14,8 @@
 //! - [`watch`]: what a caller may see of the requests themselves
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
+//! - [`doctor`]: what is wrong, and what to do about it
+//! - [`auth`]: the tokens the daemon holds
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
 //! - [`rpc`]: the JSON-RPC envelope the methods travel in
@@ -23,7 +25,9 @@
 //! documentation applies to them; everything Cupola defines is `camelCase`.
 
 pub mod agents;
+pub mod auth;
 pub mod daemon;
+pub mod doctor;
 pub mod error;
 pub mod files;
 pub mod headers;

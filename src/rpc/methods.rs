@@ -3,7 +3,9 @@
 //! To add a method: its types in `protocol/`, one function in `rpc/methods/`, one line here.
 
 mod agents;
+mod auth;
 pub mod daemon;
+mod doctor;
 mod files;
 mod invoke;
 mod monitor;
@@ -12,10 +14,12 @@ mod runs;
 mod sessions;
 
 use crate::rpc::table::Table;
+use cupola_protocol::doctor::Doctor;
 use cupola_protocol::invoke::Invoke;
 use cupola_protocol::monitor::Monitor;
 use cupola_protocol::{
-    agents as agent, daemon as protocol, files as file, partitions as partition, runs as run, sessions as session,
+    agents as agent, auth as token, daemon as protocol, files as file, partitions as partition, runs as run,
+    sessions as session,
 };
 use std::sync::LazyLock;
 
@@ -28,6 +32,9 @@ pub fn table() -> &'static Table {
             .on(protocol::Discover, daemon::discover)
             .on(protocol::Status, daemon::status)
             .on(protocol::Stop, daemon::stop)
+            .on(Doctor, doctor::doctor)
+            .on(token::Status, auth::status)
+            .on(token::Clear, auth::clear)
             .on(agent::List, agents::list)
             .on(agent::Show, agents::show)
             .on(Invoke, invoke::invoke)

@@ -1,8 +1,8 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 
 use crate::commands::{
-    agents, completions, emulator, files, import, invoke, monitor, partitions, runs, serve, sessions, socket, status,
-    stop,
+    agents, attach, auth, chat, completions, doctor, emulator, files, import, invoke, man, monitor, partitions, runs,
+    serve, sessions, socket, status, stop,
 };
 use crate::exit;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// List runs, show, follow and end them
     #[command(after_help = runs::HELP)]
     Runs(runs::Flags),
+    /// Talk to an agent, turn by turn
+    #[command(after_help = chat::HELP)]
+    Chat(chat::Flags),
     /// Make, list, show, choose, stop and delete an agent's sessions
     #[command(after_help = sessions::HELP)]
     Sessions(sessions::Flags),
@@ -56,12 +59,21 @@ pub(crate) enum Command {
     /// Show how the daemon is
     #[command(after_help = status::HELP)]
     Status(status::Flags),
+    /// Look at everything a call needs, and say what to do about what is wrong
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Flags),
+    /// Show how the daemon's tokens are, or forget them
+    #[command(after_help = auth::HELP)]
+    Auth(auth::Flags),
     /// Stop the daemon
     #[command(after_help = stop::HELP)]
     Stop(stop::Flags),
     /// Print the daemon's socket, and start the daemon if none answers there
     #[command(after_help = socket::HELP)]
     Socket(socket::Flags),
+    /// Put the daemon's line on standard input and output, for programs that can only start a child
+    #[command(after_help = attach::HELP)]
+    Attach(attach::Flags),
     /// Run the daemon in this terminal
     #[command(after_help = serve::HELP)]
     Serve(serve::Flags),
@@ -71,6 +83,9 @@ pub(crate) enum Command {
     /// Print a completion script for a shell
     #[command(after_help = completions::HELP)]
     Completions(completions::Flags),
+    /// Write the manual pages into a directory
+    #[command(after_help = man::HELP)]
+    Man(man::Flags),
 }
 
 /// `cupola invoke` without the other commands: defining them all takes a good part of the time that a warm call takes.
@@ -181,9 +196,17 @@ mod tests {
             "status -o json",
             "stop --force",
             "socket --socket /s/v1.sock",
+            "attach --stdio",
+            "attach --emulator --user-isolation-key a --only invoke --only sessions/*",
             "serve --idle-exit never",
             "emulator --listen 127.0.0.1:0 --tls --json --agent a=exec:x,protocol=2.0.0",
             "completions fish",
+            "man out",
+            "doctor my-agent --emulator -o json",
+            "doctor",
+            "auth status -o json",
+            "auth clear",
+            "chat --emulator --user-isolation-key a my-agent",
         ] {
             if let Err(error) = parsed(line) {
                 panic!("{line}: {error}");

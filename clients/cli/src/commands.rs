@@ -1,11 +1,16 @@
 //! The commands, one file each. A command takes its flags and gives back an exit code or a [`Failure`].
 
 pub(crate) mod agents;
+pub(crate) mod attach;
+pub(crate) mod auth;
+pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod emulator;
 pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod invoke;
+pub(crate) mod man;
 pub(crate) mod monitor;
 pub(crate) mod partitions;
 pub(crate) mod runs;
@@ -40,6 +45,7 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
         Command::Import(flags) => flags.is_json(),
         Command::Monitor(flags) => flags.output.is_json(),
         Command::Status(flags) => flags.is_json(),
+        Command::Doctor(flags) => flags.output == crate::table::Output::Json,
         _ => false,
     };
     let mut done = run_once(&command, hooks);
@@ -72,7 +78,12 @@ fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
         Command::Status(flags) => status::run(flags),
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags, hooks),
+        Command::Attach(flags) => attach::run(flags, hooks),
         Command::Completions(flags) => completions::run(flags),
+        Command::Man(flags) => man::run(flags),
+        Command::Doctor(flags) => doctor::run(flags, hooks),
+        Command::Auth(flags) => auth::run(flags, hooks),
+        Command::Chat(flags) => chat::run(flags, hooks),
         // They never return to here: they are the process.
         Command::Serve(_) | Command::Emulator(_) => Ok(exit::OK),
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// The flags of every command that talks to the daemon.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Daemon")]
 pub(crate) struct DaemonFlags {
     /// The daemon's socket [env: CUPOLA_SOCKET] [default: $XDG_RUNTIME_DIR/cupola/v1.sock, else the state directory]

@@ -80,6 +80,7 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::TimedOut
         | ErrorKind::Overloaded
         | ErrorKind::Busy
+        | ErrorKind::DaemonGone
         | ErrorKind::ShuttingDown => NOT_NOW,
 
         ErrorKind::ParseError

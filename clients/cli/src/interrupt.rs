@@ -19,6 +19,12 @@ pub(crate) fn happened() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
+/// The call is over: the next Ctrl-C is a first one again.
+pub(crate) fn settle() {
+    *CALL.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    INTERRUPTED.store(false, Ordering::SeqCst);
+}
+
 /// From now on Ctrl-C cancels call `id` on this connection. Called once the request has been written, so that setting up
 /// costs the call no time.
 pub(crate) fn cancels(stream: &Stream, id: Id) {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
-#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Isolation")]
 pub(crate) struct IsolationFlags {
     /// Whose state: the user's isolation key, passed on verbatim [env: CUPOLA_USER_ISOLATION_KEY]

@@ -21,7 +21,7 @@ use std::io::{self, IsTerminal};
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ScopeFlags {
     /// Take what flags and variables leave open from this profile of profiles.toml [env: CUPOLA_PROFILE]
     #[arg(long, value_name = "NAME")]

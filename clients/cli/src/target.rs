@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
-#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetFlags {
     /// The emulator inside the daemon, or the one that listens at URL [env: CUPOLA_EMULATOR=1|URL]
@@ -90,6 +90,11 @@ enum Place {
 }
 
 impl TargetFlags {
+    /// Was anything said about the target on the command line?
+    pub(crate) fn is_given(&self) -> bool {
+        *self != Self::default()
+    }
+
     /// Flags first, then variables, then the profile; and when none of them says where the agent is, the azd project around
     /// the current directory. `positional` is the agent named without a flag, as azd takes it.
     pub(crate) fn resolve(

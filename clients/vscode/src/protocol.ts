@@ -97,6 +97,20 @@ export interface AgentShowResponse {
  */
 export type AgentVersion = string;
 
+/** What was forgotten. */
+export interface AuthClearResponse {
+  /** How many tokens. */
+  cleared: number;
+}
+
+/** The credential and its tokens. */
+export interface AuthStatusResponse {
+  /** The configured credential. */
+  credential: Credential;
+  /** The tokens held, sorted by credential and scope. */
+  tokens: Token[];
+}
+
 /**
  * What a connection is tied to. From the next message on, calls reach this agent under this isolation and
  * nothing else: they may leave `target` and `isolation` out, or repeat them; anything else is refused as
@@ -144,6 +158,29 @@ export interface Capabilities {
  */
 export type ChatLabel = string;
 
+/** One thing that was looked at. */
+export interface Check {
+  /** `daemon`, `socket`, `state`, `credential`, `target` or `isolation`; more may come. */
+  name: string;
+  /** How it is. */
+  status: CheckStatus;
+  /** What was found, for people. */
+  message: string;
+  /** What to do about it. */
+  hint?: string;
+}
+
+/** How one thing is. */
+export type CheckStatus =
+  /** As it should be. */
+  | "ok"
+  /** It works, but probably not as meant. */
+  | "warning"
+  /** Calls will fail. */
+  | "error"
+  /** Not looked at; the message says why. */
+  | "skipped";
+
 /**
  * The value of such a header. Must have values of at most 4096 visible ASCII characters and blanks, without
  * blanks at either end.
@@ -155,6 +192,14 @@ export type ClientHeaderValue = string;
  * and more than dots.
  */
 export type ConversationId = string;
+
+/** A credential, as the configuration names it. Nothing secret. */
+export interface Credential {
+  /** For example `developerTools` or `managedIdentity`. */
+  kind: string;
+  /** The tenant, where the configuration says. */
+  tenantId?: string;
+}
 
 /** How the daemon is. Times are ms; `startedAt` is RFC 3339, UTC. */
 export interface DaemonStatusResponse {
@@ -221,6 +266,20 @@ export interface DirectoryTarget {
   fallbackEndpoint?: ProjectEndpoint;
   /** azd's own directory with the user's `config.json`; not read when left out. */
   azdConfigDirectory?: AbsolutePath;
+}
+
+/** What to look at. */
+export interface DoctorParams {
+  /** The agent to look at as well. */
+  target?: Target;
+  /** The isolation that calls on it would have. */
+  isolation?: Isolation;
+}
+
+/** What was found, in the order of a call's way. */
+export interface DoctorResponse {
+  /** One entry per thing looked at. */
+  checks: Check[];
 }
 
 /**
@@ -339,6 +398,8 @@ export type ErrorKind =
   | "stateUnavailable"
   /** The emulator could not be started. */
   | "emulatorFailed"
+  /** The daemon went away before it answered. Said by clients that outlive it, such as `cupola attach`. */
+  | "daemonGone"
   /** The project has several agents and none was chosen; `choices` lists them. */
   | "agentNotChosen"
   /** The project does not say which agent, or where it is. */
@@ -1616,6 +1677,33 @@ export interface TargetDirectory {
   azdConfigDirectory?: AbsolutePath;
 }
 
+/** How one token is. Times are RFC 3339, UTC. */
+export interface Token {
+  /** Who gave it: a credential's kind, or `emulator`. */
+  credential: string;
+  /** What it is for. */
+  scope: string;
+  /** How it is. */
+  state: TokenState;
+  /** The tenant, where the configuration says. */
+  tenantId?: string;
+  /** When it ends. It is replaced some minutes before, if it is in use. */
+  expiresAt?: string;
+  /** Why the last attempt to get one failed, if it did. */
+  error?: string;
+}
+
+/** How a token is. */
+export type TokenState =
+  /** There is none. */
+  | "missing"
+  /** The first one is being fetched. */
+  | "fetching"
+  /** Good to use. */
+  | "valid"
+  /** It has ended; the next call fetches another. */
+  | "expired";
+
 /** What was transferred of a directory, file by file. */
 export interface Tree {
   /** Files transferred. */
@@ -1755,8 +1843,17 @@ export interface Methods {
   "partitions/import": { params: ImportParams; result: ImportResponse; event: never };
   /** How the daemon is. */
   "daemon/status": { params: NoParams; result: DaemonStatusResponse; event: never };
+  /**
+   * Checks the daemon, its saved state and its credential, and with a target everything a call on it would need.
+   * Fetches a token and the agent's definition; sends nothing to the agent itself.
+   */
+  "daemon/doctor": { params: DoctorParams; result: DoctorResponse; event: never };
   /** Stops the daemon once what runs has ended, or at once with `force`. */
   "daemon/stop": { params: DaemonStopParams; result: DaemonStopResponse; event: never };
+  /** Which credential is configured, and how the tokens are that it gave. */
+  "auth/status": { params: NoParams; result: AuthStatusResponse; event: never };
+  /** Forgets every token, for example after `az login` with another account. The next call fetches a new one. */
+  "auth/clear": { params: NoParams; result: AuthClearResponse; event: never };
 }
 
 /** The name of a method. */
@@ -1804,6 +1901,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   shuttingDown: 1064,
   stateUnavailable: 1065,
   emulatorFailed: 1066,
+  daemonGone: 1067,
   agentNotChosen: 1080,
   projectNotResolved: 1081,
   projectFileInvalid: 1082,
@@ -1826,4 +1924,5 @@ export const retryableKinds: ReadonlySet<ErrorKind> = new Set<ErrorKind>([
   "overloaded",
   "busy",
   "shuttingDown",
+  "daemonGone",
 ]);

@@ -6,7 +6,7 @@ use crate::files::FileEvent;
 use crate::invoke::NumberedEvent;
 use crate::monitor::MonitorEvent;
 use crate::reach::Reach;
-use crate::{Method, agents, daemon, files, invoke, monitor, partitions, runs, sessions};
+use crate::{Method, agents, auth, daemon, doctor, files, invoke, monitor, partitions, runs, sessions};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Describes one type.
@@ -123,7 +123,12 @@ pub fn groups() -> Vec<Group> {
         Group {
             name: "daemon",
             about: "The daemon itself.",
-            methods: vec![method::<daemon::Status>(), method::<daemon::Stop>()],
+            methods: vec![method::<daemon::Status>(), method::<doctor::Doctor>(), method::<daemon::Stop>()],
+        },
+        Group {
+            name: "auth",
+            about: "The tokens the daemon holds. What they are is never said.",
+            methods: vec![method::<auth::Status>(), method::<auth::Clear>()],
         },
     ]
 }

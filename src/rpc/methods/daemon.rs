@@ -11,6 +11,7 @@ use cupola_protocol::error::ErrorKind;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -98,7 +99,7 @@ pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusRespon
         process_id: std::process::id(),
         socket: Some(daemon.config.socket.display().to_string()),
         state_directory: daemon.config.state_directory.display().to_string(),
-        started_at: OffsetDateTime::from(daemon.started_at).format(&Rfc3339).unwrap_or_default(),
+        started_at: rfc3339(daemon.started_at),
         uptime_ms: u64::try_from(daemon.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         connections: daemon.activity.connections(),
         requests: daemon.activity.requests(),
@@ -108,6 +109,11 @@ pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusRespon
         emulator: daemon.emulator.running(),
         partitions,
     })
+}
+
+/// A time as it travels: RFC 3339, UTC, to the second.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    OffsetDateTime::from(time).truncate_to_second().format(&Rfc3339).unwrap_or_default()
 }
 
 /// Ends the daemon after this answer. Without `force` it waits for runs under way, however long they take; a second stop

@@ -211,7 +211,7 @@ struct Started<'line> {
     run_id: Cow<'line, str>,
 }
 
-fn print_text<Out: Write, Err: Write>(
+pub(super) fn print_text<Out: Write, Err: Write>(
     connection: &mut Connection,
     mut printer: Printer<Out, Err>,
 ) -> Result<u8, Failure> {

@@ -57,6 +57,18 @@ ChatLabel: TypeAlias = str
 characters, without control characters.
 """
 
+CheckStatus: TypeAlias = Literal[
+    # As it should be.
+    "ok",
+    # It works, but probably not as meant.
+    "warning",
+    # Calls will fail.
+    "error",
+    # Not looked at; the message says why.
+    "skipped",
+]
+"""How one thing is."""
+
 ClientHeaderValue: TypeAlias = str
 """The value of such a header. Must have values of at most 4096 visible ASCII characters and blanks,
 without blanks at either end.
@@ -158,6 +170,9 @@ ErrorKind: TypeAlias = Literal[
     "stateUnavailable",
     # The emulator could not be started.
     "emulatorFailed",
+    # The daemon went away before it answered. Said by clients that outlive it, such as `cupola
+    # attach`.
+    "daemonGone",
     # The project has several agents and none was chosen; `choices` lists them.
     "agentNotChosen",
     # The project does not say which agent, or where it is.
@@ -340,6 +355,18 @@ A-Z a-z 0-9 _ -.
 Tail: TypeAlias = int
 """How many of the last lines: 1 to 300, 50 when left out."""
 
+TokenState: TypeAlias = Literal[
+    # There is none.
+    "missing",
+    # The first one is being fetched.
+    "fetching",
+    # Good to use.
+    "valid",
+    # It has ended; the next call fetches another.
+    "expired",
+]
+"""How a token is."""
+
 UserIdentity: TypeAlias = str
 """The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of
 A-Z a-z 0-9 . _ : - @.
@@ -409,6 +436,22 @@ class AgentShowResponse(_AgentShowResponse, total=False):
     """How that version isolates its users; left out when its definition does not say."""
 
 
+class AuthClearResponse(TypedDict):
+    """What was forgotten."""
+
+    cleared: int
+    """How many tokens."""
+
+
+class AuthStatusResponse(TypedDict):
+    """The credential and its tokens."""
+
+    credential: Credential
+    """The configured credential."""
+    tokens: list[Token]
+    """The tokens held, sorted by credential and scope."""
+
+
 class _Bind(TypedDict):
     target: Target
     """The only agent. A directory is resolved once, now."""
@@ -446,6 +489,34 @@ class Capabilities(TypedDict):
     """Every method that may be called on this connection."""
     framings: list[str]
     """The framings the socket takes: `lsp`, `ndjson`, `http`."""
+
+
+class _Check(TypedDict):
+    name: str
+    """`daemon`, `socket`, `state`, `credential`, `target` or `isolation`; more may come."""
+    status: CheckStatus
+    """How it is."""
+    message: str
+    """What was found, for people."""
+
+
+class Check(_Check, total=False):
+    """One thing that was looked at."""
+
+    hint: str
+    """What to do about it."""
+
+
+class _Credential(TypedDict):
+    kind: str
+    """For example `developerTools` or `managedIdentity`."""
+
+
+class Credential(_Credential, total=False):
+    """A credential, as the configuration names it. Nothing secret."""
+
+    tenantId: str
+    """The tenant, where the configuration says."""
 
 
 class _DaemonStatusResponse(TypedDict):
@@ -523,6 +594,22 @@ class DirectoryTarget(_DirectoryTarget, total=False):
     """The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`."""
     azdConfigDirectory: AbsolutePath
     """azd's own directory with the user's `config.json`; not read when left out."""
+
+
+class DoctorParams(TypedDict, total=False):
+    """What to look at."""
+
+    target: Target
+    """The agent to look at as well."""
+    isolation: Isolation
+    """The isolation that calls on it would have."""
+
+
+class DoctorResponse(TypedDict):
+    """What was found, in the order of a call's way."""
+
+    checks: list[Check]
+    """One entry per thing looked at."""
 
 
 class _ErrorData(TypedDict):
@@ -1761,6 +1848,26 @@ class TargetDirectory(_TargetDirectory, total=False):
     """azd's own directory with the user's `config.json`; not read when left out."""
 
 
+class _Token(TypedDict):
+    credential: str
+    """Who gave it: a credential's kind, or `emulator`."""
+    scope: str
+    """What it is for."""
+    state: TokenState
+    """How it is."""
+
+
+class Token(_Token, total=False):
+    """How one token is. Times are RFC 3339, UTC."""
+
+    tenantId: str
+    """The tenant, where the configuration says."""
+    expiresAt: str
+    """When it ends. It is replaced some minutes before, if it is in use."""
+    error: str
+    """Why the last attempt to get one failed, if it did."""
+
+
 class _Tree(TypedDict):
     files: int
     """Files transferred."""
@@ -1900,6 +2007,7 @@ ERROR_CODES: Final[Mapping[ErrorKind, int]] = {
     "shuttingDown": 1064,
     "stateUnavailable": 1065,
     "emulatorFailed": 1066,
+    "daemonGone": 1067,
     "agentNotChosen": 1080,
     "projectNotResolved": 1081,
     "projectFileInvalid": 1082,
@@ -1922,6 +2030,7 @@ RETRYABLE: Final[frozenset[ErrorKind]] = frozenset([
     "overloaded",
     "busy",
     "shuttingDown",
+    "daemonGone",
 ])
 """The kinds after which the same call can succeed later."""
 
@@ -2011,7 +2120,16 @@ class Call(Protocol):
     def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> DaemonStatusResponse: ...
 
     @overload
+    def __call__(self, method: Literal["daemon/doctor"], params: DoctorParams, /) -> DoctorResponse: ...
+
+    @overload
     def __call__(self, method: Literal["daemon/stop"], params: DaemonStopParams, /) -> DaemonStopResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["auth/status"], params: NoParams, /) -> AuthStatusResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["auth/clear"], params: NoParams, /) -> AuthClearResponse: ...
 
 
 class AsyncCall(Protocol):
@@ -2099,4 +2217,13 @@ class AsyncCall(Protocol):
     def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> Awaitable[DaemonStatusResponse]: ...
 
     @overload
+    def __call__(self, method: Literal["daemon/doctor"], params: DoctorParams, /) -> Awaitable[DoctorResponse]: ...
+
+    @overload
     def __call__(self, method: Literal["daemon/stop"], params: DaemonStopParams, /) -> Awaitable[DaemonStopResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["auth/status"], params: NoParams, /) -> Awaitable[AuthStatusResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["auth/clear"], params: NoParams, /) -> Awaitable[AuthClearResponse]: ...

@@ -1,0 +1,261 @@
+//! `cupola attach`: the daemon's line on standard input and output, for programs that can only start a child.
+//!
+//! Messages pass through unchanged, in the framing the program speaks. When the daemon goes away, whatever was asked and not
+//! answered is answered with an error that may be tried again; the next request opens a new connection (and starts a
+//! daemon, if none runs), repeats the greetings on it, and goes on.
+//!
+//! - [`frame`]: messages on a blocking stream
+//! - [`pending`]: what the program still waits for
+
+mod frame;
+mod pending;
+
+use crate::call::VERSION;
+use crate::exit;
+use crate::failure::Failure;
+use crate::scope::ScopeFlags;
+use crate::stream::Stream;
+use crate::{Hooks, environment};
+use clap::Args;
+use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, MethodPattern, ProgramInfo};
+use cupola_protocol::rpc::{ErrorObject, Id, Request};
+use cupola_protocol::{Method, PROTOCOL_VERSION};
+use frame::Framing;
+use pending::{Asked, Pending};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::io::{self, BufReader};
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+pub(crate) const HELP: &str = "\
+Speaks LSP's `Content-Length` framing or a JSON message per line, whichever the program behind standard input begins with.
+With a target, a profile or an isolation, the connection is bound to them before the program's first message: it reaches
+that agent under that isolation and nothing else.
+
+Examples:
+  cupola attach --stdio
+  cupola attach --emulator --user-isolation-key tenant-acme
+  cupola attach --profile acme --only invoke --only 'sessions/*'";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// Speak on standard input and output; the only way there is
+    #[arg(long)]
+    stdio: bool,
+    /// Allow this method only, or all of a kind (`sessions/*`); can be given several times
+    #[arg(long, value_name = "METHOD")]
+    only: Vec<String>,
+    #[command(flatten)]
+    pub scope: ScopeFlags,
+}
+
+/// The ids of the bridge's own requests: a program's are never of this form by accident.
+const GREETING: &str = "cupola-attach/greeting";
+const REPEAT: &str = "cupola-attach/initialize";
+
+/// Passes messages on until the program has nothing more to say.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let bind = flags.bind()?;
+    // A daemon that cannot be reached is told of now, not to the first request.
+    drop(flags.scope.daemon.connect(hooks)?);
+    let mut input = BufReader::new(io::stdin());
+    let Some(framing) = Framing::detect(&mut input).map_err(unreadable)? else { return Ok(exit::OK) };
+    let bridge = Bridge { flags, hooks, framing, bind, initialize: Arc::default() };
+    let mut line = bridge.open()?;
+    let mut message = Vec::new();
+    while framing.read(&mut input, &mut message).map_err(unreadable)? {
+        let asked = Asked::of(&message);
+        let is_exit = asked.is_exit;
+        if let Err(asked) = line.ask(&message, asked) {
+            // Nobody is left to be told of a notification; a cancelled request has been answered already.
+            if asked.wants_answer() {
+                match bridge.open() {
+                    Ok(opened) => {
+                        line = opened;
+                        if let Err(asked) = line.ask(&message, asked) {
+                            answer(framing, &asked.refusal("the daemon went away again before it could be asked"));
+                        }
+                    }
+                    Err(failure) => answer(framing, &asked.refusal(&in_words(&failure))),
+                }
+            }
+        }
+        if is_exit {
+            break;
+        }
+    }
+    line.finish();
+    Ok(exit::OK)
+}
+
+impl Flags {
+    /// What the connection is bound to, if anything was said about that.
+    fn bind(&self) -> Result<Option<Bind>, Failure> {
+        let environment = environment::Environment::process(self.scope.no_env);
+        let profile = self.scope.profile(&environment)?;
+        let isolation = self.scope.isolation.resolve(&environment, &profile)?;
+        let is_said = self.scope.target.is_given()
+            || self.scope.profile.is_some()
+            || !self.only.is_empty()
+            || isolation != cupola_protocol::isolation::Isolation::default();
+        if !is_said {
+            return Ok(None);
+        }
+        let methods: Result<Vec<MethodPattern>, _> = self.only.iter().map(|name| name.parse()).collect();
+        let methods = methods.map_err(|_| {
+            Failure::usage("--only takes a method's name, or a resource and all its methods, such as 'sessions/*'")
+        })?;
+        let target = self.scope.target.resolve(None, &environment, &profile)?;
+        Ok(Some(Bind { target, isolation, methods: (!methods.is_empty()).then_some(methods) }))
+    }
+}
+
+/// The program's `initialize`: set by whoever reads its answer, repeated by whoever opens the next line.
+type Greeting = Arc<Mutex<Option<Vec<u8>>>>;
+
+/// What is needed to open the line again.
+struct Bridge<'a> {
+    flags: &'a Flags,
+    hooks: Hooks,
+    framing: Framing,
+    bind: Option<Bind>,
+    /// The program's own greeting, as it came and was granted.
+    initialize: Greeting,
+}
+
+impl Bridge<'_> {
+    /// A new connection on which everything that must come first has been said. A daemon that is just ending may still be
+    /// found once, so it is tried twice.
+    fn open(&self) -> Result<Line, Failure> {
+        self.try_open()
+            .or_else(|failure| if matches!(failure, Failure::Daemon { .. }) { self.try_open() } else { Err(failure) })
+    }
+
+    fn try_open(&self) -> Result<Line, Failure> {
+        let stream = self.flags.scope.daemon.connect(self.hooks)?;
+        let mut reader = BufReader::new(stream.try_clone().map_err(|error| crate::call::lost(&error))?);
+        // Said even when there is nothing to bind to: who answers has read it, so what follows is read as well.
+        let params = InitializeParams {
+            client_info: Some(ProgramInfo { name: "cupola attach".to_owned(), version: Some(VERSION.to_owned()) }),
+            protocol_versions: Some(vec![PROTOCOL_VERSION]),
+            bind: self.bind.clone(),
+        };
+        let request = Request::call(Id::Text(GREETING.to_owned()), Initialize::NAME, params);
+        let request = serde_json::to_vec(&request).map_err(|error| Failure::daemon(error.to_string()))?;
+        self.greet(&stream, &mut reader, &request)?;
+        let initialize = self.initialize.lock().unwrap_or_else(PoisonError::into_inner).as_deref().and_then(again);
+        if let Some(initialize) = initialize {
+            self.greet(&stream, &mut reader, &initialize)?;
+        }
+        Ok(Line::new(self.framing, stream, reader, Arc::clone(&self.initialize)))
+    }
+
+    /// Sends a greeting of ours and takes its answer, which nobody else is to see.
+    fn greet(&self, stream: &Stream, reader: &mut BufReader<Stream>, request: &[u8]) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        struct Answer {
+            error: Option<ErrorObject>,
+        }
+        let mut message = Vec::new();
+        self.framing.write(stream, request).map_err(|error| crate::call::lost(&error))?;
+        if !self.framing.read(reader, &mut message).map_err(|error| crate::call::lost(&error))? {
+            return Err(crate::call::lost(&io::Error::from(io::ErrorKind::UnexpectedEof)));
+        }
+        match serde_json::from_slice(&message) {
+            Ok(Answer { error: None }) => Ok(()),
+            Ok(Answer { error: Some(error) }) => Err(Failure::Call(Box::new(error))),
+            Err(error) => Err(crate::call::misunderstood(Initialize::NAME, &error)),
+        }
+    }
+}
+
+/// The program's greeting under an id of ours: its own has been answered long ago.
+fn again(initialize: &[u8]) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Greeting<'a> {
+        #[serde(default, borrow)]
+        params: Option<&'a RawValue>,
+    }
+    let greeting: Greeting<'_> = serde_json::from_slice(initialize).ok()?;
+    let params = greeting.params.unwrap_or(RawValue::NULL);
+    serde_json::to_vec(&Request::call(Id::Text(REPEAT.to_owned()), Initialize::NAME, params)).ok()
+}
+
+/// One connection to a daemon, and the thread that reads from it.
+struct Line {
+    framing: Framing,
+    stream: Stream,
+    /// What is owed on it; nothing once it is lost, and nothing more is taken then.
+    pending: Arc<Mutex<Option<Pending>>>,
+    reading: JoinHandle<()>,
+}
+
+impl Line {
+    fn new(framing: Framing, stream: Stream, mut reader: BufReader<Stream>, greeting: Greeting) -> Self {
+        let pending = Arc::new(Mutex::new(Some(Pending::default())));
+        let owed = Arc::clone(&pending);
+        let reading = thread::spawn(move || {
+            let mut message = Vec::new();
+            while matches!(framing.read(&mut reader, &mut message), Ok(true)) {
+                // Before it is passed on: the program may use the id again at once.
+                let mut pending = owed.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(granted) = pending.as_mut().and_then(|pending| pending.answered(&message)) {
+                    *greeting.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
+                }
+                drop(pending);
+                answer(framing, &message);
+            }
+            let left = owed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            for asked in left.map(|mut pending| pending.take()).unwrap_or_default() {
+                answer(framing, &asked.refusal("the daemon went away before it answered"));
+            }
+        });
+        Self { framing, stream, pending, reading }
+    }
+
+    /// Sends one message. Gives it back when this connection is lost; once it is taken, its requests are answered for sure.
+    fn ask(&self, message: &[u8], asked: Asked) -> Result<(), Asked> {
+        match self.pending.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(pending) => pending.add(asked),
+            None => return Err(asked),
+        }
+        // If this fails the reading side finds the end as well, and answers.
+        let _ = self.framing.write(&self.stream, message);
+        Ok(())
+    }
+
+    /// Says that nothing more will come, and waits for what is still to be answered.
+    fn finish(self) {
+        #[cfg(unix)]
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        #[cfg(windows)]
+        drop(self.stream);
+        let _ = self.reading.join();
+    }
+}
+
+/// Passes one message to the program. Without a reader there is nothing left to do.
+fn answer(framing: Framing, message: &[u8]) {
+    if framing.write(io::stdout().lock(), message).is_err() {
+        process::exit(exit::READER_GONE.into());
+    }
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::InvalidData => Failure::usage(format!("standard input: {error}")),
+        io::ErrorKind::UnexpectedEof => Failure::usage("standard input ended in the middle of a message"),
+        _ => Failure::Output(error),
+    }
+}
+
+/// Why there is no line, for an answer.
+fn in_words(failure: &Failure) -> String {
+    let mut text = Vec::new();
+    // Writing to memory does not fail.
+    let _ = failure.print(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    format!("no daemon can be asked: {}", text.split_whitespace().collect::<Vec<_>>().join(" "))
+}

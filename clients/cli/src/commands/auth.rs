@@ -1,0 +1,80 @@
+//! `cupola auth status|clear`: the tokens the daemon holds, without the tokens.
+
+use crate::Hooks;
+use crate::call::{Connection, misunderstood};
+use crate::connect::DaemonFlags;
+use crate::exit;
+use crate::failure::Failure;
+use crate::table::{Output, columns};
+use clap::{Args, Subcommand};
+use cupola_protocol::Method;
+use cupola_protocol::auth::{Clear, Status, StatusResponse};
+use cupola_protocol::daemon::NoParams;
+use std::fmt::Write;
+
+pub(crate) const HELP: &str = "\
+The daemon fetches a token when a call needs one, and replaces it in the background while it is in use. After signing in with
+another account, `clear` makes the next call fetch anew.
+
+Examples:
+  cupola auth status
+  az login && cupola auth clear";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Which credential is configured, and how its tokens are
+    Status {
+        /// How to print it
+        #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+        output: Output,
+        #[command(flatten)]
+        daemon: DaemonFlags,
+    },
+    /// Forget every token
+    Clear {
+        #[command(flatten)]
+        daemon: DaemonFlags,
+    },
+}
+
+/// Asks the daemon.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    match &flags.action {
+        Action::Status { output, daemon } => {
+            let raw = Connection::new(daemon.connect(hooks)?).call_raw::<Status>(NoParams {})?;
+            super::print(&match output {
+                Output::Json => super::indented(&raw),
+                Output::Table => {
+                    lines(&serde_json::from_str(raw.get()).map_err(|error| misunderstood(Status::NAME, &error))?)
+                }
+            })?;
+        }
+        Action::Clear { daemon } => {
+            let cleared = Connection::new(daemon.connect(hooks)?).call::<Clear>(NoParams {})?.cleared;
+            super::print(&format!("Forgot {cleared} tokens.\n"))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn lines(status: &StatusResponse) -> String {
+    let tenant = status.credential.tenant_id.as_ref().map(|tenant| format!(", tenant {tenant}")).unwrap_or_default();
+    let mut rows = vec![["CREDENTIAL", "SCOPE", "STATE", "EXPIRES"].map(str::to_owned)];
+    let mut errors = String::new();
+    for token in &status.tokens {
+        let state = serde_json::to_value(token.state).ok().and_then(|state| state.as_str().map(str::to_owned));
+        let expires = token.expires_at.clone().unwrap_or_default();
+        rows.push([token.credential.clone(), token.scope.clone(), state.unwrap_or_default(), expires]);
+        if let Some(error) = &token.error {
+            // Writing to a string does not fail.
+            let _ = writeln!(errors, "{}: {error}", token.credential);
+        }
+    }
+    format!("Configured: {}{tenant}\n{}{errors}", status.credential.kind, columns(&rows))
+}

@@ -1,0 +1,343 @@
+//! `cupola chat`: a conversation in the terminal, one line per turn.
+//!
+//! Each turn is one `invoke`; what makes it a conversation is the partition's saved session and conversation, which every
+//! other client of the daemon shares. Lines are kept for the arrow keys in memory only.
+
+use super::invoke::print_text;
+use crate::answer::Printer;
+use crate::arguments::{self, Command};
+use crate::call::{CALL, Greeting, encode};
+use crate::environment::Environment;
+use crate::exit;
+use crate::failure::Failure;
+use crate::scope::ScopeFlags;
+use crate::{Hooks, interrupt};
+use clap::Args;
+use cupola_protocol::invoke::{Invoke, InvokeParams};
+use cupola_protocol::isolation::Isolation;
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{Config, Editor};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+
+pub(crate) const HELP: &str = "\
+Examples:
+  cupola chat --emulator
+  cupola chat --emulator --user-isolation-key tenant-acme
+  cupola chat --profile acme my-agent";
+
+const COMMANDS: &str = "\
+In a chat:
+  /new              start a conversation;  /new session  starts a session with it
+  /files            the session's files;   /files upload FILE, /files download PATH, ...
+  /sessions list    the sessions of this isolation;  /monitor --tail 20  the session's log
+  /keys             whose state this is;   /keys user KEY, /keys chat KEY, /keys identity ID, /keys none
+  /help             this;                  /quit, or Ctrl-D, leaves
+Ctrl-C cancels the turn under way. A line that ends with a backslash goes on in the next one; // sends a leading slash.
+";
+
+const PROMPT: &str = "> ";
+const MORE: &str = "… ";
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// The agent
+    #[arg(value_name = "AGENT")]
+    agent: Option<String>,
+    /// Start a conversation instead of continuing the last one
+    #[arg(long)]
+    new_conversation: bool,
+    /// Start a session instead of continuing the last one
+    #[arg(long)]
+    new_session: bool,
+    #[command(flatten)]
+    pub scope: ScopeFlags,
+}
+
+/// Takes turns until the user leaves.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let mut scope = flags.scope.clone();
+    if let Some(agent) = &flags.agent {
+        scope.target.agent_name = Some(agent.clone());
+    }
+    let mut chat =
+        Chat { scope, hooks, new_conversation: flags.new_conversation, new_session: flags.new_session, last: exit::OK };
+    // Whatever is wrong with the flags is said before the first prompt.
+    let (_, isolation) = chat.resolve()?;
+    let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if is_terminal {
+        tell(&format!("{}. /help lists what else there is; Ctrl-D leaves.", whose(&isolation)));
+    }
+    let mut lines = Lines::new(is_terminal)?;
+    while let Some(line) = lines.next()? {
+        match Said::of(&line) {
+            Said::Nothing => {}
+            Said::Quit => break,
+            Said::Help => tell(COMMANDS.trim_end()),
+            Said::New { session } => {
+                (chat.new_conversation, chat.new_session) = (true, session);
+                tell(if session { "The next turn starts a session." } else { "The next turn starts a conversation." });
+            }
+            Said::Keys(words) => chat.keys(&words),
+            Said::Command(words) => chat.command(words),
+            Said::Turn(text) => chat.turn(text),
+        }
+    }
+    Ok(chat.last)
+}
+
+struct Chat {
+    scope: ScopeFlags,
+    hooks: Hooks,
+    new_conversation: bool,
+    new_session: bool,
+    /// How the last turn or command ended: what a script that feeds lines gets to know.
+    last: u8,
+}
+
+impl Chat {
+    fn resolve(&self) -> Result<(cupola_protocol::target::Target, Isolation), Failure> {
+        self.scope.resolve_in(None, &Environment::process(self.scope.no_env))
+    }
+
+    /// Shows a failure and goes on: the next line may do better.
+    fn note(&mut self, outcome: Result<u8, Failure>) {
+        self.last = outcome.unwrap_or_else(|failure| {
+            // Nothing is left to do if the failure cannot be shown.
+            let _ = failure.print(&mut io::stderr().lock());
+            failure.exit_code()
+        });
+    }
+
+    fn turn(&mut self, text: String) {
+        let outcome = self.try_turn(text);
+        interrupt::settle();
+        if outcome.is_ok() {
+            (self.new_conversation, self.new_session) = (false, false);
+        }
+        self.note(outcome);
+    }
+
+    fn try_turn(&self, text: String) -> Result<u8, Failure> {
+        let (target, isolation) = self.resolve()?;
+        let params = InvokeParams {
+            new_conversation: self.new_conversation,
+            new_session: self.new_session,
+            debug: self.scope.debug,
+            text_only: true,
+            partial_result_token: Some(CALL),
+            ..InvokeParams::new(target, isolation, text)
+        };
+        let call = encode::<Invoke>(params, Greeting::None)?;
+        let mut connection = self.scope.daemon.ask(self.hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
+        let out = io::stdout().lock();
+        let printer = Printer { out, err: io::stderr(), introduce: false, quiet: false, written: String::new() };
+        print_text(&mut connection, printer)
+    }
+
+    /// `/files …` is `cupola files …` for this chat's agent and isolation, and so on.
+    fn command(&mut self, words: Vec<String>) {
+        let words = if words == ["files"] { vec!["files".to_owned(), "list".to_owned()] } else { words };
+        let line = std::iter::once("cupola".to_owned()).chain(words).map(OsString::from);
+        let outcome = match arguments::parse(line) {
+            Ok(arguments) => self.run(arguments.command),
+            // Help that was asked for comes this way as well; the rest says what is wrong and how it is used.
+            Err(message) => {
+                let _ = message.print();
+                Ok(exit::USAGE)
+            }
+        };
+        interrupt::settle();
+        self.note(outcome);
+    }
+
+    fn run(&self, mut command: Command) -> Result<u8, Failure> {
+        let is_offered = matches!(command, Command::Files(_) | Command::Sessions(_) | Command::Monitor(_));
+        match super::scope_mut(&mut command) {
+            Some(scope) if is_offered => *scope = self.scope.clone(),
+            _ => return Err(Failure::usage_hint("there is no such command in a chat", "/help lists what there is")),
+        }
+        super::run_once(&command, self.hooks)
+    }
+
+    /// Shows or changes whose state this is. Values are never shown.
+    fn keys(&mut self, words: &[String]) {
+        let before = self.scope.isolation.clone();
+        let isolation = &mut self.scope.isolation;
+        match words {
+            [] => {}
+            [which, value] if which == "user" => {
+                (isolation.user_isolation_key, isolation.user_identity) = (Some(value.clone()), None);
+            }
+            [which, value] if which == "identity" => {
+                (isolation.user_isolation_key, isolation.user_identity) = (None, Some(value.clone()));
+            }
+            [which, value] if which == "chat" => isolation.chat_isolation_key = Some(value.clone()),
+            [none] if none == "none" => {
+                *isolation = crate::isolation::IsolationFlags {
+                    isolation_model: isolation.isolation_model,
+                    ..Default::default()
+                };
+                // Else the variables and the profile would speak up again.
+                self.scope.no_env = true;
+            }
+            _ => {
+                return tell("/keys, /keys user KEY, /keys chat KEY, /keys identity ID, /keys none");
+            }
+        }
+        match self.resolve() {
+            Ok((_, isolation)) => tell(&format!("{}.", whose(&isolation))),
+            Err(failure) => {
+                self.scope.isolation = before;
+                self.note(Err(failure));
+            }
+        }
+    }
+}
+
+/// Which keys are in use, never what they are.
+fn whose(isolation: &Isolation) -> String {
+    let Isolation { user_key, chat_key, user_identity, chat, .. } = isolation;
+    let named: Vec<&str> = [
+        (user_key.is_some(), "a user key"),
+        (user_identity.is_some(), "a user identity"),
+        (chat_key.is_some(), "a chat key"),
+        (chat.is_some(), "a chat label"),
+    ]
+    .into_iter()
+    .filter_map(|(is_given, name)| is_given.then_some(name))
+    .collect();
+    if named.is_empty() { "No isolation key is in use".to_owned() } else { format!("In use: {}", named.join(" and ")) }
+}
+
+/// What one line means.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Turn(String),
+    New { session: bool },
+    Keys(Vec<String>),
+    Command(Vec<String>),
+    Help,
+    Quit,
+}
+
+impl Said {
+    fn of(line: &str) -> Self {
+        let text = line.trim();
+        if text.is_empty() {
+            return Self::Nothing;
+        }
+        let Some(command) = text.strip_prefix('/') else { return Self::Turn(text.to_owned()) };
+        if command.starts_with('/') {
+            return Self::Turn(command.to_owned());
+        }
+        let words = shlex::split(command).unwrap_or_else(|| command.split_whitespace().map(str::to_owned).collect());
+        let rest: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+        match (words.first().map(String::as_str), rest.as_slice()) {
+            (Some("new"), []) => Self::New { session: false },
+            (Some("new"), ["session"]) => Self::New { session: true },
+            (Some("keys"), _) => Self::Keys(words.into_iter().skip(1).collect()),
+            (Some("quit" | "exit" | "q"), []) => Self::Quit,
+            (Some("help" | "?") | None, _) => Self::Help,
+            _ => Self::Command(words),
+        }
+    }
+}
+
+/// Where lines come from: a terminal with editing and history, or whatever standard input is.
+enum Lines {
+    Terminal(Box<Editor<(), MemHistory>>),
+    Plain,
+}
+
+impl Lines {
+    fn new(is_terminal: bool) -> Result<Self, Failure> {
+        if !is_terminal {
+            return Ok(Self::Plain);
+        }
+        let editor = Editor::with_history(Config::default(), MemHistory::new());
+        Ok(Self::Terminal(Box::new(editor.map_err(terminal)?)))
+    }
+
+    /// The next line, joined with those it goes on in; nothing when the user leaves.
+    fn next(&mut self) -> Result<Option<String>, Failure> {
+        let mut whole = String::new();
+        loop {
+            let Some(line) = self.one(if whole.is_empty() { PROMPT } else { MORE })? else {
+                return Ok((!whole.is_empty()).then_some(whole));
+            };
+            let Some(begun) = line.strip_suffix('\\') else {
+                whole.push_str(&line);
+                break;
+            };
+            whole.push_str(begun);
+            whole.push('\n');
+        }
+        if let Self::Terminal(editor) = self
+            && !whole.starts_with("/keys ")
+        {
+            // Kept for the arrow keys; a key is not to come back on the screen.
+            editor.add_history_entry(&whole).map_err(terminal)?;
+        }
+        Ok(Some(whole))
+    }
+
+    fn one(&mut self, prompt: &str) -> Result<Option<String>, Failure> {
+        match self {
+            Self::Plain => {
+                let mut line = String::new();
+                let read = io::stdin().read_line(&mut line).map_err(Failure::Output)?;
+                Ok((read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            Self::Terminal(editor) => loop {
+                match editor.readline(prompt) {
+                    Ok(line) => return Ok(Some(line)),
+                    // Ctrl-C at the prompt gives up the line, not the program.
+                    Err(ReadlineError::Interrupted) => {}
+                    Err(ReadlineError::Eof) => return Ok(None),
+                    Err(error) => return Err(terminal(error)),
+                }
+            },
+        }
+    }
+}
+
+fn terminal(error: ReadlineError) -> Failure {
+    match error {
+        ReadlineError::Io(error) => Failure::Output(error),
+        other => Failure::Output(io::Error::other(other)),
+    }
+}
+
+/// Says something that is no answer.
+fn tell(text: &str) {
+    // Nothing is left to do if it cannot be shown.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_turn_unless_it_begins_with_one_slash() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        for (line, said) in [
+            ("  ", Said::Nothing),
+            (" hello / there ", Said::Turn("hello / there".to_owned())),
+            ("//etc/passwd?", Said::Turn("/etc/passwd?".to_owned())),
+            ("/new", Said::New { session: false }),
+            ("/new session", Said::New { session: true }),
+            ("/new thing", Said::Command(words(&["new", "thing"]))),
+            ("/keys user 'a b'", Said::Keys(words(&["user", "a b"]))),
+            ("/files download \"my file\"", Said::Command(words(&["files", "download", "my file"]))),
+            ("/files it's", Said::Command(words(&["files", "it's"]))),
+            ("/", Said::Help),
+            ("/quit", Said::Quit),
+        ] {
+            assert_eq!(Said::of(line), said, "{line}");
+        }
+    }
+}

@@ -87,6 +87,22 @@ export class Client {
         return () => this.#listeners.delete(listener);
     }
 
+    /** Waits until a connection is made again, by whomever; starts no daemon for it. Ends early with `signal`. */
+    nextConnection(signal: AbortSignal): Promise<void> {
+        return new Promise((resolve, reject) => {
+            const done = () => {
+                forget();
+                signal.removeEventListener("abort", done);
+                signal.aborted || this.#state === "closed" ? reject(new Failure("cancelled", "cancelled")) : resolve();
+            };
+            const forget = this.onState((state) => state !== "lost" && done());
+            signal.addEventListener("abort", done);
+            if (signal.aborted) {
+                done();
+            }
+        });
+    }
+
     /** One call: exactly one result, or a [`Failure`]. Starts the daemon when none runs. */
     async request<M extends Method>(method: M, params: Params<M>, options: CallOptions<M> = {}): Promise<Result<M>> {
         if (this.#retired) {

@@ -9,9 +9,6 @@ import type { MonitorEvent } from "../protocol";
 import type { Scope } from "../scope";
 import * as settings from "../settings";
 
-/** Before a log that the daemon took with it is followed again; the call itself then waits for the daemon. */
-const AGAIN_MS = 500;
-
 export class Logs implements vscode.Disposable {
     readonly #channel = vscode.window.createOutputChannel("Cupola Session Log", "log");
     #following: AbortController | undefined;
@@ -84,8 +81,9 @@ export class Logs implements vscode.Disposable {
                 if (failure.kind !== "connectionLost" && failure.kind !== "shuttingDown") {
                     throw failure;
                 }
-                this.#channel.appendLine("-- the daemon went away; following again");
-                await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+                // Not for a log: a daemon that was stopped stays stopped until something is asked of it.
+                this.#channel.appendLine("-- the daemon went away; the log goes on when it is there again");
+                await line.client.nextConnection(signal);
             }
         }
     }

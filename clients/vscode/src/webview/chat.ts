@@ -71,6 +71,10 @@ question.addEventListener("keydown", (event) => {
     }
 });
 
+// Who opens the panel wants to ask; who keeps on typing in the editor is left alone.
+if (document.hasFocus()) {
+    question.focus();
+}
 vscode.postMessage({ type: "ready" });
 
 /** As many rows as there are lines, up to the limit in the style. */

@@ -98,8 +98,19 @@ test("an error says what to do, in the panel", async () => {
     await ask("what do you remember?", /launch code is 4711/);
 });
 
-test("sessions are made, continued and deleted", async () => {
+test("an agent on a local port is a target, too, and the views say that it has no sessions", async () => {
+    await workbench.command("Cupola: Select Target");
+    await workbench.pick("which agent?", "Local port");
+    await workbench.answer("Port on this machine", "65000");
+    await expectText(workbench.statusBar, /localhost:65000/);
     await workbench.page.locator(".activitybar .action-item").filter({ has: workbench.page.locator('[aria-label^="Cupola"]') }).click();
+    await workbench.row("Sessions", "local").waitFor();
+    await workbench.command("Cupola: Select Target");
+    await workbench.pick("which agent?", "Automatic");
+    await expectText(workbench.statusBar, /notes \(emulator\)/);
+});
+
+test("sessions are made, continued, stopped and deleted", async () => {
     await workbench.row("Sessions", /current · just now/).waitFor();
     await workbench.command("Cupola: New Session");
     await eventuallyRows("Sessions", 2);
@@ -111,7 +122,10 @@ test("sessions are made, continued and deleted", async () => {
     await workbench.row("Sessions", id).filter({ hasText: "current" }).waitFor();
     await ask("what do you remember?", /launch code is 4711/);
     await workbench.picture("sessions");
-    await workbench.menu(workbench.row("Sessions", "sess_").filter({ hasNotText: "current" }), "Delete Session");
+    const other = workbench.row("Sessions", "sess_").filter({ hasNotText: "current" });
+    await workbench.menu(other, "Stop Session");
+    await other.filter({ hasText: "idle" }).waitFor();
+    await workbench.menu(other, "Delete Session");
     await workbench.confirm("Delete");
     await eventuallyRows("Sessions", 1);
 });
@@ -141,13 +155,26 @@ test("files are uploaded, opened, changed, downloaded and deleted", async () => 
     await workbench.row("Files", "seed.json").waitFor({ state: "detached" });
 });
 
+test("directories are made, filled, looked into and deleted", async () => {
+    await workbench.command("Cupola: New Directory");
+    await workbench.answer("New directory", "reports");
+    const directory = workbench.row("Files", "reports");
+    await directory.waitFor();
+    await workbench.chooseFile(() => workbench.menu(directory, "Upload to Session"), join(workbench.workspace, "plan.md"));
+    await directory.click();
+    await workbench.row("Files", "plan.md").waitFor();
+    await workbench.menu(directory, "Delete");
+    await workbench.confirm("Delete");
+    await directory.waitFor({ state: "detached" });
+});
+
 test("logs are followed, over a restart of the daemon, without a reload of the window", async () => {
     await workbench.command("Cupola: Follow Logs");
     await workbench.output("POST /responses 200");
     await workbench.picture("logs");
 
     process.kill(workbench.home.processId(), "SIGKILL");
-    await workbench.output("following again");
+    await workbench.output("goes on when it is there again");
     await ask("what do you remember?", /launch code is 4711/);
     await workbench.row("Sessions", "current").waitFor();
     await workbench.command("Cupola: Stop Following Logs");

@@ -61,6 +61,8 @@ export class Workbench {
     readonly #tools = JSON.parse(process.env["CUPOLA_BROWSER_TOOLS"] ?? assert.fail("run scripts/test.mjs")) as Tools;
     /** The titles of the commands that were run from the palette. */
     readonly commandsRun = new Set<string>();
+    /** What VS Code's server had to complain about. */
+    #said = "";
     #server: ChildProcess | undefined;
     #browser: Browser | undefined;
     #page: Page | undefined;
@@ -79,8 +81,9 @@ export class Workbench {
         const port = await freePort();
         this.#server = spawn(this.#tools.node, this.#words(["--auth", "none", "--bind-addr", `127.0.0.1:${port}`, this.workspace]), {
             env: this.#environment(),
-            stdio: "ignore",
+            stdio: ["ignore", "ignore", "pipe"],
         });
+        this.#server.stderr?.on("data", (text: Buffer) => (this.#said += text.toString()));
         const url = `http://127.0.0.1:${port}/`;
         await this.#answers(`${url}healthz`);
         this.#browser = await chromium.launch({ executablePath: this.#tools.browser, args: CHROMIUM });
@@ -237,10 +240,8 @@ export class Workbench {
     }
 
     async #answers(url: string): Promise<void> {
-        let answered = false;
-        const ask = () => fetch(url).then((response) => (answered = response.ok), () => setTimeout(() => void ask(), 100));
-        void ask();
-        await eventually("VS Code's server answers", () => answered || undefined);
+        const ask = () => fetch(url).then((response) => response.ok || undefined, () => undefined);
+        await eventually(() => `VS Code's server answers; it said: ${this.#said}`, ask, START_MS);
     }
 }
 

@@ -127,6 +127,20 @@ test("a daemon that somebody else starts again is found without a call", () =>
         assert.equal(processId, home.processId());
     }));
 
+test("who waits for the next connection gets it, and starts no daemon", () =>
+    inHome(async (home) => {
+        const client = home.client();
+        await client.request("daemon/status", {});
+        const waiting = client.nextConnection(new AbortController().signal);
+        home.cupola("stop", "--force");
+        await eventually("the loss is noticed", () => (client.state === "lost" ? true : undefined));
+        assert.throws(() => home.processId(), "it was started again");
+        home.cupola("socket");
+        await waiting;
+        assert.equal(client.server?.processId, home.processId());
+        assert.equal((await failure(client.nextConnection(AbortSignal.abort()))).kind, "cancelled");
+    }));
+
 test("a read that is lost with its connection is sent again", () =>
     inHome(async (home) => {
         const client = home.client();

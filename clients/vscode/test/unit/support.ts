@@ -68,15 +68,15 @@ export async function inHome(test: (home: Home) => Promise<void>): Promise<void>
 }
 
 /** Waits until `found` gives something. */
-export async function eventually<T>(what: string, found: () => T | undefined): Promise<T> {
-    for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; ) {
-        const value = found();
+export async function eventually<T>(what: string | (() => string), found: () => T | undefined | Promise<T | undefined>, limit = PATIENCE_MS): Promise<T> {
+    for (const deadline = Date.now() + limit; Date.now() < deadline; ) {
+        const value = await found();
         if (value !== undefined) {
             return value;
         }
         await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    return assert.fail(`waited in vain: ${what}`);
+    return assert.fail(`waited in vain: ${typeof what === "string" ? what : what()}`);
 }
 
 /** The failure that a call ends with. */

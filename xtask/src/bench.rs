@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Cupola side by side with what one would use instead, interleaved in one run.
 //!
-//! Seconds depend on the machine, so every target is a ratio of two medians of the same run; only memory is absolute.
+//! Seconds depend on the machine, so every target is a ratio of two medians of the same run; only memory and the
+//! time to a first answer, which people feel, are absolute.
 //! - [`bed`]: release binary, two emulators (plain, TLS), one daemon, all in a directory of their own
 //! - [`capture`]: the exact request the daemon sends, so that curl can send the same
 //! - [`measure`]: interleaved rounds and medians
@@ -28,6 +29,10 @@ const PLAIN_TARGET: f64 = 0.5;
 const TLS_TARGET: f64 = 0.3;
 /// An RPC round trip against a socket echo.
 const ROUND_TRIP_TARGET: f64 = 1.3;
+/// From connecting to the answer of `initialize`, ms: an editor must not conclude that there is nothing here.
+const GREETING_TARGET: f64 = 5.0;
+/// Connections for that.
+const GREETINGS: usize = 1000;
 /// Resident memory of the idle daemon, MiB.
 const MEMORY_TARGET: f64 = 12.0;
 
@@ -104,6 +109,9 @@ fn measure_all(rounds: usize) -> Result<Report, String> {
     let pair = measure::interleaved(ROUND_TRIPS, || daemon.round_trip(), || raw.round_trip())?;
     report.add(Row::ratio("RPC round trip : socket echo", pair, ROUND_TRIP_TARGET));
     drop((daemon, raw, echo));
+
+    let greeting = measure::usual(GREETINGS, || echo::Peer::connect(&bed.socket())?.round_trip())?;
+    report.add(Row::time("connect and initialize, 95 of 100", greeting, GREETING_TARGET));
 
     report.add(Row::memory("idle daemon, after all of the above", bed.daemon_memory_mib()?, MEMORY_TARGET));
     Ok(report)

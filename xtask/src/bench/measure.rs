@@ -43,6 +43,16 @@ pub(super) fn interleaved(
     Ok(Pair { ours: median(&mut our_times), theirs: median(&mut their_times), rounds: our_times.len() })
 }
 
+/// The time that all but a twentieth of the rounds stay within.
+pub(super) fn usual(rounds: usize, mut run: impl FnMut() -> Result<(), String>) -> Result<Duration, String> {
+    for _ in 0..WARM_UP {
+        run()?;
+    }
+    let mut times = (0..rounds).map(|_| timed(&mut run)).collect::<Result<Vec<_>, _>>()?;
+    times.sort_unstable();
+    Ok(times.get(times.len() * 19 / 20).copied().unwrap_or_default())
+}
+
 fn timed(run: &mut impl FnMut() -> Result<(), String>) -> Result<Duration, String> {
     let started = Instant::now();
     run()?;

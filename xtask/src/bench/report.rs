@@ -3,12 +3,13 @@
 use super::measure::Pair;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::time::Duration;
 
 /// One line of the result.
 #[derive(Debug)]
 pub(super) struct Row {
     name: &'static str,
-    /// What is compared with the target: a ratio, or MiB.
+    /// What is compared with the target: a ratio, MiB or ms.
     value: f64,
     target: f64,
     unit: &'static str,
@@ -26,6 +27,11 @@ impl Row {
     /// Resident memory in MiB.
     pub(super) fn memory(name: &'static str, value: f64, target: f64) -> Self {
         Self { name, value, target, unit: "MiB", pair: None }
+    }
+
+    /// A time that people feel, in ms.
+    pub(super) fn time(name: &'static str, value: Duration, target: f64) -> Self {
+        Self { name, value: value.as_secs_f64() * 1e3, target, unit: "ms", pair: None }
     }
 
     fn met(&self) -> bool {
@@ -86,7 +92,7 @@ impl Report {
     }
 }
 
-fn duration(time: std::time::Duration) -> String {
+fn duration(time: Duration) -> String {
     let microseconds = time.as_secs_f64() * 1e6;
     if microseconds < 1000.0 { format!("{microseconds:.0} us") } else { format!("{:.2} ms", microseconds / 1000.0) }
 }
@@ -94,7 +100,6 @@ fn duration(time: std::time::Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_missed_target_is_a_missed_benchmark() {

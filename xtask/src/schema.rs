@@ -5,7 +5,7 @@
 //!
 //! - [`model`]: the document as the generators need it
 //! - [`typescript`], [`python`]: the clients' types
-//! - [`reference`]: the page for people, with examples from [`transcripts`]
+//! - [`mod@reference`]: the page for people, with examples from [`transcripts`]
 
 mod model;
 mod python;

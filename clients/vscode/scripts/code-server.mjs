@@ -48,7 +48,7 @@ function install() {
     npm(nodeHome, `node@${NODE}`);
     npm(server, `code-server@${CODE_SERVER}`, "--ignore-scripts", "--force");
     const path = `${join(nodeHome, "node_modules", "node", "bin")}:${process.env.PATH}`;
-    const agent = `npm/11.0.0 node/v${NODE} linux x64`;
+    const agent = `npm/11.0.0 node/v${NODE} ${process.platform} ${process.arch}`;
     execFileSync("sh", ["./postinstall.sh"], {
         cwd: join(server, "node_modules", "code-server"),
         env: { ...process.env, PATH: path, npm_config_unsafe_perm: "true", npm_config_user_agent: agent },

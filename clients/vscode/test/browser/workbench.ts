@@ -133,12 +133,16 @@ export class Workbench {
 
     /** Opens a file dialog and names a file in it. */
     async chooseFile(open: () => Promise<void>, path: string): Promise<void> {
+        const rows = this.page.locator(".quick-input-widget .quick-input-list .monaco-list-row").filter({ hasText: ".." });
         await persist(async () => {
-            // Something that took the focus closes the dialog, too.
-            await open();
-            await this.page.locator(".quick-input-widget .quick-input-list .monaco-list-row").first().waitFor({ timeout: TRY_MS });
+            // Something that took the focus closes the dialog; and what is typed before it has looked around is lost.
+            if (!(await rows.first().isVisible())) {
+                await open();
+                await rows.first().waitFor({ timeout: TRY_MS });
+            }
             await this.#field.fill(path, { timeout: TRY_MS });
             await this.#field.press("Enter", { timeout: TRY_MS });
+            await this.#field.waitFor({ state: "hidden", timeout: TRY_MS });
         });
     }
 

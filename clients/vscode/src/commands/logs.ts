@@ -30,6 +30,7 @@ export class Logs implements vscode.Disposable {
 
     dispose(): void {
         this.#stop();
+        this.#following = undefined;
         this.#channel.dispose();
     }
 
@@ -45,16 +46,17 @@ export class Logs implements vscode.Disposable {
         this.#channel.clear();
         this.#channel.show(true);
         void vscode.commands.executeCommand("setContext", "cupola.following", true);
-        try {
-            await this.#read(sessionId, following.signal);
-            this.#channel.appendLine("-- the log has ended");
-        } catch (error) {
-            const failure = Failure.from(error);
-            this.#channel.appendLine(failure.isCancelled ? "-- stopped" : `-- ${failure.summary}`);
-        } finally {
-            if (this.#following === following) {
-                void vscode.commands.executeCommand("setContext", "cupola.following", false);
-            }
+        const ending = await this.#read(sessionId, following.signal).then(
+            () => "the log has ended",
+            (error: unknown) => {
+                const failure = Failure.from(error);
+                return failure.isCancelled ? "stopped" : failure.summary;
+            },
+        );
+        // Another log may be in its place by now.
+        if (this.#following === following) {
+            this.#channel.appendLine(`-- ${ending}`);
+            void vscode.commands.executeCommand("setContext", "cupola.following", false);
         }
     }
 
@@ -62,7 +64,7 @@ export class Logs implements vscode.Disposable {
         const lines = new LogLines();
         let session = sessionId;
         const onEvent = (event: MonitorEvent) => {
-            if (event.type === "started" && session !== event.sessionId) {
+            if (event.type === "started") {
                 session = event.sessionId;
             }
             const line = lines.line(event);

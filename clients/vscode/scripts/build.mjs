@@ -16,7 +16,14 @@ const extension = {
 };
 
 /** The chat panel runs in a web page of its own. */
-const chat = { ...shared, entryPoints: ["src/webview/chat.ts"], outfile: "dist/chat.js", platform: "browser", format: "iife", target: "es2022" };
+const chat = {
+    ...shared,
+    entryPoints: ["src/webview/chat.ts"],
+    outfile: "dist/chat.js",
+    platform: "browser",
+    format: "iife",
+    target: "es2022",
+};
 
 if (process.argv.includes("--watch")) {
     for (const options of [extension, chat]) {

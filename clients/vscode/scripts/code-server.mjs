@@ -28,7 +28,10 @@ export const browser = BROWSERS.find(existsSync);
 /** What this machine lacks, in words; nothing when the browser's suite can run. */
 export function missing() {
     const packages = Object.entries(HEADERS).filter(([header]) => !existsSync(join("/usr/include", header)));
-    const names = [browser === undefined ? "chromium" : "", ...(existsSync(marker) ? [] : packages.map(([, name]) => name))].filter(Boolean);
+    const names = [
+        browser === undefined ? "chromium" : "",
+        ...(existsSync(marker) ? [] : packages.map(([, name]) => name)),
+    ].filter(Boolean);
     return names.length === 0 ? undefined : `${names.join(", ")} missing (Debian: apt install ${names.join(" ")})`;
 }
 
@@ -62,7 +65,10 @@ function install() {
 function npm(home, ...words) {
     mkdirSync(home, { recursive: true });
     writeFileSync(join(home, "package.json"), '{ "private": true }\n');
-    execFileSync("npm", ["install", "--no-audit", "--no-fund", ...words], { cwd: home, stdio: ["ignore", "ignore", "inherit"] });
+    execFileSync("npm", ["install", "--no-audit", "--no-fund", ...words], {
+        cwd: home,
+        stdio: ["ignore", "ignore", "inherit"],
+    });
 }
 
 if (process.argv[1] === import.meta.filename) {

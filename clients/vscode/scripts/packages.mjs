@@ -15,6 +15,9 @@ export function installPackages() {
         return;
     }
     // No package's script is run: nothing here needs one.
-    execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+    execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
+        cwd: root,
+        stdio: ["ignore", "inherit", "inherit"],
+    });
     writeFileSync(marker, wanted);
 }

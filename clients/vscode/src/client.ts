@@ -13,7 +13,7 @@ const PROTOCOL_VERSION = 1;
 /** The daemon answers `initialize` within milliseconds; past this it is not one. */
 const INITIALIZE_LIMIT_MS = 10_000;
 /** A daemon that is just ending may still take a connection, and then drop it: so often in a row is that believed. */
-const OPEN_ATTEMPTS = 3;
+const OPEN_ATTEMPTS = 6;
 /** The first wait before a lost connection is tried again; each further wait is twice as long. */
 const FIRST_WAIT_MS = 50;
 /** The longest such wait: an editor that is left alone looks for the daemon this often. */
@@ -156,6 +156,13 @@ export class Client {
             signal?.throwIfAborted();
             const sent = onEvent === undefined ? params : { ...params, partialResultToken: token };
             return await connection.sendRequest<Result<M>>(method, sent, cancellation.token);
+        } catch (error) {
+            const failure = Failure.from(error);
+            if (failure.kind === "connectionLost") {
+                // A write may fail before the end of the connection is heard of.
+                this.#lost(connection);
+            }
+            throw failure;
         } finally {
             signal?.removeEventListener("abort", cancel);
             progress?.dispose();
@@ -172,7 +179,7 @@ export class Client {
 
     /** Nothing but the handshake is lost with such a connection, so the next one is as good. */
     async #openTenaciously(start: boolean): Promise<Link> {
-        for (let attempt = 1; ; attempt += 1) {
+        for (let attempt = 1, wait = FIRST_WAIT_MS; ; attempt += 1, wait *= 2) {
             try {
                 return await this.#open(start);
             } catch (error) {
@@ -181,6 +188,7 @@ export class Client {
                     throw failure;
                 }
             }
+            await pause(wait, this.#closed.signal);
         }
     }
 

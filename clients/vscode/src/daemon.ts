@@ -25,7 +25,11 @@ export class InstalledDaemon implements Daemon {
     socket(start: boolean): Promise<string> {
         const program = this.program();
         const command = start ? ["socket"] : ["socket", "--no-start"];
-        const options = { env: this.environment ?? process.env, timeout: COMMAND_LIMIT_MS, maxBuffer: MAX_OUTPUT_BYTES };
+        const options = {
+            env: this.environment ?? process.env,
+            timeout: COMMAND_LIMIT_MS,
+            maxBuffer: MAX_OUTPUT_BYTES,
+        };
         return new Promise((resolve, reject) => {
             execFile(program, command, { ...options, windowsHide: true }, (error, stdout, stderr) => {
                 const path = stdout.trim();
@@ -48,8 +52,12 @@ function whyNot(program: string, error: (Error & { code?: number | string | null
     }
     const lines = stderr.split("\n");
     const said = (label: string) => lines.find((line) => line.startsWith(label))?.slice(label.length);
-    return new Failure("daemonUnavailable", said("error: ") ?? `${program} socket failed: ${error?.message ?? "it printed no path"}`, {
-        hint: said("hint: ") ?? "run `cupola serve` in a terminal to see what is wrong",
-        retryable: true,
-    });
+    return new Failure(
+        "daemonUnavailable",
+        said("error: ") ?? `${program} socket failed: ${error?.message ?? "it printed no path"}`,
+        {
+            hint: said("hint: ") ?? "run `cupola serve` in a terminal to see what is wrong",
+            retryable: true,
+        },
+    );
 }

@@ -56,7 +56,9 @@ export function activate(context: vscode.ExtensionContext): void {
         scope.onLine(() => files.choose(undefined)),
         scope.onLine(refresh),
         scope.onFoundAgain(refresh),
-        new vscode.Disposable(conversation.onChange((turn) => turn !== undefined && turn.status !== "running" && refresh())),
+        new vscode.Disposable(
+            conversation.onChange((turn) => turn !== undefined && turn.status !== "running" && refresh()),
+        ),
         problems.command("cupola.refresh", refresh),
         ...invokeCommands(problems, scope, conversation, panel),
         ...isolationCommands(problems, scope, keys),

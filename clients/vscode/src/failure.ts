@@ -9,7 +9,11 @@ export type LocalKind = "programNotFound" | "daemonUnavailable" | "connectionLos
 /** LSP's code for a request that its caller cancelled. */
 const CANCELLED = -32800;
 /** vscode-jsonrpc's own codes for a connection that closed before the response was there. */
-const LOST: readonly number[] = [ErrorCodes.MessageWriteError, ErrorCodes.PendingResponseRejected, ErrorCodes.ConnectionInactive];
+const LOST: readonly number[] = [
+    ErrorCodes.MessageWriteError,
+    ErrorCodes.PendingResponseRejected,
+    ErrorCodes.ConnectionInactive,
+];
 
 /** A call that did not succeed. */
 export class Failure extends Error {
@@ -21,7 +25,11 @@ export class Failure extends Error {
     /** Can the same call succeed later? */
     readonly retryable: boolean;
 
-    constructor(kind: LocalKind | (string & {}), message: string, more: { hint?: string | undefined; retryable?: boolean } = {}) {
+    constructor(
+        kind: LocalKind | (string & {}),
+        message: string,
+        more: { hint?: string | undefined; retryable?: boolean } = {},
+    ) {
         super(message);
         this.kind = kind;
         this.hint = more.hint;

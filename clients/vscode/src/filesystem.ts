@@ -47,14 +47,22 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
         const line = await this.scope.line();
         const entry = await line.request("files/stat", { sessionId, path }).catch(refuse(uri));
         const { isDirectory, modified, size } = fileRow(entry, parent(path));
-        return { type: isDirectory ? vscode.FileType.Directory : vscode.FileType.File, ctime: 0, mtime: modified ?? 0, size };
+        return {
+            type: isDirectory ? vscode.FileType.Directory : vscode.FileType.File,
+            ctime: 0,
+            mtime: modified ?? 0,
+            size,
+        };
     }
 
     async readDirectory(uri: vscode.Uri): Promise<[string, vscode.FileType][]> {
         const { sessionId, path } = parts(uri);
         const line = await this.scope.line();
         const { entries } = await line.request("files/list", { sessionId, path }).catch(refuse(uri));
-        return fileRows(entries, path).map((row) => [row.name, row.isDirectory ? vscode.FileType.Directory : vscode.FileType.File]);
+        return fileRows(entries, path).map((row) => [
+            row.name,
+            row.isDirectory ? vscode.FileType.Directory : vscode.FileType.File,
+        ]);
     }
 
     async readFile(uri: vscode.Uri): Promise<Uint8Array> {
@@ -65,7 +73,11 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
         });
     }
 
-    async writeFile(uri: vscode.Uri, content: Uint8Array, options: { create: boolean; overwrite: boolean }): Promise<void> {
+    async writeFile(
+        uri: vscode.Uri,
+        content: Uint8Array,
+        options: { create: boolean; overwrite: boolean },
+    ): Promise<void> {
         if (!options.overwrite && (await this.#exists(uri))) {
             throw vscode.FileSystemError.FileExists(uri);
         }
@@ -90,7 +102,9 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
     }
 
     rename(uri: vscode.Uri): never {
-        throw vscode.FileSystemError.NoPermissions(`${uri.path}: the service cannot rename files; upload it under its new name`);
+        throw vscode.FileSystemError.NoPermissions(
+            `${uri.path}: the service cannot rename files; upload it under its new name`,
+        );
     }
 
     dispose(): void {

@@ -45,6 +45,8 @@ export class Keys {
     }
 
     async #write(key: string, value: object): Promise<void> {
-        await (Object.keys(value).length === 0 ? this.secrets.delete(key) : this.secrets.store(key, JSON.stringify(value)));
+        await (Object.keys(value).length === 0
+            ? this.secrets.delete(key)
+            : this.secrets.store(key, JSON.stringify(value)));
     }
 }

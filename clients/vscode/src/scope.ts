@@ -64,7 +64,12 @@ export class Scope implements vscode.Disposable {
     }
 
     dispose(): void {
-        vscode.Disposable.from(...this.#subscriptions, this.#lineChanged, this.#stateChanged, this.#foundAgain).dispose();
+        vscode.Disposable.from(
+            ...this.#subscriptions,
+            this.#lineChanged,
+            this.#stateChanged,
+            this.#foundAgain,
+        ).dispose();
         this.#current?.client.close();
     }
 

@@ -18,16 +18,25 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
     };
     return [
         // From the Files view with a directory or nothing; from the Explorer with a file, and with all that are selected.
-        problems.command("cupola.files.upload", async (from?: FileNode | vscode.Uri, selected?: (FileNode | vscode.Uri)[]) => {
-            const given = [from, ...(selected ?? [])].filter((one) => one instanceof vscode.Uri);
-            const directory = from === undefined || from instanceof vscode.Uri ? HOME : from.path;
-            const chosen = given.length > 0 ? given : await vscode.window.showOpenDialog({ canSelectMany: true, openLabel: "Upload" });
-            await upload(scope, view, unique(chosen ?? []), directory);
-        }),
+        problems.command(
+            "cupola.files.upload",
+            async (from?: FileNode | vscode.Uri, selected?: (FileNode | vscode.Uri)[]) => {
+                const given = [from, ...(selected ?? [])].filter((one) => one instanceof vscode.Uri);
+                const directory = from === undefined || from instanceof vscode.Uri ? HOME : from.path;
+                const chosen =
+                    given.length > 0
+                        ? given
+                        : await vscode.window.showOpenDialog({ canSelectMany: true, openLabel: "Upload" });
+                await upload(scope, view, unique(chosen ?? []), directory);
+            },
+        ),
         problems.command("cupola.files.download", async (node: FileNode) => {
             const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
             const place = folder && vscode.Uri.joinPath(folder, node.name);
-            const to = await vscode.window.showSaveDialog({ saveLabel: "Download", ...(place && { defaultUri: place }) });
+            const to = await vscode.window.showSaveDialog({
+                saveLabel: "Download",
+                ...(place && { defaultUri: place }),
+            });
             if (to !== undefined) {
                 const line = await scope.line();
                 const { sessionId, path } = node;
@@ -62,10 +71,17 @@ async function upload(scope: Scope, view: FilesView, files: vscode.Uri[], direct
     }
     const sessionId = await sessionOf(view);
     const line = await scope.line();
-    const options = { location: vscode.ProgressLocation.Window, title: `Uploading ${files.length === 1 ? basename(files[0]?.path ?? "") : `${files.length} files`}` };
+    const options = {
+        location: vscode.ProgressLocation.Window,
+        title: `Uploading ${files.length === 1 ? basename(files[0]?.path ?? "") : `${files.length} files`}`,
+    };
     await vscode.window.withProgress(options, async () => {
         for (const file of files) {
-            await line.request("files/upload", { sessionId, localPath: localPath(file), path: join(directory, basename(file.path)) });
+            await line.request("files/upload", {
+                sessionId,
+                localPath: localPath(file),
+                path: join(directory, basename(file.path)),
+            });
         }
     });
     view.refresh();
@@ -75,7 +91,9 @@ async function upload(scope: Scope, view: FilesView, files: vscode.Uri[], direct
 async function sessionOf(view: FilesView): Promise<string> {
     const sessionId = await view.session();
     if (sessionId === undefined) {
-        throw new Failure("sessionNotFound", "there is no session yet", { hint: "ask the agent something, or make a session first" });
+        throw new Failure("sessionNotFound", "there is no session yet", {
+            hint: "ask the agent something, or make a session first",
+        });
     }
     return sessionId;
 }

@@ -6,7 +6,12 @@ import type { Problems } from "../problem";
 import type { Scope } from "../scope";
 import type { ChatPanel } from "../views/chat";
 
-export function invokeCommands(problems: Problems, scope: Scope, conversation: Conversation, panel: ChatPanel): vscode.Disposable[] {
+export function invokeCommands(
+    problems: Problems,
+    scope: Scope,
+    conversation: Conversation,
+    panel: ChatPanel,
+): vscode.Disposable[] {
     const ask = (question: string) => {
         // The request leaves before the panel is drawn.
         void conversation.ask(scope.line(), question);
@@ -33,7 +38,11 @@ export function invokeCommands(problems: Problems, scope: Scope, conversation: C
             conversation.startAnew();
             panel.show(false);
         }),
-        new vscode.Disposable(conversation.onChange(() => vscode.commands.executeCommand("setContext", "cupola.running", conversation.isRunning))),
+        new vscode.Disposable(
+            conversation.onChange(() =>
+                vscode.commands.executeCommand("setContext", "cupola.running", conversation.isRunning),
+            ),
+        ),
         // Another agent or isolation: what it was told is none of the next one's.
         scope.onLine(() => conversation.forget()),
     ];

@@ -14,7 +14,11 @@ interface Row extends vscode.QuickPickItem {
     forget?: () => Promise<void>;
 }
 
-const NAME: vscode.InputBoxOptions = { title: "Name this isolation", prompt: "Shown in this list; not a secret", placeHolder: "acme" };
+const NAME: vscode.InputBoxOptions = {
+    title: "Name this isolation",
+    prompt: "Shown in this list; not a secret",
+    placeHolder: "acme",
+};
 const FORGET: vscode.QuickInputButton = { iconPath: new vscode.ThemeIcon("trash"), tooltip: "Forget this name" };
 
 export function isolationCommands(problems: Problems, scope: Scope, keys: Keys): vscode.Disposable[] {
@@ -49,7 +53,11 @@ async function rows(scope: Scope, keys: Keys): Promise<Row[]> {
     }));
     const isSet = Object.keys(isolation).length > 0;
     const whole: Row[] = [
-        { label: "$(save) Name this isolation…", description: "to switch back to it later", choose: () => nameIt(keys, isolation) },
+        {
+            label: "$(save) Name this isolation…",
+            description: "to switch back to it later",
+            choose: () => nameIt(keys, isolation),
+        },
         { label: "$(clear-all) Clear all", description: "the caller's own state", choose: () => use({}) },
     ];
     return [...section("Named", names), ...section("In use", fields), ...section("All of it", isSet ? whole : [])];

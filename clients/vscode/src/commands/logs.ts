@@ -74,7 +74,12 @@ export class Logs implements vscode.Disposable {
         };
         const line = await this.scope.line();
         for (;;) {
-            const params = { follow: true, kind: settings.logKind(), tail: settings.logTail(), ...(session !== undefined && { sessionId: session }) };
+            const params = {
+                follow: true,
+                kind: settings.logKind(),
+                tail: settings.logTail(),
+                ...(session !== undefined && { sessionId: session }),
+            };
             try {
                 await line.request("monitor", params, { signal, onEvent });
                 return;

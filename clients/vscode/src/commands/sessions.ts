@@ -6,7 +6,12 @@ import type { Problems } from "../problem";
 import type { Scope } from "../scope";
 import type { FilesView } from "../views/files";
 
-export function sessionCommands(problems: Problems, scope: Scope, files: FilesView, refresh: () => void): vscode.Disposable[] {
+export function sessionCommands(
+    problems: Problems,
+    scope: Scope,
+    files: FilesView,
+    refresh: () => void,
+): vscode.Disposable[] {
     const changed = () => {
         files.choose(undefined);
         refresh();

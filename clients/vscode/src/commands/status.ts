@@ -1,15 +1,25 @@
-// Show daemon status: what the daemon says of itself, in the output channel.
+// Show daemon status: what the daemon says of itself, what this window is on, and what the daemon's doctor finds on the way
+// there, in the output channel.
 
 import * as vscode from "vscode";
+import type { Line } from "../line";
+import { size } from "../model/files";
 import { describe } from "../model/isolation";
 import { longName } from "../model/target";
-import { size } from "../model/files";
 import type { Problems } from "../problem";
-import type { DaemonStatusResponse } from "../protocol";
+import type { Check, CheckStatus, DaemonStatusResponse } from "../protocol";
 import type { Scope } from "../scope";
 
 /** Of the column of names. */
 const WIDTH = 20;
+
+/** How a check is written down. */
+const LEVELS: Record<CheckStatus, "info" | "warn" | "error" | "debug"> = {
+    ok: "info",
+    warning: "warn",
+    error: "error",
+    skipped: "debug",
+};
 
 export function statusCommands(problems: Problems, scope: Scope, log: vscode.LogOutputChannel): vscode.Disposable[] {
     return [
@@ -25,8 +35,21 @@ export function statusCommands(problems: Problems, scope: Scope, log: vscode.Log
                 log.info(`${name.padEnd(WIDTH)}${value}`);
             }
             log.show(true);
+            for (const check of await examined(scope, line)) {
+                const hint = check.hint === undefined ? "" : ` Hint: ${check.hint}.`;
+                log[LEVELS[check.status]](`${check.name.padEnd(WIDTH)}${check.message}.${hint}`);
+            }
         }),
     ];
+}
+
+/** The doctor looks at more than a bound connection may ask for. */
+async function examined(scope: Scope, { target, isolation }: Line): Promise<Check[]> {
+    const client = scope.visitor();
+    return client
+        .request("daemon/doctor", { target, isolation })
+        .finally(() => client.close())
+        .then(({ checks }) => checks);
 }
 
 function rows(status: DaemonStatusResponse): [string, string][] {

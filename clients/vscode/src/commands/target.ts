@@ -23,7 +23,11 @@ export function targetCommands(problems: Problems, scope: Scope): vscode.Disposa
     return [
         problems.command("cupola.selectTarget", async () => {
             const { target } = await scope.line();
-            const options = { title: "Cupola: which agent?", placeHolder: `Now: ${longName(target)}`, ignoreFocusOut: true };
+            const options = {
+                title: "Cupola: which agent?",
+                placeHolder: `Now: ${longName(target)}`,
+                ignoreFocusOut: true,
+            };
             const chosen = await (await vscode.window.showQuickPick(choices(scope), options))?.ask();
             if (chosen !== undefined) {
                 await settings.setTarget(chosen === "automatic" ? undefined : chosen);
@@ -35,21 +39,36 @@ export function targetCommands(problems: Problems, scope: Scope): vscode.Disposa
 function choices(scope: Scope): Choice[] {
     return [
         { label: "$(beaker) Emulator", description: "no account needed", ask: () => emulator(scope) },
-        { label: "$(cloud) Agent of a project…", description: "project endpoint and agent name", ask: () => project(scope) },
+        {
+            label: "$(cloud) Agent of a project…",
+            description: "project endpoint and agent name",
+            ask: () => project(scope),
+        },
         { label: "$(link) Agent endpoint…", description: "the agent's own URL", ask: agentEndpoint },
         { label: "$(plug) Local port…", description: "an agent you are running yourself", ask: local },
         { label: "$(folder) Workspace folder", description: "the azd project in it", ask: folder },
-        { label: "$(sparkle) Automatic", description: "the open azd project, otherwise the emulator", ask: async () => "automatic" },
+        {
+            label: "$(sparkle) Automatic",
+            description: "the open azd project, otherwise the emulator",
+            ask: async () => "automatic",
+        },
     ];
 }
 
 async function emulator(scope: Scope): Promise<Target | undefined> {
-    const agent = await vscode.window.showQuickPick(agentsOf(scope, { kind: "emulator" }), { title: "Emulated agent", ignoreFocusOut: true });
+    const agent = await vscode.window.showQuickPick(agentsOf(scope, { kind: "emulator" }), {
+        title: "Emulated agent",
+        ignoreFocusOut: true,
+    });
     return agent === undefined ? undefined : { kind: "emulator", agent };
 }
 
 async function project(scope: Scope): Promise<Target | undefined> {
-    const endpoint = await ask("Project endpoint", "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT", problemWithEndpoint);
+    const endpoint = await ask(
+        "Project endpoint",
+        "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT",
+        problemWithEndpoint,
+    );
     if (endpoint === undefined) {
         return undefined;
     }
@@ -64,7 +83,8 @@ async function project(scope: Scope): Promise<Target | undefined> {
 }
 
 async function agentEndpoint(): Promise<Target | undefined> {
-    const shape = "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/openai/responses";
+    const shape =
+        "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/openai/responses";
     const url = await ask("Agent endpoint", shape, problemWithAgentEndpoint);
     return url === undefined ? undefined : { kind: "agentEndpoint", url };
 }
@@ -90,7 +110,11 @@ async function agentsOf(scope: Scope, target: Target): Promise<string[]> {
     return data.map((agent) => String((agent as { name?: unknown }).name)).sort();
 }
 
-async function ask(title: string, placeHolder: string, problem: (text: string) => string | undefined): Promise<string | undefined> {
+async function ask(
+    title: string,
+    placeHolder: string,
+    problem: (text: string) => string | undefined,
+): Promise<string | undefined> {
     const text = await vscode.window.showInputBox({
         title,
         placeHolder,

@@ -16,7 +16,12 @@ export interface AnswerResult {
     errorDetails?: { message: string };
 }
 
-export async function answer(line: Line, question: string, stream: AnswerStream, signal: AbortSignal): Promise<AnswerResult> {
+export async function answer(
+    line: Line,
+    question: string,
+    stream: AnswerStream,
+    signal: AbortSignal,
+): Promise<AnswerResult> {
     let turn = newTurn(0, question);
     const onEvent = (event: InvokeEvent) => {
         turn = afterEvent(turn, event);
@@ -27,10 +32,15 @@ export async function answer(line: Line, question: string, stream: AnswerStream,
         }
     };
     try {
-        turn = afterResponse(turn, await line.request("invoke", { input: question, textOnly: true }, { signal, onEvent }));
+        turn = afterResponse(
+            turn,
+            await line.request("invoke", { input: question, textOnly: true }, { signal, onEvent }),
+        );
     } catch (error) {
         turn = afterFailure(turn, Failure.from(error));
     }
     const { problem } = turn;
-    return problem === undefined ? {} : { errorDetails: { message: [problem.message, problem.hint, `(${problem.kind})`].filter(Boolean).join(" ") } };
+    return problem === undefined
+        ? {}
+        : { errorDetails: { message: [problem.message, problem.hint, `(${problem.kind})`].filter(Boolean).join(" ") } };
 }

@@ -60,7 +60,8 @@ export const FIELDS: readonly Field[] = [
         about: "On whose behalf, for agents of container protocol 2.0.0: x-ms-user-identity",
         icon: "account",
         secret: true,
-        problem: (value) => (/^[A-Za-z0-9._:@-]{1,256}$/.test(value) ? undefined : "1 to 256 characters of A-Z a-z 0-9 . _ : - @"),
+        problem: (value) =>
+            /^[A-Za-z0-9._:@-]{1,256}$/.test(value) ? undefined : "1 to 256 characters of A-Z a-z 0-9 . _ : - @",
     },
     {
         name: "chat",
@@ -69,7 +70,10 @@ export const FIELDS: readonly Field[] = [
         about: "Separates saved sessions and conversations on this machine only; never sent",
         icon: "tag",
         secret: false,
-        problem: (value) => ([...value].length <= MAX_LABEL && !hasControl(value) ? undefined : "At most 128 characters, without control characters"),
+        problem: (value) =>
+            [...value].length <= MAX_LABEL && !hasControl(value)
+                ? undefined
+                : "At most 128 characters, without control characters",
     },
     {
         name: "ownershipKey",

@@ -17,7 +17,9 @@ export class LogLines {
             case "session":
                 return `${time(event.timestamp)}[session] ${event.state}${event.version == null ? "" : `, version ${event.version}`}`;
             case "line":
-                return this.#isNew(event) ? `${time(event.timestamp)}[${event.stream ?? "log"}] ${event.message}` : undefined;
+                return this.#isNew(event)
+                    ? `${time(event.timestamp)}[${event.stream ?? "log"}] ${event.message}`
+                    : undefined;
             case "raw":
                 return event.data;
             case "notice":

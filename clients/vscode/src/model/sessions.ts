@@ -63,7 +63,8 @@ export function shortId(id: string): string {
 }
 
 function details(session: Session): [string, string][] {
-    const time = (seconds: number | null | undefined) => (seconds == null ? undefined : new Date(seconds * 1000).toLocaleString());
+    const time = (seconds: number | null | undefined) =>
+        seconds == null ? undefined : new Date(seconds * 1000).toLocaleString();
     const all: [string, string | undefined][] = [
         ["Session", session.agent_session_id],
         ["Status", session.status ?? undefined],

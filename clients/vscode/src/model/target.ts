@@ -9,11 +9,18 @@ const DEFAULT_EMULATED_AGENT = "notes";
 /** Where an agent's container listens unless it is told otherwise. */
 export const DEFAULT_LOCAL_PORT = 8088;
 
-const KINDS: readonly string[] = ["emulator", "project", "agentEndpoint", "local", "directory"] satisfies Target["kind"][];
+const KINDS: readonly string[] = [
+    "emulator",
+    "project",
+    "agentEndpoint",
+    "local",
+    "directory",
+] satisfies Target["kind"][];
 
 /** A setting's value as a target. The daemon checks its fields; here only the kind is looked at. */
 export function asTarget(value: unknown): Target | undefined {
-    const isTarget = typeof value === "object" && value !== null && "kind" in value && KINDS.includes(String(value.kind));
+    const isTarget =
+        typeof value === "object" && value !== null && "kind" in value && KINDS.includes(String(value.kind));
     return isTarget ? (value as Target) : undefined;
 }
 
@@ -56,7 +63,12 @@ function agentOf(url: string): string | undefined {
 }
 
 function lastSegment(path: string): string {
-    return path.split(/[\\/]/).filter((segment) => segment !== "").at(-1) ?? path;
+    return (
+        path
+            .split(/[\\/]/)
+            .filter((segment) => segment !== "")
+            .at(-1) ?? path
+    );
 }
 
 /** What is wrong with a project endpoint, before the daemon is asked. */

@@ -26,7 +26,10 @@ export class ChatPanel implements vscode.Disposable {
         private readonly conversation: Conversation,
     ) {
         const forget = conversation.onChange((turn) => this.#turnChanged(turn));
-        this.#subscriptions = [new vscode.Disposable(forget), scope.onLine(() => this.#post({ type: "where", where: this.#where() }))];
+        this.#subscriptions = [
+            new vscode.Disposable(forget),
+            scope.onLine(() => this.#post({ type: "where", where: this.#where() })),
+        ];
     }
 
     /** Shows the panel, beside the editor when it is new, without taking the focus from where one types. */
@@ -94,7 +97,12 @@ export class ChatPanel implements vscode.Disposable {
     }
 
     #postAll(): void {
-        this.#post({ type: "all", turns: this.conversation.turns, where: this.#where(), running: this.conversation.isRunning });
+        this.#post({
+            type: "all",
+            turns: this.conversation.turns,
+            where: this.#where(),
+            running: this.conversation.isRunning,
+        });
     }
 
     /** A page that is hidden gets everything when it says that it is ready again. */

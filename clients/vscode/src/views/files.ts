@@ -60,7 +60,9 @@ export class FilesView implements vscode.TreeDataProvider<FileNode | Failure>, v
             return problemItem(node);
         }
         const uri = sessionFile(node.sessionId, node.path);
-        const state = node.isDirectory ? vscode.TreeItemCollapsibleState.Collapsed : vscode.TreeItemCollapsibleState.None;
+        const state = node.isDirectory
+            ? vscode.TreeItemCollapsibleState.Collapsed
+            : vscode.TreeItemCollapsibleState.None;
         const item = new vscode.TreeItem(node.name, state);
         item.id = uri.toString();
         // The theme's own icons, chosen by the name.
@@ -68,7 +70,10 @@ export class FilesView implements vscode.TreeDataProvider<FileNode | Failure>, v
         item.iconPath = node.isDirectory ? vscode.ThemeIcon.Folder : vscode.ThemeIcon.File;
         item.description = node.description;
         item.contextValue = node.isDirectory ? "directory" : "file";
-        item.tooltip = node.modified === undefined ? node.path : `${node.path}\nChanged ${new Date(node.modified).toLocaleString()}`;
+        item.tooltip =
+            node.modified === undefined
+                ? node.path
+                : `${node.path}\nChanged ${new Date(node.modified).toLocaleString()}`;
         if (!node.isDirectory) {
             item.command = { command: "cupola.files.open", title: "Open", arguments: [node] };
         }

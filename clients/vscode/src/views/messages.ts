@@ -20,11 +20,15 @@ export type ToPage =
 /** From the page to the extension. */
 export type FromPage =
     /** The page listens. */
-    | { type: "ready" }
-    | { type: "ask"; question: string }
-    | { type: "run"; command: PageCommand };
+    { type: "ready" } | { type: "ask"; question: string } | { type: "run"; command: PageCommand };
 
 /** Commands that the page's buttons run. */
 export type PageCommand = (typeof PAGE_COMMANDS)[number];
 
-export const PAGE_COMMANDS = ["cupola.cancel", "cupola.newConversation", "cupola.newSession", "cupola.selectTarget", "cupola.switchIsolation"] as const;
+export const PAGE_COMMANDS = [
+    "cupola.cancel",
+    "cupola.newConversation",
+    "cupola.newSession",
+    "cupola.selectTarget",
+    "cupola.switchIsolation",
+] as const;

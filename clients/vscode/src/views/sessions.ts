@@ -26,7 +26,10 @@ export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failur
         }
         try {
             const line = await this.scope.line();
-            const [list, current] = await Promise.all([line.request("sessions/list", { limit: MOST_SESSIONS, order: "desc" }), currentSession(line)]);
+            const [list, current] = await Promise.all([
+                line.request("sessions/list", { limit: MOST_SESSIONS, order: "desc" }),
+                currentSession(line),
+            ]);
             return sessionRows(list.data, current, Date.now());
         } catch (error) {
             const failure = Failure.from(error);
@@ -42,7 +45,10 @@ export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failur
         item.id = row.id;
         item.description = row.description;
         item.contextValue = row.isCurrent ? "session.current" : "session";
-        item.iconPath = new vscode.ThemeIcon(row.icon, row.color === undefined ? undefined : new vscode.ThemeColor(row.color));
+        item.iconPath = new vscode.ThemeIcon(
+            row.icon,
+            row.color === undefined ? undefined : new vscode.ThemeColor(row.color),
+        );
         item.tooltip = row.details.map(([name, value]) => `${name}: ${value}`).join("\n");
         item.accessibilityInformation = { label: `Session ${row.id}, ${row.status}, ${row.description}` };
         item.command = { command: "cupola.sessions.showFiles", title: "Show Files", arguments: [row] };

@@ -41,7 +41,10 @@ export class StatusBar implements vscode.Disposable {
         const [icon, words] = STATES[line.client.state];
         const isolation = describe(line.isolation);
         this.#item.text = `$(${icon}) ${shortName(line.target)} · ${isolation}`;
-        this.#item.accessibilityInformation = { label: `Cupola: ${longName(line.target)}, ${isolation}, ${words}`, role: "button" };
+        this.#item.accessibilityInformation = {
+            label: `Cupola: ${longName(line.target)}, ${isolation}, ${words}`,
+            role: "button",
+        };
         this.#item.tooltip = this.#tooltip(words);
     }
 
@@ -51,7 +54,9 @@ export class StatusBar implements vscode.Disposable {
         text.isTrusted = { enabledCommands: COMMANDS };
         text.appendMarkdown("**Cupola**\n\n").appendText(target === undefined ? "" : longName(target));
         for (const field of FIELDS) {
-            text.appendMarkdown(`\n\n$(${field.icon}) ${field.label}: `).appendText(shown(field, isolation) ?? "not set");
+            text.appendMarkdown(`\n\n$(${field.icon}) ${field.label}: `).appendText(
+                shown(field, isolation) ?? "not set",
+            );
         }
         text.appendMarkdown("\n\n").appendText(state);
         return text.appendMarkdown(

@@ -131,12 +131,18 @@ function render(turn: Turn): HTMLElement {
 function problem({ message, hint, kind }: NonNullable<Turn["problem"]>): HTMLElement {
     const box = tag("div", "problem");
     box.setAttribute("role", "alert");
-    box.append(tag("div", "", message), ...(hint === undefined ? [] : [tag("div", "hint", hint)]), tag("code", "", kind));
+    box.append(
+        tag("div", "", message),
+        ...(hint === undefined ? [] : [tag("div", "hint", hint)]),
+        tag("code", "", kind),
+    );
     return box;
 }
 
 function remarks(turn: Turn): string[] {
-    return [STATUSES[turn.status], turn.sessionId === undefined ? "" : shortId(turn.sessionId), took(turn)].filter((text) => text !== "");
+    return [STATUSES[turn.status], turn.sessionId === undefined ? "" : shortId(turn.sessionId), took(turn)].filter(
+        (text) => text !== "",
+    );
 }
 
 function took({ durationMs }: Turn): string {
@@ -150,7 +156,11 @@ function welcome(): HTMLElement {
     const box = tag("div", "welcome");
     box.append(
         tag("h1", "", "Ask your agent"),
-        tag("p", "", "Answers stream in here. The session and the conversation go on from one question to the next, for each isolation its own."),
+        tag(
+            "p",
+            "",
+            "Answers stream in here. The session and the conversation go on from one question to the next, for each isolation its own.",
+        ),
     );
     return box;
 }

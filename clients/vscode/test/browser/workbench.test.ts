@@ -103,7 +103,10 @@ test("an agent on a local port is a target, too, and the views say that it has n
     await workbench.pick("which agent?", "Local port");
     await workbench.answer("Port on this machine", "65000");
     await expectText(workbench.statusBar, /localhost:65000/);
-    await workbench.page.locator(".activitybar .action-item").filter({ has: workbench.page.locator('[aria-label^="Cupola"]') }).click();
+    await workbench.page
+        .locator(".activitybar .action-item")
+        .filter({ has: workbench.page.locator('[aria-label^="Cupola"]') })
+        .click();
     await workbench.row("Sessions", "local").waitFor();
     await workbench.command("Cupola: Select Target");
     await workbench.pick("which agent?", "Automatic");
@@ -136,7 +139,10 @@ test("files are uploaded, opened, changed, downloaded and deleted", async () => 
     await workbench.row("Files", "notes.txt").click();
     await page.locator(".monaco-editor .view-lines").filter({ hasText: "the launch code is 4711" }).waitFor();
 
-    await workbench.chooseFile(() => workbench.command("Cupola: Upload to Session"), join(workbench.workspace, "seed.json"));
+    await workbench.chooseFile(
+        () => workbench.command("Cupola: Upload to Session"),
+        join(workbench.workspace, "seed.json"),
+    );
     await workbench.row("Files", "seed.json").click();
     const seed = page.locator(".monaco-editor .view-lines").filter({ hasText: '"plan": "gold"' });
     await seed.click();
@@ -160,7 +166,10 @@ test("directories are made, filled, looked into and deleted", async () => {
     await workbench.answer("New directory", "reports");
     const directory = workbench.row("Files", "reports");
     await directory.waitFor();
-    await workbench.chooseFile(() => workbench.menu(directory, "Upload to Session"), join(workbench.workspace, "plan.md"));
+    await workbench.chooseFile(
+        () => workbench.menu(directory, "Upload to Session"),
+        join(workbench.workspace, "plan.md"),
+    );
     await directory.click();
     await workbench.row("Files", "plan.md").waitFor();
     await workbench.menu(directory, "Delete");
@@ -186,7 +195,9 @@ test("the status names the daemon, its binding and no key", async () => {
     // The editor shows blanks as another character.
     await workbench.output(/Isolation\s+user\s••••,\slabel\splanning/);
     await workbench.output(/Connection\s+bound\sto\sthis/);
-    await workbench.output(new RegExp(`process\\s${workbench.home.processId()}`));
+    // What the doctor finds.
+    await workbench.output(new RegExp(`daemon\\s+version.*process\\s${workbench.home.processId()}`));
+    await workbench.output(/target\s+emulator\/notes\sanswers/);
     await expectNoText("tenant-acme");
 });
 
@@ -194,7 +205,10 @@ test("every command that the page names was run here", () => {
     const page = readFileSync(join(__dirname, "../../../../../docs/vscode.md"), "utf8");
     const named = [...page.matchAll(/\*(Cupola: [^*]+)\*/g)].map((match) => match[1] ?? "");
     const run = [...workbench.commandsRun].map((title) => title.replace("…", ""));
-    assert.deepEqual(named.filter((title) => !run.includes(title)), []);
+    assert.deepEqual(
+        named.filter((title) => !run.includes(title)),
+        [],
+    );
     return Promise.resolve();
 });
 
@@ -206,7 +220,10 @@ async function ask(question: string, answer: RegExp): Promise<void> {
 }
 
 async function eventuallyRows(view: string, count: number): Promise<void> {
-    await workbench.row(view, /./).nth(count - 1).waitFor();
+    await workbench
+        .row(view, /./)
+        .nth(count - 1)
+        .waitFor();
     await workbench.row(view, /./).nth(count).waitFor({ state: "detached" });
 }
 

@@ -79,10 +79,14 @@ export class Workbench {
         this.#write("data/Machine/settings.json", JSON.stringify({ "cupola.path": PROGRAM }));
         this.#install();
         const port = await freePort();
-        this.#server = spawn(this.#tools.node, this.#words(["--auth", "none", "--bind-addr", `127.0.0.1:${port}`, this.workspace]), {
-            env: this.#environment(),
-            stdio: ["ignore", "ignore", "pipe"],
-        });
+        this.#server = spawn(
+            this.#tools.node,
+            this.#words(["--auth", "none", "--bind-addr", `127.0.0.1:${port}`, this.workspace]),
+            {
+                env: this.#environment(),
+                stdio: ["ignore", "ignore", "pipe"],
+            },
+        );
         this.#server.stderr?.on("data", (text: Buffer) => (this.#said += text.toString()));
         const url = `http://127.0.0.1:${port}/`;
         await this.#answers(`${url}healthz`);
@@ -133,7 +137,9 @@ export class Workbench {
 
     /** Opens a file dialog and names a file in it. */
     async chooseFile(open: () => Promise<void>, path: string): Promise<void> {
-        const rows = this.page.locator(".quick-input-widget .quick-input-list .monaco-list-row").filter({ hasText: ".." });
+        const rows = this.page
+            .locator(".quick-input-widget .quick-input-list .monaco-list-row")
+            .filter({ hasText: ".." });
         await persist(async () => {
             // Something that took the focus closes the dialog; and what is typed before it has looked around is lost.
             if (!(await rows.first().isVisible())) {
@@ -148,7 +154,9 @@ export class Workbench {
 
     /** A row of a view in the side bar. */
     row(view: string, text: string | RegExp): Locator {
-        return this.page.locator(`.pane:has(.pane-header[aria-label^="${view}"]) .monaco-list-row`).filter({ hasText: text });
+        return this.page
+            .locator(`.pane:has(.pane-header[aria-label^="${view}"]) .monaco-list-row`)
+            .filter({ hasText: text });
     }
 
     /** A button that appears in a row under the mouse. */
@@ -205,7 +213,11 @@ export class Workbench {
     async picture(name: string): Promise<void> {
         if (this.#tools.screenshots !== undefined) {
             await this.page.mouse.move(SIZE.width / 2, SIZE.height - 2);
-            await this.page.screenshot({ path: join(this.#tools.screenshots, `vscode-${name}.png`), animations: "disabled", caret: "hide" });
+            await this.page.screenshot({
+                path: join(this.#tools.screenshots, `vscode-${name}.png`),
+                animations: "disabled",
+                caret: "hide",
+            });
         }
     }
 
@@ -229,8 +241,20 @@ export class Workbench {
     }
 
     #words(words: string[]): string[] {
-        const data = ["--user-data-dir", join(this.home.path, "data"), "--extensions-dir", join(this.home.path, "extensions")];
-        return [this.#tools.entry, ...data, "--disable-telemetry", "--disable-update-check", "--disable-workspace-trust", ...words];
+        const data = [
+            "--user-data-dir",
+            join(this.home.path, "data"),
+            "--extensions-dir",
+            join(this.home.path, "extensions"),
+        ];
+        return [
+            this.#tools.entry,
+            ...data,
+            "--disable-telemetry",
+            "--disable-update-check",
+            "--disable-workspace-trust",
+            ...words,
+        ];
     }
 
     /** As docs/vscode.md says it is done; `code` is the one under test. */
@@ -240,18 +264,26 @@ export class Workbench {
         const script = /```sh\n([^]*?)```/.exec(page)?.[1] ?? assert.fail("docs/vscode.md does not say how to install");
         const code = [this.#tools.node, ...this.#words([])].map((word) => `'${word}'`).join(" ");
         const shell = `set -e\ncode() { ${code} "$@"; }\n${script}`;
-        execFileSync("bash", ["-c", shell], { cwd: root, env: { ...this.#environment(), PATH: process.env["PATH"] }, stdio: ["ignore", "ignore", "inherit"] });
+        execFileSync("bash", ["-c", shell], {
+            cwd: root,
+            env: { ...this.#environment(), PATH: process.env["PATH"] },
+            stdio: ["ignore", "ignore", "inherit"],
+        });
     }
 
     async #answers(url: string): Promise<void> {
-        const ask = () => fetch(url).then((response) => response.ok || undefined, () => undefined);
+        const ask = () =>
+            fetch(url).then(
+                (response) => response.ok || undefined,
+                () => undefined,
+            );
         await eventually(() => `VS Code's server answers; it said: ${this.#said}`, ask, START_MS);
     }
 }
 
 /** Does it until it works. */
 async function persist(run: () => Promise<void>): Promise<void> {
-    for (const deadline = Date.now() + STEP_MS; ; ) {
+    for (const deadline = Date.now() + STEP_MS; ;) {
         try {
             return await run();
         } catch (error) {

@@ -18,7 +18,9 @@ test("an answer streams in pieces that make up the response", () =>
     inHome(async (home) => {
         const events: InvokeEvent[] = [];
         const params = { target: NOTES, input: "stream red green blue", textOnly: true };
-        const response = await home.client().request("invoke", params, { onEvent: (event: InvokeEvent) => events.push(event) });
+        const response = await home
+            .client()
+            .request("invoke", params, { onEvent: (event: InvokeEvent) => events.push(event) });
         assert.equal(response.text, "red green blue");
         assert.equal(response.status, "completed");
         const deltas = events.flatMap((event) => (event.type === "textDelta" ? [event.delta] : []));
@@ -43,12 +45,16 @@ test("a call that is cancelled ends at once and at the daemon, too", () =>
         const client = home.client();
         const stop = new AbortController();
         const onEvent = (event: InvokeEvent) => event.type === "textDelta" && stop.abort();
-        const ended = await failure(client.request("invoke", { target: NOTES, input: SLOW }, { signal: stop.signal, onEvent }));
+        const ended = await failure(
+            client.request("invoke", { target: NOTES, input: SLOW }, { signal: stop.signal, onEvent }),
+        );
         assert.equal(ended.kind, "cancelled");
         assert.ok(ended.isCancelled);
         const { runs } = await client.request("daemon/status", {});
         assert.equal(runs, 0);
-        const never = await failure(client.request("invoke", { target: NOTES, input: "hello" }, { signal: AbortSignal.abort() }));
+        const never = await failure(
+            client.request("invoke", { target: NOTES, input: "hello" }, { signal: AbortSignal.abort() }),
+        );
         assert.equal(never.kind, "cancelled");
     }));
 
@@ -76,7 +82,8 @@ test("other keys see another tenant's state", () =>
 test("a client reaches only what it is bound to, before and after the daemon was killed", () =>
     inHome(async (home) => {
         const client = home.client({ target: NOTES, isolation: acme });
-        const elsewhere = () => failure(client.request("invoke", { target: NOTES, isolation: contoso, input: "hello" }));
+        const elsewhere = () =>
+            failure(client.request("invoke", { target: NOTES, isolation: contoso, input: "hello" }));
         assert.equal((await elsewhere()).kind, "outOfBounds");
         process.kill(client.server?.processId ?? assert.fail("not connected"), "SIGKILL");
         await eventually("the loss is noticed", () => (client.state === "lost" ? true : undefined));
@@ -104,7 +111,8 @@ test("a daemon that was killed is started again by the next call, and saved stat
 test("a call that was under way fails as retryable when the daemon is killed", () =>
     inHome(async (home) => {
         const client = home.client();
-        const kill = (event: InvokeEvent) => event.type === "textDelta" && process.kill(client.server?.processId ?? 0, "SIGKILL");
+        const kill = (event: InvokeEvent) =>
+            event.type === "textDelta" && process.kill(client.server?.processId ?? 0, "SIGKILL");
         let killed = false;
         const onEvent = (event: InvokeEvent) => {
             killed ||= kill(event);

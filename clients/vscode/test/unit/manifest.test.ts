@@ -22,8 +22,12 @@ const manifest = JSON.parse(text("package.json")) as Manifest;
 const { commands, configuration } = manifest.contributes;
 
 test("every command there is a title for exists, and has one", () => {
-    const sources = readdirSync(join(EXTENSION, "src"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
-    const registered = sources.flatMap((name) => [...text("src", name).matchAll(/problems\.command\("([^"]+)"/g)].map((match) => match[1]));
+    const sources = readdirSync(join(EXTENSION, "src"), { recursive: true, encoding: "utf8" }).filter((name) =>
+        name.endsWith(".ts"),
+    );
+    const registered = sources.flatMap((name) =>
+        [...text("src", name).matchAll(/problems\.command\(\s*"([^"]+)"/g)].map((match) => match[1]),
+    );
     assert.deepEqual(registered.toSorted(), commands.map(({ command }) => command).toSorted());
 });
 

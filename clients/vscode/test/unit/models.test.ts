@@ -7,7 +7,14 @@ import { fileRows, isPlainName, parent, size } from "../../src/model/files";
 import { describe, FIELDS, MASK, shown, withField } from "../../src/model/isolation";
 import { LogLines } from "../../src/model/log";
 import { age, sessionRows } from "../../src/model/sessions";
-import { asTarget, problemWithAgent, problemWithAgentEndpoint, problemWithEndpoint, problemWithPort, shortName } from "../../src/model/target";
+import {
+    asTarget,
+    problemWithAgent,
+    problemWithAgentEndpoint,
+    problemWithEndpoint,
+    problemWithPort,
+    shortName,
+} from "../../src/model/target";
 import { afterEvent, afterFailure, afterResponse, newTurn } from "../../src/model/turn";
 import type { InvokeResponse, Isolation, MonitorEvent, Target } from "../../src/protocol";
 
@@ -32,13 +39,25 @@ test("the current session comes first and says so", () => {
 });
 
 test("ages are said in the largest unit that fits", () => {
-    for (const [minutes, words] of [[0, "just now"], [59, "59 min ago"], [60, "1 h ago"], [47 * 60, "47 h ago"], [48 * 60, "2 d ago"]] as const) {
+    for (const [minutes, words] of [
+        [0, "just now"],
+        [59, "59 min ago"],
+        [60, "1 h ago"],
+        [47 * 60, "47 h ago"],
+        [48 * 60, "2 d ago"],
+    ] as const) {
         assert.equal(age(minutes * 60_000), words);
     }
 });
 
 test("directories come first, and names that could climb out do not come at all", () => {
-    const entry = (name: string, is_directory = false) => ({ name, path: name, is_directory, is_dir: is_directory, size: 2048 });
+    const entry = (name: string, is_directory = false) => ({
+        name,
+        path: name,
+        is_directory,
+        is_dir: is_directory,
+        size: 2048,
+    });
     const names = ["b.txt", "..", "a.txt", "evil/../../x", "line\nfeed", "back\\slash"].map((name) => entry(name));
     const rows = fileRows([...names, entry("data", true)], "reports/2026");
     assert.deepEqual(
@@ -55,13 +74,25 @@ test("directories come first, and names that could climb out do not come at all"
 });
 
 test("sizes are said in words", () => {
-    for (const [bytes, words] of [[0, "0 bytes"], [1, "1 byte"], [1023, "1023 bytes"], [1536, "1.5 KB"], [50 * 1024 * 1024, "50 MB"]] as const) {
+    for (const [bytes, words] of [
+        [0, "0 bytes"],
+        [1, "1 byte"],
+        [1023, "1023 bytes"],
+        [1536, "1.5 KB"],
+        [50 * 1024 * 1024, "50 MB"],
+    ] as const) {
         assert.equal(size(bytes), words);
     }
 });
 
 test("no key and no identity is ever shown", () => {
-    const isolation: Isolation = { userKey: "tenant-acme", chatKey: "thread-42", userIdentity: "ada@contoso.com", chat: "review", ownershipKey: "sk" };
+    const isolation: Isolation = {
+        userKey: "tenant-acme",
+        chatKey: "thread-42",
+        userIdentity: "ada@contoso.com",
+        chat: "review",
+        ownershipKey: "sk",
+    };
     assert.equal(describe(isolation), `user ${MASK}, chat ${MASK}, identity ${MASK}, label review, owner ${MASK}`);
     assert.equal(describe({}), "no isolation");
     for (const field of FIELDS.filter((field) => field.secret)) {
@@ -131,14 +162,33 @@ test("a turn grows with its events, and its response replaces what grew", () => 
     assert.deepEqual([turn.text, turn.sessionId, turn.status], ["hello", "session-1", "running"]);
     turn = afterEvent(turn, { ...head, type: "snapshot", text: "hel" });
     assert.equal(turn.text, "hel");
-    const response: InvokeResponse = { runId: "run_1", status: "completed", text: "hello!", isolationModel: "keys", durationMs: 12 };
-    assert.deepEqual([afterResponse(turn, response).text, afterResponse(turn, response).status], ["hello!", "completed"]);
+    const response: InvokeResponse = {
+        runId: "run_1",
+        status: "completed",
+        text: "hello!",
+        isolationModel: "keys",
+        durationMs: 12,
+    };
+    assert.deepEqual(
+        [afterResponse(turn, response).text, afterResponse(turn, response).status],
+        ["hello!", "completed"],
+    );
 });
 
 test("every ending but completion says why", () => {
-    const response: InvokeResponse = { runId: "run_1", status: "truncated", text: "hal", isolationModel: "keys", durationMs: 12 };
+    const response: InvokeResponse = {
+        runId: "run_1",
+        status: "truncated",
+        text: "hal",
+        isolationModel: "keys",
+        durationMs: 12,
+    };
     assert.match(afterResponse(newTurn(1, "x"), response).problem?.message ?? "", /cut off/);
-    const failed = afterResponse(newTurn(1, "x"), { ...response, status: "failed", failure: { kind: "agentFailed", message: "the tool exploded" } });
+    const failed = afterResponse(newTurn(1, "x"), {
+        ...response,
+        status: "failed",
+        failure: { kind: "agentFailed", message: "the tool exploded" },
+    });
     assert.deepEqual(failed.problem, { message: "the tool exploded", kind: "agentFailed" });
     const refused = afterFailure(newTurn(1, "x"), new Failure("forbidden", "no", { hint: "ask" }));
     assert.deepEqual([refused.status, refused.problem], ["failed", { message: "no", kind: "forbidden", hint: "ask" }]);

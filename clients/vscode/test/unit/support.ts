@@ -35,7 +35,11 @@ export class Home {
 
     /** Runs `cupola` in this home. */
     cupola(...options: string[]): string {
-        return execFileSync(PROGRAM, options, { env: this.environment, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+        return execFileSync(PROGRAM, options, {
+            env: this.environment,
+            encoding: "utf8",
+            stdio: ["ignore", "pipe", "ignore"],
+        });
     }
 
     /** The process id of the daemon that runs now. */
@@ -68,8 +72,12 @@ export async function inHome(test: (home: Home) => Promise<void>): Promise<void>
 }
 
 /** Waits until `found` gives something. */
-export async function eventually<T>(what: string | (() => string), found: () => T | undefined | Promise<T | undefined>, limit = PATIENCE_MS): Promise<T> {
-    for (const deadline = Date.now() + limit; Date.now() < deadline; ) {
+export async function eventually<T>(
+    what: string | (() => string),
+    found: () => T | undefined | Promise<T | undefined>,
+    limit = PATIENCE_MS,
+): Promise<T> {
+    for (const deadline = Date.now() + limit; Date.now() < deadline;) {
         const value = await found();
         if (value !== undefined) {
             return value;

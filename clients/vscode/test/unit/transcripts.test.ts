@@ -16,7 +16,9 @@ const PATIENCE_MS = 20_000;
 type Captured = Map<string, unknown>;
 
 for (const name of readdirSync(DIRECTORY).filter((name) => name.endsWith(".jsonl"))) {
-    const lines = readFileSync(join(DIRECTORY, name), "utf8").split("\n").filter((line) => line !== "");
+    const lines = readFileSync(join(DIRECTORY, name), "utf8")
+        .split("\n")
+        .filter((line) => line !== "");
     test(`transcript ${name}`, () => inHome(async (home) => replay(await home.daemon.socket(true), lines)));
 }
 

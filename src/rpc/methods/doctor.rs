@@ -53,7 +53,7 @@ fn socket(daemon: &Daemon) -> Check {
 async fn state(daemon: &Daemon) -> Check {
     let directory = daemon.config.state_directory.display();
     match daemon.store.count().await {
-        Ok(count) => check("state", CheckStatus::Ok, format!("{directory}, {count} partitions with saved state")),
+        Ok(count) => check("state", CheckStatus::Ok, format!("{directory}, partitions with saved state: {count}")),
         Err(error) => failed("state", error.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -100,7 +101,11 @@ export class Workbench {
 
     async close(): Promise<void> {
         await this.#browser?.close();
-        this.#server?.kill();
+        // What still runs would write into the home while it is being removed.
+        const server = this.#server;
+        if (server?.kill() === true) {
+            await once(server, "exit");
+        }
         this.home.close();
     }
 

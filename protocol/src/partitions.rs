@@ -25,7 +25,7 @@ impl Method for List {
 
 /// Which partitions. All, when nothing is given.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PartitionListParams"))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ListParams {
     /// Only those of this agent.
@@ -38,7 +38,7 @@ pub struct ListParams {
 
 /// What is saved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PartitionListResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListResponse {
     /// The latest used first. To a bound connection, its own only.
@@ -88,7 +88,7 @@ impl Method for Forget {
 
 /// What to forget: one partition by its id, or those of an agent and an isolation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PartitionForgetParams"))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ForgetParams {
     /// From `partitions/list`. Not together with `target`.
@@ -104,7 +104,7 @@ pub struct ForgetParams {
 
 /// What was forgotten.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PartitionForgetResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ForgetResponse {
     /// How many partitions.

@@ -25,6 +25,11 @@ impl Document {
         Self { document: serde_json::from_str(OPENRPC).unwrap(), validators: HashMap::new() }
     }
 
+    /// Every method there is.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &str> {
+        self.document["methods"].as_array().unwrap().iter().map(|method| method["name"].as_str().unwrap())
+    }
+
     /// The method's parameters, result or events (`params`, `result`, `event`) can be this value.
     pub(crate) fn check(&mut self, method: &str, part: &str, value: &Value) -> Result<(), String> {
         let methods = self.document["methods"].as_array().unwrap();

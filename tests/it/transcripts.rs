@@ -3,7 +3,7 @@
 use crate::self_description::Document;
 use crate::support::{Client, Framing, TestDaemon};
 use serde_json::{Map, Value, json};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 
@@ -241,6 +241,43 @@ async fn every_transcript_holds_over_http() {
     for transcript in all().iter().filter(|transcript| transcript.works_over("http")) {
         transcript.replay_over_http().await;
     }
+}
+
+/// Methods that transcripts show refused only, and why.
+const NEVER_GRANTED: [(&str, &str); 3] = [
+    ("daemon/stop", "nobody would be left to go on with"),
+    ("files/upload", "no file is on every machine"),
+    ("files/download", "no directory is on every machine"),
+];
+
+#[test]
+fn every_method_has_its_transcript() {
+    let (mut called, mut granted) = (HashSet::new(), HashSet::new());
+    for transcript in all() {
+        let mut calls = HashMap::new();
+        for line in &transcript.lines {
+            match line {
+                Line::Send(message) => {
+                    for message in each(message) {
+                        let method = message["method"].as_str().unwrap_or_default().to_owned();
+                        called.insert(method.clone());
+                        calls.insert(message["id"].to_string(), method);
+                    }
+                }
+                Line::Receive(pattern) => {
+                    let answers = each(pattern).filter(|answer| answer.get("result").is_some());
+                    granted.extend(answers.filter_map(|answer| calls.get(&answer["id"].to_string()).cloned()));
+                }
+            }
+        }
+    }
+    let document = Document::load();
+    let is_only_refused = |method: &str| NEVER_GRANTED.iter().any(|(name, _)| *name == method);
+    let without: Vec<&str> = document
+        .methods()
+        .filter(|method| !if is_only_refused(method) { &called } else { &granted }.contains(*method))
+        .collect();
+    assert!(without.is_empty(), "no transcript shows {}", without.join(", "));
 }
 
 #[test]

@@ -612,22 +612,6 @@ export interface FileUploadParams {
   path?: RemotePath;
 }
 
-/** What to forget: one partition by its id, or those of an agent and an isolation. */
-export interface ForgetParams {
-  /** From `partitions/list`. Not together with `target`. */
-  id?: PartitionId;
-  /** The agent; of all its versions if it names none. */
-  target?: Target;
-  /** Whose; without any isolation when left out. */
-  isolation?: Isolation;
-}
-
-/** What was forgotten. */
-export interface ForgetResponse {
-  /** How many partitions. */
-  forgotten: number;
-}
-
 /** One HTTP header. */
 export interface HttpHeader {
   /** Its name. */
@@ -1066,20 +1050,6 @@ export type IsolationModel =
   /** Nothing is sent; Cupola alone keeps a session and a conversation per key. */
   | "local";
 
-/** Which partitions. All, when nothing is given. */
-export interface ListParams {
-  /** Only those of this agent. */
-  target?: Target;
-  /** Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`. */
-  isolation?: Isolation;
-}
-
-/** What is saved. */
-export interface ListResponse {
-  /** The latest used first. To a bound connection, its own only. */
-  partitions: PartitionInfo[];
-}
-
 /**
  * A file on this machine, absolute: the daemon's working directory means nothing to a caller. Must be an
  * absolute path of at most 4096 bytes, without NUL.
@@ -1271,6 +1241,22 @@ export type Order =
   /** Newest first. */
   | "desc";
 
+/** What to forget: one partition by its id, or those of an agent and an isolation. */
+export interface PartitionForgetParams {
+  /** From `partitions/list`. Not together with `target`. */
+  id?: PartitionId;
+  /** The agent; of all its versions if it names none. */
+  target?: Target;
+  /** Whose; without any isolation when left out. */
+  isolation?: Isolation;
+}
+
+/** What was forgotten. */
+export interface PartitionForgetResponse {
+  /** How many partitions. */
+  forgotten: number;
+}
+
 /**
  * A partition's saved state in this daemon: a fingerprint, from which no key can be read. Made by the daemon.
  * Must be 16 characters of 0-9 a-f.
@@ -1293,6 +1279,20 @@ export interface PartitionInfo {
   conversationId?: ConversationId;
   /** When it changed last. RFC 3339, UTC. */
   updatedAt?: string;
+}
+
+/** Which partitions. All, when nothing is given. */
+export interface PartitionListParams {
+  /** Only those of this agent. */
+  target?: Target;
+  /** Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`. */
+  isolation?: Isolation;
+}
+
+/** What is saved. */
+export interface PartitionListResponse {
+  /** The latest used first. To a bound connection, its own only. */
+  partitions: PartitionInfo[];
 }
 
 /** A program's name and version. */
@@ -1827,12 +1827,12 @@ export interface Methods {
    * Lists what is saved: which session and conversation each partition continues. The service is asked for
    * nothing but, to tell which are the caller's own, the agent's definition.
    */
-  "partitions/list": { params: ListParams; result: ListResponse; event: never };
+  "partitions/list": { params: PartitionListParams; result: PartitionListResponse; event: never };
   /**
    * Forgets which session and conversation partitions continue, so that their next call starts anew. The
    * sessions, their files and the conversations stay at the service, and whose they are stays known here.
    */
-  "partitions/forget": { params: ForgetParams; result: ForgetResponse; event: never };
+  "partitions/forget": { params: PartitionForgetParams; result: PartitionForgetResponse; event: never };
   /**
    * Takes over sessions and conversations that another program has saved, so that the next call continues them.
    *

@@ -870,24 +870,6 @@ class FileUploadParams(_FileUploadParams, total=False):
     """Where to put it; its own name in the home when left out."""
 
 
-class ForgetParams(TypedDict, total=False):
-    """What to forget: one partition by its id, or those of an agent and an isolation."""
-
-    id: PartitionId
-    """From `partitions/list`. Not together with `target`."""
-    target: Target
-    """The agent; of all its versions if it names none."""
-    isolation: Isolation
-    """Whose; without any isolation when left out."""
-
-
-class ForgetResponse(TypedDict):
-    """What was forgotten."""
-
-    forgotten: int
-    """How many partitions."""
-
-
 class HttpHeader(TypedDict):
     """One HTTP header."""
 
@@ -1316,22 +1298,6 @@ class Isolation(TypedDict, total=False):
     """Forces a model instead of detecting it."""
 
 
-class ListParams(TypedDict, total=False):
-    """Which partitions. All, when nothing is given."""
-
-    target: Target
-    """Only those of this agent."""
-    isolation: Isolation
-    """Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`."""
-
-
-class ListResponse(TypedDict):
-    """What is saved."""
-
-    partitions: list[PartitionInfo]
-    """The latest used first. To a bound connection, its own only."""
-
-
 class _MonitorEventRequest(TypedDict):
     type: Literal["request"]
     method: str
@@ -1477,6 +1443,24 @@ class Notice(TypedDict):
     """For people."""
 
 
+class PartitionForgetParams(TypedDict, total=False):
+    """What to forget: one partition by its id, or those of an agent and an isolation."""
+
+    id: PartitionId
+    """From `partitions/list`. Not together with `target`."""
+    target: Target
+    """The agent; of all its versions if it names none."""
+    isolation: Isolation
+    """Whose; without any isolation when left out."""
+
+
+class PartitionForgetResponse(TypedDict):
+    """What was forgotten."""
+
+    forgotten: int
+    """How many partitions."""
+
+
 class _PartitionInfo(TypedDict):
     id: PartitionId
     """To forget it by."""
@@ -1497,6 +1481,22 @@ class PartitionInfo(_PartitionInfo, total=False):
     """The conversation the next call continues."""
     updatedAt: str
     """When it changed last. RFC 3339, UTC."""
+
+
+class PartitionListParams(TypedDict, total=False):
+    """Which partitions. All, when nothing is given."""
+
+    target: Target
+    """Only those of this agent."""
+    isolation: Isolation
+    """Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`."""
+
+
+class PartitionListResponse(TypedDict):
+    """What is saved."""
+
+    partitions: list[PartitionInfo]
+    """The latest used first. To a bound connection, its own only."""
 
 
 class _ProgramInfo(TypedDict):
@@ -2108,10 +2108,10 @@ class Call(Protocol):
     def __call__(self, method: Literal["agents/show"], params: AgentShowParams, /) -> AgentShowResponse: ...
 
     @overload
-    def __call__(self, method: Literal["partitions/list"], params: ListParams, /) -> ListResponse: ...
+    def __call__(self, method: Literal["partitions/list"], params: PartitionListParams, /) -> PartitionListResponse: ...
 
     @overload
-    def __call__(self, method: Literal["partitions/forget"], params: ForgetParams, /) -> ForgetResponse: ...
+    def __call__(self, method: Literal["partitions/forget"], params: PartitionForgetParams, /) -> PartitionForgetResponse: ...
 
     @overload
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> ImportResponse: ...
@@ -2205,10 +2205,10 @@ class AsyncCall(Protocol):
     def __call__(self, method: Literal["agents/show"], params: AgentShowParams, /) -> Awaitable[AgentShowResponse]: ...
 
     @overload
-    def __call__(self, method: Literal["partitions/list"], params: ListParams, /) -> Awaitable[ListResponse]: ...
+    def __call__(self, method: Literal["partitions/list"], params: PartitionListParams, /) -> Awaitable[PartitionListResponse]: ...
 
     @overload
-    def __call__(self, method: Literal["partitions/forget"], params: ForgetParams, /) -> Awaitable[ForgetResponse]: ...
+    def __call__(self, method: Literal["partitions/forget"], params: PartitionForgetParams, /) -> Awaitable[PartitionForgetResponse]: ...
 
     @overload
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> Awaitable[ImportResponse]: ...

@@ -17,7 +17,7 @@ import cupola
 import make_sync
 from support import ROOT, Daemon, WithDaemon
 
-GROUPS = ("Agents", "Daemon", "Files", "Runs", "Sessions")
+GROUPS = ("Agents", "Auth", "Daemon", "Files", "Partitions", "Runs", "Sessions")
 # What a REPL of `python -m asyncio` does: `await` may stand anywhere.
 FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 

@@ -12,9 +12,11 @@ from .._params import Scope, given, initialize, milliseconds
 from ..isolation import Isolation
 from ..protocol import AgentProtocol, AsyncCall, LogKind, Target
 from .agents import AsyncAgents
+from .auth import AsyncAuth
 from .daemon import AsyncDaemon
 from .files import AsyncFiles
 from .line import AsyncLine
+from .partitions import AsyncPartitions
 from .runs import AsyncRuns
 from .sessions import AsyncSessions
 from .stream import AsyncLog, AsyncRun
@@ -65,7 +67,11 @@ class AsyncClient:
         """Invokes under way and those that ended lately."""
         self.agents = AsyncAgents(line, scope)
         """The project's agents."""
-        self.daemon = AsyncDaemon(line)
+        self.partitions = AsyncPartitions(line, scope)
+        """What the daemon has saved."""
+        self.auth = AsyncAuth(line, scope)
+        """The tokens it holds."""
+        self.daemon = AsyncDaemon(line, scope)
         """The daemon itself."""
 
     def invoke(

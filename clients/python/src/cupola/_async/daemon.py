@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from .._params import given
-from ..protocol import DaemonStatusResponse, DaemonStopResponse
-from .line import AsyncLine
+from ..protocol import DaemonStatusResponse, DaemonStopResponse, DoctorResponse
+from .group import AsyncGroup
 
 
-class AsyncDaemon:
+class AsyncDaemon(AsyncGroup):
     """Not tied to an agent."""
-
-    def __init__(self, line: AsyncLine) -> None:
-        self._line = line
 
     async def status(self) -> DaemonStatusResponse:
         """How the daemon is.
@@ -20,6 +17,15 @@ class AsyncDaemon:
         0
         """
         result: DaemonStatusResponse = await self._line.call("daemon/status", {})
+        return result
+
+    async def doctor(self) -> DoctorResponse:
+        """Looks at everything a call needs, up to the client's agent and isolation; each `hint` says what to do.
+
+        >>> [check["name"] for check in (await client.daemon.doctor())["checks"] if check["status"] == "error"]
+        []
+        """
+        result: DoctorResponse = await self._call("daemon/doctor")
         return result
 
     async def stop(self, *, force: bool = False) -> DaemonStopResponse:

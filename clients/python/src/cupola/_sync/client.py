@@ -13,9 +13,11 @@ from .._params import Scope, given, initialize, milliseconds
 from ..isolation import Isolation
 from ..protocol import AgentProtocol, Call, LogKind, Target
 from .agents import Agents
+from .auth import Auth
 from .daemon import Daemon
 from .files import Files
 from .line import Line
+from .partitions import Partitions
 from .runs import Runs
 from .sessions import Sessions
 from .stream import Log, Run
@@ -66,7 +68,11 @@ class Client:
         """Invokes under way and those that ended lately."""
         self.agents = Agents(line, scope)
         """The project's agents."""
-        self.daemon = Daemon(line)
+        self.partitions = Partitions(line, scope)
+        """What the daemon has saved."""
+        self.auth = Auth(line, scope)
+        """The tokens it holds."""
+        self.daemon = Daemon(line, scope)
         """The daemon itself."""
 
     def invoke(

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 from .._params import given
-from ..protocol import DaemonStatusResponse, DaemonStopResponse
-from .line import Line
+from ..protocol import DaemonStatusResponse, DaemonStopResponse, DoctorResponse
+from .group import Group
 
 
-class Daemon:
+class Daemon(Group):
     """Not tied to an agent."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
 
     def status(self) -> DaemonStatusResponse:
         """How the daemon is.
@@ -21,6 +18,15 @@ class Daemon:
         0
         """
         result: DaemonStatusResponse = self._line.call("daemon/status", {})
+        return result
+
+    def doctor(self) -> DoctorResponse:
+        """Looks at everything a call needs, up to the client's agent and isolation; each `hint` says what to do.
+
+        >>> [check["name"] for check in client.daemon.doctor()["checks"] if check["status"] == "error"]
+        []
+        """
+        result: DoctorResponse = self._call("daemon/doctor")
         return result
 
     def stop(self, *, force: bool = False) -> DaemonStopResponse:

@@ -1,0 +1,39 @@
+"""`partitions/*`: which session and conversation each agent and isolation continues."""
+
+from __future__ import annotations
+
+from ..protocol import PartitionForgetResponse, PartitionListResponse
+from .group import AsyncGroup
+
+
+class AsyncPartitions(AsyncGroup):
+    """What the daemon has saved. The service is not touched, and no key is shown."""
+
+    async def list(self) -> PartitionListResponse:
+        """What is saved for the client's agent; `own` are those of the client's isolation.
+
+        >>> answer = await client.invoke("hello").wait()
+        >>> partitions = (await client.partitions.list())["partitions"]
+        >>> [each["sessionId"] for each in partitions if each["own"]] == [answer["sessionId"]]
+        True
+        """
+        scope = self._scope.params()
+        if "target" in scope:
+            # Without it no partition is the client's own.
+            scope.setdefault("isolation", {})
+        result: PartitionListResponse = await self._line.call("partitions/list", scope)
+        return result
+
+    async def forget(self, id: str | None = None) -> PartitionForgetResponse:
+        """Starts anew with the next call: what the client's agent and isolation continue is forgotten, or the partition
+        with this `id`. Sessions and their files stay.
+
+        >>> text = await client.invoke("remember the milk").text()
+        >>> await client.partitions.forget()
+        {'forgotten': 1}
+        >>> await client.invoke("what do you remember?").text()
+        'Nothing yet. Tell me: remember that ...'
+        """
+        params = self._scope.params() if id is None else {"id": id}
+        result: PartitionForgetResponse = await self._line.call("partitions/forget", params)
+        return result

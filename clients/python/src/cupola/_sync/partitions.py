@@ -1,0 +1,40 @@
+# Made from _async/partitions.py by make_sync.py.
+"""`partitions/*`: which session and conversation each agent and isolation continues."""
+
+from __future__ import annotations
+
+from ..protocol import PartitionForgetResponse, PartitionListResponse
+from .group import Group
+
+
+class Partitions(Group):
+    """What the daemon has saved. The service is not touched, and no key is shown."""
+
+    def list(self) -> PartitionListResponse:
+        """What is saved for the client's agent; `own` are those of the client's isolation.
+
+        >>> answer = client.invoke("hello").wait()
+        >>> partitions = client.partitions.list()["partitions"]
+        >>> [each["sessionId"] for each in partitions if each["own"]] == [answer["sessionId"]]
+        True
+        """
+        scope = self._scope.params()
+        if "target" in scope:
+            # Without it no partition is the client's own.
+            scope.setdefault("isolation", {})
+        result: PartitionListResponse = self._line.call("partitions/list", scope)
+        return result
+
+    def forget(self, id: str | None = None) -> PartitionForgetResponse:
+        """Starts anew with the next call: what the client's agent and isolation continue is forgotten, or the partition
+        with this `id`. Sessions and their files stay.
+
+        >>> text = client.invoke("remember the milk").text()
+        >>> client.partitions.forget()
+        {'forgotten': 1}
+        >>> client.invoke("what do you remember?").text()
+        'Nothing yet. Tell me: remember that ...'
+        """
+        params = self._scope.params() if id is None else {"id": id}
+        result: PartitionForgetResponse = self._line.call("partitions/forget", params)
+        return result

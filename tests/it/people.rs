@@ -1,13 +1,13 @@
 //! What people use in a terminal: `chat`, `doctor`, `auth`, `man`, with the real binary.
 
 use crate::support::deployed::{Deployed, project};
-use crate::support::{Home, TestEmulator};
+use crate::support::{Home, TestEmulator, skip};
 use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -185,8 +185,22 @@ fn the_manual_is_written_where_it_is_asked_for() {
     assert!(home.command(&["man", directory.to_str().unwrap()]).status().unwrap().success());
     let page = fs::read_to_string(directory.join("cupola-invoke.1")).unwrap();
     assert!(page.starts_with(".ie"), "{}", &page[..80]);
+    assert!(page.contains("\"cupola 0."), "the footer names no version: {}", &page[..200]);
     fs::write(home.path("file"), "").unwrap();
     let refused =
         home.command(&["man", home.path("file/man1").to_str().unwrap()]).stderr(Stdio::piped()).output().unwrap();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[test]
+fn the_manual_is_shown_without_a_warning() {
+    let home = Home::new();
+    let directory = home.path("man1");
+    assert!(home.command(&["man", directory.to_str().unwrap()]).status().unwrap().success());
+    let pages: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(pages.len() > 20, "{pages:?}");
+    let Ok(shown) = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).args(&pages).output() else {
+        return skip("groff", "it is not installed (Debian: apt install groff-base)");
+    };
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{}", text(&shown.stderr));
 }

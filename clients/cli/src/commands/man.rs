@@ -1,6 +1,7 @@
 //! `cupola man DIRECTORY`.
 
 use crate::arguments;
+use crate::call::VERSION;
 use crate::exit;
 use crate::failure::Failure;
 use clap::Args;
@@ -20,6 +21,12 @@ pub(crate) struct Flags {
     directory: PathBuf,
 }
 
+/// Where a page's text begins.
+const FIRST_SECTION: &str = ".SH NAME";
+
+/// Lines of the same length would tear words apart: flags and URLs are too long to share a line evenly.
+const LEFT_ALIGNED: &str = ".ad l\n";
+
 /// Writes one page per command.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     write_all(&flags.directory).map_err(|error| {
@@ -38,7 +45,8 @@ fn write_all(directory: &Path) -> io::Result<()> {
 
 fn write_page(command: &clap::Command, directory: &Path) -> io::Result<()> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    clap_mangen::Man::new(command.clone()).source(format!("cupola {VERSION}")).render(&mut page)?;
+    let page = String::from_utf8_lossy(&page).replacen(FIRST_SECTION, &format!("{LEFT_ALIGNED}{FIRST_SECTION}"), 1);
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     fs::write(directory.join(format!("{name}.1")), page)?;
     command.get_subcommands().filter(|sub| !sub.is_hide_set()).try_for_each(|sub| write_page(sub, directory))

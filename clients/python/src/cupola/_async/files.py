@@ -20,22 +20,29 @@ class AsyncFiles(AsyncGroup):
         local_path: str | os.PathLike[str],
         path: str | None = None,
         *,
+        recursive: bool = False,
         session_id: str | None = None,
         allow_shared_session: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Puts a local file into the home, under its own name unless `path` is given. What is there is replaced.
-        `progress` is called with the bytes so far, and all of them if known.
+        With `recursive` it may be a directory: the result's `tree` says what came of it, also what failed. `progress` is
+        called with the bytes so far, and all of them if known.
 
         >>> session = await client.sessions.create()
         >>> with open("plan.json", "w") as file:
         ...     written = file.write("{}")
         >>> (await client.files.upload("plan.json", "data/plan.json"))["bytes"]
         2
+        >>> import os
+        >>> os.makedirs("results", exist_ok=True)
+        >>> (await client.files.upload("results", recursive=True))["tree"]
+        {'files': 0, 'directories': 1}
         """
         fields = given(
             local_path=os.path.abspath(local_path),
             path=path,
+            recursive=recursive,
             session_id=session_id,
             allow_shared_session=allow_shared_session,
         )
@@ -46,12 +53,14 @@ class AsyncFiles(AsyncGroup):
         path: str,
         local_path: str | os.PathLike[str] | None = None,
         *,
+        recursive: bool = False,
         session_id: str | None = None,
         allow_shared_session: bool = False,
         progress: Callable[[int, int | None], None] | None = None,
     ) -> FileTransferResponse:
         """Copies a file of the home to a local one: the same name in the working directory unless `local_path` is given.
-        An existing one is replaced as a whole when the last byte is there.
+        An existing one is replaced as a whole when the last byte is there. With `recursive` it may be a directory, whose
+        files go beside what is there.
 
         >>> text = await client.invoke("remember the milk").text()
         >>> result = await client.files.download("notes.txt", "copy.txt")
@@ -59,9 +68,13 @@ class AsyncFiles(AsyncGroup):
         ...     print(file.read(), end="")
         the milk
         """
-        local_path = os.path.abspath(local_path or os.path.basename(path))
+        local_path = os.path.abspath(local_path or os.path.basename(path.rstrip("/")))
         fields = given(
-            path=path, local_path=local_path, session_id=session_id, allow_shared_session=allow_shared_session
+            path=path,
+            local_path=local_path,
+            recursive=recursive,
+            session_id=session_id,
+            allow_shared_session=allow_shared_session,
         )
         return await self._transfer("files/download", fields, progress)
 

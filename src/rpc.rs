@@ -22,6 +22,7 @@ pub mod table;
 mod watching;
 
 pub use error::RpcError;
+pub use message::MAX_BATCH_MESSAGES;
 
 use crate::connection::{Client, ClientGone};
 use crate::daemon::Daemon;
@@ -157,10 +158,14 @@ impl Calls {
             },
             Ok(Incoming::Batch(messages)) => {
                 let mut answers = Vec::with_capacity(messages.len());
+                let mut flow = ControlFlow::Continue(());
                 for message in messages {
                     match message.map_or_else(|refused| Step::Now(Some(refused.answer())), |message| self.step(message))
                     {
-                        Step::Exit => return Ok(ControlFlow::Break(())),
+                        Step::Exit => {
+                            flow = ControlFlow::Break(());
+                            break;
+                        }
                         Step::Now(None) => {}
                         Step::Now(Some(answer)) => answers.push(std::future::ready(answer).boxed()),
                         Step::Later(answer) => answers.push(answer),
@@ -173,6 +178,7 @@ impl Calls {
                         let _ = client.send(format!("[{}]", answers.join(","))).await;
                     });
                 }
+                return Ok(flow);
             }
         }
         Ok(ControlFlow::Continue(()))

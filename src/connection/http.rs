@@ -32,7 +32,6 @@ use request::{Answers, Refusal};
 use response::{Body, Outbox};
 use std::convert::Infallible;
 use std::io::Cursor;
-use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,7 +128,7 @@ impl Server {
         let calls =
             Calls::new(Arc::clone(&self.daemon), self.table, client.clone(), Binding::one_shot(), cancelled.clone());
         match calls.receive(message).await {
-            Ok(ControlFlow::Continue(())) if calls.has_begun() || !outbox.is_empty() => {}
+            Ok(_) if calls.has_begun() || !outbox.is_empty() => {}
             // Only notifications: there is nothing to answer.
             _ => return response::nothing(),
         }

@@ -5,11 +5,15 @@ use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
 use jsonrpsee::core::server::MethodResponse;
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde::Deserialize;
-use serde::de::Deserializer;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// Longest id we take, in bytes of JSON. Real ones are numbers or UUIDs; each is kept and logged while its call runs.
 const MAX_ID_BYTES: usize = 1024;
+/// Messages one batch may hold: four times the requests a connection may have under way, for the notifications between
+/// them. Without it, two bytes of input would be answered by two hundred.
+pub const MAX_BATCH_MESSAGES: usize = 1024;
 /// How much of an id a log line shows, in characters.
 const SHOWN_ID_CHARACTERS: usize = 64;
 
@@ -91,14 +95,56 @@ impl<'a> Incoming<'a> {
     /// depth costs nothing here.
     pub(crate) fn parse(frame: &'a [u8]) -> Result<Self, Refused> {
         if frame.trim_ascii_start().starts_with(b"[") {
-            let messages: Vec<&RawValue> = serde_json::from_slice(frame).map_err(|error| not_json(&error))?;
+            let Bounded { messages, count } = serde_json::from_slice(frame).map_err(|error| not_json(&error))?;
             if messages.is_empty() {
                 return Err(Refused { id: None, error: RpcError::invalid_request("a batch must hold a message") });
+            }
+            if count > messages.len() {
+                let message = format!("a batch must hold at most {MAX_BATCH_MESSAGES} messages, this one has {count}");
+                let error = RpcError::invalid_request(message).hint("send it in parts");
+                return Err(Refused { id: None, error });
             }
             return Ok(Self::Batch(messages.into_iter().map(Message::parse).collect()));
         }
         let message: &RawValue = serde_json::from_slice(frame).map_err(|error| not_json(&error))?;
         Message::parse(message).map(Self::One)
+    }
+}
+
+/// A batch's first [`MAX_BATCH_MESSAGES`], and how many there are.
+struct Bounded<'a> {
+    messages: Vec<&'a RawValue>,
+    count: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bounded<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(BoundedVisitor)
+    }
+}
+
+struct BoundedVisitor;
+
+impl<'de> Visitor<'de> for BoundedVisitor {
+    type Value = Bounded<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a batch")
+    }
+
+    fn visit_seq<Messages: SeqAccess<'de>>(self, mut batch: Messages) -> Result<Self::Value, Messages::Error> {
+        let mut messages = Vec::new();
+        while messages.len() < MAX_BATCH_MESSAGES {
+            match batch.next_element()? {
+                Some(message) => messages.push(message),
+                None => return Ok(Bounded { count: messages.len(), messages }),
+            }
+        }
+        let mut count = messages.len();
+        while batch.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Bounded { messages, count })
     }
 }
 

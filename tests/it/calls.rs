@@ -103,6 +103,31 @@ async fn a_batch_is_answered_by_one_array_in_its_order() {
     daemon.end().await;
 }
 
+/// `exit` ends what is under way, but what came before it in its batch is answered as if it had come alone.
+#[tokio::test]
+async fn requests_before_an_exit_in_one_batch_are_answered() {
+    let daemon = TestDaemon::misbehaving();
+    let batch = json!([
+        {"id": 1, "method": "test/echo", "params": {"text": "one"}},
+        {"id": 2, "method": "test/none"},
+        {"id": 3, "method": "test/wait"},
+        {"method": "exit"},
+        {"id": 4, "method": "test/echo", "params": {"text": "nobody is here any more"}},
+    ]);
+    let mut client = daemon.connect();
+    client.send(batch).await;
+    let answers = client.next().await;
+    let codes: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["error"]["code"].clone()).collect();
+    assert_eq!(codes, [json!(null), json!(-32601), json!(-32800)], "{answers}");
+    client.closed().await;
+    let mut client = daemon.connect_http();
+    let echo = json!({"id": 1, "method": "test/echo", "params": {"text": "one"}});
+    let answer = client.post(&json!([echo, {"method": "exit"}])).await;
+    assert_eq!((answer.status, &answer.json()[0]["result"]), (200, &json!("one")));
+    drop(client);
+    daemon.end().await;
+}
+
 #[tokio::test]
 async fn a_panic_costs_one_answer() {
     let daemon = TestDaemon::misbehaving();

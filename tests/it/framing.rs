@@ -1,6 +1,7 @@
 //! Bytes of every kind: what the daemon makes of them, and that it survives them.
 
 use crate::support::{Client, Framing, TestDaemon};
+use cupola::rpc::MAX_BATCH_MESSAGES;
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -116,6 +117,29 @@ async fn json_of_any_depth_gets_one_answer() {
     client.send_bytes(format!(r#"{{"id":8,"method":"shutdown","params":{{"x":{nested}}}}}"#).as_bytes()).await;
     client.send_bytes(b"\n").await;
     assert_eq!(client.next().await, json!({"jsonrpc": "2.0", "id": 8, "result": null}));
+    client.leave().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_beyond_its_bound_gets_one_answer_and_is_not_begun() {
+    let daemon = TestDaemon::start();
+    let mut client = daemon.connect();
+    let mut batch = vec![json!({"id": 1, "method": "daemon/stop"})];
+    batch.resize(MAX_BATCH_MESSAGES + 1, json!({"method": "initialized"}));
+    client.send(json!(batch)).await;
+    let refused = client.next().await;
+    assert_eq!((&refused["error"]["code"], &refused["id"]), (&json!(-32600), &json!(null)), "{refused}");
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains(&MAX_BATCH_MESSAGES.to_string()), "{message}");
+    // Whatever is in it: a few bytes each would be answered with hundreds.
+    client.send_bytes(format!("[{}1]\n", "1,".repeat(1_000_000)).as_bytes()).await;
+    let refused = client.next().await;
+    assert_eq!((&refused["error"]["code"], &refused["id"]), (&json!(-32600), &json!(null)), "one answer for all");
+    batch.pop();
+    batch[0] = json!({"id": 2, "method": "shutdown"});
+    client.send(json!(batch)).await;
+    assert_eq!(client.next().await, json!([{"jsonrpc": "2.0", "id": 2, "result": null}]));
     client.leave().await;
     daemon.end().await;
 }

@@ -112,6 +112,12 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// Is `other` this partition, or one of its versions if this one asks for none?
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_version = self.version.is_none() || self.version == other.version;
+        self.agent == other.agent && self.owner == other.owner && is_version
+    }
+
     /// What it is called by, from outside: a fingerprint of a fingerprint, short enough to type.
     pub fn id(&self) -> PartitionId {
         let owner = hex(self.owner.bytes());

@@ -38,7 +38,7 @@ pub struct Run {
     detached: bool,
     started_at: SystemTime,
     /// Whose it is, once that is known.
-    place: OnceLock<(AgentKey, Owner)>,
+    place: OnceLock<Partition>,
     facts: Mutex<Facts>,
     feed: Arc<Feed<Event, Outcome>>,
     stop: CancellationToken,
@@ -97,7 +97,12 @@ impl Run {
 
     /// Is it one of this agent, and of this owner if one is given?
     pub fn is_of(&self, agent: &AgentKey, owner: Option<Owner>) -> bool {
-        self.place.get().is_some_and(|(own, whose)| own == agent && owner.is_none_or(|owner| owner == *whose))
+        self.place.get().is_some_and(|own| own.agent == *agent && owner.is_none_or(|owner| owner == own.owner))
+    }
+
+    /// Is it this partition's, or one of its versions'?
+    pub fn is_in(&self, partition: &Partition) -> bool {
+        self.place.get().is_some_and(|own| partition.covers(own))
     }
 
     /// Takes the next event: numbers it and passes it on. Waits while the fastest reader is slow, unless the run is to stop.
@@ -181,7 +186,7 @@ impl Run {
         let facts = self.facts();
         RunInfo {
             run_id: self.id.clone(),
-            agent: self.place.get().map(|(agent, _)| agent.as_str().to_owned()).unwrap_or_default(),
+            agent: self.place.get().map(|own| own.agent.as_str().to_owned()).unwrap_or_default(),
             status: facts.status.map_or(RunState::Running, RunState::from),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),
@@ -195,7 +200,7 @@ impl Run {
 
     fn belongs_to(&self, partition: &Partition) {
         // A second attempt of the same call is of the same partition.
-        let _ = self.place.set((partition.agent.clone(), partition.owner));
+        let _ = self.place.set(partition.clone());
     }
 
     /// Publishes the outcome. Gives the bytes that are kept of it.

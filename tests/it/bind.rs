@@ -351,6 +351,47 @@ async fn a_method_that_was_named_stays_with_the_target() {
     world.end(vec![client]).await;
 }
 
+/// A version that was asked for is a partition of its own, also to those who look for its runs and its saved state.
+#[tokio::test]
+async fn a_connection_bound_to_a_version_knows_of_no_other() {
+    let mut world = World::new().await;
+    let acme = json!({"userKey": "acme"});
+    let (second, third, any) =
+        (world.emulator.version("2"), world.emulator.version("3"), world.emulator.target("versioned"));
+    let mut runs = Vec::new();
+    for target in [&second, &third, &any] {
+        runs.push(say(&mut world.free, target, acme.clone(), "hello").await["runId"].clone());
+    }
+    let partitions = world.free.call("partitions/list", json!({"target": any, "isolation": acme})).await;
+    let id = |version: Value| {
+        let all = partitions["result"]["partitions"].as_array().unwrap();
+        all.iter().find(|partition| partition["version"] == version).unwrap()["id"].clone()
+    };
+    let methods = json!(["runs/*", "partitions/list", "partitions/forget"]);
+    let bind = json!({"target": second, "isolation": acme, "methods": methods});
+    let mut client = bound(&world.daemon, bind).await;
+    let listed = client.call("runs/list", json!({})).await["result"]["runs"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed[0]["runId"], runs[0]);
+    for run in &runs[1..] {
+        for method in ["runs/show", "runs/attach", "runs/cancel"] {
+            assert_eq!(kind(&client.call(method, json!({"runId": run})).await), "notFound", "{method}");
+        }
+    }
+    let listed = client.call("partitions/list", json!({})).await["result"]["partitions"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed[0]["id"], id(json!("2")));
+    for version in [json!("3"), Value::Null] {
+        let refused = client.call("partitions/forget", json!({"id": id(version)})).await;
+        assert_eq!(kind(&refused), "notFound", "{refused}");
+    }
+    assert_eq!(client.call("partitions/forget", json!({})).await["result"]["forgotten"], 1);
+    // Bound to no version, it has its own of all of them.
+    let mut client_of_any = bound(&world.daemon, json!({"target": any, "isolation": acme})).await;
+    assert_eq!(client_of_any.call("runs/list", json!({})).await["result"]["runs"].as_array().map(Vec::len), Some(3));
+    world.end(vec![client, client_of_any]).await;
+}
+
 #[tokio::test]
 async fn a_cancel_reaches_no_other_connections_calls() {
     let daemon = TestDaemon::misbehaving();

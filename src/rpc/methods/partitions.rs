@@ -30,15 +30,17 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
         (Some(target), None) => (Some(AgentKey::new(&named(target).await?.0)), None),
         (Some(target), Some(isolation)) => {
             let partition = Scope::resolve(&call, target, isolation).await?.partition;
-            (Some(partition.agent), Some(partition.owner))
+            (Some(partition.agent.clone()), Some(partition))
         }
     };
     let saved = call.daemon.store.list().await?;
     let of_agent = |saved: &SavedPartition| agent.as_ref().is_none_or(|agent| saved.partition.agent == *agent);
-    let is_own = |partition: &Partition| own == Some(partition.owner);
+    let is_own = |partition: &Partition| own.as_ref().is_some_and(|own| own.owner == partition.owner);
+    let is_within =
+        |partition: &Partition| call.bounds.is_none() || own.as_ref().is_some_and(|own| own.covers(partition));
     let partitions = saved
         .into_iter()
-        .filter(|saved| of_agent(saved) && (call.bounds.is_none() || is_own(&saved.partition)))
+        .filter(|saved| of_agent(saved) && is_within(&saved.partition))
         .map(|SavedPartition { partition, saved, updated_at }| PartitionInfo {
             id: partition.id(),
             own: is_own(&partition),
@@ -68,12 +70,8 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
         }
     };
     let is_meant = |partition: &Partition| {
-        let is_own = own.as_ref().is_none_or(|own| {
-            own.agent == partition.agent
-                && own.owner == partition.owner
-                && (own.version.is_none() || own.version == partition.version)
-        });
-        is_own && params.id.as_ref().is_none_or(|id| *id == partition.id())
+        own.as_ref().is_none_or(|own| own.covers(partition))
+            && params.id.as_ref().is_none_or(|id| *id == partition.id())
     };
     let mut forgotten = 0;
     for saved in call.daemon.store.list().await? {

@@ -1,7 +1,7 @@
 //! `runs/*`: following, showing and ending the runs of this daemon.
 
 use crate::feed::{Next, Reader};
-use crate::partition::AgentKey;
+use crate::partition::{AgentKey, Partition};
 use crate::rpc::error::RpcError;
 use crate::rpc::scope::{Scope, named};
 use crate::rpc::{Call, ClientGone};
@@ -26,7 +26,11 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
             Some((partition.agent, Some(partition.owner)))
         }
     };
-    let is_wanted = |run: &Arc<Run>| whose.as_ref().is_none_or(|(agent, owner)| run.is_of(agent, *owner));
+    let own = own(&call).await?;
+    let is_wanted = |run: &Arc<Run>| {
+        whose.as_ref().is_none_or(|(agent, owner)| run.is_of(agent, *owner))
+            && own.as_ref().is_none_or(|own| run.is_in(own))
+    };
     let runs = call.daemon.runs.all().into_iter().filter(is_wanted).map(|run| run.info()).collect();
     Ok(ListResponse { runs })
 }
@@ -69,13 +73,18 @@ pub(crate) async fn cancel(call: Call, params: RunParams) -> Result<RunInfo, Rpc
     Ok(run.info())
 }
 
+/// The partition whose runs alone a bound connection knows of.
+async fn own(call: &Call) -> Result<Option<Partition>, RpcError> {
+    match &call.bounds {
+        Some(bounds) => bounds.partition(&call.daemon).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The run of this id. Another partition's is as if it were not there to a connection that is bound to one.
 async fn find(call: &Call, id: &RunId) -> Result<Arc<Run>, RpcError> {
-    let mut run = call.daemon.runs.find(id);
-    if let Some(bounds) = &call.bounds {
-        let partition = bounds.partition(&call.daemon).await?;
-        run = run.filter(|run| run.is_of(&partition.agent, Some(partition.owner)));
-    }
+    let own = own(call).await?;
+    let run = call.daemon.runs.find(id).filter(|run| own.as_ref().is_none_or(|own| run.is_in(own)));
     run.ok_or_else(|| {
         RpcError::new(ErrorKind::NotFound, format!("there is no run {id}"))
             .hint("`cupola runs list` shows those under way and those that ended lately")

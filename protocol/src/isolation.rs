@@ -58,7 +58,8 @@ pub enum IsolationModel {
 /// Whose state a call may see. Every field is optional; none at all means the caller's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", default)]
+// A key under a name that nobody knows would be no key at all, and the call see what is everybody's.
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Isolation {
     /// `x-agent-user-isolation-key`: partitions by user.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +101,14 @@ mod tests {
         }
         for good in ["tenant-acme", "a b", "sk=1;2,3", "käse", &"k".repeat(1024)] {
             assert_eq!(Isolation::key("userKey", good.to_owned()).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_instead_of_none_being_sent() {
+        for misspelt in [r#"{"user_key":"a"}"#, r#"{"userkey":"a"}"#, r#"{"userKey":"a","chatkey":"b"}"#] {
+            let error = serde_json::from_str::<Isolation>(misspelt).unwrap_err();
+            assert!(error.to_string().contains("unknown field"), "{error}");
         }
     }
 

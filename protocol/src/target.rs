@@ -107,7 +107,8 @@ impl ProjectEndpoint {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase", tag = "kind")]
+// A misspelt version would be any version, and a misspelt agent another one.
+#[serde(rename_all = "camelCase", tag = "kind", deny_unknown_fields)]
 pub enum Target {
     /// The emulator: the daemon's own, or one that listens at `url`.
     #[serde(rename_all = "camelCase")]
@@ -275,6 +276,16 @@ mod tests {
         let target: Target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
         assert_eq!(target.agent().map(AgentName::as_str), Some("notes"));
         assert!(DEFAULT_EMULATED_AGENT.parse::<AgentName>().is_ok());
+    }
+
+    #[test]
+    fn a_misspelt_field_is_refused() {
+        for misspelt in [r#"{"kind":"emulator","versoin":"2"}"#, r#"{"kind":"emulator","agentName":"a"}"#] {
+            let error = serde_json::from_str::<Target>(misspelt).unwrap_err();
+            assert!(error.to_string().contains("unknown field"), "{error}");
+        }
+        let directory = r#"{"kind":"directory","path":"/home/ada","version":"3"}"#;
+        assert!(serde_json::from_str::<Target>(directory).is_ok());
     }
 
     #[test]

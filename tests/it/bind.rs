@@ -281,6 +281,7 @@ async fn messages_right_behind_are_bound_or_not_done() {
         ("another version", json!({"bind": good, "protocolVersions": [2]}), ["outOfBounds"; 2]),
         ("a bad key", json!({"bind": {"target": target, "isolation": {"userKey": " a"}}}), ["outOfBounds"; 2]),
         ("an unknown field", json!({"bind": {"target": target, "isolations": {}}}), ["outOfBounds"; 2]),
+        ("a misspelt key", json!({"bind": {"target": target, "isolation": {"user_key": "acme"}}}), ["outOfBounds"; 2]),
         ("a bad pattern", json!({"bind": {"target": target, "methods": ["*"]}}), ["outOfBounds"; 2]),
         ("no object", json!([null, null, good]), ["outOfBounds"; 2]),
     ] {

@@ -22,6 +22,8 @@ pub(crate) struct Agent {
     pub(crate) name: String,
     pub(crate) sessions: Sessions,
     pub(crate) conversations: Conversations,
+    /// The contexts of A2A: kept alike, found only by A2A.
+    pub(crate) contexts: Conversations,
     /// Those of the project, which belong to no agent until one answers in them.
     project: Arc<Conversations>,
     pub(crate) responses: ResponseIndex,
@@ -166,6 +168,7 @@ impl Agent {
             name,
             sessions,
             conversations: Conversations::load(&directory.join("conversations")),
+            contexts: Conversations::load(&directory.join("contexts")),
             project: Arc::clone(project),
             responses,
             state: RwLock::new(State {

@@ -1,11 +1,16 @@
 //! A2A (contract section 11): JSON-RPC in front of an agent's responses protocol; no container has a route of its own for it.
+//!
+//! A message without a `contextId` begins a context; one that names a context continues it: it is given in the context's
+//! session and knows its earlier turns. A context is its partition's own, as a conversation is, but is none.
 
 use super::Gateway;
 use super::call::{Call, Whole};
 use super::record::Events;
 use super::responses;
+use crate::conversation::Conversation;
 use crate::error::{ApiError, SESSION};
 use crate::ids;
+use crate::isolation::{self, Purpose};
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -22,6 +27,9 @@ use std::sync::Arc;
 
 /// Names the session in the query, as with invocations.
 const SESSION_QUERY: &str = "agent_session_id";
+
+/// Where a context keeps the id of its latest answer, which its next turn follows.
+const LATEST: &str = "latest";
 
 /// Largest answer of an agent that is read whole. Agents' answers are far smaller; this only bounds memory.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -97,18 +105,39 @@ async fn run(
     let Some(text) = text_of(&request.params) else {
         return Ok(Err((-32602, "The message has no part of kind 'text'.".to_owned())));
     };
+    let continued = match request.params["message"]["contextId"].as_str() {
+        Some(id) => Some(own_context(call, id)?),
+        None => None,
+    };
     let mut asked = json!({"input": text, "stream": streams});
+    if let Some(context) = &continued {
+        let record = context.record();
+        if let Some(latest) = record.metadata.get(LATEST) {
+            asked["previous_response_id"] = latest.clone();
+        }
+        if let Some(session) = record.session_id.and_then(|id| responses::usable(call, &id)) {
+            asked[SESSION_QUERY] = json!(session.id());
+        }
+    }
     if let Some(id) = call.query(SESSION_QUERY) {
         asked[SESSION_QUERY] = json!(id);
     }
     let answered = responses::run(call, Bytes::from(asked.to_string()), session).await?;
+    let context = match continued {
+        Some(context) => context,
+        None => call.agent.contexts.create(call.default_partition(Purpose::Invoke)?, json!({}), call.now())?,
+    };
+    context.change(|record| {
+        record.session_id.clone_from(session);
+        Ok(())
+    })?;
     let session_header = answered.headers().get(SESSION).cloned();
     let events =
         answered.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let mut response = if events && answered.status().is_success() {
-        streamed(request.id.clone(), answered.into_body())
+        streamed(request.id.clone(), context, answered.into_body())
     } else {
-        match whole(answered).await? {
+        match whole(&context, answered).await? {
             Ok(result) => Json(json!({"jsonrpc": "2.0", "id": request.id, "result": result})).into_response(),
             Err(error) => failure(&request.id, &error),
         }
@@ -117,6 +146,27 @@ async fn run(
         response.headers_mut().insert(SESSION, id);
     }
     Ok(Ok(response))
+}
+
+/// The context of this id, if it is the request's own. Another's is not shown to exist.
+fn own_context(call: &Call, id: &str) -> Result<Arc<Conversation>, ApiError> {
+    let asking = call.default_partition(Purpose::Invoke)?;
+    let found = call.agent.contexts.get(id);
+    found
+        .filter(|context| isolation::reach(&asking, &context.record().partition).is_ok())
+        .ok_or_else(|| ApiError::not_found("Context", id))
+}
+
+/// The context goes on after this answer.
+fn answered_in(context: &Conversation, response: &Value) {
+    let Some(id) = response.get("id") else { return };
+    let kept = context.change(|record| {
+        record.metadata[LATEST] = id.clone();
+        Ok(())
+    });
+    if let Err(error) = kept {
+        tracing::error!(?error, "a context could not be written");
+    }
 }
 
 /// The text parts of a request's message.
@@ -128,7 +178,7 @@ fn text_of(params: &Value) -> Option<String> {
 }
 
 /// The agent's answer as a message.
-async fn whole(answered: Response) -> Result<Result<Value, RpcError>, ApiError> {
+async fn whole(context: &Conversation, answered: Response) -> Result<Result<Value, RpcError>, ApiError> {
     let body = to_bytes(answered.into_body(), MAX_ANSWER).await.map_err(ApiError::internal)?;
     let object: Value = serde_json::from_slice(&body).unwrap_or_default();
     if object["status"] != "completed" {
@@ -138,7 +188,10 @@ async fn whole(answered: Response) -> Result<Result<Value, RpcError>, ApiError> 
     let items = object["output"].as_array().into_iter().flatten();
     let contents = items.filter_map(|item| item["content"].as_array()).flatten();
     let text: String = contents.filter_map(|part| part["text"].as_str()).collect();
-    Ok(Ok(message_of(&text)))
+    answered_in(context, &object);
+    let mut message = message_of(&text);
+    message["contextId"] = json!(context.record().id);
+    Ok(Ok(message))
 }
 
 fn message_of(text: &str) -> Value {
@@ -146,8 +199,8 @@ fn message_of(text: &str) -> Value {
 }
 
 /// The agent's events as those of a task.
-fn streamed(id: Value, body: Body) -> Response {
-    let mut task = Task { request_id: id, id: ids::hex(), context: ids::hex(), events: Events::of(&PASSED) };
+fn streamed(id: Value, context: Arc<Conversation>, body: Body) -> Response {
+    let mut task = Task { request_id: id, id: ids::hex(), context, events: Events::of(&PASSED) };
     let begun = task.frame(&json!({"kind": "task", "status": {"state": "working"}}));
     let updates = body.into_data_stream().filter_map(move |chunk| {
         let frames = chunk.map(|bytes| task.take(&bytes));
@@ -164,7 +217,7 @@ struct Task {
     request_id: Value,
     /// The task's own.
     id: String,
-    context: String,
+    context: Arc<Conversation>,
     events: Events,
 }
 
@@ -179,7 +232,10 @@ impl Task {
                     "append": true,
                     "artifact": {"artifactId": "answer", "parts": [{"kind": "text", "text": event["delta"]}]},
                 }),
-                "response.completed" => status("completed", None),
+                "response.completed" => {
+                    answered_in(&self.context, &event["response"]);
+                    status("completed", None)
+                }
                 _ => {
                     let message = event["response"]["error"]["message"].as_str().or(event["message"].as_str());
                     status("failed", message)
@@ -195,7 +251,7 @@ impl Task {
         let mut result = result.clone();
         let name = if result["kind"] == "task" { "id" } else { "taskId" };
         result[name] = json!(self.id);
-        result["contextId"] = json!(self.context);
+        result["contextId"] = json!(self.context.record().id);
         Bytes::from(format!("data: {}\n\n", json!({"jsonrpc": "2.0", "id": self.request_id, "result": result})))
     }
 }

@@ -167,10 +167,7 @@ async fn in_conversation(
     version: Arc<crate::agent::Version>,
     partition: Partition,
 ) -> Result<Entered, ApiError> {
-    let usable = |id: &str| {
-        let session = call.agent.sessions.get(id)?;
-        (!matches!(session.record().status, Status::Expired | Status::Deleted)).then_some(session)
-    };
+    let usable = |id: &str| usable(call, id);
     if let Some(session) = conversation.record().session_id.as_deref().and_then(usable) {
         return call.session(session.id(), Purpose::Invoke).await;
     }
@@ -184,6 +181,12 @@ async fn in_conversation(
         Ok(session)
     })?;
     Ok(Entered { session, version, partition })
+}
+
+/// The session of this id, if it can still be entered.
+pub(super) fn usable(call: &Call, id: &str) -> Option<Arc<Session>> {
+    let session = call.agent.sessions.get(id)?;
+    (!matches!(session.record().status, Status::Expired | Status::Deleted)).then_some(session)
 }
 
 fn bind(conversation: &Conversation, session_id: &str) -> Result<(), ApiError> {

@@ -1,4 +1,4 @@
-//! Contract section 11: A2A in front of the responses protocol, held to the same isolation.
+//! Contract section 11: A2A in front of the responses protocol, held to the same isolation, with contexts of its own.
 
 use cupola_emulator::agents::Notes;
 use cupola_emulator::{Emulator, Options, stock_agents, token};
@@ -39,6 +39,15 @@ fn request(method: &str, text: &str) -> String {
     json!({"jsonrpc": "2.0", "id": "r1", "method": method, "params": {"message": message}}).to_string()
 }
 
+fn results(stream: &str) -> Vec<Value> {
+    let events = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    events.map(|data| serde_json::from_str::<Value>(data).unwrap()["result"].take()).collect()
+}
+
+fn said(results: &[Value]) -> String {
+    results.iter().filter_map(|result| result["artifact"]["parts"][0]["text"].as_str()).collect()
+}
+
 #[tokio::test]
 async fn a_message_is_a_turn_in_the_session_of_the_query() {
     let world = World::start().await;
@@ -61,20 +70,43 @@ async fn a_message_is_a_turn_in_the_session_of_the_query() {
 }
 
 #[tokio::test]
+async fn a_context_goes_on_for_whoever_began_it() {
+    let world = World::start().await;
+    let say = async |context: Option<&str>, key, method, text| {
+        let mut body: Value = serde_json::from_str(&request(method, text)).unwrap();
+        if let Some(context) = context {
+            body["params"]["message"]["contextId"] = json!(context);
+        }
+        world.post("notes", "", Some(key), &body.to_string()).await
+    };
+    let first: Value = say(None, "acme", "message/send", "hello").await.json().await.unwrap();
+    let context = first["result"]["contextId"].as_str().unwrap().to_owned();
+    let streamed = say(Some(&context), "acme", "message/stream", "history").await.text().await.unwrap();
+    let results = results(&streamed);
+    assert_eq!(said(&results), "history items: 2");
+    assert!(results.iter().all(|result| result["contextId"] == json!(context)), "{results:?}");
+    let third: Value = say(Some(&context), "acme", "message/send", "history").await.json().await.unwrap();
+    assert_eq!(third["result"]["parts"][0]["text"], "history items: 4");
+
+    let other: Value = say(None, "acme", "message/send", "history").await.json().await.unwrap();
+    assert_eq!(other["result"]["parts"][0]["text"], "history items: 0");
+    assert_ne!(other["result"]["contextId"], first["result"]["contextId"]);
+    for (context, key) in [(context.as_str(), "contoso"), ("conv_unknown", "acme")] {
+        assert_eq!(say(Some(context), key, "message/send", "history").await.status(), 404, "{context} {key}");
+    }
+    world.emulator.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_stream_is_updates_of_a_task() {
     let world = World::start().await;
     let answer = world.post("notes", "", None, &request("message/stream", "stream alpha beta")).await;
     assert!(answer.headers().contains_key("x-agent-session-id"));
     let text = answer.text().await.unwrap();
-    let results: Vec<Value> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-        .map(|data| serde_json::from_str::<Value>(data).unwrap()["result"].take())
-        .collect();
+    let results = results(&text);
     let kinds: Vec<&str> = results.iter().map(|result| result["kind"].as_str().unwrap()).collect();
     assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("task", "status-update"), "{kinds:?}");
-    let said: String = results.iter().filter_map(|result| result["artifact"]["parts"][0]["text"].as_str()).collect();
-    assert_eq!(said, "alpha beta");
+    assert_eq!(said(&results), "alpha beta");
     assert_eq!(results[results.len() - 1]["status"]["state"], "completed");
     assert!(results.iter().all(|result| result["contextId"] == results[0]["contextId"]));
     world.emulator.shutdown().await;

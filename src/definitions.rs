@@ -1,24 +1,15 @@
 //! Agents' definitions asked for lately: how an agent isolates its users and what it speaks.
 
 use crate::foundry::{Agent, Definition, FoundryError};
+use crate::lately::Lately;
 use crate::partition::AgentKey;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::target::AgentVersion;
-use dashmap::DashMap;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// How long a definition is believed. A redeploy that changes it is rare, and its first wrong call gets the service's
-/// error.
-const LIFE: Duration = Duration::from_mins(5);
-
-/// Agents remembered at most. A daemon talks to a handful; a script that makes up names must not fill the memory.
-const MAX_DEFINITIONS: usize = 1000;
 
 /// Definitions by agent and version.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    known: DashMap<(AgentKey, Option<AgentVersion>), (Definition, Instant)>,
+    known: Lately<(AgentKey, Option<AgentVersion>), Definition>,
 }
 
 impl Definitions {
@@ -31,17 +22,12 @@ impl Definitions {
         version: Option<&AgentVersion>,
     ) -> Result<Option<Definition>, FoundryError> {
         let slot = (key.clone(), version.cloned());
-        if let Some(known) = self.known.get(&slot)
-            && known.1.elapsed() < LIFE
-        {
-            return Ok(Some(known.0.clone()));
+        if let Some(known) = self.known.get(&slot) {
+            return Ok(Some(known));
         }
         match agent.definition(version).await {
             Ok(definition) => {
-                if self.known.len() >= MAX_DEFINITIONS {
-                    self.known.clear();
-                }
-                self.known.insert(slot, (definition.clone(), Instant::now()));
+                self.known.keep(slot, definition.clone());
                 Ok(Some(definition))
             }
             Err(error) if error.kind() == ErrorKind::Forbidden => Ok(None),

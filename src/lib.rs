@@ -16,7 +16,7 @@
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
 //! - [`project`]: which agent the azd project around a directory means
-//! - [`definitions`]: how agents isolate and what they speak, asked for lately
+//! - [`definitions`]: how agents isolate and what they speak; [`lately`]: answers that are believed for a while
 //! - [`embedded`]: the emulator inside the daemon
 //! - [`activity`]: what keeps the daemon from leaving
 //! - [`local_file`]: files on this machine that are sent and fetched
@@ -33,6 +33,7 @@ pub mod embedded;
 pub mod feed;
 pub mod followed;
 pub mod foundry;
+pub mod lately;
 pub mod local_file;
 pub mod partition;
 pub mod process;

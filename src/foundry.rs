@@ -37,7 +37,7 @@ mod sse;
 mod url;
 mod watch;
 
-pub use self::a2a::Message;
+pub use self::a2a::{Message, context_named};
 pub use self::client::Extras;
 pub use self::content::Content;
 pub use self::definition::{Definition, Described, SpokenProtocol};

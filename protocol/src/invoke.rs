@@ -84,7 +84,7 @@ pub struct InvokeParams {
     /// The text to send. With [`AgentProtocol::Invocations`] it is the request's body, as JSON if it parses as JSON.
     pub input: String,
     /// `input` is the whole request of the protocol, to be sent unchanged. Means something for [`AgentProtocol::A2a`] only,
-    /// whose requests are JSON-RPC.
+    /// whose requests are JSON-RPC: the context is the one the request names, so not together with `conversationId`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub input_is_request: bool,
     /// Each line of `input` is a message of its own, sent one after the other; empty lines are left out. Means something for
@@ -104,10 +104,11 @@ pub struct InvokeParams {
     /// Start a session instead of using the saved one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_session: bool,
-    /// Use this conversation instead of the saved one, and save it.
+    /// Use this conversation instead of the saved one, and save it. With [`AgentProtocol::A2a`] it is the context, which is
+    /// saved apart from the conversation of `responses`, once the agent has answered in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
-    /// Start a conversation instead of using the saved one.
+    /// Start a conversation, or a context, instead of using the saved one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_conversation: bool,
     /// Enter a session that Cupola knows to belong to another partition.

@@ -63,6 +63,9 @@ pub struct PartitionInfo {
     /// The conversation the next call continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
+    /// The context the next call by A2A continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_id: Option<ConversationId>,
     /// Is it of the isolation that was given?
     pub own: bool,
     /// When it changed last. RFC 3339, UTC.

@@ -1,5 +1,7 @@
 //! A turn of the A2A protocol (contract section 11): a JSON-RPC request, and a message, a task or a stream of updates.
 //!
+//! What other protocols call a conversation is a context here: the agent begins one with a message that names none.
+//!
 //! - [`mapping`]: results as our events (pure)
 
 mod mapping;
@@ -9,15 +11,17 @@ use super::client::{Call, JSON, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::invocations::with_session;
-use super::reply::{Events, Mapped, Raw, Reply, Whole};
+use super::reply::{Events, Mapped, Mapping, Raw, Reply, ReplyItem, Whole};
 use super::watch::HttpHead;
-use cupola_protocol::id::SessionId;
+use bytes::Bytes;
+use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderName, HeaderValue, Method};
 use mapping::{Answered, ResultMapping};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The version of the protocol that the service speaks.
@@ -32,6 +36,28 @@ pub struct Message<'a> {
     pub is_request: bool,
     /// The session to use; the service makes one when left out.
     pub session_id: Option<&'a SessionId>,
+    /// The context to continue; the agent begins one when left out. A whole request names its own.
+    pub context_id: Option<&'a ConversationId>,
+}
+
+impl Message<'_> {
+    /// The request that sends it.
+    fn request(&self, streams: bool) -> String {
+        let id = || Uuid::new_v4().to_string();
+        let part = json!({"kind": "text", "text": self.input});
+        let mut message = json!({"role": "user", "messageId": id(), "parts": [part]});
+        if let Some(context) = self.context_id {
+            message["contextId"] = json!(context);
+        }
+        let method = if streams { "message/stream" } else { "message/send" };
+        json!({"jsonrpc": "2.0", "id": id(), "method": method, "params": {"message": message}}).to_string()
+    }
+}
+
+/// The context that a whole request names, if it names one.
+pub fn context_named(request: &str) -> Option<ConversationId> {
+    let request: Value = serde_json::from_str(request).ok()?;
+    request.pointer("/params/message/contextId")?.as_str()?.parse().ok()
 }
 
 /// An agent's card, as far as it decides how to talk to it.
@@ -53,11 +79,7 @@ impl Agent {
         let body = if message.is_request {
             message.input.to_owned()
         } else {
-            let method = if self.streams_messages(isolation).await? { "message/stream" } else { "message/send" };
-            let id = || Uuid::new_v4().to_string();
-            let part = json!({"kind": "text", "text": message.input});
-            let message = json!({"role": "user", "messageId": id(), "parts": [part]});
-            json!({"jsonrpc": "2.0", "id": id(), "method": method, "params": {"message": message}}).to_string()
+            message.request(self.streams_messages(isolation).await?)
         };
         let url = with_session(self.address.protocol(AgentProtocol::A2a, &[]), message.session_id);
         let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).header(VERSION).body(JSON, body);
@@ -66,6 +88,7 @@ impl Agent {
         let mut reply = Reply {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
+            conversation_id: None,
             response_id: None,
             notices: std::mem::take(&mut answer.notices),
             head: is_raw.then(|| HttpHead::of(&answer.response)),
@@ -74,22 +97,47 @@ impl Agent {
         };
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
-        reply.events = if is_events {
-            Mapped::new(body, Raw::new(Events::new(ResultMapping::new(Answered::InEvents)), is_raw)).boxed()
+        (reply.conversation_id, reply.events) = if is_events {
+            let events = Events::new(ResultMapping::new(Answered::InEvents));
+            begun(body, Raw::new(events, is_raw), |events| &events.mapping).await
         } else {
-            Mapped::new(body, Raw::new(Whole::new(ResultMapping::new(Answered::Whole)), is_raw)).boxed()
+            let whole = Whole::new(ResultMapping::new(Answered::Whole));
+            begun(body, Raw::new(whole, is_raw), |whole| &whole.mapping).await
         };
         Ok(reply)
     }
 
-    /// What the agent's card says. An agent that shows none can be sent messages all the same.
+    /// What the agent's card says, or said lately. An agent that shows none can be sent messages all the same.
     async fn streams_messages(&self, isolation: &WireIsolation) -> Result<bool, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
-        let call = Call::new(Operation::ReadCard, Method::GET, url).isolated(isolation).header(VERSION);
-        match self.client.json::<Card>(&self.address, &call).await {
-            Ok(card) => Ok(card.capabilities.streaming),
-            Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => Ok(false),
-            Err(error) => Err(error),
+        if let Some(known) = self.client.cards().get(&url) {
+            return Ok(known);
         }
+        let call = Call::new(Operation::ReadCard, Method::GET, url.clone()).isolated(isolation).header(VERSION);
+        let streams = match self.client.json::<Card>(&self.address, &call).await {
+            Ok(card) => card.capabilities.streaming,
+            Err(error) if error.status() == Some(404) => false,
+            // Any other refusal says nothing of the agent, only of this call.
+            Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        self.client.cards().keep(url, streams);
+        Ok(streams)
     }
+}
+
+/// An answer's events from the first result on, which names the context.
+async fn begun<Body, M>(
+    body: Body,
+    mapping: Raw<M>,
+    results: impl Fn(&M) -> &ResultMapping,
+) -> (Option<ConversationId>, BoxStream<'static, ReplyItem>)
+where
+    Body: Stream<Item = Result<Bytes, String>> + Send + Unpin + 'static,
+    M: Mapping + Send + Unpin + 'static,
+{
+    let mut events = Mapped::new(body, mapping);
+    events.peek_until(|raw| results(&raw.inner).has_begun() || raw.has_ending()).await;
+    let context = results(&events.mapping.inner).context_id().cloned();
+    (context, events.boxed())
 }

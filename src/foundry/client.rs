@@ -8,6 +8,7 @@ use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
 use super::watch::{Body, HttpHead, Outgoing, Watcher};
 use crate::auth::{AccessToken, SCOPE, Tokens};
+use crate::lately::Lately;
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
@@ -173,6 +174,10 @@ impl Client {
 
     pub(super) fn tokens(&self) -> &Tokens {
         &self.pool.tokens
+    }
+
+    pub(super) fn cards(&self) -> &Lately<Url, bool> {
+        &self.pool.cards
     }
 
     pub(super) fn allowed_hosts(&self) -> &AllowedHosts {

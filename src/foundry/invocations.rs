@@ -49,6 +49,7 @@ impl Agent {
         let mut reply = Reply {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
+            conversation_id: None,
             response_id: answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok()),
             notices: std::mem::take(&mut answer.notices),
             head: self.client.wants_raw().then(|| HttpHead::of(&answer.response)),

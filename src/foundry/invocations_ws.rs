@@ -57,6 +57,7 @@ impl Agent {
         let mut reply = Reply {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
+            conversation_id: None,
             response_id: None,
             notices: std::mem::take(&mut answer.notices),
             head: is_raw.then(|| HttpHead::of(&answer.response)),

@@ -4,10 +4,12 @@ use super::client::innermost;
 use super::error::FoundryError;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{Account, Tokens};
+use crate::lately::Lately;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use url::Url;
 
 /// How long a connection may take. Longer than three lost SYN packets.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -39,6 +41,8 @@ pub fn use_ring() {
 pub(super) struct Pool {
     pub(super) settings: Settings,
     pub(super) tokens: Arc<Tokens>,
+    /// Can an agent's messages be streamed? By the address of its card.
+    pub(super) cards: Lately<Url, bool>,
     /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
     remote: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
@@ -61,6 +65,7 @@ impl Pool {
         Self {
             settings,
             tokens,
+            cards: Lately::default(),
             remote: OnceLock::new(),
             local: OnceLock::new(),
             remote_upgradable: OnceLock::new(),

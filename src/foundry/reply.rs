@@ -29,6 +29,8 @@ pub struct Reply {
     pub session_id: Option<SessionId>,
     /// The service's request id.
     pub request_id: Option<String>,
+    /// The conversation that the service chose, where the answer's beginning names it.
+    pub conversation_id: Option<ConversationId>,
     /// The response's or invocation's id, if it is known already.
     pub response_id: Option<ResponseId>,
     /// What happened on the way here.
@@ -176,7 +178,7 @@ impl<M: EventMapping> Mapping for Events<M> {
 /// A mapping of server-sent events, given a whole body as if it were the data of one.
 #[derive(Debug)]
 pub(super) struct Whole<M> {
-    mapping: M,
+    pub(super) mapping: M,
     body: Vec<u8>,
     is_ended: bool,
 }
@@ -224,6 +226,11 @@ pub(super) struct Raw<M> {
 impl<M: Mapping> Raw<M> {
     pub(super) fn new(inner: M, is_wanted: bool) -> Self {
         Self { inner, is_wanted, ending: None }
+    }
+
+    /// Is there an ending that only waits for the last byte?
+    pub(super) const fn has_ending(&self) -> bool {
+        self.ending.is_some()
     }
 
     fn hold(&mut self, mapped: VecDeque<ReplyItem>, items: &mut VecDeque<ReplyItem>) {
@@ -296,8 +303,9 @@ where
     M: Mapping,
     Error: fmt::Display,
 {
-    fn fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while self.items.is_empty() {
+    /// Reads on until there is `enough`, or no more.
+    fn fill(&mut self, context: &mut Context<'_>, enough: impl Fn(&VecDeque<ReplyItem>, &M) -> bool) -> Poll<()> {
+        while !enough(&self.items, &self.mapping) {
             let Some(body) = &mut self.body else { break };
             match std::task::ready!(body.poll_next_unpin(context)) {
                 Some(Ok(bytes)) => self.mapping.bytes(&bytes, &mut self.items),
@@ -316,7 +324,15 @@ where
 
     /// Waits until the first items are there, without taking them.
     pub(super) async fn peek(&mut self) {
-        std::future::poll_fn(|context| self.fill(context)).await;
+        std::future::poll_fn(|context| self.fill(context, |items, _| !items.is_empty())).await;
+    }
+
+    /// Waits until the mapping has seen enough or the ending is there, without taking items.
+    pub(super) async fn peek_until(&mut self, is_enough: impl Fn(&M) -> bool) {
+        let enough = |items: &VecDeque<ReplyItem>, mapping: &M| {
+            is_enough(mapping) || matches!(items.back(), Some(ReplyItem::End(_)))
+        };
+        std::future::poll_fn(|context| self.fill(context, enough)).await;
     }
 }
 
@@ -329,7 +345,7 @@ where
     type Item = ReplyItem;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ReplyItem>> {
-        std::task::ready!(self.fill(context));
+        std::task::ready!(self.fill(context, |items, _| !items.is_empty()));
         let item = self.items.pop_front();
         if matches!(item, Some(ReplyItem::End(_))) {
             self.items.clear();

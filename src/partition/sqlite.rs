@@ -4,10 +4,13 @@
 //! may lose the last moments; ids found missing then are replaced by new ones at the next call.)
 //! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer.
 
+mod format;
+
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
+use format::TooNew;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
@@ -21,34 +24,6 @@ const MAX_QUEUED_JOBS: usize = 256;
 
 /// How long another process (an in-process call beside the daemon) may hold the file before we give up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The file format, in SQLite's `user_version`. Raise it with every change of [`SCHEMA`] and migrate.
-const FORMAT: i64 = 1;
-
-const SCHEMA: &str = "
-CREATE TABLE partition (
-    agent TEXT NOT NULL,
-    owner BLOB NOT NULL,
-    version TEXT NOT NULL,           -- '' when no version was asked for
-    session TEXT,
-    conversation TEXT,
-    updated_at INTEGER NOT NULL,     -- Unix seconds, UTC
-    PRIMARY KEY (agent, owner, version)
-) WITHOUT ROWID;
-CREATE TABLE session (
-    agent TEXT NOT NULL,
-    id TEXT NOT NULL,
-    owner BLOB NOT NULL,
-    ownership_key TEXT,
-    PRIMARY KEY (agent, id)
-) WITHOUT ROWID;
-CREATE TABLE conversation (
-    agent TEXT NOT NULL,
-    id TEXT NOT NULL,
-    owner BLOB NOT NULL,
-    PRIMARY KEY (agent, id)
-) WITHOUT ROWID;
-";
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
@@ -85,6 +60,26 @@ impl SqliteStore {
             answer.await.unwrap_or_else(|_| Err(failed("its writer has stopped")))
         }
         .boxed()
+    }
+
+    /// Makes an id the partition's current one, in the column that `statement` writes, and remembers whose it is.
+    fn set_current(
+        &self,
+        statement: &'static str,
+        partition: &Partition,
+        id: &ConversationId,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (agent, owner, version) = partition_key(partition);
+        let id = id.to_string();
+        self.run(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            transaction.execute(statement, params![agent, owner, version, id, now()])?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO conversation (agent, id, owner) VALUES (?1, ?2, ?3)",
+                params![agent, id, owner],
+            )?;
+            transaction.commit()
+        })
     }
 }
 
@@ -164,17 +159,9 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError>
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
     connection.pragma_update(None, "cache_size", -128)?;
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > FORMAT {
-        return Err(PrepareError::Store(StoreError::TooNew { path: path.display().to_string(), found, known: FORMAT }));
-    }
-    if found == 0 {
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
-    }
-    transaction.commit()?;
-    Ok(())
+    format::bring_up(connection)?.map_err(|TooNew { found, known }| {
+        PrepareError::Store(StoreError::TooNew { path: path.display().to_string(), found, known })
+    })
 }
 
 fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
@@ -209,10 +196,14 @@ impl Store for SqliteStore {
         self.run(move |connection| {
             let row = connection
                 .prepare_cached(
-                    "SELECT session, conversation FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
+                    "SELECT session, conversation, context FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
                 )?
                 .query_row(params![agent, owner, version], |row| {
-                    Ok(Saved { session: parsed(row.get(0)?), conversation: parsed(row.get(1)?) })
+                    Ok(Saved {
+                        session: parsed(row.get(0)?),
+                        conversation: parsed(row.get(1)?),
+                        context: parsed(row.get(2)?),
+                    })
                 })
                 .optional()?;
             Ok(row.unwrap_or_default())
@@ -242,21 +233,21 @@ impl Store for SqliteStore {
         partition: &Partition,
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (agent, owner, version) = partition_key(partition);
-        let conversation = conversation.to_string();
-        self.run(move |connection| {
-            let transaction = connection.unchecked_transaction()?;
-            transaction.execute(
-                "INSERT INTO partition (agent, owner, version, conversation, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET conversation = excluded.conversation, updated_at = excluded.updated_at",
-                params![agent, owner, version, conversation, now()],
-            )?;
-            transaction.execute(
-                "INSERT OR IGNORE INTO conversation (agent, id, owner) VALUES (?1, ?2, ?3)",
-                params![agent, conversation, owner],
-            )?;
-            transaction.commit()
-        })
+        self.set_current(
+            "INSERT INTO partition (agent, owner, version, conversation, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET conversation = excluded.conversation, updated_at = excluded.updated_at",
+            partition,
+            conversation,
+        )
+    }
+
+    fn set_context(&self, partition: &Partition, context: &ConversationId) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.set_current(
+            "INSERT INTO partition (agent, owner, version, context, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET context = excluded.context, updated_at = excluded.updated_at",
+            partition,
+            context,
+        )
     }
 
     fn remember_session(
@@ -330,10 +321,12 @@ impl Store for SqliteStore {
             let transaction = connection.unchecked_transaction()?;
             transaction
                 .execute("DELETE FROM conversation WHERE agent = ?1 AND id = ?2", params![agent, conversation])?;
-            transaction.execute(
+            for current in [
                 "UPDATE partition SET conversation = NULL, updated_at = ?3 WHERE agent = ?1 AND conversation = ?2",
-                params![agent, conversation, now()],
-            )?;
+                "UPDATE partition SET context = NULL, updated_at = ?3 WHERE agent = ?1 AND context = ?2",
+            ] {
+                transaction.execute(current, params![agent, conversation, now()])?;
+            }
             transaction.commit()
         })
     }
@@ -341,12 +334,16 @@ impl Store for SqliteStore {
     fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>> {
         self.run(|connection| {
             let mut rows = connection.prepare_cached(
-                "SELECT agent, owner, version, session, conversation, updated_at FROM partition
+                "SELECT agent, owner, version, session, conversation, context, updated_at FROM partition
                  ORDER BY updated_at DESC, agent, owner, version",
             )?;
             let rows = rows.query_map([], |row| {
-                let (owner, version, seconds): (Vec<u8>, String, i64) = (row.get(1)?, row.get(2)?, row.get(5)?);
-                let saved = Saved { session: parsed(row.get(3)?), conversation: parsed(row.get(4)?) };
+                let (owner, version, seconds): (Vec<u8>, String, i64) = (row.get(1)?, row.get(2)?, row.get(6)?);
+                let saved = Saved {
+                    session: parsed(row.get(3)?),
+                    conversation: parsed(row.get(4)?),
+                    context: parsed(row.get(5)?),
+                };
                 let agent = AgentKey::from_stored(row.get(0)?);
                 // What this program did not write as it stands is nobody's.
                 Ok(Owner::from_bytes(&owner).map(|owner| SavedPartition {
@@ -412,6 +409,27 @@ mod tests {
         assert_eq!(store.load(&partition("contoso", None)).await.unwrap(), Saved::default());
         assert_eq!(store.load(&partition("acme", Some("2"))).await.unwrap(), Saved::default());
         assert_eq!(store.count().await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_context_is_beside_the_conversation_and_has_an_owner_as_it_has() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
+        let (acme, contoso) = (partition("acme", None), partition("contoso", None));
+        let (conversation, context): (ConversationId, ConversationId) =
+            ("conv_1".parse().unwrap(), "ctx_1".parse().unwrap());
+        store.set_context(&acme, &context).await.unwrap();
+        store.set_conversation(&acme, &conversation).await.unwrap();
+        store.set_context(&contoso, &context).await.unwrap();
+        let both = Saved { session: None, conversation: Some(conversation.clone()), context: Some(context.clone()) };
+        assert_eq!(store.load(&acme).await.unwrap(), both);
+        assert!(store.list().await.unwrap().iter().any(|saved| saved.saved == both));
+        assert_eq!(store.conversation_owner(&acme.agent, &context).await.unwrap(), Some(acme.owner));
+
+        store.forget_conversation(&acme.agent, &context).await.unwrap();
+        let rest = Saved { conversation: Some(conversation), ..Saved::default() };
+        assert_eq!((store.load(&acme).await.unwrap(), store.load(&contoso).await.unwrap()), (rest, Saved::default()));
+        assert_eq!(store.conversation_owner(&acme.agent, &context).await.unwrap(), None);
     }
 
     #[tokio::test]

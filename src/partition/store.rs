@@ -15,6 +15,8 @@ pub struct Saved {
     pub session: Option<SessionId>,
     /// The current conversation.
     pub conversation: Option<ConversationId>,
+    /// The current context: what a conversation is to A2A.
+    pub context: Option<ConversationId>,
 }
 
 /// A partition and what is saved of it.
@@ -91,6 +93,10 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Makes `context` the partition's current one and remembers its owner, among those of conversations. An owner already
+    /// remembered stays.
+    fn set_context(&self, partition: &Partition, context: &ConversationId) -> BoxFuture<'_, Result<(), StoreError>>;
+
     /// Remembers a session and the ownership key it was created with.
     fn remember_session(
         &self,
@@ -106,7 +112,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
         session: &SessionId,
     ) -> BoxFuture<'_, Result<Option<KnownSession>, StoreError>>;
 
-    /// Whose a conversation is, if that is remembered.
+    /// Whose a conversation or a context is, if that is remembered.
     fn conversation_owner(
         &self,
         agent: &AgentKey,
@@ -116,7 +122,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Forgets a session that is gone, wherever it is the current one.
     fn forget_session(&self, agent: &AgentKey, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Forgets a conversation that is gone, wherever it is the current one.
+    /// Forgets a conversation or a context that is gone, wherever it is the current one.
     fn forget_conversation(
         &self,
         agent: &AgentKey,

@@ -942,7 +942,7 @@ export interface InvokeParams {
   isolation?: Isolation;
   /**
    * `input` is the whole request of the protocol, to be sent unchanged. Means something for `a2a` only, whose
-   * requests are JSON-RPC.
+   * requests are JSON-RPC: the context is the one the request names, so not together with `conversationId`.
    */
   inputIsRequest?: boolean;
   /**
@@ -961,9 +961,12 @@ export interface InvokeParams {
   sessionId?: SessionId;
   /** Start a session instead of using the saved one. */
   newSession?: boolean;
-  /** Use this conversation instead of the saved one, and save it. */
+  /**
+   * Use this conversation instead of the saved one, and save it. With `a2a` it is the context, which is saved
+   * apart from the conversation of `responses`, once the agent has answered in it.
+   */
   conversationId?: ConversationId;
-  /** Start a conversation instead of using the saved one. */
+  /** Start a conversation, or a context, instead of using the saved one. */
   newConversation?: boolean;
   /** Enter a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
@@ -1277,6 +1280,8 @@ export interface PartitionInfo {
   sessionId?: SessionId;
   /** The conversation the next call continues. */
   conversationId?: ConversationId;
+  /** The context the next call by A2A continues. */
+  contextId?: ConversationId;
   /** When it changed last. RFC 3339, UTC. */
   updatedAt?: string;
 }

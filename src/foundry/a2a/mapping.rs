@@ -3,6 +3,7 @@
 use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::ConversationId;
 use cupola_protocol::invoke::{InvokeEvent, RunStatus};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -22,12 +23,25 @@ pub(super) struct ResultMapping {
     answered: Answered,
     /// All text so far.
     text: String,
+    /// Where the first result says it belongs.
+    context_id: Option<ConversationId>,
+    has_begun: bool,
     is_ended: bool,
 }
 
 impl ResultMapping {
     pub(super) fn new(answered: Answered) -> Self {
-        Self { answered, text: String::new(), is_ended: false }
+        Self { answered, text: String::new(), context_id: None, has_begun: false, is_ended: false }
+    }
+
+    /// Has there been a result, or an error in place of one?
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// The context of the first result.
+    pub(super) const fn context_id(&self) -> Option<&ConversationId> {
+        self.context_id.as_ref()
     }
 
     fn end_with(&mut self, event: InvokeEvent, data: &str, items: &mut VecDeque<ReplyItem>) {
@@ -96,6 +110,11 @@ impl EventMapping for ResultMapping {
             return;
         }
         let json = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
+        if !std::mem::replace(&mut self.has_begun, true) {
+            let context = json.pointer("/result/contextId").and_then(Value::as_str);
+            // A context that cannot be named again begins anew with every message.
+            self.context_id = context.and_then(|id| id.parse().ok());
+        }
         if let Some(error) = json.get("error").filter(|error| !error.is_null()) {
             let message =
                 error.get("message").and_then(Value::as_str).unwrap_or("the agent failed and did not say why");

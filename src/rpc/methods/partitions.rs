@@ -48,6 +48,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
             version: partition.version,
             session_id: saved.session,
             conversation_id: saved.conversation,
+            context_id: saved.context,
             updated_at: OffsetDateTime::from(updated_at).format(&Rfc3339).ok(),
         })
         .collect();

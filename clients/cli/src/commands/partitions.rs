@@ -103,7 +103,7 @@ fn sentence(forgot: &ForgetResponse) -> String {
 fn partitions(listed: &ListResponse) -> String {
     let text = |value: Option<String>| value.unwrap_or_default();
     let rows = listed.partitions.iter().cloned().map(|partition| {
-        let PartitionInfo { id, agent, version, session_id, conversation_id, own, updated_at } = partition;
+        let PartitionInfo { id, agent, version, session_id, conversation_id, own, updated_at, .. } = partition;
         [
             id.to_string(),
             if own { "*" } else { "" }.to_owned(),

@@ -1201,7 +1201,8 @@ class InvokeParams(_InvokeParams, total=False):
     """Whose state."""
     inputIsRequest: bool
     """`input` is the whole request of the protocol, to be sent unchanged. Means something for `a2a`
-    only, whose requests are JSON-RPC.
+    only, whose requests are JSON-RPC: the context is the one the request names, so not together
+    with `conversationId`.
     """
     messagePerLine: bool
     """Each line of `input` is a message of its own, sent one after the other; empty lines are left
@@ -1220,9 +1221,11 @@ class InvokeParams(_InvokeParams, total=False):
     newSession: bool
     """Start a session instead of using the saved one."""
     conversationId: ConversationId
-    """Use this conversation instead of the saved one, and save it."""
+    """Use this conversation instead of the saved one, and save it. With `a2a` it is the context, which
+    is saved apart from the conversation of `responses`, once the agent has answered in it.
+    """
     newConversation: bool
-    """Start a conversation instead of using the saved one."""
+    """Start a conversation, or a context, instead of using the saved one."""
     allowSharedSession: bool
     """Enter a session that Cupola knows to belong to another partition."""
     clientHeaders: dict[str, ClientHeaderValue]
@@ -1479,6 +1482,8 @@ class PartitionInfo(_PartitionInfo, total=False):
     """The session the next call continues."""
     conversationId: ConversationId
     """The conversation the next call continues."""
+    contextId: ConversationId
+    """The context the next call by A2A continues."""
     updatedAt: str
     """When it changed last. RFC 3339, UTC."""
 

@@ -4,7 +4,7 @@ use super::deployment;
 use crate::daemon::Daemon;
 use crate::foundry::{
     Definition, Dialogue, Extras, FoundryError, Invocation, MAX_SENT_BYTES, Message, Reply, Respond, Watcher,
-    turn_headers,
+    context_named, turn_headers,
 };
 use crate::partition::AgentKey;
 use crate::partition::fence::{Verdict, judge};
@@ -60,6 +60,10 @@ pub(super) async fn begin(
     let attempt = Attempt { daemon, params, scope: &scope, protocol: protocol(params, &scope)?, deadline };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, &scope)?;
+    }
+    if attempt.is_whole_request() && params.conversation_id.is_some() {
+        return Err(RpcError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
+            .hint("write the context into the request, or send the text alone"));
     }
     let version = scope.partition.version.as_ref();
     let (mut notices, mut has_waited) = (Vec::new(), false);
@@ -169,10 +173,12 @@ impl Attempt<'_> {
         let verdict = self.fence().await?;
         let session = self.session(&saved).await?;
         let conversation = self.conversation(&saved).await?;
+        // The agent itself begins a context, with its answer.
+        let makes_context = self.protocol == AgentProtocol::A2a && conversation.is_none();
         let (turn, reply, partition_turn) = if let Some(session) = &session {
-            drop(partition_turn);
+            let partition_turn = makes_context.then_some(partition_turn);
             let turn = self.session_turn(session).await?;
-            (Some(turn), self.send(Some(session), conversation.as_ref()).await, None)
+            (Some(turn), self.send(Some(session), conversation.as_ref()).await, partition_turn)
         } else {
             (None, self.send(None, conversation.as_ref()).await, Some(partition_turn))
         };
@@ -192,6 +198,13 @@ impl Attempt<'_> {
             && saved.session.as_ref() != Some(answered)
         {
             daemon.store.set_session(&scope.partition, answered).await?;
+        }
+        let conversation = reply.conversation_id.clone().or(conversation);
+        if self.protocol == AgentProtocol::A2a
+            && let Some(context) = &conversation
+            && saved.context.as_ref() != Some(context)
+        {
+            daemon.store.set_context(&scope.partition, context).await?;
         }
         let turn = match (turn, &answered) {
             (None, Some(answered)) => Some(self.session_turn(answered).await?),
@@ -234,7 +247,8 @@ impl Attempt<'_> {
     async fn fence(&self) -> Result<Verdict, RpcError> {
         let Self { daemon, params, scope, .. } = *self;
         let (agent, owner) = (&scope.partition.agent, scope.partition.owner);
-        if let Some(conversation) = &params.conversation_id {
+        let in_request = if self.is_whole_request() { context_named(&params.input) } else { None };
+        if let Some(conversation) = params.conversation_id.as_ref().or(in_request.as_ref()) {
             let remembered = daemon.store.conversation_owner(agent, conversation).await?;
             if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
                 return Err(RpcError::foreign("conversation", conversation.as_str()));
@@ -275,17 +289,39 @@ impl Attempt<'_> {
         Ok(Some(session))
     }
 
-    /// The conversation to use; only the responses protocol has them.
+    /// Is the input a request of A2A, to be sent as it is?
+    fn is_whole_request(&self) -> bool {
+        self.protocol == AgentProtocol::A2a && self.params.input_is_request
+    }
+
+    /// The conversation, in the protocol's own sense, that a call naming none goes on with.
+    fn continued<'a>(&self, saved: &'a Saved) -> Option<&'a ConversationId> {
+        match self.protocol {
+            _ if self.params.conversation_id.is_some() || self.params.new_conversation || self.is_whole_request() => {
+                None
+            }
+            AgentProtocol::Responses => saved.conversation.as_ref(),
+            AgentProtocol::A2a => saved.context.as_ref(),
+            AgentProtocol::Invocations | AgentProtocol::InvocationsWs => None,
+        }
+    }
+
+    /// The conversation to use, or the context of A2A, which `None` lets the agent begin; other protocols have neither.
     async fn conversation(&self, saved: &Saved) -> Result<Option<ConversationId>, RpcError> {
         let Self { daemon, params, scope, .. } = *self;
-        if self.protocol != AgentProtocol::Responses {
-            return Ok(None);
+        if let Some(continued) = self.continued(saved) {
+            return Ok(Some(continued.clone()));
         }
-        let conversation = match (&params.conversation_id, &saved.conversation) {
-            (Some(given), _) => given.clone(),
-            (None, Some(saved)) if !params.new_conversation => return Ok(Some(saved.clone())),
-            (None, _) if scope.is_local() => made_here()?,
-            (None, _) => scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?,
+        match self.protocol {
+            AgentProtocol::Responses => {}
+            // Saved once the agent has answered in it.
+            AgentProtocol::A2a => return Ok(params.conversation_id.clone()),
+            AgentProtocol::Invocations | AgentProtocol::InvocationsWs => return Ok(None),
+        }
+        let conversation = match &params.conversation_id {
+            Some(given) => given.clone(),
+            None if scope.is_local() => made_here()?,
+            None => scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?,
         };
         if saved.conversation.as_ref() != Some(&conversation) {
             daemon.store.set_conversation(&scope.partition, &conversation).await?;
@@ -328,7 +364,7 @@ impl Attempt<'_> {
             }
             AgentProtocol::A2a => {
                 let (input, is_request) = (params.input.as_str(), params.input_is_request);
-                let message = Message { input, is_request, session_id: session };
+                let message = Message { input, is_request, session_id: session, context_id: conversation };
                 scope.agent.send_message(&scope.wire, message).await
             }
         }
@@ -363,11 +399,8 @@ impl Attempt<'_> {
                 ),
             }));
         }
-        if let Some(conversation) = &saved.conversation
-            && self.protocol == AgentProtocol::Responses
+        if let Some(conversation) = self.continued(saved)
             && !is_sandbox
-            && params.conversation_id.is_none()
-            && !params.new_conversation
         {
             daemon.store.forget_conversation(agent, conversation).await?;
             return Ok(Some(Notice {

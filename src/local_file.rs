@@ -2,7 +2,7 @@
 
 use std::fs::{Metadata, Permissions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
@@ -50,6 +50,27 @@ pub enum LocalFileError {
 pub async fn is_directory(path: &Path) -> Result<bool, LocalFileError> {
     let found = fs::metadata(path).await.map_err(|source| LocalFileError::Read { path: path.to_owned(), source })?;
     Ok(found.is_dir())
+}
+
+/// May a transfer of `path`, alone or with all below it, touch what is in `directory`? Links and `..` are followed; a way
+/// that goes back out of what is not there yet may lead anywhere.
+pub async fn touches(path: &Path, directory: &Path) -> bool {
+    match tokio::join!(resolved(path), resolved(directory)) {
+        (Some(path), Some(directory)) => path.starts_with(&directory) || directory.starts_with(&path),
+        _ => true,
+    }
+}
+
+/// The path as the system follows it; what is not there yet stays as it is written.
+async fn resolved(path: &Path) -> Option<PathBuf> {
+    for ancestor in path.ancestors() {
+        if let Ok(real) = fs::canonicalize(ancestor).await {
+            let rest = path.strip_prefix(ancestor).ok()?;
+            let goes_back = rest.components().any(|part| part == Component::ParentDir);
+            return (!goes_back).then(|| real.join(rest));
+        }
+    }
+    None
 }
 
 /// The length of a file to send, which may be up to `limit` bytes.

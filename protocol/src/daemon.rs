@@ -41,7 +41,8 @@ pub struct InitializeParams {
 /// bound once, before its first call, and never loosened. If binding fails, the connection refuses every call.
 ///
 /// It keeps a program from reaching what it was not handed; it is no boundary against other programs of the same
-/// operating-system user, who can open connections of their own.
+/// operating-system user, who can open connections of their own. `files/upload` and `files/download` read and write files
+/// of this machine as that user, except Cupola's own saved state: leave them out of `methods` where that is too much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 // An unknown field may be meant to narrow the binding: to ignore it would give more than was asked for.

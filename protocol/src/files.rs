@@ -98,7 +98,7 @@ impl Method for Upload {
     type Response = TransferResponse;
 
     fn subject(params: &UploadParams) -> Subject<'_> {
-        params.session.subject()
+        Subject { local_path: Some(&params.local_path), ..params.session.subject() }
     }
 
     fn watch(params: &Self::Params) -> Watch {
@@ -136,7 +136,7 @@ impl Method for Download {
     type Response = TransferResponse;
 
     fn subject(params: &DownloadParams) -> Subject<'_> {
-        params.session.subject()
+        Subject { local_path: Some(&params.local_path), ..params.session.subject() }
     }
 
     fn watch(params: &Self::Params) -> Watch {

@@ -1,5 +1,6 @@
 //! How far a method reaches, and what a call names: what a bound connection is held to (see [`crate::daemon::Bind`]).
 
+use crate::files::LocalPath;
 use crate::id::{ConversationId, SessionId};
 use crate::isolation::Isolation;
 use crate::target::Target;
@@ -30,6 +31,8 @@ pub struct Subject<'a> {
     pub session_id: Option<&'a SessionId>,
     /// A conversation by its id.
     pub conversation_id: Option<&'a ConversationId>,
+    /// A file or directory of this machine, to read or to write.
+    pub local_path: Option<&'a LocalPath>,
     /// Does the call ask to enter what is another's?
     pub allow_shared_session: bool,
     /// Does it carry a request of the service's, which may name anything?

@@ -10,6 +10,7 @@
 
 use crate::daemon::Daemon;
 use crate::foundry::Extras;
+use crate::local_file::touches;
 use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
 use crate::rpc::error::RpcError;
@@ -23,6 +24,7 @@ use cupola_protocol::target::Target;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
@@ -125,6 +127,12 @@ impl Bounds {
         if subject.allow_shared_session {
             return Err(RpcError::out_of_bounds("this connection may not enter what is another isolation's")
                 .hint("leave allowSharedSession out"));
+        }
+        if let Some(path) = subject.local_path
+            && touches(Path::new(path.as_str()), &daemon.config.state_directory).await
+        {
+            return Err(RpcError::out_of_bounds("localPath leads to Cupola's own saved state, which is everybody's")
+                .hint("name a file or directory outside the state directory"));
         }
         if subject.session_id.is_none() && subject.conversation_id.is_none() && !subject.is_whole_request {
             return Ok(());

@@ -393,6 +393,44 @@ async fn a_connection_bound_to_a_version_knows_of_no_other() {
     world.end(vec![client, client_of_any]).await;
 }
 
+/// The daemon reads and writes files for its callers; its own hold what belongs to everybody.
+#[tokio::test]
+async fn a_transfer_does_not_reach_the_state_of_others() {
+    let mut world = World::new().await;
+    let target = world.emulator.target("notes");
+    say(&mut world.free, &target, json!({"userKey": "contoso"}), "hello").await;
+    let mut client = bound(&world.daemon, json!({"target": target, "isolation": {"userKey": "acme"}})).await;
+    client.call("invoke", json!({"input": "hello"})).await;
+    let state = world.daemon.daemon.config.state_directory.clone();
+    let saved = state.join("state.db");
+    assert!(saved.is_file());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let link = elsewhere.path().join("link");
+    std::os::unix::fs::symlink(&state, &link).unwrap();
+    let own = elsewhere.path().join("own.txt");
+    std::fs::write(&own, "mine").unwrap();
+    let uploaded = client.call("files/upload", json!({"localPath": own, "path": "own.txt"})).await;
+    assert_eq!(uploaded["result"]["bytes"], 4, "{uploaded}");
+    for path in [
+        saved.clone(),
+        state.join("not-there-yet"),
+        state.join("../x/../").join(state.file_name().unwrap()).join("state.db"),
+        elsewhere.path().join("..").join(elsewhere.path().file_name().unwrap()).join("link/state.db"),
+        state.clone(),
+        link,
+        state.parent().unwrap().to_owned(),
+    ] {
+        for (method, recursive) in [("files/upload", false), ("files/upload", true), ("files/download", true)] {
+            let params = json!({"localPath": path, "path": "own.txt", "recursive": recursive});
+            let response = client.call(method, params).await;
+            assert_eq!(kind(&response), "outOfBounds", "{method} {path:?}: {response}");
+        }
+    }
+    let downloaded = client.call("files/download", json!({"localPath": own, "path": "own.txt"})).await;
+    assert_eq!(downloaded["result"]["bytes"], 4, "{downloaded}");
+    world.end(vec![client]).await;
+}
+
 #[tokio::test]
 async fn a_cancel_reaches_no_other_connections_calls() {
     let daemon = TestDaemon::misbehaving();

@@ -118,7 +118,9 @@ export interface AuthStatusResponse {
  * connection refuses every call.
  *
  * It keeps a program from reaching what it was not handed; it is no boundary against other programs of the same
- * operating-system user, who can open connections of their own.
+ * operating-system user, who can open connections of their own. `files/upload` and `files/download` read and
+ * write files of this machine as that user, except Cupola's own saved state: leave them out of `methods` where
+ * that is too much.
  */
 export interface Bind {
   /** The only agent. A directory is resolved once, now. */

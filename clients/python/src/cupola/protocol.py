@@ -465,6 +465,8 @@ class Bind(_Bind, total=False):
 
     It keeps a program from reaching what it was not handed; it is no boundary against other
     programs of the same operating-system user, who can open connections of their own.
+    `files/upload` and `files/download` read and write files of this machine as that user, except
+    Cupola's own saved state: leave them out of `methods` where that is too much.
     """
 
     isolation: Isolation

@@ -126,11 +126,9 @@ pub async fn resolve(target: &DirectoryTarget) -> Result<Resolved, ProjectError>
 /// Finds where the project is, whatever agents it has.
 pub async fn endpoint_around(target: &DirectoryTarget) -> Result<ProjectEndpoint, ProjectError> {
     apart(target, |target| {
-        let environment = match ProjectFile::around(Path::new(target.path.as_str()))? {
-            Some(file) => Environment::of(&file.directory, target.environment.as_ref())?,
-            None => None,
-        };
-        endpoint(target, environment.as_ref(), None)
+        let file = ProjectFile::around(Path::new(target.path.as_str()))?;
+        let environment = environment_of(target, file.as_ref())?;
+        endpoint(target, file.as_ref(), environment.as_ref(), None)
     })
     .await
 }
@@ -149,13 +147,14 @@ async fn apart<Found: Send + 'static>(
 fn resolve_now(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
     let start = Path::new(target.path.as_str());
     let file = ProjectFile::around(start)?;
-    let environment = match &file {
-        Some(file) => Environment::of(&file.directory, target.environment.as_ref())?,
-        None => None,
-    };
+    let environment = environment_of(target, file.as_ref())?;
     let agent = agent(target, file.as_ref(), environment.as_ref())?;
-    let endpoint = endpoint(target, environment.as_ref(), agent.endpoint.as_ref())?;
+    let endpoint = endpoint(target, file.as_ref(), environment.as_ref(), agent.endpoint.as_ref())?;
     Ok(Resolved { endpoint, agent: agent.name, version: target.version.clone(), deployed: agent.version })
+}
+
+fn environment_of(target: &DirectoryTarget, file: Option<&ProjectFile>) -> Result<Option<Environment>, ProjectError> {
+    file.map_or(Ok(None), |file| Environment::of(&file.directory, target.environment.as_ref()))
 }
 
 /// An agent as the project's files know it.
@@ -176,19 +175,20 @@ fn agent(
         let wanted = wanted.ok_or_else(|| ProjectError::NoProject(PathBuf::from(target.path.as_str())))?;
         return literal(wanted, Path::new(target.path.as_str()));
     };
-    let service = match wanted {
+    let agent = match wanted {
         None => file.only_agent()?,
         Some(wanted) => {
             let deployed_as = |service: &str| environment.and_then(|environment| environment.agent(service, "NAME"));
             let by_agent =
-                || file.agents.iter().find(|service| deployed_as(service).is_some_and(|it| it.text == wanted));
-            match file.agents.iter().find(|service| *service == wanted).or_else(by_agent) {
-                Some(service) => service,
+                || file.agents.iter().find(|agent| deployed_as(&agent.service).is_some_and(|it| it.text == wanted));
+            match file.agents.iter().find(|agent| agent.service == wanted).or_else(by_agent) {
+                Some(agent) => agent,
                 // An agent that this project does not deploy.
                 None => return literal(wanted, &file.path),
             }
         }
     };
+    let service = &agent.service;
     let known = |what: &str| environment.and_then(|environment| environment.agent(service, what));
     // `…/api/projects/p/agents/a/versions/3`, or `…/agents/a/endpoint/…`.
     let own = known("ENDPOINT").and_then(|value| {
@@ -202,8 +202,13 @@ fn agent(
     let (name, from_endpoint) = match (known("NAME"), own) {
         (Some(value), own) => (value.parse()?, own),
         (None, Some(own)) => (own.name.clone(), Some(own)),
-        (None, None) if wanted.is_some() => return literal(service, &file.path),
         (None, None) => {
+            if let Some(name) = file.name(agent)? {
+                return Ok(Named { name, version: None, endpoint: None });
+            }
+            if wanted.is_some() {
+                return literal(service, &file.path);
+            }
             return Err(ProjectError::NotDeployed {
                 variable: environment::agent_variable(service, "NAME"),
                 service: service.clone(),
@@ -226,10 +231,11 @@ fn literal(wanted: &str, file: &Path) -> Result<Named, ProjectError> {
     Ok(Named { name, version: None, endpoint: None })
 }
 
-/// Flag, azd environment, azd's user configuration, the caller's environment. A value that breaks its rule is an error at
+/// Flag, azd environment, the project's own file, azd's user configuration, the caller's environment. A value that breaks its rule is an error at
 /// every level: to go on to the next would call another project than the user wrote down.
 fn endpoint(
     target: &DirectoryTarget,
+    file: Option<&ProjectFile>,
     environment: Option<&Environment>,
     of_agent: Option<&ProjectEndpoint>,
 ) -> Result<ProjectEndpoint, ProjectError> {
@@ -243,6 +249,9 @@ fn endpoint(
         if let Some(endpoint) = of_agent {
             return Ok(endpoint.clone());
         }
+    }
+    if let Some(endpoint) = file.map_or(Ok(None), ProjectFile::endpoint)? {
+        return Ok(endpoint);
     }
     if let Some(directory) = &target.azd_config_directory
         && let Some(endpoint) = user_config::endpoint(Path::new(directory.as_str()))?

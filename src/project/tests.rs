@@ -132,6 +132,53 @@ fn the_endpoint_comes_from_the_first_level_that_names_one() {
 }
 
 #[test]
+fn a_definition_in_the_file_itself_names_the_agent_and_its_project_until_azd_has_deployed_it() {
+    let unified = format!(
+        "services:\n  ai-project:\n    host: azure.ai.project\n    endpoint: {ENDPOINT}\n    deployments: [{{name: m}}]\n  \
+         cache: {{host: containerapp, name: [1], endpoint: {{a: b}}, config: 3, agents: yes}}\n  my-agent:\n    \
+         host: azure.ai.agent\n    uses: [ai-project]\n    kind: hosted\n    name: inline-agent\n    \
+         protocols: [{{protocol: responses, version: 2.0.0}}]\n"
+    );
+    let foundry = format!(
+        "services:\n  all:\n    host: microsoft.foundry\n    endpoint: {ENDPOINT}\n    agents:\n      - kind: hosted\n        \
+         name: inline-agent\n      - $ref: ./other.yaml\n"
+    );
+    let nested = format!(
+        "services:\n  p: {{host: azure.ai.project, endpoint: \"{ENDPOINT}\"}}\n  \
+         my-agent: {{host: azure.ai.agent, config: {{kind: hosted, name: inline-agent}}}}\n"
+    );
+    for text in [&unified, &foundry, &nested] {
+        let project = project(&[("azure.yaml", text)]);
+        let resolved = resolve_now(&target(&project)).unwrap();
+        assert_eq!(resolved.target(), Target::project(ENDPOINT, "inline-agent", None).unwrap(), "{text}");
+    }
+    let by_service = project(&[("azure.yaml", &unified)]);
+    let named = DirectoryTarget { agent: Some(service("my-agent")), ..target(&by_service) };
+    assert_eq!(resolve_now(&named).unwrap().agent.as_str(), "inline-agent");
+
+    // What azd deployed is where it deployed it to; what it fills in says nothing before.
+    let env = format!("FOUNDRY_PROJECT_ENDPOINT={OTHER}\nAGENT_MY_AGENT_NAME=deployed-agent\n");
+    let deployed = |yaml: &str, env: &str| {
+        let config = (".azure/config.json", r#"{"defaultEnvironment":"dev"}"#);
+        project(&[("azure.yaml", yaml), config, (".azure/dev/.env", env)])
+    };
+    let resolved = resolve_now(&target(&deployed(&unified, &env))).unwrap();
+    assert_eq!(resolved.target(), Target::project(OTHER, "deployed-agent", None).unwrap());
+    let variable = unified.replace("inline-agent", "${AGENT_NAME}");
+    let refused = resolve_now(&target(&deployed(&variable, ""))).unwrap_err();
+    assert!(matches!(refused, ProjectError::NotDeployed { .. }), "{refused}");
+
+    for (from, to, expected) in [
+        ("inline-agent", "not/a/name", "the name of my-agent must be"),
+        (ENDPOINT, "http://evil.example/", "the project's endpoint must look like"),
+    ] {
+        let wrong = project(&[("azure.yaml", &unified.replace(from, to))]);
+        let refused = resolve_now(&target(&wrong)).unwrap_err().to_string();
+        assert!(refused.contains(expected) && refused.contains("azure.yaml"), "{expected}: {refused}");
+    }
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let nothing = project(&[]);
     assert!(matches!(resolve_now(&target(&nothing)), Err(ProjectError::NoProject(_))));

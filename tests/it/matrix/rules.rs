@@ -10,7 +10,8 @@ pub(super) const RULES: [&str; 8] = [
      `--isolation-model local` needs none.",
     "Where a key is required, nothing is found or done without it: `isolationKeyRequired`.",
     "Keys decide, not callers: whoever has them is in. Only deletion asks who made the session: its ownership key comes \
-     from the caller's token unless `--isolation-key` was given (`notSessionOwner`).",
+     from the caller's token unless `--isolation-key` was given (`notSessionOwner`). On 2.0.0, which has no ownership keys, \
+     none is sent, and Cupola itself refuses to delete with another key than the one it remembers (`notSessionOwner`).",
     "Behind other keys an invoke is forbidden (`isolationMismatch`), and everything else is not found, as if it were not \
      there. To a call without any key the missing key is named: `isolationKeyRequired`.",
     "An identity decides, whoever acts for it. Between users one acts for, the service has no fence around sessions: only \

@@ -104,11 +104,12 @@ fn first_named(
     Ok(if speaks(&variables) { variables } else { profile })
 }
 
-/// `--isolation-key` of `sessions create` and `sessions delete`.
-pub(crate) fn ownership(isolation: &mut Isolation, key_given: Option<&String>) -> Result<(), Failure> {
-    if let Some(value) = key_given {
-        isolation.ownership_key = Some(key("--isolation-key", value.clone())?);
-    }
+/// `--isolation-key` of `sessions create` and `sessions delete`, else the one of the profile.
+pub(crate) fn ownership(isolation: &mut Isolation, flag: Option<&String>, profile: &Profile) -> Result<(), Failure> {
+    let given = |name: String, value: &String| Given { name, value: value.clone() };
+    let flag = flag.map(|value| given("--isolation-key".to_owned(), value));
+    let of_profile = || Some(given(format!("ownership_key of profile {}", profile.name), profile.ownership_key()?));
+    isolation.ownership_key = flag.or_else(of_profile).map(Given::key).transpose()?;
     Ok(())
 }
 
@@ -126,10 +127,6 @@ impl Given {
     fn parse<Value: FromStr<Err = Invalid>>(self, rule: &str) -> Result<Value, Failure> {
         self.value.parse().map_err(|_| refusal(&self.name, rule))
     }
-}
-
-fn key(name: &'static str, value: String) -> Result<cupola_protocol::isolation::IsolationKey, Failure> {
-    Isolation::key(name, value).map_err(|invalid| refusal(name, invalid.rule))
 }
 
 /// Names the flag and the rule, never the value.
@@ -171,8 +168,22 @@ mod tests {
             assert!(!message.contains("hush"), "{message}");
         }
         let mut isolation = Isolation::default();
-        let refused = ownership(&mut isolation, Some(&bad.to_owned())).unwrap_err();
+        let refused = ownership(&mut isolation, Some(&bad.to_owned()), &Profile::default()).unwrap_err();
         assert!(matches!(refused, Failure::Usage { message, .. } if message.starts_with("--isolation-key must be")));
+    }
+
+    #[test]
+    fn a_profile_owns_sessions_unless_the_flag_says_who_does() {
+        let profile: Profile = toml::from_str("ownership_key = \"sk-profile\"").unwrap();
+        for (flag, profile, expected) in [
+            (None, &profile, Some("sk-profile")),
+            (Some("sk-flag".to_owned()), &profile, Some("sk-flag")),
+            (None, &Profile::default(), None),
+        ] {
+            let mut isolation = Isolation::default();
+            ownership(&mut isolation, flag.as_ref(), profile).unwrap();
+            assert_eq!(isolation.ownership_key.as_ref().map(|key| key.as_str()), expected);
+        }
     }
 
     #[test]

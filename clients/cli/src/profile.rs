@@ -5,6 +5,7 @@
 //! project_endpoint = "https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT"
 //! agent = "support"
 //! user_isolation_key_env = "ACME_KEY"   # or user_isolation_key = "…", and then the file must be private
+//! ownership_key_env = "ACME_SESSIONS"   # or ownership_key = "…": the --isolation-key of sessions create and delete
 //! ```
 
 use crate::environment::Environment;
@@ -43,6 +44,9 @@ pub(crate) struct Profile {
     chat_isolation_key_env: Option<String>,
     user_identity: Option<String>,
     user_identity_env: Option<String>,
+    /// `--isolation-key` of `sessions create` and `sessions delete`.
+    ownership_key: Option<String>,
+    ownership_key_env: Option<String>,
     pub chat: Option<String>,
     pub isolation_model: Option<Model>,
 }
@@ -115,6 +119,7 @@ impl Profile {
             ("user_isolation_key", &mut self.user_isolation_key, self.user_isolation_key_env.take()),
             ("chat_isolation_key", &mut self.chat_isolation_key, self.chat_isolation_key_env.take()),
             ("user_identity", &mut self.user_identity, self.user_identity_env.take()),
+            ("ownership_key", &mut self.ownership_key, self.ownership_key_env.take()),
         ] {
             let Some(variable) = variable else { continue };
             if value.is_some() {
@@ -131,7 +136,9 @@ impl Profile {
     }
 
     fn holds_a_key(&self) -> bool {
-        self.user_isolation_key.is_some() || self.chat_isolation_key.is_some() || self.user_identity.is_some()
+        [&self.user_isolation_key, &self.chat_isolation_key, &self.user_identity, &self.ownership_key]
+            .into_iter()
+            .any(Option::is_some)
     }
 
     pub(crate) fn user_isolation_key(&self) -> Option<&String> {
@@ -144,6 +151,10 @@ impl Profile {
 
     pub(crate) fn user_identity(&self) -> Option<&String> {
         self.user_identity.as_ref()
+    }
+
+    pub(crate) fn ownership_key(&self) -> Option<&String> {
+        self.ownership_key.as_ref()
     }
 }
 
@@ -199,6 +210,8 @@ mod tests {
             let said = refusal(keys, mode, name, &none);
             assert!(said.contains("chmod 600") && !said.contains("hush"), "{said}");
         }
+        let said = refusal("[acme]\nownership_key = \"hush\"\n", 0o644, "acme", &none);
+        assert!(said.contains("chmod 600") && !said.contains("hush"), "{said}");
         let named = "[acme]\nuser_isolation_key_env = \"ACME_KEY\"\n";
         let environment = Environment::of(&[("ACME_KEY", "from-env")]);
         assert_eq!(read(named, 0o644, "acme", &environment).unwrap().user_isolation_key().unwrap(), "from-env");

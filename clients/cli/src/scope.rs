@@ -8,7 +8,7 @@ use crate::connect::DaemonFlags;
 use crate::debug;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::isolation::IsolationFlags;
+use crate::isolation::{IsolationFlags, ownership};
 use crate::profile::Profile;
 use crate::target::TargetFlags;
 use clap::Args;
@@ -66,6 +66,11 @@ impl ScopeFlags {
         let profile = self.profile(environment)?;
         let target = self.target.resolve(positional, environment, &profile)?;
         Ok((target, self.isolation.resolve(environment, &profile)?))
+    }
+
+    /// Adds who may delete the session: `--isolation-key`, else what the profile says.
+    pub(crate) fn own(&self, isolation: &mut Isolation, flag: Option<&String>) -> Result<(), Failure> {
+        ownership(isolation, flag, &self.profile(&Environment::process(self.no_env))?)
     }
 
     /// The profile that was asked for. Nothing is read when none was: a warm call costs no file.

@@ -77,12 +77,14 @@ pub(crate) enum Output {
     Json,
     /// Every event as a line of JSON, the result as the last line
     Jsonl,
+    /// As --raw
+    Raw,
 }
 
 impl Output {
     /// Do programs read the output?
     pub(crate) fn is_json(self) -> bool {
-        self != Self::Default
+        matches!(self, Self::Json | Self::Jsonl)
     }
 }
 
@@ -95,7 +97,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let mut connection = flags.scope.daemon.ask(hooks, &call, |_| ())?;
     let mut out = BufWriter::new(io::stdout().lock());
     match flags.output {
-        Output::Default => {
+        Output::Default | Output::Raw => {
             let mut printer = Printer { out, err: io::stderr(), style };
             connection.receive(|event| {
                 debug::show(event.value, &mut printer.err);
@@ -158,7 +160,7 @@ impl Flags {
                 Kind::Console => LogKind::Console,
                 Kind::System => LogKind::System,
             },
-            raw: self.raw,
+            raw: self.raw || self.output == Output::Raw,
             watch: Watch {
                 debug: self.scope.debug,
                 partial_result_token: (self.output != Output::Json || self.scope.debug).then_some(CALL),

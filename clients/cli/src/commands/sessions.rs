@@ -4,7 +4,6 @@ use crate::Hooks;
 use crate::call::misunderstood;
 use crate::exit;
 use crate::failure::Failure;
-use crate::isolation::ownership;
 use crate::scope::ScopeFlags;
 use crate::table::{self, Output};
 use crate::target::parse;
@@ -190,7 +189,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let watch = common.scope.watch();
     match &flags.action {
         Action::Create { session_id: given, isolation_key, .. } => {
-            ownership(&mut isolation, isolation_key.as_ref())?;
+            common.scope.own(&mut isolation, isolation_key.as_ref())?;
             let session_id = given.as_deref().map(|session| parse("--session-id", session)).transpose()?;
             let raw = common.scope.call::<Create>(hooks, CreateParams { target, isolation, session_id, watch })?;
             common.print_session(&raw)?;
@@ -223,7 +222,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             common.print_sentence(&raw, &format!("Session {} {what}.", stopped.session_id))?;
         }
         Action::Delete { session, isolation_key, allow_shared_session, .. } => {
-            ownership(&mut isolation, isolation_key.as_ref())?;
+            common.scope.own(&mut isolation, isolation_key.as_ref())?;
             let session_id = Some(parse("SESSION_ID", session)?);
             let allow_shared_session = *allow_shared_session;
             let params = SessionParams { target, isolation, session_id, allow_shared_session, watch };

@@ -3,9 +3,20 @@
 use std::fs::{Metadata, Permissions};
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
+
+/// What a draft's name begins and ends with; between them are 32 hexadecimal digits.
+const DRAFT: (&str, &str) = (".cupola-", ".part");
+
+/// How old a draft is before it is taken for a leftover. It is locked as long as it is being written; this is the moment
+/// between its making and its locking, generously.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+
+/// Most names that are looked at for leftovers. A directory that is larger is not worth the time.
+const MAX_LOOKED_AT: usize = 10_000;
 
 /// A file on this machine cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -116,10 +127,12 @@ impl Draft {
             }
             Err(_) => None,
         };
-        let draft = target.with_file_name(format!(".cupola-{}.part", Uuid::new_v4().simple()));
+        let draft = target.with_file_name(format!("{}{}{}", DRAFT.0, Uuid::new_v4().simple(), DRAFT.1));
         let file = File::options().write(true).create_new(true).open(&draft).await;
-        let file = file.map_err(|source| LocalFileError::Write { path: path.to_owned(), source })?;
-        Ok(Self { file, unfinished: Some(draft), target, permissions })
+        let file = file.map_err(|source| LocalFileError::Write { path: path.to_owned(), source })?.into_std().await;
+        // Where files cannot be locked, nothing is ever taken for a leftover.
+        let _locked = file.try_lock();
+        Ok(Self { file: File::from_std(file), unfinished: Some(draft), target, permissions })
     }
 
     /// Adds bytes.
@@ -154,6 +167,34 @@ impl Drop for Draft {
             tracing::warn!(path = %draft.display(), %error, "an unfinished download could not be removed");
         }
     }
+}
+
+/// Removes from a directory what downloads left there whose daemon was killed: drafts that nobody is writing.
+pub async fn sweep(directory: &Path) {
+    let directory = directory.to_owned();
+    // Whether it succeeds is no concern of the transfer that follows.
+    let _ended = tokio::task::spawn_blocking(move || remove_leftovers(&directory)).await;
+}
+
+fn remove_leftovers(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.take(MAX_LOOKED_AT).flatten().filter(|entry| is_draft(&entry.file_name().to_string_lossy())) {
+        let is_old = entry.metadata().is_ok_and(|found| {
+            found.is_file() && found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LEFTOVER_AGE))
+        });
+        let path = entry.path();
+        if is_old && std::fs::File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            match std::fs::remove_file(&path) {
+                Ok(()) => tracing::info!(path = %path.display(), "removed what a killed download left"),
+                Err(error) => tracing::warn!(path = %path.display(), %error, "a leftover could not be removed"),
+            }
+        }
+    }
+}
+
+fn is_draft(name: &str) -> bool {
+    let id = name.strip_prefix(DRAFT.0).and_then(|name| name.strip_suffix(DRAFT.1));
+    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -232,5 +273,34 @@ mod tests {
         std::fs::File::create(&path).unwrap().set_len(50 * 1024 * 1024 + 1).unwrap();
         let error = length(&path, 50 * 1024 * 1024).await.unwrap_err().to_string();
         assert!(error.contains("50 MB (52428800 bytes)"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_download_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        let aged = |path: &Path| {
+            let long_ago = std::time::SystemTime::now() - 2 * LEFTOVER_AGE;
+            std::fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
+        };
+        let leftover = format!(".cupola-{}.part", "0".repeat(32));
+        let young = format!(".cupola-{}.part", "1".repeat(32));
+        for name in [&leftover, &young, ".cupola-notes.part", "theirs.part"] {
+            std::fs::write(directory.path().join(name), "half").unwrap();
+            if *name != young {
+                aged(&directory.path().join(name));
+            }
+        }
+        let draft = Draft::begin(&path).await.unwrap();
+        aged(draft.unfinished.as_deref().unwrap());
+        sweep(directory.path()).await;
+        let left = names(directory.path());
+        assert!(!left.contains(&leftover), "{left:?}");
+        assert!(
+            left.contains(&young) && left.contains(&".cupola-notes.part".to_owned()) && left.len() == 4,
+            "{left:?}"
+        );
+        draft.place().await.unwrap();
+        assert!(path.is_file(), "a download that was under way was harmed");
     }
 }

@@ -1,29 +1,39 @@
-//! A private file that stands between a pipe and the daemon, which reads and writes files alone. Gone when it is dropped.
+//! A private file that stands between a pipe and the daemon, which reads and writes files alone. Gone when it is dropped;
+//! what a killed process left goes with the next one.
 
 use crate::failure::Failure;
 use cupola_protocol::files::MAX_FILE_BYTES;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How old a directory is before it is taken for a leftover. It is locked as long as it is used; this is the moment between
+/// its making and its locking, generously.
+const LEFTOVER_AGE: Duration = Duration::from_secs(60);
 
 /// The file.
 pub(crate) struct Spool {
     directory: PathBuf,
     path: PathBuf,
+    /// Says that the directory is in use. Windows locks no directories, and there nothing is taken for a leftover.
+    _lock: Option<File>,
 }
 
 impl Spool {
     /// With nothing in it.
     pub(crate) fn empty() -> Result<Self, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-        let directory = std::env::temp_dir().join(format!("cupola-{}-{now}", std::process::id()));
+        let temporary = std::env::temp_dir();
+        remove_leftovers(&temporary);
+        let directory = temporary.join(format!("cupola-{}-{now}", std::process::id()));
         let mut builder = fs::DirBuilder::new();
         // In a place that others share, nobody else may look in or have been there before.
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&directory).map_err(|error| unusable(&directory, &error))?;
-        Ok(Self { path: directory.join("content"), directory })
+        let lock = lock(&directory);
+        Ok(Self { path: directory.join("content"), directory, _lock: lock })
     }
 
     /// With all of standard input, which may be as long as a file may be.
@@ -69,6 +79,32 @@ impl Drop for Spool {
     }
 }
 
+/// Nothing if somebody else has it, or directories cannot be locked here.
+fn lock(directory: &Path) -> Option<File> {
+    File::open(directory).ok().filter(|file| file.try_lock().is_ok())
+}
+
+/// Removes the directories of processes that were killed.
+fn remove_leftovers(temporary: &Path) {
+    let Ok(entries) = fs::read_dir(temporary) else { return };
+    for entry in entries.flatten().filter(|entry| is_ours(&entry.file_name().to_string_lossy())) {
+        let is_old = entry.metadata().is_ok_and(|found| {
+            found.is_dir() && found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LEFTOVER_AGE))
+        });
+        if is_old && lock(&entry.path()).is_some() {
+            // Another user's stays.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// `cupola-PROCESS-NANOSECONDS`.
+fn is_ours(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = name.strip_prefix("cupola-").and_then(|rest| rest.split_once('-'));
+    parts.is_some_and(|(process, nanoseconds)| is_number(process) && is_number(nanoseconds))
+}
+
 fn unusable(path: &Path, error: &io::Error) -> Failure {
     Failure::usage_hint(format!("{} cannot be used: {error}", path.display()), "TMPDIR names another place")
 }
@@ -86,5 +122,29 @@ mod tests {
         assert!(!path.parent().unwrap().exists());
         let Err(Failure::Usage { message, .. }) = Spool::of(io::repeat(b'x')) else { panic!("it was taken") };
         assert!(message.contains("50 MB (52428800 bytes)"), "{message}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let temporary = tempfile::tempdir().unwrap();
+        let place = |name: &str| {
+            let directory = temporary.path().join(name);
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("content"), "half").unwrap();
+            directory
+        };
+        let aged = |directory: &Path| {
+            File::open(directory).unwrap().set_modified(SystemTime::now() - 2 * LEFTOVER_AGE).unwrap();
+        };
+        let (leftover, young, used) = (place("cupola-1-1"), place("cupola-1-2"), place("cupola-1-3"));
+        let other = place("cupola-mine-1");
+        let _lock = lock(&used).unwrap();
+        for directory in [&leftover, &used, &other] {
+            aged(directory);
+        }
+        remove_leftovers(temporary.path());
+        assert!(!leftover.exists());
+        assert!(young.exists() && used.exists() && other.exists());
     }
 }

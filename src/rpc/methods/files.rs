@@ -79,6 +79,9 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
             Some(tree::download(&named, &path, file, &far).await?)
         } else {
             let length = |length| _ = far.total.set(length);
+            if let Some(directory) = file.parent() {
+                local_file::sweep(directory).await;
+            }
             fetch(&named, &path, file, &far.bytes, length).await?;
             None
         };

@@ -266,7 +266,10 @@ async fn within(path: &Path, root: &Path) -> Result<(), RpcError> {
 
 async fn make_local(directory: &Path) -> Result<(), RpcError> {
     match fs::create_dir(directory).await {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {
+            local_file::sweep(directory).await;
+            Ok(())
+        }
         made => made.map_err(|source| unwritable(directory, source)),
     }
 }

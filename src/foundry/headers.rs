@@ -50,7 +50,7 @@ pub struct WireIsolation {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnsuitedIsolation {
     /// `userIdentity` on an agent that takes keys.
-    #[error("userIdentity needs an agent of container protocol 2.0.0; this one takes isolation keys: use userKey")]
+    #[error("a user identity needs an agent of container protocol 2.0.0; this one takes isolation keys")]
     IdentityOnKeys,
     /// `userKey` stands in for the identity of a newer agent but breaks the rule of identities.
     #[error("userKey is sent as the user identity to this agent of container protocol 2.0.0, but {0}")]

@@ -159,7 +159,13 @@ impl From<HostNotAllowed> for RpcError {
 
 impl From<UnsuitedIsolation> for RpcError {
     fn from(error: UnsuitedIsolation) -> Self {
-        Self::new(ErrorKind::IsolationNotSupported, error.to_string())
+        let refused = Self::new(ErrorKind::IsolationNotSupported, error.to_string());
+        match error {
+            UnsuitedIsolation::IdentityOnKeys => {
+                refused.hint("name the user with --user-isolation-key (userKey) instead of --user-identity")
+            }
+            UnsuitedIsolation::KeyIsNoIdentity(_) | UnsuitedIsolation::NoHeaderValue(_) => refused,
+        }
     }
 }
 

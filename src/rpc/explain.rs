@@ -35,6 +35,7 @@ impl<'a> Circumstance<'a> {
 pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_>>) -> RpcError {
     let status = error.status();
     let kind = error.kind();
+    let names_a_key = error.service().is_some_and(|error| error.message.contains("isolation-key"));
     let file_hint = file_hint(&error);
     let is_local = circumstance.is_some_and(|circumstance| circumstance.scope.is_local());
     let service_hint = service_hint(&error, is_local);
@@ -78,6 +79,10 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
             ErrorKind::IsolationMismatch,
             format!("{session} belongs to another identity; a delegated user and a direct caller never share sessions"),
         ),
+        // A newer agent, with which the older model was insisted on.
+        (Some(400), IsolationModel::Keys) if names_a_key && scope.is_isolated() => {
+            explained.hint("this agent takes no isolation keys: leave out --isolation-model keys")
+        }
         (Some(404), _) if kind == ErrorKind::SessionNotFound => {
             explained.hint(format!("{session} does not exist, or was made under other isolation keys than those given"))
         }

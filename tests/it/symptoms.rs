@@ -140,6 +140,16 @@ async fn every_row_of_the_troubleshooting_table_names_its_cause() {
     assert_eq!(owner["kind"], "notSessionOwner", "{owner}");
     assert!(owner["hint"].as_str().unwrap().contains("--isolation-key"), "{owner}");
 
+    // The keys of one generation, given to an agent of the other.
+    for (agent, isolation, hint) in [
+        ("notes", json!({"userIdentity": "alice"}), "--user-isolation-key"),
+        ("notes-identity", json!({"userKey": "tenant-acme", "model": "keys"}), "leave out --isolation-model"),
+    ] {
+        let params = json!({"target": emulator.target(agent), "isolation": isolation, "input": "x"});
+        let unsuited = refused(&mut client, "invoke", params).await;
+        assert!(unsuited["hint"].as_str().unwrap().contains(hint), "{unsuited}");
+    }
+
     let agent = LocalAgent::start().await;
     let local = say(&mut client, &json!({"kind": "local", "port": agent.port}), acme(), "hello").await;
     assert_eq!(local["notices"][0]["code"], "isolationNotEnforced", "{local}");

@@ -137,6 +137,7 @@ fn refusal(name: &str, rule: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cupola_protocol::isolation::IsolationKey;
 
     fn flags(user: Option<&str>, identity: Option<&str>) -> IsolationFlags {
         IsolationFlags {
@@ -182,7 +183,7 @@ mod tests {
         ] {
             let mut isolation = Isolation::default();
             ownership(&mut isolation, flag.as_ref(), profile).unwrap();
-            assert_eq!(isolation.ownership_key.as_ref().map(|key| key.as_str()), expected);
+            assert_eq!(isolation.ownership_key.as_ref().map(IsolationKey::as_str), expected);
         }
     }
 

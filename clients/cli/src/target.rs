@@ -252,9 +252,16 @@ fn absolute(what: &str, path: &Path) -> Result<AbsolutePath, Failure> {
     parse(what, text)
 }
 
+/// Most characters of a bad value that are shown: enough to recognize it.
+const MAX_SHOWN: usize = 300;
+
 /// Parses a value that may be shown, naming the flag or variable it came from.
 pub(crate) fn parse<Value: FromStr<Err = Invalid>>(name: &str, value: &str) -> Result<Value, Failure> {
-    value.parse().map_err(|invalid: Invalid| Failure::usage(format!("{name} {}: got {value:?}", invalid.rule)))
+    value.parse().map_err(|invalid: Invalid| {
+        let shown: String = value.chars().take(MAX_SHOWN).collect();
+        let more = if shown.len() < value.len() { format!("... ({} bytes)", value.len()) } else { String::new() };
+        Failure::usage(format!("{name} {}: got {shown:?}{more}", invalid.rule))
+    })
 }
 
 #[cfg(test)]
@@ -269,6 +276,13 @@ mod tests {
 
     fn resolve(flags: &TargetFlags, word: Option<&str>, environment: &Environment) -> Result<Target, Failure> {
         flags.resolve(word, environment, &Profile::default())
+    }
+
+    #[test]
+    fn a_long_bad_value_is_shown_in_part() {
+        let refused = parse::<AgentName>("--agent-name", &"ü".repeat(5000)).unwrap_err();
+        let Failure::Usage { message, .. } = refused else { panic!("{refused:?}") };
+        assert!(message.ends_with("ü\"... (10000 bytes)") && message.len() < 1000, "{message}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ const DRAFT: (&str, &str) = (".cupola-", ".part");
 
 /// How old a draft is before it is taken for a leftover. It is locked as long as it is being written; this is the moment
 /// between its making and its locking, generously.
-const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+const LEFTOVER_AGE: Duration = Duration::from_mins(1);
 
 /// Most names that are looked at for leftovers. A directory that is larger is not worth the time.
 const MAX_LOOKED_AT: usize = 10_000;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How old a directory is before it is taken for a leftover. It is locked as long as it is used; this is the moment between
 /// its making and its locking, generously.
-const LEFTOVER_AGE: Duration = Duration::from_secs(60);
+const LEFTOVER_AGE: Duration = Duration::from_mins(1);
 
 /// The file.
 pub(crate) struct Spool {

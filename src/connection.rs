@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub const OUTBOX_MESSAGES: usize = 128;
 /// How long a client may take nothing at all before it is cut: an editor that hangs for longer is not coming back soon.
 pub const CLIENT_STALL: Duration = Duration::from_secs(10);
+/// How long a client may take to say its first word even when others wait for its place. Programs speak at once.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 /// How long input is read and thrown away after a fatal error, so that a client in the middle of writing gets to read it.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -110,6 +112,10 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
     let sniffed = tokio::select! {
         sniffed = reader.sniff() => sniffed,
         () = daemon.shutdown.draining() => return,
+        () = outstayed(&daemon) => {
+            tracing::debug!(conn = number, "closed: it said nothing, and others wait");
+            return;
+        }
     };
     match sniffed {
         Sniffed::Framing(framing) => {
@@ -133,6 +139,12 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
         }
     }
     tracing::debug!(conn = number, "disconnected");
+}
+
+/// Returns when a client that has had time to speak holds a place that another one waits for.
+async fn outstayed(daemon: &Daemon) {
+    tokio::time::sleep(FIRST_WORD).await;
+    daemon.crowded.notified().await;
 }
 
 /// Writes everything, as long as some of it is taken every [`CLIENT_STALL`].

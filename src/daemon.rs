@@ -20,6 +20,7 @@ use cupola_protocol::id::SessionId;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 /// Saved state, in the state directory.
@@ -36,6 +37,8 @@ pub struct Daemon {
     pub activity: Activity,
     /// How to end it.
     pub shutdown: Shutdown,
+    /// Told to clients that have said nothing, when others wait for their places.
+    pub crowded: Notify,
     /// Every task that must have ended before the process may: connections, runs.
     pub tasks: TaskTracker,
     /// When it started, by the clock on the wall.
@@ -102,6 +105,7 @@ impl Daemon {
             config,
             activity: Activity::default(),
             shutdown: Shutdown::new(),
+            crowded: Notify::new(),
             tasks: TaskTracker::new(),
             started_at: SystemTime::now(),
             started: Instant::now(),

@@ -10,13 +10,15 @@ use futures_util::FutureExt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Clients served at once; more wait in the socket's queue. Half of the file descriptors that systems grant by default,
-/// which leaves as many for the service's side.
+/// Clients served at once; more wait in the socket's queue, and those that say nothing are closed for them. Half of the file
+/// descriptors that systems grant by default, which leaves as many for the service's side.
 pub const MAX_CONNECTIONS: usize = 512;
 /// How long accepting rests after it failed, for example because no file descriptor was left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How often silent clients are asked to make room while all places are taken.
+const CROWDED_POLL: Duration = Duration::from_millis(100);
 /// How long the last answers may take to be written after the end was forced.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
@@ -62,8 +64,7 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
     tokio::pin!(idle);
     loop {
         let accepted = async {
-            // The semaphore is never closed.
-            let place = Arc::clone(&places).acquire_owned().await.ok();
+            let place = place(&places, daemon).await;
             (place, listener.accept().await)
         };
         tokio::select! {
@@ -86,6 +87,20 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
                 tracing::info!(limit = ?daemon.config.idle_exit, "idle, leaving");
                 return;
             }
+        }
+    }
+}
+
+/// A place for one more client. While there is none, clients that have not said a word make room.
+async fn place(places: &Arc<Semaphore>, daemon: &Daemon) -> Option<OwnedSemaphorePermit> {
+    let free = Arc::clone(places).acquire_owned();
+    tokio::pin!(free);
+    loop {
+        tokio::select! {
+            biased;
+            // The semaphore is never closed.
+            place = &mut free => return place.ok(),
+            () = tokio::time::sleep(CROWDED_POLL) => daemon.crowded.notify_waiters(),
         }
     }
 }

@@ -145,7 +145,9 @@ async fn one_client_too_many_waits_for_its_turn() {
     first.call("initialize", json!({})).await;
     let mut others = Vec::new();
     for _ in 1..MAX_CONNECTIONS {
-        others.push(server.connect().await);
+        let mut other = server.connect().await;
+        other.call("initialize", json!({})).await;
+        others.push(other);
     }
     let mut waiting = server.connect().await;
     waiting.request("daemon/status", json!({})).await;
@@ -153,6 +155,27 @@ async fn one_client_too_many_waits_for_its_turn() {
     assert_eq!(waiting.next().await["result"]["connections"], MAX_CONNECTIONS);
     drop(others);
     waiting.leave().await;
+    server.signals.send("test").await.unwrap();
+    server.running.await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let server = Server::start(|_| {});
+    let mut talking = server.connect().await;
+    talking.call("initialize", json!({})).await;
+    let mut silent = Vec::new();
+    for _ in 1..MAX_CONNECTIONS {
+        silent.push(server.connect().await);
+    }
+    let mut newcomer = server.connect().await;
+    let answered = newcomer.call("daemon/status", json!({}));
+    tokio::time::timeout(Duration::from_secs(20), answered).await.expect("a newcomer is never served");
+    // Who has said something stays.
+    talking.call("daemon/status", json!({})).await;
+    drop(silent);
+    talking.leave().await;
+    newcomer.leave().await;
     server.signals.send("test").await.unwrap();
     server.running.await.unwrap();
 }

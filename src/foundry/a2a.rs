@@ -12,7 +12,6 @@ use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::invocations::with_session;
 use super::reply::{Events, Mapped, Mapping, Raw, Reply, ReplyItem, Whole};
-use super::watch::HttpHead;
 use bytes::Bytes;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
@@ -85,16 +84,7 @@ impl Agent {
         let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).header(VERSION).body(JSON, body);
         let mut answer = self.client.send(&self.address, &call).await?;
         let is_raw = self.client.wants_raw();
-        let mut reply = Reply {
-            session_id: answer.session_id(),
-            request_id: answer.request_id(),
-            conversation_id: None,
-            response_id: None,
-            notices: std::mem::take(&mut answer.notices),
-            head: is_raw.then(|| HttpHead::of(&answer.response)),
-            canceller: None,
-            events: futures_util::stream::empty().boxed(),
-        };
+        let mut reply = Reply::of(&mut answer, is_raw);
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
         (reply.conversation_id, reply.events) = if is_events {

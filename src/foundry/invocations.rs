@@ -14,7 +14,6 @@ use super::client::{Answer, Call, JSON, TEXT, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Events, Mapped, Raw, Reply};
-use super::watch::HttpHead;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::stream::BoxStream;
@@ -46,16 +45,8 @@ impl Agent {
             .isolated(isolation)
             .body(if is_json { JSON } else { TEXT }, invocation.body.to_owned());
         let mut answer = self.client.send(&self.address, &call).await?;
-        let mut reply = Reply {
-            session_id: answer.session_id(),
-            request_id: answer.request_id(),
-            conversation_id: None,
-            response_id: answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok()),
-            notices: std::mem::take(&mut answer.notices),
-            head: self.client.wants_raw().then(|| HttpHead::of(&answer.response)),
-            canceller: None,
-            events: futures_util::stream::empty().boxed(),
-        };
+        let mut reply = Reply::of(&mut answer, self.client.wants_raw());
+        reply.response_id = answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok());
         if answer.status() == StatusCode::ACCEPTED {
             let session_id = reply.session_id.clone().or_else(|| invocation.session_id.cloned());
             Polling::begin(self, isolation, session_id, invocation.deadline, answer, &mut reply).await;

@@ -8,12 +8,11 @@ mod mapping;
 mod stream;
 
 use super::Agent;
-use super::client::{Answer, Call, innermost};
+use super::client::{Call, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::invocations::with_session;
 use super::reply::Reply;
-use super::watch::HttpHead;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::StreamExt as _;
@@ -47,23 +46,12 @@ impl Agent {
         let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::Invoke, reason };
         let header = HeaderValue::from_str(&key).map_err(|error| odd(error.to_string()))?;
         let call = Call::new(Operation::Invoke, Method::GET, url).isolated(isolation).websocket(header);
-        let Answer { response, notices } =
-            self.client.send(&self.address, &call).await.map_err(|error| refused(error, odd))?;
-        let mut answer = Answer { response, notices };
+        let mut answer = self.client.send(&self.address, &call).await.map_err(|error| refused(error, odd))?;
         if answer.header("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
             return Err(odd("its WebSocket was not opened for this request".to_owned()));
         }
         let is_raw = self.client.wants_raw();
-        let mut reply = Reply {
-            session_id: answer.session_id(),
-            request_id: answer.request_id(),
-            conversation_id: None,
-            response_id: None,
-            notices: std::mem::take(&mut answer.notices),
-            head: is_raw.then(|| HttpHead::of(&answer.response)),
-            canceller: None,
-            events: futures_util::stream::empty().boxed(),
-        };
+        let mut reply = Reply::of(&mut answer, is_raw);
         let connection = answer.response.upgrade().await.map_err(|error| odd(innermost(&error)))?;
         let mapping = MessageMapping::new(dialogue.messages.len(), is_raw);
         let watcher = self.client.watcher().cloned();

@@ -1,6 +1,6 @@
 //! A turn's answer: what is known at once, then events, then exactly one ending.
 
-use super::client::MAX_ANSWER_BYTES;
+use super::client::{Answer, MAX_ANSWER_BYTES};
 use super::invocations::Canceller;
 use super::sse;
 use super::watch::HttpHead;
@@ -41,6 +41,22 @@ pub struct Reply {
     pub canceller: Option<Canceller>,
     /// The events. The last item is the only [`ReplyItem::End`], and it always comes.
     pub events: BoxStream<'static, ReplyItem>,
+}
+
+impl Reply {
+    /// What an answer's beginning says, whatever its protocol. The caller adds the events, and what only its protocol knows.
+    pub(super) fn of(answer: &mut Answer, is_raw: bool) -> Self {
+        Self {
+            session_id: answer.session_id(),
+            request_id: answer.request_id(),
+            conversation_id: None,
+            response_id: None,
+            notices: std::mem::take(&mut answer.notices),
+            head: is_raw.then(|| HttpHead::of(&answer.response)),
+            canceller: None,
+            events: futures_util::stream::empty().boxed(),
+        }
+    }
 }
 
 impl fmt::Debug for Reply {

@@ -9,7 +9,6 @@ use super::client::{Call, JSON, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Events, Mapped, Raw, Reply};
-use super::watch::HttpHead;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -58,16 +57,7 @@ impl Agent {
         let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
         let mut answer = self.client.send(&self.address, &call).await?;
         let is_raw = self.client.wants_raw();
-        let mut reply = Reply {
-            session_id: answer.session_id(),
-            request_id: answer.request_id(),
-            conversation_id: None,
-            response_id: None,
-            notices: std::mem::take(&mut answer.notices),
-            head: is_raw.then(|| HttpHead::of(&answer.response)),
-            canceller: None,
-            events: futures_util::stream::empty().boxed(),
-        };
+        let mut reply = Reply::of(&mut answer, is_raw);
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
         if !is_events {

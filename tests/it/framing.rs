@@ -85,12 +85,12 @@ async fn bad_json_is_an_error_and_the_connection_lives() {
         let error = client.next().await;
         assert_eq!((&error["error"]["code"], &error["id"]), (&json!(-32700), &json!(null)), "{line:?}");
     }
-    assert_eq!(client.call("daemon/status", json!({})).await["result"]["connections"], 1);
+    assert_eq!(client.call("daemon/status", json!({})).await["result"]["protocolVersion"], 1);
     client.leave().await;
     let mut client = daemon.connect_lsp();
     client.send_bytes(b"Content-Length: 3\r\n\r\n{]}").await;
     assert_eq!(client.next().await["error"]["code"], -32700);
-    assert_eq!(client.call("daemon/status", json!({})).await["result"]["connections"], 1);
+    assert_eq!(client.call("daemon/status", json!({})).await["result"]["protocolVersion"], 1);
     client.leave().await;
     daemon.end().await;
 }

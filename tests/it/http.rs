@@ -30,7 +30,7 @@ fn curl_calls_streams_and_is_told_how() {
     let call = |message: &str| -> Value {
         serde_json::from_str(&curl(&home, &["--json", message, "http://cupola/"])).unwrap()
     };
-    assert_eq!(call(STATUS)["result"]["connections"], 1);
+    assert_eq!(call(STATUS)["result"]["protocolVersion"], 1);
     let invoke = json!({"id": "a", "method": "invoke",
         "params": {"target": {"kind": "emulator"}, "input": "remember the milk", "partialResultToken": "t"}});
     let invoke = invoke.to_string();
@@ -56,7 +56,7 @@ fn curl_calls_streams_and_is_told_how() {
             .chain([home.socket().to_str().unwrap(), "-w", "%{num_connects}", "--json", STATUS, "http://cupola/"])
             .collect::<Vec<_>>(),
     );
-    assert!(both.ends_with("}0") && both.matches(r#""connections":1"#).count() == 2, "{both}");
+    assert!(both.ends_with("}0") && both.matches(r#""protocolVersion":1"#).count() == 2, "{both}");
     let code = |arguments: &[&str]| {
         curl(&home, &[arguments, &["-o", "/dev/null", "-w", "%{http_code}", "http://cupola/"]].concat())
     };
@@ -158,7 +158,7 @@ async fn a_request_cannot_be_bound_nor_cancel_another() {
     assert_eq!(both[1]["error"]["data"]["kind"], "outOfBounds", "meant to be bound: {both}");
     let greeting = client.post(&json!({"id": 1, "method": "initialize"})).await.json();
     assert_eq!(greeting["result"]["capabilities"]["framings"], json!(["lsp", "ndjson", "http"]));
-    assert_eq!(client.post(&json!({"id": 2, "method": "daemon/status"})).await.json()["result"]["connections"], 1);
+    assert_eq!(client.post(&json!({"id": 2, "method": "daemon/status"})).await.json()["result"]["protocolVersion"], 1);
     drop(client);
     daemon.end().await;
 

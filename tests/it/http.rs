@@ -31,6 +31,9 @@ fn curl_calls_streams_and_is_told_how() {
         serde_json::from_str(&curl(&home, &["--json", message, "http://cupola/"])).unwrap()
     };
     assert_eq!(call(STATUS)["result"]["protocolVersion"], 1);
+    // curl's plain way to send, which says that it were a form.
+    let plain: Value = curl(&home, &["-d", STATUS, "http://cupola/"]).parse().unwrap();
+    assert_eq!(plain["result"]["protocolVersion"], 1, "{plain}");
     let invoke = json!({"id": "a", "method": "invoke",
         "params": {"target": {"kind": "emulator"}, "input": "remember the milk", "partialResultToken": "t"}});
     let invoke = invoke.to_string();
@@ -61,12 +64,13 @@ fn curl_calls_streams_and_is_told_how() {
         curl(&home, &[arguments, &["-o", "/dev/null", "-w", "%{http_code}", "http://cupola/"]].concat())
     };
     assert_eq!(code(&["--json", r#"{"method":"initialized"}"#]), "204");
-    assert_eq!(code(&["-d", STATUS]), "415");
+    assert_eq!(code(&["-d", STATUS, "-A", "Mozilla/5.0"]), "415");
+    assert_eq!(code(&["-F", "message=1"]), "415");
     assert_eq!(code(&["--json", STATUS, "-H", "Origin: http://localhost:3000"]), "403");
     assert_eq!(code(&["--json", STATUS, "-H", "Host: evil.example"]), "421");
     assert_eq!(code(&["--head"]), "405");
     let hint = curl(&home, &["http://cupola/"]);
-    assert!(hint.contains(r#"curl --unix-socket "$(cupola socket)" --json"#), "{hint}");
+    assert!(hint.contains(r#"curl --unix-socket "$(cupola socket)" -d"#), "{hint}");
 }
 
 #[tokio::test]

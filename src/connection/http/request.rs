@@ -2,21 +2,28 @@
 //!
 //! A browser cannot open the socket, but a port that somebody forwards to it can be reached by one. A page's script always
 //! carries its `Origin`; a form cannot send JSON; and a name that was made to lead here (DNS rebinding) stands in `Host`.
+//! What `curl -d` sends goes by a form's type, whatever it is, so that type is taken of curl, whose name no form can claim.
 
 use super::{BODY_TIME, MAX_FRAME_BYTES};
 use crate::rpc::RpcError;
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 /// The names this socket goes by.
 const HOSTS: [&str; 2] = ["cupola", "localhost"];
+/// The type that a message has.
+const JSON: &str = "application/json";
+/// The type that `curl -d` gives to whatever it sends; `--json` came with curl 7.82, which many systems do not have yet.
+const FORM: &str = "application/x-www-form-urlencoded";
+/// How curl's name in `User-Agent` begins.
+const CURL: &str = "curl/";
 
 /// What is answered to somebody who looks in with a browser's method.
 pub(super) const HINT: &str = "\
 This is Cupola. Send JSON-RPC 2.0, one message or a batch, as POST / with Content-Type: application/json:
 
-  curl --unix-socket \"$(cupola socket)\" --json '{\"id\":1,\"method\":\"daemon/status\"}' http://cupola/
+  curl --unix-socket \"$(cupola socket)\" -d '{\"id\":1,\"method\":\"daemon/status\"}' http://cupola/
 
 With Accept: text/event-stream, what a call tells on its way comes too. The method rpc.discover lists all methods.
 ";
@@ -80,8 +87,11 @@ pub(super) fn check(head: &Parts) -> Result<Answers, Refusal> {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST is served", HINT));
     }
     let kind = only(headers, &CONTENT_TYPE).map(|kind| kind.split(';').next().unwrap_or_default().trim());
-    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
-        let hint = "add Content-Type: application/json; with curl, --json DATA instead of -d DATA";
+    let is = |expected: &str| kind.is_some_and(|kind| kind.eq_ignore_ascii_case(expected));
+    let is_curl = only(headers, &USER_AGENT).is_some_and(|agent| agent.starts_with(CURL));
+    if !is(JSON) && (!is(FORM) || !is_curl) {
+        let hint =
+            "add Content-Type: application/json; curl's -d needs it only with another User-Agent than curl's own";
         let message = "the body must be application/json";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message, hint));
     }
@@ -112,8 +122,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    const JSON: (&str, &str) = ("content-type", "application/json");
+    const JSON: (&str, &str) = ("content-type", super::JSON);
+    const FORM: (&str, &str) = ("content-type", super::FORM);
     const HERE: (&str, &str) = ("host", "cupola");
+    const CURL: (&str, &str) = ("user-agent", "curl/7.81.0");
 
     fn checked(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<Answers, u16> {
         let mut request = http::Request::builder().method(method).uri(uri);
@@ -133,6 +145,8 @@ mod tests {
             (vec![HERE, JSON, ("accept", "application/json, Text/Event-Stream;q=0.9")], Answers::Events),
             (vec![HERE, JSON, ("accept", "application/json"), ("accept", "text/event-stream")], Answers::Events),
             (vec![HERE, JSON, ("accept", "text/event-streams")], Answers::Json),
+            (vec![HERE, FORM, CURL, ("accept", "*/*")], Answers::Json),
+            (vec![HERE, FORM, CURL, ("accept", "text/event-stream")], Answers::Events),
         ] {
             assert_eq!(checked("POST", "/", &headers), Ok(answers), "{headers:?}");
         }
@@ -161,7 +175,12 @@ mod tests {
             ("POST", "http://user@cupola/", vec![HERE, JSON], 421),
             // What a form, a link or an image can do without a script.
             ("POST", "/", vec![HERE, ("content-type", "text/plain")], 415),
-            ("POST", "/", vec![HERE, ("content-type", "application/x-www-form-urlencoded")], 415),
+            ("POST", "/", vec![HERE, FORM], 415),
+            ("POST", "/", vec![HERE, FORM, ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) curl/8.0")], 415),
+            ("POST", "/", vec![HERE, FORM, ("user-agent", "Mozilla/5.0"), CURL], 415),
+            ("POST", "/", vec![HERE, FORM, CURL, ("origin", "https://evil.example")], 403),
+            ("POST", "/", vec![HERE, ("content-type", "text/plain"), CURL], 415),
+            ("POST", "/", vec![HERE, ("content-type", "multipart/form-data; boundary=x"), CURL], 415),
             ("POST", "/", vec![HERE, ("content-type", "multipart/form-data; boundary=application/json")], 415),
             ("POST", "/", vec![HERE, ("content-type", "text/plain; application/json")], 415),
             ("POST", "/", vec![HERE, ("content-type", "text/plain"), JSON], 415),

@@ -1,7 +1,9 @@
 //! The real binary as a daemon, in a home of its own.
 
+use super::{Client, Framing};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -44,6 +46,16 @@ impl Home {
     pub(crate) fn serve(&self, arguments: &[&str]) -> Process {
         let arguments = [&["serve", "--background"], arguments].concat();
         Process { child: self.command(&arguments).spawn().unwrap() }
+    }
+
+    /// A client of `cupola attach` with these flags, whose standard input and output are the client's connection.
+    pub(crate) fn attach(&self, flags: &[&str], framing: Framing) -> (Process, Client) {
+        let (client, bridge) = UnixStream::pair().unwrap();
+        let mut command = self.command(&[&["attach"], flags].concat());
+        command.stdin(OwnedFd::from(bridge.try_clone().unwrap())).stdout(OwnedFd::from(bridge));
+        let process = Process { child: command.spawn().unwrap() };
+        client.set_nonblocking(true).unwrap();
+        (process, Client::new(tokio::net::UnixStream::from_std(client).unwrap(), framing))
     }
 }
 

@@ -1,7 +1,8 @@
-//! Every conversation of `tests/transcripts`, word by word over every framing. Its `README.md` says how to read them.
+//! Every conversation of `tests/transcripts`, word by word over every framing, also through the command line's `attach`. Its
+//! `README.md` says how to read them.
 
 use crate::self_description::Document;
-use crate::support::{Client, Framing, TestDaemon};
+use crate::support::{Client, Framing, Home, TestDaemon};
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
@@ -46,10 +47,25 @@ impl Transcript {
     /// Holds the conversation with a daemon nobody has talked to before.
     async fn replay(&self, framing: Framing) {
         let daemon = TestDaemon::start();
-        let mut client = match framing {
+        let client = match framing {
             Framing::Ndjson => daemon.connect(),
             Framing::Lsp => daemon.connect_lsp(),
         };
+        self.hold(client, &format!("{framing:?}")).await;
+        daemon.end().await;
+    }
+
+    /// The same through the command line's connection: `cupola attach`, which starts the daemon as well.
+    async fn replay_through_attach(&self, framing: Framing) {
+        let home = Home::new();
+        let (mut bridge, client) = home.attach(&[], framing);
+        self.hold(client, &format!("attach, {framing:?}")).await;
+        assert!(bridge.ended().success(), "{} over attach", self.name);
+        assert!(home.command(&["stop", "--force"]).status().unwrap().success());
+    }
+
+    /// Says each line of the client's, expects each of the daemon's, and leaves.
+    async fn hold(&self, mut client: Client, over: &str) {
         let (mut captured, mut described) = (Captured::default(), Described::new());
         for (number, line) in (2..).zip(&self.lines) {
             match line {
@@ -61,17 +77,16 @@ impl Transcript {
                 Line::Receive(pattern) => {
                     let message = next(&mut client, &self.name, number).await;
                     if let Err(difference) = captured.matches(pattern, &message) {
-                        panic!("{}.jsonl:{number} over {framing:?}: {difference}\n  in {message}", self.name);
+                        panic!("{}.jsonl:{number} over {over}: {difference}\n  in {message}", self.name);
                     }
                     if let Err(error) = described.received(&message) {
-                        panic!("{}.jsonl:{number} over {framing:?}: not as described: {error}\n  {message}", self.name);
+                        panic!("{}.jsonl:{number} over {over}: not as described: {error}\n  {message}", self.name);
                     }
                 }
             }
         }
         // Fails when there is a message that the transcript does not have.
         client.leave().await;
-        daemon.end().await;
     }
 
     /// The same over HTTP, where every message is a request, and what is received before the next one its answer.
@@ -233,6 +248,17 @@ async fn every_transcript_holds_over_lines_of_json() {
 async fn every_transcript_holds_over_lsp_framing() {
     for transcript in all().iter().filter(|transcript| transcript.works_over("lsp")) {
         transcript.replay(Framing::Lsp).await;
+    }
+}
+
+#[tokio::test]
+async fn every_transcript_holds_through_the_command_line() {
+    for transcript in all() {
+        for (framing, name) in [(Framing::Ndjson, "ndjson"), (Framing::Lsp, "lsp")] {
+            if transcript.works_over(name) {
+                transcript.replay_through_attach(framing).await;
+            }
+        }
     }
 }
 

@@ -84,7 +84,8 @@ fn agent() {
             .route("/echo", post(|body: axum::body::Bytes| async { body }))
             .route("/endless", get(endless))
             .layer(axum::extract::DefaultBodyLimit::disable());
-        println!("agent is listening");
+        // On one processor the test runner has begun a line with the test's name; it ends here.
+        println!("\nagent is listening");
         let address = format!("127.0.0.1:{}", std::env::var("PORT").unwrap());
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();

@@ -330,6 +330,8 @@ fn agent() {
         axum::Json(json!({"id": "resp_1", "object": "response", "status": "completed", "output": []}))
     };
     let router = axum::Router::new().route("/readiness", get(|| async { "ready" })).route("/responses", post(turn));
+    // On one processor the test runner has begun a line with the test's name; it ends here.
+    println!();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let address = format!("127.0.0.1:{}", std::env::var("PORT").unwrap());
         axum::serve(tokio::net::TcpListener::bind(address).await.unwrap(), router).await.unwrap();

@@ -3,6 +3,7 @@
 use crate::support::deployed::Deployed;
 use crate::support::emulator::Recorded;
 use crate::support::local_agent::LocalAgent;
+use crate::support::{finish, finish_after};
 use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
 use cupola_emulator::isolation::Model;
@@ -127,10 +128,10 @@ impl Reader {
         let script = self.filled(&step.script);
         let until = step.expectations.iter().find(|(word, _)| word == "until").map(|(_, text)| text.clone());
         // A signal is for the command itself, not for a shell that waits for it.
-        let mut command = self.bash(&if until.is_some() { format!("exec {script}") } else { script });
+        let command = self.bash(&if until.is_some() { format!("exec {script}") } else { script });
         let output = tokio::task::spawn_blocking(move || match until {
-            None => command.output().unwrap(),
-            Some(text) => interrupted(&mut command, &text),
+            None => finish(command),
+            Some(text) => interrupted(command, &text),
         })
         .await
         .unwrap();
@@ -146,7 +147,11 @@ impl Reader {
             if word == "keep" {
                 let (placeholder, field) = text.split_once(" = ").unwrap();
                 let printed: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-                self.words.insert(placeholder.to_owned(), printed[field].as_str().unwrap_or_default().to_owned());
+                match printed[field].as_str().filter(|value| !value.is_empty()) {
+                    Some(value) => _ = self.words.insert(placeholder.to_owned(), value.to_owned()),
+                    None => wrong.push(format!("{word} {text}")),
+                }
+                continue;
             }
             if !holds(word, &self.filled(text), &output, &sent) {
                 wrong.push(format!("{word} {text}"));
@@ -191,24 +196,25 @@ fn holds(word: &str, text: &str, output: &Output, sent: &[Recorded]) -> bool {
         }
         "unsent" => sent.iter().all(|request| request.header(text).is_none()),
         "until" => true,
-        "keep" => !text.ends_with("= "),
         other => panic!("article.sh: {other} is no word"),
     }
 }
 
 /// Sends the signal of Ctrl-C once there is this text.
-fn interrupted(command: &mut Command, text: &str) -> Output {
-    let mut child = command.spawn().unwrap();
-    let mut reader = BufReader::new(child.stdout.take().unwrap());
-    let mut stdout = Vec::new();
-    while reader.read_until(b'\n', &mut stdout).unwrap() > 0 {
-        if String::from_utf8_lossy(&stdout).contains(text) {
-            kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-            break;
+fn interrupted(command: Command, text: &str) -> Output {
+    let (stdout, output) = finish_after(command, |child| {
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        let mut stdout = Vec::new();
+        while reader.read_until(b'\n', &mut stdout).unwrap() > 0 {
+            if String::from_utf8_lossy(&stdout).contains(text) {
+                kill_process(Pid::from_child(child), Signal::INT).unwrap();
+                break;
+            }
         }
-    }
-    reader.read_to_end(&mut stdout).unwrap();
-    Output { stdout, ..child.wait_with_output().unwrap() }
+        reader.read_to_end(&mut stdout).unwrap();
+        stdout
+    });
+    Output { stdout, ..output }
 }
 
 /// Runs the whole article; gives what reached the service.

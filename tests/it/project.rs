@@ -1,6 +1,7 @@
 //! azd's muscle memory with the real binary: the project around a directory, profiles, and taking over azd's own state.
 
 use crate::support::deployed::{Deployed, HOST, project};
+use crate::support::finish_after;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
@@ -100,17 +101,17 @@ async fn on_a_terminal_one_is_asked_which_agent_is_meant() {
     command.current_dir(&below).env("PATH", deployed.path_variable());
     command.stdin(Stdio::from(end.try_clone().unwrap())).stderr(Stdio::from(end));
     let (output, seen) = tokio::task::spawn_blocking(move || {
-        let child = command.spawn().unwrap();
-        // The command holds the terminal's other end until it is dropped.
-        drop(command);
-        let mut seen = Vec::new();
-        let mut bytes = [0; 256];
-        while !text_of(&seen).contains("Which one? ") {
-            let read = terminal.read(&mut bytes).unwrap();
-            seen.extend_from_slice(bytes.get(..read).unwrap());
-        }
-        terminal.write_all(b"1\n").unwrap();
-        (child.wait_with_output().unwrap(), text_of(&seen))
+        let (seen, output) = finish_after(command, |_| {
+            let mut seen = Vec::new();
+            let mut bytes = [0; 256];
+            while !text_of(&seen).contains("Which one? ") {
+                let read = terminal.read(&mut bytes).unwrap();
+                seen.extend_from_slice(bytes.get(..read).unwrap());
+            }
+            terminal.write_all(b"1\n").unwrap();
+            text_of(&seen)
+        });
+        (output, seen)
     })
     .await
     .unwrap();

@@ -11,6 +11,7 @@ mod request;
 
 use crate::support::deployed::{Deployed, HOST, project};
 use crate::support::local_agent::LocalAgent;
+use crate::support::{finish, finish_after};
 use cases::Case;
 use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
@@ -99,13 +100,14 @@ impl Bench {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = tokio::task::spawn_blocking(move || {
             if !follows {
-                return command.output().unwrap();
+                return finish(command);
             }
             // It has asked once it prints; it would not end by itself.
-            let mut child = command.spawn().unwrap();
-            BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
-            child.kill().unwrap();
-            child.wait_with_output().unwrap()
+            let killed = finish_after(command, |child| {
+                BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+                child.kill().unwrap();
+            });
+            killed.1
         })
         .await
         .unwrap();

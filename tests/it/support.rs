@@ -13,7 +13,7 @@ pub(crate) use client::{Client, Framing};
 pub(crate) use daemon::TestDaemon;
 pub(crate) use emulator::TestEmulator;
 pub(crate) use local_agent::LocalAgent;
-pub(crate) use process::{Home, Process, call};
+pub(crate) use process::{Home, Process, call, finish, finish_after};
 
 /// Says what is not tested here and why, past the capture of test output: nothing is skipped silently. With `CI` set the
 /// machine is supposed to have everything.

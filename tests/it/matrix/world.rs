@@ -227,7 +227,8 @@ impl Thing {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("{request}\r\n{{}}").as_bytes()).await.unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let answered = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+        answered.expect("the emulator does not answer").unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 20"), "{:?}: {answer}", self.question);
         serde_json::from_str(body).unwrap()

@@ -1,6 +1,6 @@
 //! An agent as it is deployed: by its own host name, over TLS, with the real binary and a stand-in for `azd`.
 
-use super::{Home, TestEmulator};
+use super::{Home, TestEmulator, finish};
 use cupola_emulator::Options;
 use cupola_emulator::tls::Tls;
 use serde_json::Value;
@@ -67,7 +67,7 @@ impl Deployed {
         let mut command = self.home.command(arguments);
         command.env("PATH", self.path_variable()).stderr(Stdio::piped());
         command.current_dir(directory).envs(variables.iter().copied());
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || finish(command)).await.unwrap()
     }
 
     /// The result of a call that must succeed.

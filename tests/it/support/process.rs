@@ -1,17 +1,22 @@
-//! The real binary as a daemon, in a home of its own.
+//! The real binary as a daemon, in a home of its own; and commands, which must end by themselves.
 
 use super::{Client, Framing};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Far more than anything here takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same for a command line, which may start a daemon and make many calls on a busy machine.
+const COMMAND_PATIENCE: Duration = Duration::from_mins(1);
 /// How often something is looked at that cannot be waited for.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -113,4 +118,32 @@ pub(crate) fn call(socket: &Path, method: &str) -> Value {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).unwrap();
     serde_json::from_str(&line).unwrap()
+}
+
+/// Runs a command to its end.
+pub(crate) fn finish(command: Command) -> Output {
+    finish_after(command, |_| ()).1
+}
+
+/// As [`finish`], while something is done with the process. One that hangs is killed, with all that it started and that
+/// may hold its pipes, and fails the test.
+pub(crate) fn finish_after<Done>(mut command: Command, act: impl FnOnce(&mut Child) -> Done) -> (Done, Output) {
+    let mut child = command.process_group(0).spawn().unwrap();
+    let said = format!("{command:?}");
+    // It holds its own ends of what the process was given.
+    drop(command);
+    let group = Pid::from_child(&child);
+    let (ended, waiting) = channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let hangs = waiting.recv_timeout(COMMAND_PATIENCE) == Err(RecvTimeoutError::Timeout);
+        if hangs {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        hangs
+    });
+    let done = act(&mut child);
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    assert!(!watchdog.join().unwrap(), "{said} does not end: {output:?}");
+    (done, output)
 }

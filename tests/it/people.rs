@@ -145,7 +145,7 @@ async fn doctor_looks_at_the_whole_way_to_a_deployed_agent() {
     let status: Value = deployed.json(&["auth", "status"]).await;
     assert_eq!(status["credential"], json!({"kind": "developerTools"}));
     assert_eq!(status["tokens"][0]["state"], "valid", "{status}");
-    assert_eq!(text(&deployed.run(&["auth", "clear"]).await.stdout), "Forgot 1 tokens.\n");
+    assert_eq!(text(&deployed.run(&["auth", "clear"]).await.stdout), "Forgot 1 token.\n");
     assert_eq!(deployed.json(&["auth", "status"]).await["tokens"], json!([]));
 
     // Without the tool that gives tokens it says what to run.

@@ -57,7 +57,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         }
         Action::Clear { daemon } => {
             let cleared = Connection::new(daemon.connect(hooks)?).call::<Clear>(NoParams {})?.cleared;
-            super::print(&format!("Forgot {cleared} tokens.\n"))?;
+            let tokens = if cleared == 1 { "token" } else { "tokens" };
+            super::print(&format!("Forgot {cleared} {tokens}.\n"))?;
         }
     }
     Ok(exit::OK)

@@ -60,7 +60,7 @@ pub struct Daemon {
     /// Logs that are followed.
     pub followed: Followed,
     /// How agents isolate, asked for lately.
-    pub definitions: Definitions,
+    pub definitions: Arc<Definitions>,
     /// The emulator inside the daemon.
     pub emulator: EmbeddedEmulator,
 }
@@ -100,7 +100,7 @@ impl Daemon {
             session_turns: Turns::default(),
             runs: Runs::new(config.runs),
             followed: Followed::default(),
-            definitions: Definitions::default(),
+            definitions: Arc::default(),
             emulator,
             config,
             activity: Activity::default(),

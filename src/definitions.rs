@@ -34,4 +34,9 @@ impl Definitions {
             Err(error) => Err(error),
         }
     }
+
+    /// The agent has been deployed anew: the next call asks again.
+    pub fn forget(&self, key: &AgentKey, version: Option<&AgentVersion>) {
+        self.known.forget(&(key.clone(), version.cloned()));
+    }
 }

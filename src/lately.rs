@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long an answer is believed. A redeploy that changes it is rare, and its first wrong call gets the service's error.
+/// How long an answer is believed.
 pub const LIFE: Duration = Duration::from_mins(5);
 
 /// Answers kept at most. A daemon talks to a handful of agents; a script that makes up names must not fill the memory.
@@ -36,6 +36,11 @@ impl<Key: Eq + Hash, Answer: Clone> Lately<Key, Answer> {
         }
         self.known.insert(key, (answer, Instant::now()));
     }
+
+    /// Believes the answer no longer.
+    pub fn forget(&self, key: &Key) {
+        self.known.remove(key);
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +55,8 @@ mod tests {
         lately.keep("b", 2);
         tokio::time::advance(LIFE / 2).await;
         assert_eq!((lately.get(&"a"), lately.get(&"b")), (None, Some(2)));
+        lately.forget(&"b");
+        assert_eq!(lately.get(&"b"), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
 use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::runs::{RunInfo, RunState};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -37,8 +37,6 @@ pub struct Run {
     id: RunId,
     detached: bool,
     started_at: SystemTime,
-    /// Whose it is, once that is known.
-    place: OnceLock<Partition>,
     facts: Mutex<Facts>,
     feed: Arc<Feed<Event, Outcome>>,
     stop: CancellationToken,
@@ -47,6 +45,8 @@ pub struct Run {
 /// What changes, beside the events.
 #[derive(Debug)]
 struct Facts {
+    /// Whose it is, once that is known.
+    place: Option<Partition>,
     /// Keeps the daemon from leaving until the run has ended.
     busy: Option<Busy>,
     session: Option<SessionId>,
@@ -67,13 +67,19 @@ fn run_id() -> RunId {
 
 impl Run {
     fn new(busy: Busy, limits: crate::feed::Limits, detached: bool, stop: CancellationToken) -> Arc<Self> {
-        let facts =
-            Facts { busy: Some(busy), session: None, conversation: None, status: None, ended_at: None, text_bytes: 0 };
+        let facts = Facts {
+            place: None,
+            busy: Some(busy),
+            session: None,
+            conversation: None,
+            status: None,
+            ended_at: None,
+            text_bytes: 0,
+        };
         Arc::new(Self {
             id: run_id(),
             detached,
             started_at: SystemTime::now(),
-            place: OnceLock::new(),
             facts: Mutex::new(facts),
             feed: Arc::new(Feed::new(limits, !detached)),
             stop,
@@ -97,12 +103,15 @@ impl Run {
 
     /// Is it one of this agent, and of this owner if one is given?
     pub fn is_of(&self, agent: &AgentKey, owner: Option<Owner>) -> bool {
-        self.place.get().is_some_and(|own| own.agent == *agent && owner.is_none_or(|owner| owner == own.owner))
+        self.facts()
+            .place
+            .as_ref()
+            .is_some_and(|own| own.agent == *agent && owner.is_none_or(|owner| owner == own.owner))
     }
 
     /// Is it this partition's, or one of its versions'?
     pub fn is_in(&self, partition: &Partition) -> bool {
-        self.place.get().is_some_and(|own| partition.covers(own))
+        self.facts().place.as_ref().is_some_and(|own| partition.covers(own))
     }
 
     /// Takes the next event: numbers it and passes it on. Waits while the fastest reader is slow, unless the run is to stop.
@@ -186,7 +195,7 @@ impl Run {
         let facts = self.facts();
         RunInfo {
             run_id: self.id.clone(),
-            agent: self.place.get().map(|own| own.agent.as_str().to_owned()).unwrap_or_default(),
+            agent: facts.place.as_ref().map(|own| own.agent.as_str().to_owned()).unwrap_or_default(),
             status: facts.status.map_or(RunState::Running, RunState::from),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),
@@ -199,8 +208,7 @@ impl Run {
     }
 
     fn belongs_to(&self, partition: &Partition) {
-        // A second attempt of the same call is of the same partition.
-        let _ = self.place.set(partition.clone());
+        self.facts().place = Some(partition.clone());
     }
 
     /// Publishes the outcome. Gives the bytes that are kept of it.

@@ -51,6 +51,11 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
     let Some(Circumstance { scope, session, verdict, deleting }) = circumstance else {
         return explained;
     };
+    if scope.is_outdated(kind) {
+        scope.forget_definition();
+        return explained
+            .hint("the agent may have been deployed anew and isolate its users in another way now; run it again");
+    }
     let named = session.is_some();
     let session = session.map_or_else(|| "the session".to_owned(), |session| format!("session {session}"));
     match (status, scope.model) {

@@ -1,15 +1,18 @@
 //! What every call on an agent needs first: the agent, whose state, and how the target isolates its users.
 
 use crate::daemon::Daemon;
+use crate::definitions::Definitions;
 use crate::foundry::{Agent, Definition, Extras, FoundryError, WireIsolation};
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::project;
 use crate::rpc::Call;
 use crate::rpc::error::RpcError;
 use crate::rpc::explain::explain;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use cupola_protocol::target::{AgentVersion, Target};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// One call's agent, partition and isolation.
 pub(crate) struct Scope {
@@ -22,6 +25,7 @@ pub(crate) struct Scope {
     pub(crate) definition: Option<Definition>,
     /// The version azd deployed last, if the target is an azd project.
     pub(crate) deployed: Option<AgentVersion>,
+    definitions: Arc<Definitions>,
 }
 
 impl Scope {
@@ -65,6 +69,7 @@ impl Scope {
             wire,
             definition,
             deployed,
+            definitions: Arc::clone(&daemon.definitions),
         })
     }
 
@@ -89,6 +94,22 @@ impl Scope {
     pub(crate) fn is_guarded(&self) -> bool {
         let Isolation { user_key, chat_key, chat, .. } = &self.isolation;
         self.model == IsolationModel::Keys && (user_key.is_some() || chat_key.is_some()) && chat.is_none()
+    }
+
+    /// Does a refusal of this kind show that the agent may have been deployed anew, with the other model, since its
+    /// definition was read? Nothing has begun then.
+    pub(crate) fn is_outdated(&self, refusal: ErrorKind) -> bool {
+        let is_other_model = matches!(
+            (self.model, refusal),
+            (IsolationModel::Keys, ErrorKind::IsolationNotSupported)
+                | (IsolationModel::Identity, ErrorKind::IsolationKeyRequired)
+        );
+        is_other_model && self.isolation.model.is_none() && self.definition.is_some()
+    }
+
+    /// Has the next call read the agent's definition again.
+    pub(crate) fn forget_definition(&self) {
+        self.definitions.forget(&self.partition.agent, self.partition.version.as_ref());
     }
 
     /// What is sent for this scope with another isolation, for example with a remembered ownership key.

@@ -211,3 +211,35 @@ async fn without_the_impersonation_permission_the_error_says_so_and_local_partit
     daemon.end().await;
     emulator.end().await;
 }
+
+/// Deploys a version of container protocol 2.0.0 of an agent that had 1.0.0, while the daemon knows it as it was.
+#[tokio::test]
+async fn an_agent_deployed_anew_is_taken_for_what_it_is_now() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let mut client = daemon.connect();
+    say(&mut client, &target, json!({"userKey": "tenant-acme"}), "hello").await;
+    emulator.deploy("notes", "2.0.0").await;
+    let contoso = say(&mut client, &target, json!({"userKey": "tenant-contoso"}), "remember I am contoso").await;
+    assert_eq!(contoso["isolationModel"], "identity", "{contoso}");
+    assert_eq!(contoso["notices"][0]["code"], "isolationMapped", "{contoso}");
+    assert_eq!(emulator.turns().last().unwrap().header("x-ms-user-identity"), Some("tenant-contoso"));
+    // The run is its owner's as it isolates now.
+    let own = json!({"target": target, "isolation": {"userKey": "tenant-contoso"}});
+    let runs = client.call("runs/list", own).await["result"]["runs"].clone();
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+
+    // Calls that are not repeated by themselves go right when they are.
+    emulator.deploy("versioned", "1.0.0").await;
+    let versioned = emulator.target("versioned");
+    let create = json!({"target": versioned, "isolation": {"userKey": "tenant-acme"}});
+    assert!(client.call("sessions/create", create.clone()).await.get("result").is_some());
+    emulator.deploy("versioned", "2.0.0").await;
+    let refused = client.call("sessions/create", create.clone()).await["error"]["data"].clone();
+    assert_eq!(refused["kind"], "isolationNotSupported", "{refused}");
+    assert!(refused["hint"].as_str().unwrap().ends_with("run it again"), "{refused}");
+    assert!(client.call("sessions/create", create).await.get("result").is_some());
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}

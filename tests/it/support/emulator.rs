@@ -131,6 +131,16 @@ impl TestEmulator {
         self.recorder.faults.add(Rule::on(path, fault).next(count));
     }
 
+    /// Deploys a version of an agent that speaks this version of the container protocol; it answers from now on.
+    pub(crate) async fn deploy(&self, agent: &str, protocol: &str) {
+        let definition = json!({"kind": "hosted", "cpu": "0.5", "memory": "1Gi", "container_configuration": {"image": "notes:1"},
+            "protocol_versions": [{"protocol": "responses", "version": protocol}]});
+        let url = format!("{}/api/projects/emulator/agents/{agent}/versions?api-version=v1", self.emulator.url());
+        let request = reqwest::Client::new().post(url).bearer_auth(cupola_emulator::token("developer"));
+        let answer = request.json(&json!({"definition": definition})).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     pub(crate) async fn end(self) {
         self.emulator.shutdown().await;
     }

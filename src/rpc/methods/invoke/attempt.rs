@@ -55,11 +55,32 @@ pub(super) async fn begin(
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, watcher: Some(watcher.clone()) };
-    let scope = Scope::with(daemon, &params.target, &params.isolation, extras).await?;
+    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone());
+    let scope = resolve().await?;
     daemon.runs.enter(run, &scope.partition);
-    let attempt = Attempt { daemon, params, scope: &scope, protocol: protocol(params, &scope)?, deadline };
+    let refused = match take_up(daemon, params, &scope, deadline, &watcher).await {
+        Err(refused) if scope.is_outdated(refused.kind()) => refused,
+        taken_up => return taken_up,
+    };
+    let anew = Box::pin(resolve()).await?;
+    if anew.model == scope.model {
+        return Err(refused);
+    }
+    daemon.runs.enter(run, &anew.partition);
+    Box::pin(take_up(daemon, params, &anew, deadline, &watcher)).await
+}
+
+/// The same, once it is known whose state it is.
+async fn take_up(
+    daemon: &Daemon,
+    params: &InvokeParams,
+    scope: &Scope,
+    deadline: Option<Instant>,
+    watcher: &Watcher,
+) -> Result<Begun, RpcError> {
+    let attempt = Attempt { daemon, params, scope, protocol: protocol(params, scope)?, deadline };
     if attempt.protocol == AgentProtocol::InvocationsWs {
-        check_messages(params, &scope)?;
+        check_messages(params, scope)?;
     }
     if attempt.is_whole_request() && params.conversation_id.is_some() {
         return Err(RpcError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")

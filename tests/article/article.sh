@@ -251,3 +251,34 @@ XDG_STATE_HOME=$PWD/elsewhere cupola sessions show --no-daemon sess_abc123 --use
 #1> exit 4
 #1> err was made under other isolation keys than those given
 #2> out "agent_session_id": "sess_abc123"
+
+### symptom: cannot delete a session after switching users
+cupola sessions create --user-isolation-key tenant-acme --isolation-key sk-tenant-acme >made.json
+cupola sessions delete "$(grep -o '"agent_session_id": "[^"]*"' made.json | cut -d '"' -f 4)" \
+  --user-isolation-key tenant-acme --isolation-key sk-tenant-contoso
+#> exit 3
+#> err belongs to another ownership key
+#> err --isolation-key
+
+### symptom: a local invoke ignores the flags
+cupola invoke --local --port $LOCAL_PORT --user-isolation-key tenant-contoso "Hello"
+#> out echo: Hello
+#> err local agents don't enforce isolation
+
+### unsupported there: keys from the environment
+CUPOLA_USER_ISOLATION_KEY=tenant-acme CUPOLA_CHAT_ISOLATION_KEY=thread-42 cupola invoke "Hello"
+#> out echo: Hello
+#> quiet
+#1> sent x-agent-user-isolation-key: tenant-acme
+#1> sent x-agent-chat-isolation-key: thread-42
+#2> sent x-ms-user-identity: tenant-acme
+
+### [and without them]
+CUPOLA_USER_ISOLATION_KEY=tenant-acme cupola invoke --no-env "Hello"
+#> out echo: Hello
+#> unsent x-agent-user-isolation-key
+#> unsent x-ms-user-identity
+
+### unsupported there: any other header, with curl to the agent's URL
+cupola agents show -o table
+#> out https://my-acct.services.ai.azure.com/api/projects/my-proj/agents/my-agent

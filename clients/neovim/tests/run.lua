@@ -5,7 +5,9 @@
 -- With ONLY=words only the tests whose names have these words are run. The last line is `N passed, M failed`.
 
 --- A run that takes longer than this, in ms, waits for something that does not come.
-local LIMIT = 240 * 1000
+local LIMIT = 600 * 1000
+--- How long an editor may take to stop in good order, in ms.
+local GRACE = 30 * 1000
 
 local tests = vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':p:h')
 local plugin = vim.fn.fnamemodify(tests, ':h')
@@ -48,11 +50,23 @@ local function finish(code)
   vim.cmd((code or failed) > 0 and 'cquit!' or 'qall!')
 end
 
-vim.defer_fn(function()
+--- The end of a run that took too long.
+local function give_up()
   say(('the tests did not end within %d s'):format(LIMIT / 1000))
   failed = failed + 1
+end
+
+vim.defer_fn(function()
+  give_up()
   finish(1)
 end, LIMIT)
+
+-- An editor that is blocked runs nothing scheduled, only this.
+support.uv.new_timer():start(LIMIT + GRACE, 0, function()
+  give_up()
+  say(('%d passed, %d failed'):format(passed, failed))
+  os.exit(1)
+end)
 
 -- In a callback, so that the editor has started completely.
 vim.schedule(function()

@@ -79,8 +79,17 @@ class Invoke(WithDaemon):
 
     def test_an_interrupt_from_the_keyboard_cancels(self):
         client = self.client()
+        # A shell's background job ignores interrupts.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+
+        def interrupt():
+            until("the run begins", lambda: self.runs() == 1)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        self.addCleanup(interrupting.join)
         with self.assertRaises(KeyboardInterrupt):
-            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
             client.invoke("slow 500").text()
         until("the run ends", lambda: self.runs() == 0)
 

@@ -2,6 +2,7 @@
 ---
 --- - `commands`, `commands/*`: `:Cupola`, one module per subcommand
 --- - `answers`, `view`: the buffers they show
+--- - `transfers`, `remote_file`: files on their way, and one in a buffer
 --- - `scope`, `known`, `settings`: which agent, whose state, names for completion, what the user has set
 --- - `daemon`, `connection`, `framing`: the line to the daemon
 --- - `failure`: errors and how they are shown

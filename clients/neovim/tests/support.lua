@@ -1,7 +1,7 @@
 -- What the tests stand on: a daemon of their own with its own home, buffers by name, and waiting with a deadline.
 local uv = vim.uv or vim.loop
 
-local M = { notifications = {} }
+local M = { notifications = {}, uv = uv }
 
 --- Far more than anything here takes, in ms.
 local PATIENCE = 20 * 1000
@@ -23,14 +23,16 @@ local function new_home()
   end
 end
 
---- Waits until `condition` gives something, which is returned; fails naming `what` at the deadline.
+--- Waits until `condition` gives something, which is returned; fails naming `what`, text or what gives it, at the deadline.
 function M.wait(what, condition)
   local value
   local came = vim.wait(PATIENCE, function()
     value = condition()
     return value and true or false
   end, 5)
-  assert(came, 'did not happen: ' .. what)
+  if not came then
+    error('did not happen: ' .. (type(what) == 'function' and what() or what), 2)
+  end
   return value
 end
 
@@ -109,7 +111,10 @@ end
 
 --- Waits until that buffer has `part`, and gives all its text.
 function M.wait_for_text(name, part)
-  return M.wait(('%q in %s, which has:\n%s'):format(part, name, M.text(name)), function()
+  local function what()
+    return ('%q in %s, which has:\n%s'):format(part, name, M.text(name))
+  end
+  return M.wait(what, function()
     local text = M.text(name)
     return text:find(part, 1, true) and text
   end)

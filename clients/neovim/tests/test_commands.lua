@@ -33,13 +33,11 @@ return {
       support.as_user('waiter')
       local id = support.daemon_id()
       uv.kill(id, 'sigstop')
-      local started = uv.hrtime()
+      -- Whatever waited would wait until the end of all tests: nobody lets the daemon go on before.
       local names = completed('Cupola sessions use ')
       vim.cmd('Cupola invoke are you there?')
-      local took = (uv.hrtime() - started) / 1e6
       uv.kill(id, 'sigcont')
       support.equal(names, {})
-      assert(took < 2000, ('%d ms'):format(took))
       support.wait_for_text('answers', 'echo: are you there?')
     end,
   },
@@ -129,7 +127,7 @@ return {
     function()
       vim.cmd('silent checkhealth cupola')
       local report = table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\n')
-      for _, part in ipairs({ 'OK', 'program: ' .. support.binary, 'daemon ', 'calls go to notes (emulator)', 'by keys' }) do
+      for _, part in ipairs({ 'OK', 'program: ' .. support.binary, 'daemon: version', 'calls go to notes (emulator)', 'emulator/notes answers' }) do
         support.has(report, part)
       end
       support.lacks(report, 'ERROR')

@@ -109,13 +109,16 @@ return {
       vim.g.cupola = { command = { support.binary }, target = { kind = 'emulator' }, bind = true }
       require('cupola').setup()
       support.as_user('bound')
-      vim.cmd('Cupola invoke slow 10 30')
+      vim.cmd('Cupola invoke slow 500 20')
       support.wait_for_text('answers', 'tick0')
       local bound = require('cupola.scope').current()
       support.as_user('next')
       vim.cmd('Cupola status')
-      support.has(support.wait_for_notification('connections').text, '2 connections')
-      support.wait_for_text('answers', 'tick8 tick9')
+      support.wait_for_notification('connections')
+      support.wait('both, and this one', function() return support.call('daemon/status').connections == 3 end)
+      local heard = #support.text('answers')
+      support.wait('more words', function() return #support.text('answers') > heard end)
+      vim.cmd('Cupola cancel')
       support.wait('the first line to close', function() return support.call('daemon/status').connections == 2 end)
       local reason
       bound.call('sessions/list', {}, { on_done = function(error) reason = error or 'fine' end })
@@ -125,6 +128,18 @@ return {
       bound.call('agents/list', {}, { on_done = function(error) reason = error or 'fine' end })
       support.wait('an answer in the old scope', function() return reason end)
       support.equal(reason.data.kind, 'outOfBounds')
+    end,
+  },
+  {
+    'with bound lines, too, agents are completed and the doctor looks',
+    function()
+      vim.g.cupola = { command = { support.binary }, target = { kind = 'emulator' }, bind = true }
+      require('cupola').setup()
+      support.wait('the agents', function()
+        return vim.tbl_contains(vim.fn.getcompletion('Cupola target emulator ', 'cmdline'), 'notes-required')
+      end)
+      vim.cmd('Cupola doctor')
+      support.wait_for_text('doctor', 'emulator/notes answers')
     end,
   },
   {

@@ -136,6 +136,60 @@ return {
     end,
   },
   {
+    'a directory is sent and fetched whole, and what was left out is said',
+    function()
+      user_with_session('mover')
+      local directory = vim.fn.tempname() .. '/käse'
+      vim.fn.mkdir(directory .. '/deep er', 'p')
+      vim.fn.writefile({ 'one' }, directory .. '/one.txt')
+      vim.fn.writefile({ 'two' }, directory .. '/deep er/two.txt')
+      vim.loop.fs_symlink('/etc/passwd', directory .. '/link')
+      vim.cmd('Cupola files upload ' .. directory)
+      local sent = support.wait_for_notification('sent as käse, 2 files, 8 bytes')
+      support.has(sent.text, 'left out: ' .. directory .. '/link')
+      support.equal(sent.level, vim.log.levels.WARN)
+      local copy = vim.fn.tempname()
+      vim.cmd('Cupola files download käse/ ' .. copy)
+      support.wait_for_notification('käse fetched to ' .. copy .. ', 2 files, 8 bytes')
+      support.equal(vim.fn.readfile(copy .. '/deep er/two.txt'), { 'two' })
+      vim.cmd('Cupola files')
+      support.wait_for_text('files', 'käse/')
+      vim.cmd('lcd ' .. copy)
+      support.press('files', 'D', 'käse/')
+      support.wait('the copy of the directory', function() return vim.fn.filereadable(copy .. '/käse/one.txt') == 1 end)
+      vim.fn.writefile({ 'mine' }, copy .. '/käse/one.txt')
+      support.choosing('Keep', function() support.press('files', 'D', 'käse/') end)
+      support.call('daemon/status')
+      support.equal(vim.fn.readfile(copy .. '/käse/one.txt'), { 'mine' })
+    end,
+  },
+  {
+    'a transfer is cancelled',
+    function()
+      user_with_session('impatient')
+      local id = support.daemon_id()
+      vim.cmd('Cupola files upload ' .. local_file('x'))
+      vim.cmd('Cupola cancel')
+      support.wait_for_notification('1 cancelled')
+      support.wait_for_notification('the call was cancelled')
+      support.equal(support.daemon_id(), id)
+    end,
+  },
+  {
+    'what an isolation continues is listed and forgotten',
+    function()
+      local session = user_with_session('forgetter')
+      vim.cmd('Cupola partitions')
+      support.wait_for_text('partitions', '* ')
+      support.has(support.text('partitions'), session)
+      support.choosing('Forget', function() support.press('partitions', 'd', '* ') end)
+      support.wait_for_notification('the next call starts anew')
+      support.wait('the partition to go', function() return not support.text('partitions'):find(session, 1, true) end)
+      vim.cmd('Cupola partitions forget')
+      support.wait_for_notification('nothing was saved')
+    end,
+  },
+  {
     'a run that is left goes on, and is found, followed and cancelled',
     function()
       support.as_user('runner')
@@ -189,6 +243,34 @@ return {
       support.as_user('asker')
       vim.cmd('Cupola status')
       support.has(support.wait_for_notification('process ').text, 'notes (emulator), user key set')
+    end,
+  },
+  {
+    'the doctor looks at the whole way, and says what to do',
+    function()
+      support.as_user('patient')
+      vim.cmd('Cupola doctor')
+      support.has(support.wait_for_text('doctor', 'emulator/notes answers'), 'On the way to notes (emulator), user key set')
+      vim.cmd('Cupola isolation clear')
+      vim.cmd('Cupola doctor')
+      support.wait_for_text('doctor', '\n' .. (' '):rep(21) .. 'without --user-isolation-key')
+      vim.cmd('Cupola target emulator=http://127.0.0.1:1')
+      vim.cmd('Cupola doctor')
+      support.wait_for_text('doctor', 'error    target')
+    end,
+  },
+  {
+    'tokens are spoken of, never said, and forgotten',
+    function()
+      user_with_session('authentic')
+      vim.cmd('Cupola auth')
+      support.has(support.wait_for_notification('credential developerTools').text, 'emulator for https://ai.azure.com/.default: valid until ')
+      vim.cmd('Cupola auth clear')
+      support.wait_for_notification('1 token is forgotten')
+      vim.cmd('Cupola auth')
+      support.wait_for_notification('no token is held')
+      vim.cmd('Cupola auth dance')
+      support.wait_for_notification('say nothing, or clear')
     end,
   },
 }

@@ -7,7 +7,9 @@ local failure = require('cupola.failure')
 local M = {}
 
 --- Each is the module `cupola.commands.NAME`.
-M.NAMES = { 'cancel', 'files', 'invoke', 'isolation', 'monitor', 'runs', 'sessions', 'status', 'target' }
+M.NAMES = {
+  'auth', 'cancel', 'doctor', 'files', 'invoke', 'isolation', 'monitor', 'partitions', 'runs', 'sessions', 'status', 'target',
+}
 
 ---@param candidates string[]
 ---@param word string

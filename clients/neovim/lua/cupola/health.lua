@@ -1,4 +1,5 @@
---- `:checkhealth cupola`: the editor, the program, the daemon, and what calls go to. The only code here that waits.
+--- `:checkhealth cupola`: the editor, the program, and what the daemon finds on the way to the agent. The
+--- only code here that waits.
 local failure = require('cupola.failure')
 local scope = require('cupola.scope')
 local settings = require('cupola.settings')
@@ -37,57 +38,41 @@ local function check_program()
   return false
 end
 
----@param method string
----@param params table
----@return cupola.Error?, any
-local function wait_for(method, params)
+--- What the daemon finds on the way to the agent.
+---@return cupola.Error?, table[]?
+local function examined()
   local done, reason, result = false, nil, nil
-  scope.current().call(method, params, {
+  local call = scope.current().look('daemon/doctor', {}, {
     on_done = function(...)
       done, reason, result = true, ...
     end,
   })
   if not vim.wait(PATIENCE, function() return done end, 10) then
-    reason = failure.new('timedOut', ('%s was not answered within %d s'):format(method, PATIENCE / 1000))
+    call.cancel()
+    return failure.new('timedOut', ('the daemon did not answer within %d s'):format(PATIENCE / 1000))
   end
-  return reason, result
+  return reason, result and result.checks
 end
 
----@param reason cupola.Error
-local function report(reason)
-  fail(reason.message, reason.data and reason.data.hint and { reason.data.hint } or nil)
-end
+local REPORTERS = { ok = ok, warning = warn, error = fail, skipped = ok }
 
----@return boolean
-local function check_daemon()
-  local reason, status = wait_for('daemon/status', {})
+local function check_way()
+  ok('calls go to ' .. scope.current().label)
+  local reason, checks = examined()
   if reason then
-    report(reason)
-    return false
+    return fail(reason.message, reason.data and reason.data.hint and { reason.data.hint } or nil)
   end
-  ok(('daemon %s, process %d, at %s'):format(status.version, status.processId, status.socket or 'its socket'))
-  return true
-end
-
-local function check_scope()
-  local current = scope.current()
-  local reason, shown = wait_for('agents/show', {})
-  if reason then
-    return report(reason)
-  end
-  ok('calls go to ' .. current.label)
-  if shown.isolationModel then
-    ok(('the agent isolates its users by %s; it speaks %s'):format(shown.isolationModel, table.concat(shown.protocols, ', ')))
-  else
-    warn('the agent does not say how it isolates its users')
+  for _, check in ipairs(checks) do
+    local report = REPORTERS[check.status] or ok
+    report(('%s: %s'):format(check.name, check.message), check.hint and { check.hint } or nil)
   end
 end
 
 function M.check()
   start('cupola')
   check_editor()
-  if check_program() and check_daemon() then
-    check_scope()
+  if check_program() then
+    check_way()
   end
 end
 

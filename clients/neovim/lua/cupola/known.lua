@@ -6,6 +6,8 @@ local M = {}
 --- How long a list is taken for news, in ms: completion asks at every key.
 local FRESH_MS = 3000
 
+---@alias cupola.Names 'sessions'|'files'|'runs'|'agents'|'partitions'
+
 local SOURCES = {
   sessions = {
     method = 'sessions/list',
@@ -25,8 +27,16 @@ local SOURCES = {
       return vim.tbl_map(function(run) return run.runId end, result.runs)
     end,
   },
+  partitions = {
+    method = 'partitions/list',
+    names = function(result)
+      return vim.tbl_map(function(partition) return partition.id end, result.partitions)
+    end,
+  },
   agents = {
     method = 'agents/list',
+    -- A bound line may not ask for it.
+    is_of_nobody = true,
     names = function(result)
       return vim.tbl_map(function(agent) return agent.name end, result.data)
     end,
@@ -39,14 +49,14 @@ local asked = setmetatable({}, { __mode = 'k' })
 
 --- Takes the names out of an answer somebody else asked for.
 ---@param scope cupola.Scope
----@param what 'sessions'|'files'|'runs'|'agents'
+---@param what cupola.Names
 ---@param result table
 function M.learn(scope, what, result)
   scope.known[what] = SOURCES[what].names(result)
 end
 
 ---@param scope cupola.Scope
----@param what 'sessions'|'files'|'runs'|'agents'
+---@param what cupola.Names
 ---@param name string
 function M.add(scope, what, name)
   if not vim.tbl_contains(scope.known[what], name) then
@@ -56,7 +66,7 @@ end
 
 --- The names known now.
 ---@param scope cupola.Scope
----@param what 'sessions'|'files'|'runs'|'agents'
+---@param what cupola.Names
 ---@return string[]
 function M.names(scope, what)
   local now = (vim.uv or vim.loop).now()
@@ -64,7 +74,8 @@ function M.names(scope, what)
   local last = asked[scope][what]
   if not last or now - last > FRESH_MS then
     asked[scope][what] = now
-    scope.call(SOURCES[what].method, {}, {
+    local ask = SOURCES[what].is_of_nobody and scope.look or scope.call
+    ask(SOURCES[what].method, {}, {
       on_done = function(reason, result)
         -- Nobody asked to see a failure of completion.
         if not reason then

@@ -10,10 +10,11 @@ local M = {}
 ---@class cupola.Scope
 ---@field target table Which agent, as the protocol writes it.
 ---@field call fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call Calls a method of the daemon in this scope.
+---@field look fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call The same on the line that is bound to nothing: for what bound lines may not ask.
 ---@field retire fun() Says that new calls are made in another scope.
 ---@field with fun(change: table): cupola.Scope The scope with another `target` or `isolation`.
 ---@field label string For people: the agent, and which parts of the isolation are set.
----@field known {sessions: string[], files: string[], runs: string[], agents: string[]} Names seen lately, for completion.
+---@field known table<cupola.Names, string[]> Names seen lately, for completion.
 
 --- The fields of an isolation, and what to call them. The short names are those of `:Cupola isolation`.
 M.FIELDS = {
@@ -69,9 +70,12 @@ local function new(target, isolation)
   return {
     target = target,
     label = ('%s, %s'):format(target_label(target), isolation_label(isolation)),
-    known = { sessions = {}, files = {}, runs = {}, agents = {} },
+    known = { sessions = {}, files = {}, runs = {}, agents = {}, partitions = {} },
     call = function(method, params, handlers)
       return (bound or daemon.shared):call(method, vim.tbl_extend('error', place, params), handlers)
+    end,
+    look = function(method, params, handlers)
+      return daemon.shared:call(method, vim.tbl_extend('error', place, params), handlers)
     end,
     retire = function()
       if bound then

@@ -1,10 +1,11 @@
 --- `:Cupola files [upload|download|open|delete|mkdir|list …]`: the files of a session's home, as a list with keys, or one
---- action. The daemon reads and writes local files itself.
+--- action.
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local lists = require('cupola.list')
 local remote_file = require('cupola.remote_file')
 local scope = require('cupola.scope')
+local transfers = require('cupola.transfers')
 
 local M = { about = "list, send, fetch, open and delete a session's files" }
 
@@ -35,41 +36,7 @@ end
 
 ---@param in_scope cupola.Scope
 ---@param session? string
----@param source string
----@param path? string
----@param callback? fun()
-local function upload(in_scope, session, source, path, callback)
-  local absolute = vim.fn.fnamemodify(vim.fn.expand(source), ':p')
-  act(in_scope, 'upload', { sessionId = session, localPath = absolute, path = path }, function(result)
-    known.add(in_scope, 'files', result.path)
-    return ('%s sent as %s, %d bytes'):format(result.localPath, result.path, result.bytes)
-  end, callback)
-end
-
----@param in_scope cupola.Scope
----@param session? string
----@param path string
----@param destination? string a file or a directory on this machine; the current directory when left out
-local function download(in_scope, session, path, destination)
-  local name = path:match('[^/]+$') or path
-  local absolute = vim.fn.fnamemodify(vim.fn.expand(destination or '.'), ':p')
-  if vim.fn.isdirectory(absolute) == 1 then
-    absolute = absolute:gsub('/*$', '/') .. name
-  end
-  local function fetch()
-    act(in_scope, 'download', { sessionId = session, path = path, localPath = absolute }, function(result)
-      return ('%s fetched to %s, %d bytes'):format(result.path, result.localPath, result.bytes)
-    end)
-  end
-  if vim.fn.filereadable(absolute) == 1 then
-    return lists.confirm(('%s is there already.'):format(absolute), 'Replace', fetch)
-  end
-  fetch()
-end
-
----@param in_scope cupola.Scope
----@param session? string
----@param entry {path: string, is_directory: boolean}
+---@param entry cupola.Entry
 ---@param callback? fun()
 local function delete(in_scope, session, entry, callback)
   local what = entry.is_directory and ('%s and all in it'):format(entry.path) or entry.path
@@ -137,18 +104,25 @@ function M.open(in_scope, place)
       function()
         vim.ui.input({ prompt = 'Send file: ', completion = 'file' }, function(source)
           if source and source ~= '' then
-            local name = vim.fn.fnamemodify(vim.fn.expand(source), ':t')
-            upload(in_scope, session, source, directory and (directory:gsub('/+$', '') .. '/' .. name), refresh)
+            local name = vim.fn.fnamemodify(vim.fn.expand(source):gsub('(.)/+$', '%1'), ':t')
+            transfers.upload(in_scope, session, source, directory and (directory:gsub('/+$', '') .. '/' .. name), refresh)
           end
         end)
       end,
-      'send a file of this machine here',
+      'send a file or directory of this machine here',
     },
-    D = { on_item(function(entry) download(in_scope, session, entry.path) end), 'fetch it to this directory' },
+    D = { on_item(function(entry) transfers.download(in_scope, session, entry) end), 'fetch it to this directory' },
     d = { on_item(function(entry) delete(in_scope, session, entry, refresh) end), 'delete it' },
     R = { refresh, 'read the list again' },
   })
   refresh()
+end
+
+--- The thing that a path names: with a slash at its end a directory.
+---@param path string
+---@return cupola.Entry
+local function named(path)
+  return { path = path:gsub('/+$', ''), is_directory = path:sub(-1) == '/' }
 end
 
 --- Words of a command line; a backslash before a blank keeps a name together.
@@ -166,16 +140,16 @@ local RUN = {
     M.open(in_scope, { path = path })
   end,
   upload = function(in_scope, source, path)
-    upload(in_scope, nil, source or vim.api.nvim_buf_get_name(0), path)
+    transfers.upload(in_scope, nil, source or vim.api.nvim_buf_get_name(0), path)
   end,
   download = function(in_scope, path, destination)
-    download(in_scope, nil, path, destination)
+    transfers.download(in_scope, nil, named(path), destination)
   end,
   open = function(in_scope, path)
     remote_file.open(in_scope, nil, path)
   end,
   delete = function(in_scope, path)
-    delete(in_scope, nil, { path = path:gsub('/+$', ''), is_directory = path:sub(-1) == '/' })
+    delete(in_scope, nil, named(path))
   end,
   mkdir = function(in_scope, path)
     act(in_scope, 'mkdir', { path = path }, function(result)

@@ -5,8 +5,11 @@ use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixListener;
 use tokio::time::timeout;
 
 /// Far more than starting a daemon takes.
@@ -132,4 +135,33 @@ async fn what_a_bridge_cannot_do_is_said_at_once() {
         assert!(said.contains(says), "{flags:?}: {said}");
     }
     stop(&home);
+}
+
+/// A daemon from before there was a binding ignores that it is asked for one.
+#[tokio::test]
+async fn a_daemon_that_cannot_bind_is_handed_nothing() {
+    let home = Home::new();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(home.path("run/cupola")).unwrap();
+    let listener = UnixListener::bind(home.socket()).unwrap();
+    let (mut bridge, mut program) = home.attach(&["--emulator", "--user-isolation-key", "a"], Framing::Ndjson);
+    program.send(json!({"id": 1, "method": "invoke", "params": {"input": "hello"}})).await;
+    let serving = async {
+        // The bridge looks whether a daemon is there, and then opens its line; it may try that twice.
+        let mut said = String::new();
+        for _ in 0..3 {
+            let Ok((stream, _)) = timeout(PATIENCE, listener.accept()).await.expect("nobody comes") else { break };
+            let (read, mut write) = stream.into_split();
+            let mut lines = BufReader::new(read).lines();
+            while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("nothing is said").unwrap() {
+                said.push_str(&line);
+                let id = serde_json::from_str::<Value>(&line).unwrap()["id"].clone();
+                let answer = json!({"jsonrpc": "2.0", "id": id, "result": {"protocolVersion": 1}});
+                write.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+            }
+        }
+        said
+    };
+    let (said, ()) = tokio::join!(serving, program.closed());
+    assert_eq!(bridge.ended().code(), Some(6));
+    assert!(said.contains("initialize") && !said.contains("hello"), "{said}");
 }

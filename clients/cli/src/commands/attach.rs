@@ -144,7 +144,13 @@ impl Bridge<'_> {
         };
         let request = Request::call(Id::Text(GREETING.to_owned()), Initialize::NAME, params);
         let request = serde_json::to_vec(&request).map_err(|error| Failure::daemon(error.to_string()))?;
-        self.greet(&stream, &mut reader, &request)?;
+        if !self.greet(&stream, &mut reader, &request)? && self.bind.is_some() {
+            // It ignores what it does not know, as it should, and would let the program reach everything.
+            return Err(Failure::daemon_hint(
+                "the daemon that runs is too old to bind a connection; nothing was sent",
+                "`cupola stop` ends it; the next call starts one of this version",
+            ));
+        }
         let initialize = self.initialize.lock().unwrap_or_else(PoisonError::into_inner).as_deref().and_then(again);
         if let Some(initialize) = initialize {
             self.greet(&stream, &mut reader, &initialize)?;
@@ -152,11 +158,17 @@ impl Bridge<'_> {
         Ok(Line::new(self.framing, stream, reader, Arc::clone(&self.initialize)))
     }
 
-    /// Sends a greeting of ours and takes its answer, which nobody else is to see.
-    fn greet(&self, stream: &Stream, reader: &mut BufReader<Stream>, request: &[u8]) -> Result<(), Failure> {
+    /// Sends a greeting of ours and takes its answer, which nobody else is to see. Is the connection bound now?
+    fn greet(&self, stream: &Stream, reader: &mut BufReader<Stream>, request: &[u8]) -> Result<bool, Failure> {
         #[derive(Deserialize)]
         struct Answer {
             error: Option<ErrorObject>,
+            result: Option<Granted>,
+        }
+        #[derive(Deserialize)]
+        struct Granted {
+            #[serde(default)]
+            bound: bool,
         }
         let mut message = Vec::new();
         self.framing.write(stream, request).map_err(|error| crate::call::lost(&error))?;
@@ -164,8 +176,8 @@ impl Bridge<'_> {
             return Err(crate::call::lost(&io::Error::from(io::ErrorKind::UnexpectedEof)));
         }
         match serde_json::from_slice(&message) {
-            Ok(Answer { error: None }) => Ok(()),
-            Ok(Answer { error: Some(error) }) => Err(Failure::Call(Box::new(error))),
+            Ok(Answer { error: Some(error), .. }) => Err(Failure::Call(Box::new(error))),
+            Ok(Answer { result, .. }) => Ok(result.is_some_and(|granted| granted.bound)),
             Err(error) => Err(crate::call::misunderstood(Initialize::NAME, &error)),
         }
     }

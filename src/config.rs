@@ -29,6 +29,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Where saved state lives.
     pub state_directory: PathBuf,
+    /// Where the user's configuration and profiles are, if anywhere.
+    pub config_directory: Option<PathBuf>,
     /// How long it stays with nothing to do; never leaves by itself when `None`.
     pub idle_exit: Option<Duration>,
     /// What is logged.
@@ -141,9 +143,10 @@ impl Config {
     pub fn resolve(flags: Flags, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let path_in = |name| environment(name).map(PathBuf::from);
         let text_in = |name| environment(name).map(|value| value.to_string_lossy().into_owned());
+        let config_directory = places::config_directory(environment);
         let file = match path_in("CUPOLA_CONFIG") {
             Some(path) => Settings::read(&path, true)?,
-            None => match places::config_directory(environment) {
+            None => match &config_directory {
                 Some(directory) => Settings::read(&directory.join("config.toml"), false)?,
                 None => Settings::default(),
             },
@@ -179,6 +182,7 @@ impl Config {
         Ok(Self {
             socket: absolute(socket)?,
             state_directory: absolute(state_directory)?,
+            config_directory,
             idle_exit,
             log,
             log_file: flags.log_file.or(file.log_file).map(absolute).transpose()?,
@@ -188,6 +192,13 @@ impl Config {
             credential: file.credential,
             runs: crate::run::Limits::default(),
         })
+    }
+}
+
+impl Config {
+    /// Where what belongs to every client is: saved state, and the configuration with everybody's profiles.
+    pub fn own_directories(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(self.state_directory.as_path()).chain(self.config_directory.as_deref())
     }
 }
 

@@ -40,9 +40,13 @@ pub struct InitializeParams {
 /// they may leave `target` and `isolation` out, or repeat them; anything else is refused as `outOfBounds`. A connection is
 /// bound once, before its first call, and never loosened. If binding fails, the connection refuses every call.
 ///
+/// A session or conversation can be named, and is listed, if it is known to be this isolation's: one that was made elsewhere
+/// becomes so by a `sessions/use` on a connection that is not bound. Everything else is answered alike, whether it exists or not.
+///
 /// It keeps a program from reaching what it was not handed; it is no boundary against other programs of the same
 /// operating-system user, who can open connections of their own. `files/upload` and `files/download` read and write files
-/// of this machine as that user, except Cupola's own saved state: leave them out of `methods` where that is too much.
+/// of this machine as that user, except Cupola's own saved state and configuration: leave them out of `methods` where that is
+/// too much.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 // An unknown field may be meant to narrow the binding: to ignore it would give more than was asked for.

@@ -36,6 +36,13 @@ pub struct Session {
     pub other: Map<String, Value>,
 }
 
+impl Session {
+    /// Is it bound to this version?
+    pub fn is_of(&self, version: &AgentVersion) -> bool {
+        self.version_indicator.as_ref().is_some_and(|indicator| indicator.agent_version == version.as_str())
+    }
+}
+
 /// Which version a session is bound to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

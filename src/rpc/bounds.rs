@@ -5,8 +5,10 @@
 //! binding in their place, and refuses what names anything else. A method that does not say how far it reaches
 //! ([`cupola_protocol::Method::REACH`]) does not pass.
 //!
-//! What a handler gives out of a list, or finds by the id of a run, it compares itself: [`Bounds::partition`],
-//! [`Bounds::keeps`].
+//! A session or conversation that a call names must be known here as the binding's own. Whether the service would keep others
+//! out is not asked: keys mean nothing to an agent that was deployed without isolation, and nothing tells that from here.
+//!
+//! What a handler gives out of a list, or finds by the id of a run, it compares itself: [`Bounds::partition`], [`is_own`].
 
 use crate::daemon::Daemon;
 use crate::foundry::Extras;
@@ -14,10 +16,12 @@ use crate::local_file::touches;
 use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
 use crate::rpc::error::RpcError;
+use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::{Scope, named};
 use crate::rpc::table::parse;
 use cupola_protocol::Method;
 use cupola_protocol::daemon::{Bind, Initialize, MethodPattern};
+use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::reach::{Reach, Subject};
 use cupola_protocol::target::Target;
@@ -84,16 +88,6 @@ impl Bounds {
         Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default()).await
     }
 
-    /// Is a thing with this verdict of the fence one that this connection may know of? What nobody remembers may be
-    /// anybody's, unless the service itself keeps it behind the keys of every call.
-    pub(crate) fn keeps(scope: &Scope, verdict: Verdict) -> bool {
-        match verdict {
-            Verdict::Own => true,
-            Verdict::Unknown => scope.is_guarded(),
-            Verdict::Foreign => false,
-        }
-    }
-
     /// The gate: a call's parameters, if they stay within bounds.
     pub(crate) async fn admit<M: Method>(&self, daemon: &Daemon, text: Option<&str>) -> Result<M::Params, RpcError> {
         if !self.allows(M::NAME, M::REACH) {
@@ -128,36 +122,53 @@ impl Bounds {
             return Err(RpcError::out_of_bounds("this connection may not enter what is another isolation's")
                 .hint("leave allowSharedSession out"));
         }
-        if let Some(path) = subject.local_path
-            && touches(Path::new(path.as_str()), &daemon.config.state_directory).await
-        {
-            return Err(RpcError::out_of_bounds("localPath leads to Cupola's own saved state, which is everybody's")
-                .hint("name a file or directory outside the state directory"));
+        if let Some(path) = subject.local_path {
+            for own in daemon.config.own_directories() {
+                if touches(Path::new(path.as_str()), own).await {
+                    return Err(RpcError::out_of_bounds(
+                        "localPath leads to Cupola's own saved state or configuration, which is everybody's",
+                    )
+                    .hint("name a file or directory outside of them"));
+                }
+            }
         }
-        if subject.session_id.is_none() && subject.conversation_id.is_none() && !subject.is_whole_request {
+        if subject.is_whole_request {
+            return Err(RpcError::out_of_bounds("a request of one's own making could name what is another's")
+                .hint("send the text alone, without inputIsRequest"));
+        }
+        if subject.session_id.is_none() && subject.conversation_id.is_none() {
             return Ok(());
         }
         let scope = self.scope(daemon).await?;
-        if let Some(session) = subject.session_id {
-            let known = daemon.store.known_session(&scope.partition.agent, session).await?;
-            if !Self::keeps(&scope, judge(scope.partition.owner, known.map(|known| known.owner))) {
-                return Err(RpcError::out_of_bounds(format!(
-                    "session {session} is not known as this connection's own"
-                )));
-            }
+        if let Some(session) = subject.session_id
+            && !(is_own(daemon, &scope, session).await? && is_of_version(&scope, session).await?)
+        {
+            return Err(RpcError::out_of_bounds(format!("session {session} is not known as this connection's own"))
+                .hint("a session made elsewhere is made known by sessions/use on a connection that is not bound"));
         }
         if let Some(conversation) = subject.conversation_id {
             let owner = daemon.store.conversation_owner(&scope.partition.agent, conversation).await?;
-            if !Self::keeps(&scope, judge(scope.partition.owner, owner)) {
+            if judge(scope.partition.owner, owner) != Verdict::Own {
                 let message = format!("conversation {conversation} is not known as this connection's own");
                 return Err(RpcError::out_of_bounds(message));
             }
         }
-        if subject.is_whole_request && !scope.is_guarded() {
-            return Err(RpcError::out_of_bounds("a request of one's own making could name what is another's")
-                .hint("send the text alone, without inputIsRequest"));
-        }
         Ok(())
+    }
+}
+
+/// Is the session remembered as the scope's own?
+pub(crate) async fn is_own(daemon: &Daemon, scope: &Scope, session: &SessionId) -> Result<bool, RpcError> {
+    let known = daemon.store.known_session(&scope.partition.agent, session).await?;
+    Ok(judge(scope.partition.owner, known.map(|known| known.owner)) == Verdict::Own)
+}
+
+/// Is the session of the version that the scope names, if it names one? The service knows.
+async fn is_of_version(scope: &Scope, session: &SessionId) -> Result<bool, RpcError> {
+    let Some(version) = &scope.partition.version else { return Ok(true) };
+    match scope.agent.get_session(&scope.wire, session).await {
+        Ok(session) => Ok(session.is_of(version)),
+        Err(error) => Err(explain(error, Some(&Circumstance::of(scope)))),
     }
 }
 

@@ -89,13 +89,6 @@ impl Scope {
         user_key.is_some() || chat_key.is_some() || user_identity.is_some()
     }
 
-    /// Does the service keep what it has behind the keys of every call? Then what an id names is this scope's own or not
-    /// found. A label is not among the keys: nobody but Cupola knows of it.
-    pub(crate) fn is_guarded(&self) -> bool {
-        let Isolation { user_key, chat_key, chat, .. } = &self.isolation;
-        self.model == IsolationModel::Keys && (user_key.is_some() || chat_key.is_some()) && chat.is_none()
-    }
-
     /// Does a refusal of this kind show that the agent may have been deployed anew, with the other model, since its
     /// definition was read? Nothing has begun then.
     pub(crate) fn is_outdated(&self, refusal: ErrorKind) -> bool {

@@ -2,7 +2,12 @@
 
 use crate::support::{Client, TestDaemon, TestEmulator};
 use crate::tenants::say;
+use cupola_emulator::agents::Notes;
+use cupola_emulator::isolation::{KeyRule, Model};
+use cupola_emulator::{AgentSpec, VersionSpec};
 use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// A client whose connection is bound.
 async fn bound(daemon: &TestDaemon, bind: Value) -> Client {
@@ -30,9 +35,25 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+        // An agent that was deployed without isolation: to it the keys mean nothing.
+        let open = Model::Keys { user: KeyRule::Ignored, chat: KeyRule::Ignored };
+        let emulator = TestEmulator::with(|options| {
+            let notes = VersionSpec::new("1", open, Arc::new(Notes::default()));
+            options.agents.push(AgentSpec::new("open", vec![notes]));
+        });
+        let (daemon, emulator) = (TestDaemon::start(), emulator.await);
         let free = daemon.connect();
         Self { daemon, emulator, free }
+    }
+
+    /// A session that another Cupola has made, on a machine of its own.
+    async fn made_elsewhere(&self, target: &Value, isolation: &Value) -> Value {
+        let elsewhere = TestDaemon::start();
+        let mut client = elsewhere.connect();
+        let made = client.call("sessions/create", json!({"target": target, "isolation": isolation})).await;
+        client.leave().await;
+        elsewhere.end().await;
+        made["result"]["agent_session_id"].clone()
     }
 
     async fn end(self, clients: Vec<Client>) {
@@ -169,40 +190,153 @@ async fn the_same_parameter_twice_or_in_disguise_is_no_way_out() {
     world.end(vec![client]).await;
 }
 
-/// Where the service has no fence of its own, a session nobody remembers may be anybody's.
+/// What was made elsewhere may be anybody's: only what is remembered as the connection's own can be named. Whether there is
+/// such a thing, and whose, does not show.
 #[tokio::test]
-async fn what_nobody_remembers_is_ones_own_only_behind_keys() {
-    let world = World::new().await;
-    for (agent, isolation, expected) in [
-        ("notes", json!({"userKey": "acme"}), "sessionNotFound"),
-        ("notes", json!({"userKey": "acme", "chat": "x"}), "outOfBounds"),
-        ("notes", json!({"userKey": "acme", "model": "local"}), "outOfBounds"),
-        ("notes", json!({}), "outOfBounds"),
-        ("notes-identity", json!({"userIdentity": "alice"}), "outOfBounds"),
-        ("notes-identity", json!({"userKey": "alice"}), "outOfBounds"),
+async fn what_is_not_known_as_ones_own_is_out_of_bounds_and_all_of_it_looks_alike() {
+    let mut world = World::new().await;
+    for (agent, isolation, theirs) in [
+        ("notes", json!({"userKey": "acme"}), json!({"userKey": "contoso"})),
+        ("notes", json!({"userKey": "acme", "chatKey": "x"}), json!({"userKey": "acme", "chatKey": "y"})),
+        ("notes", json!({"userKey": "acme", "chat": "x"}), json!({"userKey": "acme", "chat": "y"})),
+        ("notes", json!({"userKey": "acme", "model": "local"}), json!({"userKey": "contoso", "model": "local"})),
+        ("notes", json!({}), json!({"userKey": "contoso"})),
+        ("open", json!({"userKey": "acme"}), json!({"userKey": "contoso"})),
+        ("notes-identity", json!({"userIdentity": "alice"}), json!({"userIdentity": "bob"})),
+        ("notes-identity", json!({"userKey": "alice"}), json!({"userKey": "bob"})),
     ] {
-        let bind = json!({"target": world.emulator.target(agent), "isolation": isolation});
-        let mut client = bound(&world.daemon, bind).await;
-        let response = client.call("sessions/show", json!({"sessionId": "session-of-nobody"})).await;
-        assert_eq!(kind(&response), expected, "{agent} {isolation}: {response}");
-        let whole = json!({"input": "{}", "inputIsRequest": true, "protocol": "a2a", "textOnly": true});
-        let response = client.call("invoke", whole).await;
-        assert_eq!(kind(&response) == "outOfBounds", expected == "outOfBounds", "{agent} {isolation}: {response}");
+        let target = world.emulator.target(agent);
+        let known = say(&mut world.free, &target, theirs.clone(), "hello").await;
+        let elsewhere = world.made_elsewhere(&target, &theirs).await;
+        let context = json!({"target": target, "isolation": theirs, "input": "x", "protocol": "a2a"});
+        let context = world.free.call("invoke", context).await["result"]["conversationId"].clone();
+        let mut client = bound(&world.daemon, json!({"target": target, "isolation": isolation})).await;
+        let before = asked(&world.emulator);
+        let mut answers = HashSet::new();
+        for session in [&known["sessionId"], &elsewhere, &json!("session-of-nobody")] {
+            for (method, params) in [
+                ("sessions/show", json!({})),
+                ("sessions/use", json!({})),
+                ("sessions/stop", json!({})),
+                ("sessions/delete", json!({})),
+                ("files/list", json!({"path": "."})),
+                ("files/stat", json!({"path": "notes.txt"})),
+                ("files/mkdir", json!({"path": "x"})),
+                ("files/delete", json!({"path": "notes.txt"})),
+                ("files/upload", json!({"localPath": "/dev/null", "path": "x"})),
+                ("files/download", json!({"localPath": "/nowhere/x", "path": "notes.txt"})),
+                ("monitor", json!({})),
+                ("invoke", json!({"input": "x"})),
+                ("invoke", json!({"input": "x", "protocol": "a2a"})),
+                ("invoke", json!({"input": "{}", "protocol": "invocations"})),
+            ] {
+                let mut params = params;
+                params["sessionId"] = session.clone();
+                let error = client.call(method, params).await["error"].clone();
+                answers.insert(error.to_string().replace(session.as_str().unwrap(), "<id>"));
+            }
+        }
+        for conversation in [&known["conversationId"], &context, &json!("conv-of-nobody")] {
+            for protocol in ["responses", "a2a"] {
+                let params = json!({"input": "x", "conversationId": conversation, "protocol": protocol});
+                let error = client.call("invoke", params).await["error"].clone();
+                let alike = error.to_string().replace(conversation.as_str().unwrap(), "<id>");
+                answers.insert(alike.replace("conversation ", "session "));
+            }
+        }
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "message/send", "params": {"message": {
+            "role": "user", "contextId": context, "parts": [{"kind": "text", "text": "what do you remember?"}]}}});
+        let whole = json!({"input": message.to_string(), "inputIsRequest": true, "protocol": "a2a"});
+        let refused = client.call("invoke", whole).await;
+        assert_eq!(kind(&refused), "outOfBounds", "{agent} {isolation}: {refused}");
+        assert_eq!(asked(&world.emulator), before, "{agent} {isolation}: the service was asked");
+        // A page after what is not one's own is as empty as one after what is not there.
+        for after in [&known["sessionId"], &json!("session-of-nobody")] {
+            let page = client.call("sessions/list", json!({"after": after})).await["result"].clone();
+            assert_eq!(page["data"], json!([]), "{agent} {isolation}: {page}");
+        }
+        assert_eq!(answers.len(), 2, "{agent} {isolation}: {answers:#?}");
+        assert!(answers.iter().all(|answer| answer.contains(r#""kind":"outOfBounds""#)), "{answers:#?}");
         client.leave().await;
     }
     world.end(vec![]).await;
 }
 
-/// On these the service lists the sessions of all users, known here or not.
+/// A session's id is free for whoever asks the service first; to ask for another's takes nothing over.
+#[tokio::test]
+async fn to_make_what_is_another_s_takes_nothing_over() {
+    let mut world = World::new().await;
+    for (agent, isolation, theirs) in [
+        ("notes", json!({"userKey": "acme"}), json!({"userKey": "contoso"})),
+        ("open", json!({"userKey": "acme"}), json!({"userKey": "contoso"})),
+        ("notes-identity", json!({"userIdentity": "alice"}), json!({"userIdentity": "bob"})),
+    ] {
+        let target = world.emulator.target(agent);
+        let session = say(&mut world.free, &target, theirs.clone(), "hello").await["sessionId"].clone();
+        let mut client = bound(&world.daemon, json!({"target": target, "isolation": isolation})).await;
+        let refused = client.call("sessions/create", json!({"sessionId": session})).await;
+        assert_eq!(kind(&refused), "conflict", "{agent}: {refused}");
+        let shown = client.call("sessions/show", json!({"sessionId": session})).await;
+        assert_eq!(kind(&shown), "outOfBounds", "{agent}: {shown}");
+        let own = json!({"target": target, "isolation": theirs, "sessionId": session});
+        assert!(world.free.call("sessions/show", own).await["result"].is_object(), "{agent}");
+        client.leave().await;
+    }
+    world.end(vec![]).await;
+}
+
+/// Whatever is told of a call's requests, and to whom, is told of that call's own.
+#[tokio::test]
+async fn neither_headers_nor_what_is_told_on_the_way_carry_another_s_keys() {
+    let mut world = World::new().await;
+    let target = world.emulator.target("notes");
+    say(&mut world.free, &target, json!({"userKey": "contoso"}), "hello").await;
+    let mut client = bound(&world.daemon, json!({"target": target, "isolation": {"userKey": "acme"}})).await;
+    for name in ["x-agent-user-isolation-key", "x-ms-user-identity", "authorization", "x-client-", "x-client-a\r\nx"] {
+        let refused = client.call("invoke", json!({"input": "x", "clientHeaders": {name: "contoso"}})).await;
+        assert_eq!(kind(&refused), "invalidParams", "{name}: {refused}");
+    }
+    for (method, params) in [
+        ("invoke", json!({"input": "hello"})),
+        ("sessions/list", json!({})),
+        ("files/list", json!({})),
+        ("agents/show", json!({})),
+        ("monitor", json!({"tail": 100})),
+    ] {
+        let mut params = params;
+        params["debug"] = json!(true);
+        params["partialResultToken"] = json!("contoso's token");
+        let id = client.request(method, params).await;
+        loop {
+            let message = client.next().await;
+            let text = message.to_string().replace("contoso's token", "");
+            assert!(!text.contains("contoso"), "{method}: {text}");
+            if message["id"] == id {
+                assert!(message["error"].is_null(), "{method}: {message}");
+                break;
+            }
+        }
+    }
+    for path in ["../x", "/../../x", "a/../../x", "..%2fx", "..\\x"] {
+        let listed = client.call("files/list", json!({"path": path})).await;
+        assert!(listed["error"].is_object(), "{path}: {listed}");
+    }
+    world.end(vec![client]).await;
+}
+
+/// The service lists more than one's own: sessions of all users, or those made elsewhere with the same keys.
 #[tokio::test]
 async fn a_list_shows_only_ones_own_and_pages_of_it() {
     let mut world = World::new().await;
     for (agent, mine, theirs) in [
         ("notes-identity", json!({"userIdentity": "alice"}), json!({"userIdentity": "bob"})),
         ("notes", json!({"userKey": "a", "model": "local"}), json!({"userKey": "b", "model": "local"})),
+        ("notes", json!({"userKey": "c", "chatKey": "d"}), json!({"userKey": "c", "chatKey": "e"})),
+        ("open", json!({"userKey": "a"}), json!({"userKey": "b"})),
     ] {
         let target = world.emulator.target(agent);
         let mut own = Vec::new();
+        world.made_elsewhere(&target, &mine).await;
         for number in 0..6 {
             let isolation = if number % 2 == 0 { &mine } else { &theirs };
             let params = json!({"target": target, "isolation": isolation});
@@ -387,6 +521,26 @@ async fn a_connection_bound_to_a_version_knows_of_no_other() {
         assert_eq!(kind(&refused), "notFound", "{refused}");
     }
     assert_eq!(client.call("partitions/forget", json!({})).await["result"]["forgotten"], 1);
+    // Its sessions are those of its version, too, whoever made them.
+    let made = json!({"target": third, "isolation": acme});
+    let other = world.free.call("sessions/create", made).await["result"]["agent_session_id"].clone();
+    let mut sessions = bound(&world.daemon, json!({"target": second, "isolation": acme})).await;
+    let listed = sessions.call("sessions/list", json!({})).await["result"]["data"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
+    let own = listed[0]["agent_session_id"].clone();
+    assert!(sessions.call("sessions/use", json!({"sessionId": own})).await["result"].is_object());
+    for (method, params) in [
+        ("invoke", json!({"input": "x", "sessionId": other})),
+        ("sessions/show", json!({"sessionId": other})),
+        ("sessions/use", json!({"sessionId": other})),
+        ("sessions/delete", json!({"sessionId": other})),
+        ("files/list", json!({"sessionId": other})),
+        ("monitor", json!({"sessionId": other})),
+    ] {
+        let refused = sessions.call(method, params).await;
+        assert_eq!(kind(&refused), "outOfBounds", "{method}: {refused}");
+    }
+    sessions.leave().await;
     // Bound to no version, it has its own of all of them.
     let mut client_of_any = bound(&world.daemon, json!({"target": any, "isolation": acme})).await;
     assert_eq!(client_of_any.call("runs/list", json!({})).await["result"]["runs"].as_array().map(Vec::len), Some(3));
@@ -404,6 +558,8 @@ async fn a_transfer_does_not_reach_the_state_of_others() {
     let state = world.daemon.daemon.config.state_directory.clone();
     let saved = state.join("state.db");
     assert!(saved.is_file());
+    // So does the configuration: it says where tokens may go, and its profiles hold everybody's keys.
+    let configuration = world.daemon.daemon.config.config_directory.clone().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link");
     std::os::unix::fs::symlink(&state, &link).unwrap();
@@ -419,6 +575,9 @@ async fn a_transfer_does_not_reach_the_state_of_others() {
         state.clone(),
         link,
         state.parent().unwrap().to_owned(),
+        configuration.join("config.toml"),
+        configuration.join("profiles.toml"),
+        configuration,
     ] {
         for (method, recursive) in [("files/upload", false), ("files/upload", true), ("files/download", true)] {
             let params = json!({"localPath": path, "path": "own.txt", "recursive": recursive});

@@ -1,10 +1,10 @@
 //! `sessions/*`: the service's sandboxes, seen through the call's isolation.
 
 use crate::foundry::{FoundryError, ListSessions, Stopped};
-use crate::partition::fence::{Verdict, judge};
+use crate::partition::fence::Verdict;
 use crate::partition::store::KnownSession;
 use crate::rpc::Call;
-use crate::rpc::bounds::Bounds;
+use crate::rpc::bounds::is_own;
 use crate::rpc::error::RpcError;
 use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::Scope;
@@ -36,22 +36,24 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, RpcError> {
     let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
     let explained = |error| explain(error, Some(&Circumstance::of(&scope)));
-    if call.bounds.is_none() || scope.is_guarded() {
+    if call.bounds.is_none() {
         let query = ListSessions { limit: params.limit, order: params.order, after: params.after.as_ref() };
         return scope.agent.list_sessions(&scope.wire, query).await.map_err(explained);
     }
-    // The service lists more than a bound connection may know of, so its pages are made here.
+    // The service may list more than a bound connection may know of, so its pages are made here.
     let query = ListSessions { order: params.order, ..ListSessions::default() };
     let all = scope.agent.list_sessions(&scope.wire, query).await.map_err(explained)?;
     Ok(page(own(&call, &scope, all.data).await?, &params))
 }
 
 /// Those of `sessions` that are known as the scope's own.
-async fn own(call: &Call, scope: &Scope, sessions: Vec<Session>) -> Result<Vec<Session>, RpcError> {
+async fn own(call: &Call, scope: &Scope, mut sessions: Vec<Session>) -> Result<Vec<Session>, RpcError> {
+    if let Some(version) = &scope.partition.version {
+        sessions.retain(|session| session.is_of(version));
+    }
     let mut own = Vec::new();
     for session in sessions {
-        let known = call.daemon.store.known_session(&scope.partition.agent, &session_id(&session)?).await?;
-        if Bounds::keeps(scope, judge(scope.partition.owner, known.map(|known| known.owner))) {
+        if is_own(&call.daemon, scope, &session_id(&session)?).await? {
             own.push(session);
         }
     }

@@ -149,6 +149,8 @@ fn a_value_keeps_its_rule_in_the_schema_as_in_the_daemon() {
     let agent = "https://acct.services.ai.azure.com/api/projects/p/agents/notes/endpoint/protocols";
     let endpoints: Vec<String> = [
         "/a2a",
+        "/invocations",
+        "/invocations_ws",
         "/openai/responses?api-version=v1",
         "/openai/v1/responses",
         "/mcp",

@@ -14,7 +14,7 @@ const API_VERSION: &str = "api-version=v1";
 #[cfg(feature = "schema")]
 const PATTERN: &str = "^https://[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*/api/projects/[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*\
     /agents/[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\
-    /endpoint/protocols/(openai/responses|openai/v1/responses|invocations|a2a)(\\?api-version=v1)?$";
+    /endpoint/protocols/(openai/responses|openai/v1/responses|invocations|invocations_ws|a2a)(\\?api-version=v1)?$";
 
 /// An agent's own endpoint:
 /// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`

@@ -280,7 +280,11 @@ mod tests {
 
     #[test]
     fn a_misspelt_field_is_refused() {
-        for misspelt in [r#"{"kind":"emulator","versoin":"2"}"#, r#"{"kind":"emulator","agentName":"a"}"#] {
+        for misspelt in [
+            r#"{"kind":"emulator","versoin":"2"}"#,
+            r#"{"kind":"emulator","agentName":"a"}"#,
+            r#"{"kind":"directory","path":"/home/ada","agnet":"billing"}"#,
+        ] {
             let error = serde_json::from_str::<Target>(misspelt).unwrap_err();
             assert!(error.to_string().contains("unknown field"), "{error}");
         }

@@ -251,29 +251,6 @@ export interface DaemonStopResponse {
   runs: number;
 }
 
-/**
- * The agent of an azd project, found from any directory at or below its `azure.yaml`.
- *
- * The daemon turns it into a `project` target before anything else, so both lead to the same saved state.
- * Nothing comes from the daemon's own environment: what azd would read from the caller's is in this object.
- */
-export interface DirectoryTarget {
-  /** Where to look for `azure.yaml`, here and upwards. */
-  path: AbsolutePath;
-  /** Which agent; the project's only one when left out. */
-  agent?: ServiceName;
-  /** A concrete version of it; the agent's own selection when left out. */
-  version?: AgentVersion;
-  /** The azd environment; the project's default one when left out. */
-  environment?: EnvironmentName;
-  /** The project's endpoint, before what any file says. */
-  endpoint?: ProjectEndpoint;
-  /** The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`. */
-  fallbackEndpoint?: ProjectEndpoint;
-  /** azd's own directory with the user's `config.json`; not read when left out. */
-  azdConfigDirectory?: AbsolutePath;
-}
-
 /** What to look at. */
 export interface DoctorParams {
   /** The agent to look at as well. */

@@ -46,7 +46,8 @@ shown_text! {
 /// from the daemon's own environment: what azd would read from the caller's is in this object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
+// The rule of `Target` ends where its kinds have types of their own.
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DirectoryTarget {
     /// Where to look for `azure.yaml`, here and upwards.
     pub path: AbsolutePath,

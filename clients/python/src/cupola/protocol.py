@@ -575,33 +575,6 @@ class DaemonStopResponse(TypedDict):
     """Runs it waits for, or cuts with `force`."""
 
 
-class _DirectoryTarget(TypedDict):
-    path: AbsolutePath
-    """Where to look for `azure.yaml`, here and upwards."""
-
-
-class DirectoryTarget(_DirectoryTarget, total=False):
-    """The agent of an azd project, found from any directory at or below its `azure.yaml`.
-
-    The daemon turns it into a `project` target before anything else, so both lead to the same saved
-    state. Nothing comes from the daemon's own environment: what azd would read from the caller's is
-    in this object.
-    """
-
-    agent: ServiceName
-    """Which agent; the project's only one when left out."""
-    version: AgentVersion
-    """A concrete version of it; the agent's own selection when left out."""
-    environment: EnvironmentName
-    """The azd environment; the project's default one when left out."""
-    endpoint: ProjectEndpoint
-    """The project's endpoint, before what any file says."""
-    fallbackEndpoint: ProjectEndpoint
-    """The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`."""
-    azdConfigDirectory: AbsolutePath
-    """azd's own directory with the user's `config.json`; not read when left out."""
-
-
 class DoctorParams(TypedDict, total=False):
     """What to look at."""
 

@@ -13,7 +13,7 @@ use super::Agent;
 use super::client::{Answer, Call, JSON, TEXT, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Events, Mapped, Raw, Reply};
+use super::reply::{Events, Mapped, Raw, Reply, Whole};
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::stream::BoxStream;
@@ -63,7 +63,7 @@ fn mapped(answer: Answer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'st
     if is_events {
         Mapped::new(body, Raw::new(Events::new(TokenMapping::new(id)), is_raw)).boxed()
     } else if is_json {
-        Mapped::new(body, Raw::new(JsonMapping::new(id), is_raw)).boxed()
+        Mapped::new(body, Raw::new(Whole::new(JsonMapping::new(id)), is_raw)).boxed()
     } else {
         Mapped::new(body, Raw::new(TextMapping::new(id), is_raw)).boxed()
     }

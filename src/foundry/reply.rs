@@ -104,10 +104,6 @@ impl Ending {
     pub(super) fn failed(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> Self {
         Self::of(failed(kind, message, service_code))
     }
-
-    pub(super) fn truncated(reason: impl Into<String>) -> Self {
-        Self::of(InvokeEvent::Truncated { reason: Some(reason.into()) })
-    }
 }
 
 pub(super) fn failed(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> InvokeEvent {
@@ -141,6 +137,17 @@ pub(super) enum End {
     Clean,
     /// The connection broke.
     Broken(String),
+}
+
+impl End {
+    /// The ending of an answer that had not come to its own.
+    pub(super) fn too_soon(self) -> InvokeEvent {
+        let reason = match self {
+            Self::Clean => "the stream ended before the answer did".to_owned(),
+            Self::Broken(reason) => format!("the connection broke before the answer ended: {reason}"),
+        };
+        InvokeEvent::Truncated { reason: Some(reason) }
+    }
 }
 
 /// A mapping of server-sent events, made a mapping of bytes.
@@ -213,7 +220,8 @@ impl<M: EventMapping> Mapping for Whole<M> {
         self.body.extend_from_slice(bytes);
         if self.body.len() > MAX_ANSWER_BYTES {
             self.is_ended = true;
-            let ending = Ending::truncated(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"));
+            let reason = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes");
+            let ending = Ending::failed(ErrorKind::UnexpectedAnswer, reason, None);
             items.push_back(ReplyItem::End(Box::new(ending)));
         }
     }

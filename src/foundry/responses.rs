@@ -8,7 +8,7 @@ use super::Agent;
 use super::client::{Call, JSON, innermost};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Events, Mapped, Raw, Reply};
+use super::reply::{Events, Mapped, Raw, Reply, Whole};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -61,7 +61,7 @@ impl Agent {
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
         if !is_events {
-            reply.events = Mapped::new(body, Raw::new(ObjectMapping::default(), is_raw)).boxed();
+            reply.events = Mapped::new(body, Raw::new(Whole::new(ObjectMapping::default()), is_raw)).boxed();
             return Ok(reply);
         }
         let mut events = Mapped::new(body, Raw::new(Events::new(ResponseMapping::default()), is_raw));

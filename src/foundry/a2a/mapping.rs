@@ -128,11 +128,7 @@ impl EventMapping for ResultMapping {
         if self.is_ended {
             return;
         }
-        let reason = match how {
-            End::Clean => "the stream ended before the answer did".to_owned(),
-            End::Broken(reason) => format!("the connection broke before the answer ended: {reason}"),
-        };
-        self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, "", items);
+        self.end_with(how.too_soon(), "", items);
     }
 }
 

@@ -1,7 +1,6 @@
 //! What an invocation answers, as our events. Pure. The agent decides the shape of its answer: what is known of it is
 //! convention (contract section 9), and what is not known passes through.
 
-use super::super::client::MAX_ANSWER_BYTES;
 use super::super::error::kind_of_code;
 use super::super::reply::{End, Ending, EventMapping, Mapping, ReplyItem, failed, raw, raw_or_string};
 use super::super::sse;
@@ -21,10 +20,6 @@ fn push_text(items: &mut VecDeque<ReplyItem>, delta: String) {
     }
 }
 
-fn broken(reason: &str) -> InvokeEvent {
-    InvokeEvent::Truncated { reason: Some(format!("the connection broke before the answer ended: {reason}")) }
-}
-
 /// The failure that an object tells of, in its `error`. Agents send it with HTTP 200 too.
 pub(in crate::foundry) fn failure_in(object: &Value) -> Option<InvokeEvent> {
     let error = object.get("error").filter(|error| !error.is_null())?;
@@ -40,51 +35,41 @@ pub(super) fn text_of(json: &Value, body: &str) -> String {
     json.as_str().map_or_else(|| body.trim().to_owned(), ToOwned::to_owned)
 }
 
-/// A JSON body, read whole.
+/// A JSON body.
 #[derive(Debug)]
 pub(super) struct JsonMapping {
     id: Option<ResponseId>,
-    body: Vec<u8>,
     is_ended: bool,
 }
 
 impl JsonMapping {
     pub(super) fn new(id: Option<ResponseId>) -> Self {
-        Self { id, body: Vec::new(), is_ended: false }
+        Self { id, is_ended: false }
+    }
+
+    fn end_with(&mut self, ending: Ending, items: &mut VecDeque<ReplyItem>) {
+        self.is_ended = true;
+        items.push_back(ReplyItem::End(Box::new(Ending { response_id: self.id.take(), ..ending })));
     }
 }
 
-impl Mapping for JsonMapping {
-    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
-        if self.is_ended {
-            return;
-        }
-        if self.body.len() + bytes.len() > MAX_ANSWER_BYTES {
-            self.is_ended = true;
-            let reason = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes");
-            items.push_back(ReplyItem::End(Box::new(Ending::failed(ErrorKind::UnexpectedAnswer, reason, None))));
-            return;
-        }
-        self.body.extend_from_slice(bytes);
+impl EventMapping for JsonMapping {
+    fn event(&mut self, body: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        let body = body.data;
+        let ending = if let Ok(json) = serde_json::from_str(&body) {
+            finished(&json, &body, items)
+        } else {
+            // An empty body, or one that only claims to be JSON: the agent's answer all the same.
+            push_text(items, body.clone());
+            Ending { text: Some(body), ..Ending::of(InvokeEvent::Completed {}) }
+        };
+        self.end_with(ending, items);
     }
 
     fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
-        if std::mem::replace(&mut self.is_ended, true) {
-            return;
+        if !self.is_ended {
+            self.end_with(Ending::of(how.too_soon()), items);
         }
-        let body = String::from_utf8_lossy(&self.body);
-        let json = serde_json::from_str::<Value>(&body);
-        let mut ending = match (how, json) {
-            (End::Broken(reason), _) => Ending::of(broken(&reason)),
-            // An empty body, or one that only claims to be JSON: the agent's answer all the same.
-            (End::Clean, Err(_)) => {
-                push_text(items, body.clone().into_owned());
-                Ending { text: Some(body.into_owned()), ..Ending::of(InvokeEvent::Completed {}) }
-            }
-            (End::Clean, Ok(json)) => finished(&json, &body, items),
-        };
-        ending.response_id = self.id.take();
-        items.push_back(ReplyItem::End(Box::new(ending)));
     }
 }
 
@@ -125,7 +110,7 @@ impl Mapping for TextMapping {
         push_text(items, String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned());
         let event = match how {
             End::Clean => InvokeEvent::Completed {},
-            End::Broken(reason) => broken(&reason),
+            End::Broken(_) => how.too_soon(),
         };
         items.push_back(ReplyItem::End(Box::new(Ending { response_id: self.id.take(), ..Ending::of(event) })));
     }
@@ -240,7 +225,7 @@ impl EventMapping for TokenMapping {
         // Agents need not send a last event; a crash cuts the body, which shows as a broken connection.
         let event = match how {
             End::Clean => InvokeEvent::Completed {},
-            End::Broken(reason) => broken(&reason),
+            End::Broken(_) => how.too_soon(),
         };
         self.end_with(Ending::of(event), items);
     }
@@ -250,7 +235,7 @@ impl EventMapping for TokenMapping {
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Events, map};
+    use crate::foundry::reply::{Events, Whole, map};
 
     fn captured(name: &str) -> Vec<String> {
         let answer = fixtures::answer(&format!("invocations/{name}"));
@@ -259,7 +244,7 @@ mod tests {
         let (lines, _) = if kind.starts_with("text/event-stream") {
             map(Events::new(TokenMapping::new(None)), &answer.body, how)
         } else if kind.starts_with("application/json") {
-            map(JsonMapping::new(None), &answer.body, how)
+            map(Whole::new(JsonMapping::new(None)), &answer.body, how)
         } else {
             map(TextMapping::new(None), &answer.body, how)
         };
@@ -339,7 +324,7 @@ mod tests {
     #[test]
     fn a_json_answer_is_text_and_object() {
         for (body, text) in [(r#"{"a": 1}"#, r#"{"a": 1}"#), (r#""just words""#, "just words"), ("", "")] {
-            let (_, ending) = map(JsonMapping::new(None), body.as_bytes(), End::Clean);
+            let (_, ending) = map(Whole::new(JsonMapping::new(None)), body.as_bytes(), End::Clean);
             assert_eq!(ending.text.as_deref(), Some(text));
         }
     }

@@ -1,8 +1,7 @@
 //! The events of the responses protocol, and its final object, as our events (contract section 15). Pure.
 
-use super::super::client::MAX_ANSWER_BYTES;
 use super::super::error::kind_of_code;
-use super::super::reply::{End, Ending, EventMapping, Mapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
@@ -20,34 +19,25 @@ fn end(ending: Ending) -> ReplyItem {
 /// The answer of a call that was not streamed: the final object, or something else altogether.
 #[derive(Debug, Default)]
 pub(super) struct ObjectMapping {
-    body: Vec<u8>,
     is_ended: bool,
 }
 
-impl Mapping for ObjectMapping {
-    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
-        if self.is_ended {
-            return;
-        }
-        self.body.extend_from_slice(bytes);
-        if self.body.len() > MAX_ANSWER_BYTES {
-            self.is_ended = true;
-            items.push_back(end(Ending::truncated(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"))));
-        }
-    }
-
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
-        if std::mem::replace(&mut self.is_ended, true) {
-            return;
-        }
-        match (how, raw(&String::from_utf8_lossy(&self.body))) {
-            (End::Broken(reason), _) => items.push_back(end(Ending::truncated(reason))),
-            (End::Clean, Some(object)) => finish(&object, None, "", items),
-            (End::Clean, None) => items.push_back(end(Ending::failed(
+impl EventMapping for ObjectMapping {
+    fn event(&mut self, body: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        self.is_ended = true;
+        match raw(&body.data) {
+            Some(object) => finish(&object, None, "", items),
+            None => items.push_back(end(Ending::failed(
                 ErrorKind::UnexpectedAnswer,
                 "the service answered with neither events nor JSON",
                 None,
             ))),
+        }
+    }
+
+    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+        if !self.is_ended {
+            items.push_back(end(Ending::of(how.too_soon())));
         }
     }
 }
@@ -147,11 +137,7 @@ impl EventMapping for ResponseMapping {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
-        let reason = match how {
-            End::Clean => "the stream ended before the answer did".to_owned(),
-            End::Broken(reason) => format!("the connection broke before the answer ended: {reason}"),
-        };
-        items.push_back(self.end_with(InvokeEvent::Truncated { reason: Some(reason) }));
+        items.push_back(self.end_with(how.too_soon()));
     }
 }
 
@@ -260,7 +246,7 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Events, map};
+    use crate::foundry::reply::{Events, Whole, map};
 
     /// Deltas, snapshots and the ending of a captured stream; the verbatim events are left out.
     fn story(name: &str) -> (Vec<String>, Ending) {
@@ -434,7 +420,7 @@ mod tests {
         ] {
             let answer = fixtures::answer(name);
             assert_eq!(answer.status, 200, "{name}");
-            assert_eq!(map(ObjectMapping::default(), &answer.body, End::Clean).0, expected, "{name}");
+            assert_eq!(map(Whole::new(ObjectMapping::default()), &answer.body, End::Clean).0, expected, "{name}");
         }
         for (body, expected) in [
             ("<html>", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
@@ -442,7 +428,7 @@ mod tests {
             ("[]", "end: failed UnexpectedAnswer: the service's answer is no response object"),
             (r#"{"error":{"code":"x","message":"no"}}"#, "end: failed AgentFailed: no"),
         ] {
-            assert_eq!(map(ObjectMapping::default(), body.as_bytes(), End::Clean).0, [expected], "{body}");
+            assert_eq!(map(Whole::new(ObjectMapping::default()), body.as_bytes(), End::Clean).0, [expected], "{body}");
         }
     }
 }

@@ -90,15 +90,11 @@ pub struct Ending {
     pub output: Option<Box<RawValue>>,
     /// The response's or invocation's id.
     pub response_id: Option<ResponseId>,
-    /// The session that answered.
-    pub session_id: Option<SessionId>,
-    /// The conversation the service put the turn in.
-    pub conversation_id: Option<ConversationId>,
 }
 
 impl Ending {
     pub(super) fn of(event: InvokeEvent) -> Self {
-        Self { event, text: None, output: None, response_id: None, session_id: None, conversation_id: None }
+        Self { event, text: None, output: None, response_id: None }
     }
 
     pub(super) fn failed(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> Self {

@@ -123,13 +123,12 @@ fn status(ending: &Ending) -> RunStatus {
 async fn a_turn_streams_and_ends_with_its_ids() {
     let world = World::start().await;
     let reply = say(&world.agent("notes"), &user("acme"), "stream alpha beta gamma").await.unwrap();
-    let session = reply.session_id.clone().expect("the service names the session at once");
+    assert!(reply.session_id.is_some(), "the service names the session at once");
     assert!(reply.request_id.is_some() && reply.notices.is_empty());
     let (events, text, ending) = read(reply).await;
     assert!(events.iter().filter(|event| matches!(event, InvokeEvent::TextDelta { .. })).count() > 2, "{events:?}");
     assert_eq!((text.as_str(), ending.text.as_deref()), ("alpha beta gamma", Some("alpha beta gamma")));
     assert_eq!(status(&ending), RunStatus::Completed);
-    assert_eq!(ending.session_id, Some(session));
     assert!(ending.response_id.is_some() && ending.output.is_some());
 }
 
@@ -254,9 +253,8 @@ async fn a_conversation_binds_its_turns_to_one_session() {
     read(first).await;
     let second = agent.respond(&acme, turn("what do you remember?")).await.unwrap();
     assert_eq!(second.session_id, session);
-    let (_, text, ending) = read(second).await;
+    let (_, text, _) = read(second).await;
     assert!(text.contains("4711"), "{text}");
-    assert_eq!(ending.conversation_id, Some(conversation.clone()));
     let foreign = agent.respond(&user("contoso"), turn("what do you remember?")).await.unwrap_err();
     assert!(matches!(foreign.kind(), ErrorKind::NotFound | ErrorKind::IsolationMismatch), "{foreign}");
 }
@@ -273,7 +271,6 @@ async fn the_definition_tells_how_to_talk_to_an_agent() {
         assert_eq!(definition.isolation_model(), Some(model), "{name}");
         assert_eq!(definition.version.as_ref().unwrap().as_str(), version, "{name}");
         assert_eq!(definition.protocol(), Some(AgentProtocol::Responses), "{name}");
-        assert!(!definition.is_disabled);
     }
     let version = "1".parse().unwrap();
     assert_eq!(world.agent("notes").definition(Some(&version)).await.unwrap().version, Some(version));

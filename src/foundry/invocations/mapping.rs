@@ -5,7 +5,7 @@ use super::super::error::kind_of_code;
 use super::super::reply::{End, Ending, EventMapping, Mapping, ReplyItem, failed, raw, raw_or_string};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
-use cupola_protocol::id::{ResponseId, SessionId};
+use cupola_protocol::id::ResponseId;
 use cupola_protocol::invoke::InvokeEvent;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -171,7 +171,6 @@ impl TokenMapping {
             text: whole,
             output: raw(raw_data),
             response_id: field("invocation_id").and_then(|id| id.parse().ok()),
-            session_id: field("session_id").and_then(|id| id.parse::<SessionId>().ok()),
             ..Ending::of(InvokeEvent::Completed {})
         };
         self.end_with(ending, items);
@@ -270,12 +269,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_names_text_session_and_invocation() {
+    fn the_last_event_names_text_and_invocation() {
         let answer = fixtures::answer("invocations/sse");
         let (_, ending) = map(Events::new(TokenMapping::new(None)), &answer.body, End::Clean);
         assert_eq!(ending.text.as_deref(), Some("alpha beta gamma"));
         assert_eq!(ending.response_id.unwrap().as_str(), "0f5f749e-991b-4240-bd93-5a8d11870cc1");
-        assert_eq!(ending.session_id, None, "s1 breaks the rule of session ids");
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl EventMapping for ResponseMapping {
 impl ResponseMapping {
     /// An ending without a final object.
     fn end_with(&self, event: InvokeEvent) -> ReplyItem {
-        end(Ending { response_id: self.response_id.clone(), session_id: self.session_id.clone(), ..Ending::of(event) })
+        end(Ending { response_id: self.response_id.clone(), ..Ending::of(event) })
     }
 
     fn note_ids(&mut self, snapshot: &RawValue) {
@@ -230,14 +230,10 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
             (None, None) => failed(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
         },
     };
-    let conversation = object.get("conversation");
-    let conversation_id = conversation.and_then(|value| value.get("id").or(Some(value))).and_then(Value::as_str);
     items.push_back(end(Ending {
         text: (!final_text.is_empty()).then_some(final_text),
         output: object.is_object().then(|| raw_object.to_owned()),
         response_id: text("id").and_then(|id| id.parse().ok()),
-        session_id: text("agent_session_id").and_then(|id| id.parse().ok()),
-        conversation_id: conversation_id.and_then(|id| id.parse().ok()),
         event,
     }));
 }
@@ -325,11 +321,10 @@ mod tests {
     }
 
     #[test]
-    fn the_ending_carries_the_final_object_and_its_ids() {
+    fn the_ending_carries_the_final_object_and_its_id() {
         let (_, ending) = story("responses/create-stream");
         assert_eq!(ending.text.as_deref(), Some("alpha beta gamma"));
         assert!(ending.response_id.unwrap().as_str().starts_with("caresp_"));
-        assert_eq!(ending.session_id.unwrap().as_str().len(), 63);
         assert!(ending.output.unwrap().get().starts_with('{'));
         let (_, cut) = story("responses-variants/locked-2-second-turn");
         assert!(cut.output.is_none() && cut.text.is_none());

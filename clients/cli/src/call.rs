@@ -83,7 +83,7 @@ impl Connection {
     /// Sends a call and waits for its typed answer.
     pub(crate) fn call<M: Method>(&mut self, params: M::Params) -> Result<M::Response, Failure> {
         let raw = self.call_raw::<M>(params)?;
-        serde_json::from_str(raw.get()).map_err(|error| misunderstood(M::NAME, &error))
+        typed::<M>(&raw)
     }
 
     /// Sends a call and waits for its answer, verbatim.
@@ -240,6 +240,11 @@ fn garbage(error: &dyn std::fmt::Display) -> Failure {
         format!("the daemon sent something that is no message of this protocol: {error}"),
         "see `cupola status` for its version",
     )
+}
+
+/// An answer as the type that the method promises.
+pub(crate) fn typed<M: Method>(answer: &RawValue) -> Result<M::Response, Failure> {
+    serde_json::from_str(answer.get()).map_err(|error| misunderstood(M::NAME, &error))
 }
 
 /// The answer does not have the shape the method promises.

@@ -1,16 +1,16 @@
 //! `cupola agents list|show`: which agents a project has, and how one of them isolates its users.
 
 use crate::Hooks;
-use crate::call::misunderstood;
+use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::table::{Output, fields, moment, table};
 use clap::{Args, Subcommand};
-use cupola_protocol::Method;
-use cupola_protocol::agents::{List, ListParams, ListResponse, Show, ShowParams, ShowResponse};
+use cupola_protocol::agents::{List, ListParams, Show, ShowParams, ShowResponse};
 use cupola_protocol::isolation::IsolationModel;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 pub(crate) const HELP: &str = "\
 Examples:
@@ -62,6 +62,15 @@ impl Flags {
     }
 }
 
+impl Common {
+    fn print(&self, raw: &RawValue, in_columns: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
+        super::print(&match self.output {
+            Output::Json => super::indented(raw),
+            Output::Table => in_columns()?,
+        })
+    }
+}
+
 /// Runs one of the actions.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let (common, positional) = match &flags.action {
@@ -70,23 +79,17 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     };
     let (target, _) = common.scope.resolve(positional)?;
     let watch = common.scope.watch();
-    let (raw, name) = match &flags.action {
+    match &flags.action {
         Action::List { limit, .. } => {
             let params = ListParams { target, limit: *limit, order: None, watch };
-            (common.scope.call::<List>(hooks, params)?, List::NAME)
+            let raw = common.scope.call::<List>(hooks, params)?;
+            common.print(&raw, || Ok(agents(&typed::<List>(&raw)?.data)))?;
         }
-        Action::Show { .. } => (common.scope.call::<Show>(hooks, ShowParams { target, watch })?, Show::NAME),
-    };
-    if common.output == Output::Json {
-        super::print(&super::indented(&raw))?;
-        return Ok(exit::OK);
+        Action::Show { .. } => {
+            let raw = common.scope.call::<Show>(hooks, ShowParams { target, watch })?;
+            common.print(&raw, || Ok(one(&typed::<Show>(&raw)?)))?;
+        }
     }
-    let wrong = |error: serde_json::Error| misunderstood(name, &error);
-    let text = match &flags.action {
-        Action::List { .. } => agents(&serde_json::from_str::<ListResponse>(raw.get()).map_err(wrong)?.data),
-        Action::Show { .. } => one(&serde_json::from_str(raw.get()).map_err(wrong)?),
-    };
-    super::print(&text)?;
     Ok(exit::OK)
 }
 

@@ -1,13 +1,12 @@
 //! `cupola auth status|clear`: the tokens the daemon holds, without the tokens.
 
 use crate::Hooks;
-use crate::call::{Connection, misunderstood};
+use crate::call::{Connection, typed};
 use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
 use crate::table::{Output, columns};
 use clap::{Args, Subcommand};
-use cupola_protocol::Method;
 use cupola_protocol::auth::{Clear, Status, StatusResponse};
 use cupola_protocol::daemon::NoParams;
 use std::fmt::Write;
@@ -50,9 +49,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let raw = Connection::new(daemon.connect(hooks)?).call_raw::<Status>(NoParams {})?;
             super::print(&match output {
                 Output::Json => super::indented(&raw),
-                Output::Table => {
-                    lines(&serde_json::from_str(raw.get()).map_err(|error| misunderstood(Status::NAME, &error))?)
-                }
+                Output::Table => lines(&typed::<Status>(&raw)?),
             })?;
         }
         Action::Clear { daemon } => {

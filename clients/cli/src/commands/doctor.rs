@@ -1,15 +1,14 @@
 //! `cupola doctor`: everything a call needs, looked at in the order of its way.
 
 use crate::Hooks;
-use crate::call::{Connection, VERSION, misunderstood};
+use crate::call::{Connection, VERSION, typed};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::table::Output;
 use clap::Args;
-use cupola_protocol::Method;
-use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams, DoctorResponse};
+use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams};
 use cupola_protocol::isolation::Isolation;
 use std::fmt::Write;
 
@@ -47,7 +46,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     };
     let mut connection = Connection::new(flags.scope.daemon.connect(hooks)?);
     let raw = connection.call_raw::<Doctor>(DoctorParams { target, isolation })?;
-    let found: DoctorResponse = serde_json::from_str(raw.get()).map_err(|error| misunderstood(Doctor::NAME, &error))?;
+    let found = typed::<Doctor>(&raw)?;
     super::print(&match flags.output {
         Output::Json => super::indented(&raw),
         Output::Table => lines(&found.checks),

@@ -3,19 +3,17 @@
 mod transfer;
 
 use crate::Hooks;
-use crate::call::misunderstood;
+use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::table::{self, Output};
 use crate::target::parse;
 use clap::{Args, Subcommand};
-use cupola_protocol::Method;
 use cupola_protocol::files::{
-    Delete, DeleteParams, Entry, List, ListParams, ListResponse, MakeDirectory, PathParams, RemotePath, Stat,
+    Delete, DeleteParams, Entry, List, ListParams, MakeDirectory, PathParams, RemotePath, Stat,
 };
 use cupola_protocol::sessions::SessionParams;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -225,12 +223,12 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::List { path, .. } => {
             let path = path.as_deref().map(|path| parse("PATH", path)).transpose()?;
             let raw = common.scope.call::<List>(hooks, ListParams { session, path })?;
-            common.print_entries(&raw, || Ok(typed::<ListResponse>(List::NAME, &raw)?.entries))?;
+            common.print_entries(&raw, || Ok(typed::<List>(&raw)?.entries))?;
         }
         Action::Stat { path, .. } => {
             let path = parse("PATH", path)?;
             let raw = common.scope.call::<Stat>(hooks, PathParams { session, path })?;
-            common.print_entries(&raw, || Ok(vec![typed(Stat::NAME, &raw)?]))?;
+            common.print_entries(&raw, || Ok(vec![typed::<Stat>(&raw)?]))?;
         }
         Action::Mkdir { path, dir_flag, .. } => {
             let path = either("PATH", path.as_deref(), dir_flag.as_deref())?;
@@ -256,8 +254,4 @@ fn text(word: &OsString) -> Result<&str, Failure> {
 /// The path given as an argument or by its flag; one of them is required.
 fn either(name: &str, word: Option<&str>, flag: Option<&str>) -> Result<RemotePath, Failure> {
     parse(name, word.or(flag).unwrap_or_default())
-}
-
-fn typed<Answer: DeserializeOwned>(method: &str, raw: &RawValue) -> Result<Answer, Failure> {
-    serde_json::from_str(raw.get()).map_err(|error| misunderstood(method, &error))
 }

@@ -4,7 +4,7 @@
 //! flags that hold for all. Its file is only read.
 
 use crate::azd::{self, Saved};
-use crate::call::{Greeting, encode, misunderstood};
+use crate::call::{Greeting, encode, typed};
 use crate::connect::DaemonFlags;
 use crate::environment::{Environment, variable};
 use crate::failure::Failure;
@@ -13,9 +13,8 @@ use crate::profile::Profile;
 use crate::table::columns;
 use crate::{Hooks, exit, places};
 use clap::{Args, Subcommand, ValueEnum};
-use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::partitions::{Import, ImportEntry, ImportOutcome, ImportParams, ImportResponse, Imported};
+use cupola_protocol::partitions::{Import, ImportEntry, ImportOutcome, ImportParams, Imported};
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
@@ -124,9 +123,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         let params = ImportParams { entries: entries.clone(), force: flags.force, dry_run: flags.dry_run };
         let call = encode::<Import>(params, Greeting::None)?;
         let raw = flags.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))?;
-        let response: ImportResponse =
-            serde_json::from_str(raw.get()).map_err(|error| misunderstood(Import::NAME, &error))?;
-        response.entries
+        typed::<Import>(&raw)?.entries
     };
     let is_refused = imported.iter().any(|entry| entry.refused.is_some());
     if flags.output == Output::Json {

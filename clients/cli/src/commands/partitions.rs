@@ -1,18 +1,16 @@
 //! `cupola partitions list|forget`: what is saved per agent and isolation, and starting anew.
 
 use crate::Hooks;
-use crate::call::misunderstood;
+use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::table::{Output, table};
 use crate::target::parse;
 use clap::{Args, Subcommand};
-use cupola_protocol::Method;
 use cupola_protocol::partitions::{
     Forget, ForgetParams, ForgetResponse, List, ListParams, ListResponse, PartitionInfo,
 };
-use serde_json::value::RawValue;
 
 pub(crate) const HELP: &str = "\
 Forgetting makes the next call start a new session and a new conversation. The old ones, and the session's files, stay at \
@@ -86,10 +84,6 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         }
     }
     Ok(exit::OK)
-}
-
-fn typed<M: Method>(raw: &RawValue) -> Result<M::Response, Failure> {
-    serde_json::from_str(raw.get()).map_err(|error| misunderstood(M::NAME, &error))
 }
 
 fn sentence(forgot: &ForgetResponse) -> String {

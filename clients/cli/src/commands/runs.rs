@@ -2,7 +2,7 @@
 
 use super::invoke::{self, How};
 use crate::Hooks;
-use crate::call::{CALL, Greeting, encode, misunderstood};
+use crate::call::{CALL, Greeting, encode, typed};
 use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
@@ -12,10 +12,7 @@ use crate::target::parse;
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::runs::{
-    Attach, AttachParams, Cancel, List, ListParams, ListResponse, RunInfo, RunParams, RunState, Show,
-};
-use serde::de::DeserializeOwned;
+use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
 use serde_json::value::RawValue;
 
 pub(crate) const HELP: &str = "\
@@ -115,11 +112,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
             }
             let raw = scope.call::<List>(hooks, params)?;
-            print::<ListResponse>(List::NAME, *output, &raw, |listed| runs(&listed.runs))?;
+            print::<List>(*output, &raw, |listed| runs(&listed.runs))?;
         }
         Action::Show { one, output } => {
             let raw = one.call::<Show>(hooks)?;
-            print::<RunInfo>(Show::NAME, *output, &raw, one_run)?;
+            print::<Show>(*output, &raw, one_run)?;
         }
         Action::Attach { one, after, output, quiet } => {
             let params = AttachParams {
@@ -135,8 +132,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::Cancel { one, output } => {
             let raw = one.call::<Cancel>(hooks)?;
             match output {
-                Some(output) => print::<RunInfo>(Cancel::NAME, *output, &raw, one_run)?,
-                None => super::print(&sentence(&typed(Cancel::NAME, &raw)?))?,
+                Some(output) => print::<Cancel>(*output, &raw, one_run)?,
+                None => super::print(&sentence(&typed::<Cancel>(&raw)?))?,
             }
         }
     }
@@ -151,20 +148,15 @@ impl OneRun {
     }
 }
 
-fn print<Answer: DeserializeOwned>(
-    method: &str,
+fn print<M: Method>(
     output: Output,
     raw: &RawValue,
-    in_columns: impl FnOnce(&Answer) -> String,
+    in_columns: impl FnOnce(&M::Response) -> String,
 ) -> Result<(), Failure> {
     match output {
         Output::Json => super::print(&super::indented(raw)),
-        Output::Table => super::print(&in_columns(&typed(method, raw)?)),
+        Output::Table => super::print(&in_columns(&typed::<M>(raw)?)),
     }
-}
-
-fn typed<Answer: DeserializeOwned>(method: &str, raw: &RawValue) -> Result<Answer, Failure> {
-    serde_json::from_str(raw.get()).map_err(|error| misunderstood(method, &error))
 }
 
 fn sentence(run: &RunInfo) -> String {

@@ -1,21 +1,18 @@
 //! `cupola sessions create|list|show|use|stop|delete`, with the flags and the output of `azd ai agent sessions`.
 
 use crate::Hooks;
-use crate::call::misunderstood;
+use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::table::{self, Output};
 use crate::target::parse;
 use clap::{Args, Subcommand, ValueEnum};
-use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::sessions::{
-    Create, CreateParams, Delete, List, ListParams, ListResponse, Order, Session, SessionParams, Show, Stop, Use,
-    UseParams,
+    Create, CreateParams, Delete, List, ListParams, Order, SessionParams, Show, Stop, Use, UseParams,
 };
 use cupola_protocol::target::Target;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::io::{self, IsTerminal, Write};
 
@@ -168,8 +165,7 @@ impl Action {
 impl Common {
     fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {
         if self.output == Some(Output::Table) {
-            let session: Session = typed(Show::NAME, raw)?;
-            return super::print(&table::session(&session));
+            return super::print(&table::session(&typed::<Show>(raw)?));
         }
         super::print(&super::indented(raw))
     }
@@ -217,7 +213,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         }
         Action::Stop { one } => {
             let raw = common.scope.call::<Stop>(hooks, one.params(target, isolation)?)?;
-            let stopped: <Stop as Method>::Response = typed(Stop::NAME, &raw)?;
+            let stopped = typed::<Stop>(&raw)?;
             let what = if stopped.already_stopped { "was already stopped" } else { "is stopped; its files are kept" };
             common.print_sentence(&raw, &format!("Session {} {what}.", stopped.session_id))?;
         }
@@ -227,7 +223,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let allow_shared_session = *allow_shared_session;
             let params = SessionParams { target, isolation, session_id, allow_shared_session, watch };
             let raw = common.scope.call::<Delete>(hooks, params)?;
-            let deleted: <Delete as Method>::Response = typed(Delete::NAME, &raw)?;
+            let deleted = typed::<Delete>(&raw)?;
             common.print_sentence(&raw, &format!("Session {} is deleted.", deleted.session_id))?;
         }
     }
@@ -250,14 +246,10 @@ fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
     if common.output != Some(Output::Table) {
         return super::print(&super::indented(raw));
     }
-    let list: ListResponse = typed(List::NAME, raw)?;
+    let list = typed::<List>(raw)?;
     super::print(&table::sessions(&list.data))?;
     if let (true, Some(last), true) = (list.has_more, &list.last_id, io::stderr().is_terminal()) {
         let _ = writeln!(io::stderr(), "there are more: --after {last}");
     }
     Ok(())
-}
-
-fn typed<Answer: DeserializeOwned>(method: &str, raw: &RawValue) -> Result<Answer, Failure> {
-    serde_json::from_str(raw.get()).map_err(|error| misunderstood(method, &error))
 }

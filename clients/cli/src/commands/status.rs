@@ -1,12 +1,11 @@
 //! `cupola status`: how the daemon is. Never starts one.
 
-use crate::call::{Connection, VERSION, misunderstood};
+use crate::call::{Connection, VERSION, typed};
 use crate::connect;
 use crate::exit;
 use crate::failure::Failure;
 use crate::table::columns;
 use clap::{Args, ValueEnum};
-use cupola_protocol::Method;
 use cupola_protocol::daemon::{NoParams, Status, StatusResponse};
 use std::path::PathBuf;
 
@@ -56,8 +55,7 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     if flags.is_json() {
         super::print(&super::indented(&raw))?;
     } else {
-        let status = serde_json::from_str(raw.get()).map_err(|error| misunderstood(Status::NAME, &error))?;
-        super::print(&lines(&status))?;
+        super::print(&lines(&typed::<Status>(&raw)?))?;
     }
     Ok(exit::OK)
 }

@@ -1,8 +1,8 @@
 //! `files upload` and `files download`: what moves bytes, how far it is, and what came of a directory.
 
-use super::{Common, typed};
+use super::Common;
 use crate::Hooks;
-use crate::call::{CALL, Event, Greeting, encode};
+use crate::call::{CALL, Event, Greeting, encode, typed};
 use crate::debug;
 use crate::exit;
 use crate::failure::{Failure, printable};
@@ -45,7 +45,7 @@ pub(super) fn upload(
     let local_path = local(spool.as_ref().map_or(file, Spool::path))?;
     session.watch.partial_result_token = common.asks_for_events();
     let raw = common.transfer::<Upload>(hooks, UploadParams { session, local_path, path, recursive })?;
-    let done: TransferResponse = typed(Upload::NAME, &raw)?;
+    let done = typed::<Upload>(&raw)?;
     common.end(&raw, &done, &format!("Uploaded {} -> {}", file.display(), done.path))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn download(
     let target = target.map_or_else(|| own_name(&path), |path| Ok(path.to_owned()))?;
     let (named, local_path) = (path.clone(), local(&target)?);
     let raw = common.transfer::<Download>(hooks, DownloadParams { session, path, local_path, recursive })?;
-    let done: TransferResponse = typed(Download::NAME, &raw)?;
+    let done = typed::<Download>(&raw)?;
     common.end(&raw, &done, &format!("Downloaded {named} -> {}", target.display()))
 }
 

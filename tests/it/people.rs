@@ -179,6 +179,18 @@ fn doctor_says_that_saved_state_is_damaged_and_an_emulator_needs_no_credential()
 }
 
 #[test]
+fn doctor_does_not_pass_over_what_no_call_could_use() {
+    let home = Home::new();
+    for (name, value) in [("CUPOLA_PROFILE", "none"), ("CUPOLA_EMULATOR", "ftp://h"), ("CUPOLA_USER_ISOLATION_KEY", "")]
+    {
+        let output = home.command(&["doctor"]).env(name, value).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains(name) || said.contains("profile none"), "{said}");
+    }
+}
+
+#[test]
 fn the_manual_is_written_where_it_is_asked_for() {
     let home = Home::new();
     let directory = home.path("man/man1");

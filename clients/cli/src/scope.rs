@@ -51,9 +51,7 @@ impl ScopeFlags {
 
     /// As [`Self::resolve`], if any flag names an agent or an isolation.
     pub(crate) fn named(&self) -> Result<Option<(Target, Isolation)>, Failure> {
-        let is_named = self.target != TargetFlags::default()
-            || self.isolation != IsolationFlags::default()
-            || self.profile.is_some();
+        let is_named = self.target.is_given() || self.isolation != IsolationFlags::default() || self.profile.is_some();
         is_named.then(|| self.resolve(None)).transpose()
     }
 

@@ -9,7 +9,6 @@ use crate::scope::ScopeFlags;
 use crate::table::Output;
 use clap::Args;
 use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams};
-use cupola_protocol::isolation::Isolation;
 use std::fmt::Write;
 
 pub(crate) const HELP: &str = "\
@@ -36,16 +35,10 @@ pub(crate) struct Flags {
 /// Asks the daemon to look, and shows what it found.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let environment = Environment::process(flags.scope.no_env);
-    let (target, isolation) = match flags.scope.resolve_in(flags.agent.as_deref(), &environment) {
-        Ok((target, isolation)) => (Some(target), isolation),
-        // Nobody named an agent, so there is none to look at.
-        Err(_) if flags.agent.is_none() && !flags.scope.target.is_given() && flags.scope.profile.is_none() => {
-            (None, Isolation::default())
-        }
-        Err(failure) => return Err(failure),
-    };
+    // Where nobody names an agent this is the project around here, and the daemon says whether there is one.
+    let (target, isolation) = flags.scope.resolve_in(flags.agent.as_deref(), &environment)?;
     let mut connection = Connection::new(flags.scope.daemon.connect(hooks)?);
-    let raw = connection.call_raw::<Doctor>(DoctorParams { target, isolation })?;
+    let raw = connection.call_raw::<Doctor>(DoctorParams { target: Some(target), isolation })?;
     let found = typed::<Doctor>(&raw)?;
     super::print(&match flags.output {
         Output::Json => super::indented(&raw),

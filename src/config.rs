@@ -127,7 +127,7 @@ struct Settings {
 
 /// `idle_exit = 600` or `idle_exit = "never"`.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "idle_exit must be a whole number of seconds above zero, or \"never\"")]
 enum Seconds {
     Number(u64),
     Text(String),
@@ -281,6 +281,14 @@ mod tests {
         assert_eq!(config.idle_exit, None);
         assert_eq!(config.state_directory, Path::new("/flag"));
         assert_eq!(config.log.default_level(), Some(LevelFilter::WARN));
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused_with_the_rule() {
+        for wrong in ["-5", "1.5", "true", "\"soon\"", "0"] {
+            let error = load(&format!("idle_exit = {wrong}"), &[], Flags::default()).unwrap_err().to_string();
+            assert!(error.contains("a whole number of seconds above zero, or"), "{wrong}: {error}");
+        }
     }
 
     #[test]

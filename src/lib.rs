@@ -18,12 +18,13 @@
 //! - [`project`]: which agent the azd project around a directory means
 //! - [`definitions`]: how agents isolate and what they speak; [`lately`]: answers that are believed for a while
 //! - [`embedded`]: the emulator inside the daemon
-//! - [`activity`]: what keeps the daemon from leaving
+//! - [`activity`]: what keeps the daemon from leaving; [`clock`]: times as they travel
 //! - [`local_file`]: files on this machine that are sent and fetched
 //! - [`directory`]: directories that only this user can enter
 
 pub mod activity;
 pub mod auth;
+pub mod clock;
 pub mod config;
 mod connection;
 pub mod daemon;

@@ -10,6 +10,7 @@ pub use event::Event;
 pub use registry::{Limits, Runs};
 
 use crate::activity::Busy;
+use crate::clock::rfc3339;
 use crate::feed::{Feed, Reader, Ring};
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::error::ErrorKind;
@@ -19,8 +20,6 @@ use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::runs::{RunInfo, RunState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -191,7 +190,6 @@ impl Run {
 
     /// How it is.
     pub fn info(&self) -> RunInfo {
-        let shown = |time: SystemTime| OffsetDateTime::from(time).format(&Rfc3339).unwrap_or_default();
         let facts = self.facts();
         RunInfo {
             run_id: self.id.clone(),
@@ -199,8 +197,8 @@ impl Run {
             status: facts.status.map_or(RunState::Running, RunState::from),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),
-            started_at: shown(self.started_at),
-            ended_at: facts.ended_at.map(shown),
+            started_at: rfc3339(self.started_at),
+            ended_at: facts.ended_at.map(rfc3339),
             last_event: self.last_event(),
             detached: self.detached,
             clients: self.feed.readers() as u64,

@@ -1,7 +1,7 @@
 //! `auth/status`, `auth/clear`: the tokens the daemon holds, without the tokens.
 
-use super::daemon::rfc3339;
 use crate::auth;
+use crate::clock::rfc3339;
 use crate::rpc::{Call, RpcError};
 use cupola_protocol::auth::{ClearResponse, Credential, StatusResponse, Token, TokenState};
 use cupola_protocol::daemon::NoParams;

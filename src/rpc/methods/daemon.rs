@@ -1,5 +1,6 @@
 //! `initialize`, `shutdown`, `rpc.discover`, `daemon/status`, `daemon/stop`.
 
+use crate::clock::rfc3339;
 use crate::rpc::bounds::Bounds;
 use crate::rpc::{Call, RpcError, methods};
 use cupola_protocol::PROTOCOL_VERSION;
@@ -11,9 +12,6 @@ use cupola_protocol::error::ErrorKind;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::{Arc, LazyLock};
-use std::time::SystemTime;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Answers from static data, so that no editor concludes from a slow answer that there is nothing here.
 ///
@@ -109,11 +107,6 @@ pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusRespon
         emulator: daemon.emulator.running(),
         partitions,
     })
-}
-
-/// A time as it travels: RFC 3339, UTC, to the second.
-pub(super) fn rfc3339(time: SystemTime) -> String {
-    OffsetDateTime::from(time).truncate_to_second().format(&Rfc3339).unwrap_or_default()
 }
 
 /// Ends the daemon after this answer. Without `force` it waits for runs under way, however long they take; a second stop

@@ -1,7 +1,7 @@
 //! `daemon/doctor`: looks at everything a call needs, in the order of its way.
 
-use super::daemon::rfc3339;
 use crate::auth::{Account, SCOPE};
+use crate::clock::rfc3339;
 use crate::daemon::Daemon;
 use crate::directory::PrivateDirectory;
 use crate::foundry::Extras;

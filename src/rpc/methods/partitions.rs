@@ -1,5 +1,6 @@
 //! `partitions/*`: saved state: listed, forgotten, taken over from another program.
 
+use crate::clock::rfc3339;
 use crate::daemon::Daemon;
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::store::SavedPartition;
@@ -14,8 +15,6 @@ use cupola_protocol::partitions::{
     ForgetParams, ForgetResponse, ImportEntry, ImportOutcome, ImportParams, ImportResponse, Imported, ListParams,
     ListResponse, PartitionInfo,
 };
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Most entries of one call: azd keeps one per agent and version.
 const MAX_ENTRIES: usize = 1000;
@@ -49,7 +48,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
             session_id: saved.session,
             conversation_id: saved.conversation,
             context_id: saved.context,
-            updated_at: OffsetDateTime::from(updated_at).format(&Rfc3339).ok(),
+            updated_at: Some(rfc3339(updated_at)),
         })
         .collect();
     Ok(ListResponse { partitions })

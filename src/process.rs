@@ -159,7 +159,9 @@ fn log_file(config: &Config, background: bool) -> Result<Option<PathBuf>, Reason
 
 fn open_log(path: &Path) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > MAX_LOG_BYTES) {
-        fs::rename(path, path.with_extension("log.old"))?;
+        let mut put_aside = path.as_os_str().to_owned();
+        put_aside.push(".old");
+        fs::rename(path, put_aside)?;
     }
     OpenOptions::new().create(true).append(true).open(path)
 }

@@ -20,8 +20,6 @@ pub struct Definition {
     pub status: Option<String>,
     /// Why its deployment failed, if it did.
     pub failure: Option<String>,
-    /// Are requests refused?
-    pub is_disabled: bool,
     /// What it speaks, in the definition's order.
     pub protocols: Vec<SpokenProtocol>,
 }
@@ -68,8 +66,6 @@ impl Definition {
 
 #[derive(Deserialize)]
 struct AgentObject {
-    #[serde(default)]
-    state: Option<String>,
     #[serde(default)]
     versions: Option<Versions>,
     #[serde(default)]
@@ -147,14 +143,13 @@ impl AgentObject {
     }
 }
 
-impl VersionObject {
-    fn define(self, is_disabled: bool) -> Definition {
-        Definition {
-            version: self.version,
-            status: self.status,
-            failure: self.error.and_then(DeploymentError::words),
-            is_disabled,
-            protocols: self.definition.unwrap_or_default().protocol_versions,
+impl From<VersionObject> for Definition {
+    fn from(object: VersionObject) -> Self {
+        Self {
+            version: object.version,
+            status: object.status,
+            failure: object.error.and_then(DeploymentError::words),
+            protocols: object.definition.unwrap_or_default().protocol_versions,
         }
     }
 }
@@ -164,23 +159,17 @@ impl Agent {
     /// not the latest.
     pub async fn definition(&self, version: Option<&AgentVersion>) -> Result<Definition, FoundryError> {
         if let Some(version) = version {
-            return Ok(self.version(version).await?.define(false));
+            return Ok(self.version(version).await?.into());
         }
         let call = Call::new(Operation::ReadAgent, Method::GET, self.address.agent(&[]));
         let agent: AgentObject = self.client.json(&self.address, &call).await?;
-        let is_disabled = agent.state.as_deref() == Some("disabled");
         let selected = agent.selected();
         let latest = agent.versions.and_then(|versions| versions.latest);
-        match (selected, latest) {
-            (Some(selected), latest)
-                if latest.as_ref().and_then(|latest| latest.version.as_ref()) != Some(&selected) =>
-            {
-                Ok(self.version(&selected).await?.define(is_disabled))
+        match selected {
+            Some(selected) if latest.as_ref().and_then(|latest| latest.version.as_ref()) != Some(&selected) => {
+                Ok(self.version(&selected).await?.into())
             }
-            (_, Some(latest)) => Ok(latest.define(is_disabled)),
-            (_, None) => {
-                Ok(Definition { version: None, status: None, failure: None, is_disabled, protocols: Vec::new() })
-            }
+            _ => Ok(latest.map(Definition::from).unwrap_or_default()),
         }
     }
 
@@ -204,11 +193,7 @@ impl Agent {
             _ => latest,
         };
         let known = Option::<VersionObject>::deserialize(&version).map_err(odd)?;
-        let is_disabled = object.state.as_deref() == Some("disabled");
-        let definition = known.map_or_else(
-            || Definition { version: None, status: None, failure: None, is_disabled, protocols: Vec::new() },
-            |known| known.define(is_disabled),
-        );
+        let definition = known.map(Definition::from).unwrap_or_default();
         Ok((Described { agent, version }, definition))
     }
 
@@ -224,7 +209,7 @@ mod tests {
 
     fn definition(protocols: &str) -> Definition {
         let version = format!(r#"{{"version":"3","status":"active","definition":{{"kind":"hosted",{protocols}}}}}"#);
-        serde_json::from_str::<VersionObject>(&version).unwrap().define(false)
+        serde_json::from_str::<VersionObject>(&version).unwrap().into()
     }
 
     #[test]

@@ -91,7 +91,7 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
     }
 }
 
-/// A place for one more client. While there is none, clients that have not said a word make room.
+/// A place for one more client, taken before it comes. While there is none, clients that have not said a word make room.
 async fn place(places: &Arc<Semaphore>, daemon: &Daemon) -> Option<OwnedSemaphorePermit> {
     let free = Arc::clone(places).acquire_owned();
     tokio::pin!(free);

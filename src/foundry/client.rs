@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use url::Url;
 
-/// How long a call other than a turn may take, per attempt. Creating a session waits for a sandbox.
+/// How long a call other than a turn may take, all its attempts together. Creating a session waits for a sandbox.
 pub(super) const CALL_LIMIT: Duration = Duration::from_mins(2);
 
 /// Longest answer of a call that is read whole, in bytes. A response object with long tool outputs is a few MiB.

@@ -110,7 +110,7 @@ pub struct ServiceError {
     pub retry_after: Option<Duration>,
 }
 
-/// What was asked of the service. Displays as the rest of "could not …".
+/// What was asked of the service. Displays as the rest of "the service refused to …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// List a project's agents.
@@ -158,9 +158,7 @@ impl Operation {
     pub(super) const fn is_turn(self) -> bool {
         matches!(self, Self::Invoke | Self::PollInvocation | Self::CancelInvocation)
     }
-}
 
-impl Operation {
     /// Does it work on the files of a session?
     pub const fn is_about_files(self) -> bool {
         matches!(

@@ -1,4 +1,5 @@
-//! Domain error → JSON-RPC error: the only place that picks kinds, messages and hints.
+//! What callers see when something fails. Each error of the layers below gets its kind and what to do about it here, and
+//! nowhere else; a handler words what only it knows, and `explain` says what a refusal of the service means.
 
 use crate::ClientGone;
 use crate::embedded::EmulatorFailed;

@@ -4,7 +4,7 @@
 //! - [`mod@test`]: everything a contributor needs to know that a change is good
 //! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
-//! - [`vscode`]: the suites of the VS Code extension
+//! - [`vscode`]: the suites of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
 //! - [`mod@bench`]: side by side in one run, ratios with their targets
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]

@@ -135,6 +135,21 @@ mod tests {
     }
 
     #[test]
+    fn paragraphs_of_help_are_broken_by_the_terminal_alone() {
+        let help = definition()
+            .get_subcommands()
+            .filter_map(|command| Some(command.get_after_help()?.to_string()))
+            .collect::<Vec<_>>();
+        assert!(help.len() > 10, "only {} commands have help below their flags", help.len());
+        for text in help {
+            let lines: Vec<_> = text.lines().take_while(|line| *line != "Examples:").collect();
+            for pair in lines.windows(2) {
+                assert!(pair.iter().any(|line| line.is_empty()), "a line ends where the source's does: {pair:?}");
+            }
+        }
+    }
+
+    #[test]
     fn invoke_alone_is_the_same_command() {
         let help = |mut command: clap::Command| {
             command.build();
@@ -181,6 +196,7 @@ mod tests {
             "files stat /data -o json",
             "files mkdir -d /data/out",
             "files rm /data --recursive",
+            "files rm -r /data",
             "files remove -f /data",
             "agents list --emulator -o table --limit 5",
             "agents show my-agent --version 3 -o json",

@@ -30,8 +30,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 pub(crate) const HELP: &str = "\
-Speaks LSP's `Content-Length` framing or a JSON message per line, whichever the program behind standard input begins with.
-With a target, a profile or an isolation, the connection is bound to them before the program's first message: it reaches
+Speaks LSP's `Content-Length` framing or a JSON message per line, whichever the program behind standard input begins with. \
+With a target, a profile or an isolation, the connection is bound to them before the program's first message: it reaches \
 that agent under that isolation and nothing else.
 
 Examples:

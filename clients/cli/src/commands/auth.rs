@@ -12,7 +12,7 @@ use cupola_protocol::daemon::NoParams;
 use std::fmt::Write;
 
 pub(crate) const HELP: &str = "\
-The daemon fetches a token when a call needs one, and replaces it in the background while it is in use. After signing in with
+The daemon fetches a token when a call needs one, and replaces it in the background while it is in use. After signing in with \
 another account, `clear` makes the next call fetch anew.
 
 Examples:

@@ -12,7 +12,7 @@ use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams};
 use std::fmt::Write;
 
 pub(crate) const HELP: &str = "\
-Looks at the socket and who may use it, the daemon, its saved state, its credential, and with an agent at that and at how it
+Looks at the socket and who may use it, the daemon, its saved state, its credential, and with an agent at that and at how it \
 isolates its users. Sends nothing to the agent. Exits with 1 when calls will fail.
 
 Examples:

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub(crate) const HELP: &str = "\
-Paths in the session are relative to its home; a leading slash means the home, too. The session is the one the next invoke
+Paths in the session are relative to its home; a leading slash means the home, too. The session is the one the next invoke \
 with the same agent and the same isolation would continue.
 
 Examples:
@@ -112,7 +112,7 @@ enum Action {
         #[arg(id = "file_flag", long = "file", short = 'f', value_name = "PATH")]
         file_flag: Option<String>,
         /// A directory with all that is in it
-        #[arg(long)]
+        #[arg(long, short)]
         recursive: bool,
         #[command(flatten)]
         common: Common,

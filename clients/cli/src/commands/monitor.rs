@@ -18,7 +18,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use time::UtcOffset;
 
 pub(crate) const HELP: &str = "\
-Without --follow the last lines are printed; an answer that does not come is an error. With --follow the log goes on until
+Without --follow the last lines are printed; an answer that does not come is an error. With --follow the log goes on until \
 Ctrl-C or the session's end; a broken connection is opened again, and no line is printed twice.
 
 Examples:

@@ -80,6 +80,13 @@ async fn a_status_comes_once_with_its_headers_and_body() {
     assert!(struck.ends_with("\r\n\r\nnot available"));
     let spared = send(address, "GET", "/hello", "").await;
     assert!(spared.ends_with("hello, world"), "{spared}");
+
+    let typed =
+        r#"{"count":1,"fault":"status","status":200,"headers":{"content-type":"text/event-stream"},"body":"data: 1"}"#;
+    send(address, "POST", CONTROL_PATH, typed).await;
+    let struck = send(address, "GET", "/hello", "").await;
+    assert_eq!(struck.matches("content-type: ").count(), 1, "{struck}");
+    assert!(struck.contains("content-type: text/event-stream\r\n"), "{struck}");
 }
 
 #[tokio::test]

@@ -220,11 +220,8 @@ fn refused(path: &HomePath, error: &io::Error) -> ApiError {
             ApiError::conflict("not_a_directory", format!("'{path}' is not a directory, or leads through a file."))
                 .param("path")
         }
-        io::ErrorKind::PermissionDenied => {
-            ApiError::new(StatusCode::FORBIDDEN, "forbidden", format!("'{path}' is not accessible: {error}."))
-                .param("path")
-        }
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => {
+        // A link that leads out of the home, too. No 403: that says who may not, not what cannot be.
+        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => {
             ApiError::invalid("path", format!("'{path}' cannot be used: {error}."))
         }
         _ => ApiError::internal(error),

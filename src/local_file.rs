@@ -45,6 +45,12 @@ pub enum LocalFileError {
         /// Is it a directory?
         is_directory: bool,
     },
+    /// A directory is where a file should go.
+    #[error("{} is a directory; a file cannot take its place", path.display())]
+    Directory {
+        /// What it is called.
+        path: PathBuf,
+    },
     /// It is larger than what may be sent.
     #[error("{} has {length} bytes; the service takes files of at most {} MB ({limit} bytes)", path.display(), limit / (1024 * 1024))]
     TooLarge {
@@ -121,6 +127,7 @@ impl Draft {
     pub async fn begin(path: &Path) -> Result<Self, LocalFileError> {
         let target = fs::canonicalize(path).await.unwrap_or_else(|_| path.to_owned());
         let permissions = match fs::metadata(&target).await {
+            Ok(metadata) if metadata.is_dir() => return Err(LocalFileError::Directory { path: path.to_owned() }),
             Ok(metadata) => {
                 check(path, &metadata)?;
                 Some(metadata.permissions())
@@ -255,12 +262,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for error in [
             length(directory.path(), 10).await.unwrap_err(),
-            Draft::begin(directory.path()).await.unwrap_err(),
             length(Path::new("/dev/null"), 10).await.unwrap_err(),
             Draft::begin(Path::new("/dev/null")).await.unwrap_err(),
         ] {
             assert!(error.to_string().contains("is no file"), "{error}");
         }
+        let taken = Draft::begin(directory.path()).await.unwrap_err().to_string();
+        assert!(taken.contains("is a directory; a file cannot take its place"), "{taken}");
         let missing = directory.path().join("none/a.txt");
         assert!(length(&missing, 10).await.unwrap_err().to_string().contains("cannot be read"));
         assert!(Draft::begin(&missing).await.unwrap_err().to_string().contains("cannot be written"));

@@ -146,6 +146,9 @@ impl From<LocalFileError> for RpcError {
         let said = Self::new(kind, error.to_string());
         match error {
             LocalFileError::NoFile { is_directory: true, .. } => said.hint("a directory needs --recursive"),
+            LocalFileError::Directory { .. } => {
+                said.hint("name the file to write with --target-path; a directory of the session needs --recursive")
+            }
             _ => said,
         }
     }

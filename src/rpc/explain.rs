@@ -141,6 +141,10 @@ fn file_hint(error: &FoundryError) -> Option<&'static str> {
         ErrorKind::Conflict if operation == Operation::DeleteFile => {
             Some("a directory that is not empty is deleted only with --recursive")
         }
+        ErrorKind::Conflict if operation == Operation::DownloadFile => Some("a directory needs --recursive"),
+        ErrorKind::Conflict if operation == Operation::UploadFile => {
+            Some("something of that name is in the way: name another place with --target-path")
+        }
         ErrorKind::FileTooLarge => Some("split the file; the service takes none larger than 50 MB"),
         _ => None,
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Every file below a directory with its content, every empty directory with a slash, sorted.
@@ -125,6 +125,38 @@ async fn a_name_of_the_service_is_never_a_place() {
         (vec!["good".to_owned()], vec!["a".to_owned(), "back".to_owned()])
     );
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_link_out_of_the_home_fails_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let directory = data.path().to_owned();
+    let mut world = World::with(move |options| options.data_dir = directory).await;
+    let file = world.write("a", "x");
+    world.ok("files/upload", json!({"localPath": file, "path": "data/a"})).await;
+    let home = below(data.path(), "data");
+    symlink("/etc/hostname", home.join("out")).unwrap();
+    let down = json!({"path": "data", "localPath": world.path("back"), "recursive": true});
+    let tree = world.ok("files/download", down).await["tree"].clone();
+    assert_eq!(tree["files"], 1, "{tree}");
+    assert_eq!(
+        (&tree["failures"][0]["path"], &tree["failures"][0]["kind"]),
+        (&json!("data/out"), &json!("badRequest"))
+    );
+    assert_eq!(names(&world.local.path().join("back")), ["a"]);
+    world.end().await;
+}
+
+/// The directory of that name, wherever below `root` it is.
+fn below(root: &Path, name: &str) -> PathBuf {
+    let mut waiting = vec![root.to_owned()];
+    while let Some(next) = waiting.pop() {
+        if next.ends_with(name) {
+            return next;
+        }
+        waiting.extend(names(&next).iter().map(|name| next.join(name)).filter(|path| path.is_dir()));
+    }
+    panic!("there is no {name} below {}", root.display());
 }
 
 #[tokio::test]

@@ -319,6 +319,25 @@ async fn all_pages_of_a_directory_are_listed() {
 }
 
 #[tokio::test]
+async fn where_a_directory_is_no_file_the_hint_says_what_helps() {
+    let mut world = World::start().await;
+    let file = world.write("a", "x");
+    world.ok("files/upload", json!({"localPath": file, "path": "data/a"})).await;
+    let directory = world.local.path().to_str().unwrap().to_owned();
+    for (method, path, local, kind, hint) in [
+        ("files/upload", "b", &directory, "localFile", "--recursive"),
+        ("files/upload", "data", &file, "conflict", "--target-path"),
+        ("files/download", "data", &file, "conflict", "--recursive"),
+        ("files/download", "data/a", &directory, "localFile", "--target-path"),
+    ] {
+        let (said, help) = world.refused(method, json!({"path": path, "localPath": local})).await;
+        assert_eq!(said, kind, "{method} {path}");
+        assert!(help.contains(hint), "{method} {path}: {help}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_directory_with_something_in_it_is_deleted_only_recursively() {
     let mut world = World::start().await;
     let file = world.write("a", "x");

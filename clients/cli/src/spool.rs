@@ -48,8 +48,12 @@ impl Spool {
             .create_new(true)
             .open(&spool.path)
             .map_err(|error| unusable(&spool.path, &error))?;
-        let copied = io::copy(&mut input.take(MAX_FILE_BYTES + 1), &mut file)
-            .map_err(|error| Failure::usage(format!("standard input cannot be kept for the upload: {error}")))?;
+        let copied = io::copy(&mut input.take(MAX_FILE_BYTES + 1), &mut file).map_err(|error| {
+            Failure::usage_hint(
+                format!("standard input cannot be kept for the upload: {error}"),
+                format!("it is kept in {} until it is sent; TMPDIR names another place", spool.directory.display()),
+            )
+        })?;
         if copied > MAX_FILE_BYTES {
             return Err(Failure::usage(format!(
                 "standard input is longer than the service takes: at most {} MB ({MAX_FILE_BYTES} bytes)",

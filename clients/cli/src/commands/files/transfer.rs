@@ -120,12 +120,17 @@ impl Common {
 /// What of a directory did not come along, a line for each.
 fn explain(tree: &Tree, to: &mut impl Write) -> io::Result<()> {
     for skipped in &tree.skipped {
-        writeln!(to, "skipped: {}", printable(skipped))?;
+        writeln!(to, "skipped: {}", one_line(skipped))?;
     }
     for failure in &tree.failures {
-        writeln!(to, "error: {}: {}", printable(&failure.path), printable(&failure.message))?;
+        writeln!(to, "error: {}: {}", one_line(&failure.path), one_line(&failure.message))?;
     }
     Ok(())
+}
+
+/// A name may hold line breaks, too.
+fn one_line(text: &str) -> String {
+    printable(text).replace('\n', "\u{fffd}")
 }
 
 fn count(number: u64, thing: &str) -> String {
@@ -171,6 +176,9 @@ fn megabytes(bytes: u64) -> String {
 
 /// A local path as the daemon, which has another working directory, finds it.
 fn local(path: &Path) -> Result<LocalPath, Failure> {
+    if path.as_os_str().is_empty() {
+        return Err(Failure::usage("the local file's name is empty"));
+    }
     let shown = path.display();
     let absolute =
         std::path::absolute(path).map_err(|error| Failure::usage(format!("cannot use {shown} as a file: {error}")))?;
@@ -225,11 +233,12 @@ mod tests {
 
     #[test]
     fn each_file_that_did_not_come_along_has_its_line() {
-        let failure = TreeFailure { path: "d/a\u{1b}".to_owned(), kind: ErrorKind::NotFound, message: "no".to_owned() };
+        let failure =
+            TreeFailure { path: "d/a\u{1b}\n".to_owned(), kind: ErrorKind::NotFound, message: "no".to_owned() };
         let tree = Tree { failures: vec![failure], skipped: vec!["d/l: a link".to_owned()], ..Tree::default() };
         let mut said = Vec::new();
         explain(&tree, &mut said).unwrap();
-        assert_eq!(String::from_utf8(said).unwrap(), "skipped: d/l: a link\nerror: d/a\u{fffd}: no\n");
+        assert_eq!(String::from_utf8(said).unwrap(), "skipped: d/l: a link\nerror: d/a\u{fffd}\u{fffd}: no\n");
         assert_eq!((count(1, "file"), count(0, "byte")), ("1 file".to_owned(), "0 bytes".to_owned()));
     }
 }

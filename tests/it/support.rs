@@ -9,11 +9,23 @@ pub(crate) mod local_agent;
 pub(crate) mod methods;
 pub(crate) mod process;
 
+use std::net::{SocketAddr, TcpListener};
+
 pub(crate) use client::{Client, Framing};
 pub(crate) use daemon::TestDaemon;
 pub(crate) use emulator::TestEmulator;
 pub(crate) use local_agent::LocalAgent;
 pub(crate) use process::{Home, Process, call, finish, finish_after};
+
+/// An address that stays free until the test takes it: below the ports that the system hands to whoever asks for any, for
+/// example to the connections of the tests beside this one.
+pub(crate) fn free_address() -> SocketAddr {
+    let addresses = std::iter::repeat_with(|| {
+        let [low, high, ..] = *uuid::Uuid::new_v4().as_bytes();
+        SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::from_le_bytes([low, high]) % 20_000))
+    });
+    addresses.take(100).find(|address| TcpListener::bind(address).is_ok()).expect("no port is free")
+}
 
 /// Says what is not tested here and why, past the capture of test output: nothing is skipped silently. With `CI` set the
 /// machine is supposed to have everything.

@@ -1,14 +1,17 @@
 """`cupola invoke --local` and Microsoft's agent servers, started by hand as their developer would: no emulator, no service."""
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import unittest
 
 from support import PATIENCE, agent_command
@@ -17,9 +20,11 @@ KEYS = ("--user-isolation-key", "tenant-acme", "--chat-isolation-key", "thread-4
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Below those the system gives to whoever asks for any: nobody takes it before the agent does."""
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+            return listener.getsockname()[1]
 
 
 class Local(unittest.TestCase):
@@ -101,6 +106,10 @@ class Responses(Local):
     def test_cancelling_stops_the_agent(self):
         process = self.start_cupola("invoke", "--local", "--port", str(self.port), "tick 1000")
         self.addCleanup(process.kill)
+        # Reading ends with the process.
+        watchdog = threading.Timer(PATIENCE, process.kill)
+        self.addCleanup(watchdog.cancel)
+        watchdog.start()
         self.assertEqual(process.stdout.read(4), "tick")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)

@@ -1,7 +1,7 @@
 //! An emulator in which everything asked for exists and belongs to whom it should.
 
 use super::{Asking, Kind, Operation, Outcome, Question};
-use crate::support::{Client, TestDaemon, TestEmulator};
+use crate::support::{Client, TestDaemon, TestEmulator, free_address};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -45,7 +45,12 @@ impl World {
     pub(super) async fn prepare(kind: Kind, daemon: &TestDaemon, questions: &[Question]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().to_owned();
-        let emulator = TestEmulator::with(|options| options.data_dir = path).await;
+        let emulator = TestEmulator::with(|options| {
+            options.data_dir = path;
+            // It is taken again by the emulator that follows this one.
+            options.listen = free_address();
+        })
+        .await;
         let mut things = Vec::new();
         let mut client = daemon.connect();
         for (number, question) in questions.iter().enumerate() {

@@ -30,7 +30,7 @@ impl LocalAgent {
         Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap()).await
     }
 
-    /// On a port that was free a moment ago.
+    /// On a port of [`super::free_address`].
     pub(crate) async fn start_at(port: u16) -> Self {
         Self::on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap()).await
     }

@@ -168,7 +168,10 @@ impl From<UnsuitedIsolation> for RpcError {
             UnsuitedIsolation::IdentityOnKeys => {
                 refused.hint("name the user with --user-isolation-key (userKey) instead of --user-identity")
             }
-            UnsuitedIsolation::KeyIsNoIdentity(_) | UnsuitedIsolation::NoHeaderValue(_) => refused,
+            UnsuitedIsolation::KeyIsNoIdentity(_) => refused.hint(
+                "name the user with --user-identity, or keep users apart on this machine only with --isolation-model local",
+            ),
+            UnsuitedIsolation::NoHeaderValue(_) => refused,
         }
     }
 }

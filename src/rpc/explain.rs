@@ -49,7 +49,10 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
         return explained.hint(hint);
     }
     let Some(Circumstance { scope, session, verdict, deleting }) = circumstance else {
-        return explained;
+        return match kind {
+            ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
+            _ => explained,
+        };
     };
     if scope.is_outdated(kind) {
         scope.forget_definition();

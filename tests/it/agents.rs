@@ -44,6 +44,7 @@ async fn an_agent_says_how_it_isolates_its_users_and_which_version_answers() {
     }
     let missing = client.call("agents/show", json!({"target": emulator.target("nobody")})).await;
     assert_eq!(missing["error"]["data"]["kind"], "agentNotFound", "{missing}");
+    assert!(missing["error"]["data"]["hint"].as_str().unwrap().contains("agents list"), "{missing}");
     let local = client.call("agents/show", json!({"target": {"kind": "local"}})).await;
     assert_eq!(local["error"]["data"]["kind"], "invalidParams", "{local}");
     client.leave().await;

@@ -144,6 +144,7 @@ async fn every_row_of_the_troubleshooting_table_names_its_cause() {
     for (agent, isolation, hint) in [
         ("notes", json!({"userIdentity": "alice"}), "--user-isolation-key"),
         ("notes-identity", json!({"userKey": "tenant-acme", "model": "keys"}), "leave out --isolation-model"),
+        ("notes-identity", json!({"userKey": "no identity"}), "--isolation-model local"),
     ] {
         let params = json!({"target": emulator.target(agent), "isolation": isolation, "input": "x"});
         let unsuited = refused(&mut client, "invoke", params).await;

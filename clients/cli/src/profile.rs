@@ -128,7 +128,7 @@ impl Profile {
             *value = Some(environment.text(&variable)?.ok_or_else(|| {
                 Failure::usage_hint(
                     format!("profile {name} takes its {field} from {variable}, which is not set"),
-                    "set the variable; --no-env would ignore it",
+                    "set the variable; with --no-env none is read",
                 )
             })?);
         }

@@ -211,9 +211,10 @@ impl TargetFlags {
 
     fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<Given>, Failure> {
         match (self.agent_name.as_deref(), positional) {
-            (Some(flag), Some(word)) if flag != word => {
-                Err(Failure::usage(format!("two agents are named: {word} and --agent-name {flag}")))
-            }
+            (Some(flag), Some(word)) if flag != word => Err(Failure::usage_hint(
+                format!("two agents are named: {word} and --agent-name {flag}"),
+                "put a message of several words in quotes",
+            )),
             (Some(flag), _) => Ok(Some(Given::new("--agent-name", flag))),
             (None, Some(word)) => Ok(Some(Given::new("AGENT", word))),
             (None, None) => Ok(environment.text("CUPOLA_AGENT")?.map(|value| Given::new("CUPOLA_AGENT", &value))),

@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 /// How much is kept of runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
+    /// Runs under way, those that read a log among them: as many as one connection may ask for. Each holds a connection to the
+    /// service, and detached ones outlive the clients that began them.
+    pub under_way: u64,
     /// Events of one run that can be had again. A long answer has a few thousand; who comes later than that gets the text
     /// in one piece.
     pub ring: feed::Limits,
@@ -31,6 +34,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            under_way: 256,
             ring: feed::Limits { entries: 8192, bytes: 2 * 1024 * 1024 },
             ended: 32,
             ended_for: Duration::from_mins(10),

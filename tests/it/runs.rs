@@ -371,6 +371,31 @@ async fn a_draining_daemon_waits_for_a_detached_run_and_a_forced_one_ends_it() {
 }
 
 #[tokio::test]
+async fn runs_that_nobody_follows_are_limited_in_number() {
+    let daemon = TestDaemon::configured(|config| config.runs.under_way = 2);
+    let emulator = TestEmulator::start().await;
+    let target = emulator.target("notes");
+    let mut begun = Vec::new();
+    for user in ["a", "b"] {
+        let mut client = daemon.connect();
+        let params = json!({"target": target, "isolation": {"userKey": user}, "input": LONG, "detach": true,
+            "partialResultToken": 1});
+        client.request("invoke", params).await;
+        begun.push(client.next().await["params"]["value"]["runId"].clone());
+        drop(client);
+    }
+    let mut client = daemon.connect();
+    let invoke = json!({"target": target, "isolation": {"userKey": "c"}, "input": "hello"});
+    let refused = client.call("invoke", invoke.clone()).await;
+    assert_eq!(refused["error"]["data"]["kind"], "overloaded", "{refused}");
+    assert_eq!(client.call("runs/cancel", json!({"runId": begun[0]})).await["result"]["status"], "cancelled");
+    assert_eq!(client.call("invoke", invoke).await["result"]["status"], "completed");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
 async fn a_bound_connection_has_its_own_runs_only() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let target = emulator.target("notes");

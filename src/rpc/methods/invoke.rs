@@ -13,6 +13,7 @@ mod watching;
 use super::runs::{Audience, answer};
 use crate::rpc::Call;
 use crate::rpc::error::RpcError;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, RunStatus};
 use cupola_protocol::target::Target;
 use std::sync::Arc;
@@ -21,6 +22,11 @@ use tracing::Instrument;
 pub(crate) async fn invoke(call: Call, params: InvokeParams) -> Result<InvokeResponse, RpcError> {
     check(&params)?;
     let daemon = &call.daemon;
+    let most = daemon.config.runs.under_way;
+    if daemon.activity.runs() >= most {
+        return Err(RpcError::new(ErrorKind::Overloaded, format!("{most} runs are under way, and no more are begun"))
+            .hint("wait for one to end, or end one: `cupola runs list` shows them, `cupola runs cancel` ends one"));
+    }
     let run = daemon.runs.begin(&daemon.activity, params.detach, daemon.shutdown.work());
     let reader = run.follow(0).await;
     let (token, text_only) = (params.partial_result_token.clone(), params.text_only);

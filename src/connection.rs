@@ -15,16 +15,20 @@ use crate::rpc::table::Table;
 use crate::transport::framing::Framing;
 use crate::transport::reader::{FrameReader, Sniffed};
 use crate::transport::{self, Stream};
+use futures_util::FutureExt;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Messages that wait for one client. A stream of text deltas fills it in about a second of not reading.
 pub const OUTBOX_MESSAGES: usize = 128;
+/// Bytes of messages that wait for one client; a longer message waits until it is alone. Far above what is usual, far below what
+/// a few hundred answers of the longest kind would take.
+const OUTBOX_BYTES: u32 = 1024 * 1024;
 /// How long a client may take nothing at all before it is cut: an editor that hangs for longer is not coming back soon.
 pub const CLIENT_STALL: Duration = Duration::from_secs(10);
 /// How long a client may take to say its first word even when others wait for its place. Programs speak at once.
@@ -37,11 +41,19 @@ const LINGER: Duration = Duration::from_secs(1);
 #[error("the client is gone")]
 pub struct ClientGone;
 
+/// A message that waits for its client, and the room that it takes.
+pub(crate) struct Queued {
+    text: String,
+    _room: OwnedSemaphorePermit,
+}
+
 /// A handle to one connected client. Cheap to clone; keeps nothing alive.
 #[derive(Debug, Clone)]
 pub struct Client {
     number: u64,
-    outbox: mpsc::Sender<String>,
+    outbox: mpsc::Sender<Queued>,
+    /// The bytes that are free in the outbox.
+    room: Arc<Semaphore>,
     /// Cancelled when the client is gone, or stalled and therefore cut.
     cut: CancellationToken,
     /// Has it a way to take anything besides answers?
@@ -49,6 +61,13 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client, and the outbox that whoever writes to it empties. `cut` is cancelled when it does not take what it is sent.
+    fn new(number: u64, cut: CancellationToken, takes_progress: bool) -> (Self, mpsc::Receiver<Queued>) {
+        let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
+        let room = Arc::new(Semaphore::new(OUTBOX_BYTES as usize));
+        (Self { number, outbox, room, cut, takes_progress }, messages)
+    }
+
     /// Counts connections since the daemon's start, for logs.
     pub fn number(&self) -> u64 {
         self.number
@@ -76,21 +95,26 @@ impl Client {
 
     /// Queues one message, waiting for room; a client that makes no room for [`CLIENT_STALL`] is cut.
     pub(crate) async fn send(&self, message: String) -> Result<(), ClientGone> {
-        let message = match self.outbox.try_send(message) {
-            Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(ClientGone),
-            Err(mpsc::error::TrySendError::Full(message)) => message,
-        };
+        let mut queued = std::pin::pin!(self.queue(message));
+        if let Some(sent) = queued.as_mut().now_or_never() {
+            return sent;
+        }
         let sent = tokio::select! {
             () = self.cut.cancelled() => return Err(ClientGone),
-            sent = tokio::time::timeout(CLIENT_STALL, self.outbox.send(message)) => sent,
+            sent = tokio::time::timeout(CLIENT_STALL, queued) => sent,
         };
         if let Ok(sent) = sent {
-            return sent.map_err(|_| ClientGone);
+            return sent;
         }
         tracing::warn!(conn = self.number, "cut: its outbox stayed full for {CLIENT_STALL:?}");
         self.cut.cancel();
         Err(ClientGone)
+    }
+
+    async fn queue(&self, text: String) -> Result<(), ClientGone> {
+        let bytes = u32::try_from(text.len()).map_or(OUTBOX_BYTES, |bytes| bytes.min(OUTBOX_BYTES));
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| ClientGone)?;
+        self.outbox.send(Queued { text, _room: room }).await.map_err(|_| ClientGone)
     }
 }
 

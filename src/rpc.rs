@@ -33,7 +33,7 @@ use cupola_protocol::daemon::Initialize;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::rpc::{PROGRESS, ProgressToken};
 use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all, ready};
 use jsonrpsee::core::server::{Extensions, MethodResponse};
 use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
 use message::{CallId, Incoming, Refused};
@@ -44,12 +44,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use table::Table;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// Requests one connection may have under way. An editor with many windows open stays far below; a loop that never reads
-/// its answers is told early.
+/// Requests one connection may have under way, from their arrival until their answers are in its outbox. An editor with many
+/// windows open stays far below; a loop that never reads its answers is told early.
 pub const MAX_REQUESTS_PER_CONNECTION: usize = 256;
 
 /// How long a cancelled handler may take to end by itself, for example to tell the service, before it is dropped.
@@ -106,19 +107,43 @@ pub(crate) struct Calls {
     cancelled: CancellationToken,
     /// Requests that are not answered yet. Never held across `.await`.
     in_flight: Mutex<HashMap<CallId, CancellationToken>>,
+    /// Places for requests. One is free again when its answer has found room in the outbox, so that a client that does not
+    /// read has no more answers made for it.
+    places: Arc<Semaphore>,
     /// The tasks that answer them.
     tasks: TaskTracker,
 }
 
-/// An answer as text, or nothing for a notification.
-type Answer = Option<String>;
+/// An answer as text, and the place of its request, if it had one.
+struct Answer {
+    text: String,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Answer {
+    /// The answer to a batch.
+    fn of_batch(answers: Vec<Self>) -> Self {
+        let (texts, places): (Vec<_>, Vec<_>) = answers.into_iter().map(|answer| (answer.text, answer.place)).unzip();
+        let place = places.into_iter().flatten().reduce(|mut places, place| {
+            places.merge(place);
+            places
+        });
+        Self { text: format!("[{}]", texts.join(",")), place }
+    }
+
+    async fn send(self, client: &Client) -> Result<(), ClientGone> {
+        let sent = client.send(self.text).await;
+        drop(self.place);
+        sent
+    }
+}
 
 /// What is done with one message.
 enum Step {
     /// It is answered at once, or not at all.
-    Now(Answer),
+    Now(Option<String>),
     /// It is being worked on.
-    Later(futures_util::future::BoxFuture<'static, String>),
+    Later(BoxFuture<'static, Answer>),
     /// The client says goodbye.
     Exit,
 }
@@ -132,7 +157,8 @@ impl Calls {
         cancelled: CancellationToken,
     ) -> Arc<Self> {
         let (binding, in_flight, tasks) = (Arc::new(binding), Mutex::default(), TaskTracker::new());
-        Arc::new(Self { daemon, table, client, binding, cancelled, in_flight, tasks })
+        let places = Arc::new(Semaphore::new(MAX_REQUESTS_PER_CONNECTION));
+        Arc::new(Self { daemon, table, client, binding, cancelled, in_flight, places, tasks })
     }
 
     /// Takes one frame. Breaks when the client says `exit`.
@@ -143,18 +169,7 @@ impl Calls {
                 Step::Exit => return Ok(ControlFlow::Break(())),
                 Step::Now(None) => {}
                 Step::Now(Some(answer)) => self.client.send(answer).await?,
-                Step::Later(mut answer) => {
-                    // What is answered from memory is there at the first look: no task for it, no other thread woken.
-                    if let Some(answer) = (&mut answer).now_or_never() {
-                        self.client.send(answer).await?;
-                    } else {
-                        let client = self.client.clone();
-                        self.tasks.spawn(async move {
-                            // A client that is gone needs no answer.
-                            let _ = client.send(answer.await).await;
-                        });
-                    }
-                }
+                Step::Later(answer) => self.send(answer).await?,
             },
             Ok(Incoming::Batch(messages)) => {
                 let mut answers = Vec::with_capacity(messages.len());
@@ -167,21 +182,31 @@ impl Calls {
                             break;
                         }
                         Step::Now(None) => {}
-                        Step::Now(Some(answer)) => answers.push(std::future::ready(answer).boxed()),
+                        Step::Now(Some(text)) => answers.push(ready(Answer { text, place: None }).boxed()),
                         Step::Later(answer) => answers.push(answer),
                     }
                 }
                 if !answers.is_empty() {
-                    let client = self.client.clone();
-                    self.tasks.spawn(async move {
-                        let answers = join_all(answers).await;
-                        let _ = client.send(format!("[{}]", answers.join(","))).await;
-                    });
+                    self.send(join_all(answers).map(Answer::of_batch).boxed()).await?;
                 }
                 return Ok(flow);
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Sends what will be answered, without waiting for it. What is answered from memory is there at the first look: no task
+    /// for it, no other thread woken, and no more is read while it finds no room.
+    async fn send(&self, mut answer: BoxFuture<'static, Answer>) -> Result<(), ClientGone> {
+        if let Some(answer) = (&mut answer).now_or_never() {
+            return answer.send(&self.client).await;
+        }
+        let client = self.client.clone();
+        self.tasks.spawn(async move {
+            // A client that is gone needs no answer.
+            let _ = answer.await.send(&client).await;
+        });
+        Ok(())
     }
 
     /// Is there anything that is not answered yet?
@@ -245,9 +270,10 @@ impl Calls {
             Err(error) => return Step::Now(Some(id.refuse(error))),
         };
         let cancelled = self.cancelled.child_token();
-        if let Err(error) = self.register(&id, &cancelled) {
-            return Step::Now(Some(id.refuse(error)));
-        }
+        let place = match self.register(&id, &cancelled) {
+            Ok(place) => Some(place),
+            Err(error) => return Step::Now(Some(id.refuse(error))),
+        };
         let span = tracing::info_span!("rpc", conn = self.client.number(), id = %id.shown(), method);
         let busy = self.daemon.activity.request();
         let call = Call {
@@ -272,25 +298,25 @@ impl Calls {
                 Ok(handler) => supervise(handler, &cancelled).await,
                 Err(_) => Err(Ended::Panicked),
             };
-            calls.finish(&id, outcome, received, busy)
+            Answer { text: calls.finish(&id, outcome, received, busy), place }
         };
         Step::Later(answer.instrument(span).boxed())
     }
 
-    fn register(&self, id: &CallId, cancelled: &CancellationToken) -> Result<(), RpcError> {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        if in_flight.len() >= MAX_REQUESTS_PER_CONNECTION {
-            return Err(RpcError::new(
+    fn register(&self, id: &CallId, cancelled: &CancellationToken) -> Result<OwnedSemaphorePermit, RpcError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            RpcError::new(
                 ErrorKind::Overloaded,
                 format!("this connection has {MAX_REQUESTS_PER_CONNECTION} requests under way"),
             )
-            .hint("wait for answers before asking more, or open another connection"));
-        }
+            .hint("read the answers before asking more, or open another connection")
+        })?;
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if in_flight.contains_key(id) {
             return Err(RpcError::invalid_request("a request with this id is still under way"));
         }
         in_flight.insert(id.clone(), cancelled.clone());
-        Ok(())
+        Ok(place)
     }
 
     /// The one way out: forgets the request, so that its id is free before the client can see the answer, and words it.

@@ -1,7 +1,7 @@
 //! A connection of LSP's or NDJSON's framing: a reader and a writer, each the only owner of its half of the stream, and
 //! one bounded outbox between the calls and the writer.
 
-use super::{Client, LINGER, OUTBOX_MESSAGES, write_all};
+use super::{Client, LINGER, Queued, write_all};
 use crate::daemon::Daemon;
 use crate::rpc::bounds::Binding;
 use crate::rpc::table::Table;
@@ -46,9 +46,8 @@ pub(super) async fn serve(
     mut reader: FrameReader,
     write: WriteHalf,
 ) {
-    let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
     let cut = CancellationToken::new();
-    let client = Client { number, outbox, cut: cut.clone(), takes_progress: true };
+    let (client, messages) = Client::new(number, cut.clone(), true);
     let cancelled = daemon.shutdown.work();
     let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), Binding::default(), cancelled.clone());
     let last = CancellationToken::new();
@@ -126,7 +125,7 @@ async fn finish(
 async fn write_messages(
     mut half: WriteHalf,
     framing: Framing,
-    mut outbox: mpsc::Receiver<String>,
+    mut outbox: mpsc::Receiver<Queued>,
     cut: &CancellationToken,
     last: &CancellationToken,
 ) {
@@ -145,13 +144,15 @@ async fn write_messages(
         if taken == 0 {
             break;
         }
-        for message in messages.drain(..) {
-            framing.encode(&message, &mut bytes);
+        for Queued { text, .. } in &messages {
+            framing.encode(text, &mut bytes);
         }
         if write_all(&mut half, &bytes, cut).await.is_err() {
             cut.cancel();
             return;
         }
+        // Only now is there room for more.
+        messages.clear();
         bytes.clear();
         bytes.shrink_to(KEPT_BUFFER_BYTES);
     }

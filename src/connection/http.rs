@@ -12,7 +12,7 @@ mod patience;
 mod request;
 mod response;
 
-use super::{CLIENT_STALL, Client, LINGER, OUTBOX_MESSAGES};
+use super::{CLIENT_STALL, Client, LINGER};
 use crate::daemon::Daemon;
 use crate::rpc::bounds::Binding;
 use crate::rpc::table::Table;
@@ -36,7 +36,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -120,9 +119,7 @@ impl Server {
 
     /// One message, or batch, and its answer. Whoever drops this, or the body it gives, cancels the calls.
     async fn exchange(&self, answers: Answers, message: &[u8]) -> Response<Body> {
-        let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
-        let takes_progress = answers == Answers::Events;
-        let client = Client { number: self.number, outbox, cut: self.cut.clone(), takes_progress };
+        let (client, messages) = Client::new(self.number, self.cut.clone(), answers == Answers::Events);
         let (cancelled, last) = (self.daemon.shutdown.work(), CancellationToken::new());
         let outbox = Outbox::new(messages, last.clone(), cancelled.clone().drop_guard());
         let calls =

@@ -1,7 +1,7 @@
 //! Exactly one response per request, whatever happens to it.
 
 use crate::support::TestDaemon;
-use cupola::rpc::MAX_REQUESTS_PER_CONNECTION;
+use cupola::rpc::{MAX_BATCH_MESSAGES, MAX_REQUESTS_PER_CONNECTION};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -214,6 +214,29 @@ async fn a_client_that_never_reads_is_cut_and_others_do_not_notice() {
     // Both of its calls end, though it neither cancelled nor left.
     daemon.idle().await;
     drop(deaf);
+    daemon.end().await;
+}
+
+/// What is not read is not made either: the daemon stops reading long before the answers fill its memory.
+#[tokio::test]
+async fn a_client_that_never_reads_is_not_listened_to() {
+    let daemon = TestDaemon::misbehaving();
+    let sleep = json!({"id": 1, "method": "test/sleep", "params": {"seconds": 0}});
+    for (about, message, most) in [
+        ("batches of nothing, a hundred times as long when answered", json!(vec![7; MAX_BATCH_MESSAGES]), 400),
+        ("long answers", json!({"id": 1, "method": "test/echo", "params": {"text": "x".repeat(60_000)}}), 50),
+        ("answers that take a moment", sleep.clone(), 20_000),
+        ("batches that take a moment", json!([sleep]), 20_000),
+    ] {
+        let mut deaf = daemon.connect();
+        let mut taken = 0;
+        while tokio::time::timeout(Duration::from_secs(1), deaf.send(message.clone())).await.is_ok() {
+            taken += 1;
+            assert!(taken < most, "{about}: still listened to");
+        }
+        drop(deaf);
+        daemon.idle().await;
+    }
     daemon.end().await;
 }
 

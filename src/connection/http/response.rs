@@ -1,5 +1,6 @@
 //! What is sent: the answer as JSON, all messages as server-sent events, or why a request is not taken.
 
+use super::super::Queued;
 use super::request::{HINT, Refusal};
 use crate::rpc::{RpcError, refusal};
 use bytes::Bytes;
@@ -24,14 +25,14 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The messages for one request's client. Dropping it cancels the calls that make them.
 pub(super) struct Outbox {
-    messages: mpsc::Receiver<String>,
+    messages: mpsc::Receiver<Queued>,
     /// Cancelled when every call is answered. Who else can still send, a run that goes on, has nothing to say here then.
     last: CancellationToken,
     _cancel: DropGuard,
 }
 
 impl Outbox {
-    pub(super) fn new(messages: mpsc::Receiver<String>, last: CancellationToken, cancel: DropGuard) -> Self {
+    pub(super) fn new(messages: mpsc::Receiver<Queued>, last: CancellationToken, cancel: DropGuard) -> Self {
         Self { messages, last, _cancel: cancel }
     }
 
@@ -44,7 +45,7 @@ impl Outbox {
         loop {
             tokio::select! {
                 biased;
-                message = self.messages.recv() => return message,
+                message = self.messages.recv() => return message.map(|message| message.text),
                 () = self.last.cancelled(), if !self.messages.is_closed() => self.messages.close(),
             }
         }

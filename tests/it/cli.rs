@@ -203,6 +203,21 @@ fn how_a_run_ended_is_the_exit_code() {
 }
 
 #[test]
+fn a_raw_answer_that_is_not_complete_says_so_beside_it() {
+    let home = Home::new();
+    let body = json!({"token": 1, "value": {"runId": "r", "number": 2, "type": "httpBody", "text": "event: x"}});
+    let body = json!({"jsonrpc": "2.0", "method": "$/progress", "params": body});
+    let _daemon = scripted(&home, move |stream| {
+        say(stream, &body);
+        say(stream, &answer("truncated", ""));
+    });
+    let output = run(&home, &["invoke", "--emulator", "-o", "raw", "hello"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(7), "event: x"));
+    let said = text(&output.stderr);
+    assert!(said.starts_with("error: the answer was cut off"), "{said}");
+}
+
+#[test]
 fn a_key_that_cannot_be_a_header_value_never_leaves_the_process() {
     let home = Home::new();
     let output = run(&home, &["invoke", "--emulator", "--user-isolation-key", "hush\r\nx-evil: 1", "hello"]);

@@ -3,6 +3,7 @@
 
 use crate::exit;
 use crate::failure::{Failure, printable};
+use crate::log::harmless;
 use cupola_protocol::invoke::{RunFailure, RunStatus};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,6 +20,8 @@ pub(crate) struct Printer<Out, Err> {
     pub introduce: bool,
     /// Say nothing but errors.
     pub quiet: bool,
+    /// Standard output is a terminal, which what an agent says must not drive.
+    pub is_terminal: bool,
     /// What has been written to standard output.
     pub written: String,
 }
@@ -80,8 +83,8 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         };
         self.replace(text)?;
         self.end_line()?;
-        self.say_how_it_ended(ending);
-        Ok(code(ending.status, ending.failure.as_ref()))
+        ending.explain(&mut self.err);
+        Ok(ending.code())
     }
 
     /// The call failed in mid-answer: ends the line, so that the failure stands on one of its own.
@@ -101,7 +104,8 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         self.written.push_str(text);
-        self.out.write_all(text.as_bytes()).map_err(Failure::writing)
+        let shown = if self.is_terminal { harmless(text) } else { text.into() };
+        self.out.write_all(shown.as_bytes()).map_err(Failure::writing)
     }
 
     /// Makes `whole` the answer. What has been written cannot be taken back: if it is not the beginning of `whole`, the
@@ -137,24 +141,6 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.tell(&format!("notice: {}", printable(message)));
     }
 
-    fn say_how_it_ended(&mut self, ending: &Ending<'_>) {
-        let message = match (ending.status, &ending.failure) {
-            (RunStatus::Completed, _) => return,
-            (_, Some(failure)) => failure.message.as_str(),
-            (RunStatus::Failed, None) => "the run failed",
-            (RunStatus::Incomplete, None) => "the agent stopped before its answer was complete",
-            (RunStatus::Cancelled, None) => "the run was cancelled",
-            (RunStatus::Truncated, None) => "the answer was cut off: the stream ended without saying how the run did",
-        };
-        let _ = writeln!(self.err, "error: {}", printable(message));
-        if let Some(code) = ending.failure.as_ref().and_then(|failure| failure.service_code.as_deref()) {
-            let _ = writeln!(self.err, "code: {}", printable(code));
-        }
-        if let Some(id) = ending.request_id.as_deref() {
-            let _ = writeln!(self.err, "request id: {}", printable(id));
-        }
-    }
-
     /// A remark. That it cannot be shown is no reason to end the run.
     fn tell(&mut self, line: &str) {
         if !self.quiet {
@@ -179,6 +165,25 @@ impl Ending<'_> {
     pub(crate) fn code(&self) -> u8 {
         code(self.status, self.failure.as_ref())
     }
+
+    /// Says why it is no complete answer, if it is none. That it cannot be shown is no reason for anything else.
+    pub(crate) fn explain(&self, err: &mut impl Write) {
+        let message = match (self.status, &self.failure) {
+            (RunStatus::Completed, _) => return,
+            (_, Some(failure)) => failure.message.as_str(),
+            (RunStatus::Failed, None) => "the run failed",
+            (RunStatus::Incomplete, None) => "the agent stopped before its answer was complete",
+            (RunStatus::Cancelled, None) => "the run was cancelled",
+            (RunStatus::Truncated, None) => "the answer was cut off: the stream ended without saying how the run did",
+        };
+        let _ = writeln!(err, "error: {}", printable(message));
+        if let Some(code) = self.failure.as_ref().and_then(|failure| failure.service_code.as_deref()) {
+            let _ = writeln!(err, "code: {}", printable(code));
+        }
+        if let Some(id) = self.request_id.as_deref() {
+            let _ = writeln!(err, "request id: {}", printable(id));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -186,8 +191,14 @@ mod tests {
     use super::*;
 
     fn shown(events: &[&str], ending: &str) -> (String, String, u8) {
-        let mut printer =
-            Printer { out: Vec::new(), err: Vec::new(), introduce: false, quiet: false, written: String::new() };
+        let mut printer = Printer {
+            out: Vec::new(),
+            err: Vec::new(),
+            introduce: false,
+            quiet: false,
+            is_terminal: false,
+            written: String::new(),
+        };
         for event in events {
             let raw: &RawValue = serde_json::from_str(event).unwrap();
             printer.event(raw, false).unwrap();
@@ -207,6 +218,28 @@ mod tests {
         let (out, err, code) =
             shown(&[started, HEL, other, newer, LO], r#"{"status":"completed","text":"hellö \"x\""}"#);
         assert_eq!((out.as_str(), err.as_str(), code), ("hellö \"x\"\n", "", exit::OK));
+    }
+
+    #[test]
+    fn nothing_in_an_answer_acts_on_a_terminal() {
+        let evil = "\u{1b}]0;title\u{7}\u{1b}[31mred\u{1b}[0m a\r\nb\tc\u{9b}2J";
+        let event = format!(r#"{{"type":"textDelta","delta":{}}}"#, serde_json::to_string(evil).unwrap());
+        let ending = format!(r#"{{"status":"completed","text":{}}}"#, serde_json::to_string(evil).unwrap());
+        for (is_terminal, expected) in
+            [(true, "\u{fffd}]0;title\u{fffd}red a\nb\tc\u{fffd}2J\n".to_owned()), (false, format!("{evil}\n"))]
+        {
+            let mut printer = Printer {
+                out: Vec::new(),
+                err: Vec::new(),
+                introduce: false,
+                quiet: false,
+                is_terminal,
+                written: String::new(),
+            };
+            printer.event(serde_json::from_str(&event).unwrap(), false).unwrap();
+            printer.end(&serde_json::from_str(&ending).unwrap()).unwrap();
+            assert_eq!(String::from_utf8(printer.out).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -270,7 +303,14 @@ mod tests {
                 Ok(())
             }
         }
-        let mut printer = Printer { out: Gone, err: Vec::new(), introduce: true, quiet: false, written: String::new() };
+        let mut printer = Printer {
+            out: Gone,
+            err: Vec::new(),
+            introduce: true,
+            quiet: false,
+            is_terminal: false,
+            written: String::new(),
+        };
         let raw: &RawValue = serde_json::from_str(HEL).unwrap();
         assert!(matches!(printer.event(raw, false), Err(Failure::ReaderGone)));
     }

@@ -146,18 +146,23 @@ impl Style {
         if self.has_colours { format!("{colour}{text}{RESET}") } else { text.to_owned() }
     }
 
-    /// Text that does nothing to a terminal: colours are taken out, other control characters made visible.
+    /// Harmless on a terminal; elsewhere as it is.
     fn safe(self, text: &str) -> Cow<'_, str> {
         if !self.is_terminal {
             return text.into();
         }
-        // Lines that Windows programs write are no control of the terminal.
-        let text = if text.contains("\r\n") { Cow::from(text.replace("\r\n", "\n")) } else { text.into() };
-        let text = if text.contains('\x1b') { Cow::from(without_colours(&text)) } else { text };
-        match printable(&text) {
-            Cow::Owned(changed) => changed.into(),
-            Cow::Borrowed(_) => text,
-        }
+        harmless(text)
+    }
+}
+
+/// Text that does nothing to a terminal: colours are taken out, other control characters made visible.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    // Lines that Windows programs write are no control of the terminal.
+    let text = if text.contains("\r\n") { Cow::from(text.replace("\r\n", "\n")) } else { text.into() };
+    let text = if text.contains('\x1b') { Cow::from(without_colours(&text)) } else { text };
+    match printable(&text) {
+        Cow::Owned(changed) => changed.into(),
+        Cow::Borrowed(_) => text,
     }
 }
 

@@ -15,6 +15,8 @@ const SEPARATOR: &[u8] = b"\n---\n";
 #[derive(Default)]
 pub(crate) struct RawResponse {
     has_begun: bool,
+    /// The last line has no end yet.
+    is_in_line: bool,
 }
 
 /// An `httpHead` or `httpBody` event, and whatever else is of no interest here.
@@ -50,6 +52,7 @@ impl RawResponse {
             "httpBody" => {
                 let decoded = part.base64.and_then(|base64| STANDARD.decode(base64.as_bytes()).ok());
                 let bytes = part.text.as_deref().map(str::as_bytes).or(decoded.as_deref()).unwrap_or_default();
+                self.is_in_line = bytes.last().map_or(self.is_in_line, |last| *last != b'\n');
                 out.write_all(bytes).map_err(Failure::writing)
             }
             "gap" => Err(Failure::Output(std::io::Error::other(
@@ -57,6 +60,11 @@ impl RawResponse {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Ends the last line, so that what a terminal shows next stands on one of its own.
+    pub(crate) fn end_line(&mut self, out: &mut impl Write) -> Result<(), Failure> {
+        if std::mem::take(&mut self.is_in_line) { out.write_all(b"\n").map_err(Failure::writing) } else { Ok(()) }
     }
 
     fn head(&mut self, head: &Part<'_>, out: &mut impl Write) -> std::io::Result<()> {
@@ -94,5 +102,8 @@ mod tests {
         }
         let expected = b"HTTP/1.1 202 Accepted\na: b\n\n{\"a\": 1}\n---\nHTTP/1.1 200 OK\na: b\n\n\xff\x00";
         assert_eq!(out, expected);
+        response.end_line(&mut out).unwrap();
+        response.end_line(&mut out).unwrap();
+        assert_eq!(out, [expected, &b"\n"[..]].concat());
     }
 }

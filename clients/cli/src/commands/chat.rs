@@ -132,7 +132,8 @@ impl Chat {
         let call = encode::<Invoke>(params, Greeting::None)?;
         let mut connection = self.scope.daemon.ask(self.hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
         let out = io::stdout().lock();
-        let printer = Printer { out, err: io::stderr(), introduce: false, quiet: false, written: String::new() };
+        let (is_terminal, written) = (io::stdout().is_terminal(), String::new());
+        let printer = Printer { out, err: io::stderr(), introduce: false, quiet: false, is_terminal, written };
         print_text(&mut connection, printer)
     }
 

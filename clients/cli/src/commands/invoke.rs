@@ -169,8 +169,9 @@ pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failur
     let out = BufWriter::new(io::stdout().lock());
     match how.output {
         Output::Default => {
-            let (introduce, quiet) = (how.introduce, how.quiet);
-            print_text(connection, Printer { out, err: io::stderr(), introduce, quiet, written: String::new() })
+            let (introduce, quiet, is_terminal) = (how.introduce, how.quiet, io::stdout().is_terminal());
+            let written = String::new();
+            print_text(connection, Printer { out, err: io::stderr(), introduce, quiet, is_terminal, written })
         }
         Output::Json => print_json(connection, out),
         Output::Jsonl => print_lines(connection, out),
@@ -250,8 +251,14 @@ fn print_raw(connection: &mut Connection, mut out: impl Write) -> Result<u8, Fai
         response.event(event.value, &mut out)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     });
+    if io::stdout().is_terminal() {
+        response.end_line(&mut out)?;
+    }
     out.flush().map_err(Failure::writing)?;
-    Ok(ending(&raw?)?.code())
+    let raw = raw?;
+    let ending = ending(&raw)?;
+    ending.explain(&mut io::stderr());
+    Ok(ending.code())
 }
 
 fn ending(raw: &RawValue) -> Result<Ending<'_>, Failure> {
@@ -518,8 +525,14 @@ mod tests {
     fn a_daemon_lost_in_mid_answer_leaves_what_came_and_fails() {
         let script = SCRIPT.rsplit_once("{\"id\"").unwrap().0;
         let mut out = Vec::new();
-        let printer =
-            Printer { out: &mut out, err: Vec::new(), introduce: false, quiet: false, written: String::new() };
+        let printer = Printer {
+            out: &mut out,
+            err: Vec::new(),
+            introduce: false,
+            quiet: false,
+            is_terminal: false,
+            written: String::new(),
+        };
         let failure = print_text(&mut daemon(script), printer).unwrap_err();
         assert_eq!(failure.exit_code(), exit::DAEMON);
         assert_eq!(out, b"hello\n");

@@ -211,7 +211,7 @@ impl Run {
 
     /// Publishes the outcome. Gives the bytes that are kept of it.
     fn end(&self, outcome: Result<InvokeResponse, ErrorObject>) -> usize {
-        let mut kept = self.feed.look(Ring::bytes);
+        let mut kept = self.feed.look(|ring| ring.bytes() + ring.rest().len());
         let mut facts = self.facts();
         if let Ok(response) = &outcome {
             kept += response.text.len() + response.output.as_ref().map_or(0, |output| output.get().len());

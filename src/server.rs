@@ -50,6 +50,7 @@ pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::
     tokio::select! {
         () = serving => {}
         () = shutdown::obey(asked, &daemon.shutdown) => {}
+        () = daemon.runs.forget_in_time() => {}
     }
 }
 

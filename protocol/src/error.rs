@@ -111,7 +111,7 @@ error_kinds! {
     HostNotAllowed = 1060, "hostNotAllowed", retryable false;
     /// The connection is bound to something else.
     OutOfBounds = 1061, "outOfBounds", retryable false;
-    /// More requests at once than this connection may have.
+    /// More requests at once than this connection may have, or more runs than the daemon.
     Overloaded = 1062, "overloaded", retryable true;
     /// Another call holds the session's turn for too long.
     Busy = 1063, "busy", retryable true;

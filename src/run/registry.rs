@@ -9,8 +9,9 @@ use cupola_protocol::invoke::InvokeResponse;
 use cupola_protocol::rpc::ErrorObject;
 use dashmap::DashMap;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,8 @@ pub struct Runs {
     known: DashMap<RunId, Arc<Run>>,
     /// Those that ended, oldest first. Never held across `.await`.
     ended: Mutex<VecDeque<Ended>>,
+    /// Told when there is a first one of those.
+    first_ended: Notify,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,7 @@ struct Ended {
 impl Runs {
     /// None yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, known: DashMap::new(), ended: Mutex::default() }
+        Self { limits, known: DashMap::new(), ended: Mutex::default(), first_ended: Notify::new() }
     }
 
     /// Begins a run, which counts as under way until [`Self::end`]. `stop` ends it; without `detached` its last reader's
@@ -81,24 +84,45 @@ impl Runs {
     pub fn end(&self, run: &Run, outcome: Result<InvokeResponse, ErrorObject>) {
         let bytes = run.end(outcome);
         if self.known.contains_key(run.id()) {
-            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ended = self.ended();
             ended.push_back(Ended { id: run.id().clone(), at: Instant::now(), bytes });
             self.forget(&mut ended);
+            drop(ended);
+            self.first_ended.notify_one();
+        }
+    }
+
+    /// Forgets ended runs when their time is over, so that an idle daemon holds none. Never returns; one caller at a time.
+    pub async fn forget_in_time(&self) {
+        loop {
+            let oldest = {
+                let mut ended = self.ended();
+                self.forget(&mut ended);
+                ended.front().map(|oldest| oldest.at)
+            };
+            match oldest {
+                Some(at) => tokio::time::sleep_until(at + self.limits.ended_for).await,
+                None => self.first_ended.notified().await,
+            }
         }
     }
 
     /// The run of this id.
     pub fn find(&self, id: &RunId) -> Option<Arc<Run>> {
-        self.forget(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        self.forget(&mut self.ended());
         self.known.get(id).map(|run| Arc::clone(&run))
     }
 
     /// All of them, newest first.
     pub fn all(&self) -> Vec<Arc<Run>> {
-        self.forget(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        self.forget(&mut self.ended());
         let mut runs: Vec<_> = self.known.iter().map(|run| Arc::clone(&run)).collect();
         runs.sort_by_key(|run| std::cmp::Reverse(run.started_at));
         runs
+    }
+
+    fn ended(&self) -> MutexGuard<'_, VecDeque<Ended>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn forget(&self, ended: &mut VecDeque<Ended>) {
@@ -128,8 +152,12 @@ mod tests {
         Partition { agent, owner, version: None }
     }
 
+    fn begin(runs: &Runs, detached: bool) -> Arc<Run> {
+        runs.begin(&Activity::default(), detached, CancellationToken::new())
+    }
+
     fn ended(runs: &Runs) -> RunId {
-        let run = runs.begin(&Activity::default(), false, CancellationToken::new());
+        let run = begin(runs, false);
         runs.enter(&run, &partition());
         runs.end(&run, Err(ErrorObject { code: ErrorKind::Busy.code(), message: String::new(), data: None }));
         run.id().clone()
@@ -138,7 +166,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn ended_runs_are_kept_for_a_while() {
         let runs = Runs::new(Limits { ended: 2, ..Limits::default() });
-        let under_way = runs.begin(&Activity::default(), false, CancellationToken::new());
+        let under_way = begin(&runs, false);
         assert!(runs.find(under_way.id()).is_none(), "nobody knows whose it is");
         runs.enter(&under_way, &partition());
         let ids = [ended(&runs), ended(&runs), ended(&runs)];
@@ -152,9 +180,47 @@ mod tests {
     async fn ended_runs_take_so_many_bytes_at_most_but_the_latest_stays() {
         let runs = Runs::new(Limits { ended_bytes: 0, ..Limits::default() });
         let long = async || {
-            let run = runs.begin(&Activity::default(), true, CancellationToken::new());
+            let run = begin(&runs, true);
             runs.enter(&run, &partition());
             run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".to_owned() }).await;
+            runs.end(&run, Err(ErrorObject { code: 1, message: String::new(), data: None }));
+            run.id().clone()
+        };
+        let (first, second) = (long().await, long().await);
+        assert!(runs.find(&first).is_none() && runs.find(&second).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ended_runs_go_in_time_though_nobody_asks() {
+        let runs = Arc::new(Runs::new(Limits::default()));
+        let forgetting = tokio::spawn({
+            let runs = Arc::clone(&runs);
+            async move { runs.forget_in_time().await }
+        });
+        for _ in 0..2 {
+            let run = begin(&runs, false);
+            let memory = Arc::downgrade(&run);
+            runs.enter(&run, &partition());
+            runs.end(&run, Err(ErrorObject { code: 1, message: String::new(), data: None }));
+            drop(run);
+            tokio::time::sleep(Limits::default().ended_for / 2).await;
+            assert!(memory.upgrade().is_some(), "its time is not over");
+            tokio::time::sleep(Limits::default().ended_for).await;
+            assert!(memory.upgrade().is_none(), "it takes memory still");
+        }
+        forgetting.abort();
+    }
+
+    #[tokio::test]
+    async fn the_text_of_events_that_the_ring_dropped_counts_among_the_bytes() {
+        let ring = feed::Limits { entries: 1, ..Limits::default().ring };
+        let runs = Runs::new(Limits { ring, ended_bytes: 10_000, ..Limits::default() });
+        let long = async || {
+            let run = begin(&runs, true);
+            runs.enter(&run, &partition());
+            for _ in 0..20 {
+                run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(500) }).await;
+            }
             runs.end(&run, Err(ErrorObject { code: 1, message: String::new(), data: None }));
             run.id().clone()
         };

@@ -371,7 +371,7 @@ export type ErrorKind =
   | "hostNotAllowed"
   /** The connection is bound to something else. */
   | "outOfBounds"
-  /** More requests at once than this connection may have. */
+  /** More requests at once than this connection may have, or more runs than the daemon. */
   | "overloaded"
   /** Another call holds the session's turn for too long. */
   | "busy"

@@ -160,7 +160,7 @@ ErrorKind: TypeAlias = Literal[
     "hostNotAllowed",
     # The connection is bound to something else.
     "outOfBounds",
-    # More requests at once than this connection may have.
+    # More requests at once than this connection may have, or more runs than the daemon.
     "overloaded",
     # Another call holds the session's turn for too long.
     "busy",

@@ -137,6 +137,32 @@ async fn what_a_bridge_cannot_do_is_said_at_once() {
     stop(&home);
 }
 
+#[tokio::test]
+async fn variables_bind_as_flags_do() {
+    let home = Home::new();
+    fs::create_dir_all(home.path(".config/cupola")).unwrap();
+    fs::write(home.path(".config/cupola/profiles.toml"), "[p]\nemulator = true\n").unwrap();
+    fs::write(home.path("input"), "{\"id\":1,\"method\":\"initialize\"}\n").unwrap();
+    for (variables, is_bound) in [
+        (&[("CUPOLA_PROFILE", "p")][..], true),
+        (&[("CUPOLA_EMULATOR", "1")][..], true),
+        (&[("CUPOLA_EMULATOR", "1"), ("CUPOLA_AGENT", "notes-required")][..], true),
+        (
+            &[("CUPOLA_EMULATOR", "0"), ("FOUNDRY_PROJECT_ENDPOINT", "https://a.services.ai.azure.com/api/projects/p")],
+            false,
+        ),
+        (&[], false),
+    ] {
+        let mut command = home.command(&["attach"]);
+        command.stdin(fs::File::open(home.path("input")).unwrap()).envs(variables.iter().copied());
+        let ended = tokio::process::Command::from(command).kill_on_drop(true).output();
+        let output = timeout(PATIENCE, ended).await.expect("it goes on").unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["result"]["bound"], is_bound, "{variables:?}: {answer}");
+    }
+    stop(&home);
+}
+
 /// A daemon from before there was a binding ignores that it is asked for one.
 #[tokio::test]
 async fn a_daemon_that_cannot_bind_is_handed_nothing() {

@@ -51,6 +51,10 @@ pub(crate) struct Flags {
     pub scope: ScopeFlags,
 }
 
+/// The variables that say which agent is meant, as flags do; what says whose state is part of the isolation.
+/// `FOUNDRY_PROJECT_ENDPOINT` is not among them: other programs' shells have it, too.
+const NAMING_VARIABLES: [&str; 3] = ["CUPOLA_PROFILE", "CUPOLA_EMULATOR", "CUPOLA_AGENT"];
+
 /// The ids of the bridge's own requests: a program's are never of this form by accident.
 const GREETING: &str = "cupola-attach/greeting";
 const REPEAT: &str = "cupola-attach/initialize";
@@ -96,10 +100,13 @@ impl Flags {
         let environment = environment::Environment::process(self.scope.no_env);
         let profile = self.scope.profile(&environment)?;
         let isolation = self.scope.isolation.resolve(&environment, &profile)?;
-        let is_said = self.scope.target.is_given()
+        let mut is_said = self.scope.target.is_given()
             || self.scope.profile.is_some()
             || !self.only.is_empty()
             || isolation != cupola_protocol::isolation::Isolation::default();
+        for name in NAMING_VARIABLES {
+            is_said |= environment.text(name)?.is_some_and(|value| value != "0");
+        }
         if !is_said {
             return Ok(None);
         }

@@ -53,6 +53,9 @@ use tracing::Instrument;
 /// windows open stays far below; a loop that never reads its answers is told early.
 pub const MAX_REQUESTS_PER_CONNECTION: usize = 256;
 
+/// How much of a method that is none is repeated, in characters.
+const SHOWN_METHOD_CHARACTERS: usize = 64;
+
 /// How long a cancelled handler may take to end by itself, for example to tell the service, before it is dropped.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(3);
 
@@ -261,7 +264,8 @@ impl Calls {
             return Step::Now(Some(id.refuse(RpcError::shutting_down())));
         }
         let Some((method, callback)) = self.table.find(method) else {
-            let error = RpcError::new(ErrorKind::MethodNotFound, format!("there is no method {method:?}"))
+            let named: String = method.chars().take(SHOWN_METHOD_CHARACTERS).collect();
+            let error = RpcError::new(ErrorKind::MethodNotFound, format!("there is no method {named:?}"))
                 .hint("`initialize` lists the methods under capabilities");
             return Step::Now(Some(id.refuse(error)));
         };

@@ -1,6 +1,10 @@
 //! What the protocol says of itself is well-formed by the published meta-schema, complete, and true of what travels.
 
 use crate::support::TestDaemon;
+use cupola::rpc::{MAX_BATCH_MESSAGES, MAX_REQUESTS_PER_CONNECTION};
+use cupola::run::Limits;
+use cupola::server::MAX_CONNECTIONS;
+use cupola::transport::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
 use cupola_protocol::daemon::OPENRPC;
 use cupola_protocol::files::{LocalPath, RemotePath};
 use cupola_protocol::headers::{CallId, ClientHeaderValue};
@@ -98,6 +102,21 @@ async fn a_client_can_ask_for_the_document_and_it_has_every_method() {
 }
 
 /// The schema and the type agree on every one of these.
+#[test]
+fn the_reference_names_the_limits_as_they_are() {
+    let reference = include_str!("../../docs/protocol.md");
+    for (about, limit) in [
+        ("a message", format!("{} MiB", MAX_FRAME_BYTES / 1024 / 1024)),
+        ("a message's or request's headers", format!("{} KiB", MAX_HEADER_BYTES / 1024)),
+        ("a batch", format!("{MAX_BATCH_MESSAGES} messages")),
+        ("requests under way on one connection", MAX_REQUESTS_PER_CONNECTION.to_string()),
+        ("runs under way in the daemon", Limits::default().under_way.to_string()),
+        ("connections", MAX_CONNECTIONS.to_string()),
+    ] {
+        assert!(reference.contains(&format!("| {about} | {limit}")), "{about}: {limit}");
+    }
+}
+
 fn agree<T: DeserializeOwned>(document: &mut Document, name: &str, values: &[&str]) {
     let mut accepted = 0;
     for value in values {

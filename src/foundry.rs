@@ -5,7 +5,7 @@
 //! - [`client`]: one request: token, retries, bounded answers; [`pool`]: the connections it goes over
 //! - [`retry`]: may this be sent again? (pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
-//! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls
+//! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
@@ -28,6 +28,7 @@ mod headers;
 mod invocations;
 mod invocations_ws;
 mod logs;
+mod pages;
 mod pool;
 mod reply;
 mod responses;

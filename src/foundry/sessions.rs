@@ -4,17 +4,12 @@ use super::Agent;
 use super::client::{Call, JSON};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
+use super::pages::{Listed, Part};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::sessions::{ListResponse, Order, Session, VersionIndicator};
 use cupola_protocol::target::AgentVersion;
 use http::Method;
-use serde::{Deserialize, Serialize};
-
-/// Most pages of one list that are followed. A region allows 50 sessions at once; a hundred pages of 100 are a loop.
-const MAX_PAGES: usize = 100;
-
-/// Most sessions the service puts in one page.
-const MAX_PAGE: u32 = 100;
+use serde::Serialize;
 
 /// Which sessions to list.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,38 +37,6 @@ struct CreateBody<'a> {
     agent_session_id: Option<&'a SessionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version_indicator: Option<VersionIndicator>,
-}
-
-/// One page, of the service's scheme (`last_id`) or of the older one (`pagination_token`).
-#[derive(Deserialize)]
-struct Page {
-    data: Vec<Session>,
-    #[serde(default)]
-    last_id: Option<String>,
-    #[serde(default)]
-    has_more: Option<bool>,
-    #[serde(default)]
-    pagination_token: Option<String>,
-}
-
-/// How the next page is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Next {
-    After(String),
-    Token(String),
-}
-
-impl Page {
-    /// The next page, unless this was the last one. The SDK ignores `has_more` and asks until `last_id` is empty (contract
-    /// section 4.3); an explicit `false` saves that request.
-    fn next(&self) -> Option<Next> {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        if let Some(token) = given(&self.pagination_token) {
-            return Some(Next::Token(token));
-        }
-        let has_more = self.has_more != Some(false) && !self.data.is_empty();
-        given(&self.last_id).filter(|_| has_more).map(Next::After)
-    }
 }
 
 impl Agent {
@@ -105,37 +68,10 @@ impl Agent {
         isolation: &WireIsolation,
         list: ListSessions<'_>,
     ) -> Result<ListResponse, FoundryError> {
-        let limit = list.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let mut data: Vec<Session> = Vec::new();
-        let mut next = list.after.map(|id| Next::After(id.as_str().to_owned()));
-        let mut has_more = false;
-        for _ in 0..MAX_PAGES {
-            let mut url = self.address.endpoint(&["sessions"]);
-            {
-                let mut query = url.query_pairs_mut();
-                let wanted = u32::try_from(limit - data.len()).unwrap_or(u32::MAX);
-                query.append_pair("limit", &wanted.clamp(1, MAX_PAGE).to_string());
-                if let Some(order) = list.order {
-                    query.append_pair("order", if order == Order::Asc { "asc" } else { "desc" });
-                }
-                match &next {
-                    Some(Next::After(id)) => query.append_pair("after", id),
-                    Some(Next::Token(token)) => query.append_pair("pagination_token", token),
-                    None => &mut query,
-                };
-            }
-            let call = Call::new(Operation::ListSessions, Method::GET, url).isolated(isolation);
-            let page: Page = self.client.json(&self.address, &call).await?;
-            let following = page.next().filter(|following| next.as_ref() != Some(following));
-            let is_empty = page.data.is_empty();
-            data.extend(page.data);
-            has_more = following.is_some() || data.len() > limit;
-            if is_empty || following.is_none() || data.len() >= limit {
-                break;
-            }
-            next = following;
-        }
-        data.truncate(limit);
+        let ListSessions { limit, order, after } = list;
+        let part = Part { limit, order, after: after.map(SessionId::as_str) };
+        let url = self.address.endpoint(&["sessions"]);
+        let Listed { items: data, has_more } = self.list(Operation::ListSessions, &url, Some(isolation), part).await?;
         let id = |session: Option<&Session>| session.map(|session| session.agent_session_id.clone());
         Ok(ListResponse { first_id: id(data.first()), last_id: id(data.last()), data, has_more })
     }

@@ -5,6 +5,7 @@
 
 use super::Gateway;
 use super::call::{Call, Whole};
+use super::invocations::SESSION_QUERY;
 use super::record::Events;
 use super::responses;
 use crate::conversation::Conversation;
@@ -24,9 +25,6 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
-
-/// Names the session in the query, as with invocations.
-const SESSION_QUERY: &str = "agent_session_id";
 
 /// Where a context keeps the id of its latest answer, which its next turn follows.
 const LATEST: &str = "latest";

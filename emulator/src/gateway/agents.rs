@@ -73,8 +73,9 @@ async fn create(State(gateway): State<Arc<Gateway>>, Whole(body): Whole) -> Resu
 }
 
 async fn update(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
-    call.agent.patch(&json_body(&body)?)?;
-    Ok(Json(named(&call)?.to_json()))
+    let agent = named(&call)?;
+    agent.patch(&json_body(&body)?)?;
+    Ok(Json(agent.to_json()))
 }
 
 /// `POST /agents/{agent}:enable` and `:disable`.

@@ -47,6 +47,11 @@ async fn a_disabled_agents_endpoint_rejects_everything() {
     assert_eq!(bench.ask("POST", "/agents/notes:enable").send().await.status, 204);
     bench.invoke("notes", json!({"input": "hi"})).send().await.ok();
     bench.ask("POST", "/agents/notes:rename").send().await.refused(404, "not_found");
+    // What is refused has changed nothing.
+    let patch = json!({"agent_endpoint": {"protocols": ["a2a"]}});
+    bench.ask("PATCH", "/agents/notes:rename").body(patch).send().await.refused(404, "not_found");
+    let agent = bench.ask("GET", "/agents/notes").send().await.ok().json();
+    assert_ne!(agent["agent_endpoint"]["protocols"], json!(["a2a"]));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// The variables a command may read, or none of them (`--no-env`).
 pub(crate) struct Environment(Box<Lookup>);
@@ -38,6 +39,11 @@ impl Environment {
 /// has none.
 pub(crate) fn allows_colours() -> bool {
     variable("NO_COLOR").is_none_or(|value| value.is_empty()) && variable("TERM").is_none_or(|name| name != "dumb")
+}
+
+/// Where files are that nobody keeps: `TMPDIR`, else the system's own place.
+pub(crate) fn temporary_directory() -> PathBuf {
+    std::env::temp_dir()
 }
 
 /// One variable of the process.

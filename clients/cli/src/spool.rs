@@ -1,6 +1,7 @@
 //! A private file that stands between a pipe and the daemon, which reads and writes files alone. Gone when it is dropped;
 //! what a killed process left goes with the next one.
 
+use crate::environment;
 use crate::failure::Failure;
 use cupola_protocol::files::MAX_FILE_BYTES;
 use std::fs::{self, File, OpenOptions};
@@ -24,7 +25,7 @@ impl Spool {
     /// With nothing in it.
     pub(crate) fn empty() -> Result<Self, Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
-        let temporary = std::env::temp_dir();
+        let temporary = environment::temporary_directory();
         remove_leftovers(&temporary);
         let directory = temporary.join(format!("cupola-{}-{now}", std::process::id()));
         let mut builder = fs::DirBuilder::new();

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs;
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 /// Writes `value` so that a reader, also after a crash, finds the old file or the new one and nothing between.
@@ -26,14 +26,27 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Option<T> {
 
 /// Adds one line to a log of records.
 pub(crate) fn append(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(value)?;
+    let mut file = File::options().create(true).read(true).append(true).open(path)?;
+    let mut line = if is_cut(&mut file)? { vec![b'\n'] } else { Vec::new() };
+    serde_json::to_writer(&mut line, value)?;
     line.push(b'\n');
-    fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(&line)
+    file.write_all(&line)
+}
+
+/// Did a crash cut its last line?
+fn is_cut(file: &mut File) -> io::Result<bool> {
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok(last != [b'\n'])
 }
 
 /// Reads what [`append`] wrote, leaving out lines that a crash cut.
 pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> Vec<T> {
-    fs::read_to_string(path).unwrap_or_default().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    let bytes = fs::read(path).unwrap_or_default();
+    bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 /// The paths directly inside a directory, none when it does not exist.
@@ -72,11 +85,16 @@ mod tests {
     #[test]
     fn a_cut_line_does_not_lose_the_others() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log.jsonl");
-        append(&path, &1).unwrap();
-        append(&path, &2).unwrap();
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"cut").unwrap();
-        assert_eq!(lines::<i32>(&path), [1, 2]);
+        // Anywhere, also within a character.
+        for cut in [&b"{\"cut"[..], "\"ä".as_bytes().get(..2).unwrap()] {
+            let path = directory.path().join(format!("{}.jsonl", cut.len()));
+            append(&path, &1).unwrap();
+            append(&path, &2).unwrap();
+            fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(cut).unwrap();
+            assert_eq!(lines::<i32>(&path), [1, 2], "{cut:?}");
+            append(&path, &3).unwrap();
+            assert_eq!(lines::<i32>(&path), [1, 2, 3], "{cut:?}");
+        }
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use crate::support::deployed::{Deployed, HOST, project};
 use crate::support::finish_after;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 /// An azd project with two agents, `notes` and `notes-required`, deployed as versions 1; gives a directory far below.
 fn azd_project(deployed: &Deployed, services: &str) -> PathBuf {
@@ -92,33 +93,48 @@ async fn several_agents_are_an_error_at_once_where_nobody_can_be_asked() {
     deployed.end().await;
 }
 
-#[tokio::test]
-async fn on_a_terminal_one_is_asked_which_agent_is_meant() {
-    let deployed = Deployed::start().await;
-    let below = azd_project(&deployed, TWO);
-    let mut command = deployed.home.command(&["invoke", "hello"]);
+/// Runs a command on a terminal and does something at its question; gives its outcome and what was on the terminal.
+async fn asked(
+    deployed: &Deployed,
+    directory: &Path,
+    arguments: &[&str],
+    act: fn(&mut File, &Child),
+) -> (Output, String) {
+    let mut command = deployed.home.command(arguments);
     let (mut terminal, end) = terminal();
-    command.current_dir(&below).env("PATH", deployed.path_variable());
+    command.current_dir(directory).env("PATH", deployed.path_variable());
     command.stdin(Stdio::from(end.try_clone().unwrap())).stderr(Stdio::from(end));
-    let (output, seen) = tokio::task::spawn_blocking(move || {
-        let (seen, output) = finish_after(command, |_| {
+    tokio::task::spawn_blocking(move || {
+        let (seen, output) = finish_after(command, |child| {
             let mut seen = Vec::new();
             let mut bytes = [0; 256];
             while !text_of(&seen).contains("Which one? ") {
                 let read = terminal.read(&mut bytes).unwrap();
                 seen.extend_from_slice(bytes.get(..read).unwrap());
             }
-            terminal.write_all(b"1\n").unwrap();
+            act(&mut terminal, child);
             text_of(&seen)
         });
         (output, seen)
     })
     .await
-    .unwrap();
+    .unwrap()
+}
+
+#[tokio::test]
+async fn on_a_terminal_one_is_asked_which_agent_is_meant() {
+    let deployed = Deployed::start().await;
+    let below = azd_project(&deployed, TWO);
+    let choose = |terminal: &mut File, _: &Child| terminal.write_all(b"1\n").unwrap();
+    let (output, seen) = asked(&deployed, &below, &["invoke", "hello"], choose).await;
     assert!(output.status.success(), "{output:?}");
     assert!(seen.contains("1) my-notes") && seen.contains("2) strict"), "{seen}");
     assert!(text(&output.stdout).contains("hello"), "{output:?}");
     assert_eq!(deployed.emulator.turns().len(), 1);
+
+    let interrupt = |_: &mut File, child: &Child| kill_process(Pid::from_child(child), Signal::INT).unwrap();
+    let (output, _) = asked(&deployed, &below, &["invoke", "hello"], interrupt).await;
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
     deployed.end().await;
 }
 

@@ -1,21 +1,33 @@
 //! Asks which agent is meant, when a project has several and a person sits in front of a terminal.
 
 use crate::failure::Failure;
+use crate::interrupt;
+use crate::scope::ScopeFlags;
 use cupola_protocol::error::ErrorKind;
 use std::io::{self, BufRead, Write};
 
 /// Longest line read as an answer, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1024;
 
-/// The agents to choose from, if that is what a command failed for.
-pub(crate) fn open(failure: &Failure) -> Option<&[String]> {
+/// Asks, if that is what a command failed for and somebody can be asked: it can be run again then, with this scope.
+pub(crate) fn is_made(failure: &Failure, scope: &mut ScopeFlags) -> bool {
+    let Some(choices) = open(failure).filter(|_| scope.may_ask()) else { return false };
+    // The call is over, so Ctrl-C leaves the question.
+    interrupt::settle();
+    let Ok(Some(agent)) = ask(choices, io::stdin().lock(), io::stderr()) else { return false };
+    scope.target.agent_name = Some(agent);
+    true
+}
+
+/// The agents to choose from.
+fn open(failure: &Failure) -> Option<&[String]> {
     let Failure::Call(error) = failure else { return None };
     let data = error.data.as_ref().filter(|data| data.kind == ErrorKind::AgentNotChosen)?;
     (!data.choices.is_empty()).then_some(data.choices.as_slice())
 }
 
 /// Asks until there is an answer; nothing when there is none.
-pub(crate) fn ask(choices: &[String], input: impl BufRead, mut terminal: impl Write) -> io::Result<Option<String>> {
+fn ask(choices: &[String], input: impl BufRead, mut terminal: impl Write) -> io::Result<Option<String>> {
     writeln!(terminal, "This project has several agents:")?;
     for (number, choice) in (1..).zip(choices) {
         writeln!(terminal, "  {number}) {choice}")?;

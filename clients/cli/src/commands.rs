@@ -50,11 +50,9 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
     };
     let mut done = run_once(&command, hooks);
     if let Err(failure) = &done
-        && let Some(choices) = choice::open(failure)
-        && let Some(scope) = scope_mut(&mut command).filter(|scope| scope.may_ask())
-        && let Ok(Some(agent)) = choice::ask(choices, io::stdin().lock(), io::stderr())
+        && let Some(scope) = scope_mut(&mut command)
+        && choice::is_made(failure, scope)
     {
-        scope.target.agent_name = Some(agent);
         done = run_once(&command, hooks);
     }
     ExitCode::from(done.unwrap_or_else(|failure| {

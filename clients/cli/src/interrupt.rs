@@ -1,4 +1,4 @@
-//! Ctrl-C: the first cancels the call and waits for its end, the second leaves at once.
+//! Ctrl-C: the first cancels the call and waits for its end, the second leaves at once. Without a call the first leaves.
 
 use crate::exit;
 use crate::stream::Stream;
@@ -35,12 +35,13 @@ pub(crate) fn cancels(stream: &Stream, id: Id) {
     // Fails when it is set already, which is as good. Without a handler Ctrl-C ends this process, and the daemon cancels
     // the run of a client that is gone.
     let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::SeqCst) {
-            process::exit(i32::from(exit::CANCELLED));
-        }
-        let _ = writeln!(std::io::stderr(), "cancelling; press Ctrl-C again to leave at once");
-        if let Some((stream, message)) = CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            let _ = stream.write_all(message);
+        let is_second = INTERRUPTED.swap(true, Ordering::SeqCst);
+        match CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some((stream, message)) if !is_second => {
+                let _ = writeln!(std::io::stderr(), "cancelling; press Ctrl-C again to leave at once");
+                let _ = stream.write_all(message);
+            }
+            _ => process::exit(i32::from(exit::CANCELLED)),
         }
     });
 }

@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
-use crate::{Hooks, interrupt};
+use crate::{Hooks, choice, interrupt};
 use clap::Args;
 use cupola_protocol::invoke::{Invoke, InvokeParams};
 use cupola_protocol::isolation::Isolation;
@@ -111,7 +111,12 @@ impl Chat {
     }
 
     fn turn(&mut self, text: String) {
-        let outcome = self.try_turn(text);
+        let mut outcome = self.try_turn(text.clone());
+        if let Err(failure) = &outcome
+            && choice::is_made(failure, &mut self.scope)
+        {
+            outcome = self.try_turn(text);
+        }
         interrupt::settle();
         if outcome.is_ok() {
             (self.new_conversation, self.new_session) = (false, false);

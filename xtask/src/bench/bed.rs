@@ -34,6 +34,15 @@ pub(super) struct Endpoint {
     pub certificate: Option<PathBuf>,
 }
 
+/// Which memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Memory {
+    /// All of it. Most is the program itself: mapped from its file, shared by all its processes, and the system's to take back.
+    Whole,
+    /// What no file backs: what the daemon allocated and has not given back.
+    Own,
+}
+
 /// What the daemon continues in at one endpoint.
 #[derive(Debug, Clone)]
 pub(super) struct Ids {
@@ -111,13 +120,17 @@ impl Bed {
         Ok(Ids { session: text("sessionId"), conversation: text("conversationId") })
     }
 
-    /// Resident memory of the daemon, MiB.
-    pub(super) fn daemon_memory_mib(&self) -> Result<f64, String> {
+    /// Memory of the daemon that is resident, MiB.
+    pub(super) fn daemon_memory_mib(&self, memory: Memory) -> Result<f64, String> {
+        let field = match memory {
+            Memory::Whole => "VmRSS:",
+            Memory::Own => "RssAnon:",
+        };
         let path = format!("/proc/{}/status", self.daemon.child.id());
         let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
         let kib = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(field))
             .and_then(|rest| rest.trim().strip_suffix("kB"))
             .and_then(|number| number.trim().parse::<f64>().ok());
         kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("{path} names no resident memory"))

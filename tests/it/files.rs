@@ -478,6 +478,7 @@ fn the_command_line_is_azds() {
     assert_eq!(run(&["invoke", "hello"]).1, Some(0));
     said(&["files", "upload", "./seed.json"], "Uploaded ./seed.json -> seed.json");
     said(&["files", "upload", "-f", "seed.json", "-t", "/data/in.json"], "Uploaded seed.json -> /data/in.json");
+    said(&["files", "upload", "seed.json", "-t", "/data/out/"], "Uploaded seed.json -> /data/out/seed.json");
     said(&["files", "mkdir", "/data/out"], "Created /data/out");
     let (listed, code) = run(&["files", "ls", "/data"]);
     let listed: Value = serde_json::from_str(&listed).unwrap();

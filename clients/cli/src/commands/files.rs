@@ -48,7 +48,7 @@ enum Action {
         /// The local file; - is standard input, and needs --target-path
         #[arg(id = "file_flag", long = "file", short = 'f', value_name = "FILE")]
         file_flag: Option<PathBuf>,
-        /// Where to put it; its own name in the home when left out
+        /// Where to put it; its own name in the home when left out, and in a directory whose path ends in a slash
         #[arg(long, short = 't', value_name = "PATH")]
         target_path: Option<String>,
         /// A directory with all that is in it, file by file; links that lead out of it are left out

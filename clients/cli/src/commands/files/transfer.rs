@@ -32,6 +32,10 @@ pub(super) fn upload(
     path: Option<RemotePath>,
     recursive: bool,
 ) -> Result<u8, Failure> {
+    let path = match path {
+        Some(path) if !recursive && path.as_str().ends_with('/') => inside(&path, file)?,
+        path => path,
+    };
     let spool = match &path {
         _ if file != Path::new(STANDARD) => None,
         None => {
@@ -47,6 +51,13 @@ pub(super) fn upload(
     let raw = common.transfer::<Upload>(hooks, UploadParams { session, local_path, path, recursive })?;
     let done = typed::<Upload>(&raw)?;
     common.end(&raw, &done, &format!("Uploaded {} -> {}", file.display(), done.path))
+}
+
+/// The file by its own name in a directory of the session; nothing for standard input, which has none.
+fn inside(directory: &RemotePath, file: &Path) -> Result<Option<RemotePath>, Failure> {
+    let name = file.file_name().filter(|_| file != Path::new(STANDARD));
+    let Some(name) = name.and_then(|name| name.to_str()) else { return Ok(None) };
+    parse("--target-path", &format!("{directory}{name}")).map(Some)
 }
 
 /// Copies a file or directory of the session to a local one, or a file to standard output.
@@ -211,6 +222,19 @@ mod tests {
         }
         for path in ["/", ".", "..", "data/.."] {
             assert!(own_name(&path.parse().unwrap()).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_upload_into_a_directory_keeps_its_name() {
+        for (directory, file, path) in [
+            ("data/", "x/a.csv", Some("data/a.csv")),
+            ("/", "a", Some("/a")),
+            ("data/", "-", None),
+            ("data/", "..", None),
+        ] {
+            let put = inside(&directory.parse().unwrap(), Path::new(file)).unwrap();
+            assert_eq!(put.map(|path| path.to_string()).as_deref(), path, "{file}");
         }
     }
 

@@ -4,8 +4,12 @@
 //! can be put in its place between the check and the use; and an existing directory is never changed, because whoever
 //! loosened it may not be who runs us.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+/// What is written to see whether anything can be, in bytes: more than the state of a hundred more users takes.
+const TRIAL_BYTES: usize = 64 * 1024;
 
 /// An open directory that belongs to this user and to nobody else.
 #[derive(Debug)]
@@ -65,6 +69,16 @@ impl PrivateDirectory {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Writes a little and removes it again: fails when the disk is full, or nothing may be written there.
+    pub fn try_writing(&self) -> io::Result<()> {
+        let path = self.path.join(format!("trial-{}", uuid::Uuid::new_v4().simple()));
+        let mut file = File::create_new(&path)?;
+        // Some file systems look for room only when it is synchronised.
+        let written = file.write_all(&vec![0; TRIAL_BYTES]).and_then(|()| file.sync_data());
+        let removed = std::fs::remove_file(&path);
+        written.and(removed)
     }
 
     /// The open directory: what is done through it is done in the directory that was checked.

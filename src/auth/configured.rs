@@ -99,6 +99,9 @@ async fn get_token(source: &Source, scope: &str) -> Result<AccessToken, String> 
         .ok_or_else(|| "its token is no header value".to_owned())
 }
 
+/// Where a credential's own error goes over to advice for programmers; what to do is said in our own words.
+const ADVICE: &str = "To troubleshoot, visit ";
+
 /// What the credential said, with its causes, on one line and bounded.
 fn reason(error: &azure_core::Error) -> String {
     let mut text = error.to_string();
@@ -110,7 +113,10 @@ fn reason(error: &azure_core::Error) -> String {
         }
         cause = error.source();
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
+    let said = text.split(ADVICE).next().unwrap_or_default();
+    // It begins with the name of a Rust type, where it goes on.
+    let said = said.split_once("Credential authentication failed. ").map_or(said, |(_, said)| said);
+    said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
 }
 
 impl CredentialConfig {

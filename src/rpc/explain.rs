@@ -105,6 +105,9 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
     Some(match error.kind() {
         ErrorKind::ConnectionFailed if is_local => "start the agent, or name the port it listens on: --port PORT",
         _ if is_local => return None,
+        ErrorKind::ConnectionFailed if matches!(error, FoundryError::NotConnected { .. }) => {
+            "check the endpoint and this machine's network; a daemon keeps the proxy settings it was started with"
+        }
         ErrorKind::SessionNotReady => {
             "run it again; if that does not help, `cupola monitor --type system` shows why the sandbox does not start"
         }

@@ -54,10 +54,12 @@ pub enum BindError {
         path: PathBuf,
     },
     /// Another process holds the lock and does not answer.
-    #[error("another daemon holds {lock} but nobody answers on its socket; look for a cupola process that hangs")]
+    #[error("{} holds {lock}, but nobody answers on its socket; {}", holder.map_or("another daemon".to_owned(), |id| format!("process {id}")), holder.map_or("look for a cupola process that hangs".to_owned(), |id| format!("if it is a daemon of yours that hangs, run: kill -9 {id}")))]
     Unresponsive {
         /// The lock file.
         lock: PathBuf,
+        /// The process that wrote itself into it.
+        holder: Option<u32>,
     },
     /// The system refuses.
     #[error("{path}: {source}")]

@@ -3,7 +3,7 @@
 //! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
 
 use crate::failure::Failure;
-use crate::stream::Stream;
+use crate::stream::{self, Stream};
 use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::rpc::{ErrorObject, Id, PROGRESS, Request};
@@ -13,12 +13,15 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// Longest message taken from the daemon, in bytes. Answers carry the service's whole object; this only bounds a peer
 /// that never ends its line.
 const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
 /// Most messages are events of a few hundred bytes; this many are read at once.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
+/// How long the daemon may take for what it answers from itself alone; its saved state may keep it for seconds.
+const AT_ONCE: Duration = Duration::from_secs(15);
 /// The id of the one call a command makes.
 pub(crate) const CALL: Id = Id::Number(1);
 /// The id of the greeting that may travel ahead of it.
@@ -89,6 +92,18 @@ impl Connection {
     /// Sends a call and waits for its answer, verbatim.
     pub(crate) fn call_raw<M: Method>(&mut self, params: M::Params) -> Result<Box<RawValue>, Failure> {
         self.send(&encode::<M>(params, Greeting::None)?).map_err(|error| lost(&error))?;
+        self.receive(|_| Ok(()))
+    }
+
+    /// As [`Self::call_raw`], of what needs no service and nobody else: a daemon that does not answer hangs.
+    pub(crate) fn call_at_once<M: Method>(&mut self, params: M::Params) -> Result<Box<RawValue>, Failure> {
+        stream::limit(self.stream(), Some(AT_ONCE)).map_err(|error| lost(&error))?;
+        self.send(&encode::<M>(params, Greeting::None)?).map_err(|error| lost(&error))?;
+        self.wait().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => hangs(stream::peer_process(self.stream())),
+            _ => lost(&error),
+        })?;
+        stream::limit(self.stream(), None).map_err(|error| lost(&error))?;
         self.receive(|_| Ok(()))
     }
 
@@ -232,6 +247,18 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
     Failure::daemon_hint(
         format!("the daemon {how}"),
         "it may have been stopped; run the command again to start it anew, and see `cupola sessions list` for what it did",
+    )
+}
+
+/// The daemon is there and says nothing.
+fn hangs(process: Option<i32>) -> Failure {
+    let (who, kill) = match process {
+        Some(id) => (format!("the daemon (process {id})"), format!("kill -9 {id}")),
+        None => ("the daemon".to_owned(), "kill -9 and its process".to_owned()),
+    };
+    Failure::daemon_hint(
+        format!("{who} has not answered within {} s", AT_ONCE.as_secs()),
+        format!("if it goes on, end it with `{kill}`: the next command starts another one, and what is saved stays"),
     )
 }
 

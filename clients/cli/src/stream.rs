@@ -1,5 +1,8 @@
 //! The byte stream to the daemon: a Unix socket, or a named pipe on Windows.
 
+use std::io;
+use std::time::Duration;
+
 /// A connection to the daemon.
 #[cfg(unix)]
 pub type Stream = std::os::unix::net::UnixStream;
@@ -7,3 +10,25 @@ pub type Stream = std::os::unix::net::UnixStream;
 /// A connection to the daemon.
 #[cfg(windows)]
 pub type Stream = std::fs::File;
+
+/// How long to wait for the next bytes; for ever with none. A pipe on Windows is always waited for.
+pub(crate) fn limit(stream: &Stream, limit: Option<Duration>) -> io::Result<()> {
+    #[cfg(unix)]
+    return stream.set_read_timeout(limit);
+    #[cfg(windows)]
+    {
+        let _ = (stream, limit);
+        Ok(())
+    }
+}
+
+/// The process at the other end, where the system tells.
+pub(crate) fn peer_process(stream: &Stream) -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    return rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid.as_raw_nonzero().get());
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = stream;
+        None
+    }
+}

@@ -138,7 +138,10 @@ async fn lock(
     let deadline = Instant::now() + HOLDER_PATIENCE;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(file)),
+            Ok(()) => {
+                sign(&file).map_err(failed)?;
+                return Ok(Some(file));
+            }
             Err(Errno::WOULDBLOCK) => {}
             Err(error) => return Err(failed(error)),
         }
@@ -147,10 +150,23 @@ async fn lock(
             return Ok(None);
         }
         if Instant::now() >= deadline {
-            return Err(BindError::Unresponsive { lock: path });
+            return Err(BindError::Unresponsive { lock: path, holder: holder(&file) });
         }
         sleep(HOLDER_POLL).await;
     }
+}
+
+/// Writes this process into the lock file it holds, for [`holder`].
+fn sign(file: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::ftruncate(file, 0)?;
+    rustix::io::pwrite(file, format!("{}\n", std::process::id()).as_bytes(), 0).map(|_| ())
+}
+
+/// The process that holds the lock, where it says so.
+fn holder(file: &OwnedFd) -> Option<u32> {
+    let mut text = [0; 16];
+    let read = rustix::io::pread(file, &mut text, 0).ok()?;
+    std::str::from_utf8(text.get(..read)?).ok()?.trim_end().parse().ok()
 }
 
 /// Does somebody listen there? A full queue counts: slow is not dead.

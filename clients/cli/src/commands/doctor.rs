@@ -1,14 +1,17 @@
 //! `cupola doctor`: everything a call needs, looked at in the order of its way.
 
 use crate::Hooks;
-use crate::call::{Connection, VERSION, typed};
+use crate::call::{Connection, VERSION, misunderstood, typed};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::table::Output;
 use clap::Args;
+use cupola_protocol::Method;
+use cupola_protocol::daemon::{NoParams, Status};
 use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams};
+use serde_json::value::to_raw_value;
 use std::fmt::Write;
 
 pub(crate) const HELP: &str = "\
@@ -38,18 +41,37 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     // Where nobody names an agent this is the project around here, and the daemon says whether there is one.
     let (target, isolation) = flags.scope.resolve_in(flags.agent.as_deref(), &environment)?;
     let mut connection = Connection::new(flags.scope.daemon.connect(hooks)?);
-    let raw = connection.call_raw::<Doctor>(DoctorParams { target: Some(target), isolation })?;
-    let found = typed::<Doctor>(&raw)?;
+    // Before anything that may take its time: does the daemon answer at all?
+    let status = typed::<Status>(&connection.call_at_once::<Status>(NoParams {})?)?;
+    let mut found = connection.call::<Doctor>(DoctorParams { target: Some(target), isolation })?;
+    found.checks.insert(0, program(&status.version));
     super::print(&match flags.output {
-        Output::Json => super::indented(&raw),
+        Output::Json => {
+            let raw = to_raw_value(&found).map_err(|error| misunderstood(Doctor::NAME, &error))?;
+            super::indented(&raw)
+        }
         Output::Table => lines(&found.checks),
     })?;
     let is_broken = found.checks.iter().any(|check| check.status == CheckStatus::Error);
     Ok(if is_broken { exit::FAILED } else { exit::OK })
 }
 
+/// This program, and whether the daemon is of the same version.
+fn program(daemon: &str) -> Check {
+    let name = "program".to_owned();
+    if daemon == VERSION {
+        return Check { name, status: CheckStatus::Ok, message: format!("version {VERSION}"), hint: None };
+    }
+    Check {
+        name,
+        status: CheckStatus::Warning,
+        message: format!("version {VERSION}, but the daemon is version {daemon}"),
+        hint: Some("`cupola stop` lets the next command start its own".to_owned()),
+    }
+}
+
 fn lines(checks: &[Check]) -> String {
-    let mut text = format!("ok       program     version {VERSION}\n");
+    let mut text = String::new();
     for Check { name, status, message, hint } in checks {
         let status = match status {
             CheckStatus::Ok => "ok",
@@ -82,10 +104,17 @@ mod tests {
             check("daemon", CheckStatus::Ok, None),
             check("credential", CheckStatus::Error, Some("run `az login`")),
         ]);
-        let shown = shown.split_once('\n').unwrap().1;
         assert_eq!(
             shown,
             "ok       daemon      found\nERROR    credential  found\n                     run `az login`\n"
         );
+    }
+
+    #[test]
+    fn a_daemon_of_another_version_is_pointed_out() {
+        assert_eq!(program(VERSION).status, CheckStatus::Ok);
+        let old = program("0.0.1");
+        assert_eq!(old.status, CheckStatus::Warning);
+        assert!(old.message.contains("the daemon is version 0.0.1"), "{}", old.message);
     }
 }

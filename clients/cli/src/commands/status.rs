@@ -51,7 +51,7 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
             "the next `cupola invoke` starts one",
         ));
     };
-    let raw = Connection::new(stream).call_raw::<Status>(NoParams {})?;
+    let raw = Connection::new(stream).call_at_once::<Status>(NoParams {})?;
     if flags.is_json() {
         super::print(&super::indented(&raw))?;
     } else {

@@ -1,6 +1,6 @@
 //! `cupola stop`: ends the daemon. That none runs is a success: it is what was asked for.
 
-use crate::call::Connection;
+use crate::call::{Connection, typed};
 use crate::connect;
 use crate::exit;
 use crate::failure::Failure;
@@ -32,11 +32,14 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
         super::print("no daemon runs\n")?;
         return Ok(exit::OK);
     };
-    let answer = Connection::new(stream).call::<Stop>(StopParams { force: flags.force })?;
+    let raw = Connection::new(stream).call_at_once::<Stop>(StopParams { force: flags.force })?;
+    let answer = typed::<Stop>(&raw)?;
     super::print(&match (answer.runs, flags.force) {
         (0, _) => "the daemon stops\n".to_owned(),
-        (runs, false) => format!("the daemon stops once {runs} run(s) under way have ended\n"),
-        (runs, true) => format!("the daemon stops and cuts {runs} run(s)\n"),
+        (1, false) => "the daemon stops once the run under way has ended\n".to_owned(),
+        (runs, false) => format!("the daemon stops once {runs} runs under way have ended\n"),
+        (1, true) => "the daemon stops and cuts one run\n".to_owned(),
+        (runs, true) => format!("the daemon stops and cuts {runs} runs\n"),
     })?;
     Ok(exit::OK)
 }

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 
 /// A resident, isolated line to Microsoft Foundry hosted agents.
 #[derive(Debug, Parser)]
-#[command(name = "cupola", version, about, long_about = LONG_ABOUT, after_help = exit::HELP, disable_help_subcommand = true)]
+#[command(name = "cupola", version, long_about = LONG_ABOUT, after_help = exit::HELP, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -105,7 +105,12 @@ enum OnlyInvoke {
 
 /// Reads the arguments. The error is also how `--help` and `--version` come back.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-    let arguments: Vec<OsString> = arguments.collect();
+    let mut arguments: Vec<OsString> = arguments.collect();
+    // `cupola help files upload` is `cupola files upload --help`.
+    if arguments.get(1).is_some_and(|command| command == "help") {
+        arguments.remove(1);
+        arguments.push("--help".into());
+    }
     if arguments.get(1).is_some_and(|command| command == "invoke") {
         let OnlyInvoke::Invoke(flags) = InvokeAlone::try_parse_from(arguments)?.command;
         return Ok(Arguments { command: Command::Invoke(flags) });
@@ -277,8 +282,32 @@ mod tests {
             "completions cmd",
             "import azd --unisolated --user-identity alice",
             "import",
+            "help no-such-command",
         ] {
             assert!(parsed(line).is_err(), "{line} was taken");
+        }
+    }
+
+    #[test]
+    fn help_can_be_asked_for_with_a_word() {
+        for (line, shown) in [("help", "Usage: cupola <COMMAND>"), ("help files upload", "Usage: cupola files upload ")]
+        {
+            let help = parsed(line).unwrap_err();
+            assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
+            assert!(help.to_string().contains(shown), "{line}: {help}");
+        }
+    }
+
+    /// The terminal decides where prose breaks: a line broken by hand breaks twice in a narrow one.
+    #[test]
+    fn a_paragraph_of_help_is_one_line() {
+        for command in definition().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for pair in help.lines().collect::<Vec<_>>().windows(2) {
+                let is_broken =
+                    pair.iter().all(|line| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':'));
+                assert!(!is_broken, "{}: {pair:?}", command.get_name());
+            }
         }
     }
 

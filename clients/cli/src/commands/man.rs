@@ -5,6 +5,8 @@ use crate::call::VERSION;
 use crate::exit;
 use crate::failure::Failure;
 use clap::Args;
+use clap::builder::Resettable;
+use clap_mangen::roff::{Roff, roman};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,8 +26,11 @@ pub(crate) struct Flags {
 /// Where a page's text begins.
 const FIRST_SECTION: &str = ".SH NAME";
 
-/// Lines of the same length would tear words apart: flags and URLs are too long to share a line evenly.
-const LEFT_ALIGNED: &str = ".ad l\n";
+/// Words stay whole, and lines of different length: flags, variables and URLs are to be copied.
+const WHOLE_WORDS: &str = ".ad l\n.nh\n";
+
+/// The sections of a help's end, as manual pages call them. Whatever else stands there is notes.
+const SECTIONS: [(&str, &str); 2] = [("Examples:", "EXAMPLES"), ("Exit codes:", "EXIT STATUS")];
 
 /// Writes one page per command.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
@@ -44,12 +49,40 @@ fn write_all(directory: &Path) -> io::Result<()> {
 }
 
 fn write_page(command: &clap::Command, directory: &Path) -> io::Result<()> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone()).source(format!("cupola {VERSION}")).render(&mut page)?;
-    let page = String::from_utf8_lossy(&page).replacen(FIRST_SECTION, &format!("{LEFT_ALIGNED}{FIRST_SECTION}"), 1);
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
-    fs::write(directory.join(format!("{name}.1")), page)?;
+    fs::write(directory.join(format!("{name}.1")), page(command)?)?;
     command.get_subcommands().filter(|sub| !sub.is_hide_set()).try_for_each(|sub| write_page(sub, directory))
+}
+
+fn page(command: &clap::Command) -> io::Result<String> {
+    let end = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let command = command.clone().after_help(Resettable::Reset);
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).source(format!("cupola {VERSION}")).render(&mut page)?;
+    let page = String::from_utf8_lossy(&page).replacen(FIRST_SECTION, &format!("{WHOLE_WORDS}{FIRST_SECTION}"), 1);
+    // A URL may go on in the next line, without a hyphen that would be copied with it.
+    Ok(page.replace('/', "/\\:") + &sections(&end))
+}
+
+/// What a help ends with, as sections. Lines of examples stay as they are.
+fn sections(help: &str) -> String {
+    let mut roff = Roff::new();
+    for part in help.split("\n\n") {
+        let section = SECTIONS.iter().find_map(|(begin, name)| Some((*name, part.strip_prefix(begin)?)));
+        match section {
+            Some((name, lines)) => {
+                roff.control("SH", [name]).control("nf", []);
+                for line in lines.lines().filter(|line| !line.is_empty()) {
+                    roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]);
+                }
+                roff.control("fi", []);
+            }
+            None if part.is_empty() => {}
+            None => _ = roff.control("SH", ["NOTES"]).text([roman(part)]),
+        }
+    }
+    // The quotes of the code stay what can be typed.
+    roff.to_roff()
 }
 
 #[cfg(test)]
@@ -65,10 +98,14 @@ mod tests {
             ("cupola-invoke.1", "\\-\\-user\\-isolation\\-key"),
             ("cupola-sessions-delete.1", "\\-\\-isolation\\-key"),
             ("cupola-files-upload.1", "\\-\\-target\\-path"),
-            ("cupola-man.1", "Examples"),
+            ("cupola-man.1", "\n.SH EXAMPLES\n.nf\ncupola man "),
+            ("cupola-stop.1", "\n.SH NOTES\nRuns under way end first"),
+            ("cupola.1", "cupola \\- A resident, isolated line"),
+            ("cupola.1", "\n.SH \"EXIT STATUS\"\n.nf\n  0  done"),
         ] {
             let text = fs::read_to_string(directory.path().join(page)).unwrap();
-            assert!(text.contains(word), "{page} lacks {word}");
+            assert!(text.contains(word), "{page} lacks {word}: {text}");
+            assert!(!text.contains(".SH EXTRA"), "{page}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The sessions in the pages are what really happens: every `console` block is run, in order, and compared word for word.
 
-use crate::support::{Home, skip};
+use crate::support::{Home, finish, skip};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -73,7 +73,8 @@ fn replay(page: &str) {
             skip(&step.command, &format!("a program is missing (Debian: {package})"));
             continue;
         }
-        let output = Command::new("bash")
+        let mut command = Command::new("bash");
+        command
             .args(["-c", &format!("exec 2>&1\n{}", step.command)])
             .env_clear()
             .current_dir(home.path(""))
@@ -81,15 +82,14 @@ fn replay(page: &str) {
             .env("XDG_RUNTIME_DIR", home.path("run"))
             .env("PATH", &path)
             .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdout(Stdio::piped());
+        let output = finish(command);
         let printed = String::from_utf8_lossy(&output.stdout);
         // Ids of requests are new every time.
         let stable: String = printed.split_inclusive('\n').filter(|line| !line.starts_with("request id: ")).collect();
         assert_eq!(stable, step.output, "$ {}", step.command);
     }
-    let stopped = home.command(&["stop", "--force"]).status().unwrap();
-    assert!(stopped.success());
+    assert!(finish(home.command(&["stop", "--force"])).status.success());
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! azd's muscle memory with the real binary: the project around a directory, profiles, and taking over azd's own state.
 
 use crate::support::deployed::{Deployed, HOST, project};
-use crate::support::finish_after;
+use crate::support::{Terminal, finish_after};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
@@ -98,22 +96,17 @@ async fn asked(
     deployed: &Deployed,
     directory: &Path,
     arguments: &[&str],
-    act: fn(&mut File, &Child),
+    act: fn(&mut Terminal, &Child),
 ) -> (Output, String) {
     let mut command = deployed.home.command(arguments);
-    let (mut terminal, end) = terminal();
+    let (mut terminal, end) = Terminal::new();
     command.current_dir(directory).env("PATH", deployed.path_variable());
     command.stdin(Stdio::from(end.try_clone().unwrap())).stderr(Stdio::from(end));
     tokio::task::spawn_blocking(move || {
         let (seen, output) = finish_after(command, |child| {
-            let mut seen = Vec::new();
-            let mut bytes = [0; 256];
-            while !text_of(&seen).contains("Which one? ") {
-                let read = terminal.read(&mut bytes).unwrap();
-                seen.extend_from_slice(bytes.get(..read).unwrap());
-            }
+            terminal.look_for("Which one? ");
             act(&mut terminal, child);
-            text_of(&seen)
+            terminal.seen
         });
         (output, seen)
     })
@@ -125,31 +118,17 @@ async fn asked(
 async fn on_a_terminal_one_is_asked_which_agent_is_meant() {
     let deployed = Deployed::start().await;
     let below = azd_project(&deployed, TWO);
-    let choose = |terminal: &mut File, _: &Child| terminal.write_all(b"1\n").unwrap();
+    let choose = |terminal: &mut Terminal, _: &Child| terminal.press("1\n");
     let (output, seen) = asked(&deployed, &below, &["invoke", "hello"], choose).await;
     assert!(output.status.success(), "{output:?}");
     assert!(seen.contains("1) my-notes") && seen.contains("2) strict"), "{seen}");
     assert!(text(&output.stdout).contains("hello"), "{output:?}");
     assert_eq!(deployed.emulator.turns().len(), 1);
 
-    let interrupt = |_: &mut File, child: &Child| kill_process(Pid::from_child(child), Signal::INT).unwrap();
+    let interrupt = |_: &mut Terminal, child: &Child| kill_process(Pid::from_child(child), Signal::INT).unwrap();
     let (output, _) = asked(&deployed, &below, &["invoke", "hello"], interrupt).await;
     assert_eq!(output.status.code(), Some(130), "{output:?}");
     deployed.end().await;
-}
-
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A terminal as a program sees it, and the end a person sits at.
-fn terminal() -> (File, File) {
-    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&person).unwrap();
-    unlockpt(&person).unwrap();
-    let name = ptsname(&person, Vec::new()).unwrap();
-    let program = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    (File::from(person), program)
 }
 
 #[tokio::test]

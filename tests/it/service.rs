@@ -1,6 +1,6 @@
 //! Under a service manager: systemd's own tool hands the daemon its socket, and reads the unit files.
 
-use crate::support::{Home, call, skip};
+use crate::support::{Home, Process, call, finish, skip};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -32,7 +32,8 @@ fn systemd_listens_and_the_first_client_starts_the_daemon() {
     let mut command = Command::new("systemd-socket-activate");
     command.arg("--listen").arg(&socket).arg(env!("CARGO_BIN_EXE_cupola")).arg("serve");
     command.env_clear().env("HOME", home.path("")).env("XDG_RUNTIME_DIR", home.path("run"));
-    let mut manager = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut manager = Process::start(command);
     let deadline = Instant::now() + Duration::from_secs(20);
     // The file is there a moment before anybody listens. A connection that says nothing leaves again.
     while UnixStream::connect(&socket).is_err() {
@@ -45,12 +46,12 @@ fn systemd_listens_and_the_first_client_starts_the_daemon() {
     assert_eq!(first["result"]["processId"], manager.id(), "{first}");
     assert_eq!(first["result"]["socket"], socket.to_str().unwrap());
     // A daemon started by hand finds the socket served.
-    let by_hand = home.command(&["serve", "--background"]).output().unwrap();
+    let by_hand = finish(home.command(&["serve", "--background"]));
     assert!(by_hand.status.success(), "{by_hand:?}");
     assert_eq!(call(&socket, "daemon/status")["result"]["processId"], manager.id());
 
     assert_eq!(call(&socket, "daemon/stop")["result"]["runs"], 0);
-    assert!(manager.wait().unwrap().success());
+    assert!(manager.ended().success());
     assert!(socket.exists(), "the daemon removed a socket that is its manager's");
 }
 
@@ -69,7 +70,8 @@ fn the_unit_files_are_understood() {
     let mut command = Command::new("systemd-analyze");
     command.args(["--user", "verify"]).args(UNITS.map(|(name, _)| directory.join(name)));
     command.env("XDG_RUNTIME_DIR", &directory).env("HOME", &directory);
-    let output = command.output().unwrap();
+    command.stderr(Stdio::piped());
+    let output = finish(command);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("cupola.s"), "{said}");
 }
@@ -87,6 +89,6 @@ fn the_launchd_file_starts_a_daemon_that_stays() {
     assert_eq!((*label, Path::new(program).file_name().unwrap().to_str()), ("cupola", Some("cupola")));
     // The flags are real ones: the same command line, with help asked for.
     let home = Home::new();
-    let help = home.command(&[arguments, &["--help"]].concat()).output().unwrap();
+    let help = finish(home.command(&[arguments, &["--help"]].concat()));
     assert!(help.status.success(), "{help:?}");
 }

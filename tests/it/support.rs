@@ -1,4 +1,4 @@
-//! What the tests stand on: a daemon in memory, a client, a daemon as a process, methods that misbehave.
+//! What the tests stand on: a daemon in memory, a client, the real binary, a terminal, methods that misbehave.
 
 pub(crate) mod client;
 pub(crate) mod daemon;
@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod local_agent;
 pub(crate) mod methods;
 pub(crate) mod process;
+pub(crate) mod terminal;
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -16,6 +17,7 @@ pub(crate) use daemon::TestDaemon;
 pub(crate) use emulator::TestEmulator;
 pub(crate) use local_agent::LocalAgent;
 pub(crate) use process::{Home, Process, call, finish, finish_after};
+pub(crate) use terminal::Terminal;
 
 /// An address that stays free until the test takes it: below the ports that the system hands to whoever asks for any, for
 /// example to the connections of the tests beside this one.

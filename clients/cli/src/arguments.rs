@@ -298,19 +298,6 @@ mod tests {
         }
     }
 
-    /// The terminal decides where prose breaks: a line broken by hand breaks twice in a narrow one.
-    #[test]
-    fn a_paragraph_of_help_is_one_line() {
-        for command in definition().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            for pair in help.lines().collect::<Vec<_>>().windows(2) {
-                let is_broken =
-                    pair.iter().all(|line| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':'));
-                assert!(!is_broken, "{}: {pair:?}", command.get_name());
-            }
-        }
-    }
-
     #[test]
     fn every_command_shows_an_example() {
         for command in definition().get_subcommands() {

@@ -3,13 +3,16 @@
 use crate::exit;
 use crate::stream::Stream;
 use cupola_protocol::rpc::{CANCEL, Cancel, Id, Request};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Set by the first Ctrl-C. A process has one set of signal handlers, so this is one flag.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Does this process go on when a call ends? Then Ctrl-C may end no more than the call, whatever it is.
+static STAYS: AtomicBool = AtomicBool::new(false);
 
 /// Where the call under way is to be cancelled, and the message that does it.
 static CALL: Mutex<Option<(Stream, Vec<u8>)>> = Mutex::new(None);
@@ -25,6 +28,18 @@ pub(crate) fn settle() {
     INTERRUPTED.store(false, Ordering::SeqCst);
 }
 
+/// From now on this process outlives its calls.
+pub(crate) fn stay() {
+    STAYS.store(true, Ordering::SeqCst);
+}
+
+/// As [`cancels`], for a call whose command Ctrl-C simply ends unless the process goes on.
+pub(crate) fn spares(stream: &Stream, id: Id) {
+    if STAYS.load(Ordering::SeqCst) {
+        cancels(stream, id);
+    }
+}
+
 /// From now on Ctrl-C cancels call `id` on this connection. Called once the request has been written, so that setting up
 /// costs the call no time.
 pub(crate) fn cancels(stream: &Stream, id: Id) {
@@ -38,7 +53,10 @@ pub(crate) fn cancels(stream: &Stream, id: Id) {
         let is_second = INTERRUPTED.swap(true, Ordering::SeqCst);
         match CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some((stream, message)) if !is_second => {
-                let _ = writeln!(std::io::stderr(), "cancelling; press Ctrl-C again to leave at once");
+                let mut stderr = std::io::stderr();
+                // A terminal shows ^C behind whatever of the answer is there.
+                let line_end = if stderr.is_terminal() { "\n" } else { "" };
+                let _ = writeln!(stderr, "{line_end}cancelling; press Ctrl-C again to leave at once");
                 let _ = stream.write_all(message);
             }
             _ => process::exit(i32::from(exit::CANCELLED)),

@@ -8,6 +8,7 @@ use crate::connect::DaemonFlags;
 use crate::debug;
 use crate::environment::Environment;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::isolation::{IsolationFlags, ownership};
 use crate::profile::Profile;
 use crate::target::TargetFlags;
@@ -88,7 +89,7 @@ impl ScopeFlags {
     /// One call on a connection of its own, with an answer and no other events than its requests.
     pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params, Greeting::None)?;
-        self.daemon.ask(hooks, &call, |_| ())?.receive(|event| {
+        self.daemon.ask(hooks, &call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {
             debug::show(event.value, &mut io::stderr());
             Ok(())
         })

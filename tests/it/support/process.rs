@@ -1,7 +1,7 @@
 //! The real binary as a daemon, in a home of its own; and commands, which must end by themselves.
 
 use super::{Client, Framing};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// Far more than anything here takes; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The same for a command line, which may start a daemon and make many calls on a busy machine.
-const COMMAND_PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const COMMAND_PATIENCE: Duration = Duration::from_mins(1);
 /// How often something is looked at that cannot be waited for.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -50,7 +50,7 @@ impl Home {
     /// A daemon as a client starts one.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Process {
         let arguments = [&["serve", "--background"], arguments].concat();
-        Process { child: self.command(&arguments).spawn().unwrap() }
+        Process::start(self.command(&arguments))
     }
 
     /// A client of `cupola attach` with these flags, whose standard input and output are the client's connection.
@@ -70,14 +70,23 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        Self { child: command.spawn().unwrap() }
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The whole start report. Returns when the process has let go of its standard output.
     pub(crate) fn report(&mut self) -> String {
-        let mut report = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+        let mut output = self.child.stdout.take().unwrap();
+        let (report, hangs) = watched(Pid::from_child(&self.child), || {
+            let mut report = String::new();
+            output.read_to_string(&mut report).unwrap();
+            report
+        });
+        assert!(!hangs, "process {} does not let go of its standard output: {report}", self.id());
         report
     }
 
@@ -132,18 +141,27 @@ pub(crate) fn finish_after<Done>(mut command: Command, act: impl FnOnce(&mut Chi
     let said = format!("{command:?}");
     // It holds its own ends of what the process was given.
     drop(command);
-    let group = Pid::from_child(&child);
+    let id = Pid::from_child(&child);
+    let ((done, output), hangs) = watched(id, || {
+        let done = act(&mut child);
+        (done, child.wait_with_output().unwrap())
+    });
+    assert!(!hangs, "{said} does not end: {output:?}");
+    (done, output)
+}
+
+/// Does something that waits for a process. One that hangs is killed, with its group if it has one of its own; then
+/// whoever waits goes on.
+fn watched<Done>(id: Pid, act: impl FnOnce() -> Done) -> (Done, bool) {
     let (ended, waiting) = channel::<()>();
     let watchdog = std::thread::spawn(move || {
         let hangs = waiting.recv_timeout(COMMAND_PATIENCE) == Err(RecvTimeoutError::Timeout);
         if hangs {
-            let _ = kill_process_group(group, Signal::KILL);
+            let _ = kill_process_group(id, Signal::KILL).or_else(|_| kill_process(id, Signal::KILL));
         }
         hangs
     });
-    let done = act(&mut child);
-    let output = child.wait_with_output().unwrap();
+    let done = act();
     drop(ended);
-    assert!(!watchdog.join().unwrap(), "{said} does not end: {output:?}");
-    (done, output)
+    (done, watchdog.join().unwrap())
 }

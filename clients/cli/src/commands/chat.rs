@@ -15,9 +15,14 @@ use crate::{Hooks, choice, interrupt};
 use clap::Args;
 use cupola_protocol::invoke::{Invoke, InvokeParams};
 use cupola_protocol::isolation::Isolation;
+use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
+use rustyline::highlight::{CmdKind, Highlighter};
+use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
-use rustyline::{Config, Editor};
+use rustyline::validate::Validator;
+use rustyline::{ColorMode, Config, Editor, Helper};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
@@ -29,13 +34,26 @@ Examples:
 
 const COMMANDS: &str = "\
 In a chat:
-  /new              start a conversation;  /new session  starts a session with it
-  /files            the session's files;   /files upload FILE, /files download PATH, ...
-  /sessions list    the sessions of this isolation;  /monitor --tail 20  the session's log
-  /keys             whose state this is;   /keys user KEY, /keys chat KEY, /keys identity ID, /keys none
-  /help             this;                  /quit, or Ctrl-D, leaves
-Ctrl-C cancels the turn under way. A line that ends with a backslash goes on in the next one; // sends a leading slash.
-";
+  /new                  the next turn starts a conversation
+  /new session          the next turn starts a session, too
+  /files                the session's files
+  /files upload FILE    send one; and all else that `cupola files` can do
+  /sessions             the sessions of this isolation
+  /monitor --tail 20    the session's log
+  /keys                 which keys are in use
+  /keys user            ask for a user key, unseen; so do chat and identity
+  /keys none            use none
+  /help, /quit          this, and the way out; Ctrl-D leaves as well
+Ctrl-C cancels the turn under way. A line that ends with a backslash goes on
+in the next one. // sends a leading slash.";
+
+/// How `/keys` is used, where it was used otherwise.
+const KEYS: &str = "\
+/keys says which are in use. /keys user, /keys chat and /keys identity ask for one,
+or take it from the line: /keys user KEY. /keys none uses none.";
+
+/// What `/keys` can set.
+const KINDS: [&str; 3] = ["user", "chat", "identity"];
 
 const PROMPT: &str = "> ";
 const MORE: &str = "… ";
@@ -69,17 +87,26 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     if is_terminal {
         tell(&format!("{}. /help lists what else there is; Ctrl-D leaves.", whose(&isolation)));
     }
+    interrupt::stay();
     let mut lines = Lines::new(is_terminal)?;
     while let Some(line) = lines.next()? {
         match Said::of(&line) {
             Said::Nothing => {}
             Said::Quit => break,
-            Said::Help => tell(COMMANDS.trim_end()),
+            Said::Help => tell(COMMANDS),
             Said::New { session } => {
                 (chat.new_conversation, chat.new_session) = (true, session);
                 tell(if session { "The next turn starts a session." } else { "The next turn starts a conversation." });
             }
-            Said::Keys(words) => chat.keys(&words),
+            Said::Keys(mut words) => {
+                if let [kind] = words.as_slice()
+                    && KINDS.contains(&kind.as_str())
+                {
+                    let Some(key) = lines.secret(&format!("{kind}: "))? else { continue };
+                    words.push(key);
+                }
+                chat.keys(&words);
+            }
             Said::Command(words) => chat.command(words),
             Said::Turn(text) => chat.turn(text),
         }
@@ -144,7 +171,8 @@ impl Chat {
 
     /// `/files …` is `cupola files …` for this chat's agent and isolation, and so on.
     fn command(&mut self, words: Vec<String>) {
-        let words = if words == ["files"] { vec!["files".to_owned(), "list".to_owned()] } else { words };
+        let list = (words == ["files"] || words == ["sessions"]).then(|| "list".to_owned());
+        let words = words.into_iter().chain(list);
         let line = std::iter::once("cupola".to_owned()).chain(words).map(OsString::from);
         let outcome = match arguments::parse(line) {
             Ok(arguments) => self.run(arguments.command),
@@ -163,6 +191,11 @@ impl Chat {
         match super::scope_mut(&mut command) {
             Some(scope) if is_offered => *scope = self.scope.clone(),
             _ => return Err(Failure::usage_hint("there is no such command in a chat", "/help lists what there is")),
+        }
+        match &mut command {
+            Command::Files(flags) => flags.prefer_table(),
+            Command::Sessions(flags) => flags.prefer_table(),
+            _ => {}
         }
         super::run_once(&command, self.hooks)
     }
@@ -189,7 +222,7 @@ impl Chat {
                 self.scope.no_env = true;
             }
             _ => {
-                return tell("/keys, /keys user KEY, /keys chat KEY, /keys identity ID, /keys none");
+                return tell(KEYS);
             }
         }
         match self.resolve() {
@@ -254,7 +287,7 @@ impl Said {
 
 /// Where lines come from: a terminal with editing and history, or whatever standard input is.
 enum Lines {
-    Terminal(Box<Editor<(), MemHistory>>),
+    Terminal(Box<Editor<Curtain, MemHistory>>),
     Plain,
 }
 
@@ -263,8 +296,29 @@ impl Lines {
         if !is_terminal {
             return Ok(Self::Plain);
         }
-        let editor = Editor::with_history(Config::default(), MemHistory::new());
-        Ok(Self::Terminal(Box::new(editor.map_err(terminal)?)))
+        // Colors have to be on for anything to be hidden; nothing is coloured.
+        let config = Config::builder().color_mode(ColorMode::Forced).build();
+        let mut editor = Editor::with_history(config, MemHistory::new()).map_err(terminal)?;
+        editor.set_helper(Some(Curtain { is_drawn: false }));
+        Ok(Self::Terminal(Box::new(editor)))
+    }
+
+    /// What is typed unseen; nothing when the user thinks better of it.
+    fn secret(&mut self, prompt: &str) -> Result<Option<String>, Failure> {
+        let Self::Terminal(editor) = self else { return self.one(prompt) };
+        let draw = |editor: &mut Editor<Curtain, MemHistory>, is_drawn| {
+            if let Some(curtain) = editor.helper_mut() {
+                curtain.is_drawn = is_drawn;
+            }
+        };
+        draw(editor, true);
+        let read = editor.readline(prompt);
+        draw(editor, false);
+        match read {
+            Ok(line) => Ok((!line.is_empty()).then_some(line)),
+            Err(ReadlineError::Interrupted | ReadlineError::Eof) => Ok(None),
+            Err(error) => Err(terminal(error)),
+        }
     }
 
     /// The next line, joined with those it goes on in; nothing when the user leaves.
@@ -282,7 +336,7 @@ impl Lines {
             whole.push('\n');
         }
         if let Self::Terminal(editor) = self
-            && !whole.starts_with("/keys ")
+            && !matches!(Said::of(&whole), Said::Keys(_))
         {
             // Kept for the arrow keys; a key is not to come back on the screen.
             editor.add_history_entry(&whole).map_err(terminal)?;
@@ -309,6 +363,32 @@ impl Lines {
         }
     }
 }
+
+/// Hides what is typed behind it.
+struct Curtain {
+    is_drawn: bool,
+}
+
+impl Highlighter for Curtain {
+    fn highlight<'line>(&self, line: &'line str, _cursor: usize) -> Cow<'line, str> {
+        if self.is_drawn { Cow::Owned("*".repeat(line.chars().count())) } else { Cow::Borrowed(line) }
+    }
+
+    fn highlight_char(&self, _line: &str, _cursor: usize, kind: CmdKind) -> bool {
+        self.is_drawn && kind != CmdKind::MoveCursor
+    }
+}
+
+impl Completer for Curtain {
+    type Candidate = String;
+}
+
+impl Hinter for Curtain {
+    type Hint = String;
+}
+
+impl Validator for Curtain {}
+impl Helper for Curtain {}
 
 fn terminal(error: ReadlineError) -> Failure {
     match error {

@@ -142,13 +142,22 @@ impl Flags {
 
     /// Which agent and whose state.
     pub(crate) fn scope_mut(&mut self) -> &mut ScopeFlags {
+        &mut self.common_mut().scope
+    }
+
+    /// Columns where nothing else was asked for: a person reads this.
+    pub(crate) fn prefer_table(&mut self) {
+        self.common_mut().output.get_or_insert(Output::Table);
+    }
+
+    fn common_mut(&mut self) -> &mut Common {
         match &mut self.action {
             Action::Upload { common, .. }
             | Action::Download { common, .. }
             | Action::List { common, .. }
             | Action::Stat { common, .. }
             | Action::Mkdir { common, .. }
-            | Action::Delete { common, .. } => &mut common.scope,
+            | Action::Delete { common, .. } => common,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::debug;
 use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::log::{Printer, Style};
 use crate::scope::ScopeFlags;
 use crate::target::parse;
@@ -88,13 +89,14 @@ impl Output {
     }
 }
 
-/// Prints the log. Ctrl-C ends this process as it ends any other: the daemon sees the client leave and ends the stream.
+/// Prints the log. Ctrl-C ends this process as it ends any other, or the log in a chat: the daemon sees the client leave, or
+/// is told, and ends the stream.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let params = flags.params()?;
     // Found out while there is one thread: the local time zone cannot be read safely later.
     let style = flags.style();
     let call = encode::<Monitor>(params, Greeting::None)?;
-    let mut connection = flags.scope.daemon.ask(hooks, &call, |_| ())?;
+    let mut connection = flags.scope.daemon.ask(hooks, &call, |stream| interrupt::spares(stream, CALL))?;
     let mut out = BufWriter::new(io::stdout().lock());
     match flags.output {
         Output::Default | Output::Raw => {

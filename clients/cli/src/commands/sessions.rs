@@ -135,12 +135,21 @@ impl Flags {
 
     /// Which agent and whose state.
     pub(crate) fn scope_mut(&mut self) -> &mut ScopeFlags {
+        &mut self.common_mut().scope
+    }
+
+    /// Columns where nothing else was asked for: a person reads this.
+    pub(crate) fn prefer_table(&mut self) {
+        self.common_mut().output.get_or_insert(Output::Table);
+    }
+
+    fn common_mut(&mut self) -> &mut Common {
         match &mut self.action {
             Action::Create { common, .. }
             | Action::List { common, .. }
             | Action::Use { common, .. }
-            | Action::Delete { common, .. } => &mut common.scope,
-            Action::Show { one } | Action::Stop { one } => &mut one.common.scope,
+            | Action::Delete { common, .. } => common,
+            Action::Show { one } | Action::Stop { one } => &mut one.common,
         }
     }
 }

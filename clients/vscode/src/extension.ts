@@ -5,6 +5,7 @@ import { fileCommands } from "./commands/files";
 import { invokeCommands } from "./commands/invoke";
 import { isolationCommands } from "./commands/isolation";
 import { Logs } from "./commands/logs";
+import { runCommands } from "./commands/runs";
 import { sessionCommands } from "./commands/sessions";
 import { statusCommands } from "./commands/status";
 import { targetCommands } from "./commands/target";
@@ -16,6 +17,7 @@ import { Problems } from "./problem";
 import { Scope } from "./scope";
 import { ChatPanel } from "./views/chat";
 import { FilesView } from "./views/files";
+import { RunsView } from "./views/runs";
 import { SessionsView } from "./views/sessions";
 import { StatusBar } from "./views/statusBar";
 
@@ -29,12 +31,14 @@ export function activate(context: vscode.ExtensionContext): void {
     const panel = new ChatPanel(context.extensionUri, scope, conversation);
     const sessions = new SessionsView(scope);
     const files = new FilesView(scope);
+    const runs = new RunsView(scope, () => conversation.isRunning);
     const documents = new SessionFiles(scope);
     const logs = new Logs(problems, scope);
     const filesTree = vscode.window.createTreeView("cupola.files", { treeDataProvider: files, showCollapseAll: true });
     const refresh = () => {
         sessions.refresh();
         files.refresh();
+        runs.refresh();
     };
 
     context.subscriptions.push(
@@ -43,6 +47,7 @@ export function activate(context: vscode.ExtensionContext): void {
         panel,
         sessions,
         files,
+        runs,
         documents,
         logs,
         new StatusBar(scope),
@@ -57,13 +62,21 @@ export function activate(context: vscode.ExtensionContext): void {
         scope.onLine(refresh),
         scope.onFoundAgain(refresh),
         new vscode.Disposable(
-            conversation.onChange((turn) => turn !== undefined && turn.status !== "running" && refresh()),
+            conversation.onChange((turn) => {
+                if (turn !== undefined && turn.status !== "running") {
+                    refresh();
+                } else if (turn !== undefined && turn.runId === undefined) {
+                    // It has only just been asked.
+                    runs.refresh();
+                }
+            }),
         ),
         problems.command("cupola.refresh", refresh),
         ...invokeCommands(problems, scope, conversation, panel),
         ...isolationCommands(problems, scope, keys),
         ...targetCommands(problems, scope),
         ...sessionCommands(problems, scope, files, refresh),
+        ...runCommands(problems, scope, runs, conversation, panel),
         ...fileCommands(problems, scope, files),
         ...statusCommands(problems, scope, log),
         ...logs.commands(),

@@ -35,6 +35,16 @@ export class Problems {
         }
     }
 
+    /** Something was done, but not all of it. */
+    warn(summary: string, details: readonly string[]): void {
+        for (const detail of details) {
+            this.log.warn(detail);
+        }
+        void vscode.window
+            .showWarningMessage(`Cupola: ${summary}`, "Show Log")
+            .then((chosen) => chosen !== undefined && this.log.show(true));
+    }
+
     async #show(summary: string, kind: string): Promise<void> {
         const action = kind === "programNotFound" ? "Open Settings" : "Show Log";
         if ((await vscode.window.showErrorMessage(`Cupola: ${summary}`, action)) === undefined) {

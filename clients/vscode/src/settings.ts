@@ -57,7 +57,8 @@ async function openProject(): Promise<Target | undefined> {
     return undefined;
 }
 
-async function exists(uri: vscode.Uri): Promise<boolean> {
+/** Is there a file or directory of this name? */
+export async function exists(uri: vscode.Uri): Promise<boolean> {
     return vscode.workspace.fs.stat(uri).then(
         () => true,
         () => false,

@@ -1,15 +1,33 @@
-// What can be done with files: upload, download, open, make a directory, delete.
+// What can be done with files and directories: upload, download, open, make, delete.
 
-import { basename } from "node:path";
+import { basename, join as joinLocal } from "node:path";
 import * as vscode from "vscode";
 import { Failure } from "../failure";
 import { sessionFile } from "../filesystem";
 import { HOME, isPlainName, join } from "../model/files";
 import type { Problems } from "../problem";
 import type { Scope } from "../scope";
+import { exists } from "../settings";
 import type { FileNode, FilesView } from "../views/files";
+import { transfer } from "./transfers";
 
 export function fileCommands(problems: Problems, scope: Scope, view: FilesView): vscode.Disposable[] {
+    const upload = async (files: vscode.Uri[], directory: string) => {
+        if (files.length === 0) {
+            return;
+        }
+        const sessionId = await sessionOf(view);
+        const line = await scope.line();
+        try {
+            for (const file of files) {
+                const name = basename(file.path);
+                const params = { sessionId, localPath: localPath(file), path: join(directory, name), recursive: true };
+                await transfer(problems, line, "files/upload", params, `Uploading ${name}`);
+            }
+        } finally {
+            view.refresh();
+        }
+    };
     const remove = async (node: FileNode) => {
         const what = node.isDirectory ? `directory ${node.path} with all that is in it` : node.path;
         if ((await vscode.window.showWarningMessage(`Delete ${what}?`, { modal: true }, "Delete")) === "Delete") {
@@ -17,7 +35,7 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
         }
     };
     return [
-        // From the Files view with a directory or nothing; from the Explorer with a file, and with all that are selected.
+        // From the Files view with a directory or nothing; from the Explorer with all that is selected, folders too.
         problems.command(
             "cupola.files.upload",
             async (from?: FileNode | vscode.Uri, selected?: (FileNode | vscode.Uri)[]) => {
@@ -27,20 +45,20 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
                     given.length > 0
                         ? given
                         : await vscode.window.showOpenDialog({ canSelectMany: true, openLabel: "Upload" });
-                await upload(scope, view, unique(chosen ?? []), directory);
+                await upload(unique(chosen ?? []), directory);
             },
         ),
+        // One dialog cannot choose files and folders everywhere.
+        problems.command("cupola.files.uploadFolder", async (from?: FileNode) => {
+            const dialog = { canSelectMany: true, canSelectFiles: false, canSelectFolders: true, openLabel: "Upload" };
+            await upload((await vscode.window.showOpenDialog(dialog)) ?? [], from?.path ?? HOME);
+        }),
         problems.command("cupola.files.download", async (node: FileNode) => {
-            const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-            const place = folder && vscode.Uri.joinPath(folder, node.name);
-            const to = await vscode.window.showSaveDialog({
-                saveLabel: "Download",
-                ...(place && { defaultUri: place }),
-            });
+            const to = await (node.isDirectory ? placeForDirectory(node.name) : placeForFile(node.name));
             if (to !== undefined) {
-                const line = await scope.line();
-                const { sessionId, path } = node;
-                await line.request("files/download", { sessionId, path, localPath: localPath(to) });
+                const { sessionId, path, isDirectory: recursive } = node;
+                const params = { sessionId, path, localPath: to, recursive };
+                await transfer(problems, await scope.line(), "files/download", params, `Downloading ${node.name}`);
                 vscode.window.setStatusBarMessage(`$(check) ${node.name} is downloaded`, 5_000);
             }
         }),
@@ -65,26 +83,23 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
     ];
 }
 
-async function upload(scope: Scope, view: FilesView, files: vscode.Uri[], directory: string): Promise<void> {
-    if (files.length === 0) {
-        return;
-    }
-    const sessionId = await sessionOf(view);
-    const line = await scope.line();
-    const options = {
-        location: vscode.ProgressLocation.Window,
-        title: `Uploading ${files.length === 1 ? basename(files[0]?.path ?? "") : `${files.length} files`}`,
-    };
-    await vscode.window.withProgress(options, async () => {
-        for (const file of files) {
-            await line.request("files/upload", {
-                sessionId,
-                localPath: localPath(file),
-                path: join(directory, basename(file.path)),
-            });
-        }
-    });
-    view.refresh();
+/** Where a file goes to; the dialog asks before one is replaced. */
+async function placeForFile(name: string): Promise<string | undefined> {
+    const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+    const place = folder && vscode.Uri.joinPath(folder, name);
+    const to = await vscode.window.showSaveDialog({ saveLabel: "Download", ...(place && { defaultUri: place }) });
+    return to && localPath(to);
+}
+
+/** Where a directory goes to: into the folder that is chosen, beside what is there. */
+async function placeForDirectory(name: string): Promise<string | undefined> {
+    const dialog = { canSelectFiles: false, canSelectFolders: true, openLabel: "Download Here" };
+    const [folder] = (await vscode.window.showOpenDialog(dialog)) ?? [];
+    const to = folder && joinLocal(localPath(folder), name);
+    const question = `${to} is there already. Files of the same names are replaced.`;
+    const isThere = to !== undefined && (await exists(vscode.Uri.file(to)));
+    const goesOn = !isThere || (await vscode.window.showWarningMessage(question, { modal: true }, "Download"));
+    return goesOn ? to : undefined;
 }
 
 /** The session whose files are shown. */

@@ -2,11 +2,18 @@
 
 import { Failure } from "../failure";
 import type { Line } from "../line";
-import type { InvokeEvent } from "../protocol";
+import type { InvokeEvent, InvokeResponse } from "../protocol";
+import { shortId } from "./sessions";
 import { afterEvent, afterFailure, afterResponse, newTurn, type Turn } from "./turn";
 
 /** The oldest turns are forgotten past this many; a panel with more is not read any more. */
 const MOST_TURNS = 200;
+
+/** What a call that streams an answer is given. */
+interface Following {
+    signal: AbortSignal;
+    onEvent: (event: InvokeEvent) => void;
+}
 
 export class Conversation {
     #turns: Turn[] = [];
@@ -30,25 +37,37 @@ export class Conversation {
     }
 
     /** Asks the line's agent, and gives the turn once it has ended: it never throws. `line` may still be on its way. */
-    async ask(line: Promise<Line>, question: string, signal?: AbortSignal): Promise<Turn> {
-        let turn = newTurn(this.#nextId++, question);
+    ask(line: Promise<Line>, question: string): Promise<Turn> {
         const newConversation = this.#startsConversation;
         this.#startsConversation = false;
+        const params = { input: question, textOnly: true, ...(newConversation && { newConversation }) };
+        return this.#follow(newTurn(this.#nextId++, question), async (options) =>
+            (await line).request("invoke", params, options),
+        );
+    }
+
+    /** Shows what a run has said so far, and follows it: as `ask`, but cancelling leaves the run alone. */
+    async attach(line: Promise<Line>, runId: string): Promise<void> {
+        const isShown = this.#turns.some((turn) => turn.runId === runId && turn.status === "running");
+        if (!isShown) {
+            const turn = { ...newTurn(this.#nextId++, shortId(runId), true), runId };
+            await this.#follow(turn, async (options) =>
+                (await line).client.request("runs/attach", { runId, textOnly: true }, options),
+            );
+        }
+    }
+
+    async #follow(turn: Turn, call: (options: Following) => Promise<InvokeResponse>): Promise<Turn> {
         const cancel = new AbortController();
-        const abort = () => cancel.abort();
-        signal?.addEventListener("abort", abort);
         this.#running.set(turn.id, cancel);
         this.#turns = [...this.#turns, turn].slice(-MOST_TURNS);
         this.#changed(turn);
         const onEvent = (event: InvokeEvent) => this.#changed((turn = afterEvent(turn, event)));
         try {
-            const params = { input: question, textOnly: true, ...(newConversation && { newConversation }) };
-            const response = await (await line).request("invoke", params, { signal: cancel.signal, onEvent });
-            turn = afterResponse(turn, response);
+            turn = afterResponse(turn, await call({ signal: cancel.signal, onEvent }));
         } catch (error) {
             turn = afterFailure(turn, Failure.from(error));
         }
-        signal?.removeEventListener("abort", abort);
         this.#running.delete(turn.id);
         this.#changed(turn);
         return turn;

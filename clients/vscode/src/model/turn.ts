@@ -1,21 +1,24 @@
 // One question and its answer, as the chat panel shows them. Pure: events in, what is shown out.
 
 import type { Failure } from "../failure";
-import type { InvokeEvent, InvokeResponse } from "../protocol";
+import type { InvokeEvent, InvokeResponse, RunState } from "../protocol";
 
-/** How an answer is. */
-export type TurnStatus = "running" | "completed" | "failed" | "incomplete" | "cancelled" | "truncated";
+/** How an answer is: as its run is, or not followed any more while the run goes on. */
+export type TurnStatus = RunState | "left";
 
 /** What is shown of one turn. */
 export interface Turn {
     id: number;
     question: string;
+    /** Was the run begun by somebody else, so that it goes on without this turn? */
+    isAttached: boolean;
     /** The answer so far. */
     text: string;
     status: TurnStatus;
     notices: string[];
     /** Why there is no whole answer. */
     problem: { message: string; hint?: string; kind: string } | undefined;
+    runId: string | undefined;
     sessionId: string | undefined;
     conversationId: string | undefined;
     durationMs: number | undefined;
@@ -28,16 +31,17 @@ const ENDINGS: Partial<Record<TurnStatus, string>> = {
     truncated: "The answer was cut off: the stream ended without an ending.",
 };
 
-export function newTurn(id: number, question: string): Turn {
-    const unknown = { problem: undefined, sessionId: undefined, conversationId: undefined, durationMs: undefined };
-    return { id, question, text: "", status: "running", notices: [], ...unknown };
+export function newTurn(id: number, question: string, isAttached = false): Turn {
+    const ids = { runId: undefined, sessionId: undefined, conversationId: undefined };
+    const nothing = { text: "", notices: [], problem: undefined, durationMs: undefined };
+    return { id, question, isAttached, status: "running", ...ids, ...nothing };
 }
 
 /** The turn after an event. Events of types a newer daemon added change nothing. */
 export function afterEvent(turn: Turn, event: InvokeEvent): Turn {
     switch (event.type) {
         case "started":
-            return { ...turn, sessionId: event.sessionId, conversationId: event.conversationId };
+            return { ...turn, runId: event.runId, sessionId: event.sessionId, conversationId: event.conversationId };
         case "textDelta":
             return { ...turn, text: turn.text + event.delta };
         case "snapshot":
@@ -59,6 +63,7 @@ export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
         status,
         notices: (response.notices ?? []).map((notice) => notice.message),
         problem: words === undefined ? undefined : { message: words, kind: failure?.kind ?? status },
+        runId: response.runId,
         sessionId: response.sessionId ?? turn.sessionId,
         conversationId: response.conversationId ?? turn.conversationId,
         durationMs: response.durationMs,
@@ -68,7 +73,7 @@ export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
 /** The turn when there is no response. */
 export function afterFailure(turn: Turn, failure: Failure): Turn {
     if (failure.isCancelled) {
-        return { ...turn, status: "cancelled" };
+        return { ...turn, status: turn.isAttached ? "left" : "cancelled" };
     }
     const hint = failure.hint === undefined ? {} : { hint: failure.hint };
     return { ...turn, status: "failed", problem: { message: failure.message, kind: failure.kind, ...hint } };

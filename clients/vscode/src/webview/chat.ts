@@ -29,6 +29,7 @@ const STATUSES: Record<TurnStatus, string> = {
     incomplete: "Incomplete",
     cancelled: "Cancelled",
     truncated: "Cut off",
+    left: "Not followed any more; the run goes on",
 };
 
 window.addEventListener("message", ({ data }: MessageEvent<ToPage>) => {

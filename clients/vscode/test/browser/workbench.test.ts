@@ -1,7 +1,7 @@
 // A real VS Code in a browser, worked as a person would: one test after another in the same window.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test as nodeTest } from "node:test";
 import type { Locator } from "playwright-core";
@@ -10,14 +10,17 @@ import { Workbench } from "./workbench";
 
 const workbench = new Workbench();
 
-before(() =>
-    workbench.start({
+before(() => {
+    workbench.write("workspace/data/käse.txt", "Käse\n");
+    workbench.write("workspace/data/deep/er.txt", "deeper\n");
+    symlinkSync("/etc/passwd", join(workbench.workspace, "data", "link"));
+    return workbench.start({
         "plan.md": "# Plan\n\nremember the launch is on Friday\n",
         "seed.json": '{ "plan": "gold" }\n',
         // Were it heeded, nothing below would work.
         ".vscode/settings.json": '{ "cupola.path": "/nowhere/of-the-workspace" }',
-    }),
-);
+    });
+});
 after(() => workbench.close());
 
 const test = (name: string, run: () => Promise<void>) => nodeTest(name, () => workbench.step(name, run));
@@ -103,10 +106,7 @@ test("an agent on a local port is a target, too, and the views say that it has n
     await workbench.pick("which agent?", "Local port");
     await workbench.answer("Port on this machine", "65000");
     await expectText(workbench.statusBar, /localhost:65000/);
-    await workbench.page
-        .locator(".activitybar .action-item")
-        .filter({ has: workbench.page.locator('[aria-label^="Cupola"]') })
-        .click();
+    await workbench.activity("Cupola");
     await workbench.row("Sessions", "local").waitFor();
     await workbench.command("Cupola: Select Target");
     await workbench.pick("which agent?", "Automatic");
@@ -175,6 +175,47 @@ test("directories are made, filled, looked into and deleted", async () => {
     await workbench.menu(directory, "Delete");
     await workbench.confirm("Delete");
     await directory.waitFor({ state: "detached" });
+});
+
+test("directories are sent and fetched whole, and what was left behind is said", async () => {
+    const { page, workspace } = workbench;
+    await workbench.chooseFolder(() => workbench.command("Cupola: Upload Folder to Session"), join(workspace, "data"));
+    await page.locator(".notification-toast").filter({ hasText: "a link that leads out of the directory" }).waitFor();
+    const directory = workbench.row("Files", "data");
+    await directory.click();
+    await workbench.row("Files", "käse.txt").waitFor();
+
+    const place = join(workbench.home.path, "place");
+    mkdirSync(join(place, "beside"), { recursive: true });
+    await workbench.chooseFolder(() => workbench.menu(directory, "Download"), place);
+    assert.equal(await eventually("it is downloaded", () => content(join(place, "data", "käse.txt"))), "Käse\n");
+
+    await workbench.menu(directory, "Delete");
+    await workbench.confirm("Delete");
+    await directory.waitFor({ state: "detached" });
+});
+
+test("an answer that a shell began is listed, shown as it grows, and cancelled", async () => {
+    const isolation = ["--user-isolation-key", "tenant-acme", "--chat", "planning"];
+    workbench.home.cupola("invoke", "--emulator", ...isolation, "--detach", "slow 2000 50");
+    await workbench.command("Notifications: Clear All Notifications");
+    await workbench.command("Cupola: New Conversation");
+    await workbench.page.locator('.pane-header[aria-label^="Runs"]').click();
+    await workbench.command("Cupola: Refresh");
+    const run = workbench.row("Runs", "running");
+    await run.click();
+    await expectText(workbench.lastTurn, /run-[^]*tick0 tick1[^]*tick3/);
+    await workbench.picture("runs");
+    await workbench.command("Cupola: Cancel");
+    await expectText(workbench.lastTurn, /the run goes on/);
+    await workbench.rowButton(run, "Show Answer");
+    await expectText(workbench.lastTurn, /tick3/);
+    await workbench.rowButton(run, "Cancel Run");
+    await expectText(workbench.lastTurn, /Cancelled/);
+    await workbench.row("Runs", "cancelled").waitFor();
+    await workbench.command("Cupola: New Conversation");
+    await ask("what do you remember?", /launch code is 4711/);
+    await workbench.page.locator('.pane-header[aria-label^="Runs"]').click();
 });
 
 test("logs are followed, over a restart of the daemon, without a reload of the window", async () => {

@@ -3,16 +3,16 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
 import { eventually, Home, PROGRAM } from "../unit/support";
 
 /** The first start of a busy machine's browser; everything later is far faster. */
-const START_MS = 60_000;
+const START_MS = 120_000;
 /** Any one thing that a person waits for. */
-const STEP_MS = 20_000;
+const STEP_MS = 60_000;
 /** One try of what may have to be tried again. */
 const TRY_MS = 3_000;
 /** The window: small enough to be read in a page. */
@@ -72,12 +72,19 @@ export class Workbench {
         return this.#page ?? assert.fail("not started");
     }
 
+    /** Puts a file into the home. */
+    write(name: string, text: string): void {
+        const path = join(this.home.path, name);
+        mkdirSync(join(path, ".."), { recursive: true });
+        writeFileSync(path, text);
+    }
+
     async start(files: Record<string, string>): Promise<void> {
         for (const [name, text] of Object.entries(files)) {
-            this.#write(join("workspace", name), text);
+            this.write(join("workspace", name), text);
         }
-        this.#write("data/User/settings.json", JSON.stringify(SETTINGS));
-        this.#write("data/Machine/settings.json", JSON.stringify({ "cupola.path": PROGRAM }));
+        this.write("data/User/settings.json", JSON.stringify(SETTINGS));
+        this.write("data/Machine/settings.json", JSON.stringify({ "cupola.path": PROGRAM }));
         this.#install();
         const port = await freePort();
         this.#server = spawn(
@@ -122,8 +129,8 @@ export class Workbench {
             // Something that took the focus closes the palette; it opens again.
             await this.page.keyboard.press("F1");
             await this.#field.fill(`>${title}`, { timeout: TRY_MS });
-            await row.waitFor({ timeout: TRY_MS });
-            await this.#field.press("Enter", { timeout: TRY_MS });
+            // Not Enter, which takes the first row: a longer title may stand there.
+            await row.click({ timeout: TRY_MS });
         });
     }
 
@@ -155,6 +162,34 @@ export class Workbench {
             await this.#field.press("Enter", { timeout: TRY_MS });
             await this.#field.waitFor({ state: "hidden", timeout: TRY_MS });
         });
+    }
+
+    /** Opens a folder dialog and chooses a folder in it, one that has a folder in it. */
+    async chooseFolder(open: () => Promise<void>, path: string): Promise<void> {
+        const rows = this.page.locator(".quick-input-widget .quick-input-list .monaco-list-row");
+        const inside = rows.filter({ hasText: folderIn(path) }).first();
+        const button = this.page.locator(".quick-input-widget .quick-input-action .monaco-button").first();
+        await persist(async () => {
+            if (!(await button.isVisible())) {
+                await open();
+                await rows.filter({ hasText: ".." }).first().waitFor({ timeout: TRY_MS });
+            }
+            await this.#field.fill(`${path}/`, { timeout: TRY_MS });
+            // The dialog looks there before it takes it.
+            await inside.waitFor({ timeout: TRY_MS });
+            await button.click({ timeout: TRY_MS });
+            await this.#field.waitFor({ state: "hidden", timeout: TRY_MS });
+        });
+    }
+
+    /** Shows a view container of the activity bar, when it is not shown. */
+    async activity(name: string): Promise<void> {
+        const item = this.page
+            .locator(".activitybar .action-item")
+            .filter({ has: this.page.locator(`[aria-label^="${name}"]`) });
+        if (!/\bchecked\b/.test((await item.getAttribute("class")) ?? "")) {
+            await item.click();
+        }
     }
 
     /** A row of a view in the side bar. */
@@ -218,6 +253,7 @@ export class Workbench {
     async picture(name: string): Promise<void> {
         if (this.#tools.screenshots !== undefined) {
             await this.page.mouse.move(SIZE.width / 2, SIZE.height - 2);
+            await this.page.locator(".workbench-hover-container").first().waitFor({ state: "hidden" });
             await this.page.screenshot({
                 path: join(this.#tools.screenshots, `vscode-${name}.png`),
                 animations: "disabled",
@@ -233,12 +269,6 @@ export class Workbench {
 
     #titled(title: string): Locator {
         return this.page.locator(".quick-input-widget .quick-input-title").filter({ hasText: title });
-    }
-
-    #write(name: string, text: string): void {
-        const path = join(this.home.path, name);
-        mkdirSync(join(path, ".."), { recursive: true });
-        writeFileSync(path, text);
     }
 
     #environment(): NodeJS.ProcessEnv {
@@ -305,4 +335,10 @@ async function freePort(): Promise<number> {
     const address = server.address();
     await new Promise((resolve) => server.close(resolve));
     return typeof address === "object" && address !== null ? address.port : assert.fail("no port");
+}
+
+/** The name of a folder in a folder: a folder dialog shows no files. */
+function folderIn(path: string): string {
+    const found = readdirSync(path, { withFileTypes: true }).find((entry) => entry.isDirectory());
+    return found?.name ?? assert.fail(`no folder is in ${path}`);
 }

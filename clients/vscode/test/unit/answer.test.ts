@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { Line } from "../../src/line";
 import { answer } from "../../src/model/answer";
 import { Conversation } from "../../src/model/conversation";
+import { runRows } from "../../src/model/runs";
 import type { Target } from "../../src/protocol";
 import { eventually, type Home, inHome } from "./support";
 
@@ -41,6 +42,30 @@ test("a conversation shows each turn as it grows, and can start anew", () =>
         assert.notEqual(anew.conversationId, first.conversationId);
         assert.equal(anew.sessionId, first.sessionId);
         assert.equal((await conversation.ask(to, "hello")).conversationId, anew.conversationId);
+    }));
+
+test("a run that somebody began is shown from its beginning, left without harm, and seen to its end", () =>
+    inHome(async (home) => {
+        const runId = home
+            .cupola("invoke", "--emulator", ...["--user-isolation-key", "tenant-acme"], ...["--detach", "slow 2000 20"])
+            .trim();
+        const to = Promise.resolve(line(home));
+        const conversation = new Conversation();
+        const left = conversation.attach(to, runId);
+        await eventually("words", () => conversation.turns[0]?.text.startsWith("tick0 tick1") || undefined);
+        await conversation.attach(to, runId);
+        assert.equal(conversation.turns.length, 1, "it is shown once");
+        conversation.cancel();
+        await left;
+        assert.equal(conversation.turns[0]?.status, "left");
+        const { client } = await to;
+        assert.equal((await client.request("runs/show", { runId })).status, "running");
+        const followed = conversation.attach(to, runId);
+        await client.request("runs/cancel", { runId });
+        await followed;
+        assert.equal(conversation.turns[1]?.status, "cancelled");
+        const [row] = runRows((await (await to).request("runs/list", {})).runs, Date.now());
+        assert.deepEqual([row?.id, row?.isRunning, row?.icon], [runId, false, "circle-slash"]);
     }));
 
 test("a conversation is cancelled, and a line that cannot be had is a turn that failed", () =>

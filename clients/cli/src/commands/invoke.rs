@@ -356,18 +356,26 @@ impl<'a> Message<'a> {
     fn read(&self) -> Result<String, Failure> {
         match self {
             Self::Text(text) => Ok((*text).to_owned()),
-            Self::File(path) if *path != Path::new("-") => fs::read_to_string(path)
-                .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display()))),
+            Self::File(path) if *path != Path::new("-") => {
+                fs::read_to_string(path).map_err(|error| unreadable(&path.display().to_string(), &error))
+            }
             Self::StandardInput | Self::File(_) => {
                 let mut text = String::new();
-                io::stdin()
-                    .lock()
-                    .read_to_string(&mut text)
-                    .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+                io::stdin().lock().read_to_string(&mut text).map_err(|error| unreadable("standard input", &error))?;
                 Ok(text)
             }
         }
     }
+}
+
+fn unreadable(what: &str, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::InvalidData {
+        return Failure::usage_hint(
+            format!("{what} is not UTF-8 text, and a message is"),
+            "bytes go into the session with `cupola files upload`",
+        );
+    }
+    Failure::usage(format!("cannot read {what}: {error}"))
 }
 
 #[cfg(unix)]
@@ -386,6 +394,14 @@ mod tests {
             Command::Invoke(flags) => flags,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_message() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"a\xff").unwrap();
+        let Err(Failure::Usage { message, .. }) = Message::File(file.path()).read() else { panic!("it was taken") };
+        assert!(message.ends_with("is not UTF-8 text, and a message is"), "{message}");
     }
 
     #[test]

@@ -100,6 +100,20 @@ return {
     end,
   },
   {
+    'a daemon that is suspended is not waited for without end',
+    function()
+      local id, limit = support.daemon_id(), daemon.INTRODUCTION_LIMIT
+      daemon.shared:close()
+      daemon.INTRODUCTION_LIMIT = 50
+      uv.kill(id, 'sigstop')
+      vim.cmd('Cupola status')
+      support.wait_for_notification('it may be suspended')
+      uv.kill(id, 'sigcont')
+      daemon.INTRODUCTION_LIMIT = limit
+      support.equal(support.daemon_id(), id)
+    end,
+  },
+  {
     'the daemon hears who calls, and says what it can do',
     function()
       support.call('daemon/status')

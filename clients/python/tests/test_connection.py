@@ -1,13 +1,16 @@
 """Finding the daemon, losing it, and finding it again."""
 
+import asyncio
 import os
 import pathlib
+import signal
 import tempfile
 import threading
 import unittest
 from unittest import mock
 
 import cupola
+from cupola import _daemon
 from support import Daemon, WithDaemon, binary, until
 
 
@@ -88,6 +91,16 @@ class Losing(unittest.TestCase):
         with mock.patch.dict(os.environ, self.daemon.environment, clear=True):
             until("the loss is noticed", lambda: not self.client._line._connection.is_open)
             self.assertNotEqual(self.client.daemon.status()["processId"], first)
+
+    def test_a_daemon_that_is_suspended_is_not_waited_for_without_end(self):
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.daemon.process.send_signal, signal.SIGCONT)
+        with mock.patch.object(_daemon, "INTRODUCTION_LIMIT", 0.1):
+            with self.assertRaises(cupola.DaemonNotFound) as caught:
+                cupola.connect(socket=self.daemon.socket)
+            with self.assertRaises(cupola.DaemonNotFound):
+                asyncio.run(cupola.connect_async(socket=self.daemon.socket))
+        self.assertIn("suspended", caught.exception.hint)
 
     def test_a_closed_client_stays_closed(self):
         self.client.close()

@@ -70,6 +70,7 @@ export class Client {
         private readonly daemon: Daemon,
         private readonly version: string,
         private readonly bind?: Bind,
+        private readonly initializeLimitMs = INITIALIZE_LIMIT_MS,
     ) {}
 
     get state(): State {
@@ -199,7 +200,11 @@ export class Client {
         connection.onClose(() => this.#lost(connection));
         connection.onError(() => stream.destroy());
         connection.listen();
-        const timer = setTimeout(() => stream.destroy(), INITIALIZE_LIMIT_MS);
+        let isMute = false;
+        const timer = setTimeout(() => {
+            isMute = true;
+            stream.destroy();
+        }, this.initializeLimitMs);
         try {
             const daemon = await connection.sendRequest<InitializeResponse>("initialize", this.#hello());
             this.#closed.signal.throwIfAborted();
@@ -209,7 +214,7 @@ export class Client {
         } catch (error) {
             connection.dispose();
             stream.destroy();
-            throw error;
+            throw isMute ? mute() : error;
         } finally {
             clearTimeout(timer);
         }
@@ -273,6 +278,14 @@ export class Client {
             }
         }
     }
+}
+
+/** A daemon that takes the connection and answers nothing. */
+function mute(): Failure {
+    return new Failure("daemonUnavailable", "the daemon took the connection and says nothing", {
+        hint: "it may be suspended: continue its process, or end it and try again",
+        retryable: true,
+    });
 }
 
 /** Waits, or less when `signal` says that there is nothing to wait for. */

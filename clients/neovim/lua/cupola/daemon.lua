@@ -11,6 +11,9 @@ local M = {}
 --- The protocol majors this plugin speaks.
 local PROTOCOL_VERSIONS = { 1 }
 
+--- How long a daemon may take to answer `initialize`, in ms: it takes milliseconds, unless it is suspended or broken.
+M.INTRODUCTION_LIMIT = 20 * 1000
+
 ---@class cupola.Line
 ---@field private bind? table What its connections are bound to: a target and an isolation.
 ---@field private current? cupola.Connection
@@ -72,8 +75,15 @@ function Line:introduce(opened, callback)
     protocolVersions = PROTOCOL_VERSIONS,
     bind = self.bind,
   }
+  local answered = false
+  vim.defer_fn(function()
+    if not answered then
+      opened:close('the daemon took the connection and says nothing; it may be suspended')
+    end
+  end, M.INTRODUCTION_LIMIT)
   opened:call('initialize', params, {
     on_done = function(reason, result)
+      answered = true
       self.introduction = result
       if reason then
         opened:close(reason.message)

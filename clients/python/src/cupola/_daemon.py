@@ -13,6 +13,10 @@ START_LIMIT = 30.0
 """Seconds for `cupola socket`; it gives its daemon 15 s to get ready and then says why it did not."""
 
 
+INTRODUCTION_LIMIT = 20.0
+"""Seconds for a daemon to answer `initialize`, which takes it milliseconds; one that does not is suspended or broken."""
+
+
 def named(path: str | None) -> str | None:
     """Where to look first: at `path`, else at `CUPOLA_SOCKET`."""
     if not hasattr(socket, "AF_UNIX"):
@@ -44,6 +48,12 @@ def start(path: str | None) -> str:
         said, _, hint = done.stderr.strip().removeprefix("error: ").partition("\nhint: ")
         raise DaemonNotFound(said or f"`cupola socket` ended with {done.returncode}", hint or None)
     return done.stdout.rstrip("\n")
+
+
+def mute() -> DaemonNotFound:
+    """For a daemon that takes the connection and answers nothing."""
+    said = f"the daemon took the connection and said nothing for {INTRODUCTION_LIMIT:.0f} s"
+    return DaemonNotFound(said, "it may be suspended: continue its process, or end it and try again")
 
 
 def silent(path: str, error: OSError) -> DaemonNotFound:

@@ -195,6 +195,18 @@ test("the daemon's own reason for not starting is passed on", () =>
         client.close();
     }));
 
+test("a daemon that is suspended is not waited for without end", () =>
+    inHome(async (home) => {
+        const { processId } = await home.client().request("daemon/status", {});
+        const client = new Client(home.daemon, "0.0.0", undefined, 100);
+        process.kill(processId, "SIGSTOP");
+        const mute = await failure(client.request("daemon/status", {}));
+        process.kill(processId, "SIGCONT");
+        assert.equal(mute.kind, "daemonUnavailable");
+        assert.match(mute.hint ?? "", /suspended/);
+        client.close();
+    }));
+
 test("a daemon that starts while others ask is one daemon", () =>
     inHome(async (home) => {
         const clients = [home.client(), home.client(), home.client()];

@@ -50,12 +50,16 @@ class AsyncConnection:
         self._writer.write(data)
         return call
 
-    async def next_event(self, call: Call) -> Any:
-        """The call's next event; `None` when it has ended. Raises its error."""
+    async def next_event(self, call: Call, limit: float | None = None) -> Any:
+        """The call's next event; `None` when it has ended. Raises its error, or `TimeoutError` after `limit` seconds."""
         while not call.events and not call.ended:
             moved = self._moved[call]
             moved.clear()
-            await moved.wait()
+            try:
+                await asyncio.wait_for(moved.wait(), limit)
+            except asyncio.TimeoutError:
+                # Not the same class before Python 3.11.
+                raise TimeoutError from None
         if call.events:
             return call.events.popleft()
         if call.error is not None:

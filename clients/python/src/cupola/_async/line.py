@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from .. import _daemon
 from ..errors import CupolaError, IsolationError
 from .connection import AsyncConnection, Lock
 
@@ -57,20 +58,25 @@ class AsyncLine:
     async def _open(self) -> AsyncConnection:
         connection = await AsyncConnection.open(self._path)
         try:
-            self.server = await _answer(connection, "initialize", self._introduction)
+            self.server = await _answer(connection, "initialize", self._introduction, _daemon.INTRODUCTION_LIMIT)
             if self.is_bound and not self.server.get("bound"):
                 # A daemon that does not know the word would serve anything.
                 raise IsolationError("the daemon did not bind the connection; it is too old for that", kind="notBound")
+        except TimeoutError:
+            await connection.aclose()
+            raise _daemon.mute() from None
         except BaseException:
             await connection.aclose()
             raise
         return connection
 
 
-async def _answer(connection: AsyncConnection, method: str, params: Mapping[str, Any]) -> Any:
+async def _answer(
+    connection: AsyncConnection, method: str, params: Mapping[str, Any], limit: float | None = None
+) -> Any:
     call = await connection.start(method, params, stream=False)
     try:
-        await connection.next_event(call)
+        await connection.next_event(call, limit)
     except BaseException:
         connection.cancel(call)
         raise

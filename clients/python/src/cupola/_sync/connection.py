@@ -57,10 +57,11 @@ class Connection:
         self._send(data)
         return call
 
-    def next_event(self, call: Call) -> Any:
-        """The call's next event; `None` when it has ended. Raises its error."""
+    def next_event(self, call: Call, limit: float | None = None) -> Any:
+        """The call's next event; `None` when it has ended. Raises its error, or `TimeoutError` after `limit` seconds."""
         with self._moved:
-            self._moved.wait_for(lambda: call.events or call.ended)
+            if not self._moved.wait_for(lambda: call.events or call.ended, limit):
+                raise TimeoutError
             if call.events:
                 return call.events.popleft()
         if call.error is not None:

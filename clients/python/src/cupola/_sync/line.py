@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from .. import _daemon
 from ..errors import CupolaError, IsolationError
 from .connection import Connection, Lock
 
@@ -58,20 +59,25 @@ class Line:
     def _open(self) -> Connection:
         connection = Connection.open(self._path)
         try:
-            self.server = _answer(connection, "initialize", self._introduction)
+            self.server = _answer(connection, "initialize", self._introduction, _daemon.INTRODUCTION_LIMIT)
             if self.is_bound and not self.server.get("bound"):
                 # A daemon that does not know the word would serve anything.
                 raise IsolationError("the daemon did not bind the connection; it is too old for that", kind="notBound")
+        except TimeoutError:
+            connection.close()
+            raise _daemon.mute() from None
         except BaseException:
             connection.close()
             raise
         return connection
 
 
-def _answer(connection: Connection, method: str, params: Mapping[str, Any]) -> Any:
+def _answer(
+    connection: Connection, method: str, params: Mapping[str, Any], limit: float | None = None
+) -> Any:
     call = connection.start(method, params, stream=False)
     try:
-        connection.next_event(call)
+        connection.next_event(call, limit)
     except BaseException:
         connection.cancel(call)
         raise

@@ -2,7 +2,7 @@
 //!
 //! What the daemon says is scripted here, so that each of its behaviours is there when it is needed.
 
-use crate::support::Home;
+use crate::support::{Home, finish};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder};
@@ -48,7 +48,7 @@ fn answer(status: &str, text: &str) -> Value {
 }
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
-    home.command(arguments).stderr(Stdio::piped()).output().unwrap()
+    finish(home.command(arguments).stderr(Stdio::piped()))
 }
 
 fn text(bytes: &[u8]) -> String {

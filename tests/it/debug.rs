@@ -3,10 +3,10 @@
 
 use crate::support::deployed::{Deployed, project};
 use crate::support::emulator::Recorded;
-use crate::support::{TestDaemon, TestEmulator};
+use crate::support::{TestDaemon, TestEmulator, finish};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Commands, each with what its last answer has when it is repeated.
 const COMMANDS: [(&str, &str); 14] = [
@@ -32,7 +32,8 @@ async fn bash(deployed: &Deployed, line: String) -> Output {
     command.env("HOME", deployed.home.path("")).current_dir(deployed.home.path(""));
     command.env("CUPOLA", env!("CARGO_BIN_EXE_cupola")).env("TOKEN", cupola_emulator::token("developer"));
     command.env("FOUNDRY_PROJECT_ENDPOINT", project()).env("CUPOLA_AGENT", "notes");
-    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    tokio::task::spawn_blocking(move || finish(command)).await.unwrap()
 }
 
 /// What the service gets to see, without what differs from request to request and from connection to connection.

@@ -1,6 +1,6 @@
 //! `files/*`: both ways, whole or not at all, and only one's own.
 
-use crate::support::{Client, Framing, Home, TestDaemon, TestEmulator};
+use crate::support::{Client, Framing, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
 use cupola_emulator::Undocumented;
 use cupola_emulator::faults::Fault;
@@ -471,7 +471,7 @@ fn the_command_line_is_azds() {
     fs::write(local.path().join("seed.json"), "{}\n").unwrap();
     let run = |words: &[&str]| {
         let keys = ["--emulator", "--user-isolation-key", "tenant-acme", "--chat-isolation-key", "thread-42"];
-        let output = home.command(&[words, &keys].concat()).current_dir(local.path()).output().unwrap();
+        let output = finish(home.command(&[words, &keys].concat()).current_dir(local.path()));
         (String::from_utf8(output.stdout).unwrap(), output.status.code())
     };
     let said = |words: &[&str], sentence: &str| assert_eq!(run(words), (format!("{sentence}\n"), Some(0)), "{words:?}");
@@ -498,6 +498,6 @@ fn the_command_line_is_azds() {
     assert_eq!(run(&["files", "stat", "/data"]).1, Some(4));
     assert_eq!(run(&["files", "upload", "none"]).1, Some(2));
     let other = ["files", "ls", "--emulator", "--user-isolation-key", "tenant-contoso"];
-    assert_eq!(home.command(&other).output().unwrap().status.code(), Some(4), "no session of theirs");
+    assert_eq!(finish(home.command(&other)).status.code(), Some(4), "no session of theirs");
     assert!(home.command(&["stop", "--force"]).status().unwrap().success());
 }

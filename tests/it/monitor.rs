@@ -1,6 +1,6 @@
 //! `monitor`: the last lines of a session's log, and a log that is followed.
 
-use crate::support::{Client, Home, TestDaemon, TestEmulator};
+use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
 use cupola_emulator::faults::Fault;
 use cupola_emulator::sandbox::Exec;
@@ -396,7 +396,7 @@ fn the_command_prints_azds_lines_and_ends_on_ctrl_c() {
     let key = ["--emulator", "--user-isolation-key", "tenant-acme"];
     let run = |command: &str, more: &[&str]| {
         let arguments = [&[command], &key[..], more].concat();
-        let output = home.command(&arguments).output().unwrap();
+        let output = finish(home.command(&arguments));
         assert!(output.status.success(), "{arguments:?}");
         String::from_utf8(output.stdout).unwrap()
     };
@@ -409,7 +409,7 @@ fn the_command_prints_azds_lines_and_ends_on_ctrl_c() {
     assert!(lines[0].1.starts_with("  session Running (v2, last accessed: "), "{printed}");
     assert_eq!(lines.last().unwrap().1, "  stdout   POST /responses 200", "{printed}");
     assert!(run("monitor", &["--raw"]).starts_with("event: log\ndata: {\"timestamp\":"));
-    let shown = home.command(&[&["monitor"], &key[..]].concat()).stderr(Stdio::piped()).output().unwrap();
+    let shown = finish(home.command(&[&["monitor"], &key[..]].concat()).stderr(Stdio::piped()));
     let announced = String::from_utf8(shown.stderr).unwrap();
     assert!(announced.starts_with("Streaming session logs for notes (session: "), "{announced}");
     assert!(announced.ends_with(")...\n"), "{announced}");

@@ -1,6 +1,6 @@
 //! `partitions/list` and `partitions/forget`: what is saved, and starting anew.
 
-use crate::support::{Client, Home, TestDaemon, TestEmulator};
+use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
 use serde_json::{Value, json};
 
@@ -86,7 +86,7 @@ async fn a_bound_connection_sees_and_forgets_its_own_only() {
 fn the_command_lists_in_columns_and_says_what_forgetting_leaves() {
     let home = Home::new();
     let run = |arguments: &[&str]| {
-        let output = home.command(arguments).output().unwrap();
+        let output = finish(home.command(arguments));
         assert!(output.status.success(), "{arguments:?}");
         String::from_utf8(output.stdout).unwrap()
     };

@@ -1,7 +1,7 @@
 //! `-o raw`, `--debug` and the caller's own headers: what travels, shown as it is.
 
 use crate::invoke::stream;
-use crate::support::{Home, TestDaemon, TestEmulator};
+use crate::support::{Home, TestDaemon, TestEmulator, finish};
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -146,7 +146,7 @@ async fn each_request_can_be_seen_without_its_token() {
 }
 
 fn run(home: &Home, arguments: &[&str]) -> Output {
-    home.command(arguments).stderr(Stdio::piped()).output().unwrap()
+    finish(home.command(arguments).stderr(Stdio::piped()))
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The whole program, killed and starved: what was acknowledged is still there.
 
-use crate::support::{Home, skip};
+use crate::support::{Home, finish, skip};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::process::Command;
 fn run(home: &Home, arguments: &[&str]) -> (String, String, i32) {
     let mut command = home.command(arguments);
     command.stderr(std::process::Stdio::piped());
-    let output = command.output().unwrap();
+    let output = finish(command);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
 }
@@ -80,7 +80,7 @@ fn a_full_disk_is_reported_and_harms_nothing_saved() {
     let target = format!("--emulator={}", ready["url"].as_str().unwrap());
     let environment = [("CUPOLA_STATE_DIR", state.as_os_str())];
     let cupola = |arguments: &[&str]| {
-        let output = home.command(arguments).envs(environment).stderr(std::process::Stdio::piped()).output().unwrap();
+        let output = finish(home.command(arguments).envs(environment).stderr(std::process::Stdio::piped()));
         (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (printed, complaint) = cupola(&["invoke", &target, "--user-isolation-key", "acme", "remember the milk"]);

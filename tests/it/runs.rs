@@ -1,7 +1,7 @@
 //! Runs: several clients on one, clients that come late, leave, are killed, and who ends it.
 
 use crate::invoke::{check_events, text_of};
-use crate::support::{Client, Home, TestDaemon, TestEmulator};
+use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -431,7 +431,7 @@ fn a_killed_program_ends_its_run_unless_it_was_detached() {
     let mut daemon = home.serve(&[]);
     daemon.report();
     let runs = || {
-        let output = home.command(&["runs", "list", "-o", "json"]).output().unwrap();
+        let output = finish(home.command(&["runs", "list", "-o", "json"]));
         let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
         listed["runs"].as_array().unwrap().clone()
     };
@@ -448,10 +448,10 @@ fn a_killed_program_ends_its_run_unless_it_was_detached() {
     }
     assert_eq!(runs()[0]["status"], "cancelled");
 
-    let begun = home.command(&["invoke", "--emulator", "--detach", "slow 10 20"]).output().unwrap();
+    let begun = finish(home.command(&["invoke", "--emulator", "--detach", "slow 10 20"]));
     let id = String::from_utf8(begun.stdout).unwrap();
     assert!(begun.status.success() && id.starts_with("run-"), "{id}");
-    let attached = home.command(&["runs", "attach", id.trim()]).output().unwrap();
+    let attached = finish(home.command(&["runs", "attach", id.trim()]));
     assert!(attached.status.success());
     assert_eq!(String::from_utf8(attached.stdout).unwrap().split_whitespace().count(), 10);
 }

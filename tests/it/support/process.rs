@@ -3,6 +3,7 @@
 use super::{Client, Framing};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
+use std::borrow::BorrowMut;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -130,15 +131,18 @@ pub(crate) fn call(socket: &Path, method: &str) -> Value {
 }
 
 /// Runs a command to its end.
-pub(crate) fn finish(command: Command) -> Output {
+pub(crate) fn finish(command: impl BorrowMut<Command>) -> Output {
     finish_after(command, |_| ()).1
 }
 
 /// As [`finish`], while something is done with the process. One that hangs is killed, with all that it started and that
 /// may hold its pipes, and fails the test.
-pub(crate) fn finish_after<Done>(mut command: Command, act: impl FnOnce(&mut Child) -> Done) -> (Done, Output) {
-    let mut child = command.process_group(0).spawn().unwrap();
-    let said = format!("{command:?}");
+pub(crate) fn finish_after<Done>(
+    mut command: impl BorrowMut<Command>,
+    act: impl FnOnce(&mut Child) -> Done,
+) -> (Done, Output) {
+    let mut child = command.borrow_mut().process_group(0).spawn().unwrap();
+    let said = format!("{:?}", command.borrow());
     // It holds its own ends of what the process was given.
     drop(command);
     let id = Pid::from_child(&child);

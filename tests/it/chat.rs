@@ -61,7 +61,7 @@ fn keys_can_be_switched_and_are_never_shown() {
         &home,
         &["--user-isolation-key", "hush-acme"],
         "remember we are acme\n/keys\n/keys user\nhush-contoso\nwhat do you remember?\n/keys chat hush\tbad\n\
-         /keys user hush-acme\nwhat do you remember?\n/keys none\n/serve\n/files no-such-thing x y z\n/sessions show sess_unknown99\n",
+         /keys user hush-acme\nwhat do you remember?\n/keys none\n/serve\n/nothing\n/files no-such-thing x y z\n/sessions show sess_unknown99\n",
     );
     let (answers, remarks) = (text(&said.stdout), text(&said.stderr));
     assert_eq!(
@@ -69,10 +69,29 @@ fn keys_can_be_switched_and_are_never_shown() {
         "{remarks}"
     );
     assert!(!remarks.contains("hush"), "{remarks}");
+    assert_eq!(remarks.matches("there is no such command in a chat").count(), 2, "{remarks}");
     for line in ["In use: a user key.", "No isolation key is in use.", "/help lists what there is", "sess_unknown99"] {
         assert!(remarks.contains(line), "{line} is not in {remarks}");
     }
     assert_eq!(said.status.code(), Some(3), "how the last command ended: {remarks}");
+    assert!(finish(home.command(&["stop"])).status.success());
+}
+
+#[test]
+fn no_keys_are_used_where_variables_name_them_and_the_agent_stays() {
+    let home = Home::new();
+    let mut command = home.command(&["chat"]);
+    command.env("CUPOLA_EMULATOR", "1").env("CUPOLA_USER_ISOLATION_KEY", "tenant-acme");
+    command.stderr(Stdio::piped()).stdin(Stdio::piped());
+    let lines = "remember the milk\n/keys none\nwhat do you remember?\n/keys user tenant-acme\nwhat do you remember?\n";
+    let ((), said) = finish_after(command, |child| child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap());
+    assert_eq!(
+        text(&said.stdout),
+        "Remembered: the milk\nNothing yet. Tell me: remember that ...\nI remember:\n- the milk\n",
+        "{}",
+        text(&said.stderr)
+    );
+    assert!(text(&said.stderr).contains("No isolation key is in use."), "{said:?}");
     assert!(finish(home.command(&["stop"])).status.success());
 }
 

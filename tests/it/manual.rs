@@ -2,7 +2,8 @@
 
 use crate::support::{Home, finish, skip};
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -32,4 +33,20 @@ fn the_manual_is_shown_without_a_warning() {
         return skip("groff", "it is not installed (Debian: apt install groff-base)");
     };
     assert!(shown.status.success() && shown.stderr.is_empty(), "{}", text(&shown.stderr));
+}
+
+#[test]
+fn bash_completes_commands_flags_and_their_values() {
+    let script = "source <(cupola completions bash)
+        complete_last() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _cupola cupola \"${@: -1}\" \"${@: -2:1}\"; echo \"${COMPREPLY[@]}\"; }
+        complete_last cupola sess
+        complete_last cupola files upl
+        complete_last cupola invoke --user-iso
+        complete_last cupola doctor --output ''";
+    let directory = Path::new(env!("CARGO_BIN_EXE_cupola")).parent().unwrap();
+    let mut command = Command::new("bash");
+    command.args(["-c", script]).env_clear().env("PATH", format!("{}:/usr/bin:/bin", directory.display()));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = finish(command);
+    assert_eq!(text(&output.stdout), "sessions\nupload\n--user-isolation-key\njson table\n", "{output:?}");
 }

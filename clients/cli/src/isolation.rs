@@ -29,6 +29,9 @@ pub(crate) struct IsolationFlags {
     /// How the agent isolates its users, instead of finding out
     #[arg(long, value_name = "MODEL")]
     pub isolation_model: Option<Model>,
+    /// Nothing else names a user or a chat: no variable, no profile. How a chat uses no key where they name one.
+    #[arg(skip)]
+    pub alone: bool,
 }
 
 /// `--isolation-model`.
@@ -60,10 +63,14 @@ impl IsolationFlags {
     pub(crate) fn resolve(&self, environment: &Environment, profile: &Profile) -> Result<Isolation, Failure> {
         let flag =
             |name: &str, value: &Option<String>| value.clone().map(|value| Given { name: name.to_owned(), value });
-        let variable =
-            |name: &str| environment.text(name).map(|value| value.map(|value| Given { name: name.to_owned(), value }));
+        let variable = |name: &str| {
+            let value = if self.alone { None } else { environment.text(name)? };
+            Ok(value.map(|value| Given { name: name.to_owned(), value }))
+        };
         let field = |field: &str, value: Option<&String>| {
-            value.map(|value| Given { name: format!("{field} of profile {}", profile.name), value: value.clone() })
+            value
+                .filter(|_| !self.alone)
+                .map(|value| Given { name: format!("{field} of profile {}", profile.name), value: value.clone() })
         };
         let (user_key, identity) = first_named(
             (flag("--user-isolation-key", &self.user_isolation_key), flag("--user-identity", &self.user_identity)),

@@ -49,8 +49,11 @@ in the next one. // sends a leading slash.";
 
 /// How `/keys` is used, where it was used otherwise.
 const KEYS: &str = "\
-/keys says which are in use. /keys user, /keys chat and /keys identity ask for one,
-or take it from the line: /keys user KEY. /keys none uses none.";
+/keys says which are in use. /keys user, /keys chat and /keys identity ask for
+one, or take it from the line: /keys user KEY. /keys none uses none.";
+
+/// The commands of the command line that a chat offers.
+const OFFERED: [&str; 3] = ["files", "sessions", "monitor"];
 
 /// What `/keys` can set.
 const KINDS: [&str; 3] = ["user", "chat", "identity"];
@@ -171,6 +174,10 @@ impl Chat {
 
     /// `/files …` is `cupola files …` for this chat's agent and isolation, and so on.
     fn command(&mut self, words: Vec<String>) {
+        if !words.first().is_some_and(|command| OFFERED.contains(&command.as_str())) {
+            let failure = Failure::usage_hint("there is no such command in a chat", "/help lists what there is");
+            return self.note(Err(failure));
+        }
         let list = (words == ["files"] || words == ["sessions"]).then(|| "list".to_owned());
         let words = words.into_iter().chain(list);
         let line = std::iter::once("cupola".to_owned()).chain(words).map(OsString::from);
@@ -187,10 +194,8 @@ impl Chat {
     }
 
     fn run(&self, mut command: Command) -> Result<u8, Failure> {
-        let is_offered = matches!(command, Command::Files(_) | Command::Sessions(_) | Command::Monitor(_));
-        match super::scope_mut(&mut command) {
-            Some(scope) if is_offered => *scope = self.scope.clone(),
-            _ => return Err(Failure::usage_hint("there is no such command in a chat", "/help lists what there is")),
+        if let Some(scope) = super::scope_mut(&mut command) {
+            *scope = self.scope.clone();
         }
         match &mut command {
             Command::Files(flags) => flags.prefer_table(),
@@ -216,10 +221,10 @@ impl Chat {
             [none] if none == "none" => {
                 *isolation = crate::isolation::IsolationFlags {
                     isolation_model: isolation.isolation_model,
+                    // Else the variables and the profile would speak up again.
+                    alone: true,
                     ..Default::default()
                 };
-                // Else the variables and the profile would speak up again.
-                self.scope.no_env = true;
             }
             _ => {
                 return tell(KEYS);

@@ -27,7 +27,7 @@ pub(crate) enum Failure {
     Call(Box<ErrorObject>),
     /// The reader of standard output went away; nobody is left to tell.
     ReaderGone,
-    /// Standard output or input failed.
+    /// Standard output failed.
     Output(io::Error),
 }
 

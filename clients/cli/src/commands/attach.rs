@@ -65,11 +65,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     // A daemon that cannot be reached is told of now, not to the first request.
     drop(flags.scope.daemon.connect(hooks)?);
     let mut input = BufReader::new(io::stdin());
-    let Some(framing) = Framing::detect(&mut input).map_err(unreadable)? else { return Ok(exit::OK) };
+    let Some(framing) = Framing::detect(&mut input).map_err(|error| unreadable(&error))? else { return Ok(exit::OK) };
     let bridge = Bridge { flags, hooks, framing, bind, initialize: Arc::default() };
     let mut line = bridge.open()?;
     let mut message = Vec::new();
-    while framing.read(&mut input, &mut message).map_err(unreadable)? {
+    while framing.read(&mut input, &mut message).map_err(|error| unreadable(&error))? {
         let asked = Asked::of(&message);
         let is_exit = asked.is_exit;
         if let Err(asked) = line.ask(&message, asked) {
@@ -262,11 +262,11 @@ fn answer(framing: Framing, message: &[u8]) {
     }
 }
 
-fn unreadable(error: io::Error) -> Failure {
+fn unreadable(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::InvalidData => Failure::usage(format!("standard input: {error}")),
         io::ErrorKind::UnexpectedEof => Failure::usage("standard input ended in the middle of a message"),
-        _ => Failure::Output(error),
+        _ => Failure::usage(format!("standard input cannot be read: {error}")),
     }
 }
 

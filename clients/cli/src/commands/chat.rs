@@ -303,7 +303,7 @@ impl Lines {
         }
         // Colors have to be on for anything to be hidden; nothing is coloured.
         let config = Config::builder().color_mode(ColorMode::Forced).build();
-        let mut editor = Editor::with_history(config, MemHistory::new()).map_err(terminal)?;
+        let mut editor = Editor::with_history(config, MemHistory::new()).map_err(unreadable)?;
         editor.set_helper(Some(Curtain { is_drawn: false }));
         Ok(Self::Terminal(Box::new(editor)))
     }
@@ -322,7 +322,7 @@ impl Lines {
         match read {
             Ok(line) => Ok((!line.is_empty()).then_some(line)),
             Err(ReadlineError::Interrupted | ReadlineError::Eof) => Ok(None),
-            Err(error) => Err(terminal(error)),
+            Err(error) => Err(unreadable(error)),
         }
     }
 
@@ -344,7 +344,7 @@ impl Lines {
             && !matches!(Said::of(&whole), Said::Keys(_))
         {
             // Kept for the arrow keys; a key is not to come back on the screen.
-            editor.add_history_entry(&whole).map_err(terminal)?;
+            editor.add_history_entry(&whole).map_err(unreadable)?;
         }
         Ok(Some(whole))
     }
@@ -353,7 +353,7 @@ impl Lines {
         match self {
             Self::Plain => {
                 let mut line = String::new();
-                let read = io::stdin().read_line(&mut line).map_err(Failure::Output)?;
+                let read = io::stdin().read_line(&mut line).map_err(unreadable)?;
                 Ok((read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned()))
             }
             Self::Terminal(editor) => loop {
@@ -362,7 +362,7 @@ impl Lines {
                     // Ctrl-C at the prompt gives up the line, not the program.
                     Err(ReadlineError::Interrupted) => {}
                     Err(ReadlineError::Eof) => return Ok(None),
-                    Err(error) => return Err(terminal(error)),
+                    Err(error) => return Err(unreadable(error)),
                 }
             },
         }
@@ -395,11 +395,8 @@ impl Hinter for Curtain {
 impl Validator for Curtain {}
 impl Helper for Curtain {}
 
-fn terminal(error: ReadlineError) -> Failure {
-    match error {
-        ReadlineError::Io(error) => Failure::Output(error),
-        other => Failure::Output(io::Error::other(other)),
-    }
+fn unreadable(error: impl std::fmt::Display) -> Failure {
+    Failure::usage(format!("the next line cannot be read: {error}"))
 }
 
 /// Says something that is no answer.

@@ -68,7 +68,9 @@ const MAX_TEST_LINES: usize = 600;
 const SKIPPED: &[&str] = &["target", ".git", "node_modules", "__pycache__"];
 
 /// Kinds of files the word rules are for.
-const TEXT: &[&str] = &["rs", "toml", "md", "py", "sh", "lua", "ts", "yml", "yaml"];
+const TEXT: &[&str] = &[
+    "rs", "toml", "md", "py", "sh", "lua", "ts", "mjs", "el", "vim", "json", "jsonl", "yml", "yaml", "service", "plist",
+];
 
 /// Everything that breaks a rule, one line each.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {

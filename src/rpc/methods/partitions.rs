@@ -88,7 +88,9 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
 
 pub(crate) async fn import(call: Call, params: ImportParams) -> Result<ImportResponse, RpcError> {
     if params.entries.len() > MAX_ENTRIES {
-        return Err(RpcError::invalid_params(format!("entries: more than {MAX_ENTRIES}")));
+        let count = params.entries.len();
+        return Err(RpcError::invalid_params(format!("entries: {count} at once, and {MAX_ENTRIES} is the most"))
+            .hint("import them in parts"));
     }
     let mut entries = Vec::with_capacity(params.entries.len());
     for entry in &params.entries {

@@ -110,7 +110,8 @@ async fn take_up(
     Err(RpcError::new(
         ErrorKind::SessionNotFound,
         "the service says again and again that the session it has just made does not exist",
-    ))
+    )
+    .hint("run it again later; `cupola sessions list` shows which sessions there are"))
 }
 
 /// What to speak: as asked for, as the endpoint's path says, or what the agent's definition puts first.

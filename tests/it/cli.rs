@@ -2,7 +2,7 @@
 //!
 //! What the daemon says is scripted here, so that each of its behaviours is there when it is needed.
 
-use crate::support::{Home, finish};
+use crate::support::{Home, finish, finish_after};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder};
@@ -63,9 +63,10 @@ fn interrupt(child: &Child) {
 fn a_command_starts_the_daemon_and_the_next_ones_share_it() {
     let home = Home::new();
     assert_eq!(run(&home, &["status"]).status.code(), Some(6), "a daemon ran before any was started");
-    let starters: Vec<Child> = (0..4).map(|_| home.command(&["socket"]).spawn().unwrap()).collect();
+    let starters: Vec<JoinHandle<Output>> =
+        (0..4).map(|_| home.command(&["socket"])).map(|command| thread::spawn(move || finish(command))).collect();
     for starter in starters {
-        let output = starter.wait_with_output().unwrap();
+        let output = starter.join().unwrap();
         assert_eq!(text(&output.stdout), format!("{}\n", home.socket().display()));
     }
     let id =
@@ -105,12 +106,12 @@ fn the_answer_is_written_as_it_comes_and_standard_output_is_the_answer_alone() {
     });
     let mut command = home.command(&INVOKE);
     command.env("CUPOLA_USER_ISOLATION_KEY", "tenant-acme").stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut first = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"first ");
-    read_first.send(()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let ((), output) = finish_after(command, |child| {
+        let mut first = [0; 6];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"first ");
+        read_first.send(()).unwrap();
+    });
     assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("second\n", ""));
     assert_eq!(output.status.code(), Some(0));
     let call = daemon.join().unwrap();
@@ -148,11 +149,13 @@ fn ctrl_c_cancels_the_call_waits_for_its_end_and_exits_with_130() {
         let error = json!({"code": -32800, "message": "the call was cancelled", "data": {"kind": "cancelled", "retryable": false}});
         say(stream, &json!({"jsonrpc": "2.0", "id": 1, "error": error}));
     });
-    let mut child = home.command(&INVOKE).stderr(Stdio::piped()).spawn().unwrap();
-    // Once text has come the handler has long been set: it is set before anything is read.
-    child.stdout.as_mut().unwrap().read_exact(&mut [0; 8]).unwrap();
-    interrupt(&child);
-    let output = child.wait_with_output().unwrap();
+    let mut command = home.command(&INVOKE);
+    command.stderr(Stdio::piped());
+    let ((), output) = finish_after(command, |child| {
+        // Once text has come the handler has long been set: it is set before anything is read.
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 8]).unwrap();
+        interrupt(child);
+    });
     assert_eq!(output.status.code(), Some(130));
     let said = text(&output.stderr);
     assert!(said.starts_with("cancelling") && said.contains("error: the call was cancelled"), "{said}");
@@ -168,14 +171,17 @@ fn a_second_ctrl_c_leaves_at_once() {
         // Never answers; ends with the test.
         let _ = wait.recv();
     });
-    let mut child = home.command(&INVOKE).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdout.as_mut().unwrap().read_exact(&mut [0; 8]).unwrap();
-    interrupt(&child);
-    let mut said = String::new();
-    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    assert!(said.starts_with("cancelling"), "{said}");
-    interrupt(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut command = home.command(&INVOKE);
+    command.stderr(Stdio::piped());
+    let ((), output) = finish_after(command, |child| {
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 8]).unwrap();
+        interrupt(child);
+        let mut said = String::new();
+        BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+        assert!(said.starts_with("cancelling"), "{said}");
+        interrupt(child);
+    });
+    assert_eq!(output.status.code(), Some(130));
     drop(leave);
 }
 
@@ -184,10 +190,12 @@ fn when_the_reader_goes_away_the_command_ends_quietly() {
     let home = Home::new();
     let _daemon =
         scripted(&home, |stream| while stream.write_all(format!("{}\n", delta("more\n")).as_bytes()).is_ok() {});
-    let mut child = home.command(&INVOKE).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let mut command = home.command(&INVOKE);
+    command.stderr(Stdio::piped());
+    let ((), output) = finish_after(command, |child| {
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+        drop(child.stdout.take());
+    });
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(141), ""));
 }
 

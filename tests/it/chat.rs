@@ -188,3 +188,22 @@ fn a_person_at_a_terminal_sees_answers_but_no_key() {
     assert!(!terminal.seen.contains("hush"), "{}", terminal.seen);
     assert!(finish(home.command(&["stop"])).status.success());
 }
+
+#[test]
+fn a_terminal_that_cannot_hide_a_key_says_so_first() {
+    let home = Home::new();
+    let (mut terminal, end) = Terminal::new();
+    let mut command = home.command(&["chat", "--emulator"]);
+    command.stdin(end.try_clone().unwrap()).stdout(end.try_clone().unwrap()).stderr(end).env("TERM", "dumb");
+    let ((), output) = finish_after(command, |_| {
+        terminal.look_for("> ");
+        terminal.press("/keys user\n");
+        terminal.look_for("This terminal shows what is typed");
+        terminal.look_for("user: ");
+        terminal.press("\n");
+        terminal.look_for("> ");
+        terminal.press("/quit\n");
+    });
+    assert!(output.status.success(), "{output:?}");
+    assert!(!terminal.seen.contains("In use"), "{}", terminal.seen);
+}

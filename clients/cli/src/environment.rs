@@ -38,7 +38,12 @@ impl Environment {
 /// May colours be written to a terminal? `NO_COLOR` with any value but the empty one says no, and so does a terminal that
 /// has none.
 pub(crate) fn allows_colours() -> bool {
-    variable("NO_COLOR").is_none_or(|value| value.is_empty()) && variable("TERM").is_none_or(|name| name != "dumb")
+    variable("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
+}
+
+/// Is it a terminal that shows what is typed, and can do nothing about it?
+pub(crate) fn is_dumb() -> bool {
+    variable("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// Where files are that nobody keeps: `TMPDIR`, else the system's own place.

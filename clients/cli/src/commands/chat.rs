@@ -7,7 +7,7 @@ use super::invoke::print_text;
 use crate::answer::Printer;
 use crate::arguments::{self, Command};
 use crate::call::{CALL, Greeting, encode};
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
@@ -311,6 +311,9 @@ impl Lines {
     /// What is typed unseen; nothing when the user thinks better of it.
     fn secret(&mut self, prompt: &str) -> Result<Option<String>, Failure> {
         let Self::Terminal(editor) = self else { return self.one(prompt) };
+        if environment::is_dumb() {
+            tell("This terminal shows what is typed; an empty line changes nothing.");
+        }
         let draw = |editor: &mut Editor<Curtain, MemHistory>, is_drawn| {
             if let Some(curtain) = editor.helper_mut() {
                 curtain.is_drawn = is_drawn;

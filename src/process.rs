@@ -6,6 +6,15 @@
 //! it, so that a starter may also read to the end.
 
 mod emulator;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 pub use emulator::emulator;
 
@@ -13,7 +22,6 @@ use crate::config::{Config, Flags};
 use crate::daemon::Daemon;
 use crate::directory::PrivateDirectory;
 use crate::rpc::methods;
-use crate::transport::Stream;
 use crate::transport::local::{self, Bound};
 use crate::{server, shutdown};
 use std::error::Error;
@@ -23,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -38,9 +47,8 @@ type Reason = Box<dyn Error + Send + Sync>;
 
 /// Runs the daemon until it ends. `background` says that another command started it and will not stay.
 pub fn serve(flags: Flags, background: bool) -> ExitCode {
-    // Before there is any thread: whatever is created is for this user only.
-    #[cfg(unix)]
-    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    // Before there is any thread.
+    system::create_for_this_user_only();
     match try_serve(flags, background) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -51,23 +59,18 @@ pub fn serve(flags: Flags, background: bool) -> ExitCode {
 }
 
 fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
-    #[cfg(unix)]
     let inherited = local::inherited().map_err(|error| format!("the service manager's socket: {error}"))?;
-    #[cfg(unix)]
     if let Some(inherited) = &inherited {
-        flags.socket = Some(inherited.path.clone());
+        flags.socket = Some(inherited.path().to_owned());
     }
     let config = Config::load(flags)?;
     start_log(&config, background)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
-        #[cfg(unix)]
         let bound = match inherited {
             Some(inherited) => Bound::Listening(local::take(inherited)?),
             None => local::bind(&config.socket).await?,
         };
-        #[cfg(windows)]
-        let bound = local::bind(&config.socket).await?;
         let listener = match bound {
             Bound::Listening(listener) => listener,
             Bound::AlreadyServed => {
@@ -91,24 +94,19 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
 }
 
 /// Runs a daemon on a thread of this process for one connection, and returns the client's end of it.
-#[cfg(unix)]
 pub fn embedded() -> io::Result<cupola_cli::Stream> {
-    let (client, served) = cupola_cli::Stream::pair()?;
-    served.set_nonblocking(true)?;
     let (started, start) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name("daemon".to_owned()).spawn(move || {
         let prepared = (|| -> Result<_, Reason> {
             let config = Config::load(Flags::default())?;
             let runtime = runtime()?;
-            let (daemon, stream) = {
-                let _entered = runtime.enter();
-                (Daemon::start(config)?, Stream::from_std(served)?)
-            };
-            Ok((runtime, daemon, stream))
+            let (daemon, (client, stream)) =
+                runtime.block_on(async { Ok::<_, Reason>((Daemon::start(config)?, local::pair().await?)) })?;
+            Ok((runtime, daemon, client, stream))
         })();
         match prepared {
-            Ok((runtime, daemon, stream)) => {
-                let _ = started.send(Ok(()));
+            Ok((runtime, daemon, client, stream)) => {
+                let _ = started.send(Ok(client));
                 runtime.block_on(server::serve_stream(daemon, methods::table(), stream));
             }
             Err(reason) => {
@@ -116,31 +114,24 @@ pub fn embedded() -> io::Result<cupola_cli::Stream> {
             }
         }
     })?;
-    start.recv().map_err(io::Error::other)?.map_err(io::Error::other)?;
-    Ok(client)
-}
-
-/// A pipe without a name cannot be served yet.
-#[cfg(windows)]
-pub fn embedded() -> io::Result<cupola_cli::Stream> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "--no-daemon is not available on Windows"))
+    start.recv().map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
 fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(WORKER_THREADS).thread_name("cupola").enable_all().build()
 }
 
-/// The log goes to standard error, which is turned to the log file if there is one: so a panic's text is in it as well.
+/// The log goes to the log file if there is one, and to standard error otherwise.
 fn start_log(config: &Config, background: bool) -> Result<(), Reason> {
-    if let Some(path) = log_file(config, background)? {
-        let file =
-            open_log(&path).map_err(|error| format!("the log file {} cannot be opened: {error}", path.display()))?;
-        #[cfg(unix)]
-        rustix::stdio::dup2_stderr(&file)?;
-        #[cfg(windows)]
-        drop(file);
-    }
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let (writer, colours) = match log_file(config, background)? {
+        Some(path) => {
+            let file = open_log(&path)
+                .map_err(|error| format!("the log file {} cannot be opened: {error}", path.display()))?;
+            (system::log_to(file)?, false)
+        }
+        None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     tracing_subscriber::registry().with(config.log.clone()).with(layer).try_init()?;
     Ok(())
 }
@@ -184,12 +175,7 @@ fn one_line(error: &dyn Error) -> String {
 
 /// Lets go of the starter's pipes: one left open would keep `cupola … | cat` waiting for as long as the daemon lives.
 fn leave_the_starter() -> Result<(), Reason> {
-    #[cfg(unix)]
-    {
-        let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-        rustix::stdio::dup2_stdin(&nothing)?;
-        rustix::stdio::dup2_stdout(&nothing)?;
-    }
+    system::close_standard_streams()?;
     // The starter's directory could not be removed or unmounted otherwise.
     std::env::set_current_dir(std::path::MAIN_SEPARATOR_STR)?;
     Ok(())

@@ -8,9 +8,8 @@
 //!   removed, and found busy by any other daemon, because somebody always answers there.
 //! - A socket that was left behind (`kill -9`) is replaced only under the lock, and only when nobody answers on it.
 //!
-//! On Windows the same roles are played by a named pipe: its access list names its owner and the system only, remote
-//! clients are refused, and the system lets only one process create the first instance of a name. That part follows
-//! interprocess's documentation and has not been run.
+//! On Windows the same roles are played by a named pipe: it belongs to the user, its access list names the user and the
+//! system only, remote clients are refused, and the system lets only one process create the first instance of a name.
 
 #[cfg(unix)]
 mod unix;
@@ -18,9 +17,11 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub use unix::{Inherited, LocalListener, bind, inherited, take};
+use unix as system;
 #[cfg(windows)]
-pub use windows::{LocalListener, bind};
+use windows as system;
+
+pub use system::{Inherited, LocalListener, bind, inherited, pair, take};
 
 use crate::directory::DirectoryError;
 use std::io;

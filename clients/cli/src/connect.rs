@@ -1,5 +1,15 @@
 //! Reaches the daemon: checks that the socket is the user's own, connects, and starts a daemon when none answers.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as local;
+#[cfg(windows)]
+use windows as local;
+
 use crate::call::{Connection, lost};
 use crate::failure::Failure;
 use crate::stream::Stream;
@@ -99,118 +109,17 @@ pub(crate) fn path(flag: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// Connects to a daemon that already runs; `None` when nobody listens.
 pub(crate) fn running(path: &Path) -> Result<Option<Stream>, Failure> {
-    if !check::is_there(path)? {
+    if !local::is_there(path)? {
         return Ok(None);
     }
-    match open(path) {
+    match Stream::connect(path) {
         Ok(stream) => {
-            check::peer(&stream, path)?;
+            local::peer(&stream, path)?;
             Ok(Some(stream))
         }
         // Refused: the file is left over from a daemon that is gone. The next daemon replaces it.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
         Err(error) => Err(Failure::daemon(format!("cannot connect to {}: {error}", path.display()))),
-    }
-}
-
-#[cfg(unix)]
-fn open(path: &Path) -> io::Result<Stream> {
-    Stream::connect(path)
-}
-
-#[cfg(windows)]
-fn open(path: &Path) -> io::Result<Stream> {
-    std::fs::OpenOptions::new().read(true).write(true).open(path)
-}
-
-/// Is the socket the user's own? Checked before anything is sent, because prompts and keys would go to whoever listens.
-#[cfg(unix)]
-mod check {
-    use super::Failure;
-    use crate::stream::Stream;
-    use std::fs::{self, Metadata};
-    use std::io;
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    use std::path::Path;
-
-    /// Group and others may not write: whoever can write the directory can put another socket in its place.
-    const WRITABLE_BY_OTHERS: u32 = 0o022;
-
-    /// Whether there is a socket. An error when it, or the directory it is in, is not the user's alone.
-    pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
-        let me = rustix::process::geteuid().as_raw();
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        let Some(metadata) = look(directory)? else { return Ok(false) };
-        if !metadata.is_dir() {
-            return Err(untrusted(directory, "is not a directory"));
-        }
-        if metadata.uid() != me {
-            return Err(untrusted(directory, &format!("belongs to user {}, not to you ({me})", metadata.uid())));
-        }
-        if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-            let mode = metadata.mode() & 0o7777;
-            return Err(Failure::daemon_hint(
-                format!("{} can be written by others (mode {mode:o}); nothing was sent", directory.display()),
-                format!("chmod 700 {}", directory.display()),
-            ));
-        }
-        let Some(metadata) = look(path)? else { return Ok(false) };
-        if !metadata.file_type().is_socket() {
-            return Err(untrusted(path, "is not a socket"));
-        }
-        if metadata.uid() != me {
-            return Err(untrusted(path, &format!("belongs to user {}, not to you ({me})", metadata.uid())));
-        }
-        Ok(true)
-    }
-
-    /// The process at the other end must be the user's, where the system tells.
-    #[cfg(target_os = "linux")]
-    pub(super) fn peer(stream: &Stream, path: &Path) -> Result<(), Failure> {
-        let me = rustix::process::geteuid();
-        match rustix::net::sockopt::socket_peercred(stream) {
-            Ok(peer) if peer.uid == me => Ok(()),
-            Ok(peer) => Err(untrusted(path, &format!("is served by user {}, not by you", peer.uid.as_raw()))),
-            Err(error) => Err(untrusted(path, &format!("does not say who serves it: {error}"))),
-        }
-    }
-
-    /// Elsewhere the owner of directory and socket has to do.
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn peer(_stream: &Stream, _path: &Path) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    /// Does not follow a symbolic link: its target could be anybody's.
-    fn look(path: &Path) -> Result<Option<Metadata>, Failure> {
-        match fs::symlink_metadata(path) {
-            Ok(metadata) => Ok(Some(metadata)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::daemon(format!("cannot look at {}: {error}", path.display()))),
-        }
-    }
-
-    fn untrusted(path: &Path, why: &str) -> Failure {
-        Failure::daemon_hint(
-            format!("{} {why}; nothing was sent", path.display()),
-            "name a socket in a directory of your own with --socket or CUPOLA_SOCKET",
-        )
-    }
-}
-
-#[cfg(windows)]
-mod check {
-    use super::Failure;
-    use crate::stream::Stream;
-    use std::path::Path;
-
-    /// A pipe has no directory to look at; opening it tells.
-    pub(super) fn is_there(_path: &Path) -> Result<bool, Failure> {
-        Ok(true)
-    }
-
-    pub(super) fn peer(_stream: &Stream, _path: &Path) -> Result<(), Failure> {
-        Ok(())
     }
 }
 

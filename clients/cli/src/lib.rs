@@ -38,6 +38,8 @@ mod start;
 mod stream;
 mod table;
 mod target;
+#[cfg(windows)]
+pub mod user;
 
 use std::ffi::OsString;
 use std::io;

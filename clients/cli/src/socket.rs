@@ -6,22 +6,28 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The socket's file name: the protocol's major version.
+#[cfg(unix)]
 const FILE_NAME: &str = "v1.sock";
 
 /// `flag` (`--socket`), else `CUPOLA_SOCKET`, else `$XDG_RUNTIME_DIR/cupola/v1.sock`, else `v1.sock` in the state
-/// directory. Absolute unless the working directory is gone. `None` when not even a home directory is known.
+/// directory; on Windows the pipe `\\.\pipe\cupola-v1-SID` in place of these two. Absolute unless the working directory
+/// is gone. `None` when not even a home directory is known.
 pub fn path(flag: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let named = flag.map(Path::to_path_buf).or_else(|| non_empty(&variable, "CUPOLA_SOCKET").map(PathBuf::from));
     if let Some(path) = named {
         return Some(std::path::absolute(&path).unwrap_or(path));
     }
-    if cfg!(windows) {
-        return non_empty(&variable, "USERNAME").map(|user| {
-            let mut name = OsString::from(r"\\.\pipe\cupola-v1-");
-            name.push(user);
-            PathBuf::from(name)
-        });
-    }
+    usual(variable)
+}
+
+/// A pipe's name is one for the whole machine, so it carries the user's SID.
+#[cfg(windows)]
+fn usual(_variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    Some(PathBuf::from(format!(r"\\.\pipe\cupola-v1-{}", crate::user::id().ok()?)))
+}
+
+#[cfg(unix)]
+fn usual(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(runtime) = absolute_variable(&variable, "XDG_RUNTIME_DIR") {
         return Some(runtime.join("cupola").join(FILE_NAME));
     }

@@ -30,6 +30,7 @@ impl Spool {
         let directory = temporary.join(format!("cupola-{}-{now}", std::process::id()));
         let mut builder = fs::DirBuilder::new();
         // In a place that others share, nobody else may look in or have been there before.
+        builder.recursive(false);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&directory).map_err(|error| unusable(&directory, &error))?;

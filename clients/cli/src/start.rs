@@ -34,6 +34,7 @@ pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
     command.arg("serve").arg("--background").arg("--socket").arg(socket);
     // Its standard error must not be ours: a pipe we inherited would stay open for as long as the daemon lives.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    leave_the_console(&mut command);
     let mut child = command.spawn().map_err(|error| {
         Failure::daemon(format!("no daemon runs and {} does not start: {error}", program.display()))
     })?;
@@ -43,6 +44,20 @@ pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
     let report = wait_for_report(output)?;
     after_report(&report, socket)
 }
+
+/// A console of its own, and a group of its own: neither Ctrl-C nor the end of the starter's window reaches the daemon. Not
+/// without any console, because each program it starts (`az`, `azd`) would then open a window.
+#[cfg(windows)]
+fn leave_the_console(command: &mut Command) {
+    use std::os::windows::process::CommandExt;
+    const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+    command.creation_flags(CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP);
+}
+
+/// The daemon leaves the terminal itself, by a session of its own.
+#[cfg(unix)]
+fn leave_the_console(_command: &mut Command) {}
 
 /// The daemon's one line; empty when it ended without any.
 fn wait_for_report(output: ChildStdout) -> Result<String, Failure> {

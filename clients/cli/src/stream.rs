@@ -1,5 +1,8 @@
 //! The byte stream to the daemon: a Unix socket, or a named pipe on Windows.
 
+#[cfg(windows)]
+mod pipe;
+
 use std::io;
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ pub type Stream = std::os::unix::net::UnixStream;
 
 /// A connection to the daemon.
 #[cfg(windows)]
-pub type Stream = std::fs::File;
+pub type Stream = pipe::Pipe;
 
 /// How long to wait for the next bytes; for ever with none. A pipe on Windows is always waited for.
 pub(crate) fn limit(stream: &Stream, limit: Option<Duration>) -> io::Result<()> {

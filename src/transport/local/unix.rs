@@ -84,8 +84,14 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
 #[derive(Debug)]
 pub struct Inherited {
     socket: OwnedFd,
+    path: PathBuf,
+}
+
+impl Inherited {
     /// Where it is.
-    pub path: PathBuf,
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// The socket that systemd hands over, if this process was started by one. Anything else it hands over is an error.
@@ -112,6 +118,13 @@ pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
         .ok_or_else(|| BindError::NotASocket { path: path.clone() })?;
     let socket = interprocess::os::unix::uds_local_socket::tokio::Listener::try_from(socket).map_err(failed)?;
     Ok(LocalListener { socket: socket.into(), directory, name: name.to_owned(), made, lock: None, path })
+}
+
+/// A connection within this process: the client's end and the daemon's. To be called inside a runtime.
+pub async fn pair() -> io::Result<(cupola_cli::Stream, Stream)> {
+    let (client, served) = cupola_cli::Stream::pair()?;
+    served.set_nonblocking(true)?;
+    Ok((client, Stream::from_std(served)?))
 }
 
 fn listen(path: &Path) -> io::Result<Socket> {

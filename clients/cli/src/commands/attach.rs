@@ -58,6 +58,9 @@ const NAMING_VARIABLES: [&str; 3] = ["CUPOLA_PROFILE", "CUPOLA_EMULATOR", "CUPOL
 /// The ids of the bridge's own requests: a program's are never of this form by accident.
 const GREETING: &str = "cupola-attach/greeting";
 const REPEAT: &str = "cupola-attach/initialize";
+/// How often to look whether the last answer has come, where the daemon cannot be told that it is the last.
+#[cfg(windows)]
+const OWED_POLL: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Passes messages on until the program has nothing more to say.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
@@ -246,11 +249,21 @@ impl Line {
     }
 
     /// Says that nothing more will come, and waits for what is still to be answered.
+    #[cfg(unix)]
     fn finish(self) {
-        #[cfg(unix)]
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
-        #[cfg(windows)]
-        drop(self.stream);
+        let _ = self.reading.join();
+    }
+
+    /// A pipe has no half that can be closed alone, and `exit` would cancel what is under way: that is waited for first.
+    #[cfg(windows)]
+    fn finish(self) {
+        let is_owed =
+            || self.pending.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Pending::is_owed);
+        while is_owed() {
+            thread::sleep(OWED_POLL);
+        }
+        let _ = self.framing.write(&self.stream, br#"{"jsonrpc":"2.0","method":"exit"}"#);
         let _ = self.reading.join();
     }
 }

@@ -77,5 +77,6 @@ fn leave_the_terminal() {
     let _ = rustix::process::setsid();
 }
 
+/// Whoever starts it gives it a console of its own.
 #[cfg(windows)]
 fn leave_the_terminal() {}

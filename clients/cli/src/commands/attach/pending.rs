@@ -117,6 +117,12 @@ impl Pending {
         granted
     }
 
+    /// Is there anything that is owed?
+    #[cfg(windows)]
+    pub(super) fn is_owed(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Everything that is owed.
     pub(super) fn take(&mut self) -> Vec<Asked> {
         std::mem::take(&mut self.0)

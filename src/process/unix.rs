@@ -1,0 +1,24 @@
+//! What the daemon asks of a Unix system about its own process.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+/// Whatever is created from now on is for this user only.
+pub(super) fn create_for_this_user_only() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
+/// Where the log is written: the file. Standard error is turned to it, so that a panic's text is in it as well.
+pub(super) fn log_to(file: File) -> io::Result<BoxMakeWriter> {
+    rustix::stdio::dup2_stderr(&file)?;
+    Ok(BoxMakeWriter::new(file))
+}
+
+/// Lets go of standard input and output.
+pub(super) fn close_standard_streams() -> io::Result<()> {
+    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    Ok(())
+}

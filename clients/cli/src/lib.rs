@@ -11,7 +11,7 @@
 //! - [`answer`], [`log`], [`table`]: what people and scripts see
 //! - [`failure`], [`exit`]: what they see when it goes wrong, and the exit codes
 //!
-//! There is no async runtime here, and no file is read unless a profile is named: a warm call is one write and a few reads.
+//! There is no async runtime here (but one that drives the pipe on Windows), and no file is read unless a profile is named: a warm call is one write and a few reads.
 //! Only [`environment`] reads the process's environment.
 
 mod answer;

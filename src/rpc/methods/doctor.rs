@@ -7,6 +7,7 @@ use crate::directory::PrivateDirectory;
 use crate::foundry::{Definition, Extras};
 use crate::rpc::scope::Scope;
 use crate::rpc::{Call, RpcError};
+use crate::transport::local;
 use cupola_protocol::doctor::{Check, CheckStatus, DoctorParams, DoctorResponse};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
@@ -46,10 +47,9 @@ fn daemon_itself(daemon: &Daemon) -> Check {
 fn socket(daemon: &Daemon) -> Check {
     let path = &daemon.config.socket;
     let shown = path.display();
-    match path.parent().map(PrivateDirectory::open) {
-        Some(Ok(_)) => check("socket", CheckStatus::Ok, format!("{shown}, in a directory of yours alone")),
-        Some(Err(error)) => check("socket", CheckStatus::Error, format!("{shown}: {error}")),
-        None => check("socket", CheckStatus::Error, format!("{shown} is in no directory")),
+    match local::guard(path) {
+        Ok(guard) => check("socket", CheckStatus::Ok, format!("{shown}, {guard}")),
+        Err(error) => check("socket", CheckStatus::Error, format!("{shown}: {error}")),
     }
 }
 

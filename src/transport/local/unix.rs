@@ -120,6 +120,12 @@ pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
     Ok(LocalListener { socket: socket.into(), directory, name: name.to_owned(), made, lock: None, path })
 }
 
+/// What keeps other users from the socket at `path`, in words.
+pub fn guard(path: &Path) -> Result<&'static str, BindError> {
+    PrivateDirectory::open(path.parent().unwrap_or(path))?;
+    Ok("in a directory of yours alone")
+}
+
 /// A connection within this process: the client's end and the daemon's. To be called inside a runtime.
 pub async fn pair() -> io::Result<(cupola_cli::Stream, Stream)> {
     let (client, served) = cupola_cli::Stream::pair()?;

@@ -66,6 +66,12 @@ fn listen(path: &Path) -> io::Result<Pipe> {
         .create_tokio()
 }
 
+/// What keeps other users from the pipe at `path`, in words.
+#[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
+pub fn guard(_path: &Path) -> Result<&'static str, BindError> {
+    Ok("a pipe of yours alone")
+}
+
 /// A connection within this process: the client's end and the daemon's. To be called inside a runtime. It has a name for as long as this takes, which
 /// nobody can guess.
 pub async fn pair() -> io::Result<(cupola_cli::Stream, Stream)> {

@@ -2,7 +2,7 @@
 //!
 //! What the daemon says is scripted here, so that each of its behaviours is there when it is needed.
 
-use crate::support::{Home, finish, finish_after};
+use crate::support::{Home, at_once, finish, finish_after};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs::{self, DirBuilder};
@@ -63,10 +63,7 @@ fn interrupt(child: &Child) {
 fn a_command_starts_the_daemon_and_the_next_ones_share_it() {
     let home = Home::new();
     assert_eq!(run(&home, &["status"]).status.code(), Some(6), "a daemon ran before any was started");
-    let starters: Vec<JoinHandle<Output>> =
-        (0..4).map(|_| home.command(&["socket"])).map(|command| thread::spawn(move || finish(command))).collect();
-    for starter in starters {
-        let output = starter.join().unwrap();
+    for output in at_once((0..4).map(|_| home.command(&["socket"]))) {
         assert_eq!(text(&output.stdout), format!("{}\n", home.socket().display()));
     }
     let id =

@@ -1,7 +1,7 @@
 //! `cupola doctor` where something is wrong, and `cupola auth`, with the real binary.
 
 use crate::support::deployed::{Deployed, project};
-use crate::support::{Home, Process, finish};
+use crate::support::{Home, Process, at_once, finish};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -204,8 +204,13 @@ fn a_daemon_that_hangs_is_named() {
     let mut daemon = home.serve(&[]);
     daemon.report();
     daemon.signal(Signal::STOP);
-    for command in ["doctor", "status", "stop"] {
-        let refused = fails(&home, command);
+    let commands = ["doctor", "status", "stop"];
+    let outputs = at_once(commands.iter().map(|command| {
+        let mut command = home.command(&[command]);
+        command.stderr(Stdio::piped());
+        command
+    }));
+    for (command, refused) in commands.into_iter().zip(outputs) {
         let said = text(&refused.stderr);
         assert_eq!(refused.status.code(), Some(6), "{command}: {said}");
         assert!(said.contains(&format!("kill -9 {}", daemon.id())), "{command}: {said}");

@@ -2,7 +2,7 @@
 //! what becomes of the rest when one file fails.
 
 use crate::files::{World, answer, names};
-use crate::support::Home;
+use crate::support::{Home, finish_after};
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
 use std::fs;
@@ -213,10 +213,8 @@ fn the_command_copies_directories_and_pipes_without_what_is_not_documented() {
     let run = |words: &[&str], input: &[u8]| -> Output {
         let mut command = home.command(&[words, &[place.as_str(), "--user-isolation-key", "acme"]].concat());
         command.current_dir(local.path()).env("TMPDIR", home.path("")).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         // A command that does not read its input has closed it.
-        let _ = child.stdin.take().unwrap().write_all(input);
-        child.wait_with_output().unwrap()
+        finish_after(command, |child| child.stdin.take().unwrap().write_all(input)).1
     };
     let said = |output: &Output| {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

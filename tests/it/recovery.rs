@@ -1,6 +1,6 @@
 //! The whole program, killed and starved: what was acknowledged is still there.
 
-use crate::support::{Home, finish, skip};
+use crate::support::{Home, at_once, finish, skip};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::Command;
@@ -39,14 +39,9 @@ fn a_killed_daemon_loses_nothing_that_was_answered() {
 #[test]
 fn two_shells_that_start_at_once_share_one_daemon() {
     let home = Home::new();
-    let shells: Vec<_> = (0..6)
-        .map(|number| {
-            home.command(&["invoke", "--emulator", "-o", "json", &format!("hello {number}")]).spawn().unwrap()
-        })
-        .collect();
+    let shells = (0..6).map(|number| home.command(&["invoke", "--emulator", "-o", "json", &format!("hello {number}")]));
     let mut sessions = Vec::new();
-    for shell in shells {
-        let output = shell.wait_with_output().unwrap();
+    for output in at_once(shells) {
         assert!(output.status.success());
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         sessions.push(answer["sessionId"].to_string());

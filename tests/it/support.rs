@@ -16,7 +16,7 @@ pub(crate) use client::{Client, Framing};
 pub(crate) use daemon::TestDaemon;
 pub(crate) use emulator::TestEmulator;
 pub(crate) use local_agent::LocalAgent;
-pub(crate) use process::{Home, Process, call, finish, finish_after};
+pub(crate) use process::{Home, Process, at_once, call, finish, finish_after};
 pub(crate) use terminal::Terminal;
 
 /// An address that stays free until the test takes it: below the ports that the system hands to whoever asks for any, for

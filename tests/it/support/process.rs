@@ -135,6 +135,12 @@ pub(crate) fn finish(command: impl BorrowMut<Command>) -> Output {
     finish_after(command, |_| ()).1
 }
 
+/// Runs commands at once, each to its end. What they printed, in their order.
+pub(crate) fn at_once(commands: impl Iterator<Item = Command>) -> Vec<Output> {
+    let running: Vec<_> = commands.map(|command| std::thread::spawn(|| finish(command))).collect();
+    running.into_iter().map(|command| command.join().unwrap()).collect()
+}
+
 /// As [`finish`], while something is done with the process. One that hangs is killed, with all that it started and that
 /// may hold its pipes, and fails the test.
 pub(crate) fn finish_after<Done>(

@@ -15,6 +15,7 @@ pub type Stream = std::os::unix::net::UnixStream;
 pub type Stream = pipe::Pipe;
 
 /// How long to wait for the next bytes; for ever with none. A pipe on Windows is always waited for.
+#[cfg_attr(windows, expect(clippy::unnecessary_wraps, reason = "other systems can fail here"))]
 pub(crate) fn limit(stream: &Stream, limit: Option<Duration>) -> io::Result<()> {
     #[cfg(unix)]
     return stream.set_read_timeout(limit);

@@ -45,6 +45,7 @@ pub fn inherited() -> io::Result<Option<Inherited>> {
 }
 
 /// Serves on it.
+#[expect(clippy::needless_pass_by_value, reason = "there is no value")]
 pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
     match inherited {}
 }
@@ -67,7 +68,6 @@ fn listen(path: &Path) -> io::Result<Pipe> {
 }
 
 /// What keeps other users from the pipe at `path`, in words.
-#[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
 pub fn guard(_path: &Path) -> Result<&'static str, BindError> {
     Ok("a pipe of yours alone")
 }

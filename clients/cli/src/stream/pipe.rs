@@ -51,6 +51,7 @@ impl Pipe {
     }
 
     /// The same pipe once more, for another thread.
+    #[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { end: Arc::clone(&self.end) })
     }

@@ -1,4 +1,4 @@
-// A line to one agent under one isolation: a bound client, and the two parameters that every call on it carries.
+// A line to one agent under one isolation: a client, and the two parameters that every call on it carries.
 
 import type { CallOptions, Client, Method, Params, Result } from "./client";
 import type { Isolation, Target } from "./protocol";
@@ -16,7 +16,7 @@ export class Line {
 
     /** A call to the line's agent, under its isolation. */
     request<M extends AgentMethod>(method: M, params: OwnParams<M>, options?: CallOptions<M>): Promise<Result<M>> {
-        // The connection is bound to both already. They go along for a daemon that is too old to bind.
+        // A bound connection knows both already; another one, or a daemon that is too old to bind, does not.
         const whole = { target: this.target, isolation: this.isolation, ...params } as unknown as Params<M>;
         return this.client.request(method, whole, options);
     }

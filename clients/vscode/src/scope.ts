@@ -87,7 +87,7 @@ export class Scope implements vscode.Disposable {
         const model = settings.isolationModel();
         const isolation: Isolation = { ...saved, ...(model !== undefined && { model }) };
         // The ownership key says who may delete a session, not whose state it is, but the daemon takes it with the rest.
-        const client = new Client(this.#daemon, this.version, { target, isolation });
+        const client = new Client(this.#daemon, this.version, settings.bind() ? { target, isolation } : undefined);
         let before = client.state;
         client.onState((state) => {
             if (client === this.#current?.client) {

@@ -9,7 +9,12 @@ const SECTION = "cupola";
 const PROJECT_FILE = "azure.yaml";
 
 /** The settings that decide which agent is called, and how. */
-export const SCOPE_SETTINGS = [`${SECTION}.path`, `${SECTION}.target`, `${SECTION}.isolationModel`] as const;
+export const SCOPE_SETTINGS = [
+    `${SECTION}.path`,
+    `${SECTION}.target`,
+    `${SECTION}.isolationModel`,
+    `${SECTION}.bind`,
+] as const;
 
 /** The `cupola` program. A setting of the machine: no workspace can name another one. */
 export function program(): string {
@@ -31,6 +36,11 @@ export async function setTarget(target: Target | undefined): Promise<void> {
 export function isolationModel(): IsolationModel | undefined {
     const model = read<"auto" | IsolationModel>("isolationModel");
     return model === "auto" ? undefined : model;
+}
+
+/** Shall the connection reach nothing but this agent and this isolation? */
+export function bind(): boolean {
+    return read<boolean>("bind") ?? true;
 }
 
 export function logKind(): "console" | "system" {

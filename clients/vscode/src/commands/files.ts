@@ -28,6 +28,19 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
             view.refresh();
         }
     };
+    /** A click beside a file means the whole workspace to the Explorer: directories are asked about. */
+    const uploadSelected = async (files: vscode.Uri[]) => {
+        const kinds = await Promise.all(files.map((file) => vscode.workspace.fs.stat(file)));
+        const directories = files.filter((_, index) => (kinds[index]?.type ?? 0) & vscode.FileType.Directory);
+        const names = directories.map((directory) => basename(directory.path)).join(", ");
+        const question = `Upload ${names} with all that is in it?`;
+        const isMeant =
+            directories.length === 0 ||
+            (await vscode.window.showWarningMessage(question, { modal: true }, "Upload")) === "Upload";
+        if (isMeant) {
+            await upload(files, HOME);
+        }
+    };
     const remove = async (node: FileNode) => {
         const what = node.isDirectory ? `directory ${node.path} with all that is in it` : node.path;
         if ((await vscode.window.showWarningMessage(`Delete ${what}?`, { modal: true }, "Delete")) === "Delete") {
@@ -35,17 +48,19 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
         }
     };
     return [
-        // From the Files view with a directory or nothing; from the Explorer with all that is selected, folders too.
+        // From the Files view with a directory or nothing; from the Explorer with what was clicked, and all that is
+        // selected if that is among it.
         problems.command(
             "cupola.files.upload",
             async (from?: FileNode | vscode.Uri, selected?: (FileNode | vscode.Uri)[]) => {
-                const given = [from, ...(selected ?? [])].filter((one) => one instanceof vscode.Uri);
-                const directory = from === undefined || from instanceof vscode.Uri ? HOME : from.path;
-                const chosen =
-                    given.length > 0
-                        ? given
-                        : await vscode.window.showOpenDialog({ canSelectMany: true, openLabel: "Upload" });
-                await upload(unique(chosen ?? []), directory);
+                if (from instanceof vscode.Uri) {
+                    const given = (selected ?? []).filter((one) => one instanceof vscode.Uri);
+                    const isAmong = given.some((one) => one.toString() === from.toString());
+                    await uploadSelected(isAmong ? given : [from]);
+                    return;
+                }
+                const dialog = { canSelectMany: true, openLabel: "Upload" };
+                await upload((await vscode.window.showOpenDialog(dialog)) ?? [], from?.path ?? HOME);
             },
         ),
         // One dialog cannot choose files and folders everywhere.
@@ -119,8 +134,4 @@ function localPath(uri: vscode.Uri): string {
         throw new Failure("localFile", `${uri.toString(true)} is not a file of the machine that Cupola runs on`);
     }
     return uri.fsPath;
-}
-
-function unique(files: readonly vscode.Uri[]): vscode.Uri[] {
-    return [...new Map(files.map((file) => [file.toString(), file])).values()];
 }

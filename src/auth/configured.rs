@@ -104,19 +104,22 @@ const ADVICE: &str = "To troubleshoot, visit ";
 
 /// What the credential said, with its causes, on one line and bounded.
 fn reason(error: &azure_core::Error) -> String {
-    let mut text = error.to_string();
+    let said = |error: &dyn std::error::Error| {
+        let text = error.to_string();
+        text.split(ADVICE).next().unwrap_or_default().trim().to_owned()
+    };
+    let mut text = said(error);
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        let more = error.to_string();
+        let more = said(error);
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
         cause = error.source();
     }
-    let said = text.split(ADVICE).next().unwrap_or_default();
     // It begins with the name of a Rust type, where it goes on.
-    let said = said.split_once("Credential authentication failed. ").map_or(said, |(_, said)| said);
-    said.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
+    let text = text.split_once("Credential authentication failed. ").map_or(text.as_str(), |(_, text)| text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
 }
 
 impl CredentialConfig {

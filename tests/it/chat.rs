@@ -140,7 +140,7 @@ fn read_until(mut output: impl Read, text: &str) {
 fn ctrl_c_ends_a_log_and_not_the_chat() {
     let home = Home::new();
     let mut command = home.command(&["chat", "--emulator"]);
-    command.stdin(Stdio::piped());
+    command.stdin(Stdio::piped()).stderr(Stdio::piped());
     let ((), output) = finish_after(command, |child| {
         let mut input = child.stdin.take().unwrap();
         input.write_all(b"hello\n/monitor --follow\n").unwrap();
@@ -149,6 +149,7 @@ fn ctrl_c_ends_a_log_and_not_the_chat() {
         input.write_all(b"again\n").unwrap();
     });
     assert!(text(&output.stdout).ends_with("echo: again\n"), "{output:?}");
+    assert!(!text(&output.stderr).contains("error"), "it was asked for: {output:?}");
     assert!(output.status.success(), "{output:?}");
     assert!(finish(home.command(&["stop"])).status.success());
 }

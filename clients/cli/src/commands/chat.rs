@@ -182,7 +182,11 @@ impl Chat {
         let words = words.into_iter().chain(list);
         let line = std::iter::once("cupola".to_owned()).chain(words).map(OsString::from);
         let outcome = match arguments::parse(line) {
-            Ok(arguments) => self.run(arguments.command),
+            Ok(arguments) => match self.run(arguments.command) {
+                // Ctrl-C is how one leaves a log: that it worked is no error.
+                Err(failure) if interrupt::happened() && failure.exit_code() == exit::CANCELLED => Ok(exit::CANCELLED),
+                outcome => outcome,
+            },
             // Help that was asked for comes this way as well; the rest says what is wrong and how it is used.
             Err(message) => {
                 let _ = message.print();

@@ -1,6 +1,11 @@
 //! The invariants of ARCHITECTURE.md that can be read off the sources, and the house rules about files.
 //!
 //! A rule is data: which files, which words may not be in them, and why. It runs in `cargo xtask lint` and as a test.
+//!
+//! - [`floors`]: which modules may use which; [`modules`]: what they use
+
+mod floors;
+mod modules;
 
 use std::fs;
 use std::io;
@@ -83,6 +88,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
         let text = fs::read_to_string(root.join(&path)).map_err(|error| format!("{path} cannot be read: {error}"))?;
         broken.extend(check_file(&path, &text));
     }
+    broken.extend(floors::check(root)?);
     Ok(broken)
 }
 

@@ -1,21 +1,21 @@
 //! `Daemon`: what every handler receives. It owns what clients share; what belongs to one client is in `connection`.
 
-use crate::activity::Activity;
 use crate::auth::{Fixed, Surroundings, Tokens};
 use crate::config::{self, Config};
 use crate::definitions::Definitions;
-use crate::directory::{DirectoryError, PrivateDirectory};
-use crate::embedded::EmbeddedEmulator;
-use crate::followed::Followed;
+use crate::error::CallError;
 use crate::foundry::{Address, Agent, AllowedHosts, Foundry, InvalidSuffix, Settings};
+use crate::lifetime::activity::Activity;
+use crate::lifetime::shutdown::Shutdown;
 use crate::partition::fence::{Verdict, judge};
+use crate::partition::locks::Turns;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
-use crate::partition::turns::Turns;
 use crate::partition::{AgentKey, Partition};
-use crate::rpc::RpcError;
 use crate::run::Runs;
-use crate::shutdown::Shutdown;
+use crate::shared_logs::Followed;
+use crate::system::directory::{DirectoryError, PrivateDirectory};
+use crate::target::emulator::EmbeddedEmulator;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub enum StartError {
 }
 
 impl Daemon {
-    /// Checks the state directory and makes the daemon. It serves nobody yet: see [`crate::server`].
+    /// Checks the state directory and makes the daemon. It serves nobody yet: see [`crate::inbound::server`].
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
         let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
@@ -114,7 +114,7 @@ impl Daemon {
     }
 
     /// The agent a target names, at an address that may be given a token. Starts the embedded emulator if that is meant.
-    pub async fn agent(&self, target: &Target) -> Result<Agent, RpcError> {
+    pub async fn agent(&self, target: &Target) -> Result<Agent, CallError> {
         let address = match target {
             Target::Emulator { agent, url: Some(url), .. } => Address::emulator(url, agent)?,
             Target::Emulator { agent, url: None, .. } => Address::emulator(&self.emulator.url().await?, agent)?,
@@ -123,7 +123,7 @@ impl Daemon {
                 Address::project(url.project(), url.agent(), self.foundry.allowed_hosts())?
             }
             Target::Local { port, .. } => Address::local(*port)?,
-            Target::Directory(_) => return Err(RpcError::internal("a directory was not resolved")),
+            Target::Directory(_) => return Err(CallError::internal("a directory was not resolved")),
         };
         Ok(self.foundry.agent(address))
     }
@@ -134,11 +134,11 @@ impl Daemon {
         partition: &Partition,
         session: &SessionId,
         allow_shared: bool,
-    ) -> Result<Verdict, RpcError> {
+    ) -> Result<Verdict, CallError> {
         let known = self.store.known_session(&partition.agent, session).await?;
         let verdict = judge(partition.owner, known.map(|known| known.owner));
         if verdict == Verdict::Foreign && !allow_shared {
-            return Err(RpcError::foreign("session", session.as_str()));
+            return Err(CallError::foreign("session", session.as_str()));
         }
         Ok(verdict)
     }

@@ -1,7 +1,7 @@
 //! Agents' definitions asked for lately: how an agent isolates its users and what it speaks.
 
+use crate::foundry::cache::ExpiringCache;
 use crate::foundry::{Agent, Definition, FoundryError};
-use crate::lately::Lately;
 use crate::partition::AgentKey;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::target::AgentVersion;
@@ -9,7 +9,7 @@ use cupola_protocol::target::AgentVersion;
 /// Definitions by agent and version.
 #[derive(Debug, Default)]
 pub struct Definitions {
-    known: Lately<(AgentKey, Option<AgentVersion>), Definition>,
+    known: ExpiringCache<(AgentKey, Option<AgentVersion>), Definition>,
 }
 
 impl Definitions {

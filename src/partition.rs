@@ -23,7 +23,7 @@ const PARTITION_ID_BYTES: usize = 8;
 pub struct AgentKey(String);
 
 impl AgentKey {
-    /// The agent a target names. A directory is resolved before it gets here ([`crate::project`]); as it stands it names no
+    /// The agent a target names. A directory is resolved before it gets here ([`crate::target::project`]); as it stands it names no
     /// agent that anything else could name.
     pub fn new(target: &Target) -> Self {
         Self(match target {

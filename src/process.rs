@@ -20,9 +20,9 @@ pub use emulator::emulator;
 
 use crate::config::{Config, Flags};
 use crate::daemon::Daemon;
-use crate::directory::PrivateDirectory;
-use crate::rpc::methods;
-use crate::transport::local::{self, Bound};
+use crate::inbound::local::{self, Bound};
+use crate::methods;
+use crate::system::directory::PrivateDirectory;
 use crate::{server, shutdown};
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};

@@ -21,12 +21,12 @@ mod scope;
 pub mod table;
 mod watching;
 
-pub use error::RpcError;
+pub use error::CallError;
 pub use message::MAX_BATCH_MESSAGES;
 
-use crate::connection::{Client, ClientGone};
 use crate::daemon::Daemon;
 use crate::foundry::Watcher;
+use crate::inbound::connection::{Client, ClientGone};
 use bounds::{Binding, Bounds};
 use cupola_protocol::Method as _;
 use cupola_protocol::daemon::Initialize;
@@ -261,11 +261,11 @@ impl Calls {
     fn begin(self: &Arc<Self>, id: CallId, method: &str, params: Option<&str>) -> Step {
         let received = Instant::now();
         if self.daemon.shutdown.is_draining() {
-            return Step::Now(Some(id.refuse(RpcError::shutting_down())));
+            return Step::Now(Some(id.refuse(CallError::shutting_down())));
         }
         let Some((method, callback)) = self.table.find(method) else {
             let named: String = method.chars().take(SHOWN_METHOD_CHARACTERS).collect();
-            let error = RpcError::new(ErrorKind::MethodNotFound, format!("there is no method {named:?}"))
+            let error = CallError::new(ErrorKind::MethodNotFound, format!("there is no method {named:?}"))
                 .hint("`initialize` lists the methods under capabilities");
             return Step::Now(Some(id.refuse(error)));
         };
@@ -307,9 +307,9 @@ impl Calls {
         Step::Later(answer.instrument(span).boxed())
     }
 
-    fn register(&self, id: &CallId, cancelled: &CancellationToken) -> Result<OwnedSemaphorePermit, RpcError> {
+    fn register(&self, id: &CallId, cancelled: &CancellationToken) -> Result<OwnedSemaphorePermit, CallError> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            RpcError::new(
+            CallError::new(
                 ErrorKind::Overloaded,
                 format!("this connection has {MAX_REQUESTS_PER_CONNECTION} requests under way"),
             )
@@ -317,7 +317,7 @@ impl Calls {
         })?;
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if in_flight.contains_key(id) {
-            return Err(RpcError::invalid_request("a request with this id is still under way"));
+            return Err(CallError::invalid_request("a request with this id is still under way"));
         }
         in_flight.insert(id.clone(), cancelled.clone());
         Ok(place)
@@ -329,13 +329,13 @@ impl Calls {
         id: &CallId,
         outcome: Result<MethodResponse, Ended>,
         received: Instant,
-        busy: crate::activity::Busy,
+        busy: crate::lifetime::activity::Busy,
     ) -> String {
         let response = outcome.unwrap_or_else(|ended| {
             let error = match ended {
-                Ended::Panicked => RpcError::internal("the call ended in a panic"),
-                Ended::Dropped if self.daemon.shutdown.is_forced() => RpcError::shutting_down(),
-                Ended::Dropped => RpcError::cancelled(),
+                Ended::Panicked => CallError::internal("the call ended in a panic"),
+                Ended::Dropped if self.daemon.shutdown.is_forced() => CallError::shutting_down(),
+                Ended::Dropped => CallError::cancelled(),
             };
             MethodResponse::error(Id::Null, ErrorObjectOwned::from(error))
         });
@@ -374,7 +374,7 @@ async fn supervise(
 }
 
 /// An error response that belongs to no request.
-pub(crate) fn refusal(error: RpcError) -> String {
+pub(crate) fn refusal(error: CallError) -> String {
     CallId::null().refuse(error)
 }
 

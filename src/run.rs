@@ -1,6 +1,6 @@
 //! A run: one invoke from request to ending, its numbered events, its text, exactly one ending.
 //!
-//! It is a task of its own ([`crate::rpc::methods`] has what it does); this is what the task and everyone who follows it
+//! It is a task of its own ([`crate::methods`] has what it does); this is what the task and everyone who follows it
 //! share. [`registry`] finds runs by their id and keeps those that ended for a while.
 
 mod event;
@@ -9,10 +9,10 @@ mod registry;
 pub use event::Event;
 pub use registry::{Limits, Runs};
 
-use crate::activity::Busy;
-use crate::clock::rfc3339;
 use crate::feed::{Feed, Reader, Ring};
+use crate::lifetime::activity::Busy;
 use crate::partition::{AgentKey, Owner, Partition};
+use crate::system::clock::rfc3339;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
@@ -237,7 +237,7 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activity::Activity;
+    use crate::lifetime::activity::Activity;
 
     fn delta(text: &str) -> InvokeEvent {
         InvokeEvent::TextDelta { delta: text.to_owned() }

@@ -8,7 +8,7 @@ use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
 use super::watch::{Body, HttpHead, Outgoing, Watcher};
 use crate::auth::{AccessToken, SCOPE, Tokens};
-use crate::lately::Lately;
+use crate::foundry::cache::ExpiringCache;
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
@@ -176,7 +176,7 @@ impl Client {
         &self.pool.tokens
     }
 
-    pub(super) fn cards(&self) -> &Lately<Url, bool> {
+    pub(super) fn cards(&self) -> &ExpiringCache<Url, bool> {
         &self.pool.cards
     }
 

@@ -1,7 +1,7 @@
 //! A separate emulator as a process: it stays in the terminal until a signal ends it; a second one does not wait for its agents.
 
 use super::{Reason, one_line, runtime};
-use crate::shutdown;
+use crate::lifetime::shutdown;
 use cupola_emulator::command::{self, CommandOptions};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

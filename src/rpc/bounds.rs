@@ -11,14 +11,14 @@
 //! What a handler gives out of a list, or finds by the id of a run, it compares itself: [`Bounds::partition`], [`is_own`].
 
 use crate::daemon::Daemon;
+use crate::error::CallError;
 use crate::foundry::Extras;
-use crate::local_file::touches;
 use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
-use crate::rpc::error::RpcError;
 use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::{Scope, named};
 use crate::rpc::table::parse;
+use crate::system::file::touches;
 use cupola_protocol::Method;
 use cupola_protocol::daemon::{Bind, Initialize, MethodPattern};
 use cupola_protocol::id::SessionId;
@@ -75,57 +75,57 @@ impl Bounds {
     }
 
     /// The agent this connection is bound to.
-    pub(crate) async fn agent(&self) -> Result<&Target, RpcError> {
+    pub(crate) async fn agent(&self) -> Result<&Target, CallError> {
         self.agent.get_or_try_init(async || Ok(named(&self.bind.target).await?.0.into_owned())).await
     }
 
     /// The partition this connection is bound to, under the credential of today.
-    pub async fn partition(&self, daemon: &Daemon) -> Result<Partition, RpcError> {
+    pub async fn partition(&self, daemon: &Daemon) -> Result<Partition, CallError> {
         Ok(self.scope(daemon).await?.partition)
     }
 
-    async fn scope(&self, daemon: &Daemon) -> Result<Scope, RpcError> {
+    async fn scope(&self, daemon: &Daemon) -> Result<Scope, CallError> {
         Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default()).await
     }
 
     /// The gate: a call's parameters, if they stay within bounds.
-    pub(crate) async fn admit<M: Method>(&self, daemon: &Daemon, text: Option<&str>) -> Result<M::Params, RpcError> {
+    pub(crate) async fn admit<M: Method>(&self, daemon: &Daemon, text: Option<&str>) -> Result<M::Params, CallError> {
         if !self.allows(M::NAME, M::REACH) {
-            return Err(RpcError::out_of_bounds(format!("this connection may not call {}", M::NAME)));
+            return Err(CallError::out_of_bounds(format!("this connection may not call {}", M::NAME)));
         }
         let given: Given = parse(M::NAME, text)?;
         let agent = self.agent().await?;
         if given.target.is_some_and(|target| target != self.bind.target && target != *agent) {
-            return Err(RpcError::out_of_bounds("this connection is bound to another target"));
+            return Err(CallError::out_of_bounds("this connection is bound to another target"));
         }
         if given.isolation.is_some_and(|isolation| isolation != self.bind.isolation) {
-            return Err(RpcError::out_of_bounds("this connection is bound to another isolation"));
+            return Err(CallError::out_of_bounds("this connection is bound to another isolation"));
         }
         let filled = Filled { target: agent, isolation: &self.bind.isolation, others: &given.others };
         let filled = serde_json::to_string(&filled)
-            .map_err(|_| RpcError::internal("the parameters of a bound call could not be written"))?;
+            .map_err(|_| CallError::internal("the parameters of a bound call could not be written"))?;
         let params = parse(M::NAME, Some(&filled))?;
         self.check(daemon, M::REACH, &M::subject(&params)).await?;
         Ok(params)
     }
 
     /// Looks at what the handler will see, so that no other way of reading the parameters can matter.
-    async fn check(&self, daemon: &Daemon, reach: Reach, subject: &Subject<'_>) -> Result<(), RpcError> {
+    async fn check(&self, daemon: &Daemon, reach: Reach, subject: &Subject<'_>) -> Result<(), CallError> {
         let agent = self.agent().await?;
         if subject.target.map_or(reach == Reach::Agent, |target| target != agent) {
-            return Err(RpcError::out_of_bounds("this connection is bound to another target"));
+            return Err(CallError::out_of_bounds("this connection is bound to another target"));
         }
         if subject.isolation.is_some_and(|isolation| *isolation != self.bind.isolation) {
-            return Err(RpcError::out_of_bounds("this connection is bound to another isolation"));
+            return Err(CallError::out_of_bounds("this connection is bound to another isolation"));
         }
         if subject.allow_shared_session {
-            return Err(RpcError::out_of_bounds("this connection may not enter what is another isolation's")
+            return Err(CallError::out_of_bounds("this connection may not enter what is another isolation's")
                 .hint("leave allowSharedSession out"));
         }
         if let Some(path) = subject.local_path {
             for own in daemon.config.own_directories() {
                 if touches(Path::new(path.as_str()), own).await {
-                    return Err(RpcError::out_of_bounds(
+                    return Err(CallError::out_of_bounds(
                         "localPath leads to Cupola's own saved state or configuration, which is everybody's",
                     )
                     .hint("name a file or directory outside of them"));
@@ -133,7 +133,7 @@ impl Bounds {
             }
         }
         if subject.is_whole_request {
-            return Err(RpcError::out_of_bounds("a request of one's own making could name what is another's")
+            return Err(CallError::out_of_bounds("a request of one's own making could name what is another's")
                 .hint("send the text alone, without inputIsRequest"));
         }
         if subject.session_id.is_none() && subject.conversation_id.is_none() {
@@ -143,14 +143,14 @@ impl Bounds {
         if let Some(session) = subject.session_id
             && !(is_own(daemon, &scope, session).await? && is_of_version(&scope, session).await?)
         {
-            return Err(RpcError::out_of_bounds(format!("session {session} is not known as this connection's own"))
+            return Err(CallError::out_of_bounds(format!("session {session} is not known as this connection's own"))
                 .hint("a session made elsewhere is made known by sessions/use on a connection that is not bound"));
         }
         if let Some(conversation) = subject.conversation_id {
             let owner = daemon.store.conversation_owner(&scope.partition.agent, conversation).await?;
             if judge(scope.partition.owner, owner) != Verdict::Own {
                 let message = format!("conversation {conversation} is not known as this connection's own");
-                return Err(RpcError::out_of_bounds(message));
+                return Err(CallError::out_of_bounds(message));
             }
         }
         Ok(())
@@ -158,13 +158,13 @@ impl Bounds {
 }
 
 /// Is the session remembered as the scope's own?
-pub(crate) async fn is_own(daemon: &Daemon, scope: &Scope, session: &SessionId) -> Result<bool, RpcError> {
+pub(crate) async fn is_own(daemon: &Daemon, scope: &Scope, session: &SessionId) -> Result<bool, CallError> {
     let known = daemon.store.known_session(&scope.partition.agent, session).await?;
     Ok(judge(scope.partition.owner, known.map(|known| known.owner)) == Verdict::Own)
 }
 
 /// Is the session of the version that the scope names, if it names one? The service knows.
-async fn is_of_version(scope: &Scope, session: &SessionId) -> Result<bool, RpcError> {
+async fn is_of_version(scope: &Scope, session: &SessionId) -> Result<bool, CallError> {
     let Some(version) = &scope.partition.version else { return Ok(true) };
     match scope.agent.get_session(&scope.wire, session).await {
         Ok(session) => Ok(session.is_of(version)),
@@ -194,12 +194,12 @@ impl Binding {
     }
 
     /// Takes note of a message, in its order, before anything is done for it: what it is bound to.
-    pub(crate) fn enter(&self, method: &str, params: Option<&str>) -> Result<Option<Arc<Bounds>>, RpcError> {
+    pub(crate) fn enter(&self, method: &str, params: Option<&str>) -> Result<Option<Arc<Bounds>>, CallError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if method == Initialize::NAME {
             state.is_wanted |= asks_to_bind(params);
         } else if state.is_wanted && state.bounds.is_none() {
-            return Err(RpcError::out_of_bounds(
+            return Err(CallError::out_of_bounds(
                 "initialize was to bind this connection and did not, so it may call nothing",
             )
             .hint("see the error of initialize; bind again, or open another connection"));
@@ -210,17 +210,17 @@ impl Binding {
     }
 
     /// Binds, once. Every message after the one that is being handled is held to it.
-    pub(crate) fn bind(&self, bounds: Arc<Bounds>) -> Result<(), RpcError> {
+    pub(crate) fn bind(&self, bounds: Arc<Bounds>) -> Result<(), CallError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.is_one_shot {
-            return Err(RpcError::out_of_bounds("there is no connection to bind: each HTTP request stands alone")
+            return Err(CallError::out_of_bounds("there is no connection to bind: each HTTP request stands alone")
                 .hint("connect by the LSP or NDJSON framing, or name target and isolation in each call"));
         }
         if state.bounds.is_some() {
-            return Err(RpcError::out_of_bounds("this connection is bound already, for good"));
+            return Err(CallError::out_of_bounds("this connection is bound already, for good"));
         }
         if state.has_called {
-            return Err(RpcError::out_of_bounds("a connection is bound before its first call, or not at all"));
+            return Err(CallError::out_of_bounds("a connection is bound before its first call, or not at all"));
         }
         state.bounds = Some(bounds);
         Ok(())

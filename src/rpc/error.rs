@@ -2,12 +2,12 @@
 //! nowhere else; a handler words what only it knows, and `explain` says what a refusal of the service means.
 
 use crate::ClientGone;
-use crate::embedded::EmulatorFailed;
 use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
-use crate::local_file::LocalFileError;
+use crate::partition::locks::Busy;
 use crate::partition::store::StoreError;
-use crate::partition::turns::Busy;
-use crate::project::ProjectError;
+use crate::system::file::LocalFileError;
+use crate::target::emulator::EmulatorFailed;
+use crate::target::project::ProjectError;
 use cupola_protocol::Invalid;
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::id::{RunId, SessionId};
@@ -17,14 +17,14 @@ use jsonrpsee::types::ErrorObjectOwned;
 /// A failure as the caller gets it. The code and `retryable` follow from the kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct RpcError {
+pub struct CallError {
     /// What happened, for people.
     pub message: String,
     /// The rest, for programs. Boxed to keep every `Result` small.
     pub data: Box<ErrorData>,
 }
 
-impl RpcError {
+impl CallError {
     /// A failure of a kind, with what happened in words.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { message: message.into(), data: Box::new(ErrorData::new(kind)) }
@@ -112,13 +112,13 @@ impl RpcError {
     }
 }
 
-impl From<Invalid> for RpcError {
+impl From<Invalid> for CallError {
     fn from(invalid: Invalid) -> Self {
         Self::invalid_params(invalid.to_string())
     }
 }
 
-impl From<FoundryError> for RpcError {
+impl From<FoundryError> for CallError {
     fn from(error: FoundryError) -> Self {
         let mut data = ErrorData::new(error.kind());
         if let FoundryError::Token(token) = &error {
@@ -137,7 +137,7 @@ impl From<FoundryError> for RpcError {
     }
 }
 
-impl From<LocalFileError> for RpcError {
+impl From<LocalFileError> for CallError {
     fn from(error: LocalFileError) -> Self {
         let kind = match &error {
             LocalFileError::TooLarge { .. } => ErrorKind::FileTooLarge,
@@ -154,14 +154,14 @@ impl From<LocalFileError> for RpcError {
     }
 }
 
-impl From<HostNotAllowed> for RpcError {
+impl From<HostNotAllowed> for CallError {
     fn from(error: HostNotAllowed) -> Self {
         Self::new(ErrorKind::HostNotAllowed, error.to_string())
             .hint("check the endpoint; a host of your own goes into allowed_hosts in Cupola's configuration file")
     }
 }
 
-impl From<UnsuitedIsolation> for RpcError {
+impl From<UnsuitedIsolation> for CallError {
     fn from(error: UnsuitedIsolation) -> Self {
         let refused = Self::new(ErrorKind::IsolationNotSupported, error.to_string());
         match error {
@@ -176,7 +176,7 @@ impl From<UnsuitedIsolation> for RpcError {
     }
 }
 
-impl From<StoreError> for RpcError {
+impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::Corrupt { path, .. } => {
@@ -191,13 +191,13 @@ impl From<StoreError> for RpcError {
     }
 }
 
-impl From<EmulatorFailed> for RpcError {
+impl From<EmulatorFailed> for CallError {
     fn from(error: EmulatorFailed) -> Self {
         Self::new(ErrorKind::EmulatorFailed, error.to_string())
     }
 }
 
-impl From<ProjectError> for RpcError {
+impl From<ProjectError> for CallError {
     fn from(error: ProjectError) -> Self {
         let (kind, hint) = match &error {
             ProjectError::Unreadable { .. } | ProjectError::TooLarge { .. } | ProjectError::Malformed { .. } => (
@@ -232,35 +232,35 @@ impl From<ProjectError> for RpcError {
     }
 }
 
-impl From<Busy> for RpcError {
+impl From<Busy> for CallError {
     fn from(error: Busy) -> Self {
         Self::new(ErrorKind::Busy, error.to_string())
             .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`")
     }
 }
 
-impl From<ClientGone> for RpcError {
+impl From<ClientGone> for CallError {
     /// Never seen by anyone: whoever would read it has gone.
     fn from(_: ClientGone) -> Self {
         Self::cancelled()
     }
 }
 
-impl From<RpcError> for ErrorObject {
-    fn from(error: RpcError) -> Self {
+impl From<CallError> for ErrorObject {
+    fn from(error: CallError) -> Self {
         Self { code: error.data.kind.code(), message: error.message, data: Some(*error.data) }
     }
 }
 
-impl From<ErrorObject> for RpcError {
+impl From<ErrorObject> for CallError {
     fn from(error: ErrorObject) -> Self {
         let data = error.data.unwrap_or_else(|| ErrorData::new(ErrorKind::InternalError));
         Self { message: error.message, data: Box::new(data) }
     }
 }
 
-impl From<RpcError> for ErrorObjectOwned {
-    fn from(error: RpcError) -> Self {
+impl From<CallError> for ErrorObjectOwned {
+    fn from(error: CallError) -> Self {
         Self::owned(error.data.kind.code(), error.message, Some(error.data))
     }
 }

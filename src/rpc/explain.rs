@@ -1,9 +1,9 @@
 //! Says what an error of the service means here: the cause the service cannot name, because it does not know what
 //! Cupola remembers or what the caller left out.
 
+use crate::error::CallError;
 use crate::foundry::{FoundryError, Operation};
 use crate::partition::fence::Verdict;
-use crate::rpc::error::RpcError;
 use crate::rpc::scope::Scope;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
@@ -32,14 +32,14 @@ impl<'a> Circumstance<'a> {
 }
 
 /// Turns the service's error into ours, with the cause and what to do next.
-pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_>>) -> RpcError {
+pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_>>) -> CallError {
     let status = error.status();
     let kind = error.kind();
     let names_a_key = error.service().is_some_and(|error| error.message.contains("isolation-key"));
     let file_hint = file_hint(&error);
     let is_local = circumstance.is_some_and(|circumstance| circumstance.scope.is_local());
     let service_hint = service_hint(&error, is_local);
-    let explained = RpcError::from(error);
+    let explained = CallError::from(error);
     if kind == ErrorKind::ImpersonationNotPermitted {
         return explained.hint(format!(
             "ask for the data action {IMPERSONATION}, or partition on this machine only with --isolation-model local"

@@ -1,6 +1,6 @@
 //! The JSON-RPC envelope as it arrives: requests, notifications, batches; ids as they were written. Pure.
 
-use crate::rpc::RpcError;
+use crate::error::CallError;
 use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
 use jsonrpsee::core::server::MethodResponse;
 use jsonrpsee::types::{ErrorObjectOwned, Id};
@@ -32,14 +32,14 @@ impl CallId {
         Self("null".into())
     }
 
-    fn parse(raw: &RawValue) -> Result<Self, RpcError> {
+    fn parse(raw: &RawValue) -> Result<Self, CallError> {
         let text = raw.get();
         if text.len() > MAX_ID_BYTES {
-            return Err(RpcError::invalid_request(format!("id must have at most {MAX_ID_BYTES} bytes")));
+            return Err(CallError::invalid_request(format!("id must have at most {MAX_ID_BYTES} bytes")));
         }
         match text.as_bytes() {
             [b'"' | b'-' | b'0'..=b'9', ..] | b"null" => Ok(Self(text.into())),
-            _ => Err(RpcError::invalid_request("id must be a string, a number or null")),
+            _ => Err(CallError::invalid_request("id must be a string, a number or null")),
         }
     }
 
@@ -62,7 +62,7 @@ impl CallId {
     }
 
     /// An error response with this id.
-    pub(crate) fn refuse(&self, error: RpcError) -> String {
+    pub(crate) fn refuse(&self, error: CallError) -> String {
         self.answer(&MethodResponse::error(Id::Null, ErrorObjectOwned::from(error)))
     }
 }
@@ -71,7 +71,7 @@ impl CallId {
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) id: Option<CallId>,
-    pub(crate) error: RpcError,
+    pub(crate) error: CallError,
 }
 
 /// One message.
@@ -97,11 +97,11 @@ impl<'a> Incoming<'a> {
         if frame.trim_ascii_start().starts_with(b"[") {
             let Bounded { messages, count } = serde_json::from_slice(frame).map_err(|error| not_json(&error))?;
             if messages.is_empty() {
-                return Err(Refused { id: None, error: RpcError::invalid_request("a batch must hold a message") });
+                return Err(Refused { id: None, error: CallError::invalid_request("a batch must hold a message") });
             }
             if count > messages.len() {
                 let message = format!("a batch must hold at most {MAX_BATCH_MESSAGES} messages, this one has {count}");
-                let error = RpcError::invalid_request(message).hint("send it in parts");
+                let error = CallError::invalid_request(message).hint("send it in parts");
                 return Err(Refused { id: None, error });
             }
             return Ok(Self::Batch(messages.into_iter().map(Message::parse).collect()));
@@ -149,7 +149,7 @@ impl<'de> Visitor<'de> for BoundedVisitor {
 }
 
 fn not_json(error: &serde_json::Error) -> Refused {
-    Refused { id: None, error: RpcError::parse(format!("not valid JSON: {error}")) }
+    Refused { id: None, error: CallError::parse(format!("not valid JSON: {error}")) }
 }
 
 /// The envelope's fields; unknown ones are ignored.
@@ -178,20 +178,20 @@ impl<'a> Message<'a> {
     fn parse(raw: &'a RawValue) -> Result<Self, Refused> {
         let envelope: Envelope<'a> = serde_json::from_str(raw.get()).map_err(|error| Refused {
             id: None,
-            error: RpcError::invalid_request(format!("not a JSON-RPC message: {error}")),
+            error: CallError::invalid_request(format!("not a JSON-RPC message: {error}")),
         })?;
         let id = envelope.id.map(CallId::parse).transpose().map_err(|error| Refused { id: None, error })?;
         let Some(method) = envelope.method else {
             if envelope.result.is_some() || envelope.error.is_some() {
                 return Ok(Self::Response);
             }
-            return Err(Refused { id, error: RpcError::invalid_request("method is missing") });
+            return Err(Refused { id, error: CallError::invalid_request("method is missing") });
         };
         let Ok(method) = serde_json::from_str::<String>(method.get()) else {
-            return Err(Refused { id, error: RpcError::invalid_request("method must be a string") });
+            return Err(Refused { id, error: CallError::invalid_request("method must be a string") });
         };
         if envelope.jsonrpc.is_some_and(|version| version.get() != "\"2.0\"") {
-            return Err(Refused { id, error: RpcError::invalid_request("jsonrpc must be \"2.0\", or left out") });
+            return Err(Refused { id, error: CallError::invalid_request("jsonrpc must be \"2.0\", or left out") });
         }
         let params = envelope.params.map(RawValue::get);
         Ok(match id {
@@ -218,7 +218,7 @@ pub(crate) fn cancels(method: &str, params: Option<&str>) -> Option<CallId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rpc::RpcError;
+    use crate::error::CallError;
     use cupola_protocol::error::ErrorKind;
     use jsonrpsee::core::server::ResponsePayload;
 
@@ -231,7 +231,7 @@ mod tests {
             };
             let response = MethodResponse::response(Id::Null, ResponsePayload::success("ok"), usize::MAX);
             assert_eq!(parsed.answer(&response), format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"ok"}}"#));
-            let error: serde_json::Value = serde_json::from_str(&parsed.refuse(RpcError::cancelled())).unwrap();
+            let error: serde_json::Value = serde_json::from_str(&parsed.refuse(CallError::cancelled())).unwrap();
             assert_eq!(error["id"], serde_json::from_str::<serde_json::Value>(id).unwrap());
             assert_eq!(error["error"]["code"], -32800);
             assert_eq!(error["error"]["data"]["kind"], "cancelled");

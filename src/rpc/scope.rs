@@ -2,12 +2,12 @@
 
 use crate::daemon::Daemon;
 use crate::definitions::Definitions;
+use crate::error::CallError;
 use crate::foundry::{Agent, Definition, Extras, FoundryError, WireIsolation};
 use crate::partition::{AgentKey, Owner, Partition};
-use crate::project;
 use crate::rpc::Call;
-use crate::rpc::error::RpcError;
 use crate::rpc::explain::explain;
+use crate::target::project;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use cupola_protocol::target::{AgentVersion, Target};
@@ -29,7 +29,7 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    pub(crate) async fn resolve(call: &Call, target: &Target, isolation: &Isolation) -> Result<Self, RpcError> {
+    pub(crate) async fn resolve(call: &Call, target: &Target, isolation: &Isolation) -> Result<Self, CallError> {
         Self::with(&call.daemon, target, isolation, call.extras()).await
     }
 
@@ -39,7 +39,7 @@ impl Scope {
         target: &Target,
         isolation: &Isolation,
         extras: Extras,
-    ) -> Result<Self, RpcError> {
+    ) -> Result<Self, CallError> {
         let (target, deployed) = named(target).await?;
         let target = target.as_ref();
         let agent = daemon.agent(target).await?.with(extras);
@@ -79,7 +79,7 @@ impl Scope {
     }
 
     /// Refuses a local agent where nothing can be done without the service, before saved state is looked at.
-    pub(crate) fn needs_service(&self) -> Result<(), RpcError> {
+    pub(crate) fn needs_service(&self) -> Result<(), CallError> {
         if self.is_local() { Err(FoundryError::NotLocal.into()) } else { Ok(()) }
     }
 
@@ -106,14 +106,14 @@ impl Scope {
     }
 
     /// What is sent for this scope with another isolation, for example with a remembered ownership key.
-    pub(crate) fn wire_for(&self, isolation: &Isolation) -> Result<WireIsolation, RpcError> {
+    pub(crate) fn wire_for(&self, isolation: &Isolation) -> Result<WireIsolation, CallError> {
         Ok(WireIsolation::new(self.model, isolation)?)
     }
 }
 
 /// The target with its agent named, and the version azd deployed last if it is known: what a directory means is read from
 /// its files, anew each time, because a deployment changes them.
-pub(crate) async fn named(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>), RpcError> {
+pub(crate) async fn named(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>), CallError> {
     let Target::Directory(directory) = target else { return Ok((Cow::Borrowed(target), None)) };
     let resolved = project::resolve(directory).await?;
     Ok((Cow::Owned(resolved.target()), resolved.deployed))
@@ -135,12 +135,14 @@ const fn guess(isolation: &Isolation) -> IsolationModel {
 }
 
 /// Refuses two names for one user: on these models a user key and an identity both say who the user is.
-fn check(model: IsolationModel, isolation: &Isolation) -> Result<(), RpcError> {
+fn check(model: IsolationModel, isolation: &Isolation) -> Result<(), CallError> {
     match (&isolation.user_identity, &isolation.user_key) {
-        (Some(identity), Some(key)) if model != IsolationModel::Keys && identity.as_str() != key.as_str() => Err(
-            RpcError::invalid_params("userIdentity and userKey name different users; on this agent both mean the user")
-                .hint("give one of --user-identity and --user-isolation-key"),
-        ),
+        (Some(identity), Some(key)) if model != IsolationModel::Keys && identity.as_str() != key.as_str() => {
+            Err(CallError::invalid_params(
+                "userIdentity and userKey name different users; on this agent both mean the user",
+            )
+            .hint("give one of --user-identity and --user-isolation-key"))
+        }
         _ => Ok(()),
     }
 }

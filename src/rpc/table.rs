@@ -1,7 +1,7 @@
 //! A method table over jsonrpsee's `Methods`, typed by [`cupola_protocol::Method`].
 
 use crate::rpc::bounds::Bounds;
-use crate::rpc::{Call, RpcError};
+use crate::rpc::{Call, CallError};
 use cupola_protocol::Method;
 use cupola_protocol::reach::Reach;
 use futures_util::FutureExt;
@@ -36,12 +36,12 @@ impl Table {
     where
         M: Method,
         Handler: Fn(Call, M::Params) -> Answer + Send + Sync + 'static,
-        Answer: Future<Output = Result<M::Response, RpcError>> + Send + 'static,
+        Answer: Future<Output = Result<M::Response, CallError>> + Send + 'static,
     {
         let handler = Arc::new(handler);
         let callback: AsyncMethod<'static> = Arc::new(move |id, params, _connection, _limit, mut extensions| {
             let Some(call) = extensions.remove::<Call>() else {
-                return ready(refuse(id, RpcError::internal("a call came without its connection"))).boxed();
+                return ready(refuse(id, CallError::internal("a call came without its connection"))).boxed();
             };
             match call.bounds.clone() {
                 Some(bounds) if M::REACH != Reach::Connection => {
@@ -95,7 +95,7 @@ fn begin<M, Handler, Answer>(
 where
     M: Method,
     Handler: Fn(Call, M::Params) -> Answer,
-    Answer: Future<Output = Result<M::Response, RpcError>> + Send + 'static,
+    Answer: Future<Output = Result<M::Response, CallError>> + Send + 'static,
 {
     let (call, requests) = call.watched(M::watch(&params));
     let answer = handler(call, params);
@@ -106,24 +106,24 @@ where
 }
 
 /// `params` is one object; nothing and `null` stand for the empty one.
-pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>) -> Result<Params, RpcError> {
+pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>) -> Result<Params, CallError> {
     let text = match params.map(str::trim_ascii) {
         None | Some("null") => "{}",
         Some(text) if text.starts_with('{') => text,
         // serde would take an array as the fields in their order, which nobody means.
-        Some(_) => return Err(RpcError::invalid_params(format!("{method}: params must be an object"))),
+        Some(_) => return Err(CallError::invalid_params(format!("{method}: params must be an object"))),
     };
-    serde_json::from_str(text).map_err(|error| RpcError::invalid_params(format!("{method}: {error}")))
+    serde_json::from_str(text).map_err(|error| CallError::invalid_params(format!("{method}: {error}")))
 }
 
-fn respond<Response: Serialize>(id: Id<'_>, outcome: Result<Response, RpcError>) -> MethodResponse {
+fn respond<Response: Serialize>(id: Id<'_>, outcome: Result<Response, CallError>) -> MethodResponse {
     match outcome {
         Ok(response) => MethodResponse::response(id, ResponsePayload::success(Shared(Arc::new(response))), usize::MAX),
         Err(error) => refuse(id, error),
     }
 }
 
-fn refuse(id: Id<'_>, error: RpcError) -> MethodResponse {
+fn refuse(id: Id<'_>, error: CallError) -> MethodResponse {
     MethodResponse::error(id, jsonrpsee::types::ErrorObjectOwned::from(error))
 }
 

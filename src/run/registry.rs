@@ -1,8 +1,8 @@
 //! The runs of this daemon by their ids: those under way, and those that ended lately.
 
 use super::Run;
-use crate::activity::Activity;
 use crate::feed;
+use crate::lifetime::activity::Activity;
 use crate::partition::Partition;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::InvokeResponse;

@@ -1,10 +1,10 @@
 //! What the protocol says of itself is well-formed by the published meta-schema, complete, and true of what travels.
 
 use crate::support::TestDaemon;
+use cupola::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
+use cupola::inbound::server::MAX_CONNECTIONS;
 use cupola::rpc::{MAX_BATCH_MESSAGES, MAX_REQUESTS_PER_CONNECTION};
 use cupola::run::Limits;
-use cupola::server::MAX_CONNECTIONS;
-use cupola::transport::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
 use cupola_protocol::daemon::OPENRPC;
 use cupola_protocol::files::{LocalPath, RemotePath};
 use cupola_protocol::headers::{CallId, ClientHeaderValue};
@@ -95,7 +95,7 @@ async fn a_client_can_ask_for_the_document_and_it_has_every_method() {
     let methods = document["methods"].as_array_mut().unwrap();
     let mut described: Vec<&str> = methods.iter().map(|method| method["name"].as_str().unwrap()).collect();
     described.sort_unstable();
-    let answered = cupola::rpc::methods::table().names();
+    let answered = cupola::methods::table().names();
     assert_eq!(described, answered, "a method is described in protocol/src/schema/methods.rs");
     client.leave().await;
     daemon.end().await;

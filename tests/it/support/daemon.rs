@@ -4,8 +4,8 @@ use super::http::Http;
 use super::{Client, Framing, methods};
 use cupola::config::{Config, Flags};
 use cupola::daemon::Daemon;
+use cupola::inbound::server;
 use cupola::rpc::table::Table;
-use cupola::server;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(crate) fn config(home: &Path) -> Config {
 impl TestDaemon {
     /// With the real methods.
     pub(crate) fn start() -> Self {
-        Self::with(cupola::rpc::methods::table())
+        Self::with(cupola::methods::table())
     }
 
     /// With the methods of [`methods`].
@@ -43,7 +43,7 @@ impl TestDaemon {
 
     /// With the real methods, in a home that another daemon has left.
     pub(crate) fn at(directory: TempDir) -> Self {
-        Self::on(cupola::rpc::methods::table(), directory)
+        Self::on(cupola::methods::table(), directory)
     }
 
     /// With the real methods and settings of its own.
@@ -52,7 +52,7 @@ impl TestDaemon {
         let mut config = config(directory.path());
         adjust(&mut config);
         let daemon = Daemon::start(config).unwrap();
-        Self { daemon, table: cupola::rpc::methods::table(), directory: Some(directory), ended: false }
+        Self { daemon, table: cupola::methods::table(), directory: Some(directory), ended: false }
     }
 
     fn with(table: &'static Table) -> Self {

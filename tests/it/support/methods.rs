@@ -1,7 +1,7 @@
 //! Methods that do what no method should, and some that do what every method does.
 
 use cupola::rpc::table::Table;
-use cupola::rpc::{Call, RpcError};
+use cupola::rpc::{Call, CallError};
 use cupola_protocol::Method;
 use cupola_protocol::daemon::NoParams;
 use cupola_protocol::rpc::ProgressToken;
@@ -62,26 +62,26 @@ pub(crate) fn table() -> &'static Table {
 }
 
 /// Ends when it is cancelled, with an answer of its own.
-async fn wait(call: Call, _: NoParams) -> Result<String, RpcError> {
+async fn wait(call: Call, _: NoParams) -> Result<String, CallError> {
     call.cancelled.cancelled().await;
-    Err(RpcError::cancelled().hint("ended by itself"))
+    Err(CallError::cancelled().hint("ended by itself"))
 }
 
-async fn sleep(_: Call, params: Seconds) -> Result<String, RpcError> {
+async fn sleep(_: Call, params: Seconds) -> Result<String, CallError> {
     tokio::time::sleep(Duration::from_secs(params.seconds)).await;
     Ok("slept".to_owned())
 }
 
-async fn stream(call: Call, params: Streaming) -> Result<String, RpcError> {
+async fn stream(call: Call, params: Streaming) -> Result<String, CallError> {
     for number in 1..=params.count {
-        call.progress(&params.partial_result_token, &number).await.map_err(|_| RpcError::cancelled())?;
+        call.progress(&params.partial_result_token, &number).await.map_err(|_| CallError::cancelled())?;
     }
     Ok("done".to_owned())
 }
 
 /// Sends until the client is gone.
-async fn flood(call: Call, params: Streaming) -> Result<String, RpcError> {
+async fn flood(call: Call, params: Streaming) -> Result<String, CallError> {
     let text = "x".repeat(4096);
     while call.progress(&params.partial_result_token, &text).await.is_ok() {}
-    Err(RpcError::cancelled())
+    Err(CallError::cancelled())
 }

@@ -1,0 +1,160 @@
+//! A connection of LSP's or NDJSON's framing: a reader and a writer, each the only owner of its half of the stream, and
+//! one bounded outbox between the calls and the writer.
+
+use super::{Client, LINGER, Queued, write_all};
+use crate::daemon::Daemon;
+use crate::inbound::framing::{FrameError, Framing};
+use crate::inbound::listener::WriteHalf;
+use crate::inbound::reader::FrameReader;
+use crate::rpc::bounds::Binding;
+use crate::rpc::table::Table;
+use crate::rpc::{CallError, Calls};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Messages written with one system call at most; half an outbox, so that refilling and writing overlap.
+const COALESCED_MESSAGES: usize = 64;
+/// How often a client that has finished sending is looked at, to learn whether it still waits for its answers.
+const HALF_CLOSED_POLL: Duration = Duration::from_millis(100);
+/// A write buffer above this many bytes is given back after use.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Why no more is read.
+enum End {
+    /// The client has sent all it wants to.
+    Finished,
+    /// The client said `exit`.
+    Exit,
+    /// Its bytes cannot be followed any further.
+    Unreadable(FrameError),
+    /// The daemon drains and every request is answered.
+    Drained,
+    /// The client is gone or was cut.
+    Gone,
+}
+
+/// Serves one client whose framing is known, until it leaves, is cut, or the daemon ends.
+pub(super) async fn serve(
+    daemon: Arc<Daemon>,
+    table: &'static Table,
+    number: u64,
+    framing: Framing,
+    mut reader: FrameReader,
+    write: WriteHalf,
+) {
+    let cut = CancellationToken::new();
+    let (client, messages) = Client::new(number, cut.clone(), true);
+    let cancelled = daemon.shutdown.work();
+    let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), Binding::default(), cancelled.clone());
+    let last = CancellationToken::new();
+
+    let reading = async {
+        let end = read_messages(&mut reader, &calls, &cut).await;
+        let unreadable = matches!(end, End::Unreadable(_));
+        finish(end, &reader, &calls, &client, &cancelled, &cut).await;
+        last.cancel();
+        unreadable
+    };
+    let writing = write_messages(write, framing, messages, &cut, &last);
+    let (unreadable, ()) = tokio::join!(reading, writing);
+    if unreadable && !cut.is_cancelled() {
+        reader.discard(LINGER).await;
+    }
+}
+
+async fn read_messages(reader: &mut FrameReader, calls: &Arc<Calls>, cut: &CancellationToken) -> End {
+    let drained = calls.drained();
+    tokio::pin!(drained);
+    loop {
+        let frame = tokio::select! {
+            () = cut.cancelled() => return End::Gone,
+            () = &mut drained => return End::Drained,
+            frame = reader.next() => frame,
+        };
+        let frame = match frame {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return End::Finished,
+            Err(FrameError::Stream(_)) => return End::Gone,
+            Err(error) => return End::Unreadable(error),
+        };
+        match calls.receive(&frame).await {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return End::Exit,
+            Err(_gone) => return End::Gone,
+        }
+    }
+}
+
+/// Sees to it that every request is answered, or cancelled when nobody waits for its answer.
+async fn finish(
+    end: End,
+    reader: &FrameReader,
+    calls: &Calls,
+    client: &Client,
+    cancelled: &CancellationToken,
+    cut: &CancellationToken,
+) {
+    let answered = calls.answered();
+    tokio::pin!(answered);
+    match end {
+        // `printf … | nc` ends its input at once and still reads, so requests go on while the other side is there.
+        End::Finished => loop {
+            tokio::select! {
+                () = &mut answered => return,
+                () = cut.cancelled() => break,
+                () = tokio::time::sleep(HALF_CLOSED_POLL) => if reader.peer_is_gone() { break },
+            }
+        },
+        End::Unreadable(error) => {
+            tracing::debug!(conn = client.number, %error, "closing");
+            let _ = client.send(crate::rpc::refusal(CallError::parse(error.to_string()))).await;
+        }
+        End::Gone => cut.cancel(),
+        End::Exit | End::Drained => {}
+    }
+    cancelled.cancel();
+    answered.await;
+}
+
+/// Owns the write half: whatever is queued at one time goes out in one write. Returning drops the outbox's receiver,
+/// which wakes everybody who waits for room in it.
+async fn write_messages(
+    mut half: WriteHalf,
+    framing: Framing,
+    mut outbox: mpsc::Receiver<Queued>,
+    cut: &CancellationToken,
+    last: &CancellationToken,
+) {
+    let mut messages = Vec::new();
+    let mut bytes = Vec::new();
+    loop {
+        let taken = tokio::select! {
+            biased;
+            () = cut.cancelled() => return,
+            taken = outbox.recv_many(&mut messages, COALESCED_MESSAGES) => taken,
+            () = last.cancelled(), if !outbox.is_closed() => {
+                outbox.close();
+                continue;
+            }
+        };
+        if taken == 0 {
+            break;
+        }
+        for Queued { text, .. } in &messages {
+            framing.encode(text, &mut bytes);
+        }
+        if write_all(&mut half, &bytes, cut).await.is_err() {
+            cut.cancel();
+            return;
+        }
+        // Only now is there room for more.
+        messages.clear();
+        bytes.clear();
+        bytes.shrink_to(KEPT_BUFFER_BYTES);
+    }
+    let _ = half.shutdown().await;
+}

@@ -1,0 +1,156 @@
+//! A connection of HTTP/1.1: each `POST /` carries one message or one batch, and gets its answer as JSON, or everything
+//! there is to tell as server-sent events.
+//!
+//! - [`request`]: which requests are taken at all (pure)
+//! - [`response`]: what is sent: JSON, events, refusals
+//! - [`patience`]: a writer that gives up on a client that takes nothing
+//!
+//! Each request is a connection of its own to the calls behind it: nothing is bound, and nothing remains but what was
+//! detached. A client that leaves before its answer, or ends its input, cancels the call.
+
+mod patience;
+mod request;
+mod response;
+
+use super::{CLIENT_STALL, Client, LINGER};
+use crate::daemon::Daemon;
+use crate::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
+use crate::inbound::listener::WriteHalf;
+use crate::inbound::reader::FrameReader;
+use crate::rpc::bounds::Binding;
+use crate::rpc::table::Table;
+use crate::rpc::{CANCEL_GRACE, Calls};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use patience::Patience;
+use request::{Answers, Refusal};
+use response::{Body, Outbox};
+use std::convert::Infallible;
+use std::io::Cursor;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a request's head may take, and how long a connection is kept for the next one.
+pub(super) const HEAD_TIME: Duration = Duration::from_secs(15);
+/// How long a body may take: the largest one, from a disk that is asleep.
+pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// What the requests of one connection share.
+struct Server {
+    daemon: Arc<Daemon>,
+    table: &'static Table,
+    number: u64,
+    /// Cancelled when the client is stalled and therefore cut.
+    cut: CancellationToken,
+    /// The requests whose calls are not all answered.
+    exchanges: TaskTracker,
+}
+
+/// Serves one client until it leaves, is cut, or the daemon ends.
+pub(super) async fn serve(
+    daemon: Arc<Daemon>,
+    table: &'static Table,
+    number: u64,
+    reader: FrameReader,
+    write: WriteHalf,
+) {
+    let (half, begun) = reader.into_parts();
+    let stream = tokio::io::join(Cursor::new(begun.freeze()).chain(half), Patience::new(write, CLIENT_STALL));
+    let (cut, exchanges) = (CancellationToken::new(), TaskTracker::new());
+    let server = Server { daemon: Arc::clone(&daemon), table, number, cut: cut.clone(), exchanges: exchanges.clone() };
+    tokio::select! {
+        ended = converse(&server, stream) => if let Err(error) = ended {
+            tracing::debug!(conn = number, %error, "closed");
+        },
+        () = cut.cancelled() => {}
+        () = given_up(&daemon) => {}
+    }
+    // What was being answered has been dropped above, which cancelled its calls.
+    exchanges.close();
+    exchanges.wait().await;
+}
+
+/// Answers one request after the other. Once the daemon drains, the one under way is the last.
+async fn converse(server: &Server, stream: impl AsyncRead + AsyncWrite + Unpin + Send) -> hyper::Result<()> {
+    let mut connection = pin!(
+        Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service_fn(|request| server.answer(request)))
+    );
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = server.daemon.shutdown.draining() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Returns when the daemon's end is forced and cancelled calls have had their time.
+async fn given_up(daemon: &Daemon) {
+    daemon.shutdown.forced().await;
+    tokio::time::sleep(CANCEL_GRACE).await;
+}
+
+impl Server {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let (head, body) = request.into_parts();
+        let read = match request::check(&head) {
+            Ok(answers) => read(body).await.map(|message| (answers, message)),
+            Err(refusal) => Err(refusal),
+        };
+        Ok(match read {
+            Ok((answers, message)) => self.exchange(answers, &message).await,
+            Err(refusal) => {
+                tracing::debug!(conn = self.number, status = refusal.status.as_u16(), "refused");
+                response::refused(refusal)
+            }
+        })
+    }
+
+    /// One message, or batch, and its answer. Whoever drops this, or the body it gives, cancels the calls.
+    async fn exchange(&self, answers: Answers, message: &[u8]) -> Response<Body> {
+        let (client, messages) = Client::new(self.number, self.cut.clone(), answers == Answers::Events);
+        let (cancelled, last) = (self.daemon.shutdown.work(), CancellationToken::new());
+        let outbox = Outbox::new(messages, last.clone(), cancelled.clone().drop_guard());
+        let calls =
+            Calls::new(Arc::clone(&self.daemon), self.table, client.clone(), Binding::one_shot(), cancelled.clone());
+        match calls.receive(message).await {
+            Ok(_) if calls.has_begun() || !outbox.is_empty() => {}
+            // Only notifications: there is nothing to answer.
+            _ => return response::nothing(),
+        }
+        self.exchanges.spawn(async move {
+            calls.answered().await;
+            last.cancel();
+        });
+        match answers {
+            Answers::Events => response::events(outbox),
+            Answers::Json => response::json(outbox).await,
+        }
+    }
+}
+
+/// Reads a body. What is too long is thrown away for a moment, so that a client in the middle of sending gets to read why.
+async fn read(mut body: Incoming) -> Result<Bytes, Refusal> {
+    let collected = tokio::time::timeout(BODY_TIME, Limited::new(&mut body, MAX_FRAME_BYTES).collect()).await;
+    match collected {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let rest = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+            let _ = tokio::time::timeout(LINGER, rest).await;
+            Err(Refusal::too_long())
+        }
+        Ok(Err(error)) => Err(Refusal::cut_off(&error.to_string())),
+        Err(_) => Err(Refusal::too_slow()),
+    }
+}

@@ -1,0 +1,105 @@
+//! The read half of a connection: which framing it speaks, then one frame after the other.
+
+use crate::inbound::framing::{Decoder, FirstBytes, FrameError, Framing, MAX_HEADER_BYTES};
+use crate::inbound::listener::{ReadHalf, peer_is_gone};
+use bytes::{Bytes, BytesMut};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long the bytes that decide the framing may take, from the first of them on.
+pub(crate) const FIRST_LINE_TIME: Duration = Duration::from_secs(5);
+/// How long a new connection may say nothing at all. A person at `nc -U` types more slowly than [`FIRST_LINE_TIME`].
+pub(crate) const SILENCE_TIME: Duration = Duration::from_mins(5);
+/// Room for a usual message, so that it is read with one system call.
+const READ_BYTES: usize = 8 * 1024;
+/// A buffer above this many bytes is given back once it is empty.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Reads frames. Cancel-safe: what has been read stays in the buffer.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    half: ReadHalf,
+    buffer: BytesMut,
+    decoder: Decoder,
+}
+
+/// What the first bytes turned out to be.
+pub(crate) enum Sniffed {
+    Framing(Framing),
+    Http,
+    /// The client left without a word, or never said one.
+    Nothing,
+    Unknown(FrameError),
+}
+
+impl FrameReader {
+    pub(crate) fn new(half: ReadHalf) -> Self {
+        Self { half, buffer: BytesMut::new(), decoder: Decoder::new(Framing::Ndjson) }
+    }
+
+    /// Reads until the first bytes decide the framing. Nothing is taken off the buffer.
+    pub(crate) async fn sniff(&mut self) -> Sniffed {
+        if !matches!(timeout(SILENCE_TIME, self.read()).await, Ok(Ok(count)) if count > 0) {
+            return Sniffed::Nothing;
+        }
+        let deadline = Instant::now() + FIRST_LINE_TIME;
+        loop {
+            match Framing::of(&self.buffer) {
+                FirstBytes::Framing(framing) => {
+                    self.decoder = Decoder::new(framing);
+                    return Sniffed::Framing(framing);
+                }
+                FirstBytes::Http => return Sniffed::Http,
+                FirstBytes::Unknown => return Sniffed::Unknown(FrameError::UnknownFraming),
+                FirstBytes::Undecided if self.buffer.len() > MAX_HEADER_BYTES => {
+                    return Sniffed::Unknown(FrameError::HeadersTooLong);
+                }
+                FirstBytes::Undecided => {}
+            }
+            match timeout_at(deadline, self.read()).await {
+                Err(_) => return Sniffed::Unknown(FrameError::FirstLineTooSlow(FIRST_LINE_TIME)),
+                Ok(Ok(0)) if self.buffer.trim_ascii().is_empty() => return Sniffed::Nothing,
+                Ok(Ok(0)) => return Sniffed::Unknown(FrameError::UnknownFraming),
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Sniffed::Nothing,
+            }
+        }
+    }
+
+    /// The half and what has been read of it already.
+    pub(crate) fn into_parts(self) -> (ReadHalf, BytesMut) {
+        (self.half, self.buffer)
+    }
+
+    /// The next frame; nothing when the client has finished sending.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+        loop {
+            if let Some(frame) = self.decoder.next(&mut self.buffer)? {
+                return Ok(Some(frame));
+            }
+            if self.read().await? == 0 {
+                return self.decoder.last(&mut self.buffer);
+            }
+        }
+    }
+
+    async fn read(&mut self) -> std::io::Result<usize> {
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BUFFER_BYTES {
+            self.buffer = BytesMut::new();
+        }
+        self.buffer.reserve(READ_BYTES);
+        self.half.read_buf(&mut self.buffer).await
+    }
+
+    /// Reads and forgets for a while, or until the input ends.
+    pub(crate) async fn discard(&mut self, time: Duration) {
+        self.buffer = BytesMut::new();
+        let _ = timeout(time, tokio::io::copy(&mut self.half, &mut tokio::io::sink())).await;
+    }
+
+    /// Asked after the input has ended: does nobody read the answers either?
+    pub(crate) fn peer_is_gone(&self) -> bool {
+        peer_is_gone(&self.half)
+    }
+}

@@ -1,0 +1,136 @@
+//! `initialize`, `shutdown`, `rpc.discover`, `daemon/status`, `daemon/stop`.
+
+use crate::rpc::bounds::Bounds;
+use crate::rpc::{Call, CallError, methods};
+use crate::system::clock::rfc3339;
+use cupola_protocol::PROTOCOL_VERSION;
+use cupola_protocol::daemon::{
+    Capabilities, InitializeParams, InitializeResponse, NoParams, OPENRPC, OpenRpcDocument, ProgramInfo,
+    StatusResponse, StopParams, StopResponse,
+};
+use cupola_protocol::error::ErrorKind;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use std::sync::{Arc, LazyLock};
+
+/// Answers from static data, so that no editor concludes from a slow answer that there is nothing here.
+///
+/// A connection is bound before this returns its future, while messages are still in order: what came right behind is
+/// held to it.
+pub(crate) fn initialize(
+    call: Call,
+    params: InitializeParams,
+) -> impl Future<Output = Result<InitializeResponse, CallError>> + Send {
+    let Call { bounds, binding, .. } = call;
+    let bound = negotiate(params.protocol_versions.as_deref()).and_then(|()| match params.bind {
+        None => Ok(bounds),
+        Some(bind) => {
+            let bounds = Arc::new(Bounds::new(bind));
+            binding.bind(Arc::clone(&bounds)).map(|()| Some(bounds))
+        }
+    });
+    async move {
+        let bounds = bound?;
+        if let Some(bounds) = &bounds {
+            // A directory that names no agent should be known now.
+            bounds.agent().await?;
+        }
+        let table = methods::table();
+        let methods = bounds.as_ref().map_or_else(|| table.names(), |bounds| table.allowed(bounds));
+        Ok(InitializeResponse {
+            protocol_version: PROTOCOL_VERSION,
+            server_info: ProgramInfo { name: "cupola".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) },
+            process_id: std::process::id(),
+            capabilities: Capabilities {
+                methods: methods.into_iter().map(str::to_owned).collect(),
+                framings: ["lsp", "ndjson", "http"].map(str::to_owned).to_vec(),
+            },
+            bound: bounds.is_some(),
+        })
+    }
+}
+
+/// One version is spoken. A client that knows newer ones too goes on with this one.
+fn negotiate(offered: Option<&[u32]>) -> Result<(), CallError> {
+    if let Some(versions) = offered
+        && !versions.contains(&PROTOCOL_VERSION)
+    {
+        return Err(CallError::new(
+            ErrorKind::InvalidParams,
+            format!(
+                "protocolVersions: this daemon speaks version {PROTOCOL_VERSION} only, the client offers {versions:?}"
+            ),
+        )
+        .hint("use a client and a daemon of the same major version"));
+    }
+    Ok(())
+}
+
+/// One editor window closes; the daemon goes on.
+pub(crate) async fn shutdown(_call: Call, _params: NoParams) -> Result<(), CallError> {
+    Ok(())
+}
+
+/// The committed document on one line, as a line of JSON must be.
+pub(crate) async fn discover(_call: Call, _params: NoParams) -> Result<OpenRpcDocument, CallError> {
+    static DOCUMENT: LazyLock<Option<Box<RawValue>>> = LazyLock::new(|| {
+        let document: Value = serde_json::from_str(OPENRPC).ok()?;
+        to_raw_value(&document).ok()
+    });
+    let document = DOCUMENT.clone().ok_or_else(|| CallError::internal("the OpenRPC document is no JSON"))?;
+    Ok(OpenRpcDocument(document))
+}
+
+pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusResponse, CallError> {
+    let daemon = &call.daemon;
+    // Status must answer when saved state cannot, so that one can find out what is wrong.
+    let partitions = match daemon.store.count().await {
+        Ok(count) => Some(count),
+        Err(error) => {
+            tracing::warn!(%error, "partitions cannot be counted");
+            None
+        }
+    };
+    Ok(StatusResponse {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol_version: PROTOCOL_VERSION,
+        process_id: std::process::id(),
+        socket: Some(daemon.config.socket.display().to_string()),
+        state_directory: daemon.config.state_directory.display().to_string(),
+        started_at: rfc3339(daemon.started_at),
+        uptime_ms: u64::try_from(daemon.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        connections: daemon.activity.connections(),
+        requests: daemon.activity.requests(),
+        runs: daemon.activity.runs(),
+        idle_exit_ms: daemon.config.idle_exit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        resident_bytes: resident_bytes(),
+        emulator: daemon.emulator.running(),
+        partitions,
+    })
+}
+
+/// Ends the daemon after this answer. Without `force` it waits for runs under way, however long they take; a second stop
+/// with `force`, or a signal, shortens that.
+pub(crate) async fn stop(call: Call, params: StopParams) -> Result<StopResponse, CallError> {
+    let runs = call.daemon.activity.runs();
+    tracing::info!(force = params.force, runs, "asked to stop");
+    if params.force {
+        call.daemon.shutdown.force();
+    } else {
+        call.daemon.shutdown.drain();
+    }
+    Ok(StopResponse { runs })
+}
+
+/// Resident memory as Linux tells it: the second number of `statm`, in pages.
+#[cfg(target_os = "linux")]
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resident_bytes() -> Option<u64> {
+    None
+}

@@ -1,0 +1,204 @@
+//! `daemon/doctor`: looks at everything a call needs, in the order of its way.
+
+use crate::auth::{Account, SCOPE};
+use crate::daemon::Daemon;
+use crate::foundry::{Definition, Extras};
+use crate::inbound::local;
+use crate::rpc::scope::Scope;
+use crate::rpc::{Call, CallError};
+use crate::system::clock::rfc3339;
+use crate::system::directory::PrivateDirectory;
+use cupola_protocol::doctor::{Check, CheckStatus, DoctorParams, DoctorResponse};
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::isolation::{Isolation, IsolationModel};
+use cupola_protocol::target::Target;
+use std::io;
+use std::time::SystemTime;
+
+pub(crate) async fn doctor(call: Call, params: DoctorParams) -> Result<DoctorResponse, CallError> {
+    let looking = async {
+        let daemon = &call.daemon;
+        let credential = credential(daemon, params.target.as_ref()).await;
+        let can_sign_in = credential.status != CheckStatus::Error;
+        let mut checks = vec![daemon_itself(daemon), socket(daemon), state(daemon).await, credential];
+        checks.extend(target(daemon, params.target.as_ref(), &params.isolation, can_sign_in).await);
+        DoctorResponse { checks }
+    };
+    tokio::select! {
+        response = looking => Ok(response),
+        () = call.cancelled.cancelled() => Err(CallError::cancelled()),
+    }
+}
+
+fn check(name: &str, status: CheckStatus, message: impl Into<String>) -> Check {
+    Check { name: name.to_owned(), status, message: message.into(), hint: None }
+}
+
+fn failed(name: &str, error: CallError) -> Check {
+    Check { hint: error.data.hint, ..check(name, CheckStatus::Error, error.message) }
+}
+
+fn daemon_itself(daemon: &Daemon) -> Check {
+    let minutes = daemon.started.elapsed().as_secs() / 60;
+    let version = env!("CARGO_PKG_VERSION");
+    check("daemon", CheckStatus::Ok, format!("version {version}, process {}, up {minutes} min", std::process::id()))
+}
+
+fn socket(daemon: &Daemon) -> Check {
+    let path = &daemon.config.socket;
+    let shown = path.display();
+    match local::guard(path) {
+        Ok(guard) => check("socket", CheckStatus::Ok, format!("{shown}, {guard}")),
+        Err(error) => check("socket", CheckStatus::Error, format!("{shown}: {error}")),
+    }
+}
+
+/// Can what is saved be read, and more be written? A running daemon keeps its file open, so a directory that was removed,
+/// opened to others or filled shows with the next write, or when the next daemon starts.
+async fn state(daemon: &Daemon) -> Check {
+    let directory = daemon.config.state_directory.clone();
+    let shown = directory.display().to_string();
+    let wrong = |message: String, hint: Option<&str>| Check {
+        hint: hint.map(str::to_owned),
+        ..check("state", CheckStatus::Error, message)
+    };
+    let count = match daemon.store.count().await {
+        Ok(count) => count,
+        Err(error) => return failed("state", error.into()),
+    };
+    let tried = tokio::task::spawn_blocking(move || {
+        // Opening a directory makes one that is missing.
+        if !directory.exists() {
+            return Ok(Err(io::Error::from(io::ErrorKind::NotFound)));
+        }
+        PrivateDirectory::open(&directory).map(|directory| directory.try_writing())
+    });
+    match tried.await {
+        Ok(Ok(Ok(()))) => check("state", CheckStatus::Ok, format!("{shown}, partitions with saved state: {count}")),
+        Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => wrong(
+            format!("{shown} is gone, and what the daemon saves is lost with its process"),
+            Some("run `cupola stop`: the next command starts a daemon with a directory of its own"),
+        ),
+        Ok(Ok(Err(error))) => wrong(
+            format!("nothing can be written to {shown}: {error}"),
+            Some("check the disk's free space and the directory's permissions"),
+        ),
+        Ok(Err(error)) => wrong(error.to_string(), None),
+        Err(error) => wrong(format!("{shown} could not be looked at: {error}"), None),
+    }
+}
+
+/// Asks for a token, unless the target takes none of the configured credential.
+async fn credential(daemon: &Daemon, target: Option<&Target>) -> Check {
+    let name = daemon.config.credential.name();
+    match target {
+        Some(Target::Emulator { .. }) => {
+            return check("credential", CheckStatus::Skipped, "the emulator takes a test token of its own");
+        }
+        Some(Target::Local { .. }) => {
+            return check("credential", CheckStatus::Skipped, "a local agent is sent no token");
+        }
+        _ => {}
+    }
+    match daemon.foundry.tokens().get(Account::Configured, SCOPE).await {
+        Ok(token) if token.expires_on() <= SystemTime::now() => {
+            let until = rfc3339(token.expires_on());
+            Check {
+                hint: Some("check this machine's clock; if it is right, sign in again".to_owned()),
+                ..check("credential", CheckStatus::Error, format!("{name} gave a token that expired at {until}"))
+            }
+        }
+        Ok(token) => {
+            let until = rfc3339(token.expires_on());
+            check("credential", CheckStatus::Ok, format!("{name} gave a token that is good until {until}"))
+        }
+        Err(error) => {
+            let hint = Some(error.hint().to_owned());
+            Check { hint, ..check("credential", CheckStatus::Error, error.to_string()) }
+        }
+    }
+}
+
+/// Can the agent be found, and is the isolation one that it knows?
+async fn target(daemon: &Daemon, target: Option<&Target>, isolation: &Isolation, can_sign_in: bool) -> Vec<Check> {
+    let Some(target) = target else {
+        let message = "no agent was named; name one to have the way to it looked at";
+        return vec![check("target", CheckStatus::Skipped, message)];
+    };
+    match Scope::with(daemon, target, isolation, Extras::default()).await {
+        Ok(scope) if scope.is_local() => {
+            let message = "an agent on a local port; whether it listens shows with the first invoke";
+            vec![check("target", CheckStatus::Skipped, message), model(&scope)]
+        }
+        Ok(scope) => vec![agent(&scope), model(&scope)],
+        Err(error) if !can_sign_in && error.data.kind == ErrorKind::AuthenticationFailed => {
+            vec![check("target", CheckStatus::Skipped, "it tells nothing without a token")]
+        }
+        Err(error) if error.data.kind == ErrorKind::ProjectNotResolved => {
+            vec![Check { status: CheckStatus::Skipped, ..failed("target", error) }]
+        }
+        Err(error) => vec![failed("target", error)],
+    }
+}
+
+/// What the agent's definition says of it.
+fn agent(scope: &Scope) -> Check {
+    let agent = scope.partition.agent.as_str();
+    match &scope.definition {
+        Some(Definition { failure: Some(failure), .. }) => {
+            check("target", CheckStatus::Error, format!("{agent} could not be deployed: {failure}"))
+        }
+        Some(_) => check("target", CheckStatus::Ok, format!("{agent} answers")),
+        None => Check {
+            hint: Some("give --isolation-model if the model found below is wrong".to_owned()),
+            ..check("target", CheckStatus::Warning, format!("{agent} is there, but you may not read about it"))
+        },
+    }
+}
+
+/// How the target isolates its users, and whether what was given means anything to it.
+fn model(scope: &Scope) -> Check {
+    let given = scope.is_isolated();
+    if let Some(check) = contradiction(scope) {
+        return check;
+    }
+    let (status, message, hint) = match (scope.model, given) {
+        (IsolationModel::Keys, true) => {
+            (CheckStatus::Ok, "by isolation keys (container protocol 1.0.0), and keys are given", None)
+        }
+        (IsolationModel::Keys, false) => (
+            CheckStatus::Warning,
+            "by isolation keys (container protocol 1.0.0), and none is given",
+            Some("without --user-isolation-key all your users share one state, or are refused"),
+        ),
+        (IsolationModel::Identity, true) => {
+            (CheckStatus::Ok, "by identity (container protocol 2.0.0), acting for a user", None)
+        }
+        (IsolationModel::Identity, false) => {
+            (CheckStatus::Ok, "by identity (container protocol 2.0.0): your own, as your token says", None)
+        }
+        (IsolationModel::Local, _) if scope.is_local() => {
+            (CheckStatus::Warning, "a local agent enforces none; Cupola keeps sessions apart by itself", None)
+        }
+        (IsolationModel::Local, _) => {
+            (CheckStatus::Ok, "none is sent; Cupola keeps a session and a conversation per user and chat", None)
+        }
+    };
+    Check { hint: hint.map(str::to_owned), ..check("isolation", status, message) }
+}
+
+/// A model that was insisted on and is not the agent's own. (`local` goes with every agent.)
+fn contradiction(scope: &Scope) -> Option<Check> {
+    let defined = scope.definition.as_ref().and_then(Definition::isolation_model)?;
+    let name = |model| match model {
+        IsolationModel::Keys => "isolation keys (container protocol 1.0.0)",
+        IsolationModel::Identity => "identity (container protocol 2.0.0)",
+        IsolationModel::Local => "nothing",
+    };
+    if scope.model == defined || scope.model == IsolationModel::Local {
+        return None;
+    }
+    let message = format!("the agent isolates by {}, not by {}", name(defined), name(scope.model));
+    let hint = Some("leave out --isolation-model, and the isolation_model of the profile".to_owned());
+    Some(Check { hint, ..check("isolation", CheckStatus::Error, message) })
+}

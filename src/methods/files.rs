@@ -1,0 +1,194 @@
+//! `files/*`: the files of a session's home. Local files are read and written here, in the daemon, piece by piece;
+//! [`tree`] does it with whole directories.
+
+mod tree;
+
+use super::sessions::Named;
+use crate::error::CallError;
+use crate::foundry::Content;
+use crate::rpc::Call;
+use crate::system::file::{self, Draft, LocalFileError};
+use cupola_protocol::files::{
+    DeleteParams, DownloadParams, Entry, FileEvent, ListParams, ListResponse, MAX_FILE_BYTES, PathParams, PathResponse,
+    RemotePath, TransferResponse, UploadParams,
+};
+use cupola_protocol::rpc::ProgressToken;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// How often a transfer says how far it is: as often as an eye can follow.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferResponse, CallError> {
+    let UploadParams { session, local_path, recursive, path } = params;
+    let file = PathBuf::from(local_path.as_str());
+    let path = match path {
+        Some(path) => path,
+        None => own_name(&file)?,
+    };
+    let far = Far::default();
+    let is_tree = recursive && local_file::is_directory(&file).await?;
+    // Before the service hears of it.
+    let length = if is_tree { 0 } else { local_file::length(&file, MAX_FILE_BYTES).await? };
+    let sending = async {
+        let named = Named::resolve(&call, &session).await?;
+        let tree = if is_tree {
+            Some(tree::upload(&named, &file, &path, &far).await?)
+        } else {
+            // Cannot be set yet.
+            let _ = far.total.set(length);
+            send(&named, &file, length, &path, &far.bytes).await?;
+            None
+        };
+        Ok((named.session, tree))
+    };
+    let (session_id, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, sending).await?;
+    let bytes = if tree.is_some() { far.bytes() } else { length };
+    Ok(TransferResponse { session_id, path, local_path, bytes, tree })
+}
+
+/// Sends one file.
+async fn send(
+    named: &Named,
+    file: &Path,
+    length: u64,
+    path: &RemotePath,
+    sent: &Arc<AtomicU64>,
+) -> Result<(), CallError> {
+    let content = Content::file(file, length, Arc::clone(sent));
+    let sent = named.scope.agent.upload_file(&named.scope.wire, &named.session, path, content).await;
+    sent.map_err(|error| named.explain(error, false))
+}
+
+/// The name a file has here, as a path in the home.
+fn own_name(file: &Path) -> Result<RemotePath, CallError> {
+    let name = file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| LocalFileError::NoFile { path: file.to_owned(), is_directory: true })?;
+    Ok(name.parse()?)
+}
+
+pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<TransferResponse, CallError> {
+    let DownloadParams { session, path, local_path, recursive } = params;
+    let (far, file) = (Far::default(), Path::new(local_path.as_str()));
+    let fetching = async {
+        let named = Named::resolve(&call, &session).await?;
+        let tree = if recursive && entry(&named, &path).await?.is_directory {
+            Some(tree::download(&named, &path, file, &far).await?)
+        } else {
+            let length = |length| _ = far.total.set(length);
+            if let Some(directory) = file.parent() {
+                local_file::sweep(directory).await;
+            }
+            fetch(&named, &path, file, &far.bytes, length).await?;
+            None
+        };
+        Ok((named.session, tree))
+    };
+    let (session_id, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, fetching).await?;
+    Ok(TransferResponse { session_id, path, local_path, bytes: far.bytes(), tree })
+}
+
+/// Fetches one file.
+async fn fetch(
+    named: &Named,
+    path: &RemotePath,
+    to: &Path,
+    fetched: &AtomicU64,
+    length: impl FnOnce(u64) + Send,
+) -> Result<(), CallError> {
+    let mut draft = Draft::begin(to).await?;
+    let file = named.scope.agent.download_file(&named.scope.wire, &named.session, path).await;
+    let mut file = file.map_err(|error| named.explain(error, false))?;
+    if let Some(bytes) = file.length {
+        length(bytes);
+    }
+    while let Some(piece) = file.next().await.map_err(|error| named.explain(error, false))? {
+        draft.write(&piece).await?;
+        fetched.fetch_add(piece.len() as u64, Ordering::Relaxed);
+    }
+    Ok(draft.place().await?)
+}
+
+pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
+    let named = Named::resolve(&call, &params.session).await?;
+    let list = named.scope.agent.list_files(&named.scope.wire, &named.session, params.path.as_ref()).await;
+    list.map_err(|error| named.explain(error, false))
+}
+
+pub(crate) async fn stat(call: Call, params: PathParams) -> Result<Entry, CallError> {
+    let named = Named::resolve(&call, &params.session).await?;
+    entry(&named, &params.path).await
+}
+
+async fn entry(named: &Named, path: &RemotePath) -> Result<Entry, CallError> {
+    let entry = named.scope.agent.stat_file(&named.scope.wire, &named.session, path).await;
+    entry.map_err(|error| named.explain(error, false))
+}
+
+pub(crate) async fn make_directory(call: Call, params: PathParams) -> Result<PathResponse, CallError> {
+    let named = Named::resolve(&call, &params.session).await?;
+    let made = named.scope.agent.make_directory(&named.scope.wire, &named.session, &params.path).await;
+    made.map_err(|error| named.explain(error, false))?;
+    Ok(PathResponse { session_id: named.session, path: params.path })
+}
+
+pub(crate) async fn delete(call: Call, params: DeleteParams) -> Result<PathResponse, CallError> {
+    let DeleteParams { session, path, recursive } = params;
+    let named = Named::resolve(&call, &session).await?;
+    let deleted = named.scope.agent.delete_file(&named.scope.wire, &named.session, &path, recursive).await;
+    deleted.map_err(|error| named.explain(error, false))?;
+    Ok(PathResponse { session_id: named.session, path })
+}
+
+/// How far a transfer is.
+#[derive(Default)]
+struct Far {
+    bytes: Arc<AtomicU64>,
+    total: OnceLock<u64>,
+}
+
+impl Far {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn has_begun(&self) -> bool {
+        self.total.get().is_some() || self.bytes() > 0
+    }
+
+    fn event(&self) -> FileEvent {
+        FileEvent::Progress { bytes: self.bytes(), total_bytes: self.total.get().copied() }
+    }
+}
+
+/// Does the work, ends it when the call is cancelled, and tells the caller how far it is; the last event of a whole
+/// transfer has all bytes.
+async fn watched<T>(
+    call: &Call,
+    token: Option<&ProgressToken>,
+    far: &Far,
+    work: impl Future<Output = Result<T, CallError>> + Send,
+) -> Result<T, CallError> {
+    let mut work = std::pin::pin!(work);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = call.cancelled.cancelled() => return Err(CallError::cancelled()),
+            done = &mut work => {
+                if let (Ok(_), Some(token)) = (&done, token) {
+                    call.progress(token, &far.event()).await?;
+                }
+                return done;
+            }
+            _ = ticks.tick() => {
+                if let Some(token) = token.filter(|_| far.has_begun()) {
+                    call.progress(token, &far.event()).await?;
+                }
+            }
+        }
+    }
+}

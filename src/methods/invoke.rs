@@ -1,0 +1,77 @@
+//! `invoke`: begins a run, and follows it as its first client.
+//!
+//! - [`perform`]: the run itself: sends the input, takes the answer
+//! - [`attempt`]: finds what to continue and gets the request to the agent
+//! - [`deployment`]: a version that is not ready
+//! - [`watching`]: what is told of the requests themselves: `--debug`, `-o raw`, waiting
+
+mod attempt;
+mod deployment;
+mod perform;
+mod watching;
+
+use super::runs::{Audience, answer};
+use crate::error::CallError;
+use crate::rpc::Call;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, RunStatus};
+use cupola_protocol::target::Target;
+use std::sync::Arc;
+use tracing::Instrument;
+
+pub(crate) async fn invoke(call: Call, params: InvokeParams) -> Result<InvokeResponse, CallError> {
+    check(&params)?;
+    let daemon = &call.daemon;
+    let most = daemon.config.runs.under_way;
+    if daemon.activity.runs() >= most {
+        return Err(CallError::new(ErrorKind::Overloaded, format!("{most} runs are under way, and no more are begun"))
+            .hint("wait for one to end, or end one: `cupola runs list` shows them, `cupola runs cancel` ends one"));
+    }
+    let run = daemon.runs.begin(&daemon.activity, params.detach, daemon.shutdown.work());
+    let reader = run.follow(0).await;
+    let (token, text_only) = (params.partial_result_token.clone(), params.text_only);
+    let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, call.received);
+    daemon.tasks.spawn(performing.instrument(tracing::info_span!("run", id = %run.id())));
+
+    let audience = Audience { call: &call, token: token.as_ref(), text_only };
+    let cancelled = || CallError::cancelled().of_run(run.id().clone());
+    let mut following = std::pin::pin!(audience.follow(&run, reader));
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut following => return answer(&outcome?),
+        () = call.cancelled.cancelled() => {
+            if !daemon.shutdown.is_forced() {
+                if call.left.is_cancelled() {
+                    // Whether the run ends is decided by whether anyone else follows it.
+                    return Err(cancelled());
+                }
+                run.cancel();
+            }
+            following.await?
+        }
+    };
+    match outcome.as_ref() {
+        Ok(response) if response.status == RunStatus::Cancelled => Err(cancelled()),
+        // It had ended otherwise by then.
+        _ => answer(&outcome),
+    }
+}
+
+/// Fields that contradict each other.
+fn check(params: &InvokeParams) -> Result<(), CallError> {
+    let clash = |left: &str, right: &str| {
+        Err(CallError::invalid_params(format!("{left} and {right} cannot be given together"))
+            .hint("leave one of them out"))
+    };
+    if params.new_session && params.session_id.is_some() {
+        return clash("newSession", "sessionId");
+    }
+    if params.new_conversation && params.conversation_id.is_some() {
+        return clash("newConversation", "conversationId");
+    }
+    if params.protocol == Some(AgentProtocol::A2a) && matches!(params.target, Target::Local { .. }) {
+        return Err(CallError::invalid_params("a local agent does not speak a2a: the service does that for it")
+            .hint("leave --protocol out, or call the deployed agent"));
+    }
+    Ok(())
+}

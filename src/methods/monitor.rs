@@ -1,0 +1,148 @@
+//! `monitor`: passes a session's log on until it ends or nobody wants it any more. Those who follow the same log share one
+//! stream of the service.
+
+use super::sessions::Named;
+use crate::daemon::Daemon;
+use crate::error::CallError;
+use crate::feed::Next;
+use crate::foundry::{LogError, LogEvent, LogQuery, LogReader};
+use crate::partition::Partition;
+use crate::rpc::Call;
+use crate::shared_logs::{Joined, Key, Line, Log};
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::invoke::{Notice, NoticeCode};
+use cupola_protocol::monitor::{MonitorEvent, MonitorParams, MonitorResponse};
+use cupola_protocol::rpc::{ErrorObject, ProgressToken};
+use cupola_protocol::sessions::SessionParams;
+use cupola_protocol::watch::Watch;
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tracing::Instrument;
+
+pub(crate) async fn monitor(call: Call, params: MonitorParams) -> Result<MonitorResponse, CallError> {
+    if params.follow && params.watch.partial_result_token.is_none() {
+        return Err(CallError::invalid_params(
+            "follow needs a partialResultToken: a followed log has no end to wait for",
+        ));
+    }
+    tokio::select! {
+        read = read(&call, &params) => read,
+        () = call.cancelled.cancelled() => Err(CallError::cancelled()),
+        // A followed log would outlast any drain.
+        () = call.daemon.shutdown.draining(), if params.follow => Err(CallError::shutting_down()),
+    }
+}
+
+async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, CallError> {
+    let MonitorParams { target, isolation, session_id, allow_shared_session, follow, tail, kind, raw, .. } =
+        params.clone();
+    let watch = Watch::default();
+    let named = SessionParams { target, isolation, session_id, allow_shared_session, watch };
+    let named = Named::resolve(call, &named).await?;
+    if named.scope.agent.address().is_local() {
+        return Err(CallError::invalid_params("an agent on a local port has no log stream")
+            .hint("its log is where it was started; sessions of a deployed agent or the emulator have one"));
+    }
+    let query = LogQuery { kind, tail, follow, raw };
+    let mut sink = Sink { call, params, collected: Vec::new() };
+    let agent = named.scope.agent.address().agent_name();
+    sink.take(&MonitorEvent::Started { session_id: named.session.clone(), agent }).await?;
+    // Whoever wants to see the requests needs requests of its own.
+    if let (true, false, Some(token)) = (follow, params.watch.debug, &params.watch.partial_result_token) {
+        return join(call, token, named, query).await;
+    }
+    // A stream of the service keeps the daemon, as a run does.
+    let _busy = call.daemon.activity.run();
+    let mut log = named.scope.agent.logs(&named.scope.wire, &named.session, query);
+    while let Some(event) = next(&mut log, &named).await? {
+        sink.take(&event.event).await?;
+    }
+    let events = params.watch.partial_result_token.is_none().then_some(sink.collected);
+    Ok(MonitorResponse { session_id: named.session, count: log.count(), events })
+}
+
+async fn next(log: &mut LogReader, named: &Named) -> Result<Option<LogEvent>, CallError> {
+    log.next().await.map_err(|error| match error {
+        LogError::Foundry(error) => named.explain(error, false),
+        error @ LogError::NoSandbox => CallError::new(ErrorKind::SessionNotReady, error.to_string())
+            .hint("its log begins with its first invoke; --follow waits for that"),
+        error @ LogError::Broken { .. } => CallError::new(ErrorKind::ConnectionFailed, error.to_string()),
+    })
+}
+
+/// Follows a log together with all who follow the same.
+async fn join(call: &Call, token: &ProgressToken, named: Named, query: LogQuery) -> Result<MonitorResponse, CallError> {
+    let session_id = named.session.clone();
+    let Partition { agent, owner, .. } = named.scope.partition.clone();
+    let LogQuery { kind, tail, raw, .. } = query;
+    let key = Key { agent, owner, session: session_id.clone(), kind, tail, raw };
+    let Joined { mut follower, preamble, begun } = call.daemon.followed.join(&key);
+    if let Some(log) = begun {
+        call.daemon.tasks.spawn(fill(Arc::clone(&call.daemon), key, log, named, query).in_current_span());
+    }
+    let mut count = 0;
+    if let Some(preamble) = preamble {
+        call.progress(token, &preamble).await?;
+        count += 1;
+    }
+    loop {
+        match follower.next().await {
+            Next::Entries(lines) => {
+                for line in lines {
+                    call.progress(token, &line.json()).await?;
+                    count += u64::from(line.is_of_service());
+                }
+            }
+            Next::Lost { .. } => {
+                let message = "lines are missing here: this client read too slowly".to_owned();
+                let notice = Notice { code: NoticeCode::Gap, message };
+                call.progress(token, &MonitorEvent::Notice { notice }).await?;
+            }
+            Next::End(end) => {
+                return end.map(|()| MonitorResponse { session_id, count, events: None }).map_err(CallError::from);
+            }
+        }
+    }
+}
+
+/// Reads a log for its followers, until it ends or the last of them has left.
+async fn fill(daemon: Arc<Daemon>, key: Key, log: Arc<Log>, named: Named, query: LogQuery) {
+    // A stream of the service keeps the daemon, as a run does.
+    let busy = daemon.activity.run();
+    let mut reader = named.scope.agent.logs(&named.scope.wire, &named.session, query);
+    let reading = async {
+        while let Some(event) = next(&mut reader, &named).await? {
+            let line = Line::new(&event);
+            log.room(&line).await;
+            log.write(line);
+        }
+        Ok(())
+    };
+    let end = tokio::select! {
+        end = AssertUnwindSafe(reading).catch_unwind() => {
+            end.unwrap_or_else(|_| Err(CallError::internal("reading the log ended in a panic")))
+        }
+        () = log.deserted() => Ok(()),
+    };
+    daemon.followed.leave(&key, &log);
+    drop(busy);
+    log.end(end.map_err(ErrorObject::from));
+}
+
+/// Where events go: to the caller as they come, or into the response.
+struct Sink<'a> {
+    call: &'a Call,
+    params: &'a MonitorParams,
+    collected: Vec<MonitorEvent>,
+}
+
+impl Sink<'_> {
+    async fn take(&mut self, event: &MonitorEvent) -> Result<(), CallError> {
+        match &self.params.watch.partial_result_token {
+            Some(token) => self.call.progress(token, event).await?,
+            None => self.collected.push(event.clone()),
+        }
+        Ok(())
+    }
+}

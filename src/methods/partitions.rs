@@ -1,0 +1,173 @@
+//! `partitions/*`: saved state: listed, forgotten, taken over from another program.
+
+use crate::daemon::Daemon;
+use crate::error::CallError;
+use crate::partition::fence::{Verdict, judge};
+use crate::partition::store::SavedPartition;
+use crate::partition::{AgentKey, Owner, Partition};
+use crate::rpc::Call;
+use crate::rpc::explain::explain;
+use crate::rpc::scope::{Scope, model_of, named};
+use crate::system::clock::rfc3339;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::isolation::IsolationModel;
+use cupola_protocol::partitions::{
+    ForgetParams, ForgetResponse, ImportEntry, ImportOutcome, ImportParams, ImportResponse, Imported, ListParams,
+    ListResponse, PartitionInfo,
+};
+
+/// Most entries of one call: azd keeps one per agent and version.
+const MAX_ENTRIES: usize = 1000;
+
+pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
+    let (agent, own) = match (&params.target, &params.isolation) {
+        (None, None) => (None, None),
+        (None, Some(_)) => {
+            return Err(CallError::invalid_params("isolation says whose only together with target")
+                .hint("name the agent as well"));
+        }
+        (Some(target), None) => (Some(AgentKey::new(&named(target).await?.0)), None),
+        (Some(target), Some(isolation)) => {
+            let partition = Scope::resolve(&call, target, isolation).await?.partition;
+            (Some(partition.agent.clone()), Some(partition))
+        }
+    };
+    let saved = call.daemon.store.list().await?;
+    let of_agent = |saved: &SavedPartition| agent.as_ref().is_none_or(|agent| saved.partition.agent == *agent);
+    let is_own = |partition: &Partition| own.as_ref().is_some_and(|own| own.owner == partition.owner);
+    let is_within =
+        |partition: &Partition| call.bounds.is_none() || own.as_ref().is_some_and(|own| own.covers(partition));
+    let partitions = saved
+        .into_iter()
+        .filter(|saved| of_agent(saved) && is_within(&saved.partition))
+        .map(|SavedPartition { partition, saved, updated_at }| PartitionInfo {
+            id: partition.id(),
+            own: is_own(&partition),
+            agent: partition.agent.as_str().to_owned(),
+            version: partition.version,
+            session_id: saved.session,
+            conversation_id: saved.conversation,
+            context_id: saved.context,
+            updated_at: Some(rfc3339(updated_at)),
+        })
+        .collect();
+    Ok(ListResponse { partitions })
+}
+
+pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetResponse, CallError> {
+    // A bound connection's calls always have a target: its own, which holds for an id, too.
+    let own = match (&params.target, &params.id) {
+        (None, None) => return Err(CallError::invalid_params("name what to forget: id, or target and isolation")),
+        (Some(_), Some(_)) if call.bounds.is_none() => {
+            return Err(
+                CallError::invalid_params("id and target cannot be given together").hint("leave one of them out")
+            );
+        }
+        (None, Some(_)) => None,
+        (Some(target), _) => {
+            let isolation = params.isolation.clone().unwrap_or_default();
+            Some(Scope::resolve(&call, target, &isolation).await?.partition)
+        }
+    };
+    let is_meant = |partition: &Partition| {
+        own.as_ref().is_none_or(|own| own.covers(partition))
+            && params.id.as_ref().is_none_or(|id| *id == partition.id())
+    };
+    let mut forgotten = 0;
+    for saved in call.daemon.store.list().await? {
+        if is_meant(&saved.partition) && call.daemon.store.forget(&saved.partition).await? {
+            forgotten += 1;
+        }
+    }
+    match params.id {
+        Some(id) if forgotten == 0 => Err(CallError::new(ErrorKind::NotFound, format!("nothing is saved as {id}"))
+            .hint("`cupola partitions list` shows what is")),
+        _ => Ok(ForgetResponse { forgotten }),
+    }
+}
+
+pub(crate) async fn import(call: Call, params: ImportParams) -> Result<ImportResponse, CallError> {
+    if params.entries.len() > MAX_ENTRIES {
+        let count = params.entries.len();
+        return Err(CallError::invalid_params(format!("entries: {count} at once, and {MAX_ENTRIES} is the most"))
+            .hint("import them in parts"));
+    }
+    let mut entries = Vec::with_capacity(params.entries.len());
+    for entry in &params.entries {
+        let imported = match partition(&call.daemon, entry).await {
+            Ok(partition) => take_over(&call.daemon, &partition, entry, &params).await?,
+            // One agent that is gone does not stand in the way of the others.
+            Err(refusal) => Imported { session: None, conversation: None, refused: Some(reason(&refusal)) },
+        };
+        entries.push(imported);
+    }
+    Ok(ImportResponse { entries })
+}
+
+fn reason(refusal: &CallError) -> String {
+    let hint = refusal.data.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("{}{hint}", refusal.message)
+}
+
+/// The partition an entry belongs to. The agent's definition is asked for only if the entry leaves the model open.
+async fn partition(daemon: &Daemon, entry: &ImportEntry) -> Result<Partition, CallError> {
+    let (target, _) = named(&entry.target).await?;
+    let agent = daemon.agent(&target).await?;
+    let caller = agent.caller().await?;
+    let key = AgentKey::new(&target);
+    let model = match entry.isolation.model {
+        _ if agent.address().is_local() => IsolationModel::Local,
+        Some(model) => model,
+        None => {
+            let definition = daemon.definitions.get(&agent, &key, target.version()).await;
+            let definition = definition.map_err(|error| {
+                let refusal = explain(error, None);
+                let hint = "name its model with --isolation-model to do without the service";
+                if refusal.data.retryable { refusal.hint(hint) } else { refusal }
+            })?;
+            model_of(definition.as_ref(), &entry.isolation)
+        }
+    };
+    let owner = Owner::new(&key, caller.as_str(), model, &entry.isolation);
+    Ok(Partition { agent: key, owner, version: target.version().cloned() })
+}
+
+async fn take_over(
+    daemon: &Daemon,
+    partition: &Partition,
+    entry: &ImportEntry,
+    params: &ImportParams,
+) -> Result<Imported, CallError> {
+    // A first call of the same partition must not save its own ids in between.
+    let _turn = daemon.partition_turns.take(partition).await?;
+    let saved = daemon.store.load(partition).await?;
+    let mut imported = Imported { session: None, conversation: None, refused: None };
+    if let Some(session) = &entry.session_id {
+        let known = daemon.store.known_session(&partition.agent, session).await?;
+        let verdict = judge(partition.owner, known.map(|known| known.owner));
+        let outcome = outcome(verdict, saved.session.as_ref(), session, params.force);
+        if outcome == ImportOutcome::Imported && !params.dry_run {
+            daemon.store.set_session(partition, session).await?;
+        }
+        imported.session = Some(outcome);
+    }
+    if let Some(conversation) = &entry.conversation_id {
+        let known = daemon.store.conversation_owner(&partition.agent, conversation).await?;
+        let outcome = outcome(judge(partition.owner, known), saved.conversation.as_ref(), conversation, params.force);
+        if outcome == ImportOutcome::Imported && !params.dry_run {
+            daemon.store.set_conversation(partition, conversation).await?;
+        }
+        imported.conversation = Some(outcome);
+    }
+    Ok(imported)
+}
+
+/// Nothing ever gets another user's, however much force is used.
+fn outcome<Id: PartialEq>(verdict: Verdict, saved: Option<&Id>, id: &Id, force: bool) -> ImportOutcome {
+    match saved {
+        Some(saved) if saved == id => ImportOutcome::Unchanged,
+        _ if verdict == Verdict::Foreign => ImportOutcome::Foreign,
+        Some(_) if !force => ImportOutcome::Kept,
+        _ => ImportOutcome::Imported,
+    }
+}

@@ -1,0 +1,157 @@
+//! `sessions/*`: the service's sandboxes, seen through the call's isolation.
+
+use crate::error::CallError;
+use crate::foundry::{FoundryError, ListSessions, Stopped};
+use crate::partition::fence::Verdict;
+use crate::partition::store::KnownSession;
+use crate::rpc::Call;
+use crate::rpc::bounds::is_own;
+use crate::rpc::explain::{Circumstance, explain};
+use crate::rpc::scope::Scope;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::SessionId;
+use cupola_protocol::isolation::IsolationModel;
+use cupola_protocol::sessions::{
+    CreateParams, DeleteResponse, ListParams, ListResponse, Session, SessionParams, StopResponse, UseParams,
+};
+
+pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, CallError> {
+    let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
+    let session = scope
+        .agent
+        .create_session(
+            &scope.wire,
+            params.session_id.as_ref(),
+            scope.partition.version.as_ref().or(scope.deployed.as_ref()),
+        )
+        .await
+        .map_err(|error| explain(error, Some(&Circumstance::of(&scope))))?;
+    let id = session_id(&session)?;
+    let known = KnownSession { owner: scope.partition.owner, ownership_key: scope.isolation.ownership_key.clone() };
+    call.daemon.store.remember_session(&scope.partition.agent, &id, known).await?;
+    call.daemon.store.set_session(&scope.partition, &id).await?;
+    Ok(session)
+}
+
+pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
+    let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
+    let explained = |error| explain(error, Some(&Circumstance::of(&scope)));
+    if call.bounds.is_none() {
+        let query = ListSessions { limit: params.limit, order: params.order, after: params.after.as_ref() };
+        return scope.agent.list_sessions(&scope.wire, query).await.map_err(explained);
+    }
+    // The service may list more than a bound connection may know of, so its pages are made here.
+    let query = ListSessions { order: params.order, ..ListSessions::default() };
+    let all = scope.agent.list_sessions(&scope.wire, query).await.map_err(explained)?;
+    Ok(page(own(&call, &scope, all.data).await?, &params))
+}
+
+/// Those of `sessions` that are known as the scope's own.
+async fn own(call: &Call, scope: &Scope, mut sessions: Vec<Session>) -> Result<Vec<Session>, CallError> {
+    if let Some(version) = &scope.partition.version {
+        sessions.retain(|session| session.is_of(version));
+    }
+    let mut own = Vec::new();
+    for session in sessions {
+        if is_own(&call.daemon, scope, &session_id(&session)?).await? {
+            own.push(session);
+        }
+    }
+    Ok(own)
+}
+
+/// The part of a list that was asked for.
+fn page(mut sessions: Vec<Session>, params: &ListParams) -> ListResponse {
+    if let Some(after) = &params.after {
+        let last = sessions.iter().position(|session| session.agent_session_id == after.as_str());
+        sessions.drain(..last.map_or(sessions.len(), |last| last + 1));
+    }
+    let limit = params.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let has_more = sessions.len() > limit;
+    sessions.truncate(limit);
+    let id = |session: Option<&Session>| session.map(|session| session.agent_session_id.clone());
+    ListResponse { first_id: id(sessions.first()), last_id: id(sessions.last()), data: sessions, has_more }
+}
+
+pub(crate) async fn show(call: Call, params: SessionParams) -> Result<Session, CallError> {
+    let named = Named::resolve(&call, &params).await?;
+    let shown = named.scope.agent.get_session(&named.scope.wire, &named.session).await;
+    shown.map_err(|error| named.explain(error, false))
+}
+
+pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session, CallError> {
+    let UseParams { target, isolation, session_id, allow_shared_session, watch } = params;
+    let params = SessionParams { target, isolation, session_id: Some(session_id), allow_shared_session, watch };
+    let named = Named::resolve(&call, &params).await?;
+    let Named { scope, session, .. } = &named;
+    let shown = scope.agent.get_session(&scope.wire, session).await.map_err(|error| named.explain(error, false))?;
+    call.daemon.store.set_session(&scope.partition, session).await?;
+    Ok(shown)
+}
+
+pub(crate) async fn stop(call: Call, params: SessionParams) -> Result<StopResponse, CallError> {
+    let named = Named::resolve(&call, &params).await?;
+    let stopped = named.scope.agent.stop_session(&named.scope.wire, &named.session).await;
+    let stopped = stopped.map_err(|error| named.explain(error, false))?;
+    Ok(StopResponse { session_id: named.session, already_stopped: stopped == Stopped::Already })
+}
+
+pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<DeleteResponse, CallError> {
+    let named = Named::resolve(&call, &params).await?;
+    match (&params.isolation.ownership_key, &named.ownership_key) {
+        // A session made under an ownership key can only be deleted with it, so the one remembered is used.
+        (None, Some(known)) => params.isolation.ownership_key = Some(known.clone()),
+        // Newer agents have no such keys; what a script relied on is kept up here.
+        (Some(given), Some(known)) if given != known && named.scope.model != IsolationModel::Keys => {
+            return Err(CallError::not_owner(&named.session));
+        }
+        _ => {}
+    }
+    let wire = named.scope.wire_for(&params.isolation)?;
+    let deleted = named.scope.agent.delete_session(&wire, &named.session).await;
+    deleted.map_err(|error| named.explain(error, true))?;
+    call.daemon.store.forget_session(&named.scope.partition.agent, &named.session).await?;
+    Ok(DeleteResponse { session_id: named.session })
+}
+
+/// The session a call names, or the partition's current one.
+pub(super) struct Named {
+    pub(super) scope: Scope,
+    pub(super) session: SessionId,
+    verdict: Verdict,
+    ownership_key: Option<cupola_protocol::isolation::IsolationKey>,
+}
+
+impl Named {
+    pub(super) async fn resolve(call: &Call, params: &SessionParams) -> Result<Self, CallError> {
+        let scope = Scope::resolve(call, &params.target, &params.isolation).await?;
+        scope.needs_service()?;
+        let (session, verdict) = match &params.session_id {
+            Some(session) => {
+                let verdict = call.daemon.admit(&scope.partition, session, params.allow_shared_session).await?;
+                (session.clone(), verdict)
+            }
+            None => (call.daemon.store.load(&scope.partition).await?.session.ok_or_else(nothing_saved)?, Verdict::Own),
+        };
+        let known = call.daemon.store.known_session(&scope.partition.agent, &session).await?;
+        Ok(Self { scope, session, verdict, ownership_key: known.and_then(|known| known.ownership_key) })
+    }
+
+    pub(super) fn explain(&self, error: FoundryError, deleting: bool) -> CallError {
+        let circumstance =
+            Circumstance { scope: &self.scope, session: Some(&self.session), verdict: self.verdict, deleting };
+        explain(error, Some(&circumstance))
+    }
+}
+
+fn nothing_saved() -> CallError {
+    CallError::new(ErrorKind::SessionNotFound, "no session is saved for this agent under this isolation").hint(
+        "name one, or give the isolation keys it was made with; `cupola sessions list` shows those this isolation sees",
+    )
+}
+
+fn session_id(session: &Session) -> Result<SessionId, CallError> {
+    session.agent_session_id.parse().map_err(|invalid| {
+        CallError::new(ErrorKind::UnexpectedAnswer, format!("the service answered with a session whose {invalid}"))
+    })
+}

@@ -1,0 +1,61 @@
+//! `debug`: the requests a call makes, told to its caller while it makes them. `invoke` numbers its events and tells them
+//! itself.
+
+use crate::foundry::{Extras, Seen, Wants, watch};
+use crate::inbound::connection::ClientGone;
+use crate::rpc::{Call, CallError};
+use cupola_protocol::rpc::ProgressToken;
+use cupola_protocol::watch::{RequestEvent, Watch};
+use tokio::sync::mpsc::Receiver;
+
+/// What is seen of one call's requests, and for whom.
+pub(super) struct Requests {
+    call: Call,
+    token: ProgressToken,
+    seen: Receiver<Seen>,
+}
+
+impl Call {
+    /// The call as its handler gets it, and its requests if the caller wants to see them.
+    pub(super) fn watched(mut self, wanted: Watch) -> (Self, Option<Requests>) {
+        let Watch { debug: true, partial_result_token: Some(token) } = wanted else { return (self, None) };
+        let (watcher, seen) = watch(Wants { requests: true, raw: false });
+        let requests = Requests { call: self.clone(), token, seen };
+        self.watcher = Some(watcher);
+        (self, Some(requests))
+    }
+
+    /// What this call's requests have besides what they are for.
+    pub(super) fn extras(&self) -> Extras {
+        Extras { watcher: self.watcher.clone(), ..Extras::default() }
+    }
+}
+
+impl Requests {
+    /// Does the work and tells of its requests.
+    pub(super) async fn tell<Done>(
+        mut self,
+        work: impl Future<Output = Result<Done, CallError>>,
+    ) -> Result<Done, CallError> {
+        let mut work = std::pin::pin!(work);
+        let done = loop {
+            tokio::select! {
+                biased;
+                Some(seen) = self.seen.recv() => self.show(seen).await?,
+                done = &mut work => break done,
+            }
+        };
+        while let Ok(seen) = self.seen.try_recv() {
+            self.show(seen).await?;
+        }
+        done
+    }
+
+    async fn show(&self, seen: Seen) -> Result<(), ClientGone> {
+        match seen {
+            Seen::Request(request) => self.call.progress(&self.token, &RequestEvent::Request(request)).await,
+            // Nobody asked for answers, and only an agent of one's own is waited for.
+            Seen::Refusal(..) | Seen::Waiting(_) => Ok(()),
+        }
+    }
+}

@@ -2,22 +2,19 @@
 
 use crate::auth::{Fixed, Surroundings, Tokens};
 use crate::config::{self, Config};
-use crate::definitions::Definitions;
-use crate::error::CallError;
-use crate::foundry::{Address, Agent, AllowedHosts, Foundry, InvalidSuffix, Settings};
+use crate::foundry::{AllowedHosts, Foundry, InvalidSuffix, Settings};
 use crate::lifetime::activity::Activity;
 use crate::lifetime::shutdown::Shutdown;
-use crate::partition::fence::{Verdict, judge};
-use crate::partition::locks::Turns;
+use crate::partition::locks::Locks;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
 use crate::partition::{AgentKey, Partition};
 use crate::run::Runs;
-use crate::shared_logs::Followed;
+use crate::shared_logs::SharedLogs;
 use crate::system::directory::{DirectoryError, PrivateDirectory};
+use crate::target::Targets;
 use crate::target::emulator::EmbeddedEmulator;
 use cupola_protocol::id::SessionId;
-use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
@@ -52,17 +49,15 @@ pub struct Daemon {
     /// What to continue, per partition.
     pub store: Arc<dyn Store>,
     /// Held while a partition's ids are being made.
-    pub partition_turns: Turns<Partition>,
+    pub partition_locks: Locks<Partition>,
     /// Held while a session works on a call.
-    pub session_turns: Turns<(AgentKey, SessionId)>,
+    pub session_locks: Locks<(AgentKey, SessionId)>,
     /// Invokes under way and those that ended lately.
     pub runs: Runs,
     /// Logs that are followed.
-    pub followed: Followed,
-    /// How agents isolate, asked for lately.
-    pub definitions: Arc<Definitions>,
-    /// The emulator inside the daemon.
-    pub emulator: EmbeddedEmulator,
+    pub shared_logs: SharedLogs,
+    /// What finds the agents that calls name.
+    pub targets: Targets,
 }
 
 /// Why the daemon did not start.
@@ -93,15 +88,15 @@ impl Daemon {
             trusted_certificates: config.trusted_certificates.clone(),
             resolve: config.resolve.clone(),
         };
+        let foundry = Foundry::new(settings, Arc::new(tokens));
         Ok(Arc::new(Self {
-            foundry: Foundry::new(settings, Arc::new(tokens)),
+            targets: Targets::new(foundry.clone(), emulator),
+            foundry,
             store: Arc::new(store),
-            partition_turns: Turns::default(),
-            session_turns: Turns::default(),
+            partition_locks: Locks::default(),
+            session_locks: Locks::default(),
             runs: Runs::new(config.runs),
-            followed: Followed::default(),
-            definitions: Arc::default(),
-            emulator,
+            shared_logs: SharedLogs::default(),
             config,
             activity: Activity::default(),
             shutdown: Shutdown::new(),
@@ -111,35 +106,5 @@ impl Daemon {
             started: Instant::now(),
             state_directory,
         }))
-    }
-
-    /// The agent a target names, at an address that may be given a token. Starts the embedded emulator if that is meant.
-    pub async fn agent(&self, target: &Target) -> Result<Agent, CallError> {
-        let address = match target {
-            Target::Emulator { agent, url: Some(url), .. } => Address::emulator(url, agent)?,
-            Target::Emulator { agent, url: None, .. } => Address::emulator(&self.emulator.url().await?, agent)?,
-            Target::Project { endpoint, agent, .. } => Address::project(endpoint, agent, self.foundry.allowed_hosts())?,
-            Target::AgentEndpoint { url, .. } => {
-                Address::project(url.project(), url.agent(), self.foundry.allowed_hosts())?
-            }
-            Target::Local { port, .. } => Address::local(*port)?,
-            Target::Directory(_) => return Err(CallError::internal("a directory was not resolved")),
-        };
-        Ok(self.foundry.agent(address))
-    }
-
-    /// May a call of `partition` touch the session it names? What is not remembered is left to the service.
-    pub async fn admit(
-        &self,
-        partition: &Partition,
-        session: &SessionId,
-        allow_shared: bool,
-    ) -> Result<Verdict, CallError> {
-        let known = self.store.known_session(&partition.agent, session).await?;
-        let verdict = judge(partition.owner, known.map(|known| known.owner));
-        if verdict == Verdict::Foreign && !allow_shared {
-            return Err(CallError::foreign("session", session.as_str()));
-        }
-        Ok(verdict)
     }
 }

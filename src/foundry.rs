@@ -2,14 +2,14 @@
 //!
 //! - [`url`]: which hosts may get a token, and addresses built from encoded segments
 //! - [`headers`]: what of an isolation travels, per model
-//! - [`client`]: one request: token, retries, bounded answers; [`pool`]: the connections it goes over
+//! - [`client`]: one request: token, retries, bounded answers; [`connections`]: the connections it goes over
 //! - [`retry`]: may this be sent again? (pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
-//! - [`mod@watch`], [`curl`]: requests and answers shown to whoever wants to see them
+//! - [`observe`], [`curl`]: requests and answers shown to whoever wants to see them
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
@@ -17,7 +17,9 @@
 
 mod a2a;
 mod agents;
+mod cache;
 mod client;
+mod connections;
 mod content;
 mod conversations;
 mod curl;
@@ -28,18 +30,18 @@ mod headers;
 mod invocations;
 mod invocations_ws;
 mod logs;
+mod observe;
 mod pages;
-mod pool;
 mod reply;
 mod responses;
 mod retry;
 mod sessions;
 mod sse;
 mod url;
-mod watch;
 
 pub use self::a2a::{Message, context_named};
 pub use self::client::Extras;
+pub use self::connections::Settings;
 pub use self::content::Content;
 pub use self::definition::{Definition, Described, SpokenProtocol};
 pub use self::error::{FoundryError, Operation, ServiceError};
@@ -48,12 +50,11 @@ pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::{Canceller, Invocation};
 pub use self::invocations_ws::{Dialogue, MAX_SENT_BYTES};
 pub use self::logs::{LogError, LogEvent, LogPart, LogQuery, LogReader};
-pub use self::pool::{Settings, use_ring};
+pub use self::observe::{HttpHead, Seen, Wants, Watcher, watch};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;
 pub use self::sessions::{ListSessions, Stopped};
 pub use self::url::{Address, AllowedHosts, HostNotAllowed, InvalidSuffix};
-pub use self::watch::{HttpHead, Seen, Wants, Watcher, watch};
 
 use crate::auth::{CallerId, SCOPE, Tokens};
 use client::Client;

@@ -1,48 +1,35 @@
-//! The daemon behind `cupola serve`.
+//! The daemon behind `cupola serve`: the map of its rooms, from the entrance down. A room uses only the rooms below it.
 //!
-//! Reading order, from the outside in:
-//! - [`process`]: the daemon as a process: log, start report, detaching
-//! - [`config`]: the settings, and the only look at the environment
-//! - [`server`]: accepts clients until the daemon is to end
-//! - [`shutdown`]: what "to end" means: drain, then force
-//! - [`transport`]: the socket, and how messages are told apart on it
-//! - `connection`: one client: a reader, a writer, a bounded outbox
-//! - [`rpc`]: one message → one call → exactly one response; [`rpc::methods`] is the table of all methods
+//! - [`process`]: the daemon as an operating-system process: log, start report, detaching
+//! - [`inbound`]: how clients come in: the socket, framings, connections
+//! - [`methods`]: the table of methods, and one file of handlers per resource
+//! - [`rpc`]: one message → one call → exactly one response
 //! - [`daemon`]: what every handler receives
-//! - [`partition`]: target × caller × isolation → saved session and conversation
+//! - [`config`]: the settings, and the only look at the environment
+//! - [`target`]: which agent a call means: address, azd project, embedded emulator
+//! - [`shared_logs`]: one log stream of the service for everyone who follows the same log
 //! - [`run`]: one invoke from request to ending, for as many clients as follow it
-//! - [`followed`]: logs that are followed: one stream of the service for all who follow the same
-//! - [`feed`]: one stream, many readers
-//! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
-//! - [`project`]: which agent the azd project around a directory means
-//! - [`definitions`]: how agents isolate and what they speak; [`lately`]: answers that are believed for a while
-//! - [`embedded`]: the emulator inside the daemon
-//! - [`activity`]: what keeps the daemon from leaving; [`clock`]: times as they travel
-//! - [`local_file`]: files on this machine that are sent and fetched
-//! - [`directory`]: directories that only this user can enter
+//! - [`partition`]: target × caller × isolation → saved session and conversation
+//! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
+//! - [`error`]: why a call failed
+//! - [`feed`]: one stream, many readers
+//! - [`lifetime`]: what keeps the daemon running, and how it ends
+//! - [`system`]: this machine: private directories, files, times, TLS
 
-pub mod activity;
 pub mod auth;
-pub mod clock;
 pub mod config;
-mod connection;
 pub mod daemon;
-pub mod definitions;
-pub mod directory;
-pub mod embedded;
+pub mod error;
 pub mod feed;
-pub mod followed;
 pub mod foundry;
-pub mod lately;
-pub mod local_file;
+pub mod inbound;
+pub mod lifetime;
+pub mod methods;
 pub mod partition;
 pub mod process;
-pub mod project;
 pub mod rpc;
 pub mod run;
-pub mod server;
-pub mod shutdown;
-pub mod transport;
-
-pub use connection::{CLIENT_STALL, Client, ClientGone, OUTBOX_MESSAGES};
+pub mod shared_logs;
+pub mod system;
+pub mod target;

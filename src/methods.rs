@@ -1,14 +1,16 @@
 //! The table: one line per method. This file is the daemon's table of contents.
 //!
-//! To add a method: its types in `protocol/`, one function in `rpc/methods/`, one line here.
+//! To add a method: its types in `protocol/`, one function in `methods/`, one line here.
 
 mod agents;
 mod auth;
 pub mod daemon;
 mod doctor;
 mod files;
+mod follow;
 mod invoke;
 mod monitor;
+mod named_session;
 mod partitions;
 mod runs;
 mod sessions;

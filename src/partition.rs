@@ -1,12 +1,12 @@
 //! Partitions: target × caller × isolation → the session and conversation to continue.
 //!
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
-//! embedded default, [`fence`] decides who may touch what, and [`turns`] keeps calls on one session in order.
+//! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order.
 
 pub mod fence;
+pub mod locks;
 pub mod sqlite;
 pub mod store;
-pub mod turns;
 
 use cupola_protocol::id::PartitionId;
 use cupola_protocol::isolation::{Isolation, IsolationModel};

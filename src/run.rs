@@ -9,14 +9,14 @@ mod registry;
 pub use event::Event;
 pub use registry::{Limits, Runs};
 
+use crate::error::CallError;
 use crate::feed::{Feed, Reader, Ring};
-use crate::lifetime::activity::Busy;
+use crate::lifetime::activity::WorkGuard;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
-use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::runs::{RunInfo, RunState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -28,7 +28,7 @@ use uuid::Uuid;
 const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a run leaves behind: its answer, or why there is none. Shared by all who waited for it.
-pub type Outcome = Arc<Result<InvokeResponse, ErrorObject>>;
+pub type Outcome = Arc<Result<InvokeResponse, CallError>>;
 
 /// One run. Written to by its own task alone.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ struct Facts {
     /// Whose it is, once that is known.
     place: Option<Partition>,
     /// Keeps the daemon from leaving until the run has ended.
-    busy: Option<Busy>,
+    busy: Option<WorkGuard>,
     session: Option<SessionId>,
     conversation: Option<ConversationId>,
     status: Option<RunStatus>,
@@ -65,7 +65,7 @@ fn run_id() -> RunId {
 }
 
 impl Run {
-    fn new(busy: Busy, limits: crate::feed::Limits, detached: bool, stop: CancellationToken) -> Arc<Self> {
+    fn new(busy: WorkGuard, limits: crate::feed::Limits, detached: bool, stop: CancellationToken) -> Arc<Self> {
         let facts = Facts {
             place: None,
             busy: Some(busy),
@@ -210,7 +210,7 @@ impl Run {
     }
 
     /// Publishes the outcome. Gives the bytes that are kept of it.
-    fn end(&self, outcome: Result<InvokeResponse, ErrorObject>) -> usize {
+    fn end(&self, outcome: Result<InvokeResponse, CallError>) -> usize {
         let mut kept = self.feed.look(|ring| ring.bytes() + ring.rest().len());
         let mut facts = self.facts();
         if let Ok(response) = &outcome {
@@ -218,7 +218,7 @@ impl Run {
         }
         facts.status.get_or_insert(match &outcome {
             Ok(response) => response.status,
-            Err(error) if error.code == ErrorKind::Cancelled.code() => RunStatus::Cancelled,
+            Err(error) if error.kind() == ErrorKind::Cancelled => RunStatus::Cancelled,
             Err(_) => RunStatus::Failed,
         });
         facts.ended_at = Some(SystemTime::now());
@@ -283,7 +283,7 @@ mod tests {
         let activity = Activity::default();
         let run = run(&activity);
         assert_eq!(activity.runs(), 1);
-        let refusal = ErrorObject { code: ErrorKind::Busy.code(), message: String::new(), data: None };
+        let refusal = CallError::new(ErrorKind::Busy, "");
         run.end(Err(refusal));
         assert_eq!((activity.runs(), run.status()), (0, Some(RunStatus::Failed)));
         assert!(run.info().ended_at.is_some());

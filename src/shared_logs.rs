@@ -3,12 +3,12 @@
 //! Whoever comes late begins with the lines it asked for, out of what is kept, and goes on with everybody else. The last
 //! one to leave ends the stream.
 
+use crate::error::CallError;
 use crate::feed::{Entry, Feed, Limits, Reader, Ring};
 use crate::foundry::{LogEvent, LogPart};
 use crate::partition::{AgentKey, Owner};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::monitor::{LogKind, Tail};
-use cupola_protocol::rpc::ErrorObject;
 use dashmap::{DashMap, Entry as Slot};
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const KEPT: Limits = Limits { entries: 4 * Tail::MAX.get() as usize, bytes: 2 * 
 
 /// Followers who can share a stream: they ask for the same, as the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct LogKey {
     /// The agent.
     pub agent: AgentKey,
     /// Who asks, and so what is sent.
@@ -36,21 +36,21 @@ pub struct Key {
 
 /// An event of a log, encoded once.
 #[derive(Debug)]
-pub struct Line {
+pub struct LogLine {
     json: Box<RawValue>,
     part: LogPart,
 }
 
 /// One followed log; it ends as the log does.
-pub type Log = Feed<Line, Result<(), ErrorObject>>;
+pub type SharedLog = Feed<LogLine, Result<(), CallError>>;
 
 /// A follower's place in it.
-pub type Follower = Reader<Line, Result<(), ErrorObject>>;
+pub type Follower = Reader<LogLine, Result<(), CallError>>;
 
 /// All logs that are followed now.
 #[derive(Debug, Default)]
-pub struct Followed {
-    logs: DashMap<Key, Arc<Log>>,
+pub struct SharedLogs {
+    logs: DashMap<LogKey, Arc<SharedLog>>,
 }
 
 /// What a follower begins with.
@@ -60,16 +60,16 @@ pub struct Joined {
     /// How the session is, if the lines do not begin with it.
     pub preamble: Option<Box<RawValue>>,
     /// The log, if nobody followed it: whoever gets this fills it.
-    pub begun: Option<Arc<Log>>,
+    pub begun: Option<Arc<SharedLog>>,
 }
 
-impl Followed {
+impl SharedLogs {
     /// Joins those who follow a log, or begins to follow it.
-    pub fn join(&self, key: &Key) -> Joined {
+    pub fn join(&self, key: &LogKey) -> Joined {
         match self.logs.entry(key.clone()) {
             Slot::Occupied(mut slot) => {
                 let mut preamble = None;
-                let after = |ring: &Ring<Line>| {
+                let after = |ring: &Ring<LogLine>| {
                     let after = tail(ring, key.tail);
                     preamble = preamble_before(ring, after);
                     after
@@ -90,19 +90,19 @@ impl Followed {
     }
 
     /// The log has ended or nobody follows it any more.
-    pub fn leave(&self, key: &Key, log: &Arc<Log>) {
+    pub fn leave(&self, key: &LogKey, log: &Arc<SharedLog>) {
         self.logs.remove_if(key, |_, current| Arc::ptr_eq(current, log));
     }
 }
 
-fn begin() -> (Joined, Arc<Log>) {
-    let log = Arc::new(Log::new(KEPT, true));
+fn begin() -> (Joined, Arc<SharedLog>) {
+    let log = Arc::new(SharedLog::new(KEPT, true));
     let Some(follower) = log.join(|_| 0) else { unreachable!("nobody has left it yet") };
     (Joined { follower, preamble: None, begun: Some(Arc::clone(&log)) }, log)
 }
 
 /// The number before the last `tail` lines; 0 when there are not so many.
-fn tail(ring: &Ring<Line>, tail: Tail) -> u64 {
+fn tail(ring: &Ring<LogLine>, tail: Tail) -> u64 {
     let mut lines = 0;
     for (back, line) in ring.entries().rev().enumerate() {
         lines += u16::from(line.part == LogPart::Line);
@@ -113,13 +113,13 @@ fn tail(ring: &Ring<Line>, tail: Tail) -> u64 {
     0
 }
 
-fn preamble_before(ring: &Ring<Line>, after: u64) -> Option<Box<RawValue>> {
+fn preamble_before(ring: &Ring<LogLine>, after: u64) -> Option<Box<RawValue>> {
     let passed = usize::try_from((after + 1).saturating_sub(ring.first())).unwrap_or(usize::MAX);
     let session = ring.entries().take(passed).find(|line| line.part == LogPart::Session);
     session.map(|line| line.json.clone()).or_else(|| ring.rest().clone())
 }
 
-impl Line {
+impl LogLine {
     /// Encodes an event.
     pub fn new(event: &LogEvent) -> Self {
         let json = to_raw_value(&event.event).unwrap_or_else(|error| {
@@ -140,7 +140,7 @@ impl Line {
     }
 }
 
-impl Entry for Line {
+impl Entry for LogLine {
     /// How the session is.
     type Rest = Option<Box<RawValue>>;
 
@@ -163,21 +163,21 @@ mod tests {
     use cupola_protocol::monitor::MonitorEvent;
     use futures_util::FutureExt;
 
-    fn key(tail: u64) -> Key {
+    fn key(tail: u64) -> LogKey {
         let agent = AgentKey::new(&serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap());
         let owner = Owner::new(&agent, "caller", IsolationModel::Keys, &Isolation::default());
         let session = "session-1".parse().unwrap();
-        Key { agent, owner, session, kind: LogKind::Console, tail: tail.try_into().unwrap(), raw: true }
+        LogKey { agent, owner, session, kind: LogKind::Console, tail: tail.try_into().unwrap(), raw: true }
     }
 
     /// `=` is the preamble, `#` a remark, anything else a line.
-    fn line(text: &str) -> Line {
+    fn line(text: &str) -> LogLine {
         let part = match text {
             "=" => LogPart::Session,
             "#" => LogPart::Remark,
             _ => LogPart::Line,
         };
-        Line::new(&LogEvent { event: MonitorEvent::Raw { name: None, data: text.to_owned() }, part })
+        LogLine::new(&LogEvent { event: MonitorEvent::Raw { name: None, data: text.to_owned() }, part })
     }
 
     fn data(json: &RawValue) -> String {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     /// What someone who joins now begins with.
-    fn begins_with(followed: &Followed, key: &Key) -> String {
+    fn begins_with(followed: &SharedLogs, key: &LogKey) -> String {
         let Joined { mut follower, preamble, begun } = followed.join(key);
         assert!(begun.is_none(), "another stream was begun");
         let mut text = preamble.map(|json| data(&json)).unwrap_or_default();
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_late_follower_begins_with_the_lines_it_asked_for() {
-        let (followed, key) = (Followed::default(), key(2));
+        let (followed, key) = (SharedLogs::default(), key(2));
         let first = followed.join(&key);
         let log = first.begun.unwrap();
         assert_eq!(begins_with(&followed, &key), "");
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn another_query_is_another_stream_and_so_is_one_after_the_last_has_left() {
-        let followed = Followed::default();
+        let followed = SharedLogs::default();
         let first = followed.join(&key(2));
         let log = first.begun.unwrap();
         assert!(followed.join(&key(3)).begun.is_some());

@@ -218,7 +218,7 @@ impl CredentialConfig {
 
 /// The HTTP client of the credentials that speak HTTP themselves. No redirects: they carry secrets.
 fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    crate::foundry::use_ring();
+    crate::system::tls::use_ring();
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_LIMIT).build()
 }
 

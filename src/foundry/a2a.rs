@@ -111,7 +111,7 @@ impl Agent {
             Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        self.client.cards().keep(url, streams);
+        self.client.cards().insert(url, streams);
         Ok(streams)
     }
 }

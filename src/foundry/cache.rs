@@ -1,19 +1,19 @@
-//! What the service was asked lately: an answer is believed for a while, and only so many are kept.
+//! The service's answers, cached for five minutes; at most 1000 of them.
 
 use dashmap::DashMap;
 use std::hash::Hash;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long an answer is believed.
-pub const LIFE: Duration = Duration::from_mins(5);
+/// How long an answer is used.
+pub(super) const LIFE: Duration = Duration::from_mins(5);
 
-/// Answers kept at most. A daemon talks to a handful of agents; a script that makes up names must not fill the memory.
+/// Most answers in the cache. A daemon talks to a handful of agents; a script that makes up names must not fill the memory.
 const MAX_KEPT: usize = 1000;
 
 /// Answers by what was asked about.
 #[derive(Debug)]
-pub struct ExpiringCache<Key: Eq + Hash, Answer> {
+pub(super) struct ExpiringCache<Key: Eq + Hash, Answer> {
     known: DashMap<Key, (Answer, Instant)>,
 }
 
@@ -24,21 +24,21 @@ impl<Key: Eq + Hash, Answer> Default for ExpiringCache<Key, Answer> {
 }
 
 impl<Key: Eq + Hash, Answer: Clone> ExpiringCache<Key, Answer> {
-    /// The answer, if it was kept lately.
-    pub fn get(&self, key: &Key) -> Option<Answer> {
+    /// The answer, if it is not too old.
+    pub(super) fn get(&self, key: &Key) -> Option<Answer> {
         self.known.get(key).filter(|known| known.1.elapsed() < LIFE).map(|known| known.0.clone())
     }
 
-    /// Keeps an answer from now on.
-    pub fn keep(&self, key: Key, answer: Answer) {
+    /// Adds an answer.
+    pub(super) fn insert(&self, key: Key, answer: Answer) {
         if self.known.len() >= MAX_KEPT {
             self.known.clear();
         }
         self.known.insert(key, (answer, Instant::now()));
     }
 
-    /// Believes the answer no longer.
-    pub fn forget(&self, key: &Key) {
+    /// Removes an answer.
+    pub(super) fn forget(&self, key: &Key) {
         self.known.remove(key);
     }
 }
@@ -48,23 +48,23 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_is_believed_for_a_while() {
-        let lately = ExpiringCache::default();
-        lately.keep("a", 1);
+    async fn an_answer_expires() {
+        let cache = ExpiringCache::default();
+        cache.insert("a", 1);
         tokio::time::advance(LIFE / 2).await;
-        lately.keep("b", 2);
+        cache.insert("b", 2);
         tokio::time::advance(LIFE / 2).await;
-        assert_eq!((lately.get(&"a"), lately.get(&"b")), (None, Some(2)));
-        lately.forget(&"b");
-        assert_eq!(lately.get(&"b"), None);
+        assert_eq!((cache.get(&"a"), cache.get(&"b")), (None, Some(2)));
+        cache.forget(&"b");
+        assert_eq!(cache.get(&"b"), None);
     }
 
     #[test]
     fn made_up_names_do_not_fill_the_memory() {
-        let lately = ExpiringCache::default();
+        let cache = ExpiringCache::default();
         for name in 0..=MAX_KEPT {
-            lately.keep(name, ());
+            cache.insert(name, ());
         }
-        assert!(lately.known.len() <= MAX_KEPT && lately.get(&MAX_KEPT).is_some());
+        assert!(cache.known.len() <= MAX_KEPT && cache.get(&MAX_KEPT).is_some());
     }
 }

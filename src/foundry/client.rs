@@ -1,14 +1,15 @@
 //! One request to the service: a token for a checked host, retries, one fresh token on 401, bounded answers.
 
+use super::cache::ExpiringCache;
+use super::connections::{Pool, Purpose, Settings};
 use super::content::Content;
+use super::definition::Definition;
 use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::headers::WireIsolation;
-use super::pool::{Pool, Purpose, Settings};
+use super::observe::{Body, HttpHead, Outgoing, Watcher};
 use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
-use super::watch::{Body, HttpHead, Outgoing, Watcher};
 use crate::auth::{AccessToken, SCOPE, Tokens};
-use crate::foundry::cache::ExpiringCache;
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{Notice, NoticeCode};
@@ -178,6 +179,10 @@ impl Client {
 
     pub(super) fn cards(&self) -> &ExpiringCache<Url, bool> {
         &self.pool.cards
+    }
+
+    pub(super) fn definitions(&self) -> &ExpiringCache<Url, Definition> {
+        &self.pool.definitions
     }
 
     pub(super) fn allowed_hosts(&self) -> &AllowedHosts {

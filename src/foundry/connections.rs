@@ -1,10 +1,12 @@
 //! The connections every call shares: one client for the service, one for this machine, and how they are set up.
 
+use super::cache::ExpiringCache;
 use super::client::innermost;
+use super::definition::Definition;
 use super::error::FoundryError;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{Account, Tokens};
-use crate::foundry::cache::ExpiringCache;
+use crate::system::tls;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -28,21 +30,14 @@ pub struct Settings {
     pub resolve: Vec<(String, SocketAddr)>,
 }
 
-/// Makes ring the TLS provider of the process, unless one is set already.
-pub fn use_ring() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        // An error means that another provider is installed, which serves as well.
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    });
-}
-
 /// What every call shares.
 pub(super) struct Pool {
     pub(super) settings: Settings,
     pub(super) tokens: Arc<Tokens>,
     /// Can an agent's messages be streamed? By the address of its card.
     pub(super) cards: ExpiringCache<Url, bool>,
+    /// What agents are, by the address of their definition.
+    pub(super) definitions: ExpiringCache<Url, Definition>,
     /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
     remote: OnceLock<reqwest::Client>,
     local: OnceLock<reqwest::Client>,
@@ -66,6 +61,7 @@ impl Pool {
             settings,
             tokens,
             cards: ExpiringCache::default(),
+            definitions: ExpiringCache::default(),
             remote: OnceLock::new(),
             local: OnceLock::new(),
             remote_upgradable: OnceLock::new(),
@@ -93,7 +89,7 @@ impl Pool {
     }
 
     fn build(&self, is_local: bool, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
-        use_ring();
+        tls::use_ring();
         let mut trusted = Vec::new();
         for path in &self.settings.trusted_certificates {
             let shown = path.display();

@@ -1,7 +1,7 @@
 //! The `curl` line that repeats a request, for bash: pure text.
 
-use super::pool::Settings;
-use super::watch::{Body, Outgoing};
+use super::connections::Settings;
+use super::observe::{Body, Outgoing};
 use cupola_protocol::invoke::HttpHeader;
 use std::fmt::Display;
 use url::Url;

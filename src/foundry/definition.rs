@@ -4,12 +4,14 @@
 use super::Agent;
 use super::client::Call;
 use super::error::{FoundryError, Operation};
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::AgentProtocol;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::AgentVersion;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
+use url::Url;
 
 /// The parts of an agent's definition that decide how to talk to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -155,9 +157,37 @@ impl From<VersionObject> for Definition {
 }
 
 impl Agent {
-    /// Reads the definition of `version`, or of the version the agent selects. One request, or two when the selected version is
-    /// not the latest.
-    pub async fn definition(&self, version: Option<&AgentVersion>) -> Result<Definition, FoundryError> {
+    /// The definition of `version`, or of the version the agent selects: from the cache, or read. `None` when the caller may invoke
+    /// the agent but not read about it, as the consumer role (contract section 1.2).
+    pub async fn definition(&self, version: Option<&AgentVersion>) -> Result<Option<Definition>, FoundryError> {
+        let url = self.definition_url(version);
+        if let Some(known) = self.client.definitions().get(&url) {
+            return Ok(Some(known));
+        }
+        match self.read_definition(version).await {
+            Ok(definition) => {
+                self.client.definitions().insert(url, definition.clone());
+                Ok(Some(definition))
+            }
+            Err(error) if error.kind() == ErrorKind::Forbidden => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the next call read the definition again: the agent may have been redeployed.
+    pub fn forget_definition(&self, version: Option<&AgentVersion>) {
+        self.client.definitions().forget(&self.definition_url(version));
+    }
+
+    fn definition_url(&self, version: Option<&AgentVersion>) -> Url {
+        match version {
+            Some(version) => self.address.agent(&["versions", version.as_str()]),
+            None => self.address.agent(&[]),
+        }
+    }
+
+    /// Reads the definition from the service. One request, or two when the selected version is not the latest.
+    pub async fn read_definition(&self, version: Option<&AgentVersion>) -> Result<Definition, FoundryError> {
         if let Some(version) = version {
             return Ok(self.version(version).await?.into());
         }

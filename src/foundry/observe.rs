@@ -1,8 +1,8 @@
 //! What a caller wants to see of its requests besides their outcome: each one as it leaves (`--debug`), a refusal as it
 //! came (`-o raw`), and why it has to wait.
 
+use super::connections::Settings;
 use super::curl;
-use super::pool::Settings;
 use bytes::Bytes;
 use cupola_protocol::invoke::{HttpHeader, Notice};
 use cupola_protocol::watch::SentRequest;

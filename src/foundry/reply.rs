@@ -2,8 +2,8 @@
 
 use super::client::{Answer, MAX_ANSWER_BYTES};
 use super::invocations::Canceller;
+use super::observe::HttpHead;
 use super::sse;
-use super::watch::HttpHead;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

@@ -1,12 +1,15 @@
-//! Bytes in and out: the socket and who may use it, and how messages are told apart on it.
-//!
-//! - [`local`]: the socket (a named pipe on Windows): path, permissions, peer, lock
-//! - [`framing`]: bytes ↔ messages, pure
-//! - [`reader`]: the read half: which framing, then one frame after the other
+//! Where clients come from, and the stream that each of them brings.
 
-pub mod framing;
-pub mod local;
-pub(crate) mod reader;
+use std::io;
+
+/// Where clients come from.
+pub trait Listener: Send {
+    /// The next client, known to be of this user.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + Send;
+
+    /// Makes sure that no new client can find this daemon; those already queued can still be accepted.
+    fn withdraw(&mut self) {}
+}
 
 /// A connected client's stream.
 #[cfg(unix)]

@@ -21,7 +21,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
-pub use system::{Inherited, LocalListener, bind, guard, inherited, pair, take};
+pub use system::{Inherited, LocalListener, bind, inherited, pair, take};
 
 use crate::system::directory::DirectoryError;
 use std::io;

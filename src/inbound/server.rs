@@ -1,13 +1,13 @@
 //! Accepts clients, at most so many at once, until the daemon is to end; then waits for what is under way.
 
+use super::connection;
 use crate::daemon::Daemon;
-use crate::inbound::connection;
-use crate::inbound::listener::Stream;
-use crate::lifetime::shutdown::{self, Asked};
+use crate::inbound::listener::{Listener, Stream};
+use crate::lifetime::shutdown::{self, StopSignal};
+use crate::methods;
+use crate::rpc::calls::CANCEL_GRACE;
 use crate::rpc::table::Table;
-use crate::rpc::{CANCEL_GRACE, methods};
 use futures_util::FutureExt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -22,19 +22,10 @@ const CROWDED_POLL: Duration = Duration::from_millis(100);
 /// How long the last answers may take to be written after the end was forced.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
-/// Where clients come from.
-pub trait Listener: Send {
-    /// The next client, known to be of this user.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + Send;
-
-    /// Makes sure that no new client can find this daemon; those already queued can still be accepted.
-    fn withdraw(&mut self) {}
-}
-
 /// Serves clients until the daemon is asked to end (by `asked`, by `daemon/stop`) or has been idle for its limit.
 ///
 /// `asked` carries one message per signal: the first drains, the second forces.
-pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::Receiver<Asked>) {
+pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::Receiver<StopSignal>) {
     let serving = async {
         accept_until_the_end(&mut listener, &daemon).await;
         listener.withdraw();

@@ -1,6 +1,6 @@
 //! What keeps the daemon from leaving: open connections, unanswered requests, runs under way.
 //!
-//! Whoever does work holds a [`Busy`] guard for as long as it lasts. The daemon is idle when there is no guard.
+//! Whoever does work holds a [`WorkGuard`] guard for as long as it lasts. The daemon is idle when there is no guard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,12 +43,12 @@ impl Counts {
 /// Work under way; dropping it ends the work.
 #[derive(Debug)]
 #[must_use = "the work counts as ended when the guard is dropped"]
-pub struct Busy {
+pub struct WorkGuard {
     counts: Arc<Counts>,
     work: Work,
 }
 
-impl Drop for Busy {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
         self.counts.of(self.work).fetch_sub(1, Ordering::Relaxed);
         if self.counts.all.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -58,26 +58,26 @@ impl Drop for Busy {
 }
 
 impl Activity {
-    fn begin(&self, work: Work) -> Busy {
+    fn begin(&self, work: Work) -> WorkGuard {
         self.0.of(work).fetch_add(1, Ordering::Relaxed);
         if self.0.all.fetch_add(1, Ordering::AcqRel) == 0 {
             self.0.changed.notify_waiters();
         }
-        Busy { counts: Arc::clone(&self.0), work }
+        WorkGuard { counts: Arc::clone(&self.0), work }
     }
 
     /// A client is connected.
-    pub fn connection(&self) -> Busy {
+    pub fn connection(&self) -> WorkGuard {
         self.begin(Work::Connection)
     }
 
     /// A request waits for its response.
-    pub fn request(&self) -> Busy {
+    pub fn request(&self) -> WorkGuard {
         self.begin(Work::Request)
     }
 
     /// A run, or any other stream from the service, is under way; it may outlive the client that began it.
-    pub fn run(&self) -> Busy {
+    pub fn run(&self) -> WorkGuard {
         self.begin(Work::Run)
     }
 

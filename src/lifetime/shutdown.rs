@@ -1,7 +1,7 @@
 //! How the daemon ends: signals, `daemon/stop`, the idle limit; first a drain, then force.
 //!
 //! *Draining*: no new connection, new requests are refused as `shuttingDown`, what is under way ends by itself.
-//! *Forced*: whatever is left is cancelled, gets [`crate::rpc::CANCEL_GRACE`] to answer, and is dropped.
+//! *Forced*: whatever is left is cancelled, gets `CANCEL_GRACE` to answer, and is dropped.
 
 use std::io;
 use std::time::Duration;
@@ -69,10 +69,10 @@ impl Shutdown {
 }
 
 /// One request to end, from outside: the signal's name.
-pub type Asked = &'static str;
+pub type StopSignal = &'static str;
 
 /// Listens for the signals that ask a process to end.
-pub fn signals() -> io::Result<mpsc::Receiver<Asked>> {
+pub fn signals() -> io::Result<mpsc::Receiver<StopSignal>> {
     // Two are all that make a difference; more are not worth a place.
     let (sender, receiver) = mpsc::channel(2);
     #[cfg(unix)]
@@ -98,7 +98,7 @@ pub fn signals() -> io::Result<mpsc::Receiver<Asked>> {
 }
 
 /// Drains at the first ask; forces at the second, or when [`DRAIN_GRACE`] is over. Never returns.
-pub(crate) async fn obey(mut asked: mpsc::Receiver<Asked>, shutdown: &Shutdown) {
+pub(crate) async fn obey(mut asked: mpsc::Receiver<StopSignal>, shutdown: &Shutdown) {
     if let Some(signal) = asked.recv().await {
         tracing::info!(signal, grace = ?DRAIN_GRACE, "finishing what is under way");
         shutdown.drain();

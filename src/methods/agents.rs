@@ -4,29 +4,17 @@ use crate::error::CallError;
 use crate::foundry::{Definition, SpokenProtocol};
 use crate::rpc::Call;
 use crate::rpc::explain::explain;
-use crate::rpc::scope::named;
-use crate::target::project;
+use crate::target::Resolved;
 use cupola_protocol::agents::{ListParams, ListResponse, ShowParams, ShowResponse};
-use cupola_protocol::target::{AgentName, Target};
-use std::borrow::Cow;
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
-    let target = match &params.target {
-        // The list is the project's: which of its agents the address names does not matter, so none needs to be chosen.
-        Target::Directory(directory) => Cow::Owned(Target::Project {
-            endpoint: project::endpoint_around(directory).await?,
-            agent: AgentName::default(),
-            version: None,
-        }),
-        other => Cow::Borrowed(other),
-    };
-    let agent = call.daemon.agent(&target).await?.with(call.extras());
+    let agent = call.daemon.targets.project(&params.target).await?.with(call.extras());
     agent.list_agents(params.limit, params.order).await.map_err(|error| explain(error, None))
 }
 
 pub(crate) async fn show(call: Call, params: ShowParams) -> Result<ShowResponse, CallError> {
-    let (target, deployed) = named(&params.target).await?;
-    let agent = call.daemon.agent(&target).await?.with(call.extras());
+    let Resolved { target, agent, deployed } = call.daemon.targets.resolve(&params.target).await?;
+    let agent = agent.with(call.extras());
     let version = target.version().or(deployed.as_ref());
     let (shown, definition) = agent.describe(version).await.map_err(|error| explain(error, None))?;
     let spoken = |spoken: &SpokenProtocol| format!("{} {}", spoken.name, spoken.version).trim_end().to_owned();

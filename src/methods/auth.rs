@@ -1,7 +1,8 @@
 //! `auth/status`, `auth/clear`: the tokens the daemon holds, without the tokens.
 
 use crate::auth;
-use crate::rpc::{Call, CallError};
+use crate::error::CallError;
+use crate::rpc::Call;
 use crate::system::clock::rfc3339;
 use cupola_protocol::auth::{ClearResponse, Credential, StatusResponse, Token, TokenState};
 use cupola_protocol::daemon::NoParams;

@@ -1,7 +1,9 @@
 //! `initialize`, `shutdown`, `rpc.discover`, `daemon/status`, `daemon/stop`.
 
+use super::table;
+use crate::error::CallError;
+use crate::rpc::Call;
 use crate::rpc::bounds::Bounds;
-use crate::rpc::{Call, CallError, methods};
 use crate::system::clock::rfc3339;
 use cupola_protocol::PROTOCOL_VERSION;
 use cupola_protocol::daemon::{
@@ -35,7 +37,7 @@ pub(crate) fn initialize(
             // A directory that names no agent should be known now.
             bounds.agent().await?;
         }
-        let table = methods::table();
+        let table = table();
         let methods = bounds.as_ref().map_or_else(|| table.names(), |bounds| table.allowed(bounds));
         Ok(InitializeResponse {
             protocol_version: PROTOCOL_VERSION,
@@ -104,7 +106,7 @@ pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusRespon
         runs: daemon.activity.runs(),
         idle_exit_ms: daemon.config.idle_exit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
         resident_bytes: resident_bytes(),
-        emulator: daemon.emulator.running(),
+        emulator: daemon.targets.emulator.running(),
         partitions,
     })
 }

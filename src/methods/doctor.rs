@@ -2,12 +2,12 @@
 
 use crate::auth::{Account, SCOPE};
 use crate::daemon::Daemon;
+use crate::error::CallError;
 use crate::foundry::{Definition, Extras};
-use crate::inbound::local;
+use crate::rpc::Call;
 use crate::rpc::scope::Scope;
-use crate::rpc::{Call, CallError};
 use crate::system::clock::rfc3339;
-use crate::system::directory::PrivateDirectory;
+use crate::system::directory::{self, PrivateDirectory};
 use cupola_protocol::doctor::{Check, CheckStatus, DoctorParams, DoctorResponse};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
@@ -47,7 +47,7 @@ fn daemon_itself(daemon: &Daemon) -> Check {
 fn socket(daemon: &Daemon) -> Check {
     let path = &daemon.config.socket;
     let shown = path.display();
-    match local::guard(path) {
+    match directory::guard(path) {
         Ok(guard) => check("socket", CheckStatus::Ok, format!("{shown}, {guard}")),
         Err(error) => check("socket", CheckStatus::Error, format!("{shown}: {error}")),
     }

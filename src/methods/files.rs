@@ -3,7 +3,7 @@
 
 mod tree;
 
-use super::sessions::Named;
+use super::named_session::NamedSession;
 use crate::error::CallError;
 use crate::foundry::Content;
 use crate::rpc::Call;
@@ -30,11 +30,11 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
         None => own_name(&file)?,
     };
     let far = Far::default();
-    let is_tree = recursive && local_file::is_directory(&file).await?;
+    let is_tree = recursive && file::is_directory(&file).await?;
     // Before the service hears of it.
-    let length = if is_tree { 0 } else { local_file::length(&file, MAX_FILE_BYTES).await? };
+    let length = if is_tree { 0 } else { file::length(&file, MAX_FILE_BYTES).await? };
     let sending = async {
-        let named = Named::resolve(&call, &session).await?;
+        let named = NamedSession::resolve(&call, &session).await?;
         let tree = if is_tree {
             Some(tree::upload(&named, &file, &path, &far).await?)
         } else {
@@ -52,7 +52,7 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
 
 /// Sends one file.
 async fn send(
-    named: &Named,
+    named: &NamedSession,
     file: &Path,
     length: u64,
     path: &RemotePath,
@@ -74,13 +74,13 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
     let DownloadParams { session, path, local_path, recursive } = params;
     let (far, file) = (Far::default(), Path::new(local_path.as_str()));
     let fetching = async {
-        let named = Named::resolve(&call, &session).await?;
+        let named = NamedSession::resolve(&call, &session).await?;
         let tree = if recursive && entry(&named, &path).await?.is_directory {
             Some(tree::download(&named, &path, file, &far).await?)
         } else {
             let length = |length| _ = far.total.set(length);
             if let Some(directory) = file.parent() {
-                local_file::sweep(directory).await;
+                file::sweep(directory).await;
             }
             fetch(&named, &path, file, &far.bytes, length).await?;
             None
@@ -93,7 +93,7 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
 
 /// Fetches one file.
 async fn fetch(
-    named: &Named,
+    named: &NamedSession,
     path: &RemotePath,
     to: &Path,
     fetched: &AtomicU64,
@@ -113,23 +113,23 @@ async fn fetch(
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
-    let named = Named::resolve(&call, &params.session).await?;
+    let named = NamedSession::resolve(&call, &params.session).await?;
     let list = named.scope.agent.list_files(&named.scope.wire, &named.session, params.path.as_ref()).await;
     list.map_err(|error| named.explain(error, false))
 }
 
 pub(crate) async fn stat(call: Call, params: PathParams) -> Result<Entry, CallError> {
-    let named = Named::resolve(&call, &params.session).await?;
+    let named = NamedSession::resolve(&call, &params.session).await?;
     entry(&named, &params.path).await
 }
 
-async fn entry(named: &Named, path: &RemotePath) -> Result<Entry, CallError> {
+async fn entry(named: &NamedSession, path: &RemotePath) -> Result<Entry, CallError> {
     let entry = named.scope.agent.stat_file(&named.scope.wire, &named.session, path).await;
     entry.map_err(|error| named.explain(error, false))
 }
 
 pub(crate) async fn make_directory(call: Call, params: PathParams) -> Result<PathResponse, CallError> {
-    let named = Named::resolve(&call, &params.session).await?;
+    let named = NamedSession::resolve(&call, &params.session).await?;
     let made = named.scope.agent.make_directory(&named.scope.wire, &named.session, &params.path).await;
     made.map_err(|error| named.explain(error, false))?;
     Ok(PathResponse { session_id: named.session, path: params.path })
@@ -137,7 +137,7 @@ pub(crate) async fn make_directory(call: Call, params: PathParams) -> Result<Pat
 
 pub(crate) async fn delete(call: Call, params: DeleteParams) -> Result<PathResponse, CallError> {
     let DeleteParams { session, path, recursive } = params;
-    let named = Named::resolve(&call, &session).await?;
+    let named = NamedSession::resolve(&call, &session).await?;
     let deleted = named.scope.agent.delete_file(&named.scope.wire, &named.session, &path, recursive).await;
     deleted.map_err(|error| named.explain(error, false))?;
     Ok(PathResponse { session_id: named.session, path })

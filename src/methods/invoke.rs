@@ -3,14 +3,14 @@
 //! - [`perform`]: the run itself: sends the input, takes the answer
 //! - [`attempt`]: finds what to continue and gets the request to the agent
 //! - [`deployment`]: a version that is not ready
-//! - [`watching`]: what is told of the requests themselves: `--debug`, `-o raw`, waiting
+//! - [`observed`]: what is told of the requests themselves: `--debug`, `-o raw`, waiting
 
 mod attempt;
 mod deployment;
+mod observed;
 mod perform;
-mod watching;
 
-use super::runs::{Audience, answer};
+use super::follow::{RunFollower, answer};
 use crate::error::CallError;
 use crate::rpc::Call;
 use cupola_protocol::error::ErrorKind;
@@ -33,9 +33,9 @@ pub(crate) async fn invoke(call: Call, params: InvokeParams) -> Result<InvokeRes
     let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, call.received);
     daemon.tasks.spawn(performing.instrument(tracing::info_span!("run", id = %run.id())));
 
-    let audience = Audience { call: &call, token: token.as_ref(), text_only };
+    let follower = RunFollower { call: &call, token: token.as_ref(), text_only };
     let cancelled = || CallError::cancelled().of_run(run.id().clone());
-    let mut following = std::pin::pin!(audience.follow(&run, reader));
+    let mut following = std::pin::pin!(follower.follow(&run, reader));
     let outcome = tokio::select! {
         biased;
         outcome = &mut following => return answer(&outcome?),

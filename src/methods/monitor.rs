@@ -1,18 +1,18 @@
 //! `monitor`: passes a session's log on until it ends or nobody wants it any more. Those who follow the same log share one
 //! stream of the service.
 
-use super::sessions::Named;
+use super::named_session::NamedSession;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::feed::Next;
 use crate::foundry::{LogError, LogEvent, LogQuery, LogReader};
 use crate::partition::Partition;
 use crate::rpc::Call;
-use crate::shared_logs::{Joined, Key, Line, Log};
+use crate::shared_logs::{Joined, LogKey, LogLine, SharedLog};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{Notice, NoticeCode};
 use cupola_protocol::monitor::{MonitorEvent, MonitorParams, MonitorResponse};
-use cupola_protocol::rpc::{ErrorObject, ProgressToken};
+use cupola_protocol::rpc::ProgressToken;
 use cupola_protocol::sessions::SessionParams;
 use cupola_protocol::watch::Watch;
 use futures_util::FutureExt;
@@ -39,7 +39,7 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
         params.clone();
     let watch = Watch::default();
     let named = SessionParams { target, isolation, session_id, allow_shared_session, watch };
-    let named = Named::resolve(call, &named).await?;
+    let named = NamedSession::resolve(call, &named).await?;
     if named.scope.agent.address().is_local() {
         return Err(CallError::invalid_params("an agent on a local port has no log stream")
             .hint("its log is where it was started; sessions of a deployed agent or the emulator have one"));
@@ -62,7 +62,7 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
     Ok(MonitorResponse { session_id: named.session, count: log.count(), events })
 }
 
-async fn next(log: &mut LogReader, named: &Named) -> Result<Option<LogEvent>, CallError> {
+async fn next(log: &mut LogReader, named: &NamedSession) -> Result<Option<LogEvent>, CallError> {
     log.next().await.map_err(|error| match error {
         LogError::Foundry(error) => named.explain(error, false),
         error @ LogError::NoSandbox => CallError::new(ErrorKind::SessionNotReady, error.to_string())
@@ -72,12 +72,17 @@ async fn next(log: &mut LogReader, named: &Named) -> Result<Option<LogEvent>, Ca
 }
 
 /// Follows a log together with all who follow the same.
-async fn join(call: &Call, token: &ProgressToken, named: Named, query: LogQuery) -> Result<MonitorResponse, CallError> {
+async fn join(
+    call: &Call,
+    token: &ProgressToken,
+    named: NamedSession,
+    query: LogQuery,
+) -> Result<MonitorResponse, CallError> {
     let session_id = named.session.clone();
     let Partition { agent, owner, .. } = named.scope.partition.clone();
     let LogQuery { kind, tail, raw, .. } = query;
-    let key = Key { agent, owner, session: session_id.clone(), kind, tail, raw };
-    let Joined { mut follower, preamble, begun } = call.daemon.followed.join(&key);
+    let key = LogKey { agent, owner, session: session_id.clone(), kind, tail, raw };
+    let Joined { mut follower, preamble, begun } = call.daemon.shared_logs.join(&key);
     if let Some(log) = begun {
         call.daemon.tasks.spawn(fill(Arc::clone(&call.daemon), key, log, named, query).in_current_span());
     }
@@ -100,20 +105,20 @@ async fn join(call: &Call, token: &ProgressToken, named: Named, query: LogQuery)
                 call.progress(token, &MonitorEvent::Notice { notice }).await?;
             }
             Next::End(end) => {
-                return end.map(|()| MonitorResponse { session_id, count, events: None }).map_err(CallError::from);
+                return end.map(|()| MonitorResponse { session_id, count, events: None });
             }
         }
     }
 }
 
 /// Reads a log for its followers, until it ends or the last of them has left.
-async fn fill(daemon: Arc<Daemon>, key: Key, log: Arc<Log>, named: Named, query: LogQuery) {
+async fn fill(daemon: Arc<Daemon>, key: LogKey, log: Arc<SharedLog>, named: NamedSession, query: LogQuery) {
     // A stream of the service keeps the daemon, as a run does.
     let busy = daemon.activity.run();
     let mut reader = named.scope.agent.logs(&named.scope.wire, &named.session, query);
     let reading = async {
         while let Some(event) = next(&mut reader, &named).await? {
-            let line = Line::new(&event);
+            let line = LogLine::new(&event);
             log.room(&line).await;
             log.write(line);
         }
@@ -125,9 +130,9 @@ async fn fill(daemon: Arc<Daemon>, key: Key, log: Arc<Log>, named: Named, query:
         }
         () = log.deserted() => Ok(()),
     };
-    daemon.followed.leave(&key, &log);
+    daemon.shared_logs.leave(&key, &log);
     drop(busy);
-    log.end(end.map_err(ErrorObject::from));
+    log.end(end);
 }
 
 /// Where events go: to the caller as they come, or into the response.

@@ -7,8 +7,9 @@ use crate::partition::store::SavedPartition;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::rpc::Call;
 use crate::rpc::explain::explain;
-use crate::rpc::scope::{Scope, model_of, named};
+use crate::rpc::scope::model_of;
 use crate::system::clock::rfc3339;
+use crate::target::{Resolved, named};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::partitions::{
@@ -28,7 +29,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
         }
         (Some(target), None) => (Some(AgentKey::new(&named(target).await?.0)), None),
         (Some(target), Some(isolation)) => {
-            let partition = Scope::resolve(&call, target, isolation).await?.partition;
+            let partition = call.scope(target, isolation).await?.partition;
             (Some(partition.agent.clone()), Some(partition))
         }
     };
@@ -66,7 +67,7 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
         (None, Some(_)) => None,
         (Some(target), _) => {
             let isolation = params.isolation.clone().unwrap_or_default();
-            Some(Scope::resolve(&call, target, &isolation).await?.partition)
+            Some(call.scope(target, &isolation).await?.partition)
         }
     };
     let is_meant = |partition: &Partition| {
@@ -111,16 +112,14 @@ fn reason(refusal: &CallError) -> String {
 
 /// The partition an entry belongs to. The agent's definition is asked for only if the entry leaves the model open.
 async fn partition(daemon: &Daemon, entry: &ImportEntry) -> Result<Partition, CallError> {
-    let (target, _) = named(&entry.target).await?;
-    let agent = daemon.agent(&target).await?;
+    let Resolved { target, agent, .. } = daemon.targets.resolve(&entry.target).await?;
     let caller = agent.caller().await?;
     let key = AgentKey::new(&target);
     let model = match entry.isolation.model {
         _ if agent.address().is_local() => IsolationModel::Local,
         Some(model) => model,
         None => {
-            let definition = daemon.definitions.get(&agent, &key, target.version()).await;
-            let definition = definition.map_err(|error| {
+            let definition = agent.definition(target.version()).await.map_err(|error| {
                 let refusal = explain(error, None);
                 let hint = "name its model with --isolation-model to do without the service";
                 if refusal.data.retryable { refusal.hint(hint) } else { refusal }
@@ -139,7 +138,7 @@ async fn take_over(
     params: &ImportParams,
 ) -> Result<Imported, CallError> {
     // A first call of the same partition must not save its own ids in between.
-    let _turn = daemon.partition_turns.take(partition).await?;
+    let _turn = daemon.partition_locks.take(partition).await?;
     let saved = daemon.store.load(partition).await?;
     let mut imported = Imported { session: None, conversation: None, refused: None };
     if let Some(session) = &entry.session_id {

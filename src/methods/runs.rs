@@ -1,15 +1,14 @@
 //! `runs/*`: following, showing and ending the runs of this daemon.
 
+use super::follow::{RunFollower, answer};
 use crate::error::CallError;
-use crate::feed::{Next, Reader};
 use crate::partition::{AgentKey, Partition};
-use crate::rpc::scope::{Scope, named};
-use crate::rpc::{Call, ClientGone};
-use crate::run::{Event, Outcome, Run};
+use crate::rpc::Call;
+use crate::run::Run;
+use crate::target::named;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::InvokeResponse;
-use cupola_protocol::rpc::ProgressToken;
 use cupola_protocol::runs::{AttachParams, ListParams, ListResponse, RunInfo, RunParams};
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
         }
         (Some(target), None) => Some((AgentKey::new(&named(target).await?.0), None)),
         (Some(target), Some(isolation)) => {
-            let partition = Scope::resolve(&call, target, isolation).await?.partition;
+            let partition = call.scope(target, isolation).await?.partition;
             Some((partition.agent, Some(partition.owner)))
         }
     };
@@ -47,8 +46,9 @@ pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeRes
             .hint("give the number of the last event seen, or leave it out for everything"));
     }
     let reader = run.follow(after).await;
-    let audience = Audience { call: &call, token: params.partial_result_token.as_ref(), text_only: params.text_only };
-    let mut following = std::pin::pin!(audience.follow(&run, reader));
+    let follower =
+        RunFollower { call: &call, token: params.partial_result_token.as_ref(), text_only: params.text_only };
+    let mut following = std::pin::pin!(follower.follow(&run, reader));
     tokio::select! {
         biased;
         outcome = &mut following => answer(&outcome?),
@@ -89,39 +89,4 @@ async fn find(call: &Call, id: &RunId) -> Result<Arc<Run>, CallError> {
         CallError::new(ErrorKind::NotFound, format!("there is no run {id}"))
             .hint("`cupola runs list` shows those under way and those that ended lately")
     })
-}
-
-/// One client that follows a run, and how it wants its events.
-pub(super) struct Audience<'a> {
-    pub(super) call: &'a Call,
-    /// No events at all without one.
-    pub(super) token: Option<&'a ProgressToken>,
-    pub(super) text_only: bool,
-}
-
-impl Audience<'_> {
-    /// Passes the run's events on until its end.
-    pub(super) async fn follow(&self, run: &Run, mut reader: Reader<Event, Outcome>) -> Result<Outcome, ClientGone> {
-        let Some(token) = self.token else { return Ok(reader.end().await) };
-        loop {
-            match reader.next().await {
-                Next::Entries(events) => {
-                    for event in events.iter().filter(|event| !(self.text_only && event.is_output())) {
-                        self.call.progress(token, &event.json()).await?;
-                    }
-                }
-                Next::Lost { after, until, rest } => {
-                    for event in Event::in_place_of(run.id(), after, until, rest) {
-                        self.call.progress(token, &event.json()).await?;
-                    }
-                }
-                Next::End(outcome) => return Ok(outcome),
-            }
-        }
-    }
-}
-
-/// The response to whoever waited for a run.
-pub(super) fn answer(outcome: &Outcome) -> Result<InvokeResponse, CallError> {
-    (**outcome).clone().map_err(CallError::from)
 }

@@ -1,12 +1,11 @@
 //! `sessions/*`: the service's sandboxes, seen through the call's isolation.
 
+use super::named_session::NamedSession;
 use crate::error::CallError;
-use crate::foundry::{FoundryError, ListSessions, Stopped};
-use crate::partition::fence::Verdict;
+use crate::foundry::{ListSessions, Stopped};
 use crate::partition::store::KnownSession;
 use crate::rpc::Call;
 use crate::rpc::bounds::is_own;
-use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::Scope;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
@@ -16,7 +15,7 @@ use cupola_protocol::sessions::{
 };
 
 pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, CallError> {
-    let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
+    let scope = call.scope(&params.target, &params.isolation).await?;
     let session = scope
         .agent
         .create_session(
@@ -25,7 +24,7 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
             scope.partition.version.as_ref().or(scope.deployed.as_ref()),
         )
         .await
-        .map_err(|error| explain(error, Some(&Circumstance::of(&scope))))?;
+        .map_err(|error| scope.explain(error))?;
     let id = session_id(&session)?;
     let known = KnownSession { owner: scope.partition.owner, ownership_key: scope.isolation.ownership_key.clone() };
     call.daemon.store.remember_session(&scope.partition.agent, &id, known).await?;
@@ -34,8 +33,8 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
-    let scope = Scope::resolve(&call, &params.target, &params.isolation).await?;
-    let explained = |error| explain(error, Some(&Circumstance::of(&scope)));
+    let scope = call.scope(&params.target, &params.isolation).await?;
+    let explained = |error| scope.explain(error);
     if call.bounds.is_none() {
         let query = ListSessions { limit: params.limit, order: params.order, after: params.after.as_ref() };
         return scope.agent.list_sessions(&scope.wire, query).await.map_err(explained);
@@ -74,7 +73,7 @@ fn page(mut sessions: Vec<Session>, params: &ListParams) -> ListResponse {
 }
 
 pub(crate) async fn show(call: Call, params: SessionParams) -> Result<Session, CallError> {
-    let named = Named::resolve(&call, &params).await?;
+    let named = NamedSession::resolve(&call, &params).await?;
     let shown = named.scope.agent.get_session(&named.scope.wire, &named.session).await;
     shown.map_err(|error| named.explain(error, false))
 }
@@ -82,22 +81,22 @@ pub(crate) async fn show(call: Call, params: SessionParams) -> Result<Session, C
 pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session, CallError> {
     let UseParams { target, isolation, session_id, allow_shared_session, watch } = params;
     let params = SessionParams { target, isolation, session_id: Some(session_id), allow_shared_session, watch };
-    let named = Named::resolve(&call, &params).await?;
-    let Named { scope, session, .. } = &named;
+    let named = NamedSession::resolve(&call, &params).await?;
+    let NamedSession { scope, session, .. } = &named;
     let shown = scope.agent.get_session(&scope.wire, session).await.map_err(|error| named.explain(error, false))?;
     call.daemon.store.set_session(&scope.partition, session).await?;
     Ok(shown)
 }
 
 pub(crate) async fn stop(call: Call, params: SessionParams) -> Result<StopResponse, CallError> {
-    let named = Named::resolve(&call, &params).await?;
+    let named = NamedSession::resolve(&call, &params).await?;
     let stopped = named.scope.agent.stop_session(&named.scope.wire, &named.session).await;
     let stopped = stopped.map_err(|error| named.explain(error, false))?;
     Ok(StopResponse { session_id: named.session, already_stopped: stopped == Stopped::Already })
 }
 
 pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<DeleteResponse, CallError> {
-    let named = Named::resolve(&call, &params).await?;
+    let named = NamedSession::resolve(&call, &params).await?;
     match (&params.isolation.ownership_key, &named.ownership_key) {
         // A session made under an ownership key can only be deleted with it, so the one remembered is used.
         (None, Some(known)) => params.isolation.ownership_key = Some(known.clone()),
@@ -112,42 +111,6 @@ pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<Dele
     deleted.map_err(|error| named.explain(error, true))?;
     call.daemon.store.forget_session(&named.scope.partition.agent, &named.session).await?;
     Ok(DeleteResponse { session_id: named.session })
-}
-
-/// The session a call names, or the partition's current one.
-pub(super) struct Named {
-    pub(super) scope: Scope,
-    pub(super) session: SessionId,
-    verdict: Verdict,
-    ownership_key: Option<cupola_protocol::isolation::IsolationKey>,
-}
-
-impl Named {
-    pub(super) async fn resolve(call: &Call, params: &SessionParams) -> Result<Self, CallError> {
-        let scope = Scope::resolve(call, &params.target, &params.isolation).await?;
-        scope.needs_service()?;
-        let (session, verdict) = match &params.session_id {
-            Some(session) => {
-                let verdict = call.daemon.admit(&scope.partition, session, params.allow_shared_session).await?;
-                (session.clone(), verdict)
-            }
-            None => (call.daemon.store.load(&scope.partition).await?.session.ok_or_else(nothing_saved)?, Verdict::Own),
-        };
-        let known = call.daemon.store.known_session(&scope.partition.agent, &session).await?;
-        Ok(Self { scope, session, verdict, ownership_key: known.and_then(|known| known.ownership_key) })
-    }
-
-    pub(super) fn explain(&self, error: FoundryError, deleting: bool) -> CallError {
-        let circumstance =
-            Circumstance { scope: &self.scope, session: Some(&self.session), verdict: self.verdict, deleting };
-        explain(error, Some(&circumstance))
-    }
-}
-
-fn nothing_saved() -> CallError {
-    CallError::new(ErrorKind::SessionNotFound, "no session is saved for this agent under this isolation").hint(
-        "name one, or give the isolation keys it was made with; `cupola sessions list` shows those this isolation sees",
-    )
 }
 
 fn session_id(session: &Session) -> Result<SessionId, CallError> {

@@ -15,10 +15,10 @@ use crate::error::CallError;
 use crate::foundry::Extras;
 use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
-use crate::rpc::explain::{Circumstance, explain};
-use crate::rpc::scope::{Scope, named};
-use crate::rpc::table::parse;
+use crate::rpc::message::parse;
+use crate::rpc::scope::Scope;
 use crate::system::file::touches;
+use crate::target::named;
 use cupola_protocol::Method;
 use cupola_protocol::daemon::{Bind, Initialize, MethodPattern};
 use cupola_protocol::id::SessionId;
@@ -42,7 +42,7 @@ pub struct Bounds {
 
 /// The parameters of a call as they come. That a name comes twice is an error here already.
 #[derive(Deserialize)]
-struct Given {
+struct CallerParams {
     target: Option<Target>,
     isolation: Option<Isolation>,
     #[serde(flatten)]
@@ -51,7 +51,7 @@ struct Given {
 
 /// The parameters as the handler gets them.
 #[derive(Serialize)]
-struct Filled<'a> {
+struct BoundParams<'a> {
     target: &'a Target,
     isolation: &'a Isolation,
     #[serde(flatten)]
@@ -93,7 +93,7 @@ impl Bounds {
         if !self.allows(M::NAME, M::REACH) {
             return Err(CallError::out_of_bounds(format!("this connection may not call {}", M::NAME)));
         }
-        let given: Given = parse(M::NAME, text)?;
+        let given: CallerParams = parse(M::NAME, text)?;
         let agent = self.agent().await?;
         if given.target.is_some_and(|target| target != self.bind.target && target != *agent) {
             return Err(CallError::out_of_bounds("this connection is bound to another target"));
@@ -101,7 +101,7 @@ impl Bounds {
         if given.isolation.is_some_and(|isolation| isolation != self.bind.isolation) {
             return Err(CallError::out_of_bounds("this connection is bound to another isolation"));
         }
-        let filled = Filled { target: agent, isolation: &self.bind.isolation, others: &given.others };
+        let filled = BoundParams { target: agent, isolation: &self.bind.isolation, others: &given.others };
         let filled = serde_json::to_string(&filled)
             .map_err(|_| CallError::internal("the parameters of a bound call could not be written"))?;
         let params = parse(M::NAME, Some(&filled))?;
@@ -168,7 +168,7 @@ async fn is_of_version(scope: &Scope, session: &SessionId) -> Result<bool, CallE
     let Some(version) = &scope.partition.version else { return Ok(true) };
     match scope.agent.get_session(&scope.wire, session).await {
         Ok(session) => Ok(session.is_of(version)),
-        Err(error) => Err(explain(error, Some(&Circumstance::of(scope)))),
+        Err(error) => Err(scope.explain(error)),
     }
 }
 

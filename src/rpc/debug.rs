@@ -1,9 +1,10 @@
 //! `debug`: the requests a call makes, told to its caller while it makes them. `invoke` numbers its events and tells them
 //! itself.
 
-use crate::foundry::{Extras, Seen, Wants, watch};
-use crate::inbound::connection::ClientGone;
-use crate::rpc::{Call, CallError};
+use super::call::Call;
+use super::client::ClientGone;
+use crate::error::CallError;
+use crate::foundry::{Seen, Wants, watch};
 use cupola_protocol::rpc::ProgressToken;
 use cupola_protocol::watch::{RequestEvent, Watch};
 use tokio::sync::mpsc::Receiver;
@@ -23,11 +24,6 @@ impl Call {
         let requests = Requests { call: self.clone(), token, seen };
         self.watcher = Some(watcher);
         (self, Some(requests))
-    }
-
-    /// What this call's requests have besides what they are for.
-    pub(super) fn extras(&self) -> Extras {
-        Extras { watcher: self.watcher.clone(), ..Extras::default() }
     }
 }
 

@@ -1,85 +1,20 @@
 //! What callers see when something fails. Each error of the layers below gets its kind and what to do about it here, and
 //! nowhere else; a handler words what only it knows, and `explain` says what a refusal of the service means.
 
-use crate::ClientGone;
+use super::client::ClientGone;
+use crate::error::CallError;
 use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
-use crate::partition::locks::Busy;
+use crate::partition::locks::LockTimeout;
 use crate::partition::store::StoreError;
 use crate::system::file::LocalFileError;
+use crate::target::TargetError;
 use crate::target::emulator::EmulatorFailed;
 use crate::target::project::ProjectError;
 use cupola_protocol::Invalid;
 use cupola_protocol::error::{ErrorData, ErrorKind};
-use cupola_protocol::id::{RunId, SessionId};
-use cupola_protocol::rpc::ErrorObject;
-use jsonrpsee::types::ErrorObjectOwned;
-
-/// A failure as the caller gets it. The code and `retryable` follow from the kind.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct CallError {
-    /// What happened, for people.
-    pub message: String,
-    /// The rest, for programs. Boxed to keep every `Result` small.
-    pub data: Box<ErrorData>,
-}
+use cupola_protocol::id::SessionId;
 
 impl CallError {
-    /// A failure of a kind, with what happened in words.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { message: message.into(), data: Box::new(ErrorData::new(kind)) }
-    }
-
-    /// The kind of failure.
-    pub fn kind(&self) -> ErrorKind {
-        self.data.kind
-    }
-
-    /// What happened, for people.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// Adds what to do next.
-    #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.data.hint = Some(hint.into());
-        self
-    }
-
-    /// Adds the run that had begun.
-    #[must_use]
-    pub fn of_run(mut self, run: RunId) -> Self {
-        self.data.run_id = Some(run);
-        self
-    }
-
-    /// A parameter is missing or breaks its rule.
-    pub fn invalid_params(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::InvalidParams, message)
-    }
-
-    /// The message is JSON, but no request.
-    pub fn invalid_request(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::InvalidRequest, message)
-    }
-
-    /// The bytes were no JSON, or not framed as the protocol says.
-    pub fn parse(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::ParseError, message)
-    }
-
-    /// A defect in the daemon. The message must not repeat anything the caller sent.
-    pub fn internal(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::InternalError, message)
-            .hint("this is a defect in cupola; its log says more when started with --log debug")
-    }
-
-    /// The caller cancelled the call.
-    pub fn cancelled() -> Self {
-        Self::new(ErrorKind::Cancelled, "the call was cancelled")
-    }
-
     /// Something that Cupola knows to be another partition's.
     pub fn foreign(thing: &str, id: &str) -> Self {
         Self::new(ErrorKind::ForeignSession, format!("{thing} {id} belongs to another isolation"))
@@ -96,19 +31,6 @@ impl CallError {
     pub fn out_of_bounds(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::OutOfBounds, message)
             .hint("initialize bound this connection; what lies beyond needs another one")
-    }
-
-    /// The same failure, recognised as another kind, with its cause as the hint.
-    #[must_use]
-    pub fn because(mut self, kind: ErrorKind, cause: impl Into<String>) -> Self {
-        self.data.kind = kind;
-        self.data.retryable = kind.retryable();
-        self.hint(cause)
-    }
-
-    /// The daemon is stopping.
-    pub fn shutting_down() -> Self {
-        Self::new(ErrorKind::ShuttingDown, "the daemon is stopping").hint("connect again: a new daemon will answer")
     }
 }
 
@@ -232,8 +154,18 @@ impl From<ProjectError> for CallError {
     }
 }
 
-impl From<Busy> for CallError {
-    fn from(error: Busy) -> Self {
+impl From<TargetError> for CallError {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Project(error) => error.into(),
+            TargetError::Emulator(error) => error.into(),
+            TargetError::Host(error) => error.into(),
+        }
+    }
+}
+
+impl From<LockTimeout> for CallError {
+    fn from(error: LockTimeout) -> Self {
         Self::new(ErrorKind::Busy, error.to_string())
             .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`")
     }
@@ -243,24 +175,5 @@ impl From<ClientGone> for CallError {
     /// Never seen by anyone: whoever would read it has gone.
     fn from(_: ClientGone) -> Self {
         Self::cancelled()
-    }
-}
-
-impl From<CallError> for ErrorObject {
-    fn from(error: CallError) -> Self {
-        Self { code: error.data.kind.code(), message: error.message, data: Some(*error.data) }
-    }
-}
-
-impl From<ErrorObject> for CallError {
-    fn from(error: ErrorObject) -> Self {
-        let data = error.data.unwrap_or_else(|| ErrorData::new(ErrorKind::InternalError));
-        Self { message: error.message, data: Box::new(data) }
-    }
-}
-
-impl From<CallError> for ErrorObjectOwned {
-    fn from(error: CallError) -> Self {
-        Self::owned(error.data.kind.code(), error.message, Some(error.data))
     }
 }

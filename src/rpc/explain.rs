@@ -4,7 +4,6 @@
 use crate::error::CallError;
 use crate::foundry::{FoundryError, Operation};
 use crate::partition::fence::Verdict;
-use crate::rpc::scope::Scope;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::IsolationModel;
@@ -13,9 +12,16 @@ use cupola_protocol::isolation::IsolationModel;
 const IMPERSONATION: &str =
     "Microsoft.CognitiveServices/accounts/AIServices/agents/endpoints/UserIdentityImpersonation/action";
 
-/// What was being done when the service refused.
+/// What was being done when the service refused: plain facts, gathered by `Scope::circumstance`.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Circumstance<'a> {
-    pub(crate) scope: &'a Scope,
+    pub(crate) model: IsolationModel,
+    /// The agent runs on this machine, without a service in front of it.
+    pub(crate) is_local: bool,
+    /// Keys or an identity were given that the service gets to see.
+    pub(crate) is_isolated: bool,
+    /// The refusal shows that the agent's definition has changed since it was read.
+    pub(crate) is_outdated: bool,
     /// The session the call named.
     pub(crate) session: Option<&'a SessionId>,
     /// What Cupola remembers of that session.
@@ -24,20 +30,13 @@ pub(crate) struct Circumstance<'a> {
     pub(crate) deleting: bool,
 }
 
-impl<'a> Circumstance<'a> {
-    /// A call that names no session.
-    pub(crate) const fn of(scope: &'a Scope) -> Self {
-        Self { scope, session: None, verdict: Verdict::Unknown, deleting: false }
-    }
-}
-
 /// Turns the service's error into ours, with the cause and what to do next.
-pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_>>) -> CallError {
+pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>>) -> CallError {
     let status = error.status();
     let kind = error.kind();
     let names_a_key = error.service().is_some_and(|error| error.message.contains("isolation-key"));
     let file_hint = file_hint(&error);
-    let is_local = circumstance.is_some_and(|circumstance| circumstance.scope.is_local());
+    let is_local = circumstance.is_some_and(|circumstance| circumstance.is_local);
     let service_hint = service_hint(&error, is_local);
     let explained = CallError::from(error);
     if kind == ErrorKind::ImpersonationNotPermitted {
@@ -48,34 +47,33 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
     if let Some(hint) = file_hint.or(service_hint) {
         return explained.hint(hint);
     }
-    let Some(Circumstance { scope, session, verdict, deleting }) = circumstance else {
+    let Some(Circumstance { model, is_isolated, is_outdated, session, verdict, deleting, .. }) = circumstance else {
         return match kind {
             ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
             _ => explained,
         };
     };
-    if scope.is_outdated(kind) {
-        scope.forget_definition();
+    if is_outdated {
         return explained
             .hint("the agent may have been deployed anew and isolate its users in another way now; run it again");
     }
     let named = session.is_some();
     let session = session.map_or_else(|| "the session".to_owned(), |session| format!("session {session}"));
-    match (status, scope.model) {
-        (Some(403 | 404), _) if *verdict == Verdict::Foreign => explained.because(
+    match (status, model) {
+        (Some(403 | 404), _) if verdict == Verdict::Foreign => explained.because(
             ErrorKind::IsolationMismatch,
             format!("{session} was made under another isolation; give the keys it was made with"),
         ),
         // Ownership keys are a matter of agents that take keys; elsewhere whoever may enter a session may delete it.
-        (Some(403), IsolationModel::Keys) if *deleting => explained.because(
+        (Some(403), IsolationModel::Keys) if deleting => explained.because(
             ErrorKind::NotSessionOwner,
             format!("{session} belongs to another ownership key; give the one it was created with: --isolation-key"),
         ),
         // One this partition is known to have had: no key was missing then.
-        (Some(404), _) if kind == ErrorKind::SessionNotFound && *verdict == Verdict::Own && named => {
+        (Some(404), _) if kind == ErrorKind::SessionNotFound && verdict == Verdict::Own && named => {
             explained.hint(format!("{session} is gone, and its files with it; start another with --new-session"))
         }
-        (Some(403 | 404), IsolationModel::Keys) if !scope.is_isolated() && is_isolation(kind) => explained.because(
+        (Some(403 | 404), IsolationModel::Keys) if !is_isolated && is_isolation(kind) => explained.because(
             ErrorKind::IsolationKeyRequired,
             "no isolation key was given; if the agent requires them, add --user-isolation-key and/or --chat-isolation-key",
         ),
@@ -88,7 +86,7 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<&Circumstance<'_
             format!("{session} belongs to another identity; a delegated user and a direct caller never share sessions"),
         ),
         // A newer agent, with which the older model was insisted on.
-        (Some(400), IsolationModel::Keys) if names_a_key && scope.is_isolated() => {
+        (Some(400), IsolationModel::Keys) if names_a_key && is_isolated => {
             explained.hint("this agent takes no isolation keys: leave out --isolation-model keys")
         }
         (Some(404), _) if kind == ErrorKind::SessionNotFound => {

@@ -5,7 +5,7 @@ use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
 use jsonrpsee::core::server::MethodResponse;
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -64,6 +64,12 @@ impl CallId {
     /// An error response with this id.
     pub(crate) fn refuse(&self, error: CallError) -> String {
         self.answer(&MethodResponse::error(Id::Null, ErrorObjectOwned::from(error)))
+    }
+}
+
+impl From<CallError> for ErrorObjectOwned {
+    fn from(error: CallError) -> Self {
+        Self::owned(error.data.kind.code(), error.message, Some(error.data))
     }
 }
 
@@ -199,6 +205,17 @@ impl<'a> Message<'a> {
             None => Self::Notification { method, params },
         })
     }
+}
+
+/// `params` is one object; nothing and `null` stand for the empty one.
+pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>) -> Result<Params, CallError> {
+    let text = match params.map(str::trim_ascii) {
+        None | Some("null") => "{}",
+        Some(text) if text.starts_with('{') => text,
+        // serde would take an array as the fields in their order, which nobody means.
+        Some(_) => return Err(CallError::invalid_params(format!("{method}: params must be an object"))),
+    };
+    serde_json::from_str(text).map_err(|error| CallError::invalid_params(format!("{method}: {error}")))
 }
 
 /// The id of the call that a notification cancels, if it is one that cancels.

@@ -1,18 +1,16 @@
 //! What every call on an agent needs first: the agent, whose state, and how the target isolates its users.
 
 use crate::daemon::Daemon;
-use crate::definitions::Definitions;
 use crate::error::CallError;
 use crate::foundry::{Agent, Definition, Extras, FoundryError, WireIsolation};
+use crate::partition::fence::{Verdict, judge};
 use crate::partition::{AgentKey, Owner, Partition};
-use crate::rpc::Call;
-use crate::rpc::explain::explain;
-use crate::target::project;
+use crate::rpc::explain::{Circumstance, explain};
+use crate::target::Resolved;
 use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use cupola_protocol::target::{AgentVersion, Target};
-use std::borrow::Cow;
-use std::sync::Arc;
 
 /// One call's agent, partition and isolation.
 pub(crate) struct Scope {
@@ -25,31 +23,25 @@ pub(crate) struct Scope {
     pub(crate) definition: Option<Definition>,
     /// The version azd deployed last, if the target is an azd project.
     pub(crate) deployed: Option<AgentVersion>,
-    definitions: Arc<Definitions>,
 }
 
 impl Scope {
-    pub(crate) async fn resolve(call: &Call, target: &Target, isolation: &Isolation) -> Result<Self, CallError> {
-        Self::with(&call.daemon, target, isolation, call.extras()).await
-    }
-
-    /// As [`Self::resolve`], for a caller who adds something to its requests or looks on.
+    /// Finds the agent and what is saved for the isolation. `extras` are what the caller adds to its requests or wants to see of them.
     pub(crate) async fn with(
         daemon: &Daemon,
         target: &Target,
         isolation: &Isolation,
         extras: Extras,
     ) -> Result<Self, CallError> {
-        let (target, deployed) = named(target).await?;
-        let target = target.as_ref();
-        let agent = daemon.agent(target).await?.with(extras);
+        let Resolved { target, agent, deployed } = daemon.targets.resolve(target).await?;
+        let (target, agent) = (target.as_ref(), agent.with(extras));
         let caller = agent.caller().await?;
         let key = AgentKey::new(target);
         let is_local = agent.address().is_local();
         let definition = if is_local {
             None
         } else {
-            daemon.definitions.get(&agent, &key, target.version()).await.map_err(|error| explain(error, None))?
+            agent.definition(target.version()).await.map_err(|error| explain(error, None))?
         };
         let model = if is_local {
             // Nobody there enforces anything, so only Cupola's own saved state can be kept apart.
@@ -69,8 +61,22 @@ impl Scope {
             wire,
             definition,
             deployed,
-            definitions: Arc::clone(&daemon.definitions),
         })
+    }
+
+    /// May a call touch the session it names? What is not remembered is left to the service.
+    pub(crate) async fn admit(
+        &self,
+        daemon: &Daemon,
+        session: &SessionId,
+        allow_shared: bool,
+    ) -> Result<Verdict, CallError> {
+        let known = daemon.store.known_session(&self.partition.agent, session).await?;
+        let verdict = judge(self.partition.owner, known.map(|known| known.owner));
+        if verdict == Verdict::Foreign && !allow_shared {
+            return Err(CallError::foreign("session", session.as_str()));
+        }
+        Ok(verdict)
     }
 
     /// Is it a container on this machine without a service in front of it?
@@ -100,23 +106,45 @@ impl Scope {
         is_other_model && self.isolation.model.is_none() && self.definition.is_some()
     }
 
+    /// What a refusal of the service means for a call that names no session.
+    pub(crate) fn explain(&self, error: FoundryError) -> CallError {
+        self.explain_for(error, None, Verdict::Unknown, false)
+    }
+
+    /// What a refusal means for a call on `session`. One that shows that the agent's definition has changed has the next call read it
+    /// again.
+    pub(crate) fn explain_for(
+        &self,
+        error: FoundryError,
+        session: Option<&SessionId>,
+        verdict: Verdict,
+        deleting: bool,
+    ) -> CallError {
+        let is_outdated = self.is_outdated(error.kind());
+        if is_outdated {
+            self.forget_definition();
+        }
+        let circumstance = Circumstance {
+            model: self.model,
+            is_local: self.is_local(),
+            is_isolated: self.is_isolated(),
+            is_outdated,
+            session,
+            verdict,
+            deleting,
+        };
+        explain(error, Some(circumstance))
+    }
+
     /// Has the next call read the agent's definition again.
     pub(crate) fn forget_definition(&self) {
-        self.definitions.forget(&self.partition.agent, self.partition.version.as_ref());
+        self.agent.forget_definition(self.partition.version.as_ref());
     }
 
     /// What is sent for this scope with another isolation, for example with a remembered ownership key.
     pub(crate) fn wire_for(&self, isolation: &Isolation) -> Result<WireIsolation, CallError> {
         Ok(WireIsolation::new(self.model, isolation)?)
     }
-}
-
-/// The target with its agent named, and the version azd deployed last if it is known: what a directory means is read from
-/// its files, anew each time, because a deployment changes them.
-pub(crate) async fn named(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>), CallError> {
-    let Target::Directory(directory) = target else { return Ok((Cow::Borrowed(target), None)) };
-    let resolved = project::resolve(directory).await?;
-    Ok((Cow::Owned(resolved.target()), resolved.deployed))
 }
 
 /// The model of isolation: the caller's word, then the agent's own definition.

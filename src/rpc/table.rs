@@ -1,14 +1,15 @@
 //! A method table over jsonrpsee's `Methods`, typed by [`cupola_protocol::Method`].
 
-use crate::rpc::bounds::Bounds;
-use crate::rpc::{Call, CallError};
+use super::bounds::Bounds;
+use super::call::Call;
+use super::message::parse;
+use crate::error::CallError;
 use cupola_protocol::Method;
 use cupola_protocol::reach::Reach;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use jsonrpsee::core::server::{AsyncMethod, MethodCallback, MethodResponse, Methods, ResponsePayload};
 use jsonrpsee::types::Id;
-use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,17 +104,6 @@ where
         None => answer.map(move |outcome| respond(id, outcome)).boxed(),
         Some(requests) => requests.tell(answer).map(move |outcome| respond(id, outcome)).boxed(),
     }
-}
-
-/// `params` is one object; nothing and `null` stand for the empty one.
-pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>) -> Result<Params, CallError> {
-    let text = match params.map(str::trim_ascii) {
-        None | Some("null") => "{}",
-        Some(text) if text.starts_with('{') => text,
-        // serde would take an array as the fields in their order, which nobody means.
-        Some(_) => return Err(CallError::invalid_params(format!("{method}: params must be an object"))),
-    };
-    serde_json::from_str(text).map_err(|error| CallError::invalid_params(format!("{method}: {error}")))
 }
 
 fn respond<Response: Serialize>(id: Id<'_>, outcome: Result<Response, CallError>) -> MethodResponse {

@@ -1,12 +1,12 @@
 //! The runs of this daemon by their ids: those under way, and those that ended lately.
 
 use super::Run;
+use crate::error::CallError;
 use crate::feed;
 use crate::lifetime::activity::Activity;
 use crate::partition::Partition;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::InvokeResponse;
-use cupola_protocol::rpc::ErrorObject;
 use dashmap::DashMap;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,7 +81,7 @@ impl Runs {
     }
 
     /// The run has ended so.
-    pub fn end(&self, run: &Run, outcome: Result<InvokeResponse, ErrorObject>) {
+    pub fn end(&self, run: &Run, outcome: Result<InvokeResponse, CallError>) {
         let bytes = run.end(outcome);
         if self.known.contains_key(run.id()) {
             let mut ended = self.ended();
@@ -159,7 +159,7 @@ mod tests {
     fn ended(runs: &Runs) -> RunId {
         let run = begin(runs, false);
         runs.enter(&run, &partition());
-        runs.end(&run, Err(ErrorObject { code: ErrorKind::Busy.code(), message: String::new(), data: None }));
+        runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
         run.id().clone()
     }
 
@@ -183,7 +183,7 @@ mod tests {
             let run = begin(&runs, true);
             runs.enter(&run, &partition());
             run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".to_owned() }).await;
-            runs.end(&run, Err(ErrorObject { code: 1, message: String::new(), data: None }));
+            runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
             run.id().clone()
         };
         let (first, second) = (long().await, long().await);
@@ -201,7 +201,7 @@ mod tests {
             let run = begin(&runs, false);
             let memory = Arc::downgrade(&run);
             runs.enter(&run, &partition());
-            runs.end(&run, Err(ErrorObject { code: 1, message: String::new(), data: None }));
+            runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
             drop(run);
             tokio::time::sleep(Limits::default().ended_for / 2).await;
             assert!(memory.upgrade().is_some(), "its time is not over");
@@ -221,7 +221,7 @@ mod tests {
             for _ in 0..20 {
                 run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(500) }).await;
             }
-            runs.end(&run, Err(ErrorObject { code: 1, message: String::new(), data: None }));
+            runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
             run.id().clone()
         };
         let (first, second) = (long().await, long().await);

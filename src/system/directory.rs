@@ -20,6 +20,16 @@ pub struct PrivateDirectory {
     handle: rustix::fd::OwnedFd,
 }
 
+/// What keeps other users from the socket at `path`, in words.
+pub fn guard(path: &Path) -> Result<&'static str, DirectoryError> {
+    if cfg!(windows) {
+        // The pipe's own access list does.
+        return Ok("a pipe of yours alone");
+    }
+    PrivateDirectory::open(path.parent().unwrap_or(path))?;
+    Ok("in a directory of yours alone")
+}
+
 /// Why a directory is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {

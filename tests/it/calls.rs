@@ -1,7 +1,8 @@
 //! Exactly one response per request, whatever happens to it.
 
 use crate::support::TestDaemon;
-use cupola::rpc::{MAX_BATCH_MESSAGES, MAX_REQUESTS_PER_CONNECTION};
+use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
+use cupola::rpc::message::MAX_BATCH_MESSAGES;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -158,7 +158,7 @@ async fn turns_one_after_the_other_share_one_connection() {
     for input in ["stream alpha beta", "fail", "early-error", "hello"] {
         read(say(&agent, &user("acme"), input).await.unwrap()).await;
         // The connection is free once its last bytes are read, which is just after the ending.
-        tokio::time::timeout(Duration::from_secs(5), agent.definition(None)).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(5), agent.read_definition(None)).await.unwrap().unwrap();
     }
     let connections = counted.0.load(Ordering::Relaxed);
     assert!(connections <= 2, "{connections} connections for 8 calls");
@@ -267,16 +267,19 @@ async fn the_definition_tells_how_to_talk_to_an_agent() {
         ("notes-required", IsolationModel::Keys, "1"),
         ("notes-identity", IsolationModel::Identity, "1"),
     ] {
-        let definition = world.agent(name).definition(None).await.unwrap();
+        let definition = world.agent(name).read_definition(None).await.unwrap();
         assert_eq!(definition.isolation_model(), Some(model), "{name}");
         assert_eq!(definition.version.as_ref().unwrap().as_str(), version, "{name}");
         assert_eq!(definition.protocol(), Some(AgentProtocol::Responses), "{name}");
     }
     let version = "1".parse().unwrap();
-    assert_eq!(world.agent("notes").definition(Some(&version)).await.unwrap().version, Some(version));
+    assert_eq!(world.agent("notes").read_definition(Some(&version)).await.unwrap().version, Some(version));
     let missing = "77".parse().unwrap();
-    assert_eq!(world.agent("notes").definition(Some(&missing)).await.unwrap_err().kind(), ErrorKind::AgentNotFound);
-    assert_eq!(world.agent("nobody").definition(None).await.unwrap_err().kind(), ErrorKind::AgentNotFound);
+    assert_eq!(
+        world.agent("notes").read_definition(Some(&missing)).await.unwrap_err().kind(),
+        ErrorKind::AgentNotFound
+    );
+    assert_eq!(world.agent("nobody").read_definition(None).await.unwrap_err().kind(), ErrorKind::AgentNotFound);
 }
 
 #[tokio::test]
@@ -357,7 +360,7 @@ async fn a_turn_is_sent_again_only_when_the_service_said_not_now() {
 async fn a_harmless_request_outlives_a_reset() {
     let world = World::start().await;
     world.faults.add(Rule::on("*/agents/notes", Fault::Reset).next(1));
-    assert!(world.agent("notes").definition(None).await.is_ok());
+    assert!(world.agent("notes").read_definition(None).await.is_ok());
 }
 
 #[tokio::test]
@@ -377,7 +380,7 @@ async fn a_redirect_is_not_followed() {
     let world = World::start().await;
     let elsewhere = format!("{}/elsewhere", world.emulator.url());
     world.faults.add(Rule::on("*/agents/notes", fails_with(307, &[("location", &elsewhere)], "moved")));
-    let error = world.agent("notes").definition(None).await.unwrap_err();
+    let error = world.agent("notes").read_definition(None).await.unwrap_err();
     assert_eq!((error.kind(), error.status()), (ErrorKind::UnexpectedAnswer, Some(307)));
 }
 
@@ -502,7 +505,7 @@ async fn an_untrusted_certificate_is_refused() {
         Foundry::new(Settings { trusted_certificates: Vec::new(), ..Settings::default() }, Arc::clone(&world.tokens));
     let address = Address::emulator(&world.emulator.url().parse().unwrap(), &"notes".parse().unwrap()).unwrap();
     let began = std::time::Instant::now();
-    let error = foundry.agent(address).definition(None).await.unwrap_err();
+    let error = foundry.agent(address).read_definition(None).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(3), "it was tried again, which cannot help");
     assert_eq!(error.kind(), ErrorKind::ConnectionFailed);
     assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");

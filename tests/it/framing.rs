@@ -1,7 +1,7 @@
 //! Bytes of every kind: what the daemon makes of them, and that it survives them.
 
 use crate::support::{Client, Framing, TestDaemon};
-use cupola::rpc::MAX_BATCH_MESSAGES;
+use cupola::rpc::message::MAX_BATCH_MESSAGES;
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;

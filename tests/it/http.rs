@@ -2,7 +2,7 @@
 
 use crate::support::http::post;
 use crate::support::{Home, TestDaemon};
-use cupola::rpc::MAX_REQUESTS_PER_CONNECTION;
+use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

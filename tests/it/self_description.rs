@@ -3,7 +3,8 @@
 use crate::support::TestDaemon;
 use cupola::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
 use cupola::inbound::server::MAX_CONNECTIONS;
-use cupola::rpc::{MAX_BATCH_MESSAGES, MAX_REQUESTS_PER_CONNECTION};
+use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
+use cupola::rpc::message::MAX_BATCH_MESSAGES;
 use cupola::run::Limits;
 use cupola_protocol::daemon::OPENRPC;
 use cupola_protocol::files::{LocalPath, RemotePath};

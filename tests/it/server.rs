@@ -4,9 +4,10 @@ use crate::support::daemon::config;
 use crate::support::{Client, Framing};
 use cupola::config::Config;
 use cupola::daemon::Daemon;
+use cupola::inbound::listener::Listener;
 use cupola::inbound::listener::Stream;
-use cupola::inbound::server::{self, Listener, MAX_CONNECTIONS};
-use cupola::lifetime::shutdown::{Asked, DRAIN_GRACE};
+use cupola::inbound::server::{self, MAX_CONNECTIONS};
+use cupola::lifetime::shutdown::{DRAIN_GRACE, StopSignal};
 use serde_json::json;
 use std::io;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 struct Server {
     daemon: Arc<Daemon>,
     clients: mpsc::Sender<io::Result<Stream>>,
-    signals: mpsc::Sender<Asked>,
+    signals: mpsc::Sender<StopSignal>,
     running: JoinHandle<()>,
     _directory: TempDir,
 }

@@ -1,7 +1,7 @@
 //! The connection of a dialogue as a stream of reply items. Dropping it says goodbye and closes.
 
+use super::super::observe::Watcher;
 use super::super::reply::ReplyItem;
-use super::super::watch::Watcher;
 use super::Dialogue;
 use super::mapping::MessageMapping;
 use cupola_protocol::invoke::{Notice, NoticeCode};

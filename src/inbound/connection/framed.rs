@@ -1,14 +1,16 @@
 //! A connection of LSP's or NDJSON's framing: a reader and a writer, each the only owner of its half of the stream, and
 //! one bounded outbox between the calls and the writer.
 
-use super::{Client, LINGER, Queued, write_all};
+use super::{LINGER, write_all};
 use crate::daemon::Daemon;
+use crate::error::CallError;
 use crate::inbound::framing::{FrameError, Framing};
 use crate::inbound::listener::WriteHalf;
 use crate::inbound::reader::FrameReader;
 use crate::rpc::bounds::Binding;
+use crate::rpc::calls::{Calls, refusal};
+use crate::rpc::client::{Client, Queued};
 use crate::rpc::table::Table;
-use crate::rpc::{CallError, Calls};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,8 +112,8 @@ async fn finish(
             }
         },
         End::Unreadable(error) => {
-            tracing::debug!(conn = client.number, %error, "closing");
-            let _ = client.send(crate::rpc::refusal(CallError::parse(error.to_string()))).await;
+            tracing::debug!(conn = client.number(), %error, "closing");
+            let _ = client.send(refusal(CallError::parse(error.to_string()))).await;
         }
         End::Gone => cut.cancel(),
         End::Exit | End::Drained => {}

@@ -12,14 +12,15 @@ mod patience;
 mod request;
 mod response;
 
-use super::{CLIENT_STALL, Client, LINGER};
+use super::LINGER;
 use crate::daemon::Daemon;
 use crate::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
 use crate::inbound::listener::WriteHalf;
 use crate::inbound::reader::FrameReader;
 use crate::rpc::bounds::Binding;
+use crate::rpc::calls::{CANCEL_GRACE, Calls};
+use crate::rpc::client::{CLIENT_STALL, Client};
 use crate::rpc::table::Table;
-use crate::rpc::{CANCEL_GRACE, Calls};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;

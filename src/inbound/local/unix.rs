@@ -1,8 +1,8 @@
 //! The socket on Unix systems.
 
 use super::{BindError, Bound};
+use crate::inbound::listener::Listener;
 use crate::inbound::listener::Stream;
-use crate::inbound::server::Listener;
 use crate::system::directory::PrivateDirectory;
 use interprocess::local_socket::prelude::*;
 use interprocess::local_socket::tokio::{Listener as Socket, Stream as Accepted};
@@ -118,12 +118,6 @@ pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
         .ok_or_else(|| BindError::NotASocket { path: path.clone() })?;
     let socket = interprocess::os::unix::uds_local_socket::tokio::Listener::try_from(socket).map_err(failed)?;
     Ok(LocalListener { socket: socket.into(), directory, name: name.to_owned(), made, lock: None, path })
-}
-
-/// What keeps other users from the socket at `path`, in words.
-pub fn guard(path: &Path) -> Result<&'static str, BindError> {
-    PrivateDirectory::open(path.parent().unwrap_or(path))?;
-    Ok("in a directory of yours alone")
 }
 
 /// A connection within this process: the client's end and the daemon's. To be called inside a runtime.

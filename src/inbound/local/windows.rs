@@ -1,8 +1,8 @@
 //! The named pipe on Windows.
 
 use super::{BindError, Bound};
+use crate::inbound::listener::Listener;
 use crate::inbound::listener::Stream;
-use crate::inbound::server::Listener;
 use cupola_cli::user;
 use interprocess::local_socket::prelude::*;
 use interprocess::local_socket::tokio::{Listener as Pipe, Stream as Connected};
@@ -65,11 +65,6 @@ fn listen(path: &Path) -> io::Result<Pipe> {
         .name(path.to_fs_name::<GenericFilePath>()?)
         .security_descriptor(SecurityDescriptor::deserialize(&security)?)
         .create_tokio()
-}
-
-/// What keeps other users from the pipe at `path`, in words.
-pub fn guard(_path: &Path) -> Result<&'static str, BindError> {
-    Ok("a pipe of yours alone")
 }
 
 /// A connection within this process: the client's end and the daemon's. To be called inside a runtime. It has a name for as long as this takes, which

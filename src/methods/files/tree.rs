@@ -7,7 +7,7 @@
 
 use super::{Far, fetch, send};
 use crate::error::CallError;
-use crate::methods::sessions::Named;
+use crate::methods::named_session::NamedSession;
 use crate::system::file::{self, LocalFileError};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::files::{MAX_FILE_BYTES, RemotePath, Tree, TreeFailure};
@@ -77,7 +77,7 @@ const fn is_of_one_file(kind: ErrorKind) -> bool {
 }
 
 /// Sends what is in a local directory to a directory of the session.
-pub(super) async fn upload(named: &Named, from: &Path, to: &RemotePath, far: &Far) -> Result<Tree, CallError> {
+pub(super) async fn upload(named: &NamedSession, from: &Path, to: &RemotePath, far: &Far) -> Result<Tree, CallError> {
     let root = fs::canonicalize(from).await.map_err(|source| unreadable(from, source))?;
     let mut progress = Progress::new();
     let mut waiting = vec![(from.to_owned(), to.clone())];
@@ -113,7 +113,7 @@ pub(super) async fn upload(named: &Named, from: &Path, to: &RemotePath, far: &Fa
                     progress.count()?;
                     let sent = async {
                         let target = below(&target, &name)?;
-                        let length = local_file::length(&path, MAX_FILE_BYTES).await?;
+                        let length = file::length(&path, MAX_FILE_BYTES).await?;
                         let sent = Arc::new(AtomicU64::new(0));
                         send(named, &path, length, &target, &sent).await?;
                         far.bytes.fetch_add(length, Ordering::Relaxed);
@@ -172,13 +172,13 @@ fn below(directory: &RemotePath, name: &std::ffi::OsStr) -> Result<RemotePath, C
     Ok(format!("{}/{name}", directory.as_str().trim_end_matches('/')).parse()?)
 }
 
-async fn make_directory(named: &Named, path: &RemotePath) -> Result<(), CallError> {
+async fn make_directory(named: &NamedSession, path: &RemotePath) -> Result<(), CallError> {
     let made = named.scope.agent.make_directory(&named.scope.wire, &named.session, path).await;
     made.map_err(|error| named.explain(error, false))
 }
 
 /// Fetches what is in a directory of the session into a local directory, which is made if it is missing.
-pub(super) async fn download(named: &Named, from: &RemotePath, to: &Path, far: &Far) -> Result<Tree, CallError> {
+pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path, far: &Far) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
     make_local(to).await?;
     let root = fs::canonicalize(to).await.map_err(|source| unwritable(to, source))?;
@@ -267,7 +267,7 @@ async fn within(path: &Path, root: &Path) -> Result<(), CallError> {
 async fn make_local(directory: &Path) -> Result<(), CallError> {
     match fs::create_dir(directory).await {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {
-            local_file::sweep(directory).await;
+            file::sweep(directory).await;
             Ok(())
         }
         made => made.map_err(|source| unwritable(directory, source)),

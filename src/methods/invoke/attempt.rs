@@ -9,9 +9,8 @@ use crate::foundry::{
 };
 use crate::partition::AgentKey;
 use crate::partition::fence::{Verdict, judge};
-use crate::partition::locks::Turn;
+use crate::partition::locks::Lock;
 use crate::partition::store::Saved;
-use crate::rpc::explain::{Circumstance, explain};
 use crate::rpc::scope::Scope;
 use crate::run::Run;
 use cupola_protocol::error::ErrorKind;
@@ -40,7 +39,7 @@ pub(super) struct Begun {
     pub(super) conversation: Option<ConversationId>,
     pub(super) notices: Vec<Notice>,
     // Held to the run's end, so that the next call on this session waits for it.
-    pub(super) _turn: Option<Turn<(AgentKey, SessionId)>>,
+    pub(super) _turn: Option<Lock<(AgentKey, SessionId)>>,
 }
 
 /// Finds the session and conversation to continue, sends the input, and commits what the service chose.
@@ -190,7 +189,7 @@ impl Attempt<'_> {
     async fn run(&self) -> Result<Outcome, CallError> {
         let Self { daemon, scope, .. } = *self;
         // Held while ids are being made, so that parallel first calls make one of each.
-        let partition_turn = daemon.partition_turns.take(&scope.partition).await?;
+        let partition_turn = daemon.partition_locks.take(&scope.partition).await?;
         let saved = daemon.store.load(&scope.partition).await?;
         let verdict = self.fence().await?;
         let session = self.session(&saved).await?;
@@ -212,7 +211,7 @@ impl Attempt<'_> {
                     return Ok(Outcome::Gone(notice));
                 }
                 let session = session.as_ref();
-                return Err(explain(error, Some(&Circumstance { scope, session, verdict, deleting: false })));
+                return Err(scope.explain_for(error, session, verdict, false));
             }
         };
         let answered = reply.session_id.clone().or(session);
@@ -278,7 +277,7 @@ impl Attempt<'_> {
         }
         match &params.session_id {
             None => Ok(Verdict::Own),
-            Some(session) => daemon.admit(&scope.partition, session, params.allow_shared_session).await,
+            Some(session) => scope.admit(daemon, session, params.allow_shared_session).await,
         }
     }
 
@@ -352,12 +351,12 @@ impl Attempt<'_> {
     }
 
     fn explain(&self, error: FoundryError) -> CallError {
-        explain(error, Some(&Circumstance::of(self.scope)))
+        self.scope.explain(error)
     }
 
-    async fn session_turn(&self, session: &SessionId) -> Result<Turn<(AgentKey, SessionId)>, CallError> {
+    async fn session_turn(&self, session: &SessionId) -> Result<Lock<(AgentKey, SessionId)>, CallError> {
         let key = (self.scope.partition.agent.clone(), session.clone());
-        Ok(self.daemon.session_turns.take(&key).await?)
+        Ok(self.daemon.session_locks.take(&key).await?)
     }
 
     async fn send(

@@ -22,7 +22,7 @@ pub(super) async fn is_ready(
 ) -> Result<(), CallError> {
     let began = Instant::now();
     while began.elapsed() < LIMIT {
-        let Ok(definition) = agent.definition(version).await else { return Err(refused) };
+        let Ok(definition) = agent.read_definition(version).await else { return Err(refused) };
         match definition.status.as_deref() {
             // `idle` is an older word for it (contract section 3).
             Some("active" | "idle") => return Ok(()),
@@ -35,7 +35,7 @@ pub(super) async fn is_ready(
 
 /// Adds what the service says of a failed deployment.
 pub(super) async fn why(agent: &Agent, version: Option<&AgentVersion>, refused: CallError) -> CallError {
-    match agent.definition(version).await {
+    match agent.read_definition(version).await {
         Ok(definition) => failed(refused, definition.failure),
         Err(_) => refused,
     }

@@ -7,7 +7,7 @@ use cupola_protocol::invoke::{InvokeEvent, Notice};
 use tokio::sync::mpsc::Receiver;
 
 /// One run's view of its requests.
-pub(super) struct Watching {
+pub(super) struct ObservedRequests {
     seen: Receiver<Seen>,
     /// The latest refusal: what there is to show if nothing better comes.
     refusal: Option<(HttpHead, Bytes)>,
@@ -15,7 +15,7 @@ pub(super) struct Watching {
     pub(super) notices: Vec<Notice>,
 }
 
-impl Watching {
+impl ObservedRequests {
     pub(super) fn new(seen: Receiver<Seen>) -> Self {
         Self { seen, refusal: None, notices: Vec::new() }
     }

@@ -1,14 +1,13 @@
 //! A run from its request to its one ending, as a task of its own: whoever follows it may come and go.
 
 use super::attempt::{Begun, begin};
-use super::watching::Watching;
+use super::observed::ObservedRequests;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, ReplyItem, Wants, watch};
 use crate::run::Run;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
-use cupola_protocol::rpc::ErrorObject;
 use futures_util::{FutureExt, StreamExt};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ pub(super) async fn perform(daemon: Arc<Daemon>, run: Arc<Run>, params: InvokePa
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, deadline };
     let outcome = AssertUnwindSafe(performance.answer()).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|_| Err(CallError::internal("the run ended in a panic")));
-    daemon.runs.end(&run, outcome.map_err(|error| ErrorObject::from(error.of_run(run.id().clone()))));
+    daemon.runs.end(&run, outcome.map_err(|error| error.of_run(run.id().clone())));
 }
 
 /// Why a run is ended from here.
@@ -79,7 +78,7 @@ impl Performance<'_> {
     async fn answer(&self) -> Result<InvokeResponse, CallError> {
         let Self { daemon, run, params, deadline, .. } = *self;
         let (watcher, seen) = watch(Wants { requests: params.debug, raw: params.raw });
-        let mut watching = Watching::new(seen);
+        let mut watching = ObservedRequests::new(seen);
         let begun = {
             let mut getting_there = std::pin::pin!(begin(daemon, run, params, deadline, watcher));
             let mut stopped = std::pin::pin!(self.stopped());
@@ -128,7 +127,7 @@ impl Performance<'_> {
     }
 
     /// Passes the reply's events on until its ending, and makes the response.
-    async fn follow(&self, begun: Begun, mut watching: Watching) -> Result<InvokeResponse, CallError> {
+    async fn follow(&self, begun: Begun, mut watching: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
         let Begun { mut reply, model, session, conversation, notices, _turn } = begun;
         let mut failure = None;

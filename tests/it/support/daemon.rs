@@ -102,7 +102,7 @@ impl TestDaemon {
         self.ended = true;
         self.daemon.shutdown.force();
         self.daemon.tasks.close();
-        let patience = cupola::rpc::CANCEL_GRACE * 2;
+        let patience = cupola::rpc::calls::CANCEL_GRACE * 2;
         let ended = tokio::time::timeout(patience, self.daemon.tasks.wait()).await;
         assert!(ended.is_ok(), "{} tasks outlive the daemon", self.daemon.tasks.len());
         assert_eq!(self.daemon.activity.requests(), 0, "requests were never answered");

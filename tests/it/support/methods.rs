@@ -1,7 +1,8 @@
 //! Methods that do what no method should, and some that do what every method does.
 
+use cupola::error::CallError;
+use cupola::rpc::Call;
 use cupola::rpc::table::Table;
-use cupola::rpc::{Call, CallError};
 use cupola_protocol::Method;
 use cupola_protocol::daemon::NoParams;
 use cupola_protocol::rpc::ProgressToken;

@@ -20,14 +20,14 @@ pub(super) const HOUSES: &[House] = &[
         floors: &[
             &["lib"],
             &["process"],
-            &["server"],
-            &["connection"],
+            &["inbound"],
+            &["methods"],
             &["rpc"],
             &["daemon"],
-            &["config", "followed", "project", "embedded", "definitions"],
+            &["config", "shared_logs", "target"],
             &["foundry", "run"],
-            &["auth", "partition", "transport"],
-            &["feed", "lately", "activity", "shutdown", "clock", "directory", "local_file"],
+            &["auth", "partition"],
+            &["error", "feed", "lifetime", "system"],
         ],
     },
     House {
@@ -83,15 +83,9 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     (
         "src/",
         &[
-            "auth -> foundry",
-            "daemon -> rpc",
-            "rpc -> connection",
-            "transport -> server",
-            "foundry::pool -> foundry::client",
-            "foundry::watch -> foundry::curl",
+            "foundry::connections -> foundry::client",
+            "foundry::observe -> foundry::curl",
             "foundry::reply -> foundry::invocations",
-            "rpc::bounds -> rpc::table",
-            "rpc::scope -> rpc::explain",
         ],
     ),
     (

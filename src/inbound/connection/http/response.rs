@@ -1,8 +1,9 @@
 //! What is sent: the answer as JSON, all messages as server-sent events, or why a request is not taken.
 
-use super::super::Queued;
 use super::request::{HINT, Refusal};
-use crate::rpc::{CallError, refusal};
+use crate::error::CallError;
+use crate::rpc::calls::refusal;
+use crate::rpc::client::Queued;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};

@@ -1,0 +1,14 @@
+//! How clients come in. Nothing here knows a method by its name.
+//!
+//! - [`server`]: accepts clients, limits them, drains
+//! - [`listener`]: where clients come from, and the stream that each brings
+//! - [`local`]: the user's socket (a named pipe on Windows): path, permissions, peer, lock
+//! - [`framing`]: bytes to messages and back, pure; `reader`: the read half of a connection
+//! - `connection`: one client: a reader, a writer, a bounded outbox
+
+mod connection;
+pub mod framing;
+pub mod listener;
+pub mod local;
+mod reader;
+pub mod server;

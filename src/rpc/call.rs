@@ -1,0 +1,64 @@
+//! What a handler gets besides its parameters.
+
+use super::bounds::{Binding, Bounds};
+use super::client::{Client, ClientGone};
+use super::scope::Scope;
+use crate::daemon::Daemon;
+use crate::error::CallError;
+use crate::foundry::{Extras, Watcher};
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::rpc::{PROGRESS, ProgressToken};
+use cupola_protocol::target::Target;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What a handler knows about its call besides the parameters.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What clients share.
+    pub daemon: Arc<Daemon>,
+    /// Cancelled when the caller cancels, leaves, or the daemon's end is forced. A handler that ends within
+    /// [`super::calls::CANCEL_GRACE`] after that decides the answer; then it is dropped and the answer is an error.
+    pub cancelled: CancellationToken,
+    /// Cancelled, together with `cancelled`, when the caller's connection ends or the daemon's end is forced: then it was
+    /// not the caller who asked for this call to end.
+    pub left: CancellationToken,
+    /// When the request arrived.
+    pub received: Instant,
+    /// Who called.
+    pub client: Client,
+    /// Who looks on at the requests it makes.
+    pub(super) watcher: Option<Watcher>,
+    /// What the connection was bound to when the call came, if it was.
+    pub bounds: Option<Arc<Bounds>>,
+    /// Whether the connection is bound.
+    pub(crate) binding: Arc<Binding>,
+}
+
+impl Call {
+    /// The agent a call works on, whose state it sees, and how it isolates.
+    pub(crate) async fn scope(&self, target: &Target, isolation: &Isolation) -> Result<Scope, CallError> {
+        Scope::with(&self.daemon, target, isolation, self.extras()).await
+    }
+
+    /// What this call's requests carry besides what they are for.
+    pub(crate) fn extras(&self) -> Extras {
+        Extras { watcher: self.watcher.clone(), ..Extras::default() }
+    }
+
+    /// Sends the caller one `$/progress`. Waits while the caller is slow to read; one that does not read at all is cut.
+    ///
+    /// A value that goes to several callers is encoded once by passing a `&RawValue`.
+    pub async fn progress(&self, token: &ProgressToken, value: &impl Serialize) -> Result<(), ClientGone> {
+        self.client.notify(PROGRESS, &Progress { token, value }).await
+    }
+}
+
+/// `cupola_protocol::rpc::Progress`, borrowed.
+#[derive(Serialize)]
+struct Progress<'a, Value> {
+    token: &'a ProgressToken,
+    value: &'a Value,
+}

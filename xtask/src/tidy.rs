@@ -3,7 +3,9 @@
 //! A rule is data: which files, which words may not be in them, and why. It runs in `cargo xtask lint` and as a test.
 //!
 //! - [`floors`]: which modules may use which; [`modules`]: what they use
+//! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise
 
+mod architecture;
 mod floors;
 mod modules;
 
@@ -89,6 +91,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
         broken.extend(check_file(&path, &text));
     }
     broken.extend(floors::check(root)?);
+    broken.extend(architecture::check(root)?);
     Ok(broken)
 }
 

@@ -33,3 +33,7 @@ pub mod run;
 pub mod shared_logs;
 pub mod system;
 pub mod target;
+
+#[cfg(test)]
+#[path = "../fuzz/support.rs"]
+pub(crate) mod fuzz;

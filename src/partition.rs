@@ -151,6 +151,10 @@ fn fingerprint(fields: &[Option<&str>]) -> [u8; 32] {
 }
 
 #[cfg(test)]
+#[path = "../fuzz/owner.rs"]
+mod fuzz_owner;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

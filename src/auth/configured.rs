@@ -12,6 +12,7 @@ use azure_identity::{
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
     WorkloadIdentityCredentialOptions,
 };
+use cupola_cli::ISOLATION_VARIABLES;
 use futures_util::future::BoxFuture;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -222,7 +223,8 @@ fn http_client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_LIMIT).build()
 }
 
-/// Runs a developer tool: without standard input, so that it cannot wait for a person, and ended with the fetch.
+/// Runs a developer tool: without standard input, so that it cannot wait for a person, ended with the fetch, and without
+/// the variables that hold isolation keys.
 struct Tool {
     path: Option<OsString>,
 }
@@ -240,6 +242,9 @@ impl Executor for Tool {
         command.args(args).stdin(Stdio::null()).kill_on_drop(true);
         if let Some(path) = &self.path {
             command.env("PATH", path);
+        }
+        for name in ISOLATION_VARIABLES {
+            command.env_remove(name);
         }
         command.output().await
     }

@@ -165,6 +165,10 @@ impl fmt::Debug for WireIsolation {
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/isolation.rs"]
+mod fuzz_isolation;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

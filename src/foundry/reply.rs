@@ -421,6 +421,10 @@ pub(super) fn map(mut mapping: impl Mapping, body: &[u8], how: End) -> (Vec<Stri
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/reply.rs"]
+pub(super) mod fuzz_reply;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

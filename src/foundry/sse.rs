@@ -111,6 +111,10 @@ impl Parser {
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/sse.rs"]
+mod fuzz_sse;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::foundry::fixtures;

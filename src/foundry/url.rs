@@ -228,6 +228,10 @@ impl fmt::Debug for Address {
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/url.rs"]
+mod fuzz_url;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

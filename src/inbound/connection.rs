@@ -103,3 +103,7 @@ async fn write_all(
     }
     Ok(())
 }
+
+#[cfg(all(test, unix))]
+#[path = "../../fuzz/connection.rs"]
+mod fuzz_connection;

@@ -212,3 +212,10 @@ fn end_of_headers(bytes: &[u8], from: usize) -> Option<usize> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+#[path = "../../fuzz/first_bytes.rs"]
+mod fuzz_first_bytes;
+#[cfg(test)]
+#[path = "../../fuzz/framing.rs"]
+mod fuzz_framing;

@@ -10,7 +10,7 @@ use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreE
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
-use format::TooNew;
+use format::Unusable;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
@@ -153,15 +153,22 @@ impl From<rusqlite::Error> for PrepareError {
 }
 
 fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError> {
+    let refuse = |unusable| {
+        let path = path.display().to_string();
+        PrepareError::Store(match unusable {
+            Unusable::TooNew { found, known } => StoreError::TooNew { path, found, known },
+            Unusable::Damaged(reason) => StoreError::Corrupt { path, reason },
+        })
+    };
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Before the first change: a file that is refused stays byte for byte what it is.
+    format::check(connection)?.map_err(refuse)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // In WAL mode NORMAL survives the death of the process; FULL would add an fsync to every first call.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
     connection.pragma_update(None, "cache_size", -128)?;
-    format::bring_up(connection)?.map_err(|TooNew { found, known }| {
-        PrepareError::Store(StoreError::TooNew { path: path.display().to_string(), found, known })
-    })
+    format::bring_up(connection)?.map_err(refuse)
 }
 
 fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
@@ -375,6 +382,10 @@ impl Store for SqliteStore {
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/state.rs"]
+mod fuzz_state;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use cupola_protocol::isolation::{Isolation, IsolationModel};
@@ -496,8 +507,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        let error = SqliteStore::new(path).unwrap().load(&partition("acme", None)).await.unwrap_err();
+        let before = std::fs::read(&path).unwrap();
+        let error = SqliteStore::new(path.clone()).unwrap().load(&partition("acme", None)).await.unwrap_err();
         assert!(matches!(error, StoreError::TooNew { found: 99, .. }), "{error}");
+        assert!(std::fs::read(&path).unwrap() == before, "the file was changed");
     }
 
     #[cfg(unix)]

@@ -6,7 +6,7 @@
 use super::bounds::Binding;
 use super::call::Call;
 use super::client::{Client, ClientGone};
-use super::message::{self, CallId, Incoming, Refused};
+use super::message::{self, CallId, Incoming};
 use super::table::Table;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -315,11 +315,4 @@ async fn supervise(
 /// An error response that belongs to no request.
 pub(crate) fn refusal(error: CallError) -> String {
     CallId::null().refuse(error)
-}
-
-impl Refused {
-    /// The error response to a message that is no request; `id` is null when the message has none that can be echoed.
-    fn answer(self) -> String {
-        self.id.unwrap_or_else(CallId::null).refuse(self.error)
-    }
 }

@@ -80,12 +80,26 @@ pub(crate) struct Refused {
     pub(crate) error: CallError,
 }
 
+impl Refused {
+    /// The error response to a message that is not a request; `id` is null when the message has none that can be echoed.
+    pub(crate) fn answer(self) -> String {
+        self.id.unwrap_or_else(CallId::null).refuse(self.error)
+    }
+}
+
 /// One message.
 #[derive(Debug)]
 pub(crate) enum Message<'a> {
     Request { id: CallId, method: String, params: Option<&'a str> },
     Notification { method: String, params: Option<&'a str> },
     Response,
+}
+
+impl Refused {
+    /// The error response to a message that is no request; `id` is null when the message has none that can be echoed.
+    pub(crate) fn answer(self) -> String {
+        self.id.unwrap_or_else(CallId::null).refuse(self.error)
+    }
 }
 
 /// What one frame holds.
@@ -184,7 +198,7 @@ impl<'a> Message<'a> {
     fn parse(raw: &'a RawValue) -> Result<Self, Refused> {
         let envelope: Envelope<'a> = serde_json::from_str(raw.get()).map_err(|error| Refused {
             id: None,
-            error: CallError::invalid_request(format!("not a JSON-RPC message: {error}")),
+            error: CallError::invalid_request(format!("not a JSON-RPC message: {}", without_value(&error.to_string()))),
         })?;
         let id = envelope.id.map(CallId::parse).transpose().map_err(|error| Refused { id: None, error })?;
         let Some(method) = envelope.method else {
@@ -215,7 +229,22 @@ pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>
         // serde would take an array as the fields in their order, which nobody means.
         Some(_) => return Err(CallError::invalid_params(format!("{method}: params must be an object"))),
     };
-    serde_json::from_str(text).map_err(|error| CallError::invalid_params(format!("{method}: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| CallError::invalid_params(format!("{method}: {}", without_value(&error.to_string()))))
+}
+
+/// What serde says of a value of the wrong type, without the value: it may be a key that was written without quotes, or a
+/// prompt in another shape, and errors are logged by whoever gets them.
+fn without_value(message: &str) -> String {
+    for reason in ["invalid type: ", "invalid value: "] {
+        if let Some(rest) = message.strip_prefix(reason)
+            && let Some(expected) = rest.rfind(", expected ")
+        {
+            let kind = rest[..expected].split(['`', '"']).next().unwrap_or_default().trim_end();
+            return format!("{reason}{kind}{}", &rest[expected..]);
+        }
+    }
+    message.to_owned()
 }
 
 /// The id of the call that a notification cancels, if it is one that cancels.
@@ -231,6 +260,10 @@ pub(crate) fn cancels(method: &str, params: Option<&str>) -> Option<CallId> {
     let cancel: Cancel<'_> = serde_json::from_str(params?).ok()?;
     CallId::parse(cancel.id).ok()
 }
+
+#[cfg(test)]
+#[path = "../../fuzz/message.rs"]
+mod fuzz_message;
 
 #[cfg(test)]
 mod tests {
@@ -296,5 +329,24 @@ mod tests {
         }
         assert_eq!(cancels("$/cancelRequest", Some("{}")), None);
         assert_eq!(cancels("initialized", Some(r#"{"id":1}"#)), None);
+    }
+
+    #[test]
+    fn an_error_says_which_type_was_given_and_not_the_value() {
+        for (text, expected) in [
+            ("4711", "invalid type: integer, expected a string at line 1 column 4"),
+            ("-4711.5", "invalid type: floating point, expected a string at line 1 column 7"),
+            ("true", "invalid type: boolean, expected a string at line 1 column 4"),
+            ("[1]", "invalid type: sequence, expected a string at line 1 column 0"),
+            ("null", "invalid type: null, expected a string at line 1 column 4"),
+        ] {
+            let error = serde_json::from_str::<String>(text).unwrap_err().to_string();
+            assert_eq!(without_value(&error), expected, "{error}");
+        }
+        let text = r#""hush, expected \"`hush""#;
+        let error = serde_json::from_str::<u8>(text).unwrap_err().to_string();
+        assert!(error.contains("hush"), "{error}");
+        assert_eq!(without_value(&error), format!("invalid type: string, expected u8 at line 1 column {}", text.len()));
+        assert_eq!(without_value("missing field `input`"), "missing field `input`");
     }
 }

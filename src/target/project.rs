@@ -264,4 +264,8 @@ fn endpoint(
 }
 
 #[cfg(test)]
+#[path = "../../fuzz/azd_project.rs"]
+mod fuzz_azd_project;
+
+#[cfg(test)]
 mod tests;

@@ -30,6 +30,7 @@ mod project;
 mod raw;
 mod recovery;
 mod runs;
+mod secrets;
 mod self_description;
 mod server;
 mod service;

@@ -1,8 +1,9 @@
-//! What people and CI run: `cargo xtask test|lint|schema|bench`.
+//! What people and CI run: `cargo xtask test|lint|fuzz|schema|bench`.
 //!
 //! - [`steps`]: runs named steps, counts what passed, prints the closing line
 //! - [`mod@test`]: everything a contributor needs to know that a change is good
 //! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
+//! - [`fuzz`]: the fuzz targets
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
 //! - [`vscode`]: the suites of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
 //! - [`mod@bench`]: side by side in one run, ratios with their targets
@@ -11,6 +12,7 @@
 
 mod bench;
 mod editors;
+mod fuzz;
 mod lint;
 mod schema;
 mod steps;
@@ -27,6 +29,8 @@ usage: cargo xtask COMMAND
   test      formatting, lints, invariants, all tests, then real counterparts
   ci        the same, but a step that cannot run here is a failure; also with the variable CI set
   lint      formatting, lints and invariants alone
+  fuzz [--seconds N] [TARGET]
+            runs the fuzz targets of fuzz/, or one of them, for 5 or N seconds each
   schema [--check]
             writes what is made from the protocol's types, or says what of it is stale
   bench [--json FILE] [--rounds N]
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         ["test"] if std::env::var_os("CI").is_none() => test::run(test::Skipping::Allowed),
         ["test" | "ci"] => test::run(test::Skipping::Fails),
         ["lint"] => lint::run(),
+        ["fuzz", options @ ..] => fuzz::run(options),
         ["schema"] => schema::write(),
         ["schema", "--check"] => lint::schema(),
         ["bench", options @ ..] => bench::run(options),

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything a contributor needs to know that a change is good.
 
 use crate::editors;
+use crate::fuzz;
 use crate::lint;
 use crate::lint::cargo_in_root;
 use crate::root;
@@ -27,7 +28,8 @@ pub(crate) enum Skipping {
 pub(crate) fn run(skipping: Skipping) -> ExitCode {
     let mut steps = Steps::default();
     lint::all(&mut steps);
-    steps.tests(cargo_in_root(&["test", "--workspace", "--no-fail-fast"]));
+    // The fuzz targets are among them.
+    steps.tests(fuzz::as_in_tests(cargo_in_root(&["test", "--workspace", "--no-fail-fast"])));
     steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
     real_counterparts(&mut steps);
     vscode::suites(&mut steps, BINARY);

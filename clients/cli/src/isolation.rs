@@ -9,6 +9,17 @@ use cupola_protocol::isolation::{ChatLabel, Isolation, IsolationModel, UserIdent
 use serde::Deserialize;
 use std::str::FromStr;
 
+/// The user's isolation key.
+const USER_KEY: &str = "CUPOLA_USER_ISOLATION_KEY";
+/// The chat's isolation key.
+const CHAT_KEY: &str = "CUPOLA_CHAT_ISOLATION_KEY";
+/// The delegated identity.
+const IDENTITY: &str = "CUPOLA_USER_IDENTITY";
+
+/// The variables that say whose state a command may see. They are for that command alone: the daemon takes no isolation
+/// from its environment, and neither the daemon nor a program it starts needs to know them.
+pub const ISOLATION_VARIABLES: [&str; 3] = [USER_KEY, CHAT_KEY, IDENTITY];
+
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -74,7 +85,7 @@ impl IsolationFlags {
         };
         let (user_key, identity) = first_named(
             (flag("--user-isolation-key", &self.user_isolation_key), flag("--user-identity", &self.user_identity)),
-            || Ok((variable("CUPOLA_USER_ISOLATION_KEY")?, variable("CUPOLA_USER_IDENTITY")?)),
+            || Ok((variable(USER_KEY)?, variable(IDENTITY)?)),
             (
                 field("user_isolation_key", profile.user_isolation_key()),
                 field("user_identity", profile.user_identity()),
@@ -82,7 +93,7 @@ impl IsolationFlags {
         )?;
         let (chat_key, label) = first_named(
             (flag("--chat-isolation-key", &self.chat_isolation_key), flag("--chat", &self.chat)),
-            || Ok((variable("CUPOLA_CHAT_ISOLATION_KEY")?, None)),
+            || Ok((variable(CHAT_KEY)?, None)),
             (field("chat_isolation_key", profile.chat_isolation_key()), field("chat", profile.chat.as_ref())),
         )?;
         let model = self.isolation_model.or(profile.isolation_model);

@@ -5,6 +5,7 @@
 
 use crate::connect::running;
 use crate::failure::Failure;
+use crate::isolation::ISOLATION_VARIABLES;
 use crate::stream::Stream;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -34,6 +35,10 @@ pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
     command.arg("serve").arg("--background").arg("--socket").arg(socket);
     // Its standard error must not be ours: a pipe we inherited would stay open for as long as the daemon lives.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // The daemon outlives this command and serves others. It must not keep this command's keys in its environment.
+    for name in ISOLATION_VARIABLES {
+        command.env_remove(name);
+    }
     leave_the_console(&mut command);
     let mut child = command.spawn().map_err(|error| {
         Failure::daemon(format!("no daemon runs and {} does not start: {error}", program.display()))

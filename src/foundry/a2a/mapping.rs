@@ -169,6 +169,10 @@ fn text_of_task(task: &Value) -> String {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/a2a.rs"]
+mod fuzz_a2a;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::foundry::reply::{Events, Whole, map};

@@ -231,6 +231,10 @@ impl EventMapping for TokenMapping {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/invocations.rs"]
+mod fuzz_invocations;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::foundry::fixtures;

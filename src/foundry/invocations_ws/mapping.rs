@@ -172,6 +172,10 @@ fn ending_of(frame: Option<(CloseCode, &str)>) -> InvokeEvent {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/websocket.rs"]
+mod fuzz_websocket;
+
+#[cfg(test)]
 mod tests {
     use super::super::super::reply::shown;
     use super::*;

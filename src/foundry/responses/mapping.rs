@@ -239,6 +239,10 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/responses.rs"]
+mod fuzz_responses;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::foundry::fixtures;

@@ -283,6 +283,10 @@ fn unwritable(path: &Path, source: io::Error) -> CallError {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/remote_names.rs"]
+mod fuzz_remote_names;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The state file's format: its tables, and how an older file becomes a newer one. Its number is SQLite's `user_version`.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 /// What the first format has.
 const TABLES: &str = "
@@ -35,25 +35,67 @@ const STEPS: [&str; 2] = [
     "ALTER TABLE partition ADD COLUMN context TEXT;",
 ];
 
-/// The file has a newer format than is known here.
-pub(super) struct TooNew {
-    pub(super) found: i64,
-    pub(super) known: i64,
+/// What is read of a file, and the format that brought it. Prepared, never run: that shows whether the tables are ours.
+const READS: [(i64, &str); 4] = [
+    (1, "SELECT agent, owner, version, session, conversation, updated_at FROM partition"),
+    (1, "SELECT agent, id, owner, ownership_key FROM session"),
+    (1, "SELECT agent, id, owner FROM conversation"),
+    (2, "SELECT context FROM partition"),
+];
+
+/// Why a file cannot be used.
+pub(super) enum Unusable {
+    /// It has a newer format than is known here.
+    TooNew { found: i64, known: i64 },
+    /// SQLite can open it, but it is not a state file, or parts of it are broken. In SQLite's words or ours.
+    Damaged(String),
+}
+
+/// Looks at a file before anything in it is changed. Only a file that opening it will change is read as a whole: a new one
+/// is empty, and one of the newest format is used as it is.
+pub(super) fn check(connection: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
+    let (found, known) = (version(connection)?, newest());
+    if found > known {
+        return Ok(Err(Unusable::TooNew { found, known }));
+    }
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 && found == 0 {
+        return Ok(Ok(()));
+    }
+    if found < 1 {
+        return Ok(Err(Unusable::Damaged("it has tables but no format".to_owned())));
+    }
+    for (_, statement) in READS.iter().filter(|(format, _)| *format <= found) {
+        match connection.prepare(statement) {
+            Err(error) if is_of_statement(&error) => return Ok(Err(Unusable::Damaged(error.to_string()))),
+            prepared => drop(prepared?),
+        }
+    }
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if found == known && mode == "wal" {
+        return Ok(Ok(()));
+    }
+    let verdict: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    Ok(if verdict == "ok" { Ok(()) } else { Err(Unusable::Damaged(verdict)) })
+}
+
+/// Does a statement not fit the tables, as opposed to a file that cannot be read now?
+fn is_of_statement(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqlInputError { .. }) || error.sqlite_error_code() == Some(ErrorCode::Unknown)
 }
 
 /// Brings a file to the newest known format, or leaves it as it is.
-pub(super) fn bring_up(connection: &mut Connection) -> rusqlite::Result<Result<(), TooNew>> {
+pub(super) fn bring_up(connection: &mut Connection) -> rusqlite::Result<Result<(), Unusable>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let mut known = 0;
-    for step in STEPS {
-        known += 1;
-        if found < known {
+    let (found, known) = (version(&transaction)?, newest());
+    // Another process may have changed it since it was checked.
+    if found > known {
+        return Ok(Err(Unusable::TooNew { found, known }));
+    }
+    for (format, step) in (1..).zip(STEPS) {
+        if found < format {
             transaction.execute_batch(step)?;
         }
-    }
-    if found > known {
-        return Ok(Err(TooNew { found, known }));
     }
     if found < known {
         transaction.pragma_update(None, "user_version", known)?;
@@ -62,12 +104,45 @@ pub(super) fn bring_up(connection: &mut Connection) -> rusqlite::Result<Result<(
     Ok(Ok(()))
 }
 
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The newest known format.
+fn newest() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::partition::store::{Saved, Store};
+    use crate::partition::store::{Saved, Store, StoreError};
     use crate::partition::{AgentKey, Owner, Partition, sqlite::SqliteStore};
     use cupola_protocol::isolation::{Isolation, IsolationModel};
+
+    #[tokio::test]
+    async fn a_file_that_is_not_ours_is_refused_unchanged() {
+        let renamed = |from: &str, to: &str| TABLES.replace(from, to);
+        for (tables, version) in [
+            ("CREATE TABLE diary (day TEXT);".to_owned(), 0),
+            ("CREATE TABLE diary (day TEXT);".to_owned(), 1),
+            (renamed("conversation TEXT", "conversatiom TEXT"), 1),
+            (renamed("ownership_key", "ownership_kez"), 1),
+            // The second format has a column more.
+            (TABLES.to_owned(), 2),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("state.db");
+            let other = Connection::open(&path).unwrap();
+            other.execute_batch(&tables).unwrap();
+            other.pragma_update(None, "user_version", version).unwrap();
+            drop(other);
+            let before = std::fs::read(&path).unwrap();
+            let error = SqliteStore::new(path.clone()).unwrap().count().await.unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{version} {tables}: {error}");
+            assert!(std::fs::read(&path).unwrap() == before, "{version} {tables}: the file was changed");
+        }
+    }
 
     #[tokio::test]
     async fn a_file_of_the_first_format_keeps_what_it_has() {

@@ -64,6 +64,10 @@ fn value(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/dotenv.rs"]
+mod fuzz_dotenv;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

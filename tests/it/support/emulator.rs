@@ -131,6 +131,11 @@ impl TestEmulator {
         self.recorder.faults.add(Rule::on(path, fault).next(count));
     }
 
+    /// Lets nothing fail any more.
+    pub(crate) fn heal(&self) {
+        self.recorder.faults.clear();
+    }
+
     /// Deploys a version of an agent that speaks this version of the container protocol; it answers from now on.
     pub(crate) async fn deploy(&self, agent: &str, protocol: &str) {
         let definition = json!({"kind": "hosted", "cpu": "0.5", "memory": "1Gi", "container_configuration": {"image": "notes:1"},

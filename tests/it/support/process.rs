@@ -91,6 +91,14 @@ impl Process {
         report
     }
 
+    /// The first line of its standard output, of a process that goes on.
+    pub(crate) fn first_line(&mut self) -> String {
+        let output = self.child.stdout.take().unwrap();
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        line
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

@@ -119,6 +119,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 #[cfg(test)]
+#[path = "../../../../fuzz/http_edge.rs"]
+mod fuzz_http_edge;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

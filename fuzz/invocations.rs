@@ -1,0 +1,64 @@
+//! The invocations protocol: events, JSON and plain text.
+
+use super::*;
+use crate::foundry::fixtures;
+use crate::foundry::reply::fuzz_reply::check_mapping;
+use crate::foundry::reply::{Events, Whole};
+use crate::fuzz::{Input, cuts, files, mutated};
+use bolero::check;
+
+#[test]
+fn invocations_end_once_and_add_up() {
+    let mut seeds: Vec<_> = fixtures::event_streams().into_iter().map(|(_, body)| body).collect();
+    seeds.extend(files("emulator/tests/fixtures/agentserver/invocations").into_iter().filter_map(|file| {
+        let at = file.windows(4).rposition(|window| window == b"\r\n\r\n")?;
+        Some(file[at + 4..].to_vec())
+    }));
+    seeds.push(
+        "data: {\"type\":\"token\",\"content\":\"äöü🦀\"}\n\ndata: {\"type\":\"done\",\"full_text\":\"ä ö\"}\n\n"
+            .into(),
+    );
+    seeds.push("ünï 🦀 text\n".repeat(3).into());
+    let words = [
+        "token",
+        "done",
+        "error",
+        "content",
+        "delta",
+        "text",
+        "full_text",
+        "invocation_id",
+        "[DONE]",
+        "data: ",
+        "event: done",
+        "choices",
+        "\u{fffd}",
+        "🦀",
+    ];
+    let id: Option<ResponseId> = "inv-1".parse().ok();
+    check!().with_generator((mutated(seeds, &words), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
+        match cuts.iter().fold(0_u8, |sum, cut| sum.wrapping_add(*cut)) % 4 {
+            0 => check_mapping(|| Whole::new(JsonMapping::new(id.clone())), bytes, cuts),
+            1 => check_text(bytes, cuts),
+            _ => check_mapping(|| Events::new(TokenMapping::new(id.clone())), bytes, cuts),
+        }
+    });
+}
+
+/// Text comes through whole: no character is lost where a piece ends.
+fn check_text(bytes: &[u8], cuts: &[u8]) {
+    check_mapping(|| TextMapping::new(None), bytes, cuts);
+    let (mut mapping, mut items) = (TextMapping::new(None), VecDeque::new());
+    for byte in bytes {
+        mapping.bytes(&[*byte], &mut items);
+    }
+    mapping.end(End::Clean, &mut items);
+    let said: String = items
+        .iter()
+        .filter_map(|item| match item {
+            ReplyItem::Event(InvokeEvent::TextDelta { delta }) => Some(delta.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(said, String::from_utf8_lossy(bytes), "characters came apart");
+}

@@ -14,6 +14,8 @@ mod configured;
 mod credential;
 mod error;
 mod token;
+mod token_client;
+mod tool;
 
 pub use cache::{TokenState, TokenStatus, Tokens};
 pub use credential::{Credential, CredentialConfig, Fixed, SecretSource, Surroundings, Variables};

@@ -2,14 +2,15 @@
 //!
 //! - [`url`]: which hosts may get a token, and addresses built from encoded segments
 //! - [`headers`]: what of an isolation travels, per model
-//! - [`client`]: one request: token, retries, bounded answers; [`connections`]: the connections it goes over
+//! - [`client`]: one request: token, retries, bounded answers; [`connections`]: the connections it goes over, [`plain`]: those without TLS
 //! - [`retry`]: may this be sent again? (pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls; [`pages`]: lists, page by page
-//! - [`files`]: a session's files; [`content`]: what is uploaded, read piece by piece
+//! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`observe`], [`curl`]: requests and answers shown to whoever wants to see them
+//! - [`meter`]: how much of one answer is taken (pure)
 //! - [`reply`]: a turn's answer as a stream of events with one ending
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
@@ -24,14 +25,17 @@ mod content;
 mod conversations;
 mod curl;
 mod definition;
+mod download;
 mod error;
 mod files;
 mod headers;
 mod invocations;
 mod invocations_ws;
 mod logs;
+mod meter;
 mod observe;
 mod pages;
+mod plain;
 mod reply;
 mod responses;
 mod retry;
@@ -44,8 +48,8 @@ pub use self::client::Extras;
 pub use self::connections::Settings;
 pub use self::content::Content;
 pub use self::definition::{Definition, Described, SpokenProtocol};
+pub use self::download::{Download, MAX_DOWNLOAD_BYTES};
 pub use self::error::{FoundryError, Operation, ServiceError};
-pub use self::files::Download;
 pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::{Canceller, Invocation};
 pub use self::invocations_ws::{Dialogue, MAX_SENT_BYTES};

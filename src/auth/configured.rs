@@ -2,6 +2,8 @@
 
 use super::certificate::CertificateAssertion;
 use super::credential::{Credential, CredentialConfig, SecretSource, Surroundings};
+use super::token_client::TokenClient;
+use super::tool::Tool;
 use super::{AccessToken, TokenError};
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
@@ -12,19 +14,12 @@ use azure_identity::{
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
     WorkloadIdentityCredentialOptions,
 };
-use cupola_cli::ISOLATION_VARIABLES;
 use futures_util::future::BoxFuture;
-use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// Longest text of a credential's own error that is passed on, in characters. Tools print whole usage pages.
 const MAX_REASON: usize = 600;
-
-/// How long an HTTP credential waits for a connection to Entra.
-const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// How often an HTTP credential asks again: about three seconds in all. The library's own eight take most of a minute,
 /// after which nobody would learn that the machine is offline.
@@ -130,7 +125,7 @@ impl CredentialConfig {
         let client_options = || -> Result<ClientOptions, TokenError> {
             let transport = match &surroundings.transport {
                 Some(transport) => transport.clone(),
-                None => Transport::new(Arc::new(http_client().map_err(|error| self.broken(error.to_string()))?)),
+                None => Transport::new(Arc::new(TokenClient::new().map_err(|error| self.broken(error.to_string()))?)),
             };
             let retry = ExponentialRetryOptions { max_retries: MAX_RETRIES, ..Default::default() };
             Ok(ClientOptions {
@@ -140,7 +135,7 @@ impl CredentialConfig {
             })
         };
         let assertion_options = || Ok(ClientAssertionCredentialOptions { client_options: client_options()? });
-        let executor = || Some(Arc::new(Tool { path: surroundings.path.clone() }) as Arc<dyn Executor>);
+        let executor = || Some(Arc::new(Tool::new(surroundings.path.clone())) as Arc<dyn Executor>);
         let azd = |tenant_id: Option<String>| -> Result<Source, TokenError> {
             let options = AzureDeveloperCliCredentialOptions { executor: executor(), tenant_id };
             let credential = AzureDeveloperCliCredential::new(Some(options)).map_err(refused)?;
@@ -217,45 +212,13 @@ impl CredentialConfig {
     }
 }
 
-/// The HTTP client of the credentials that speak HTTP themselves. No redirects: they carry secrets.
-fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    crate::system::tls::use_ring();
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).connect_timeout(CONNECT_LIMIT).build()
-}
-
-/// Runs a developer tool: without standard input, so that it cannot wait for a person, ended with the fetch, and without
-/// the variables that hold isolation keys.
-struct Tool {
-    path: Option<OsString>,
-}
-
-impl fmt::Debug for Tool {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Tool")
-    }
-}
-
-#[async_trait::async_trait]
-impl Executor for Tool {
-    async fn run(&self, program: &OsStr, args: &[&OsStr]) -> std::io::Result<Output> {
-        let mut command = tokio::process::Command::new(program);
-        command.args(args).stdin(Stdio::null()).kill_on_drop(true);
-        if let Some(path) = &self.path {
-            command.env("PATH", path);
-        }
-        for name in ISOLATION_VARIABLES {
-            command.env_remove(name);
-        }
-        command.output().await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Account, Fixed, Tokens};
     use super::*;
     use azure_core::http::headers::Headers;
     use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
+    use std::time::Duration;
 
     /// Stands in for Entra: notes each request's URL and form, and gives numbered tokens.
     #[derive(Debug, Default)]

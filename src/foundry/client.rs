@@ -1,11 +1,12 @@
 //! One request to the service: a token for a checked host, retries, one fresh token on 401, bounded answers.
 
 use super::cache::ExpiringCache;
-use super::connections::{Pool, Purpose, Settings};
+use super::connections::{Http, Pool, Purpose, Settings, Unanswered, innermost};
 use super::content::Content;
 use super::definition::Definition;
 use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::headers::WireIsolation;
+use super::meter::{Excess, Meter};
 use super::observe::{Body, HttpHead, Outgoing, Watcher};
 use super::retry::{Failure, Repeat, START_LIMIT, pause, start_pause};
 use super::url::{Address, AllowedHosts};
@@ -26,11 +27,17 @@ use url::Url;
 /// How long a call other than a turn may take, all its attempts together. Creating a session waits for a sandbox.
 pub(super) const CALL_LIMIT: Duration = Duration::from_mins(2);
 
-/// Longest answer of a call that is read whole, in bytes. A response object with long tool outputs is a few MiB.
+/// Longest answer to a turn that is read whole, in bytes. A response object with long tool outputs is a few MiB.
 pub(super) const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// Longest error answer that is read, in bytes; only a bounded part of its message is passed on.
+/// Longest answer that describes one thing, in bytes: an agent's definition with its instructions is the longest of them.
+const MAX_OBJECT_BYTES: usize = 4 * 1024 * 1024;
+
+/// As much is read of an error answer, in bytes; only a bounded part of its message is passed on.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// How long the body of an error answer is waited for. Its head says that and mostly why the call failed.
+const ERROR_BODY_LIMIT: Duration = Duration::from_secs(10);
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -157,8 +164,8 @@ pub(super) struct Answer {
 /// Why a body could not be read whole.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    #[error("it is longer than {0} bytes")]
-    TooLong(usize),
+    #[error(transparent)]
+    TooMuch(Excess),
     #[error("{}", innermost(.0))]
     Broken(reqwest::Error),
 }
@@ -255,18 +262,26 @@ impl Client {
         }
     }
 
-    /// As [`Self::send`], reading the answer's JSON within [`CALL_LIMIT`].
+    /// As [`Self::send`], reading the JSON that describes one thing.
     pub(super) async fn json<T: DeserializeOwned>(
         &self,
         address: &Address,
         call: &Call<'_>,
     ) -> Result<T, FoundryError> {
-        let answer = async {
-            let answer = self.send(address, call).await?;
-            let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: call.operation, reason };
-            let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| odd(error.to_string()))?;
-            serde_json::from_slice(&body).map_err(|error| odd(format!("its JSON cannot be used: {error}")))
-        };
+        let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: call.operation, reason };
+        let body = self.read(address, call, MAX_OBJECT_BYTES).await?.map_err(|error| odd(error.to_string()))?;
+        serde_json::from_slice(&body).map_err(|error| odd(format!("its JSON cannot be used: {error}")))
+    }
+
+    /// As [`Self::send`], reading the whole answer of at most `limit` bytes within [`CALL_LIMIT`]. They are counted as they
+    /// are kept, after decompression.
+    pub(super) async fn read(
+        &self,
+        address: &Address,
+        call: &Call<'_>,
+        limit: usize,
+    ) -> Result<Result<Bytes, BodyError>, FoundryError> {
+        let answer = async { Ok(self.send(address, call).await?.bytes(limit).await) };
         limited(call.operation, CALL_LIMIT, answer).await
     }
 
@@ -282,7 +297,7 @@ impl Client {
 
     async fn once(
         &self,
-        client: &reqwest::Client,
+        client: &Http,
         address: &Address,
         call: &Call<'_>,
         token: Option<&AccessToken>,
@@ -321,19 +336,19 @@ impl Client {
             headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             headers.insert(SEC_WEBSOCKET_KEY, key.clone());
         }
-        let mut request = client.request(call.method.clone(), call.url.clone());
+        let mut request = reqwest::Request::new(call.method.clone(), call.url.clone());
         if let Some((content_type, body)) = &call.body {
             headers.insert(CONTENT_TYPE, content_type.clone());
-            request = match body {
-                Payload::Whole(body) => request.body(body.clone()),
+            *request.body_mut() = Some(match body {
+                Payload::Whole(body) => body.clone().into(),
                 Payload::Streamed(content) => {
                     headers.insert(CONTENT_LENGTH, content.length().into());
-                    request.body(content.body())
+                    content.body()
                 }
-            };
+            });
         } else if call.method == Method::POST {
             // Some servers insist on a length.
-            request = request.body(Bytes::new());
+            *request.body_mut() = Some(Bytes::new().into());
         }
         if let Some(watcher) = &self.extras.watcher {
             let body = match &call.body {
@@ -346,7 +361,8 @@ impl Client {
             watcher.request(request, &self.pool.settings).await;
         }
         let began = Instant::now();
-        let result = request.headers(headers).send().await;
+        *request.headers_mut() = headers;
+        let result = client.execute(request).await;
         let milliseconds = began.elapsed().as_millis();
         match &result {
             Ok(response) => tracing::debug!(
@@ -354,18 +370,17 @@ impl Client {
                 request_id = request_id(response.headers()), "asked the service"
             ),
             Err(error) => tracing::debug!(
-                method = %call.method, path = call.url.path(), milliseconds, error = innermost(error),
+                method = %call.method, path = call.url.path(), milliseconds, error = error.reason,
                 "could not ask the service"
             ),
         }
-        result.map_err(|error| {
-            let (origin, reason) = (address.origin(), innermost(&error));
-            if error.is_connect() {
-                let failure = if is_not_trusted(&error) { Failure::NotTrusted } else { Failure::NotConnected };
-                (failure, FoundryError::NotConnected { origin, reason })
-            } else {
-                (Failure::Interrupted, FoundryError::Interrupted { origin, reason })
-            }
+        result.map_err(|Unanswered { failure, reason }| {
+            let origin = address.origin();
+            let error = match failure {
+                Failure::NotConnected | Failure::NotTrusted => FoundryError::NotConnected { origin, reason },
+                _ => FoundryError::Interrupted { origin, reason },
+            };
+            (failure, error)
         })
     }
 
@@ -374,7 +389,7 @@ impl Client {
         let (head, status, headers) = (HttpHead::of(&response), response.status(), response.headers().clone());
         let raw = self.extras.watcher.as_ref().filter(|watcher| watcher.wants_raw());
         let limit = if raw.is_some() { MAX_ANSWER_BYTES } else { MAX_ERROR_BYTES };
-        let body = collect(response, limit).await.unwrap_or_default();
+        let body = beginning(response, limit).await;
         let delegated = call.isolation.is_some_and(WireIsolation::is_delegated);
         let error = ServiceError::read(call.operation, delegated, status, &headers, &body);
         if let Some(watcher) = raw {
@@ -402,40 +417,29 @@ fn not_started(address: &Address) -> Notice {
     Notice { code: NoticeCode::WaitingForAgent, message }
 }
 
-/// Did the connection fail for what the host showed in the TLS handshake?
-fn is_not_trusted(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        // An I/O error's source is its inner error's source, which skips the inner error itself.
-        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
-}
-
-/// The last cause: the first ones only say that a request failed, and name the URL.
-pub(super) fn innermost(error: &reqwest::Error) -> String {
-    let mut error: &dyn std::error::Error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
-}
-
 async fn collect(mut response: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(BodyError::Broken)? {
-        if body.len() + chunk.len() > limit {
-            return Err(BodyError::TooLong(limit));
-        }
-        body.extend_from_slice(&chunk);
+    let (mut body, mut meter) = (BytesMut::new(), Meter::new(limit as u64));
+    while let Some(piece) = response.chunk().await.map_err(BodyError::Broken)? {
+        meter.take(piece.len()).map_err(BodyError::TooMuch)?;
+        body.extend_from_slice(&piece);
     }
     Ok(body.freeze())
+}
+
+/// What comes of an error's body before it ends, breaks, takes too long or is longer than `limit`.
+async fn beginning(mut response: reqwest::Response, limit: usize) -> Bytes {
+    let mut body = BytesMut::new();
+    let reading = async {
+        while let Ok(Some(piece)) = response.chunk().await {
+            let room = limit - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if piece.len() >= room {
+                break;
+            }
+        }
+    };
+    let _in_time = tokio::time::timeout(ERROR_BODY_LIMIT, reading).await;
+    body.freeze()
 }
 
 impl Answer {
@@ -474,5 +478,32 @@ impl Answer {
     /// The whole body.
     pub(super) async fn bytes(self, limit: usize) -> Result<Bytes, BodyError> {
         collect(self.response, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{Stream, StreamExt as _, stream};
+
+    fn response(pieces: impl Stream<Item = &'static str> + Send + 'static) -> reqwest::Response {
+        http::Response::new(reqwest::Body::wrap_stream(pieces.map(Ok::<_, std::io::Error>))).into()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_whole_or_not_at_all() {
+        assert_eq!(collect(response(stream::iter(["ab", "cd"])), 4).await.unwrap(), "abcd");
+        let error = collect(response(stream::repeat("ab")), 1000).await.unwrap_err();
+        assert_eq!(error.to_string(), "it is longer than 1000 bytes");
+        // No bytes at all, but never an end.
+        let error = collect(response(stream::repeat("x")), usize::MAX).await.unwrap_err();
+        assert!(error.to_string().contains("tiny pieces"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_errors_body_is_read_as_far_as_it_comes() {
+        assert_eq!(beginning(response(stream::repeat("abc")), 10).await, "abcabcabca");
+        assert_eq!(beginning(response(stream::iter(["ab"])), 10).await, "ab");
+        assert_eq!(beginning(response(stream::iter(["ab"]).chain(stream::pending())), 10).await, "ab");
     }
 }

@@ -1,12 +1,14 @@
 //! The connections every call shares: one client for the service, one for this machine, and how they are set up.
 
 use super::cache::ExpiringCache;
-use super::client::innermost;
 use super::definition::Definition;
 use super::error::FoundryError;
+use super::plain::PlainClient;
+use super::retry::Failure;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{Account, Tokens};
 use crate::system::tls;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -14,10 +16,13 @@ use std::time::Duration;
 use url::Url;
 
 /// How long a connection may take. Longer than three lost SYN packets.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long an unused connection is kept. Azure's front ends drop idle ones after four minutes.
-const IDLE_CONNECTION: Duration = Duration::from_secs(210);
+pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(210);
+
+/// How often an unused connection is probed.
+pub(super) const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// What the user's configuration says about reaching the service.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +45,7 @@ pub(super) struct Pool {
     pub(super) definitions: ExpiringCache<Url, Definition>,
     /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
     remote: OnceLock<reqwest::Client>,
+    plain: OnceLock<PlainClient>,
     local: OnceLock<reqwest::Client>,
     /// The same two once more, for connections of which each becomes a WebSocket: only those of HTTP/1.1 can.
     remote_upgradable: OnceLock<reqwest::Client>,
@@ -55,6 +61,68 @@ pub(super) enum Purpose {
     WebSocket,
 }
 
+/// The client that requests to one address go through.
+pub(super) enum Http {
+    Encrypted(reqwest::Client),
+    Plain(PlainClient),
+}
+
+/// Why a request got no answer.
+pub(super) struct Unanswered {
+    pub(super) failure: Failure,
+    pub(super) reason: String,
+}
+
+impl Http {
+    /// Sends one request and returns when the head of its answer is there.
+    pub(super) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Unanswered> {
+        match self {
+            Self::Encrypted(client) => {
+                client.execute(request).await.map_err(|error| Unanswered::of(&error, error.is_connect()))
+            }
+            Self::Plain(client) => {
+                client.execute(request).await.map_err(|failed| Unanswered::of(&*failed.error, failed.is_connect))
+            }
+        }
+    }
+}
+
+impl Unanswered {
+    fn of(error: &(dyn Error + 'static), is_connect: bool) -> Self {
+        let failure = match is_connect {
+            true if is_not_trusted(error) => Failure::NotTrusted,
+            true => Failure::NotConnected,
+            false => Failure::Interrupted,
+        };
+        Self { failure, reason: innermost(error) }
+    }
+}
+
+/// Did the connection fail for what the host showed in the TLS handshake?
+fn is_not_trusted(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<rustls::Error>() {
+            return true;
+        }
+        // An I/O error's source is its inner error's source, which skips the inner error itself.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// The last cause: the first ones only say that a request failed, and name the URL.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
+
 impl Pool {
     pub(super) fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
         Self {
@@ -63,6 +131,7 @@ impl Pool {
             cards: ExpiringCache::default(),
             definitions: ExpiringCache::default(),
             remote: OnceLock::new(),
+            plain: OnceLock::new(),
             local: OnceLock::new(),
             remote_upgradable: OnceLock::new(),
             local_upgradable: OnceLock::new(),
@@ -70,11 +139,14 @@ impl Pool {
     }
 
     /// The client for an address, built when first needed.
-    pub(super) fn http(&self, address: &Address, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
+    pub(super) fn http(&self, address: &Address, purpose: Purpose) -> Result<Http, FoundryError> {
         let is_local = match address.account() {
             Some(Account::Emulator) | None => true,
             Some(Account::Configured) => false,
         };
+        if is_local && address.is_plain() {
+            return Ok(Http::Plain(self.plain.get_or_init(|| PlainClient::new(&self.settings.resolve)).clone()));
+        }
         let slot = match (purpose, is_local) {
             (Purpose::Requests, true) => &self.local,
             (Purpose::Requests, false) => &self.remote,
@@ -82,10 +154,10 @@ impl Pool {
             (Purpose::WebSocket, false) => &self.remote_upgradable,
         };
         if let Some(client) = slot.get() {
-            return Ok(client.clone());
+            return Ok(Http::Encrypted(client.clone()));
         }
         let client = self.build(is_local, purpose)?;
-        Ok(slot.get_or_init(|| client).clone())
+        Ok(Http::Encrypted(slot.get_or_init(|| client).clone()))
     }
 
     fn build(&self, is_local: bool, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
@@ -104,7 +176,7 @@ impl Pool {
             .connect_timeout(CONNECT_LIMIT)
             .pool_idle_timeout(IDLE_CONNECTION)
             .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_mins(1));
+            .tcp_keepalive(TCP_KEEPALIVE);
         builder = if is_local {
             // Loopback: no proxy, and no need for the system's certificates.
             builder.no_proxy().tls_certs_only(trusted)

@@ -67,6 +67,14 @@ pub enum FoundryError {
         /// How.
         reason: String,
     },
+    /// A file is longer than what is taken.
+    #[error("{}", too_large(*.limit, *.length))]
+    DownloadTooLarge {
+        /// How many bytes would be taken.
+        limit: u64,
+        /// How many it has; the service does not always say.
+        length: Option<u64>,
+    },
     /// What was to be sent could not be read.
     #[error("what was to be sent cannot be read: {0}")]
     Content(String),
@@ -199,6 +207,15 @@ impl fmt::Display for Operation {
     }
 }
 
+fn too_large(limit: u64, length: Option<u64>) -> String {
+    match length {
+        Some(length) => format!("the file has {length} bytes; a download takes at most {limit}"),
+        None => format!(
+            "the file has more than {limit} bytes, and the service does not say how many; no more is taken without that"
+        ),
+    }
+}
+
 impl FoundryError {
     /// What it means, in one word.
     pub fn kind(&self) -> ErrorKind {
@@ -208,6 +225,7 @@ impl FoundryError {
             Self::NotConnected { .. } | Self::Setup(_) | Self::CutOff { .. } => ErrorKind::ConnectionFailed,
             // Not a connection failure: that kind promises that trying again is safe.
             Self::Interrupted { .. } => ErrorKind::ServiceError,
+            Self::DownloadTooLarge { .. } => ErrorKind::FileTooLarge,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::UnexpectedAnswer { .. } => ErrorKind::UnexpectedAnswer,
             Self::Content(_) => ErrorKind::LocalFile,

@@ -1,11 +1,12 @@
 //! Files of a session's home (contract section 5).
 
 use super::Agent;
-use super::client::{Answer, CALL_LIMIT, Call, JSON, innermost, limited};
+use super::client::{CALL_LIMIT, Call, JSON, limited};
 use super::content::Content;
+use super::download::Download;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use bytes::Bytes;
+use super::pages::{Listed, Part};
 use cupola_protocol::files::{Entry, ListResponse, RemotePath};
 use cupola_protocol::id::SessionId;
 use http::Method;
@@ -15,54 +16,14 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Most pages of one directory that are followed. With the service's usual 20 entries that is ten thousand of them, more
-/// than a person reads and a loop of the service's would give.
-const MAX_PAGES: usize = 500;
-
 /// The slowest upload that is waited for, in bytes per second: 50 MB in a quarter of an hour.
 const SLOWEST_UPLOAD: u64 = 56 * 1024;
-
-/// How long a download may stand still.
-const DOWNLOAD_STALL: Duration = Duration::from_mins(1);
 
 /// Longest answer to an upload, in bytes; it is two numbers and a path.
 const MAX_UPLOAD_ANSWER: usize = 64 * 1024;
 
 /// From here on a number is milliseconds: as seconds it would be after the year 3000.
 const YEAR_3000: f64 = 32_503_680_000.0;
-
-/// A file on its way here.
-#[derive(Debug)]
-pub struct Download {
-    /// How many bytes it has, if the service says so.
-    pub length: Option<u64>,
-    response: reqwest::Response,
-    received: u64,
-}
-
-impl Download {
-    fn new(answer: Answer) -> Self {
-        Self { length: answer.response.content_length(), response: answer.response, received: 0 }
-    }
-
-    /// The next bytes; `None` only when all of them have come.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, FoundryError> {
-        let cut_off = |reason: String| FoundryError::CutOff { received: self.received, reason };
-        let next = tokio::time::timeout(DOWNLOAD_STALL, self.response.chunk()).await;
-        match next {
-            Err(_) => Err(cut_off(format!("nothing came for {} s", DOWNLOAD_STALL.as_secs()))),
-            Ok(Err(error)) => Err(cut_off(innermost(&error))),
-            Ok(Ok(None)) => match self.length {
-                Some(length) if length != self.received => Err(cut_off(format!("it should have {length} bytes"))),
-                _ => Ok(None),
-            },
-            Ok(Ok(Some(bytes))) => {
-                self.received += bytes.len() as u64;
-                Ok(Some(bytes))
-            }
-        }
-    }
-}
 
 /// An entry of either generation (contract section 5).
 #[derive(Deserialize)]
@@ -111,25 +72,6 @@ fn unix_seconds(value: &Value) -> Option<i64> {
     Some(seconds as i64)
 }
 
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    path: Option<String>,
-    entries: Vec<WireEntry>,
-    #[serde(default)]
-    last_id: Option<String>,
-    #[serde(default)]
-    has_more: Option<bool>,
-}
-
-impl Page {
-    /// Where the next page begins, unless this was the last one; pages end as those of sessions do (contract section 4.3).
-    fn next(&self) -> Option<String> {
-        let has_more = self.has_more != Some(false) && !self.entries.is_empty();
-        self.last_id.clone().filter(|id| has_more && !id.is_empty())
-    }
-}
-
 impl Agent {
     fn files(&self, operation: Operation, method: Method, session: &SessionId, rest: &[&str]) -> FileCall {
         let url = self.address.endpoint(&[&["sessions", session.as_str(), "files"], rest].concat());
@@ -164,16 +106,18 @@ impl Agent {
         limited(operation, limit, upload).await
     }
 
-    /// Begins to fetch a file.
+    /// Begins to fetch a file, of which at most `most` bytes are taken.
     pub async fn download_file(
         &self,
         isolation: &WireIsolation,
         session: &SessionId,
         path: &RemotePath,
+        most: u64,
     ) -> Result<Download, FoundryError> {
         let call = self.files(Operation::DownloadFile, Method::GET, session, &["content"]).at(path);
         let call = call.isolated(isolation);
-        limited(Operation::DownloadFile, CALL_LIMIT, self.client.send(&self.address, &call)).await.map(Download::new)
+        let answer = limited(Operation::DownloadFile, CALL_LIMIT, self.client.send(&self.address, &call)).await?;
+        Download::new(answer, most)
     }
 
     /// Lists a directory, the home when none is named, following its pages.
@@ -183,31 +127,18 @@ impl Agent {
         session: &SessionId,
         path: Option<&RemotePath>,
     ) -> Result<ListResponse, FoundryError> {
-        let mut list = ListResponse { path: ".".to_owned(), entries: Vec::new(), has_more: false };
-        let mut next: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let mut call = self.files(Operation::ListFiles, Method::GET, session, &[]);
-            if let Some(path) = path {
-                call = call.at(path);
-            }
-            if let Some(after) = &next {
-                call = call.with("after", after);
-            }
-            let call = call.isolated(isolation);
-            let page: Page = self.client.json(&self.address, &call).await?;
-            let following = page.next().filter(|following| next.as_ref() != Some(following));
-            list.path = page.path.or_else(|| path.map(|path| path.as_str().to_owned())).unwrap_or(list.path);
-            let directory = list.path.trim_end_matches('/');
-            list.entries.extend(page.entries.into_iter().map(|entry| {
-                entry.read(|name| if directory == "." { name.to_owned() } else { format!("{directory}/{name}") })
-            }));
-            list.has_more = following.is_some();
-            if following.is_none() {
-                break;
-            }
-            next = following;
+        let operation = Operation::ListFiles;
+        let mut list = self.files(operation, Method::GET, session, &[]);
+        if let Some(path) = path {
+            list = list.at(path);
         }
-        Ok(list)
+        let Listed { items, path: listed, has_more } =
+            self.list::<WireEntry>(operation, &list.url, Some(isolation), Part::default()).await?;
+        let path = listed.or_else(|| path.map(|path| path.as_str().to_owned())).unwrap_or_else(|| ".".to_owned());
+        let directory = path.trim_end_matches('/');
+        let place = |name: &str| if directory == "." { name.to_owned() } else { format!("{directory}/{name}") };
+        let entries = items.into_iter().map(|entry| entry.read(place)).collect();
+        Ok(ListResponse { path, entries, has_more })
     }
 
     /// Shows a file or directory. Where the service has no such operation, its directory's list has the answer.
@@ -234,8 +165,14 @@ impl Agent {
         };
         let parent = path.parent();
         let list = self.list_files(isolation, session, parent.as_ref()).await?;
-        let found = list.entries.into_iter().find(|entry| entry.name == name);
-        found.ok_or_else(|| FoundryError::NoSuchFile { path: path.as_str().to_owned() })
+        match list.entries.into_iter().find(|entry| entry.name == name) {
+            Some(found) => Ok(found),
+            None if list.has_more => Err(FoundryError::UnexpectedAnswer {
+                operation: Operation::StatFile,
+                reason: format!("it can only list the directory, of which the first entries do not include {path}"),
+            }),
+            None => Err(FoundryError::NoSuchFile { path: path.as_str().to_owned() }),
+        }
     }
 
     /// Makes a directory and those above it. Not documented, so not every service has it.
@@ -330,20 +267,6 @@ mod tests {
             (json!(null), None),
         ] {
             assert_eq!(unix_seconds(&value), seconds, "{value}");
-        }
-    }
-
-    #[test]
-    fn pages_end_with_an_empty_last_id_an_empty_page_or_a_word() {
-        let page = |text: &str| serde_json::from_str::<Page>(text).unwrap().next();
-        assert_eq!(page(r#"{"entries":[{"name":"a"}],"last_id":"a"}"#).as_deref(), Some("a"));
-        for last in [
-            r#"{"entries":[{"name":"a"}],"last_id":"a","has_more":false}"#,
-            r#"{"entries":[{"name":"a"}],"last_id":null,"has_more":true}"#,
-            r#"{"entries":[],"last_id":"a"}"#,
-            r#"{"path":".","entries":[{"name":"a"}]}"#,
-        ] {
-            assert_eq!(page(last), None, "{last}");
         }
     }
 }

@@ -10,7 +10,8 @@ mod polling;
 pub use polling::Canceller;
 
 use super::Agent;
-use super::client::{Answer, Call, JSON, TEXT, innermost};
+use super::client::{Answer, Call, JSON, TEXT};
+use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Events, Mapped, Raw, Reply, Whole};

@@ -2,13 +2,16 @@
 //! token, the checks and the retries of all; from its 101 on the connection carries messages.
 //!
 //! - [`mapping`]: messages and closing codes as our events (pure)
+//! - [`metered`]: the bytes of the connection, counted
 //! - [`stream`]: the connection: sends, receives, answers pings, closes
 
 mod mapping;
+mod metered;
 mod stream;
 
 use super::Agent;
-use super::client::{Call, innermost};
+use super::client::Call;
+use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::invocations::with_session;

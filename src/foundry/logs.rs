@@ -11,7 +11,8 @@ mod window;
 
 pub use reader::{LogError, LogEvent, LogPart, LogReader};
 
-use super::client::{Answer, Call, innermost};
+use super::client::{Answer, Call};
+use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::{Agent, sse};
@@ -28,6 +29,9 @@ use url::Url;
 /// A stream without a byte for this long is dead: the service says every 60 s that there was nothing to say, and may be
 /// late once.
 const SILENCE_LIMIT: Duration = Duration::from_secs(150);
+
+/// Longest line, in bytes, with what the service adds to it. azd takes lines of 1 MB (contract section 6).
+const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// Which log to read, and how much of it.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +126,7 @@ fn frames(answer: Answer) -> Result<Frames, FoundryError> {
 
 /// Bytes as events, until the stream ends, breaks or is silent for too long.
 fn events(bytes: BoxStream<'static, Result<bytes::Bytes, String>>) -> Frames {
-    let state = Some((bytes, sse::Parser::default(), VecDeque::new()));
+    let state = Some((bytes, sse::Parser::with_longest(MAX_LINE_BYTES), VecDeque::new()));
     stream::unfold(state, |state| async move {
         let (mut bytes, mut parser, mut ready) = state?;
         loop {
@@ -132,7 +136,7 @@ fn events(bytes: BoxStream<'static, Result<bytes::Bytes, String>>) -> Frames {
             let broken = match tokio::time::timeout(SILENCE_LIMIT, bytes.next()).await {
                 Ok(Some(Ok(bytes))) => match parser.push(&bytes, &mut ready) {
                     Ok(()) => continue,
-                    Err(too_long) => too_long.to_string(),
+                    Err(unreadable) => unreadable.to_string(),
                 },
                 Ok(Some(Err(reason))) => reason,
                 Ok(None) => return parser.finish().map(|event| (Ok(event), None)),
@@ -170,6 +174,19 @@ mod tests {
         assert_eq!(events.next().await.unwrap().unwrap().data, "1");
         assert_eq!(events.next().await.unwrap(), Err("nothing came for 150 s".to_owned()));
         assert!(events.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_endless_line_and_endless_comments_break_the_stream() {
+        for (piece, reason) in [
+            ("data: ", format!("an event is longer than {MAX_LINE_BYTES} bytes")),
+            (": quiet\n\n", "1048576 bytes of comments or empty events came in a row".to_owned()),
+        ] {
+            let piece = bytes::Bytes::from(piece.repeat(1000));
+            let endless = stream::repeat_with(move || Ok(piece.clone())).take(10_000);
+            let last: Vec<_> = events(endless.boxed()).map(|event| event.unwrap_err()).collect().await;
+            assert_eq!(last, [reason]);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::client::{Answer, MAX_ANSWER_BYTES};
 use super::invocations::Canceller;
+use super::meter::Meter;
 use super::observe::HttpHead;
 use super::sse;
 use base64::Engine as _;
@@ -18,10 +19,14 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::task::coop::poll_proceed;
 
 /// How long the end of a stream is waited for after its last event, so that its connection can be used again. A server that
 /// goes on sending loses the connection instead.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
+
+/// How many bytes are taken while waiting for it. There should be none, or the end of a `[DONE]`.
+const DRAIN_BYTES: usize = 64 * 1024;
 
 /// The answer to one turn. Dropping it ends the call at the service.
 pub struct Reply {
@@ -124,6 +129,10 @@ pub(super) trait Mapping {
     fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>);
     /// No more bytes will come. Adds the ending if there was none.
     fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>);
+    /// Was there more than is taken, so that nothing more is read?
+    fn has_given_up(&self) -> bool {
+        false
+    }
 }
 
 /// How the bytes ended.
@@ -133,6 +142,8 @@ pub(super) enum End {
     Clean,
     /// The connection broke.
     Broken(String),
+    /// There is more than is taken.
+    TooMuch(String),
 }
 
 impl End {
@@ -141,6 +152,10 @@ impl End {
         let reason = match self {
             Self::Clean => "the stream ended before the answer did".to_owned(),
             Self::Broken(reason) => format!("the connection broke before the answer ended: {reason}"),
+            Self::TooMuch(reason) => {
+                let message = format!("the answer was not read to its end: {reason}");
+                return failed(ErrorKind::UnexpectedAnswer, message, None);
+            }
         };
         InvokeEvent::Truncated { reason: Some(reason) }
     }
@@ -150,6 +165,9 @@ impl End {
 #[derive(Debug, Default)]
 pub(super) struct Events<M> {
     parser: sse::Parser,
+    /// Counts the events: each costs something, and none need carry anything.
+    meter: Meter,
+    is_given_up: bool,
     pub(super) mapping: M,
 }
 
@@ -161,24 +179,33 @@ pub(super) trait EventMapping {
 
 impl<M: EventMapping> Events<M> {
     pub(super) fn new(mapping: M) -> Self {
-        Self { parser: sse::Parser::default(), mapping }
+        Self { parser: sse::Parser::default(), meter: Meter::default(), is_given_up: false, mapping }
+    }
+
+    fn take(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) -> Result<(), String> {
+        let mut events = VecDeque::new();
+        let outcome = self.parser.push(bytes, &mut events);
+        for event in events {
+            self.meter.take(event.data.len()).map_err(|excess| excess.to_string())?;
+            self.mapping.event(event, items);
+        }
+        outcome.map_err(|unreadable| unreadable.to_string())
     }
 }
 
 impl<M: EventMapping> Mapping for Events<M> {
     fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
-        let mut events = VecDeque::new();
-        let outcome = self.parser.push(bytes, &mut events);
-        for event in events {
-            self.mapping.event(event, items);
+        if self.is_given_up {
+            return;
         }
-        if let Err(too_long) = outcome {
-            items.push_back(ReplyItem::End(Box::new(Ending::failed(
-                ErrorKind::UnexpectedAnswer,
-                too_long.to_string(),
-                None,
-            ))));
+        if let Err(reason) = self.take(bytes, items) {
+            self.is_given_up = true;
+            self.mapping.end(End::TooMuch(reason), items);
         }
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.is_given_up
     }
 
     fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
@@ -200,11 +227,12 @@ pub(super) struct Whole<M> {
     pub(super) mapping: M,
     body: Vec<u8>,
     is_ended: bool,
+    is_given_up: bool,
 }
 
 impl<M: EventMapping> Whole<M> {
     pub(super) fn new(mapping: M) -> Self {
-        Self { mapping, body: Vec::new(), is_ended: false }
+        Self { mapping, body: Vec::new(), is_ended: false, is_given_up: false }
     }
 }
 
@@ -215,10 +243,8 @@ impl<M: EventMapping> Mapping for Whole<M> {
         }
         self.body.extend_from_slice(bytes);
         if self.body.len() > MAX_ANSWER_BYTES {
-            self.is_ended = true;
-            let reason = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes");
-            let ending = Ending::failed(ErrorKind::UnexpectedAnswer, reason, None);
-            items.push_back(ReplyItem::End(Box::new(ending)));
+            self.is_given_up = true;
+            self.end(End::TooMuch(format!("it is longer than {MAX_ANSWER_BYTES} bytes")), items);
         }
     }
 
@@ -231,6 +257,10 @@ impl<M: EventMapping> Mapping for Whole<M> {
             self.mapping.event(sse::Event { name: None, data }, items);
         }
         self.mapping.end(how, items);
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.is_given_up
     }
 }
 
@@ -274,6 +304,9 @@ impl<M: Mapping> Mapping for Raw<M> {
             self.inner.bytes(bytes, &mut mapped);
             self.hold(mapped, items);
         }
+        if self.inner.has_given_up() {
+            items.extend(self.ending.take());
+        }
     }
 
     fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
@@ -307,13 +340,14 @@ impl From<HttpHead> for InvokeEvent {
 pub(super) struct Mapped<Body, M> {
     /// `None` once ended.
     body: Option<Body>,
+    meter: Meter,
     items: VecDeque<ReplyItem>,
     pub(super) mapping: M,
 }
 
 impl<Body, M> Mapped<Body, M> {
     pub(super) fn new(body: Body, mapping: M) -> Self {
-        Self { body: Some(body), items: VecDeque::new(), mapping }
+        Self { body: Some(body), meter: Meter::default(), items: VecDeque::new(), mapping }
     }
 }
 
@@ -328,18 +362,20 @@ where
         while !enough(&self.items, &self.mapping) {
             let Some(body) = &mut self.body else { break };
             match std::task::ready!(body.poll_next_unpin(context)) {
-                Some(Ok(bytes)) => self.mapping.bytes(&bytes, &mut self.items),
-                Some(Err(error)) => {
-                    self.mapping.end(End::Broken(error.to_string()), &mut self.items);
-                    self.body = None;
-                }
-                None => {
-                    self.mapping.end(End::Clean, &mut self.items);
-                    self.body = None;
-                }
+                Some(Ok(bytes)) => match self.meter.take(bytes.len()) {
+                    Ok(()) => self.mapping.bytes(&bytes, &mut self.items),
+                    Err(excess) => self.end(End::TooMuch(excess.to_string())),
+                },
+                Some(Err(error)) => self.end(End::Broken(error.to_string())),
+                None => self.end(End::Clean),
             }
         }
         Poll::Ready(())
+    }
+
+    fn end(&mut self, how: End) {
+        self.mapping.end(how, &mut self.items);
+        self.body = None;
     }
 
     /// Waits until the first items are there, without taking them.
@@ -360,12 +396,15 @@ impl<Body, M, Error> Stream for Mapped<Body, M>
 where
     Body: Stream<Item = Result<Bytes, Error>> + Send + Unpin + 'static,
     M: Mapping + Unpin,
-    Error: fmt::Display,
+    Error: fmt::Display + 'static,
 {
     type Item = ReplyItem;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ReplyItem>> {
+        // A body that always has more must not keep the thread from everything else that waits for it.
+        let progress = std::task::ready!(poll_proceed(context));
         std::task::ready!(self.fill(context, |items, _| !items.is_empty()));
+        progress.made_progress();
         let item = self.items.pop_front();
         if matches!(item, Some(ReplyItem::End(_))) {
             self.items.clear();
@@ -377,8 +416,21 @@ where
     }
 }
 
-async fn drain<Body: Stream + Unpin>(mut body: Body) {
-    let _too_late = tokio::time::timeout(DRAIN_LIMIT, async { while body.next().await.is_some() {} }).await;
+async fn drain<Body, Error>(mut body: Body)
+where
+    Body: Stream<Item = Result<Bytes, Error>> + Unpin,
+{
+    let draining = async {
+        let mut left = DRAIN_BYTES;
+        while let Some(Ok(bytes)) = body.next().await {
+            // An empty piece counts, too: there may be no end of them.
+            match left.checked_sub(bytes.len().max(1)) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    let _too_late = tokio::time::timeout(DRAIN_LIMIT, draining).await;
 }
 
 /// Items as short lines, for tests that read like the stream they describe.
@@ -427,6 +479,69 @@ pub(super) mod fuzz_reply;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes every event, and passes none on.
+    #[derive(Default)]
+    struct Silent(bool);
+
+    impl EventMapping for Silent {
+        fn event(&mut self, _: sse::Event, _: &mut VecDeque<ReplyItem>) {}
+
+        fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+            if !std::mem::replace(&mut self.0, true) {
+                items.push_back(ReplyItem::End(Box::new(Ending::of(how.too_soon()))));
+            }
+        }
+    }
+
+    /// How an endless body ends, and how many pieces were taken.
+    async fn flood(piece: &'static [u8], mapping: impl Mapping + Unpin) -> (String, usize) {
+        let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = std::sync::Arc::clone(&taken);
+        let body = futures_util::stream::repeat_with(move || {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, String>(Bytes::from_static(piece))
+        });
+        let mut mapped = Mapped::new(body, mapping);
+        loop {
+            match mapped.next().await {
+                Some(item @ ReplyItem::End(_)) => {
+                    drop(mapped);
+                    let last = shown(&VecDeque::from([item])).concat();
+                    return (last, taken.load(std::sync::atomic::Ordering::Relaxed));
+                }
+                Some(ReplyItem::Event(_)) => {}
+                None => panic!("there was no ending"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let comments = b": keep-alive\n\n".repeat(5000).leak();
+        let empty = b"data: {}\n\n".repeat(5000).leak();
+        for is_raw in [false, true] {
+            let events = || Raw::new(Events::new(Silent::default()), is_raw);
+            let (end, pieces) = flood(comments, events()).await;
+            assert!(end.contains("comments or empty events came in a row") && pieces < 50, "{end}: {pieces}");
+            let (end, pieces) = flood(empty, events()).await;
+            assert!(end.contains("tiny pieces") && pieces < 300, "{end}: {pieces}");
+            let (end, pieces) = flood(comments, Raw::new(Whole::new(Silent::default()), is_raw)).await;
+            assert!(end.contains("longer than 33554432 bytes") && pieces < 1000, "{end}: {pieces}");
+        }
+        // A body of no known kind has no other bound.
+        struct Nothing;
+        impl Mapping for Nothing {
+            fn bytes(&mut self, _: &[u8], _: &mut VecDeque<ReplyItem>) {}
+            fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+                items.push_back(ReplyItem::End(Box::new(Ending::of(how.too_soon()))));
+            }
+        }
+        let (end, pieces) = flood(comments, Nothing).await;
+        assert!(end.contains("longer than 1073741824 bytes"), "{end}: {pieces}");
+        let (end, pieces) = flood(b"x", Nothing).await;
+        assert!(end.contains("tiny pieces") && pieces < 1_100_000, "{end}: {pieces}");
+    }
 
     #[test]
     fn raw_values_stay_on_one_line() {

@@ -5,7 +5,8 @@
 mod mapping;
 
 use super::Agent;
-use super::client::{Call, JSON, innermost};
+use super::client::{Call, JSON};
+use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Events, Mapped, Raw, Reply, Whole};

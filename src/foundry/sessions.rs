@@ -4,7 +4,7 @@ use super::Agent;
 use super::client::{Call, JSON};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::pages::{Listed, Part};
+use super::pages::{LARGEST_PAGE, Listed, Part};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::sessions::{ListResponse, Order, Session, VersionIndicator};
 use cupola_protocol::target::AgentVersion;
@@ -69,9 +69,10 @@ impl Agent {
         list: ListSessions<'_>,
     ) -> Result<ListResponse, FoundryError> {
         let ListSessions { limit, order, after } = list;
-        let part = Part { limit, order, after: after.map(SessionId::as_str) };
+        let part = Part { limit, page_size: Some(LARGEST_PAGE), order, after: after.map(SessionId::as_str) };
         let url = self.address.endpoint(&["sessions"]);
-        let Listed { items: data, has_more } = self.list(Operation::ListSessions, &url, Some(isolation), part).await?;
+        let Listed { items: data, has_more, .. } =
+            self.list(Operation::ListSessions, &url, Some(isolation), part).await?;
         let id = |session: Option<&Session>| session.map(|session| session.agent_session_id.clone());
         Ok(ListResponse { first_id: id(data.first()), last_id: id(data.last()), data, has_more })
     }

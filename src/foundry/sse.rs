@@ -1,8 +1,9 @@
 //! Server-sent events: bytes in, events out. Pure; the bytes may be cut anywhere.
 
+use super::meter::MAX_NOISE_BYTES;
 use std::collections::VecDeque;
 
-/// Longest event, in bytes. The final event of a response repeats the whole answer; azd stops at 1 to 4 MiB.
+/// Longest event of a turn, in bytes. The final event of a response repeats the whole answer; azd stops at 1 to 4 MiB.
 const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
 const BOM: [u8; 3] = [0xEF, 0xBB, 0xBF];
@@ -14,15 +15,24 @@ pub(super) struct Event {
     pub(super) data: String,
 }
 
-/// An event is longer than we take.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event is longer than {MAX_EVENT_BYTES} bytes")]
-pub(super) struct TooLong;
+/// The stream is not read any further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("an event is longer than {0} bytes")]
+    TooLong(usize),
+    /// A real keep-alive does not get there, so this one only keeps us busy.
+    #[error("{MAX_NOISE_BYTES} bytes of comments or empty events came in a row")]
+    OnlyNoise,
+}
 
 /// Splits a byte stream into events by the WHATWG rules. `id` and `retry` are not used by this service and skipped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[cfg_attr(test, derive(Clone, PartialEq))]
 pub(super) struct Parser {
+    /// Longest event that is taken, in bytes.
+    longest: usize,
+    /// Bytes since the last data.
+    noise: usize,
     /// The line so far, without its end.
     line: Vec<u8>,
     /// The last byte was CR: a LF right after it belongs to it.
@@ -34,9 +44,30 @@ pub(super) struct Parser {
     has_data: bool,
 }
 
+impl Default for Parser {
+    /// For the events of a turn.
+    fn default() -> Self {
+        Self::with_longest(MAX_EVENT_BYTES)
+    }
+}
+
 impl Parser {
+    /// For a stream whose events have at most `longest` bytes.
+    pub(super) const fn with_longest(longest: usize) -> Self {
+        Self {
+            longest,
+            noise: 0,
+            line: Vec::new(),
+            after_cr: false,
+            is_begun: false,
+            name: None,
+            data: String::new(),
+            has_data: false,
+        }
+    }
+
     /// Takes the next bytes and appends the events they complete.
-    pub(super) fn push(&mut self, mut bytes: &[u8], events: &mut VecDeque<Event>) -> Result<(), TooLong> {
+    pub(super) fn push(&mut self, mut bytes: &[u8], events: &mut VecDeque<Event>) -> Result<(), Unreadable> {
         while let Some((&first, rest)) = bytes.split_first() {
             if std::mem::take(&mut self.after_cr) && first == b'\n' {
                 bytes = rest;
@@ -64,13 +95,17 @@ impl Parser {
         events.pop_front()
     }
 
-    fn check(&self) -> Result<(), TooLong> {
-        if self.line.len() + self.data.len() > MAX_EVENT_BYTES { Err(TooLong) } else { Ok(()) }
+    fn check(&self) -> Result<(), Unreadable> {
+        if self.line.len() + self.data.len() > self.longest {
+            return Err(Unreadable::TooLong(self.longest));
+        }
+        if self.noise > MAX_NOISE_BYTES { Err(Unreadable::OnlyNoise) } else { Ok(()) }
     }
 
     fn take_line(&mut self, events: &mut VecDeque<Event>) {
         let bytes = std::mem::take(&mut self.line);
         let mut line = bytes.as_slice();
+        self.noise += line.len() + 1;
         if !std::mem::replace(&mut self.is_begun, true) {
             line = line.strip_prefix(&BOM).unwrap_or(line);
         }
@@ -105,6 +140,9 @@ impl Parser {
         let event =
             Event { name: self.name.take().filter(|name| !name.is_empty()), data: std::mem::take(&mut self.data) };
         if std::mem::take(&mut self.has_data) {
+            if !event.data.is_empty() {
+                self.noise = 0;
+            }
             events.push_back(event);
         }
     }
@@ -206,6 +244,43 @@ mod tests {
         let (mut parser, mut events) = (Parser::default(), VecDeque::new());
         let block = vec![b'x'; 1 << 20];
         let outcome = (0..20).try_for_each(|_| parser.push(&block, &mut events));
-        assert_eq!(outcome, Err(TooLong));
+        assert_eq!(outcome, Err(Unreadable::TooLong(MAX_EVENT_BYTES)));
+    }
+
+    /// How many of these pieces are taken before the stream is given up.
+    fn taken(piece: &str, most: usize) -> usize {
+        let (mut parser, mut events) = (Parser::default(), VecDeque::new());
+        (0..most)
+            .take_while(|_| {
+                events.clear();
+                parser.push(piece.as_bytes(), &mut events).is_ok()
+            })
+            .count()
+    }
+
+    #[test]
+    fn a_flood_without_content_is_given_up() {
+        for piece in [
+            ":\n",
+            "\n",
+            "\r\n",
+            ": keep-alive\n\n",
+            "event: ping\n\n",
+            "id: 1\n",
+            "retry: 1\n",
+            "data:\n\n",
+            "other\n",
+        ] {
+            let bytes = taken(piece, 10 * MAX_NOISE_BYTES) * piece.len();
+            assert!((MAX_NOISE_BYTES / 2..3 * MAX_NOISE_BYTES).contains(&bytes), "{piece:?}: {bytes} bytes");
+        }
+    }
+
+    #[test]
+    fn keep_alives_between_events_are_no_flood() {
+        // A week of quiet, four times a minute, and an event now and then for much longer.
+        assert_eq!(taken(": keep-alive\n\n", 7 * 24 * 60 * 4), 7 * 24 * 60 * 4);
+        let spell = format!("{}data: 1\n\n", ": keep-alive\n\n".repeat(1000));
+        assert_eq!(taken(&spell, 1000), 1000);
     }
 }

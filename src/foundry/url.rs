@@ -152,6 +152,11 @@ impl Address {
         self.account.is_none()
     }
 
+    /// Is it reached without TLS?
+    pub(super) fn is_plain(&self) -> bool {
+        self.agent.scheme() == "http"
+    }
+
     /// `{scheme}://{host}` and the port if there is one, for messages.
     pub fn origin(&self) -> String {
         self.agent.origin().ascii_serialization()

@@ -5,7 +5,7 @@ mod tree;
 
 use super::named_session::NamedSession;
 use crate::error::CallError;
-use crate::foundry::Content;
+use crate::foundry::{Content, MAX_DOWNLOAD_BYTES};
 use crate::rpc::Call;
 use crate::system::file::{self, Draft, LocalFileError};
 use cupola_protocol::files::{
@@ -91,7 +91,7 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
     Ok(TransferResponse { session_id, path, local_path, bytes: far.bytes(), tree })
 }
 
-/// Fetches one file.
+/// Fetches one file. What `fetched` counts already is of the same download.
 async fn fetch(
     named: &NamedSession,
     path: &RemotePath,
@@ -100,7 +100,8 @@ async fn fetch(
     length: impl FnOnce(u64) + Send,
 ) -> Result<(), CallError> {
     let mut draft = Draft::begin(to).await?;
-    let file = named.scope.agent.download_file(&named.scope.wire, &named.session, path).await;
+    let most = MAX_DOWNLOAD_BYTES.saturating_sub(fetched.load(Ordering::Relaxed));
+    let file = named.scope.agent.download_file(&named.scope.wire, &named.session, path, most).await;
     let mut file = file.map_err(|error| named.explain(error, false))?;
     if let Some(bytes) = file.length {
         length(bytes);

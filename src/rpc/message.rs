@@ -95,13 +95,6 @@ pub(crate) enum Message<'a> {
     Response,
 }
 
-impl Refused {
-    /// The error response to a message that is no request; `id` is null when the message has none that can be echoed.
-    pub(crate) fn answer(self) -> String {
-        self.id.unwrap_or_else(CallId::null).refuse(self.error)
-    }
-}
-
 /// What one frame holds.
 #[derive(Debug)]
 pub(crate) enum Incoming<'a> {

@@ -17,6 +17,7 @@ mod file_trees;
 mod files;
 mod foundry;
 mod framing;
+mod hostile;
 mod http;
 mod invoke;
 mod local;

@@ -7,6 +7,7 @@ pub(crate) mod emulator;
 pub(crate) mod http;
 pub(crate) mod local_agent;
 pub(crate) mod methods;
+pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod terminal;
 

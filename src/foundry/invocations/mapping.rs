@@ -110,7 +110,7 @@ impl Mapping for TextMapping {
         push_text(items, String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned());
         let event = match how {
             End::Clean => InvokeEvent::Completed {},
-            End::Broken(_) => how.too_soon(),
+            End::Broken(_) | End::TooMuch(_) => how.too_soon(),
         };
         items.push_back(ReplyItem::End(Box::new(Ending { response_id: self.id.take(), ..Ending::of(event) })));
     }
@@ -224,7 +224,7 @@ impl EventMapping for TokenMapping {
         // Agents need not send a last event; a crash cuts the body, which shows as a broken connection.
         let event = match how {
             End::Clean => InvokeEvent::Completed {},
-            End::Broken(_) => how.too_soon(),
+            End::Broken(_) | End::TooMuch(_) => how.too_soon(),
         };
         self.end_with(Ending::of(event), items);
     }

@@ -1,11 +1,13 @@
 //! The connection of a dialogue as a stream of reply items. Dropping it says goodbye and closes.
 
+use super::super::meter::{Excess, MAX_NOISE_BYTES, Meter};
 use super::super::observe::Watcher;
 use super::super::reply::ReplyItem;
-use super::Dialogue;
 use super::mapping::MessageMapping;
+use super::metered::Metered;
+use super::{Dialogue, MAX_SENT_BYTES};
 use cupola_protocol::invoke::{Notice, NoticeCode};
-use futures_util::{Sink as _, SinkExt as _, Stream, StreamExt as _};
+use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,10 +25,24 @@ const MAX_RECEIVED_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes read at once. Messages are small; the library would set aside 128 KiB for each dialogue.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
+/// Bytes to be written that are gathered before the connection gets them: none. Messages are few, and each is to arrive.
+const WRITE_BUFFER_BYTES: usize = 0;
+
+/// Bytes to be written that may wait for the agent to read: our longest message with its header, and pongs. Past that, pings
+/// are not answered until there is room.
+const MAX_WRITE_BUFFER_BYTES: usize = MAX_SENT_BYTES + 4 * 1024;
+
+/// Bytes that may come without completing a message: the longest message, and as much of headers and of pings between its
+/// fragments as is taken anyway.
+const MAX_UNFINISHED_BYTES: usize = MAX_RECEIVED_BYTES + MAX_NOISE_BYTES;
+
+/// Bytes a ping or pong has besides its payload.
+const CONTROL_HEADER_BYTES: usize = 2;
+
 /// How long the other side may take to say goodbye in its turn.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-type Socket = WebSocketStream<reqwest::Upgraded>;
+type Socket = WebSocketStream<Metered<reqwest::Upgraded>>;
 
 pub(super) struct Messages {
     /// `None` once the dialogue has ended.
@@ -35,6 +51,10 @@ pub(super) struct Messages {
     unsent: VecDeque<Message>,
     items: VecDeque<ReplyItem>,
     mapping: MessageMapping,
+    /// Counts the messages: each costs something, and none need say anything.
+    meter: Meter,
+    /// Bytes of pings and pongs since the latest message.
+    noise: usize,
     idle_limit: Option<Duration>,
     /// Runs from the agent's latest message on.
     silence: Option<Pin<Box<Sleep>>>,
@@ -51,13 +71,18 @@ impl Messages {
     ) -> Self {
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(Some(MAX_RECEIVED_BYTES))
             .max_frame_size(Some(MAX_RECEIVED_BYTES));
+        let connection = Metered::new(connection, MAX_UNFINISHED_BYTES);
         Self {
             socket: Some(WebSocketStream::from_raw_socket(connection, Role::Client, Some(limits)).await),
             unsent: dialogue.messages.iter().map(|message| Message::text(*message)).collect(),
             items: VecDeque::new(),
             mapping,
+            meter: Meter::default(),
+            noise: 0,
             idle_limit: dialogue.idle_limit,
             silence: None,
             is_over: false,
@@ -68,18 +93,16 @@ impl Messages {
     /// Sends as much as the connection takes now.
     fn send(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
         let Some(socket) = &mut self.socket else { return Ok(()) };
-        while !self.unsent.is_empty() {
-            match socket.poll_ready_unpin(context) {
-                Poll::Ready(ready) => ready?,
+        loop {
+            // Nothing else waits to be written then, so that the buffer has room for the message.
+            match socket.poll_flush_unpin(context) {
+                Poll::Ready(flushed) => flushed?,
                 Poll::Pending => return Ok(()),
             }
-            if let Some(message) = self.unsent.pop_front() {
-                socket.start_send_unpin(message)?;
+            match self.unsent.pop_front() {
+                Some(message) => socket.start_send_unpin(message)?,
+                None => return Ok(()),
             }
-        }
-        match Pin::new(socket).poll_flush(context) {
-            Poll::Ready(flushed) => flushed,
-            Poll::Pending => Ok(()),
         }
     }
 
@@ -110,6 +133,11 @@ impl Messages {
     }
 
     fn take(&mut self, received: Option<Result<Message, Error>>) {
+        if let Some(Ok(message)) = &received
+            && let Err(reason) = self.count(message)
+        {
+            return self.mapping.failed(reason, &mut self.items);
+        }
         let (mapping, items) = (&mut self.mapping, &mut self.items);
         match received {
             Some(Ok(Message::Text(text))) => mapping.text(&text, items),
@@ -122,11 +150,30 @@ impl Messages {
             Some(Err(Error::Capacity(_))) => {
                 mapping.failed(format!("a message of the agent's is longer than {MAX_RECEIVED_BYTES} bytes"), items);
             }
+            Some(Err(Error::Io(error))) if error.get_ref().is_some_and(|error| error.is::<Excess>()) => {
+                mapping.failed(format!("the agent does not finish a message: {error}"), items);
+            }
             Some(Err(error @ (Error::Utf8(_) | Error::AttackAttempt))) => mapping.failed(error.to_string(), items),
             Some(Err(error)) => mapping.broken(&error.to_string(), items),
             None => mapping.broken("it just ended", items),
         }
         self.silence = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
+    }
+
+    /// Counts what has come. An error says what there is too much of.
+    fn count(&mut self, message: &Message) -> Result<(), String> {
+        if !matches!(message, Message::Text(_) | Message::Binary(_)) {
+            self.noise += message.len() + CONTROL_HEADER_BYTES;
+            if self.noise > MAX_NOISE_BYTES {
+                return Err(format!("the agent sent {MAX_NOISE_BYTES} bytes of pings without a message"));
+            }
+            return Ok(());
+        }
+        self.noise = 0;
+        if let Some(socket) = &mut self.socket {
+            socket.get_mut().finish();
+        }
+        self.meter.take(message.len()).map_err(|excess| format!("the agent's answer was not read to its end: {excess}"))
     }
 }
 

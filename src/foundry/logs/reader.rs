@@ -10,7 +10,7 @@ use crate::foundry::error::{FoundryError, Operation};
 use crate::foundry::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{Notice, NoticeCode};
-use cupola_protocol::monitor::{LogKind, MonitorEvent};
+use cupola_protocol::monitor::{LogKind, MonitorEvent, Tail};
 use futures_util::StreamExt as _;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -35,6 +35,18 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest pause. Someone may be watching.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Without follow: how long the whole may take, all streams together. Each may wait for a container that is starting.
+const READ_LIMIT: Duration = Duration::from_mins(10);
+
+/// Without follow: most events that are passed on, the longest tail there is and three times as many remarks.
+const MAX_EVENTS: u64 = 4 * Tail::MAX.get() as u64;
+
+/// Without follow: most bytes of them. They may be collected for one response.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most events in a row that only repeat what was passed on before. A new stream begins with as many lines as its tail has.
+const MAX_REPEATED: u64 = 4 * Tail::MAX.get() as u64;
 
 /// A stream that lasted this long was a good one: pauses begin anew, and its end is not worth a remark.
 const GOOD_STREAM: Duration = Duration::from_mins(1);
@@ -97,6 +109,10 @@ pub struct LogReader {
     count: u64,
     /// Lines among them.
     lines: u64,
+    /// Bytes of them.
+    bytes: usize,
+    /// When the first stream was asked for.
+    began: Option<Instant>,
 }
 
 enum State {
@@ -110,6 +126,8 @@ struct Open {
     since: Instant,
     /// When the last event came.
     heard: Option<Instant>,
+    /// Events since the last one that was new.
+    repeated: u64,
 }
 
 impl Open {
@@ -137,6 +155,8 @@ impl LogReader {
             trouble: None,
             count: 0,
             lines: 0,
+            bytes: 0,
+            began: None,
         }
     }
 
@@ -161,6 +181,7 @@ impl LogReader {
     }
 
     async fn open(&mut self) -> Result<(), LogError> {
+        self.began.get_or_insert_with(Instant::now);
         if self.attempts > 0 {
             tokio::time::sleep(pause(self.attempts)).await;
         }
@@ -177,7 +198,7 @@ impl LogReader {
                 }
                 self.window.begin_stream(!self.was_open);
                 self.was_open = true;
-                self.state = State::Open(Open { frames, since: Instant::now(), heard: None });
+                self.state = State::Open(Open { frames, since: Instant::now(), heard: None, repeated: 0 });
                 Ok(())
             }
             Ok(None) if self.query.follow => {
@@ -196,6 +217,9 @@ impl LogReader {
     }
 
     async fn read(&mut self) -> Result<(), LogError> {
+        if !self.query.follow && self.began.is_some_and(|began| began.elapsed() >= READ_LIMIT) {
+            return Err(FoundryError::TimedOut { operation: Operation::ReadLog, after: READ_LIMIT }.into());
+        }
         let State::Open(open) = &mut self.state else { return Ok(()) };
         let deadline = match open.heard {
             None => open.since + ANSWER_LIMIT,
@@ -223,9 +247,21 @@ impl LogReader {
         match next {
             Some(Ok(event)) => {
                 open.heard = Some(Instant::now());
+                open.repeated += 1;
+                if open.repeated > MAX_REPEATED {
+                    return self.broken("the service only repeats what was shown before");
+                }
                 self.pass(&event);
-                if !self.query.follow && self.is_complete() {
+                if self.query.follow {
+                    return Ok(());
+                }
+                if self.is_complete() {
                     self.finish();
+                } else if self.count > MAX_EVENTS || self.bytes > MAX_BYTES {
+                    let reason = format!(
+                        "the end of the log has more than {MAX_EVENTS} events or {MAX_BYTES} bytes; ask for fewer lines"
+                    );
+                    return Err(FoundryError::UnexpectedAnswer { operation: Operation::ReadLog, reason }.into());
                 }
                 Ok(())
             }
@@ -260,7 +296,11 @@ impl LogReader {
                 self.notice(NoticeCode::Gap, "lines written while the stream was broken may be missing here");
             }
         }
+        if let State::Open(open) = &mut self.state {
+            open.repeated = 0;
+        }
         self.count += 1;
+        self.bytes += event.data.len();
         let part = self.part(&shown);
         self.lines += u64::from(part == LogPart::Line);
         let raw = || MonitorEvent::Raw { name: event.name.clone(), data: event.data.clone() };

@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::fs;
 
 /// Most failures that are collected before the rest is given up: more of them have one cause.
@@ -25,6 +26,16 @@ const MAX_ENTRIES: u64 = 100_000;
 
 /// How deep directories are followed. Deeper is a loop of links, too.
 const MAX_DEPTH: usize = 64;
+
+/// Longest name of one file or directory, in bytes; file systems take no longer ones.
+const MAX_NAME: usize = 255;
+
+/// Most bytes of paths that wait to be listed: a hundred thousand directories with paths of 160 bytes, here and there.
+const MAX_WAITING: usize = 32 * 1024 * 1024;
+
+/// How long one call may take: a hundred thousand small files, a few each second. A service that keeps each of them waiting
+/// for as long as a single call may take would go on for months.
+const TREE_LIMIT: Duration = Duration::from_hours(12);
 
 /// What has come of the tree so far.
 struct Progress {
@@ -104,7 +115,10 @@ pub(super) async fn upload(named: &NamedSession, from: &Path, to: &RemotePath, f
             let path = directory.join(&name);
             let shown = path.display().to_string();
             match Kind::of(&path, &root).await {
-                Kind::Skipped(why) => progress.tree.skipped.push(format!("{shown}: {why}")),
+                Kind::Skipped(why) => {
+                    progress.count()?;
+                    progress.tree.skipped.push(format!("{shown}: {why}"));
+                }
                 Kind::Directory => match below(&target, &name) {
                     Ok(target) => waiting.push((path, target)),
                     Err(error) => _ = progress.note(shown, Err(error))?,
@@ -161,7 +175,10 @@ async fn names(directory: &Path) -> Result<Vec<std::ffi::OsString>, CallError> {
     let unreadable = |source| unreadable(directory, source);
     let mut entries = fs::read_dir(directory).await.map_err(unreadable)?;
     let mut names = Vec::new();
-    while let Some(entry) = entries.next_entry().await.map_err(unreadable)? {
+    // One more than are sent, so that the call ends with the reason.
+    while names.len() <= usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX)
+        && let Some(entry) = entries.next_entry().await.map_err(unreadable)?
+    {
         names.push(entry.file_name());
     }
     Ok(names)
@@ -179,16 +196,46 @@ async fn make_directory(named: &NamedSession, path: &RemotePath) -> Result<(), C
 
 /// Fetches what is in a directory of the session into a local directory, which is made if it is missing.
 pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path, far: &Far) -> Result<Tree, CallError> {
+    let fetching = tokio::time::timeout(TREE_LIMIT, fetch_tree(named, from, to, far));
+    fetching.await.unwrap_or_else(|_| {
+        let hours = TREE_LIMIT.as_secs() / 3600;
+        Err(CallError::new(ErrorKind::TimedOut, format!("the directory was not downloaded within {hours} hours"))
+            .hint("download its parts one by one"))
+    })
+}
+
+/// Directories that are yet to be listed, each with where it goes and how deep it is.
+struct Waiting {
+    directories: Vec<(RemotePath, PathBuf, usize)>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, path: RemotePath, local: PathBuf, depth: usize) -> Result<(), CallError> {
+        self.bytes += path.as_str().len() + local.as_os_str().len();
+        if self.bytes > MAX_WAITING {
+            return Err(CallError::invalid_params("the directory has too many directories with long names")
+                .hint("download its parts one by one"));
+        }
+        self.directories.push((path, local, depth));
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<(RemotePath, PathBuf, usize)> {
+        let next = self.directories.pop()?;
+        self.bytes -= next.0.as_str().len() + next.1.as_os_str().len();
+        Some(next)
+    }
+}
+
+async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: &Path, far: &Far) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
     make_local(to).await?;
     let root = fs::canonicalize(to).await.map_err(|source| unwritable(to, source))?;
-    let mut waiting = vec![(from.clone(), root.clone(), 0)];
+    let mut waiting = Waiting { directories: Vec::new(), bytes: 0 };
+    waiting.push(from.clone(), root.clone(), 0)?;
     while let Some((directory, target, depth)) = waiting.pop() {
-        progress.count()?;
         let listed = async {
-            if depth > MAX_DEPTH {
-                return Err(CallError::invalid_params(format!("it is more than {MAX_DEPTH} directories deep")));
-            }
             within(&target, &root).await?;
             make_local(&target).await?;
             let listed = named.scope.agent.list_files(&named.scope.wire, &named.session, Some(&directory)).await;
@@ -204,24 +251,28 @@ pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path,
             }
         };
         progress.tree.directories += 1;
+        let count = listed.entries.len();
         for entry in listed.entries {
-            let shown = format!("{}/{}", directory.as_str().trim_end_matches('/'), entry.name);
-            let (path, local) = match (own_name(&entry.name), shown.parse::<RemotePath>()) {
-                (Ok(name), Ok(path)) => (path, target.join(name)),
-                (Err(error), _) => {
-                    progress.note(shown, Err(error))?;
-                    continue;
+            // Whatever it is: a service can list more than anybody fetches.
+            progress.count()?;
+            let shown = format!("{}/{}", directory.as_str().trim_end_matches('/'), beginning(&entry.name));
+            let place = || -> Result<_, CallError> {
+                if entry.is_directory && depth >= MAX_DEPTH {
+                    return Err(CallError::invalid_params(format!("it is more than {MAX_DEPTH} directories deep")));
                 }
-                (_, Err(invalid)) => {
-                    progress.note(shown, Err(invalid.into()))?;
+                Ok((shown.parse::<RemotePath>()?, target.join(own_name(&entry.name)?)))
+            };
+            let (path, local) = match place() {
+                Ok(place) => place,
+                Err(error) => {
+                    progress.note(shown, Err(error))?;
                     continue;
                 }
             };
             if entry.is_directory {
-                waiting.push((path, local, depth + 1));
+                waiting.push(path, local, depth + 1)?;
                 continue;
             }
-            progress.count()?;
             let before = far.bytes();
             let fetched = async {
                 within(&local, &root).await?;
@@ -234,7 +285,8 @@ pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path,
             }
         }
         if listed.has_more {
-            let error = CallError::new(ErrorKind::UnexpectedAnswer, "the service lists no end of it");
+            let message = format!("it has more than the {count} files and directories that were listed");
+            let error = CallError::new(ErrorKind::UnexpectedAnswer, message);
             progress.note(directory.as_str().to_owned(), Err(error))?;
         }
     }
@@ -245,9 +297,18 @@ pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path,
 fn own_name(name: &str) -> Result<&str, CallError> {
     let mut parts = Path::new(name).components();
     match (parts.next(), parts.next()) {
-        (Some(Component::Normal(part)), None) if part == name && !name.contains(['/', '\\', '\0']) => Ok(name),
+        (Some(Component::Normal(part)), None)
+            if part == name && name.len() <= MAX_NAME && !name.contains(['/', '\\', '\0']) =>
+        {
+            Ok(name)
+        }
         _ => Err(CallError::new(ErrorKind::UnexpectedAnswer, "the service gives it a name that is no file name here")),
     }
+}
+
+/// As much of a name as is worth showing.
+fn beginning(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name)
 }
 
 /// Refuses a place that a link in the way leads out of the root.
@@ -295,7 +356,7 @@ mod tests {
         for name in ["a", "a b.txt", "..a", "ü", "-rf"] {
             assert!(own_name(name).is_ok(), "{name}");
         }
-        for name in ["", ".", "..", "/", "/etc/passwd", "a/b", "../a", "a/", "a\\b", "a\0b"] {
+        for name in ["", ".", "..", "/", "/etc/passwd", "a/b", "../a", "a/", "a\\b", "a\0b", &"x".repeat(256)] {
             assert!(own_name(name).is_err(), "{name:?}");
         }
     }

@@ -142,12 +142,13 @@ impl Performance<'_> {
         let head = reply.head.take().map(InvokeEvent::from);
         self.take_all(opening.chain(head)).await;
         let mut end = None;
+        let mut stopped = std::pin::pin!(self.stopped());
         while run.status().is_none() {
             let item = tokio::select! {
                 biased;
                 event = watching.next() => Some(ReplyItem::Event(event)),
-                item = reply.events.next() => item,
-                stop = self.stopped() => {
+                // Before the events: an agent that always has another one must not keep the run from being ended.
+                stop = &mut stopped => {
                     tell(reply.canceller.as_ref()).await;
                     run.take(stop.event()).await;
                     if stop != Stop::Cancelled {
@@ -156,6 +157,7 @@ impl Performance<'_> {
                     failure = Some(failed(ErrorKind::Cancelled, "the run was cancelled"));
                     break;
                 }
+                item = reply.events.next() => item,
             };
             let event = match item {
                 Some(ReplyItem::Event(event)) => event,

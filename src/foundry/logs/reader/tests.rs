@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone)]
 enum Script {
     Stream(Vec<(u64, &'static str)>, End),
+    /// This event without end, each after a pause in seconds.
+    Endless(u64, &'static str),
     NoSandbox,
     Refused(ErrorKind, u16),
     NeverAnswers,
@@ -51,6 +53,13 @@ impl Source for Scripted {
                     retry_after: None,
                 }))),
                 Script::NeverAnswers => std::future::pending().await,
+                Script::Endless(pause, data) => {
+                    let events = stream::repeat(data).then(move |data| async move {
+                        tokio::time::sleep(Duration::from_secs(pause)).await;
+                        Ok(sse::Event { name: Some("log".to_owned()), data: data.to_owned() })
+                    });
+                    Ok(Some(events.boxed()))
+                }
                 Script::Stream(events, end) => {
                     let events = stream::iter(events).then(|(pause, data)| async move {
                         tokio::time::sleep(Duration::from_secs(pause)).await;
@@ -220,4 +229,33 @@ async fn a_stream_that_never_says_a_word_is_opened_again() {
     let scripts = [stream(&[], End::Open), stream(&[A], End::Open)];
     let (events, _, seconds) = play(&scripts, true, 50, 3).await;
     assert_eq!((events.join(","), seconds), ("Disconnected,Reconnected,a".to_owned(), 121));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_without_an_end_is_given_up_where_one_is_expected() {
+    const REMARK: &str = r#"{"new":"shape"}"#;
+    for (script, says) in [
+        // Nothing but what was shown before, and not a line.
+        (Script::Endless(0, PREAMBLE), "the service only repeats what was shown before"),
+        (Script::Endless(0, CONNECTING), "more than 1200 events"),
+        (Script::Endless(0, REMARK), "more than 1200 events"),
+        // One each time that there could have been an end.
+        (Script::Endless(4, REMARK), "within 600 s"),
+    ] {
+        let (events, end, _) = play(&[script], false, 300, 5000).await;
+        assert!(end.contains(says), "{end}");
+        assert!(events.len() < 1300, "{} events", events.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_followed_log_that_only_repeats_itself_is_opened_again_with_pauses() {
+    let (mut reader, source) = reader(&[Script::Endless(0, PREAMBLE)], true, 10);
+    assert_eq!(shown(&reader.next().await.unwrap().unwrap().event), "session Running");
+    assert_eq!(shown(&reader.next().await.unwrap().unwrap().event), "Disconnected");
+    let asked = || source.asked.lock().unwrap().iter().map(|(second, _)| *second).collect::<Vec<_>>();
+    while asked().len() < 7 {
+        reader.next().await.unwrap().unwrap();
+    }
+    assert_eq!(asked(), [0, 1, 3, 7, 15, 31, 61]);
 }

@@ -6,6 +6,7 @@
 //! it, so that a starter may also read to the end.
 
 mod emulator;
+mod log;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -132,6 +133,7 @@ fn start_log(config: &Config, background: bool) -> Result<(), Reason> {
         }
         None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
     };
+    let writer = log::OneLine::new(writer, colours);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
     tracing_subscriber::registry().with(config.log.clone()).with(layer).try_init()?;
     Ok(())

@@ -16,6 +16,7 @@
 //! - [`daemon`]: handshake, status and stop
 //! - [`doctor`]: what is wrong, and what to do about it
 //! - [`auth`]: the tokens the daemon holds
+//! - [`display`]: which characters act on what displays them
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
 //! - [`rpc`]: the JSON-RPC envelope the methods travel in
@@ -27,6 +28,7 @@
 pub mod agents;
 pub mod auth;
 pub mod daemon;
+pub mod display;
 pub mod doctor;
 pub mod error;
 pub mod files;

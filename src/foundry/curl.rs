@@ -2,6 +2,7 @@
 
 use super::connections::Settings;
 use super::observe::{Body, Outgoing};
+use cupola_protocol::display::acts;
 use cupola_protocol::invoke::HttpHeader;
 use std::fmt::Display;
 use url::Url;
@@ -70,14 +71,14 @@ fn bracketed(ip: std::net::IpAddr) -> Box<dyn Display> {
     }
 }
 
-/// One word of a bash command that stands for exactly this text. Never holds a character that a terminal would obey.
+/// One word of a bash command that stands for exactly this text. Never holds a character that acts on a terminal.
 fn quoted(text: &str) -> String {
     if !text.is_empty()
         && text.chars().all(|character| character.is_ascii_alphanumeric() || "-_./:=@%+,".contains(character))
     {
         return text.to_owned();
     }
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(acts) {
         return format!("'{}'", text.replace('\'', r"'\''"));
     }
     let mut word = String::from("$'");
@@ -89,9 +90,9 @@ fn quoted(text: &str) -> String {
             '\r' => word.push_str(r"\r"),
             '\t' => word.push_str(r"\t"),
             // Octal ends after three digits, whatever follows; a hexadecimal escape would not.
-            control if control.is_control() => {
+            acting if acts(acting) => {
                 let mut bytes = [0; 4];
-                for byte in control.encode_utf8(&mut bytes).bytes() {
+                for byte in acting.encode_utf8(&mut bytes).bytes() {
                     word.push('\\');
                     word.extend([byte >> 6, byte >> 3 & 7, byte & 7].map(|digit| char::from(b'0' + digit)));
                 }
@@ -155,7 +156,7 @@ mod tests {
             "",
             "it's $HOME `id` \"quoted\" \\n !!",
             "two\nlines\r\n\ttab",
-            "\u{1b}[2J bell\u{7}7 ünï 🦀 \u{85}",
+            "\u{1b}[2J bell\u{7}7 ünï 🦀 \u{85} \u{202e}\u{e0041}",
             "{\"input\":\"a 'b' \\\\ \\\"c\\\"\"}",
             "@/etc/passwd",
             "-d",
@@ -169,7 +170,7 @@ mod tests {
             ];
             let body = Bytes::from(body);
             let line = line_of("http://127.0.0.1:1/a?b=c&d=[e]{f}", &headers, Body::Bytes(&body), &Settings::default());
-            assert!(!line.contains(char::is_control), "{line:?}");
+            assert!(!line.contains(acts), "{line:?}");
             let arguments = arguments(&line);
             let expected = [
                 "-sS",

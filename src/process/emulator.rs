@@ -1,5 +1,6 @@
 //! A separate emulator as a process: it stays in the terminal until a signal ends it; a second one does not wait for its agents.
 
+use super::log::OneLine;
 use super::{Reason, one_line, runtime};
 use crate::lifetime::shutdown;
 use cupola_emulator::command::{self, CommandOptions};
@@ -7,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error.
 pub fn emulator(options: CommandOptions) -> ExitCode {
@@ -21,9 +23,10 @@ pub fn emulator(options: CommandOptions) -> ExitCode {
 }
 
 fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
+    let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_writer(OneLine::new(BoxMakeWriter::new(io::stderr), colours))
+        .with_ansi(colours)
         .with_max_level(LevelFilter::WARN)
         .try_init()?;
     let runtime = runtime()?;

@@ -74,6 +74,17 @@
   (cupola-invoke "käse\nund 日本")
   (cupola-tests-wait-for-text "> käse\n> und 日本\n\necho: käse\nund 日本\n"))
 
+(cupola-test nothing-in-an-answer-acts-on-the-editor
+  (dolist (case (with-temp-buffer
+                  (insert-file-contents (expand-file-name "tests/fixtures/display.json" cupola-tests-root))
+                  ;; Emacs takes no NUL in JSON.
+                  (while (search-forward "\\u0000" nil t) (replace-match "\\u0001" t t))
+                  (goto-char (point-min))
+                  (json-parse-buffer :object-type 'plist :array-type 'list)))
+    (should (equal (plist-get case :text) (cupola--harmless (plist-get case :given)))))
+  (cupola-invoke "stream evil\e[2J\u202eb\rc\u009b1A")
+  (cupola-tests-wait-for-text "\n\nevil\ufffd[2J\ufffdb\ufffdc\ufffd1A\n"))
+
 (cupola-test two-answers-at-once-do-not-mix
   (cupola-isolation "first-of-two" "")
   (cupola-invoke "slow 6 30")

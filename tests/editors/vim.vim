@@ -15,6 +15,9 @@ let $CUPOLA_SOCKET = s:home .. '/v1.sock'
 let $CUPOLA_STATE_DIR = s:home .. '/state'
 let $PATH = fnamemodify($CUPOLA_BINARY, ':p:h') .. ':' .. $PATH
 
+set encoding=utf-8
+const s:root = expand('<sfile>:p:h:h:h')
+
 function s:Say(line)
   call writefile([a:line], '/dev/stdout', 'a')
 endfunction
@@ -75,6 +78,17 @@ function s:tests.lines_are_sent_below_the_text_and_any_character_arrives()
   1,2CupolaInvoke about:
   bwipeout!
   call s:WaitForText("> about:\n> käse\n> und 日本\n\necho: about:\nkäse\nund 日本\n")
+endfunction
+
+function s:tests.nothing_in_an_answer_acts_on_the_editor()
+  let Harmless = function('<SNR>' .. s:page .. '_Harmless')
+  " NUL is a line feed to Vim.
+  let cases = substitute(join(readfile(s:root .. '/tests/fixtures/display.json')), '\\u0000', '\\u0001', 'g')
+  for case in json_decode(cases)
+    call assert_equal(case.text, Harmless(case.given), case.name)
+  endfor
+  execute "CupolaInvoke stream evil\e[2J\u202eb\rc\u009b1A"
+  call s:WaitForText("\n\nevil\ufffd[2J\ufffdb\ufffdc\ufffd1A\n")
 endfunction
 
 function s:tests.users_are_kept_apart_and_their_keys_are_in_no_history()
@@ -146,6 +160,7 @@ endfunction
 
 try
   execute 'source' s:Snippet()
+  const s:page = getscriptinfo(#{name: 'cupola.vim'})[0].sid
   let s:result = s:Run()
 catch
   call s:Say(v:exception .. ' at ' .. v:throwpoint)

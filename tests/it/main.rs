@@ -12,6 +12,7 @@ mod calls;
 mod chat;
 mod cli;
 mod debug;
+mod display;
 mod doctor;
 mod file_trees;
 mod files;

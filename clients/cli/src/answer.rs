@@ -2,8 +2,8 @@
 //! answer on standard error.
 
 use crate::exit;
-use crate::failure::{Failure, printable};
-use crate::log::harmless;
+use crate::failure::Failure;
+use crate::show;
 use cupola_protocol::invoke::{RunFailure, RunStatus};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,8 +20,6 @@ pub(crate) struct Printer<Out, Err> {
     pub introduce: bool,
     /// Say nothing but errors.
     pub quiet: bool,
-    /// Standard output is a terminal, which what an agent says must not drive.
-    pub is_terminal: bool,
     /// What has been written to standard output.
     pub written: String,
 }
@@ -104,8 +102,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
 
     fn write(&mut self, text: &str) -> Result<(), Failure> {
         self.written.push_str(text);
-        let shown = if self.is_terminal { harmless(text) } else { text.into() };
-        self.out.write_all(shown.as_bytes()).map_err(Failure::writing)
+        self.out.write_all(text.as_bytes()).map_err(Failure::writing)
     }
 
     /// Makes `whole` the answer. What has been written cannot be taken back: if it is not the beginning of `whole`, the
@@ -129,16 +126,16 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
             return;
         }
         if let Some(session) = session {
-            self.tell(&format!("Session:      {}", printable(session)));
+            self.tell(&format!("Session:      {}", show::line(session)));
         }
         if let Some(conversation) = conversation {
-            self.tell(&format!("Conversation: {}", printable(conversation)));
+            self.tell(&format!("Conversation: {}", show::line(conversation)));
         }
     }
 
     /// Notices report consequences (a session and its files are gone), so they are shown on a pipe too.
     fn notice(&mut self, message: &str) {
-        self.tell(&format!("notice: {}", printable(message)));
+        self.tell(&show::paragraph("notice: ", message));
     }
 
     /// A remark. That it cannot be shown is no reason to end the run.
@@ -176,12 +173,12 @@ impl Ending<'_> {
             (RunStatus::Cancelled, None) => "the run was cancelled",
             (RunStatus::Truncated, None) => "the answer was cut off: the stream ended without saying how the run did",
         };
-        let _ = writeln!(err, "error: {}", printable(message));
+        let _ = writeln!(err, "{}", show::paragraph("error: ", message));
         if let Some(code) = self.failure.as_ref().and_then(|failure| failure.service_code.as_deref()) {
-            let _ = writeln!(err, "code: {}", printable(code));
+            let _ = writeln!(err, "code: {}", show::line(code));
         }
         if let Some(id) = self.request_id.as_deref() {
-            let _ = writeln!(err, "request id: {}", printable(id));
+            let _ = writeln!(err, "request id: {}", show::line(id));
         }
     }
 }
@@ -191,14 +188,8 @@ mod tests {
     use super::*;
 
     fn shown(events: &[&str], ending: &str) -> (String, String, u8) {
-        let mut printer = Printer {
-            out: Vec::new(),
-            err: Vec::new(),
-            introduce: false,
-            quiet: false,
-            is_terminal: false,
-            written: String::new(),
-        };
+        let mut printer =
+            Printer { out: Vec::new(), err: Vec::new(), introduce: false, quiet: false, written: String::new() };
         for event in events {
             let raw: &RawValue = serde_json::from_str(event).unwrap();
             printer.event(raw, false).unwrap();
@@ -221,25 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_an_answer_acts_on_a_terminal() {
-        let evil = "\u{1b}]0;title\u{7}\u{1b}[31mred\u{1b}[0m a\r\nb\tc\u{9b}2J";
-        let event = format!(r#"{{"type":"textDelta","delta":{}}}"#, serde_json::to_string(evil).unwrap());
-        let ending = format!(r#"{{"status":"completed","text":{}}}"#, serde_json::to_string(evil).unwrap());
-        for (is_terminal, expected) in
-            [(true, "\u{fffd}]0;title\u{fffd}red a\nb\tc\u{fffd}2J\n".to_owned()), (false, format!("{evil}\n"))]
-        {
-            let mut printer = Printer {
-                out: Vec::new(),
-                err: Vec::new(),
-                introduce: false,
-                quiet: false,
-                is_terminal,
-                written: String::new(),
-            };
-            printer.event(serde_json::from_str(&event).unwrap(), false).unwrap();
-            printer.end(&serde_json::from_str(&ending).unwrap()).unwrap();
-            assert_eq!(String::from_utf8(printer.out).unwrap(), expected);
-        }
+    fn a_notice_or_an_error_stays_in_its_own_lines() {
+        let notice = r#"{"type":"notice","message":"gone\nhint: run this\u001b[2J"}"#;
+        let failed = r#"{"status":"failed","text":"","failure":{"kind":"agentFailed","message":"no\nhint: run this"}}"#;
+        let (_, err, _) = shown(&[notice], failed);
+        assert_eq!(err, "notice: gone\n        hint: run this\u{fffd}[2J\nerror: no\n       hint: run this\n");
     }
 
     #[test]
@@ -303,14 +280,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut printer = Printer {
-            out: Gone,
-            err: Vec::new(),
-            introduce: true,
-            quiet: false,
-            is_terminal: false,
-            written: String::new(),
-        };
+        let mut printer = Printer { out: Gone, err: Vec::new(), introduce: true, quiet: false, written: String::new() };
         let raw: &RawValue = serde_json::from_str(HEL).unwrap();
         assert!(matches!(printer.event(raw, false), Err(Failure::ReaderGone)));
     }

@@ -23,9 +23,7 @@ pub(crate) mod stop;
 use crate::arguments::Command;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
-use crate::{Hooks, choice, exit};
-use serde_json::value::RawValue;
-use std::io::{self, Write};
+use crate::{Hooks, choice, exit, show};
 use std::process::ExitCode;
 
 /// Runs one command and reports its failure. What only a person can decide is asked, and the command run again: nothing has
@@ -56,7 +54,7 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
         done = run_once(&command, hooks);
     }
     ExitCode::from(done.unwrap_or_else(|failure| {
-        let mut stderr = io::stderr().lock();
+        let mut stderr = show::stderr();
         // Nothing is left to do if the failure cannot be shown; the exit code still tells.
         let _ = if json { failure.print_json(&mut stderr) } else { failure.print(&mut stderr) };
         failure.exit_code()
@@ -96,29 +94,5 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
         Command::Agents(flags) => Some(flags.scope_mut()),
         Command::Monitor(flags) => Some(&mut flags.scope),
         _ => None,
-    }
-}
-
-/// Writes text to standard output.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::writing)
-}
-
-/// Indents JSON as azd does: two blanks, members in their order, a final newline.
-fn indented(raw: &RawValue) -> String {
-    let value: Result<serde_json::Value, _> = serde_json::from_str(raw.get());
-    let text = value.and_then(|value| serde_json::to_string_pretty(&value));
-    text.unwrap_or_else(|_| raw.get().to_owned()) + "\n"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indenting_keeps_the_members_and_their_order() {
-        let raw: &RawValue = serde_json::from_str(r#"{"b":[1,{}],"a":"ü\n"}"#).unwrap();
-        assert_eq!(indented(raw), "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"ü\\n\"\n}\n");
     }
 }

@@ -1,6 +1,6 @@
 //! `--debug`: outgoing requests on standard error, and the `curl` line that repeats each.
 
-use crate::failure::printable;
+use crate::show::{line, text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -49,18 +49,18 @@ pub(crate) fn show(event: &RawValue, to: &mut impl Write) -> bool {
 }
 
 fn write(request: &Request<'_>, to: &mut impl Write) -> std::io::Result<()> {
-    writeln!(to, "> {} {}", printable(&request.method), printable(&request.url))?;
+    writeln!(to, "> {} {}", line(&request.method), line(&request.url))?;
     for Header { name, value } in &request.headers {
-        writeln!(to, "> {}: {}", printable(name), printable(value))?;
+        writeln!(to, "> {}: {}", line(name), line(value))?;
     }
     if let Some(body) = &request.body {
-        writeln!(to, ">\n{}", printable(body))?;
+        writeln!(to, ">\n{}", text(body))?;
     }
     if let Some(file) = &request.body_file {
-        writeln!(to, ">\n@{}", printable(file))?;
+        writeln!(to, ">\n@{}", line(file))?;
     }
-    // Holds no control character: they are escaped for the shell.
-    writeln!(to, "{}", request.curl)
+    // Holds nothing that acts: it is escaped for the shell.
+    writeln!(to, "{}", line(&request.curl))
 }
 
 #[cfg(test)]

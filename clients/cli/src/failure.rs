@@ -1,6 +1,6 @@
 //! Why a command did not succeed, and how it is said: to people in lines, to programs as JSON. Always on standard error.
 
-use crate::exit;
+use crate::{exit, show};
 use cupola_protocol::error::ErrorData;
 use cupola_protocol::rpc::ErrorObject;
 use serde_json::json;
@@ -79,7 +79,7 @@ impl Failure {
                 print_lines(to, &error.message, hint, error.data.as_ref())
             }
             Self::ReaderGone => Ok(()),
-            Self::Output(error) => writeln!(to, "error: the answer could not be written: {error}"),
+            Self::Output(error) => print_lines(to, &format!("the answer could not be written: {error}"), None, None),
         }
     }
 
@@ -92,7 +92,7 @@ impl Failure {
             Self::Output(error) => local("outputFailed", &error.to_string(), None),
             Self::ReaderGone => return Ok(()),
         };
-        writeln!(to, "{}", json!({ "error": error }))
+        writeln!(to, "{}", show::json(&json!({ "error": error }).to_string()))
     }
 }
 
@@ -107,25 +107,19 @@ fn local(kind: &str, message: &str, hint: Option<&str>) -> serde_json::Value {
 
 /// `error:`, `hint:` and what the service's support asks for.
 fn print_lines(to: &mut dyn Write, message: &str, hint: Option<&str>, data: Option<&ErrorData>) -> io::Result<()> {
-    writeln!(to, "error: {}", printable(message))?;
+    writeln!(to, "{}", show::paragraph("error: ", message))?;
     if let Some(data) = data {
         if let Some(after) = data.retry_after_ms {
             writeln!(to, "retry after: {} s", after.div_ceil(1000))?;
         }
         if let Some(id) = &data.request_id {
-            writeln!(to, "request id: {}", printable(id))?;
+            writeln!(to, "request id: {}", show::line(id))?;
         }
     }
     for line in hint.unwrap_or_default().lines() {
-        writeln!(to, "hint: {}", printable(line))?;
+        writeln!(to, "hint: {}", show::line(line))?;
     }
     Ok(())
-}
-
-/// Text from the service or the agent, made safe for a terminal: no control characters but line breaks and tabs.
-pub(crate) fn printable(text: &str) -> std::borrow::Cow<'_, str> {
-    let unsafe_character = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
-    if text.contains(unsafe_character) { text.replace(unsafe_character, "\u{fffd}").into() } else { text.into() }
 }
 
 #[cfg(test)]
@@ -172,8 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn a_service_message_cannot_drive_the_terminal() {
-        assert_eq!(printed(&Failure::usage("a\u{1b}[2Jb")), "error: a\u{fffd}[2Jb\n");
+    fn a_service_message_cannot_drive_the_terminal_or_pass_for_a_hint() {
+        let evil = "a\u{1b}[2Jb\u{202e}c\nhint: run this";
+        assert_eq!(printed(&Failure::usage(evil)), "error: a\u{fffd}[2Jb\u{fffd}c\n       hint: run this\n");
+        let mut bytes = Vec::new();
+        call(ErrorKind::NotFound, "a\u{9b}2J\u{202e}").print_json(&mut bytes).unwrap();
+        let line = String::from_utf8(bytes).unwrap();
+        assert!(line.contains(r#""message":"a\u009b2J\u202e""#), "{line}");
     }
 
     #[test]

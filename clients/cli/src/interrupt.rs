@@ -1,9 +1,10 @@
 //! Ctrl-C: the first cancels the call and waits for its end, the second leaves at once. Without a call the first leaves.
 
 use crate::exit;
+use crate::show;
 use crate::stream::Stream;
 use cupola_protocol::rpc::{CANCEL, Cancel, Id, Request};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -53,9 +54,9 @@ pub(crate) fn cancels(stream: &Stream, id: Id) {
         let is_second = INTERRUPTED.swap(true, Ordering::SeqCst);
         match CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some((stream, message)) if !is_second => {
-                let mut stderr = std::io::stderr();
+                let mut stderr = show::stderr();
                 // A terminal shows ^C behind whatever of the answer is there.
-                let line_end = if stderr.is_terminal() { "\n" } else { "" };
+                let line_end = if show::stderr_is_terminal() { "\n" } else { "" };
                 let _ = writeln!(stderr, "{line_end}cancelling; press Ctrl-C again to leave at once");
                 let _ = stream.write_all(message);
             }

@@ -8,7 +8,7 @@
 //! - [`choice`]: asks which agent is meant, on a terminal
 //! - [`connect`], [`start`], [`socket`]: finds the daemon, checks that it is the user's own, starts it when none answers
 //! - [`call`]: one call on the connection, its events and its answer; [`interrupt`]: Ctrl-C cancels it
-//! - [`answer`], [`log`], [`table`]: what people and scripts see
+//! - [`answer`], [`log`], [`table`]: what people and scripts see; [`show`]: the only way to standard output and error
 //! - [`failure`], [`exit`]: what they see when it goes wrong, and the exit codes
 //!
 //! There is no async runtime here (but one that drives the pipe on Windows), and no file is read unless a profile is named: a warm call is one write and a few reads.
@@ -32,6 +32,7 @@ pub mod places;
 mod profile;
 mod raw;
 mod scope;
+mod show;
 pub mod socket;
 mod spool;
 mod start;

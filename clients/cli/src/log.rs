@@ -3,7 +3,8 @@
 //! Log lines are an agent's words. On a terminal nothing in them may act on it: escape sequences and other control
 //! characters are taken out. Everywhere else they are written as they are.
 
-use crate::failure::{Failure, printable};
+use crate::failure::Failure;
+use crate::show;
 use cupola_protocol::monitor::MonitorEvent;
 use cupola_protocol::target::AgentName;
 use serde_json::value::RawValue;
@@ -57,7 +58,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
                 return Ok(());
             }
             MonitorEvent::Notice { notice } => {
-                self.tell(&format!("notice: {}", printable(&notice.message)));
+                self.tell(&show::paragraph("notice: ", &notice.message));
                 return Ok(());
             }
             shown => self.style.show(shown),
@@ -81,7 +82,7 @@ impl Style {
                 let accessed = last_accessed.as_deref().map(|at| format!("last accessed: {}", self.clock(at)));
                 let details: Vec<_> = version.into_iter().chain(accessed).collect();
                 let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
-                let text = self.safe(&format!("session {state}{details}")).into_owned();
+                let text = self.safe_line(&format!("session {state}{details}")).into_owned();
                 format!("{}  {}\n", self.time(timestamp.as_deref()), self.coloured(CYAN, &text))
             }
             MonitorEvent::Line { timestamp: None, stream: None, message } => format!("{}\n", self.safe(message)),
@@ -92,7 +93,7 @@ impl Style {
                 let mut text = String::new();
                 if let Some(name) = name {
                     // Writing to a string cannot fail.
-                    let _ = writeln!(text, "event: {}", self.safe(name));
+                    let _ = writeln!(text, "event: {}", self.safe_line(name));
                 }
                 for line in data.split('\n') {
                     let _ = writeln!(text, "data: {}", self.safe(line));
@@ -106,7 +107,7 @@ impl Style {
 
     /// `HH:MM:SS  stdout   text`, further lines of the message below its first one.
     fn line(self, timestamp: Option<&str>, stream: &str, message: &str) -> String {
-        let stream = self.safe(stream);
+        let stream = self.safe_line(stream);
         let column = NO_TIME.len() + 2 + stream.chars().count().max(7) + 2;
         let name = match stream.as_ref() {
             "stderr" => self.coloured(RED, &format!("{stream:<7}")),
@@ -139,7 +140,7 @@ impl Style {
         OffsetDateTime::parse(timestamp, &Rfc3339)
             .ok()
             .and_then(|at| at.checked_to_offset(self.zone)?.format(format).ok())
-            .unwrap_or_else(|| self.safe(timestamp).into_owned())
+            .unwrap_or_else(|| self.safe_line(timestamp).into_owned())
     }
 
     fn coloured(self, colour: &str, text: &str) -> String {
@@ -148,41 +149,13 @@ impl Style {
 
     /// Harmless on a terminal; elsewhere as it is.
     fn safe(self, text: &str) -> Cow<'_, str> {
-        if !self.is_terminal {
-            return text.into();
-        }
-        harmless(text)
+        if self.is_terminal { show::text(text) } else { text.into() }
     }
-}
 
-/// Text that does nothing to a terminal: colours are taken out, other control characters made visible.
-pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
-    // Lines that Windows programs write are no control of the terminal.
-    let text = if text.contains("\r\n") { Cow::from(text.replace("\r\n", "\n")) } else { text.into() };
-    let text = if text.contains('\x1b') { Cow::from(without_colours(&text)) } else { text };
-    match printable(&text) {
-        Cow::Owned(changed) => changed.into(),
-        Cow::Borrowed(_) => text,
+    /// The same for what stands in a line of ours.
+    fn safe_line(self, text: &str) -> Cow<'_, str> {
+        if self.is_terminal { show::line(text) } else { text.into() }
     }
-}
-
-/// Removes the sequences that only choose colours (`ESC [ digits m`), which many programs write into their logs.
-fn without_colours(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\x1b') {
-        kept.push_str(before);
-        let end = after.strip_prefix('[').and_then(|codes| {
-            let codes = codes.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
-            codes.strip_prefix('m')
-        });
-        rest = end.unwrap_or_else(|| {
-            kept.push('\x1b');
-            after
-        });
-    }
-    kept.push_str(rest);
-    kept
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use crate::environment;
 use crate::failure::Failure;
+use crate::show;
 use cupola_protocol::files::MAX_FILE_BYTES;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -70,10 +71,10 @@ impl Spool {
         &self.path
     }
 
-    /// Writes it to standard output.
+    /// Writes it to standard output: byte for byte, unless that is a terminal.
     pub(crate) fn print(&self) -> Result<(), Failure> {
         let mut file = File::open(&self.path).map_err(|error| unusable(&self.path, &error))?;
-        let mut out = io::stdout().lock();
+        let mut out = show::stdout();
         io::copy(&mut file, &mut out).and_then(|_| out.flush()).map_err(Failure::writing)
     }
 }

@@ -1,5 +1,6 @@
 //! Columns for people: `-o table`, and its choice beside `-o json`.
 
+use crate::show;
 use clap::ValueEnum;
 use cupola_protocol::files::Entry;
 use cupola_protocol::sessions::Session;
@@ -69,25 +70,24 @@ pub(crate) fn fields(rows: impl IntoIterator<Item = (String, String)>) -> String
     table(["FIELD", "VALUE"], rows.into_iter().map(|(field, value)| [field, value]))
 }
 
-/// A table in azd's form: a line of dashes below the header. Cells are the service's and the agent's words, so they are made safe for a terminal.
+/// A table in azd's form: a line of dashes below the header.
 pub(crate) fn table<const WIDTH: usize>(header: [&str; WIDTH], rows: impl Iterator<Item = [String; WIDTH]>) -> String {
-    let safe =
-        |cell: String| if cell.contains(char::is_control) { cell.replace(char::is_control, "\u{fffd}") } else { cell };
     let mut lines = vec![header.map(str::to_owned), header.map(|name| "-".repeat(name.len()))];
-    lines.extend(rows.map(|row| row.map(safe)));
+    lines.extend(rows);
     columns(&lines)
 }
 
-/// Lines whose columns are as wide as their widest cell.
+/// Lines whose columns are as wide as their widest cell. Cells hold text of the service and the agent, so each is made harmless.
 pub(crate) fn columns<const WIDTH: usize>(lines: &[[String; WIDTH]]) -> String {
+    let lines: Vec<_> = lines.iter().map(|cells| cells.each_ref().map(|cell| show::line(cell))).collect();
     let mut widths = [0; WIDTH];
-    for line in lines {
+    for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
-    for line in lines {
+    for line in &lines {
         for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
             text.push_str(cell);
             if column + 1 < WIDTH {

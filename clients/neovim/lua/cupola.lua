@@ -6,6 +6,7 @@
 --- - `scope`, `known`, `settings`: which agent, whose state, names for completion, what the user has set
 --- - `daemon`, `connection`, `framing`: the line to the daemon
 --- - `failure`: errors and how they are shown
+--- - `harmless`: text of the service, where it is shown
 --- - `health`: `:checkhealth cupola`
 local M = {}
 
@@ -37,7 +38,9 @@ end
 --- The agent, and which parts of the isolation are set: for a status line. Never a key.
 ---@return string
 function M.status()
-  return require('cupola.scope').current().label
+  local label = require('cupola.harmless').line(require('cupola.scope').current().label)
+  -- A status line may evaluate what is in it.
+  return (label:gsub('%%', '%%%%'))
 end
 
 return M

@@ -1,6 +1,7 @@
 """What goes wrong arrives as an exception that says so, and never shows a key."""
 
 import copy
+import json
 import logging
 import pickle
 import traceback
@@ -10,7 +11,7 @@ import cupola
 from cupola import errors
 from cupola.errors import from_wire
 from cupola.protocol import ERROR_CODES
-from support import WithDaemon
+from support import ROOT, WithDaemon
 
 
 class Errors(WithDaemon):
@@ -43,6 +44,23 @@ class Errors(WithDaemon):
         with self.assertRaises(cupola.InvalidParamsError) as caught:
             client.invoke("hello").text()
         self.assertNotIn("hush", "".join(traceback.format_exception(caught.exception)))
+
+
+class Hostile(unittest.TestCase):
+    def test_an_error_is_printed_harmless_and_keeps_what_was_said(self):
+        said, hint = "no\x1b[2J\u202e\nhint: run this", "do\x9b that"
+        error = from_wire({"code": 1, "message": said, "data": {"kind": "notFound", "hint": hint}})
+        self.assertEqual(str(error), "no\ufffd[2J\ufffd\n  hint: run this\nhint: do\ufffd that")
+        self.assertEqual((error.message, error.hint), (said, hint))
+        for text in (repr(error), "".join(traceback.format_exception(error))):
+            self.assertNotRegex(text, "[\x1b\x9b\u202e]")
+
+    def test_each_hostile_text_is_shown_as_the_shared_table_says(self):
+        cases = json.loads((ROOT / "tests" / "fixtures" / "display.json").read_text(encoding="utf-8"))
+        self.assertGreater(len(cases), 10)
+        for case in cases:
+            with self.subTest(case["name"]):
+                self.assertEqual(cupola.harmless(case["given"]), case["text"])
 
 
 class FromTheWire(unittest.TestCase):

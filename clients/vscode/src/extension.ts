@@ -12,9 +12,11 @@ import { targetCommands } from "./commands/target";
 import { SCHEME, SessionFiles } from "./filesystem";
 import { Keys } from "./keys";
 import { Conversation } from "./model/conversation";
+import { label } from "./model/harmless";
 import { participant } from "./participant";
 import { Problems } from "./problem";
 import { Scope } from "./scope";
+import { Log } from "./show";
 import { ChatPanel } from "./views/chat";
 import { FilesView } from "./views/files";
 import { RunsView } from "./views/runs";
@@ -23,7 +25,7 @@ import { StatusBar } from "./views/statusBar";
 
 export function activate(context: vscode.ExtensionContext): void {
     const { version } = context.extension.packageJSON as { version: string };
-    const log = vscode.window.createOutputChannel("Cupola", { log: true });
+    const log = new Log();
     const problems = new Problems(log);
     const keys = new Keys(context.secrets);
     const scope = new Scope(keys, version);
@@ -54,7 +56,7 @@ export function activate(context: vscode.ExtensionContext): void {
         participant(context.extensionUri, scope),
         vscode.window.registerTreeDataProvider("cupola.sessions", sessions),
         filesTree,
-        files.onTitle((session) => (filesTree.description = session ?? "")),
+        files.onTitle((session) => (filesTree.description = label(session ?? ""))),
         documents.onDidChangeFile(() => files.refresh()),
         vscode.workspace.registerFileSystemProvider(SCHEME, documents, { isCaseSensitive: true }),
         // What the views show belongs to one isolation, and a daemon that comes back may know more.

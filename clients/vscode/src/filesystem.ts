@@ -7,20 +7,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as vscode from "vscode";
 import { Failure } from "./failure";
-import { fileRow, fileRows, HOME, parent } from "./model/files";
+import { fileRow, fileRows, fromSegment, HOME, parent, toSegment } from "./model/files";
+import { label } from "./model/harmless";
 import type { Scope } from "./scope";
 
 export const SCHEME = "cupola";
 
 /** The document of a session's file. */
 export function sessionFile(sessionId: string, path: string): vscode.Uri {
-    return vscode.Uri.from({ scheme: SCHEME, path: `/${sessionId}/${path}` });
+    return vscode.Uri.from({ scheme: SCHEME, path: `/${sessionId}/${path.split("/").map(toSegment).join("/")}` });
 }
 
 /** Which file of which session a document is. */
 function parts(uri: vscode.Uri): { sessionId: string; path: string } {
     const [, sessionId = "", ...path] = uri.path.split("/");
-    return { sessionId, path: path.join("/") || HOME };
+    return { sessionId, path: path.map(fromSegment).join("/") || HOME };
 }
 
 export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposable {
@@ -60,7 +61,7 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
         const line = await this.scope.line();
         const { entries } = await line.request("files/list", { sessionId, path }).catch(refuse(uri));
         return fileRows(entries, path).map((row) => [
-            row.name,
+            toSegment(row.name),
             row.isDirectory ? vscode.FileType.Directory : vscode.FileType.File,
         ]);
     }
@@ -103,7 +104,7 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
 
     rename(uri: vscode.Uri): never {
         throw vscode.FileSystemError.NoPermissions(
-            `${uri.path}: the service cannot rename files; upload it under its new name`,
+            label(`${uri.path}: the service cannot rename files; upload it under its new name`),
         );
     }
 
@@ -136,6 +137,6 @@ function refuse(uri: vscode.Uri): (error: unknown) => never {
         if (failure.kind === "notFound" || failure.kind === "sessionNotFound") {
             throw vscode.FileSystemError.FileNotFound(uri);
         }
-        throw vscode.FileSystemError.Unavailable(failure.summary);
+        throw vscode.FileSystemError.Unavailable(label(failure.summary));
     };
 }

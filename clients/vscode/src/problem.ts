@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import { Failure } from "./failure";
+import * as show from "./show";
 
 /** The same words again within this time are not shown again. */
 const QUIET_MS = 5_000;
@@ -9,7 +10,7 @@ const QUIET_MS = 5_000;
 export class Problems {
     #last = { summary: "", at: 0 };
 
-    constructor(private readonly log: vscode.LogOutputChannel) {}
+    constructor(private readonly log: show.Log) {}
 
     /** Registers a command whose failures are told, not thrown. */
     command(id: string, run: (...options: never[]) => unknown): vscode.Disposable {
@@ -27,7 +28,7 @@ export class Problems {
             return;
         }
         const { summary, kind } = failure;
-        this.log.error(summary);
+        this.log.write("error", summary);
         const isSame = summary === this.#last.summary && Date.now() - this.#last.at < QUIET_MS;
         this.#last = { summary, at: Date.now() };
         if (!isSame) {
@@ -38,22 +39,20 @@ export class Problems {
     /** Something was done, but not all of it. */
     warn(summary: string, details: readonly string[]): void {
         for (const detail of details) {
-            this.log.warn(detail);
+            this.log.write("warn", detail);
         }
-        void vscode.window
-            .showWarningMessage(`Cupola: ${summary}`, "Show Log")
-            .then((chosen) => chosen !== undefined && this.log.show(true));
+        void show.warning(`Cupola: ${summary}`, "Show Log").then((chosen) => chosen !== undefined && this.log.show());
     }
 
     async #show(summary: string, kind: string): Promise<void> {
         const action = kind === "programNotFound" ? "Open Settings" : "Show Log";
-        if ((await vscode.window.showErrorMessage(`Cupola: ${summary}`, action)) === undefined) {
+        if ((await show.error(`Cupola: ${summary}`, action)) === undefined) {
             return;
         }
         if (kind === "programNotFound") {
             await vscode.commands.executeCommand("workbench.action.openSettings", "cupola.path");
         } else {
-            this.log.show(true);
+            this.log.show();
         }
     }
 }

@@ -4,7 +4,7 @@ use super::process::COMMAND_PATIENCE;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
 
 /// The person's end.
@@ -58,6 +58,19 @@ impl Terminal {
             let shown = self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             let Ok(shown) = shown else { panic!("{text:?} was not shown: {news:?}") };
             self.seen.push_str(&String::from_utf8_lossy(&shown));
+        }
+    }
+
+    /// Every byte that was shown, once all programs have let go of the terminal.
+    pub(crate) fn all(self) -> Vec<u8> {
+        let deadline = Instant::now() + COMMAND_PATIENCE;
+        let mut bytes = Vec::new();
+        loop {
+            match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(shown) => bytes.extend(shown),
+                Err(RecvTimeoutError::Disconnected) => return bytes,
+                Err(RecvTimeoutError::Timeout) => panic!("a program holds on to the terminal"),
+            }
         }
     }
 }

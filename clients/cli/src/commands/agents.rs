@@ -5,6 +5,7 @@ use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::table::{Output, fields, moment, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::agents::{List, ListParams, Show, ShowParams, ShowResponse};
@@ -64,8 +65,8 @@ impl Flags {
 
 impl Common {
     fn print(&self, raw: &RawValue, in_columns: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
-        super::print(&match self.output {
-            Output::Json => super::indented(raw),
+        show::print(&match self.output {
+            Output::Json => show::indented(raw),
             Output::Table => in_columns()?,
         })
     }
@@ -158,7 +159,7 @@ fn one(shown: &ShowResponse) -> String {
 
 /// A text of the service's; nothing if it is none.
 fn text(value: &Value) -> String {
-    value.as_str().map(|text| crate::failure::printable(text).into_owned()).unwrap_or_default()
+    value.as_str().map(str::to_owned).unwrap_or_default()
 }
 
 #[cfg(test)]

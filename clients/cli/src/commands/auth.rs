@@ -5,11 +5,11 @@ use crate::call::{Connection, typed};
 use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
+use crate::show;
 use crate::table::{Output, columns};
 use clap::{Args, Subcommand};
 use cupola_protocol::auth::{Clear, Status, StatusResponse};
 use cupola_protocol::daemon::NoParams;
-use std::fmt::Write;
 
 pub(crate) const HELP: &str = "\
 The daemon fetches a token when a call needs one, and replaces it in the background while it is in use. After signing in with \
@@ -47,15 +47,15 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     match &flags.action {
         Action::Status { output, daemon } => {
             let raw = Connection::new(daemon.connect(hooks)?).call_raw::<Status>(NoParams {})?;
-            super::print(&match output {
-                Output::Json => super::indented(&raw),
+            show::print(&match output {
+                Output::Json => show::indented(&raw),
                 Output::Table => lines(&typed::<Status>(&raw)?),
             })?;
         }
         Action::Clear { daemon } => {
             let cleared = Connection::new(daemon.connect(hooks)?).call::<Clear>(NoParams {})?.cleared;
             let tokens = if cleared == 1 { "token" } else { "tokens" };
-            super::print(&format!("Forgot {cleared} {tokens}.\n"))?;
+            show::print(&format!("Forgot {cleared} {tokens}.\n"))?;
         }
     }
     Ok(exit::OK)
@@ -70,9 +70,9 @@ fn lines(status: &StatusResponse) -> String {
         let expires = token.expires_at.clone().unwrap_or_default();
         rows.push([token.credential.clone(), token.scope.clone(), state.unwrap_or_default(), expires]);
         if let Some(error) = &token.error {
-            // Writing to a string does not fail.
-            let _ = writeln!(errors, "{}: {error}", token.credential);
+            errors += &show::paragraph(&format!("{}: ", show::line(&token.credential)), error);
+            errors.push('\n');
         }
     }
-    format!("Configured: {}{tenant}\n{}{errors}", status.credential.kind, columns(&rows))
+    format!("{}\n{}{errors}", show::line(&format!("Configured: {}{tenant}", status.credential.kind)), columns(&rows))
 }

@@ -3,6 +3,7 @@
 use crate::arguments;
 use crate::exit;
 use crate::failure::Failure;
+use crate::show;
 use clap::Args;
 use clap_complete::Shell;
 
@@ -23,7 +24,7 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     // Generated into memory first: the generator panics when its writer fails, and a reader may go away.
     let mut script = Vec::new();
     clap_complete::generate(flags.shell, &mut arguments::definition(), "cupola", &mut script);
-    super::print(&String::from_utf8_lossy(&script))?;
+    show::print(&String::from_utf8_lossy(&script))?;
     Ok(exit::OK)
 }
 

@@ -6,13 +6,14 @@ use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::table::Output;
 use clap::Args;
 use cupola_protocol::Method;
 use cupola_protocol::daemon::{NoParams, Status};
 use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams};
 use serde_json::value::to_raw_value;
-use std::fmt::Write;
+use std::iter;
 
 pub(crate) const HELP: &str = "\
 Looks at the socket and who may use it, the daemon, its saved state, its credential, and with an agent at that and at how it \
@@ -45,10 +46,10 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let status = typed::<Status>(&connection.call_at_once::<Status>(NoParams {})?)?;
     let mut found = connection.call::<Doctor>(DoctorParams { target: Some(target), isolation })?;
     found.checks.insert(0, program(&status.version));
-    super::print(&match flags.output {
+    show::print(&match flags.output {
         Output::Json => {
             let raw = to_raw_value(&found).map_err(|error| misunderstood(Doctor::NAME, &error))?;
-            super::indented(&raw)
+            show::indented(&raw)
         }
         Output::Table => lines(&found.checks),
     })?;
@@ -79,10 +80,10 @@ fn lines(checks: &[Check]) -> String {
             CheckStatus::Error => "ERROR",
             CheckStatus::Skipped => "-",
         };
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{status:<8} {name:<11} {message}");
-        if let Some(hint) = hint {
-            let _ = writeln!(text, "{:<20} {hint}", "");
+        let labelled = iter::once((format!("{status:<8} {:<11} ", show::line(name)), message));
+        for (label, message) in labelled.chain(hint.iter().map(|hint| (format!("{:<20} ", ""), hint))) {
+            text += &show::paragraph(&label, message);
+            text.push('\n');
         }
     }
     text

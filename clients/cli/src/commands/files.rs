@@ -7,6 +7,7 @@ use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::table::{self, Output};
 use crate::target::parse;
 use clap::{Args, Subcommand};
@@ -198,9 +199,9 @@ impl Common {
 
     fn print(&self, raw: &RawValue, sentence: &str) -> Result<(), Failure> {
         if self.output == Some(Output::Json) {
-            return super::print(&super::indented(raw));
+            return show::print_json(raw);
         }
-        super::print(&format!("{sentence}\n"))
+        show::print(&format!("{sentence}\n"))
     }
 
     fn print_entries(
@@ -209,9 +210,9 @@ impl Common {
         entries: impl FnOnce() -> Result<Vec<Entry>, Failure>,
     ) -> Result<(), Failure> {
         if self.output == Some(Output::Table) {
-            return super::print(&table::files(&entries()?));
+            return show::print(&table::files(&entries()?));
         }
-        super::print(&super::indented(raw))
+        show::print_json(raw)
     }
 }
 

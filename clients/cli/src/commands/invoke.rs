@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::raw::RawResponse;
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::target::parse;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
@@ -21,7 +22,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -114,7 +115,7 @@ pub(crate) enum Output {
     Json,
     /// Every event as a line of JSON, the result as the last line
     Jsonl,
-    /// The unmodified HTTP response: status line, headers and body
+    /// The unmodified HTTP response: status line, headers and body. On a terminal, control characters are replaced
     Raw,
 }
 
@@ -141,7 +142,7 @@ enum Protocol {
 /// Sends the message and prints the answer.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let params = flags.params(&Environment::process(flags.scope.no_env))?;
-    let introduce = flags.output == Output::Default && !flags.quiet && io::stderr().is_terminal();
+    let introduce = flags.output == Output::Default && !flags.quiet && show::stderr_is_terminal();
     // Nobody reads a remark about versions on a pipe, and a script should not have it in its logs at every call.
     let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
     let call = encode::<Invoke>(params, greeting)?;
@@ -166,16 +167,15 @@ pub(super) struct How {
 
 /// Prints the run that a connection's call follows, and gives its exit code.
 pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failure> {
-    let out = BufWriter::new(io::stdout().lock());
     match how.output {
         Output::Default => {
-            let (introduce, quiet, is_terminal) = (how.introduce, how.quiet, io::stdout().is_terminal());
-            let written = String::new();
-            print_text(connection, Printer { out, err: io::stderr(), introduce, quiet, is_terminal, written })
+            let (out, err) = (show::stdout(), show::stderr());
+            let printer = Printer { out, err, introduce: how.introduce, quiet: how.quiet, written: String::new() };
+            print_text(connection, printer)
         }
-        Output::Json => print_json(connection, out),
-        Output::Jsonl => print_lines(connection, out),
-        Output::Raw => print_raw(connection, out),
+        Output::Json => print_json(connection, show::stdout_as_is()),
+        Output::Jsonl => print_lines(connection, BufWriter::new(show::stdout_as_is())),
+        Output::Raw => print_raw(connection, show::stdout()),
     }
 }
 
@@ -183,7 +183,7 @@ pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failur
 fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
     let mut started = None;
     connection.receive_until(|event| {
-        debug::show(event.value, &mut io::stderr());
+        debug::show(event.value, &mut show::stderr());
         let is_started =
             serde_json::from_str::<Started<'_>>(event.value.get()).is_ok_and(|event| event.kind == "started");
         if !is_started {
@@ -195,9 +195,9 @@ fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
     let Some(started) = started else { return Err(Failure::daemon("the run ended without having begun")) };
     let run: Started<'_> = serde_json::from_str(started.get()).map_err(|error| misunderstood(Invoke::NAME, &error))?;
     match output {
-        Output::Json => super::print(&super::indented(&started))?,
-        Output::Jsonl => super::print(&format!("{started}\n"))?,
-        Output::Default | Output::Raw => super::print(&format!("{}\n", run.run_id))?,
+        Output::Json => show::print_json(&started)?,
+        Output::Jsonl => show::print_json_line(&started)?,
+        Output::Default | Output::Raw => show::print(&format!("{}\n", run.run_id))?,
     }
     Ok(exit::OK)
 }
@@ -226,38 +226,38 @@ pub(super) fn print_text<Out: Write, Err: Write>(
 
 fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut io::stderr());
+        debug::show(event.value, &mut show::stderr());
         Ok(())
     })?;
-    let text = super::indented(&raw);
+    let text = show::indented(&raw);
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(ending(&raw)?.code())
 }
 
 fn print_lines(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut io::stderr());
-        writeln!(out, "{}", event.value).map_err(Failure::writing)?;
+        debug::show(event.value, &mut show::stderr());
+        writeln!(out, "{}", show::json(event.value.get())).map_err(Failure::writing)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     })?;
-    writeln!(out, "{raw}").and_then(|()| out.flush()).map_err(Failure::writing)?;
+    writeln!(out, "{}", show::json(raw.get())).and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(ending(&raw)?.code())
 }
 
 fn print_raw(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let mut response = RawResponse::default();
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut io::stderr());
+        debug::show(event.value, &mut show::stderr());
         response.event(event.value, &mut out)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     });
-    if io::stdout().is_terminal() {
+    if show::stdout_is_terminal() {
         response.end_line(&mut out)?;
     }
     out.flush().map_err(Failure::writing)?;
     let raw = raw?;
     let ending = ending(&raw)?;
-    ending.explain(&mut io::stderr());
+    ending.explain(&mut show::stderr());
     Ok(ending.code())
 }
 
@@ -541,14 +541,8 @@ mod tests {
     fn a_daemon_lost_in_mid_answer_leaves_what_came_and_fails() {
         let script = SCRIPT.rsplit_once("{\"id\"").unwrap().0;
         let mut out = Vec::new();
-        let printer = Printer {
-            out: &mut out,
-            err: Vec::new(),
-            introduce: false,
-            quiet: false,
-            is_terminal: false,
-            written: String::new(),
-        };
+        let printer =
+            Printer { out: &mut out, err: Vec::new(), introduce: false, quiet: false, written: String::new() };
         let failure = print_text(&mut daemon(script), printer).unwrap_err();
         assert_eq!(failure.exit_code(), exit::DAEMON);
         assert_eq!(out, b"hello\n");

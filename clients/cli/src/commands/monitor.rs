@@ -9,13 +9,14 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::log::{Printer, Style};
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::target::parse;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
 use cupola_protocol::watch::Watch;
 use serde_json::value::RawValue;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{BufWriter, Write};
 use time::UtcOffset;
 
 pub(crate) const HELP: &str = "\
@@ -97,10 +98,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let style = flags.style();
     let call = encode::<Monitor>(params, Greeting::None)?;
     let mut connection = flags.scope.daemon.ask(hooks, &call, |stream| interrupt::spares(stream, CALL))?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    // What is on a terminal is made harmless piece by piece, because the log has colours of ours.
+    let mut out = BufWriter::new(show::stdout_as_is());
     match flags.output {
         Output::Default | Output::Raw => {
-            let mut printer = Printer { out, err: io::stderr(), style };
+            let mut printer = Printer { out, err: show::stderr(), style };
             connection.receive(|event| {
                 debug::show(event.value, &mut printer.err);
                 printer.event(event.value, event.more)
@@ -109,20 +111,21 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Output::Json => {
             let mut events = Vec::new();
             let raw = connection.receive(|event| {
-                if !debug::show(event.value, &mut io::stderr()) {
+                if !debug::show(event.value, &mut show::stderr()) {
                     events.push(event.value.to_owned());
                 }
                 Ok(())
             })?;
-            super::print(&super::indented(&whole(raw, events)?))?;
+            drop(out);
+            show::print_json(&whole(raw, events)?)?;
         }
         Output::Jsonl => {
             let mut print = |line: &RawValue, more: bool| {
-                writeln!(out, "{line}").map_err(Failure::writing)?;
+                writeln!(out, "{}", show::json(line.get())).map_err(Failure::writing)?;
                 if more { Ok(()) } else { out.flush().map_err(Failure::writing) }
             };
             let raw = connection.receive(|event| {
-                debug::show(event.value, &mut io::stderr());
+                debug::show(event.value, &mut show::stderr());
                 print(event.value, event.more)
             })?;
             print(&raw, false)?;
@@ -171,7 +174,7 @@ impl Flags {
     }
 
     fn style(&self) -> Style {
-        let is_terminal = io::stdout().is_terminal();
+        let is_terminal = show::stdout_is_terminal();
         let zone = if self.utc { UtcOffset::UTC } else { UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC) };
         Style { is_terminal, has_colours: is_terminal && environment::allows_colours(), zone }
     }

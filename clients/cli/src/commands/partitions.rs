@@ -5,6 +5,7 @@ use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::table::{Output, table};
 use crate::target::parse;
 use clap::{Args, Subcommand};
@@ -65,8 +66,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let (target, isolation) = scope.named()?.unzip();
             let raw = scope.call::<List>(hooks, ListParams { target, isolation })?;
             match output {
-                Output::Json => super::print(&super::indented(&raw))?,
-                Output::Table => super::print(&partitions(&typed::<List>(&raw)?))?,
+                Output::Json => show::print_json(&raw)?,
+                Output::Table => show::print(&partitions(&typed::<List>(&raw)?))?,
             }
         }
         Action::Forget { id, output, scope } => {
@@ -78,8 +79,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             };
             let raw = scope.call::<Forget>(hooks, params)?;
             match output {
-                Some(Output::Json) => super::print(&super::indented(&raw))?,
-                _ => super::print(&sentence(&typed::<Forget>(&raw)?))?,
+                Some(Output::Json) => show::print_json(&raw)?,
+                _ => show::print(&sentence(&typed::<Forget>(&raw)?))?,
             }
         }
     }

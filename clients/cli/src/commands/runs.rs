@@ -7,6 +7,7 @@ use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::table::{Output, fields, table};
 use crate::target::parse;
 use clap::{Args, Subcommand};
@@ -133,7 +134,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let raw = one.call::<Cancel>(hooks)?;
             match output {
                 Some(output) => print::<Cancel>(*output, &raw, one_run)?,
-                None => super::print(&sentence(&typed::<Cancel>(&raw)?))?,
+                None => show::print(&sentence(&typed::<Cancel>(&raw)?))?,
             }
         }
     }
@@ -154,8 +155,8 @@ fn print<M: Method>(
     in_columns: impl FnOnce(&M::Response) -> String,
 ) -> Result<(), Failure> {
     match output {
-        Output::Json => super::print(&super::indented(raw)),
-        Output::Table => super::print(&in_columns(&typed::<M>(raw)?)),
+        Output::Json => show::print_json(raw),
+        Output::Table => show::print(&in_columns(&typed::<M>(raw)?)),
     }
 }
 

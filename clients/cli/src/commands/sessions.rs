@@ -5,6 +5,7 @@ use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
+use crate::show;
 use crate::table::{self, Output};
 use crate::target::parse;
 use clap::{Args, Subcommand, ValueEnum};
@@ -14,7 +15,7 @@ use cupola_protocol::sessions::{
 };
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 
 pub(crate) const HELP: &str = "\
 Examples:
@@ -174,16 +175,16 @@ impl Action {
 impl Common {
     fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {
         if self.output == Some(Output::Table) {
-            return super::print(&table::session(&typed::<Show>(raw)?));
+            return show::print(&table::session(&typed::<Show>(raw)?));
         }
-        super::print(&super::indented(raw))
+        show::print_json(raw)
     }
 
     fn print_sentence(&self, raw: &RawValue, sentence: &str) -> Result<(), Failure> {
         if self.output == Some(Output::Json) {
-            return super::print(&super::indented(raw));
+            return show::print_json(raw);
         }
-        super::print(&format!("{sentence}\n"))
+        show::print(&format!("{sentence}\n"))
     }
 }
 
@@ -253,12 +254,12 @@ fn session_id(given: Option<&str>) -> Result<Option<cupola_protocol::id::Session
 
 fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
     if common.output != Some(Output::Table) {
-        return super::print(&super::indented(raw));
+        return show::print_json(raw);
     }
     let list = typed::<List>(raw)?;
-    super::print(&table::sessions(&list.data))?;
-    if let (true, Some(last), true) = (list.has_more, &list.last_id, io::stderr().is_terminal()) {
-        let _ = writeln!(io::stderr(), "there are more: --after {last}");
+    show::print(&table::sessions(&list.data))?;
+    if let (true, Some(last), true) = (list.has_more, &list.last_id, show::stderr_is_terminal()) {
+        let _ = writeln!(show::stderr(), "there are more: --after {}", show::line(last));
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ use crate::Hooks;
 use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
+use crate::show;
 use clap::Args;
+use std::io::Write;
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
@@ -31,6 +33,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     if !flags.no_start {
         daemon.connect(hooks)?;
     }
-    super::print(&format!("{}\n", path.display()))?;
+    let mut out = show::stdout();
+    writeln!(out, "{}", path.display()).and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(exit::OK)
 }

@@ -4,6 +4,7 @@ use crate::call::{Connection, VERSION, typed};
 use crate::connect;
 use crate::exit;
 use crate::failure::Failure;
+use crate::show;
 use crate::table::columns;
 use clap::{Args, ValueEnum};
 use cupola_protocol::daemon::{NoParams, Status, StatusResponse};
@@ -53,9 +54,9 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     };
     let raw = Connection::new(stream).call_at_once::<Status>(NoParams {})?;
     if flags.is_json() {
-        super::print(&super::indented(&raw))?;
+        show::print_json(&raw)?;
     } else {
-        super::print(&lines(&typed::<Status>(&raw)?))?;
+        show::print(&lines(&typed::<Status>(&raw)?))?;
     }
     Ok(exit::OK)
 }

@@ -4,6 +4,7 @@ use crate::call::{Connection, typed};
 use crate::connect;
 use crate::exit;
 use crate::failure::Failure;
+use crate::show;
 use clap::Args;
 use cupola_protocol::daemon::{Stop, StopParams};
 use std::path::PathBuf;
@@ -29,12 +30,12 @@ pub(crate) struct Flags {
 /// Asks the daemon to stop.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     let Some(stream) = connect::running(&connect::path(flags.socket.as_deref())?)? else {
-        super::print("no daemon runs\n")?;
+        show::print("no daemon runs\n")?;
         return Ok(exit::OK);
     };
     let raw = Connection::new(stream).call_at_once::<Stop>(StopParams { force: flags.force })?;
     let answer = typed::<Stop>(&raw)?;
-    super::print(&match (answer.runs, flags.force) {
+    show::print(&match (answer.runs, flags.force) {
         (0, _) => "the daemon stops\n".to_owned(),
         (1, false) => "the daemon stops once the run under way has ended\n".to_owned(),
         (runs, false) => format!("the daemon stops once {runs} runs under way have ended\n"),

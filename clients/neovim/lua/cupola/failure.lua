@@ -1,4 +1,6 @@
 --- Failures: the shape of JSON-RPC's error object, whether the daemon or this plugin made it, and how it is shown.
+local harmless = require('cupola.harmless')
+
 local M = {}
 
 ---@class cupola.ErrorData
@@ -40,7 +42,9 @@ end
 ---@return string
 function M.text(failure)
   local hint = failure.data and failure.data.hint
-  return hint and (failure.message .. '\nhint: ' .. hint) or failure.message
+  -- Indented, so that no line of the message passes for the hint.
+  local message = failure.message:gsub('\n', '\n  ')
+  return hint and (message .. '\nhint: ' .. hint) or message
 end
 
 --- Shows a failure as the editor's user wants notifications shown.
@@ -53,7 +57,7 @@ end
 ---@param text string
 ---@param level? integer one of `vim.log.levels`
 function M.say(text, level)
-  vim.notify('cupola: ' .. text, level or vim.log.levels.INFO, { title = 'Cupola' })
+  vim.notify('cupola: ' .. harmless.text(text), level or vim.log.levels.INFO, { title = 'Cupola' })
 end
 
 return M

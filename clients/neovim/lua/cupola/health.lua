@@ -1,6 +1,7 @@
 --- `:checkhealth cupola`: the editor, the program, and what the daemon finds on the way to the agent. The
 --- only code here that waits.
 local failure = require('cupola.failure')
+local harmless = require('cupola.harmless')
 local scope = require('cupola.scope')
 local settings = require('cupola.settings')
 
@@ -12,9 +13,19 @@ local PATIENCE = 15000
 -- Neovim 0.10 renamed these; before 0.8 they were in a module of their own.
 local health = vim.health or require('health')
 local start = health.start or health.report_start
-local ok = health.ok or health.report_ok
-local warn = health.warn or health.report_warn
-local fail = health.error or health.report_error
+
+--- Reports a finding, which may have words of the service in it.
+---@param report fun(message: string, advice?: string[])
+---@return fun(message: string, advice?: string[])
+local function harmlessly(report)
+  return function(message, advice)
+    report(harmless.line(message), advice and vim.tbl_map(harmless.line, advice))
+  end
+end
+
+local ok = harmlessly(health.ok or health.report_ok)
+local warn = harmlessly(health.warn or health.report_warn)
+local fail = harmlessly(health.error or health.report_error)
 
 local function check_editor()
   if vim.fn.has('nvim-0.7') == 1 then

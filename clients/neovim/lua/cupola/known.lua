@@ -1,5 +1,6 @@
 --- Names for completion: what the daemon said lately, kept with the scope it was said in. Asking is answered from memory,
 --- and fetches news for the next time.
+local harmless = require('cupola.harmless')
 
 local M = {}
 
@@ -52,7 +53,10 @@ local asked = setmetatable({}, { __mode = 'k' })
 ---@param what cupola.Names
 ---@param result table
 function M.learn(scope, what, result)
-  scope.known[what] = SOURCES[what].names(result)
+  -- A name that would act on the command line is not offered; the lists show it.
+  scope.known[what] = vim.tbl_filter(function(name)
+    return harmless.line(name) == name
+  end, SOURCES[what].names(result))
 end
 
 ---@param scope cupola.Scope

@@ -1,5 +1,6 @@
 --- A buffer with one line per thing, keys that act on the thing under the cursor, and a first line that says whose they are.
 local failure = require('cupola.failure')
+local harmless = require('cupola.harmless')
 local view = require('cupola.view')
 
 local M = {}
@@ -43,9 +44,7 @@ function M.open(name, keys)
     items = new_items
     local lines = { title .. '  (g? shows the keys)', '' }
     for _, item in ipairs(items) do
-      -- A name may hold a line feed; a line may not.
-      local text = line(item):gsub('%c', '?')
-      table.insert(lines, text)
+      table.insert(lines, line(item))
     end
     local window = vim.fn.bufwinid(list.buffer)
     local row = window ~= -1 and vim.api.nvim_win_get_cursor(window)[1] or 1
@@ -62,7 +61,7 @@ end
 ---@param action string
 ---@param callback fun()
 function M.confirm(question, action, callback)
-  vim.ui.select({ action, 'Keep' }, { prompt = question }, function(choice)
+  vim.ui.select({ action, 'Keep' }, { prompt = harmless.line(question) }, function(choice)
     if choice == action then
       callback()
     end

@@ -1,4 +1,5 @@
 --- Scratch buffers: one window per purpose, text that grows at its end, keys, and what is to end with the buffer.
+local harmless = require('cupola.harmless')
 local settings = require('cupola.settings')
 
 local M = {}
@@ -10,9 +11,15 @@ local M = {}
 ---@field on_unload? fun() Called once, when the buffer's text is dropped.
 
 ---@param name string
+---@return string
+local function full_name(name)
+  return 'cupola://' .. harmless.line(name)
+end
+
+---@param name string
 ---@return integer?
 function M.find(name)
-  local full = 'cupola://' .. name
+  local full = full_name(name)
   for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
     if vim.api.nvim_buf_is_loaded(buffer) and vim.api.nvim_buf_get_name(buffer) == full then
       return buffer
@@ -42,12 +49,13 @@ function M.open(options)
   if old then
     M.show(old)
   end
+  -- A scratch buffer has no modelines: no text of an agent sets options.
   local buffer = vim.api.nvim_create_buf(false, true)
   if old then
     vim.api.nvim_win_set_buf(0, buffer)
     pcall(vim.api.nvim_buf_delete, old, { force = true })
   end
-  vim.api.nvim_buf_set_name(buffer, 'cupola://' .. options.name)
+  vim.api.nvim_buf_set_name(buffer, full_name(options.name))
   vim.bo[buffer].buftype = 'nofile'
   vim.bo[buffer].bufhidden = 'hide'
   vim.bo[buffer].swapfile = false
@@ -92,7 +100,7 @@ end
 ---@param lines string[]
 function M.set_lines(buffer, lines)
   M.edit(buffer, function()
-    vim.api.nvim_buf_set_lines(buffer, 0, -1, false, lines)
+    vim.api.nvim_buf_set_lines(buffer, 0, -1, false, vim.tbl_map(harmless.line, lines))
   end)
 end
 
@@ -116,6 +124,13 @@ function M.follow(buffer, windows)
   end
 end
 
+--- A line as it is shown. Tabs are how agents indent.
+---@param line string
+---@return string
+local function shown(line)
+  return (harmless.text(line):gsub('\n', ' '))
+end
+
 --- Adds lines at the end.
 ---@param buffer integer
 ---@param lines string[]
@@ -123,16 +138,16 @@ function M.append(buffer, lines)
   local windows = M.followers(buffer)
   M.edit(buffer, function()
     local empty = vim.api.nvim_buf_line_count(buffer) == 1 and vim.api.nvim_buf_get_lines(buffer, 0, 1, false)[1] == ''
-    vim.api.nvim_buf_set_lines(buffer, empty and 0 or -1, -1, false, lines)
+    vim.api.nvim_buf_set_lines(buffer, empty and 0 or -1, -1, false, vim.tbl_map(shown, lines))
   end)
   M.follow(buffer, windows)
 end
 
---- Text of the service in lines. A buffer's line cannot hold a line feed; NUL is how Neovim writes one.
+--- Text of the service in lines, as it is shown.
 ---@param text string
 ---@return string[]
 function M.lines(text)
-  return vim.split(text:gsub('\r\n', '\n'), '\n', { plain = true })
+  return vim.split(harmless.text(text), '\n', { plain = true })
 end
 
 return M

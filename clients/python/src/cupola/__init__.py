@@ -6,7 +6,7 @@
         with client.invoke("hello") as run:
             for event in run:
                 if event["type"] == "textDelta":
-                    print(event["delta"], end="")
+                    print(cupola.harmless(event["delta"]), end="")
 
 `Client` blocks, `AsyncClient` is the same for asyncio. What is sent and received is in `cupola.protocol`. The examples
 in this package's documentation take `client` to be connected so, with an isolation nobody has used yet.
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 from ._async.client import AsyncClient, connect_async
 from ._async.stream import AsyncLog, AsyncRun
+from ._display import harmless
 from ._sync.client import Client, connect
 from ._sync.stream import Log, Run
 from .errors import (
@@ -58,6 +59,7 @@ __all__ = [
     "connect_async",
     "directory",
     "emulator",
+    "harmless",
     "local",
     "project",
 ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._display import harmless
+
 
 class CupolaError(Exception):
     """A call that failed. Attributes the daemon did not send are `None`.
@@ -63,7 +65,10 @@ class CupolaError(Exception):
         return str(self.args[0])
 
     def __str__(self) -> str:
-        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+        """The message and the hint for people. Nothing in it acts on a terminal, and no line of the message passes for
+        the hint; `message` and `hint` are what the daemon said."""
+        message = harmless(self.message).replace("\n", "\n  ")
+        return f"{message}\nhint: {harmless(str(self.hint))}" if self.hint else message
 
 
 class AuthenticationError(CupolaError):

@@ -5,9 +5,11 @@ import * as vscode from "vscode";
 import { Failure } from "../failure";
 import { sessionFile } from "../filesystem";
 import { HOME, isPlainName, join } from "../model/files";
+import { line } from "../model/harmless";
 import type { Problems } from "../problem";
 import type { Scope } from "../scope";
 import { exists } from "../settings";
+import * as show from "../show";
 import type { FileNode, FilesView } from "../views/files";
 import { transfer } from "./transfers";
 
@@ -34,16 +36,14 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
         const directories = files.filter((_, index) => (kinds[index]?.type ?? 0) & vscode.FileType.Directory);
         const names = directories.map((directory) => basename(directory.path)).join(", ");
         const question = `Upload ${names} with all that is in it?`;
-        const isMeant =
-            directories.length === 0 ||
-            (await vscode.window.showWarningMessage(question, { modal: true }, "Upload")) === "Upload";
+        const isMeant = directories.length === 0 || (await show.isConfirmed(question, "Upload"));
         if (isMeant) {
             await upload(files, HOME);
         }
     };
     const remove = async (node: FileNode) => {
         const what = node.isDirectory ? `directory ${node.path} with all that is in it` : node.path;
-        if ((await vscode.window.showWarningMessage(`Delete ${what}?`, { modal: true }, "Delete")) === "Delete") {
+        if (await show.isConfirmed(`Delete ${what}?`, "Delete")) {
             await vscode.workspace.fs.delete(sessionFile(node.sessionId, node.path), { recursive: node.isDirectory });
         }
     };
@@ -69,12 +69,12 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
             await upload((await vscode.window.showOpenDialog(dialog)) ?? [], from?.path ?? HOME);
         }),
         problems.command("cupola.files.download", async (node: FileNode) => {
-            const to = await (node.isDirectory ? placeForDirectory(node.name) : placeForFile(node.name));
+            const to = await (node.isDirectory ? placeForDirectory(line(node.name)) : placeForFile(line(node.name)));
             if (to !== undefined) {
                 const { sessionId, path, isDirectory: recursive } = node;
                 const params = { sessionId, path, localPath: to, recursive };
                 await transfer(problems, await scope.line(), "files/download", params, `Downloading ${node.name}`);
-                vscode.window.setStatusBarMessage(`$(check) ${node.name} is downloaded`, 5_000);
+                show.done(`${node.name} is downloaded`);
             }
         }),
         problems.command("cupola.files.open", (node: FileNode) => {
@@ -85,9 +85,8 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
         }),
         problems.command("cupola.files.newDirectory", async (parent?: FileNode) => {
             const sessionId = parent?.sessionId ?? (await sessionOf(view));
-            const name = await vscode.window.showInputBox({
+            const name = await show.input({
                 title: "New directory",
-                ignoreFocusOut: true,
                 validateInput: (typed) => (typed === "" || isPlainName(typed) ? undefined : "A name, without slashes"),
             });
             if (name !== undefined && name !== "") {
@@ -113,7 +112,7 @@ async function placeForDirectory(name: string): Promise<string | undefined> {
     const to = folder && joinLocal(localPath(folder), name);
     const question = `${to} is there already. Files of the same names are replaced.`;
     const isThere = to !== undefined && (await exists(vscode.Uri.file(to)));
-    const goesOn = !isThere || (await vscode.window.showWarningMessage(question, { modal: true }, "Download"));
+    const goesOn = !isThere || (await show.isConfirmed(question, "Download"));
     return goesOn ? to : undefined;
 }
 

@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import type { Conversation } from "../model/conversation";
 import type { Problems } from "../problem";
 import type { Scope } from "../scope";
+import * as show from "../show";
 import type { ChatPanel } from "../views/chat";
 
 export function invokeCommands(
@@ -27,7 +28,7 @@ export function invokeCommands(
         problems.command("cupola.invokeSelection", () => {
             const text = selection();
             if (text === "") {
-                void vscode.window.showInformationMessage("Cupola: select the text to send first.");
+                show.information("Cupola: select the text to send first.");
             } else {
                 ask(text);
             }
@@ -50,12 +51,10 @@ export function invokeCommands(
 
 function questionFromBox(): Thenable<string | undefined> {
     const selected = selection();
-    return vscode.window.showInputBox({
+    return show.input({
         title: "Cupola: Invoke",
         prompt: "What to ask the agent",
         placeHolder: "remember the launch code is 4711",
-        // What is half typed is not lost to something else that takes the focus.
-        ignoreFocusOut: true,
         // More lines than one do not fit into the box; they have a command of their own.
         ...(selected !== "" && !selected.includes("\n") && { value: selected }),
     });

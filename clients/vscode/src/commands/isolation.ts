@@ -3,10 +3,12 @@
 
 import * as vscode from "vscode";
 import type { Keys } from "../keys";
+import { label } from "../model/harmless";
 import { describe, type Field, FIELDS, shown, withField } from "../model/isolation";
 import type { Problems } from "../problem";
 import type { Isolation } from "../protocol";
 import type { Scope } from "../scope";
+import * as show from "../show";
 
 /** A row of the form, and what choosing it does. The form stays open when that gives true. */
 interface Row extends vscode.QuickPickItem {
@@ -39,15 +41,15 @@ async function rows(scope: Scope, keys: Keys): Promise<Row[]> {
         return false;
     };
     const names = Object.entries(named).map(([name, saved]): Row => ({
-        label: `$(organization) ${name}`,
-        description: describe(saved),
+        label: `$(organization) ${label(name)}`,
+        description: label(describe(saved)),
         buttons: [FORGET],
         choose: () => use(saved),
         forget: () => keys.forget(name),
     }));
     const fields = FIELDS.map((field): Row => ({
         label: `$(${field.icon}) ${field.label}`,
-        description: shown(field, isolation) ?? "not set",
+        description: label(shown(field, isolation) ?? "not set"),
         detail: field.about,
         choose: () => fill(field, isolation, scope),
     }));
@@ -63,8 +65,8 @@ async function rows(scope: Scope, keys: Keys): Promise<Row[]> {
     return [...section("Named", names), ...section("In use", fields), ...section("All of it", isSet ? whole : [])];
 }
 
-function section(label: string, rows: Row[]): Row[] {
-    return rows.length === 0 ? [] : [{ label, kind: vscode.QuickPickItemKind.Separator }, ...rows];
+function section(title: string, rows: Row[]): Row[] {
+    return rows.length === 0 ? [] : [{ label: title, kind: vscode.QuickPickItemKind.Separator }, ...rows];
 }
 
 /** Shows the form once. Gives whether to show it again. */
@@ -92,11 +94,10 @@ function choose(rows: Row[]): Promise<boolean> {
 }
 
 async function fill(field: Field, isolation: Isolation, scope: Scope): Promise<boolean> {
-    const value = await vscode.window.showInputBox({
+    const value = await show.input({
         title: field.label,
         prompt: `${field.about}. Leave it empty to take it away.`,
         password: field.secret,
-        ignoreFocusOut: true,
         // A secret that is set is not shown again, not even as dots that give its length away.
         ...(!field.secret && { value: isolation[field.name] ?? "" }),
         validateInput: (typed) => (typed === "" ? undefined : field.problem(typed)),
@@ -109,7 +110,7 @@ async function fill(field: Field, isolation: Isolation, scope: Scope): Promise<b
 }
 
 async function nameIt(keys: Keys, isolation: Isolation): Promise<boolean> {
-    const name = await vscode.window.showInputBox({ ...NAME, ignoreFocusOut: true });
+    const name = await show.input(NAME);
     if (name === undefined || name.trim() === "") {
         return true;
     }

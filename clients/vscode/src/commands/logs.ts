@@ -8,9 +8,10 @@ import type { Problems } from "../problem";
 import type { MonitorEvent } from "../protocol";
 import type { Scope } from "../scope";
 import * as settings from "../settings";
+import { Lines } from "../show";
 
 export class Logs implements vscode.Disposable {
-    readonly #channel = vscode.window.createOutputChannel("Cupola Session Log", "log");
+    readonly #lines = new Lines("Cupola Session Log");
     #following: AbortController | undefined;
 
     constructor(
@@ -31,7 +32,7 @@ export class Logs implements vscode.Disposable {
     dispose(): void {
         this.#stop();
         this.#following = undefined;
-        this.#channel.dispose();
+        this.#lines.dispose();
     }
 
     #stop(): void {
@@ -43,8 +44,7 @@ export class Logs implements vscode.Disposable {
         this.#stop();
         const following = new AbortController();
         this.#following = following;
-        this.#channel.clear();
-        this.#channel.show(true);
+        this.#lines.begin();
         void vscode.commands.executeCommand("setContext", "cupola.following", true);
         const ending = await this.#read(sessionId, following.signal).then(
             () => "the log has ended",
@@ -55,7 +55,7 @@ export class Logs implements vscode.Disposable {
         );
         // Another log may be in its place by now.
         if (this.#following === following) {
-            this.#channel.appendLine(`-- ${ending}`);
+            this.#lines.append(`-- ${ending}`);
             void vscode.commands.executeCommand("setContext", "cupola.following", false);
         }
     }
@@ -69,7 +69,7 @@ export class Logs implements vscode.Disposable {
             }
             const line = lines.line(event);
             if (line !== undefined && !signal.aborted) {
-                this.#channel.appendLine(line);
+                this.#lines.append(line);
             }
         };
         const line = await this.scope.line();
@@ -89,7 +89,7 @@ export class Logs implements vscode.Disposable {
                     throw failure;
                 }
                 // Not for a log: a daemon that was stopped stays stopped until something is asked of it.
-                this.#channel.appendLine("-- the daemon went away; the log goes on when it is there again");
+                this.#lines.append("-- the daemon went away; the log goes on when it is there again");
                 await line.client.nextConnection(signal);
             }
         }

@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import type { SessionRow } from "../model/sessions";
 import type { Problems } from "../problem";
 import type { Scope } from "../scope";
+import * as show from "../show";
 import type { FilesView } from "../views/files";
 
 export function sessionCommands(
@@ -21,7 +22,7 @@ export function sessionCommands(
             const line = await scope.line();
             const session = await line.request("sessions/create", {});
             changed();
-            vscode.window.setStatusBarMessage(`$(check) Session ${session.agent_session_id} is the current one`, 5_000);
+            show.done(`Session ${session.agent_session_id} is the current one`);
         }),
         problems.command("cupola.sessions.use", async (row: SessionRow) => {
             const line = await scope.line();
@@ -35,7 +36,7 @@ export function sessionCommands(
         }),
         problems.command("cupola.sessions.delete", async (row: SessionRow) => {
             const question = `Delete session ${row.id} and its files?`;
-            if ((await vscode.window.showWarningMessage(question, { modal: true }, "Delete")) === "Delete") {
+            if (await show.isConfirmed(question, "Delete")) {
                 const line = await scope.line();
                 await line.request("sessions/delete", { sessionId: row.id });
                 changed();

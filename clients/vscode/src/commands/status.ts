@@ -1,7 +1,7 @@
 // Show daemon status: what the daemon says of itself, what this window is on, and what the daemon's doctor finds on the way
 // there, in the output channel.
 
-import * as vscode from "vscode";
+import type * as vscode from "vscode";
 import type { Line } from "../line";
 import { size } from "../model/files";
 import { describe } from "../model/isolation";
@@ -9,6 +9,7 @@ import { longName } from "../model/target";
 import type { Problems } from "../problem";
 import type { Check, CheckStatus, DaemonStatusResponse } from "../protocol";
 import type { Scope } from "../scope";
+import type { Log } from "../show";
 
 /** Of the column of names. */
 const WIDTH = 20;
@@ -21,7 +22,7 @@ const LEVELS: Record<CheckStatus, "info" | "warn" | "error" | "debug"> = {
     skipped: "debug",
 };
 
-export function statusCommands(problems: Problems, scope: Scope, log: vscode.LogOutputChannel): vscode.Disposable[] {
+export function statusCommands(problems: Problems, scope: Scope, log: Log): vscode.Disposable[] {
     return [
         problems.command("cupola.showStatus", async () => {
             const line = await scope.line();
@@ -32,12 +33,12 @@ export function statusCommands(problems: Problems, scope: Scope, log: vscode.Log
                 ["Connection", line.client.server?.bound === true ? "bound to this target and isolation" : "open"],
             ];
             for (const [name, value] of [...rows(status), ...scopeRows]) {
-                log.info(`${name.padEnd(WIDTH)}${value}`);
+                log.write("info", `${name.padEnd(WIDTH)}${value}`);
             }
-            log.show(true);
+            log.show();
             for (const check of await examined(scope, line)) {
                 const hint = check.hint === undefined ? "" : ` Hint: ${check.hint}.`;
-                log[LEVELS[check.status]](`${check.name.padEnd(WIDTH)}${check.message}.${hint}`);
+                log.write(LEVELS[check.status], `${check.name.padEnd(WIDTH)}${check.message}.${hint}`);
             }
         }),
     ];

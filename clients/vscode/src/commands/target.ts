@@ -13,6 +13,7 @@ import type { Problems } from "../problem";
 import type { Target } from "../protocol";
 import type { Scope } from "../scope";
 import * as settings from "../settings";
+import * as show from "../show";
 
 interface Choice extends vscode.QuickPickItem {
     /** The target, or nothing when the person went away. */
@@ -26,9 +27,8 @@ export function targetCommands(problems: Problems, scope: Scope): vscode.Disposa
             const options = {
                 title: "Cupola: which agent?",
                 placeHolder: `Now: ${longName(target)}`,
-                ignoreFocusOut: true,
             };
-            const chosen = await (await vscode.window.showQuickPick(choices(scope), options))?.ask();
+            const chosen = await (await show.pick(choices(scope), options))?.ask();
             if (chosen !== undefined) {
                 await settings.setTarget(chosen === "automatic" ? undefined : chosen);
             }
@@ -56,10 +56,7 @@ function choices(scope: Scope): Choice[] {
 }
 
 async function emulator(scope: Scope): Promise<Target | undefined> {
-    const agent = await vscode.window.showQuickPick(agentsOf(scope, { kind: "emulator" }), {
-        title: "Emulated agent",
-        ignoreFocusOut: true,
-    });
+    const agent = await show.pickName(agentsOf(scope, { kind: "emulator" }), { title: "Emulated agent" });
     return agent === undefined ? undefined : { kind: "emulator", agent };
 }
 
@@ -74,9 +71,9 @@ async function project(scope: Scope): Promise<Target | undefined> {
     }
     const typed = "Type its name…";
     const found = agentsOf(scope, { kind: "project", endpoint, agent: "any" }).catch(() => []);
-    const picked = await vscode.window.showQuickPick(
+    const picked = await show.pickName(
         found.then((names) => [...names, typed]),
-        { title: "Agent of the project", ignoreFocusOut: true },
+        { title: "Agent of the project" },
     );
     const agent = picked === typed ? await ask("Agent name", "my-agent", problemWithAgent) : picked;
     return agent === undefined ? undefined : { kind: "project", endpoint, agent };
@@ -98,7 +95,7 @@ async function folder(): Promise<Target | undefined> {
     const folders = vscode.workspace.workspaceFolders ?? [];
     const chosen = folders.length > 1 ? await vscode.window.showWorkspaceFolderPick() : folders[0];
     if (chosen === undefined && folders.length === 0) {
-        void vscode.window.showInformationMessage("Cupola: open the folder of an azd project first.");
+        show.information("Cupola: open the folder of an azd project first.");
     }
     return chosen === undefined ? undefined : { kind: "directory", path: chosen.uri.fsPath };
 }
@@ -115,10 +112,9 @@ async function ask(
     placeHolder: string,
     problem: (text: string) => string | undefined,
 ): Promise<string | undefined> {
-    const text = await vscode.window.showInputBox({
+    const text = await show.input({
         title,
         placeHolder,
-        ignoreFocusOut: true,
         validateInput: (typed) => (typed === "" ? undefined : problem(typed.trim())),
     });
     return text === undefined || text === "" ? undefined : text.trim();

@@ -1,12 +1,12 @@
 // Files and directories on their way between this machine and a session: how far they are, how to end them, what was left
 // behind.
 
-import * as vscode from "vscode";
 import type { Params } from "../client";
 import type { Line } from "../line";
 import { size } from "../model/files";
 import type { Problems } from "../problem";
 import type { FileEvent } from "../protocol";
+import { progress } from "../show";
 
 type TransferMethod = "files/upload" | "files/download";
 
@@ -32,13 +32,15 @@ export async function transfer<M extends TransferMethod>(
     };
     const transferring = line.request<TransferMethod>(method, params, { signal: cancel.signal, onEvent });
     if (!(await isOverWithin(SOON_MS, transferring))) {
-        const how = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
-        await vscode.window.withProgress(how, (progress, token) => {
-            token.onCancellationRequested(() => cancel.abort());
-            show = () => progress.report({ message });
-            show();
-            return transferring;
-        });
+        await progress(
+            title,
+            () => cancel.abort(),
+            (report) => {
+                show = () => report(message);
+                show();
+                return transferring;
+            },
+        );
     }
     const { tree } = await transferring;
     const failed = (tree?.failures ?? []).map(({ path, message }) => `${path}: ${message}`);

@@ -3,6 +3,7 @@
 import { Failure } from "../failure";
 import type { Line } from "../line";
 import type { InvokeEvent } from "../protocol";
+import { Markdown, markdown } from "./harmless";
 import { afterEvent, afterFailure, afterResponse, newTurn } from "./turn";
 
 /** Where the answer goes: a part of VS Code's `ChatResponseStream`. */
@@ -23,12 +24,13 @@ export async function answer(
     signal: AbortSignal,
 ): Promise<AnswerResult> {
     let turn = newTurn(0, question);
+    const shown = new Markdown();
     const onEvent = (event: InvokeEvent) => {
         turn = afterEvent(turn, event);
         if (event.type === "textDelta") {
-            stream.markdown(event.delta);
+            stream.markdown(shown.push(event.delta));
         } else if (event.type === "notice") {
-            stream.progress(event.message);
+            stream.progress(markdown(event.message));
         }
     };
     try {
@@ -39,8 +41,16 @@ export async function answer(
     } catch (error) {
         turn = afterFailure(turn, Failure.from(error));
     }
+    const rest = shown.end();
+    if (rest !== "") {
+        stream.markdown(rest);
+    }
     const { problem } = turn;
     return problem === undefined
         ? {}
-        : { errorDetails: { message: [problem.message, problem.hint, `(${problem.kind})`].filter(Boolean).join(" ") } };
+        : {
+              errorDetails: {
+                  message: markdown([problem.message, problem.hint, `(${problem.kind})`].filter(Boolean).join(" ")),
+              },
+          };
 }

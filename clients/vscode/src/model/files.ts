@@ -1,6 +1,7 @@
 // The files of a session's home as rows of a tree. Pure: from what the daemon says to what is shown.
 
 import type { FileEntry } from "../protocol";
+import { ACTING } from "./harmless";
 
 /** The home itself, as the service calls it. */
 export const HOME = ".";
@@ -58,6 +59,24 @@ export function baseName(path: string): string {
 /** Can it be the name of one file in a directory, here and at the service? */
 export function isPlainName(name: string): boolean {
     return name !== "" && name !== "." && name !== ".." && !/[/\\\p{Cc}]/u.test(name);
+}
+
+/** What a name may not have in a document's address: VS Code shows the name as it is, in messages where it may be a link. */
+const UNSAFE = new RegExp(String.raw`%(?=[0-9A-F]{2})|${ACTING}|(?<=[\]$])\(`, "gu");
+
+/** A name as a part of a document's address: what would act there is percent-encoded. */
+export function toSegment(name: string): string {
+    return name.replace(UNSAFE, (unsafe) => (unsafe === "(" ? "%28" : encodeURIComponent(unsafe)));
+}
+
+/** The name that `toSegment` was given. */
+export function fromSegment(segment: string): string {
+    try {
+        return segment.replace(/(?:%[0-9A-F]{2})+/g, decodeURIComponent);
+    } catch {
+        // Somebody else's address.
+        return segment;
+    }
 }
 
 /** `1 byte`, `1.5 KB`, `48 MB`. */

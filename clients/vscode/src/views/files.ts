@@ -6,6 +6,7 @@ import { sessionFile } from "../filesystem";
 import { type FileRow, fileRows, HOME } from "../model/files";
 import { shortId } from "../model/sessions";
 import type { Scope } from "../scope";
+import * as show from "../show";
 import { problemItem } from "./problemItem";
 import { currentSession } from "./sessions";
 
@@ -63,17 +64,14 @@ export class FilesView implements vscode.TreeDataProvider<FileNode | Failure>, v
         const state = node.isDirectory
             ? vscode.TreeItemCollapsibleState.Collapsed
             : vscode.TreeItemCollapsibleState.None;
-        const item = new vscode.TreeItem(node.name, state);
+        const changed = node.modified === undefined ? [] : [`Changed ${new Date(node.modified).toLocaleString()}`];
+        const tooltip = [node.path, ...changed];
+        const item = show.row({ label: node.name, description: node.description, tooltip, state });
         item.id = uri.toString();
         // The theme's own icons, chosen by the name.
         item.resourceUri = uri;
         item.iconPath = node.isDirectory ? vscode.ThemeIcon.Folder : vscode.ThemeIcon.File;
-        item.description = node.description;
         item.contextValue = node.isDirectory ? "directory" : "file";
-        item.tooltip =
-            node.modified === undefined
-                ? node.path
-                : `${node.path}\nChanged ${new Date(node.modified).toLocaleString()}`;
         if (!node.isDirectory) {
             item.command = { command: "cupola.files.open", title: "Open", arguments: [node] };
         }

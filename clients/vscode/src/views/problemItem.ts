@@ -2,11 +2,10 @@
 
 import * as vscode from "vscode";
 import type { Failure } from "../failure";
+import { row } from "../show";
 
 export function problemItem(failure: Failure): vscode.TreeItem {
-    const item = new vscode.TreeItem(failure.message);
-    item.description = failure.kind;
-    item.tooltip = failure.summary;
+    const item = row({ label: failure.message, description: failure.kind, tooltip: [failure.summary] });
     item.iconPath = new vscode.ThemeIcon("warning", new vscode.ThemeColor("list.warningForeground"));
     item.contextValue = "problem";
     item.command = { command: "cupola.refresh", title: "Try Again" };

@@ -4,6 +4,7 @@ import * as vscode from "vscode";
 import { Failure } from "../failure";
 import { runRows, type RunRow } from "../model/runs";
 import type { Scope } from "../scope";
+import * as show from "../show";
 import { problemItem } from "./problemItem";
 
 /** While something is under way, the daemon is asked this often how it is. */
@@ -49,16 +50,18 @@ export class RunsView implements vscode.TreeDataProvider<RunRow | Failure>, vsco
         if (row instanceof Failure) {
             return problemItem(row);
         }
-        const item = new vscode.TreeItem(row.label);
+        const item = show.row({
+            label: row.label,
+            description: row.description,
+            tooltip: row.details.map(([name, value]) => `${name}: ${value}`),
+            spoken: `Run ${row.id}, ${row.label}, ${row.description}`,
+        });
         item.id = row.id;
-        item.description = row.description;
         item.contextValue = row.isRunning ? "run.running" : "run";
         item.iconPath = new vscode.ThemeIcon(
             row.icon,
             row.color === undefined ? undefined : new vscode.ThemeColor(row.color),
         );
-        item.tooltip = row.details.map(([name, value]) => `${name}: ${value}`).join("\n");
-        item.accessibilityInformation = { label: `Run ${row.id}, ${row.label}, ${row.description}` };
         item.command = { command: "cupola.runs.attach", title: "Show Answer", arguments: [row] };
         return item;
     }

@@ -5,6 +5,7 @@ import { Failure } from "../failure";
 import type { Line } from "../line";
 import { sessionRows, type SessionRow } from "../model/sessions";
 import type { Scope } from "../scope";
+import * as show from "../show";
 import { problemItem } from "./problemItem";
 
 /** More than anybody looks through; the newest are listed. */
@@ -41,16 +42,18 @@ export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failur
         if (row instanceof Failure) {
             return problemItem(row);
         }
-        const item = new vscode.TreeItem(row.label);
+        const item = show.row({
+            label: row.label,
+            description: row.description,
+            tooltip: row.details.map(([name, value]) => `${name}: ${value}`),
+            spoken: `Session ${row.id}, ${row.status}, ${row.description}`,
+        });
         item.id = row.id;
-        item.description = row.description;
         item.contextValue = row.isCurrent ? "session.current" : "session";
         item.iconPath = new vscode.ThemeIcon(
             row.icon,
             row.color === undefined ? undefined : new vscode.ThemeColor(row.color),
         );
-        item.tooltip = row.details.map(([name, value]) => `${name}: ${value}`).join("\n");
-        item.accessibilityInformation = { label: `Session ${row.id}, ${row.status}, ${row.description}` };
         item.command = { command: "cupola.sessions.showFiles", title: "Show Files", arguments: [row] };
         return item;
     }

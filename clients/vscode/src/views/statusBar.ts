@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import type { State } from "../client";
+import { label } from "../model/harmless";
 import { describe, FIELDS, shown } from "../model/isolation";
 import { longName, shortName } from "../model/target";
 import type { Scope } from "../scope";
@@ -40,9 +41,9 @@ export class StatusBar implements vscode.Disposable {
         }
         const [icon, words] = STATES[line.client.state];
         const isolation = describe(line.isolation);
-        this.#item.text = `$(${icon}) ${shortName(line.target)} · ${isolation}`;
+        this.#item.text = `$(${icon}) ${label(`${shortName(line.target)} · ${isolation}`)}`;
         this.#item.accessibilityInformation = {
-            label: `Cupola: ${longName(line.target)}, ${isolation}, ${words}`,
+            label: label(`Cupola: ${longName(line.target)}, ${isolation}, ${words}`),
             role: "button",
         };
         this.#item.tooltip = this.#tooltip(words);
@@ -52,10 +53,10 @@ export class StatusBar implements vscode.Disposable {
         const { target, isolation } = this.scope.current ?? { target: undefined, isolation: {} };
         const text = new vscode.MarkdownString(undefined, true);
         text.isTrusted = { enabledCommands: COMMANDS };
-        text.appendMarkdown("**Cupola**\n\n").appendText(target === undefined ? "" : longName(target));
+        text.appendMarkdown("**Cupola**\n\n").appendText(target === undefined ? "" : label(longName(target)));
         for (const field of FIELDS) {
             text.appendMarkdown(`\n\n$(${field.icon}) ${field.label}: `).appendText(
-                shown(field, isolation) ?? "not set",
+                label(shown(field, isolation) ?? "not set"),
             );
         }
         text.appendMarkdown("\n\n").appendText(state);

@@ -1,5 +1,6 @@
 // The script of the chat panel's page: shows turns, sends questions. All text goes in as text, never as HTML.
 
+import { text } from "../model/harmless";
 import { shortId } from "../model/sessions";
 import type { Turn, TurnStatus } from "../model/turn";
 import type { FromPage, PageCommand, ToPage, Where } from "../views/messages";
@@ -55,9 +56,9 @@ for (const [id, command] of Object.entries(BUTTONS)) {
 
 form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = question.value.trim();
-    if (text !== "" && !send.hidden) {
-        vscode.postMessage({ type: "ask", question: text });
+    const typed = question.value.trim();
+    if (typed !== "" && !send.hidden) {
+        vscode.postMessage({ type: "ask", question: typed });
         question.value = "";
         grow();
     }
@@ -84,8 +85,8 @@ function grow(): void {
 }
 
 function showWhere(where: Where): void {
-    element("agent", HTMLButtonElement).textContent = where.agent;
-    element("isolation", HTMLButtonElement).textContent = where.isolation;
+    element("agent", HTMLButtonElement).textContent = text(where.agent);
+    element("isolation", HTMLButtonElement).textContent = text(where.isolation);
 }
 
 function showRunning(running: boolean): void {
@@ -124,7 +125,7 @@ function render(turn: Turn): HTMLElement {
         article.append(problem(turn.problem));
     }
     const footer = tag("footer", "", remarks(turn).join(" · "));
-    footer.title = [turn.sessionId, turn.conversationId].filter((id) => id !== undefined).join("\n");
+    footer.title = text([turn.sessionId, turn.conversationId].filter((id) => id !== undefined).join("\n"));
     article.append(footer);
     return article;
 }
@@ -142,7 +143,7 @@ function problem({ message, hint, kind }: NonNullable<Turn["problem"]>): HTMLEle
 
 function remarks(turn: Turn): string[] {
     return [STATUSES[turn.status], turn.sessionId === undefined ? "" : shortId(turn.sessionId), took(turn)].filter(
-        (text) => text !== "",
+        (remark) => remark !== "",
     );
 }
 
@@ -166,10 +167,10 @@ function welcome(): HTMLElement {
     return box;
 }
 
-function tag(name: string, className: string, text = ""): HTMLElement {
+function tag(name: string, className: string, content = ""): HTMLElement {
     const made = document.createElement(name);
     made.className = className;
-    made.textContent = text;
+    made.textContent = text(content);
     return made;
 }
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, test as nodeTest } from "node:test";
 import type { Locator } from "playwright-core";
 import { eventually } from "../unit/support";
+import { Emulator } from "./emulator";
 import { Workbench } from "./workbench";
 
 const workbench = new Workbench();
@@ -242,6 +243,79 @@ test("the status names the daemon, its binding and no key", async () => {
     await expectNoText("tenant-acme");
 });
 
+/** What a hostile service says: a link that runs a command, an icon, another direction, and a faked line. */
+const HOSTILE =
+    "[Sign in](command:workbench.action.toggleSidebarVisibility) [or here](https://evil.example/) $(error) \u202eback\n\u0007hint: run this";
+/** The same as a file's name. */
+const HOSTILE_NAME = "[Sign in](command:workbench.action.toggleSidebarVisibility) $(error) \u202eback.md";
+
+test("nothing that a hostile service says can be clicked", async () => {
+    const { page, home } = workbench;
+    const settings = (target: object) => workbench.write("workspace/.vscode/settings.json", JSON.stringify(target));
+    const emulator = await Emulator.start(home);
+    try {
+        settings({ "cupola.target": { kind: "emulator", url: emulator.url } });
+        await workbench.statusBar.locator(`[aria-label*="${emulator.url}"]`).waitFor();
+        await workbench.command("Notifications: Clear All Notifications");
+        await workbench.command("Cupola: Switch Isolation");
+        await workbench.pick("whose state?", "Clear all");
+        // In the panel: an answer and an error.
+        await workbench.command("Cupola: New Conversation");
+        await workbench.command("Cupola: Invoke…");
+        await workbench.answer("Cupola: Invoke", HOSTILE);
+        await expectText(workbench.lastTurn, /echo: \[Sign in\]\(command:/);
+        await emulator.refuse("POST", "*/openai/responses", HOSTILE);
+        await ask("fail", /\[Sign in\]\(command:[^]*hint: run this/);
+        assert.equal(await workbench.chat.locator("body a, body [href], body [onclick]").count(), 0);
+        assert.doesNotMatch(await workbench.chat.locator("body").innerText(), /[\u202e\u0007]/);
+
+        // A file's name: its row, its tooltip, a question, a document and a message of VS Code's own.
+        home.cupola(
+            "files",
+            "upload",
+            `--emulator=${emulator.url}`,
+            "-f",
+            join(workbench.workspace, "plan.md"),
+            "-t",
+            HOSTILE_NAME,
+        );
+        await workbench.activity("Cupola");
+        await workbench.command("Cupola: Refresh");
+        const row = workbench.row("Files", "Sign in");
+        await expectHarmless(row, /^\[Sign in\] \(command:/);
+        await row.hover();
+        await expectHarmless(page.locator(".workbench-hover-container"), /\[Sign in\] \(command:/);
+        await workbench.rowButton(row, "Delete");
+        await expectHarmless(page.locator(".monaco-dialog-box"), /Delete \[Sign in\] \(command:/);
+        await page.keyboard.press("Escape");
+        await page.locator(".monaco-dialog-box").waitFor({ state: "detached" });
+        await row.click();
+        const document = page
+            .locator(".monaco-editor .view-lines")
+            .filter({ hasText: "remember the launch is on Friday" });
+        await document.last().click();
+        await page.keyboard.type("x");
+        await emulator.refuse("PUT", "*/files/content", HOSTILE);
+        await page.keyboard.press("Control+S");
+        await expectHarmless(toast(/Failed to save/), /Sign in[^]*refused|Sign in[^]*hint: run this/);
+        await page.keyboard.press("Control+Z");
+        await workbench.command("Notifications: Clear All Notifications");
+
+        // An error in a notification, and one in place of a view's rows.
+        await emulator.refuse("POST", "*/sessions", HOSTILE);
+        await workbench.command("Cupola: New Session");
+        await expectHarmless(toast(/Cupola: /), /\[Sign in\] \(command:[^]*hint: run this/);
+        await emulator.refuse("GET", "*/sessions", HOSTILE);
+        await workbench.command("Cupola: Refresh");
+        await expectHarmless(workbench.row("Sessions", "Sign in"), /\[Sign in\] \(command:/);
+        await workbench.command("Notifications: Clear All Notifications");
+    } finally {
+        settings({});
+        await emulator.close();
+    }
+    await expectText(workbench.statusBar, /notes \(emulator\)/);
+});
+
 test("every command that the page names was run here", () => {
     const page = readFileSync(join(__dirname, "../../../../../docs/vscode.md"), "utf8");
     const named = [...page.matchAll(/\*(Cupola: [^*]+)\*/g)].map((match) => match[1] ?? "");
@@ -278,6 +352,29 @@ function content(path: string): string | undefined {
 
 async function expectText(where: Locator, text: RegExp): Promise<void> {
     await where.filter({ hasText: text }).waitFor();
+}
+
+/** The message of a notification. */
+function toast(text: RegExp): Locator {
+    return workbench.page
+        .locator(".notification-toast .notification-list-item-message")
+        .filter({ hasText: text })
+        .first();
+}
+
+/** Something shows this text, and nothing in it is a link, an icon of the text's making or a character that acts. */
+async function expectHarmless(where: Locator, text: RegExp): Promise<void> {
+    await where.first().filter({ hasText: text }).waitFor();
+    const found = await where.first().evaluate((element) => ({
+        // VS Code's own buttons are made of the same elements: what leads somewhere tells them apart.
+        links: [...element.querySelectorAll("a")].filter(
+            (link) => link.hasAttribute("data-href") || !["", "#", null].includes(link.getAttribute("href")),
+        ).length,
+        icons: element.querySelectorAll(".codicon-error:not(.dialog-icon):not(.notification-list-item-icon)").length,
+        text: element.textContent ?? "",
+    }));
+    assert.deepEqual([found.links, found.icons], [0, 0], found.text);
+    assert.doesNotMatch(found.text, /[\u202e\u0007]/);
 }
 
 async function expectNoText(text: string): Promise<void> {

@@ -22,19 +22,84 @@ const manifest = JSON.parse(text("package.json")) as Manifest;
 const { commands, configuration } = manifest.contributes;
 
 test("every command there is a title for exists, and has one", () => {
-    const sources = readdirSync(join(EXTENSION, "src"), { recursive: true, encoding: "utf8" }).filter((name) =>
-        name.endsWith(".ts"),
-    );
-    const registered = sources.flatMap((name) =>
+    const registered = sources().flatMap((name) =>
         [...text("src", name).matchAll(/problems\.command\(\s*"([^"]+)"/g)].map((match) => match[1]),
     );
     assert.deepEqual(registered.toSorted(), commands.map(({ command }) => command).toSorted());
 });
 
-test("no workspace names the program, and only a trusted one names the target", () => {
+/** Settings that decide neither where data goes nor whose state is used, and why. */
+const HARMLESS_SETTINGS: Record<string, string> = {
+    "cupola.logKind": "which of two logs of the same session is shown",
+    "cupola.logTail": "how many of its last lines are shown",
+};
+
+test("a workspace that is not trusted decides nothing about where data goes or whose state is used", () => {
+    const restricted = manifest.capabilities.untrustedWorkspaces.restrictedConfigurations;
+    for (const name of Object.keys(configuration.properties)) {
+        const isHarmless = name in HARMLESS_SETTINGS;
+        assert.notEqual(
+            restricted.includes(name),
+            isHarmless,
+            `${name} is not restricted, or restricted for no reason`,
+        );
+    }
+    const all = [...restricted, ...Object.keys(HARMLESS_SETTINGS)];
+    assert.deepEqual(all.toSorted(), Object.keys(configuration.properties).toSorted());
+    // Not even a trusted one names the program.
     assert.equal(configuration.properties["cupola.path"]?.scope, "machine");
-    assert.deepEqual(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations, ["cupola.target"]);
 });
+
+/** VS Code's functions that show text, and the files that may call them. */
+const SHOWING: [pattern: RegExp, files: string[]][] = [
+    [/\.show(Error|Warning|Information)Message\(/, ["show.ts"]],
+    [/\.(setStatusBarMessage|withProgress|showQuickPick|showInputBox|createOutputChannel)\(/, ["show.ts"]],
+    [/\bnew (vscode\.)?TreeItem\(/, ["show.ts"]],
+    [/\bMarkdownString\(/, ["views/statusBar.ts"]],
+    [/\.createStatusBarItem\(/, ["views/statusBar.ts"]],
+    [/\.createQuickPick\b/, ["commands/isolation.ts"]],
+    [/\.createWebviewPanel\(/, ["views/chat.ts"]],
+    [/\b(innerHTML|outerHTML|insertAdjacentHTML|srcdoc)\b|document\.write|\.href\b/, []],
+    [/\.textContent =/, ["webview/chat.ts"]],
+    [/\bFileSystemError\.(Unavailable|NoPermissions)\((?!\s*label\()/, []],
+    [/\.appendMarkdown\(/, ["views/statusBar.ts"]],
+    [/supportHtml|baseUri|isTrusted = true/, []],
+];
+
+test("text is shown by the module that makes it harmless, and nowhere else", () => {
+    for (const name of sources()) {
+        const source = text("src", name);
+        for (const [pattern, files] of SHOWING) {
+            assert.ok(
+                files.includes(name) || !pattern.test(source),
+                `src/${name} shows text itself: ${pattern.source}`,
+            );
+        }
+    }
+    // Whoever is listed does it still.
+    for (const [pattern, files] of SHOWING) {
+        for (const name of files) {
+            assert.match(text("src", name), pattern);
+        }
+    }
+});
+
+test("the page of the chat panel takes text as text, and nothing in it loads or runs but its own script", () => {
+    const page = text("src", "webview", "chat.ts");
+    for (const [assignment] of page.matchAll(/\.(textContent|title) = .*/g)) {
+        assert.match(assignment, / = text\(/);
+    }
+    assert.match(
+        text("src", "views", "chat.ts"),
+        /default-src 'none'; style-src \$\{webview\.cspSource\}; script-src 'nonce-/,
+    );
+});
+
+function sources(): string[] {
+    return readdirSync(join(EXTENSION, "src"), { recursive: true, encoding: "utf8" }).filter((name) =>
+        name.endsWith(".ts"),
+    );
+}
 
 test("the pages speak of commands and settings that exist", () => {
     const titles = commands.map(({ title }) => `Cupola: ${title.replace("…", "")}`);

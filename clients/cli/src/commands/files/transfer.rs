@@ -5,8 +5,9 @@ use crate::Hooks;
 use crate::call::{CALL, Event, Greeting, encode, typed};
 use crate::debug;
 use crate::exit;
-use crate::failure::{Failure, printable};
+use crate::failure::Failure;
 use crate::interrupt;
+use crate::show;
 use crate::spool::Spool;
 use crate::table::Output;
 use crate::target::parse;
@@ -17,7 +18,7 @@ use cupola_protocol::files::{
 use cupola_protocol::rpc::ProgressToken;
 use cupola_protocol::sessions::SessionParams;
 use serde_json::value::RawValue;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// Standard input or output in place of a file.
@@ -91,18 +92,18 @@ pub(super) fn download(
 impl Common {
     /// Progress is for whoever looks at it.
     fn asks_for_events(&self) -> Option<ProgressToken> {
-        (self.scope.debug || io::stderr().is_terminal()).then_some(CALL)
+        (self.scope.debug || show::stderr_is_terminal()).then_some(CALL)
     }
 
     /// One call that moves bytes: it can be cancelled, and says on a terminal how far it is.
     fn transfer<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params, Greeting::None)?;
         let mut connection = self.scope.daemon.ask(hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
-        let mut progress = Progress { out: io::stderr(), is_wanted: io::stderr().is_terminal(), shown: false };
+        let mut progress = Progress { out: show::stderr_as_is(), is_wanted: show::stderr_is_terminal(), shown: false };
         let received = connection.receive(|event| {
             if !progress.show(&event) {
                 progress.clear();
-                debug::show(event.value, &mut io::stderr());
+                debug::show(event.value, &mut show::stderr());
             }
             Ok(())
         });
@@ -117,7 +118,7 @@ impl Common {
         if let Some(tree) = &done.tree {
             if self.output != Some(Output::Json) {
                 // Nobody is hurt if it cannot be said; the exit code still tells.
-                let _ = explain(tree, &mut io::stderr());
+                let _ = explain(tree, &mut show::stderr());
             }
             sentence = format!("{sentence} ({}, {})", count(tree.files, "file"), count(done.bytes, "byte"));
             code = tree.failures.first().map_or(code, |failure| exit::code(failure.kind));
@@ -131,17 +132,12 @@ impl Common {
 /// What of a directory did not come along, a line for each.
 fn explain(tree: &Tree, to: &mut impl Write) -> io::Result<()> {
     for skipped in &tree.skipped {
-        writeln!(to, "skipped: {}", one_line(skipped))?;
+        writeln!(to, "skipped: {}", show::line(skipped))?;
     }
     for failure in &tree.failures {
-        writeln!(to, "error: {}: {}", one_line(&failure.path), one_line(&failure.message))?;
+        writeln!(to, "error: {}: {}", show::line(&failure.path), show::line(&failure.message))?;
     }
     Ok(())
-}
-
-/// A name may hold line breaks, too.
-fn one_line(text: &str) -> String {
-    printable(text).replace('\n', "\u{fffd}")
 }
 
 fn count(number: u64, thing: &str) -> String {

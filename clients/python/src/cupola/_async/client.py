@@ -105,7 +105,7 @@ class AsyncClient:
         >>> async with client.invoke("remember the code is 4711") as run:
         ...     async for event in run:
         ...         if event["type"] == "textDelta":
-        ...             print(event["delta"], end="")
+        ...             print(cupola.harmless(event["delta"]), end="")
         Remembered: the code is 4711
         >>> await client.invoke("what do you remember?").text()
         'I remember:\\n- the code is 4711'
@@ -149,7 +149,7 @@ class AsyncClient:
         ...     async for event in log:
         ...         if event["type"] == "line" and event.get("stream") == "stdout":
         ...             break
-        >>> print(event["message"].partition(",")[0])
+        >>> print(cupola.harmless(event["message"]).partition(",")[0])
         notes agent ready
         """
         more = given(

@@ -65,7 +65,7 @@ class AsyncFiles(AsyncGroup):
         >>> text = await client.invoke("remember the milk").text()
         >>> result = await client.files.download("notes.txt", "copy.txt")
         >>> with open("copy.txt") as file:
-        ...     print(file.read(), end="")
+        ...     print(cupola.harmless(file.read()), end="")
         the milk
         """
         local_path = os.path.abspath(local_path or os.path.basename(path.rstrip("/")))

@@ -45,7 +45,7 @@ class AsyncRuns(AsyncGroup):
         >>> async with client.runs.attach(answer["runId"], text_only=True) as run:
         ...     async for event in run:
         ...         if event["type"] == "textDelta":
-        ...             print(event["delta"], end="")
+        ...             print(cupola.harmless(event["delta"]), end="")
         one two
         """
         params = {"runId": run_id, **given(after=after, text_only=text_only)}

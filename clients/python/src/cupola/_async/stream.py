@@ -109,7 +109,7 @@ class AsyncRun(AsyncStream[InvokeEvent, InvokeResponse]):
     >>> async with client.invoke("hello") as run:
     ...     async for event in run:
     ...         if event["type"] == "textDelta":
-    ...             print(event["delta"], end="")
+    ...             print(cupola.harmless(event["delta"]), end="")
     echo: hello
     >>> run.result["status"]
     'completed'
@@ -142,7 +142,7 @@ class AsyncLog(AsyncStream[MonitorEvent, MonitorResponse]):
     >>> async with client.monitor() as log:
     ...     async for event in log:
     ...         if event["type"] == "line" and event.get("stream") == "stdout":
-    ...             print(event["message"].partition(",")[0])
+    ...             print(cupola.harmless(event["message"]).partition(",")[0])
     notes agent ready
     POST /responses 200
     """

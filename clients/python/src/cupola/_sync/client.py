@@ -106,7 +106,7 @@ class Client:
         >>> with client.invoke("remember the code is 4711") as run:
         ...     for event in run:
         ...         if event["type"] == "textDelta":
-        ...             print(event["delta"], end="")
+        ...             print(cupola.harmless(event["delta"]), end="")
         Remembered: the code is 4711
         >>> client.invoke("what do you remember?").text()
         'I remember:\\n- the code is 4711'
@@ -150,7 +150,7 @@ class Client:
         ...     for event in log:
         ...         if event["type"] == "line" and event.get("stream") == "stdout":
         ...             break
-        >>> print(event["message"].partition(",")[0])
+        >>> print(cupola.harmless(event["message"]).partition(",")[0])
         notes agent ready
         """
         more = given(

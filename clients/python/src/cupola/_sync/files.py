@@ -66,7 +66,7 @@ class Files(Group):
         >>> text = client.invoke("remember the milk").text()
         >>> result = client.files.download("notes.txt", "copy.txt")
         >>> with open("copy.txt") as file:
-        ...     print(file.read(), end="")
+        ...     print(cupola.harmless(file.read()), end="")
         the milk
         """
         local_path = os.path.abspath(local_path or os.path.basename(path.rstrip("/")))

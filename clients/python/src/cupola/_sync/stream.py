@@ -110,7 +110,7 @@ class Run(Stream[InvokeEvent, InvokeResponse]):
     >>> with client.invoke("hello") as run:
     ...     for event in run:
     ...         if event["type"] == "textDelta":
-    ...             print(event["delta"], end="")
+    ...             print(cupola.harmless(event["delta"]), end="")
     echo: hello
     >>> run.result["status"]
     'completed'
@@ -143,7 +143,7 @@ class Log(Stream[MonitorEvent, MonitorResponse]):
     >>> with client.monitor() as log:
     ...     for event in log:
     ...         if event["type"] == "line" and event.get("stream") == "stdout":
-    ...             print(event["message"].partition(",")[0])
+    ...             print(cupola.harmless(event["message"]).partition(",")[0])
     notes agent ready
     POST /responses 200
     """

@@ -1,0 +1,76 @@
+// Makes text of the service or an agent harmless where it is shown: nothing in it can be clicked, and no character acts on
+// what displays it. `src/show.ts` and the chat panel's page apply it; nothing else shows such text.
+
+/**
+ * Characters that act instead of being shown: controls, changes of direction, separators that break lines, deprecated format
+ * characters and tags. The same as in the daemon (`protocol/src/display.rs`); the tests share a table of cases.
+ */
+export const ACTING = String.raw`[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\u{e0000}-\u{e007f}]`;
+const ACTS = new RegExp(ACTING, "gu");
+/** Sequences that only choose colours, which many programs write into their logs. */
+const COLOURS = /\u001b\[[\d;]*m/g;
+const REPLACEMENT = "\ufffd";
+
+/** Text of several lines, where only text is shown. Line feeds and tabs stay. */
+export function text(given: string): string {
+    return withoutColours(given).replace(ACTS, (character) => (/[\n\t]/.test(character) ? character : REPLACEMENT));
+}
+
+/** Text that must stay on its line, where only text is shown. */
+export function line(given: string): string {
+    return withoutColours(given).replace(ACTS, REPLACEMENT);
+}
+
+/**
+ * Text for VS Code's own interface, on one line. VS Code makes a link of `[text](target)`, which may run a command, and an
+ * icon of `$(name)`; a blank in between ends both.
+ */
+export function label(given: string): string {
+    return line(given.replace(/\s*[\r\n]\s*/g, " ").trim())
+        .replaceAll("](", "] (")
+        .replaceAll("$(", "$ (");
+}
+
+function withoutColours(given: string): string {
+    return given.replaceAll("\r\n", "\n").replace(COLOURS, "");
+}
+
+/**
+ * Markdown of an agent for VS Code's chat, wherever its pieces are cut. Links and images with a text of their own become text,
+ * so that no address is hidden behind words. An address that is written out stays one that can be opened: VS Code shows it
+ * and asks first.
+ */
+export class Markdown {
+    #held = "";
+
+    /** As much as can be shown now. */
+    push(piece: string): string {
+        const whole = this.#held + piece;
+        // What may be the first half of something waits for the rest.
+        this.#held = /(?:\r|\]|<[a-z0-9+.-]{0,32}|\u001b(?:\[[\d;]{0,32})?)$/i.exec(whole)?.[0] ?? "";
+        return harmless(whole.slice(0, whole.length - this.#held.length));
+    }
+
+    /** The rest. */
+    end(): string {
+        const rest = this.#held;
+        this.#held = "";
+        return harmless(rest);
+    }
+}
+
+/** A whole text in Markdown. */
+export function markdown(given: string): string {
+    return harmless(given);
+}
+
+function harmless(given: string): string {
+    return (
+        text(given)
+            .replaceAll("](", "] (")
+            // The definition of a link that is named elsewhere.
+            .replaceAll("]:", "] :")
+            // <command:…>; web addresses in angle brackets hide nothing.
+            .replace(/<(?!https?:)(?=[a-z][a-z0-9+.-]{1,31}:)/gi, "< ")
+    );
+}

@@ -93,7 +93,7 @@ fn whatever_the_files_say_the_rules_hold() {
             Ok(resolved) => {
                 // It passes the host rule or is refused by it: no file can say otherwise.
                 if let Ok(address) = Address::project(&resolved.endpoint, &resolved.agent, &AllowedHosts::default()) {
-                    assert_eq!(address.account(), Some(Account::Configured));
+                    assert_eq!(address.account(), Some(&Account::Configured));
                     assert!(address.origin().ends_with(".services.ai.azure.com"), "{address:?}");
                 }
                 // No host is made up: it stands in the file, or where it always did.

@@ -17,19 +17,21 @@ mod token;
 mod token_client;
 mod tool;
 
-pub use cache::{TokenState, TokenStatus, Tokens};
+pub use cache::{EmulatorCredentials, TokenState, TokenStatus, Tokens};
 pub use credential::{Credential, CredentialConfig, Fixed, SecretSource, Surroundings, Variables};
 pub use error::TokenError;
-pub use token::{AccessToken, CallerId};
+pub use token::{AccessToken, CallerId, GivenToken};
+
+use std::sync::Arc;
 
 /// The scope of every data-plane call (contract section 1.2).
 pub const SCOPE: &str = "https://ai.azure.com/.default";
 
 /// Whose token a call carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Account {
     /// The credential of the configuration.
     Configured,
-    /// The emulator's own test caller.
-    Emulator,
+    /// The caller of the emulator at this origin, for example `http://127.0.0.1:8787`: each has tokens of its own.
+    Emulator(Arc<str>),
 }

@@ -4,7 +4,7 @@
 //! Where the socket is cannot be said in it: clients follow the same rule ([`cupola_cli::socket`]) and read no file.
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
-use crate::auth::CredentialConfig;
+use crate::auth::{CredentialConfig, GivenToken};
 use cupola_cli::{places, socket};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 pub const DEFAULT_IDLE_EXIT: Duration = Duration::from_mins(30);
 /// What is logged when nothing else is asked for.
 const DEFAULT_LOG: LevelFilter = LevelFilter::INFO;
+/// The directory with a list of running emulators.
+const EMULATORS: &str = "emulators";
 /// How an error names the field.
 const IDLE_EXIT_FIELD: &str = "idle_exit in the configuration file";
 
@@ -43,6 +45,10 @@ pub struct Config {
     pub trusted_certificates: Vec<PathBuf>,
     /// Fixed addresses of host names, for private endpoints.
     pub resolve: Vec<(String, SocketAddr)>,
+    /// Where running emulators of this user are listed, with the files of their secrets.
+    pub emulators_directory: Option<PathBuf>,
+    /// `CUPOLA_EMULATOR_TOKEN`: a token for an emulator that is not in that list.
+    pub emulator_token: Option<GivenToken>,
     /// Where tokens come from.
     pub credential: CredentialConfig,
     /// How much is kept of runs. Not in the file: nobody has a reason to choose.
@@ -52,6 +58,16 @@ pub struct Config {
 /// A variable of the daemon's environment, for credentials that are defined by some.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The process's own [`Config::emulators_directory`], for commands that are not the daemon.
+pub fn own_emulators_directory() -> Option<PathBuf> {
+    emulators_directory(&|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn emulators_directory(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let directory = socket::runtime_directory(environment)?;
+    Some(std::path::absolute(&directory).unwrap_or(directory).join(EMULATORS))
 }
 
 /// What `cupola serve` was told on its command line.
@@ -189,6 +205,8 @@ impl Config {
             allowed_hosts: file.allowed_hosts,
             trusted_certificates: file.trusted_certificates,
             resolve: file.resolve.into_iter().collect(),
+            emulators_directory: emulators_directory(environment),
+            emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,
             runs: crate::run::Limits::default(),
         })
@@ -198,7 +216,9 @@ impl Config {
 impl Config {
     /// Where what belongs to every client is: saved state, and the configuration with everybody's profiles.
     pub fn own_directories(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.state_directory.as_path()).chain(self.config_directory.as_deref())
+        std::iter::once(self.state_directory.as_path())
+            .chain(self.config_directory.as_deref())
+            .chain(self.emulators_directory.as_deref())
     }
 }
 

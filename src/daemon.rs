@@ -1,6 +1,6 @@
 //! `Daemon`: what every handler receives. It owns what clients share; what belongs to one client is in `connection`.
 
-use crate::auth::{Fixed, Surroundings, Tokens};
+use crate::auth::{Surroundings, Tokens};
 use crate::config::{self, Config};
 use crate::foundry::{AllowedHosts, Foundry, InvalidSuffix, Settings};
 use crate::lifetime::activity::Activity;
@@ -14,6 +14,7 @@ use crate::shared_logs::SharedLogs;
 use crate::system::directory::{DirectoryError, PrivateDirectory};
 use crate::target::Targets;
 use crate::target::emulator::EmbeddedEmulator;
+use crate::target::emulator_tokens::EmulatorTokens;
 use cupola_protocol::id::SessionId;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -79,18 +80,23 @@ impl Daemon {
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
         let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
-        let emulator = EmbeddedEmulator::new(config.state_directory.join(EMULATOR_DIRECTORY));
+        let sockets = config.socket.parent().unwrap_or(&config.state_directory);
+        let emulator = Arc::new(EmbeddedEmulator::new(config.state_directory.join(EMULATOR_DIRECTORY), sockets));
+        let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
+        let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
         let surroundings = Surroundings { variable: Arc::new(config::variable), ..Surroundings::default() };
-        let minted = Arc::new(Fixed(EmbeddedEmulator::token));
-        let tokens = Tokens::new(config.credential.clone(), surroundings, minted);
+        let finder = Arc::clone(&emulators);
+        let of_emulator = Arc::new(move |origin: &str| finder.credential(origin));
+        let tokens = Tokens::new(config.credential.clone(), surroundings, of_emulator);
         let settings = Settings {
             allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
             trusted_certificates: config.trusted_certificates.clone(),
             resolve: config.resolve.clone(),
+            embedded_socket: emulator.socket().map(ToOwned::to_owned),
         };
         let foundry = Foundry::new(settings, Arc::new(tokens));
         Ok(Arc::new(Self {
-            targets: Targets::new(foundry.clone(), emulator),
+            targets: Targets::new(foundry.clone(), emulator, emulators),
             foundry,
             store: Arc::new(store),
             partition_locks: Locks::default(),

@@ -58,7 +58,7 @@ pub use self::observe::{HttpHead, Seen, Wants, Watcher, watch};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;
 pub use self::sessions::{ListSessions, Stopped};
-pub use self::url::{Address, AllowedHosts, HostNotAllowed, InvalidSuffix};
+pub use self::url::{Address, AllowedHosts, EMBEDDED_EMULATOR, HostNotAllowed, InvalidSuffix};
 
 use crate::auth::{CallerId, SCOPE, Tokens};
 use client::Client;

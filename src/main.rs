@@ -2,11 +2,11 @@
 
 use cupola::config::Flags;
 use cupola::process;
-use cupola_cli::{EmulatorOptions, Hooks, ServeOptions, Undocumented};
+use cupola_cli::{EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cupola_cli::run(std::env::args_os(), Hooks { serve, embedded: process::embedded, emulator })
+    cupola_cli::run(std::env::args_os(), Hooks { serve, embedded: process::embedded, emulator, emulator_token })
 }
 
 fn serve(options: ServeOptions) -> ExitCode {
@@ -15,18 +15,46 @@ fn serve(options: ServeOptions) -> ExitCode {
 }
 
 fn emulator(options: EmulatorOptions) -> ExitCode {
-    let EmulatorOptions { listen, tls, agents, data_directory, idle_seconds, withhold_impersonation, without, json } =
-        options;
+    let EmulatorOptions {
+        listen,
+        listen_beyond_loopback,
+        tls,
+        tls_names,
+        agents,
+        allowed_variables,
+        data_directory,
+        idle_seconds,
+        withhold_impersonation,
+        without,
+        json,
+    } = options;
     let idle_timeout = idle_seconds.map(std::time::Duration::from_secs);
     process::emulator(cupola_emulator::command::CommandOptions {
         listen,
+        listen_beyond_loopback,
         tls,
+        tls_names,
         agents,
+        allowed_variables,
         data_directory,
         idle_timeout,
         withhold_impersonation,
         without: without.into_iter().map(undocumented).collect(),
+        registry: None,
         json,
+    })
+}
+
+fn emulator_token(options: EmulatorTokenOptions) -> ExitCode {
+    let EmulatorTokenOptions { caller, permissions, expires_seconds, url, data_directory } = options;
+    let lifetime = expires_seconds.map(std::time::Duration::from_secs);
+    process::emulator_token(cupola_emulator::command::token::TokenOptions {
+        caller,
+        permissions,
+        lifetime,
+        url,
+        data_directory,
+        registry: None,
     })
 }
 

@@ -17,7 +17,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
-pub use emulator::emulator;
+pub use emulator::{emulator, emulator_token};
 
 use crate::config::{Config, Flags};
 use crate::daemon::Daemon;

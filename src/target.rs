@@ -1,23 +1,29 @@
 //! Which agent a call means: [`Target`] → a target with its agent named, and that agent at an address that may be given a token.
 //!
 //! - [`project`]: the azd project around a directory
-//! - [`emulator`]: the emulator inside the daemon
+//! - [`emulator`]: the emulator inside the daemon; [`emulator_tokens`]: tokens for it and for emulators that run by themselves
 
 pub mod emulator;
+pub mod emulator_tokens;
 pub mod project;
 
-use crate::foundry::{Address, Agent, Foundry, HostNotAllowed};
+use crate::foundry::{Address, Agent, EMBEDDED_EMULATOR, Foundry, HostNotAllowed};
+use cupola_protocol::Invalid;
 use cupola_protocol::target::{AgentName, AgentVersion, Target};
 use emulator::{EmbeddedEmulator, EmulatorFailed};
+use emulator_tokens::EmulatorTokens;
 use project::ProjectError;
 use std::borrow::Cow;
+use std::sync::Arc;
 
-/// What finds the agents that targets name. Cheap to clone.
+/// What finds the agents that targets name.
 #[derive(Debug)]
 pub struct Targets {
     foundry: Foundry,
     /// The emulator inside the daemon.
-    pub emulator: EmbeddedEmulator,
+    pub emulator: Arc<EmbeddedEmulator>,
+    /// Tokens for it, and for emulators that run by themselves.
+    pub emulator_tokens: Arc<EmulatorTokens>,
 }
 
 /// A target whose agent is known.
@@ -47,8 +53,8 @@ pub enum TargetError {
 
 impl Targets {
     /// Nothing is read or started before the first target.
-    pub fn new(foundry: Foundry, emulator: EmbeddedEmulator) -> Self {
-        Self { foundry, emulator }
+    pub fn new(foundry: Foundry, emulator: Arc<EmbeddedEmulator>, emulator_tokens: Arc<EmulatorTokens>) -> Self {
+        Self { foundry, emulator, emulator_tokens }
     }
 
     /// Finds the agent. Starts the embedded emulator if that is meant.
@@ -68,8 +74,10 @@ impl Targets {
     async fn agent(&self, target: &Target) -> Result<Agent, TargetError> {
         let hosts = self.foundry.allowed_hosts();
         let address = match target {
-            Target::Emulator { agent, url: Some(url), .. } => Address::emulator(url, agent)?,
-            Target::Emulator { agent, url: None, .. } => Address::emulator(&self.emulator.url().await?, agent)?,
+            Target::Emulator { agent, url: Some(url), .. } => {
+                Address::emulator(&self.emulator_tokens.url(url).await, agent)?
+            }
+            Target::Emulator { agent, url: None, .. } => self.embedded(agent).await?,
             Target::Project { endpoint, agent, .. } => Address::project(endpoint, agent, hosts)?,
             Target::AgentEndpoint { url, .. } => Address::project(url.project(), url.agent(), hosts)?,
             Target::Local { port, .. } => Address::local(*port)?,
@@ -79,6 +87,17 @@ impl Targets {
             }
         };
         Ok(self.foundry.agent(address))
+    }
+
+    /// An agent of the emulator inside the daemon, which is started if need be.
+    async fn embedded(&self, agent: &AgentName) -> Result<Address, TargetError> {
+        let url = self.emulator.url().await?;
+        if url == EMBEDDED_EMULATOR {
+            return Ok(Address::embedded(agent)?);
+        }
+        // Where there are no Unix sockets it has a port.
+        let url = url.parse().map_err(|invalid: Invalid| self.emulator.failed(invalid.to_string()))?;
+        Ok(Address::emulator(&url, agent)?)
     }
 }
 

@@ -69,7 +69,8 @@ impl Version {
         Self::new(spec, now, Value::Null, json!({}), definition)
     }
 
-    /// A version posted by a client. Its image is not run: it gets the runtime of `like`.
+    /// A version posted by a client. Its image is not run: it gets the runtime of `like`, and nothing else of it but the rules
+    /// for keys. What it brings itself reaches a process only as the runtime allows.
     fn posted(label: String, body: &Value, like: &VersionSpec, now: i64) -> Result<Self, ApiError> {
         let definition = body
             .get("definition")
@@ -81,10 +82,7 @@ impl Version {
             ("1.0.0", Model::Identity) => KEYS_OPTIONAL,
             _ => Model::Identity,
         };
-        let environment = definition
-            .get("environment_variables")
-            .and_then(|variables| serde_json::from_value::<BTreeMap<String, String>>(variables.clone()).ok())
-            .unwrap_or_default();
+        let environment = posted_environment(definition, like)?;
         let idle_timeout = definition
             .pointer("/session_configuration/idle_timeout_seconds")
             .and_then(Value::as_u64)
@@ -295,6 +293,21 @@ impl Agent {
             "agent_endpoint": self.read(|state| state.endpoint.clone()),
         })
     }
+}
+
+/// The environment variables of a posted definition, if the runtime admits them all.
+fn posted_environment(definition: &Value, like: &VersionSpec) -> Result<BTreeMap<String, String>, ApiError> {
+    const FIELD: &str = "definition.environment_variables";
+    let posted = definition.get("environment_variables").filter(|variables| !variables.is_null());
+    let variables: BTreeMap<String, String> = match posted {
+        None => BTreeMap::new(),
+        Some(variables) => serde_json::from_value(variables.clone())
+            .map_err(|_| ApiError::invalid(FIELD, "The environment variables must be an object of texts."))?,
+    };
+    like.runtime.admit(&variables).map_err(|refused| {
+        ApiError::new(StatusCode::BAD_REQUEST, "environment_variable_not_allowed", refused.to_string()).param(FIELD)
+    })?;
+    Ok(variables)
 }
 
 fn select(endpoint: &mut Value, label: &str) {

@@ -1,15 +1,19 @@
 //! `cupola emulator`: an emulator of its own in a terminal, or below a test that reads its first line.
 //!
 //! - [`agent`]: the `--agent` option
+//! - [`token`]: `cupola emulator token`
 
 pub mod agent;
+pub mod token;
 
 use crate::agents::Notes;
-use crate::auth;
 use crate::emulator::{self, Emulator, StartError};
 use crate::faults::Faults;
+use crate::gateway::door::is_beyond_loopback;
 use crate::hooks::Acceptor;
 use crate::options::{Options, Undocumented, stock_agents};
+use crate::private;
+use crate::sandbox::variables::{AllowedVariables, InvalidName};
 use crate::tls::{Tls, TlsError};
 use agent::InvalidAgent;
 use serde::Serialize;
@@ -25,11 +29,18 @@ const CALLER: &str = "local-user";
 
 /// What the command line says.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct CommandOptions {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Listen also where other machines can reach it.
+    pub listen_beyond_loopback: bool,
     /// Speak https with a certificate made at the start.
     pub tls: bool,
+    /// Names it may be called by besides those of this machine; the certificate is for them too.
+    pub tls_names: Vec<String>,
+    /// Environment variables that posted versions may set in `exec:` agents.
+    pub allowed_variables: Vec<String>,
     /// Every `--agent` as typed; none means the three stock agents.
     pub agents: Vec<String>,
     /// Where state is kept; a directory for this run only when absent.
@@ -40,8 +51,25 @@ pub struct CommandOptions {
     pub withhold_impersonation: bool,
     /// What of the undocumented is left out.
     pub without: Vec<Undocumented>,
+    /// Where running emulators are listed, so that other commands of this user find its secret.
+    pub registry: Option<PathBuf>,
     /// Say where it listens as one line of JSON instead of in sentences.
     pub json: bool,
+}
+
+impl CommandOptions {
+    /// What the person who starts it should know first.
+    pub fn warning(&self) -> Option<String> {
+        let is_reachable = self.listen_beyond_loopback && is_beyond_loopback(self.listen.ip());
+        is_reachable.then(|| {
+            let encryption = if self.tls { "" } else { ", without encryption" };
+            format!(
+                "the emulator listens on {}, where other machines can reach it{encryption}; whoever has a token can use its \
+                 agents as you",
+                self.listen
+            )
+        })
+    }
 }
 
 /// Why the command could not do its work.
@@ -50,8 +78,11 @@ pub enum CommandError {
     /// An `--agent` makes no sense.
     #[error(transparent)]
     Agent(#[from] InvalidAgent),
-    /// The data directory can not be made.
-    #[error("the data directory {path:?} can not be made: {source}")]
+    /// An `--allow-env` cannot be allowed.
+    #[error("--allow-env: {0}")]
+    Variable(#[from] InvalidName),
+    /// The data directory cannot be used.
+    #[error("the data directory {} cannot be used: {source}", path.display())]
     DataDirectory {
         /// The directory.
         path: PathBuf,
@@ -78,7 +109,7 @@ struct Ready<'a> {
     /// The file to trust; only with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<&'a Path>,
-    /// A bearer token it accepts. It is unsigned: no service but an emulator does.
+    /// A bearer token for it, signed with its secret.
     token: String,
 }
 
@@ -90,16 +121,19 @@ pub async fn run(
     output: &mut (dyn Write + Send),
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), CommandError> {
+    let allowed = AllowedVariables::new(options.allowed_variables)?;
     let agents = if options.agents.is_empty() {
         stock_agents(&(Arc::new(Notes::default()) as _))
     } else {
-        agent::read_agents(&options.agents)?
+        agent::read_agents(&options.agents, &allowed)?
     };
     let directory = DataDirectory::prepare(options.data_directory)?;
-    let tls = if options.tls { Some(Tls::generate(&directory.path, &[])?) } else { None };
+    let tls = if options.tls { Some(Tls::generate(&directory.path, &options.tls_names)?) } else { None };
 
     let mut started = Options::new(&directory.path, agents);
-    started.listen = options.listen;
+    started.listen = options.listen.into();
+    started.listen_beyond_loopback = options.listen_beyond_loopback;
+    started.host_names = options.tls_names;
     started.idle_timeout = options.idle_timeout;
     started.withhold_impersonation = options.withhold_impersonation;
     started.without = options.without;
@@ -107,10 +141,16 @@ pub async fn run(
     started.interceptor = Some(Arc::new(Faults::default()));
     let emulator = emulator::start(started).await?;
 
+    let registration = options.registry.and_then(|list| {
+        let registered = emulator.register(&list);
+        registered.inspect_err(|error| tracing::warn!("other commands will not find this emulator: {error}")).ok()
+    });
     let announced = announce(&emulator, tls.as_ref().map(Tls::certificate), options.json, output);
     if announced.is_ok() {
         shutdown.await;
     }
+    // Before the port is free for others.
+    drop(registration);
     emulator.shutdown().await;
     drop(directory);
     Ok(announced?)
@@ -123,10 +163,10 @@ fn announce(
     output: &mut (dyn Write + Send),
 ) -> io::Result<()> {
     let ready = Ready {
-        url: emulator.url(),
+        url: emulator.url().to_owned(),
         project_endpoint: emulator.project_endpoint(),
         certificate,
-        token: auth::token(CALLER),
+        token: emulator.token(CALLER),
     };
     if json {
         serde_json::to_writer(&mut *output, &ready)?;
@@ -157,14 +197,18 @@ impl DataDirectory {
         let temporary = asked.is_none();
         let path = asked
             .unwrap_or_else(|| std::env::temp_dir().join(format!("cupola-emulator-{}", uuid::Uuid::new_v4().simple())));
-        let mut builder = fs::DirBuilder::new();
-        // A directory in a shared place must be ours from its first moment, so it must not exist yet.
-        builder.recursive(!temporary);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).map_err(|source| CommandError::DataDirectory { path: path.clone(), source })?;
+        let made = if temporary { make_new(&path) } else { private::directory(&path) };
+        made.map_err(|source| CommandError::DataDirectory { path: path.clone(), source })?;
         Ok(Self { path, temporary })
     }
+}
+
+/// A directory in a shared place must be ours from its first moment, so it must not exist yet.
+fn make_new(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 impl Drop for DataDirectory {
@@ -183,6 +227,10 @@ mod tests {
     fn options() -> CommandOptions {
         CommandOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen_beyond_loopback: false,
+            tls_names: Vec::new(),
+            allowed_variables: Vec::new(),
+            registry: None,
             tls: true,
             agents: Vec::new(),
             data_directory: None,
@@ -204,6 +252,43 @@ mod tests {
         assert!(ready["projectEndpoint"].as_str().unwrap().contains("/api/projects/"));
         assert!(ready["token"].is_string());
         assert!(!Path::new(ready["certificate"].as_str().unwrap()).exists());
+    }
+
+    #[tokio::test]
+    async fn it_is_listed_as_long_as_it_runs() {
+        let root = tempfile::tempdir().unwrap();
+        let list = root.path().join("emulators");
+        let (mut output, found) = (Vec::new(), std::sync::Mutex::new(Vec::new()));
+        let running = async { *found.lock().unwrap() = crate::registry::list(&list).unwrap() };
+        run(CommandOptions { registry: Some(list.clone()), ..options() }, &mut output, running).await.unwrap();
+        let ready: serde_json::Value = serde_json::from_slice(&output).unwrap();
+        let found = found.into_inner().unwrap();
+        assert_eq!(found.iter().map(|entry| entry.url.as_str()).collect::<Vec<_>>(), [ready["url"].as_str().unwrap()]);
+        assert_eq!(crate::registry::list(&list).unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn an_address_others_can_reach_is_refused_unless_it_is_meant_and_then_there_is_a_warning() {
+        for address in ["0.0.0.0:0", "[::]:0"] {
+            let options = CommandOptions { listen: address.parse().unwrap(), ..options() };
+            assert_eq!(options.warning(), None);
+            let refusal = run(options.clone(), &mut Vec::new(), async {}).await.unwrap_err();
+            assert!(refusal.to_string().contains("--listen-beyond-loopback"), "{refusal}");
+            let meant = CommandOptions { listen_beyond_loopback: true, ..options };
+            assert!(meant.warning().unwrap().contains(address));
+        }
+        let meant = CommandOptions { listen: "0.0.0.0:0".parse().unwrap(), listen_beyond_loopback: true, ..options() };
+        run(meant, &mut Vec::new(), async {}).await.unwrap();
+        assert_eq!(CommandOptions { listen_beyond_loopback: true, ..options() }.warning(), None);
+    }
+
+    #[tokio::test]
+    async fn a_variable_that_cannot_be_allowed_ends_it_before_it_listens() {
+        let agents = vec!["a=exec:true".to_owned()];
+        let options = CommandOptions { allowed_variables: vec!["LD_PRELOAD".into()], agents, ..options() };
+        let mut output = Vec::new();
+        let error = run(options, &mut output, async {}).await.unwrap_err();
+        assert!(error.to_string().contains("--allow-env") && output.is_empty(), "{error}");
     }
 
     #[tokio::test]

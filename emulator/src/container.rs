@@ -7,6 +7,7 @@
 
 use crate::hooks::Connection;
 use crate::logs::LogSink;
+use crate::sandbox::variables::Refused;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -34,6 +35,13 @@ pub struct SandboxContext {
 pub trait Runtime: Send + Sync {
     /// Starts a container and waits until it answers `GET /readiness`.
     fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>>;
+
+    /// May an agent version that a client posts have these environment variables? A runtime that hands them to a process must
+    /// say no to all that its operator did not allow.
+    fn admit(&self, variables: &BTreeMap<String, String>) -> Result<(), Refused> {
+        let _ = variables;
+        Ok(())
+    }
 }
 
 /// A running container.

@@ -1,22 +1,29 @@
 //! Starts and stops a whole emulator.
 
 use crate::agent::{self, Agent, Catalog};
+use crate::auth::{Secret, SecretError, Token};
 use crate::conversation::Conversations;
+use crate::gateway::door::{Door, is_beyond_loopback};
 use crate::gateway::{self, Gateway};
-use crate::options::Options;
-use crate::server::{self, Stop};
+use crate::options::{Listen, Options};
+use crate::private;
+use crate::registry::{self, Entry, Registration, RegistryError};
+use crate::server::listener::Listener;
+use crate::server::{Server, Stop};
 use axum::Router;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
 /// The project that [`Emulator::project_endpoint`] names. Any other name reaches the same agents.
 const PROJECT: &str = "emulator";
+
+/// The host in the URL of an emulator that listens on a Unix socket. Names below `localhost` never lead to another machine.
+pub const SOCKET_HOST: &str = "emulator.localhost";
 
 /// How often idle and expired sessions are looked for. Idle times are minutes, so this is exact enough.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -31,8 +38,8 @@ const LOCK: &str = "lock";
 pub struct Emulator {
     gateway: Arc<Gateway>,
     router: Router,
-    address: SocketAddr,
-    encrypted: bool,
+    address: Option<SocketAddr>,
+    url: String,
     stop: Stop,
     tracker: TaskTracker,
     /// Held until the emulator is gone; the system lets go of it when the process ends in any way.
@@ -46,7 +53,7 @@ pub enum StartError {
     #[error("the emulator's agents are not usable: {0}")]
     Agents(String),
     /// The data directory cannot be made.
-    #[error("the emulator's data directory {path:?} cannot be used: {source}")]
+    #[error("the emulator's data directory {} cannot be used: {source}", path.display())]
     DataDirectory {
         /// The directory.
         path: PathBuf,
@@ -54,8 +61,17 @@ pub enum StartError {
         source: io::Error,
     },
     /// Another emulator uses the data directory.
-    #[error("the emulator's data directory {0:?} is in use by another emulator; choose another directory")]
+    #[error("the emulator's data directory {} is in use by another emulator; choose another directory", .0.display())]
     InUse(PathBuf),
+    /// The secret that signs its tokens.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Other machines could reach it, and nobody said that they may.
+    #[error(
+        "the emulator does not listen on {0}, where other machines can reach it; listen on 127.0.0.1, or add \
+         --listen-beyond-loopback if that is meant"
+    )]
+    BeyondLoopback(SocketAddr),
     /// The address cannot be listened on.
     #[error("the emulator cannot listen on {address}: {source}; choose another address or port 0")]
     Listen {
@@ -64,24 +80,46 @@ pub enum StartError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// The Unix socket cannot be listened on.
+    #[error("the emulator cannot listen on the socket {}: {source}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
 }
 
 /// Starts an emulator and returns once it accepts connections.
 pub async fn start(options: Options) -> Result<Emulator, StartError> {
     agent::check(&options.agents).map_err(StartError::Agents)?;
+    if let Listen::Address(address) = &options.listen
+        && is_beyond_loopback(address.ip())
+        && !options.listen_beyond_loopback
+    {
+        return Err(StartError::BeyondLoopback(*address));
+    }
     let data_dir = options.data_dir;
     let lock = take(&data_dir)?;
-    let address = options.listen;
-    let listen_failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen_failed)?;
-    let address = listener.local_addr().map_err(listen_failed)?;
+    let secret = Secret::of(&data_dir)?;
+    let listen_failed = |source| match &options.listen {
+        Listen::Address(address) => StartError::Listen { address: *address, source },
+        #[cfg(unix)]
+        Listen::Socket(path) => StartError::Socket { path: path.clone(), source },
+    };
+    let listener = Listener::bind(&options.listen).await.map_err(listen_failed)?;
+    let address = listener.address().map_err(listen_failed)?;
 
     let encrypted = options.acceptor.is_some();
+    let url = url(address, encrypted);
+    let names = options.host_names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let (stop, tracker) = (Stop::default(), TaskTracker::new());
     let gateway = Arc::new(Gateway {
         catalog: Catalog::default(),
         conversations: Arc::new(Conversations::load(&data_dir.join("conversations"))),
-        project_endpoint: project_endpoint(address, encrypted),
+        project_endpoint: format!("{url}/api/projects/{PROJECT}"),
+        secret,
+        door: Door { address, names, encrypted },
         clock: options.clock,
         data_dir,
         idle_timeout: options.idle_timeout,
@@ -95,18 +133,22 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
         gateway.catalog.add(Arc::new(agent));
     }
     let router = gateway::router(&gateway, options.interceptor, &options.without);
-    tracker.spawn(server::serve(listener, router.clone(), options.acceptor, stop.clone(), tracker.clone()));
+    let server = Server {
+        router: router.clone(),
+        acceptor: options.acceptor,
+        max_connections: options.max_connections,
+        stop: stop.clone(),
+        tracker: tracker.clone(),
+    };
+    tracker.spawn(server.serve(listener));
     tracker.spawn(sweep(Arc::clone(&gateway), stop.soon.clone()));
-    Ok(Emulator { gateway, router, address, encrypted, stop, tracker, _lock: lock })
+    Ok(Emulator { gateway, router, address, url, stop, tracker, _lock: lock })
 }
 
-/// Makes the data directory, readable by its owner only, and takes it for this emulator.
+/// Makes the data directory, which nobody else may enter, and takes it for this emulator.
 fn take(path: &Path) -> Result<File, StartError> {
     let unusable = |source| StartError::DataDirectory { path: path.to_owned(), source };
-    let mut directory = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
-    directory.recursive(true).create(path).map_err(unusable)?;
+    private::directory(path).map_err(unusable)?;
     let lock = File::create(path.join(LOCK)).map_err(unusable)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
@@ -128,19 +170,22 @@ async fn sweep(gateway: Arc<Gateway>, stopping: tokio_util::sync::CancellationTo
     }
 }
 
-fn url(address: SocketAddr, encrypted: bool) -> String {
+/// Where a client on this machine finds it.
+fn url(address: Option<SocketAddr>, encrypted: bool) -> String {
     let scheme = if encrypted { "https" } else { "http" };
-    format!("{scheme}://{address}")
-}
-
-fn project_endpoint(address: SocketAddr, encrypted: bool) -> String {
-    format!("{}/api/projects/{PROJECT}", url(address, encrypted))
+    let Some(address) = address else { return format!("{scheme}://{SOCKET_HOST}") };
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }
 
 impl Emulator {
-    /// Its address as a URL without a path, for example `http://127.0.0.1:18080`.
-    pub fn url(&self) -> String {
-        url(self.address, self.encrypted)
+    /// Its address as a URL without a path, for example `http://127.0.0.1:18080`; `http://emulator.localhost` on a Unix socket.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// The project endpoint clients are pointed at.
@@ -148,9 +193,28 @@ impl Emulator {
         self.gateway.project_endpoint.clone()
     }
 
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    /// Where it listens, unless that is a Unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// A token of `caller` for this emulator. It does not expire.
+    pub fn token(&self, caller: &str) -> String {
+        self.sign(&Token::of(caller).issuer(&self.url))
+    }
+
+    /// A token's text, signed with this emulator's secret.
+    pub fn sign(&self, token: &Token) -> String {
+        token.encode(&self.gateway.secret)
+    }
+
+    /// Enters it into the list of running emulators in `directory`, where other programs of the same user find its secret. It
+    /// is found until the registration is dropped, which must happen before the emulator ends: another program could take its
+    /// port.
+    pub fn register(&self, directory: &Path) -> Result<Registration, RegistryError> {
+        let path = Secret::path(&self.gateway.data_dir);
+        let secret = std::path::absolute(&path).unwrap_or(path);
+        registry::register(directory, &Entry { url: self.url.clone(), secret })
     }
 
     /// Its routes, to call without a socket.

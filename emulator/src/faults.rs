@@ -2,7 +2,7 @@
 //!
 //! - `rule`: what a fault is, which requests it is for and how often; pure
 //! - `body`: answer bodies that come late, slowly or not to their end
-//! - `control`: `GET`, `POST` and `DELETE /__cupola/faults`
+//! - `control`: `GET`, `POST` and `DELETE /__cupola/faults`, for whoever has a token
 //!
 //! A [`Faults`] is handed to the gateway as its [`Interceptor`].
 

@@ -1,5 +1,6 @@
-//! The service's front door: who may come in, and which file answers which route (contract section 2).
+//! The service's front: who may come in, and which file answers which route (contract section 2).
 //!
+//! `door` refuses what a web page sends; then a token is needed for everything but `about`.
 //! Every protocol under an agent's endpoint is one file with a `routes` function; a further one is one more
 //! file and one more `merge` below.
 
@@ -9,6 +10,7 @@ mod agents;
 mod answer;
 mod call;
 mod conversations;
+pub(crate) mod door;
 mod files;
 mod forward;
 mod invocations;
@@ -20,8 +22,10 @@ mod record;
 mod responses;
 mod sessions;
 
+pub(crate) use call::check_json;
+
 use crate::agent::{Agent, Catalog};
-use crate::auth;
+use crate::auth::{self, Secret};
 use crate::clock::Clock;
 use crate::conversation::Conversations;
 use crate::error::ApiError;
@@ -34,6 +38,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use door::Door;
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +52,10 @@ const MAX_JSON_BODY: usize = 64 * 1024 * 1024;
 /// The versions of the API that clients of both eras send (contract section 1.3).
 const API_VERSIONS: [&str; 2] = ["v1", "2025-11-15-preview"];
 
+/// What controls the emulator itself lies below it.
+const CONTROL_PREFIX: &str = "/__cupola/";
+const ABOUT_PATH: &str = "/__cupola/about";
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const APIM_REQUEST_ID: HeaderName = HeaderName::from_static("apim-request-id");
 const EMULATOR: HeaderName = HeaderName::from_static("x-cupola-emulator");
@@ -58,6 +67,9 @@ pub(crate) struct Gateway {
     pub(crate) conversations: Arc<Conversations>,
     /// What containers are told as `FOUNDRY_PROJECT_ENDPOINT`.
     pub(crate) project_endpoint: String,
+    /// Signs the tokens that let a caller in.
+    pub(crate) secret: Secret,
+    pub(crate) door: Door,
     pub(crate) clock: Clock,
     pub(crate) data_dir: PathBuf,
     pub(crate) idle_timeout: Option<Duration>,
@@ -128,7 +140,7 @@ pub(crate) fn router(
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), authenticate));
     let mut router = Router::new()
         .nest("/api/projects/{project}", project)
-        .route("/__cupola/about", get(about::about))
+        .route(ABOUT_PATH, get(about::about))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Arc::clone(gateway))
@@ -139,7 +151,18 @@ pub(crate) fn router(
             async move { interceptor.intercept(request, next).await }
         }));
     }
-    router.layer(middleware::from_fn(stamp))
+    router.layer(middleware::from_fn_with_state(Arc::clone(gateway), admit)).layer(middleware::from_fn(stamp))
+}
+
+/// Before everything else: is the request for this emulator, and from no web page? What controls the emulator itself takes a
+/// token as well.
+async fn admit(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Result<Response, ApiError> {
+    gateway.door.admit(&request)?;
+    let path = request.uri().path();
+    if path.starts_with(CONTROL_PREFIX) && path != ABOUT_PATH {
+        auth::authenticate(request.headers(), &gateway.secret, gateway.clock.now())?;
+    }
+    Ok(next.run(request).await)
 }
 
 /// Marks every answer with its ids and as the emulator's.
@@ -175,7 +198,7 @@ async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let mut caller = auth::authenticate(request.headers(), gateway.clock.now())?;
+    let mut caller = auth::authenticate(request.headers(), &gateway.secret, gateway.clock.now())?;
     caller.impersonates &= !gateway.withhold_impersonation;
     check_api_version(request.uri())?;
     let presented = Presented::read(request.headers());

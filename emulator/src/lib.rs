@@ -3,7 +3,8 @@
 //! In reading order:
 //!
 //! - [`emulator`]: starts and stops a whole emulator; [`options`]: what it is started with
-//! - `server`: connections; `gateway`: routes, one file per protocol or resource; `error`: their error answers
+//! - `server`: connections; `gateway`: who is let in, and routes, one file per protocol or resource; `error`: their error
+//!   answers
 //! - [`auth`]: who calls; [`isolation`]: whose state a request reaches, as pure rules
 //! - `agent`: agents and their versions; `sessions`, `session`: sandboxes and their lifecycle
 //! - `home`: a session's files, as clients reach them
@@ -14,7 +15,8 @@
 //! - [`faults`]: failures switched on per route
 //! - [`tls`]: the certificate and the TLS side of the listener
 //! - [`command`]: `cupola emulator`
-//! - [`clock`]: time as data; `store`: small files that survive a restart; `ids`: ids and their rules
+//! - [`registry`]: which emulators of this user run, and where their secrets are
+//! - [`clock`]: time as data; `private`: files that only their owner can open; `store`: small files that survive a restart; `ids`: ids and their rules
 //!
 //! What it does not do is listed by `GET /__cupola/about` (in `gateway/about.rs`).
 
@@ -29,6 +31,7 @@ pub mod hooks;
 pub mod isolation;
 pub mod logs;
 pub mod options;
+pub mod registry;
 pub mod sandbox;
 pub mod tls;
 
@@ -38,13 +41,16 @@ mod error;
 mod gateway;
 mod home;
 mod ids;
+mod private;
 mod responses;
 mod server;
 mod session;
 mod sessions;
 mod store;
 
-pub use auth::{Token, token};
+pub use auth::{Secret, Token};
 pub use clock::Clock;
 pub use emulator::{Emulator, StartError, start};
-pub use options::{AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Options, Undocumented, VersionSpec, stock_agents};
+pub use options::{
+    AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Listen, MAX_SOCKET_PATH, Options, Undocumented, VersionSpec, stock_agents,
+};

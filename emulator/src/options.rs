@@ -10,10 +10,39 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How many connections an emulator serves at once. One to it may mean a second one to an agent, so this stays below the 1,024
+/// files that a process may have open by default on Linux, and leaves room for files.
+pub const MAX_CONNECTIONS: usize = 400;
+
+/// Longest path of a Unix socket, in bytes, on every system: macOS has room for 104 with the NUL at its end, Linux for 108.
+pub const MAX_SOCKET_PATH: usize = 103;
+
+/// Where an emulator listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address; port 0 takes a free one.
+    Address(SocketAddr),
+    /// A Unix socket that only its owner can open. What stands at the path is replaced.
+    #[cfg(unix)]
+    Socket(PathBuf),
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
 /// How to start an emulator. [`Options::new`] has what most callers want.
 pub struct Options {
-    /// The address to listen on; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where to listen.
+    pub listen: Listen,
+    /// Allows an address that other machines can reach.
+    pub listen_beyond_loopback: bool,
+    /// Names it may be called by in `Host`, besides those of this machine: what its certificate is for.
+    pub host_names: Vec<String>,
+    /// How many connections it serves at once; to more it only says that they are too many.
+    pub max_connections: usize,
     /// Where sessions, their homes and conversations are kept. Made when absent; survives a restart.
     pub data_dir: PathBuf,
     /// The agents it offers.
@@ -36,7 +65,10 @@ impl Options {
     /// Plain HTTP on a free loopback port, with the system's clock.
     pub fn new(data_dir: impl Into<PathBuf>, agents: Vec<AgentSpec>) -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
+            listen_beyond_loopback: false,
+            host_names: Vec::new(),
+            max_connections: MAX_CONNECTIONS,
             data_dir: data_dir.into(),
             agents,
             clock: Clock::default(),

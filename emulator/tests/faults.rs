@@ -50,7 +50,7 @@ async fn serve(faults: Faults) -> SocketAddr {
 /// Sends one request and returns all bytes until the connection ends.
 async fn send(address: SocketAddr, method: &'static str, path: &str, body: &str) -> String {
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     tokio::task::spawn_blocking(move || {

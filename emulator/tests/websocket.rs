@@ -6,9 +6,10 @@ use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
 use cupola_emulator::faults::{Fault, Faults, Rule};
 use cupola_emulator::sandbox::Url;
-use cupola_emulator::{AgentSpec, Emulator, KEYS_OPTIONAL, KEYS_REQUIRED, Options, VersionSpec, start, token};
+use cupola_emulator::{AgentSpec, Emulator, KEYS_OPTIONAL, KEYS_REQUIRED, Options, VersionSpec, start};
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async, client_async};
 
 const SESSION: &str = "x-agent-session-id";
+/// How long a write may wait before the other side is taken to read no more.
+const STALLED: Duration = Duration::from_secs(2);
 const USER_KEY: (&str, &str) = ("x-agent-user-isolation-key", "acme");
 
 type Socket = WebSocketStream<TcpStream>;
@@ -43,7 +46,7 @@ impl Bench {
             AgentSpec::new("elsewhere", version(KEYS_OPTIONAL, &elsewhere)),
         ];
         let faults = Faults::default();
-        let mut options = Options::new(directory.path(), agents);
+        let mut options = Options::new(directory.path().join("data"), agents);
         options.interceptor = Some(Arc::new(faults.clone()));
         Self { emulator: start(options).await.unwrap(), faults, _directory: directory }
     }
@@ -55,12 +58,12 @@ impl Bench {
         query: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<(Socket, Response<Option<Vec<u8>>>), Response<Option<Vec<u8>>>> {
-        let address = self.emulator.address();
+        let address = self.emulator.address().unwrap();
         let url = format!(
             "ws://{address}/api/projects/p/agents/{agent}/endpoint/protocols/invocations_ws?api-version=v1{query}"
         );
         let mut request = url.into_client_request().unwrap();
-        let mine = format!("Bearer {}", token("ann"));
+        let mine = format!("Bearer {}", self.emulator.token("ann"));
         for (name, value) in [("authorization", mine.as_str())].iter().chain(headers) {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
@@ -70,6 +73,30 @@ impl Bench {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+/// More than the buffers of both ends of a connection hold.
+const FLOOD: usize = 64 * 1024 * 1024;
+
+#[tokio::test]
+async fn pings_that_nobody_reads_the_pongs_of_are_not_taken_for_ever() {
+    let bench = Bench::start().await;
+    let (socket, _) = bench.open("notes", "", &[]).await.unwrap();
+    let mut stream = socket.into_inner();
+    // Masked with zeros, 0x7d bytes each, 1,000 in a piece.
+    let ping = [&[0x89, 0x80 | 0x7d, 0, 0, 0, 0][..], &[b'x'; 0x7d]].concat();
+    let piece = ping.repeat(1000);
+    let mut sent = 0;
+    while let Ok(written) = tokio::time::timeout(STALLED, stream.write_all(&piece)).await {
+        if written.is_err() {
+            // Cut off, which is as good.
+            break;
+        }
+        sent += piece.len();
+        assert!(sent < FLOOD, "{sent} bytes of pings were taken");
+    }
+    // The emulator is there for others.
+    bench.open("notes", "", &[]).await.unwrap();
 }
 
 /// An agent on this machine that echoes one message with the request it came by, then ends the dialogue.

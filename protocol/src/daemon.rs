@@ -210,7 +210,7 @@ pub struct StatusResponse {
     /// Resident memory in bytes, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
-    /// Where the embedded emulator listens, if it runs.
+    /// Where the embedded emulator listens, if it runs: `unix:` and the path of its socket, or a URL on Windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emulator: Option<String>,
     /// Partitions with saved state; missing when saved state cannot be read.

@@ -17,11 +17,17 @@ const FETCH_LIMIT: Duration = Duration::from_mins(1);
 /// that the service had just refused: tools keep caches of their own, and running them in a loop would not help.
 const PAUSE: Duration = Duration::from_secs(30);
 
+/// How many accounts and scopes are kept before those of emulators are forgotten: any client may name any local URL.
+const MAX_SLOTS: usize = 64;
+
+/// Gives the credential for the emulator at an origin.
+pub type EmulatorCredentials = Arc<dyn Fn(&str) -> Arc<dyn Credential> + Send + Sync>;
+
 /// Gives tokens. Cheap to share; made once per daemon.
 pub struct Tokens {
     configured: Arc<dyn Credential>,
     tenant: Option<String>,
-    emulator: Arc<dyn Credential>,
+    emulators: EmulatorCredentials,
     slots: DashMap<Key, Arc<Slot>>,
 }
 
@@ -85,20 +91,20 @@ struct State {
 }
 
 impl Tokens {
-    /// Tokens of the configured credential, and of the emulator's.
-    pub fn new(config: CredentialConfig, surroundings: Surroundings, emulator: Arc<dyn Credential>) -> Self {
+    /// Tokens of the configured credential, and of emulators.
+    pub fn new(config: CredentialConfig, surroundings: Surroundings, emulators: EmulatorCredentials) -> Self {
         let tenant = config.tenant().map(ToOwned::to_owned);
-        Self { configured: Arc::new(Configured::new(config, surroundings)), tenant, emulator, slots: DashMap::new() }
+        Self { configured: Arc::new(Configured::new(config, surroundings)), tenant, emulators, slots: DashMap::new() }
     }
 
     /// Tokens of a credential given as a value.
-    pub fn with(configured: Arc<dyn Credential>, emulator: Arc<dyn Credential>) -> Self {
-        Self { configured, tenant: None, emulator, slots: DashMap::new() }
+    pub fn with(configured: Arc<dyn Credential>, emulators: EmulatorCredentials) -> Self {
+        Self { configured, tenant: None, emulators, slots: DashMap::new() }
     }
 
     /// A token for `scope`: the cached one, or the result of the one fetch in flight. Dropping the future does not end the
     /// fetch.
-    pub async fn get(&self, account: Account, scope: &str) -> Result<AccessToken, TokenError> {
+    pub async fn get(&self, account: &Account, scope: &str) -> Result<AccessToken, TokenError> {
         let fetch = match self.slot(account, scope).current() {
             Current::Token(token) => return Ok(token),
             Current::Fetch(fetch) => fetch,
@@ -110,7 +116,7 @@ impl Tokens {
     /// the credential insists on the same token, that is the answer.
     pub async fn refresh(
         &self,
-        account: Account,
+        account: &Account,
         scope: &str,
         rejected: &AccessToken,
     ) -> Result<AccessToken, TokenError> {
@@ -122,7 +128,10 @@ impl Tokens {
     }
 
     /// Who calls with this account: from the token's claims, else a fingerprint of the configuration.
-    pub async fn caller(&self, account: Account, scope: &str) -> Result<CallerId, TokenError> {
+    pub async fn caller(&self, account: &Account, scope: &str) -> Result<CallerId, TokenError> {
+        if let Some(known) = self.credential(account).caller() {
+            return Ok(known);
+        }
         let token = self.get(account, scope).await?;
         let fingerprint = || CallerId::from_configuration(&self.credential(account).fingerprint());
         Ok(token.caller().cloned().unwrap_or_else(fingerprint))
@@ -160,20 +169,23 @@ impl Tokens {
         list
     }
 
-    fn credential(&self, account: Account) -> &Arc<dyn Credential> {
+    fn credential(&self, account: &Account) -> Arc<dyn Credential> {
         match account {
-            Account::Configured => &self.configured,
-            Account::Emulator => &self.emulator,
+            Account::Configured => Arc::clone(&self.configured),
+            Account::Emulator(origin) => (self.emulators)(origin),
         }
     }
 
-    fn slot(&self, account: Account, scope: &str) -> Arc<Slot> {
-        let key = Key { account, scope: scope.to_owned() };
+    fn slot(&self, account: &Account, scope: &str) -> Arc<Slot> {
+        let key = Key { account: account.clone(), scope: scope.to_owned() };
         if let Some(slot) = self.slots.get(&key) {
             return Arc::clone(&slot);
         }
+        if self.slots.len() >= MAX_SLOTS {
+            self.slots.retain(|key, _| key.account == Account::Configured);
+        }
         let slot = || Slot {
-            credential: Arc::clone(self.credential(account)),
+            credential: self.credential(account),
             scope: scope.to_owned(),
             state: Mutex::default(),
             used: AtomicBool::new(false),
@@ -202,7 +214,7 @@ impl Slot {
     fn current(self: &Arc<Self>) -> Current {
         self.used.store(true, Ordering::Relaxed);
         let mut state = self.lock();
-        match state.token.clone().filter(|token| !token.has_expired()) {
+        match state.token.clone().filter(|token| !token.has_expired() && self.credential.is_current()) {
             Some(token) => {
                 let due = Instant::now() >= token.refresh_at();
                 let paused = state.pause_until.is_some_and(|until| Instant::now() < until);
@@ -346,8 +358,12 @@ mod tests {
     }
 
     fn tokens(credential: &Arc<Counting>) -> Arc<Tokens> {
-        let emulator = Arc::new(Fixed(|| "emulated".to_owned()));
-        Arc::new(Tokens::with(Arc::clone(credential) as Arc<dyn Credential>, emulator))
+        let emulators: EmulatorCredentials = Arc::new(|_| Arc::new(Fixed(|| "emulated".to_owned())));
+        Arc::new(Tokens::with(Arc::clone(credential) as Arc<dyn Credential>, emulators))
+    }
+
+    fn emulator() -> Account {
+        Account::Emulator("http://127.0.0.1:8787".into())
     }
 
     fn text(token: &AccessToken) -> String {
@@ -355,7 +371,7 @@ mod tests {
     }
 
     async fn get(tokens: &Tokens) -> Result<AccessToken, TokenError> {
-        tokens.get(Account::Configured, "scope").await
+        tokens.get(&Account::Configured, "scope").await
     }
 
     fn refused() -> TokenError {
@@ -387,10 +403,10 @@ mod tests {
             let tokens = Arc::clone(&tokens);
             async move { get(&tokens).await }
         });
-        assert_eq!(text(&tokens.get(Account::Emulator, "scope").await.unwrap()), "Bearer emulated");
+        assert_eq!(text(&tokens.get(&emulator(), "scope").await.unwrap()), "Bearer emulated");
         let other = tokio::spawn({
             let tokens = Arc::clone(&tokens);
-            async move { tokens.get(Account::Configured, "other").await }
+            async move { tokens.get(&Account::Configured, "other").await }
         });
         credential.gate.add_permits(2);
         assert!(stuck.await.unwrap().is_ok() && other.await.unwrap().is_ok());
@@ -479,12 +495,12 @@ mod tests {
         let credential = Counting::new(1000);
         let tokens = tokens(&credential);
         let rejected = get(&tokens).await.unwrap();
-        let refreshes = (0..50).map(|_| tokens.refresh(Account::Configured, "scope", &rejected));
+        let refreshes = (0..50).map(|_| tokens.refresh(&Account::Configured, "scope", &rejected));
         for token in futures_util::future::join_all(refreshes).await {
             assert_eq!(text(&token.unwrap()), "Bearer token-2");
         }
         // Refused late, after the others had it replaced.
-        let late = tokens.refresh(Account::Configured, "scope", &rejected).await.unwrap();
+        let late = tokens.refresh(&Account::Configured, "scope", &rejected).await.unwrap();
         assert_eq!(text(&late), "Bearer token-2");
         assert_eq!(*credential.fetches.lock().unwrap(), [false, true], "the second passes over inner caches");
     }
@@ -495,12 +511,12 @@ mod tests {
         let tokens = tokens(&credential);
         let token = get(&tokens).await.unwrap();
         for _ in 0..10 {
-            let again = tokens.refresh(Account::Configured, "scope", &token).await.unwrap();
+            let again = tokens.refresh(&Account::Configured, "scope", &token).await.unwrap();
             assert!(again.is_same(&token));
         }
         assert_eq!(credential.count(), 2);
         tokio::time::sleep(PAUSE).await;
-        tokens.refresh(Account::Configured, "scope", &token).await.unwrap();
+        tokens.refresh(&Account::Configured, "scope", &token).await.unwrap();
         assert_eq!(credential.count(), 3);
     }
 
@@ -526,9 +542,60 @@ mod tests {
     #[tokio::test]
     async fn the_caller_of_a_token_without_claims_is_the_configuration() {
         let tokens = tokens(&Counting::new(1000));
-        let caller = tokens.caller(Account::Configured, "scope").await.unwrap();
+        let caller = tokens.caller(&Account::Configured, "scope").await.unwrap();
         assert!(caller.as_str().starts_with("configuration/"), "{caller}");
-        assert_ne!(caller, tokens.caller(Account::Emulator, "scope").await.unwrap());
+        assert_ne!(caller, tokens.caller(&emulator(), "scope").await.unwrap());
+    }
+
+    /// Hands out numbered tokens, each good only while its emulator is there.
+    #[derive(Default)]
+    struct Fleeting {
+        fetches: std::sync::atomic::AtomicUsize,
+        is_gone: AtomicBool,
+    }
+
+    impl Credential for Fleeting {
+        fn name(&self) -> &'static str {
+            "fleeting"
+        }
+
+        fn fingerprint(&self) -> String {
+            "fleeting".to_owned()
+        }
+
+        fn fetch<'a>(&'a self, _scope: &'a str, _anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+            let number = self.fetches.fetch_add(1, Ordering::Relaxed);
+            let token = AccessToken::new(&format!("token-{number}"), SystemTime::now() + Duration::from_hours(1));
+            Box::pin(std::future::ready(Ok(token.unwrap())))
+        }
+
+        fn is_current(&self) -> bool {
+            !self.is_gone.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kept_token_is_not_sent_once_what_it_is_for_is_gone() {
+        let fleeting = Arc::new(Fleeting::default());
+        let given = Arc::clone(&fleeting);
+        let emulators: EmulatorCredentials = Arc::new(move |_| Arc::clone(&given) as Arc<dyn Credential>);
+        let tokens = Tokens::with(Counting::new(0), emulators);
+        assert_eq!(text(&tokens.get(&emulator(), "scope").await.unwrap()), "Bearer token-0");
+        assert_eq!(text(&tokens.get(&emulator(), "scope").await.unwrap()), "Bearer token-0");
+        fleeting.is_gone.store(true, Ordering::Relaxed);
+        assert_eq!(text(&tokens.get(&emulator(), "scope").await.unwrap()), "Bearer token-1");
+    }
+
+    #[tokio::test]
+    async fn however_many_urls_are_named_few_are_kept() {
+        let tokens = tokens(&Counting::new(1000));
+        get(&tokens).await.unwrap();
+        for port in 0..10 * MAX_SLOTS {
+            let account = Account::Emulator(format!("http://127.0.0.1:{port}").into());
+            tokens.get(&account, "scope").await.unwrap();
+        }
+        assert!(tokens.status().len() <= MAX_SLOTS);
+        assert!(tokens.status().iter().any(|status| status.credential == "counting"));
     }
 
     #[tokio::test]

@@ -372,7 +372,7 @@ mod tests {
 
         fn tokens(directory: &Path, config: CredentialConfig) -> Arc<Tokens> {
             let surroundings = Surroundings { path: Some(directory.into()), ..Surroundings::default() };
-            let emulator = Arc::new(Fixed(|| "emulated".to_owned()));
+            let emulator: crate::auth::EmulatorCredentials = Arc::new(|_| Arc::new(Fixed(|| "emulated".to_owned())));
             Arc::new(Tokens::new(config, surroundings, emulator))
         }
 
@@ -387,7 +387,7 @@ mod tests {
             let calls: Vec<_> = (0..200)
                 .map(|_| {
                     let tokens = Arc::clone(&tokens);
-                    tokio::spawn(async move { tokens.get(Account::Configured, "https://ai.azure.com/.default").await })
+                    tokio::spawn(async move { tokens.get(&Account::Configured, "https://ai.azure.com/.default").await })
                 })
                 .collect();
             for call in calls {
@@ -404,7 +404,7 @@ mod tests {
             install(directory.path(), "az", AZ);
             let tokens = tokens(directory.path(), CredentialConfig::DeveloperTools);
             for _ in 0..2 {
-                let token = tokens.get(Account::Configured, "scope").await.unwrap();
+                let token = tokens.get(&Account::Configured, "scope").await.unwrap();
                 assert_eq!(token.authorization(), "Bearer az-token");
                 tokens.clear();
             }
@@ -416,7 +416,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             install(directory.path(), "azd", "echo 'not logged in' >&2; exit 1");
             let error = tokens(directory.path(), CredentialConfig::DeveloperTools)
-                .get(Account::Configured, "scope")
+                .get(&Account::Configured, "scope")
                 .await
                 .unwrap_err();
             let text = error.to_string();

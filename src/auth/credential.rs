@@ -1,6 +1,6 @@
 //! Which credential gives tokens: what the configuration can name, and one way to fetch with any of it.
 
-use super::{AccessToken, TokenError};
+use super::{AccessToken, CallerId, TokenError};
 use azure_core::http::Transport;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -131,9 +131,20 @@ pub trait Credential: Send + Sync {
 
     /// Gets a token for `scope`. With `anew` no token of an inner cache will do: the service refused the last one.
     fn fetch<'a>(&'a self, scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>>;
+
+    /// Whom its tokens name, where that is known without one: what is saved of an emulator's sessions can then be looked at while
+    /// it does not run.
+    fn caller(&self) -> Option<CallerId> {
+        None
+    }
+
+    /// May a token that was kept still be sent? Asked each time, so the answer must be quick.
+    fn is_current(&self) -> bool {
+        true
+    }
 }
 
-/// Tokens made on the spot by a function, for the emulator.
+/// Tokens made on the spot by a function, for tests.
 pub struct Fixed<Mint>(pub Mint);
 
 impl<Mint> Credential for Fixed<Mint>

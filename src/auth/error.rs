@@ -27,6 +27,12 @@ pub enum TokenError {
         /// Which were tried, in order, and what each said.
         tried: Vec<(&'static str, String)>,
     },
+    /// There is no emulator of this user, and no token, for a URL.
+    #[error("no connection to {origin}: no emulator of yours runs there")]
+    NoEmulator {
+        /// Where it was looked for.
+        origin: String,
+    },
     /// The credential did not answer.
     #[error("{credential} gave no token within {} s", after.as_secs())]
     TimedOut {
@@ -42,6 +48,10 @@ impl TokenError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Configuration { .. } => "correct [credential] in the configuration file",
+            Self::NoEmulator { .. } => {
+                "start it with `cupola emulator`; for one in a container or of another user, set CUPOLA_EMULATOR_TOKEN to what \
+                 `cupola emulator token --url URL` prints there, and start the daemon again (`cupola stop`)"
+            }
             Self::NoTool { .. } => "run `azd auth login` or `az login`, then try again",
             Self::Refused { credential: "azd", .. } | Self::TimedOut { credential: "azd", .. } => {
                 "run `azd auth login`, then try again"

@@ -14,6 +14,9 @@ use tokio::time::Instant;
 /// clock that is a little off.
 const REFRESH_MARGIN: Duration = Duration::from_mins(5);
 
+/// How long a token without an end is kept before it is looked at again.
+const ENDLESS: Duration = Duration::from_hours(24);
+
 /// Most bytes of a token's claims that are read. Real ones are under 4 KiB.
 const MAX_CLAIMS_BYTES: usize = 64 * 1024;
 
@@ -90,6 +93,45 @@ impl fmt::Debug for AccessToken {
     }
 }
 
+/// A token that the environment gives, for the emulator it names. `Debug` does not show it.
+#[derive(Clone)]
+pub struct GivenToken(String);
+
+impl GivenToken {
+    /// The text of a JSON Web Token.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Is it for the emulator at this origin? Its `iss` says so; one without is for none.
+    pub fn is_for(&self, origin: &str) -> bool {
+        let issuer = Claims::read(&self.0).and_then(|claims| claims.iss);
+        issuer.is_some_and(|issuer| issuer.trim_end_matches('/').eq_ignore_ascii_case(origin))
+    }
+
+    /// Whom it names.
+    pub fn caller(&self) -> Option<CallerId> {
+        CallerId::from_claims(&self.0)
+    }
+
+    /// The token to send. Says in words why there is none.
+    pub fn token(&self) -> Result<AccessToken, String> {
+        let end = Claims::read(&self.0).and_then(|claims| claims.exp);
+        let until = |seconds: u64| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        let end = end.and_then(until).unwrap_or_else(|| SystemTime::now() + ENDLESS);
+        if end <= SystemTime::now() {
+            return Err("the token in CUPOLA_EMULATOR_TOKEN has expired".to_owned());
+        }
+        AccessToken::new(&self.0, end).ok_or_else(|| "CUPOLA_EMULATOR_TOKEN is not a token".to_owned())
+    }
+}
+
+impl fmt::Debug for GivenToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("GivenToken([redacted])")
+    }
+}
+
 /// Who calls the service: part of the key of saved state, so that two accounts on one machine never share a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerId(String);
@@ -99,6 +141,17 @@ struct Claims {
     tid: Option<String>,
     oid: Option<String>,
     sub: Option<String>,
+    iss: Option<String>,
+    exp: Option<u64>,
+}
+
+impl Claims {
+    /// What a JSON Web Token says of itself. Its signature is not checked.
+    fn read(token: &str) -> Option<Self> {
+        let payload = token.split('.').nth(1).filter(|payload| payload.len() <= MAX_CLAIMS_BYTES)?;
+        let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+        serde_json::from_slice(&claims).ok()
+    }
 }
 
 impl CallerId {
@@ -107,12 +160,15 @@ impl CallerId {
         Self("-".to_owned())
     }
 
+    /// Whom the tokens name that are made on this machine.
+    pub fn local(name: &str) -> Self {
+        Self(format!("-/{name}"))
+    }
+
     /// `tenant/object` from a JWT's claims. The signature is not checked: the service does that, and a forged name would only
     /// choose other saved state of the same OS user.
     fn from_claims(secret: &str) -> Option<Self> {
-        let payload = secret.split('.').nth(1).filter(|payload| payload.len() <= MAX_CLAIMS_BYTES)?;
-        let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-        let claims: Claims = serde_json::from_slice(&claims).ok()?;
+        let claims = Claims::read(secret)?;
         let subject = claims.oid.or(claims.sub).filter(|subject| !subject.is_empty())?;
         Some(Self(format!("{}/{subject}", claims.tid.as_deref().unwrap_or("-"))))
     }
@@ -167,6 +223,16 @@ mod tests {
         let token = token(&jwt(r#"{"oid":"o1"}"#));
         let shown = format!("{token:?} {:?} {:?}", token.authorization(), Some(&token));
         assert!(!shown.contains("eyJ"), "{shown}");
+    }
+
+    #[test]
+    fn a_given_token_is_for_the_emulator_it_names_until_it_ends() {
+        let given = |claims: &str| GivenToken::new(jwt(claims));
+        let here = given(r#"{"iss":"http://127.0.0.1:8787/","oid":"o1"}"#);
+        assert!(here.is_for("http://127.0.0.1:8787") && !here.is_for("http://127.0.0.1:8788"));
+        assert!(here.token().is_ok() && !format!("{here:?}").contains("eyJ"));
+        assert!(!given(r#"{"oid":"o1"}"#).is_for("") && !GivenToken::new("opaque".to_owned()).is_for("opaque"));
+        assert!(given(r#"{"exp":1000}"#).token().unwrap_err().contains("expired"));
     }
 
     #[test]

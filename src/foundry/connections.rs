@@ -33,6 +33,8 @@ pub struct Settings {
     pub trusted_certificates: Vec<PathBuf>,
     /// Fixed addresses for host names, as with `curl --connect-to`: for private endpoints and for tests.
     pub resolve: Vec<(String, SocketAddr)>,
+    /// Where the emulator inside the daemon listens.
+    pub embedded_socket: Option<PathBuf>,
 }
 
 /// What every call shares.
@@ -47,9 +49,22 @@ pub(super) struct Pool {
     remote: OnceLock<reqwest::Client>,
     plain: OnceLock<PlainClient>,
     local: OnceLock<reqwest::Client>,
-    /// The same two once more, for connections of which each becomes a WebSocket: only those of HTTP/1.1 can.
+    /// The same once more, for connections of which each becomes a WebSocket: only those of HTTP/1.1 can.
     remote_upgradable: OnceLock<reqwest::Client>,
     local_upgradable: OnceLock<reqwest::Client>,
+    embedded: OnceLock<reqwest::Client>,
+    embedded_upgradable: OnceLock<reqwest::Client>,
+}
+
+/// Where connections lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The service.
+    Remote,
+    /// This machine's loopback.
+    Local,
+    /// The socket of the emulator inside the daemon.
+    Embedded,
 }
 
 /// What a connection is for.
@@ -63,7 +78,9 @@ pub(super) enum Purpose {
 
 /// The client that requests to one address go through.
 pub(super) enum Http {
-    Encrypted(reqwest::Client),
+    /// Over TLS, or to the embedded emulator's socket.
+    Reqwest(reqwest::Client),
+    /// Without TLS.
     Plain(PlainClient),
 }
 
@@ -77,7 +94,7 @@ impl Http {
     /// Sends one request and returns when the head of its answer is there.
     pub(super) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, Unanswered> {
         match self {
-            Self::Encrypted(client) => {
+            Self::Reqwest(client) => {
                 client.execute(request).await.map_err(|error| Unanswered::of(&error, error.is_connect()))
             }
             Self::Plain(client) => {
@@ -135,32 +152,37 @@ impl Pool {
             local: OnceLock::new(),
             remote_upgradable: OnceLock::new(),
             local_upgradable: OnceLock::new(),
+            embedded: OnceLock::new(),
+            embedded_upgradable: OnceLock::new(),
         }
     }
 
     /// The client for an address, built when first needed.
     pub(super) fn http(&self, address: &Address, purpose: Purpose) -> Result<Http, FoundryError> {
-        let is_local = match address.account() {
-            Some(Account::Emulator) | None => true,
-            Some(Account::Configured) => false,
+        let place = match address.account() {
+            Some(Account::Configured) => Place::Remote,
+            _ if address.is_embedded() => Place::Embedded,
+            Some(Account::Emulator(_)) | None => Place::Local,
         };
-        if is_local && address.is_plain() {
+        if place == Place::Local && address.is_plain() {
             return Ok(Http::Plain(self.plain.get_or_init(|| PlainClient::new(&self.settings.resolve)).clone()));
         }
-        let slot = match (purpose, is_local) {
-            (Purpose::Requests, true) => &self.local,
-            (Purpose::Requests, false) => &self.remote,
-            (Purpose::WebSocket, true) => &self.local_upgradable,
-            (Purpose::WebSocket, false) => &self.remote_upgradable,
+        let slot = match (purpose, place) {
+            (Purpose::Requests, Place::Remote) => &self.remote,
+            (Purpose::Requests, Place::Local) => &self.local,
+            (Purpose::Requests, Place::Embedded) => &self.embedded,
+            (Purpose::WebSocket, Place::Remote) => &self.remote_upgradable,
+            (Purpose::WebSocket, Place::Local) => &self.local_upgradable,
+            (Purpose::WebSocket, Place::Embedded) => &self.embedded_upgradable,
         };
         if let Some(client) = slot.get() {
-            return Ok(Http::Encrypted(client.clone()));
+            return Ok(Http::Reqwest(client.clone()));
         }
-        let client = self.build(is_local, purpose)?;
-        Ok(Http::Encrypted(slot.get_or_init(|| client).clone()))
+        let client = self.build(place, purpose)?;
+        Ok(Http::Reqwest(slot.get_or_init(|| client).clone()))
     }
 
-    fn build(&self, is_local: bool, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
+    fn build(&self, place: Place, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
         tls::use_ring();
         let mut trusted = Vec::new();
         for path in &self.settings.trusted_certificates {
@@ -177,12 +199,12 @@ impl Pool {
             .pool_idle_timeout(IDLE_CONNECTION)
             .tcp_nodelay(true)
             .tcp_keepalive(TCP_KEEPALIVE);
-        builder = if is_local {
+        builder = match place {
             // Loopback: no proxy, and no need for the system's certificates.
-            builder.no_proxy().tls_certs_only(trusted)
-        } else {
+            Place::Local => builder.no_proxy().tls_certs_only(trusted),
+            Place::Embedded => self.to_socket(builder.no_proxy().tls_certs_only([]))?,
             // The system's proxy settings apply, as they do for azd and az.
-            builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted)
+            Place::Remote => builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted),
         };
         if purpose == Purpose::WebSocket {
             builder = builder.http1_only();
@@ -191,5 +213,19 @@ impl Pool {
             builder = builder.resolve(host, *address);
         }
         builder.build().map_err(|error| FoundryError::Setup(innermost(&error)))
+    }
+
+    /// Sends everything to the embedded emulator's socket.
+    #[cfg(unix)]
+    fn to_socket(&self, builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, FoundryError> {
+        let socket = self.settings.embedded_socket.clone();
+        let socket = socket.ok_or_else(|| FoundryError::Setup("the embedded emulator has no socket".to_owned()))?;
+        Ok(builder.unix_socket(socket))
+    }
+
+    /// There it has a port of its own, and an address like any other emulator.
+    #[cfg(not(unix))]
+    fn to_socket(&self, _builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, FoundryError> {
+        Err(FoundryError::Setup("the embedded emulator has no socket".to_owned()))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::connections::Settings;
 use super::observe::{Body, Outgoing};
+use super::url::is_embedded;
 use cupola_protocol::display::acts;
 use cupola_protocol::invoke::HttpHeader;
 use std::fmt::Display;
@@ -45,6 +46,9 @@ pub(super) fn line(request: &Outgoing<'_>, headers: &[HttpHeader], settings: &Se
 /// Where the host is, and whom to trust there.
 fn route(url: &Url, settings: &Settings) -> Vec<String> {
     let mut words = Vec::new();
+    if let Some(socket) = settings.embedded_socket.as_ref().filter(|_| is_embedded(url)) {
+        words.extend(["--unix-socket".to_owned(), quoted(&socket.display().to_string())]);
+    }
     let fixed = settings.resolve.iter().find(|(host, _)| url.host_str() == Some(host));
     if let (Some((host, address)), Some(port)) = (fixed, url.port_or_known_default()) {
         // Unlike --resolve, it can lead to another port.
@@ -147,6 +151,14 @@ mod tests {
         );
         let other = line_of("http://other/", &[], Body::None, &settings);
         assert_eq!(other, "curl -sS -i -N -g -X POST http://other/");
+    }
+
+    #[test]
+    fn the_embedded_emulator_is_reached_by_its_socket_and_nothing_else_is() {
+        let settings = Settings { embedded_socket: Some("/home/a b/socket".into()), ..Settings::default() };
+        let line = line_of("http://emulator.localhost/x", &[], Body::None, &settings);
+        assert_eq!(line, "curl -sS -i -N -g --unix-socket '/home/a b/socket' -X POST http://emulator.localhost/x");
+        assert!(!line_of("http://127.0.0.1:8787/x", &[], Body::None, &settings).contains("--unix-socket"));
     }
 
     #[test]

@@ -220,9 +220,12 @@ impl FoundryError {
     /// What it means, in one word.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::NotConnected { .. }
+            | Self::Setup(_)
+            | Self::CutOff { .. }
+            | Self::Token(TokenError::NoEmulator { .. }) => ErrorKind::ConnectionFailed,
             Self::Token(_) => ErrorKind::AuthenticationFailed,
             Self::Service(error) => error.kind,
-            Self::NotConnected { .. } | Self::Setup(_) | Self::CutOff { .. } => ErrorKind::ConnectionFailed,
             // Not a connection failure: that kind promises that trying again is safe.
             Self::Interrupted { .. } => ErrorKind::ServiceError,
             Self::DownloadTooLarge { .. } => ErrorKind::FileTooLarge,

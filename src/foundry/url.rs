@@ -86,6 +86,9 @@ fn is_label(label: &str) -> bool {
         && !label.ends_with('-')
 }
 
+/// The URL of the emulator inside the daemon, which is reached by its Unix socket.
+pub const EMBEDDED_EMULATOR: &str = "http://emulator.localhost";
+
 /// A checked address of one agent, and whose token it gets. Cannot be made for a host that may not have one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -126,8 +129,18 @@ impl Address {
         if !is_loopback {
             return Err(refused());
         }
-        let segments = ["api", "projects", EMULATED_PROJECT, "agents", agent.as_str()];
-        Ok(Self::agent_of(url, &segments, Account::Emulator))
+        Ok(Self::emulated(url, agent))
+    }
+
+    /// An agent of the emulator inside the daemon. Wherever its name would lead, requests go to its socket.
+    pub fn embedded(agent: &AgentName) -> Result<Self, HostNotAllowed> {
+        let refused = |_| HostNotAllowed { host: EMBEDDED_EMULATOR.to_owned(), others: Vec::new() };
+        Ok(Self::emulated(Url::parse(EMBEDDED_EMULATOR).map_err(refused)?, agent))
+    }
+
+    fn emulated(url: Url, agent: &AgentName) -> Self {
+        let account = Account::Emulator(url.origin().ascii_serialization().into());
+        Self::agent_of(url, &["api", "projects", EMULATED_PROJECT, "agents", agent.as_str()], account)
     }
 
     /// An agent's container on this machine, without a service in front of it.
@@ -143,8 +156,13 @@ impl Address {
     }
 
     /// Whose token goes there; `None` for a local agent.
-    pub fn account(&self) -> Option<Account> {
-        self.account
+    pub fn account(&self) -> Option<&Account> {
+        self.account.as_ref()
+    }
+
+    /// Is it an agent of the emulator inside the daemon?
+    pub fn is_embedded(&self) -> bool {
+        is_embedded(&self.agent)
     }
 
     /// Is it a container on this machine without a service in front of it?
@@ -211,6 +229,11 @@ impl Address {
     pub(super) fn covers(&self, url: &Url) -> bool {
         self.agent.origin() == url.origin() && url.username().is_empty() && url.password().is_none()
     }
+}
+
+/// Does this URL lead to the emulator inside the daemon?
+pub(super) fn is_embedded(url: &Url) -> bool {
+    url.origin().ascii_serialization() == EMBEDDED_EMULATOR
 }
 
 fn extended(url: &Url, segments: &[&str]) -> Url {
@@ -292,7 +315,7 @@ mod tests {
             address.agent(&["versions", "a/../%2e?#"]).path(),
             "/api/projects/p1/agents/notes/versions/a%2F..%2F%252e%3F%23"
         );
-        assert_eq!(address.account(), Some(Account::Configured));
+        assert_eq!(address.account(), Some(&Account::Configured));
     }
 
     #[test]
@@ -300,9 +323,18 @@ mod tests {
         let agent = "notes".parse().unwrap();
         for url in ["http://127.0.0.1:8787", "http://localhost:1/", "http://[::1]:8787", "https://localhost:8443"] {
             let address = Address::emulator(&url.parse().unwrap(), &agent).unwrap();
-            assert_eq!(address.account(), Some(Account::Emulator));
+            assert_eq!(address.account(), Some(&Account::Emulator(url.trim_end_matches('/').into())));
+            assert!(!address.is_embedded());
             assert_eq!(address.agent(&[]).path(), "/api/projects/emulator/agents/notes");
         }
+    }
+
+    #[test]
+    fn the_embedded_emulator_has_a_name_and_an_account_of_its_own() {
+        let address = Address::embedded(&"notes".parse().unwrap()).unwrap();
+        assert!(address.is_embedded());
+        assert_eq!(address.account(), Some(&Account::Emulator(EMBEDDED_EMULATOR.into())));
+        assert_eq!(address.agent(&[]).host_str(), Some("emulator.localhost"));
     }
 
     #[test]

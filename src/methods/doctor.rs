@@ -93,14 +93,14 @@ async fn credential(daemon: &Daemon, target: Option<&Target>) -> Check {
     let name = daemon.config.credential.name();
     match target {
         Some(Target::Emulator { .. }) => {
-            return check("credential", CheckStatus::Skipped, "the emulator takes a test token of its own");
+            return check("credential", CheckStatus::Skipped, "the emulator takes tokens that its own secret signs");
         }
         Some(Target::Local { .. }) => {
             return check("credential", CheckStatus::Skipped, "a local agent is sent no token");
         }
         _ => {}
     }
-    match daemon.foundry.tokens().get(Account::Configured, SCOPE).await {
+    match daemon.foundry.tokens().get(&Account::Configured, SCOPE).await {
         Ok(token) if token.expires_on() <= SystemTime::now() => {
             let until = rfc3339(token.expires_on());
             Check {

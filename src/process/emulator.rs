@@ -2,7 +2,9 @@
 
 use super::log::OneLine;
 use super::{Reason, one_line, runtime};
+use crate::config;
 use crate::lifetime::shutdown;
+use cupola_emulator::command::token::{TokenOptions, token};
 use cupola_emulator::command::{self, CommandOptions};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -11,8 +13,20 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error.
-pub fn emulator(options: CommandOptions) -> ExitCode {
-    match try_emulator(options) {
+pub fn emulator(mut options: CommandOptions) -> ExitCode {
+    options.registry = config::own_emulators_directory();
+    finished(try_emulator(options))
+}
+
+/// Prints a token for an emulator of this user.
+pub fn emulator_token(mut options: TokenOptions) -> ExitCode {
+    options.registry = config::own_emulators_directory();
+    let printed = token(&options).map_err(Reason::from).and_then(|token| Ok(writeln!(io::stdout(), "{token}")?));
+    finished(printed)
+}
+
+fn finished(result: Result<(), Reason>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             // Standard error may be closed; then there is nobody to tell.
@@ -29,6 +43,10 @@ fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
         .with_ansi(colours)
         .with_max_level(LevelFilter::WARN)
         .try_init()?;
+    if let Some(warning) = options.warning() {
+        // Whoever closed standard error does not want to be told.
+        let _ = writeln!(io::stderr(), "warning: {warning}");
+    }
     let runtime = runtime()?;
     runtime.block_on(async {
         let mut asked = shutdown::signals()?;

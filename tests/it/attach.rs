@@ -62,11 +62,12 @@ fn stop(home: &Home) {
 
 #[tokio::test]
 async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_goes_on() {
-    let emulator = TestEmulator::start().await;
+    let mut emulator = TestEmulator::start().await;
     let target = emulator.target("notes");
     emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 600_000 });
     for framing in [Framing::Ndjson, Framing::Lsp] {
         let home = Home::new();
+        emulator.list_in(&home);
         let (bridge, mut program) = home.attach(&["--stdio"], framing);
         let greeted = ask(&mut program, 0, "initialize", &json!({"clientInfo": {"name": "test"}})).await;
         assert_eq!(greeted["result"]["serverInfo"]["name"], "cupola", "{greeted}");

@@ -100,11 +100,13 @@ async fn ctrl_c_ends_the_turn_and_not_the_chat() {
     let emulator = TestEmulator::start().await;
     emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 600_000 });
     let url = format!("--emulator=http://{}", emulator.address());
+    let token = emulator.token("cupola");
     let recorder = Arc::new(emulator);
     let emulator = Arc::clone(&recorder);
     let output = tokio::task::spawn_blocking(move || {
         let home = Home::new();
         let mut command = home.command(&["chat", &url]);
+        command.env("CUPOLA_EMULATOR_TOKEN", token);
         command.stderr(Stdio::piped()).stdin(Stdio::piped());
         let ((), output) = finish_after(command, |child| {
             let mut input = child.stdin.take().unwrap();

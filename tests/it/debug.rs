@@ -30,7 +30,7 @@ async fn bash(deployed: &Deployed, line: String) -> Output {
     let mut command = Command::new("bash");
     command.arg("-c").arg(line).env_clear().env("PATH", deployed.path_variable());
     command.env("HOME", deployed.home.path("")).current_dir(deployed.home.path(""));
-    command.env("CUPOLA", env!("CARGO_BIN_EXE_cupola")).env("TOKEN", cupola_emulator::token("developer"));
+    command.env("CUPOLA", env!("CARGO_BIN_EXE_cupola")).env("TOKEN", deployed.token());
     command.env("FOUNDRY_PROJECT_ENDPOINT", project()).env("CUPOLA_AGENT", "notes");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     tokio::task::spawn_blocking(move || finish(command)).await.unwrap()
@@ -54,7 +54,7 @@ async fn the_line_of_every_command_repeats_its_request() {
         let output = bash(&deployed, line.clone()).await;
         let shown = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{line}: {shown}");
-        assert!(!shown.contains(&cupola_emulator::token("developer")), "{line}: the token was shown");
+        assert!(!shown.contains(&deployed.token()), "{line}: the token was shown");
         let made: Vec<_> = deployed.emulator.requests().split_off(before).into_iter().map(essence).collect();
         let curls: Vec<_> = shown.lines().filter(|line| line.starts_with("curl ")).collect();
         assert_eq!(curls.len(), made.len(), "{line}: {shown}");

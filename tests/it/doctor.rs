@@ -182,7 +182,7 @@ fn doctor_says_what_to_do_about_a_target_that_does_not_answer() {
     let (status, message, hint) = found(&home, &["--emulator=http://127.0.0.1:1"], "target");
     assert_eq!(status, "error");
     assert!(
-        message.contains("no connection to http://127.0.0.1:1") && hint.contains("check the endpoint"),
+        message.contains("no connection to http://127.0.0.1:1") && hint.contains("`cupola emulator`"),
         "{message}: {hint}"
     );
     let (status, message, hint) = found(&home, &["--emulator", "-n", "nobody"], "target");

@@ -130,7 +130,7 @@ async fn a_name_of_the_service_is_never_a_place() {
 #[tokio::test]
 async fn a_link_out_of_the_home_fails_alone() {
     let data = tempfile::tempdir().unwrap();
-    let directory = data.path().to_owned();
+    let directory = data.path().join("emulator");
     let mut world = World::with(move |options| options.data_dir = directory).await;
     let file = world.write("a", "x");
     world.ok("files/upload", json!({"localPath": file, "path": "data/a"})).await;
@@ -195,7 +195,11 @@ async fn one_file_fails_alone_and_what_concerns_all_ends_the_call() {
 fn emulator(home: &Home, flags: &[&str]) -> (std::process::Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cupola"));
     command.args(["emulator", "--json", "--listen", "127.0.0.1:0"]).args(flags).env_clear();
-    command.env("TMPDIR", home.path("")).stdout(Stdio::piped()).stdin(Stdio::null());
+    command
+        .env("TMPDIR", home.path(""))
+        .env("XDG_RUNTIME_DIR", home.path("run"))
+        .stdout(Stdio::piped())
+        .stdin(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();

@@ -428,8 +428,9 @@ fn peak(process: u32) -> usize {
 #[tokio::test]
 async fn fifty_megabytes_go_there_and_back_in_constant_memory() {
     // No recorder: that one keeps bodies, and would shorten this one.
-    let emulator = TestEmulator::with(|options| options.interceptor = None).await;
+    let mut emulator = TestEmulator::with(|options| options.interceptor = None).await;
     let (home, local) = (Home::new(), tempfile::tempdir().unwrap());
+    emulator.list_in(&home);
     let mut process = home.serve(&[]);
     process.report();
     let mut client = Client::new(UnixStream::connect(home.socket()).await.unwrap(), Framing::Ndjson);

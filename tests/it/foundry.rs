@@ -1,6 +1,6 @@
 //! The line to the service against the emulator: every operation, and what happens on a bad day.
 
-use cupola::auth::{Account, Fixed, SCOPE, Tokens};
+use cupola::auth::{Account, Credential, Fixed, SCOPE, Tokens};
 use cupola::foundry::{
     Address, Agent, AllowedHosts, Ending, Foundry, FoundryError, Invocation, ListSessions, Reply, ReplyItem, Respond,
     Settings, Stopped, WireIsolation,
@@ -43,6 +43,7 @@ impl World {
             let tls = Tls::generate(directory, &["acct.emulator.test".to_owned()]).unwrap();
             let certificate = tls.certificate().to_owned();
             options.acceptor = Some(Arc::new(tls));
+            options.host_names = vec!["acct.emulator.test".to_owned()];
             Settings {
                 allowed_hosts: AllowedHosts::with(["emulator.test".to_owned()]).unwrap(),
                 trusted_certificates: vec![certificate],
@@ -60,16 +61,19 @@ impl World {
         options.interceptor = Some(Arc::new(faults.clone()));
         let mut settings = prepare(directory.path(), &mut options);
         let emulator = cupola_emulator::start(options).await.unwrap();
-        settings.resolve = vec![("acct.emulator.test".to_owned(), emulator.address())];
+        settings.resolve = vec![("acct.emulator.test".to_owned(), emulator.address().unwrap())];
         let mints = Arc::new(AtomicUsize::new(0));
         let mint = |caller: &'static str| {
             let mints = Arc::clone(&mints);
+            let token = emulator.token(caller);
             Arc::new(Fixed(move || {
                 mints.fetch_add(1, Ordering::Relaxed);
-                cupola_emulator::token(caller)
+                token.clone()
             }))
         };
-        let tokens = Arc::new(Tokens::with(mint("configured"), mint("tester")));
+        let tester = mint("tester");
+        let of_emulator = Arc::new(move |_: &str| Arc::clone(&tester) as Arc<dyn Credential>);
+        let tokens = Arc::new(Tokens::with(mint("configured"), of_emulator));
         let foundry = Foundry::new(settings, Arc::clone(&tokens));
         Self { emulator, faults, foundry, tokens, mints, _directory: directory }
     }
@@ -152,7 +156,7 @@ async fn turns_one_after_the_other_share_one_connection() {
         Settings::default()
     })
     .await;
-    let url = format!("http://{}", world.emulator.address());
+    let url = format!("http://{}", world.emulator.address().unwrap());
     let address = Address::emulator(&url.parse().unwrap(), &"notes".parse().unwrap()).unwrap();
     let agent = world.foundry.agent(address);
     for input in ["stream alpha beta", "fail", "early-error", "hello"] {
@@ -515,7 +519,7 @@ async fn an_untrusted_certificate_is_refused() {
 async fn errors_show_no_token() {
     let world = World::start().await;
     let agent = world.agent("notes");
-    let token = world.tokens.get(Account::Emulator, SCOPE).await.unwrap();
+    let token = world.tokens.get(&Account::Emulator(world.emulator.url().into()), SCOPE).await.unwrap();
     let secret = token.authorization().to_str().unwrap().trim_start_matches("Bearer ").to_owned();
     world.faults.add(Rule::on("*", Fault::Reset));
     let error = say(&agent, &user("hush-key"), "hello").await.unwrap_err();
@@ -547,7 +551,7 @@ async fn not_even_the_most_detailed_log_has_a_token_a_key_or_a_prompt() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let world = World::encrypted().await;
     let agent = world.agent("notes");
-    let token = world.tokens.get(Account::Emulator, SCOPE).await.unwrap();
+    let token = world.tokens.get(&Account::Emulator(world.emulator.url().into()), SCOPE).await.unwrap();
     let secret = token.authorization().to_str().unwrap().trim_start_matches("Bearer ").to_owned();
     world.faults.add(Rule::on("*/responses", fails_with(401, &[], "unauthorized")).next(1));
     read(say(&agent, &user("hush-key"), "hush-prompt").await.unwrap()).await;

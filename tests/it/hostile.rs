@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use cupola::auth::{Fixed, Tokens};
+use cupola::auth::{Credential, Fixed, Tokens};
 use cupola::foundry::{
     Address, Agent, Foundry, FoundryError, ListSessions, LogQuery, MAX_DOWNLOAD_BYTES, Settings, WireIsolation,
 };
@@ -227,9 +227,10 @@ async fn what_we_say_gets_through_to_an_agent_that_pings_before_it_reads() {
 
 /// The agent at an address, as if an emulator were there.
 fn agent(address: SocketAddr, url: &str, settings: Settings) -> Agent {
-    let tokens = || Arc::new(Fixed(|| "token".to_owned()));
+    let token = || Arc::new(Fixed(|| "token".to_owned()));
     let settings = Settings { resolve: vec![("acct.emulator.test".to_owned(), address)], ..settings };
-    let foundry = Foundry::new(settings, Arc::new(Tokens::with(tokens(), tokens())));
+    let foundry =
+        Foundry::new(settings, Arc::new(Tokens::with(token(), Arc::new(move |_| token() as Arc<dyn Credential>))));
     foundry.agent(Address::emulator(&url.parse().unwrap(), &"notes".parse().unwrap()).unwrap())
 }
 

@@ -113,6 +113,11 @@ fn every_session_in_the_attach_page_is_what_really_happens() {
 }
 
 #[test]
+fn every_session_in_the_emulator_page_is_what_really_happens() {
+    replay(include_str!("../../docs/emulator.md"));
+}
+
+#[test]
 fn every_session_in_the_service_page_is_what_really_happens() {
     replay(include_str!("../../docs/service.md"));
 }

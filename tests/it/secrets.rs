@@ -15,15 +15,18 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 
 /// How long something may take that takes milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The token that the credential program gives.
-fn token() -> String {
-    cupola_emulator::token("developer")
+/// The token that the credential program gives: signed when the emulator is there, the same for the whole walk.
+static TOKEN: OnceLock<String> = OnceLock::new();
+
+fn token() -> &'static str {
+    TOKEN.get().expect("the credential program is there before anything is searched")
 }
 
 /// What an agent or a person said, to whoever asked for it.
@@ -76,6 +79,7 @@ async fn run(deployed: &Deployed, arguments: &[&str]) -> Output {
 
 /// A stand-in for `azd` that writes down how it was started.
 fn watch_the_credential_program(deployed: &Deployed) {
+    TOKEN.get_or_init(|| deployed.token());
     let home = deployed.home.path("");
     let home = home.display();
     let text = format!(

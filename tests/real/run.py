@@ -19,7 +19,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 
 # Which environment runs a module of tests: the SDK's needs the SDK, the others only the standard library.
-MODULES = {"test_agentserver": None, "test_isolation_keys": None, "test_local": None, "test_sdk": "sdk"}
+MODULES = {"test_agentserver": None, "test_isolation_keys": None, "test_local": None, "test_sdk": "sdk",
+           "test_strangers": None}
 
 
 def make_environment(directory, requirements):

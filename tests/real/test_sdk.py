@@ -70,7 +70,8 @@ class Sdk(Proof):
         trusted = ssl.create_default_context(cafile=self.emulator.certificate)
 
         def control(method, body=None):
-            request = urllib.request.Request(f"{self.emulator.url}/__cupola/faults", body, method=method)
+            headers = {"authorization": f"Bearer {self.emulator.token}", "content-type": "application/json"}
+            request = urllib.request.Request(f"{self.emulator.url}/__cupola/faults", body, headers, method=method)
             return urllib.request.urlopen(request, context=trusted).read()
         control("POST", json.dumps(rule).encode())
         self.addCleanup(control, "DELETE")

@@ -46,7 +46,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
-pub use commands::emulator::{EmulatorOptions, Undocumented};
+pub use commands::emulator::{EmulatorOptions, EmulatorTokenOptions, Undocumented};
 pub use commands::serve::ServeOptions;
 pub use isolation::ISOLATION_VARIABLES;
 pub use stream::Stream;
@@ -60,6 +60,8 @@ pub struct Hooks {
     pub embedded: fn() -> io::Result<Stream>,
     /// Runs a separate emulator until it ends.
     pub emulator: fn(EmulatorOptions) -> ExitCode,
+    /// Prints a token for an emulator.
+    pub emulator_token: fn(EmulatorTokenOptions) -> ExitCode,
 }
 
 /// Runs one command line. `arguments` starts with the program's name, as [`std::env::args_os`] does.

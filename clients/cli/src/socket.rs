@@ -28,10 +28,13 @@ fn usual(_variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 
 #[cfg(unix)]
 fn usual(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    if let Some(runtime) = absolute_variable(&variable, "XDG_RUNTIME_DIR") {
-        return Some(runtime.join("cupola").join(FILE_NAME));
-    }
-    state_directory(variable).map(|directory| directory.join(FILE_NAME))
+    runtime_directory(variable).map(|directory| directory.join(FILE_NAME))
+}
+
+/// Where things are that run now: `$XDG_RUNTIME_DIR/cupola`, else the state directory.
+pub fn runtime_directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let runtime = absolute_variable(&variable, "XDG_RUNTIME_DIR").filter(|_| cfg!(unix));
+    runtime.map(|runtime| runtime.join("cupola")).or_else(|| state_directory(variable))
 }
 
 /// The user's state directory: `CUPOLA_STATE_DIR`, else `$XDG_STATE_HOME/cupola`, else the system's own place for it.

@@ -233,7 +233,7 @@ export interface DaemonStatusResponse {
   idleExitMs?: number;
   /** Resident memory in bytes, where the system tells. */
   residentBytes?: number;
-  /** Where the embedded emulator listens, if it runs. */
+  /** Where the embedded emulator listens, if it runs: `unix:` and the path of its socket, or a URL on Windows. */
   emulator?: string;
   /** Partitions with saved state; missing when saved state cannot be read. */
   partitions?: number;

@@ -6,12 +6,15 @@
 //! | `GET` | | 200 `{"data": [rules with their ids]}` |
 //! | `DELETE` | | 204; with `?id=N` that one only, 404 if it is not there |
 //!
-//! A body that is no rule is answered 400 with what is wrong, in the service's error envelope.
+//! Each call needs a token, which the gateway checks, and a rule is sent as `application/json`. A body that is not a rule is
+//! answered 400 with what is wrong, in the service's error envelope.
 
 use super::{Faults, Rule};
+use crate::gateway::check_json;
 use axum::Json;
 use axum::extract::{Query, Request};
 use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -47,6 +50,9 @@ fn list(faults: &Faults) -> Response {
 }
 
 async fn add(faults: &Faults, request: Request) -> Response {
+    if let Err(refusal) = check_json(request.headers().get(CONTENT_TYPE)) {
+        return refusal.into_response();
+    }
     let body = match axum::body::to_bytes(request.into_body(), MAX_RULE_BYTES).await {
         Ok(body) => body,
         Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),

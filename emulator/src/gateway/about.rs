@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// Where the emulator knowingly differs from the service.
 pub(crate) const LIMITS: [&str; 14] = [
     "No model and no image: an agent version runs the runtime it was configured with; a posted definition's image is not pulled, it gets its agent's runtime.",
-    "A token's signature is not checked, only its audience, expiry and caller.",
+    "Tokens are signed with the emulator's own secret (HS256); Entra's are refused.",
     "Roles and permissions are the token's own 'permissions' claim, not role assignments.",
     "Every project name reaches the same agents and state.",
     "Agents, versions and endpoint settings made through the API last until the emulator ends; sessions and conversations stay.",

@@ -8,8 +8,9 @@ use crate::isolation::{self, Model, Partition, Presented, Purpose, Refusal};
 use crate::session::{Session, Status};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -152,16 +153,39 @@ fn verb(segment: &str) -> (&str, Option<&str>) {
     segment.split_once(':').map_or((segment, None), |(name, verb)| (name, Some(verb)))
 }
 
-/// A request's whole body; too long a one is refused in the gateway's envelope.
+/// The whole body of a request that takes JSON; one that is too long or of another type is refused in the gateway's envelope.
+///
+/// A web page cannot send JSON to another origin without having been allowed to, so the type is one more thing that keeps
+/// pages out.
 pub(crate) struct Whole(pub(crate) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Whole {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state).await;
-        body.map(Self).map_err(|error| ApiError::new(error.status(), "invalid_request_error", error.body_text()))
+        let content_type = request.headers().get(CONTENT_TYPE).cloned();
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|error| ApiError::new(error.status(), "invalid_request_error", error.body_text()))?;
+        if !body.is_empty() {
+            check_json(content_type.as_ref())?;
+        }
+        Ok(Self(body))
     }
+}
+
+/// Refuses a body whose type is not `application/json` or one that ends in `+json`.
+pub(crate) fn check_json(content_type: Option<&HeaderValue>) -> Result<(), ApiError> {
+    let text = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!("The content type is '{text}'; send the body as 'content-type: application/json'."),
+    ))
 }
 
 /// Reads a JSON body; an empty one is `{}`.

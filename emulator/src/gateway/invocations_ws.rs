@@ -9,6 +9,7 @@ use super::invocations::{SESSION_QUERY, enter};
 use crate::container::Upgraded;
 use crate::error::ApiError;
 use crate::hooks::{Connection, Tunnel};
+use crate::server::Held;
 use crate::session::Lease;
 use axum::Router;
 use axum::body::Body;
@@ -47,6 +48,7 @@ async fn open(call: Call, request: Request) -> Response {
 
 async fn connect(call: &Call, mut request: Request, session_id: &mut Option<String>) -> Result<Response, ApiError> {
     let handshake = handshake(request.headers())?;
+    let place = request.extensions_mut().remove::<Held>();
     let client = hyper::upgrade::on(&mut request);
     let entered = enter(call).await?;
     let id = entered.session.id();
@@ -67,6 +69,8 @@ async fn connect(call: &Call, mut request: Request, session_id: &mut Option<Stri
             () = stop.cancelled() => {}
             () = relay(client, container, tunnel, lease) => {}
         }
+        // It counted as a connection all the while.
+        drop(place);
     });
     Ok(response)
 }

@@ -4,10 +4,15 @@
 //! others are kept, the rest is what a hosted container gets (contract section 16). `FOUNDRY_HOSTING_ENVIRONMENT` stays
 //! unset: with it the agent server packages would want the service's storage and a credential.
 //!
+//! Of the variables that a posted agent version has, only those reach a process whose names the operator allowed
+//! ([`Exec::allow`]); a version with any other is refused.
+//!
 //! Windows has no process groups and no `sh`; there every start fails with an error that says so.
 
 use crate::container::{Container, Runtime, SandboxContext, StartError};
+use crate::sandbox::variables::{AllowedVariables, Refused};
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,12 +38,13 @@ const QUOTED_LINES: usize = 20;
 pub struct Exec {
     command: String,
     grace: Duration,
+    allowed: AllowedVariables,
 }
 
 impl Exec {
     /// `command` is a shell command line that serves HTTP on `$PORT`.
     pub fn new(command: impl Into<String>) -> Self {
-        Self { command: command.into(), grace: GRACE }
+        Self { command: command.into(), grace: GRACE, allowed: AllowedVariables::default() }
     }
 
     /// Sets the time between SIGTERM and SIGKILL, [`GRACE`] by default.
@@ -47,9 +53,20 @@ impl Exec {
         self.grace = grace;
         self
     }
+
+    /// Sets which environment variables a posted agent version may set; none by default.
+    #[must_use]
+    pub fn allow(mut self, variables: AllowedVariables) -> Self {
+        self.allowed = variables;
+        self
+    }
 }
 
 impl Runtime for Exec {
+    fn admit(&self, variables: &BTreeMap<String, String>) -> Result<(), Refused> {
+        self.allowed.admit(variables)
+    }
+
     fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
         Box::pin(async move {
             #[cfg(unix)]

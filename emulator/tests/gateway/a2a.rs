@@ -1,7 +1,7 @@
 //! Contract section 11: A2A in front of the responses protocol, held to the same isolation, with contexts of its own.
 
 use cupola_emulator::agents::Notes;
-use cupola_emulator::{Emulator, Options, stock_agents, token};
+use cupola_emulator::{Emulator, Options, stock_agents};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ impl World {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data = tempfile::tempdir().unwrap();
         let notes: Arc<dyn cupola_emulator::container::Runtime> = Arc::new(Notes::default());
-        let emulator = cupola_emulator::start(Options::new(data.path(), stock_agents(&notes))).await.unwrap();
+        let emulator =
+            cupola_emulator::start(Options::new(data.path().join("data"), stock_agents(&notes))).await.unwrap();
         Self { emulator, _data: data }
     }
 
@@ -26,11 +27,18 @@ impl World {
     }
 
     async fn post(&self, agent: &str, query: &str, key: Option<&str>, body: &str) -> reqwest::Response {
-        let mut request = reqwest::Client::new().post(self.url(agent, "", query)).bearer_auth(token("tester"));
+        let mut request =
+            reqwest::Client::new().post(self.url(agent, "", query)).bearer_auth(self.emulator.token("tester"));
         if let Some(key) = key {
             request = request.header("x-agent-user-isolation-key", key);
         }
-        request.header("A2A-Version", "0.3").body(body.to_owned()).send().await.unwrap()
+        request
+            .header("A2A-Version", "0.3")
+            .header("content-type", "application/json")
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap()
     }
 }
 
@@ -129,7 +137,7 @@ async fn what_is_wrong_is_said_in_json_rpc_and_the_card_in_json() {
 
     let card = reqwest::Client::new().get(world.url("notes", "/agentCard/v0.3", ""));
     assert_eq!(card.try_clone().unwrap().send().await.unwrap().status(), 401);
-    let card: Value = card.bearer_auth(token("tester")).send().await.unwrap().json().await.unwrap();
+    let card: Value = card.bearer_auth(world.emulator.token("tester")).send().await.unwrap().json().await.unwrap();
     assert_eq!((&card["name"], &card["capabilities"]["streaming"]), (&json!("notes"), &json!(true)));
     world.emulator.shutdown().await;
 }

@@ -22,6 +22,21 @@ async fn a_request_without_a_good_token_is_401_in_the_gateways_envelope() {
         .send()
         .await
         .refused(401, "unauthorized");
+    // The emulator's clock stands at START; every token here is good but for its signature.
+    let stranger = Bench::start().await;
+    let good = bench.emulator.sign(&Token::of("ann"));
+    let (message, _) = good.rsplit_once('.').unwrap();
+    let claims = message.split('.').nth(1).unwrap();
+    let unsigned = format!("eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.{claims}.");
+    for bad in [unsigned, format!("{message}."), format!("{message}.AAAA"), stranger.emulator.token("ann")] {
+        let answer = bench.raw("GET", &url).header("authorization", &format!("Bearer {bad}")).send().await;
+        answer.refused(401, "unauthorized");
+        assert!(answer.text.contains("cupola emulator token"), "{}", answer.text);
+    }
+    let again = bench.restart().await;
+    let url = format!("{}/agents/notes?api-version=v1", again.emulator.project_endpoint());
+    again.raw("GET", &url).header("authorization", &format!("Bearer {good}")).send().await.ok();
+    let bench = again;
     let slash = Token::of("ann").audience("https://ai.azure.com/").expires_at(START + 1);
     bench.raw("GET", &url).token(&slash).send().await.ok();
 }

@@ -146,7 +146,7 @@ async fn fifty_megabytes_are_taken_and_one_byte_more_is_413() {
         "{}/agents/notes/endpoint/sessions/{SESSION}/files/content?path=large&api-version=v1",
         bench.emulator.project_endpoint()
     );
-    let request = reqwest::Client::new().put(url).bearer_auth(cupola_emulator::token("ann"));
+    let request = reqwest::Client::new().put(url).bearer_auth(bench.emulator.token("ann"));
     let answer = request.body(reqwest::Body::wrap_stream(pieces)).send().await.unwrap();
     assert_eq!(answer.status(), 413);
     let stat = files(&bench, "GET", "/stat?path=large").send().await.ok().json();
@@ -158,13 +158,13 @@ async fn fifty_megabytes_are_taken_and_one_byte_more_is_413() {
 async fn an_upload_that_breaks_off_leaves_the_old_file() {
     let bench = bench().await;
     put(&bench, "a.txt", "old").await.ok();
-    let home = bench.data.path().to_owned();
+    let home = bench.data_dir();
     let pieces = stream::iter([Ok(Bytes::from_static(b"ne")), Err(std::io::Error::other("lost"))]).boxed();
     let url = format!(
         "{}/agents/notes/endpoint/sessions/{SESSION}/files/content?path=a.txt&api-version=v1",
         bench.emulator.project_endpoint()
     );
-    let request = reqwest::Client::new().put(url).bearer_auth(cupola_emulator::token("ann"));
+    let request = reqwest::Client::new().put(url).bearer_auth(bench.emulator.token("ann"));
     assert!(request.body(reqwest::Body::wrap_stream(pieces)).send().await.is_err());
     assert_eq!(get(&bench, "a.txt").await.text, "old");
     let incoming = home.join("agents/notes/sessions").join(SESSION).join("incoming");

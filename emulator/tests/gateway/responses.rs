@@ -37,7 +37,7 @@ async fn both_paths_serve_and_bodies_pass_unchanged() {
     let bench = Bench::start().await;
     bench.endpoint("POST", "notes", "/sessions").body(json!({"agent_session_id": "sess-bytes-1"})).send().await.ok();
     let body = r#"{ "input":"hi",  "n": 1.50, "agent_session_id":"sess-bytes-1"}"#;
-    let old = bench.endpoint("POST", "notes", "/protocols/openai/v1/responses").bytes(body);
+    let old = bench.endpoint("POST", "notes", "/protocols/openai/v1/responses").json_bytes(body);
     old.send().await.ok();
     assert_eq!(bench.agents.last().body, body.as_bytes());
     assert_eq!(bench.agents.last().target, "/responses");
@@ -190,7 +190,8 @@ async fn the_containers_own_refusal_passes_and_its_response_is_not_known() {
     for bad in
         ["", endless.as_str(), r#"{"conversation": 5}"#, r#"{"agent_session_id": 5}"#, "not json", "[1]", "\"text\""]
     {
-        let answer = bench.endpoint("POST", "notes", "/protocols/openai/responses").bytes(bad.to_owned()).send().await;
+        let answer =
+            bench.endpoint("POST", "notes", "/protocols/openai/responses").json_bytes(bad.to_owned()).send().await;
         answer.refused(400, "invalid_request_error");
     }
 }

@@ -190,8 +190,8 @@ async fn a_container_that_does_not_come_up_is_told_apart() {
 #[tokio::test]
 async fn a_data_directory_serves_one_emulator_at_a_time() {
     let bench = Bench::start().await;
-    let directory = bench.data.path();
-    let second = || start(Options::new(directory, stock_agents(&notes())));
+    let directory = bench.data_dir();
+    let second = || start(Options::new(&directory, stock_agents(&notes())));
     let refused = second().await.err().unwrap().to_string();
     assert!(refused.contains("in use by another emulator"), "{refused}");
     bench.emulator.shutdown().await;

@@ -273,11 +273,16 @@ impl Bench {
     pub(crate) async fn start_in(data: tempfile::TempDir, clock: Clock, change: impl FnOnce(&mut Options)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let agents = Arc::<Agents>::default();
-        let mut options = Options::new(data.path(), specs(&agents));
+        let mut options = Options::new(data.path().join("data"), specs(&agents));
         options.clock = clock.clone();
         change(&mut options);
         let emulator = start(options).await.unwrap();
         Self { emulator, agents, clock, data, client: reqwest::Client::new() }
+    }
+
+    /// Its data directory.
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.data.path().join("data")
     }
 
     /// Ends the emulator and starts another over the same data.
@@ -316,6 +321,7 @@ impl Bench {
     pub(crate) fn raw(&self, method: &str, url: &str) -> Ask<'_> {
         Ask {
             client: &self.client,
+            emulator: &self.emulator,
             method: method.parse().unwrap(),
             url: url.to_owned(),
             headers: HeaderMap::new(),
@@ -351,6 +357,7 @@ fn specs(agents: &Arc<Agents>) -> Vec<AgentSpec> {
 /// A request under construction.
 pub(crate) struct Ask<'a> {
     client: &'a reqwest::Client,
+    emulator: &'a Emulator,
     method: Method,
     url: String,
     headers: HeaderMap,
@@ -368,7 +375,8 @@ impl Ask<'_> {
     }
 
     pub(crate) fn token(self, token: &Token) -> Self {
-        self.header("authorization", &format!("Bearer {}", token.encode()))
+        let signed = self.emulator.sign(token);
+        self.header("authorization", &format!("Bearer {signed}"))
     }
 
     /// On behalf of a user (protocol 2.0.0).
@@ -385,6 +393,11 @@ impl Ask<'_> {
         self.headers.insert("content-type", "application/json".parse().unwrap());
         self.body = Some(Bytes::from(serde_json::to_vec(&body).unwrap()));
         self
+    }
+
+    /// Bytes that are called JSON.
+    pub(crate) fn json_bytes(self, body: impl Into<Bytes>) -> Self {
+        self.bytes(body).header("content-type", "application/json")
     }
 
     pub(crate) fn bytes(mut self, body: impl Into<Bytes>) -> Self {

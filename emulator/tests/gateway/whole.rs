@@ -5,7 +5,7 @@ use cupola_emulator::agents::notes::Notes;
 use cupola_emulator::container::Runtime;
 use cupola_emulator::faults::{Fault, Faults, Rule};
 use cupola_emulator::tls::Tls;
-use cupola_emulator::{Options, stock_agents, token};
+use cupola_emulator::{Options, stock_agents};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ async fn it_serves_over_tls_with_http_2() {
     let client = reqwest::Client::builder().tls_certs_only([trusted]).build().unwrap();
     let path = "/agents/notes/endpoint/protocols/openai/responses?api-version=v1";
     let url = format!("{}{path}", bench.emulator.project_endpoint());
-    let ask = client.post(url).bearer_auth(token("ann")).body(json!({"input": "hi", "stream": true}).to_string());
+    let ask = client.post(url).bearer_auth(bench.emulator.token("ann")).json(&json!({"input": "hi", "stream": true}));
     let answer = ask.send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
     assert!(answer.text().await.unwrap().contains("event: response.completed"));

@@ -5,7 +5,7 @@ use crate::request::Recorded;
 use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
 use cupola_emulator::isolation::Model;
-use cupola_emulator::{AgentSpec, Emulator, KEYS_OPTIONAL, Options, VersionSpec, token};
+use cupola_emulator::{AgentSpec, Emulator, KEYS_OPTIONAL, Options, VersionSpec};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl World {
             AgentSpec::new(name, versions.into())
         };
         let agents = vec![agent("echo"), agent("notes")];
-        let emulator = cupola_emulator::start(Options::new(data.path(), agents)).await.unwrap();
+        let emulator = cupola_emulator::start(Options::new(data.path().join("data"), agents)).await.unwrap();
         let agent = request.id_after("agents").unwrap_or_else(|| "echo".to_owned());
         let mut world = Self { emulator, ids: Vec::new(), agent, _data: data };
         let session = world.make_session(request, session_owner).await;
@@ -53,14 +53,15 @@ impl World {
 
     /// Sends a captured request.
     pub(crate) async fn send(&self, request: &Recorded) -> Answer {
-        let address = self.emulator.address();
+        let address = self.emulator.address().unwrap();
         // A followed log stays open: its newest line is enough.
         let last = match (request.is_log_stream(), request.query("kind")) {
             (false, _) => None,
             (true, Some("system")) => Some("The container is ready"),
             (true, _) => Some("POST /responses 200"),
         };
-        answer::exchange(address, request.bytes(&address.to_string(), &token("dev"), &self.ids), last).await
+        answer::exchange(address, request.bytes(&address.to_string(), &self.emulator.token("dev"), &self.ids), last)
+            .await
     }
 
     /// Stops the emulator and everything in it.
@@ -167,13 +168,13 @@ impl World {
 
     async fn exchange(&self, method: &str, path: &str, body: Value, owner: &Recorded) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let address = self.emulator.address();
+        let address = self.emulator.address().unwrap();
         let mark = if path.contains('?') { '&' } else { '?' };
         let mut text = format!(
             "{method} {PROJECT}/{}{path}{mark}api-version=v1 HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n",
             self.agent,
-            token("dev"),
+            self.emulator.token("dev"),
             body.len()
         );
         for (name, value) in owner.isolation() {

@@ -4,7 +4,7 @@ use super::{Asking, Kind, Operation, Outcome, Question};
 use crate::support::{Client, TestDaemon, TestEmulator, free_address};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -44,17 +44,17 @@ impl World {
     /// Makes everything that is asked for, and tells the daemon of what it is to know.
     pub(super) async fn prepare(kind: Kind, daemon: &TestDaemon, questions: &[Question]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let path = data.path().to_owned();
+        let path = data.path().join("data");
         let emulator = TestEmulator::with(|options| {
             options.data_dir = path;
             // It is taken again by the emulator that follows this one.
-            options.listen = free_address();
+            options.listen = free_address().into();
         })
         .await;
         let mut things = Vec::new();
         let mut client = daemon.connect();
         for (number, question) in questions.iter().enumerate() {
-            let thing = Thing::make(*question, number, &data, emulator.address()).await;
+            let thing = Thing::make(*question, number, &data, &emulator).await;
             if question.is_known {
                 thing.show_to(&mut client, &emulator).await;
             }
@@ -84,31 +84,31 @@ async fn revoked(emulator: TestEmulator, data: &TempDir) -> TestEmulator {
     let address = emulator.address();
     emulator.end().await;
     TestEmulator::with(|options| {
-        data.path().clone_into(&mut options.data_dir);
-        options.listen = address;
+        options.data_dir = data.path().join("data");
+        options.listen = address.into();
         options.withhold_impersonation = true;
     })
     .await
 }
 
 impl Thing {
-    async fn make(question: Question, number: usize, data: &TempDir, address: SocketAddr) -> Self {
+    async fn make(question: Question, number: usize, data: &TempDir, emulator: &TestEmulator) -> Self {
         let local = data.path().join(format!("local-{number}"));
         let mut thing = Self { question, number, session: String::new(), conversation: String::new(), local };
         if question.operation == Operation::Conversation {
-            thing.conversation = id(&thing.send(address, "POST", "/protocols/openai/conversations").await, "id");
+            thing.conversation = id(&thing.send(emulator, "POST", "/protocols/openai/conversations").await, "id");
         } else {
-            thing.session = id(&thing.send(address, "POST", "/sessions").await, "agent_session_id");
+            thing.session = id(&thing.send(emulator, "POST", "/sessions").await, "agent_session_id");
         }
         match question.operation {
             Operation::Download | Operation::Stat | Operation::DeleteFile => {
-                thing.send(address, "PUT", &format!("/sessions/{}/files/content?path={FILE}", thing.session)).await;
+                thing.send(emulator, "PUT", &format!("/sessions/{}/files/content?path={FILE}", thing.session)).await;
             }
             Operation::Upload => std::fs::write(&thing.local, "mine").unwrap(),
             // There is no log before the sandbox.
             Operation::Monitor => {
                 let path = format!("/sessions/{}", thing.session);
-                let begun = async { while thing.send(address, "GET", &path).await["status"] != "active" {} };
+                let begun = async { while thing.send(emulator, "GET", &path).await["status"] != "active" {} };
                 tokio::time::timeout(PATIENCE, begun).await.expect("the sandbox does not start");
             }
             _ => {}
@@ -211,14 +211,14 @@ impl Thing {
     }
 
     /// A request of the owner's, without Cupola; gives the JSON it is answered with.
-    async fn send(&self, address: SocketAddr, method: &str, path: &str) -> Value {
+    async fn send(&self, emulator: &TestEmulator, method: &str, path: &str) -> Value {
         let agent = self.agent();
         let caller = if self.question.asking == Asking::OtherCaller { SOMEBODY_ELSE } else { CUPOLA };
-        let token = cupola_emulator::token(caller);
+        let (address, token) = (emulator.address(), emulator.token(caller));
         let mark = if path.contains('?') { '&' } else { '?' };
         let mut request = format!(
             "{method} /api/projects/p/agents/{agent}/endpoint{path}{mark}api-version=v1 HTTP/1.1\r\nhost: {address}\r\n\
-             authorization: Bearer {token}\r\nconnection: close\r\ncontent-length: 2\r\n"
+             authorization: Bearer {token}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 2\r\n"
         );
         let user = format!("acme-{}", self.number);
         match self.question.kind {

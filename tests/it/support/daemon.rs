@@ -1,5 +1,6 @@
 //! A daemon inside the test, without a socket.
 
+use super::emulator::emulators_directory;
 use super::http::Http;
 use super::{Client, Framing, methods};
 use cupola::config::{Config, Flags};
@@ -25,9 +26,11 @@ pub(crate) struct TestDaemon {
     ended: bool,
 }
 
-/// Settings as they are when only `HOME` is set.
+/// Settings as they are when only `HOME` is set; emulators are found where tests list them.
 pub(crate) fn config(home: &Path) -> Config {
-    Config::resolve(Flags::default(), &|name| (name == "HOME").then(|| home.into())).unwrap()
+    let mut config = Config::resolve(Flags::default(), &|name| (name == "HOME").then(|| home.into())).unwrap();
+    config.emulators_directory = Some(emulators_directory());
+    config
 }
 
 impl TestDaemon {

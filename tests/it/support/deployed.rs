@@ -37,6 +37,7 @@ impl Deployed {
             let tls = Tls::generate(&home.path(""), &[host.to_owned()]).unwrap();
             certificate = Some(tls.certificate().to_owned());
             options.acceptor = Some(Arc::new(tls));
+            options.host_names = vec![host.to_owned()];
             adjust(options);
         })
         .await;
@@ -46,11 +47,16 @@ impl Deployed {
         let config = format!("trusted_certificates = [\"{certificate}\"]\n[resolve]\n\"{host}\" = \"{address}\"\n");
         fs::write(home.path(".config/cupola/config.toml"), config).unwrap();
         fs::create_dir(home.path("bin")).unwrap();
-        let token = cupola_emulator::token("developer");
+        let token = emulator.token("developer");
         let azd = format!("#!/bin/sh\necho '{{\"token\":\"{token}\",\"expiresOn\":\"2099-01-01T00:00:00Z\"}}'\n");
         fs::write(home.path("bin/azd"), azd).unwrap();
         fs::set_permissions(home.path("bin/azd"), fs::Permissions::from_mode(0o755)).unwrap();
         Self { home, emulator }
+    }
+
+    /// What the stand-in for `azd` gives.
+    pub(crate) fn token(&self) -> String {
+        self.emulator.token("developer")
     }
 
     /// Where the stand-in for `azd` is found.

@@ -1,5 +1,6 @@
 //! An emulator beside the daemon under test: it remembers what it was asked, and can be made to fail.
 
+use super::Home;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -8,10 +9,12 @@ use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
 use cupola_emulator::faults::{Fault, Faults, Rule};
 use cupola_emulator::hooks::Interceptor;
+use cupola_emulator::registry::Registration;
 use cupola_emulator::{AgentSpec, Emulator, KEYS_OPTIONAL, Options, VersionSpec, stock_agents};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
@@ -33,6 +36,11 @@ impl Recorded {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
+}
+
+/// Where the emulators of all tests are listed, and the daemons of tests look for them.
+pub(crate) fn emulators_directory() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("emulators")
 }
 
 /// Writes requests down, then lets faults strike them.
@@ -71,6 +79,8 @@ impl Interceptor for Recorder {
 
 /// A running emulator with the stock agents and `versioned`, which has versions 1 to 3.
 pub(crate) struct TestEmulator {
+    /// Goes before the emulator does.
+    registrations: Vec<Registration>,
     emulator: Emulator,
     recorder: Recorder,
     _directory: TempDir,
@@ -88,16 +98,27 @@ impl TestEmulator {
         let version = |label: &str| VersionSpec::new(label, KEYS_OPTIONAL, Arc::clone(&notes));
         agents.push(AgentSpec::new("versioned", vec![version("1"), version("2"), version("3")]));
         let recorder = Recorder::default();
-        let mut options = Options::new(directory.path(), agents);
+        let mut options = Options::new(directory.path().join("data"), agents);
         options.interceptor = Some(Arc::new(recorder.clone()));
         adjust(&mut options);
         let emulator = cupola_emulator::start(options).await.unwrap();
-        Self { emulator, recorder, _directory: directory }
+        let registrations = vec![emulator.register(&emulators_directory()).unwrap()];
+        Self { registrations, emulator, recorder, _directory: directory }
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> std::net::SocketAddr {
-        self.emulator.address()
+        self.emulator.address().unwrap()
+    }
+
+    /// Lists it in a home too, so that programs there find it.
+    pub(crate) fn list_in(&mut self, home: &Home) {
+        self.registrations.push(self.emulator.register(&home.path("run/cupola/emulators")).unwrap());
+    }
+
+    /// A token of a caller.
+    pub(crate) fn token(&self, caller: &str) -> String {
+        self.emulator.token(caller)
     }
 
     /// A target of one of its agents.
@@ -141,12 +162,13 @@ impl TestEmulator {
         let definition = json!({"kind": "hosted", "cpu": "0.5", "memory": "1Gi", "container_configuration": {"image": "notes:1"},
             "protocol_versions": [{"protocol": "responses", "version": protocol}]});
         let url = format!("{}/api/projects/emulator/agents/{agent}/versions?api-version=v1", self.emulator.url());
-        let request = reqwest::Client::new().post(url).bearer_auth(cupola_emulator::token("developer"));
+        let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));
         let answer = request.json(&json!({"definition": definition})).send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
     pub(crate) async fn end(self) {
+        drop(self.registrations);
         self.emulator.shutdown().await;
     }
 }

@@ -65,8 +65,8 @@ impl Bed {
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir()
             .map_err(|error| error.to_string())?;
-        let (plain_process, plain) = emulator(&binary, &directory.path().join("plain"), false)?;
-        let (tls_process, tls) = emulator(&binary, &directory.path().join("tls"), true)?;
+        let (plain_process, plain) = emulator(&binary, directory.path(), "plain", false)?;
+        let (tls_process, tls) = emulator(&binary, directory.path(), "tls", true)?;
         let trusted: Vec<String> = tls.certificate.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         fs::write(directory.path().join("config.toml"), format!("trusted_certificates = {trusted:?}\n"))
             .map_err(|error| error.to_string())?;
@@ -106,18 +106,20 @@ impl Bed {
         self.warm_at(&endpoint.url)
     }
 
-    /// As [`Bed::warm`], for any URL an emulator is reached at.
-    pub(super) fn warm_at(&self, url: &str) -> Result<Ids, String> {
-        let output = self.invoke_at(url, "json").output().map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            return Err(format!("cupola invoke at {url}: {}", String::from_utf8_lossy(&output.stderr)));
-        }
-        let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        if text("text").is_empty() {
-            return Err(format!("the agent at {url} answered nothing"));
-        }
-        Ok(Ids { session: text("sessionId"), conversation: text("conversationId") })
+    /// As [`Bed::warm`], for another URL at which the plain emulator is reached. Nothing lists it there, so the token is given,
+    /// and what takes it is a daemon inside the command.
+    pub(super) fn warm_through(&self, url: &str) -> Result<Ids, String> {
+        let mut command = Command::new(&self.binary);
+        command.args(["emulator", "token", "--url", url, "--data-dir"]).arg(self.directory.path().join("plain"));
+        let token = command.output().map_err(|error| error.to_string())?;
+        let token = String::from_utf8_lossy(&token.stdout).trim().to_owned();
+        let mut command = self.invoke_at(url, "json");
+        command.arg("--no-daemon").env("CUPOLA_EMULATOR_TOKEN", token);
+        ids(url, &mut command)
+    }
+
+    fn warm_at(&self, url: &str) -> Result<Ids, String> {
+        ids(url, &mut self.invoke_at(url, "json"))
     }
 
     /// Memory of the daemon that is resident, MiB.
@@ -137,10 +139,26 @@ impl Bed {
     }
 }
 
+/// Runs an invoke and says which session and conversation it was in.
+fn ids(url: &str, command: &mut Command) -> Result<Ids, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("cupola invoke at {url}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let answer: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    if text("text").is_empty() {
+        return Err(format!("the agent at {url} answered nothing"));
+    }
+    Ok(Ids { session: text("sessionId"), conversation: text("conversationId") })
+}
+
 /// Keeps the user's own daemon, state and settings out of it.
 fn surround(command: &mut Command, directory: &Path) {
     command
         .env("CUPOLA_SOCKET", socket_in(directory))
+        // Where emulators are listed, so that the daemon finds their secrets.
+        .env("XDG_RUNTIME_DIR", directory.join("run"))
         .env("CUPOLA_STATE_DIR", directory.join("state"))
         .env("CUPOLA_CONFIG", directory.join("config.toml"))
         .env("CUPOLA_IDLE_EXIT", "never");
@@ -150,9 +168,10 @@ fn socket_in(directory: &Path) -> PathBuf {
     directory.join("v1.sock")
 }
 
-fn emulator(binary: &Path, data: &Path, tls: bool) -> Result<(Process, Endpoint), String> {
+fn emulator(binary: &Path, directory: &Path, name: &str, tls: bool) -> Result<(Process, Endpoint), String> {
     let mut command = Command::new(binary);
-    command.args(["emulator", "--listen", "127.0.0.1:0", "--json", "--data-dir"]).arg(data);
+    surround(&mut command, directory);
+    command.args(["emulator", "--listen", "127.0.0.1:0", "--json", "--data-dir"]).arg(directory.join(name));
     if tls {
         command.arg("--tls");
     }

@@ -22,9 +22,9 @@ pub(super) struct Request {
 pub(super) fn request(bed: &Bed) -> Result<Request, String> {
     let upstream = bed.plain.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let proxy = Proxy::start(upstream).map_err(|error| format!("the recording proxy: {error}"))?;
-    bed.warm_at(&proxy.url)?;
+    bed.warm_through(&proxy.url)?;
     proxy.forget();
-    let ids = bed.warm_at(&proxy.url)?;
+    let ids = bed.warm_through(&proxy.url)?;
     let sent = proxy.sent();
     Request::parse(&sent, ids).ok_or_else(|| format!("no POST in what the daemon sent: {sent:?}"))
 }

@@ -556,7 +556,9 @@ class DaemonStatusResponse(_DaemonStatusResponse, total=False):
     residentBytes: int
     """Resident memory in bytes, where the system tells."""
     emulator: str
-    """Where the embedded emulator listens, if it runs."""
+    """Where the embedded emulator listens, if it runs: `unix:` and the path of its socket, or a URL on
+    Windows.
+    """
     partitions: int
     """Partitions with saved state; missing when saved state cannot be read."""
 

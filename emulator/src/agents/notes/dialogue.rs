@@ -33,7 +33,10 @@ const PIPE_BYTES: usize = 64 * 1024;
 const MAX_MESSAGE_BYTES: usize = super::MAX_BODY_BYTES;
 
 /// Largest answer of `repeat`, far above any limit a client would be tested with.
-const MAX_REPEATED: usize = 64 * 1024 * 1024;
+const MAX_REPEATED: usize = 32 * 1024 * 1024;
+
+/// Most bytes that wait for a peer to read them: the largest answer with room for what stands around it.
+const MAX_UNSENT: usize = MAX_REPEATED + 1024 * 1024;
 
 type Socket = WebSocketStream<DuplexStream>;
 
@@ -52,7 +55,8 @@ pub(super) async fn open(State(agent): State<Arc<Agent>>, headers: HeaderMap) ->
     agent.tasks.spawn(async move {
         let limits = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+            .max_frame_size(Some(MAX_MESSAGE_BYTES))
+            .max_write_buffer_size(MAX_UNSENT);
         let mut socket = WebSocketStream::from_raw_socket(ours, Role::Server, Some(limits)).await;
         let stopped = worker.stopped.clone();
         let ended = tokio::select! {
@@ -80,7 +84,12 @@ async fn converse(agent: &Agent, socket: &mut Socket, headers: &HeaderMap) -> Re
                 socket.send(Message::Binary(bytes)).await?;
                 continue;
             }
-            Message::Close(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            Message::Ping(_) => {
+                // Its pong must leave before anything else is read: else the pongs for a peer that never reads would pile up.
+                socket.flush().await?;
+                continue;
+            }
+            Message::Close(_) | Message::Pong(_) | Message::Frame(_) => continue,
         };
         match text.split_once(' ') {
             _ if text.as_str() == "bye" => return Ok((CloseCode::Normal, "")),

@@ -87,7 +87,7 @@ fn whatever_the_files_say_the_rules_hold() {
         fs::write(directory.path().join(name), &**changed).unwrap();
         let start = if name == "azd/config.json" { "bare" } else { ".azure" };
         let target = DirectoryTarget { azd_config_directory: Some(path("azd")), ..DirectoryTarget::new(path(start)) };
-        let outcome = resolve_now(&target);
+        let outcome = resolve_as(&target, cupola_cli::ownership::User::current());
         fs::write(directory.path().join(name), usual).unwrap();
         match outcome {
             Ok(resolved) => {

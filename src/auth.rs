@@ -1,6 +1,7 @@
 //! Entra tokens: which credential gives them, how long they are kept, and a type that cannot print them.
 //!
 //! - [`credential`]: what the configuration can name; [`configured`]: how a token is fetched with it
+//! - [`http`]: how credentials that speak HTTP reach the token endpoint
 //! - [`certificate`]: the signed assertion of a certificate credential
 //! - [`cache`]: one fetch in flight per credential and scope, refreshed before it expires
 //! - [`token`]: the token itself, redacted, and who it belongs to

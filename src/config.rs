@@ -5,6 +5,7 @@
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
 use crate::auth::{CredentialConfig, GivenToken};
+use cupola_cli::ownership::{self, Rule, Unusable, User};
 use cupola_cli::{places, socket};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub const DEFAULT_IDLE_EXIT: Duration = Duration::from_mins(30);
 const DEFAULT_LOG: LevelFilter = LevelFilter::INFO;
 /// The directory with a list of running emulators.
 const EMULATORS: &str = "emulators";
+/// The most that is read of the file, in bytes. One with every setting has some hundred.
+const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// How an error names the field.
 const IDLE_EXIT_FIELD: &str = "idle_exit in the configuration file";
 
@@ -88,14 +91,12 @@ pub struct Flags {
 /// Why there are no settings. Each message names where the value stands and how it is changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is there but cannot be read.
-    #[error("the configuration file {path} cannot be read: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// The file was named and is not there.
+    #[error("the configuration file {0} does not exist; CUPOLA_CONFIG names it")]
+    Missing(PathBuf),
+    /// The file is there but cannot be read, or another user could have written it.
+    #[error("the configuration file {0}{advice}", advice = .0.advice())]
+    Unusable(#[source] Unusable),
     /// The file is no configuration; the source names line and field.
     #[error("the configuration file {path} is wrong: {source}")]
     Malformed {
@@ -258,10 +259,11 @@ fn parse_log(origin: &'static str, value: String) -> Result<Targets, ConfigError
 impl Settings {
     /// Only a file that nobody named may be missing.
     fn read(path: &Path, named: bool) -> Result<Self, ConfigError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => return Ok(Self::default()),
-            Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        let found = ownership::text(path, Rule::Configuration, MAX_FILE_BYTES, User::current());
+        let text = match found.map_err(ConfigError::Unusable)? {
+            Some(text) => text,
+            None if named => return Err(ConfigError::Missing(path.to_owned())),
+            None => return Ok(Self::default()),
         };
         toml::from_str(&text)
             .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
@@ -342,6 +344,30 @@ mod tests {
     #[test]
     fn a_file_that_was_named_must_be_there() {
         let error = load("", &[("CUPOLA_CONFIG", "/does/not/exist.toml")], Flags::default()).unwrap_err();
-        assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
+        assert!(error.to_string().contains("/does/not/exist.toml does not exist"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_other_users_can_change_is_refused_with_the_command_that_mends_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("mine.toml");
+        std::fs::write(&path, "allowed_hosts = [\"foundry.contoso.com\"]").unwrap();
+        let load = || {
+            Config::resolve(Flags::default(), &|name| match name {
+                "HOME" => Some(home.path().into()),
+                "CUPOLA_CONFIG" => Some(path.clone().into()),
+                _ => None,
+            })
+        };
+        assert_eq!(load().unwrap().allowed_hosts, ["foundry.contoso.com"]);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o606)).unwrap();
+        let error = load().unwrap_err().to_string();
+        let expected = format!(
+            "mine.toml can be changed by other users (mode 606), so it is not used; check what it says, then run: chmod go-w {}",
+            path.display()
+        );
+        assert!(error.contains(&expected), "{error}");
     }
 }

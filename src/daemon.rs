@@ -84,7 +84,12 @@ impl Daemon {
         let emulator = Arc::new(EmbeddedEmulator::new(config.state_directory.join(EMULATOR_DIRECTORY), sockets));
         let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
         let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
-        let surroundings = Surroundings { variable: Arc::new(config::variable), ..Surroundings::default() };
+        let surroundings = Surroundings {
+            variable: Arc::new(config::variable),
+            trusted_certificates: config.trusted_certificates.clone(),
+            resolve: config.resolve.clone(),
+            ..Surroundings::default()
+        };
         let finder = Arc::clone(&emulators);
         let of_emulator = Arc::new(move |origin: &str| finder.credential(origin));
         let tokens = Tokens::new(config.credential.clone(), surroundings, of_emulator);

@@ -41,6 +41,7 @@ mod responses;
 mod retry;
 mod sessions;
 mod sse;
+mod suffix;
 mod url;
 
 pub use self::a2a::{Message, context_named};
@@ -58,7 +59,8 @@ pub use self::observe::{HttpHead, Seen, Wants, Watcher, watch};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::Respond;
 pub use self::sessions::{ListSessions, Stopped};
-pub use self::url::{Address, AllowedHosts, EMBEDDED_EMULATOR, HostNotAllowed, InvalidSuffix};
+pub use self::suffix::{InvalidSuffix, SuffixFault};
+pub use self::url::{Address, AllowedHosts, EMBEDDED_EMULATOR, HostNotAllowed};
 
 use crate::auth::{CallerId, SCOPE, Tokens};
 use client::Client;

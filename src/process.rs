@@ -25,9 +25,9 @@ use crate::inbound::local::{self, Bound};
 use crate::inbound::server;
 use crate::lifetime::shutdown;
 use crate::methods;
-use crate::system::directory::PrivateDirectory;
+use crate::system::directory::{PrivateDirectory, private_file};
 use std::error::Error;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -97,6 +97,7 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
 
 /// Runs a daemon on a thread of this process for one connection, and returns the client's end of it.
 pub fn embedded() -> io::Result<cupola_cli::Stream> {
+    system::create_for_this_user_only();
     let (started, start) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name("daemon".to_owned()).spawn(move || {
         let prepared = (|| -> Result<_, Reason> {
@@ -157,7 +158,7 @@ fn open_log(path: &Path) -> io::Result<File> {
         put_aside.push(".old");
         fs::rename(path, put_aside)?;
     }
-    OpenOptions::new().create(true).append(true).open(path)
+    private_file().append(true).open(path)
 }
 
 fn report_ready(socket: &Path) {

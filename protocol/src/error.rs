@@ -104,6 +104,8 @@ error_kinds! {
     ConnectionFailed = 1050, "connectionFailed", retryable true;
     /// The call's own time limit passed.
     TimedOut = 1051, "timedOut", retryable true;
+    /// The host's certificate was refused. Nothing was sent; the hint says which setting helps.
+    CertificateNotTrusted = 1053, "certificateNotTrusted", retryable false;
     /// The agent itself failed.
     AgentFailed = 1052, "agentFailed", retryable false;
 
@@ -121,6 +123,8 @@ error_kinds! {
     StateUnavailable = 1065, "stateUnavailable", retryable false;
     /// The emulator could not be started.
     EmulatorFailed = 1066, "emulatorFailed", retryable false;
+    /// A setting of the configuration file, or a file it names, cannot be used.
+    ConfigurationInvalid = 1068, "configurationInvalid", retryable false;
     /// The daemon went away before it answered. Said by clients that outlive it, such as `cupola attach`.
     DaemonGone = 1067, "daemonGone", retryable true;
 
@@ -128,7 +132,7 @@ error_kinds! {
     AgentNotChosen = 1080, "agentNotChosen", retryable false;
     /// The project does not say which agent, or where it is.
     ProjectNotResolved = 1081, "projectNotResolved", retryable false;
-    /// A file of the project, or of azd, cannot be read or understood.
+    /// A file of the project, or of azd, cannot be read or understood, or it belongs to another user.
     ProjectFileInvalid = 1082, "projectFileInvalid", retryable false;
 
     /// The file is larger than the service takes.

@@ -73,8 +73,9 @@ pub struct PartitionInfo {
     pub updated_at: Option<String>,
 }
 
-/// Forgets which session and conversation partitions continue, so that their next call starts anew. The sessions, their
-/// files and the conversations stay at the service, and whose they are stays known here.
+/// Forgets which session and conversation partitions continue, so that their next call starts new ones, and the ownership
+/// keys of their sessions. The sessions, their files and the conversations stay at the service, and whose they are stays
+/// known here.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Forget;
 

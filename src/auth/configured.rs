@@ -2,11 +2,12 @@
 
 use super::certificate::CertificateAssertion;
 use super::credential::{Credential, CredentialConfig, SecretSource, Surroundings};
-use super::token_client::TokenClient;
+use super::token_client;
 use super::tool::Tool;
 use super::{AccessToken, TokenError};
+use crate::system::tls::CertificateFault;
 use azure_core::credentials::{Secret, TokenCredential};
-use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, AzureDeveloperCliCredential, AzureDeveloperCliCredentialOptions,
     AzurePipelinesCredential, AzurePipelinesCredentialOptions, ClientAssertionCredential,
@@ -14,12 +15,17 @@ use azure_identity::{
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
     WorkloadIdentityCredentialOptions,
 };
+use cupola_cli::ownership::{self, Rule, User};
 use futures_util::future::BoxFuture;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// Longest text of a credential's own error that is passed on, in characters. Tools print whole usage pages.
 const MAX_REASON: usize = 600;
+
+/// The most that is read of a secret or a certificate, in bytes. A certificate with its whole chain has some thousand.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// How often an HTTP credential asks again: about three seconds in all. The library's own eight take most of a minute,
 /// after which nobody would learn that the machine is offline.
@@ -78,7 +84,10 @@ impl Credential for Configured {
                         self.prefer(source.name);
                         return Ok(token);
                     }
-                    Err(reason) => tried.push((source.name, reason)),
+                    Err(NoToken::NotTrusted(fault)) => {
+                        return Err(TokenError::NotTrusted { credential: source.name, fault });
+                    }
+                    Err(NoToken::Refused(reason)) => tried.push((source.name, reason)),
                 }
             }
             Err(match tried.pop() {
@@ -89,10 +98,20 @@ impl Credential for Configured {
     }
 }
 
-async fn get_token(source: &Source, scope: &str) -> Result<AccessToken, String> {
-    let token = source.credential.get_token(&[scope], None).await.map_err(|error| reason(&error))?;
+/// Why one source gave no token.
+enum NoToken {
+    NotTrusted(CertificateFault),
+    Refused(String),
+}
+
+async fn get_token(source: &Source, scope: &str) -> Result<AccessToken, NoToken> {
+    let token =
+        source.credential.get_token(&[scope], None).await.map_err(|error| match CertificateFault::of(&error) {
+            Some(fault) => NoToken::NotTrusted(fault),
+            None => NoToken::Refused(reason(&error)),
+        })?;
     AccessToken::new(token.token.secret(), SystemTime::from(token.expires_on))
-        .ok_or_else(|| "its token is no header value".to_owned())
+        .ok_or_else(|| NoToken::Refused("its token cannot be sent in a header".to_owned()))
 }
 
 /// Where a credential's own error goes over to advice for programmers; what to do is said in our own words.
@@ -125,7 +144,7 @@ impl CredentialConfig {
         let client_options = || -> Result<ClientOptions, TokenError> {
             let transport = match &surroundings.transport {
                 Some(transport) => transport.clone(),
-                None => Transport::new(Arc::new(TokenClient::new().map_err(|error| self.broken(error.to_string()))?)),
+                None => token_client::transport(surroundings).map_err(|reason| self.broken(reason))?,
             };
             let retry = ExponentialRetryOptions { max_retries: MAX_RETRIES, ..Default::default() };
             Ok(ClientOptions {
@@ -158,6 +177,10 @@ impl CredentialConfig {
                 .map_err(refused)?
             }
             Self::WorkloadIdentity { tenant_id, client_id, token_file } => {
+                if let Some(path) = token_file {
+                    // The library reads it again for every token; this is only the rule for files that the configuration names.
+                    self.read_file(path)?;
+                }
                 WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
                     credential_options: assertion_options()?,
                     client_id: client_id.clone(),
@@ -174,8 +197,7 @@ impl CredentialConfig {
             )
             .map_err(refused)?,
             Self::ClientCertificate { tenant_id, client_id, certificate } => {
-                let pem = std::fs::read_to_string(certificate)
-                    .map_err(|error| self.broken(format!("{}: {error}", certificate.display())))?;
+                let pem = self.read_file(certificate)?;
                 let assertion = CertificateAssertion::new(tenant_id, client_id, &pem)
                     .map_err(|reason| self.broken(format!("{}: {reason}", certificate.display())))?;
                 let options = Some(assertion_options()?);
@@ -198,13 +220,18 @@ impl CredentialConfig {
         TokenError::Configuration { credential: self.name(), reason }
     }
 
+    /// A file that the configuration names: held to the same rule as the configuration itself.
+    fn read_file(&self, path: &Path) -> Result<String, TokenError> {
+        let text = ownership::text(path, Rule::Configuration, MAX_FILE_BYTES, User::current());
+        let text = text.map_err(|unusable| self.broken(format!("{unusable}{}", unusable.advice())))?;
+        text.ok_or_else(|| self.broken(format!("{} does not exist", path.display())))
+    }
+
     fn read(&self, source: &SecretSource, surroundings: &Surroundings) -> Result<Secret, TokenError> {
         let secret = match source {
             SecretSource::Env(name) => (surroundings.variable)(name)
                 .ok_or_else(|| self.broken(format!("the environment variable {name} is not set")))?,
-            SecretSource::File(path) => {
-                std::fs::read_to_string(path).map_err(|error| self.broken(format!("{}: {error}", path.display())))?
-            }
+            SecretSource::File(path) => self.read_file(path)?,
         };
         Ok(Secret::new(
             secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned(),
@@ -217,7 +244,7 @@ mod tests {
     use super::super::{Account, Fixed, Tokens};
     use super::*;
     use azure_core::http::headers::Headers;
-    use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode};
+    use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request, StatusCode, Transport};
     use std::time::Duration;
 
     /// Stands in for Entra: notes each request's URL and form, and gives numbered tokens.

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -106,12 +107,22 @@ pub struct Surroundings {
     pub variable: Variables,
     /// Carries the HTTP of credentials that speak it; made when first needed if `None`.
     pub transport: Option<Transport>,
+    /// PEM files with certificates to trust besides the system's.
+    pub trusted_certificates: Vec<PathBuf>,
+    /// Fixed addresses of host names.
+    pub resolve: Vec<(String, SocketAddr)>,
 }
 
 impl Default for Surroundings {
     /// No variables, the process's own `PATH`.
     fn default() -> Self {
-        Self { path: None, variable: Arc::new(|_| None), transport: None }
+        Self {
+            path: None,
+            variable: Arc::new(|_| None),
+            transport: None,
+            trusted_certificates: Vec::new(),
+            resolve: Vec::new(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why there is no token, and what to do about it.
 
+use crate::system::tls::CertificateFault;
 use std::time::Duration;
 
 /// No token could be had. Cheap to clone: everyone who waited for the same fetch gets the same error.
@@ -33,6 +34,14 @@ pub enum TokenError {
         /// Where it was looked for.
         origin: String,
     },
+    /// The certificate of the host that gives tokens was refused. Nothing was sent.
+    #[error("{credential} gave no token: the host that gives tokens is not trusted: {fault}")]
+    NotTrusted {
+        /// Its name in the configuration.
+        credential: &'static str,
+        /// Why it was refused.
+        fault: CertificateFault,
+    },
     /// The credential did not answer.
     #[error("{credential} gave no token within {} s", after.as_secs())]
     TimedOut {
@@ -47,6 +56,7 @@ impl TokenError {
     /// What a person can do.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::NotTrusted { fault, .. } => fault.hint(),
             Self::Configuration { .. } => "correct [credential] in the configuration file",
             Self::NoEmulator { .. } => {
                 "start it with `cupola emulator`; for one in a container or of another user, set CUPOLA_EMULATOR_TOKEN to what \

@@ -1,34 +1,49 @@
-//! The HTTP client of the credentials that speak HTTP themselves. It follows no redirects, because the requests carry
-//! secrets, and reads only so much of an answer.
+//! The HTTP client of the credentials that speak HTTP themselves. It trusts what calls to the service trust, follows no redirects,
+//! because the requests carry secrets, and reads only so much of an answer.
 
-use azure_core::Error;
-use azure_core::error::ErrorKind;
-use azure_core::http::{AsyncRawResponse, HttpClient, Request};
+use super::Surroundings;
+use crate::system::tls::{self, CertificateFault};
+use azure_core::error::{Error, ErrorKind};
+use azure_core::http::{AsyncRawResponse, HttpClient, Request, Transport};
 use futures_util::StreamExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a connection to the token endpoint may take.
+/// How long a connection to Entra may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Longest answer of a token endpoint, in bytes, after decompression. A token has a few kilobytes.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-#[derive(Debug)]
-pub(super) struct TokenClient(reqwest::Client);
-
-impl TokenClient {
-    /// Sets up the client. Nothing is connected.
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
-        crate::system::tls::use_ring();
-        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        builder.connect_timeout(CONNECT_LIMIT).build().map(Self)
+/// Sets the client up. Nothing is connected.
+pub(super) fn transport(surroundings: &Surroundings) -> Result<Transport, String> {
+    tls::use_ring();
+    let trusted = tls::trusted_certificates(&surroundings.trusted_certificates).map_err(|error| error.to_string())?;
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_LIMIT)
+        .tls_certs_merge(trusted);
+    for (host, address) in &surroundings.resolve {
+        builder = builder.resolve(host, *address);
     }
+    let client = builder.build().map_err(|error| error.to_string())?;
+    Ok(Transport::new(Arc::new(TokenClient(client))))
 }
+
+/// The library's own client, with a bound on answers, and without repeating what a refused certificate has decided.
+#[derive(Debug)]
+struct TokenClient(reqwest::Client);
 
 #[async_trait::async_trait]
 impl HttpClient for TokenClient {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
-        let (status, headers, body) = self.0.execute_request(request).await?.deconstruct();
+        let answer =
+            HttpClient::execute_request(&self.0, request).await.map_err(|error| match CertificateFault::of(&error) {
+                // The library repeats requests that found no connection.
+                Some(fault) => Error::new(ErrorKind::Credential, fault),
+                None => error,
+            });
+        let (status, headers, body) = answer?.deconstruct();
         let mut left = MAX_ANSWER_BYTES;
         let bounded = body.map(move |piece| {
             let piece = piece?;
@@ -50,12 +65,90 @@ fn too_long() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::configured::Configured;
+    use super::super::{Credential as _, TokenError};
     use super::*;
     use azure_core::http::{Method, Url};
-    use std::sync::Arc;
+    use std::net::SocketAddr;
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use tempfile::TempDir;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    const HOST: &str = "login.microsoftonline.com";
+
+    /// Stands in for Entra, with a certificate that only its own file vouches for.
+    struct Entra {
+        address: SocketAddr,
+        certificate: PathBuf,
+        connections: Arc<AtomicUsize>,
+        _directory: TempDir,
+    }
+
+    impl Entra {
+        async fn start() -> Self {
+            tls::use_ring();
+            let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let certificate = directory.path().join("certificate.pem");
+            std::fs::write(&certificate, made.cert.pem()).unwrap();
+            let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+            let config = rustls::ServerConfig::builder().with_no_client_auth();
+            let config = config.with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let connections = Arc::<AtomicUsize>::default();
+            let counted = Arc::clone(&connections);
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                    let mut request = [0; 4096];
+                    let _ = stream.read(&mut request).await;
+                    let token = r#"{"access_token":"token-1","expires_in":3600,"token_type":"Bearer"}"#;
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+                    let answer = format!("{head}content-length: {}\r\n\r\n{token}", token.len());
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                }
+            });
+            Self { address, certificate, connections, _directory: directory }
+        }
+
+        fn credential(&self, trusted: &[PathBuf]) -> Configured {
+            let toml = "kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { env = \"S\" }";
+            let surroundings = Surroundings {
+                variable: Arc::new(|name| (name == "S").then(|| "hush".to_owned())),
+                trusted_certificates: trusted.to_vec(),
+                resolve: vec![(HOST.to_owned(), self.address)],
+                ..Surroundings::default()
+            };
+            Configured::new(toml::from_str(toml).unwrap(), surroundings)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_endpoint_that_is_not_trusted_is_asked_once_and_named_as_that() {
+        let entra = Entra::start().await;
+        let refused = entra.credential(&[]).fetch(crate::auth::SCOPE, false).await.unwrap_err();
+        let fault = CertificateFault::UnknownIssuer;
+        assert_eq!(refused, TokenError::NotTrusted { credential: "clientSecret", fault });
+        assert!(refused.hint().contains("trusted_certificates"), "{}", refused.hint());
+        assert_eq!(entra.connections.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_token_endpoint_behind_a_certificate_of_the_configuration_is_trusted() {
+        let entra = Entra::start().await;
+        let credential = entra.credential(std::slice::from_ref(&entra.certificate));
+        assert!(credential.fetch(crate::auth::SCOPE, false).await.is_ok());
+        let missing = entra.credential(&[PathBuf::from("/does/not/exist.pem")]);
+        let refused = missing.fetch(crate::auth::SCOPE, false).await.unwrap_err().to_string();
+        assert!(refused.contains("trusted_certificates") && refused.contains("/does/not/exist.pem"), "{refused}");
+    }
 
     #[tokio::test]
     async fn an_endless_answer_is_cut() {
@@ -71,7 +164,10 @@ mod tests {
                 counted.fetch_add(written, Ordering::Relaxed);
             }
         });
-        let client = TokenClient::new().unwrap();
+        let client = {
+            tls::use_ring();
+            TokenClient(reqwest::Client::new())
+        };
         let answer = client.execute_request(&Request::new(url, Method::Get)).await.unwrap();
         let error = answer.into_body().collect().await.unwrap_err();
         assert!(error.to_string().contains("longer than 1048576 bytes"), "{error}");

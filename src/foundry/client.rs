@@ -374,11 +374,12 @@ impl Client {
                 "could not ask the service"
             ),
         }
-        result.map_err(|Unanswered { failure, reason }| {
+        result.map_err(|Unanswered { failure, reason, fault }| {
             let origin = address.origin();
-            let error = match failure {
-                Failure::NotConnected | Failure::NotTrusted => FoundryError::NotConnected { origin, reason },
-                _ => FoundryError::Interrupted { origin, reason },
+            let error = match (fault, failure) {
+                (Some(fault), _) => FoundryError::NotTrusted { origin, fault },
+                (None, Failure::NotConnected | Failure::NotTrusted) => FoundryError::NotConnected { origin, reason },
+                (None, _) => FoundryError::Interrupted { origin, reason },
             };
             (failure, error)
         })

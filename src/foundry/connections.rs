@@ -7,7 +7,7 @@ use super::plain::PlainClient;
 use super::retry::Failure;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{Account, Tokens};
-use crate::system::tls;
+use crate::system::tls::{self, CertificateFault, is_handshake_failure};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -88,6 +88,8 @@ pub(super) enum Http {
 pub(super) struct Unanswered {
     pub(super) failure: Failure,
     pub(super) reason: String,
+    /// The host's certificate was refused.
+    pub(super) fault: Option<CertificateFault>,
 }
 
 impl Http {
@@ -106,29 +108,15 @@ impl Http {
 
 impl Unanswered {
     fn of(error: &(dyn Error + 'static), is_connect: bool) -> Self {
+        let fault = CertificateFault::of(error);
         let failure = match is_connect {
-            true if is_not_trusted(error) => Failure::NotTrusted,
+            _ if fault.is_some() => Failure::NotTrusted,
+            true if is_handshake_failure(error) => Failure::NotTrusted,
             true => Failure::NotConnected,
             false => Failure::Interrupted,
         };
-        Self { failure, reason: innermost(error) }
+        Self { failure, reason: innermost(error), fault }
     }
-}
-
-/// Did the connection fail for what the host showed in the TLS handshake?
-fn is_not_trusted(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<rustls::Error>() {
-            return true;
-        }
-        // An I/O error's source is its inner error's source, which skips the inner error itself.
-        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
 }
 
 /// The last cause: the first ones only say that a request failed, and name the URL.
@@ -184,14 +172,8 @@ impl Pool {
 
     fn build(&self, place: Place, purpose: Purpose) -> Result<reqwest::Client, FoundryError> {
         tls::use_ring();
-        let mut trusted = Vec::new();
-        for path in &self.settings.trusted_certificates {
-            let shown = path.display();
-            let pem = std::fs::read(path).map_err(|error| FoundryError::Setup(format!("{shown}: {error}")))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|error| FoundryError::Setup(format!("{shown} is no PEM certificate: {error}")))?;
-            trusted.extend(certificates);
-        }
+        let trusted = tls::trusted_certificates(&self.settings.trusted_certificates)
+            .map_err(|error| FoundryError::Setup(error.to_string()))?;
         let mut builder = reqwest::Client::builder()
             // A redirect could carry the token to another host.
             .redirect(reqwest::redirect::Policy::none())

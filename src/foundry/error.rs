@@ -1,6 +1,7 @@
 //! What went wrong at the service, in its own words and as a kind of ours.
 
 use crate::auth::TokenError;
+use crate::system::tls::CertificateFault;
 use cupola_protocol::error::ErrorKind;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -29,6 +30,14 @@ pub enum FoundryError {
         origin: String,
         /// Why not.
         reason: String,
+    },
+    /// No connection, because the host's certificate was refused. Nothing was sent.
+    #[error("no connection to {origin}: {fault}")]
+    NotTrusted {
+        /// Where to.
+        origin: String,
+        /// Why it was refused.
+        fault: CertificateFault,
     },
     /// The connection broke before there was an answer. The service may or may not have acted.
     #[error("the connection to {origin} broke before there was an answer: {reason}")]
@@ -220,12 +229,13 @@ impl FoundryError {
     /// What it means, in one word.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotConnected { .. }
-            | Self::Setup(_)
-            | Self::CutOff { .. }
-            | Self::Token(TokenError::NoEmulator { .. }) => ErrorKind::ConnectionFailed,
+            Self::Token(TokenError::NotTrusted { .. }) | Self::NotTrusted { .. } => ErrorKind::CertificateNotTrusted,
+            Self::NotConnected { .. } | Self::CutOff { .. } | Self::Token(TokenError::NoEmulator { .. }) => {
+                ErrorKind::ConnectionFailed
+            }
             Self::Token(_) => ErrorKind::AuthenticationFailed,
             Self::Service(error) => error.kind,
+            Self::Setup(_) => ErrorKind::ConfigurationInvalid,
             // Not a connection failure: that kind promises that trying again is safe.
             Self::Interrupted { .. } => ErrorKind::ServiceError,
             Self::DownloadTooLarge { .. } => ErrorKind::FileTooLarge,

@@ -37,7 +37,7 @@ pub(super) enum Repeat {
 pub(super) enum Failure {
     /// No connection: the service has not seen it.
     NotConnected,
-    /// No connection, and trying again would not help: the host's certificate is not trusted.
+    /// No connection, and trying again would not help: TLS failed, most often because the host's certificate is not trusted.
     NotTrusted,
     /// The connection broke before the answer's head was there: the service may have seen it.
     Interrupted,

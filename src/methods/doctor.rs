@@ -131,7 +131,10 @@ async fn target(daemon: &Daemon, target: Option<&Target>, isolation: &Isolation,
             vec![check("target", CheckStatus::Skipped, message), model(&scope)]
         }
         Ok(scope) => vec![agent(&scope), model(&scope)],
-        Err(error) if !can_sign_in && error.data.kind == ErrorKind::AuthenticationFailed => {
+        Err(error)
+            if !can_sign_in
+                && matches!(error.data.kind, ErrorKind::AuthenticationFailed | ErrorKind::CertificateNotTrusted) =>
+        {
             vec![check("target", CheckStatus::Skipped, "it tells nothing without a token")]
         }
         Err(error) if error.data.kind == ErrorKind::ProjectNotResolved => {

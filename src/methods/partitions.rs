@@ -74,12 +74,9 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
         own.as_ref().is_none_or(|own| own.covers(partition))
             && params.id.as_ref().is_none_or(|id| *id == partition.id())
     };
-    let mut forgotten = 0;
-    for saved in call.daemon.store.list().await? {
-        if is_meant(&saved.partition) && call.daemon.store.forget(&saved.partition).await? {
-            forgotten += 1;
-        }
-    }
+    let saved = call.daemon.store.list().await?.into_iter();
+    let meant: Vec<_> = saved.map(|saved| saved.partition).filter(is_meant).collect();
+    let forgotten = call.daemon.store.forget(&meant).await?;
     match params.id {
         Some(id) if forgotten == 0 => Err(CallError::new(ErrorKind::NotFound, format!("nothing is saved as {id}"))
             .hint("`cupola partitions list` shows what is")),

@@ -2,12 +2,15 @@
 //!
 //! Committed means: handed to the operating system, so that `kill -9` loses nothing that was acknowledged. (A power cut
 //! may lose the last moments; ids found missing then are replaced by new ones at the next call.)
-//! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer.
+//! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer. What is
+//! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]).
 
+mod erase;
 mod format;
 
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
+use crate::system::directory::private_file;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
 use format::Unusable;
@@ -15,7 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
 
@@ -48,10 +51,29 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Answer> + Send + 'static,
     ) -> BoxFuture<'_, Result<Answer, StoreError>> {
+        self.queue(|writer| writer.run(work))
+    }
+
+    /// As [`Self::run`], for work that deletes: it is answered when what it deleted is gone from the files' bytes.
+    fn run_and_erase<Answer: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Answer> + Send + 'static,
+    ) -> BoxFuture<'_, Result<Answer, StoreError>> {
+        self.queue(|writer| {
+            let answer = writer.run(work);
+            writer.erase();
+            answer
+        })
+    }
+
+    fn queue<Answer: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<Answer, StoreError> + Send + 'static,
+    ) -> BoxFuture<'_, Result<Answer, StoreError>> {
         let (sender, answer) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
             // A caller that has gone needs no answer; what it asked to be written has been written.
-            let _ = sender.send(writer.run(work));
+            let _ = sender.send(work(writer));
         });
         let queued = self.jobs.try_send(job);
         async move {
@@ -84,8 +106,17 @@ impl SqliteStore {
 }
 
 fn serve(jobs: &Receiver<Job>, mut writer: Writer) {
-    while let Ok(job) = jobs.recv() {
-        job(&mut writer);
+    loop {
+        let next = if writer.remains {
+            jobs.recv_timeout(erase::RETRY)
+        } else {
+            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        match next {
+            Ok(job) => job(&mut writer),
+            Err(RecvTimeoutError::Timeout) => writer.erase(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }
 
@@ -93,20 +124,32 @@ fn serve(jobs: &Receiver<Job>, mut writer: Writer) {
 struct Writer {
     path: PathBuf,
     connection: Option<Connection>,
+    /// Deleted content is still in the write-ahead log, because another process was reading it.
+    remains: bool,
 }
 
 impl Writer {
     const fn new(path: PathBuf) -> Self {
-        Self { path, connection: None }
+        Self { path, connection: None, remains: false }
+    }
+
+    /// Removes what was deleted from the bytes of the files, or remembers to try again.
+    fn erase(&mut self) {
+        if let Some(connection) = &self.connection {
+            self.remains = !erase::deleted(connection);
+        }
     }
 
     fn run<Answer>(
         &mut self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Answer>,
     ) -> Result<Answer, StoreError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => open(&self.path)?,
+        let connection = if let Some(connection) = self.connection.take() {
+            connection
+        } else {
+            // A process that was killed may have deleted something last.
+            self.remains |= erase::has_log(&self.path);
+            open(&self.path)?
         };
         let answer = work(&connection).map_err(|error| describe(&self.path, &error));
         // A damaged file is opened afresh next time, so that replacing it is enough to recover.
@@ -132,13 +175,21 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes the file with mode 0600 before SQLite does with whatever the umask leaves; SQLite's side files copy its mode.
+/// Makes the file with mode 0600 before SQLite does with whatever the umask leaves; SQLite's side files copy its mode. One
+/// that is there, perhaps put back from a backup, is made private.
 fn create_private(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
+    let file = private_file().append(true).open(path)?;
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = file.metadata()?.permissions().mode();
+        if mode & 0o077 != 0 {
+            file.set_permissions(std::fs::Permissions::from_mode(mode & 0o700))?;
+        }
+    }
+    #[cfg(windows)]
+    drop(file);
+    Ok(())
 }
 
 enum PrepareError {
@@ -166,6 +217,8 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError>
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // In WAL mode NORMAL survives the death of the process; FULL would add an fsync to every first call.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // What is deleted is overwritten in its pages.
+    connection.pragma_update(None, "secure_delete", true)?;
     // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
     connection.pragma_update(None, "cache_size", -128)?;
     format::bring_up(connection)?.map_err(refuse)
@@ -264,11 +317,23 @@ impl Store for SqliteStore {
         known: KnownSession,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, session) = (agent.as_str().to_owned(), session.to_string());
-        self.run(move |connection| {
-            connection.execute(
-                "INSERT OR REPLACE INTO session (agent, id, owner, ownership_key) VALUES (?1, ?2, ?3, ?4)",
-                params![agent, session, known.owner.bytes(), known.ownership_key.as_ref().map(IsolationKey::as_str)],
-            )?;
+        self.queue(move |writer| {
+            let replaced = writer.run(|connection| {
+                let select = "SELECT ownership_key FROM session WHERE agent = ?1 AND id = ?2";
+                let before: Option<Option<String>> = connection
+                    .prepare_cached(select)?
+                    .query_row(params![agent, session], |row| row.get(0))
+                    .optional()?;
+                let key = known.ownership_key.as_ref().map(IsolationKey::as_str);
+                connection.execute(
+                    "INSERT OR REPLACE INTO session (agent, id, owner, ownership_key) VALUES (?1, ?2, ?3, ?4)",
+                    params![agent, session, known.owner.bytes(), key],
+                )?;
+                Ok(before.flatten().is_some_and(|before| Some(before.as_str()) != key))
+            })?;
+            if replaced {
+                writer.erase();
+            }
             Ok(())
         })
     }
@@ -307,7 +372,7 @@ impl Store for SqliteStore {
 
     fn forget_session(&self, agent: &AgentKey, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, session) = (agent.as_str().to_owned(), session.to_string());
-        self.run(move |connection| {
+        self.run_and_erase(move |connection| {
             let transaction = connection.unchecked_transaction()?;
             transaction.execute("DELETE FROM session WHERE agent = ?1 AND id = ?2", params![agent, session])?;
             transaction.execute(
@@ -324,7 +389,7 @@ impl Store for SqliteStore {
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, conversation) = (agent.as_str().to_owned(), conversation.to_string());
-        self.run(move |connection| {
+        self.run_and_erase(move |connection| {
             let transaction = connection.unchecked_transaction()?;
             transaction
                 .execute("DELETE FROM conversation WHERE agent = ?1 AND id = ?2", params![agent, conversation])?;
@@ -363,14 +428,30 @@ impl Store for SqliteStore {
         })
     }
 
-    fn forget(&self, partition: &Partition) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let (agent, owner, version) = partition_key(partition);
-        self.run(move |connection| {
-            let forgotten = connection.execute(
-                "DELETE FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
-                params![agent, owner, version],
-            )?;
-            Ok(forgotten > 0)
+    fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>> {
+        if partitions.is_empty() {
+            return std::future::ready(Ok(0)).boxed();
+        }
+        let keys: Vec<_> = partitions.iter().map(partition_key).collect();
+        self.run_and_erase(move |connection| {
+            let transaction = connection.unchecked_transaction()?;
+            let mut forgotten = 0;
+            for (agent, owner, version) in keys {
+                forgotten += transaction.execute(
+                    "DELETE FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
+                    params![agent, owner, version],
+                )?;
+                // Whose the sessions are stays known; the keys that could delete them do not, unless another version's
+                // partition of the same owner goes on with the session.
+                transaction.execute(
+                    "UPDATE session SET ownership_key = NULL
+                     WHERE agent = ?1 AND owner = ?2 AND ownership_key IS NOT NULL AND id NOT IN
+                     (SELECT session FROM partition WHERE agent = ?1 AND owner = ?2 AND session IS NOT NULL)",
+                    params![agent, owner],
+                )?;
+            }
+            transaction.commit()?;
+            Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
         })
     }
 
@@ -391,7 +472,7 @@ mod tests {
     use cupola_protocol::isolation::{Isolation, IsolationModel};
     use cupola_protocol::target::Target;
 
-    fn partition(user_key: &str, version: Option<&str>) -> Partition {
+    pub(super) fn partition(user_key: &str, version: Option<&str>) -> Partition {
         let target: Target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
         let agent = AgentKey::new(&target);
         let isolation: Isolation = serde_json::from_str(&format!(r#"{{"userKey":"{user_key}"}}"#)).unwrap();
@@ -399,7 +480,7 @@ mod tests {
         Partition { agent, owner, version: version.map(|version| version.parse().unwrap()) }
     }
 
-    fn session(id: &str) -> SessionId {
+    pub(super) fn session(id: &str) -> SessionId {
         id.parse().unwrap()
     }
 
@@ -452,7 +533,10 @@ mod tests {
         for (partition, id) in [(&acme, "session-acme"), (&of_version, "session-two"), (&contoso, "session-contoso")] {
             store.set_session(partition, &session(id)).await.unwrap();
         }
-        assert!(store.forget(&acme).await.unwrap() && !store.forget(&acme).await.unwrap());
+        assert!(
+            store.forget(std::slice::from_ref(&acme)).await.unwrap() == 1
+                && store.forget(std::slice::from_ref(&acme)).await.unwrap() == 0
+        );
         let mut listed = store.list().await.unwrap();
         listed.sort_by_key(|saved| saved.saved.session.clone());
         assert_eq!(listed.iter().map(|saved| &saved.partition).collect::<Vec<_>>(), [&contoso, &of_version]);

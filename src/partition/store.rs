@@ -132,8 +132,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Every partition with saved state, the latest changed first.
     fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>>;
 
-    /// Forgets what to continue in `partition`, and nothing else. Was there anything saved of it?
-    fn forget(&self, partition: &Partition) -> BoxFuture<'_, Result<bool, StoreError>>;
+    /// Forgets what to continue in `partitions`, and the ownership keys of their sessions. Whose the sessions are stays
+    /// known, because another user could enter them otherwise. Returns in how many something was saved.
+    fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>>;
 
     /// How many partitions have saved state.
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;

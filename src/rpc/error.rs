@@ -10,6 +10,7 @@ use crate::system::file::LocalFileError;
 use crate::target::TargetError;
 use crate::target::emulator::EmulatorFailed;
 use crate::target::project::ProjectError;
+use cupola_cli::ownership::Unusable;
 use cupola_protocol::Invalid;
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::id::SessionId;
@@ -46,8 +47,16 @@ impl From<FoundryError> for CallError {
         if let FoundryError::Token(token) = &error {
             data.hint = Some(token.hint().to_owned());
         }
-        if let FoundryError::NoWebSockets = &error {
-            data.hint = Some("give its code a WebSocket handler, or speak --protocol invocations".to_owned());
+        let hint = match &error {
+            FoundryError::NoWebSockets => Some("give its code a WebSocket handler, or speak --protocol invocations"),
+            FoundryError::NotTrusted { fault, .. } => Some(fault.hint()),
+            FoundryError::Setup(_) => {
+                Some("correct the file; after a change in the configuration file, run `cupola stop`")
+            }
+            _ => None,
+        };
+        if let Some(hint) = hint {
+            data.hint = Some(hint.to_owned());
         }
         if let Some(service) = error.service() {
             data.http_status = Some(service.status);
@@ -122,7 +131,11 @@ impl From<EmulatorFailed> for CallError {
 impl From<ProjectError> for CallError {
     fn from(error: ProjectError) -> Self {
         let (kind, hint) = match &error {
-            ProjectError::Unreadable { .. } | ProjectError::TooLarge { .. } | ProjectError::Malformed { .. } => (
+            ProjectError::Unusable(Unusable::NotOwned { .. } | Unusable::Writable { .. }) => (
+                ErrorKind::ProjectFileInvalid,
+                "if you trust the project, copy it into a directory of your own; or name the agent with --project-endpoint and --agent-name",
+            ),
+            ProjectError::Unusable(_) | ProjectError::Malformed { .. } => (
                 ErrorKind::ProjectFileInvalid,
                 "correct the file, or name the agent with --project-endpoint and --agent-name",
             ),

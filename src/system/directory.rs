@@ -4,7 +4,7 @@
 //! can be put in its place between the check and the use; and an existing directory is never changed, because whoever
 //! loosened it may not be who runs us.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,15 @@ pub enum DirectoryError {
     },
 }
 
+/// How a file of ours is made: for this user only, whatever the umask is. `--no-daemon` runs under its caller's.
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 impl PrivateDirectory {
     /// Its path.
     pub fn path(&self) -> &Path {
@@ -84,7 +93,7 @@ impl PrivateDirectory {
     /// Writes a little and removes it again: fails when the disk is full, or nothing may be written there.
     pub fn try_writing(&self) -> io::Result<()> {
         let path = self.path.join(format!("trial-{}", uuid::Uuid::new_v4().simple()));
-        let mut file = File::create_new(&path)?;
+        let mut file = private_file().write(true).create_new(true).open(&path)?;
         // Some file systems look for room only when it is synchronised.
         let written = file.write_all(&vec![0; TRIAL_BYTES]).and_then(|()| file.sync_data());
         let removed = std::fs::remove_file(&path);

@@ -3,11 +3,12 @@
 //! - `project_file`: `azure.yaml` and its agents
 //! - `environment`: azd's environments, `.azure/NAME/.env`; `dotenv` is that file's syntax
 //! - `user_config`: azd's own `config.json`
-//! - `read`: files of bounded size
+//! - `read`: files of bounded size that belong to this user or root
 //!
-//! Files are only read, and nothing is taken from the daemon's own environment. What they say is a wish: whether a token
-//! may go to the endpoint is decided where every endpoint is checked ([`crate::foundry::Address`]). The order of the
-//! sources is azd's (contract section 17.1).
+//! Files are only read, and nothing is taken from the daemon's own environment. A file of another user is an error, never
+//! passed by: it could send prompts to another project. What the files say is a wish: whether a token may go to the
+//! endpoint is decided where every endpoint is checked ([`crate::foundry::Address`]). The order of the sources is azd's
+//! (contract section 17.1).
 
 mod dotenv;
 mod environment;
@@ -15,6 +16,7 @@ mod project_file;
 mod read;
 mod user_config;
 
+use cupola_cli::ownership::{Unusable, User};
 use cupola_protocol::target::{
     AgentName, AgentVersion, DirectoryTarget, EnvironmentName, ProjectEndpoint, ServiceName, Target,
 };
@@ -48,22 +50,9 @@ impl Resolved {
 /// Why a directory does not say which agent is meant.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// A file is there and cannot be read.
-    #[error("{path} cannot be read: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A file is larger than any we know of.
-    #[error("{path} is larger than {limit} bytes")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The most that is read.
-        limit: u64,
-    },
+    /// A file is there and cannot be read, or another user could have written it.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// A file is not what its name says.
     #[error("{path}{}: {reason}", line.map(|line| format!(":{line}")).unwrap_or_default())]
     Malformed {
@@ -120,15 +109,16 @@ fn place(environment: Option<&Path>) -> String {
 
 /// Finds the agent and where it is.
 pub async fn resolve(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
-    apart(target, resolve_now).await
+    apart(target, |target| resolve_as(target, User::current())).await
 }
 
 /// Finds where the project is, whatever agents it has.
 pub async fn endpoint_around(target: &DirectoryTarget) -> Result<ProjectEndpoint, ProjectError> {
     apart(target, |target| {
-        let file = ProjectFile::around(Path::new(target.path.as_str()))?;
-        let environment = environment_of(target, file.as_ref())?;
-        endpoint(target, file.as_ref(), environment.as_ref(), None)
+        let user = User::current();
+        let file = ProjectFile::around(Path::new(target.path.as_str()), user)?;
+        let environment = environment_of(target, file.as_ref(), user)?;
+        endpoint(target, file.as_ref(), environment.as_ref(), None, user)
     })
     .await
 }
@@ -140,21 +130,25 @@ async fn apart<Found: Send + 'static>(
 ) -> Result<Found, ProjectError> {
     let (target, path) = (target.clone(), PathBuf::from(target.path.as_str()));
     tokio::task::spawn_blocking(move || read(&target)).await.unwrap_or_else(|ended| {
-        Err(ProjectError::Unreadable { path, source: std::io::Error::other(ended.to_string()) })
+        Err(Unusable::Unreadable { path, source: std::io::Error::other(ended.to_string()) }.into())
     })
 }
 
-fn resolve_now(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
+fn resolve_as(target: &DirectoryTarget, user: User) -> Result<Resolved, ProjectError> {
     let start = Path::new(target.path.as_str());
-    let file = ProjectFile::around(start)?;
-    let environment = environment_of(target, file.as_ref())?;
+    let file = ProjectFile::around(start, user)?;
+    let environment = environment_of(target, file.as_ref(), user)?;
     let agent = agent(target, file.as_ref(), environment.as_ref())?;
-    let endpoint = endpoint(target, file.as_ref(), environment.as_ref(), agent.endpoint.as_ref())?;
+    let endpoint = endpoint(target, file.as_ref(), environment.as_ref(), agent.endpoint.as_ref(), user)?;
     Ok(Resolved { endpoint, agent: agent.name, version: target.version.clone(), deployed: agent.version })
 }
 
-fn environment_of(target: &DirectoryTarget, file: Option<&ProjectFile>) -> Result<Option<Environment>, ProjectError> {
-    file.map_or(Ok(None), |file| Environment::of(&file.directory, target.environment.as_ref()))
+fn environment_of(
+    target: &DirectoryTarget,
+    file: Option<&ProjectFile>,
+    user: User,
+) -> Result<Option<Environment>, ProjectError> {
+    file.map_or(Ok(None), |file| Environment::of(&file.directory, target.environment.as_ref(), user))
 }
 
 /// An agent as the project's files know it.
@@ -238,6 +232,7 @@ fn endpoint(
     file: Option<&ProjectFile>,
     environment: Option<&Environment>,
     of_agent: Option<&ProjectEndpoint>,
+    user: User,
 ) -> Result<ProjectEndpoint, ProjectError> {
     if let Some(endpoint) = &target.endpoint {
         return Ok(endpoint.clone());
@@ -254,7 +249,7 @@ fn endpoint(
         return Ok(endpoint);
     }
     if let Some(directory) = &target.azd_config_directory
-        && let Some(endpoint) = user_config::endpoint(Path::new(directory.as_str()))?
+        && let Some(endpoint) = user_config::endpoint(Path::new(directory.as_str()), user)?
     {
         return Ok(endpoint);
     }

@@ -511,7 +511,7 @@ async fn an_untrusted_certificate_is_refused() {
     let began = std::time::Instant::now();
     let error = foundry.agent(address).read_definition(None).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(3), "it was tried again, which cannot help");
-    assert_eq!(error.kind(), ErrorKind::ConnectionFailed);
+    assert_eq!(error.kind(), ErrorKind::CertificateNotTrusted);
     assert!(error.to_string().to_lowercase().contains("certificate"), "{error}");
 }
 

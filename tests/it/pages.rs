@@ -118,6 +118,11 @@ fn every_session_in_the_emulator_page_is_what_really_happens() {
 }
 
 #[test]
+fn every_session_in_the_network_page_is_what_really_happens() {
+    replay(include_str!("../../docs/network.md"));
+}
+
+#[test]
 fn every_session_in_the_service_page_is_what_really_happens() {
     replay(include_str!("../../docs/service.md"));
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask lint`: what is wrong with the sources can be read off them.
 
 use crate::steps::Steps;
-use crate::{cargo, root, schema, tidy};
+use crate::{cargo, deny, root, schema, tidy};
 use std::process::{Command, ExitCode};
 
 /// The documentation is for people who read the code, so it may lead to private items.
@@ -21,7 +21,7 @@ pub(crate) fn schema() -> ExitCode {
     steps.finish()
 }
 
-/// Formatting, clippy, documentation, invariants, and what is made from the protocol's types.
+/// Formatting, clippy, documentation, dependencies, invariants, and what is made from the protocol's types.
 pub(crate) fn all(steps: &mut Steps) {
     steps.command(cargo_in_root(&["fmt", "--all", "--check"]));
     steps.command(cargo_in_root(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
@@ -29,6 +29,7 @@ pub(crate) fn all(steps: &mut Steps) {
     documentation.env("RUSTDOCFLAGS", DOCUMENTATION);
     steps.command(documentation);
     steps.check("schema", schema::check);
+    steps.check("dependencies (deny.toml)", deny::check);
     steps.check("invariants", || {
         let broken = tidy::check(&root())?;
         if broken.is_empty() { Ok(()) } else { Err(format!("\n   {}", broken.join("\n   "))) }

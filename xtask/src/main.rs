@@ -1,9 +1,10 @@
-//! What people and CI run: `cargo xtask test|lint|fuzz|schema|bench`.
+//! What people and CI run: `cargo xtask test|lint|fuzz|schema|advisories|bench`.
 //!
 //! - [`steps`]: runs named steps, counts what passed, prints the closing line
 //! - [`mod@test`]: everything a contributor needs to know that a change is good
 //! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
 //! - [`fuzz`]: the fuzz targets
+//! - [`deny`]: licences, bans and advisories of the dependencies
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
 //! - [`vscode`]: the suites of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
 //! - [`mod@bench`]: side by side in one run, ratios with their targets
@@ -11,6 +12,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
 
 mod bench;
+mod deny;
 mod editors;
 mod fuzz;
 mod lint;
@@ -20,7 +22,7 @@ mod test;
 mod tidy;
 mod vscode;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -33,6 +35,8 @@ usage: cargo xtask COMMAND
             runs the fuzz targets of fuzz/, or one of them, for 5 or N seconds each
   schema [--check]
             writes what is made from the protocol's types, or says what of it is stale
+  advisories DIRECTORY
+            makes deny/advisories.json from a clone of the RustSec database
   bench [--json FILE] [--rounds N]
             builds the release binary and measures it against curl and a socket echo";
 
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         ["test" | "ci"] => test::run(test::Skipping::Fails),
         ["lint"] => lint::run(),
         ["fuzz", options @ ..] => fuzz::run(options),
+        ["advisories", database] => advisories(database.as_ref()),
         ["schema"] => schema::write(),
         ["schema", "--check"] => lint::schema(),
         ["bench", options @ ..] => bench::run(options),
@@ -56,6 +61,16 @@ fn main() -> ExitCode {
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn advisories(database: &Path) -> ExitCode {
+    match deny::advisories::write(database) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
         }
     }
 }

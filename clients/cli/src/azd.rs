@@ -1,13 +1,12 @@
 //! What azd has saved in its own `config.json` (contract section 17.2): a session and a conversation per agent and version.
 
 use crate::failure::Failure;
+use crate::ownership::{self, Rule, User};
 use cupola_protocol::Invalid;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::target::{AgentName, AgentVersion, ProjectEndpoint, Target};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// The most that is read, in bytes. Ten thousand entries fit.
@@ -73,24 +72,15 @@ impl Saved {
     }
 }
 
-/// Reads azd's file. One that is not there holds nothing.
-pub(crate) fn read(path: &Path) -> Result<Contents, Failure> {
+/// Reads azd's file as `user` may believe it: it says which sessions to continue.
+pub(crate) fn read(path: &Path, user: User) -> Result<Contents, Failure> {
     let shown = path.display();
-    let unreadable = |error| Failure::usage(format!("{shown} cannot be read: {error}"));
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(Failure::usage_hint(
-                format!("azd has saved nothing: there is no {shown}"),
-                "name its directory with --azd-config-dir or AZD_CONFIG_DIR",
-            ));
-        }
-        Err(error) => return Err(unreadable(error)),
-        Ok(found) if !found.is_file() || found.len() > MAX_FILE_BYTES => {
-            return Err(Failure::usage(format!("{shown} is no file of at most {MAX_FILE_BYTES} bytes")));
-        }
-        Ok(_) => {}
-    }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let Some(text) = ownership::text(path, Rule::Project, MAX_FILE_BYTES, user)? else {
+        return Err(Failure::usage_hint(
+            format!("azd has saved nothing: there is no {shown}"),
+            "name its directory with --azd-config-dir or AZD_CONFIG_DIR",
+        ));
+    };
     parse(&text).map_err(|error| Failure::usage(format!("{shown}: {error}")))
 }
 
@@ -257,6 +247,24 @@ mod tests {
         assert!(parse(r#"{"extensions":{}}"#).unwrap().agents.is_empty());
         assert!(parse("[").is_err());
         let directory = tempfile::tempdir().unwrap();
-        assert!(read(&directory.path().join("config.json")).is_err());
+        assert!(read(&directory.path().join("config.json"), User::current()).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn sessions_are_not_taken_over_from_another_users_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.json");
+        std::fs::write(&path, "{}").unwrap();
+        let me = User::current();
+        assert!(read(&path, me).is_ok());
+        let refused = if me.id() == 0 {
+            std::os::unix::fs::chown(&path, Some(54_321), None).unwrap();
+            read(&path, me)
+        } else {
+            read(&path, User::with_id(54_321))
+        };
+        let Err(Failure::Usage { message, hint: Some(_) }) = refused else { panic!("it was read") };
+        assert!(message.contains("config.json belongs to user"), "{message}");
     }
 }

@@ -65,6 +65,7 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::ForeignSession
         | ErrorKind::NotSessionOwner
         | ErrorKind::HostNotAllowed
+        | ErrorKind::CertificateNotTrusted
         | ErrorKind::OutOfBounds => FORBIDDEN,
 
         ErrorKind::SessionNotFound | ErrorKind::AgentNotFound | ErrorKind::NotFound => NOT_FOUND,
@@ -88,6 +89,7 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::MethodNotFound
         | ErrorKind::InternalError
         | ErrorKind::StateUnavailable
+        | ErrorKind::ConfigurationInvalid
         | ErrorKind::EmulatorFailed => DAEMON,
 
         ErrorKind::Cancelled => CANCELLED,

@@ -1,5 +1,6 @@
 //! Why a command did not succeed, and how it is said: to people in lines, to programs as JSON. Always on standard error.
 
+use crate::ownership::Unusable;
 use crate::{exit, show};
 use cupola_protocol::error::ErrorData;
 use cupola_protocol::rpc::ErrorObject;
@@ -93,6 +94,12 @@ impl Failure {
             Self::ReaderGone => return Ok(()),
         };
         writeln!(to, "{}", show::json(&json!({ "error": error }).to_string()))
+    }
+}
+
+impl From<Unusable> for Failure {
+    fn from(unusable: Unusable) -> Self {
+        Self::Usage { message: unusable.to_string(), hint: unusable.hint() }
     }
 }
 

@@ -76,7 +76,7 @@ impl IsolationFlags {
             |name: &str, value: &Option<String>| value.clone().map(|value| Given { name: name.to_owned(), value });
         let variable = |name: &str| {
             let value = if self.alone { None } else { environment.text(name)? };
-            Ok(value.map(|value| Given { name: name.to_owned(), value }))
+            Ok::<_, Failure>(value.map(|value| Given { name: name.to_owned(), value }))
         };
         let field = |field: &str, value: Option<&String>| {
             value

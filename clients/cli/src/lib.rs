@@ -4,7 +4,7 @@
 //! - [`arguments`]: the commands, their shared flags and the help
 //! - [`commands`]: one file per command
 //! - [`scope`]: the flags of every command that touches an agent: [`target`], [`isolation`], [`profile`]
-//! - [`azd`]: what azd has saved
+//! - [`azd`]: what azd has saved; [`ownership`]: which files are believed
 //! - [`choice`]: asks which agent is meant, on a terminal
 //! - [`connect`], [`start`], [`socket`]: finds the daemon, checks that it is the user's own, starts it when none answers
 //! - [`call`]: one call on the connection, its events and its answer; [`interrupt`]: Ctrl-C cancels it
@@ -28,6 +28,7 @@ mod failure;
 mod interrupt;
 mod isolation;
 mod log;
+pub mod ownership;
 pub mod places;
 mod profile;
 mod raw;

@@ -11,6 +11,7 @@
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::isolation::Model;
+use crate::ownership::{self, Rule, User};
 use crate::{environment, places};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -87,11 +88,9 @@ impl Profile {
                 format!("write the profile there: [{name}], then its fields"),
             )
         };
+        let text = ownership::text(path, Rule::Configuration, MAX_FILE_BYTES, User::current())?
+            .ok_or_else(|| unreadable(std::io::ErrorKind::NotFound.into()))?;
         let found = fs::metadata(path).map_err(unreadable)?;
-        if !found.is_file() || found.len() > MAX_FILE_BYTES {
-            return Err(Failure::usage(format!("{shown} is no file of at most {MAX_FILE_BYTES} bytes")));
-        }
-        let text = fs::read_to_string(path).map_err(unreadable)?;
         // The reader's own message shows the line, and with it possibly a key.
         let mut profiles: BTreeMap<String, Self> = toml::from_str(&text).map_err(|error| {
             let line =

@@ -46,11 +46,11 @@ impl Spool {
 
     fn of(input: impl Read) -> Result<Self, Failure> {
         let spool = Self::empty()?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&spool.path)
-            .map_err(|error| unusable(&spool.path, &error))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&spool.path).map_err(|error| unusable(&spool.path, &error))?;
         let copied = io::copy(&mut input.take(MAX_FILE_BYTES + 1), &mut file).map_err(|error| {
             Failure::usage_hint(
                 format!("standard input cannot be kept for the upload: {error}"),

@@ -365,6 +365,8 @@ export type ErrorKind =
   | "connectionFailed"
   /** The call's own time limit passed. */
   | "timedOut"
+  /** The host's certificate was refused. Nothing was sent; the hint says which setting helps. */
+  | "certificateNotTrusted"
   /** The agent itself failed. */
   | "agentFailed"
   /** The endpoint's host is not one that tokens may be sent to. */
@@ -381,13 +383,15 @@ export type ErrorKind =
   | "stateUnavailable"
   /** The emulator could not be started. */
   | "emulatorFailed"
+  /** A setting of the configuration file, or a file it names, cannot be used. */
+  | "configurationInvalid"
   /** The daemon went away before it answered. Said by clients that outlive it, such as `cupola attach`. */
   | "daemonGone"
   /** The project has several agents and none was chosen; `choices` lists them. */
   | "agentNotChosen"
   /** The project does not say which agent, or where it is. */
   | "projectNotResolved"
-  /** A file of the project, or of azd, cannot be read or understood. */
+  /** A file of the project, or of azd, cannot be read or understood, or it belongs to another user. */
   | "projectFileInvalid"
   /** The file is larger than the service takes. */
   | "fileTooLarge"
@@ -1817,8 +1821,9 @@ export interface Methods {
    */
   "partitions/list": { params: PartitionListParams; result: PartitionListResponse; event: never };
   /**
-   * Forgets which session and conversation partitions continue, so that their next call starts anew. The
-   * sessions, their files and the conversations stay at the service, and whose they are stays known here.
+   * Forgets which session and conversation partitions continue, so that their next call starts new ones, and the
+   * ownership keys of their sessions. The sessions, their files and the conversations stay at the service, and
+   * whose they are stays known here.
    */
   "partitions/forget": { params: PartitionForgetParams; result: PartitionForgetResponse; event: never };
   /**
@@ -1881,6 +1886,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   unexpectedAnswer: 1049,
   connectionFailed: 1050,
   timedOut: 1051,
+  certificateNotTrusted: 1053,
   agentFailed: 1052,
   hostNotAllowed: 1060,
   outOfBounds: 1061,
@@ -1889,6 +1895,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   shuttingDown: 1064,
   stateUnavailable: 1065,
   emulatorFailed: 1066,
+  configurationInvalid: 1068,
   daemonGone: 1067,
   agentNotChosen: 1080,
   projectNotResolved: 1081,

@@ -2,6 +2,7 @@
 
 use super::dotenv::{self, Assignment};
 use super::{ProjectError, read};
+use cupola_cli::ownership::User;
 use cupola_protocol::Invalid;
 use cupola_protocol::target::{EnvironmentName, ProjectEndpoint};
 use serde::Deserialize;
@@ -45,13 +46,17 @@ pub(super) fn agent_variable(service: &str, what: &str) -> String {
 
 impl Environment {
     /// The environment `wanted`, else the project's default one; `None` when there is none.
-    pub(super) fn of(project: &Path, wanted: Option<&EnvironmentName>) -> Result<Option<Self>, ProjectError> {
+    pub(super) fn of(
+        project: &Path,
+        wanted: Option<&EnvironmentName>,
+        user: User,
+    ) -> Result<Option<Self>, ProjectError> {
         let directory = project.join(".azure");
-        let Some(name) = wanted.cloned().map_or_else(|| default(&directory), |name| Ok(Some(name)))? else {
+        let Some(name) = wanted.cloned().map_or_else(|| default(&directory, user), |name| Ok(Some(name)))? else {
             return Ok(None);
         };
         let path = directory.join(name.as_str()).join(".env");
-        let Some(text) = read::text(&path)? else { return Err(ProjectError::NoEnvironment { name, path }) };
+        let Some(text) = read::text(&path, user)? else { return Err(ProjectError::NoEnvironment { name, path }) };
         let values = dotenv::parse(&text).map_err(|wrong| ProjectError::Malformed {
             path: path.clone(),
             line: Some(wrong.line),
@@ -98,9 +103,9 @@ impl EndpointValue<'_> {
     }
 }
 
-fn default(directory: &Path) -> Result<Option<EnvironmentName>, ProjectError> {
+fn default(directory: &Path, user: User) -> Result<Option<EnvironmentName>, ProjectError> {
     let path = directory.join("config.json");
-    let Some(text) = read::text(&path)? else { return Ok(None) };
+    let Some(text) = read::text(&path, user)? else { return Ok(None) };
     let malformed = |line, reason| ProjectError::Malformed { path: path.clone(), line, reason };
     let selection: Selection =
         serde_json::from_str(&text).map_err(|error| malformed(u64::try_from(error.line()).ok(), error.to_string()))?;

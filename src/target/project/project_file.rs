@@ -5,6 +5,7 @@
 //! service `host: microsoft.foundry` with a list of `agents`.
 
 use super::{ProjectError, read};
+use cupola_cli::ownership::User;
 use cupola_protocol::Invalid;
 use cupola_protocol::target::{AgentName, ProjectEndpoint};
 use serde::Deserialize;
@@ -126,12 +127,13 @@ impl Service {
 }
 
 impl ProjectFile {
-    /// The one in `start` or in the nearest directory above it.
-    pub(super) fn around(start: &Path) -> Result<Option<Self>, ProjectError> {
+    /// The one in `start` or in the nearest directory above it. One that may not be believed ends the search with an error:
+    /// the project above it is another one.
+    pub(super) fn around(start: &Path, user: User) -> Result<Option<Self>, ProjectError> {
         for directory in start.ancestors() {
             for name in NAMES {
                 let path = directory.join(name);
-                if let Some(text) = read::text(&path)? {
+                if let Some(text) = read::text(&path, user)? {
                     return Self::parse(path, directory, &text).map(Some);
                 }
             }

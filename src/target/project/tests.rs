@@ -5,6 +5,10 @@ use cupola_protocol::target::{AbsolutePath, ServiceName};
 use std::fs;
 use tempfile::TempDir;
 
+fn resolve_now(target: &DirectoryTarget) -> Result<Resolved, ProjectError> {
+    resolve_as(target, User::current())
+}
+
 const ENDPOINT: &str = "https://acct.services.ai.azure.com/api/projects/shop";
 const OTHER: &str = "https://other.services.ai.azure.com/api/projects/x";
 
@@ -253,5 +257,74 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
 fn what_is_no_file_is_not_waited_for() {
     let project = tempfile::tempdir().unwrap();
     fs::create_dir(project.path().join("azure.yaml")).unwrap();
-    assert!(matches!(resolve_now(&target(&project)), Err(ProjectError::Unreadable { .. })));
+    assert!(matches!(resolve_now(&target(&project)), Err(ProjectError::Unusable(Unusable::Unreadable { .. }))));
+}
+
+/// Files of another user: as root they are given to one, and otherwise everything else is read as one.
+#[cfg(unix)]
+#[test]
+fn files_of_another_user_end_the_search_for_the_project_and_for_what_is_in_it() {
+    use std::os::unix::fs::chown;
+    const STRANGER: u32 = 54_321;
+    let me = User::current();
+    for culprit in
+        ["below/azure.yaml", "below", "below/.azure/config.json", "below/.azure/dev", "below/.azure/dev/.env"]
+    {
+        let env = format!("FOUNDRY_PROJECT_ENDPOINT={OTHER}\nAGENT_MY_AGENT_NAME=theirs\n");
+        let above = format!("FOUNDRY_PROJECT_ENDPOINT={ENDPOINT}\nAGENT_MY_AGENT_NAME=mine\n");
+        let config = r#"{"defaultEnvironment":"dev"}"#;
+        let project = project(&[
+            ("azure.yaml", ONE),
+            (".azure/config.json", config),
+            (".azure/dev/.env", &above),
+            ("below/azure.yaml", ONE),
+            ("below/.azure/config.json", config),
+            ("below/.azure/dev/.env", &env),
+            ("below/src/main.py", ""),
+        ]);
+        let inside = DirectoryTarget::new(path(&project.path().join("below/src")));
+        assert_eq!(resolve_as(&inside, me).unwrap().agent.as_str(), "theirs");
+        let refused = if me.id() == 0 {
+            chown(project.path().join(culprit), Some(STRANGER), None).unwrap();
+            resolve_as(&inside, me)
+        } else {
+            resolve_as(&inside, User::with_id(STRANGER))
+        };
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("below") && refused.contains("belongs to user"), "{culprit}: {refused}");
+        assert!(me.id() != 0 || refused.contains(&format!("{culprit} belongs to user {STRANGER}")), "{refused}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn azds_own_file_of_another_user_does_not_name_the_endpoint() {
+    let config = format!(r#"{{"extensions":{{"ai-agents":{{"context":{{"endpoint":"{ENDPOINT}"}}}}}}}}"#);
+    let place = project(&[("azd/config.json", &config)]);
+    let target = DirectoryTarget {
+        agent: Some(service("a")),
+        azd_config_directory: Some(path(&place.path().join("azd"))),
+        fallback_endpoint: Some(OTHER.parse().unwrap()),
+        ..target(&place)
+    };
+    let me = User::current();
+    assert_eq!(resolve_as(&target, me).unwrap().endpoint.as_str(), ENDPOINT);
+    let refused = if me.id() == 0 {
+        std::os::unix::fs::chown(place.path().join("azd/config.json"), Some(54_321), None).unwrap();
+        resolve_as(&target, me)
+    } else {
+        resolve_as(&target, User::with_id(54_321))
+    };
+    assert!(matches!(refused, Err(ProjectError::Unusable(Unusable::NotOwned { .. }))), "{refused:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_project_file_that_is_a_link_to_nowhere_is_not_passed_by() {
+    let project = deployed();
+    let below = project.path().join("below");
+    fs::create_dir(&below).unwrap();
+    std::os::unix::fs::symlink("nowhere.yaml", below.join("azure.yaml")).unwrap();
+    let refused = resolve_now(&DirectoryTarget::new(path(&below))).unwrap_err().to_string();
+    assert!(refused.contains("below/azure.yaml") && refused.contains("a link that leads nowhere"), "{refused}");
 }

@@ -43,7 +43,7 @@ pub(super) const HOUSES: &[House] = &[
             &["socket", "interrupt", "stream"],
             &["environment", "user"],
             &["failure"],
-            &["exit", "places"],
+            &["exit", "places", "ownership"],
         ],
     },
     House {

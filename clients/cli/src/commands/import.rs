@@ -9,6 +9,7 @@ use crate::connect::DaemonFlags;
 use crate::environment::{Environment, variable};
 use crate::failure::Failure;
 use crate::isolation::IsolationFlags;
+use crate::ownership::User;
 use crate::profile::Profile;
 use crate::table::columns;
 use crate::{Hooks, exit, places, show};
@@ -99,7 +100,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let Some(directory) = directory else {
         return Err(Failure::usage_hint("azd's directory is not known: HOME is not set", "pass --azd-config-dir PATH"));
     };
-    let saved = azd::read(&directory.join("config.json"))?;
+    let saved = azd::read(&directory.join("config.json"), User::current())?;
     let given = flags.isolation.resolve(&Environment::process(flags.no_env), &Profile::default())?;
     let (mut entries, mut shown, mut skipped) = (Vec::new(), Vec::new(), saved.skipped);
     for agent in saved.agents {

@@ -154,6 +154,8 @@ ErrorKind: TypeAlias = Literal[
     "connectionFailed",
     # The call's own time limit passed.
     "timedOut",
+    # The host's certificate was refused. Nothing was sent; the hint says which setting helps.
+    "certificateNotTrusted",
     # The agent itself failed.
     "agentFailed",
     # The endpoint's host is not one that tokens may be sent to.
@@ -170,6 +172,8 @@ ErrorKind: TypeAlias = Literal[
     "stateUnavailable",
     # The emulator could not be started.
     "emulatorFailed",
+    # A setting of the configuration file, or a file it names, cannot be used.
+    "configurationInvalid",
     # The daemon went away before it answered. Said by clients that outlive it, such as `cupola
     # attach`.
     "daemonGone",
@@ -177,7 +181,7 @@ ErrorKind: TypeAlias = Literal[
     "agentNotChosen",
     # The project does not say which agent, or where it is.
     "projectNotResolved",
-    # A file of the project, or of azd, cannot be read or understood.
+    # A file of the project, or of azd, cannot be read or understood, or it belongs to another user.
     "projectFileInvalid",
     # The file is larger than the service takes.
     "fileTooLarge",
@@ -1985,6 +1989,7 @@ ERROR_CODES: Final[Mapping[ErrorKind, int]] = {
     "unexpectedAnswer": 1049,
     "connectionFailed": 1050,
     "timedOut": 1051,
+    "certificateNotTrusted": 1053,
     "agentFailed": 1052,
     "hostNotAllowed": 1060,
     "outOfBounds": 1061,
@@ -1993,6 +1998,7 @@ ERROR_CODES: Final[Mapping[ErrorKind, int]] = {
     "shuttingDown": 1064,
     "stateUnavailable": 1065,
     "emulatorFailed": 1066,
+    "configurationInvalid": 1068,
     "daemonGone": 1067,
     "agentNotChosen": 1080,
     "projectNotResolved": 1081,

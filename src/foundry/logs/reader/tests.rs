@@ -16,6 +16,7 @@ enum Script {
     NoSandbox,
     Refused(ErrorKind, u16),
     NeverAnswers,
+    NotTrusted,
 }
 
 #[derive(Clone, Copy)]
@@ -60,6 +61,10 @@ impl Source for Scripted {
                     });
                     Ok(Some(events.boxed()))
                 }
+                Script::NotTrusted => Err(FoundryError::NotTrusted {
+                    origin: "https://acct.services.ai.azure.com".to_owned(),
+                    fault: crate::system::tls::CertificateFault::Expired,
+                }),
                 Script::Stream(events, end) => {
                     let events = stream::iter(events).then(|(pause, data)| async move {
                         tokio::time::sleep(Duration::from_secs(pause)).await;
@@ -118,6 +123,16 @@ const C: &str = r#"{"timestamp":"2026-03-10T09:33:03Z","stream":"stderr","messag
 
 fn stream(events: &[&'static str], end: End) -> Script {
     Script::Stream(events.iter().map(|event| (0, *event)).collect(), end)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_whose_host_is_not_trusted_any_more_is_not_asked_for_again() {
+    let scripts = [stream(&[PREAMBLE, A], End::Broken), Script::NotTrusted];
+    // A reader that asks again would do so for ever, without an event.
+    let played = tokio::time::timeout(Duration::from_hours(1), play(&scripts, true, 50, 20)).await;
+    let (events, end, after) = played.expect("it is asked for again and again");
+    assert_eq!(events.join(","), "session Running,a,Disconnected");
+    assert!(end.contains("its certificate has expired") && after < 60, "{end} after {after} s");
 }
 
 #[tokio::test(start_paused = true)]

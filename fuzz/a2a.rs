@@ -21,7 +21,9 @@ const RESULTS: &[&str] = &[
 fn results_end_once_and_add_up() {
     let envelope = |result: &str| format!(r#"{{"jsonrpc":"2.0","id":"1","result":{result}}}"#);
     let mut seeds: Vec<Vec<u8>> = RESULTS.iter().map(|result| envelope(result).into_bytes()).collect();
-    seeds.push(RESULTS.iter().map(|result| format!("data: {}\n\n", envelope(result))).collect::<String>().into_bytes());
+    seeds.push(
+        RESULTS.iter().map(|result| ["data: ", &envelope(result), "\n\n"].concat()).collect::<String>().into_bytes(),
+    );
     seeds.push(br#"{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"it broke"}}"#.to_vec());
     let words = [
         "task",

@@ -1,5 +1,7 @@
 //! A connection: one answer per request, in every framing, wherever its bytes are cut.
 
+#![cfg(unix)]
+
 use super::*;
 use crate::config::{Config, Flags};
 use crate::fuzz::{below, cuts, pieces};

@@ -65,7 +65,7 @@ fn mapped(mut mapping: impl Mapping, pieces: &[&[u8]], how: End) -> Told {
 
 /// Maps the bytes whole and in pieces, of an answer that ended well or of one that broke.
 pub(in crate::foundry) fn check_mapping<M: Mapping>(make: impl Fn() -> M, bytes: &[u8], cuts: &[u8]) {
-    let how = if cuts.len() % 2 == 0 { End::Broken("cut".to_owned()) } else { End::Clean };
+    let how = if cuts.len().is_multiple_of(2) { End::Broken("cut".to_owned()) } else { End::Clean };
     let whole = mapped(make(), &[bytes], how.clone());
     assert_eq!(mapped(make(), &pieces(bytes, cuts), how.clone()), whole);
     // A caller who wants the unmodified answer hears the same beside it.

@@ -79,7 +79,7 @@ fn hosts() -> AllowedHosts {
 /// What must hold of every address that gets the user's own token.
 fn check_bears_a_token(address: &Address) {
     assert_eq!(address.account(), Some(&Account::Configured));
-    let url = Url::parse(&address.agent(&[]).to_string()).unwrap();
+    let url = Url::parse(address.agent(&[]).as_str()).unwrap();
     assert_eq!(url.scheme(), "https", "{url}");
     assert_eq!(url.port(), None, "{url}");
     assert_eq!((url.username(), url.password()), ("", None), "{url}");

@@ -4,6 +4,17 @@ use crate::failure::Failure;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+/// The user's isolation key.
+pub(crate) const USER_KEY: &str = "CUPOLA_USER_ISOLATION_KEY";
+/// The chat's isolation key.
+pub(crate) const CHAT_KEY: &str = "CUPOLA_CHAT_ISOLATION_KEY";
+/// The delegated identity.
+pub(crate) const IDENTITY: &str = "CUPOLA_USER_IDENTITY";
+
+/// The variables that say whose state a command may see. They are for that command alone: the daemon takes no isolation
+/// from its environment, and neither the daemon nor a program it starts needs to know them.
+pub const ISOLATION_VARIABLES: [&str; 3] = [USER_KEY, CHAT_KEY, IDENTITY];
+
 /// The variables a command may read, or none of them (`--no-env`).
 pub(crate) struct Environment(Box<Lookup>);
 

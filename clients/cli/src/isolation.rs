@@ -1,6 +1,6 @@
 //! `--user-isolation-key` and its relatives: whose state a call may see, resolved per call on the client's side.
 
-use crate::environment::Environment;
+use crate::environment::{CHAT_KEY, Environment, IDENTITY, USER_KEY};
 use crate::failure::Failure;
 use crate::profile::Profile;
 use clap::{Args, ValueEnum};
@@ -8,17 +8,6 @@ use cupola_protocol::Invalid;
 use cupola_protocol::isolation::{ChatLabel, Isolation, IsolationModel, UserIdentity};
 use serde::Deserialize;
 use std::str::FromStr;
-
-/// The user's isolation key.
-const USER_KEY: &str = "CUPOLA_USER_ISOLATION_KEY";
-/// The chat's isolation key.
-const CHAT_KEY: &str = "CUPOLA_CHAT_ISOLATION_KEY";
-/// The delegated identity.
-const IDENTITY: &str = "CUPOLA_USER_IDENTITY";
-
-/// The variables that say whose state a command may see. They are for that command alone: the daemon takes no isolation
-/// from its environment, and neither the daemon nor a program it starts needs to know them.
-pub const ISOLATION_VARIABLES: [&str; 3] = [USER_KEY, CHAT_KEY, IDENTITY];
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]

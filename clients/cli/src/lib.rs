@@ -49,7 +49,7 @@ use std::process::ExitCode;
 
 pub use commands::emulator::{EmulatorOptions, EmulatorTokenOptions, Undocumented};
 pub use commands::serve::ServeOptions;
-pub use isolation::ISOLATION_VARIABLES;
+pub use environment::ISOLATION_VARIABLES;
 pub use stream::Stream;
 
 /// The parts of the program that the command line only starts: it depends on neither the daemon nor the emulator.

@@ -4,8 +4,8 @@
 //! the same time: one of the two daemons wins the lock, and both commands connect to that one.
 
 use crate::connect::running;
+use crate::environment::ISOLATION_VARIABLES;
 use crate::failure::Failure;
-use crate::isolation::ISOLATION_VARIABLES;
 use crate::stream::Stream;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -23,6 +23,7 @@ pub(crate) fn identity() -> Value {
 
 impl Scope {
     /// Parameters for this agent and isolation, and more.
+    #[expect(clippy::needless_pass_by_value, reason = "it reads well with json! in its place")]
     pub(crate) fn with(&self, more: Value) -> Value {
         let mut params = Map::new();
         params.insert("target".to_owned(), self.target.clone());

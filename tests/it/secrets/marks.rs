@@ -55,7 +55,7 @@ impl Mark {
             let padded = [&vec![b'.'; offset][..], text.as_bytes()].concat();
             let encoded = STANDARD.encode(padded);
             // Its ends depend on what stands beside the mark.
-            encoded[4..encoded.len() - 4].as_bytes().to_vec()
+            encoded.as_bytes()[4..encoded.len() - 4].to_vec()
         });
         std::iter::once(text.clone().into_bytes()).chain(encoded).collect()
     }

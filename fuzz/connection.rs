@@ -115,7 +115,12 @@ fn every_request_gets_one_answer() {
         let (daemon, mut answer) = (Arc::clone(&daemon), Vec::new());
         runtime.block_on(async {
             let (mut client, served) = tokio::net::UnixStream::pair().unwrap();
-            let serving = tokio::spawn(serve(daemon, &TABLE, served));
+            let serving = tokio::spawn(serve(
+                daemon,
+                &TABLE,
+                served,
+                std::future::ready(crate::limits::places::Place::uncounted()),
+            ));
             for piece in pieces(&sent, cuts) {
                 client.write_all(piece).await.unwrap();
                 tokio::task::yield_now().await;

@@ -5,6 +5,8 @@ use crate::config::{self, Config};
 use crate::foundry::{AllowedHosts, Foundry, InvalidSuffix, Settings};
 use crate::lifetime::activity::Activity;
 use crate::lifetime::shutdown::Shutdown;
+use crate::limits::input::InputBudget;
+use crate::limits::output::WaitingBudget;
 use crate::partition::locks::Locks;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
@@ -37,6 +39,10 @@ pub struct Daemon {
     pub shutdown: Shutdown,
     /// Told to clients that have said nothing, when others wait for their places.
     pub crowded: Notify,
+    /// The memory for messages that come.
+    pub input: InputBudget,
+    /// The memory for messages that wait because their clients are slow to read.
+    pub waiting: WaitingBudget,
     /// Every task that must have ended before the process may: connections, runs.
     pub tasks: TaskTracker,
     /// When it started, by the clock on the wall.
@@ -112,6 +118,8 @@ impl Daemon {
             activity: Activity::default(),
             shutdown: Shutdown::new(),
             crowded: Notify::new(),
+            input: InputBudget::default(),
+            waiting: WaitingBudget::default(),
             tasks: TaskTracker::new(),
             started_at: SystemTime::now(),
             started: Instant::now(),

@@ -14,6 +14,7 @@
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`error`]: why a call failed
 //! - [`feed`]: one stream, many readers
+//! - [`limits`]: what all clients share and nobody may use up
 //! - [`lifetime`]: what keeps the daemon running, and how it ends
 //! - [`system`]: this machine: private directories, files, times, TLS
 
@@ -25,6 +26,7 @@ pub mod feed;
 pub mod foundry;
 pub mod inbound;
 pub mod lifetime;
+pub mod limits;
 pub mod methods;
 pub mod partition;
 pub mod process;

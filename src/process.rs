@@ -67,6 +67,8 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
     }
     let config = Config::load(flags)?;
     start_log(&config, background)?;
+    server::descriptors::raise_limit();
+    system::give_memory_back();
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let bound = match inherited {

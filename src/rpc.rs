@@ -5,6 +5,7 @@
 //! - [`message`]: the envelope: what a frame's JSON asks for (pure)
 //! - [`table`]: method names and what answers them
 //! - [`bounds`]: what a bound connection may reach: the gate every call passes
+//! - `guest`: what may be called while the daemon is full
 //! - `scope`: what every call on an agent needs first: the agent, whose state, how it isolates
 //! - `debug`: `--debug`: a call's own requests, shown to the caller who asked for them
 //! - [`error`]: every error of the layers below → kind, message, hint; `explain`: what a refusal of the service means (pure)
@@ -16,6 +17,7 @@ pub mod client;
 mod debug;
 pub mod error;
 pub(crate) mod explain;
+pub(crate) mod guest;
 pub mod message;
 pub(crate) mod scope;
 pub mod table;

@@ -122,12 +122,12 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), CommandError> {
     let allowed = AllowedVariables::new(options.allowed_variables)?;
+    let directory = DataDirectory::prepare(options.data_directory)?;
     let agents = if options.agents.is_empty() {
-        stock_agents(&(Arc::new(Notes::default()) as _))
+        stock_agents(&(Arc::new(Notes::with_responses_in(directory.path.join("responses"))) as _))
     } else {
         agent::read_agents(&options.agents, &allowed)?
     };
-    let directory = DataDirectory::prepare(options.data_directory)?;
     let tls = if options.tls { Some(Tls::generate(&directory.path, &options.tls_names)?) } else { None };
 
     let mut started = Options::new(&directory.path, agents);

@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Items a client may add in one call (contract section 8).
 pub(crate) const MAX_ITEMS: usize = 20;
+
+/// Conversations of one agent that are in memory; the others are read again when they are asked for.
+const MAX_RECENT: usize = 64;
 
 /// What is kept of a conversation. Times are milliseconds since the Unix epoch, UTC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,12 +35,31 @@ enum ItemChange {
     Removed(String),
 }
 
-/// One conversation. Its items are a log beside its record, so that a turn costs the same however many came before.
+/// Where an item is in its conversation's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ItemPlace(u64);
+
+/// The same, of which only the ids are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum IdChange {
+    Added(Named),
+    Removed(String),
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+}
+
+/// One conversation. Its items are a log beside its record and nowhere else, so that a turn costs the same however many
+/// came before, in time and in memory.
 pub(crate) struct Conversation {
     path: PathBuf,
     // Neither is ever held across an await.
     record: Mutex<Record>,
-    items: Mutex<Vec<Value>>,
+    /// Held while the log changes.
+    log: Mutex<()>,
 }
 
 impl Conversation {
@@ -46,19 +68,27 @@ impl Conversation {
     }
 
     fn new(path: PathBuf, record: Record) -> Self {
-        let mut items: Vec<Value> = Vec::new();
-        for change in store::lines(&item_log(&path)) {
-            match change {
-                ItemChange::Added(item) => items.push(item),
-                ItemChange::Removed(id) => items.retain(|item| id_of(item) != id),
-            }
-        }
-        Self { path, record: Mutex::new(record), items: Mutex::new(items) }
+        Self { path, record: Mutex::new(record), log: Mutex::default() }
     }
 
-    /// Its items, oldest first.
-    pub(crate) fn items(&self) -> Vec<Value> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Its items' ids, oldest first, and where each item is.
+    pub(crate) fn items(&self) -> Vec<(String, ItemPlace)> {
+        let mut items: Vec<(String, ItemPlace)> = Vec::new();
+        for (at, change) in store::lines(&item_log(&self.path)) {
+            match change {
+                IdChange::Added(Named { id }) => items.push((id, ItemPlace(at))),
+                IdChange::Removed(id) => items.retain(|(known, _)| *known != id),
+            }
+        }
+        items
+    }
+
+    /// The item at a place that [`Self::items`] named.
+    pub(crate) fn item(&self, place: ItemPlace) -> Option<Value> {
+        match store::read_at(&item_log(&self.path), place.0)? {
+            ItemChange::Added(item) => Some(item),
+            ItemChange::Removed(_) => None,
+        }
     }
 
     /// Changes it, and writes the change before anyone is told of it.
@@ -76,21 +106,21 @@ impl Conversation {
     /// Adds items, given ids and a status where they have none, and returns them as kept.
     pub(crate) fn add(&self, items: Vec<Value>) -> Result<Vec<Value>, ApiError> {
         let items: Vec<_> = items.into_iter().map(complete).collect();
-        let mut kept = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         let log = item_log(&self.path);
+        let _changing = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         for item in &items {
             store::append(&log, &ItemChange::Added(item.clone())).map_err(ApiError::internal)?;
-            kept.push(item.clone());
         }
         Ok(items)
     }
 
     /// Removes an item; false when there is none of this id.
     pub(crate) fn remove(&self, id: &str) -> Result<bool, ApiError> {
-        let mut kept = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = kept.iter().position(|item| id_of(item) == id) else { return Ok(false) };
+        let _changing = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.items().iter().any(|(known, _)| known == id) {
+            return Ok(false);
+        }
         store::append(&item_log(&self.path), &ItemChange::Removed(id.to_owned())).map_err(ApiError::internal)?;
-        kept.remove(at);
         Ok(true)
     }
 
@@ -106,25 +136,43 @@ impl Conversation {
     }
 }
 
-/// The conversations behind one agent's endpoint.
+/// The conversations behind one agent's endpoint. Those that were used lately are in memory, all are on disk.
 pub(crate) struct Conversations {
     directory: PathBuf,
-    known: Mutex<HashMap<String, Arc<Conversation>>>,
+    known: Mutex<Recent>,
+}
+
+/// Conversations in memory. While anyone uses one, there is no second copy of it.
+#[derive(Default)]
+struct Recent {
+    by_id: HashMap<String, (Arc<Conversation>, u64)>,
+    /// Counts uses: the order in which they are given up.
+    uses: u64,
+}
+
+impl Recent {
+    fn get(&mut self, id: &str) -> Option<Arc<Conversation>> {
+        self.uses += 1;
+        let (conversation, used) = self.by_id.get_mut(id)?;
+        *used = self.uses;
+        Some(Arc::clone(conversation))
+    }
+
+    fn put(&mut self, id: String, conversation: &Arc<Conversation>) {
+        self.uses += 1;
+        self.by_id.insert(id, (Arc::clone(conversation), self.uses));
+        while self.by_id.len() > MAX_RECENT {
+            let unused = self.by_id.iter().filter(|(_, (conversation, _))| Arc::strong_count(conversation) == 1);
+            let Some(oldest) = unused.min_by_key(|(_, (_, used))| *used).map(|(id, _)| id.clone()) else { return };
+            self.by_id.remove(&oldest);
+        }
+    }
 }
 
 impl Conversations {
-    /// Finds what an earlier run left in `directory`.
+    /// Those in `directory`, an earlier run's too.
     pub(crate) fn load(directory: &Path) -> Self {
-        let known = store::entries(directory)
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .filter_map(|path| {
-                let record: Record = store::load(&path)?;
-                let id = record.id.clone();
-                Some((id, Arc::new(Conversation::new(path, record))))
-            })
-            .collect();
-        Self { directory: directory.to_owned(), known: Mutex::new(known) }
+        Self { directory: directory.to_owned(), known: Mutex::default() }
     }
 
     /// Makes a conversation. `now` in milliseconds, UTC.
@@ -136,23 +184,43 @@ impl Conversations {
     ) -> Result<Arc<Conversation>, ApiError> {
         let record = Record { id: ids::conversation(), partition, created_at: now, metadata, session_id: None };
         let id = record.id.clone();
-        let path = self.directory.join(format!("{id}.json"));
+        let path = self.path(&id);
         store::save(&path, &record).map_err(ApiError::internal)?;
         let conversation = Arc::new(Conversation::new(path, record));
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&conversation));
+        self.known().put(id, &conversation);
         Ok(conversation)
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Conversation>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        // The id comes from a URL and becomes a path.
+        if !ids::is_conversation(id) {
+            return None;
+        }
+        let mut known = self.known();
+        if let Some(conversation) = known.get(id) {
+            return Some(conversation);
+        }
+        let path = self.path(id);
+        let record: Record = store::load(&path)?;
+        let conversation = Arc::new(Conversation::new(path, record));
+        known.put(id.to_owned(), &conversation);
+        Some(conversation)
     }
 
     pub(crate) fn delete(&self, id: &str) -> Result<(), ApiError> {
-        let gone = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        let Some(conversation) = gone else { return Ok(()) };
+        let Some(conversation) = self.get(id) else { return Ok(()) };
+        self.known().by_id.remove(id);
         // There is no log before the first item.
         let _ = std::fs::remove_file(item_log(&conversation.path));
         std::fs::remove_file(&conversation.path).map_err(ApiError::internal)
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.directory.join(format!("{id}.json"))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Recent> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -234,7 +302,36 @@ mod tests {
         };
         let found = Conversations::load(directory.path()).get(&id).unwrap();
         assert_eq!(found.record().partition, partition);
-        let texts: Vec<_> = found.items().iter().map(|item| item["content"][0]["text"].clone()).collect();
+        let texts: Vec<_> =
+            found.items().iter().map(|(_, place)| found.item(*place).unwrap()["content"][0]["text"].clone()).collect();
         assert_eq!(texts, ["you"]);
+    }
+
+    #[test]
+    fn few_conversations_are_in_memory_and_one_in_use_is_there_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let conversations = Conversations::load(directory.path());
+        let create = || conversations.create(Partition::Own("ann".to_owned()), json!({}), 0).unwrap();
+        let used = create();
+        let unused = create().record().id;
+        for _ in 0..2 * MAX_RECENT {
+            create();
+        }
+        assert_eq!(conversations.known().by_id.len(), MAX_RECENT);
+        assert!(!conversations.known().by_id.contains_key(&unused));
+        assert_eq!(conversations.get(&unused).unwrap().record().id, unused);
+        assert!(Arc::ptr_eq(&used, &conversations.get(&used.record().id).unwrap()));
+        conversations.delete(&unused).unwrap();
+        assert!(conversations.get(&unused).is_none());
+    }
+
+    #[test]
+    fn an_id_that_is_a_path_finds_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let outside = Conversations::load(directory.path());
+        let id = outside.create(Partition::Own("ann".to_owned()), json!({}), 0).unwrap().record().id;
+        let inside = Conversations::load(&directory.path().join("inner"));
+        std::fs::create_dir(directory.path().join("inner")).unwrap();
+        assert!(inside.get(&format!("../{id}")).is_none());
     }
 }

@@ -17,6 +17,11 @@ pub(crate) fn conversation() -> String {
     format!("conv_{}", hex())
 }
 
+/// Whether a conversation id is one that [`conversation`] could have made.
+pub(crate) fn is_conversation(id: &str) -> bool {
+    id.strip_prefix("conv_").is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// A response id that shares its partition key with the response it continues, if any.
 pub(crate) fn response(previous: Option<&str>) -> String {
     format!("caresp_{}{}", partition_key(previous), hex())

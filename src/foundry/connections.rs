@@ -24,6 +24,10 @@ pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(210);
 /// How often an unused connection is probed.
 pub(super) const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
+/// Unused connections that are kept per host: enough for a burst of calls. After two hundred streams at once the others are
+/// closed, because each holds buffers here and at the other end.
+const IDLE_CONNECTIONS: usize = 8;
+
 /// What the user's configuration says about reaching the service.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -179,6 +183,7 @@ impl Pool {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)
             .pool_idle_timeout(IDLE_CONNECTION)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .tcp_nodelay(true)
             .tcp_keepalive(TCP_KEEPALIVE);
         builder = match place {

@@ -14,6 +14,7 @@ use super::listener::{self, Stream};
 use super::reader::{FrameReader, Sniffed};
 use crate::daemon::Daemon;
 use crate::error::CallError;
+use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::calls::refusal;
 use crate::rpc::client::{CLIENT_STALL, ClientGone};
 use crate::rpc::table::Table;
@@ -23,30 +24,34 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take to say its first word even when others wait for its place. Programs speak at once.
-const FIRST_WORD: Duration = Duration::from_secs(1);
 /// How long input is read and thrown away after a fatal error, so that a client in the middle of writing gets to read it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Serves one client until it leaves, is cut, or the daemon ends.
-pub(crate) fn serve(daemon: Arc<Daemon>, table: &'static Table, stream: Stream) -> impl Future<Output = ()> + Send {
+/// Serves one client until it leaves, is cut, or the daemon ends. It keeps its place until then.
+pub(crate) fn serve(
+    daemon: Arc<Daemon>,
+    table: &'static Table,
+    stream: Stream,
+    place: impl Future<Output = Place> + Send,
+) -> impl Future<Output = ()> + Send {
     // Counted before the task first runs, so that the daemon cannot find itself idle in between.
     let open = daemon.activity.connection();
     async move {
-        serve_counted(daemon, table, stream).await;
-        drop(open);
+        let place = place.await;
+        serve_counted(daemon, table, stream, &place).await;
+        drop((place, open));
     }
 }
 
-async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Stream) {
+async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Stream, place: &Place) {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
     let (read, mut write) = listener::split(stream);
-    let mut reader = FrameReader::new(read);
+    let mut reader = FrameReader::new(read, daemon.input.room());
     let sniffed = tokio::select! {
         sniffed = reader.sniff() => sniffed,
         () = daemon.shutdown.draining() => return,
-        () = outstayed(&daemon) => {
+        () = outstayed(&daemon, place) => {
             tracing::debug!(conn = number, "closed: it said nothing, and others wait");
             return;
         }
@@ -54,11 +59,11 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
     match sniffed {
         Sniffed::Framing(framing) => {
             tracing::debug!(conn = number, ?framing, "connected");
-            framed::serve(daemon, table, number, framing, reader, write).await;
+            framed::serve(daemon, table, number, framing, reader, write, place).await;
         }
         Sniffed::Http => {
             tracing::debug!(conn = number, framing = "http", "connected");
-            http::serve(daemon, table, number, reader, write).await;
+            http::serve(daemon, table, number, reader, write, place).await;
         }
         Sniffed::Nothing => return,
         Sniffed::Unknown(error) => {
@@ -76,9 +81,11 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
 }
 
 /// Returns when a client that has had time to speak holds a place that another one waits for.
-async fn outstayed(daemon: &Daemon) {
-    tokio::time::sleep(FIRST_WORD).await;
-    daemon.crowded.notified().await;
+async fn outstayed(daemon: &Daemon, place: &Place) {
+    tokio::time::sleep(PATIENCE).await;
+    if !place.is_kept() {
+        daemon.crowded.notified().await;
+    }
 }
 
 /// Writes everything, as long as some of it is taken every [`CLIENT_STALL`].

@@ -42,6 +42,13 @@ pub enum FrameError {
     /// A message above the limit.
     #[error("a message must have at most {MAX_FRAME_BYTES} bytes")]
     TooLong,
+    /// A message that began and made no progress.
+    #[error("a message began {0:?} ago or more and did not arrive as a whole; send each message at once")]
+    TooSlow(std::time::Duration),
+    /// No memory is left for the rest of a message. Its beginning is here and the rest is skipped, so the messages behind it
+    /// can still be read.
+    #[error("there is no memory for the rest of a message")]
+    NoRoom(Bytes),
     /// The input ended within a message.
     #[error("the input ended in the middle of a message")]
     Incomplete,
@@ -113,20 +120,72 @@ pub struct Decoder {
     searched: usize,
     /// The length of the message whose headers have been read.
     length: Option<usize>,
+    /// The rest of a message that is thrown away.
+    skipped: Option<Rest>,
+}
+
+/// What is still to come of a message that is thrown away.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// So many bytes.
+    Bytes(usize),
+    /// Everything up to the end of the line, of which so many bytes were thrown away.
+    Line(usize),
 }
 
 impl Decoder {
     /// For a connection of this framing.
     pub fn new(framing: Framing) -> Self {
-        Self { framing, searched: 0, length: None }
+        Self { framing, searched: 0, length: None, skipped: None }
     }
 
     /// The next whole message, or nothing until more bytes are there.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
+        if !self.has_skipped(buffer)? {
+            return Ok(None);
+        }
         match self.framing {
             Framing::Ndjson => self.next_line(buffer),
             Framing::Lsp => self.next_body(buffer),
         }
+    }
+
+    /// Throws away the message that has begun in `buffer`, now and as it comes. Gives its first `most` bytes.
+    pub fn skip(&mut self, buffer: &mut BytesMut, most: usize) -> Bytes {
+        self.searched = 0;
+        self.skipped = Some(match self.length.take() {
+            Some(length) => Rest::Bytes(length),
+            None => Rest::Line(0),
+        });
+        Bytes::copy_from_slice(buffer.get(..most.min(buffer.len())).unwrap_or_default())
+    }
+
+    /// Has a message begun that is not whole, if nothing of it is in the buffer?
+    pub fn is_within(&self) -> bool {
+        self.length.is_some() || self.skipped.is_some()
+    }
+
+    /// Throws away what there is of a message that is skipped; false while more of it is to come.
+    fn has_skipped(&mut self, buffer: &mut BytesMut) -> Result<bool, FrameError> {
+        let left = match self.skipped {
+            None => return Ok(true),
+            Some(Rest::Bytes(left)) => {
+                let here = left.min(buffer.len());
+                buffer.advance(here);
+                (left > here).then_some(Rest::Bytes(left - here))
+            }
+            Some(Rest::Line(before)) => {
+                let end = buffer.iter().position(|byte| *byte == b'\n');
+                let here = end.map_or(buffer.len(), |end| end + 1);
+                if before + here > MAX_FRAME_BYTES {
+                    return Err(FrameError::TooLong);
+                }
+                buffer.advance(here);
+                end.is_none().then_some(Rest::Line(before + here))
+            }
+        };
+        self.skipped = left;
+        Ok(left.is_none())
     }
 
     /// What is left when the input ends: a last line without its end, or part of a message.
@@ -135,6 +194,8 @@ impl Decoder {
             return Ok(None);
         }
         match self.framing {
+            // It has been answered already.
+            _ if self.skipped.is_some() => Ok(None),
             Framing::Ndjson => {
                 self.searched = 0;
                 Ok(Some(buffer.split().freeze()))

@@ -2,6 +2,7 @@
 
 use crate::inbound::framing::{Decoder, FirstBytes, FrameError, Framing, MAX_HEADER_BYTES};
 use crate::inbound::listener::{ReadHalf, peer_is_gone};
+use crate::limits::input::{Progress, Room, STALL_TIME};
 use bytes::{Bytes, BytesMut};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -15,6 +16,8 @@ pub(crate) const SILENCE_TIME: Duration = Duration::from_mins(5);
 const READ_BYTES: usize = 8 * 1024;
 /// A buffer above this many bytes is given back once it is empty.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+/// How much of a refused message is looked at for its id: every client writes the id before the parameters.
+const REFUSED_START_BYTES: usize = 4 * 1024;
 
 /// Reads frames. Cancel-safe: what has been read stays in the buffer.
 #[derive(Debug)]
@@ -22,6 +25,18 @@ pub(crate) struct FrameReader {
     half: ReadHalf,
     buffer: BytesMut,
     decoder: Decoder,
+    /// What the message that has begun takes of the memory for input.
+    room: Room,
+    /// The time of the message that has begun, if one has.
+    progress: Option<Progress>,
+}
+
+/// One message as it came.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Bytes,
+    /// What it takes of the memory for input, until its call is answered.
+    pub(crate) room: Room,
 }
 
 /// What the first bytes turned out to be.
@@ -34,8 +49,8 @@ pub(crate) enum Sniffed {
 }
 
 impl FrameReader {
-    pub(crate) fn new(half: ReadHalf) -> Self {
-        Self { half, buffer: BytesMut::new(), decoder: Decoder::new(Framing::Ndjson) }
+    pub(crate) fn new(half: ReadHalf, room: Room) -> Self {
+        Self { half, buffer: BytesMut::new(), decoder: Decoder::new(Framing::Ndjson), room, progress: None }
     }
 
     /// Reads until the first bytes decide the framing. Nothing is taken off the buffer.
@@ -72,16 +87,44 @@ impl FrameReader {
         (self.half, self.buffer)
     }
 
-    /// The next frame; nothing when the client has finished sending.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    /// The next frame; nothing when the client has finished sending. After [`FrameError::NoRoom`] there can be more.
+    pub(crate) async fn next(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
-            if let Some(frame) = self.decoder.next(&mut self.buffer)? {
-                return Ok(Some(frame));
+            if let Some(bytes) = self.decoder.next(&mut self.buffer)? {
+                return Ok(Some(self.whole(bytes)));
             }
-            if self.read().await? == 0 {
-                return self.decoder.last(&mut self.buffer);
+            if self.buffer.is_empty() && !self.decoder.is_within() {
+                self.progress = None;
+            } else if self.room.grow_to(self.buffer.len()).is_err() {
+                self.room.take();
+                return Err(FrameError::NoRoom(self.decoder.skip(&mut self.buffer, REFUSED_START_BYTES)));
+            } else {
+                self.progress.get_or_insert_with(Progress::begin);
+            }
+            let read = match self.progress.map(|progress| progress.deadline(self.buffer.len())) {
+                None => self.read().await?,
+                Some(deadline) => {
+                    timeout_at(deadline, self.read()).await.map_err(|_| FrameError::TooSlow(STALL_TIME))??
+                }
+            };
+            if read == 0 {
+                let last = self.decoder.last(&mut self.buffer)?;
+                return Ok(last.map(|bytes| self.whole(bytes)));
+            }
+            if let Some(progress) = &mut self.progress {
+                progress.made();
             }
         }
+    }
+
+    fn whole(&mut self, bytes: Bytes) -> Frame {
+        self.progress = None;
+        Frame { bytes, room: self.room.take() }
+    }
+
+    /// Has the client begun a message that is not whole yet?
+    pub(crate) fn is_within(&self) -> bool {
+        !self.buffer.is_empty() || self.decoder.is_within()
     }
 
     async fn read(&mut self) -> std::io::Result<usize> {

@@ -1,24 +1,25 @@
-//! Accepts clients, at most so many at once, until the daemon is to end; then waits for what is under way.
+//! Accepts clients until the daemon is to end; then waits for what is under way.
+//!
+//! - [`descriptors`]: the limit of open files, which decides how many can be held
+
+pub mod descriptors;
 
 use super::connection;
 use crate::daemon::Daemon;
 use crate::inbound::listener::{Listener, Stream};
 use crate::lifetime::shutdown::{self, StopSignal};
+use crate::limits::places::{Newcomer, Place, Places};
 use crate::methods;
 use crate::rpc::calls::CANCEL_GRACE;
 use crate::rpc::table::Table;
 use futures_util::FutureExt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
-/// Clients served at once; more wait in the socket's queue, and those that say nothing are closed for them. Half of the file
-/// descriptors that systems grant by default, which leaves as many for the service's side.
-pub const MAX_CONNECTIONS: usize = 512;
 /// How long accepting rests after it failed, for example because no file descriptor was left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-/// How often silent clients are asked to make room while all places are taken.
-const CROWDED_POLL: Duration = Duration::from_millis(100);
 /// How long the last answers may take to be written after the end was forced.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
@@ -27,11 +28,12 @@ const FLUSH_GRACE: Duration = Duration::from_secs(1);
 /// `asked` carries one message per signal: the first drains, the second forces.
 pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::Receiver<StopSignal>) {
     let serving = async {
-        accept_until_the_end(&mut listener, &daemon).await;
+        let places = Places::new(descriptors::limit());
+        accept_until_the_end(&mut listener, &daemon, &places).await;
         listener.withdraw();
         // Those who came at the last moment are served to their end, unless the end was asked for.
         while let Some(Ok(stream)) = listener.accept().now_or_never() {
-            daemon.tasks.spawn(connection::serve(Arc::clone(&daemon), methods::table(), stream));
+            serve(&daemon, places.last(), stream);
         }
         drop(listener);
         daemon.activity.settled_or(daemon.shutdown.draining()).await;
@@ -45,8 +47,7 @@ pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::
     }
 }
 
-async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>, places: &Places) {
     let idle = async {
         match daemon.config.idle_exit {
             Some(limit) => daemon.activity.idle_for(limit).await,
@@ -54,24 +55,22 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
         }
     };
     tokio::pin!(idle);
+    let mut failures = Failures::default();
     loop {
         let accepted = async {
-            let place = place(&places, daemon).await;
-            (place, listener.accept().await)
+            let newcomer = places.newcomer().await;
+            (newcomer, listener.accept().await)
         };
         tokio::select! {
             biased;
             () = daemon.shutdown.draining() => return,
-            (place, accepted) = accepted => match accepted {
+            (newcomer, accepted) = accepted => match accepted {
                 Ok(stream) => {
-                    let daemon = Arc::clone(daemon);
-                    daemon.clone().tasks.spawn(async move {
-                        connection::serve(daemon, methods::table(), stream).await;
-                        drop(place);
-                    });
+                    failures.over();
+                    serve(daemon, newcomer, stream);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "accepting failed; trying again");
+                    failures.add(&error);
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
             },
@@ -83,16 +82,32 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
     }
 }
 
-/// A place for one more client, taken before it comes. While there is none, clients that have not said a word make room.
-async fn place(places: &Arc<Semaphore>, daemon: &Daemon) -> Option<OwnedSemaphorePermit> {
-    let free = Arc::clone(places).acquire_owned();
-    tokio::pin!(free);
-    loop {
-        tokio::select! {
-            biased;
-            // The semaphore is never closed.
-            place = &mut free => return place.ok(),
-            () = tokio::time::sleep(CROWDED_POLL) => daemon.crowded.notify_waiters(),
+/// Serves one client in a task of its own.
+fn serve(daemon: &Arc<Daemon>, newcomer: Newcomer, stream: Stream) {
+    let settling = {
+        let daemon = Arc::clone(daemon);
+        async move { newcomer.settle(&daemon.crowded).await }
+    };
+    daemon.tasks.spawn(connection::serve(Arc::clone(daemon), methods::table(), stream, settling));
+}
+
+/// Failures to accept, in a row. The first is logged and the others are counted: while no descriptor is left there are
+/// ten a second.
+#[derive(Debug, Default)]
+struct Failures(u64);
+
+impl Failures {
+    fn add(&mut self, error: &io::Error) {
+        if self.0 == 0 {
+            tracing::warn!(%error, "accepting a client failed; trying again every {ACCEPT_REST:?}");
+        }
+        self.0 += 1;
+    }
+
+    fn over(&mut self) {
+        let failures = std::mem::take(&mut self.0);
+        if failures > 0 {
+            tracing::info!(failures, "clients are accepted again");
         }
     }
 }
@@ -116,7 +131,7 @@ async fn wait_for_the_rest(daemon: &Daemon) {
 
 /// Serves one client that is already connected: `--no-daemon`, tests.
 pub async fn serve_stream(daemon: Arc<Daemon>, table: &'static Table, stream: Stream) {
-    let task = daemon.tasks.spawn(connection::serve(Arc::clone(&daemon), table, stream));
+    let task = daemon.tasks.spawn(connection::serve(Arc::clone(&daemon), table, stream, async { Place::uncounted() }));
     // A panic in it has been logged by the panic hook; there is nothing else to tell.
     let _ = task.await;
 }

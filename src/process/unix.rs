@@ -9,6 +9,19 @@ pub(super) fn create_for_this_user_only() {
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
+/// Unused memory goes back to the system though nothing else happens. Only the daemon needs the thread that sees to it;
+/// commands end before it would do anything.
+#[cfg(target_os = "linux")]
+pub(super) fn give_memory_back() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::warn!(%error, "memory is given back only while there is work: the allocator has no thread for it");
+    }
+}
+
+/// Other systems' allocators see to it by themselves.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn give_memory_back() {}
+
 /// Where the log is written: the file. Standard error is turned to it, so that a panic's text is in it as well.
 pub(super) fn log_to(file: File) -> io::Result<BoxMakeWriter> {
     rustix::stdio::dup2_stderr(&file)?;

@@ -6,10 +6,13 @@
 use super::bounds::Binding;
 use super::call::Call;
 use super::client::{Client, ClientGone};
+use super::guest;
 use super::message::{self, CallId, Incoming};
 use super::table::Table;
 use crate::daemon::Daemon;
 use crate::error::CallError;
+use crate::limits::input::Room;
+use crate::limits::places::Place;
 use cupola_protocol::Method as _;
 use cupola_protocol::daemon::Initialize;
 use cupola_protocol::error::ErrorKind;
@@ -54,6 +57,8 @@ pub(crate) struct Calls {
     places: Arc<Semaphore>,
     /// The tasks that answer them.
     tasks: TaskTracker,
+    /// Of a connection that has no place of its own, because the daemon is full: what became of its requests.
+    guest: Option<guest::Guest>,
 }
 
 /// An answer as text, and the place of its request, if it had one.
@@ -97,21 +102,24 @@ impl Calls {
         client: Client,
         binding: Binding,
         cancelled: CancellationToken,
+        place: &Place,
     ) -> Arc<Self> {
         let (binding, in_flight, tasks) = (Arc::new(binding), Mutex::default(), TaskTracker::new());
         let places = Arc::new(Semaphore::new(MAX_REQUESTS_PER_CONNECTION));
-        Arc::new(Self { daemon, table, client, binding, cancelled, in_flight, places, tasks })
+        let guest = place.is_kept().then(guest::Guest::default);
+        Arc::new(Self { daemon, table, client, binding, cancelled, in_flight, places, tasks, guest })
     }
 
-    /// Takes one frame. Breaks when the client says `exit`.
-    pub(crate) async fn receive(self: &Arc<Self>, frame: &[u8]) -> Result<ControlFlow<()>, ClientGone> {
+    /// Takes one frame. Breaks when the client says `exit`. `room` is what the frame takes of the memory for input; it is
+    /// given back when the calls in it are answered.
+    pub(crate) async fn receive(self: &Arc<Self>, frame: &[u8], room: Room) -> Result<ControlFlow<()>, ClientGone> {
         match Incoming::parse(frame) {
             Err(refused) => self.client.send(refused.answer()).await?,
             Ok(Incoming::One(message)) => match self.step(message) {
                 Step::Exit => return Ok(ControlFlow::Break(())),
                 Step::Now(None) => {}
                 Step::Now(Some(answer)) => self.client.send(answer).await?,
-                Step::Later(answer) => self.send(answer).await?,
+                Step::Later(answer) => self.send(answer.inspect(|_| drop(room)).boxed()).await?,
             },
             Ok(Incoming::Batch(messages)) => {
                 let mut answers = Vec::with_capacity(messages.len());
@@ -129,7 +137,8 @@ impl Calls {
                     }
                 }
                 if !answers.is_empty() {
-                    self.send(join_all(answers).map(Answer::of_batch).boxed()).await?;
+                    let answer = join_all(answers).map(Answer::of_batch).inspect(|_| drop(room));
+                    self.send(answer.boxed()).await?;
                 }
                 return Ok(flow);
             }
@@ -154,6 +163,11 @@ impl Calls {
     /// Is there anything that is not answered yet?
     pub(crate) fn has_begun(&self) -> bool {
         !self.tasks.is_empty()
+    }
+
+    /// Was everything refused because the daemon is full?
+    pub(crate) fn is_turned_away(&self) -> bool {
+        self.guest.as_ref().is_some_and(guest::Guest::is_turned_away)
     }
 
     /// Returns when every request is answered. No more may be received after it is called.
@@ -212,6 +226,9 @@ impl Calls {
             Ok(bounds) => bounds,
             Err(error) => return Step::Now(Some(id.refuse(error))),
         };
+        if let Some(Err(error)) = self.guest.as_ref().map(|guest| guest.admit(method)) {
+            return Step::Now(Some(id.refuse(error)));
+        }
         let cancelled = self.cancelled.child_token();
         let place = match self.register(&id, &cancelled) {
             Ok(place) => Some(place),
@@ -310,6 +327,11 @@ async fn supervise(
         outcome = AssertUnwindSafe(handler).catch_unwind() => outcome.map_err(|_| Ended::Panicked),
         () = patience => Err(Ended::Dropped),
     }
+}
+
+/// The answer to a message of which only the beginning was read: with its id, if that stands there.
+pub(crate) fn refuse_unread(start: &[u8], error: CallError) -> String {
+    message::id_in(start).unwrap_or_else(CallId::null).refuse(error)
 }
 
 /// An error response that belongs to no request.

@@ -1,5 +1,7 @@
 //! A handle to one connected client: what is sent to it waits in a bounded outbox.
 
+use crate::daemon::Daemon;
+use crate::limits::output::WaitingBudget;
 use futures_util::FutureExt;
 use serde::Serialize;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub struct Client {
     outbox: mpsc::Sender<Queued>,
     /// The bytes that are free in the outbox.
     room: Arc<Semaphore>,
+    /// What all clients share for messages that wait for that.
+    waiting: WaitingBudget,
     /// Cancelled when the client is gone, or stalled and therefore cut.
     cut: CancellationToken,
     /// Has it a way to take anything besides answers?
@@ -41,10 +45,16 @@ pub struct Client {
 
 impl Client {
     /// A client, and the outbox that whoever writes to it empties. `cut` is cancelled when it does not take what it is sent.
-    pub(crate) fn new(number: u64, cut: CancellationToken, takes_progress: bool) -> (Self, mpsc::Receiver<Queued>) {
+    pub(crate) fn new(
+        daemon: &Daemon,
+        number: u64,
+        cut: CancellationToken,
+        takes_progress: bool,
+    ) -> (Self, mpsc::Receiver<Queued>) {
         let (outbox, messages) = mpsc::channel(OUTBOX_MESSAGES);
         let room = Arc::new(Semaphore::new(OUTBOX_BYTES as usize));
-        (Self { number, outbox, room, cut, takes_progress }, messages)
+        let waiting = daemon.waiting.clone();
+        (Self { number, outbox, room, waiting, cut, takes_progress }, messages)
     }
 
     /// Counts connections since the daemon's start, for logs.
@@ -74,10 +84,17 @@ impl Client {
 
     /// Queues one message, waiting for room; a client that makes no room for [`CLIENT_STALL`] is cut.
     pub(crate) async fn send(&self, message: String) -> Result<(), ClientGone> {
+        let bytes = message.len();
         let mut queued = std::pin::pin!(self.queue(message));
         if let Some(sent) = queued.as_mut().now_or_never() {
             return sent;
         }
+        // Held while it waits.
+        let Some(_room) = self.waiting.room(bytes) else {
+            tracing::warn!(conn = self.number, bytes, "cut: it does not read, and too many messages wait already");
+            self.cut.cancel();
+            return Err(ClientGone);
+        };
         let sent = tokio::select! {
             () = self.cut.cancelled() => return Err(ClientGone),
             sent = tokio::time::timeout(CLIENT_STALL, queued) => sent,

@@ -5,7 +5,7 @@ use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
 use jsonrpsee::core::server::MethodResponse;
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -240,6 +240,36 @@ fn without_value(message: &str) -> String {
     message.to_owned()
 }
 
+/// The id of a request of which only the beginning is here, if the id is in it.
+pub(crate) fn id_in(start: &[u8]) -> Option<CallId> {
+    let mut found = None;
+    // It fails where the beginning ends, and has seen the id by then or not.
+    let _ = serde_json::Deserializer::from_slice(start).deserialize_map(FindId(&mut found));
+    found
+}
+
+/// Takes the `id` of an object, as soon as it is there.
+struct FindId<'found>(&'found mut Option<CallId>);
+
+impl<'de> Visitor<'de> for FindId<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a message")
+    }
+
+    fn visit_map<Members: MapAccess<'de>>(self, mut members: Members) -> Result<(), Members::Error> {
+        while let Some(name) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+            if name == "id" {
+                *self.0 = CallId::parse(members.next_value()?).ok();
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The id of the call that a notification cancels, if it is one that cancels.
 pub(crate) fn cancels(method: &str, params: Option<&str>) -> Option<CallId> {
     #[derive(Deserialize)]
@@ -309,6 +339,20 @@ mod tests {
         assert!(matches!(Incoming::parse(text), Ok(Incoming::One(Message::Notification { params: None, .. }))));
         let text = br#"{"id":1,"result":null}"#;
         assert!(matches!(Incoming::parse(text), Ok(Incoming::One(Message::Response))));
+    }
+
+    #[test]
+    fn the_id_is_found_in_the_beginning_of_a_message() {
+        for (start, id) in [
+            (r#"{"jsonrpc":"2.0","id":7,"method":"invoke","params":{"input":"lo"#, Some("7")),
+            (r#" { "method" : "m", "id": "a\"b", "params": [1, {"id": 2"#, Some(r#""a\"b""#)),
+            (r#"{"params":{"id":3,"x":"lo"#, None),
+            (r#"{"jsonrpc":"2.0","id":{}"#, None),
+            (r#"[{"id":7"#, None),
+            ("", None),
+        ] {
+            assert_eq!(id_in(start.as_bytes()).as_ref().map(|id| &*id.0), id, "{start}");
+        }
     }
 
     #[test]

@@ -28,8 +28,12 @@ pub struct Limits {
     pub ended: usize,
     /// How long they are kept: for a client that lost its connection, not for an archive.
     pub ended_for: Duration,
-    /// Bytes kept of all ended runs together, so that an idle daemon stays small. The latest is always kept.
+    /// Bytes kept of all ended runs together, so that an idle daemon stays small. The latest may have more, but not for
+    /// longer than [`Self::long_ended_for`].
     pub ended_bytes: usize,
+    /// How long an ended run is kept that alone has more than [`Self::ended_bytes`]: for a client that reads it slowly or
+    /// connects again at once.
+    pub long_ended_for: Duration,
 }
 
 impl Default for Limits {
@@ -39,7 +43,8 @@ impl Default for Limits {
             ring: feed::Limits { entries: 8192, bytes: 2 * 1024 * 1024 },
             ended: 32,
             ended_for: Duration::from_mins(10),
-            ended_bytes: 8 * 1024 * 1024,
+            ended_bytes: 1024 * 1024,
+            long_ended_for: Duration::from_secs(30),
         }
     }
 }
@@ -60,6 +65,13 @@ struct Ended {
     id: RunId,
     at: Instant,
     bytes: usize,
+}
+
+impl Limits {
+    /// When an ended run is let go.
+    fn until(&self, run: &Ended) -> Instant {
+        run.at + if run.bytes > self.ended_bytes { self.long_ended_for } else { self.ended_for }
+    }
 }
 
 impl Runs {
@@ -98,10 +110,11 @@ impl Runs {
             let oldest = {
                 let mut ended = self.ended();
                 self.forget(&mut ended);
-                ended.front().map(|oldest| oldest.at)
+                // The oldest goes first, unless the latest is too long to stay.
+                ended.iter().map(|run| self.limits.until(run)).min()
             };
             match oldest {
-                Some(at) => tokio::time::sleep_until(at + self.limits.ended_for).await,
+                Some(until) => tokio::time::sleep_until(until).await,
                 None => self.first_ended.notified().await,
             }
         }
@@ -127,9 +140,10 @@ impl Runs {
 
     fn forget(&self, ended: &mut VecDeque<Ended>) {
         let mut bytes: usize = ended.iter().map(|run| run.bytes).sum();
+        let now = Instant::now();
         while let Some(oldest) = ended.front() {
             let is_over = ended.len() > self.limits.ended || (bytes > self.limits.ended_bytes && ended.len() > 1);
-            if !is_over && oldest.at.elapsed() < self.limits.ended_for {
+            if !is_over && now < self.limits.until(oldest) {
                 break;
             }
             bytes -= oldest.bytes;
@@ -208,6 +222,27 @@ mod tests {
             tokio::time::sleep(Limits::default().ended_for).await;
             assert!(memory.upgrade().is_none(), "it takes memory still");
         }
+        forgetting.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_run_goes_soon_though_it_is_the_latest() {
+        let limits = Limits { ended_bytes: 100, ..Limits::default() };
+        let runs = Arc::new(Runs::new(limits));
+        let forgetting = tokio::spawn({
+            let runs = Arc::clone(&runs);
+            async move { runs.forget_in_time().await }
+        });
+        let run = begin(&runs, true);
+        let memory = Arc::downgrade(&run);
+        runs.enter(&run, &partition());
+        run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(200) }).await;
+        runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
+        drop(run);
+        tokio::time::sleep(limits.long_ended_for / 2).await;
+        assert!(memory.upgrade().is_some(), "its time is not over");
+        tokio::time::sleep(limits.long_ended_for).await;
+        assert!(memory.upgrade().is_none(), "it takes memory still");
         forgetting.abort();
     }
 

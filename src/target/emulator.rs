@@ -23,6 +23,9 @@ pub const CALLER: &str = "cupola";
 #[cfg(unix)]
 const SOCKET: &str = "socket";
 
+/// Where its agent keeps finished responses, in its data directory.
+const RESPONSES: &str = "responses";
+
 /// The emulator, once somebody has asked for it.
 pub struct EmbeddedEmulator {
     directory: PathBuf,
@@ -71,7 +74,7 @@ impl EmbeddedEmulator {
         let emulator = self
             .running
             .get_or_try_init(|| async {
-                let notes: Arc<dyn Runtime> = Arc::new(Notes::default());
+                let notes: Arc<dyn Runtime> = Arc::new(Notes::with_responses_in(self.directory.join(RESPONSES)));
                 let mut options = Options::new(&self.directory, stock_agents(&notes));
                 options.max_connections = MAX_CONNECTIONS;
                 #[cfg(unix)]

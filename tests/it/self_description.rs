@@ -2,7 +2,7 @@
 
 use crate::support::TestDaemon;
 use cupola::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
-use cupola::inbound::server::MAX_CONNECTIONS;
+use cupola::limits::places::MAX_CONNECTIONS;
 use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
 use cupola::rpc::message::MAX_BATCH_MESSAGES;
 use cupola::run::Limits;

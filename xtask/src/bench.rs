@@ -4,6 +4,7 @@
 //! time to a first answer, which people feel, are absolute.
 //! - [`bed`]: release binary, two emulators (plain, TLS), one daemon, all in a directory of their own
 //! - [`capture`]: the exact request the daemon sends, so that curl can send the same
+//! - [`memory`]: what is left of streams and turns after a minute
 //! - [`measure`]: interleaved rounds and medians
 //! - [`echo`]: the raw socket echo that an RPC round trip is held against
 //! - [`report`]: the table, and the same as JSON
@@ -12,6 +13,7 @@ mod bed;
 mod capture;
 pub(crate) mod echo;
 mod measure;
+mod memory;
 mod report;
 
 use bed::{Bed, Endpoint, Memory};
@@ -40,7 +42,7 @@ const OWN_MEMORY_TARGET: f64 = 4.0;
 
 /// Runs the benchmark.
 pub(crate) fn run(options: &[&str]) -> ExitCode {
-    let measured = Options::parse(options).and_then(|options| Ok((measure_all(options.rounds)?, options)));
+    let measured = Options::parse(options).and_then(|options| Ok((options.measure()?, options)));
     match measured {
         Ok((report, options)) => {
             println!("{}", report.table());
@@ -63,22 +65,36 @@ pub(crate) fn run(options: &[&str]) -> ExitCode {
 struct Options {
     json: Option<PathBuf>,
     rounds: usize,
+    memory_alone: bool,
 }
 
 impl Options {
     fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options = Self { json: None, rounds: DEFAULT_ROUNDS };
+        let mut options = Self { json: None, rounds: DEFAULT_ROUNDS, memory_alone: false };
         let mut words = words.iter();
         while let Some(word) = words.next() {
+            if *word == "--memory" {
+                options.memory_alone = true;
+                continue;
+            }
             match (*word, words.next()) {
                 ("--json", Some(file)) => options.json = Some(PathBuf::from(file)),
                 ("--rounds", Some(number)) => {
                     options.rounds = number.parse().map_err(|_| format!("--rounds needs a number, not {number}"))?;
                 }
-                _ => return Err(format!("bench takes --json FILE and --rounds N, not {word}")),
+                _ => return Err(format!("bench takes --json FILE, --rounds N and --memory, not {word}")),
             }
         }
         Ok(options)
+    }
+
+    fn measure(&self) -> Result<Report, String> {
+        if self.memory_alone {
+            let mut report = Report::default();
+            memory::measure(&bed::build()?, &mut report)?;
+            return Ok(report);
+        }
+        measure_all(self.rounds)
     }
 }
 
@@ -121,6 +137,7 @@ fn measure_all(rounds: usize) -> Result<Report, String> {
         MEMORY_TARGET,
     ));
     report.add(Row::memory("of that, allocated", bed.daemon_memory_mib(Memory::Own)?, OWN_MEMORY_TARGET));
+    memory::measure(bed.binary(), &mut report)?;
     Ok(report)
 }
 

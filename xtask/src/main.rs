@@ -37,8 +37,9 @@ usage: cargo xtask COMMAND
             writes what is made from the protocol's types, or says what of it is stale
   advisories DIRECTORY
             makes deny/advisories.json from a clone of the RustSec database
-  bench [--json FILE] [--rounds N]
-            builds the release binary and measures it against curl and a socket echo";
+  bench [--json FILE] [--rounds N] [--memory]
+            builds the release binary and measures it against curl and a socket echo, and whether its memory comes back;
+            with --memory the memory alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -60,7 +60,8 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use notebook::Notebook;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +80,14 @@ const WEBSOCKET_PATH: &str = "/invocations_ws";
 #[derive(Clone, Default)]
 pub struct Notes {
     store: Arc<Store>,
+}
+
+impl Notes {
+    /// Finished responses are kept in `directory` instead of in memory. It must be this agent's alone; what is in it is
+    /// removed when the first response ends.
+    pub fn with_responses_in(directory: impl Into<PathBuf>) -> Self {
+        Self { store: Arc::new(Store::in_directory(directory.into())) }
+    }
 }
 
 impl Runtime for Notes {
@@ -115,9 +124,12 @@ impl Agent {
 #[derive(Debug, Clone)]
 struct RequestId(String);
 
+/// The routes of every container; whose a request is comes with it. A table for each container would be most of what an
+/// awake session takes of memory.
+static ROUTES: LazyLock<TowerToHyperService<Router>> = LazyLock::new(|| TowerToHyperService::new(routes()));
+
 struct NotesContainer {
     agent: Arc<Agent>,
-    routes: TowerToHyperService<Router>,
 }
 
 impl NotesContainer {
@@ -131,7 +143,7 @@ impl NotesContainer {
             tasks: TaskTracker::new(),
             context,
         });
-        Self { routes: TowerToHyperService::new(routes(Arc::clone(&agent))), agent }
+        Self { agent }
     }
 }
 
@@ -143,9 +155,10 @@ impl Container for NotesContainer {
             }
             let id = request_id(request.headers());
             request.extensions_mut().insert(RequestId(id.clone()));
+            request.extensions_mut().insert(Arc::clone(&self.agent));
             let line = format!("{} {}", request.method(), request.uri().path());
             let is_websocket = request.uri().path() == WEBSOCKET_PATH;
-            let mut response = self.routes.call(request).await.unwrap_or_else(|never| match never {});
+            let mut response = ROUTES.call(request).await.unwrap_or_else(|never| match never {});
             self.agent.log(format!("{line} {}", response.status().as_u16()));
             if is_websocket {
                 return Ok(response);
@@ -170,7 +183,7 @@ impl Container for NotesContainer {
     }
 }
 
-fn routes(agent: Arc<Agent>) -> Router {
+fn routes() -> Router {
     Router::new()
         .route("/readiness", get(readiness))
         .route("/responses", post(responses::create))
@@ -185,7 +198,6 @@ fn routes(agent: Arc<Agent>) -> Router {
         .fallback(async || (StatusCode::NOT_FOUND, "Not Found"))
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(agent)
 }
 
 async fn readiness() -> Response {

@@ -2,8 +2,8 @@
 
 use super::Gateway;
 use super::call::{Call, Whole, json_body};
-use super::paging::{Order, page};
-use crate::conversation::{Conversation, MAX_ITEMS, id_of};
+use super::paging::{Order, page_fetched};
+use crate::conversation::{Conversation, ItemPlace, MAX_ITEMS, id_of};
 use crate::error::ApiError;
 use crate::isolation::{self, Purpose};
 use axum::routing::get;
@@ -87,9 +87,9 @@ async fn delete(call: Call) -> Result<Json<Value>, ApiError> {
 }
 
 async fn list_items(call: Call) -> Result<Json<Value>, ApiError> {
-    let items = find(&call)?.items();
-    let items = items.into_iter().map(|item| (id_of(&item).to_owned(), item)).collect();
-    page(&call, items, Order::Descending).map(Json)
+    let conversation = find(&call)?;
+    let fetch = |place: &ItemPlace| conversation.item(*place).unwrap_or_default();
+    page_fetched(&call, conversation.items(), Order::Descending, fetch).map(Json)
 }
 
 async fn add_items(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiError> {
@@ -106,12 +106,9 @@ async fn add_items(call: Call, Whole(body): Whole) -> Result<Json<Value>, ApiErr
 
 async fn show_item(call: Call) -> Result<Json<Value>, ApiError> {
     let id = call.param("item");
-    find(&call)?
-        .items()
-        .into_iter()
-        .find(|item| id_of(item) == id)
-        .map(Json)
-        .ok_or_else(|| ApiError::not_found("Item", id))
+    let conversation = find(&call)?;
+    let found = conversation.items().into_iter().find(|(known, _)| known == id);
+    found.and_then(|(_, place)| conversation.item(place)).map(Json).ok_or_else(|| ApiError::not_found("Item", id))
 }
 
 async fn delete_item(call: Call) -> Result<Json<Value>, ApiError> {

@@ -26,9 +26,29 @@ pub(super) fn page(call: &Call, items: Vec<(String, Value)>, default: Order) -> 
 /// The same with another size for a request that names none.
 pub(super) fn page_of(
     call: &Call,
-    mut items: Vec<(String, Value)>,
+    items: Vec<(String, Value)>,
     default: Order,
     default_limit: usize,
+) -> Result<Value, ApiError> {
+    page_with(call, items, default, default_limit, Value::clone)
+}
+
+/// The same of items that are only fetched for the page they are on.
+pub(super) fn page_fetched<Place>(
+    call: &Call,
+    items: Vec<(String, Place)>,
+    default: Order,
+    fetch: impl Fn(&Place) -> Value,
+) -> Result<Value, ApiError> {
+    page_with(call, items, default, DEFAULT_LIMIT, fetch)
+}
+
+fn page_with<Item>(
+    call: &Call,
+    mut items: Vec<(String, Item)>,
+    default: Order,
+    default_limit: usize,
+    show: impl Fn(&Item) -> Value,
 ) -> Result<Value, ApiError> {
     let limit = match call.query("limit") {
         None => default_limit,
@@ -66,7 +86,8 @@ pub(super) fn page_of(
         }
         (None, None) => (0..items.len().min(limit), items.len() > limit),
     };
-    let (ids, data): (Vec<_>, Vec<_>) = items.get(window).unwrap_or_default().iter().cloned().unzip();
+    let shown = items.get(window).unwrap_or_default().iter();
+    let (ids, data): (Vec<_>, Vec<_>) = shown.map(|(id, item)| (id, show(item))).unzip();
     let mut page = json!({
         "object": "list",
         "data": data,

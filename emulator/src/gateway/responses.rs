@@ -103,9 +103,8 @@ pub(super) async fn run(call: &Call, body: Bytes, session_id: &mut Option<String
         conversation: asked.conversation().map(str::to_owned),
         stored: asked.store.unwrap_or(true),
         deleted: false,
-        pending: Some(input_items(asked.input.as_ref())),
     };
-    call.agent.responses.add(entry, &entered.session)?;
+    call.agent.responses.add(&entry, Some(input_items(asked.input.as_ref())), &entered.session)?;
     let body = with_session(body, fields, &asked, entered.session.id());
     let header = HeaderValue::from_str(&id).map_err(ApiError::internal)?;
     let answered = forward(call, &entered, Method::POST, "/responses", &[(RESPONSE_ID, header)], body).await;

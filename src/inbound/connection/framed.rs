@@ -6,10 +6,12 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::inbound::framing::{FrameError, Framing};
 use crate::inbound::listener::WriteHalf;
-use crate::inbound::reader::FrameReader;
+use crate::inbound::reader::{Frame, FrameReader};
+use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::bounds::Binding;
-use crate::rpc::calls::{Calls, refusal};
+use crate::rpc::calls::{Calls, refusal, refuse_unread};
 use crate::rpc::client::{Client, Queued};
+use crate::rpc::guest;
 use crate::rpc::table::Table;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -35,6 +37,8 @@ enum End {
     Unreadable(FrameError),
     /// The daemon drains and every request is answered.
     Drained,
+    /// It has no place of its own, and what it asked is answered.
+    Served,
     /// The client is gone or was cut.
     Gone,
 }
@@ -47,15 +51,16 @@ pub(super) async fn serve(
     framing: Framing,
     mut reader: FrameReader,
     write: WriteHalf,
+    place: &Place,
 ) {
     let cut = CancellationToken::new();
-    let (client, messages) = Client::new(number, cut.clone(), true);
+    let (client, messages) = Client::new(&daemon, number, cut.clone(), true);
     let cancelled = daemon.shutdown.work();
-    let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), Binding::default(), cancelled.clone());
+    let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), Binding::default(), cancelled.clone(), place);
     let last = CancellationToken::new();
 
     let reading = async {
-        let end = read_messages(&mut reader, &calls, &cut).await;
+        let end = read_messages(&mut reader, &calls, &client, &cut, place).await;
         let unreadable = matches!(end, End::Unreadable(_));
         finish(end, &reader, &calls, &client, &cancelled, &cut).await;
         last.cancel();
@@ -68,7 +73,13 @@ pub(super) async fn serve(
     }
 }
 
-async fn read_messages(reader: &mut FrameReader, calls: &Arc<Calls>, cut: &CancellationToken) -> End {
+async fn read_messages(
+    reader: &mut FrameReader,
+    calls: &Arc<Calls>,
+    client: &Client,
+    cut: &CancellationToken,
+    place: &Place,
+) -> End {
     let drained = calls.drained();
     tokio::pin!(drained);
     loop {
@@ -76,17 +87,33 @@ async fn read_messages(reader: &mut FrameReader, calls: &Arc<Calls>, cut: &Cance
             () = cut.cancelled() => return End::Gone,
             () = &mut drained => return End::Drained,
             frame = reader.next() => frame,
+            () = served(calls), if place.is_kept() => return End::Served,
         };
-        let frame = match frame {
-            Ok(Some(frame)) => frame,
+        let received = match frame {
+            Ok(Some(Frame { bytes, room })) => calls.receive(&bytes, room).await,
             Ok(None) => return End::Finished,
+            Err(FrameError::NoRoom(start)) => {
+                tracing::debug!(conn = client.number(), "refused a message: no memory is left for input");
+                let refusal = refuse_unread(&start, guest::no_room());
+                client.send(refusal).await.map(ControlFlow::Continue)
+            }
             Err(FrameError::Stream(_)) => return End::Gone,
             Err(error) => return End::Unreadable(error),
         };
-        match calls.receive(&frame).await {
+        match received {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return End::Exit,
             Err(_gone) => return End::Gone,
+        }
+    }
+}
+
+/// Returns when a connection in a kept place has had its answers and asks nothing more.
+async fn served(calls: &Calls) {
+    loop {
+        tokio::time::sleep(PATIENCE).await;
+        if !calls.has_begun() {
+            return;
         }
     }
 }
@@ -116,7 +143,11 @@ async fn finish(
             let _ = client.send(refusal(CallError::parse(error.to_string()))).await;
         }
         End::Gone => cut.cancel(),
-        End::Exit | End::Drained => {}
+        // Half a message gets an answer, too.
+        End::Served if reader.is_within() => {
+            let _ = client.send(refusal(guest::full())).await;
+        }
+        End::Served | End::Exit | End::Drained => {}
     }
     cancelled.cancel();
     answered.await;

@@ -1,6 +1,7 @@
 //! A connection of HTTP/1.1: each `POST /` carries one message or one batch, and gets its answer as JSON, or everything
 //! there is to tell as server-sent events.
 //!
+//! - [`body`]: a request's body, within the memory and the time there is for it
 //! - [`request`]: which requests are taken at all (pure)
 //! - [`response`]: what is sent: JSON, events, refusals
 //! - [`patience`]: a writer that gives up on a client that takes nothing
@@ -8,21 +9,20 @@
 //! Each request is a connection of its own to the calls behind it: nothing is bound, and nothing remains but what was
 //! detached. A client that leaves before its answer, or ends its input, cancels the call.
 
+mod body;
 mod patience;
 mod request;
 mod response;
 
-use super::LINGER;
 use crate::daemon::Daemon;
-use crate::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
+use crate::inbound::framing::MAX_HEADER_BYTES;
 use crate::inbound::listener::WriteHalf;
-use crate::inbound::reader::FrameReader;
+use crate::inbound::reader::{Frame, FrameReader};
+use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::bounds::Binding;
 use crate::rpc::calls::{CANCEL_GRACE, Calls};
 use crate::rpc::client::{CLIENT_STALL, Client};
 use crate::rpc::table::Table;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
@@ -42,11 +42,9 @@ use tokio_util::task::TaskTracker;
 
 /// How long a request's head may take, and how long a connection is kept for the next one.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(15);
-/// How long a body may take: the largest one, from a disk that is asleep.
-pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What the requests of one connection share.
-struct Server {
+struct Server<'place> {
     daemon: Arc<Daemon>,
     table: &'static Table,
     number: u64,
@@ -54,6 +52,7 @@ struct Server {
     cut: CancellationToken,
     /// The requests whose calls are not all answered.
     exchanges: TaskTracker,
+    place: &'place Place,
 }
 
 /// Serves one client until it leaves, is cut, or the daemon ends.
@@ -63,11 +62,13 @@ pub(super) async fn serve(
     number: u64,
     reader: FrameReader,
     write: WriteHalf,
+    place: &Place,
 ) {
     let (half, begun) = reader.into_parts();
     let stream = tokio::io::join(Cursor::new(begun.freeze()).chain(half), Patience::new(write, CLIENT_STALL));
     let (cut, exchanges) = (CancellationToken::new(), TaskTracker::new());
-    let server = Server { daemon: Arc::clone(&daemon), table, number, cut: cut.clone(), exchanges: exchanges.clone() };
+    let server =
+        Server { daemon: Arc::clone(&daemon), table, number, cut: cut.clone(), exchanges: exchanges.clone(), place };
     tokio::select! {
         ended = converse(&server, stream) => if let Err(error) = ended {
             tracing::debug!(conn = number, %error, "closed");
@@ -81,11 +82,13 @@ pub(super) async fn serve(
 }
 
 /// Answers one request after the other. Once the daemon drains, the one under way is the last.
-async fn converse(server: &Server, stream: impl AsyncRead + AsyncWrite + Unpin + Send) -> hyper::Result<()> {
+async fn converse(server: &Server<'_>, stream: impl AsyncRead + AsyncWrite + Unpin + Send) -> hyper::Result<()> {
     let mut connection = pin!(
         Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
+            // In a kept place there is time for one request.
+            .header_read_timeout(if server.place.is_kept() { PATIENCE } else { HEAD_TIME })
+            .keep_alive(!server.place.is_kept())
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service_fn(|request| server.answer(request)))
     );
@@ -102,15 +105,15 @@ async fn given_up(daemon: &Daemon) {
     tokio::time::sleep(CANCEL_GRACE).await;
 }
 
-impl Server {
+impl Server<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let (head, body) = request.into_parts();
         let read = match request::check(&head) {
-            Ok(answers) => read(body).await.map(|message| (answers, message)),
+            Ok(answers) => self.body(body).await.map(|message| (answers, message)),
             Err(refusal) => Err(refusal),
         };
         Ok(match read {
-            Ok((answers, message)) => self.exchange(answers, &message).await,
+            Ok((answers, message)) => self.exchange(answers, message).await,
             Err(refusal) => {
                 tracing::debug!(conn = self.number, status = refusal.status.as_u16(), "refused");
                 response::refused(refusal)
@@ -118,40 +121,37 @@ impl Server {
         })
     }
 
+    /// Reads a body; in a kept place there is little time for it.
+    async fn body(&self, body: Incoming) -> Result<Frame, Refusal> {
+        let read = body::read(body, self.daemon.input.room());
+        if self.place.is_kept() {
+            tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| Err(Refusal::full()))
+        } else {
+            read.await
+        }
+    }
+
     /// One message, or batch, and its answer. Whoever drops this, or the body it gives, cancels the calls.
-    async fn exchange(&self, answers: Answers, message: &[u8]) -> Response<Body> {
-        let (client, messages) = Client::new(self.number, self.cut.clone(), answers == Answers::Events);
+    async fn exchange(&self, answers: Answers, message: Frame) -> Response<Body> {
+        let (client, messages) = Client::new(&self.daemon, self.number, self.cut.clone(), answers == Answers::Events);
         let (cancelled, last) = (self.daemon.shutdown.work(), CancellationToken::new());
         let outbox = Outbox::new(messages, last.clone(), cancelled.clone().drop_guard());
-        let calls =
-            Calls::new(Arc::clone(&self.daemon), self.table, client.clone(), Binding::one_shot(), cancelled.clone());
-        match calls.receive(message).await {
+        let (daemon, binding) = (Arc::clone(&self.daemon), Binding::one_shot());
+        let calls = Calls::new(daemon, self.table, client.clone(), binding, cancelled.clone(), self.place);
+        match calls.receive(&message.bytes, message.room).await {
             Ok(_) if calls.has_begun() || !outbox.is_empty() => {}
             // Only notifications: there is nothing to answer.
             _ => return response::nothing(),
         }
+        let is_turned_away = calls.is_turned_away();
         self.exchanges.spawn(async move {
             calls.answered().await;
             last.cancel();
         });
         match answers {
+            _ if is_turned_away => response::turned_away(outbox).await,
             Answers::Events => response::events(outbox),
             Answers::Json => response::json(outbox).await,
         }
-    }
-}
-
-/// Reads a body. What is too long is thrown away for a moment, so that a client in the middle of sending gets to read why.
-async fn read(mut body: Incoming) -> Result<Bytes, Refusal> {
-    let collected = tokio::time::timeout(BODY_TIME, Limited::new(&mut body, MAX_FRAME_BYTES).collect()).await;
-    match collected {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let rest = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
-            let _ = tokio::time::timeout(LINGER, rest).await;
-            Err(Refusal::too_long())
-        }
-        Ok(Err(error)) => Err(Refusal::cut_off(&error.to_string())),
-        Err(_) => Err(Refusal::too_slow()),
     }
 }

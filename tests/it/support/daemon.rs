@@ -82,7 +82,8 @@ impl TestDaemon {
         Http::new(self.stream())
     }
 
-    fn stream(&self) -> UnixStream {
+    /// A connection that has said nothing yet.
+    pub(crate) fn stream(&self) -> UnixStream {
         let (client, served) = UnixStream::pair().unwrap();
         tokio::spawn(server::serve_stream(Arc::clone(&self.daemon), self.table, served));
         client

@@ -41,6 +41,8 @@ pub(super) enum Memory {
     Whole,
     /// What no file backs: what the daemon allocated and has not given back.
     Own,
+    /// What it has written to and nobody else uses, whatever backs it.
+    Private,
 }
 
 /// What the daemon continues in at one endpoint.
@@ -53,27 +55,13 @@ pub(super) struct Ids {
 impl Bed {
     /// Builds and starts everything.
     pub(super) fn build() -> Result<Self, String> {
-        println!("building the release binary");
-        let built = Command::new(cargo()).args(["build", "--release", "--bin", "cupola"]).current_dir(root()).status();
-        if !built.is_ok_and(|status| status.success()) {
-            return Err("the release build failed".to_owned());
-        }
-        let binary = root().join("target/release/cupola");
-        // The daemon takes no directory that others can enter.
-        let directory = tempfile::Builder::new()
-            .prefix("cupola-bench-")
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir()
-            .map_err(|error| error.to_string())?;
+        let (binary, directory) = (build()?, directory()?);
         let (plain_process, plain) = emulator(&binary, directory.path(), "plain", false)?;
         let (tls_process, tls) = emulator(&binary, directory.path(), "tls", true)?;
         let trusted: Vec<String> = tls.certificate.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         fs::write(directory.path().join("config.toml"), format!("trusted_certificates = {trusted:?}\n"))
             .map_err(|error| error.to_string())?;
-        let mut command = Command::new(&binary);
-        command.args(["serve", "--log", "warn"]);
-        surround(&mut command, directory.path());
-        let (daemon, _) = Process::start("cupola serve", command)?;
+        let daemon = serve(&binary, directory.path())?;
         Ok(Self { daemon, _emulators: [plain_process, tls_process], plain, tls, binary, directory })
     }
 
@@ -122,21 +110,80 @@ impl Bed {
         ids(url, &mut self.invoke_at(url, "json"))
     }
 
-    /// Memory of the daemon that is resident, MiB.
+    /// Memory of the daemon, MiB.
     pub(super) fn daemon_memory_mib(&self, memory: Memory) -> Result<f64, String> {
-        let field = match memory {
-            Memory::Whole => "VmRSS:",
-            Memory::Own => "RssAnon:",
-        };
-        let path = format!("/proc/{}/status", self.daemon.child.id());
-        let status = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .and_then(|rest| rest.trim().strip_suffix("kB"))
-            .and_then(|number| number.trim().parse::<f64>().ok());
-        kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("{path} names no resident memory"))
+        memory_mib(&self.daemon, memory)
     }
+
+    /// The program that is measured.
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
+    }
+}
+
+/// A daemon and nothing else, in a directory of its own.
+pub(super) struct Alone {
+    daemon: Process,
+    directory: TempDir,
+}
+
+impl Alone {
+    /// Starts it.
+    pub(super) fn start(binary: &Path) -> Result<Self, String> {
+        let directory = directory()?;
+        fs::write(directory.path().join("config.toml"), "").map_err(|error| error.to_string())?;
+        Ok(Self { daemon: serve(binary, directory.path())?, directory })
+    }
+
+    /// Its socket.
+    pub(super) fn socket(&self) -> PathBuf {
+        socket_in(self.directory.path())
+    }
+
+    /// Its memory, MiB.
+    pub(super) fn memory_mib(&self, memory: Memory) -> Result<f64, String> {
+        memory_mib(&self.daemon, memory)
+    }
+}
+
+/// Builds the release binary and says where it is.
+pub(super) fn build() -> Result<PathBuf, String> {
+    println!("building the release binary");
+    let built = Command::new(cargo()).args(["build", "--release", "--bin", "cupola"]).current_dir(root()).status();
+    if !built.is_ok_and(|status| status.success()) {
+        return Err("the release build failed".to_owned());
+    }
+    Ok(root().join("target/release/cupola"))
+}
+
+/// A new directory. The daemon takes none that others can enter.
+fn directory() -> Result<TempDir, String> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("cupola-bench-").permissions(fs::Permissions::from_mode(0o700));
+    builder.tempdir().map_err(|error| error.to_string())
+}
+
+fn serve(binary: &Path, directory: &Path) -> Result<Process, String> {
+    let mut command = Command::new(binary);
+    command.args(["serve", "--log", "warn"]);
+    surround(&mut command, directory);
+    Process::start("cupola serve", command).map(|(daemon, _)| daemon)
+}
+
+fn memory_mib(daemon: &Process, memory: Memory) -> Result<f64, String> {
+    let (file, field) = match memory {
+        Memory::Whole => ("status", "VmRSS:"),
+        Memory::Own => ("status", "RssAnon:"),
+        Memory::Private => ("smaps_rollup", "Private_Dirty:"),
+    };
+    let path = format!("/proc/{}/{file}", daemon.child.id());
+    let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let kib = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|number| number.trim().parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("{path} has no {field}"))
 }
 
 /// Runs an invoke and says which session and conversation it was in.

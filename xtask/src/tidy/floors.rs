@@ -27,7 +27,7 @@ pub(super) const HOUSES: &[House] = &[
             &["config", "shared_logs", "target"],
             &["foundry", "run"],
             &["auth", "partition"],
-            &["error", "feed", "lifetime", "system"],
+            &["error", "feed", "lifetime", "limits", "system"],
         ],
     },
     House {

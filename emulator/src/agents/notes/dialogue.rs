@@ -12,7 +12,7 @@
 use super::Agent;
 use super::invocations::said;
 use crate::container::Upgraded;
-use axum::extract::State;
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
@@ -44,7 +44,7 @@ type Socket = WebSocketStream<DuplexStream>;
 type Ending = (CloseCode, &'static str);
 
 /// The handshake; the dialogue goes on in a task of its own.
-pub(super) async fn open(State(agent): State<Arc<Agent>>, headers: HeaderMap) -> Response {
+pub(super) async fn open(Extension(agent): Extension<Arc<Agent>>, headers: HeaderMap) -> Response {
     let Some(key) = headers.get(SEC_WEBSOCKET_KEY) else {
         // As the framework answers to plain HTTP here.
         return (StatusCode::NOT_FOUND, "Not Found").into_response();

@@ -18,8 +18,9 @@ use super::events::{self, python_json};
 use super::problem::upstream;
 use super::responses::platform_headers;
 use super::{Agent, json_body, set};
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -47,7 +48,7 @@ struct Call {
 
 /// `POST /invocations`: any body.
 pub(super) async fn invoke(
-    State(agent): State<Arc<Agent>>,
+    Extension(agent): Extension<Arc<Agent>>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
@@ -69,12 +70,12 @@ pub(super) async fn invoke(
 }
 
 /// `GET /invocations/{id}`: the state of a long-running invocation.
-pub(super) async fn poll(State(agent): State<Arc<Agent>>, Path(id): Path<String>) -> Response {
+pub(super) async fn poll(Extension(agent): Extension<Arc<Agent>>, Path(id): Path<String>) -> Response {
     about(&id, agent.jobs.state(&id))
 }
 
 /// `POST /invocations/{id}/cancel`.
-pub(super) async fn cancel(State(agent): State<Arc<Agent>>, Path(id): Path<String>) -> Response {
+pub(super) async fn cancel(Extension(agent): Extension<Arc<Agent>>, Path(id): Path<String>) -> Response {
     agent.jobs.cancel(&id);
     about(&id, agent.jobs.state(&id))
 }

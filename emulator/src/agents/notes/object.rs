@@ -1,5 +1,6 @@
 //! The response object, whose keys differ between events and bodies and by who ended the run (contract 7.2).
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The agent the server names when the request named none.
@@ -9,7 +10,7 @@ const DEFAULT_AGENT: &str = "server-default-agent";
 const INTERNAL_ERROR: &str = "An internal server error occurred.";
 
 /// What stays the same through a response's life.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) id: String,
     /// Unix seconds.
@@ -26,7 +27,7 @@ pub(super) struct Head {
 }
 
 /// The `status` of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Status {
     InProgress,
     Completed,
@@ -48,7 +49,7 @@ impl Status {
 }
 
 /// What changes through a response's life.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Snapshot {
     pub(super) status: Status,
     pub(super) output: Vec<Value>,
@@ -60,7 +61,7 @@ pub(super) struct Snapshot {
 }
 
 /// Who wrote the last state; the keys show it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum EndedBy {
     /// The agent's own terminal event, or nobody yet.
     Agent,

@@ -8,7 +8,7 @@ use super::request::CreateResponse;
 use super::run::{AbandonOnDrop, Owner, Run};
 use super::{Agent, RequestId, ids, json_body, now, set};
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -35,7 +35,7 @@ type Answered = Result<Response, Problem>;
 
 /// `POST /responses`: starts a run and answers in the way asked for.
 pub(super) async fn create(
-    State(agent): State<Arc<Agent>>,
+    Extension(agent): Extension<Arc<Agent>>,
     Extension(request_id): Extension<RequestId>,
     headers: HeaderMap,
     body: Bytes,
@@ -57,6 +57,8 @@ pub(super) async fn create(
         working.perform(answer).await;
         if working.snapshot().is_none() {
             worker.store.remove(&working.head.id);
+        } else if store {
+            worker.store.settle(&working);
         }
     });
     let mut response = deliver(&agent, &run).await;
@@ -66,7 +68,7 @@ pub(super) async fn create(
 
 /// `GET /responses/{id}`: the object, or its events with `stream=true`.
 pub(super) async fn retrieve(
-    State(agent): State<Arc<Agent>>,
+    Extension(agent): Extension<Arc<Agent>>,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
@@ -84,7 +86,11 @@ pub(super) async fn retrieve(
 }
 
 /// `DELETE /responses/{id}`.
-pub(super) async fn delete(State(agent): State<Arc<Agent>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn delete(
+    Extension(agent): Extension<Arc<Agent>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let answer = || {
         let run = known(&agent, &id, &headers)?;
         run.visible().ok_or_else(|| Problem::not_found(&id))?;
@@ -99,14 +105,18 @@ pub(super) async fn delete(State(agent): State<Arc<Agent>>, Path(id): Path<Strin
 }
 
 /// `POST /responses/{id}/cancel`: only a background run can be cancelled.
-pub(super) async fn cancel(State(agent): State<Arc<Agent>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn cancel(
+    Extension(agent): Extension<Arc<Agent>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let answer = cancelled(&agent, &id, &headers).await;
     in_session(&agent, answer.into_response())
 }
 
 /// `GET /responses/{id}/input_items`: what the run was given, earlier turns first.
 pub(super) async fn input_items(
-    State(agent): State<Arc<Agent>>,
+    Extension(agent): Extension<Arc<Agent>>,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,

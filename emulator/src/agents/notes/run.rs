@@ -4,10 +4,13 @@ use super::events;
 use super::object::{Head, Snapshot, Status};
 use bytes::Bytes;
 use http::HeaderMap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 const REPLAY_LIFE: Duration = Duration::from_mins(10);
 
 /// How the request wanted its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mode {
     pub(super) background: bool,
     pub(super) stream: bool,
 }
 
 /// Who may see a run while it is in flight (contract 13.2, 13.3). Finished ones are guarded by the gateway's store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Owner {
     /// Created without an identity: anybody.
     Nobody,
@@ -80,11 +83,28 @@ pub(super) struct Run {
 
 #[derive(Debug, Default)]
 struct Log {
-    frames: Vec<(i64, Bytes)>,
+    /// The events, after those that nobody will read any more.
+    frames: VecDeque<(i64, Bytes)>,
+    /// How many those are.
+    dropped: usize,
     next_sequence: i64,
     /// None until the agent created the response.
     snapshot: Option<Snapshot>,
     ended: Option<Instant>,
+}
+
+/// A finished run as it lies on disk.
+#[derive(Serialize, Deserialize)]
+struct Finished<'a> {
+    head: Cow<'a, Head>,
+    mode: Mode,
+    owner: Cow<'a, Owner>,
+    input: Cow<'a, [Value]>,
+    history: Cow<'a, [Value]>,
+    snapshot: Option<Snapshot>,
+    ended_at: SystemTime,
+    /// Events that can be replayed.
+    frames: Vec<(i64, String)>,
 }
 
 impl Run {
@@ -115,10 +135,48 @@ impl Run {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Will somebody read its events?
+    fn has_reader(&self) -> bool {
+        self.mode.stream && !self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// A finished run as text, for [`Self::restore`].
+    pub(super) fn save(&self) -> serde_json::Result<Vec<u8>> {
+        let replayed = self.can_replay();
+        let log = self.log();
+        let frames = log.frames.iter().filter(|_| replayed);
+        serde_json::to_vec(&Finished {
+            head: Cow::Borrowed(&self.head),
+            mode: self.mode,
+            owner: Cow::Borrowed(&self.owner),
+            input: Cow::Borrowed(&self.input),
+            history: Cow::Borrowed(&self.history),
+            snapshot: log.snapshot.clone(),
+            ended_at: SystemTime::now() - log.ended.map_or(Duration::ZERO, |ended| ended.elapsed()),
+            frames: frames.map(|(number, frame)| (*number, String::from_utf8_lossy(frame).into_owned())).collect(),
+        })
+    }
+
+    /// The run that [`Self::save`] wrote.
+    pub(super) fn restore(saved: &[u8]) -> serde_json::Result<Self> {
+        let saved: Finished<'static> = serde_json::from_slice(saved)?;
+        let (input, history) = (saved.input.into_owned(), saved.history.into_owned());
+        let (head, owner) = (saved.head.into_owned(), saved.owner.into_owned());
+        let run = Self::new(head, saved.mode, owner, input, history, CancellationToken::new());
+        let now = Instant::now();
+        let passed = saved.ended_at.elapsed().unwrap_or_default();
+        let mut log = run.log();
+        log.frames = saved.frames.into_iter().map(|(number, frame)| (number, Bytes::from(frame))).collect();
+        log.snapshot = saved.snapshot;
+        log.ended = Some(now.checked_sub(passed).unwrap_or(now));
+        drop(log);
+        Ok(run)
+    }
+
     /// Appends an event, numbering it, with the state that holds from then on.
     pub(super) fn emit(&self, event: &str, fields: Value, snapshot: Option<Snapshot>) {
         let mut log = self.log();
-        log.push(event, fields);
+        log.push(event, fields, self.has_reader());
         if snapshot.is_some() {
             log.snapshot = snapshot;
         }
@@ -139,7 +197,7 @@ impl Run {
             // The server has spent a number on the agent's own ending, which it then drops (contract 15.3).
             log.next_sequence += 1;
         }
-        log.push(event, json!({"response": snapshot.event(&self.head)}));
+        log.push(event, json!({"response": snapshot.event(&self.head)}), self.has_reader());
         log.snapshot = Some(snapshot);
         log.ended = Some(Instant::now());
         drop(log);
@@ -149,7 +207,8 @@ impl Run {
     /// Ends a run whose agent failed before it created anything: one bare `error` event (contract 1.7).
     pub(super) fn end_before_created(&self) {
         let mut log = self.log();
-        log.push("error", json!({"message": "An internal server error occurred.", "param": null, "code": null}));
+        let error = json!({"message": "An internal server error occurred.", "param": null, "code": null});
+        log.push("error", error, self.has_reader());
         if self.mode.background {
             log.snapshot = Some(Snapshot::crashed_before_created());
         }
@@ -165,11 +224,16 @@ impl Run {
         loop {
             changes.borrow_and_update();
             {
-                let log = self.log();
-                while let Some((sequence, frame)) = log.frames.get(index) {
+                let mut log = self.log();
+                while let Some((sequence, frame)) = log.frames.get(index - log.dropped).cloned() {
                     index += 1;
-                    if *sequence > after {
-                        return Some((index, frame.clone()));
+                    if !self.mode.background {
+                        // There is one reader, and it has this one now.
+                        log.frames.pop_front();
+                        log.dropped += 1;
+                    }
+                    if sequence > after {
+                        return Some((index, frame));
                     }
                 }
                 if log.ended.is_some() {
@@ -260,13 +324,16 @@ impl Run {
 }
 
 impl Log {
-    fn push(&mut self, event: &str, fields: Value) {
+    /// Numbers an event, and keeps it if somebody `reads` it.
+    fn push(&mut self, event: &str, fields: Value, reads: bool) {
         let mut data = json!({"type": event});
         if let (Some(data), Value::Object(fields)) = (data.as_object_mut(), fields) {
             data.extend(fields);
             data.insert("sequence_number".to_owned(), self.next_sequence.into());
         }
-        self.frames.push((self.next_sequence, events::frame(event, &data)));
+        if reads {
+            self.frames.push_back((self.next_sequence, events::frame(event, &data)));
+        }
         self.next_sequence += 1;
     }
 }
@@ -277,6 +344,8 @@ pub(super) struct AbandonOnDrop(pub(super) Arc<Run>);
 
 impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
+        let mut log = self.0.log();
         self.0.abandoned.store(true, Ordering::Relaxed);
+        log.frames = VecDeque::new();
     }
 }

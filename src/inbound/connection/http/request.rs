@@ -4,8 +4,11 @@
 //! carries its `Origin`; a form cannot send JSON; and a name that was made to lead here (DNS rebinding) stands in `Host`.
 //! What `curl -d` sends goes by a form's type, whatever it is, so that type is taken of curl, whose name no form can claim.
 
-use super::{BODY_TIME, MAX_FRAME_BYTES};
 use crate::error::CallError;
+use crate::inbound::framing::MAX_FRAME_BYTES;
+use crate::limits::input::STALL_TIME;
+use crate::rpc::guest;
+use crate::rpc::message::{self, CallId};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -42,11 +45,28 @@ pub(super) enum Answers {
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error: CallError,
+    /// The id of the request, where the refused body has got that far.
+    pub(super) id: Option<CallId>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, message: &str, hint: &str) -> Self {
-        Self { status, error: CallError::invalid_request(message).hint(hint) }
+        Self { status, error: CallError::invalid_request(message).hint(hint), id: None }
+    }
+
+    /// There is no memory for the rest of a body that begins so.
+    pub(super) fn no_room(start: &[u8]) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, error: guest::no_room(), id: message::id_in(start) }
+    }
+
+    /// The daemon is full, and the body took longer than there is time for then.
+    pub(super) fn full() -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, error: guest::full(), id: None }
+    }
+
+    /// Is the body refused for its size, so that more of it may be on its way?
+    pub(super) fn is_of_size(&self) -> bool {
+        matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::SERVICE_UNAVAILABLE)
     }
 
     pub(super) fn too_long() -> Self {
@@ -55,8 +75,8 @@ impl Refusal {
     }
 
     pub(super) fn too_slow() -> Self {
-        let message = format!("the body did not arrive within {BODY_TIME:?}");
-        Self::new(StatusCode::REQUEST_TIMEOUT, &message, "send it at once")
+        let message = format!("the body did not arrive: it made no progress for {STALL_TIME:?}, or too little");
+        Self::new(StatusCode::REQUEST_TIMEOUT, &message, "send the whole body at once")
     }
 
     pub(super) fn cut_off(reason: &str) -> Self {

@@ -4,9 +4,10 @@ use super::request::{HINT, Refusal};
 use crate::error::CallError;
 use crate::rpc::calls::refusal;
 use crate::rpc::client::Queued;
+use crate::rpc::message::CallId;
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -20,6 +21,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// How long a stream may be silent before it says that it is still there: half of the shortest limit that proxies and
 /// client libraries commonly have, 30 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// When trying again is worth it, as the errors say in milliseconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// A body of ours.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -66,6 +70,14 @@ pub(super) async fn json(mut outbox: Outbox) -> Response<Body> {
     }
 }
 
+/// The daemon is full: the answers, which say so, with the status for it.
+pub(super) async fn turned_away(outbox: Outbox) -> Response<Body> {
+    let mut response = json(outbox).await;
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    response
+}
+
 /// Every message as it comes.
 pub(super) fn events(outbox: Outbox) -> Response<Body> {
     let mut response = Response::new(StreamBody::new(stream(outbox)).boxed_unsync());
@@ -105,9 +117,13 @@ pub(super) fn nothing() -> Response<Body> {
 
 /// A refusal, as the error response of no call; to a method that people try, in words.
 pub(super) fn refused(refused: Refusal) -> Response<Body> {
-    let Refusal { status, error } = refused;
+    let Refusal { status, error, id } = refused;
     if status != StatusCode::METHOD_NOT_ALLOWED {
-        return response(status, "application/json", refusal(error));
+        let mut response = response(status, "application/json", id.unwrap_or_else(CallId::null).refuse(error));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        return response;
     }
     let mut response = response(status, "text/plain; charset=utf-8", HINT.to_owned());
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));

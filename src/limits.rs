@@ -1,0 +1,9 @@
+//! What all clients share and nobody may use up.
+//!
+//! - [`places`]: how many connections are held, and what becomes of the next one
+//! - [`input`]: the memory and the time of messages that have begun and not ended
+//! - [`output`]: the memory of messages that wait for clients who do not read
+
+pub mod input;
+pub mod output;
+pub mod places;

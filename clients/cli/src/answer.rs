@@ -3,7 +3,7 @@
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::show;
+use crate::terminal;
 use cupola_protocol::invoke::{RunFailure, RunStatus};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -126,16 +126,16 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
             return;
         }
         if let Some(session) = session {
-            self.tell(&format!("Session:      {}", show::line(session)));
+            self.tell(&format!("Session:      {}", terminal::line(session)));
         }
         if let Some(conversation) = conversation {
-            self.tell(&format!("Conversation: {}", show::line(conversation)));
+            self.tell(&format!("Conversation: {}", terminal::line(conversation)));
         }
     }
 
     /// Notices report consequences (a session and its files are gone), so they are shown on a pipe too.
     fn notice(&mut self, message: &str) {
-        self.tell(&show::paragraph("notice: ", message));
+        self.tell(&terminal::paragraph("notice: ", message));
     }
 
     /// A remark. That it cannot be shown is no reason to end the run.
@@ -173,12 +173,12 @@ impl Ending<'_> {
             (RunStatus::Cancelled, None) => "the run was cancelled",
             (RunStatus::Truncated, None) => "the answer was cut off: the stream ended without saying how the run did",
         };
-        let _ = writeln!(err, "{}", show::paragraph("error: ", message));
+        let _ = writeln!(err, "{}", terminal::paragraph("error: ", message));
         if let Some(code) = self.failure.as_ref().and_then(|failure| failure.service_code.as_deref()) {
-            let _ = writeln!(err, "code: {}", show::line(code));
+            let _ = writeln!(err, "code: {}", terminal::line(code));
         }
         if let Some(id) = self.request_id.as_deref() {
-            let _ = writeln!(err, "request id: {}", show::line(id));
+            let _ = writeln!(err, "request id: {}", terminal::line(id));
         }
     }
 }

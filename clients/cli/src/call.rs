@@ -3,8 +3,8 @@
 //! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
 
 use crate::failure::Failure;
-use crate::show;
 use crate::stream::{self, Stream};
+use crate::terminal;
 use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::rpc::{ErrorObject, Id, PROGRESS, Request};
@@ -232,10 +232,10 @@ fn report_version_skew(result: &RawValue) {
     let Ok(greeted) = serde_json::from_str::<Greeted>(result.get()) else { return };
     if let Some(version) = greeted.server_info.version.filter(|version| version != VERSION) {
         let _ = writeln!(
-            show::stderr(),
+            terminal::stderr(),
             "warning: the running daemon is version {}, this program is {VERSION}; `cupola stop` lets the next \
              command start the newer one",
-            show::line(&version)
+            terminal::line(&version)
         );
     }
 }

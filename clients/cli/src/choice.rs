@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::scope::ScopeFlags;
-use crate::show;
+use crate::terminal;
 use cupola_protocol::error::ErrorKind;
 use std::io::{self, BufRead, Write};
 
@@ -15,7 +15,7 @@ pub(crate) fn is_made(failure: &Failure, scope: &mut ScopeFlags) -> bool {
     let Some(choices) = open(failure).filter(|_| scope.may_ask()) else { return false };
     // The call is over, so Ctrl-C leaves the question.
     interrupt::settle();
-    let Ok(Some(agent)) = ask(choices, io::stdin().lock(), show::stderr()) else { return false };
+    let Ok(Some(agent)) = ask(choices, io::stdin().lock(), terminal::stderr()) else { return false };
     scope.target.agent_name = Some(agent);
     true
 }
@@ -31,7 +31,7 @@ fn open(failure: &Failure) -> Option<&[String]> {
 fn ask(choices: &[String], input: impl BufRead, mut terminal: impl Write) -> io::Result<Option<String>> {
     writeln!(terminal, "This project has several agents:")?;
     for (number, choice) in (1..).zip(choices) {
-        writeln!(terminal, "  {number}) {}", show::line(choice))?;
+        writeln!(terminal, "  {number}) {}", terminal::line(choice))?;
     }
     let mut input = input;
     loop {

@@ -23,7 +23,7 @@ pub(crate) mod stop;
 use crate::arguments::Command;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
-use crate::{Hooks, choice, exit, show};
+use crate::{Hooks, choice, exit, terminal};
 use std::process::ExitCode;
 
 /// Runs one command and reports its failure. What only a person can decide is asked, and the command run again: nothing has
@@ -54,7 +54,7 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
         done = run_once(&command, hooks);
     }
     ExitCode::from(done.unwrap_or_else(|failure| {
-        let mut stderr = show::stderr();
+        let mut stderr = terminal::stderr();
         // Nothing is left to do if the failure cannot be shown; the exit code still tells.
         let _ = if json { failure.print_json(&mut stderr) } else { failure.print(&mut stderr) };
         failure.exit_code()

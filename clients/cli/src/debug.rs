@@ -1,6 +1,6 @@
 //! `--debug`: outgoing requests on standard error, and the `curl` line that repeats each.
 
-use crate::show::{line, text};
+use crate::terminal::{line, text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;

@@ -1,7 +1,11 @@
 //! Why a command did not succeed, and how it is said: to people in lines, to programs as JSON. Always on standard error.
 
+<<<<<<< ours
 use crate::ownership::Unusable;
 use crate::{exit, show};
+=======
+use crate::{exit, terminal};
+>>>>>>> theirs
 use cupola_protocol::error::ErrorData;
 use cupola_protocol::rpc::ErrorObject;
 use serde_json::json;
@@ -93,7 +97,7 @@ impl Failure {
             Self::Output(error) => local("outputFailed", &error.to_string(), None),
             Self::ReaderGone => return Ok(()),
         };
-        writeln!(to, "{}", show::json(&json!({ "error": error }).to_string()))
+        writeln!(to, "{}", terminal::json(&json!({ "error": error }).to_string()))
     }
 }
 
@@ -114,17 +118,17 @@ fn local(kind: &str, message: &str, hint: Option<&str>) -> serde_json::Value {
 
 /// `error:`, `hint:` and what the service's support asks for.
 fn print_lines(to: &mut dyn Write, message: &str, hint: Option<&str>, data: Option<&ErrorData>) -> io::Result<()> {
-    writeln!(to, "{}", show::paragraph("error: ", message))?;
+    writeln!(to, "{}", terminal::paragraph("error: ", message))?;
     if let Some(data) = data {
         if let Some(after) = data.retry_after_ms {
             writeln!(to, "retry after: {} s", after.div_ceil(1000))?;
         }
         if let Some(id) = &data.request_id {
-            writeln!(to, "request id: {}", show::line(id))?;
+            writeln!(to, "request id: {}", terminal::line(id))?;
         }
     }
     for line in hint.unwrap_or_default().lines() {
-        writeln!(to, "hint: {}", show::line(line))?;
+        writeln!(to, "hint: {}", terminal::line(line))?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Ctrl-C: the first cancels the call and waits for its end, the second leaves at once. Without a call the first leaves.
 
 use crate::exit;
-use crate::show;
 use crate::stream::Stream;
+use crate::terminal;
 use cupola_protocol::rpc::{CANCEL, Cancel, Id, Request};
 use std::io::Write;
 use std::process;
@@ -54,9 +54,9 @@ pub(crate) fn cancels(stream: &Stream, id: Id) {
         let is_second = INTERRUPTED.swap(true, Ordering::SeqCst);
         match CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some((stream, message)) if !is_second => {
-                let mut stderr = show::stderr();
+                let mut stderr = terminal::stderr();
                 // A terminal shows ^C behind whatever of the answer is there.
-                let line_end = if show::stderr_is_terminal() { "\n" } else { "" };
+                let line_end = if terminal::stderr_is_terminal() { "\n" } else { "" };
                 let _ = writeln!(stderr, "{line_end}cancelling; press Ctrl-C again to leave at once");
                 let _ = stream.write_all(message);
             }

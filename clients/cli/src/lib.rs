@@ -8,7 +8,8 @@
 //! - [`choice`]: asks which agent is meant, on a terminal
 //! - [`connect`], [`start`], [`socket`]: finds the daemon, checks that it is the user's own, starts it when none answers
 //! - [`call`]: one call on the connection, its events and its answer; [`interrupt`]: Ctrl-C cancels it
-//! - [`answer`], [`log`], [`table`]: what people and scripts see; [`show`]: the only way to standard output and error
+//! - [`answer`], [`log`], [`table`]: what people and scripts see; [`show`]: printing
+//! - [`terminal`]: the only way to standard output and error
 //! - [`failure`], [`exit`]: what they see when it goes wrong, and the exit codes
 //!
 //! There is no async runtime here (but one that drives the pipe on Windows), and no file is read unless a profile is named: a warm call is one write and a few reads.
@@ -40,6 +41,7 @@ mod start;
 mod stream;
 mod table;
 mod target;
+mod terminal;
 #[cfg(windows)]
 pub mod user;
 

@@ -4,7 +4,7 @@
 //! characters are taken out. Everywhere else they are written as they are.
 
 use crate::failure::Failure;
-use crate::show;
+use crate::terminal;
 use cupola_protocol::monitor::MonitorEvent;
 use cupola_protocol::target::AgentName;
 use serde_json::value::RawValue;
@@ -58,7 +58,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
                 return Ok(());
             }
             MonitorEvent::Notice { notice } => {
-                self.tell(&show::paragraph("notice: ", &notice.message));
+                self.tell(&terminal::paragraph("notice: ", &notice.message));
                 return Ok(());
             }
             shown => self.style.show(shown),
@@ -149,12 +149,12 @@ impl Style {
 
     /// Harmless on a terminal; elsewhere as it is.
     fn safe(self, text: &str) -> Cow<'_, str> {
-        if self.is_terminal { show::text(text) } else { text.into() }
+        if self.is_terminal { terminal::text(text) } else { text.into() }
     }
 
     /// The same for what stands in a line of ours.
     fn safe_line(self, text: &str) -> Cow<'_, str> {
-        if self.is_terminal { show::line(text) } else { text.into() }
+        if self.is_terminal { terminal::line(text) } else { text.into() }
     }
 }
 

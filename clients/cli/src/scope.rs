@@ -11,8 +11,8 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::isolation::{IsolationFlags, ownership};
 use crate::profile::Profile;
-use crate::show;
 use crate::target::TargetFlags;
+use crate::terminal;
 use clap::Args;
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
@@ -91,13 +91,13 @@ impl ScopeFlags {
     pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params, Greeting::None)?;
         self.daemon.ask(hooks, &call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {
-            debug::show(event.value, &mut show::stderr());
+            debug::show(event.value, &mut terminal::stderr());
             Ok(())
         })
     }
 
     /// May the user be asked? Only one who sits in front of a terminal and has not said no.
     pub(crate) fn may_ask(&self) -> bool {
-        !self.no_prompt && io::stdin().is_terminal() && show::stderr_is_terminal()
+        !self.no_prompt && io::stdin().is_terminal() && terminal::stderr_is_terminal()
     }
 }

@@ -1,57 +1,13 @@
-//! The only place that writes to standard output and standard error, so that text of the service or an agent never acts
-//! on a terminal.
-//!
-//! - What this program says to a person (sentences, tables, errors, hints, notices) is made harmless wherever it goes.
-//! - What an agent or the service wrote (an answer, a log, a file, a raw response) is made harmless on a terminal. Into a
-//!   pipe or a file it goes byte for byte.
-//! - JSON is escaped everywhere: it stays the same data, and scripts get the same bytes as a terminal.
-//!
-//! [`harmless`] has the functions, [`writer`] the stream that applies them.
-
-mod harmless;
-mod writer;
-
-pub(crate) use harmless::{json, line, paragraph, text};
-pub(crate) use writer::Harmless;
+//! What commands print: text for people, JSON for programs.
 
 use crate::failure::Failure;
+use crate::terminal;
 use serde_json::value::RawValue;
-use std::io::{self, BufWriter, IsTerminal, Stderr, StdoutLock, Write};
-
-/// Standard output for what an agent or the service wrote.
-pub(crate) fn stdout() -> Harmless<BufWriter<StdoutLock<'static>>> {
-    Harmless::new(BufWriter::new(stdout_as_is()), stdout_is_terminal())
-}
-
-/// Standard error. Nothing written to it acts on a terminal.
-pub(crate) fn stderr() -> Harmless<Stderr> {
-    Harmless::new(stderr_as_is(), true)
-}
-
-/// Standard output without any check: for bytes that are no text, and for colours of our own around text that
-/// [`text`] has made harmless.
-pub(crate) fn stdout_as_is() -> StdoutLock<'static> {
-    io::stdout().lock()
-}
-
-/// Standard error without any check: for terminal sequences of our own.
-pub(crate) fn stderr_as_is() -> Stderr {
-    io::stderr()
-}
-
-/// Does a person see standard output?
-pub(crate) fn stdout_is_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// Does a person see standard error?
-pub(crate) fn stderr_is_terminal() -> bool {
-    io::stderr().is_terminal()
-}
+use std::io::Write;
 
 /// Writes text of this program to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    write_out(harmless::text(text).as_bytes())
+    write_out(terminal::text(text).as_bytes())
 }
 
 /// Writes JSON to standard output, indented as azd does it: two blanks, members in their order, a final newline.
@@ -61,11 +17,11 @@ pub(crate) fn print_json(raw: &RawValue) -> Result<(), Failure> {
 
 /// Writes JSON to standard output as one line.
 pub(crate) fn print_json_line(raw: &RawValue) -> Result<(), Failure> {
-    write_out(format!("{}\n", json(raw.get())).as_bytes())
+    write_out(format!("{}\n", terminal::json(raw.get())).as_bytes())
 }
 
 fn write_out(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = stdout_as_is();
+    let mut out = terminal::stdout_as_is();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::writing)
 }
 
@@ -73,7 +29,7 @@ fn write_out(bytes: &[u8]) -> Result<(), Failure> {
 pub(crate) fn indented(raw: &RawValue) -> String {
     let value: Result<serde_json::Value, _> = serde_json::from_str(raw.get());
     let text = value.and_then(|value| serde_json::to_string_pretty(&value));
-    json(&text.unwrap_or_else(|_| raw.get().to_owned())).into_owned() + "\n"
+    terminal::json(&text.unwrap_or_else(|_| raw.get().to_owned())).into_owned() + "\n"
 }
 
 #[cfg(test)]

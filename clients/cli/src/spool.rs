@@ -3,7 +3,7 @@
 
 use crate::environment;
 use crate::failure::Failure;
-use crate::show;
+use crate::terminal;
 use cupola_protocol::files::MAX_FILE_BYTES;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -74,7 +74,7 @@ impl Spool {
     /// Writes it to standard output: byte for byte, unless that is a terminal.
     pub(crate) fn print(&self) -> Result<(), Failure> {
         let mut file = File::open(&self.path).map_err(|error| unusable(&self.path, &error))?;
-        let mut out = show::stdout();
+        let mut out = terminal::stdout();
         io::copy(&mut file, &mut out).and_then(|_| out.flush()).map_err(Failure::writing)
     }
 }

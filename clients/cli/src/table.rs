@@ -1,6 +1,6 @@
 //! Columns for people: `-o table`, and its choice beside `-o json`.
 
-use crate::show;
+use crate::terminal;
 use clap::ValueEnum;
 use cupola_protocol::files::Entry;
 use cupola_protocol::sessions::Session;
@@ -79,7 +79,7 @@ pub(crate) fn table<const WIDTH: usize>(header: [&str; WIDTH], rows: impl Iterat
 
 /// Lines whose columns are as wide as their widest cell. Cells hold text of the service and the agent, so each is made harmless.
 pub(crate) fn columns<const WIDTH: usize>(lines: &[[String; WIDTH]]) -> String {
-    let lines: Vec<_> = lines.iter().map(|cells| cells.each_ref().map(|cell| show::line(cell))).collect();
+    let lines: Vec<_> = lines.iter().map(|cells| cells.each_ref().map(|cell| terminal::line(cell))).collect();
     let mut widths = [0; WIDTH];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {

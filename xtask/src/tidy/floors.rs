@@ -39,11 +39,15 @@ pub(super) const HOUSES: &[House] = &[
             &["scope"],
             &["choice", "target", "isolation", "profile", "spool"],
             &["call", "answer", "log"],
-            &["azd", "connect", "debug", "raw", "table", "start"],
+            &["azd", "connect", "debug", "raw", "show", "table", "start"],
             &["socket", "interrupt", "stream"],
             &["environment", "user"],
             &["failure"],
+<<<<<<< ours
             &["exit", "places", "ownership"],
+=======
+            &["exit", "places", "terminal"],
+>>>>>>> theirs
         ],
     },
     House {
@@ -72,7 +76,7 @@ pub(super) const HOUSES: &[House] = &[
             &["reach", "rpc"],
             &["error", "isolation", "target"],
             &["headers", "id"],
-            &["text"],
+            &["display", "text"],
         ],
     },
 ];
@@ -91,7 +95,6 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     (
         "clients/cli/src/",
         &[
-            "answer -> log",
             "choice -> scope",
             "commands -> arguments",
             "commands -> lib",

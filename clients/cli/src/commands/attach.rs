@@ -15,7 +15,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::stream::Stream;
-use crate::{Hooks, environment, show};
+use crate::{Hooks, environment, terminal};
 use clap::Args;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, MethodPattern, ProgramInfo};
 use cupola_protocol::rpc::{ErrorObject, Id, Request};
@@ -270,10 +270,10 @@ impl Line {
 
 /// Passes one message to the program, escaped for a person at a terminal. Without a reader there is nothing left to do.
 fn answer(framing: Framing, message: &[u8]) {
-    let text = show::stdout_is_terminal().then(|| String::from_utf8_lossy(message));
-    let escaped = text.as_deref().map(show::json);
+    let text = terminal::stdout_is_terminal().then(|| String::from_utf8_lossy(message));
+    let escaped = text.as_deref().map(terminal::json);
     let message = escaped.as_deref().map_or(message, str::as_bytes);
-    if framing.write(show::stdout_as_is(), message).is_err() {
+    if framing.write(terminal::stdout_as_is(), message).is_err() {
         process::exit(exit::READER_GONE.into());
     }
 }

@@ -7,6 +7,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::show;
 use crate::table::{Output, columns};
+use crate::terminal;
 use clap::{Args, Subcommand};
 use cupola_protocol::auth::{Clear, Status, StatusResponse};
 use cupola_protocol::daemon::NoParams;
@@ -70,9 +71,13 @@ fn lines(status: &StatusResponse) -> String {
         let expires = token.expires_at.clone().unwrap_or_default();
         rows.push([token.credential.clone(), token.scope.clone(), state.unwrap_or_default(), expires]);
         if let Some(error) = &token.error {
-            errors += &show::paragraph(&format!("{}: ", show::line(&token.credential)), error);
+            errors += &terminal::paragraph(&format!("{}: ", terminal::line(&token.credential)), error);
             errors.push('\n');
         }
     }
-    format!("{}\n{}{errors}", show::line(&format!("Configured: {}{tenant}", status.credential.kind)), columns(&rows))
+    format!(
+        "{}\n{}{errors}",
+        terminal::line(&format!("Configured: {}{tenant}", status.credential.kind)),
+        columns(&rows)
+    )
 }

@@ -11,7 +11,7 @@ use crate::environment::{self, Environment};
 use crate::exit;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
-use crate::{Hooks, choice, interrupt, show};
+use crate::{Hooks, choice, interrupt, terminal};
 use clap::Args;
 use cupola_protocol::invoke::{Invoke, InvokeParams};
 use cupola_protocol::isolation::Isolation;
@@ -86,7 +86,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Chat { scope, hooks, new_conversation: flags.new_conversation, new_session: flags.new_session, last: exit::OK };
     // Whatever is wrong with the flags is said before the first prompt.
     let (_, isolation) = chat.resolve()?;
-    let is_terminal = io::stdin().is_terminal() && show::stderr_is_terminal();
+    let is_terminal = io::stdin().is_terminal() && terminal::stderr_is_terminal();
     if is_terminal {
         tell(&format!("{}. /help lists what else there is; Ctrl-D leaves.", whose(&isolation)));
     }
@@ -135,7 +135,7 @@ impl Chat {
     fn note(&mut self, outcome: Result<u8, Failure>) {
         self.last = outcome.unwrap_or_else(|failure| {
             // Nothing is left to do if the failure cannot be shown.
-            let _ = failure.print(&mut show::stderr());
+            let _ = failure.print(&mut terminal::stderr());
             failure.exit_code()
         });
     }
@@ -166,7 +166,7 @@ impl Chat {
         };
         let call = encode::<Invoke>(params, Greeting::None)?;
         let mut connection = self.scope.daemon.ask(self.hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
-        let (out, err) = (show::stdout(), show::stderr());
+        let (out, err) = (terminal::stdout(), terminal::stderr());
         let printer = Printer { out, err, introduce: false, quiet: false, written: String::new() };
         print_text(&mut connection, printer)
     }
@@ -408,7 +408,7 @@ fn unreadable(error: impl std::fmt::Display) -> Failure {
 /// Says something that is no answer.
 fn tell(text: &str) {
     // Nothing is left to do if it cannot be shown.
-    let _ = writeln!(show::stderr(), "{text}");
+    let _ = writeln!(terminal::stderr(), "{text}");
 }
 
 #[cfg(test)]

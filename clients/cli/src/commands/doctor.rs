@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::show;
 use crate::table::Output;
+use crate::terminal;
 use clap::Args;
 use cupola_protocol::Method;
 use cupola_protocol::daemon::{NoParams, Status};
@@ -80,9 +81,9 @@ fn lines(checks: &[Check]) -> String {
             CheckStatus::Error => "ERROR",
             CheckStatus::Skipped => "-",
         };
-        let labelled = iter::once((format!("{status:<8} {:<11} ", show::line(name)), message));
+        let labelled = iter::once((format!("{status:<8} {:<11} ", terminal::line(name)), message));
         for (label, message) in labelled.chain(hint.iter().map(|hint| (format!("{:<20} ", ""), hint))) {
-            text += &show::paragraph(&label, message);
+            text += &terminal::paragraph(&label, message);
             text.push('\n');
         }
     }

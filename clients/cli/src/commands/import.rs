@@ -12,7 +12,7 @@ use crate::isolation::IsolationFlags;
 use crate::ownership::User;
 use crate::profile::Profile;
 use crate::table::columns;
-use crate::{Hooks, exit, places, show};
+use crate::{Hooks, exit, places, show, terminal};
 use clap::{Args, Subcommand, ValueEnum};
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::partitions::{Import, ImportEntry, ImportOutcome, ImportParams, Imported};
@@ -138,7 +138,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             .collect();
         let skipped: Vec<_> = skipped.iter().map(|(key, reason)| json!({"key": key, "reason": reason})).collect();
         let report = json!({"dryRun": flags.dry_run, "entries": entries, "skipped": skipped});
-        show::print(&format!("{}\n", show::json(&format!("{report:#}"))))?;
+        show::print(&format!("{}\n", terminal::json(&format!("{report:#}"))))?;
     } else {
         let mut rows = vec![["AGENT", "VERSION", "SESSION", "CONVERSATION"].map(str::to_owned)];
         rows.extend(entries.iter().zip(shown).zip(&imported).map(
@@ -150,9 +150,9 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             },
         ));
         show::print(&if rows.len() > 1 { columns(&rows) } else { "There is nothing to take over.\n".to_owned() })?;
-        let mut stderr = show::stderr();
+        let mut stderr = terminal::stderr();
         for (key, reason) in skipped {
-            let _ = writeln!(stderr, "left out: {}", show::line(&format!("{key}: {reason}")));
+            let _ = writeln!(stderr, "left out: {}", terminal::line(&format!("{key}: {reason}")));
         }
         if flags.dry_run {
             let _ = writeln!(stderr, "nothing has been changed: --dry-run");
@@ -183,13 +183,13 @@ impl AzdFlags {
         if is_given || self.unisolated {
             return Ok(Some(given.clone()));
         }
-        if self.no_prompt || !io::stdin().is_terminal() || !show::stderr_is_terminal() {
+        if self.no_prompt || !io::stdin().is_terminal() || !terminal::stderr_is_terminal() {
             return Err(Failure::usage_hint(
                 "azd did not save whose its sessions are, and there is no terminal to ask on",
                 "give --user-isolation-key, --user-identity or the like for all of them, or --unisolated",
             ));
         }
-        ask(agent, given, io::stdin().lock(), show::stderr())
+        ask(agent, given, io::stdin().lock(), terminal::stderr())
     }
 }
 
@@ -209,7 +209,7 @@ fn ask(
     let unread = |error: io::Error| Failure::usage(format!("the answer cannot be read: {error}"));
     let ids = [agent.session.as_ref().map(ToString::to_string), agent.conversation.as_ref().map(ToString::to_string)];
     let ids: Vec<_> = ids.into_iter().flatten().collect();
-    let head = format!("{}\n", show::line(&format!("{} ({})", agent.name(), ids.join(", "))));
+    let head = format!("{}\n", terminal::line(&format!("{} ({})", agent.name(), ids.join(", "))));
     let whose = format!("{head}  user isolation key or identity (Enter: no user; {SKIP}: leave it out): ");
     let Some(user) = question(&whose).map_err(unread)?.filter(|answer| answer != SKIP) else { return Ok(None) };
     let chat = question("  chat isolation key (Enter: none): ").map_err(unread)?.unwrap_or_default();

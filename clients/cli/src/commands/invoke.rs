@@ -13,6 +13,7 @@ use crate::raw::RawResponse;
 use crate::scope::ScopeFlags;
 use crate::show;
 use crate::target::parse;
+use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
@@ -142,7 +143,7 @@ enum Protocol {
 /// Sends the message and prints the answer.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let params = flags.params(&Environment::process(flags.scope.no_env))?;
-    let introduce = flags.output == Output::Default && !flags.quiet && show::stderr_is_terminal();
+    let introduce = flags.output == Output::Default && !flags.quiet && terminal::stderr_is_terminal();
     // Nobody reads a remark about versions on a pipe, and a script should not have it in its logs at every call.
     let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
     let call = encode::<Invoke>(params, greeting)?;
@@ -169,13 +170,13 @@ pub(super) struct How {
 pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failure> {
     match how.output {
         Output::Default => {
-            let (out, err) = (show::stdout(), show::stderr());
+            let (out, err) = (terminal::stdout(), terminal::stderr());
             let printer = Printer { out, err, introduce: how.introduce, quiet: how.quiet, written: String::new() };
             print_text(connection, printer)
         }
-        Output::Json => print_json(connection, show::stdout_as_is()),
-        Output::Jsonl => print_lines(connection, BufWriter::new(show::stdout_as_is())),
-        Output::Raw => print_raw(connection, show::stdout()),
+        Output::Json => print_json(connection, terminal::stdout_as_is()),
+        Output::Jsonl => print_lines(connection, BufWriter::new(terminal::stdout_as_is())),
+        Output::Raw => print_raw(connection, terminal::stdout()),
     }
 }
 
@@ -183,7 +184,7 @@ pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failur
 fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
     let mut started = None;
     connection.receive_until(|event| {
-        debug::show(event.value, &mut show::stderr());
+        debug::show(event.value, &mut terminal::stderr());
         let is_started =
             serde_json::from_str::<Started<'_>>(event.value.get()).is_ok_and(|event| event.kind == "started");
         if !is_started {
@@ -226,7 +227,7 @@ pub(super) fn print_text<Out: Write, Err: Write>(
 
 fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut show::stderr());
+        debug::show(event.value, &mut terminal::stderr());
         Ok(())
     })?;
     let text = show::indented(&raw);
@@ -236,28 +237,28 @@ fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Fa
 
 fn print_lines(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut show::stderr());
-        writeln!(out, "{}", show::json(event.value.get())).map_err(Failure::writing)?;
+        debug::show(event.value, &mut terminal::stderr());
+        writeln!(out, "{}", terminal::json(event.value.get())).map_err(Failure::writing)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     })?;
-    writeln!(out, "{}", show::json(raw.get())).and_then(|()| out.flush()).map_err(Failure::writing)?;
+    writeln!(out, "{}", terminal::json(raw.get())).and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(ending(&raw)?.code())
 }
 
 fn print_raw(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
     let mut response = RawResponse::default();
     let raw = connection.receive(|event| {
-        debug::show(event.value, &mut show::stderr());
+        debug::show(event.value, &mut terminal::stderr());
         response.event(event.value, &mut out)?;
         if event.more { Ok(()) } else { out.flush().map_err(Failure::writing) }
     });
-    if show::stdout_is_terminal() {
+    if terminal::stdout_is_terminal() {
         response.end_line(&mut out)?;
     }
     out.flush().map_err(Failure::writing)?;
     let raw = raw?;
     let ending = ending(&raw)?;
-    ending.explain(&mut show::stderr());
+    ending.explain(&mut terminal::stderr());
     Ok(ending.code())
 }
 

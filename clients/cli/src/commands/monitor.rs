@@ -11,6 +11,7 @@ use crate::log::{Printer, Style};
 use crate::scope::ScopeFlags;
 use crate::show;
 use crate::target::parse;
+use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
@@ -99,10 +100,10 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let call = encode::<Monitor>(params, Greeting::None)?;
     let mut connection = flags.scope.daemon.ask(hooks, &call, |stream| interrupt::spares(stream, CALL))?;
     // What is on a terminal is made harmless piece by piece, because the log has colours of ours.
-    let mut out = BufWriter::new(show::stdout_as_is());
+    let mut out = BufWriter::new(terminal::stdout_as_is());
     match flags.output {
         Output::Default | Output::Raw => {
-            let mut printer = Printer { out, err: show::stderr(), style };
+            let mut printer = Printer { out, err: terminal::stderr(), style };
             connection.receive(|event| {
                 debug::show(event.value, &mut printer.err);
                 printer.event(event.value, event.more)
@@ -111,7 +112,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Output::Json => {
             let mut events = Vec::new();
             let raw = connection.receive(|event| {
-                if !debug::show(event.value, &mut show::stderr()) {
+                if !debug::show(event.value, &mut terminal::stderr()) {
                     events.push(event.value.to_owned());
                 }
                 Ok(())
@@ -121,11 +122,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         }
         Output::Jsonl => {
             let mut print = |line: &RawValue, more: bool| {
-                writeln!(out, "{}", show::json(line.get())).map_err(Failure::writing)?;
+                writeln!(out, "{}", terminal::json(line.get())).map_err(Failure::writing)?;
                 if more { Ok(()) } else { out.flush().map_err(Failure::writing) }
             };
             let raw = connection.receive(|event| {
-                debug::show(event.value, &mut show::stderr());
+                debug::show(event.value, &mut terminal::stderr());
                 print(event.value, event.more)
             })?;
             print(&raw, false)?;
@@ -174,7 +175,7 @@ impl Flags {
     }
 
     fn style(&self) -> Style {
-        let is_terminal = show::stdout_is_terminal();
+        let is_terminal = terminal::stdout_is_terminal();
         let zone = if self.utc { UtcOffset::UTC } else { UtcOffset::current_local_offset().unwrap_or(UtcOffset::UTC) };
         Style { is_terminal, has_colours: is_terminal && environment::allows_colours(), zone }
     }

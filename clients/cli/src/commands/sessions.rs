@@ -8,6 +8,7 @@ use crate::scope::ScopeFlags;
 use crate::show;
 use crate::table::{self, Output};
 use crate::target::parse;
+use crate::terminal;
 use clap::{Args, Subcommand, ValueEnum};
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::sessions::{
@@ -258,8 +259,8 @@ fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
     }
     let list = typed::<List>(raw)?;
     show::print(&table::sessions(&list.data))?;
-    if let (true, Some(last), true) = (list.has_more, &list.last_id, show::stderr_is_terminal()) {
-        let _ = writeln!(show::stderr(), "there are more: --after {}", show::line(last));
+    if let (true, Some(last), true) = (list.has_more, &list.last_id, terminal::stderr_is_terminal()) {
+        let _ = writeln!(terminal::stderr(), "there are more: --after {}", terminal::line(last));
     }
     Ok(())
 }

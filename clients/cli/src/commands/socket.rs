@@ -4,7 +4,7 @@ use crate::Hooks;
 use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
-use crate::show;
+use crate::terminal;
 use clap::Args;
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     if !flags.no_start {
         daemon.connect(hooks)?;
     }
-    let mut out = show::stdout();
+    let mut out = terminal::stdout();
     writeln!(out, "{}", path.display()).and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(exit::OK)
 }

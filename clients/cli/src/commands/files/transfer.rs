@@ -7,10 +7,10 @@ use crate::debug;
 use crate::exit;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::show;
 use crate::spool::Spool;
 use crate::table::Output;
 use crate::target::parse;
+use crate::terminal;
 use cupola_protocol::Method;
 use cupola_protocol::files::{
     Download, DownloadParams, FileEvent, LocalPath, RemotePath, TransferResponse, Tree, Upload, UploadParams,
@@ -92,18 +92,19 @@ pub(super) fn download(
 impl Common {
     /// Progress is for whoever looks at it.
     fn asks_for_events(&self) -> Option<ProgressToken> {
-        (self.scope.debug || show::stderr_is_terminal()).then_some(CALL)
+        (self.scope.debug || terminal::stderr_is_terminal()).then_some(CALL)
     }
 
     /// One call that moves bytes: it can be cancelled, and says on a terminal how far it is.
     fn transfer<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params, Greeting::None)?;
         let mut connection = self.scope.daemon.ask(hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
-        let mut progress = Progress { out: show::stderr_as_is(), is_wanted: show::stderr_is_terminal(), shown: false };
+        let mut progress =
+            Progress { out: terminal::stderr_as_is(), is_wanted: terminal::stderr_is_terminal(), shown: false };
         let received = connection.receive(|event| {
             if !progress.show(&event) {
                 progress.clear();
-                debug::show(event.value, &mut show::stderr());
+                debug::show(event.value, &mut terminal::stderr());
             }
             Ok(())
         });
@@ -118,7 +119,7 @@ impl Common {
         if let Some(tree) = &done.tree {
             if self.output != Some(Output::Json) {
                 // Nobody is hurt if it cannot be said; the exit code still tells.
-                let _ = explain(tree, &mut show::stderr());
+                let _ = explain(tree, &mut terminal::stderr());
             }
             sentence = format!("{sentence} ({}, {})", count(tree.files, "file"), count(done.bytes, "byte"));
             code = tree.failures.first().map_or(code, |failure| exit::code(failure.kind));
@@ -132,10 +133,10 @@ impl Common {
 /// What of a directory did not come along, a line for each.
 fn explain(tree: &Tree, to: &mut impl Write) -> io::Result<()> {
     for skipped in &tree.skipped {
-        writeln!(to, "skipped: {}", show::line(skipped))?;
+        writeln!(to, "skipped: {}", terminal::line(skipped))?;
     }
     for failure in &tree.failures {
-        writeln!(to, "error: {}: {}", show::line(&failure.path), show::line(&failure.message))?;
+        writeln!(to, "error: {}: {}", terminal::line(&failure.path), terminal::line(&failure.message))?;
     }
     Ok(())
 }

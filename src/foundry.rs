@@ -2,7 +2,8 @@
 //!
 //! - [`url`]: which hosts may get a token, and addresses built from encoded segments
 //! - [`headers`]: what of an isolation travels, per model
-//! - [`client`]: one request: token, retries, bounded answers; [`connections`]: the connections it goes over, [`plain`]: those without TLS
+//! - [`client`]: one request: token, retries, bounded answers
+//! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
 //! - [`retry`]: may this be sent again? (pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`definition`], [`sessions`], [`conversations`]: the small calls; [`pages`]: lists, page by page
@@ -42,6 +43,7 @@ mod retry;
 mod sessions;
 mod sse;
 mod suffix;
+mod timing;
 mod url;
 
 pub use self::a2a::{Message, context_named};

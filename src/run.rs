@@ -132,13 +132,7 @@ impl Run {
         }
         let event = match event {
             InvokeEvent::TextDelta { delta } if facts.text_bytes + delta.len() > MAX_TEXT_BYTES => {
-                InvokeEvent::Failed {
-                    failure: RunFailure {
-                        kind: ErrorKind::UnexpectedAnswer,
-                        message: format!("the answer is longer than {MAX_TEXT_BYTES} bytes"),
-                        service_code: None,
-                    },
-                }
+                InvokeEvent::Failed { failure: too_long() }
             }
             other => other,
         };
@@ -232,6 +226,12 @@ impl Run {
     fn facts(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a run fails whose text is longer than is kept.
+pub fn too_long() -> RunFailure {
+    let message = format!("the answer is longer than {MAX_TEXT_BYTES} bytes");
+    RunFailure { kind: ErrorKind::UnexpectedAnswer, message, service_code: None }
 }
 
 #[cfg(test)]

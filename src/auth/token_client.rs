@@ -158,7 +158,7 @@ mod tests {
         let counted = Arc::clone(&sent);
         let serving = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            stream.read(&mut [0; 4096]).await.unwrap();
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
             while let Ok(written) = stream.write(&[b'x'; 16 * 1024]).await {
                 counted.fetch_add(written, Ordering::Relaxed);

@@ -5,6 +5,7 @@ use super::definition::Definition;
 use super::error::FoundryError;
 use super::plain::PlainClient;
 use super::retry::Failure;
+use super::timing::{CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
 use super::url::{Address, AllowedHosts};
 use crate::auth::{Account, Tokens};
 use crate::system::tls::{self, CertificateFault, is_handshake_failure};
@@ -12,21 +13,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use url::Url;
-
-/// How long a connection may take. Longer than three lost SYN packets.
-pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long an unused connection is kept. Azure's front ends drop idle ones after four minutes.
-pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(210);
-
-/// How often an unused connection is probed.
-pub(super) const TCP_KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// Unused connections that are kept per host: enough for a burst of calls. After two hundred streams at once the others are
 /// closed, because each holds buffers here and at the other end.
-const IDLE_CONNECTIONS: usize = 8;
+pub(super) const IDLE_CONNECTIONS: usize = 8;
 
 /// What the user's configuration says about reaching the service.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +42,7 @@ pub(super) struct Pool {
     pub(super) definitions: ExpiringCache<Url, Definition>,
     /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
     remote: OnceLock<reqwest::Client>,
-    plain: OnceLock<PlainClient>,
+    plain: OnceLock<Arc<PlainClient>>,
     local: OnceLock<reqwest::Client>,
     /// The same once more, for connections of which each becomes a WebSocket: only those of HTTP/1.1 can.
     remote_upgradable: OnceLock<reqwest::Client>,
@@ -85,7 +76,7 @@ pub(super) enum Http {
     /// Over TLS, or to the embedded emulator's socket.
     Reqwest(reqwest::Client),
     /// Without TLS.
-    Plain(PlainClient),
+    Plain(Arc<PlainClient>),
 }
 
 /// Why a request got no answer.
@@ -104,7 +95,10 @@ impl Http {
                 client.execute(request).await.map_err(|error| Unanswered::of(&error, error.is_connect()))
             }
             Self::Plain(client) => {
-                client.execute(request).await.map_err(|failed| Unanswered::of(&*failed.error, failed.is_connect))
+                // Boxed, because every future around it would be as large.
+                Box::pin(client.execute(request))
+                    .await
+                    .map_err(|failed| Unanswered::of(&*failed.error, failed.is_connect))
             }
         }
     }
@@ -157,7 +151,8 @@ impl Pool {
             Some(Account::Emulator(_)) | None => Place::Local,
         };
         if place == Place::Local && address.is_plain() {
-            return Ok(Http::Plain(self.plain.get_or_init(|| PlainClient::new(&self.settings.resolve)).clone()));
+            let client = self.plain.get_or_init(|| Arc::new(PlainClient::new(&self.settings.resolve)));
+            return Ok(Http::Plain(Arc::clone(client)));
         }
         let slot = match (purpose, place) {
             (Purpose::Requests, Place::Remote) => &self.remote,

@@ -105,7 +105,7 @@ impl Agent {
         isolation: Option<&WireIsolation>,
         part: Part<'_>,
     ) -> Result<Listed<Item>, FoundryError> {
-        limited(operation, LIST_LIMIT, self.read_pages(operation, list, isolation, part)).await
+        limited(operation, LIST_LIMIT, Box::pin(self.read_pages(operation, list, isolation, part))).await
     }
 
     async fn read_pages<Item: DeserializeOwned>(

@@ -2,7 +2,7 @@
 //! informational answers (1xx) of a peer be counted, which hyper otherwise skips for as long as they come. Over TLS, that is
 //! to the service, the call's time limit is the only bound on them.
 
-use super::connections::{CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
+use super::timing::{CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
 use http::header::HOST;
 use http::uri::{Authority, Parts, Scheme};
 use http::{HeaderValue, Uri};
@@ -11,7 +11,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +23,10 @@ const MAX_INFORMATIONAL: usize = 2000;
 #[error("more than {MAX_INFORMATIONAL} informational answers (1xx) came, and no other")]
 struct OnlyInformational;
 
-/// A pool of connections. Cheap to clone.
-#[derive(Clone)]
+/// A pool of connections.
 pub(super) struct PlainClient {
     client: Client<HttpConnector, reqwest::Body>,
-    resolve: Arc<[(String, SocketAddr)]>,
+    resolve: Vec<(String, SocketAddr)>,
 }
 
 /// A request that got no answer.
@@ -47,7 +45,7 @@ impl PlainClient {
         connector.set_keepalive(Some(TCP_KEEPALIVE));
         let mut builder = Client::builder(TokioExecutor::new());
         builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_CONNECTION);
-        Self { client: builder.build(connector), resolve: resolve.into() }
+        Self { client: builder.build(connector), resolve: resolve.to_vec() }
     }
 
     pub(super) async fn execute(&self, request: reqwest::Request) -> Result<reqwest::Response, PlainError> {

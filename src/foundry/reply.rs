@@ -494,6 +494,17 @@ mod tests {
         }
     }
 
+    /// Takes all bytes.
+    struct Nothing;
+
+    impl Mapping for Nothing {
+        fn bytes(&mut self, _: &[u8], _: &mut VecDeque<ReplyItem>) {}
+
+        fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+            items.push_back(ReplyItem::End(Box::new(Ending::of(how.too_soon()))));
+        }
+    }
+
     /// How an endless body ends, and how many pieces were taken.
     async fn flood(piece: &'static [u8], mapping: impl Mapping + Unpin) -> (String, usize) {
         let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -530,13 +541,6 @@ mod tests {
             assert!(end.contains("longer than 33554432 bytes") && pieces < 1000, "{end}: {pieces}");
         }
         // A body of no known kind has no other bound.
-        struct Nothing;
-        impl Mapping for Nothing {
-            fn bytes(&mut self, _: &[u8], _: &mut VecDeque<ReplyItem>) {}
-            fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
-                items.push_back(ReplyItem::End(Box::new(Ending::of(how.too_soon()))));
-            }
-        }
         let (end, pieces) = flood(comments, Nothing).await;
         assert!(end.contains("longer than 1073741824 bytes"), "{end}: {pieces}");
         let (end, pieces) = flood(b"x", Nothing).await;

@@ -216,11 +216,11 @@ async fn pages_that_lead_nowhere_end() {
         body
     };
     for (body, sessions) in [
-        // The same last id for ever, as a broken server or proxy would answer.
-        (page(serde_json::json!({"last_id": "repeated-1"})), 2),
+        // The same page for ever, as a broken server or proxy would answer: it counts once.
+        (page(serde_json::json!({"last_id": "repeated-1"})), 1),
         (page(serde_json::json!({"last_id": "repeated-1", "has_more": false})), 1),
         (page(serde_json::json!({"last_id": null, "has_more": true})), 1),
-        (page(serde_json::json!({"pagination_token": "same"})), 2),
+        (page(serde_json::json!({"pagination_token": "same"})), 1),
         (serde_json::json!({"data": [], "last_id": "repeated-1", "has_more": true}), 0),
     ] {
         let fault = Fault::Status { status: answer_status(200), headers: answer_headers(&[]), body: Some(body) };

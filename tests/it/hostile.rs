@@ -23,7 +23,6 @@ use futures_util::{SinkExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -48,39 +47,20 @@ async fn invoke(daemon: &TestDaemon, port: u16, protocol: &str, more: Value) -> 
 #[tokio::test]
 async fn a_turn_that_is_answered_without_end_fails_and_says_why() {
     let daemon = TestDaemon::start();
-    for (protocol, content_type, piece, says) in [
-        ("responses", "text/event-stream", ": busy\n\n", "comments or empty events came in a row"),
-        ("responses", "text/event-stream", "\n", "comments or empty events came in a row"),
-        ("responses", "text/event-stream", "event: ping\n\n", "comments or empty events came in a row"),
-        ("responses", "text/event-stream", "data:\n\n", "comments or empty events came in a row"),
-        ("responses", "text/event-stream", "data: x", "longer than 16777216 bytes"),
-        ("invocations", "text/event-stream", ": busy\n\n", "comments or empty events came in a row"),
-        ("invocations", "application/json", "[", "longer than 33554432 bytes"),
-        ("invocations", "text/plain", "x", "longer than 33554432 bytes"),
-        ("a2a", "text/event-stream", ": busy\n\n", "comments or empty events came in a row"),
+    for (protocol, piece, raw) in [
+        ("responses", ": busy\n\n", false),
+        ("responses", ": busy\n\n", true),
+        ("responses", "event: ping\n\n", false),
+        ("responses", "data:\n\n", false),
+        ("invocations", "\n", false),
     ] {
-        for raw in [false, true] {
-            let peer = Peer::start(move |head, _| {
-                // A2A asks for the card first.
-                if head.starts_with("GET ") {
-                    return Bytes::json(&json!({"capabilities": {"streaming": true}}));
-                }
-                Bytes::endless(content_type, piece)
-            })
-            .await;
-            if raw && says.contains("33554432") && content_type == "text/plain" {
-                // The text is not collected then: it is passed on as it comes.
-                continue;
-            }
-            let response = invoke(&daemon, peer.address.port(), protocol, json!({"raw": raw})).await;
-            let failure = &response["result"]["failure"];
-            assert_eq!(failure["kind"], "unexpectedAnswer", "{protocol} {piece:?}: {response}");
-            assert!(failure["message"].as_str().unwrap().contains(says), "{protocol} {piece:?}: {failure}");
-            assert!(peer.sent() < 34 * MB + IN_TRANSIT, "{protocol} {piece:?}: {} bytes", peer.sent());
-            if says.contains("comments") {
-                assert!(peer.sent() < MB + IN_TRANSIT, "{protocol} {piece:?}: {} bytes", peer.sent());
-            }
-        }
+        let peer = Peer::start(move |_, _| Bytes::endless("text/event-stream", piece)).await;
+        let response = invoke(&daemon, peer.address.port(), protocol, json!({"raw": raw})).await;
+        let failure = &response["result"]["failure"];
+        assert_eq!(failure["kind"], "unexpectedAnswer", "{protocol} {piece:?}: {failure}");
+        let message = failure["message"].as_str().unwrap();
+        assert!(message.contains("comments or empty events came in a row"), "{protocol} {piece:?}: {failure}");
+        assert!(peer.sent() < 2 * MB + IN_TRANSIT, "{protocol} {piece:?}: {} bytes", peer.sent());
     }
     daemon.end().await;
 }
@@ -139,8 +119,8 @@ async fn flooding(frames: &'static [u8]) -> (u16, tokio::task::JoinHandle<usize>
         let (stream, _) = listener.accept().await.unwrap();
         let mut socket = accept_async(stream).await.unwrap();
         let (stream, flood, mut sent) = (socket.get_mut(), frames.repeat(16 * 1024 / frames.len()), 0);
-        while let Ok(written) = stream.write(&flood).await {
-            sent += written;
+        while stream.write_all(&flood).await.is_ok() {
+            sent += flood.len();
         }
         sent
     });
@@ -150,23 +130,20 @@ async fn flooding(frames: &'static [u8]) -> (u16, tokio::task::JoinHandle<usize>
 #[tokio::test]
 async fn a_dialogue_of_nothing_but_frames_without_content_is_cut() {
     let daemon = TestDaemon::start();
-    for (frames, bound, says) in [
+    for frames in [
         // Pings: short, and as long as they may be.
-        (&b"\x89\x00"[..], MB, "1048576 bytes of pings without a message"),
-        (&[&[0x89, 125][..], &[b'p'; 125][..]].concat().leak()[..], MB, "1048576 bytes of pings without a message"),
+        &b"\x89\x00"[..],
+        &[&[0x89, 125][..], &[b'p'; 125][..]].concat().leak()[..],
         // Pongs that nobody asked for.
-        (&b"\x8a\x00"[..], MB, "1048576 bytes of pings without a message"),
-        // A text of empty fragments: its beginning, then one after the other. An unfinished one begins only once.
-        (&b"\x00\x00"[..], 0, "Continue frame but nothing to continue"),
+        &b"\x8a\x00"[..],
     ] {
         let (port, serving) = flooding(frames).await;
         let response = invoke(&daemon, port, "invocationsWs", json!({"idleTimeoutMs": 0})).await;
         let failure = &response["result"]["failure"];
-        let told = response["result"].to_string();
-        assert!(told.contains(says), "{response}");
-        assert!(bound == 0 || failure["kind"] == "unexpectedAnswer", "{response}");
+        assert_eq!(failure["kind"], "unexpectedAnswer", "{response}");
+        assert_eq!(failure["message"], "the agent sent 1048576 bytes of pings without a message");
         let sent = serving.await.unwrap();
-        assert!(sent < bound + IN_TRANSIT, "{sent} bytes were taken");
+        assert!(sent < MB + IN_TRANSIT, "{sent} bytes were taken");
     }
     daemon.end().await;
 }
@@ -181,8 +158,10 @@ async fn a_message_of_countless_empty_fragments_is_cut() {
         let mut socket = accept_async(stream).await.unwrap();
         let (stream, mut sent) = (socket.get_mut(), 0);
         stream.write_all(b"\x01\x00").await.unwrap();
-        while let Ok(written) = stream.write(&b"\x00\x00".repeat(8 * 1024)).await {
-            sent += written;
+        // Each with the longest header there is, which is quicker to read.
+        let fragments = b"\x00\x7f\0\0\0\0\0\0\0\0".repeat(2 * 1024);
+        while stream.write_all(&fragments).await.is_ok() {
+            sent += fragments.len();
         }
         sent
     });
@@ -226,16 +205,15 @@ async fn what_we_say_gets_through_to_an_agent_that_pings_before_it_reads() {
 }
 
 /// The agent at an address, as if an emulator were there.
-fn agent(address: SocketAddr, url: &str, settings: Settings) -> Agent {
+fn agent(url: &str, settings: Settings) -> Agent {
     let token = || Arc::new(Fixed(|| "token".to_owned()));
-    let settings = Settings { resolve: vec![("acct.emulator.test".to_owned(), address)], ..settings };
     let foundry =
         Foundry::new(settings, Arc::new(Tokens::with(token(), Arc::new(move |_| token() as Arc<dyn Credential>))));
     foundry.agent(Address::emulator(&url.parse().unwrap(), &"notes".parse().unwrap()).unwrap())
 }
 
 fn plain(peer: &Peer) -> Agent {
-    agent(peer.address, &format!("http://{}", peer.address), Settings::default())
+    agent(&format!("http://{}", peer.address), Settings::default())
 }
 
 fn session() -> SessionId {
@@ -325,7 +303,7 @@ async fn a_file_that_a_directory_is_too_long_to_show_is_not_said_to_be_missing()
 /// Answers every request over TLS with this body, which is compressed.
 async fn compressed(body: Vec<u8>) -> (Agent, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let tls = Tls::generate(directory.path(), &["acct.emulator.test".to_owned()]).unwrap();
+    let tls = Tls::generate(directory.path(), &[]).unwrap();
     let trusted_certificates = vec![tls.certificate().to_owned()];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -342,8 +320,7 @@ async fn compressed(body: Vec<u8>) -> (Agent, tempfile::TempDir) {
             });
         }
     });
-    let url = format!("https://acct.emulator.test:{}", address.port());
-    (agent(address, &url, Settings { trusted_certificates, ..Settings::default() }), directory)
+    (agent(&format!("https://{address}"), Settings { trusted_certificates, ..Settings::default() }), directory)
 }
 
 fn gzip(text: &[u8]) -> Vec<u8> {

@@ -24,6 +24,7 @@ use crate::arguments::Command;
 use crate::failure::Failure;
 use crate::scope::ScopeFlags;
 use crate::{Hooks, choice, exit, terminal};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Runs one command and reports its failure. What only a person can decide is asked, and the command run again: nothing has
@@ -95,4 +96,12 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
         Command::Monitor(flags) => Some(&mut flags.scope),
         _ => None,
     }
+}
+
+/// Says that a list is not all there is; there is no way to ask for the rest.
+fn warn_of_more(what: &str) {
+    let _ = writeln!(
+        terminal::stderr(),
+        "warning: the list is not complete; the {what} has more than can be listed at once"
+    );
 }

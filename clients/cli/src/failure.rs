@@ -1,11 +1,7 @@
 //! Why a command did not succeed, and how it is said: to people in lines, to programs as JSON. Always on standard error.
 
-<<<<<<< ours
 use crate::ownership::Unusable;
-use crate::{exit, show};
-=======
 use crate::{exit, terminal};
->>>>>>> theirs
 use cupola_protocol::error::ErrorData;
 use cupola_protocol::rpc::ErrorObject;
 use serde_json::json;

@@ -5,6 +5,7 @@ use super::super::Agent;
 use super::super::client::{Answer, Call, Client, MAX_ANSWER_BYTES};
 use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::headers::WireIsolation;
+use super::super::meter::Meter;
 use super::super::observe::HttpHead;
 use super::super::reply::{Ending, Reply, ReplyItem, body_event, failed, raw};
 use super::super::url::Address;
@@ -90,6 +91,8 @@ pub(super) struct Polling {
     unknown: u32,
     /// The last body that was passed on.
     seen: String,
+    /// Counts the answers, all together.
+    meter: Meter,
     items: VecDeque<ReplyItem>,
     is_ended: bool,
 }
@@ -130,6 +133,7 @@ impl Polling {
             wait: bounded(wait),
             unknown: 0,
             seen: String::new(),
+            meter: Meter::default(),
             items: VecDeque::new(),
             is_ended: false,
         };
@@ -164,7 +168,13 @@ impl Polling {
             match self.target.poll().await {
                 Ok(polled) => {
                     self.wait = bounded(polled.wait);
-                    self.take(polled);
+                    match self.meter.take(polled.body.len()) {
+                        Ok(()) => self.take(polled),
+                        Err(excess) => {
+                            let message = format!("what the agent says of the invocation is too much: {excess}");
+                            self.end(Ending::failed(ErrorKind::UnexpectedAnswer, message, None));
+                        }
+                    }
                 }
                 Err(error) if error.status() == Some(404) && self.unknown < MAX_UNKNOWN => self.unknown += 1,
                 Err(error) => {

@@ -150,7 +150,7 @@ impl Messages {
             Some(Err(Error::Capacity(_))) => {
                 mapping.failed(format!("a message of the agent's is longer than {MAX_RECEIVED_BYTES} bytes"), items);
             }
-            Some(Err(Error::Io(error))) if error.get_ref().is_some_and(|error| error.is::<Excess>()) => {
+            Some(Err(Error::Io(error))) if is_excess(&error) => {
                 mapping.failed(format!("the agent does not finish a message: {error}"), items);
             }
             Some(Err(error @ (Error::Utf8(_) | Error::AttackAttempt))) => mapping.failed(error.to_string(), items),
@@ -212,6 +212,10 @@ impl Drop for Messages {
     fn drop(&mut self) {
         leave(self.socket.take(), CloseCode::Away);
     }
+}
+
+fn is_excess(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Excess>)
 }
 
 /// Says goodbye, hears it in return, and closes; not waited for.

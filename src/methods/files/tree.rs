@@ -196,7 +196,7 @@ async fn make_directory(named: &NamedSession, path: &RemotePath) -> Result<(), C
 
 /// Fetches what is in a directory of the session into a local directory, which is made if it is missing.
 pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path, far: &Far) -> Result<Tree, CallError> {
-    let fetching = tokio::time::timeout(TREE_LIMIT, fetch_tree(named, from, to, far));
+    let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(named, from, to, far)));
     fetching.await.unwrap_or_else(|_| {
         let hours = TREE_LIMIT.as_secs() / 3600;
         Err(CallError::new(ErrorKind::TimedOut, format!("the directory was not downloaded within {hours} hours"))

@@ -5,7 +5,7 @@ use super::observed::ObservedRequests;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, ReplyItem, Wants, watch};
-use crate::run::Run;
+use crate::run::{Run, too_long};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
 use futures_util::{FutureExt, StreamExt};
@@ -29,7 +29,7 @@ pub(super) async fn perform(daemon: Arc<Daemon>, run: Arc<Run>, params: InvokePa
     };
     let deadline = limit.map(|limit| Instant::now() + limit);
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, deadline };
-    let outcome = AssertUnwindSafe(performance.answer()).catch_unwind().await;
+    let outcome = AssertUnwindSafe(Box::pin(performance.answer())).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|_| Err(CallError::internal("the run ended in a panic")));
     daemon.runs.end(&run, outcome.map_err(|error| error.of_run(run.id().clone())));
 }
@@ -220,10 +220,28 @@ fn failed(kind: ErrorKind, message: &str) -> RunFailure {
 /// What a response says of an ending that brings no reason of its own.
 fn default_failure(status: RunStatus) -> Option<RunFailure> {
     let message = match status {
-        RunStatus::Completed | RunStatus::Failed => return None,
+        RunStatus::Completed => return None,
+        // Every other failure brings its reason.
+        RunStatus::Failed => return Some(too_long()),
         RunStatus::Incomplete => "the agent stopped before its answer was complete",
         RunStatus::Cancelled => "the service reports the run as cancelled",
         RunStatus::Truncated => "the stream ended without saying how the run did; the answer may be cut short",
     };
     Some(failed(ErrorKind::AgentFailed, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_but_success_has_a_reason() {
+        assert!(default_failure(RunStatus::Completed).is_none());
+        for status in [RunStatus::Failed, RunStatus::Incomplete, RunStatus::Cancelled, RunStatus::Truncated] {
+            assert!(default_failure(status).is_some(), "{status:?}");
+        }
+        let too_long = default_failure(RunStatus::Failed).unwrap();
+        assert_eq!(too_long.kind, ErrorKind::UnexpectedAnswer);
+        assert!(too_long.message.contains("longer than"), "{}", too_long.message);
+    }
 }

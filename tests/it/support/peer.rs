@@ -90,8 +90,8 @@ async fn serve(mut stream: TcpStream, sent: &AtomicUsize, answer: impl Fn(&str) 
     stream.write_all(first.as_bytes()).await?;
     sent.fetch_add(first.len(), Ordering::Relaxed);
     while !then.is_empty() {
-        let written = stream.write(then.as_bytes()).await?;
-        sent.fetch_add(written, Ordering::Relaxed);
+        stream.write_all(then.as_bytes()).await?;
+        sent.fetch_add(then.len(), Ordering::Relaxed);
     }
     // What was asked but not read would reset the connection before the answer is there.
     stream.shutdown().await?;

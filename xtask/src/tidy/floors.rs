@@ -43,11 +43,7 @@ pub(super) const HOUSES: &[House] = &[
             &["socket", "interrupt", "stream"],
             &["environment", "user"],
             &["failure"],
-<<<<<<< ours
-            &["exit", "places", "ownership"],
-=======
-            &["exit", "places", "terminal"],
->>>>>>> theirs
+            &["exit", "places", "ownership", "terminal"],
         ],
     },
     House {

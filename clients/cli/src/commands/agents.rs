@@ -84,7 +84,15 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::List { limit, .. } => {
             let params = ListParams { target, limit: *limit, order: None, watch };
             let raw = common.scope.call::<List>(hooks, params)?;
-            common.print(&raw, || Ok(agents(&typed::<List>(&raw)?.data)))?;
+            let mut has_more = false;
+            common.print(&raw, || {
+                let list = typed::<List>(&raw)?;
+                has_more = list.has_more;
+                Ok(agents(&list.data))
+            })?;
+            if has_more && limit.is_none() {
+                super::warn_of_more("project");
+            }
         }
         Action::Show { .. } => {
             let raw = common.scope.call::<Show>(hooks, ShowParams { target, watch })?;

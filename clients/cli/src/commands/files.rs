@@ -233,7 +233,15 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::List { path, .. } => {
             let path = path.as_deref().map(|path| parse("PATH", path)).transpose()?;
             let raw = common.scope.call::<List>(hooks, ListParams { session, path })?;
-            common.print_entries(&raw, || Ok(typed::<List>(&raw)?.entries))?;
+            let mut has_more = false;
+            common.print_entries(&raw, || {
+                let list = typed::<List>(&raw)?;
+                has_more = list.has_more;
+                Ok(list.entries)
+            })?;
+            if has_more {
+                super::warn_of_more("directory");
+            }
         }
         Action::Stat { path, .. } => {
             let path = parse("PATH", path)?;

@@ -1,0 +1,12 @@
+//! How long connections may take, and how long they are kept.
+
+use std::time::Duration;
+
+/// How long a connection may take. Longer than three lost SYN packets.
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long an unused connection is kept. Azure's front ends drop idle ones after four minutes.
+pub(super) const IDLE_CONNECTION: Duration = Duration::from_secs(210);
+
+/// How often an unused connection is probed.
+pub(super) const TCP_KEEPALIVE: Duration = Duration::from_mins(1);

@@ -5,6 +5,7 @@
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
 use crate::auth::{CredentialConfig, GivenToken};
+use crate::system::protected::Protected;
 use cupola_cli::ownership::{self, Rule, Unusable, User};
 use cupola_cli::{places, socket};
 use serde::Deserialize;
@@ -24,6 +25,8 @@ const DEFAULT_LOG: LevelFilter = LevelFilter::INFO;
 const EMULATORS: &str = "emulators";
 /// The most that is read of the file, in bytes. One with every setting has some hundred.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
+/// Variables that name files which decide over trust: the token of a workload identity, and the certificates that TLS trusts.
+const TRUST_VARIABLES: [&str; 3] = ["AZURE_FEDERATED_TOKEN_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 /// How an error names the field.
 const IDLE_EXIT_FIELD: &str = "idle_exit in the configuration file";
 
@@ -36,6 +39,8 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// Where the user's configuration and profiles are, if anywhere.
     pub config_directory: Option<PathBuf>,
+    /// Files and directories that decide over trust, wherever they are.
+    pub protected: Protected,
     /// How long it stays with nothing to do; never leaves by itself when `None`.
     pub idle_exit: Option<Duration>,
     /// What is logged.
@@ -196,13 +201,28 @@ impl Config {
                 |value| parse_log("log in the configuration file", value),
             )?
         };
+        let (socket, state_directory) = (absolute(socket)?, absolute(state_directory)?);
+        let log_file = flags.log_file.or(file.log_file).map(absolute).transpose()?;
+        let own = [Some(state_directory.clone()), config_directory.clone(), path_in("CUPOLA_CONFIG"), log_file.clone()];
+        let used = file.credential.files().chain(file.trusted_certificates.iter().cloned());
+        let protected = Protected::new(
+            own.into_iter()
+                .flatten()
+                .chain(log_file.as_ref().map(|log| put_aside(log)))
+                .chain(beside_socket(&socket))
+                .chain(used)
+                .chain(TRUST_VARIABLES.into_iter().filter_map(path_in))
+                .chain(places::sign_in_directories(environment))
+                .chain(emulators_directory(environment)),
+        );
         Ok(Self {
-            socket: absolute(socket)?,
-            state_directory: absolute(state_directory)?,
+            socket,
+            state_directory,
             config_directory,
+            protected,
             idle_exit,
             log,
-            log_file: flags.log_file.or(file.log_file).map(absolute).transpose()?,
+            log_file,
             allowed_hosts: file.allowed_hosts,
             trusted_certificates: file.trusted_certificates,
             resolve: file.resolve.into_iter().collect(),
@@ -214,13 +234,16 @@ impl Config {
     }
 }
 
-impl Config {
-    /// Where what belongs to every client is: saved state, and the configuration with everybody's profiles.
-    pub fn own_directories(&self) -> impl Iterator<Item = &Path> {
-        std::iter::once(self.state_directory.as_path())
-            .chain(self.config_directory.as_deref())
-            .chain(self.emulators_directory.as_deref())
-    }
+/// The name that a log gets when it is put aside.
+pub fn put_aside(log: &Path) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(".old");
+    name.into()
+}
+
+/// The socket's directory, which belongs to this user alone. On Windows a pipe is in no directory.
+fn beside_socket(socket: &Path) -> Option<PathBuf> {
+    if cfg!(windows) { None } else { socket.parent().map(Path::to_path_buf) }
 }
 
 fn absolute(path: PathBuf) -> Result<PathBuf, ConfigError> {

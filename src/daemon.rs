@@ -11,6 +11,7 @@ use crate::partition::locks::Locks;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
 use crate::partition::{AgentKey, Partition};
+use crate::pieces::Pieces;
 use crate::run::Runs;
 use crate::shared_logs::SharedLogs;
 use crate::system::directory::{DirectoryError, PrivateDirectory};
@@ -63,6 +64,8 @@ pub struct Daemon {
     pub runs: Runs,
     /// Logs that are followed.
     pub shared_logs: SharedLogs,
+    /// Files that are read or written in pieces.
+    pub pieces: Pieces,
     /// What finds the agents that calls name.
     pub targets: Targets,
 }
@@ -114,6 +117,7 @@ impl Daemon {
             session_locks: Locks::default(),
             runs: Runs::new(config.runs),
             shared_logs: SharedLogs::default(),
+            pieces: Pieces::default(),
             config,
             activity: Activity::default(),
             shutdown: Shutdown::new(),

@@ -8,6 +8,7 @@
 //! - [`config`]: the settings, and the only look at the environment
 //! - [`target`]: which agent a call means: address, azd project, embedded emulator
 //! - [`shared_logs`]: one log stream of the service for everyone who follows the same log
+//! - [`pieces`]: files that are read or written over several calls
 //! - [`run`]: one invoke from request to ending, for as many clients as follow it
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
 //! - [`partition`]: target × caller × isolation → saved session and conversation
@@ -29,6 +30,7 @@ pub mod lifetime;
 pub mod limits;
 pub mod methods;
 pub mod partition;
+pub mod pieces;
 pub mod process;
 pub mod rpc;
 pub mod run;

@@ -51,6 +51,8 @@ pub fn table() -> &'static Table {
             .on(session::Use, sessions::use_session)
             .on(session::Stop, sessions::stop)
             .on(session::Delete, sessions::delete)
+            .on(file::pieces::Read, files::read::read)
+            .on(file::pieces::Write, files::write::write)
             .on(file::Upload, files::upload)
             .on(file::Download, files::download)
             .on(file::List, files::list)

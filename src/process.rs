@@ -19,7 +19,7 @@ use windows as system;
 
 pub use emulator::{emulator, emulator_token};
 
-use crate::config::{Config, Flags};
+use crate::config::{self, Config, Flags};
 use crate::daemon::Daemon;
 use crate::inbound::local::{self, Bound};
 use crate::inbound::server;
@@ -156,9 +156,7 @@ fn log_file(config: &Config, background: bool) -> Result<Option<PathBuf>, Reason
 
 fn open_log(path: &Path) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > MAX_LOG_BYTES) {
-        let mut put_aside = path.as_os_str().to_owned();
-        put_aside.push(".old");
-        fs::rename(path, put_aside)?;
+        fs::rename(path, config::put_aside(path))?;
     }
     private_file().append(true).open(path)
 }

@@ -2,10 +2,12 @@
 //!
 //! - [`directory`]: directories that only this user can enter
 //! - [`file`](mod@file): files that are sent and fetched
+//! - [`protected`]: files that decide over trust, whatever path leads to them
 //! - [`clock`]: times as they travel
 //! - [`tls`]: the TLS provider of the process
 
 pub mod clock;
 pub mod directory;
 pub mod file;
+pub mod protected;
 pub mod tls;

@@ -2,6 +2,7 @@
 
 use crate::Method;
 use crate::isolation::Isolation;
+use crate::path::LocalPath;
 use crate::reach::Reach;
 use crate::target::Target;
 use crate::text::shown_text;
@@ -43,10 +44,13 @@ pub struct InitializeParams {
 /// A session or conversation can be named, and is listed, if it is known to be this isolation's: one that was made elsewhere
 /// becomes so by a `sessions/use` on a connection that is not bound. Everything else is answered alike, whether it exists or not.
 ///
-/// It keeps a program from reaching what it was not handed; it is no boundary against other programs of the same
-/// operating-system user, who can open connections of their own. `files/upload` and `files/download` read and write files
-/// of this machine as that user, except Cupola's own saved state and configuration: leave them out of `methods` where that is
-/// too much.
+/// It keeps a program from reaching what it was not handed. It is not a boundary against programs of the same
+/// operating-system user that run unconfined: they can open connections of their own.
+///
+/// A bound connection reads and writes no files of this machine: `files/read` and `files/write` carry the bytes instead.
+/// `files/upload` and `files/download` work only if `methods` names them and `files` names a directory, and then below
+/// that directory alone. No link is followed there, and files that decide over trust (configuration, saved state, credentials,
+/// certificates, the log, the socket) stay out of reach, whatever path or hard link leads to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 // An unknown field may be meant to narrow the binding: to ignore it would give more than was asked for.
@@ -58,9 +62,14 @@ pub struct Bind {
     #[serde(default)]
     pub isolation: Isolation,
     /// The methods it may call; those that work on one agent when left out. `initialize`, `shutdown`, `daemon/status`,
-    /// `rpc.discover` and cancelling are always allowed.
+    /// `rpc.discover` and cancelling are always allowed. `files/upload` and `files/download` must be named in full
+    /// (`files/*` does not include them), together with `files`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<MethodPattern>>,
+    /// The directory of this machine that `files/upload` reads from and `files/download` writes to; none when left out. It
+    /// must exist, and is opened once, now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<LocalPath>,
 }
 
 /// Longest name of a method, in bytes; ours are under 24.

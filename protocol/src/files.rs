@@ -1,13 +1,17 @@
 //! `files/*`: the files of a session's home, which outlive its sandbox.
 //!
-//! The daemon reads and writes local files itself, piece by piece: bytes of files never travel on the socket.
+//! `files/upload` and `files/download` name files of this machine, which the daemon reads and writes itself. [`pieces`] carry
+//! the bytes on the connection instead.
+
+pub mod pieces;
+
+pub use crate::path::{LocalPath, RemotePath};
 
 use crate::Method;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
-use crate::text::shown_text;
 use crate::watch::{SentRequest, Watch};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,38 +19,6 @@ use serde_json::{Map, Value};
 /// Largest file the service takes, in bytes: "50 MB" (contract section 5), read as the larger of its two meanings so that
 /// nothing is refused here that the service would take.
 pub const MAX_FILE_BYTES: u64 = 50 * 1024 * 1024;
-
-/// Longest path, in bytes; Linux takes no longer one.
-const MAX_PATH: usize = 4096;
-
-shown_text! {
-    /// A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent as it is.
-    RemotePath, field "path",
-    rule "must be 1 to 4096 bytes without control characters",
-    |value| (1..=MAX_PATH).contains(&value.len()) && !value.chars().any(char::is_control),
-    schema { "minLength" = 1, "maxLength" = MAX_PATH, "pattern" = "^[^\\x00-\\x1f\\x7f-\\x9f]*$" }
-}
-
-shown_text! {
-    /// A file on this machine, absolute: the daemon's working directory means nothing to a caller.
-    LocalPath, field "localPath",
-    rule "must be an absolute path of at most 4096 bytes, without NUL",
-    |value| value.len() <= MAX_PATH && !value.contains('\0') && std::path::Path::new(value).is_absolute(),
-    schema { "minLength" = 1, "maxLength" = MAX_PATH, "pattern" = "^[^\\x00]*$" }
-}
-
-impl RemotePath {
-    /// The last segment; `None` for the home itself.
-    pub fn name(&self) -> Option<&str> {
-        self.0.rsplit('/').find(|segment| !segment.is_empty()).filter(|segment| *segment != ".")
-    }
-
-    /// The directory it is in; `None` when that is the home.
-    pub fn parent(&self) -> Option<Self> {
-        let parent = self.0.trim_end_matches('/').rsplit_once('/')?.0.trim_end_matches('/');
-        Self::try_from(parent.to_owned()).ok()
-    }
-}
 
 /// A file or directory, in the service's field names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,17 +60,19 @@ pub enum FileEvent {
 }
 
 /// Puts a local file into the session's home. What is there is replaced; directories above it are made by the service.
+///
+/// On a bound connection only where the binding names this method and a directory (`files`), and from below that directory.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Upload;
 
 impl Method for Upload {
     const NAME: &'static str = "files/upload";
-    const REACH: Reach = Reach::Agent;
+    const REACH: Reach = Reach::LocalFiles;
     type Params = UploadParams;
     type Response = TransferResponse;
 
     fn subject(params: &UploadParams) -> Subject<'_> {
-        Subject { local_path: Some(&params.local_path), ..params.session.subject() }
+        params.session.subject()
     }
 
     fn watch(params: &Self::Params) -> Watch {
@@ -126,17 +100,19 @@ pub struct UploadParams {
 
 /// Copies a file of the session's home to a local one. An existing local file is replaced at once and as a whole when
 /// the last byte is there, and untouched by anything that fails before.
+///
+/// On a bound connection only where the binding names this method and a directory (`files`), and to below that directory.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Download;
 
 impl Method for Download {
     const NAME: &'static str = "files/download";
-    const REACH: Reach = Reach::Agent;
+    const REACH: Reach = Reach::LocalFiles;
     type Params = DownloadParams;
     type Response = TransferResponse;
 
     fn subject(params: &DownloadParams) -> Subject<'_> {
-        Subject { local_path: Some(&params.local_path), ..params.session.subject() }
+        params.session.subject()
     }
 
     fn watch(params: &Self::Params) -> Watch {
@@ -190,7 +166,8 @@ pub struct Tree {
     /// What could not be transferred, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<TreeFailure>,
-    /// What was left out on purpose: links that lead out of the directory or to a directory, devices and the like.
+    /// What was left out on purpose: links that lead out of the directory or to a directory, devices and the like. On a bound
+    /// connection no link is followed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
 }
@@ -350,26 +327,6 @@ pub struct DeleteParams {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_path_knows_its_name_and_its_directory() {
-        for (path, name, parent) in [
-            ("a.txt", Some("a.txt"), None),
-            ("/a.txt", Some("a.txt"), None),
-            ("data/in/a.txt", Some("a.txt"), Some("data/in")),
-            ("/data//a", Some("a"), Some("/data")),
-            ("data/", Some("data"), None),
-            (".", None, None),
-            ("/", None, None),
-        ] {
-            let parsed: RemotePath = path.parse().unwrap();
-            assert_eq!(parsed.name(), name, "{path}");
-            assert_eq!(parsed.parent().as_ref().map(RemotePath::as_str), parent, "{path}");
-        }
-        for path in ["", "a\0b", "a\nb", &"x".repeat(MAX_PATH + 1)] {
-            assert!(path.parse::<RemotePath>().is_err(), "{path:?}");
-        }
-    }
 
     #[test]
     fn params_are_one_flat_object() {

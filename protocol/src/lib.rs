@@ -38,6 +38,7 @@ pub mod invoke;
 pub mod isolation;
 pub mod monitor;
 pub mod partitions;
+pub mod path;
 pub mod reach;
 pub mod rpc;
 pub mod runs;

@@ -1,6 +1,5 @@
 //! How far a method reaches, and what a call names: what a bound connection is held to (see [`crate::daemon::Bind`]).
 
-use crate::files::LocalPath;
 use crate::id::{ConversationId, SessionId};
 use crate::isolation::Isolation;
 use crate::target::Target;
@@ -12,6 +11,9 @@ pub enum Reach {
     Connection,
     /// One agent under one isolation, both named by the call. Allowed for those the connection is bound to.
     Agent,
+    /// As [`Reach::Agent`], and files of this machine. Allowed only where the binding names the method by its full name, and a
+    /// directory for local files: then below that directory.
+    LocalFiles,
     /// Things whose owner the daemon remembers, by their ids. Allowed; the handler shows a bound connection only its own.
     Owned,
     /// The whole daemon, or a whole project. Allowed only where the binding names the method.
@@ -31,8 +33,6 @@ pub struct Subject<'a> {
     pub session_id: Option<&'a SessionId>,
     /// A conversation by its id.
     pub conversation_id: Option<&'a ConversationId>,
-    /// A file or directory of this machine, to read or to write.
-    pub local_path: Option<&'a LocalPath>,
     /// Does the call ask to enter what is another's?
     pub allow_shared_session: bool,
     /// Does it carry a request of the service's, which may name anything?

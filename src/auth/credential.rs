@@ -194,6 +194,22 @@ impl CredentialConfig {
         }
     }
 
+    /// The files it names: secrets, keys and tokens.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let file = match self {
+            Self::WorkloadIdentity { token_file, .. } => token_file.clone(),
+            Self::ClientSecret { secret: SecretSource::File(path), .. } => Some(path.clone()),
+            Self::ClientCertificate { certificate, .. } => Some(certificate.clone()),
+            Self::DeveloperTools
+            | Self::AzureCli { .. }
+            | Self::Azd { .. }
+            | Self::ManagedIdentity { .. }
+            | Self::ClientSecret { secret: SecretSource::Env(_), .. }
+            | Self::AzurePipelines { .. } => None,
+        };
+        file.into_iter()
+    }
+
     /// The tenant it signs in to, where the configuration says.
     pub fn tenant(&self) -> Option<&str> {
         match self {

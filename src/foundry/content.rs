@@ -4,13 +4,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, TryStreamExt as _};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio_util::io::StreamReader;
 
 /// How much is in memory at once, in bytes: what one write to a socket takes.
 const PIECE_BYTES: u64 = 64 * 1024;
@@ -46,12 +47,29 @@ impl Content {
         Self { length, open: Arc::new(open), source: None, sent, failure: Arc::default() }
     }
 
-    /// The first `length` bytes of a file.
-    pub fn file(path: &Path, length: u64, sent: Arc<AtomicU64>) -> Self {
-        let source: Arc<Path> = path.into();
-        let opened = Arc::clone(&source);
-        let open = move || -> BoxFuture<'static, io::Result<File>> { Box::pin(File::open(Arc::clone(&opened))) };
-        Self { source: Some(source), ..Self::new(length, sent, open) }
+    /// The first `length` bytes of an open file. Each attempt reads by position, so that none moves another's place.
+    pub fn file(file: Arc<File>, length: u64, sent: Arc<AtomicU64>) -> Self {
+        let open = move || {
+            let pieces = Box::pin(pieces_of(Arc::clone(&file)));
+            Box::pin(std::future::ready(Ok(StreamReader::new(pieces)))) as BoxFuture<'static, io::Result<_>>
+        };
+        Self::new(length, sent, open)
+    }
+
+    /// The same, read from a file that may be named to whoever wants to see the request.
+    #[must_use]
+    pub fn from(self, source: &Path) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// Bytes that are in memory already.
+    pub fn bytes(bytes: Bytes) -> Self {
+        let length = bytes.len() as u64;
+        let open = move || {
+            let reader = io::Cursor::new(bytes.clone());
+            Box::pin(std::future::ready(Ok(reader))) as BoxFuture<'static, io::Result<_>>
+        };
+        Self::new(length, Arc::default(), open)
     }
 
     pub(super) fn source(&self) -> Option<&Path> {
@@ -104,6 +122,32 @@ impl Content {
     }
 }
 
+/// A file from its beginning, in pieces.
+fn pieces_of(file: Arc<File>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold((file, 0), |(file, at)| async move {
+        let reading = Arc::clone(&file);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; usize::try_from(PIECE_BYTES).unwrap_or(usize::MAX)];
+            let read = read_at(&reading, &mut piece, at)?;
+            piece.truncate(read);
+            Ok::<_, io::Error>(piece)
+        });
+        let piece = read.await.map_err(io::Error::other)??;
+        let next = at + piece.len() as u64;
+        Ok((!piece.is_empty()).then(|| (Bytes::from(piece), (file, next))))
+    })
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, at)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, at)
+}
+
 impl fmt::Debug for Content {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Content").field("length", &self.length).finish_non_exhaustive()
@@ -134,6 +178,27 @@ mod tests {
             assert_eq!(total, content.length());
         }
         assert_eq!(content.failure(), None);
+    }
+
+    #[tokio::test]
+    async fn attempts_that_overlap_read_the_same_file_whole() {
+        let mut file = tempfile::tempfile().unwrap();
+        let text: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+        io::Write::write_all(&mut file, &text).unwrap();
+        let content = Content::file(Arc::new(file), text.len() as u64, Arc::default());
+        let (mut first, mut second) = (Box::pin(content.pieces()), Box::pin(content.pieces()));
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        loop {
+            match (first.next().await, second.next().await) {
+                (Some(piece), Some(same)) => {
+                    one.extend(piece.unwrap());
+                    other.extend(same.unwrap());
+                }
+                (None, None) => break,
+                _ => panic!("one ended before the other"),
+            }
+        }
+        assert!(one == text && other == text);
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! `initialize`, `shutdown`, `rpc.discover`, `daemon/status`, `daemon/stop`.
 
 use super::table;
+use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::rpc::Call;
 use crate::rpc::bounds::Bounds;
@@ -23,19 +24,21 @@ pub(crate) fn initialize(
     call: Call,
     params: InitializeParams,
 ) -> impl Future<Output = Result<InitializeResponse, CallError>> + Send {
-    let Call { bounds, binding, .. } = call;
+    let Call { daemon, bounds, binding, .. } = call;
     let bound = negotiate(params.protocol_versions.as_deref()).and_then(|()| match params.bind {
-        None => Ok(bounds),
+        None => Ok((bounds, false)),
         Some(bind) => {
             let bounds = Arc::new(Bounds::new(bind));
-            binding.bind(Arc::clone(&bounds)).map(|()| Some(bounds))
+            binding.bind(Arc::clone(&bounds)).map(|()| (Some(bounds), true))
         }
     });
     async move {
-        let bounds = bound?;
-        if let Some(bounds) = &bounds {
-            // A directory that names no agent should be known now.
-            bounds.agent().await?;
+        let (bounds, is_new) = bound?;
+        if let Some(bounds) = bounds.as_ref().filter(|_| is_new)
+            && let Err(error) = prepare(&daemon, bounds).await
+        {
+            binding.fail();
+            return Err(error);
         }
         let table = table();
         let methods = bounds.as_ref().map_or_else(|| table.names(), |bounds| table.allowed(bounds));
@@ -50,6 +53,14 @@ pub(crate) fn initialize(
             bound: bounds.is_some(),
         })
     }
+}
+
+/// What must be known, or fail, when a connection is bound: an agent that a directory does not name, a directory for local
+/// files that cannot be opened. Neither changes later.
+async fn prepare(daemon: &Daemon, bounds: &Bounds) -> Result<(), CallError> {
+    bounds.agent().await?;
+    bounds.root(daemon).await?;
+    Ok(())
 }
 
 /// One version is spoken. A client that knows newer ones too goes on with this one.

@@ -1,13 +1,19 @@
-//! `files/*`: the files of a session's home. Local files are read and written here, in the daemon, piece by piece;
-//! [`tree`] does it with whole directories.
+//! `files/*`: the files of a session's home.
+//!
+//! - here: uploads and downloads of local files, which are read and written in the daemon; and what needs no content
+//! - [`tree`]: whole directories
+//! - [`read`] and [`write`]: pieces of files on the connection itself
 
+pub(super) mod read;
 mod tree;
+pub(super) mod write;
 
 use super::named_session::NamedSession;
 use crate::error::CallError;
 use crate::foundry::{Content, MAX_DOWNLOAD_BYTES};
+use crate::pieces::Of;
 use crate::rpc::Call;
-use crate::system::file::{self, Draft, LocalFileError};
+use crate::system::file::{Directory, Draft, Local, LocalFileError, Opened};
 use cupola_protocol::files::{
     DeleteParams, DownloadParams, Entry, FileEvent, ListParams, ListResponse, MAX_FILE_BYTES, PathParams, PathResponse,
     RemotePath, TransferResponse, UploadParams,
@@ -29,36 +35,53 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
         Some(path) => path,
         None => own_name(&file)?,
     };
-    let far = Far::default();
-    let is_tree = recursive && file::is_directory(&file).await?;
-    // Before the service hears of it.
-    let length = if is_tree { 0 } else { file::length(&file, MAX_FILE_BYTES).await? };
+    let (far, local) = (Far::default(), local(&call).await?);
+    // Opened before the service hears of it.
+    let source = if recursive && local.is_directory(&file).await? {
+        Source::Tree(local.directory(&file).await?)
+    } else {
+        Source::File(local.open(&file, MAX_FILE_BYTES).await?)
+    };
     let sending = async {
         let named = NamedSession::resolve(&call, &session).await?;
-        let tree = if is_tree {
-            Some(tree::upload(&named, &file, &path, &far).await?)
-        } else {
-            // Cannot be set yet.
-            let _ = far.total.set(length);
-            send(&named, &file, length, &path, &far.bytes).await?;
-            None
+        let (bytes, tree) = match &source {
+            Source::Tree(directory) => {
+                let tree = tree::upload(&named, directory, &path, &far).await?;
+                (far.bytes(), Some(tree))
+            }
+            Source::File(file) => {
+                // Cannot be set yet.
+                let _ = far.total.set(file.length);
+                send(&named, file, &path, &far.bytes).await?;
+                (file.length, None)
+            }
         };
-        Ok((named.session, tree))
+        Ok((named.session, bytes, tree))
     };
-    let (session_id, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, sending).await?;
-    let bytes = if tree.is_some() { far.bytes() } else { length };
+    let (session_id, bytes, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, sending).await?;
     Ok(TransferResponse { session_id, path, local_path, bytes, tree })
 }
 
+/// What is uploaded.
+enum Source {
+    File(Opened),
+    Tree(Directory),
+}
+
+/// Where the call may find local files.
+async fn local(call: &Call) -> Result<Local, CallError> {
+    match &call.bounds {
+        None => Ok(Local::Anywhere),
+        Some(bounds) => match bounds.root(&call.daemon).await? {
+            Some(root) => Ok(Local::Below(root)),
+            None => Err(CallError::out_of_bounds("this connection may not use files of this machine")),
+        },
+    }
+}
+
 /// Sends one file.
-async fn send(
-    named: &NamedSession,
-    file: &Path,
-    length: u64,
-    path: &RemotePath,
-    sent: &Arc<AtomicU64>,
-) -> Result<(), CallError> {
-    let content = Content::file(file, length, Arc::clone(sent));
+async fn send(named: &NamedSession, file: &Opened, path: &RemotePath, sent: &Arc<AtomicU64>) -> Result<(), CallError> {
+    let content = Content::file(Arc::clone(&file.file), file.length, Arc::clone(sent)).from(&file.path);
     let sent = named.scope.agent.upload_file(&named.scope.wire, &named.session, path, content).await;
     sent.map_err(|error| named.explain(error, false))
 }
@@ -70,19 +93,34 @@ fn own_name(file: &Path) -> Result<RemotePath, CallError> {
     Ok(name.parse()?)
 }
 
+/// What a reading or writing in pieces belongs to.
+fn of(call: &Call, named: &NamedSession, path: &RemotePath) -> Of {
+    Of {
+        connection: call.client.number(),
+        partition: named.scope.partition.clone(),
+        session: named.session.clone(),
+        path: path.clone(),
+    }
+}
+
 pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<TransferResponse, CallError> {
     let DownloadParams { session, path, local_path, recursive } = params;
     let (far, file) = (Far::default(), Path::new(local_path.as_str()));
+    let local = local(&call).await?;
     let fetching = async {
+        // Where the file goes is looked at before the service hears of it. A directory may go where no file can.
+        let draft = if recursive { None } else { Some(local.draft(file).await?) };
         let named = NamedSession::resolve(&call, &session).await?;
         let tree = if recursive && entry(&named, &path).await?.is_directory {
-            Some(tree::download(&named, &path, file, &far).await?)
+            let directory = local.make_directory(file).await?;
+            Some(tree::download(&named, &path, directory, &far).await?)
         } else {
             let length = |length| _ = far.total.set(length);
-            if let Some(directory) = file.parent() {
-                file::sweep(directory).await;
-            }
-            fetch(&named, &path, file, &far.bytes, length).await?;
+            let draft = match draft {
+                Some(draft) => draft,
+                None => local.draft(file).await?,
+            };
+            fetch(&named, &path, draft, &far.bytes, length).await?;
             None
         };
         Ok((named.session, tree))
@@ -95,11 +133,10 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
 async fn fetch(
     named: &NamedSession,
     path: &RemotePath,
-    to: &Path,
+    mut draft: Draft,
     fetched: &AtomicU64,
     length: impl FnOnce(u64) + Send,
 ) -> Result<(), CallError> {
-    let mut draft = Draft::begin(to).await?;
     let most = MAX_DOWNLOAD_BYTES.saturating_sub(fetched.load(Ordering::Relaxed));
     let file = named.scope.agent.download_file(&named.scope.wire, &named.session, path, most).await;
     let mut file = file.map_err(|error| named.explain(error, false))?;

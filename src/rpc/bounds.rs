@@ -9,6 +9,7 @@
 //! out is not asked: keys mean nothing to an agent that was deployed without isolation, and nothing tells that from here.
 //!
 //! What a handler gives out of a list, or finds by the id of a run, it compares itself: [`Bounds::partition`], [`is_own`].
+//! A transfer opens local files below the directory of the binding, and nowhere else: [`Bounds::root`].
 
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -17,8 +18,9 @@ use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
 use crate::rpc::message::parse;
 use crate::rpc::scope::Scope;
-use crate::system::file::touches;
+use crate::system::file::Root;
 use crate::target::named;
+use crate::target::project;
 use cupola_protocol::Method;
 use cupola_protocol::daemon::{Bind, Initialize, MethodPattern};
 use cupola_protocol::id::SessionId;
@@ -32,12 +34,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OnceCell;
 
+/// What helps someone whose transfer of local files is refused.
+const LOCAL_FILES_HINT: &str = "use files/read and files/write; for files of this machine the connection must be bound with \
+    `files`, a directory, and `methods` that name files/upload or files/download (cupola attach --files DIR)";
+
 /// What one connection is bound to. Keys in it do not print.
 #[derive(Debug)]
 pub struct Bounds {
     bind: Bind,
     /// The target with its agent named: a directory's files are read once, so that changing them later changes nothing.
     agent: OnceCell<Target>,
+    /// The directory for local files, opened once.
+    root: OnceCell<Arc<Root>>,
 }
 
 /// The parameters of a call as they come. That a name comes twice is an error here already.
@@ -60,7 +68,7 @@ struct BoundParams<'a> {
 
 impl Bounds {
     pub(crate) fn new(bind: Bind) -> Self {
-        Self { bind, agent: OnceCell::new() }
+        Self { bind, agent: OnceCell::new(), root: OnceCell::new() }
     }
 
     /// May this method be called at all?
@@ -69,6 +77,10 @@ impl Bounds {
         match reach {
             Reach::Connection => true,
             Reach::Agent | Reach::Owned => self.bind.methods.as_ref().is_none_or(is_named),
+            Reach::LocalFiles => {
+                let is_named = |patterns: &Vec<MethodPattern>| patterns.iter().any(|name| name.as_str() == method);
+                self.bind.files.is_some() && self.bind.methods.as_ref().is_some_and(is_named)
+            }
             Reach::Daemon => self.bind.methods.as_ref().is_some_and(is_named),
             Reach::Unbounded => false,
         }
@@ -77,6 +89,21 @@ impl Bounds {
     /// The agent this connection is bound to.
     pub(crate) async fn agent(&self) -> Result<&Target, CallError> {
         self.agent.get_or_try_init(async || Ok(named(&self.bind.target).await?.0.into_owned())).await
+    }
+
+    /// The directory that the binding names for local files, if it names one.
+    pub(crate) async fn root(&self, daemon: &Daemon) -> Result<Option<Arc<Root>>, CallError> {
+        let Some(path) = &self.bind.files else { return Ok(None) };
+        let open = async || -> Result<_, CallError> {
+            // What an azd project says decides which agent the next connection is bound to.
+            let project = match &self.bind.target {
+                Target::Directory(directory) => project::files_around(directory),
+                _ => Vec::new(),
+            };
+            let protected = daemon.config.protected.and(project);
+            Ok(Arc::new(Root::open(Path::new(path.as_str()), protected).await?))
+        };
+        self.root.get_or_try_init(open).await.cloned().map(Some)
     }
 
     /// The partition this connection is bound to, under the credential of today.
@@ -91,10 +118,13 @@ impl Bounds {
     /// The gate: a call's parameters, if they stay within bounds.
     pub(crate) async fn admit<M: Method>(&self, daemon: &Daemon, text: Option<&str>) -> Result<M::Params, CallError> {
         if !self.allows(M::NAME, M::REACH) {
-            return Err(CallError::out_of_bounds(format!("this connection may not call {}", M::NAME)));
+            let refused = CallError::out_of_bounds(format!("this connection may not call {}", M::NAME));
+            return Err(if M::REACH == Reach::LocalFiles { refused.hint(LOCAL_FILES_HINT) } else { refused });
         }
         let given: CallerParams = parse(M::NAME, text)?;
         let agent = self.agent().await?;
+        // A directory that could not be opened means that nothing was bound.
+        self.root(daemon).await?;
         if given.target.is_some_and(|target| target != self.bind.target && target != *agent) {
             return Err(CallError::out_of_bounds("this connection is bound to another target"));
         }
@@ -112,7 +142,7 @@ impl Bounds {
     /// Looks at what the handler will see, so that no other way of reading the parameters can matter.
     async fn check(&self, daemon: &Daemon, reach: Reach, subject: &Subject<'_>) -> Result<(), CallError> {
         let agent = self.agent().await?;
-        if subject.target.map_or(reach == Reach::Agent, |target| target != agent) {
+        if subject.target.map_or(matches!(reach, Reach::Agent | Reach::LocalFiles), |target| target != agent) {
             return Err(CallError::out_of_bounds("this connection is bound to another target"));
         }
         if subject.isolation.is_some_and(|isolation| *isolation != self.bind.isolation) {
@@ -121,16 +151,6 @@ impl Bounds {
         if subject.allow_shared_session {
             return Err(CallError::out_of_bounds("this connection may not enter what is another isolation's")
                 .hint("leave allowSharedSession out"));
-        }
-        if let Some(path) = subject.local_path {
-            for own in daemon.config.own_directories() {
-                if touches(Path::new(path.as_str()), own).await {
-                    return Err(CallError::out_of_bounds(
-                        "localPath leads to Cupola's own saved state or configuration, which is everybody's",
-                    )
-                    .hint("name a file or directory outside of them"));
-                }
-            }
         }
         if subject.is_whole_request {
             return Err(CallError::out_of_bounds("a request of one's own making could name what is another's")
@@ -193,6 +213,11 @@ impl Binding {
         Self(Mutex::new(State { is_one_shot: true, ..State::default() }))
     }
 
+    /// Does the connection end with this message?
+    pub(crate) fn is_one_shot(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_one_shot
+    }
+
     /// Takes note of a message, in its order, before anything is done for it: what it is bound to.
     pub(crate) fn enter(&self, method: &str, params: Option<&str>) -> Result<Option<Arc<Bounds>>, CallError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,6 +232,11 @@ impl Binding {
             state.has_called = true;
         }
         Ok(state.bounds.clone())
+    }
+
+    /// A binding could not be made after all. As one is wanted, the connection calls nothing until it is bound.
+    pub(crate) fn fail(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).bounds = None;
     }
 
     /// Binds, once. Every message after the one that is being handled is held to it.
@@ -253,16 +283,20 @@ mod tests {
 
     #[test]
     fn a_method_is_allowed_by_how_far_it_reaches() {
-        use Reach::{Agent, Connection, Daemon, Owned, Unbounded};
-        for (methods, allowed) in [
-            (None, [true, true, true, false, false]),
-            (Some(&["a/*", "b"][..]), [true, true, true, true, false]),
-            (Some(&["b"][..]), [true, false, false, false, false]),
-            (Some(&[][..]), [true, false, false, false, false]),
+        use Reach::{Agent, Connection, Daemon, LocalFiles, Owned, Unbounded};
+        for (methods, files, allowed) in [
+            (None, None, [true, true, true, false, false, false]),
+            (None, Some("/"), [true, true, true, false, false, false]),
+            (Some(&["a/*", "b"][..]), Some("/"), [true, true, true, true, false, false]),
+            (Some(&["a/x"][..]), Some("/"), [true, true, true, true, true, false]),
+            (Some(&["a/x"][..]), None, [true, true, true, true, false, false]),
+            (Some(&["b"][..]), Some("/"), [true, false, false, false, false, false]),
+            (Some(&[][..]), Some("/"), [true, false, false, false, false, false]),
         ] {
-            let bounds = bind(methods);
-            let found = [Connection, Agent, Owned, Daemon, Unbounded].map(|reach| bounds.allows("a/x", reach));
-            assert_eq!(found, allowed, "{methods:?}");
+            let mut bounds = bind(methods);
+            bounds.bind.files = files.map(|path| path.parse().unwrap());
+            let reaches = [Connection, Agent, Owned, Daemon, LocalFiles, Unbounded];
+            assert_eq!(reaches.map(|reach| bounds.allows("a/x", reach)), allowed, "{methods:?} {files:?}");
         }
     }
 

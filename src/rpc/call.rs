@@ -38,6 +38,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// Is it the only call of its connection, as every call over HTTP is?
+    pub fn is_one_shot(&self) -> bool {
+        self.binding.is_one_shot()
+    }
+
     /// The agent a call works on, whose state it sees, and how it isolates.
     pub(crate) async fn scope(&self, target: &Target, isolation: &Isolation) -> Result<Scope, CallError> {
         Scope::with(&self.daemon, target, isolation, self.extras()).await

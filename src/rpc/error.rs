@@ -6,6 +6,7 @@ use crate::error::CallError;
 use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
 use crate::partition::locks::LockTimeout;
 use crate::partition::store::StoreError;
+use crate::pieces::PieceError;
 use crate::system::file::LocalFileError;
 use crate::target::TargetError;
 use crate::target::emulator::EmulatorFailed;
@@ -72,6 +73,7 @@ impl From<LocalFileError> for CallError {
     fn from(error: LocalFileError) -> Self {
         let kind = match &error {
             LocalFileError::TooLarge { .. } => ErrorKind::FileTooLarge,
+            LocalFileError::OutOfReach { .. } => ErrorKind::OutOfBounds,
             _ => ErrorKind::LocalFile,
         };
         let said = Self::new(kind, error.to_string());
@@ -80,7 +82,24 @@ impl From<LocalFileError> for CallError {
             LocalFileError::Directory { .. } => {
                 said.hint("name the file to write with --target-path; a directory of the session needs --recursive")
             }
+            LocalFileError::OutOfReach { .. } => {
+                said.hint("name a file below the directory that the connection was bound with, by a path without links")
+            }
             _ => said,
+        }
+    }
+}
+
+impl From<PieceError> for CallError {
+    fn from(error: PieceError) -> Self {
+        match error {
+            PieceError::TooMany { .. } => Self::new(ErrorKind::Overloaded, error.to_string())
+                .hint("read or write one to its end first, or wait a minute: what is left alone is closed"),
+            PieceError::Unknown => Self::invalid_params(error.to_string())
+                .hint("begin again without the id: it ends with its connection, and after 60 s without a call"),
+            PieceError::InUse => {
+                Self::invalid_params(error.to_string()).hint("ask for the next piece when the last one was answered")
+            }
         }
     }
 }

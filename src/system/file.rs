@@ -1,22 +1,29 @@
-//! Files on this machine: what an upload reads, and what a download writes without ever harming what is there.
+//! Files on this machine that a transfer reads or writes, and where it may find them.
+//!
+//! - [`Local`]: where a call may open files: anywhere, or below one directory
+//! - [`Root`]: that directory, which a bound connection was given
+//! - [`Directory`]: an open directory, and what a transfer does with the names in it
+//! - [`Draft`]: a file that is written beside its place and takes it as a whole
+//!
+//! A file is opened once, checked as what was opened, and used by that handle. Nothing is checked by its path first
+//! and opened by its path later, where it could be another file by then.
 
-use std::fs::{Metadata, Permissions};
+mod directory;
+mod draft;
+mod guard;
+mod leftovers;
+mod root;
+
+pub use directory::{Directory, Kind};
+pub use draft::Draft;
+pub use root::Root;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
-use tokio::fs::{self, File};
-use tokio::io::AsyncWriteExt as _;
-use uuid::Uuid;
-
-/// What a draft's name begins and ends with; between them are 32 hexadecimal digits.
-const DRAFT: (&str, &str) = (".cupola-", ".part");
-
-/// How old a draft is before it is taken for a leftover. It is locked as long as it is being written; this is the moment
-/// between its making and its locking, generously.
-const LEFTOVER_AGE: Duration = Duration::from_mins(1);
-
-/// Most names that are looked at for leftovers. A directory that is larger is not worth the time.
-const MAX_LOOKED_AT: usize = 10_000;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A file on this machine cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +45,7 @@ pub enum LocalFileError {
         source: io::Error,
     },
     /// It is a directory, a device or the like.
-    #[error("{} is no file{}", path.display(), if *is_directory { " but a directory" } else { "" })]
+    #[error("{} is {}", path.display(), if *is_directory { "a directory, not a file" } else { "not a regular file" })]
     NoFile {
         /// What it is called.
         path: PathBuf,
@@ -61,46 +68,166 @@ pub enum LocalFileError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The connection that asks is bound, and not allowed to reach it.
+    #[error("{} is out of this connection's reach: {reason}", path.display())]
+    OutOfReach {
+        /// What it is called.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
-/// Is it a directory, or a link that leads to one?
-pub async fn is_directory(path: &Path) -> Result<bool, LocalFileError> {
-    let found = fs::metadata(path).await.map_err(|source| LocalFileError::Read { path: path.to_owned(), source })?;
-    Ok(found.is_dir())
-}
+impl LocalFileError {
+    fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Read { path: path.to_owned(), source }
+    }
 
-/// May a transfer of `path`, alone or with all below it, touch what is in `directory`? Links and `..` are followed; a way
-/// that goes back out of what is not there yet may lead anywhere.
-pub async fn touches(path: &Path, directory: &Path) -> bool {
-    match tokio::join!(resolved(path), resolved(directory)) {
-        (Some(path), Some(directory)) => path.starts_with(&directory) || directory.starts_with(&path),
-        _ => true,
+    fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Write { path: path.to_owned(), source }
     }
 }
 
-/// The path as the system follows it; what is not there yet stays as it is written.
-async fn resolved(path: &Path) -> Option<PathBuf> {
-    for ancestor in path.ancestors() {
-        if let Ok(real) = fs::canonicalize(ancestor).await {
-            let rest = path.strip_prefix(ancestor).ok()?;
-            let goes_back = rest.components().any(|part| part == Component::ParentDir);
-            return (!goes_back).then(|| real.join(rest));
+/// Where a call may open files.
+#[derive(Debug, Clone)]
+pub enum Local {
+    /// Wherever this user may.
+    Anywhere,
+    /// Below one directory, without following a link.
+    Below(Arc<Root>),
+}
+
+/// A regular file, opened for reading.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The file. It is read by position, because several attempts to send it may share it.
+    pub file: Arc<File>,
+    /// How many bytes it had when it was opened.
+    pub length: u64,
+    /// What it is called.
+    pub path: PathBuf,
+}
+
+impl Opened {
+    /// Refuses what is not a regular file, or longer than `limit` bytes.
+    fn checked(file: File, path: PathBuf, limit: u64) -> Result<Self, LocalFileError> {
+        let metadata = file.metadata().map_err(LocalFileError::reading(&path))?;
+        check(&path, &metadata)?;
+        match metadata.len() {
+            length if length > limit => Err(LocalFileError::TooLarge { path, length, limit }),
+            length => Ok(Self { file: Arc::new(file), length, path }),
         }
     }
-    None
 }
 
-/// The length of a file to send, which may be up to `limit` bytes.
-pub async fn length(path: &Path, limit: u64) -> Result<u64, LocalFileError> {
-    let unreadable = |source| LocalFileError::Read { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).await.map_err(unreadable)?;
-    check(path, &metadata)?;
-    // Opened once before anything is sent: the service should not hear of a file that cannot be read.
-    File::open(path).await.map_err(unreadable)?;
-    match metadata.len() {
-        length if length > limit => Err(LocalFileError::TooLarge { path: path.to_owned(), length, limit }),
-        length => Ok(length),
+impl Local {
+    /// Is it a directory, or a link to one that may be followed?
+    pub async fn is_directory(&self, path: &Path) -> Result<bool, LocalFileError> {
+        self.on_thread(path, |local, path| match local {
+            Self::Anywhere => Ok(fs::metadata(path).map_err(LocalFileError::reading(path))?.is_dir()),
+            Self::Below(root) => match root.parent(path)? {
+                None => Ok(true),
+                Some((directory, name)) => directory.is_directory(&name),
+            },
+        })
+        .await
     }
+
+    /// Opens a file of at most `limit` bytes.
+    pub async fn open(&self, path: &Path, limit: u64) -> Result<Opened, LocalFileError> {
+        self.on_thread(path, move |local, path| match local {
+            Self::Anywhere => {
+                // A pipe would be waited for.
+                check(path, &fs::metadata(path).map_err(LocalFileError::reading(path))?)?;
+                let file = File::open(path).map_err(LocalFileError::reading(path))?;
+                Opened::checked(file, path.to_owned(), limit)
+            }
+            Self::Below(root) => match root.parent(path)? {
+                None => Err(LocalFileError::NoFile { path: path.to_owned(), is_directory: true }),
+                Some((directory, name)) => directory.open_now(&name, limit),
+            },
+        })
+        .await
+    }
+
+    /// Opens a directory to go through it.
+    pub async fn directory(&self, path: &Path) -> Result<Directory, LocalFileError> {
+        self.on_thread(path, |local, path| match local {
+            Self::Anywhere => Dir::open_ambient_dir(path, ambient_authority())
+                .map(|handle| Directory::anywhere(handle, path))
+                .map_err(LocalFileError::reading(path)),
+            Self::Below(root) => match root.parent(path)? {
+                None => Ok(root.top()),
+                Some((directory, name)) => directory.directory_now(&name),
+            },
+        })
+        .await
+    }
+
+    /// Opens a directory to write to it; makes it if it is missing. Removes what killed downloads left in it.
+    pub async fn make_directory(&self, path: &Path) -> Result<Directory, LocalFileError> {
+        self.on_thread(path, |local, path| match local {
+            Self::Anywhere => {
+                match fs::create_dir(path) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(LocalFileError::writing(path)(error));
+                    }
+                    _ => {}
+                }
+                let handle = Dir::open_ambient_dir(path, ambient_authority()).map_err(LocalFileError::writing(path))?;
+                let directory = Directory::anywhere(handle, path);
+                directory.sweep();
+                Ok(directory)
+            }
+            Self::Below(root) => match root.parent(path)? {
+                None => Ok(root.top()),
+                Some((directory, name)) => directory.make_directory_now(&name),
+            },
+        })
+        .await
+    }
+
+    /// Begins a file that will be at `path`, or where a link of that name leads, if it may be followed. Removes what
+    /// killed downloads left beside it.
+    pub async fn draft(&self, path: &Path) -> Result<Draft, LocalFileError> {
+        self.on_thread(path, |local, path| {
+            let (directory, name) = match local {
+                Self::Anywhere => {
+                    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+                    let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+                        return Err(LocalFileError::Directory { path: path.to_owned() });
+                    };
+                    let handle = Dir::open_ambient_dir(parent, ambient_authority());
+                    let handle = handle.map_err(LocalFileError::writing(path))?;
+                    (Directory::anywhere(handle, parent), name.to_owned())
+                }
+                Self::Below(root) => {
+                    root.parent(path)?.ok_or_else(|| LocalFileError::Directory { path: path.to_owned() })?
+                }
+            };
+            directory.sweep();
+            Draft::begin_now(&directory, &name)
+        })
+        .await
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        path: &Path,
+        work: impl FnOnce(&Self, &Path) -> Result<T, LocalFileError> + Send + 'static,
+    ) -> Result<T, LocalFileError> {
+        let (local, owned) = (self.clone(), path.to_owned());
+        on_thread(path, move || work(&local, &owned)).await
+    }
+}
+
+/// Does what may wait for a disk on a thread of its own.
+async fn on_thread<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, LocalFileError> + Send + 'static,
+) -> Result<T, LocalFileError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(LocalFileError::reading(path)(io::Error::other(error))))
 }
 
 /// To replace or read a device or a pipe would do something else than meant, or never end.
@@ -111,204 +238,5 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), LocalFileError> {
     Err(LocalFileError::NoFile { path: path.to_owned(), is_directory: metadata.is_dir() })
 }
 
-/// A file being written under another name in its directory. It takes its place as a whole; dropped before that, it
-/// leaves nothing behind.
-#[derive(Debug)]
-pub struct Draft {
-    file: File,
-    unfinished: Option<PathBuf>,
-    target: PathBuf,
-    /// Those of the file it replaces.
-    permissions: Option<Permissions>,
-}
-
-impl Draft {
-    /// Begins a file that will be at `path`, or where a link of that name leads.
-    pub async fn begin(path: &Path) -> Result<Self, LocalFileError> {
-        let target = fs::canonicalize(path).await.unwrap_or_else(|_| path.to_owned());
-        let permissions = match fs::metadata(&target).await {
-            Ok(metadata) if metadata.is_dir() => return Err(LocalFileError::Directory { path: path.to_owned() }),
-            Ok(metadata) => {
-                check(path, &metadata)?;
-                Some(metadata.permissions())
-            }
-            Err(_) => None,
-        };
-        let draft = target.with_file_name(format!("{}{}{}", DRAFT.0, Uuid::new_v4().simple(), DRAFT.1));
-        let file = File::options().write(true).create_new(true).open(&draft).await;
-        let file = file.map_err(|source| LocalFileError::Write { path: path.to_owned(), source })?.into_std().await;
-        // Where files cannot be locked, nothing is ever taken for a leftover.
-        let _locked = file.try_lock();
-        Ok(Self { file: File::from_std(file), unfinished: Some(draft), target, permissions })
-    }
-
-    /// Adds bytes.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), LocalFileError> {
-        self.file.write_all(bytes).await.map_err(|source| self.unwritable(source))
-    }
-
-    /// Puts it in its place.
-    pub async fn place(mut self) -> Result<(), LocalFileError> {
-        // Only now does the system's word on the last bytes come.
-        self.file.flush().await.map_err(|source| self.unwritable(source))?;
-        if let Some(permissions) = self.permissions.take() {
-            self.file.set_permissions(permissions).await.map_err(|source| self.unwritable(source))?;
-        }
-        if let Some(draft) = &self.unfinished {
-            fs::rename(draft, &self.target).await.map_err(|source| self.unwritable(source))?;
-        }
-        self.unfinished = None;
-        Ok(())
-    }
-
-    fn unwritable(&self, source: io::Error) -> LocalFileError {
-        LocalFileError::Write { path: self.target.clone(), source }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(draft) = &self.unfinished
-            && let Err(error) = std::fs::remove_file(draft)
-        {
-            tracing::warn!(path = %draft.display(), %error, "an unfinished download could not be removed");
-        }
-    }
-}
-
-/// Removes from a directory what downloads left there whose daemon was killed: drafts that nobody is writing.
-pub async fn sweep(directory: &Path) {
-    let directory = directory.to_owned();
-    // Whether it succeeds is no concern of the transfer that follows.
-    let _ended = tokio::task::spawn_blocking(move || remove_leftovers(&directory)).await;
-}
-
-fn remove_leftovers(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for entry in entries.take(MAX_LOOKED_AT).flatten().filter(|entry| is_draft(&entry.file_name().to_string_lossy())) {
-        let is_old = entry.metadata().is_ok_and(|found| {
-            found.is_file() && found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= LEFTOVER_AGE))
-        });
-        let path = entry.path();
-        if is_old && std::fs::File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
-            match std::fs::remove_file(&path) {
-                Ok(()) => tracing::info!(path = %path.display(), "removed what a killed download left"),
-                Err(error) => tracing::warn!(path = %path.display(), %error, "a leftover could not be removed"),
-            }
-        }
-    }
-}
-
-fn is_draft(name: &str) -> bool {
-    let id = name.strip_prefix(DRAFT.0).and_then(|name| name.strip_suffix(DRAFT.1));
-    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<_> = std::fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-
-    #[tokio::test]
-    async fn a_file_is_replaced_as_a_whole_or_not_at_all() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.txt");
-        std::fs::write(&path, "old").unwrap();
-        let mut draft = Draft::begin(&path).await.unwrap();
-        draft.write(b"ne").await.unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
-        drop(draft);
-        assert_eq!(
-            (names(directory.path()), std::fs::read_to_string(&path).unwrap()),
-            (vec!["a.txt".into()], "old".into())
-        );
-        let mut draft = Draft::begin(&path).await.unwrap();
-        draft.write(b"new").await.unwrap();
-        draft.place().await.unwrap();
-        assert_eq!(
-            (names(directory.path()), std::fs::read_to_string(&path).unwrap()),
-            (vec!["a.txt".into()], "new".into())
-        );
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn a_link_stays_one_and_permissions_stay() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let directory = tempfile::tempdir().unwrap();
-        let (real, link) = (directory.path().join("real"), directory.path().join("link"));
-        std::fs::write(&real, "old").unwrap();
-        std::fs::set_permissions(&real, Permissions::from_mode(0o640)).unwrap();
-        std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut draft = Draft::begin(&link).await.unwrap();
-        draft.write(b"new").await.unwrap();
-        draft.place().await.unwrap();
-        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
-        assert_eq!(std::fs::read_to_string(&real).unwrap(), "new");
-        assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn what_is_no_file_is_neither_read_nor_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        for error in [
-            length(directory.path(), 10).await.unwrap_err(),
-            length(Path::new("/dev/null"), 10).await.unwrap_err(),
-            Draft::begin(Path::new("/dev/null")).await.unwrap_err(),
-        ] {
-            assert!(error.to_string().contains("is no file"), "{error}");
-        }
-        let taken = Draft::begin(directory.path()).await.unwrap_err().to_string();
-        assert!(taken.contains("is a directory; a file cannot take its place"), "{taken}");
-        let missing = directory.path().join("none/a.txt");
-        assert!(length(&missing, 10).await.unwrap_err().to_string().contains("cannot be read"));
-        assert!(Draft::begin(&missing).await.unwrap_err().to_string().contains("cannot be written"));
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_too_large_is_refused_with_the_limit() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("large");
-        std::fs::File::create(&path).unwrap().set_len(50 * 1024 * 1024 + 1).unwrap();
-        let error = length(&path, 50 * 1024 * 1024).await.unwrap_err().to_string();
-        assert!(error.contains("50 MB (52428800 bytes)"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn what_a_killed_download_left_is_removed_and_nothing_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.txt");
-        let aged = |path: &Path| {
-            let long_ago = std::time::SystemTime::now() - 2 * LEFTOVER_AGE;
-            std::fs::File::options().write(true).open(path).unwrap().set_modified(long_ago).unwrap();
-        };
-        let leftover = format!(".cupola-{}.part", "0".repeat(32));
-        let young = format!(".cupola-{}.part", "1".repeat(32));
-        for name in [&leftover, &young, ".cupola-notes.part", "theirs.part"] {
-            std::fs::write(directory.path().join(name), "half").unwrap();
-            if *name != young {
-                aged(&directory.path().join(name));
-            }
-        }
-        let draft = Draft::begin(&path).await.unwrap();
-        aged(draft.unfinished.as_deref().unwrap());
-        sweep(directory.path()).await;
-        let left = names(directory.path());
-        assert!(!left.contains(&leftover), "{left:?}");
-        assert!(
-            left.contains(&young) && left.contains(&".cupola-notes.part".to_owned()) && left.len() == 4,
-            "{left:?}"
-        );
-        draft.place().await.unwrap();
-        assert!(path.is_file(), "a download that was under way was harmed");
-    }
-}
+mod tests;

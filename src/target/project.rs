@@ -112,6 +112,16 @@ pub async fn resolve(target: &DirectoryTarget) -> Result<Resolved, ProjectError>
     apart(target, |target| resolve_as(target, User::current())).await
 }
 
+/// What decides which agent a directory means, whether it exists or not: a nearer file would take an existing one's place.
+pub fn files_around(target: &DirectoryTarget) -> Vec<PathBuf> {
+    let path = Path::new(target.path.as_str());
+    let files = path.ancestors().flat_map(|directory| {
+        let names = project_file::NAMES.into_iter().chain([environment::DIRECTORY]);
+        names.map(|name| directory.join(name))
+    });
+    files.chain(target.azd_config_directory.as_ref().map(|directory| PathBuf::from(directory.as_str()))).collect()
+}
+
 /// Finds where the project is, whatever agents it has.
 pub async fn endpoint_around(target: &DirectoryTarget) -> Result<ProjectEndpoint, ProjectError> {
     apart(target, |target| {

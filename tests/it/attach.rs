@@ -125,6 +125,8 @@ async fn what_a_bridge_cannot_do_is_said_at_once() {
         (&["attach"][..], "Content-Length: 10\r\n\r\n{}", 2, "ended in the middle"),
         (&["attach", "--user-isolation-key", "a"][..], "{}\n", 2, "no agent is named"),
         (&["attach", "--emulator", "--only", "in voke"][..], "{}\n", 2, "--only takes"),
+        (&["attach", "--emulator", "--files", ".", "--only", "files/*"][..], "{}\n", 2, "--files allows nothing here"),
+        (&["attach", "--emulator", "--files", "/does/not/exist"][..], "{}\n", 2, "/does/not/exist cannot be read"),
     ] {
         fs::write(home.path("input"), input).unwrap();
         let mut command = home.command(flags);
@@ -136,6 +138,46 @@ async fn what_a_bridge_cannot_do_is_said_at_once() {
         assert!(said.contains(says), "{flags:?}: {said}");
     }
     stop(&home);
+}
+
+/// `--files` adds transfers below a directory, also after a daemon has died, and takes nothing else away.
+#[tokio::test]
+async fn a_directory_is_handed_over_with_all_that_is_below_it_and_nothing_else() {
+    let home = Home::new();
+    for (name, text) in [("data/in.txt", "text"), ("outside.txt", "text")] {
+        fs::create_dir_all(home.path(name).parent().unwrap()).unwrap();
+        fs::write(home.path(name), text).unwrap();
+    }
+    let methods = |greeting: &Value| -> Vec<String> {
+        serde_json::from_value(greeting["result"]["capabilities"]["methods"].clone()).unwrap()
+    };
+    let (bridge, mut plain) = home.attach(&["--emulator"], Framing::Ndjson);
+    let mut usual = methods(&ask(&mut plain, 1, "initialize", &json!({})).await);
+    leave((bridge, plain)).await;
+    assert!(!usual.iter().any(|method| method == "files/upload"), "{usual:?}");
+    let directory = home.path("data");
+    let (bridge, mut program) = home.attach(&["--emulator", "--files", directory.to_str().unwrap()], Framing::Ndjson);
+    let greeting = ask(&mut program, 1, "initialize", &json!({})).await;
+    usual.extend(["files/download", "files/upload"].map(str::to_owned));
+    usual.sort();
+    assert_eq!(methods(&greeting), usual, "with a directory");
+    for _ in 0..2 {
+        insist(&mut program, 2, "invoke", &json!({"input": "remember the milk"})).await;
+        let sent = ask(&mut program, 3, "files/upload", &json!({"localPath": directory.join("in.txt")})).await;
+        assert_eq!(sent["result"]["bytes"], 4, "{sent}");
+        let params = json!({"path": "in.txt", "localPath": directory.join("out.txt")});
+        let fetched = ask(&mut program, 4, "files/download", &params).await;
+        assert_eq!(fetched["result"]["bytes"], 4, "{fetched}");
+        for path in ["outside.txt", "data/../outside.txt", ".config/cupola/config.toml"] {
+            for method in ["files/upload", "files/download"] {
+                let refused =
+                    ask(&mut program, 5, method, &json!({"path": "in.txt", "localPath": home.path(path)})).await;
+                assert_eq!(refused["error"]["data"]["kind"], "outOfBounds", "{method} {path}: {refused}");
+            }
+        }
+        kill_daemon(&home);
+    }
+    leave((bridge, program)).await;
 }
 
 #[tokio::test]

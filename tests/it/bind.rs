@@ -1,6 +1,7 @@
 //! A bound connection reaches one agent under one isolation, whatever it tries.
 
 mod handshake;
+mod local_files;
 
 use crate::support::{Client, TestDaemon, TestEmulator};
 use crate::tenants::say;
@@ -134,6 +135,8 @@ async fn nothing_beyond_is_reached_by_any_parameter() {
         ("files/stat", json!({"sessionId": session, "path": "x"})),
         ("files/mkdir", json!({"sessionId": session, "path": "x"})),
         ("files/delete", json!({"sessionId": session, "path": "x"})),
+        ("files/read", json!({"sessionId": session, "path": "x"})),
+        ("files/write", json!({"sessionId": session, "path": "x", "content": "", "isLast": true})),
         ("files/upload", json!({"sessionId": session, "localPath": "/dev/null"})),
         ("files/download", json!({"sessionId": session, "path": "x", "localPath": "/nowhere/x"})),
         ("monitor", json!({"sessionId": session})),
@@ -225,8 +228,8 @@ async fn what_is_not_known_as_ones_own_is_out_of_bounds_and_all_of_it_looks_alik
                 ("files/stat", json!({"path": "notes.txt"})),
                 ("files/mkdir", json!({"path": "x"})),
                 ("files/delete", json!({"path": "notes.txt"})),
-                ("files/upload", json!({"localPath": "/dev/null", "path": "x"})),
-                ("files/download", json!({"localPath": "/nowhere/x", "path": "notes.txt"})),
+                ("files/read", json!({"path": "notes.txt"})),
+                ("files/write", json!({"path": "notes.txt", "content": "", "isLast": true})),
                 ("monitor", json!({})),
                 ("invoke", json!({"input": "x"})),
                 ("invoke", json!({"input": "x", "protocol": "a2a"})),
@@ -443,49 +446,6 @@ async fn a_connection_bound_to_a_version_knows_of_no_other() {
     let mut client_of_any = bound(&world.daemon, json!({"target": any, "isolation": acme})).await;
     assert_eq!(client_of_any.call("runs/list", json!({})).await["result"]["runs"].as_array().map(Vec::len), Some(3));
     world.end(vec![client, client_of_any]).await;
-}
-
-/// The daemon reads and writes files for its callers; its own hold what belongs to everybody.
-#[tokio::test]
-async fn a_transfer_does_not_reach_the_state_of_others() {
-    let mut world = World::new().await;
-    let target = world.emulator.target("notes");
-    say(&mut world.free, &target, json!({"userKey": "contoso"}), "hello").await;
-    let mut client = bound(&world.daemon, json!({"target": target, "isolation": {"userKey": "acme"}})).await;
-    client.call("invoke", json!({"input": "hello"})).await;
-    let state = world.daemon.daemon.config.state_directory.clone();
-    let saved = state.join("state.db");
-    assert!(saved.is_file());
-    // So does the configuration: it says where tokens may go, and its profiles hold everybody's keys.
-    let configuration = world.daemon.daemon.config.config_directory.clone().unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
-    let link = elsewhere.path().join("link");
-    std::os::unix::fs::symlink(&state, &link).unwrap();
-    let own = elsewhere.path().join("own.txt");
-    std::fs::write(&own, "mine").unwrap();
-    let uploaded = client.call("files/upload", json!({"localPath": own, "path": "own.txt"})).await;
-    assert_eq!(uploaded["result"]["bytes"], 4, "{uploaded}");
-    for path in [
-        saved.clone(),
-        state.join("not-there-yet"),
-        state.join("../x/../").join(state.file_name().unwrap()).join("state.db"),
-        elsewhere.path().join("..").join(elsewhere.path().file_name().unwrap()).join("link/state.db"),
-        state.clone(),
-        link,
-        state.parent().unwrap().to_owned(),
-        configuration.join("config.toml"),
-        configuration.join("profiles.toml"),
-        configuration,
-    ] {
-        for (method, recursive) in [("files/upload", false), ("files/upload", true), ("files/download", true)] {
-            let params = json!({"localPath": path, "path": "own.txt", "recursive": recursive});
-            let response = client.call(method, params).await;
-            assert_eq!(kind(&response), "outOfBounds", "{method} {path:?}: {response}");
-        }
-    }
-    let downloaded = client.call("files/download", json!({"localPath": own, "path": "own.txt"})).await;
-    assert_eq!(downloaded["result"]["bytes"], 4, "{downloaded}");
-    world.end(vec![client]).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::net::UnixStream;
 const MB: usize = 1024 * 1024;
 
 /// One tenant's call.
-fn mine(target: &Value, rest: Value) -> Value {
+pub(crate) fn mine(target: &Value, rest: Value) -> Value {
     let mut params = json!({"target": target, "isolation": {"userKey": "acme", "chatKey": "one"}});
     let Value::Object(rest) = rest else { panic!("no object: {rest}") };
     for (name, value) in rest {
@@ -28,8 +28,8 @@ fn mine(target: &Value, rest: Value) -> Value {
 pub(crate) struct World {
     pub(crate) daemon: TestDaemon,
     pub(crate) emulator: TestEmulator,
-    client: Client,
-    target: Value,
+    pub(crate) client: Client,
+    pub(crate) target: Value,
     pub(crate) local: TempDir,
 }
 

@@ -21,6 +21,13 @@ pub fn azd_config_directory(variable: impl Fn(&str) -> Option<OsString>) -> Opti
     absolute(&variable, "AZD_CONFIG_DIR").or_else(|| Some(absolute(&variable, home)?.join(".azd")))
 }
 
+/// Where azd and az keep who is signed in: azd's own directory, and `AZURE_CONFIG_DIR`, else `~/.azure`.
+pub fn sign_in_directories(variable: impl Fn(&str) -> Option<OsString>) -> impl Iterator<Item = PathBuf> {
+    let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    let az = absolute(&variable, "AZURE_CONFIG_DIR").or_else(|| Some(absolute(&variable, home)?.join(".azure")));
+    azd_config_directory(variable).into_iter().chain(az)
+}
+
 /// A relative path would mean another directory to every program.
 fn absolute(variable: &impl Fn(&str) -> Option<OsString>, name: &str) -> Option<PathBuf> {
     variable(name).map(PathBuf::from).filter(|path| path.is_absolute())

@@ -143,6 +143,36 @@ return {
     end,
   },
   {
+    'with bound lines, too, files are sent, opened, written back and fetched, also through links',
+    function()
+      vim.g.cupola = { command = { support.binary }, target = { kind = 'emulator' }, bind = true }
+      require('cupola').setup()
+      support.as_user('bound filer')
+      vim.cmd('Cupola invoke hello')
+      support.wait_for_text('answers', 'echo: hello')
+      local directory = vim.fn.tempname()
+      vim.fn.mkdir(directory .. '/real', 'p')
+      vim.fn.writefile({ 'one' }, directory .. '/real/words.txt')
+      vim.fn.system({ 'ln', '-s', 'real/words.txt', directory .. '/link.txt' })
+      vim.fn.system({ 'ln', '-s', 'real', directory .. '/way' })
+      vim.cmd(('Cupola files upload %s/link.txt a.txt'):format(directory))
+      support.wait_for_notification('sent as a.txt, 4 bytes')
+      vim.cmd('Cupola files open a.txt')
+      support.wait_for_text('file/', 'one')
+      vim.api.nvim_buf_set_lines(0, 1, 1, false, { 'two' })
+      vim.cmd('write')
+      support.wait_for_notification('a.txt sent, 8 bytes')
+      vim.cmd(('Cupola files download a.txt %s/way/b.txt'):format(directory))
+      support.wait_for_notification('fetched to')
+      support.equal(vim.fn.readfile(directory .. '/real/b.txt'), { 'one', 'two' })
+      local reason
+      local params = { localPath = directory .. '/real/words.txt' }
+      require('cupola.scope').current().call('files/upload', params, { on_done = function(error) reason = error end })
+      support.wait('a refusal', function() return reason end)
+      support.equal(reason.data.kind, 'outOfBounds')
+    end,
+  },
+  {
     'the target comes from the environment where no setting names one',
     function()
       vim.g.cupola = { command = { support.binary } }

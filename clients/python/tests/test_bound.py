@@ -1,5 +1,7 @@
 """A bound client reaches one agent under one isolation, also after it had to connect again."""
 
+import os
+import tempfile
 import unittest
 
 import cupola
@@ -45,6 +47,38 @@ class Bound(WithDaemon):
         with self.assertRaises(cupola.IsolationError):
             client.sessions.list()
 
+    def test_bytes_are_written_and_read_in_pieces_without_a_local_file(self):
+        client = self.client(bind=True)
+        client.invoke("hello").text()
+        for length in (0, 5, 1024 * 1024, 3 * 1024 * 1024 + 1):
+            content = bytes(range(251)) * (length // 251 + 1)
+            content = content[:length]
+            self.assertEqual(client.files.write("data/a", content)["bytes"], length)
+            self.assertEqual(client.files.stat("data/a")["size"], length)
+            self.assertTrue(client.files.read("data/a") == content, f"{length} bytes came back changed")
+        with self.assertRaises(cupola.CupolaError):
+            client.files.read("none")
+
+    def test_local_files_need_a_directory_and_the_methods_by_name(self):
+        with tempfile.TemporaryDirectory() as place:
+            root = os.path.join(place, "root")
+            os.mkdir(root)
+            for name in ("outside", "root/inside"):
+                with open(os.path.join(place, name), "w") as file:
+                    file.write("text")
+            transfers = ["files/upload", "files/download"]
+            for bound in ({}, {"methods": transfers}, {"files": root}, {"files": root, "methods": ["files/*"]}):
+                with self.subTest(bound), self.assertRaises(cupola.IsolationError) as caught:
+                    self.client(bind=True, **bound).files.upload(os.path.join(root, "inside"))
+                self.assertEqual(caught.exception.kind, "outOfBounds")
+            client = self.client(bind=True, files=root, methods=["invoke", *transfers])
+            client.invoke("remember the milk").text()
+            self.assertEqual(client.files.upload(os.path.join(root, "inside"))["bytes"], 4)
+            self.assertEqual(client.files.download("notes.txt", os.path.join(root, "notes.txt"))["bytes"], 9)
+            for path in (os.path.join(place, "outside"), os.path.join(root, "..", "outside")):
+                with self.assertRaises(cupola.IsolationError):
+                    client.files.upload(path)
+
     def test_a_new_connection_is_bound_as_the_first(self):
         daemon = Daemon()
         self.addCleanup(daemon.remove)
@@ -69,6 +103,6 @@ class Bound(WithDaemon):
 
 class Arguments(unittest.TestCase):
     def test_a_binding_that_says_nothing_is_refused(self):
-        for wrong in ({"bind": True}, {"target": cupola.emulator(), "methods": ["invoke"]}):
+        for wrong in ({"bind": True}, {"target": cupola.emulator(), "methods": ["invoke"]}, {"files": "."}):
             with self.assertRaises(ValueError):
                 cupola.connect(**wrong)

@@ -32,6 +32,9 @@ class Surface(unittest.TestCase):
             (client.sessions.use, protocol.SessionUseParams, DEBUG),
             (client.sessions.stop, protocol.SessionParams, DEBUG),
             (client.sessions.delete, protocol.SessionParams, DEBUG),
+            # Whole files: how they travel in pieces is the package's own affair.
+            (client.files.read, protocol.FileReadParams, DEBUG | {"offset", "length", "readId", "keepOpen"}),
+            (client.files.write, protocol.FileWriteParams, DEBUG | {"isLast", "offset", "writeId"}),
             (client.files.upload, protocol.FileUploadParams, DEBUG),
             (client.files.download, protocol.FileDownloadParams, DEBUG),
             (client.files.list, protocol.FileListParams, DEBUG),

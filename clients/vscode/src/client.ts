@@ -73,6 +73,11 @@ export class Client {
         private readonly initializeLimitMs = INITIALIZE_LIMIT_MS,
     ) {}
 
+    /** Is every connection bound to one agent and one isolation? */
+    get isBound(): boolean {
+        return this.bind !== undefined;
+    }
+
     get state(): State {
         return this.#state;
     }

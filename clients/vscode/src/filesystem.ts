@@ -1,14 +1,12 @@
-// The files of a session's home as documents of the editor: `cupola:/SESSION/path`. Saving one uploads it.
+// The files of a session's home as documents of the editor: `cupola:/SESSION/path`. Saving one writes it in the session.
 //
-// The daemon moves files between the session and this machine's disk, so each one passes through a private directory.
+// Their bytes travel on the connection, so nothing of them is left on this machine's disk.
 
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import * as vscode from "vscode";
 import { Failure } from "./failure";
 import { fileRow, fileRows, fromSegment, HOME, parent, toSegment } from "./model/files";
 import { label } from "./model/harmless";
+import { readFile, writeFile } from "./pieces";
 import type { Scope } from "./scope";
 
 export const SCHEME = "cupola";
@@ -67,11 +65,7 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
     }
 
     async readFile(uri: vscode.Uri): Promise<Uint8Array> {
-        const line = await this.scope.line();
-        return inPrivate(async (localPath) => {
-            await line.request("files/download", { ...parts(uri), localPath }).catch(refuse(uri));
-            return readFile(localPath);
-        });
+        return readFile(await this.scope.line(), parts(uri)).catch(refuse(uri));
     }
 
     async writeFile(
@@ -82,11 +76,7 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
         if (!options.overwrite && (await this.#exists(uri))) {
             throw vscode.FileSystemError.FileExists(uri);
         }
-        const line = await this.scope.line();
-        await inPrivate(async (localPath) => {
-            await writeFile(localPath, content, { mode: 0o600 });
-            await line.request("files/upload", { ...parts(uri), localPath }).catch(refuse(uri));
-        });
+        await writeFile(await this.scope.line(), parts(uri), content).catch(refuse(uri));
         this.touched(uri, vscode.FileChangeType.Changed);
     }
 
@@ -117,16 +107,6 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
             () => true,
             () => false,
         );
-    }
-}
-
-/** Gives `use` the path of a file that does not exist yet, in a directory of this user alone, and cleans up. */
-async function inPrivate<T>(use: (path: string) => Promise<T>): Promise<T> {
-    const directory = await mkdtemp(join(tmpdir(), "cupola-file-"));
-    try {
-        return await use(join(directory, "content"));
-    } finally {
-        await rm(directory, { recursive: true, force: true });
     }
 }
 

@@ -121,10 +121,14 @@ export interface AuthStatusResponse {
  * made elsewhere becomes so by a `sessions/use` on a connection that is not bound. Everything else is answered
  * alike, whether it exists or not.
  *
- * It keeps a program from reaching what it was not handed; it is no boundary against other programs of the same
- * operating-system user, who can open connections of their own. `files/upload` and `files/download` read and
- * write files of this machine as that user, except Cupola's own saved state and configuration: leave them out of
- * `methods` where that is too much.
+ * It keeps a program from reaching what it was not handed. It is not a boundary against programs of the same
+ * operating-system user that run unconfined: they can open connections of their own.
+ *
+ * A bound connection reads and writes no files of this machine: `files/read` and `files/write` carry the bytes
+ * instead. `files/upload` and `files/download` work only if `methods` names them and `files` names a directory,
+ * and then below that directory alone. No link is followed there, and files that decide over trust
+ * (configuration, saved state, credentials, certificates, the log, the socket) stay out of reach, whatever path
+ * or hard link leads to them.
  */
 export interface Bind {
   /** The only agent. A directory is resolved once, now. */
@@ -133,9 +137,15 @@ export interface Bind {
   isolation?: Isolation;
   /**
    * The methods it may call; those that work on one agent when left out. `initialize`, `shutdown`,
-   * `daemon/status`, `rpc.discover` and cancelling are always allowed.
+   * `daemon/status`, `rpc.discover` and cancelling are always allowed. `files/upload` and `files/download` must
+   * be named in full (`files/*` does not include them), together with `files`.
    */
   methods?: MethodPattern[];
+  /**
+   * The directory of this machine that `files/upload` reads from and `files/download` writes to; none when left
+   * out. It must exist, and is opened once, now.
+   */
+  files?: LocalPath;
 }
 
 /**
@@ -557,6 +567,50 @@ export interface FilePathResponse {
   path: RemotePath;
 }
 
+/** What to read. */
+export interface FileReadParams {
+  /** The file. */
+  path: RemotePath;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+  /** The first byte to read, counted from 0. With `readId` it is where the last piece ended, and can be left out. */
+  offset?: number;
+  /** How many bytes to read, at most 1 MiB, which is also what is read when left out. */
+  length?: number;
+  /** Continues the reading that this id was the answer of, with the same session and path. */
+  readId?: PieceId;
+  /** Keep the file open for the next piece, if there is one. */
+  keepOpen?: boolean;
+}
+
+/** A piece of a file. */
+export interface FileReadResponse {
+  /** The session. */
+  sessionId: SessionId;
+  /** The file. */
+  path: RemotePath;
+  /** Where in the file the piece begins. */
+  offset: number;
+  /** The piece. It is shorter than asked for only at the end of the file. */
+  content: Piece;
+  /** Does the file end with this piece? */
+  isLast: boolean;
+  /** How many bytes the file has, if the service says so. */
+  totalBytes?: number;
+  /** Gets the next piece, if the file was kept open. */
+  readId?: PieceId;
+}
+
 /** What was transferred. */
 export interface FileTransferResponse {
   /** The session. */
@@ -597,6 +651,49 @@ export interface FileUploadParams {
   recursive?: boolean;
   /** Where to put it; its own name in the home when left out. */
   path?: RemotePath;
+}
+
+/** What to write. */
+export interface FileWriteParams {
+  /** The file. */
+  path: RemotePath;
+  /** The next piece. */
+  content: Piece;
+  /** Is it the last piece? Only then is the file sent to the service. */
+  isLast: boolean;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
+  /** Whose session. */
+  isolation?: Isolation;
+  /** Which session; the partition's current one when left out. */
+  sessionId?: SessionId;
+  /** Touch a session that Cupola knows to belong to another partition. */
+  allowSharedSession?: boolean;
+  /** Send each outgoing request as a `RequestEvent`. */
+  debug?: boolean;
+  /** Send events as `$/progress` with this token. */
+  partialResultToken?: Id;
+  /** Continues the writing that this id was the answer of, with the same session and path. */
+  writeId?: PieceId;
+  /**
+   * Where in the file the piece begins. Pieces are taken in their order alone, so another number than the bytes
+   * so far is refused, and the writing can go on with the right piece.
+   */
+  offset?: number;
+}
+
+/** What was written, or collected so far. */
+export interface FileWriteResponse {
+  /** The session. */
+  sessionId: SessionId;
+  /** The file. */
+  path: RemotePath;
+  /** The bytes of all pieces so far. */
+  bytes: number;
+  /** Is the file in the session's home now? */
+  isWritten: boolean;
+  /** Adds the next piece, as long as the file is not written. */
+  writeId?: PieceId;
 }
 
 /** One HTTP header. */
@@ -1287,6 +1384,15 @@ export interface PartitionListResponse {
   partitions: PartitionInfo[];
 }
 
+/** Bytes of a file, at most 1 MiB (1,048,576), as base64 with the standard alphabet and padding. */
+export type Piece = string;
+
+/**
+ * A reading or writing that goes on over several calls. The daemon makes the id; it means something only on the
+ * connection that began the reading or writing. Must be an id that files/read or files/write answered with.
+ */
+export type PieceId = string;
+
 /** A program's name and version. */
 export interface ProgramInfo {
   /** Its name. */
@@ -1704,7 +1810,10 @@ export interface Tree {
   directories: number;
   /** What could not be transferred, and why. */
   failures?: TreeFailure[];
-  /** What was left out on purpose: links that lead out of the directory or to a directory, devices and the like. */
+  /**
+   * What was left out on purpose: links that lead out of the directory or to a directory, devices and the like.
+   * On a bound connection no link is followed.
+   */
   skipped?: string[];
 }
 
@@ -1786,13 +1895,45 @@ export interface Methods {
   /** Deletes a session and its files, and forgets it if it was saved. */
   "sessions/delete": { params: SessionParams; result: SessionDeleteResponse; event: RequestEvent };
   /**
+   * Reads a piece of a file in the session's home. Nothing is written on this machine.
+   *
+   * Without `keepOpen` each call asks the service for the file and skips what comes before `offset`. To read a
+   * whole file, set `keepOpen`: as long as `isLast` is false, the answer has a `readId`, and a call with it gets
+   * the next piece of the same download. All pieces are then of one version of the file. A reading that is kept
+   * open ends with its connection, and when no piece is asked for within 60 s. At most 8 can be open per
+   * connection.
+   *
+   * Over HTTP every request is a connection of its own: there `keepOpen` has no effect, and each piece is asked
+   * for by its offset.
+   */
+  "files/read": { params: FileReadParams; result: FileReadResponse; event: RequestEvent };
+  /**
+   * Writes a file in the session's home, in one piece or several. Nothing of this machine is read. What is there
+   * is replaced; directories above it are made by the service.
+   *
+   * Pieces are collected by the daemon, in their order, and the whole file is sent to the service with the last
+   * one: the service never sees a part of it. A file of one piece (1 MiB) is one call with `isLast`. For a
+   * longer one, up to 50 MiB , send the first piece without `writeId`, and the others with the `writeId` of the
+   * answer. What was collected is thrown away when the connection ends, when no piece comes within 60 s, or when
+   * a call with the `writeId` is cancelled or fails. At most 8 files can be written at once per connection.
+   *
+   * Over HTTP every request is a connection of its own, so there a file is written in one piece.
+   */
+  "files/write": { params: FileWriteParams; result: FileWriteResponse; event: RequestEvent };
+  /**
    * Puts a local file into the session's home. What is there is replaced; directories above it are made by the
    * service.
+   *
+   * On a bound connection only where the binding names this method and a directory (`files`), and from below
+   * that directory.
    */
   "files/upload": { params: FileUploadParams; result: FileTransferResponse; event: FileEvent };
   /**
    * Copies a file of the session's home to a local one. An existing local file is replaced at once and as a
    * whole when the last byte is there, and untouched by anything that fails before.
+   *
+   * On a bound connection only where the binding names this method and a directory (`files`), and to below that
+   * directory.
    */
   "files/download": { params: FileDownloadParams; result: FileTransferResponse; event: FileEvent };
   /** Lists what is directly in a directory of the session's home. */

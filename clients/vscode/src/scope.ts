@@ -8,6 +8,9 @@ import { Line } from "./line";
 import type { Isolation } from "./protocol";
 import * as settings from "./settings";
 
+/** The methods that read or write files of this machine. */
+export type Transfer = "files/upload" | "files/download";
+
 export class Scope implements vscode.Disposable {
     readonly #daemon = new InstalledDaemon(settings.program);
     readonly #lineChanged = new vscode.EventEmitter<Line>();
@@ -56,6 +59,24 @@ export class Scope implements vscode.Disposable {
     async isolate(isolation: Isolation): Promise<void> {
         await this.keys.use(isolation);
         this.#renew();
+    }
+
+    /**
+     * Gives `use` a line that may transfer files below a directory of this machine. A bound line may transfer none, so
+     * there it is another one, bound to the same and to that directory, for this transfer alone.
+     */
+    async transferring<T>(method: Transfer, directory: string, use: (line: Line) => Promise<T>): Promise<T> {
+        const line = await this.#line;
+        if (!line.client.isBound) {
+            return use(line);
+        }
+        const bind = { target: line.target, isolation: line.isolation, methods: [method], files: directory };
+        const client = new Client(this.#daemon, this.version, bind);
+        try {
+            return await use(new Line(line.target, line.isolation, client));
+        } finally {
+            client.close();
+        }
     }
 
     /** A client that is bound to nothing, for looking around; it closes after its last call. */

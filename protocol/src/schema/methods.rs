@@ -94,9 +94,11 @@ pub fn groups() -> Vec<Group> {
         },
         Group {
             name: "files",
-            about: "The files of a session's home. The daemon reads and writes local files itself: bytes of files never \
-                travel on the socket.",
+            about: "The files of a session's home. `files/read` and `files/write` carry bytes on the connection; for \
+                `files/upload` and `files/download` the daemon reads and writes files of this machine itself.",
             methods: vec![
+                method::<files::pieces::Read>(),
+                method::<files::pieces::Write>(),
                 method::<files::Upload>().with_events::<FileEvent>(),
                 method::<files::Download>().with_events::<FileEvent>(),
                 method::<files::List>(),

@@ -68,6 +68,8 @@ pub(super) async fn serve(
     };
     let writing = write_messages(write, framing, messages, &cut, &last);
     let (unreadable, ()) = tokio::join!(reading, writing);
+    // What was kept for the connection's next call goes with it.
+    cancelled.cancel();
     if unreadable && !cut.is_cancelled() {
         reader.discard(LINGER).await;
     }

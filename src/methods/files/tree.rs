@@ -1,22 +1,21 @@
 //! `recursive`: directories, one file after the other, so that memory holds one directory's names and one piece of one
 //! file. What fails with one file is noted and the rest goes on; what would fail with every file ends the call.
 //!
-//! Neither way leads a link out of the directory: an upload sends what a link stands for only if that is a file inside, and
-//! a download writes only below its own directory. Names the service gives are names only: one that says anything about a
+//! No link leads out of the directory: an upload sends what a link stands for only if that is a file inside, and a download
+//! writes only below its own directory; on a bound connection no link is followed at all ([`Directory`]). Names the service gives are names only: one that says anything about a
 //! place is refused.
 
 use super::{Far, fetch, send};
 use crate::error::CallError;
 use crate::methods::named_session::NamedSession;
-use crate::system::file::{self, LocalFileError};
+use crate::system::file::{Directory, Draft, Kind};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::files::{MAX_FILE_BYTES, RemotePath, Tree, TreeFailure};
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::ffi::OsString;
+use std::path::{Component, Path};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::fs;
 
 /// Most failures that are collected before the rest is given up: more of them have one cause.
 const MAX_FAILURES: usize = 100;
@@ -24,7 +23,7 @@ const MAX_FAILURES: usize = 100;
 /// Most files and directories of one call. A session's home is a workspace; more is a loop of links.
 const MAX_ENTRIES: u64 = 100_000;
 
-/// How deep directories are followed. Deeper is a loop of links, too.
+/// How deep directories are followed. Each one on the way costs a descriptor here, and nobody nests them deeper by hand.
 const MAX_DEPTH: usize = 64;
 
 /// Longest name of one file or directory, in bytes; file systems take no longer ones.
@@ -34,7 +33,7 @@ const MAX_NAME: usize = 255;
 const MAX_WAITING: usize = 32 * 1024 * 1024;
 
 /// How long one call may take: a hundred thousand small files, a few each second. A service that keeps each of them waiting
-/// for as long as a single call may take would go on for months.
+/// for as long as a single call may take would keep the call busy for months.
 const TREE_LIMIT: Duration = Duration::from_hours(12);
 
 /// What has come of the tree so far.
@@ -74,6 +73,7 @@ const fn is_of_one_file(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::LocalFile
             | ErrorKind::FileTooLarge
+            | ErrorKind::OutOfBounds
             | ErrorKind::InvalidParams
             | ErrorKind::BadRequest
             | ErrorKind::NotFound
@@ -88,49 +88,55 @@ const fn is_of_one_file(kind: ErrorKind) -> bool {
 }
 
 /// Sends what is in a local directory to a directory of the session.
-pub(super) async fn upload(named: &NamedSession, from: &Path, to: &RemotePath, far: &Far) -> Result<Tree, CallError> {
-    let root = fs::canonicalize(from).await.map_err(|source| unreadable(from, source))?;
+pub(super) async fn upload(
+    named: &NamedSession,
+    from: &Directory,
+    to: &RemotePath,
+    far: &Far,
+) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
-    let mut waiting = vec![(from.to_owned(), to.clone())];
-    while let Some((directory, target)) = waiting.pop() {
+    // A directory is opened when its turn comes: those that wait cost no descriptor.
+    let mut waiting = vec![(from.clone(), None::<OsString>, to.clone(), 0)];
+    while let Some((above, name, target, depth)) = waiting.pop() {
         progress.count()?;
-        let shown = directory.display().to_string();
+        let shown = name.as_ref().map_or_else(|| above.path().to_owned(), |name| above.path_of(name));
         let read = async {
-            let mut inside = names(&directory).await?;
-            inside.sort();
+            if depth > MAX_DEPTH {
+                return Err(too_deep());
+            }
+            let directory = match &name {
+                None => above,
+                Some(name) => above.directory(name).await?,
+            };
+            let inside = directory.names().await?;
             if inside.is_empty() {
                 make_directory(named, &target).await?;
             }
-            Ok::<_, CallError>(inside)
+            Ok::<_, CallError>((directory, inside))
         };
-        let inside = match read.await {
-            Ok(inside) => inside,
+        let (directory, inside) = match read.await {
+            Ok(read) => read,
             Err(error) => {
-                progress.note(shown, Err(error))?;
+                progress.note(shown.display().to_string(), Err(error))?;
                 continue;
             }
         };
         progress.tree.directories += 1;
         for name in inside {
-            let path = directory.join(&name);
-            let shown = path.display().to_string();
-            match Kind::of(&path, &root).await {
-                Kind::Skipped(why) => {
-                    progress.count()?;
-                    progress.tree.skipped.push(format!("{shown}: {why}"));
-                }
+            let shown = directory.path_of(&name).display().to_string();
+            match directory.kind(&name).await? {
+                Kind::Skipped(why) => progress.tree.skipped.push(format!("{shown}: {why}")),
                 Kind::Directory => match below(&target, &name) {
-                    Ok(target) => waiting.push((path, target)),
+                    Ok(target) => waiting.push((directory.clone(), Some(name), target, depth + 1)),
                     Err(error) => _ = progress.note(shown, Err(error))?,
                 },
                 Kind::File => {
                     progress.count()?;
                     let sent = async {
                         let target = below(&target, &name)?;
-                        let length = file::length(&path, MAX_FILE_BYTES).await?;
-                        let sent = Arc::new(AtomicU64::new(0));
-                        send(named, &path, length, &target, &sent).await?;
-                        far.bytes.fetch_add(length, Ordering::Relaxed);
+                        let file = directory.open(&name, MAX_FILE_BYTES).await?;
+                        send(named, &file, &target, &Arc::default()).await?;
+                        far.bytes.fetch_add(file.length, Ordering::Relaxed);
                         Ok(())
                     };
                     if progress.note(shown, sent.await)? {
@@ -143,45 +149,8 @@ pub(super) async fn upload(named: &NamedSession, from: &Path, to: &RemotePath, f
     Ok(progress.tree)
 }
 
-/// What a name in a local directory stands for.
-enum Kind {
-    File,
-    Directory,
-    Skipped(&'static str),
-}
-
-impl Kind {
-    async fn of(path: &Path, root: &Path) -> Self {
-        let Ok(found) = fs::symlink_metadata(path).await else { return Self::File };
-        if found.is_dir() {
-            return Self::Directory;
-        }
-        if found.is_file() {
-            return Self::File;
-        }
-        if !found.is_symlink() {
-            return Self::Skipped("neither a file nor a directory");
-        }
-        match fs::canonicalize(path).await {
-            Err(_) => Self::Skipped("a link that leads nowhere"),
-            Ok(real) if !real.starts_with(root) => Self::Skipped("a link that leads out of the directory"),
-            Ok(real) if fs::metadata(&real).await.is_ok_and(|found| found.is_file()) => Self::File,
-            Ok(_) => Self::Skipped("a link to something that is no file"),
-        }
-    }
-}
-
-async fn names(directory: &Path) -> Result<Vec<std::ffi::OsString>, CallError> {
-    let unreadable = |source| unreadable(directory, source);
-    let mut entries = fs::read_dir(directory).await.map_err(unreadable)?;
-    let mut names = Vec::new();
-    // One more than are sent, so that the call ends with the reason.
-    while names.len() <= usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX)
-        && let Some(entry) = entries.next_entry().await.map_err(unreadable)?
-    {
-        names.push(entry.file_name());
-    }
-    Ok(names)
+fn too_deep() -> CallError {
+    CallError::invalid_params(format!("it is more than {MAX_DEPTH} directories deep"))
 }
 
 fn below(directory: &RemotePath, name: &std::ffi::OsStr) -> Result<RemotePath, CallError> {
@@ -194,8 +163,13 @@ async fn make_directory(named: &NamedSession, path: &RemotePath) -> Result<(), C
     made.map_err(|error| named.explain(error, false))
 }
 
-/// Fetches what is in a directory of the session into a local directory, which is made if it is missing.
-pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path, far: &Far) -> Result<Tree, CallError> {
+/// Fetches what is in a directory of the session into a local directory.
+pub(super) async fn download(
+    named: &NamedSession,
+    from: &RemotePath,
+    to: Directory,
+    far: &Far,
+) -> Result<Tree, CallError> {
     let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(named, from, to, far)));
     fetching.await.unwrap_or_else(|_| {
         let hours = TREE_LIMIT.as_secs() / 3600;
@@ -204,44 +178,55 @@ pub(super) async fn download(named: &NamedSession, from: &RemotePath, to: &Path,
     })
 }
 
-/// Directories that are yet to be listed, each with where it goes and how deep it is.
+/// A directory of the session that is yet to be listed: its path, the directory here above its place, its name there, its depth.
+type Listing = (RemotePath, Directory, Option<OsString>, usize);
+
+/// Directories that are yet to be listed.
+#[derive(Default)]
 struct Waiting {
-    directories: Vec<(RemotePath, PathBuf, usize)>,
+    directories: Vec<Listing>,
     bytes: usize,
 }
 
 impl Waiting {
-    fn push(&mut self, path: RemotePath, local: PathBuf, depth: usize) -> Result<(), CallError> {
-        self.bytes += path.as_str().len() + local.as_os_str().len();
+    fn push(&mut self, next: Listing) -> Result<(), CallError> {
+        self.bytes += Self::size(&next);
         if self.bytes > MAX_WAITING {
             return Err(CallError::invalid_params("the directory has too many directories with long names")
                 .hint("download its parts one by one"));
         }
-        self.directories.push((path, local, depth));
+        self.directories.push(next);
         Ok(())
     }
 
-    fn pop(&mut self) -> Option<(RemotePath, PathBuf, usize)> {
+    fn pop(&mut self) -> Option<Listing> {
         let next = self.directories.pop()?;
-        self.bytes -= next.0.as_str().len() + next.1.as_os_str().len();
+        self.bytes -= Self::size(&next);
         Some(next)
+    }
+
+    fn size((path, above, name, _): &Listing) -> usize {
+        path.as_str().len() + above.path().as_os_str().len() + name.as_ref().map_or(0, |name| name.len())
     }
 }
 
-async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: &Path, far: &Far) -> Result<Tree, CallError> {
+async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: Directory, far: &Far) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
-    make_local(to).await?;
-    let root = fs::canonicalize(to).await.map_err(|source| unwritable(to, source))?;
-    let mut waiting = Waiting { directories: Vec::new(), bytes: 0 };
-    waiting.push(from.clone(), root.clone(), 0)?;
-    while let Some((directory, target, depth)) = waiting.pop() {
+    let mut waiting = Waiting::default();
+    waiting.push((from.clone(), to, None, 0))?;
+    while let Some((directory, above, name, depth)) = waiting.pop() {
         let listed = async {
-            within(&target, &root).await?;
-            make_local(&target).await?;
+            if depth > MAX_DEPTH {
+                return Err(too_deep());
+            }
+            let target = match &name {
+                None => above,
+                Some(name) => above.make_directory(name).await?,
+            };
             let listed = named.scope.agent.list_files(&named.scope.wire, &named.session, Some(&directory)).await;
-            listed.map_err(|error| named.explain(error, false))
+            Ok((target, listed.map_err(|error| named.explain(error, false))?))
         };
-        let listed = match listed.await {
+        let (target, listed) = match listed.await {
             Ok(listed) => listed,
             // Without its first directory there is nothing to go on with.
             Err(error) if depth == 0 => return Err(error),
@@ -251,33 +236,27 @@ async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: &Path, far: &Fa
             }
         };
         progress.tree.directories += 1;
-        let count = listed.entries.len();
         for entry in listed.entries {
             // Whatever it is: a service can list more than anybody fetches.
             progress.count()?;
             let shown = format!("{}/{}", directory.as_str().trim_end_matches('/'), beginning(&entry.name));
-            let place = || -> Result<_, CallError> {
-                if entry.is_directory && depth >= MAX_DEPTH {
-                    return Err(CallError::invalid_params(format!("it is more than {MAX_DEPTH} directories deep")));
-                }
-                Ok((shown.parse::<RemotePath>()?, target.join(own_name(&entry.name)?)))
-            };
-            let (path, local) = match place() {
-                Ok(place) => place,
-                Err(error) => {
+            let (path, name) = match (own_name(&entry.name), shown.parse::<RemotePath>()) {
+                (Ok(name), Ok(path)) => (path, OsString::from(name)),
+                (Err(error), _) => {
                     progress.note(shown, Err(error))?;
+                    continue;
+                }
+                (_, Err(invalid)) => {
+                    progress.note(shown, Err(invalid.into()))?;
                     continue;
                 }
             };
             if entry.is_directory {
-                waiting.push(path, local, depth + 1)?;
+                waiting.push((path, target.clone(), Some(name), depth + 1))?;
                 continue;
             }
             let before = far.bytes();
-            let fetched = async {
-                within(&local, &root).await?;
-                fetch(named, &path, &local, &far.bytes, |_| ()).await
-            };
+            let fetched = async { fetch(named, &path, Draft::begin(&target, &name).await?, &far.bytes, |_| ()).await };
             if progress.note(shown, fetched.await)? {
                 progress.tree.files += 1;
             } else {
@@ -285,8 +264,7 @@ async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: &Path, far: &Fa
             }
         }
         if listed.has_more {
-            let message = format!("it has more than the {count} files and directories that were listed");
-            let error = CallError::new(ErrorKind::UnexpectedAnswer, message);
+            let error = CallError::new(ErrorKind::UnexpectedAnswer, "the service lists no end of it");
             progress.note(directory.as_str().to_owned(), Err(error))?;
         }
     }
@@ -297,11 +275,7 @@ async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: &Path, far: &Fa
 fn own_name(name: &str) -> Result<&str, CallError> {
     let mut parts = Path::new(name).components();
     match (parts.next(), parts.next()) {
-        (Some(Component::Normal(part)), None)
-            if part == name && name.len() <= MAX_NAME && !name.contains(['/', '\\', '\0']) =>
-        {
-            Ok(name)
-        }
+        (Some(Component::Normal(part)), None) if part == name && !name.contains(['/', '\\', '\0']) => Ok(name),
         _ => Err(CallError::new(ErrorKind::UnexpectedAnswer, "the service gives it a name that is no file name here")),
     }
 }
@@ -309,38 +283,6 @@ fn own_name(name: &str) -> Result<&str, CallError> {
 /// As much of a name as is worth showing.
 fn beginning(name: &str) -> &str {
     name.get(..name.floor_char_boundary(MAX_NAME)).unwrap_or(name)
-}
-
-/// Refuses a place that a link in the way leads out of the root.
-async fn within(path: &Path, root: &Path) -> Result<(), CallError> {
-    match fs::canonicalize(path).await {
-        Ok(real) if !real.starts_with(root) => {
-            Err(unwritable(path, io::Error::other("a link of that name leads out of the directory")))
-        }
-        // A link that leads nowhere would be followed when the file is made.
-        Err(_) if fs::symlink_metadata(path).await.is_ok() => {
-            Err(unwritable(path, io::Error::other("a link of that name leads nowhere")))
-        }
-        _ => Ok(()),
-    }
-}
-
-async fn make_local(directory: &Path) -> Result<(), CallError> {
-    match fs::create_dir(directory).await {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {
-            file::sweep(directory).await;
-            Ok(())
-        }
-        made => made.map_err(|source| unwritable(directory, source)),
-    }
-}
-
-fn unreadable(path: &Path, source: io::Error) -> CallError {
-    LocalFileError::Read { path: PathBuf::from(path), source }.into()
-}
-
-fn unwritable(path: &Path, source: io::Error) -> CallError {
-    LocalFileError::Write { path: PathBuf::from(path), source }.into()
 }
 
 #[cfg(test)]
@@ -356,7 +298,7 @@ mod tests {
         for name in ["a", "a b.txt", "..a", "ü", "-rf"] {
             assert!(own_name(name).is_ok(), "{name}");
         }
-        for name in ["", ".", "..", "/", "/etc/passwd", "a/b", "../a", "a/", "a\\b", "a\0b", &"x".repeat(256)] {
+        for name in ["", ".", "..", "/", "/etc/passwd", "a/b", "../a", "a/", "a\\b", "a\0b"] {
             assert!(own_name(name).is_err(), "{name:?}");
         }
     }

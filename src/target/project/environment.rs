@@ -9,6 +9,9 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+/// The directory of a project with all of it.
+pub(super) const DIRECTORY: &str = ".azure";
+
 /// What azd calls the project's endpoint: today, and before.
 const ENDPOINT_VARIABLES: [&str; 2] = ["FOUNDRY_PROJECT_ENDPOINT", "AZURE_AI_PROJECT_ENDPOINT"];
 
@@ -51,7 +54,7 @@ impl Environment {
         wanted: Option<&EnvironmentName>,
         user: User,
     ) -> Result<Option<Self>, ProjectError> {
-        let directory = project.join(".azure");
+        let directory = project.join(DIRECTORY);
         let Some(name) = wanted.cloned().map_or_else(|| default(&directory, user), |name| Ok(Some(name)))? else {
             return Ok(None);
         };

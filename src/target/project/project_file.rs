@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The names azd takes.
-const NAMES: [&str; 2] = ["azure.yaml", "azure.yml"];
+pub(super) const NAMES: [&str; 2] = ["azure.yaml", "azure.yml"];
 
 /// The `host` of a service that is a hosted agent.
 const AGENT_HOST: &str = "azure.ai.agent";

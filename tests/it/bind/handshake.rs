@@ -137,7 +137,7 @@ async fn a_directory_is_read_once() {
     let target = json!({"kind": "directory", "path": "/"});
     let refused = nowhere.call("initialize", json!({"bind": {"target": target}})).await;
     assert_eq!(kind(&refused), "projectNotResolved", "{refused}");
-    assert_eq!(kind(&nowhere.call("agents/show", json!({})).await), "projectNotResolved");
+    assert_eq!(kind(&nowhere.call("agents/show", json!({})).await), "outOfBounds");
     world.end(vec![client, nowhere]).await;
 }
 

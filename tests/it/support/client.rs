@@ -31,12 +31,14 @@ pub(crate) struct Client {
     pub(crate) stream: UnixStream,
     framing: Framing,
     buffer: Vec<u8>,
+    /// How much of it has no end of a line.
+    searched: usize,
     next_id: u64,
 }
 
 impl Client {
     pub(crate) fn new(stream: UnixStream, framing: Framing) -> Self {
-        Self { stream, framing, buffer: Vec::new(), next_id: 1 }
+        Self { stream, framing, buffer: Vec::new(), searched: 0, next_id: 1 }
     }
 
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
@@ -74,6 +76,7 @@ impl Client {
             if let Some(message) = self.take() {
                 return Some(message);
             }
+            self.buffer.reserve(64 * 1024);
             let read = tokio::time::timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
             if read.expect("no message came").unwrap_or(0) == 0 {
                 assert!(self.buffer.is_empty(), "half a message: {:?}", String::from_utf8_lossy(&self.buffer));
@@ -95,7 +98,12 @@ impl Client {
 
     fn take(&mut self) -> Option<Value> {
         let (start, end) = match self.framing {
-            Framing::Ndjson => (0, self.buffer.iter().position(|byte| *byte == b'\n')? + 1),
+            Framing::Ndjson => {
+                let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
+                let end = end.map(|end| self.searched + end + 1);
+                self.searched = if end.is_some() { 0 } else { self.buffer.len() };
+                (0, end?)
+            }
             Framing::Lsp => {
                 let start = self.buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
                 let headers = std::str::from_utf8(&self.buffer[..start]).unwrap();

@@ -18,6 +18,7 @@ use crate::stream::Stream;
 use crate::{Hooks, environment, terminal};
 use clap::Args;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, MethodPattern, ProgramInfo};
+use cupola_protocol::files::{Download, LocalPath, Upload};
 use cupola_protocol::rpc::{ErrorObject, Id, Request};
 use cupola_protocol::{Method, PROTOCOL_VERSION};
 use frame::Framing;
@@ -25,6 +26,7 @@ use pending::{Asked, Pending};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -32,12 +34,14 @@ use std::thread::{self, JoinHandle};
 pub(crate) const HELP: &str = "\
 Speaks LSP's `Content-Length` framing or a JSON message per line, whichever the program behind standard input begins with. \
 With a target, a profile or an isolation, the connection is bound to them before the program's first message: it reaches \
-that agent under that isolation and nothing else.
+that agent under that isolation and nothing else. A bound connection transfers no files of this machine, unless `--files` \
+names a directory: then those below it.
 
 Examples:
   cupola attach --stdio
   cupola attach --emulator --user-isolation-key tenant-acme
-  cupola attach --profile acme --only invoke --only 'sessions/*'";
+  cupola attach --profile acme --only invoke --only 'sessions/*'
+  cupola attach --profile acme --files ./data";
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -47,6 +51,9 @@ pub(crate) struct Flags {
     /// Allow this method only, or all of a kind (`sessions/*`); can be given several times
     #[arg(long, value_name = "METHOD")]
     only: Vec<String>,
+    /// Allow files/upload and files/download, with files below this directory; with --only, name the two there as well
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
     #[command(flatten)]
     pub scope: ScopeFlags,
 }
@@ -54,6 +61,12 @@ pub(crate) struct Flags {
 /// The variables that say which agent is meant, as flags do; what says whose state is part of the isolation.
 /// `FOUNDRY_PROJECT_ENDPOINT` is not among them: other programs' shells have it, too.
 const NAMING_VARIABLES: [&str; 3] = ["CUPOLA_PROFILE", "CUPOLA_EMULATOR", "CUPOLA_AGENT"];
+
+/// The transfers that `--files` is for.
+const TRANSFERS: [&str; 2] = [Upload::NAME, Download::NAME];
+/// What a bound connection may call when its binding names no methods. `--files` without `--only` has to write it out, to add
+/// the transfers to it.
+const USUAL: [&str; 7] = ["invoke", "runs/*", "sessions/*", "files/*", "monitor", "agents/show", "partitions/list"];
 
 /// The ids of the bridge's own requests: a program's are never of this form by accident.
 const GREETING: &str = "cupola-attach/greeting";
@@ -106,6 +119,7 @@ impl Flags {
         let mut is_said = self.scope.target.is_given()
             || self.scope.profile.is_some()
             || !self.only.is_empty()
+            || self.files.is_some()
             || isolation != cupola_protocol::isolation::Isolation::default();
         for name in NAMING_VARIABLES {
             is_said |= environment.text(name)?.is_some_and(|value| value != "0");
@@ -113,13 +127,33 @@ impl Flags {
         if !is_said {
             return Ok(None);
         }
-        let methods: Result<Vec<MethodPattern>, _> = self.only.iter().map(|name| name.parse()).collect();
+        let files = self.files.as_deref().map(local_directory).transpose()?;
+        let mut names: Vec<&str> = self.only.iter().map(String::as_str).collect();
+        if files.is_some() {
+            if names.is_empty() {
+                names.extend(USUAL.into_iter().chain(TRANSFERS));
+            } else if !names.iter().any(|name| TRANSFERS.contains(name)) {
+                return Err(Failure::usage_hint(
+                    "--files allows nothing here, because --only names neither files/upload nor files/download",
+                    "add --only files/upload, --only files/download or both; or leave --files out",
+                ));
+            }
+        }
+        let methods: Result<Vec<MethodPattern>, _> = names.into_iter().map(str::parse).collect();
         let methods = methods.map_err(|_| {
             Failure::usage("--only takes a method's name, or a resource and all its methods, such as 'sessions/*'")
         })?;
         let target = self.scope.target.resolve(None, &environment, &profile)?;
-        Ok(Some(Bind { target, isolation, methods: (!methods.is_empty()).then_some(methods) }))
+        Ok(Some(Bind { target, isolation, methods: (!methods.is_empty()).then_some(methods), files }))
     }
+}
+
+/// The directory of `--files`, as the daemon finds it.
+fn local_directory(path: &Path) -> Result<LocalPath, Failure> {
+    let shown = path.display();
+    let absolute = std::path::absolute(path).map_err(|error| Failure::usage(format!("--files {shown}: {error}")))?;
+    let text = absolute.to_str().ok_or_else(|| Failure::usage(format!("--files {shown} is not valid UTF-8")))?;
+    text.parse().map_err(|invalid: cupola_protocol::Invalid| Failure::usage(format!("--files {shown}: {invalid}")))
 }
 
 /// The program's `initialize`: set by whoever reads its answer, repeated by whoever opens the next line.

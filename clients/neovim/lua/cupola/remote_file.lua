@@ -17,7 +17,7 @@ local function write(buffer, copy, in_scope, session, path)
   vim.api.nvim_buf_call(buffer, function()
     vim.cmd('silent noautocmd keepalt write! ' .. vim.fn.fnameescape(copy))
   end)
-  in_scope.call('files/upload', { sessionId = session, localPath = copy, path = path }, {
+  in_scope.transfer('files/upload', { sessionId = session, localPath = copy, path = path }, {
     on_done = function(reason, result)
       if reason then
         return failure.show(reason)
@@ -53,7 +53,7 @@ end
 function M.open(in_scope, session, path)
   -- In the editor's own directory for temporary files, which is private and goes with the editor.
   local copy = vim.fn.tempname()
-  in_scope.call('files/download', { sessionId = session, path = path, localPath = copy }, {
+  in_scope.transfer('files/download', { sessionId = session, path = path, localPath = copy }, {
     on_done = function(reason, result)
       if reason then
         return failure.show(reason)

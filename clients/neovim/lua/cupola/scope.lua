@@ -10,6 +10,7 @@ local M = {}
 ---@class cupola.Scope
 ---@field target table Which agent, as the protocol writes it.
 ---@field call fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call Calls a method of the daemon in this scope.
+---@field transfer fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call The same for `files/upload` and `files/download`, which a bound line may not call: there on a line of its own, bound to the directory of `localPath` too.
 ---@field look fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call The same on the line that is bound to nothing: for what bound lines may not ask.
 ---@field retire fun() Says that new calls are made in another scope.
 ---@field with fun(change: table): cupola.Scope The scope with another `target` or `isolation`.
@@ -73,6 +74,21 @@ local function new(target, isolation)
     known = { sessions = {}, files = {}, runs = {}, agents = {}, partitions = {} },
     call = function(method, params, handlers)
       return (bound or daemon.shared):call(method, vim.tbl_extend('error', place, params), handlers)
+    end,
+    transfer = function(method, params, handlers)
+      local arguments = vim.tbl_extend('error', place, params)
+      if not bound then
+        return daemon.shared:call(method, arguments, handlers)
+      end
+      -- On a bound line no link is followed, so the path is written without any.
+      local name = vim.fn.fnamemodify(params.localPath, ':t')
+      local directory = vim.fn.resolve(vim.fn.fnamemodify(params.localPath, ':h'))
+      local real = vim.fn.resolve(directory .. '/' .. name)
+      directory = vim.fn.fnamemodify(real, ':h')
+      local line = daemon.line(vim.tbl_extend('error', place, { methods = { method }, files = directory }))
+      local call = line:call(method, vim.tbl_extend('force', arguments, { localPath = real }), handlers)
+      line:retire()
+      return call
     end,
     look = function(method, params, handlers)
       return daemon.shared:call(method, vim.tbl_extend('error', place, params), handlers)

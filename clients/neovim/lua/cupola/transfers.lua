@@ -39,7 +39,7 @@ end
 ---@param callback fun(result: table): string called when it is done, says so in a sentence
 local function transfer(in_scope, method, params, callback)
   local call
-  call = in_scope.call(method, params, {
+  call = in_scope.transfer(method, params, {
     on_done = function(reason, result)
       running[call] = nil
       if reason then

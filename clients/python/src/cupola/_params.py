@@ -43,7 +43,9 @@ def _camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-def initialize(version: str, scope: Scope, bind: bool, methods: list[str] | None) -> Mapping[str, Any]:
+def initialize(
+    version: str, scope: Scope, bind: bool, methods: list[str] | None, files: str | None
+) -> Mapping[str, Any]:
     """How a connection introduces itself."""
-    bound = {"bind": {**scope.params(), **given(methods=methods)}} if bind else {}
+    bound = {"bind": {**scope.params(), **given(methods=methods, files=files)}} if bind else {}
     return {"clientInfo": {"name": "cupola-python", "version": version}, "protocolVersions": [1], **bound}

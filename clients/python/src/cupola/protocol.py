@@ -292,6 +292,15 @@ PartitionId: TypeAlias = str
 daemon. Must be 16 characters of 0-9 a-f.
 """
 
+Piece: TypeAlias = str
+"""Bytes of a file, at most 1 MiB (1,048,576), as base64 with the standard alphabet and padding."""
+
+PieceId: TypeAlias = str
+"""A reading or writing that goes on over several calls. The daemon makes the id; it means something
+only on the connection that began the reading or writing. Must be an id that files/read or
+files/write answered with.
+"""
+
 ProjectEndpoint: TypeAlias = str
 """A project endpoint: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT`.
 
@@ -471,17 +480,26 @@ class Bind(_Bind, total=False):
     one that was made elsewhere becomes so by a `sessions/use` on a connection that is not bound.
     Everything else is answered alike, whether it exists or not.
 
-    It keeps a program from reaching what it was not handed; it is no boundary against other
-    programs of the same operating-system user, who can open connections of their own.
-    `files/upload` and `files/download` read and write files of this machine as that user, except
-    Cupola's own saved state and configuration: leave them out of `methods` where that is too much.
+    It keeps a program from reaching what it was not handed. It is not a boundary against programs
+    of the same operating-system user that run unconfined: they can open connections of their own.
+
+    A bound connection reads and writes no files of this machine: `files/read` and `files/write`
+    carry the bytes instead. `files/upload` and `files/download` work only if `methods` names them
+    and `files` names a directory, and then below that directory alone. No link is followed there,
+    and files that decide over trust (configuration, saved state, credentials, certificates, the
+    log, the socket) stay out of reach, whatever path or hard link leads to them.
     """
 
     isolation: Isolation
     """The only isolation."""
     methods: list[MethodPattern]
     """The methods it may call; those that work on one agent when left out. `initialize`, `shutdown`,
-    `daemon/status`, `rpc.discover` and cancelling are always allowed.
+    `daemon/status`, `rpc.discover` and cancelling are always allowed. `files/upload` and
+    `files/download` must be named in full (`files/*` does not include them), together with `files`.
+    """
+    files: LocalPath
+    """The directory of this machine that `files/upload` reads from and `files/download` writes to;
+    none when left out. It must exist, and is opened once, now.
     """
 
 
@@ -807,6 +825,60 @@ class FilePathResponse(TypedDict):
     """The file or directory."""
 
 
+class _FileReadParams(TypedDict):
+    path: RemotePath
+    """The file."""
+
+
+class FileReadParams(_FileReadParams, total=False):
+    """What to read."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+    offset: int
+    """The first byte to read, counted from 0. With `readId` it is where the last piece ended, and can
+    be left out.
+    """
+    length: int
+    """How many bytes to read, at most 1 MiB, which is also what is read when left out."""
+    readId: PieceId
+    """Continues the reading that this id was the answer of, with the same session and path."""
+    keepOpen: bool
+    """Keep the file open for the next piece, if there is one."""
+
+
+class _FileReadResponse(TypedDict):
+    sessionId: SessionId
+    """The session."""
+    path: RemotePath
+    """The file."""
+    offset: int
+    """Where in the file the piece begins."""
+    content: Piece
+    """The piece. It is shorter than asked for only at the end of the file."""
+    isLast: bool
+    """Does the file end with this piece?"""
+
+
+class FileReadResponse(_FileReadResponse, total=False):
+    """A piece of a file."""
+
+    totalBytes: int
+    """How many bytes the file has, if the service says so."""
+    readId: PieceId
+    """Gets the next piece, if the file was kept open."""
+
+
 class _FileTransferResponse(TypedDict):
     sessionId: SessionId
     """The session."""
@@ -853,6 +925,56 @@ class FileUploadParams(_FileUploadParams, total=False):
     """
     path: RemotePath
     """Where to put it; its own name in the home when left out."""
+
+
+class _FileWriteParams(TypedDict):
+    path: RemotePath
+    """The file."""
+    content: Piece
+    """The next piece."""
+    isLast: bool
+    """Is it the last piece? Only then is the file sent to the service."""
+
+
+class FileWriteParams(_FileWriteParams, total=False):
+    """What to write."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    isolation: Isolation
+    """Whose session."""
+    sessionId: SessionId
+    """Which session; the partition's current one when left out."""
+    allowSharedSession: bool
+    """Touch a session that Cupola knows to belong to another partition."""
+    debug: bool
+    """Send each outgoing request as a `RequestEvent`."""
+    partialResultToken: Id
+    """Send events as `$/progress` with this token."""
+    writeId: PieceId
+    """Continues the writing that this id was the answer of, with the same session and path."""
+    offset: int
+    """Where in the file the piece begins. Pieces are taken in their order alone, so another number
+    than the bytes so far is refused, and the writing can go on with the right piece.
+    """
+
+
+class _FileWriteResponse(TypedDict):
+    sessionId: SessionId
+    """The session."""
+    path: RemotePath
+    """The file."""
+    bytes: int
+    """The bytes of all pieces so far."""
+    isWritten: bool
+    """Is the file in the session's home now?"""
+
+
+class FileWriteResponse(_FileWriteResponse, total=False):
+    """What was written, or collected so far."""
+
+    writeId: PieceId
+    """Adds the next piece, as long as the file is not written."""
 
 
 class HttpHeader(TypedDict):
@@ -1872,7 +1994,7 @@ class Tree(_Tree, total=False):
     """What could not be transferred, and why."""
     skipped: list[str]
     """What was left out on purpose: links that lead out of the directory or to a directory, devices
-    and the like.
+    and the like. On a bound connection no link is followed.
     """
 
 
@@ -2073,6 +2195,12 @@ class Call(Protocol):
     def __call__(self, method: Literal["sessions/delete"], params: SessionParams, /) -> SessionDeleteResponse: ...
 
     @overload
+    def __call__(self, method: Literal["files/read"], params: FileReadParams, /) -> FileReadResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["files/write"], params: FileWriteParams, /) -> FileWriteResponse: ...
+
+    @overload
     def __call__(self, method: Literal["files/upload"], params: FileUploadParams, /) -> FileTransferResponse: ...
 
     @overload
@@ -2168,6 +2296,12 @@ class AsyncCall(Protocol):
 
     @overload
     def __call__(self, method: Literal["sessions/delete"], params: SessionParams, /) -> Awaitable[SessionDeleteResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/read"], params: FileReadParams, /) -> Awaitable[FileReadResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["files/write"], params: FileWriteParams, /) -> Awaitable[FileWriteResponse]: ...
 
     @overload
     def __call__(self, method: Literal["files/upload"], params: FileUploadParams, /) -> Awaitable[FileTransferResponse]: ...

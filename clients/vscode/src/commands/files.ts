@@ -1,6 +1,7 @@
 // What can be done with files and directories: upload, download, open, make, delete.
 
-import { basename, join as joinLocal } from "node:path";
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join as joinLocal } from "node:path";
 import * as vscode from "vscode";
 import { Failure } from "../failure";
 import { sessionFile } from "../filesystem";
@@ -19,12 +20,14 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
             return;
         }
         const sessionId = await sessionOf(view);
-        const line = await scope.line();
         try {
             for (const file of files) {
                 const name = basename(file.path);
-                const params = { sessionId, localPath: localPath(file), path: join(directory, name), recursive: true };
-                await transfer(problems, line, "files/upload", params, `Uploading ${name}`);
+                const from = await withoutLinks(localPath(file));
+                const params = { sessionId, localPath: from, path: join(directory, name), recursive: true };
+                await scope.transferring("files/upload", dirname(from), (line) =>
+                    transfer(problems, line, "files/upload", params, `Uploading ${name}`),
+                );
             }
         } finally {
             view.refresh();
@@ -72,8 +75,11 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
             const to = await (node.isDirectory ? placeForDirectory(line(node.name)) : placeForFile(line(node.name)));
             if (to !== undefined) {
                 const { sessionId, path, isDirectory: recursive } = node;
-                const params = { sessionId, path, localPath: to, recursive };
-                await transfer(problems, await scope.line(), "files/download", params, `Downloading ${node.name}`);
+                const place = await withoutLinks(to);
+                const params = { sessionId, path, localPath: place, recursive };
+                await scope.transferring("files/download", dirname(place), (line) =>
+                    transfer(problems, line, "files/download", params, `Downloading ${node.name}`),
+                );
                 show.done(`${node.name} is downloaded`);
             }
         }),
@@ -114,6 +120,12 @@ async function placeForDirectory(name: string): Promise<string | undefined> {
     const isThere = to !== undefined && (await exists(vscode.Uri.file(to)));
     const goesOn = !isThere || (await show.isConfirmed(question, "Download"));
     return goesOn ? to : undefined;
+}
+
+/** The same place by a path without links: a connection that is bound to a directory follows none. */
+async function withoutLinks(path: string): Promise<string> {
+    // What is to be made does not exist yet; its directory does.
+    return realpath(path).catch(async () => joinLocal(await realpath(dirname(path)), basename(path)));
 }
 
 /** The session whose files are shown. */

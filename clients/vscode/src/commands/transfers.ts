@@ -6,15 +6,14 @@ import type { Line } from "../line";
 import { size } from "../model/files";
 import type { Problems } from "../problem";
 import type { FileEvent } from "../protocol";
+import type { Transfer } from "../scope";
 import { progress } from "../show";
-
-type TransferMethod = "files/upload" | "files/download";
 
 /** What is over so soon needs no notification, which would only flash. */
 const SOON_MS = 400;
 
 /** Transfers one file or directory under a title such as `Uploading plan.md`. */
-export async function transfer<M extends TransferMethod>(
+export async function transfer<M extends Transfer>(
     problems: Problems,
     line: Line,
     method: M,
@@ -30,7 +29,7 @@ export async function transfer<M extends TransferMethod>(
             show();
         }
     };
-    const transferring = line.request<TransferMethod>(method, params, { signal: cancel.signal, onEvent });
+    const transferring = line.request<Transfer>(method, params, { signal: cancel.signal, onEvent });
     if (!(await isOverWithin(SOON_MS, transferring))) {
         await progress(
             title,

@@ -40,18 +40,24 @@ class AsyncClient:
         isolation: Isolation | None = None,
         bind: bool = False,
         methods: Sequence[str] | None = None,
+        files: str | os.PathLike[str] | None = None,
         socket: str | os.PathLike[str] | None = None,
     ) -> None:
         """`target` and `isolation` are for every call. With `bind` the daemon holds the connection to them, and to
-        `methods` (names, or `sessions/*`) if given: nothing done with it can reach another user's state. `socket` is
-        where the daemon listens, if not where the `cupola` command looks."""
+        `methods` (names, or `sessions/*`) if given: nothing done with it can reach another user's state. A bound client
+        uploads and downloads no files of this machine, unless `methods` names `files/upload` or `files/download` and
+        `files` a directory: then those below it. `socket` is where the daemon listens, if not where the `cupola` command
+        looks."""
         if bind and target is None:
             raise ValueError("bind needs a target to bind to")
         if methods is not None and not bind:
             raise ValueError("methods are what a connection is bound to: they need bind=True")
+        if files is not None and not bind:
+            raise ValueError("files is the directory that a bound connection may use: it needs bind=True")
         scope = Scope(target, isolation)
         named = list(methods) if methods is not None else None
-        introduction = initialize(__version__, scope, bind, named)
+        directory = os.path.abspath(files) if files is not None else None
+        introduction = initialize(__version__, scope, bind, named, directory)
         self._connect(
             AsyncLine(os.fspath(socket) if socket else None, introduction), Scope(None, None) if bind else scope
         )
@@ -222,6 +228,7 @@ async def connect_async(
     isolation: Isolation | None = None,
     bind: bool = False,
     methods: Sequence[str] | None = None,
+    files: str | os.PathLike[str] | None = None,
     socket: str | os.PathLike[str] | None = None,
 ) -> AsyncClient:
     """Connects, starting a daemon if none answers. The parameters are those of `AsyncClient`.
@@ -231,4 +238,7 @@ async def connect_async(
     'echo: hello'
     >>> await client.aclose()
     """
-    return await AsyncClient(target=target, isolation=isolation, bind=bind, methods=methods, socket=socket).open()
+    client = AsyncClient(
+        target=target, isolation=isolation, bind=bind, methods=methods, files=files, socket=socket
+    )
+    return await client.open()

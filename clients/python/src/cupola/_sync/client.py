@@ -41,18 +41,24 @@ class Client:
         isolation: Isolation | None = None,
         bind: bool = False,
         methods: Sequence[str] | None = None,
+        files: str | os.PathLike[str] | None = None,
         socket: str | os.PathLike[str] | None = None,
     ) -> None:
         """`target` and `isolation` are for every call. With `bind` the daemon holds the connection to them, and to
-        `methods` (names, or `sessions/*`) if given: nothing done with it can reach another user's state. `socket` is
-        where the daemon listens, if not where the `cupola` command looks."""
+        `methods` (names, or `sessions/*`) if given: nothing done with it can reach another user's state. A bound client
+        uploads and downloads no files of this machine, unless `methods` names `files/upload` or `files/download` and
+        `files` a directory: then those below it. `socket` is where the daemon listens, if not where the `cupola` command
+        looks."""
         if bind and target is None:
             raise ValueError("bind needs a target to bind to")
         if methods is not None and not bind:
             raise ValueError("methods are what a connection is bound to: they need bind=True")
+        if files is not None and not bind:
+            raise ValueError("files is the directory that a bound connection may use: it needs bind=True")
         scope = Scope(target, isolation)
         named = list(methods) if methods is not None else None
-        introduction = initialize(__version__, scope, bind, named)
+        directory = os.path.abspath(files) if files is not None else None
+        introduction = initialize(__version__, scope, bind, named, directory)
         self._connect(
             Line(os.fspath(socket) if socket else None, introduction), Scope(None, None) if bind else scope
         )
@@ -223,6 +229,7 @@ def connect(
     isolation: Isolation | None = None,
     bind: bool = False,
     methods: Sequence[str] | None = None,
+    files: str | os.PathLike[str] | None = None,
     socket: str | os.PathLike[str] | None = None,
 ) -> Client:
     """Connects, starting a daemon if none answers. The parameters are those of `Client`.
@@ -232,4 +239,7 @@ def connect(
     'echo: hello'
     >>> client.close()
     """
-    return Client(target=target, isolation=isolation, bind=bind, methods=methods, socket=socket).open()
+    client = Client(
+        target=target, isolation=isolation, bind=bind, methods=methods, files=files, socket=socket
+    )
+    return client.open()

@@ -1,20 +1,87 @@
 # Made from _async/files.py by make_sync.py.
-"""`files/*`: the files of a session's home, which outlive its sandbox. The daemon reads and writes the local ones."""
+"""`files/*`: the files of a session's home, which outlive its sandbox. For `upload` and `download` the daemon reads and
+writes local files; `read` and `write` are about bytes in memory."""
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable
 from typing import Any
 
 from .._params import given
-from ..protocol import FileEntry, FileListResponse, FilePathResponse, FileTransferResponse
+from ..protocol import (
+    FileEntry,
+    FileListResponse,
+    FilePathResponse,
+    FileReadResponse,
+    FileTransferResponse,
+    FileWriteResponse,
+)
 from .group import Group
 from .stream import Transfer
 
 
+PIECE_BYTES = 1024 * 1024
+"""The bytes of one piece of a file; the daemon takes no more."""
+
+
 class Files(Group):
     """Paths are below the session's home. Where `session_id` is left out, the isolation's current session is meant."""
+
+    def read(self, path: str, *, session_id: str | None = None, allow_shared_session: bool = False) -> bytes:
+        """All bytes of a file, and all of one version of it. No local file is involved.
+
+        >>> text = client.invoke("remember the milk").text()
+        >>> client.files.read("notes.txt")
+        b'the milk\\n'
+        """
+        pieces = []
+        read_id: str | None = None
+        while True:
+            piece: FileReadResponse = self._call(
+                "files/read",
+                path=path,
+                keep_open=True,
+                read_id=read_id,
+                session_id=session_id,
+                allow_shared_session=allow_shared_session,
+            )
+            pieces.append(base64.b64decode(piece["content"]))
+            if piece["isLast"]:
+                return b"".join(pieces)
+            read_id = piece["readId"]
+            # The current session may become another one meanwhile.
+            session_id = piece["sessionId"]
+
+    def write(
+        self, path: str, content: bytes, *, session_id: str | None = None, allow_shared_session: bool = False
+    ) -> FileWriteResponse:
+        """Puts bytes into a file of the home. What is there is replaced, once all bytes are with the daemon. No local
+        file is involved.
+
+        >>> session = client.sessions.create()
+        >>> client.files.write("data/plan.json", b"{}")["bytes"]
+        2
+        """
+        write_id: str | None = None
+        for offset in range(0, max(len(content), 1), PIECE_BYTES):
+            end = offset + PIECE_BYTES
+            fields = given(write_id=write_id, session_id=session_id, allow_shared_session=allow_shared_session)
+            answer: FileWriteResponse = self._line.call(
+                "files/write",
+                {
+                    **self._scope.params(),
+                    **fields,
+                    "path": path,
+                    "content": base64.b64encode(content[offset:end]).decode("ascii"),
+                    "isLast": end >= len(content),
+                    "offset": offset,
+                },
+            )
+            write_id = answer.get("writeId")
+            session_id = answer["sessionId"]
+        return answer
 
     def upload(
         self,

@@ -7,7 +7,7 @@
 
 use crate::hooks::Connection;
 use crate::logs::LogSink;
-use crate::sandbox::variables::Refused;
+use crate::variables::Refused;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;

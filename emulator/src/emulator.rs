@@ -5,6 +5,7 @@ use crate::auth::{Secret, SecretError, Token};
 use crate::conversation::Conversations;
 use crate::gateway::door::{Door, is_beyond_loopback};
 use crate::gateway::{self, Gateway};
+use crate::options::SOCKET_HOST;
 use crate::options::{Listen, Options};
 use crate::private;
 use crate::registry::{self, Entry, Registration, RegistryError};
@@ -21,9 +22,6 @@ use tokio_util::task::TaskTracker;
 
 /// The project that [`Emulator::project_endpoint`] names. Any other name reaches the same agents.
 const PROJECT: &str = "emulator";
-
-/// The host in the URL of an emulator that listens on a Unix socket. Names below `localhost` never lead to another machine.
-pub const SOCKET_HOST: &str = "emulator.localhost";
 
 /// How often idle and expired sessions are looked for. Idle times are minutes, so this is exact enough.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -22,8 +22,6 @@ mod record;
 mod responses;
 mod sessions;
 
-pub(crate) use call::check_json;
-
 use crate::agent::{Agent, Catalog};
 use crate::auth::{self, Secret};
 use crate::clock::Clock;

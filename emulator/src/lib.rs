@@ -34,6 +34,7 @@ pub mod options;
 pub mod registry;
 pub mod sandbox;
 pub mod tls;
+pub mod variables;
 
 mod agent;
 mod conversation;

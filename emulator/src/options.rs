@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The host in the URL of an emulator that listens on a Unix socket. Names below `localhost` never lead to another machine.
+pub const SOCKET_HOST: &str = "emulator.localhost";
+
 /// How many connections an emulator serves at once. One to it may mean a second one to an agent, so this stays below the 1,024
 /// files that a process may have open by default on Linux, and leaves room for files.
 pub const MAX_CONNECTIONS: usize = 400;

@@ -14,7 +14,6 @@ mod port;
 #[cfg(unix)]
 mod process;
 pub mod url;
-pub mod variables;
 
 pub use exec::Exec;
 pub use url::Url;

@@ -1,9 +1,9 @@
 """Proves the emulator with real software: Microsoft's agent server packages run in it, Microsoft's SDK talks to it.
 
-    python3 tests/real/run.py --binary target/debug/cupola [--environments DIR] [MODULE[.CLASS[.TEST]]...]
+    python3 tests/real/run.py --binary target/debug/cupola [--environments DIR] [--prepare] [MODULE[.CLASS[.TEST]]...]
 
 Each requirements file becomes one virtual environment below DIR (default `target/real`), made again only when the
-file changes. Needs Python 3.10 or newer with `venv`, and a package index the first time.
+file changes; `--prepare` stops after that. Needs Python 3.10 or newer with `venv`, and a package index the first time.
 """
 
 import argparse
@@ -55,6 +55,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--binary", type=pathlib.Path, required=True, help="the cupola binary")
     arguments.add_argument("--environments", type=pathlib.Path, default=HERE.parents[1] / "target" / "real")
+    arguments.add_argument("--prepare", action="store_true", help="make the environments and stop")
     arguments.add_argument("tests", nargs="*", default=list(MODULES))
     arguments = arguments.parse_args()
 
@@ -64,6 +65,9 @@ def main():
         started = time.monotonic()
         make_environment(environments / name, requirements)
         print(f"environment {name}: {time.monotonic() - started:.1f} s", flush=True)
+
+    if arguments.prepare:
+        return
 
     variables = {
         **os.environ,

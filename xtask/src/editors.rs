@@ -44,7 +44,7 @@ const NEWEST_NEOVIM: &str = "clients/neovim/tests/requirements.txt";
 const NEOVIM_ENVIRONMENT: &str = "target/neovim";
 
 /// Runs all of it with this `cupola`.
-pub(crate) fn suites(steps: &mut Steps, binary: &str) {
+pub(crate) fn suites(steps: Steps<'_>, binary: &str) {
     for editor in [NEOVIM, EMACS, VIM] {
         suite(steps, &editor, PathBuf::from(editor.program), binary);
     }
@@ -54,7 +54,7 @@ pub(crate) fn suites(steps: &mut Steps, binary: &str) {
     }
 }
 
-fn suite(steps: &mut Steps, editor: &Editor, program: PathBuf, binary: &str) {
+fn suite(steps: Steps<'_>, editor: &Editor, program: PathBuf, binary: &str) {
     let version = Command::new(&program).arg("--version").output();
     let is_usable = version.is_ok_and(|version| String::from_utf8_lossy(&version.stdout).contains(editor.feature));
     if !is_usable {

@@ -1,6 +1,8 @@
 //! `cargo xtask lint`: what is wrong with the sources can be read off them.
 
-use crate::steps::Steps;
+mod features;
+
+use crate::steps::{Report, Steps};
 use crate::{cargo, deny, root, schema, tidy};
 use std::process::{Command, ExitCode};
 
@@ -9,20 +11,20 @@ const DOCUMENTATION: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
 /// Runs all of it.
 pub(crate) fn run() -> ExitCode {
-    let mut steps = Steps::default();
-    all(&mut steps);
-    steps.finish()
+    let report = Report::default();
+    all(report.lane(""));
+    report.finish(false)
 }
 
 /// Only whether what is made from the protocol's types is what they say.
 pub(crate) fn schema() -> ExitCode {
-    let mut steps = Steps::default();
-    steps.check("schema", schema::check);
-    steps.finish()
+    let report = Report::default();
+    report.lane("").check("schema", schema::check);
+    report.finish(false)
 }
 
 /// Formatting, clippy, documentation, dependencies, invariants, and what is made from the protocol's types.
-pub(crate) fn all(steps: &mut Steps) {
+pub(crate) fn all(steps: Steps<'_>) {
     steps.command(cargo_in_root(&["fmt", "--all", "--check"]));
     steps.command(cargo_in_root(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     let mut documentation = cargo_in_root(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
@@ -30,6 +32,7 @@ pub(crate) fn all(steps: &mut Steps) {
     steps.command(documentation);
     steps.check("schema", schema::check);
     steps.check("dependencies (deny.toml)", deny::check);
+    steps.check("features", features::check);
     steps.check("invariants", || {
         let broken = tidy::check(&root())?;
         if broken.is_empty() { Ok(()) } else { Err(format!("\n   {}", broken.join("\n   "))) }

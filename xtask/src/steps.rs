@@ -1,7 +1,9 @@
-//! Runs named steps one after another, shows how long each took, and ends with one plain line.
+//! Runs named steps, in lanes side by side, shows how long each took, and ends with one plain line.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 /// How many checks or tests passed and failed.
@@ -11,84 +13,160 @@ pub(crate) struct Count {
     pub failed: u64,
 }
 
-/// The steps so far.
+/// What all steps of all lanes came to.
 #[derive(Debug, Default)]
-pub(crate) struct Steps {
+pub(crate) struct Report {
+    so_far: Mutex<SoFar>,
+}
+
+#[derive(Debug, Default)]
+struct SoFar {
     count: Count,
     /// What failed and what was skipped, for the end of a long output.
     remarks: Vec<String>,
     skipped: u64,
 }
 
-impl Steps {
+/// Steps that run one after another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps<'report> {
+    report: &'report Report,
+    /// Stands before every line, so that the lines of lanes that run side by side can be told apart.
+    lane: &'static str,
+}
+
+impl Report {
+    /// A lane of steps. A name that is not empty stands before each of its lines.
+    pub(crate) fn lane(&self, lane: &'static str) -> Steps<'_> {
+        Steps { report: self, lane }
+    }
+
+    /// The closing line: `N passed, M failed`. With `is_complete`, a skipped step is a failure.
+    pub(crate) fn finish(self, is_complete: bool) -> ExitCode {
+        let SoFar { mut count, mut remarks, skipped } =
+            self.so_far.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if is_complete && skipped > 0 {
+            count.failed += 1;
+            remarks.push("failed: a step was skipped, and with CI set nothing may be".to_owned());
+        }
+        println!();
+        for remark in &remarks {
+            println!("{remark}");
+        }
+        println!("{} passed, {} failed", count.passed, count.failed);
+        if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    fn add(&self, change: impl FnOnce(&mut SoFar)) {
+        change(&mut self.so_far.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Steps<'_> {
     /// A step that is one check: it passes when `check` does.
-    pub(crate) fn check(&mut self, name: &str, check: impl FnOnce() -> Result<(), String>) {
-        self.step(name, || match check() {
-            Ok(()) => Ok(Count { passed: 1, failed: 0 }),
-            Err(reason) => Err(reason),
-        });
+    pub(crate) fn check(&self, name: &str, check: impl FnOnce() -> Result<(), String>) {
+        self.step(name, || check().map(|()| Count { passed: 1, failed: 0 }));
     }
 
     /// A step that is one command: it passes when the command does.
-    pub(crate) fn command(&mut self, mut command: Command) {
-        self.check(&shown(&command), || succeed(&mut command));
+    pub(crate) fn command(&self, mut command: Command) {
+        self.check(&shown(&command), || self.succeed(&mut command));
     }
 
     /// A step that runs many tests: each counts.
-    pub(crate) fn tests(&mut self, mut command: Command) {
-        self.step(&shown(&command), || count_tests(&mut command));
+    pub(crate) fn tests(&self, mut command: Command) {
+        self.step(&shown(&command), || self.count_tests(&mut command));
     }
 
     /// A step that cannot run here.
-    pub(crate) fn skip(&mut self, name: &str, reason: &str) {
-        println!("\n== {name}\n   skipped: {reason}");
-        self.skipped += 1;
-        self.remarks.push(format!("skipped: {name}: {reason}"));
+    pub(crate) fn skip(&self, name: &str, reason: &str) {
+        self.say(&format!("== {name}\n   skipped: {reason}"));
+        self.report.add(|report| {
+            report.skipped += 1;
+            report.remarks.push(format!("skipped: {name}: {reason}"));
+        });
     }
 
-    /// How many steps were skipped.
-    pub(crate) fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    /// Counts a failure that belongs to no step.
-    pub(crate) fn fail(&mut self, reason: &str) {
-        self.count.failed += 1;
-        self.remarks.push(format!("failed: {reason}"));
-    }
-
-    /// The closing line: `N passed, M failed`.
-    pub(crate) fn finish(self) -> ExitCode {
-        println!();
-        for remark in &self.remarks {
-            println!("{remark}");
-        }
-        println!("{} passed, {} failed", self.count.passed, self.count.failed);
-        if self.count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-    }
-
-    fn step(&mut self, name: &str, run: impl FnOnce() -> Result<Count, String>) {
-        println!("\n== {name}");
+    fn step(&self, name: &str, run: impl FnOnce() -> Result<Count, String>) {
+        self.say(&format!("== {name}"));
         let started = Instant::now();
         let result = run();
         let seconds = started.elapsed().as_secs_f64();
-        match result {
+        let (count, remark) = match result {
+            Ok(count) if count.failed == 0 => {
+                self.say(&format!("   ok, {seconds:.1} s: {name}"));
+                (count, None)
+            }
             Ok(count) => {
-                self.count.passed += count.passed;
-                self.count.failed += count.failed;
-                if count.failed == 0 {
-                    println!("   ok, {seconds:.1} s");
-                } else {
-                    println!("   FAILED, {seconds:.1} s");
-                    self.remarks.push(format!("failed: {name}: {} of {}", count.failed, count.passed + count.failed));
-                }
+                self.say(&format!("   FAILED, {seconds:.1} s: {name}"));
+                (count, Some(format!("failed: {name}: {} of {}", count.failed, count.passed + count.failed)))
             }
             Err(reason) => {
-                println!("   FAILED, {seconds:.1} s: {reason}");
-                self.fail(&format!("{name}: {reason}"));
+                self.say(&format!("   FAILED, {seconds:.1} s: {name}: {reason}"));
+                (Count { passed: 0, failed: 1 }, Some(format!("failed: {name}: {reason}")))
             }
+        };
+        self.report.add(|report| {
+            report.count.passed += count.passed;
+            report.count.failed += count.failed;
+            report.remarks.extend(remark);
+        });
+    }
+
+    fn say(&self, text: &str) {
+        for line in text.lines() {
+            if self.lane.is_empty() { println!("{line}") } else { println!("{:<7} | {line}", self.lane) }
         }
     }
+
+    fn succeed(&self, command: &mut Command) -> Result<(), String> {
+        self.run(command, |line| self.say(&format!("   {line}")))
+    }
+
+    /// Runs a command whose output reports tests, shows all of it but the tests that passed, and adds the reports up.
+    fn count_tests(&self, command: &mut Command) -> Result<Count, String> {
+        let mut count = Count::default();
+        let run = self.run(command, |line| match report(line) {
+            Some(more) => {
+                count.passed += more.passed;
+                count.failed += more.failed;
+                if more != Count::default() {
+                    self.say(&format!("   {line}"));
+                }
+            }
+            None if is_noise(line) => {}
+            None => self.say(&format!("   {line}")),
+        });
+        match run {
+            Err(reason) if count.failed == 0 => Err(reason),
+            _ => Ok(count),
+        }
+    }
+
+    /// Runs a command to its end and gives each line of its output to `take`; what it says on standard error is shown.
+    fn run(&self, command: &mut Command, mut take: impl FnMut(&str)) -> Result<(), String> {
+        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = started.map_err(|error| format!("it does not start: {error}"))?;
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for line in lines(errors) {
+                    self.say(&format!("   {line}"));
+                }
+            });
+            for line in lines(output) {
+                take(&line);
+            }
+        });
+        let status = child.wait().map_err(|error| error.to_string())?;
+        if status.success() { Ok(()) } else { Err(format!("{status}")) }
+    }
+}
+
+/// The lines of a program's output, whatever bytes are in them.
+fn lines(output: Option<impl std::io::Read>) -> impl Iterator<Item = String> {
+    let split = output.into_iter().flat_map(|output| BufReader::new(output).split(b'\n').map_while(Result::ok));
+    split.map(|line| String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned())
 }
 
 /// The command as one would type it.
@@ -97,38 +175,6 @@ fn shown(command: &Command) -> String {
     let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
     let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
     std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
-}
-
-fn succeed(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("it does not start: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{status}")) }
-}
-
-/// Runs a command whose output reports tests, shows all of it but the tests that passed, and adds the reports up.
-fn count_tests(command: &mut Command) -> Result<Count, String> {
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(|error| format!("it does not start: {error}"))?;
-    let mut count = Count::default();
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line.map_err(|error| format!("its output cannot be read: {error}"))?;
-            match report(&line) {
-                Some(more) => {
-                    count.passed += more.passed;
-                    count.failed += more.failed;
-                    if more != Count::default() {
-                        println!("   {line}");
-                    }
-                }
-                None if is_noise(&line) => {}
-                None => println!("   {line}"),
-            }
-        }
-    }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if !status.success() && count.failed == 0 {
-        return Err(format!("{status}"));
-    }
-    Ok(count)
 }
 
 /// `test result: ok. 46 passed; 0 failed; …` of a Rust test program, `12 passed, 0 failed` of the others.
@@ -170,8 +216,33 @@ mod tests {
     #[test]
     #[cfg(unix)]
     fn a_program_that_dies_without_a_report_is_a_failure() {
-        assert!(count_tests(Command::new("sh").args(["-c", "exit 3"])).is_err());
-        let mixed = count_tests(Command::new("sh").args(["-c", "echo 2 passed, 1 failed; exit 1"])).unwrap();
+        let report = Report::default();
+        let steps = report.lane("test");
+        assert!(steps.count_tests(Command::new("sh").args(["-c", "exit 3"])).is_err());
+        let mixed = steps.count_tests(Command::new("sh").args(["-c", "echo 2 passed, 1 failed; exit 1"])).unwrap();
         assert_eq!(mixed, Count { passed: 2, failed: 1 });
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn lanes_add_up_and_a_skipped_step_fails_a_complete_run() {
+        let report = Report::default();
+        thread::scope(|scope| {
+            for lane in ["one", "two"] {
+                let steps = report.lane(lane);
+                scope.spawn(move || steps.tests(sh("echo noise >&2; echo 3 passed, 0 failed")));
+            }
+        });
+        report.add(|so_far| assert_eq!(so_far.count, Count { passed: 6, failed: 0 }));
+        report.lane("one").skip("an editor", "it is not installed");
+        report.add(|so_far| assert_eq!(so_far.skipped, 1));
+        assert_eq!(format!("{:?}", report.finish(true)), format!("{:?}", ExitCode::FAILURE));
+    }
+
+    #[cfg(unix)]
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
     }
 }

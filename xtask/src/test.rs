@@ -5,15 +5,21 @@ use crate::fuzz;
 use crate::lint;
 use crate::lint::cargo_in_root;
 use crate::root;
-use crate::steps::Steps;
+use crate::steps::Report;
 use crate::vscode;
 use std::process::{Command, ExitCode};
+use std::sync::mpsc;
+use std::thread;
 
 /// Oldest Python that Microsoft's packages, and Cupola's own, run on.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
 
 /// What the clients are tested with, below the root.
 const BINARY: &str = "target/debug/cupola";
+
+/// The suites of real counterparts and of the Python client.
+const REAL: &str = "tests/real/run.py";
+const PYTHON: &str = "clients/python/tests/run.py";
 
 /// What a step that cannot run here means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,45 +30,67 @@ pub(crate) enum Skipping {
     Fails,
 }
 
-/// Runs all of it.
+/// Runs all of it. What shares nothing runs side by side: while one lane compiles and tests the Rust sources, the others install
+/// what their suites need, wait for the binary, and run.
 pub(crate) fn run(skipping: Skipping) -> ExitCode {
-    let mut steps = Steps::default();
-    lint::all(&mut steps);
-    // The fuzz targets are among them.
-    steps.tests(fuzz::as_in_tests(cargo_in_root(&["test", "--workspace", "--no-fail-fast"])));
-    steps.command(cargo_in_root(&["build", "--bin", "cupola"]));
-    real_counterparts(&mut steps);
-    vscode::suites(&mut steps, BINARY);
-    python_client(&mut steps);
-    editors::suites(&mut steps, BINARY);
-    if skipping == Skipping::Fails && steps.skipped() > 0 {
-        steps.fail("a step was skipped, and with CI set nothing may be");
-    }
-    steps.finish()
+    let report = Report::default();
+    let (built_for_python, python_binary) = mpsc::channel();
+    let (built_for_editors, editors_binary) = mpsc::channel();
+    thread::scope(|scope| {
+        let steps = report.lane("rust");
+        scope.spawn(move || {
+            // This is the only build: the tests and the binary that ships have the same features. It comes first, because the
+            // others wait for it.
+            steps.command(cargo_in_root(&["test", "--workspace", "--exclude", "xtask", "--no-run"]));
+            drop((built_for_python, built_for_editors));
+            lint::all(steps);
+            steps.tests(cargo_in_root(&["test", "--package", "xtask"]));
+            // The fuzz targets are among them.
+            let tests = cargo_in_root(&["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
+            steps.tests(fuzz::as_in_tests(tests));
+        });
+        let steps = report.lane("python");
+        scope.spawn(move || {
+            let usable = python_is_usable();
+            if usable.is_ok() {
+                steps.command(real_counterparts(&["--prepare"]));
+            }
+            wait_for(&python_binary);
+            for (name, suite) in [(REAL, real_counterparts(&[])), (PYTHON, python_client())] {
+                match &usable {
+                    Ok(()) => steps.tests(suite),
+                    Err(reason) => steps.skip(name, reason),
+                }
+            }
+        });
+        let steps = report.lane("editors");
+        scope.spawn(move || {
+            vscode::prepare(steps);
+            wait_for(&editors_binary);
+            vscode::suites(steps, BINARY);
+            editors::suites(steps, BINARY);
+        });
+    });
+    report.finish(skipping == Skipping::Fails)
 }
 
-/// Microsoft's own agent servers and SDK against the emulator, from `tests/real`.
-fn real_counterparts(steps: &mut Steps) {
-    let name = "tests/real/run.py";
-    if let Err(reason) = python_is_usable() {
-        steps.skip(name, &reason);
-        return;
-    }
+/// Nothing is ever sent: the other end goes when the binary has been built.
+fn wait_for(built: &mpsc::Receiver<()>) {
+    let _ended = built.recv();
+}
+
+/// Microsoft's own agent servers and SDK against the emulator.
+fn real_counterparts(options: &[&str]) -> Command {
     let mut command = Command::new("python3");
-    command.args([name, "--binary", BINARY]).current_dir(root());
-    steps.tests(command);
+    command.args([REAL, "--binary", BINARY]).args(options).current_dir(root());
+    command
 }
 
 /// The Python client against a daemon of its own.
-fn python_client(steps: &mut Steps) {
-    let name = "clients/python/tests/run.py";
-    if let Err(reason) = python_is_usable() {
-        steps.skip(name, &reason);
-        return;
-    }
+fn python_client() -> Command {
     let mut command = Command::new("python3");
-    command.arg(name).current_dir(root()).env("CUPOLA_BINARY", root().join(BINARY));
-    steps.tests(command);
+    command.arg(PYTHON).current_dir(root()).env("CUPOLA_BINARY", root().join(BINARY));
+    command
 }
 
 /// Is there a Python that can make an environment with packages?

@@ -7,13 +7,22 @@ use std::process::Command;
 /// Oldest Node that the extension's tools run on.
 const OLDEST_NODE: u32 = 20;
 
-/// Runs all of it.
-pub(crate) fn suites(steps: &mut Steps, binary: &str) {
+/// What can be had and checked without a `cupola`: packages, types, formatting, and VS Code itself.
+pub(crate) fn prepare(steps: Steps<'_>) {
+    if node_is_usable().is_ok() {
+        steps.command(script("check.mjs", &[]));
+        if browser_is_usable().is_ok() {
+            steps.command(script("code-server.mjs", &[]));
+        }
+    }
+}
+
+/// Runs the suites with this `cupola`.
+pub(crate) fn suites(steps: Steps<'_>, binary: &str) {
     if let Err(reason) = node_is_usable() {
         steps.skip("clients/vscode", &reason);
         return;
     }
-    steps.command(script("check.mjs", &[]));
     let suite = |name| {
         let mut command = script("test.mjs", &[name]);
         command.env("CUPOLA_BINARY", root().join(binary));

@@ -19,8 +19,8 @@ use crate::agents::Notes;
 use crate::container::Runtime;
 use crate::isolation::{KeyRule, Model};
 use crate::options::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
-use crate::sandbox::variables::AllowedVariables;
 use crate::sandbox::{Exec, Url};
+use crate::variables::AllowedVariables;
 use std::sync::Arc;
 use std::time::Duration;
 

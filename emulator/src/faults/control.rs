@@ -10,7 +10,7 @@
 //! answered 400 with what is wrong, in the service's error envelope.
 
 use super::{Faults, Rule};
-use crate::gateway::check_json;
+use crate::error::check_json;
 use axum::Json;
 use axum::extract::{Query, Request};
 use axum::response::{IntoResponse, Response};

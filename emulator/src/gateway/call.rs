@@ -3,14 +3,14 @@
 use super::Gateway;
 use crate::agent::{Agent, Version};
 use crate::auth::Caller;
-use crate::error::ApiError;
+use crate::error::{ApiError, check_json};
 use crate::isolation::{self, Model, Partition, Presented, Purpose, Refusal};
 use crate::session::{Session, Status};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -172,20 +172,6 @@ impl<S: Send + Sync> FromRequest<S> for Whole {
         }
         Ok(Self(body))
     }
-}
-
-/// Refuses a body whose type is not `application/json` or one that ends in `+json`.
-pub(crate) fn check_json(content_type: Option<&HeaderValue>) -> Result<(), ApiError> {
-    let text = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        format!("The content type is '{text}'; send the body as 'content-type: application/json'."),
-    ))
 }
 
 /// Reads a JSON body; an empty one is `{}`.

@@ -61,7 +61,7 @@ impl Door {
             return true;
         }
         let Some(address) = self.address else {
-            return name == "localhost" || name == crate::emulator::SOCKET_HOST;
+            return name == "localhost" || name == crate::options::SOCKET_HOST;
         };
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
         let ip = bare.parse::<IpAddr>().ok();

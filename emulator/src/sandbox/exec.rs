@@ -10,7 +10,7 @@
 //! Windows has no process groups and no `sh`; there every start fails with an error that says so.
 
 use crate::container::{Container, Runtime, SandboxContext, StartError};
-use crate::sandbox::variables::{AllowedVariables, Refused};
+use crate::variables::{AllowedVariables, Refused};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;

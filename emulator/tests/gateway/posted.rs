@@ -3,7 +3,7 @@
 use crate::support::Bench;
 use cupola_emulator::isolation::Model;
 use cupola_emulator::sandbox::Exec;
-use cupola_emulator::sandbox::variables::AllowedVariables;
+use cupola_emulator::variables::AllowedVariables;
 use cupola_emulator::{AgentSpec, VersionSpec};
 use serde_json::{Value, json};
 use std::sync::Arc;

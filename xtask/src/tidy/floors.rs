@@ -54,12 +54,13 @@ pub(super) const HOUSES: &[House] = &[
             &["gateway"],
             &["agent"],
             &["responses"],
-            &["sessions"],
-            &["auth", "conversation", "session"],
-            &["error", "options"],
-            &["agents", "faults", "sandbox"],
-            &["container", "home", "server", "tls"],
-            &["clock", "hooks", "ids", "isolation", "logs", "store"],
+            &["registry", "sessions"],
+            &["auth", "conversation", "server", "session"],
+            &["faults", "options"],
+            &["error"],
+            &["agents", "sandbox"],
+            &["container", "home", "tls"],
+            &["clock", "hooks", "ids", "isolation", "logs", "private", "store", "variables"],
         ],
     },
     House {
@@ -84,7 +85,7 @@ const EXCEPTIONS: &[(&str, &[&str])] = &[
     (
         "src/",
         &[
-            "foundry::connections -> foundry::client",
+            "foundry::definition -> foundry::client",
             "foundry::observe -> foundry::curl",
             "foundry::reply -> foundry::invocations",
         ],

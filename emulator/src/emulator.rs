@@ -5,8 +5,7 @@ use crate::auth::{Secret, SecretError, Token};
 use crate::conversation::Conversations;
 use crate::gateway::door::{Door, is_beyond_loopback};
 use crate::gateway::{self, Gateway};
-use crate::options::SOCKET_HOST;
-use crate::options::{Listen, Options};
+use crate::options::{Listen, Options, SOCKET_HOST};
 use crate::private;
 use crate::registry::{self, Entry, Registration, RegistryError};
 use crate::server::listener::Listener;
@@ -91,11 +90,9 @@ pub enum StartError {
 /// Starts an emulator and returns once it accepts connections.
 pub async fn start(options: Options) -> Result<Emulator, StartError> {
     agent::check(&options.agents).map_err(StartError::Agents)?;
-    if let Listen::Address(address) = &options.listen
-        && is_beyond_loopback(address.ip())
-        && !options.listen_beyond_loopback
-    {
-        return Err(StartError::BeyondLoopback(*address));
+    let reachable = options.listen.address().filter(|address| is_beyond_loopback(address.ip()));
+    if let Some(address) = reachable.filter(|_| !options.listen_beyond_loopback) {
+        return Err(StartError::BeyondLoopback(address));
     }
     let data_dir = options.data_dir;
     let lock = take(&data_dir)?;

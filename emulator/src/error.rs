@@ -148,17 +148,3 @@ impl IntoResponse for ApiError {
         (self.status, Json(body)).into_response()
     }
 }
-
-/// Refuses a body whose type is not `application/json` or one that ends in `+json`.
-pub(crate) fn check_json(content_type: Option<&HeaderValue>) -> Result<(), ApiError> {
-    let text = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        format!("The content type is '{text}'; send the body as 'content-type: application/json'."),
-    ))
-}

@@ -11,6 +11,7 @@
 //! - `conversation`, `responses`: message history, and which session answers for which response
 //! - [`container`]: what the gateway asks of an agent; [`logs`]: what a session's container wrote
 //! - [`agents`]: the agents built in; [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
+//! - [`variables`]: which environment variables a posted agent version may have; `content_type`: is a body JSON?
 //! - [`hooks`]: where the next two plug in
 //! - [`faults`]: failures switched on per route
 //! - [`tls`]: the certificate and the TLS side of the listener
@@ -37,6 +38,7 @@ pub mod tls;
 pub mod variables;
 
 mod agent;
+mod content_type;
 mod conversation;
 mod error;
 mod gateway;

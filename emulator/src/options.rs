@@ -10,15 +10,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The host in the URL of an emulator that listens on a Unix socket. Names below `localhost` never lead to another machine.
-pub const SOCKET_HOST: &str = "emulator.localhost";
-
 /// How many connections an emulator serves at once. One to it may mean a second one to an agent, so this stays below the 1,024
 /// files that a process may have open by default on Linux, and leaves room for files.
 pub const MAX_CONNECTIONS: usize = 400;
 
 /// Longest path of a Unix socket, in bytes, on every system: macOS has room for 104 with the NUL at its end, Linux for 108.
 pub const MAX_SOCKET_PATH: usize = 103;
+
+/// The host in the URL of an emulator that listens on a Unix socket. Names below `localhost` never lead to another machine.
+pub const SOCKET_HOST: &str = "emulator.localhost";
 
 /// Where an emulator listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,17 @@ pub enum Listen {
     /// A Unix socket that only its owner can open. What stands at the path is replaced.
     #[cfg(unix)]
     Socket(PathBuf),
+}
+
+impl Listen {
+    /// The address, unless it is a socket.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            #[cfg(unix)]
+            Self::Socket(_) => None,
+        }
+    }
 }
 
 impl From<SocketAddr> for Listen {

@@ -1,7 +1,6 @@
 //! Agents that are programs of their own: one process per session (`exec:`), or one that already runs (`url:`).
 //!
 //! - [`exec`]: `exec:COMMAND`, what a session's process is told and when it counts as ready
-//! - [`variables`]: which environment variables a posted version may set in it
 //! - `process`: the process itself, which can not outlive the emulator
 //! - `port`: a loopback port no two sessions share
 //! - [`mod@url`]: an agent that is already running (`url:BASE`)

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
+/// Who calls an emulator: everything of this user is one caller to it, told apart by isolation alone.
+pub const CALLER: &str = "cupola";
+
 /// How many connections it serves at once. Each takes two of the daemon's file descriptors, one for either end: half of the
 /// 1,024 that a process has by default on Linux stay free for clients.
 const MAX_CONNECTIONS: usize = 256;
-
-/// Who calls an emulator: everything of this user is one caller to it, told apart by isolation alone.
-pub const CALLER: &str = "cupola";
 
 /// The socket's name in the data directory, and the beginning of its name elsewhere.
 #[cfg(unix)]

@@ -14,6 +14,7 @@ mod cli;
 mod debug;
 mod display;
 mod doctor;
+mod embedded;
 mod file_pieces;
 mod file_trees;
 mod files;

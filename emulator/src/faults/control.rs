@@ -10,7 +10,7 @@
 //! answered 400 with what is wrong, in the service's error envelope.
 
 use super::{Faults, Rule};
-use crate::error::check_json;
+use crate::content_type::{advice, is_json};
 use axum::Json;
 use axum::extract::{Query, Request};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +21,9 @@ use serde_json::json;
 
 /// A rule is some hundred bytes; the body it answers with may be a captured one.
 const MAX_RULE_BYTES: usize = 1024 * 1024;
+
+/// The code of most refusals.
+const INVALID: &str = "invalid_request";
 
 #[derive(Serialize)]
 struct Listed {
@@ -50,37 +53,38 @@ fn list(faults: &Faults) -> Response {
 }
 
 async fn add(faults: &Faults, request: Request) -> Response {
-    if let Err(refusal) = check_json(request.headers().get(CONTENT_TYPE)) {
-        return refusal.into_response();
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if !is_json(content_type) {
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", &advice(content_type));
     }
     let body = match axum::body::to_bytes(request.into_body(), MAX_RULE_BYTES).await {
         Ok(body) => body,
-        Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
+        Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, INVALID, &error.to_string()),
     };
     match serde_json::from_slice::<Rule>(&body) {
         Ok(rule) => {
             let id = faults.add(rule.clone());
             (StatusCode::CREATED, Json(Listed { id, rule })).into_response()
         }
-        Err(error) => refused(StatusCode::BAD_REQUEST, &format!("no fault: {error}")),
+        Err(error) => refused(StatusCode::BAD_REQUEST, INVALID, &format!("no fault: {error}")),
     }
 }
 
 fn remove(faults: &Faults, request: &Request) -> Response {
     match Query::<Which>::try_from_uri(request.uri()) {
-        Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return refused(StatusCode::BAD_REQUEST, INVALID, &error.to_string()),
         Ok(Query(Which { id: None })) => faults.clear(),
         Ok(Query(Which { id: Some(id) })) if faults.remove(id) => {}
         Ok(Query(Which { id: Some(id) })) => {
-            return refused(StatusCode::NOT_FOUND, &format!("no fault has the id {id}"));
+            return refused(StatusCode::NOT_FOUND, INVALID, &format!("no fault has the id {id}"));
         }
     }
     StatusCode::NO_CONTENT.into_response()
 }
 
-fn refused(status: StatusCode, message: &str) -> Response {
+fn refused(status: StatusCode, code: &str, message: &str) -> Response {
     let error = json!({"error": {
-        "code": "invalid_request",
+        "code": code,
         "message": message,
         "param": null,
         "type": "invalid_request_error",

@@ -3,7 +3,8 @@
 use super::Gateway;
 use crate::agent::{Agent, Version};
 use crate::auth::Caller;
-use crate::error::{ApiError, check_json};
+use crate::content_type::{advice, is_json};
+use crate::error::ApiError;
 use crate::isolation::{self, Model, Partition, Presented, Purpose, Refusal};
 use crate::session::{Session, Status};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -154,9 +155,6 @@ fn verb(segment: &str) -> (&str, Option<&str>) {
 }
 
 /// The whole body of a request that takes JSON; one that is too long or of another type is refused in the gateway's envelope.
-///
-/// A web page cannot send JSON to another origin without having been allowed to, so the type is one more thing that keeps
-/// pages out.
 pub(crate) struct Whole(pub(crate) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Whole {
@@ -167,8 +165,9 @@ impl<S: Send + Sync> FromRequest<S> for Whole {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|error| ApiError::new(error.status(), "invalid_request_error", error.body_text()))?;
-        if !body.is_empty() {
-            check_json(content_type.as_ref())?;
+        if !body.is_empty() && !is_json(content_type.as_ref()) {
+            let message = advice(content_type.as_ref());
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
         }
         Ok(Self(body))
     }

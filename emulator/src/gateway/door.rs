@@ -5,6 +5,7 @@
 //! anything else happens, WebSocket handshakes too. No answer has a CORS header, so no page can read one.
 
 use crate::error::ApiError;
+use crate::options::SOCKET_HOST;
 use axum::extract::Request;
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
@@ -61,7 +62,7 @@ impl Door {
             return true;
         }
         let Some(address) = self.address else {
-            return name == "localhost" || name == crate::options::SOCKET_HOST;
+            return name == "localhost" || name == SOCKET_HOST;
         };
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
         let ip = bare.parse::<IpAddr>().ok();

@@ -30,7 +30,7 @@ fn token() -> &'static str {
 }
 
 /// What an agent or a person said, to whoever asked for it.
-const ANSWERS: [&str; 3] = ["invoke", "runs/attach", "monitor"];
+const ANSWERS: [&str; 4] = ["invoke", "runs/attach", "monitor", "files/read"];
 
 /// Calls one method and searches all that comes of it.
 async fn drive(client: &mut Client, search: &mut Search, method: &str, params: &Value) -> Value {

@@ -2,6 +2,7 @@
 //! about trust.
 
 use super::{bound, kind};
+use crate::support::emulator::emulators_directory;
 use crate::support::{Client, TestDaemon, TestEmulator};
 use cupola::config::{Config, Flags};
 use serde_json::{Value, json};
@@ -62,7 +63,8 @@ impl Machine {
         let environment = |name: &str| -> Option<OsString> {
             variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| at(value).into())
         };
-        let config = Config::resolve(Flags::default(), &environment).unwrap();
+        let mut config = Config::resolve(Flags::default(), &environment).unwrap();
+        config.emulators_directory = Some(emulators_directory());
         let daemon = TestDaemon::configured(|given| *given = config);
         Self { daemon, emulator: TestEmulator::start().await, place }
     }

@@ -1,6 +1,8 @@
 //! One call or more of every method, with marks in all that it takes, and the same calls gone wrong.
 
 use super::marks::Mark;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 /// An agent, and the isolation that its calls carry.
@@ -49,6 +51,7 @@ impl Scope {
         };
         let upload = format!("{directory}/content.txt");
         let download = format!("{directory}/copy.txt");
+        let written = STANDARD.encode(Mark::Content.text());
         vec![
             ("agents/list", of_agent(json!({}))),
             ("agents/show", of_agent(json!({"debug": true, "partialResultToken": "shown"}))),
@@ -68,6 +71,8 @@ impl Scope {
             ("files/list", self.with(json!({}))),
             ("files/stat", self.with(json!({"path": "content.txt"}))),
             ("files/download", self.with(json!({"localPath": download, "path": "content.txt"}))),
+            ("files/read", self.with(json!({"path": "content.txt"}))),
+            ("files/write", self.with(json!({"path": "written.txt", "content": written, "isLast": true}))),
             ("files/mkdir", self.with(json!({"path": "made"}))),
             ("files/delete", self.with(json!({"path": "made", "recursive": true}))),
             ("monitor", self.with(json!({"tail": 10}))),

@@ -110,6 +110,7 @@ const EXPECTED: &[(Place, Mark)] = &[
     (Place::Spool, Mark::Content),
     (Place::Credential, Mark::Token),
     (Place::Answer, Mark::Prompt),
+    (Place::Answer, Mark::Content),
     // Whoever asks for it sees all of a request but the token.
     (Place::ShownRequest, Mark::UserKey),
     (Place::ShownRequest, Mark::ChatKey),

@@ -130,6 +130,10 @@ impl Parser {
                     self.data.push('\n');
                 }
                 self.data.push_str(value);
+                // Content, whether or not its event is complete yet.
+                if !value.is_empty() {
+                    self.noise = 0;
+                }
             }
             // Comments have an empty field name.
             _ => {}
@@ -140,9 +144,6 @@ impl Parser {
         let event =
             Event { name: self.name.take().filter(|name| !name.is_empty()), data: std::mem::take(&mut self.data) };
         if std::mem::take(&mut self.has_data) {
-            if !event.data.is_empty() {
-                self.noise = 0;
-            }
             events.push_back(event);
         }
     }
@@ -274,6 +275,12 @@ mod tests {
             let bytes = taken(piece, 4 * MAX_NOISE_BYTES / piece.len()) * piece.len();
             assert!((MAX_NOISE_BYTES / 2..3 * MAX_NOISE_BYTES).contains(&bytes), "{piece:?}: {bytes} bytes");
         }
+    }
+
+    #[test]
+    fn a_long_event_is_not_a_flood_wherever_it_is_cut() {
+        let line = format!("data: {}\n", "w".repeat(3 * MAX_NOISE_BYTES));
+        assert_eq!(parse(&[line.as_bytes(), b"id: 1\n", b"\n"]).len(), 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! - here: uploads and downloads of local files, which are read and written in the daemon; and what needs no content
 //! - [`tree`]: whole directories
-//! - [`read`] and [`write`]: pieces of files on the connection itself
+//! - [`read`] and [`mod@write`]: pieces of files on the connection itself
 
 pub(super) mod read;
 mod tree;

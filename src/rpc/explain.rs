@@ -14,6 +14,7 @@ const IMPERSONATION: &str =
 
 /// What was being done when the service refused: plain facts, gathered by `Scope::circumstance`.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Circumstance<'a> {
     pub(crate) model: IsolationModel,
     /// The agent runs on this machine, without a service in front of it.

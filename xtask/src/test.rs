@@ -34,15 +34,15 @@ pub(crate) enum Skipping {
 /// what their suites need, wait for the binary, and run.
 pub(crate) fn run(skipping: Skipping) -> ExitCode {
     let report = Report::default();
-    let (built_for_python, python_binary) = mpsc::channel();
-    let (built_for_editors, editors_binary) = mpsc::channel();
+    let (tell_python, for_python) = mpsc::channel();
+    let (tell_editors, for_editors) = mpsc::channel();
     thread::scope(|scope| {
         let steps = report.lane("rust");
         scope.spawn(move || {
             // This is the only build: the tests and the binary that ships have the same features. It comes first, because the
             // others wait for it.
             steps.command(cargo_in_root(&["test", "--workspace", "--exclude", "xtask", "--no-run"]));
-            drop((built_for_python, built_for_editors));
+            drop((tell_python, tell_editors));
             lint::all(steps);
             steps.tests(cargo_in_root(&["test", "--package", "xtask"]));
             // The fuzz targets are among them.
@@ -55,7 +55,7 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
             if usable.is_ok() {
                 steps.command(real_counterparts(&["--prepare"]));
             }
-            wait_for(&python_binary);
+            wait_for(&for_python);
             for (name, suite) in [(REAL, real_counterparts(&[])), (PYTHON, python_client())] {
                 match &usable {
                     Ok(()) => steps.tests(suite),
@@ -66,7 +66,7 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
         let steps = report.lane("editors");
         scope.spawn(move || {
             vscode::prepare(steps);
-            wait_for(&editors_binary);
+            wait_for(&for_editors);
             vscode::suites(steps, BINARY);
             editors::suites(steps, BINARY);
         });

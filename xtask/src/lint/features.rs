@@ -6,7 +6,7 @@ use super::cargo_in_root;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Packages that may differ: what they add are implementations for types that only the other package's own code uses.
-const MAY_DIFFER: &[&str] = &["hashbrown", "num-bigint", "num-integer", "num-iter"];
+const MAY_DIFFER: &[&str] = &["hashbrown", "num-bigint", "num-integer", "num-iter", "num-traits"];
 
 /// What a build is made of: packages with their features.
 type Features = BTreeMap<String, BTreeSet<String>>;

@@ -19,6 +19,7 @@ use crate::target::Targets;
 use crate::target::emulator::EmbeddedEmulator;
 use crate::target::emulator_tokens::EmulatorTokens;
 use cupola_protocol::id::SessionId;
+use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
@@ -56,6 +57,8 @@ pub struct Daemon {
     pub foundry: Foundry,
     /// What to continue, per partition.
     pub store: Arc<dyn Store>,
+    /// Keeps the invokes of a target in their order of arrival until each has its place in the queue of its partition.
+    pub arrivals: Locks<Target>,
     /// Held while a partition's ids are being made.
     pub partition_locks: Locks<Partition>,
     /// Held while a session works on a call.
@@ -113,6 +116,7 @@ impl Daemon {
             targets: Targets::new(foundry.clone(), emulator, emulators),
             foundry,
             store: Arc::new(store),
+            arrivals: Locks::default(),
             partition_locks: Locks::default(),
             session_locks: Locks::default(),
             runs: Runs::new(config.runs),

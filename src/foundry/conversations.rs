@@ -21,4 +21,16 @@ impl Agent {
         let conversation: Conversation = self.client.json(&self.address, &call).await?;
         Ok(conversation.id)
     }
+
+    /// Asks for a conversation. The service answers 404 for one that it does not have, or that is another user's.
+    pub async fn get_conversation(
+        &self,
+        isolation: &WireIsolation,
+        id: &ConversationId,
+    ) -> Result<ConversationId, FoundryError> {
+        let url = self.address.endpoint(&["protocols", "openai", "conversations", id.as_str()]);
+        let call = Call::new(Operation::ShowConversation, Method::GET, url).isolated(isolation);
+        let conversation: Conversation = self.client.json(&self.address, &call).await?;
+        Ok(conversation.id)
+    }
 }

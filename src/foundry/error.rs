@@ -146,6 +146,8 @@ pub enum Operation {
     DeleteSession,
     /// Create a conversation.
     CreateConversation,
+    /// Show a conversation.
+    ShowConversation,
     /// Read a session's log.
     ReadLog,
     /// Read the agent's A2A card.
@@ -201,6 +203,7 @@ impl fmt::Display for Operation {
             Self::StopSession => "stop the session",
             Self::DeleteSession => "delete the session",
             Self::CreateConversation => "create a conversation",
+            Self::ShowConversation => "show the conversation",
             Self::ReadLog => "read the session's log",
             Self::ReadCard => "show the agent's card",
             Self::Invoke => "invoke the agent",

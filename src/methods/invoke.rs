@@ -2,6 +2,7 @@
 //!
 //! - [`perform`]: the run itself: sends the input, takes the answer
 //! - [`attempt`]: finds what to continue and gets the request to the agent
+//! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready
 //! - [`observed`]: what is told of the requests themselves: `--debug`, `-o raw`, waiting
 
@@ -9,9 +10,11 @@ mod attempt;
 mod deployment;
 mod observed;
 mod perform;
+mod replace;
 
 use super::follow::{RunFollower, answer};
 use crate::error::CallError;
+use crate::partition::locks::Waiter;
 use crate::rpc::Call;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, RunStatus};
@@ -19,7 +22,16 @@ use cupola_protocol::target::Target;
 use std::sync::Arc;
 use tracing::Instrument;
 
-pub(crate) async fn invoke(call: Call, params: InvokeParams) -> Result<InvokeResponse, CallError> {
+/// Takes its place in the order of arrival before it returns the future: what runs in the future runs beside other calls.
+pub(crate) fn invoke(
+    call: Call,
+    params: InvokeParams,
+) -> impl Future<Output = Result<InvokeResponse, CallError>> + use<> {
+    let arrival = call.daemon.arrivals.join(&params.target);
+    run(call, params, arrival)
+}
+
+async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
     check(&params)?;
     let daemon = &call.daemon;
     let most = daemon.config.runs.under_way;
@@ -30,7 +42,7 @@ pub(crate) async fn invoke(call: Call, params: InvokeParams) -> Result<InvokeRes
     let run = daemon.runs.begin(&daemon.activity, params.detach, daemon.shutdown.work());
     let reader = run.follow(0).await;
     let (token, text_only) = (params.partial_result_token.clone(), params.text_only);
-    let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, call.received);
+    let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, arrival, call.received);
     daemon.tasks.spawn(performing.instrument(tracing::info_span!("run", id = %run.id())));
 
     let follower = RunFollower { call: &call, token: token.as_ref(), text_only };

@@ -1,7 +1,10 @@
 //! Order: calls on one session wait for each other, calls on different sessions do not.
 
 use dashmap::DashMap;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use std::hash::Hash;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -31,25 +34,49 @@ pub struct Lock<Key: Eq + Hash> {
     _place: Place<Key>,
 }
 
+/// A place in the queue of a key. Dropping it gives the place up.
+pub struct Waiter<Key: Eq + Hash> {
+    // Dropped before the place, as in `Lock`.
+    guard: MaybeDone<BoxFuture<'static, OwnedMutexGuard<()>>>,
+    place: Place<Key>,
+}
+
 /// The queue did not move for as long as a run may take.
 #[derive(Debug, thiserror::Error)]
 #[error("another call has held this session for over {} minutes", MAX_WAIT.as_secs() / 60)]
 pub struct LockTimeout;
 
 impl<Key: Eq + Hash + Clone> Locks<Key> {
-    /// Waits until the key is free. Dropping the future gives the place in the queue up.
-    pub async fn take(&self, key: &Key) -> Result<Lock<Key>, LockTimeout> {
+    /// Takes a place behind all calls that have one, without waiting.
+    pub fn join(&self, key: &Key) -> Waiter<Key> {
         let place = Place { queues: self.queues.clone(), key: key.clone() };
         // Cloned while the map's entry is held, so that a queue cannot be removed between finding and joining it.
         let queue = self.queues.entry(key.clone()).or_default().clone();
-        let guard = tokio::time::timeout(MAX_WAIT, queue.lock_owned()).await.map_err(|_| LockTimeout)?;
-        Ok(Lock { _guard: guard, _place: place })
+        // A task that has used up its budget would be turned away before it has a place.
+        let mut guard = maybe_done(tokio::task::unconstrained(queue.lock_owned()).boxed());
+        // The mutex is fair: the first poll takes the place.
+        let _ = (&mut guard).now_or_never();
+        Waiter { guard, place }
+    }
+
+    /// Waits until the key is free. Dropping the future gives the place in the queue up.
+    pub async fn take(&self, key: &Key) -> Result<Lock<Key>, LockTimeout> {
+        self.join(key).wait().await
     }
 
     /// Are all queues empty?
     #[cfg(test)]
     fn is_empty(&self) -> bool {
         self.queues.is_empty()
+    }
+}
+
+impl<Key: Eq + Hash> Waiter<Key> {
+    /// Waits until everyone in front has left.
+    pub async fn wait(mut self) -> Result<Lock<Key>, LockTimeout> {
+        tokio::time::timeout(MAX_WAIT, &mut self.guard).await.map_err(|_| LockTimeout)?;
+        let guard = Pin::new(&mut self.guard).take_output().ok_or(LockTimeout)?;
+        Ok(Lock { _guard: guard, _place: self.place })
     }
 }
 
@@ -87,6 +114,19 @@ mod tests {
         let second = second.await.unwrap();
         drop(second);
         third.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_place_is_taken_before_anyone_waits() {
+        let locks = Locks::<&str>::default();
+        let (first, second, third) = (locks.join(&"a"), locks.join(&"a"), locks.join(&"a"));
+        let mut third = Box::pin(third.wait());
+        assert!(futures_util::poll!(&mut third).is_pending(), "it came last");
+        drop(first.wait().await.unwrap());
+        assert!(futures_util::poll!(&mut third).is_pending(), "the second has its place, though it does not wait yet");
+        drop(second);
+        drop(third.await.unwrap());
+        assert!(locks.is_empty());
     }
 
     #[tokio::test]

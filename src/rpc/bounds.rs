@@ -16,6 +16,7 @@ use crate::error::CallError;
 use crate::foundry::Extras;
 use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
+use crate::partition::locks::{Locks, Waiter};
 use crate::rpc::message::parse;
 use crate::rpc::scope::Scope;
 use crate::system::file::Root;
@@ -46,6 +47,8 @@ pub struct Bounds {
     agent: OnceCell<Target>,
     /// The directory for local files, opened once.
     root: OnceCell<Arc<Root>>,
+    /// Keeps calls whose order counts in their order of arrival while they pass the gate.
+    admissions: Locks<()>,
 }
 
 /// The parameters of a call as they come. That a name comes twice is an error here already.
@@ -68,7 +71,12 @@ struct BoundParams<'a> {
 
 impl Bounds {
     pub(crate) fn new(bind: Bind) -> Self {
-        Self { bind, agent: OnceCell::new(), root: OnceCell::new() }
+        Self { bind, agent: OnceCell::new(), root: OnceCell::new(), admissions: Locks::default() }
+    }
+
+    /// Takes the place of a call in front of the gate. It is kept until the call's handler has been called.
+    pub(crate) fn arrive(&self) -> Waiter<()> {
+        self.admissions.join(&())
     }
 
     /// May this method be called at all?

@@ -5,6 +5,7 @@ use super::call::Call;
 use super::message::parse;
 use crate::error::CallError;
 use cupola_protocol::Method;
+use cupola_protocol::invoke::Invoke;
 use cupola_protocol::reach::Reach;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -13,6 +14,9 @@ use jsonrpsee::types::Id;
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Methods whose calls on one connection begin in the order they came.
+const IN_ORDER: [&str; 1] = [Invoke::NAME];
 
 /// Method names and what answers them.
 #[derive(Debug, Default)]
@@ -31,7 +35,8 @@ impl Table {
     ///
     /// The handler is called while the connection's messages are still in order of arrival; only what it does inside its
     /// future runs beside other calls. A handler that needs its place in a queue takes it before it returns the future.
-    /// (On a bound connection only `initialize` and its like are called in order: the others wait at the gate.)
+    /// On a bound connection calls wait at the gate: the handlers of the methods in `IN_ORDER` are called in order of
+    /// arrival, the others as soon as each may pass.
     #[must_use]
     pub fn on<M, Handler, Answer>(mut self, _method: M, handler: Handler) -> Self
     where
@@ -47,11 +52,22 @@ impl Table {
             match call.bounds.clone() {
                 Some(bounds) if M::REACH != Reach::Connection => {
                     let handler = Arc::clone(&handler);
+                    let place = IN_ORDER.contains(&M::NAME).then(|| bounds.arrive());
                     let answer = async move {
-                        match bounds.admit::<M>(&call.daemon, params.as_str()).await {
-                            Ok(params) => begin::<M, _, _>(id, &*handler, call, params).await,
-                            Err(error) => refuse(id, error),
-                        }
+                        let admitted = match bounds.admit::<M>(&call.daemon, params.as_str()).await {
+                            Ok(params) => params,
+                            Err(error) => return refuse(id, error),
+                        };
+                        let turn = match place {
+                            Some(place) => match place.wait().await {
+                                Ok(turn) => Some(turn),
+                                Err(error) => return refuse(id, error.into()),
+                            },
+                            None => None,
+                        };
+                        let answer = begin::<M, _, _>(id, &*handler, call, admitted);
+                        drop(turn);
+                        answer.await
                     };
                     answer.boxed()
                 }

@@ -13,7 +13,8 @@ fn call(emulator: &TestEmulator, input: &str) -> Value {
 }
 
 fn not_found() -> Fault {
-    Fault::Status { status: 404.try_into().unwrap(), headers: BTreeMap::new().try_into().unwrap(), body: None }
+    let body = json!({"error": {"code": "not_found", "message": "Context 'c' was not found."}});
+    Fault::Status { status: 404.try_into().unwrap(), headers: BTreeMap::new().try_into().unwrap(), body: Some(body) }
 }
 
 /// Says something, with more in the call, and gives the result.

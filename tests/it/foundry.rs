@@ -457,7 +457,7 @@ async fn invocations_of_every_shape() {
 }
 
 #[tokio::test]
-async fn a_long_invocation_is_cancelled_explicitly_and_has_a_deadline() {
+async fn a_long_invocation_is_cancelled_explicitly() {
     let world = World::start().await;
     let (agent, acme) = (world.agent("notes"), user("acme"));
     let body = r#"{"mode":"lro","seconds":3600}"#;
@@ -465,12 +465,6 @@ async fn a_long_invocation_is_cancelled_explicitly_and_has_a_deadline() {
     let reply = agent.invoke(&acme, Invocation { body, session_id: None, deadline: None }).await.unwrap();
     reply.canceller.as_ref().expect("it goes on without a connection").cancel().await.unwrap();
     assert_eq!(status(&read(reply).await.2), RunStatus::Cancelled);
-
-    let deadline = Some(tokio::time::Instant::now() + Duration::from_millis(50));
-    let reply = agent.invoke(&acme, Invocation { body, session_id: None, deadline }).await.unwrap();
-    let (_, _, ending) = read(reply).await;
-    let InvokeEvent::Failed { failure } = ending.event else { panic!("{ending:?}") };
-    assert_eq!(failure.kind, ErrorKind::TimedOut);
 }
 
 #[tokio::test]

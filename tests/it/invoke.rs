@@ -337,3 +337,104 @@ async fn a_damaged_state_file_stops_what_needs_it_and_nothing_else() {
     daemon.end().await;
     emulator.end().await;
 }
+
+/// Sends invokes one behind the other without waiting for an answer, and gives their inputs in the order the agent got them.
+async fn pipelined(client: &mut Client, emulator: &TestEmulator, calls: Vec<Value>) -> Vec<Value> {
+    let (before, count) = (emulator.turns().len(), calls.len());
+    for params in calls {
+        client.request("invoke", params).await;
+    }
+    for _ in 0..count {
+        let response = client.next().await;
+        assert_eq!(response["result"]["status"], "completed", "{response}");
+    }
+    emulator.turns()[before..].iter().map(|turn| turn.body["input"].clone()).collect()
+}
+
+fn numbered(count: usize) -> Vec<Value> {
+    (1..=count).map(|number| json!(format!("hello {number}"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pipelined_invokes_of_one_partition_run_in_the_order_they_came() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let mut client = daemon.connect();
+    for round in 0..12 {
+        // Two users' rounds alternate between a first call, which makes a session, and a saved one.
+        let isolation = json!({"userKey": format!("user-{}", round / 2)});
+        let call = |input: &Value| json!({"target": target, "isolation": isolation, "input": input});
+        let order = pipelined(&mut client, &emulator, numbered(8).iter().map(call).collect()).await;
+        assert_eq!(order, numbered(8), "round {round}");
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn an_invoke_whose_partition_takes_long_to_find_is_not_overtaken() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let mut client = daemon.connect();
+    emulator.fail("*/agents/notes", 1, Fault::Latency { milliseconds: 300 });
+    let calls = numbered(4).iter().map(|input| json!({"target": target, "input": input})).collect();
+    assert_eq!(pipelined(&mut client, &emulator, calls).await, numbered(4));
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn invokes_on_a_bound_connection_keep_their_order_at_the_gate() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let bind = json!({"bind": {"target": emulator.version("2"), "isolation": {"userKey": "acme"}}});
+    assert_eq!(client.call("initialize", bind).await["result"]["bound"], true);
+    let first = client.call("invoke", json!({"input": "hello"})).await;
+    let session = &first["result"]["sessionId"];
+    // The gate asks the service for a session that is named; calls that name none pass at once.
+    emulator.fail("*/sessions/*", 1, Fault::Latency { milliseconds: 300 });
+    let mut calls: Vec<_> = numbered(4).iter().map(|input| json!({"input": input})).collect();
+    calls[0]["sessionId"] = session.clone();
+    assert_eq!(pipelined(&mut client, &emulator, calls).await, numbered(4));
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn pipelined_invokes_of_two_partitions_run_side_by_side() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let mut client = daemon.connect();
+    let slow = json!({"target": target, "isolation": {"userKey": "acme"}, "input": "slow 1000 50"});
+    let slow = client.request("invoke", slow).await;
+    let other = json!({"target": target, "isolation": {"userKey": "contoso"}, "input": "hello"});
+    let other = client.call("invoke", other).await;
+    assert_eq!(other["result"]["status"], "completed", "{other}");
+    client.send(json!({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": slow}})).await;
+    assert_eq!(client.next().await["error"]["data"]["kind"], "cancelled");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_long_invocation_is_cancelled_at_the_agent_when_its_time_is_over() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    for round in 1..=3 {
+        let input = r#"{"mode":"lro","seconds":3600}"#;
+        let params =
+            json!({"target": emulator.target("notes"), "protocol": "invocations", "input": input, "timeoutMs": 300});
+        let response = client.call("invoke", params).await;
+        assert_eq!(response["error"]["data"]["kind"], "timedOut", "{response}");
+        let told = emulator.asked("POST", "protocols/invocations/");
+        let cancelled = told.iter().filter(|request| request.path.contains("/cancel")).count();
+        assert_eq!(cancelled, round, "the agent was not told: {told:?}");
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}

@@ -160,3 +160,97 @@ async fn every_row_of_the_troubleshooting_table_names_its_cause() {
     elsewhere.end().await;
     emulator.end().await;
 }
+
+/// A 404 that says nothing of a conversation: a proxy's page, another address, another agent.
+#[tokio::test]
+async fn a_404_by_itself_replaces_nothing() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let target = emulator.target("notes");
+    let first = say(&mut client, &target, json!({}), "remember the milk").await;
+    let answer = |body: Value| Fault::Status {
+        status: 404.try_into().unwrap(),
+        headers: BTreeMap::new().try_into().unwrap(),
+        body: Some(body),
+    };
+    for body in [
+        json!("<html>404 not found: no such session or conversation</html>"),
+        json!({"error": {"code": "not_found", "message": "Agent 'notes' was not found."}}),
+        json!({"error": {"code": "not_found", "message": "Unknown api-version."}}),
+    ] {
+        // It answers everything so, also the questions about the session and the conversation.
+        emulator.fail("*", 20, answer(body.clone()));
+        let error = client.call("invoke", json!({"target": target, "input": "x"})).await["error"].clone();
+        assert_eq!(error["data"]["httpStatus"], 404, "{body}: {error}");
+        emulator.heal();
+        let next = say(&mut client, &target, json!({}), "what do you remember?").await;
+        for field in ["sessionId", "conversationId"] {
+            assert_eq!(next[field], first[field], "{body}: {next}");
+        }
+        assert_eq!(next.get("notices"), None, "{next}");
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_gone_is_replaced_and_said_so_even_if_the_call_then_fails() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let target = emulator.target("notes");
+    let first = say(&mut client, &target, json!({}), "hello").await;
+    let gone = json!({"error": {"code": "not_found", "message": "Conversation 'c' was not found."}});
+    let gone = || Fault::Status {
+        status: 404.try_into().unwrap(),
+        headers: BTreeMap::new().try_into().unwrap(),
+        body: Some(gone.clone()),
+    };
+    let conversation = format!("*/conversations/{}", first["conversationId"].as_str().unwrap());
+    emulator.fail("*/openai/responses", 1, gone());
+    emulator.fail(&conversation, 1, gone());
+    let second = say(&mut client, &target, json!({}), "hello").await;
+    assert_eq!(second["notices"][0]["code"], "conversationReplaced", "{second}");
+    assert_ne!(second["conversationId"], first["conversationId"]);
+    assert_eq!(second["sessionId"], first["sessionId"]);
+
+    let conversation = format!("*/conversations/{}", second["conversationId"].as_str().unwrap());
+    emulator.fail("*/openai/responses", 2, gone());
+    emulator.fail(&conversation, 1, gone());
+    let params = json!({"target": target, "input": "x", "partialResultToken": 1});
+    client.request("invoke", params).await;
+    let (mut notices, mut message) = (Vec::new(), client.next().await);
+    while message.get("method").is_some() {
+        notices.push(message["params"]["value"]["code"].clone());
+        message = client.next().await;
+    }
+    assert_eq!(message["error"]["data"]["httpStatus"], 404, "{message}");
+    assert!(notices.contains(&json!("conversationReplaced")), "{notices:?}");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_named_conversation_is_saved_once_the_agent_has_answered_in_it() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let target = emulator.target("notes");
+    let first = say(&mut client, &target, json!({}), "hello").await;
+    let typo = json!({"target": target, "input": "x", "conversationId": "conv_typo"});
+    let refused = client.call("invoke", typo).await;
+    assert_eq!(refused["error"]["data"]["httpStatus"], 404, "{refused}");
+    let next = say(&mut client, &target, json!({}), "hello").await;
+    assert_eq!(next["conversationId"], first["conversationId"], "the typo was saved");
+
+    let new = json!({"target": target, "input": "x", "newConversation": true});
+    let new = client.call("invoke", new).await["result"].clone();
+    assert_ne!(new["conversationId"], first["conversationId"]);
+    let named = json!({"target": target, "input": "x", "conversationId": first["conversationId"]});
+    assert_eq!(client.call("invoke", named).await["result"]["status"], "completed");
+    let next = say(&mut client, &target, json!({}), "hello").await;
+    assert_eq!(next["conversationId"], first["conversationId"], "the named one is continued");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}

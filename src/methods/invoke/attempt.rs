@@ -7,10 +7,10 @@ use crate::foundry::{
     Definition, Dialogue, Extras, FoundryError, Invocation, MAX_SENT_BYTES, Message, Reply, Respond, Watcher,
     context_named, turn_headers,
 };
-use crate::partition::AgentKey;
 use crate::partition::fence::{Verdict, judge};
-use crate::partition::locks::Lock;
+use crate::partition::locks::{Lock, Waiter};
 use crate::partition::store::Saved;
+use crate::partition::{AgentKey, Partition};
 use crate::rpc::scope::Scope;
 use crate::run::Run;
 use cupola_protocol::error::ErrorKind;
@@ -20,7 +20,6 @@ use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
@@ -32,7 +31,7 @@ const MAX_REPLACEMENTS: usize = 2;
 const DEFAULT_IDLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A request the service has taken.
-pub(super) struct Begun {
+pub(super) struct Taken {
     pub(super) reply: Reply,
     pub(super) model: IsolationModel,
     pub(super) session: Option<SessionId>,
@@ -47,37 +46,42 @@ pub(super) async fn begin(
     daemon: &Daemon,
     run: &Arc<Run>,
     params: &InvokeParams,
-    deadline: Option<Instant>,
+    arrival: Waiter<Target>,
     watcher: Watcher,
-) -> Result<Begun, CallError> {
+) -> Result<Taken, CallError> {
     // Whoever names a call in front of the service is told so below: the service makes its own.
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, watcher: Some(watcher.clone()) };
     let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone());
     let scope = resolve().await?;
+    // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
+    let arrived = arrival.wait().await?;
+    let place = daemon.partition_locks.join(&scope.partition);
+    drop(arrived);
     daemon.runs.enter(run, &scope.partition);
-    let refused = match take_up(daemon, params, &scope, deadline, &watcher).await {
+    let refused = match attempt_until_taken(daemon, params, &scope, place, &watcher).await {
         Err(refused) if scope.is_outdated(refused.kind()) => refused,
-        taken_up => return taken_up,
+        taken => return taken,
     };
     let anew = Box::pin(resolve()).await?;
     if anew.model == scope.model {
         return Err(refused);
     }
     daemon.runs.enter(run, &anew.partition);
-    Box::pin(take_up(daemon, params, &anew, deadline, &watcher)).await
+    let place = daemon.partition_locks.join(&anew.partition);
+    Box::pin(attempt_until_taken(daemon, params, &anew, place, &watcher)).await
 }
 
-/// The same, once it is known whose state it is.
-async fn take_up(
+/// Attempts it until the agent has taken the request: again when something saved was gone or a version was not ready.
+async fn attempt_until_taken(
     daemon: &Daemon,
     params: &InvokeParams,
     scope: &Scope,
-    deadline: Option<Instant>,
+    place: Waiter<Partition>,
     watcher: &Watcher,
-) -> Result<Begun, CallError> {
-    let attempt = Attempt { daemon, params, scope, protocol: protocol(params, scope)?, deadline };
+) -> Result<Taken, CallError> {
+    let attempt = Attempt { daemon, params, scope, protocol: protocol(params, scope)? };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, scope)?;
     }
@@ -85,15 +89,41 @@ async fn take_up(
         return Err(CallError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
             .hint("write the context into the request, or send the text alone"));
     }
-    let version = scope.partition.version.as_ref();
-    let (mut notices, mut has_waited) = (Vec::new(), false);
-    for _ in 0..=MAX_REPLACEMENTS + 1 {
-        match attempt.run().await {
-            Ok(Outcome::Begun(mut begun)) => {
-                begun.notices.splice(0..0, notices);
-                return Ok(*begun);
+    let mut notices = Vec::new();
+    let outcome = repeat(&attempt, place, watcher, &mut notices).await;
+    match outcome {
+        Ok(mut taken) => {
+            taken.notices.splice(0..0, notices);
+            Ok(*taken)
+        }
+        Err(refused) => {
+            // What was replaced stays replaced, so the caller hears of it although the call failed.
+            for notice in notices {
+                watcher.waiting(notice).await;
             }
-            Ok(Outcome::Gone(notice)) => notices.push(notice),
+            Err(refused)
+        }
+    }
+}
+
+/// Adds to `notices` what was replaced.
+async fn repeat(
+    attempt: &Attempt<'_>,
+    place: Waiter<Partition>,
+    watcher: &Watcher,
+    notices: &mut Vec<Notice>,
+) -> Result<Box<Taken>, CallError> {
+    let Attempt { daemon, scope, .. } = *attempt;
+    let version = scope.partition.version.as_ref();
+    let (mut has_waited, mut place) = (false, Some(place));
+    for _ in 0..=MAX_REPLACEMENTS + 1 {
+        let place_in_queue = place.take().unwrap_or_else(|| daemon.partition_locks.join(&scope.partition));
+        match attempt.run(place_in_queue).await {
+            Ok(Outcome::Taken(taken)) => return Ok(taken),
+            Ok(Outcome::Gone(notice, next)) => {
+                notices.push(notice);
+                place = Some(next);
+            }
             Err(refused) if refused.kind() == ErrorKind::AgentVersionNotReady && !has_waited => {
                 has_waited = true;
                 let message = "the agent's version is still being deployed; waiting for it".to_owned();
@@ -171,34 +201,38 @@ fn check_messages(params: &InvokeParams, scope: &Scope) -> Result<(), CallError>
 
 /// How one try went.
 enum Outcome {
-    Begun(Box<Begun>),
-    /// Something saved is gone and has been forgotten; try again without it.
-    Gone(Notice),
+    Taken(Box<Taken>),
+    /// Something saved is gone and has been forgotten: try again without it, from this place in the queue.
+    Gone(Notice, Waiter<Partition>),
 }
 
 /// One try to get the request to the service.
-struct Attempt<'a> {
-    daemon: &'a Daemon,
-    params: &'a InvokeParams,
-    scope: &'a Scope,
-    protocol: AgentProtocol,
-    deadline: Option<Instant>,
+pub(super) struct Attempt<'a> {
+    pub(super) daemon: &'a Daemon,
+    pub(super) params: &'a InvokeParams,
+    pub(super) scope: &'a Scope,
+    pub(super) protocol: AgentProtocol,
 }
 
 impl Attempt<'_> {
-    async fn run(&self) -> Result<Outcome, CallError> {
-        let Self { daemon, scope, .. } = *self;
+    async fn run(&self, place: Waiter<Partition>) -> Result<Outcome, CallError> {
+        let Self { daemon, params, scope, .. } = *self;
         // Held while ids are being made, so that parallel first calls make one of each.
-        let partition_turn = daemon.partition_locks.take(&scope.partition).await?;
+        let partition_turn = place.wait().await?;
         let saved = daemon.store.load(&scope.partition).await?;
         let verdict = self.fence().await?;
         let session = self.session(&saved).await?;
         let conversation = self.conversation(&saved).await?;
-        // The agent itself begins a context, with its answer.
-        let makes_context = self.protocol == AgentProtocol::A2a && conversation.is_none();
+        // The agent itself begins a context, with its answer; a conversation that the caller names is saved with it.
+        let is_saved_later = match self.protocol {
+            AgentProtocol::A2a => conversation.is_none(),
+            _ => params.conversation_id.is_some() && conversation != saved.conversation,
+        };
         let (turn, reply, partition_turn) = if let Some(session) = &session {
-            let partition_turn = makes_context.then_some(partition_turn);
-            let turn = self.session_turn(session).await?;
+            // Joined before the partition is let go, so that the next call on it cannot overtake this one.
+            let turn = self.join_session(session);
+            let partition_turn = is_saved_later.then_some(partition_turn);
+            let turn = turn.wait().await?;
             (Some(turn), self.send(Some(session), conversation.as_ref()).await, partition_turn)
         } else {
             (None, self.send(None, conversation.as_ref()).await, Some(partition_turn))
@@ -206,9 +240,13 @@ impl Attempt<'_> {
         let reply = match reply {
             Ok(reply) => reply,
             Err(error) => {
+                drop(partition_turn);
+                // The session is held until this call has joined the queue again: the calls behind it wait for their turn.
+                let gone = self.forget_what_is_gone(&error, &saved).await?;
+                let next = daemon.partition_locks.join(&scope.partition);
                 drop(turn);
-                if let Some(notice) = self.forget_what_is_gone(&error, &saved).await? {
-                    return Ok(Outcome::Gone(notice));
+                if let Some(notice) = gone {
+                    return Ok(Outcome::Gone(notice, next));
                 }
                 let session = session.as_ref();
                 return Err(scope.explain_for(error, session, verdict, false));
@@ -227,15 +265,21 @@ impl Attempt<'_> {
         {
             daemon.store.set_context(&scope.partition, context).await?;
         }
+        if self.protocol == AgentProtocol::Responses
+            && let Some(named) = &params.conversation_id
+            && saved.conversation.as_ref() != Some(named)
+        {
+            daemon.store.set_conversation(&scope.partition, named).await?;
+        }
         let turn = match (turn, &answered) {
-            (None, Some(answered)) => Some(self.session_turn(answered).await?),
+            (None, Some(answered)) => Some(self.join_session(answered).wait().await?),
             (turn, _) => turn,
         };
         drop(partition_turn);
         let mut notices = reply.notices.clone();
         notices.extend(self.remarks(&saved));
         let model = scope.model;
-        Ok(Outcome::Begun(Box::new(Begun { reply, model, session: answered, conversation, notices, _turn: turn })))
+        Ok(Outcome::Taken(Box::new(Taken { reply, model, session: answered, conversation, notices, _turn: turn })))
     }
 
     /// What the caller should know about how their flags are understood: about isolation once per partition.
@@ -316,7 +360,7 @@ impl Attempt<'_> {
     }
 
     /// The conversation, in the protocol's own sense, that a call naming none goes on with.
-    fn continued<'a>(&self, saved: &'a Saved) -> Option<&'a ConversationId> {
+    pub(super) fn continued<'a>(&self, saved: &'a Saved) -> Option<&'a ConversationId> {
         match self.protocol {
             _ if self.params.conversation_id.is_some() || self.params.new_conversation || self.is_whole_request() => {
                 None
@@ -334,19 +378,19 @@ impl Attempt<'_> {
             return Ok(Some(continued.clone()));
         }
         match self.protocol {
-            AgentProtocol::Responses => {}
             // Saved once the agent has answered in it.
-            AgentProtocol::A2a => return Ok(params.conversation_id.clone()),
-            AgentProtocol::Invocations | AgentProtocol::InvocationsWs => return Ok(None),
+            AgentProtocol::Responses | AgentProtocol::A2a if params.conversation_id.is_some() => {
+                return Ok(params.conversation_id.clone());
+            }
+            AgentProtocol::Responses => {}
+            AgentProtocol::A2a | AgentProtocol::Invocations | AgentProtocol::InvocationsWs => return Ok(None),
         }
-        let conversation = match &params.conversation_id {
-            Some(given) => given.clone(),
-            None if scope.is_local() => made_here()?,
-            None => scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?,
+        let conversation = if scope.is_local() {
+            made_here()?
+        } else {
+            scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?
         };
-        if saved.conversation.as_ref() != Some(&conversation) {
-            daemon.store.set_conversation(&scope.partition, &conversation).await?;
-        }
+        daemon.store.set_conversation(&scope.partition, &conversation).await?;
         Ok(Some(conversation))
     }
 
@@ -354,9 +398,8 @@ impl Attempt<'_> {
         self.scope.explain(error)
     }
 
-    async fn session_turn(&self, session: &SessionId) -> Result<Lock<(AgentKey, SessionId)>, CallError> {
-        let key = (self.scope.partition.agent.clone(), session.clone());
-        Ok(self.daemon.session_locks.take(&key).await?)
+    fn join_session(&self, session: &SessionId) -> Waiter<(AgentKey, SessionId)> {
+        self.daemon.session_locks.join(&(self.scope.partition.agent.clone(), session.clone()))
     }
 
     async fn send(
@@ -371,7 +414,7 @@ impl Attempt<'_> {
                 scope.agent.respond(&scope.wire, request).await
             }
             AgentProtocol::Invocations => {
-                let request = Invocation { body: &params.input, session_id: session, deadline: self.deadline };
+                let request = Invocation { body: &params.input, session_id: session, deadline: None };
                 scope.agent.invoke(&scope.wire, request).await
             }
             AgentProtocol::InvocationsWs => {
@@ -389,47 +432,6 @@ impl Attempt<'_> {
                 scope.agent.send_message(&scope.wire, message).await
             }
         }
-    }
-
-    /// Does the service not have the session any more?
-    async fn is_gone(&self, session: &SessionId) -> bool {
-        let shown = self.scope.agent.get_session(&self.scope.wire, session).await;
-        shown.is_err_and(|error| error.status() == Some(404))
-    }
-
-    /// After a 404: finds out which saved thing is gone and forgets it. Things the caller named are never replaced.
-    async fn forget_what_is_gone(&self, error: &FoundryError, saved: &Saved) -> Result<Option<Notice>, CallError> {
-        let Self { daemon, params, scope, .. } = *self;
-        if error.status() != Some(404) {
-            return Ok(None);
-        }
-        let agent = &scope.partition.agent;
-        let code = error.service().and_then(|error| error.code.as_deref());
-        // Where the service names the sandbox there is no second question, and nothing else to suspect.
-        let is_sandbox = matches!(code, Some("SandboxNotFound" | "sandbox_not_found"));
-        if let Some(session) = &saved.session
-            && params.session_id.is_none()
-            && !params.new_session
-            && (is_sandbox || self.is_gone(session).await)
-        {
-            daemon.store.forget_session(agent, session).await?;
-            return Ok(Some(Notice {
-                code: NoticeCode::SessionReplaced,
-                message: format!(
-                    "the service no longer has session {session}; a new one takes its place, and the old one's files are gone"
-                ),
-            }));
-        }
-        if let Some(conversation) = self.continued(saved)
-            && !is_sandbox
-        {
-            daemon.store.forget_conversation(agent, conversation).await?;
-            return Ok(Some(Notice {
-                code: NoticeCode::ConversationReplaced,
-                message: format!("the service no longer has conversation {conversation}; a new one takes its place"),
-            }));
-        }
-        Ok(None)
     }
 }
 

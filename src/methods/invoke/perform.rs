@@ -1,13 +1,15 @@
 //! A run from its request to its one ending, as a task of its own: whoever follows it may come and go.
 
-use super::attempt::{Begun, begin};
+use super::attempt::{Taken, begin};
 use super::observed::ObservedRequests;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, ReplyItem, Wants, watch};
+use crate::partition::locks::Waiter;
 use crate::run::{Run, too_long};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
+use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,7 +23,13 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Carries the run out and publishes its outcome, whatever happens.
-pub(super) async fn perform(daemon: Arc<Daemon>, run: Arc<Run>, params: InvokeParams, received: std::time::Instant) {
+pub(super) async fn perform(
+    daemon: Arc<Daemon>,
+    run: Arc<Run>,
+    params: InvokeParams,
+    arrival: Waiter<Target>,
+    received: std::time::Instant,
+) {
     let limit = match params.timeout_ms {
         Some(0) => None,
         Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
@@ -29,7 +37,7 @@ pub(super) async fn perform(daemon: Arc<Daemon>, run: Arc<Run>, params: InvokePa
     };
     let deadline = limit.map(|limit| Instant::now() + limit);
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, deadline };
-    let outcome = AssertUnwindSafe(Box::pin(performance.answer())).catch_unwind().await;
+    let outcome = AssertUnwindSafe(Box::pin(performance.answer(arrival))).catch_unwind().await;
     let outcome = outcome.unwrap_or_else(|_| Err(CallError::internal("the run ended in a panic")));
     daemon.runs.end(&run, outcome.map_err(|error| error.of_run(run.id().clone())));
 }
@@ -75,12 +83,12 @@ struct Performance<'a> {
 }
 
 impl Performance<'_> {
-    async fn answer(&self) -> Result<InvokeResponse, CallError> {
-        let Self { daemon, run, params, deadline, .. } = *self;
+    async fn answer(&self, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
+        let Self { daemon, run, params, .. } = *self;
         let (watcher, seen) = watch(Wants { requests: params.debug, raw: params.raw });
         let mut watching = ObservedRequests::new(seen);
         let begun = {
-            let mut getting_there = std::pin::pin!(begin(daemon, run, params, deadline, watcher));
+            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, watcher));
             let mut stopped = std::pin::pin!(self.stopped());
             loop {
                 tokio::select! {
@@ -127,9 +135,9 @@ impl Performance<'_> {
     }
 
     /// Passes the reply's events on until its ending, and makes the response.
-    async fn follow(&self, begun: Begun, mut watching: ObservedRequests) -> Result<InvokeResponse, CallError> {
+    async fn follow(&self, taken: Taken, mut watching: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Begun { mut reply, model, session, conversation, notices, _turn } = begun;
+        let Taken { mut reply, model, session, conversation, notices, _turn } = taken;
         let mut failure = None;
         let started = InvokeEvent::Started {
             session_id: session.clone(),

@@ -124,8 +124,8 @@ async fn what_a_bridge_cannot_do_is_said_at_once() {
         (&["attach"][..], "hello\n", 2, "the first bytes must be"),
         (&["attach"][..], "Content-Length: 10\r\n\r\n{}", 2, "ended in the middle"),
         (&["attach", "--user-isolation-key", "a"][..], "{}\n", 2, "no agent is named"),
-        (&["attach", "--emulator", "--only", "in voke"][..], "{}\n", 2, "--only takes"),
-        (&["attach", "--emulator", "--files", ".", "--only", "files/*"][..], "{}\n", 2, "--files allows nothing here"),
+        (&["attach", "--emulator", "--only", "in voke"][..], "{}\n", 2, "--only must be"),
+        (&["attach", "--emulator", "--files", ".", "--only", "files/*"][..], "{}\n", 2, "--files has no effect"),
         (&["attach", "--emulator", "--files", "/does/not/exist"][..], "{}\n", 2, "/does/not/exist cannot be read"),
     ] {
         fs::write(home.path("input"), input).unwrap();

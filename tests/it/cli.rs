@@ -71,7 +71,7 @@ fn a_command_starts_the_daemon_and_the_next_ones_share_it() {
     let first = id();
     assert!(first.is_u64());
     assert_eq!(id(), first);
-    assert_eq!(text(&run(&home, &["stop"]).stdout), "the daemon stops\n");
+    assert_eq!(text(&run(&home, &["stop"]).stdout), "Stopping the daemon\n");
     // The daemon ends on its own time; whoever asks twice hears one of the two.
     let again = run(&home, &["stop"]);
     assert!(again.status.success() || again.status.code() == Some(6), "{again:?}");

@@ -238,7 +238,7 @@ async fn what_azd_has_saved_is_continued_under_the_key_it_is_given() {
 
     let nobody = deployed.run(&["import", "azd"]).await;
     assert_eq!(nobody.status.code(), Some(2));
-    assert!(text(&nobody.stderr).contains("azd did not save whose"), "{nobody:?}");
+    assert!(text(&nobody.stderr).contains("azd does not save which user"), "{nobody:?}");
     let import = |more: &[&'static str]| [&["import", "azd"], &acme[..], more].concat();
     let dry = deployed.json(&import(&["--dry-run"])).await;
     assert_eq!((&dry["dryRun"], dry["entries"].as_array().unwrap().len()), (&json!(true), 2), "{dry}");
@@ -258,7 +258,7 @@ async fn what_azd_has_saved_is_continued_under_the_key_it_is_given() {
     let again = text(&deployed.run(&import(&[])).await.stdout);
     assert!(again.contains("unchanged"), "{again}");
     let other = text(&deployed.run(&["import", "azd", "--unisolated", "--force"]).await.stdout);
-    assert!(other.contains("known as another user's"), "{other}");
+    assert!(other.contains("it belongs to another user"), "{other}");
     assert_eq!(fs::read(&file).unwrap(), before, "azd's file was changed");
     deployed.end().await;
 }

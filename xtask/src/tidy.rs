@@ -48,7 +48,7 @@ const RULES: &[Rule] = &[
     Rule {
         why: "the command line starts fast: no async runtime",
         // A pipe is read and written at the same time by tokio alone, and only Windows has pipes.
-        applies: |path| path.starts_with("clients/cli/src/") && path != "clients/cli/src/stream/pipe.rs",
+        applies: |path| path.starts_with("clients/cli/src/") && path != "clients/cli/src/line/stream/pipe.rs",
         words: &["tokio"],
     },
     Rule {
@@ -202,9 +202,9 @@ mod tests {
             ("src/auth.rs", "//! A.\nuse jsonrpsee::core;", "src/auth.rs:2"),
             ("protocol/src/id.rs", "//! A.\nuse std::time::Instant;", "no clock"),
             ("src/server.rs", "//! A.\nlet home = std::env::var_os(\"HOME\");", "src/config.rs"),
-            ("clients/cli/src/call.rs", "//! A.\nuse tokio::net;", "no async runtime"),
-            ("clients/cli/src/answer.rs", "//! A.\nlet out = std::io::stdout();", "terminal.rs"),
-            ("clients/cli/src/answer.rs", "//! A.\nlet out = terminal::stdout_as_is();", "harmless by itself"),
+            ("clients/cli/src/line/call.rs", "//! A.\nuse tokio::net;", "no async runtime"),
+            ("clients/cli/src/show/answer.rs", "//! A.\nlet out = std::io::stdout();", "terminal.rs"),
+            ("clients/cli/src/show/answer.rs", "//! A.\nlet out = terminal::stdout_as_is();", "harmless by itself"),
             ("emulator/Cargo.toml", "cupola-protocol.workspace = true", "nothing of the daemon"),
             ("docs/x.md", "see /root/.cache", "one machine"),
             ("src/rpc/mod.rs", "//! A.", "foo.rs beside foo/"),

@@ -1,9 +1,6 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 
-use crate::commands::{
-    agents, attach, auth, chat, completions, doctor, emulator, files, import, invoke, man, monitor, partitions, runs,
-    serve, sessions, socket, status, stop,
-};
+use crate::commands::{Command, Syntax, invoke};
 use crate::exit;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -20,73 +17,11 @@ pub(crate) struct Arguments {
 const LONG_ABOUT: &str = "\
 A resident, isolated line to Microsoft Foundry hosted agents.
 
-Every command but `serve` and `emulator` is a small client of one daemon per user, and starts it when none answers. \
+Every command except `serve` and `emulator` is a small client of one daemon per user, and starts the daemon if it is not running. \
 The daemon keeps tokens and connections warm and, per isolation key, the session and conversation to continue.
 
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
   cupola invoke --emulator --user-isolation-key tenant-acme \"what do you remember?\"";
-
-/// The commands.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Send a message to an agent and print its answer
-    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE, mut_arg("local", |local| local.short('l')))]
-    Invoke(invoke::Flags),
-    /// List runs, show, follow and end them
-    #[command(after_help = runs::HELP)]
-    Runs(runs::Flags),
-    /// Talk to an agent, turn by turn
-    #[command(after_help = chat::HELP)]
-    Chat(chat::Flags),
-    /// Make, list, show, choose, stop and delete an agent's sessions
-    #[command(after_help = sessions::HELP)]
-    Sessions(sessions::Flags),
-    /// Upload, download, list and delete files of a session
-    #[command(after_help = files::HELP)]
-    Files(files::Flags),
-    /// List a project's agents and show how they isolate their users
-    #[command(after_help = agents::HELP)]
-    Agents(agents::Flags),
-    /// List and forget what the next calls continue
-    #[command(after_help = partitions::HELP)]
-    Partitions(partitions::Flags),
-    /// Go on with what another program has saved
-    #[command(after_help = import::HELP)]
-    Import(import::Flags),
-    /// Print a session's log, or follow it
-    #[command(after_help = monitor::HELP)]
-    Monitor(monitor::Flags),
-    /// Show how the daemon is
-    #[command(after_help = status::HELP)]
-    Status(status::Flags),
-    /// Look at everything a call needs, and say what to do about what is wrong
-    #[command(after_help = doctor::HELP)]
-    Doctor(doctor::Flags),
-    /// Show how the daemon's tokens are, or forget them
-    #[command(after_help = auth::HELP)]
-    Auth(auth::Flags),
-    /// Stop the daemon
-    #[command(after_help = stop::HELP)]
-    Stop(stop::Flags),
-    /// Print the daemon's socket, and start the daemon if none answers there
-    #[command(after_help = socket::HELP)]
-    Socket(socket::Flags),
-    /// Put the daemon's line on standard input and output, for programs that can only start a child
-    #[command(after_help = attach::HELP)]
-    Attach(attach::Flags),
-    /// Run the daemon in this terminal
-    #[command(after_help = serve::HELP)]
-    Serve(serve::Flags),
-    /// Run the emulator of Foundry's data plane in this terminal
-    #[command(after_help = emulator::HELP)]
-    Emulator(emulator::Flags),
-    /// Print a completion script for a shell
-    #[command(after_help = completions::HELP)]
-    Completions(completions::Flags),
-    /// Write the manual pages into a directory
-    #[command(after_help = man::HELP)]
-    Man(man::Flags),
-}
 
 /// `cupola invoke` without the other commands: defining them all takes a good part of the time that a warm call takes.
 #[derive(Debug, Parser)]
@@ -118,10 +53,13 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
     Arguments::try_parse_from(arguments)
 }
 
-/// The definition, for completions.
-pub(crate) fn definition() -> clap::Command {
+/// The definition of every command, for completions and manual pages.
+fn definition() -> clap::Command {
     Arguments::command()
 }
+
+/// The syntax, for the commands that need it themselves.
+pub(crate) const SYNTAX: Syntax = Syntax { parse: |line| Ok(parse(line.into_iter())?.command), definition };
 
 #[cfg(test)]
 mod azd;

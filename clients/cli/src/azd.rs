@@ -77,8 +77,8 @@ pub(crate) fn read(path: &Path, user: User) -> Result<Contents, Failure> {
     let shown = path.display();
     let Some(text) = ownership::text(path, Rule::Project, MAX_FILE_BYTES, user)? else {
         return Err(Failure::usage_hint(
-            format!("azd has saved nothing: there is no {shown}"),
-            "name its directory with --azd-config-dir or AZD_CONFIG_DIR",
+            format!("there is nothing to import from azd: {shown} does not exist"),
+            "if azd uses another directory, pass --azd-config-dir or set AZD_CONFIG_DIR",
         ));
     };
     parse(&text).map_err(|error| Failure::usage(format!("{shown}: {error}")))
@@ -137,12 +137,12 @@ impl Contents {
 fn of_key(key: &str) -> Result<Place, String> {
     let Some(rest) = key.strip_suffix("/remote") else {
         return Err(if key.ends_with("/local") || key.ends_with("-local") || key == "local" {
-            "a local agent's; it has no sessions to continue".to_owned()
+            "belongs to a local agent, which has no sessions to continue".to_owned()
         } else {
-            "a key of an older azd, which does not say in which project the agent is".to_owned()
+            "written by an older azd, which did not save the agent's project".to_owned()
         });
     };
-    let (project, agent) = rest.split_once("/agents/").ok_or("it names no agent")?;
+    let (project, agent) = rest.split_once("/agents/").ok_or("it does not name an agent")?;
     let (agent, version) =
         agent.split_once("/versions/").map_or((agent, None), |(name, version)| (name, Some(version)));
     let version = version.filter(|version| *version != "latest");

@@ -20,16 +20,90 @@ pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod stop;
 
-use crate::arguments::Command;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
 use crate::scope::ScopeFlags;
-use crate::{Hooks, choice, exit, terminal};
+use crate::scope::choice;
+use crate::{exit, terminal};
+use clap::Subcommand;
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send a message to an agent and print its answer
+    #[command(after_help = invoke::HELP, override_usage = invoke::USAGE, mut_arg("local", |local| local.short('l')))]
+    Invoke(invoke::Flags),
+    /// List, show, follow and cancel runs
+    #[command(after_help = runs::HELP)]
+    Runs(runs::Flags),
+    /// Talk to an agent, turn by turn
+    #[command(after_help = chat::HELP)]
+    Chat(chat::Flags),
+    /// Create, list, show, select, stop and delete sessions
+    #[command(after_help = sessions::HELP)]
+    Sessions(sessions::Flags),
+    /// Upload, download, list and delete a session's files
+    #[command(after_help = files::HELP)]
+    Files(files::Flags),
+    /// List a project's agents, and show how an agent isolates its users
+    #[command(after_help = agents::HELP)]
+    Agents(agents::Flags),
+    /// List and forget saved sessions and conversations
+    #[command(after_help = partitions::HELP)]
+    Partitions(partitions::Flags),
+    /// Import sessions saved by another tool
+    #[command(after_help = import::HELP)]
+    Import(import::Flags),
+    /// Print a session's log, or follow it
+    #[command(after_help = monitor::HELP)]
+    Monitor(monitor::Flags),
+    /// Show the daemon's status
+    #[command(after_help = status::HELP)]
+    Status(status::Flags),
+    /// Check everything a call needs, and suggest how to fix problems
+    #[command(after_help = doctor::HELP)]
+    Doctor(doctor::Flags),
+    /// Show sign-in and token status, or forget the tokens
+    #[command(after_help = auth::HELP)]
+    Auth(auth::Flags),
+    /// Stop the daemon
+    #[command(after_help = stop::HELP)]
+    Stop(stop::Flags),
+    /// Print the daemon's socket, and start the daemon if it is not running
+    #[command(after_help = socket::HELP)]
+    Socket(socket::Flags),
+    /// Connect standard input and output to the daemon, for programs that start a child process
+    #[command(after_help = attach::HELP)]
+    Attach(attach::Flags),
+    /// Run the daemon in this terminal
+    #[command(after_help = serve::HELP)]
+    Serve(serve::Flags),
+    /// Run an emulator of Foundry's data plane in this terminal
+    #[command(after_help = emulator::HELP)]
+    Emulator(emulator::Flags),
+    /// Print a completion script for a shell
+    #[command(after_help = completions::HELP)]
+    Completions(completions::Flags),
+    /// Write the manual pages to a directory
+    #[command(after_help = man::HELP)]
+    Man(man::Flags),
+}
+
+/// The syntax of the whole command line, for the commands that need it: it is defined above them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Syntax {
+    /// Reads a line that begins with the program's name. The error is also how `--help` comes back.
+    pub parse: fn(Vec<OsString>) -> Result<Command, clap::Error>,
+    /// The definition of every command.
+    pub definition: fn() -> clap::Command,
+}
+
 /// Runs one command and reports its failure. What only a person can decide is asked, and the command run again: nothing has
 /// been sent to an agent by then.
-pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
+pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     let mut command = match command {
         Command::Serve(flags) => return serve::run(flags, hooks),
         Command::Emulator(flags) => return emulator::run(flags, hooks),
@@ -44,15 +118,15 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
         Command::Import(flags) => flags.is_json(),
         Command::Monitor(flags) => flags.output.is_json(),
         Command::Status(flags) => flags.is_json(),
-        Command::Doctor(flags) => flags.output == crate::table::Output::Json,
+        Command::Doctor(flags) => flags.output == crate::show::table::Output::Json,
         _ => false,
     };
-    let mut done = run_once(&command, hooks);
+    let mut done = run_once(&command, hooks, syntax);
     if let Err(failure) = &done
         && let Some(scope) = scope_mut(&mut command)
         && choice::is_made(failure, scope)
     {
-        done = run_once(&command, hooks);
+        done = run_once(&command, hooks, syntax);
     }
     ExitCode::from(done.unwrap_or_else(|failure| {
         let mut stderr = terminal::stderr();
@@ -62,7 +136,7 @@ pub(crate) fn run(command: Command, hooks: Hooks) -> ExitCode {
     }))
 }
 
-fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
+fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failure> {
     match command {
         Command::Invoke(flags) => invoke::run(flags, hooks),
         Command::Partitions(flags) => partitions::run(flags, hooks),
@@ -76,11 +150,11 @@ fn run_once(command: &Command, hooks: Hooks) -> Result<u8, Failure> {
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags, hooks),
         Command::Attach(flags) => attach::run(flags, hooks),
-        Command::Completions(flags) => completions::run(flags),
-        Command::Man(flags) => man::run(flags),
+        Command::Completions(flags) => completions::run(flags, syntax),
+        Command::Man(flags) => man::run(flags, syntax),
         Command::Doctor(flags) => doctor::run(flags, hooks),
         Command::Auth(flags) => auth::run(flags, hooks),
-        Command::Chat(flags) => chat::run(flags, hooks),
+        Command::Chat(flags) => chat::run(flags, hooks, syntax),
         // They never return to here: they are the process.
         Command::Serve(_) | Command::Emulator(_) => Ok(exit::OK),
     }
@@ -102,6 +176,6 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
 fn warn_of_more(what: &str) {
     let _ = writeln!(
         terminal::stderr(),
-        "warning: the list is not complete; the {what} has more than can be listed at once"
+        "warning: the list is incomplete: the {what} has more than one request can return"
     );
 }

@@ -26,16 +26,16 @@ pub(crate) const READER_GONE: u8 = 141;
 /// The table as `--help` shows it.
 pub(crate) const HELP: &str = "\
 Exit codes:
-    0  done; the agent completed its answer
+    0  success; the agent completed its answer
     1  the agent or the service failed, or the answer is incomplete
-    2  the command line is wrong, or the service found the request wrong
-    3  authentication, permission or isolation forbids it
-    4  no such session, agent or other thing
-    5  not now: the same command can succeed later
-    6  the daemon could not be reached or started, or does not work
+    2  invalid command line, or the service rejected the request as invalid
+    3  not allowed: authentication, permissions or isolation
+    4  not found: the session, agent or other resource does not exist
+    5  temporary failure: the same command can succeed later
+    6  the daemon cannot be reached or started, or has failed
     7  the answer was cut off
   130  cancelled (Ctrl-C)
-  141  the reader of standard output went away";
+  141  the reader of standard output closed it";
 
 /// The exit code of a failed call.
 pub(crate) const fn code(kind: ErrorKind) -> u8 {

@@ -2,16 +2,22 @@
 //!
 //! A flag wins over a variable, and a variable over the profile.
 
-use crate::Hooks;
-use crate::call::{CALL, Greeting, encode};
-use crate::connect::DaemonFlags;
-use crate::debug;
+pub(crate) mod choice;
+pub(crate) mod isolation;
+mod model;
+pub(crate) mod profile;
+pub(crate) mod target;
+
+use self::isolation::{IsolationFlags, ownership};
+use self::profile::Profile;
+use self::target::TargetFlags;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::isolation::{IsolationFlags, ownership};
-use crate::profile::Profile;
-use crate::target::TargetFlags;
+use crate::hooks::Hooks;
+use crate::line::call::{CALL, Greeting, encode};
+use crate::line::connect::DaemonFlags;
+use crate::line::interrupt;
+use crate::show::debug;
 use crate::terminal;
 use clap::Args;
 use cupola_protocol::Method;
@@ -25,16 +31,16 @@ use std::io::{self, IsTerminal};
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ScopeFlags {
-    /// Take what flags and variables leave open from this profile of profiles.toml [env: CUPOLA_PROFILE]
+    /// Use this profile of profiles.toml for anything not set by flags or variables [env: CUPOLA_PROFILE]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Ignore CUPOLA_*, FOUNDRY_* and AZURE_* variables that name a profile, a target or an isolation
+    /// Ignore CUPOLA_*, FOUNDRY_* and AZURE_* variables that set a profile, a target or an isolation
     #[arg(long)]
     pub no_env: bool,
-    /// Never ask; what is open is an error
+    /// Never prompt; fail if something is missing
     #[arg(long)]
     pub no_prompt: bool,
-    /// Show each outgoing request on standard error, and the curl line that repeats it with a token in $TOKEN
+    /// Print each outgoing request to standard error, with a curl command that repeats it using a token in $TOKEN
     #[arg(long)]
     pub debug: bool,
     #[command(flatten)]
@@ -90,7 +96,7 @@ impl ScopeFlags {
     /// One call on a connection of its own, with an answer and no other events than its requests.
     pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params, Greeting::None)?;
-        self.daemon.ask(hooks, &call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {
+        self.daemon.ask(hooks.embedded, &call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {
             debug::show(event.value, &mut terminal::stderr());
             Ok(())
         })

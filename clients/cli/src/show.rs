@@ -1,5 +1,11 @@
 //! What commands print: text for people, JSON for programs.
 
+pub(crate) mod answer;
+pub(crate) mod debug;
+pub(crate) mod log;
+pub(crate) mod raw;
+pub(crate) mod table;
+
 use crate::failure::Failure;
 use crate::terminal;
 use serde_json::value::RawValue;

@@ -53,13 +53,16 @@ impl Spool {
         let mut file = options.open(&spool.path).map_err(|error| unusable(&spool.path, &error))?;
         let copied = io::copy(&mut input.take(MAX_FILE_BYTES + 1), &mut file).map_err(|error| {
             Failure::usage_hint(
-                format!("standard input cannot be kept for the upload: {error}"),
-                format!("it is kept in {} until it is sent; TMPDIR names another place", spool.directory.display()),
+                format!("could not store standard input for the upload: {error}"),
+                format!(
+                    "it is stored in {} until it is sent; set TMPDIR to use another directory",
+                    spool.directory.display()
+                ),
             )
         })?;
         if copied > MAX_FILE_BYTES {
             return Err(Failure::usage(format!(
-                "standard input is longer than the service takes: at most {} MB ({MAX_FILE_BYTES} bytes)",
+                "standard input is larger than the service accepts: at most {} MB ({MAX_FILE_BYTES} bytes)",
                 MAX_FILE_BYTES / (1024 * 1024)
             )));
         }
@@ -113,7 +116,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage_hint(format!("{} cannot be used: {error}", path.display()), "TMPDIR names another place")
+    Failure::usage_hint(format!("{} cannot be used: {error}", path.display()), "set TMPDIR to use another directory")
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `cupola agents list|show`: which agents a project has, and how one of them isolates its users.
 
-use crate::Hooks;
-use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::typed;
 use crate::scope::ScopeFlags;
 use crate::show;
-use crate::table::{Output, fields, moment, table};
+use crate::show::table::{Output, fields, moment, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::agents::{List, ListParams, Show, ShowParams, ShowResponse};
 use cupola_protocol::isolation::IsolationModel;
@@ -29,15 +29,15 @@ pub(crate) struct Flags {
 enum Action {
     /// List the project's agents
     List {
-        /// How many at most
+        /// Maximum number of results
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u32>,
         #[command(flatten)]
         common: Common,
     },
-    /// Show an agent, the version that answers and how it isolates its users
+    /// Show an agent, the version that answers, and how it isolates users
     Show {
-        /// The agent; the project's only one when left out
+        /// The agent; the project's only agent if omitted
         #[arg(value_name = "AGENT")]
         agent: Option<String>,
         #[command(flatten)]
@@ -47,7 +47,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// How to print it: `json` has the service's own objects
+    /// Output format; `json` has the service's objects
     #[arg(long, short, value_name = "FORMAT", default_value = "json")]
     output: Output,
     #[command(flatten)]

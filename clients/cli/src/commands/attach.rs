@@ -10,12 +10,13 @@
 mod frame;
 mod pending;
 
-use crate::call::VERSION;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::VERSION;
+use crate::line::stream::Stream;
 use crate::scope::ScopeFlags;
-use crate::stream::Stream;
-use crate::{Hooks, environment, terminal};
+use crate::{environment, terminal};
 use clap::Args;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, MethodPattern, ProgramInfo};
 use cupola_protocol::files::{Download, LocalPath, Upload};
@@ -32,10 +33,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 pub(crate) const HELP: &str = "\
-Speaks LSP's `Content-Length` framing or a JSON message per line, whichever the program behind standard input begins with. \
-With a target, a profile or an isolation, the connection is bound to them before the program's first message: it reaches \
-that agent under that isolation and nothing else. A bound connection transfers no files of this machine, unless `--files` \
-names a directory: then those below it.
+Speaks LSP's `Content-Length` framing or one JSON message per line, depending on the first message on standard input. Given a \
+target, a profile or an isolation, the connection is bound to them before the first message: it can only reach that agent \
+under that isolation. A bound connection cannot upload or download local files unless `--files` allows a directory.
 
 Examples:
   cupola attach --stdio
@@ -45,13 +45,13 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// Speak on standard input and output; the only way there is
+    /// Use standard input and output; the only transport, and the default
     #[arg(long)]
     stdio: bool,
-    /// Allow this method only, or all of a kind (`sessions/*`); can be given several times
+    /// Allow only this method, or all methods of a resource (`sessions/*`); can be repeated
     #[arg(long, value_name = "METHOD")]
     only: Vec<String>,
-    /// Allow files/upload and files/download, with files below this directory; with --only, name the two there as well
+    /// Allow files/upload and files/download for files below this directory; with --only, list them there as well
     #[arg(long, value_name = "DIR")]
     files: Option<PathBuf>,
     #[command(flatten)]
@@ -79,7 +79,7 @@ const OWED_POLL: std::time::Duration = std::time::Duration::from_millis(10);
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let bind = flags.bind()?;
     // A daemon that cannot be reached is told of now, not to the first request.
-    drop(flags.scope.daemon.connect(hooks)?);
+    drop(flags.scope.daemon.connect(hooks.embedded)?);
     let mut input = BufReader::new(io::stdin());
     let Some(framing) = Framing::detect(&mut input).map_err(|error| unreadable(&error))? else { return Ok(exit::OK) };
     let bridge = Bridge { flags, hooks, framing, bind, initialize: Arc::default() };
@@ -95,7 +95,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                     Ok(opened) => {
                         line = opened;
                         if let Err(asked) = line.ask(&message, asked) {
-                            answer(framing, &asked.refusal("the daemon went away again before it could be asked"));
+                            answer(framing, &asked.refusal("the daemon exited again before the request was sent"));
                         }
                     }
                     Err(failure) => answer(framing, &asked.refusal(&in_words(&failure))),
@@ -134,14 +134,14 @@ impl Flags {
                 names.extend(USUAL.into_iter().chain(TRANSFERS));
             } else if !names.iter().any(|name| TRANSFERS.contains(name)) {
                 return Err(Failure::usage_hint(
-                    "--files allows nothing here, because --only names neither files/upload nor files/download",
-                    "add --only files/upload, --only files/download or both; or leave --files out",
+                    "--files has no effect: --only lists neither files/upload nor files/download",
+                    "add --only files/upload or --only files/download, or omit --files",
                 ));
             }
         }
         let methods: Result<Vec<MethodPattern>, _> = names.into_iter().map(str::parse).collect();
         let methods = methods.map_err(|_| {
-            Failure::usage("--only takes a method's name, or a resource and all its methods, such as 'sessions/*'")
+            Failure::usage("--only must be a method name, or a resource with all its methods such as 'sessions/*'")
         })?;
         let target = self.scope.target.resolve(None, &environment, &profile)?;
         Ok(Some(Bind { target, isolation, methods: (!methods.is_empty()).then_some(methods), files }))
@@ -178,8 +178,8 @@ impl Bridge<'_> {
     }
 
     fn try_open(&self) -> Result<Line, Failure> {
-        let stream = self.flags.scope.daemon.connect(self.hooks)?;
-        let mut reader = BufReader::new(stream.try_clone().map_err(|error| crate::call::lost(&error))?);
+        let stream = self.flags.scope.daemon.connect(self.hooks.embedded)?;
+        let mut reader = BufReader::new(stream.try_clone().map_err(|error| crate::line::call::lost(&error))?);
         // Said even when there is nothing to bind to: who answers has read it, so what follows is read as well.
         let params = InitializeParams {
             client_info: Some(ProgramInfo { name: "cupola attach".to_owned(), version: Some(VERSION.to_owned()) }),
@@ -191,8 +191,8 @@ impl Bridge<'_> {
         if !self.greet(&stream, &mut reader, &request)? && self.bind.is_some() {
             // It ignores what it does not know, as it should, and would let the program reach everything.
             return Err(Failure::daemon_hint(
-                "the daemon that runs is too old to bind a connection; nothing was sent",
-                "`cupola stop` ends it; the next call starts one of this version",
+                "the running daemon is too old to bind a connection; nothing was sent",
+                "run `cupola stop`; the next command starts a daemon of this version",
             ));
         }
         let initialize = self.initialize.lock().unwrap_or_else(PoisonError::into_inner).as_deref().and_then(again);
@@ -215,14 +215,14 @@ impl Bridge<'_> {
             bound: bool,
         }
         let mut message = Vec::new();
-        self.framing.write(stream, request).map_err(|error| crate::call::lost(&error))?;
-        if !self.framing.read(reader, &mut message).map_err(|error| crate::call::lost(&error))? {
-            return Err(crate::call::lost(&io::Error::from(io::ErrorKind::UnexpectedEof)));
+        self.framing.write(stream, request).map_err(|error| crate::line::call::lost(&error))?;
+        if !self.framing.read(reader, &mut message).map_err(|error| crate::line::call::lost(&error))? {
+            return Err(crate::line::call::lost(&io::Error::from(io::ErrorKind::UnexpectedEof)));
         }
         match serde_json::from_slice(&message) {
             Ok(Answer { error: Some(error), .. }) => Err(Failure::Call(Box::new(error))),
             Ok(Answer { result, .. }) => Ok(result.is_some_and(|granted| granted.bound)),
-            Err(error) => Err(crate::call::misunderstood(Initialize::NAME, &error)),
+            Err(error) => Err(crate::line::call::misunderstood(Initialize::NAME, &error)),
         }
     }
 }
@@ -265,7 +265,7 @@ impl Line {
             }
             let left = owed.lock().unwrap_or_else(PoisonError::into_inner).take();
             for asked in left.map(|mut pending| pending.take()).unwrap_or_default() {
-                answer(framing, &asked.refusal("the daemon went away before it answered"));
+                answer(framing, &asked.refusal("the daemon exited before answering"));
             }
         });
         Self { framing, stream, pending, reading }
@@ -316,7 +316,7 @@ fn unreadable(error: &io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::InvalidData => Failure::usage(format!("standard input: {error}")),
         io::ErrorKind::UnexpectedEof => Failure::usage("standard input ended in the middle of a message"),
-        _ => Failure::usage(format!("standard input cannot be read: {error}")),
+        _ => Failure::usage(format!("could not read standard input: {error}")),
     }
 }
 
@@ -326,5 +326,5 @@ fn in_words(failure: &Failure) -> String {
     // Writing to memory does not fail.
     let _ = failure.print(&mut text);
     let text = String::from_utf8_lossy(&text);
-    format!("no daemon can be asked: {}", text.split_whitespace().collect::<Vec<_>>().join(" "))
+    format!("cannot reach a daemon: {}", text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -1,12 +1,12 @@
 //! `cupola auth status|clear`: the tokens the daemon holds, without the tokens.
 
-use crate::Hooks;
-use crate::call::{Connection, typed};
-use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::{Connection, typed};
+use crate::line::connect::DaemonFlags;
 use crate::show;
-use crate::table::{Output, columns};
+use crate::show::table::{Output, columns};
 use crate::terminal;
 use clap::{Args, Subcommand};
 use cupola_protocol::auth::{Clear, Status, StatusResponse};
@@ -14,7 +14,7 @@ use cupola_protocol::daemon::NoParams;
 
 pub(crate) const HELP: &str = "\
 The daemon fetches a token when a call needs one, and replaces it in the background while it is in use. After signing in with \
-another account, `clear` makes the next call fetch anew.
+another account, run `clear` so that the next call fetches a new token.
 
 Examples:
   cupola auth status
@@ -28,7 +28,7 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Which credential is configured, and how its tokens are
+    /// Show the configured credential and the status of its tokens
     Status {
         /// How to print it
         #[arg(long, short, value_name = "FORMAT", default_value = "table")]
@@ -47,14 +47,14 @@ enum Action {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     match &flags.action {
         Action::Status { output, daemon } => {
-            let raw = Connection::new(daemon.connect(hooks)?).call_raw::<Status>(NoParams {})?;
+            let raw = Connection::new(daemon.connect(hooks.embedded)?).call_raw::<Status>(NoParams {})?;
             show::print(&match output {
                 Output::Json => show::indented(&raw),
                 Output::Table => lines(&typed::<Status>(&raw)?),
             })?;
         }
         Action::Clear { daemon } => {
-            let cleared = Connection::new(daemon.connect(hooks)?).call::<Clear>(NoParams {})?.cleared;
+            let cleared = Connection::new(daemon.connect(hooks.embedded)?).call::<Clear>(NoParams {})?.cleared;
             let tokens = if cleared == 1 { "token" } else { "tokens" };
             show::print(&format!("Forgot {cleared} {tokens}.\n"))?;
         }

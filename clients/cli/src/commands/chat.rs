@@ -4,14 +4,17 @@
 //! other client of the daemon shares. Lines are kept for the arrow keys in memory only.
 
 use super::invoke::print_text;
-use crate::answer::Printer;
-use crate::arguments::{self, Command};
-use crate::call::{CALL, Greeting, encode};
+use super::{Command, Syntax};
 use crate::environment::{self, Environment};
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::{CALL, Greeting, encode};
+use crate::line::interrupt;
 use crate::scope::ScopeFlags;
-use crate::{Hooks, choice, interrupt, terminal};
+use crate::scope::choice;
+use crate::show::answer::Printer;
+use crate::terminal;
 use clap::Args;
 use cupola_protocol::invoke::{Invoke, InvokeParams};
 use cupola_protocol::isolation::Isolation;
@@ -34,23 +37,23 @@ Examples:
 
 const COMMANDS: &str = "\
 In a chat:
-  /new                  the next turn starts a conversation
-  /new session          the next turn starts a session, too
-  /files                the session's files
-  /files upload FILE    send one; and all else that `cupola files` can do
-  /sessions             the sessions of this isolation
-  /monitor --tail 20    the session's log
-  /keys                 which keys are in use
-  /keys user            ask for a user key, unseen; so do chat and identity
-  /keys none            use none
-  /help, /quit          this, and the way out; Ctrl-D leaves as well
-Ctrl-C cancels the turn under way. A line that ends with a backslash goes on
-in the next one. // sends a leading slash.";
+  /new                  start a new conversation with the next turn
+  /new session          start a new session, too
+  /files                list the session's files
+  /files upload FILE    upload a file; other `cupola files` commands work, too
+  /sessions             list the sessions of this isolation
+  /monitor --tail 20    show the session's log
+  /keys                 show which keys are in use
+  /keys user            enter a user key without showing it; also chat, identity
+  /keys none            use no keys
+  /help, /quit          show this help, or quit; Ctrl-D also quits
+Ctrl-C cancels the current turn. A line that ends with a backslash continues
+on the next line. Start with // to send a leading slash.";
 
 /// How `/keys` is used, where it was used otherwise.
 const KEYS: &str = "\
-/keys says which are in use. /keys user, /keys chat and /keys identity ask for
-one, or take it from the line: /keys user KEY. /keys none uses none.";
+/keys shows which keys are in use. /keys user, /keys chat and /keys identity
+ask for one, or take it from the line: /keys user KEY. /keys none uses none.";
 
 /// The commands of the command line that a chat offers.
 const OFFERED: [&str; 3] = ["files", "sessions", "monitor"];
@@ -66,10 +69,10 @@ pub(crate) struct Flags {
     /// The agent
     #[arg(value_name = "AGENT")]
     agent: Option<String>,
-    /// Start a conversation instead of continuing the last one
+    /// Start a new conversation
     #[arg(long)]
     new_conversation: bool,
-    /// Start a session instead of continuing the last one
+    /// Start a new session
     #[arg(long)]
     new_session: bool,
     #[command(flatten)]
@@ -77,18 +80,24 @@ pub(crate) struct Flags {
 }
 
 /// Takes turns until the user leaves.
-pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Failure> {
     let mut scope = flags.scope.clone();
     if let Some(agent) = &flags.agent {
         scope.target.agent_name = Some(agent.clone());
     }
-    let mut chat =
-        Chat { scope, hooks, new_conversation: flags.new_conversation, new_session: flags.new_session, last: exit::OK };
+    let mut chat = Chat {
+        scope,
+        hooks,
+        syntax,
+        new_conversation: flags.new_conversation,
+        new_session: flags.new_session,
+        last: exit::OK,
+    };
     // Whatever is wrong with the flags is said before the first prompt.
     let (_, isolation) = chat.resolve()?;
     let is_terminal = io::stdin().is_terminal() && terminal::stderr_is_terminal();
     if is_terminal {
-        tell(&format!("{}. /help lists what else there is; Ctrl-D leaves.", whose(&isolation)));
+        tell(&format!("{}. Type /help for commands, or Ctrl-D to quit.", whose(&isolation)));
     }
     interrupt::stay();
     let mut lines = Lines::new(is_terminal)?;
@@ -99,7 +108,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             Said::Help => tell(COMMANDS),
             Said::New { session } => {
                 (chat.new_conversation, chat.new_session) = (true, session);
-                tell(if session { "The next turn starts a session." } else { "The next turn starts a conversation." });
+                tell(if session {
+                    "The next turn starts a new session."
+                } else {
+                    "The next turn starts a new conversation."
+                });
             }
             Said::Keys(mut words) => {
                 if let [kind] = words.as_slice()
@@ -120,6 +133,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 struct Chat {
     scope: ScopeFlags,
     hooks: Hooks,
+    syntax: Syntax,
     new_conversation: bool,
     new_session: bool,
     /// How the last turn or command ended: what a script that feeds lines gets to know.
@@ -165,7 +179,8 @@ impl Chat {
             ..InvokeParams::new(target, isolation, text)
         };
         let call = encode::<Invoke>(params, Greeting::None)?;
-        let mut connection = self.scope.daemon.ask(self.hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
+        let mut connection =
+            self.scope.daemon.ask(self.hooks.embedded, &call, |stream| interrupt::cancels(stream, CALL))?;
         let (out, err) = (terminal::stdout(), terminal::stderr());
         let printer = Printer { out, err, introduce: false, quiet: false, written: String::new() };
         print_text(&mut connection, printer)
@@ -174,14 +189,14 @@ impl Chat {
     /// `/files …` is `cupola files …` for this chat's agent and isolation, and so on.
     fn command(&mut self, words: Vec<String>) {
         if !words.first().is_some_and(|command| OFFERED.contains(&command.as_str())) {
-            let failure = Failure::usage_hint("there is no such command in a chat", "/help lists what there is");
+            let failure = Failure::usage_hint("unknown chat command", "type /help for a list of commands");
             return self.note(Err(failure));
         }
         let list = (words == ["files"] || words == ["sessions"]).then(|| "list".to_owned());
         let words = words.into_iter().chain(list);
         let line = std::iter::once("cupola".to_owned()).chain(words).map(OsString::from);
-        let outcome = match arguments::parse(line) {
-            Ok(arguments) => match self.run(arguments.command) {
+        let outcome = match (self.syntax.parse)(line.collect()) {
+            Ok(command) => match self.run(command) {
                 // Ctrl-C is how one leaves a log: that it worked is no error.
                 Err(failure) if interrupt::happened() && failure.exit_code() == exit::CANCELLED => Ok(exit::CANCELLED),
                 outcome => outcome,
@@ -205,7 +220,7 @@ impl Chat {
             Command::Sessions(flags) => flags.prefer_table(),
             _ => {}
         }
-        super::run_once(&command, self.hooks)
+        super::run_once(&command, self.hooks, self.syntax)
     }
 
     /// Shows or changes whose state this is. Values are never shown.
@@ -222,7 +237,7 @@ impl Chat {
             }
             [which, value] if which == "chat" => isolation.chat_isolation_key = Some(value.clone()),
             [none] if none == "none" => {
-                *isolation = crate::isolation::IsolationFlags {
+                *isolation = crate::scope::isolation::IsolationFlags {
                     isolation_model: isolation.isolation_model,
                     // Else the variables and the profile would speak up again.
                     alone: true,
@@ -315,7 +330,7 @@ impl Lines {
     fn secret(&mut self, prompt: &str) -> Result<Option<String>, Failure> {
         let Self::Terminal(editor) = self else { return self.one(prompt) };
         if environment::is_dumb() {
-            tell("This terminal shows what is typed; an empty line changes nothing.");
+            tell("This terminal shows what you type. Press Enter to leave the keys unchanged.");
         }
         let draw = |editor: &mut Editor<Curtain, MemHistory>, is_drawn| {
             if let Some(curtain) = editor.helper_mut() {
@@ -402,7 +417,7 @@ impl Validator for Curtain {}
 impl Helper for Curtain {}
 
 fn unreadable(error: impl std::fmt::Display) -> Failure {
-    Failure::usage(format!("the next line cannot be read: {error}"))
+    Failure::usage(format!("could not read the next line: {error}"))
 }
 
 /// Says something that is no answer.

@@ -1,6 +1,6 @@
 //! `cupola completions SHELL`.
 
-use crate::arguments;
+use super::Syntax;
 use crate::exit;
 use crate::failure::Failure;
 use crate::show;
@@ -20,10 +20,10 @@ pub(crate) struct Flags {
 }
 
 /// Prints the script.
-pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
+pub(crate) fn run(flags: &Flags, syntax: Syntax) -> Result<u8, Failure> {
     // Generated into memory first: the generator panics when its writer fails, and a reader may go away.
     let mut script = Vec::new();
-    clap_complete::generate(flags.shell, &mut arguments::definition(), "cupola", &mut script);
+    clap_complete::generate(flags.shell, &mut (syntax.definition)(), "cupola", &mut script);
     show::print(&String::from_utf8_lossy(&script))?;
     Ok(exit::OK)
 }
@@ -37,7 +37,7 @@ mod tests {
     fn each_shell_gets_a_script_that_knows_the_flags() {
         for shell in Shell::value_variants() {
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut arguments::definition(), "cupola", &mut script);
+            clap_complete::generate(*shell, &mut (crate::arguments::SYNTAX.definition)(), "cupola", &mut script);
             let script = String::from_utf8(script).unwrap();
             assert!(script.contains("user-isolation-key"), "{shell} does not know --user-isolation-key");
         }

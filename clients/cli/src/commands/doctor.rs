@@ -1,13 +1,13 @@
 //! `cupola doctor`: everything a call needs, looked at in the order of its way.
 
-use crate::Hooks;
-use crate::call::{Connection, VERSION, misunderstood, typed};
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::{Connection, VERSION, misunderstood, typed};
 use crate::scope::ScopeFlags;
 use crate::show;
-use crate::table::Output;
+use crate::show::table::Output;
 use crate::terminal;
 use clap::Args;
 use cupola_protocol::Method;
@@ -17,8 +17,8 @@ use serde_json::value::to_raw_value;
 use std::iter;
 
 pub(crate) const HELP: &str = "\
-Looks at the socket and who may use it, the daemon, its saved state, its credential, and with an agent at that and at how it \
-isolates its users. Sends nothing to the agent. Exits with 1 when calls will fail.
+Checks the socket and its permissions, the daemon, its saved state and its credential. Given an agent, also checks that agent \
+and how it isolates its users. Sends nothing to the agent. Exits with 1 if calls will fail.
 
 Examples:
   cupola doctor
@@ -30,7 +30,7 @@ pub(crate) struct Flags {
     /// The agent
     #[arg(value_name = "AGENT")]
     agent: Option<String>,
-    /// How to print what was found
+    /// Output format
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let environment = Environment::process(flags.scope.no_env);
     // Where nobody names an agent this is the project around here, and the daemon says whether there is one.
     let (target, isolation) = flags.scope.resolve_in(flags.agent.as_deref(), &environment)?;
-    let mut connection = Connection::new(flags.scope.daemon.connect(hooks)?);
+    let mut connection = Connection::new(flags.scope.daemon.connect(hooks.embedded)?);
     // Before anything that may take its time: does the daemon answer at all?
     let status = typed::<Status>(&connection.call_at_once::<Status>(NoParams {})?)?;
     let mut found = connection.call::<Doctor>(DoctorParams { target: Some(target), isolation })?;
@@ -68,7 +68,7 @@ fn program(daemon: &str) -> Check {
         name,
         status: CheckStatus::Warning,
         message: format!("version {VERSION}, but the daemon is version {daemon}"),
-        hint: Some("`cupola stop` lets the next command start its own".to_owned()),
+        hint: Some("run `cupola stop`; the next command starts a daemon of this version".to_owned()),
     }
 }
 

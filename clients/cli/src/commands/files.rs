@@ -2,14 +2,14 @@
 
 mod transfer;
 
-use crate::Hooks;
-use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::typed;
 use crate::scope::ScopeFlags;
+use crate::scope::target::parse;
 use crate::show;
-use crate::table::{self, Output};
-use crate::target::parse;
+use crate::show::table::{self, Output};
 use clap::{Args, Subcommand};
 use cupola_protocol::files::{
     Delete, DeleteParams, Entry, List, ListParams, MakeDirectory, PathParams, RemotePath, Stat,
@@ -20,8 +20,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub(crate) const HELP: &str = "\
-Paths in the session are relative to its home; a leading slash means the home, too. The session is the one the next invoke \
-with the same agent and the same isolation would continue.
+Paths in the session are relative to its home directory, with or without a leading slash. The session is the one that the next \
+invoke with the same agent and isolation would continue.
 
 Examples:
   cupola files upload ./seed.json --emulator --user-isolation-key tenant-acme
@@ -41,50 +41,50 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Copy a local file of at most 50 MB into the session, or a directory with --recursive
+    /// Upload a local file of at most 50 MB, or a directory with --recursive
     Upload {
-        /// The local file, and before it the agent unless --agent-name is given
+        /// The local file, preceded by the agent unless --agent-name is given
         #[arg(value_name = "[AGENT] FILE", num_args = 0..=2, required_unless_present = "file_flag")]
         words: Vec<OsString>,
-        /// The local file; - is standard input, and needs --target-path
+        /// The local file; - reads standard input and requires --target-path
         #[arg(id = "file_flag", long = "file", short = 'f', value_name = "FILE")]
         file_flag: Option<PathBuf>,
-        /// Where to put it; its own name in the home when left out, and in a directory whose path ends in a slash
+        /// The target path; a path that ends in a slash is a directory. Defaults to the file's name in the home directory
         #[arg(long, short = 't', value_name = "PATH")]
         target_path: Option<String>,
-        /// A directory with all that is in it, file by file; links that lead out of it are left out
+        /// Upload a directory and everything in it, file by file; skip links that lead outside it
         #[arg(long, short)]
         recursive: bool,
         #[command(flatten)]
         common: Common,
     },
-    /// Copy a file of the session to a local one, or a directory with --recursive
+    /// Download a file, or a directory with --recursive
     Download {
         /// The file in the session
         #[arg(value_name = "PATH", required_unless_present = "file_flag", conflicts_with = "file_flag")]
         file: Option<String>,
-        /// The same
+        /// The same as PATH
         #[arg(id = "file_flag", long = "file", short = 'f', value_name = "PATH")]
         file_flag: Option<String>,
-        /// The local file to write; the file's name in the current directory when left out. - is standard output
+        /// The local file to write; - writes standard output. Defaults to the file's name in the current directory
         #[arg(long, short = 't', value_name = "FILE")]
         target_path: Option<PathBuf>,
-        /// A directory with all that is in it, into a local directory that may be there already
+        /// Download a directory and everything in it; the local directory may already exist
         #[arg(long, short)]
         recursive: bool,
         #[command(flatten)]
         common: Common,
     },
-    /// List a directory of the session
+    /// List a directory in the session
     #[command(visible_alias = "ls")]
     List {
-        /// The directory; the home when left out
+        /// The directory; the home directory if omitted
         #[arg(value_name = "PATH")]
         path: Option<String>,
         #[command(flatten)]
         common: Common,
     },
-    /// Show a file or directory of the session
+    /// Show details of a file or directory
     Stat {
         /// The file or directory
         #[arg(value_name = "PATH")]
@@ -92,12 +92,12 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
-    /// Make a directory and those above it
+    /// Create a directory and its parents
     Mkdir {
         /// The directory
         #[arg(value_name = "PATH", required_unless_present = "dir_flag", conflicts_with = "dir_flag")]
         path: Option<String>,
-        /// The same
+        /// The same as PATH
         #[arg(id = "dir_flag", long = "dir", short = 'd', value_name = "PATH")]
         dir_flag: Option<String>,
         #[command(flatten)]
@@ -109,10 +109,10 @@ enum Action {
         /// The file or directory
         #[arg(value_name = "PATH", required_unless_present = "file_flag", conflicts_with = "file_flag")]
         path: Option<String>,
-        /// The same
+        /// The same as PATH
         #[arg(id = "file_flag", long = "file", short = 'f', value_name = "PATH")]
         file_flag: Option<String>,
-        /// A directory with all that is in it
+        /// Delete a directory and everything in it
         #[arg(long, short)]
         recursive: bool,
         #[command(flatten)]
@@ -122,13 +122,13 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// The session; the one that would be continued when left out
+    /// The session; the one the next call would continue if omitted
     #[arg(long, short = 's', value_name = "ID")]
     session_id: Option<String>,
-    /// Touch a session that Cupola knows as another user's
+    /// Allow using a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
-    /// How to print it: `list` and `stat` print JSON when left out, the others a sentence
+    /// Output format; if omitted, `list` and `stat` print JSON and the others a sentence
     #[arg(long, short, value_name = "FORMAT")]
     output: Option<Output>,
     #[command(flatten)]
@@ -172,7 +172,7 @@ impl Action {
             ([agent, file], None) => Ok((Some(text(agent)?), Path::new(file))),
             ([], Some(file)) => Ok((None, file)),
             ([agent], Some(file)) => Ok((Some(text(agent)?), file)),
-            _ => Err(Failure::usage("the file is given twice: as an argument and with --file")),
+            _ => Err(Failure::usage("the file was given twice: as an argument and with --file")),
         }
     }
 

@@ -4,15 +4,16 @@
 //! flags that hold for all. Its file is only read.
 
 use crate::azd::{self, Saved};
-use crate::call::{Greeting, encode, typed};
-use crate::connect::DaemonFlags;
 use crate::environment::{Environment, variable};
 use crate::failure::Failure;
-use crate::isolation::IsolationFlags;
+use crate::hooks::Hooks;
+use crate::line::call::{Greeting, encode, typed};
+use crate::line::connect::DaemonFlags;
 use crate::ownership::User;
-use crate::profile::Profile;
-use crate::table::columns;
-use crate::{Hooks, exit, places, show, terminal};
+use crate::scope::isolation::IsolationFlags;
+use crate::scope::profile::Profile;
+use crate::show::table::columns;
+use crate::{exit, places, show, terminal};
 use clap::{Args, Subcommand, ValueEnum};
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::partitions::{Import, ImportEntry, ImportOutcome, ImportParams, Imported};
@@ -50,25 +51,25 @@ enum Source {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Args)]
 struct AzdFlags {
-    /// azd's own directory, with its config.json [env: AZD_CONFIG_DIR] [default: ~/.azd]
+    /// azd's configuration directory, which has config.json [env: AZD_CONFIG_DIR] [default: ~/.azd]
     #[arg(long, value_name = "DIRECTORY")]
     azd_config_dir: Option<PathBuf>,
-    /// They belong to calls without any isolation
+    /// Import them for calls without any isolation
     #[arg(long, conflicts_with_all = ["user_isolation_key", "chat_isolation_key", "user_identity", "chat"])]
     unisolated: bool,
-    /// Replace what is saved already
+    /// Replace sessions and conversations that are already saved
     #[arg(long)]
     force: bool,
-    /// Say what would happen, and change nothing
+    /// Print what would be imported, without changing anything
     #[arg(long)]
     dry_run: bool,
-    /// Never ask; what is open is an error
+    /// Never prompt; fail if something is missing
     #[arg(long)]
     no_prompt: bool,
-    /// Ignore CUPOLA_* variables that name an isolation
+    /// Ignore CUPOLA_* variables that set an isolation
     #[arg(long)]
     no_env: bool,
-    /// How to print what happened
+    /// Output format
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     output: Output,
     #[command(flatten)]
@@ -105,7 +106,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let (mut entries, mut shown, mut skipped) = (Vec::new(), Vec::new(), saved.skipped);
     for agent in saved.agents {
         let Some(isolation) = flags.owner(&agent, &given)? else {
-            skipped.push((agent.name(), "you left it out".to_owned()));
+            skipped.push((agent.name(), "you skipped it".to_owned()));
             continue;
         };
         for target in agent.targets() {
@@ -123,7 +124,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     } else {
         let params = ImportParams { entries: entries.clone(), force: flags.force, dry_run: flags.dry_run };
         let call = encode::<Import>(params, Greeting::None)?;
-        let raw = flags.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))?;
+        let raw = flags.daemon.ask(hooks.embedded, &call, |_| ())?.receive(|_| Ok(()))?;
         typed::<Import>(&raw)?.entries
     };
     let is_refused = imported.iter().any(|entry| entry.refused.is_some());
@@ -149,13 +150,13 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 [name, version, cell(session, imported), cell(conversation, imported)]
             },
         ));
-        show::print(&if rows.len() > 1 { columns(&rows) } else { "There is nothing to take over.\n".to_owned() })?;
+        show::print(&if rows.len() > 1 { columns(&rows) } else { "There is nothing to import.\n".to_owned() })?;
         let mut stderr = terminal::stderr();
         for (key, reason) in skipped {
-            let _ = writeln!(stderr, "left out: {}", terminal::line(&format!("{key}: {reason}")));
+            let _ = writeln!(stderr, "skipped: {}", terminal::line(&format!("{key}: {reason}")));
         }
         if flags.dry_run {
-            let _ = writeln!(stderr, "nothing has been changed: --dry-run");
+            let _ = writeln!(stderr, "dry run: nothing was changed");
         }
     }
     Ok(if is_refused { exit::FAILED } else { exit::OK })
@@ -166,8 +167,8 @@ fn cell(id: Option<(String, Option<ImportOutcome>)>, imported: &Imported) -> Str
     let said = match outcome {
         Some(ImportOutcome::Imported) => "imported",
         Some(ImportOutcome::Unchanged) => "unchanged",
-        Some(ImportOutcome::Kept) => "not taken: another is saved (--force)",
-        Some(ImportOutcome::Foreign) => "not taken: known as another user's",
+        Some(ImportOutcome::Kept) => "not imported: another one is saved (--force replaces it)",
+        Some(ImportOutcome::Foreign) => "not imported: it belongs to another user",
         None => imported.refused.as_deref().unwrap_or("refused"),
     };
     format!("{id}: {said}")
@@ -185,8 +186,8 @@ impl AzdFlags {
         }
         if self.no_prompt || !io::stdin().is_terminal() || !terminal::stderr_is_terminal() {
             return Err(Failure::usage_hint(
-                "azd did not save whose its sessions are, and there is no terminal to ask on",
-                "give --user-isolation-key, --user-identity or the like for all of them, or --unisolated",
+                "azd does not save which user its sessions belong to, and there is no terminal to ask on",
+                "pass isolation flags such as --user-isolation-key that apply to all sessions, or pass --unisolated",
             ));
         }
         ask(agent, given, io::stdin().lock(), terminal::stderr())
@@ -210,7 +211,7 @@ fn ask(
     let ids = [agent.session.as_ref().map(ToString::to_string), agent.conversation.as_ref().map(ToString::to_string)];
     let ids: Vec<_> = ids.into_iter().flatten().collect();
     let head = format!("{}\n", terminal::line(&format!("{} ({})", agent.name(), ids.join(", "))));
-    let whose = format!("{head}  user isolation key or identity (Enter: no user; {SKIP}: leave it out): ");
+    let whose = format!("{head}  user isolation key or identity (Enter: no user; {SKIP}: skip it): ");
     let Some(user) = question(&whose).map_err(unread)?.filter(|answer| answer != SKIP) else { return Ok(None) };
     let chat = question("  chat isolation key (Enter: none): ").map_err(unread)?.unwrap_or_default();
     let key = |name, value: String| {

@@ -1,18 +1,18 @@
 //! `cupola invoke`: sends a message to an agent and prints its answer as it is produced. Takes what
 //! `azd ai agent invoke` takes, in the same order.
 
-use crate::Hooks;
-use crate::answer::{Ending, Printer};
-use crate::call::{CALL, Connection, Greeting, encode, misunderstood};
-use crate::debug;
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::raw::RawResponse;
+use crate::hooks::Hooks;
+use crate::line::call::{CALL, Connection, Greeting, encode, misunderstood};
+use crate::line::interrupt;
 use crate::scope::ScopeFlags;
+use crate::scope::target::parse;
 use crate::show;
-use crate::target::parse;
+use crate::show::answer::{Ending, Printer};
+use crate::show::debug;
+use crate::show::raw::RawResponse;
 use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
@@ -30,9 +30,9 @@ use std::path::{Path, PathBuf};
 pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
 
 pub(crate) const HELP: &str = "\
-Standard output is the answer alone; session, conversation and notices go to standard error. The session and the \
-conversation of the last call with the same agent and the same isolation are continued. With -o json or jsonl a failure \
-is one line of JSON on standard error. `cupola --help` lists the exit codes.
+Standard output contains only the answer; the session, the conversation and notices go to standard error. The call continues \
+the session and conversation of the last call with the same agent and isolation. With -o json or jsonl, an error is printed \
+as one line of JSON on standard error. `cupola --help` lists the exit codes.
 
 Examples:
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
@@ -48,35 +48,35 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// The message, and before it the agent unless --agent-name is given. `-` reads the message from standard input
+    /// The message, preceded by the agent unless --agent-name is given. `-` reads the message from standard input
     #[arg(value_name = "[AGENT] MESSAGE", num_args = 0..=2)]
     words: Vec<String>,
-    /// Read the message from a file; `-` is standard input
+    /// Read the message from a file; `-` reads standard input
     #[arg(long, short = 'f', value_name = "FILE")]
     input_file: Option<PathBuf>,
     /// How to print the answer
     #[arg(long, short, value_name = "FORMAT", default_value = "default")]
     pub(crate) output: Output,
-    /// What the agent speaks, instead of finding out
+    /// The protocol to use; detected if omitted
     #[arg(long, short, value_name = "PROTOCOL")]
     protocol: Option<Protocol>,
     /// Give up after this many seconds; 0 means never [default: 1800]
     #[arg(long, short, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// With `invocations_ws`: each line of the message is a message of its own
+    /// With `invocations_ws`: send each line as a separate message
     #[arg(long)]
     message_per_line: bool,
-    /// With `invocations_ws`: the dialogue is over when the agent has answered and then said nothing for so many seconds;
-    /// 0 waits until the agent ends it [default: 10]
+    /// With `invocations_ws`: finish once the agent has answered and then sent nothing for this many seconds;
+    /// 0 waits until the agent closes the connection [default: 10]
     #[arg(long, value_name = "SECONDS")]
     idle_timeout: Option<u64>,
     /// Send a header to the agent's own code: `x-client-NAME: VALUE`. Can be repeated
     #[arg(long, value_name = "HEADER")]
     client_header: Vec<String>,
-    /// What a local agent takes for the gateway's id of the call
+    /// The call id that a local agent receives in place of the gateway's
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
-    /// Leave once the service has taken the message, and print the run's id: see `cupola runs`
+    /// Exit once the service has accepted the message, and print the run's id; see `cupola runs`
     #[arg(long, conflicts_with = "no_daemon")]
     detach: bool,
     /// Print only the answer and errors
@@ -91,26 +91,26 @@ pub(crate) struct Flags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Session and conversation")]
 struct StateFlags {
-    /// Use this session, and continue in it from now on
+    /// Use this session, and continue it in later calls
     #[arg(long, short, value_name = "ID", conflicts_with = "new_session")]
     session_id: Option<String>,
-    /// Start a session instead of continuing the last one
+    /// Start a new session
     #[arg(long)]
     new_session: bool,
-    /// Use this conversation, and continue it from now on
+    /// Use this conversation, and continue it in later calls
     #[arg(long, value_name = "ID", conflicts_with = "new_conversation")]
     conversation_id: Option<String>,
-    /// Start a conversation instead of continuing the last one
+    /// Start a new conversation
     #[arg(long)]
     new_conversation: bool,
-    /// Enter a session that Cupola knows as another user's
+    /// Allow using a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// The answer's text, as it is produced
+    /// The answer's text, as it arrives
     Default,
     /// The whole result as one JSON object
     Json,
@@ -133,7 +133,7 @@ enum Protocol {
     Responses,
     /// invocations
     Invocations,
-    /// invocations over a WebSocket: each message of the agent's is a line
+    /// invocations over a WebSocket: one line per message from the agent
     #[value(name = "invocations_ws", alias = "invocations-ws")]
     InvocationsWs,
     /// Agent-to-agent, version 0.3
@@ -147,7 +147,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     // Nobody reads a remark about versions on a pipe, and a script should not have it in its logs at every call.
     let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
     let call = encode::<Invoke>(params, greeting)?;
-    let mut connection = flags.scope.daemon.ask(hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
+    let mut connection = flags.scope.daemon.ask(hooks.embedded, &call, |stream| interrupt::cancels(stream, CALL))?;
     let code = if flags.detach {
         detach(&mut connection, flags.output)
     } else {
@@ -193,7 +193,7 @@ fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
         started = Some(event.value.to_owned());
         Ok(ControlFlow::Break(()))
     })?;
-    let Some(started) = started else { return Err(Failure::daemon("the run ended without having begun")) };
+    let Some(started) = started else { return Err(Failure::daemon("the run ended before it started")) };
     let run: Started<'_> = serde_json::from_str(started.get()).map_err(|error| misunderstood(Invoke::NAME, &error))?;
     match output {
         Output::Json => show::print_json(&started)?,
@@ -272,8 +272,8 @@ impl Flags {
         let (agent, message) = self.agent_and_message()?;
         if self.detach && self.output == Output::Raw {
             return Err(Failure::usage_hint(
-                "--detach leaves before there is an HTTP response, and -o raw prints one",
-                "leave one of them out",
+                "--detach cannot be used with -o raw: it exits before there is an HTTP response to print",
+                "omit one of them",
             ));
         }
         let (target, isolation) = self.scope.resolve_in(agent, environment)?;
@@ -321,10 +321,10 @@ impl Flags {
             ([agent, message], None) => Ok((Some(agent), Message::of(message))),
             ([], Some(file)) => Ok((None, Message::File(file))),
             ([agent], Some(file)) => Ok((Some(agent), Message::File(file))),
-            (_, Some(_)) => Err(Failure::usage("the message is given twice: as an argument and with --input-file")),
+            (_, Some(_)) => Err(Failure::usage("the message was given twice: as an argument and with --input-file")),
             (_, None) => Err(Failure::usage_hint(
                 "there is no message to send",
-                "give it as the last argument, with -f FILE, or - to read it from standard input",
+                "pass it as the last argument, pass -f FILE, or pass - to read standard input",
             )),
         }
     }
@@ -372,8 +372,8 @@ impl<'a> Message<'a> {
 fn unreadable(what: &str, error: &io::Error) -> Failure {
     if error.kind() == io::ErrorKind::InvalidData {
         return Failure::usage_hint(
-            format!("{what} is not UTF-8 text, and a message is"),
-            "bytes go into the session with `cupola files upload`",
+            format!("{what} is not UTF-8 text"),
+            "to send binary data, upload it to the session with `cupola files upload`",
         );
     }
     Failure::usage(format!("cannot read {what}: {error}"))
@@ -383,8 +383,9 @@ fn unreadable(what: &str, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arguments::{Command, parse as parse_line};
-    use crate::stream::Stream;
+    use crate::arguments::parse as parse_line;
+    use crate::commands::Command;
+    use crate::line::stream::Stream;
     use std::ffi::OsString;
     use std::io::{BufRead, BufReader};
     use std::thread;
@@ -402,7 +403,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"a\xff").unwrap();
         let Err(Failure::Usage { message, .. }) = Message::File(file.path()).read() else { panic!("it was taken") };
-        assert!(message.ends_with("is not UTF-8 text, and a message is"), "{message}");
+        assert!(message.ends_with("is not UTF-8 text"), "{message}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `cupola man DIRECTORY`.
 
-use crate::arguments;
-use crate::call::VERSION;
+use super::Syntax;
 use crate::exit;
 use crate::failure::Failure;
+use crate::line::call::VERSION;
 use clap::Args;
 use clap::builder::Resettable;
 use clap_mangen::roff::{Roff, roman};
@@ -18,7 +18,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// Where to write them; made if it is not there
+    /// The directory; created if it does not exist
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 }
@@ -33,16 +33,15 @@ const WHOLE_WORDS: &str = ".ad l\n.nh\n";
 const SECTIONS: [(&str, &str); 2] = [("Examples:", "EXAMPLES"), ("Exit codes:", "EXIT STATUS")];
 
 /// Writes one page per command.
-pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
-    write_all(&flags.directory).map_err(|error| {
+pub(crate) fn run(flags: &Flags, syntax: Syntax) -> Result<u8, Failure> {
+    write_all((syntax.definition)(), &flags.directory).map_err(|error| {
         Failure::usage(format!("the manual pages cannot be written to {}: {error}", flags.directory.display()))
     })?;
     Ok(exit::OK)
 }
 
-fn write_all(directory: &Path) -> io::Result<()> {
+fn write_all(mut definition: clap::Command, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    let mut definition = arguments::definition();
     // Gives every command its full name: `cupola-sessions-list`.
     definition.build();
     write_page(&definition, directory)
@@ -92,16 +91,16 @@ mod tests {
     #[test]
     fn every_command_has_a_page_with_its_flags_and_examples() {
         let directory = tempfile::tempdir().unwrap();
-        write_all(directory.path()).unwrap();
+        write_all((crate::arguments::SYNTAX.definition)(), directory.path()).unwrap();
         for (page, word) in [
             ("cupola.1", "cupola\\-invoke(1)"),
             ("cupola-invoke.1", "\\-\\-user\\-isolation\\-key"),
             ("cupola-sessions-delete.1", "\\-\\-isolation\\-key"),
             ("cupola-files-upload.1", "\\-\\-target\\-path"),
             ("cupola-man.1", "\n.SH EXAMPLES\n.nf\ncupola man "),
-            ("cupola-stop.1", "\n.SH NOTES\nRuns under way end first"),
+            ("cupola-stop.1", "\n.SH NOTES\nWaits for active runs to finish"),
             ("cupola.1", "cupola \\- A resident, isolated line"),
-            ("cupola.1", "\n.SH \"EXIT STATUS\"\n.nf\n  0  done"),
+            ("cupola.1", "\n.SH \"EXIT STATUS\"\n.nf\n  0  success"),
         ] {
             let text = fs::read_to_string(directory.path().join(page)).unwrap();
             assert!(text.contains(word), "{page} lacks {word}: {text}");

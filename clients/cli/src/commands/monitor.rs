@@ -1,16 +1,16 @@
 //! `cupola monitor`: a session's log in the lines of `azd ai agent monitor`, its last ones or followed as it grows.
 
-use crate::Hooks;
-use crate::call::{CALL, Greeting, encode, misunderstood};
-use crate::debug;
 use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::log::{Printer, Style};
+use crate::hooks::Hooks;
+use crate::line::call::{CALL, Greeting, encode, misunderstood};
+use crate::line::interrupt;
 use crate::scope::ScopeFlags;
+use crate::scope::target::parse;
 use crate::show;
-use crate::target::parse;
+use crate::show::debug;
+use crate::show::log::{Printer, Style};
 use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
@@ -21,8 +21,8 @@ use std::io::{BufWriter, Write};
 use time::UtcOffset;
 
 pub(crate) const HELP: &str = "\
-Without --follow the last lines are printed; an answer that does not come is an error. With --follow the log goes on until \
-Ctrl-C or the session's end; a broken connection is opened again, and no line is printed twice.
+Without --follow, the command prints the last lines and exits. With --follow, it prints new lines until Ctrl-C or the end of the \
+session; a broken connection is reopened, and no line is printed twice.
 
 Examples:
   cupola monitor --emulator --user-isolation-key tenant-acme
@@ -33,31 +33,31 @@ Examples:
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
-    /// The agent; the one the other flags name when left out
+    /// The agent; the one named by other flags if omitted
     #[arg(value_name = "AGENT")]
     agent: Option<String>,
-    /// Go on with what is written from now on
+    /// Keep printing new lines
     #[arg(long, short)]
     follow: bool,
-    /// How many of the last lines to begin with, 1 to 300
+    /// Number of lines to start with, 1 to 300
     #[arg(long, short = 'l', value_name = "LINES", default_value_t = Tail::default().get(), value_parser = clap::value_parser!(u16).range(1..=i64::from(Tail::MAX.get())))]
     tail: u16,
-    /// Whose words
+    /// Which log to show: the agent's console or system events
     #[arg(long = "type", short = 't', value_name = "TYPE", default_value = "console")]
     kind: Kind,
-    /// Times in UTC instead of local time
+    /// Show times in UTC instead of local time
     #[arg(long)]
     utc: bool,
-    /// The service's events as they are
+    /// Print the service's events unchanged
     #[arg(long, conflicts_with = "output")]
     raw: bool,
     /// How to print it
     #[arg(long, short, value_name = "FORMAT", default_value = "default")]
     pub(crate) output: Output,
-    /// The session; the one that would be continued when left out
+    /// The session; the one the next call would continue if omitted
     #[arg(long, short, value_name = "ID")]
     session_id: Option<String>,
-    /// Read a session that Cupola knows as another user's
+    /// Allow reading a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
     #[command(flatten)]
@@ -66,9 +66,9 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// What the agent's container wrote
+    /// Output of the agent's container
     Console,
-    /// What happened to the container
+    /// Events of the container, such as a start or a stop
     System,
 }
 
@@ -76,7 +76,7 @@ enum Kind {
 pub(crate) enum Output {
     /// Lines for people
     Default,
-    /// All events as one JSON object; not with --follow, which has no end
+    /// All events as one JSON object; cannot be used with --follow
     Json,
     /// Every event as a line of JSON, the result as the last line
     Jsonl,
@@ -98,7 +98,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     // Found out while there is one thread: the local time zone cannot be read safely later.
     let style = flags.style();
     let call = encode::<Monitor>(params, Greeting::None)?;
-    let mut connection = flags.scope.daemon.ask(hooks, &call, |stream| interrupt::spares(stream, CALL))?;
+    let mut connection = flags.scope.daemon.ask(hooks.embedded, &call, |stream| interrupt::spares(stream, CALL))?;
     // What is on a terminal is made harmless piece by piece, because the log has colours of ours.
     let mut out = BufWriter::new(terminal::stdout_as_is());
     match flags.output {
@@ -150,8 +150,8 @@ impl Flags {
     fn params(&self) -> Result<MonitorParams, Failure> {
         if self.follow && self.output == Output::Json {
             return Err(Failure::usage_hint(
-                "--follow has no end, and -o json prints at the end",
-                "use -o jsonl: a line of JSON per event",
+                "--follow cannot be used with -o json, which prints only at the end",
+                "use -o jsonl, which prints one line of JSON per event",
             ));
         }
         let (target, isolation) = self.scope.resolve(self.agent.as_deref())?;

@@ -1,13 +1,13 @@
 //! `cupola partitions list|forget`: what is saved per agent and isolation, and starting anew.
 
-use crate::Hooks;
-use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::typed;
 use crate::scope::ScopeFlags;
+use crate::scope::target::parse;
 use crate::show;
-use crate::table::{Output, table};
-use crate::target::parse;
+use crate::show::table::{Output, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::partitions::{
     Forget, ForgetParams, ForgetResponse, List, ListParams, ListResponse, PartitionInfo,
@@ -31,7 +31,7 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List what is saved: all, or that of the agent flags name, with that of the isolation they name marked as own
+    /// List partitions: all, or those of the given agent, marking those of the given isolation as own
     List {
         /// How to print it
         #[arg(long, short, value_name = "FORMAT", default_value = "json")]
@@ -39,12 +39,12 @@ enum Action {
         #[command(flatten)]
         scope: Box<ScopeFlags>,
     },
-    /// Forget one partition by its id, or what calls with these flags would continue
+    /// Forget a partition by its id, or the one that calls with these flags would continue
     Forget {
-        /// The partition; that of the agent and the isolation when left out
+        /// The partition; that of the given agent and isolation if omitted
         #[arg(value_name = "ID")]
         id: Option<String>,
-        /// How to print it; a sentence when left out
+        /// Output format; a sentence if omitted
         #[arg(long, short, value_name = "FORMAT")]
         output: Option<Output>,
         #[command(flatten)]
@@ -90,8 +90,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 fn sentence(forgot: &ForgetResponse) -> String {
     match forgot.forgotten {
         0 => "Nothing was saved.\n".to_owned(),
-        1 => "The next call starts anew. The session and its files are still at the service.\n".to_owned(),
-        several => format!("{several} partitions start anew. Their sessions and files are still at the service.\n"),
+        1 => "Forgot the saved session and conversation. The session and its files are still at the service.\n"
+            .to_owned(),
+        several => format!(
+            "Forgot the saved sessions and conversations of {several} partitions. The sessions and their files are still at the service.\n"
+        ),
     }
 }
 

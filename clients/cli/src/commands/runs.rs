@@ -1,15 +1,15 @@
 //! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended lately.
 
 use super::invoke::{self, How};
-use crate::Hooks;
-use crate::call::{CALL, Greeting, encode, typed};
-use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::{CALL, Greeting, encode, typed};
+use crate::line::connect::DaemonFlags;
 use crate::scope::ScopeFlags;
+use crate::scope::target::parse;
 use crate::show;
-use crate::table::{Output, fields, table};
-use crate::target::parse;
+use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
@@ -17,8 +17,8 @@ use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunI
 use serde_json::value::RawValue;
 
 pub(crate) const HELP: &str = "\
-A run is one invoke. It goes on while anyone follows it, or by itself after `cupola invoke --detach`. Ended runs are kept \
-for some minutes, in the daemon's memory only.
+A run is one invoke. It continues while a client follows it, or on its own after `cupola invoke --detach`. The daemon keeps \
+finished runs in memory for a few minutes.
 
 Examples:
   cupola runs list -o table
@@ -34,7 +34,7 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List runs, newest first: all, or those of the agent and the isolation that flags name
+    /// List runs, newest first: all, or those of the given agent and isolation
     List {
         /// How to print it
         #[arg(long, short, value_name = "FORMAT", default_value = "json")]
@@ -42,7 +42,7 @@ enum Action {
         #[command(flatten)]
         scope: Box<ScopeFlags>,
     },
-    /// Show how a run is
+    /// Show a run's status
     Show {
         #[command(flatten)]
         one: OneRun,
@@ -50,11 +50,11 @@ enum Action {
         #[arg(long, short, value_name = "FORMAT", default_value = "json")]
         output: Output,
     },
-    /// Print a run's answer from its beginning and as it is produced, as `cupola invoke` does. Ctrl-C only detaches
+    /// Print a run's answer from the beginning and as it arrives. Ctrl-C detaches and does not cancel the run
     Attach {
         #[command(flatten)]
         one: OneRun,
-        /// Leave out what came up to this event; with -o jsonl each event has its number
+        /// Skip events up to this number; -o jsonl shows each event's number
         #[arg(long, value_name = "NUMBER")]
         after: Option<u64>,
         /// How to print the answer
@@ -64,11 +64,11 @@ enum Action {
         #[arg(long)]
         quiet: bool,
     },
-    /// End a run, here and at the service
+    /// Cancel a run, here and at the service
     Cancel {
         #[command(flatten)]
         one: OneRun,
-        /// How to print it; a sentence when left out
+        /// Output format; a sentence if omitted
         #[arg(long, short, value_name = "FORMAT")]
         output: Option<Output>,
     },
@@ -127,7 +127,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
             };
             // Ctrl-C ends this process as it ends any other: the daemon sees it leave, and the run goes on.
-            let mut connection = one.daemon.ask(hooks, &encode::<Attach>(params, Greeting::None)?, |_| ())?;
+            let mut connection = one.daemon.ask(hooks.embedded, &encode::<Attach>(params, Greeting::None)?, |_| ())?;
             return invoke::print(&mut connection, &How { output: *output, introduce: false, quiet: *quiet });
         }
         Action::Cancel { one, output } => {
@@ -145,7 +145,7 @@ impl OneRun {
     /// A call about this run.
     fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(RunParams { run_id: parse("RUN_ID", &self.run)? }, Greeting::None)?;
-        self.daemon.ask(hooks, &call, |_| ())?.receive(|_| Ok(()))
+        self.daemon.ask(hooks.embedded, &call, |_| ())?.receive(|_| Ok(()))
     }
 }
 
@@ -162,8 +162,8 @@ fn print<M: Method>(
 
 fn sentence(run: &RunInfo) -> String {
     match run.status {
-        RunState::Cancelled => format!("Run {} is cancelled.\n", run.run_id),
-        other => format!("Run {} had ended before: {}.\n", run.run_id, name(other)),
+        RunState::Cancelled => format!("Cancelled run {}.\n", run.run_id),
+        other => format!("Run {} had already ended: {}.\n", run.run_id, name(other)),
     }
 }
 

@@ -1,13 +1,13 @@
 //! `cupola sessions create|list|show|use|stop|delete`, with the flags and the output of `azd ai agent sessions`.
 
-use crate::Hooks;
-use crate::call::typed;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::typed;
 use crate::scope::ScopeFlags;
+use crate::scope::target::parse;
 use crate::show;
-use crate::table::{self, Output};
-use crate::target::parse;
+use crate::show::table::{self, Output};
 use crate::terminal;
 use clap::{Args, Subcommand, ValueEnum};
 use cupola_protocol::isolation::Isolation;
@@ -32,18 +32,18 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a session and continue in it from now on
+    /// Create a session and continue it in later calls
     Create {
-        /// The agent; the project's only one when left out
+        /// The agent; the project's only agent if omitted
         #[arg(value_name = "AGENT")]
         agent: Option<String>,
-        /// The version to bind it to
+        /// The agent version to bind it to
         #[arg(value_name = "VERSION", conflicts_with = "version")]
         agent_version: Option<String>,
-        /// The id to give it; the service makes one when left out
+        /// The session's id; chosen by the service if omitted
         #[arg(long, value_name = "SESSION_ID")]
         session_id: Option<String>,
-        /// Who may delete it; derived from your token when left out
+        /// The key required to delete it; derived from your token if omitted
         #[arg(long, value_name = "KEY", allow_hyphen_values = true, help_heading = "Isolation")]
         isolation_key: Option<String>,
         #[command(flatten)]
@@ -51,13 +51,13 @@ enum Action {
     },
     /// List the sessions this isolation can see
     List {
-        /// How many at most
+        /// Maximum number of results
         #[arg(long, value_name = "NUMBER")]
         limit: Option<u32>,
         /// Oldest or newest first
         #[arg(long, value_name = "ORDER")]
         order: Option<ListOrder>,
-        /// Only those after this session
+        /// Only sessions after this one
         #[arg(long, visible_alias = "pagination-token", value_name = "SESSION_ID")]
         after: Option<String>,
         #[command(flatten)]
@@ -68,12 +68,12 @@ enum Action {
         #[command(flatten)]
         one: OneSession,
     },
-    /// Continue in this session from now on
+    /// Continue this session in later calls
     Use {
         /// The session
         #[arg(value_name = "SESSION_ID")]
         session: String,
-        /// Enter a session that Cupola knows as another user's
+        /// Allow using a session that Cupola knows belongs to another user
         #[arg(long)]
         allow_shared_session: bool,
         #[command(flatten)]
@@ -89,10 +89,10 @@ enum Action {
         /// The session
         #[arg(value_name = "SESSION_ID")]
         session: String,
-        /// The key it was created with; remembered if it was created here
+        /// The key it was created with; saved if Cupola created it
         #[arg(long, value_name = "KEY", allow_hyphen_values = true, help_heading = "Isolation")]
         isolation_key: Option<String>,
-        /// Delete a session that Cupola knows as another user's
+        /// Allow deleting a session that Cupola knows belongs to another user
         #[arg(long)]
         allow_shared_session: bool,
         #[command(flatten)]
@@ -102,10 +102,10 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct OneSession {
-    /// The session; the one that would be continued when left out
+    /// The session; the one the next call would continue if omitted
     #[arg(value_name = "SESSION_ID")]
     session: Option<String>,
-    /// Touch a session that Cupola knows as another user's
+    /// Allow using a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
     #[command(flatten)]
@@ -114,7 +114,7 @@ struct OneSession {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// How to print it: `json` is the service's own object; stop and delete say a sentence when left out
+    /// Output format; `json` is the service's object, and stop and delete print a sentence if omitted
     #[arg(long, short, value_name = "FORMAT")]
     output: Option<Output>,
     #[command(flatten)]
@@ -225,7 +225,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::Stop { one } => {
             let raw = common.scope.call::<Stop>(hooks, one.params(target, isolation)?)?;
             let stopped = typed::<Stop>(&raw)?;
-            let what = if stopped.already_stopped { "was already stopped" } else { "is stopped; its files are kept" };
+            let what = if stopped.already_stopped { "was already stopped" } else { "was stopped; its files are kept" };
             common.print_sentence(&raw, &format!("Session {} {what}.", stopped.session_id))?;
         }
         Action::Delete { session, isolation_key, allow_shared_session, .. } => {
@@ -235,7 +235,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let params = SessionParams { target, isolation, session_id, allow_shared_session, watch };
             let raw = common.scope.call::<Delete>(hooks, params)?;
             let deleted = typed::<Delete>(&raw)?;
-            common.print_sentence(&raw, &format!("Session {} is deleted.", deleted.session_id))?;
+            common.print_sentence(&raw, &format!("Deleted session {}.", deleted.session_id))?;
         }
     }
     Ok(exit::OK)
@@ -260,7 +260,7 @@ fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
     let list = typed::<List>(raw)?;
     show::print(&table::sessions(&list.data))?;
     if let (true, Some(last), true) = (list.has_more, &list.last_id, terminal::stderr_is_terminal()) {
-        let _ = writeln!(terminal::stderr(), "there are more: --after {}", terminal::line(last));
+        let _ = writeln!(terminal::stderr(), "more sessions: --after {}", terminal::line(last));
     }
     Ok(())
 }

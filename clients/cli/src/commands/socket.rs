@@ -1,9 +1,9 @@
 //! `cupola socket`: where the daemon listens. For editors and scripts that speak to it themselves.
 
-use crate::Hooks;
-use crate::connect::DaemonFlags;
 use crate::exit;
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::connect::DaemonFlags;
 use crate::terminal;
 use clap::Args;
 use std::io::Write;
@@ -31,7 +31,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let daemon = DaemonFlags { socket: flags.socket.clone(), no_daemon: false };
     let path = daemon.path()?;
     if !flags.no_start {
-        daemon.connect(hooks)?;
+        daemon.connect(hooks.embedded)?;
     }
     let mut out = terminal::stdout();
     writeln!(out, "{}", path.display()).and_then(|()| out.flush()).map_err(Failure::writing)?;

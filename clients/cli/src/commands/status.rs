@@ -1,11 +1,12 @@
 //! `cupola status`: how the daemon is. Never starts one.
 
-use crate::call::{Connection, VERSION, typed};
-use crate::connect;
 use crate::exit;
 use crate::failure::Failure;
+use crate::line::call::{Connection, VERSION, typed};
+use crate::line::connect;
+use crate::line::running::running;
 use crate::show;
-use crate::table::columns;
+use crate::show::table::columns;
 use clap::{Args, ValueEnum};
 use cupola_protocol::daemon::{NoParams, Status, StatusResponse};
 use std::path::PathBuf;
@@ -46,9 +47,9 @@ impl Flags {
 /// Asks the daemon that runs.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     let path = connect::path(flags.socket.as_deref())?;
-    let Some(stream) = connect::running(&path)? else {
+    let Some(stream) = running(&path)? else {
         return Err(Failure::daemon_hint(
-            format!("no daemon runs at {}", path.display()),
+            format!("no daemon is running at {}", path.display()),
             "the next `cupola invoke` starts one",
         ));
     };
@@ -91,7 +92,7 @@ fn version(status: &StatusResponse) -> String {
     if status.version == VERSION {
         status.version.clone()
     } else {
-        format!("{} (this program is {VERSION}; `cupola stop` lets the next command start it)", status.version)
+        format!("{} (this program is {VERSION}; run `cupola stop` to update it)", status.version)
     }
 }
 

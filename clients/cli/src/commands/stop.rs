@@ -1,16 +1,17 @@
 //! `cupola stop`: ends the daemon. That none runs is a success: it is what was asked for.
 
-use crate::call::{Connection, typed};
-use crate::connect;
 use crate::exit;
 use crate::failure::Failure;
+use crate::line::call::{Connection, typed};
+use crate::line::connect;
+use crate::line::running::running;
 use crate::show;
 use clap::Args;
 use cupola_protocol::daemon::{Stop, StopParams};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
-Runs under way end first, unless --force is given. Saved sessions and conversations stay.
+Waits for active runs to finish, unless --force is given. Saved sessions and conversations are kept.
 
 Examples:
   cupola stop
@@ -22,25 +23,25 @@ pub(crate) struct Flags {
     /// The daemon's socket [env: CUPOLA_SOCKET] [default: $XDG_RUNTIME_DIR/cupola/v1.sock, else the state directory]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Do not wait for runs under way
+    /// Do not wait for active runs to finish
     #[arg(long)]
     force: bool,
 }
 
 /// Asks the daemon to stop.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
-    let Some(stream) = connect::running(&connect::path(flags.socket.as_deref())?)? else {
-        show::print("no daemon runs\n")?;
+    let Some(stream) = running(&connect::path(flags.socket.as_deref())?)? else {
+        show::print("no daemon is running\n")?;
         return Ok(exit::OK);
     };
     let raw = Connection::new(stream).call_at_once::<Stop>(StopParams { force: flags.force })?;
     let answer = typed::<Stop>(&raw)?;
     show::print(&match (answer.runs, flags.force) {
-        (0, _) => "the daemon stops\n".to_owned(),
-        (1, false) => "the daemon stops once the run under way has ended\n".to_owned(),
-        (runs, false) => format!("the daemon stops once {runs} runs under way have ended\n"),
-        (1, true) => "the daemon stops and cuts one run\n".to_owned(),
-        (runs, true) => format!("the daemon stops and cuts {runs} runs\n"),
+        (0, _) => "Stopping the daemon\n".to_owned(),
+        (1, false) => "The daemon will stop when the active run has finished\n".to_owned(),
+        (runs, false) => format!("The daemon will stop when {runs} active runs have finished\n"),
+        (1, true) => "Stopping the daemon and cancelling one run\n".to_owned(),
+        (runs, true) => format!("Stopping the daemon and cancelling {runs} runs\n"),
     })?;
     Ok(exit::OK)
 }

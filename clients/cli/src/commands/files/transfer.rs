@@ -1,15 +1,15 @@
 //! `files upload` and `files download`: what moves bytes, how far it is, and what came of a directory.
 
 use super::Common;
-use crate::Hooks;
-use crate::call::{CALL, Event, Greeting, encode, typed};
-use crate::debug;
 use crate::exit;
 use crate::failure::Failure;
-use crate::interrupt;
+use crate::hooks::Hooks;
+use crate::line::call::{CALL, Event, Greeting, encode, typed};
+use crate::line::interrupt;
+use crate::scope::target::parse;
+use crate::show::debug;
+use crate::show::table::Output;
 use crate::spool::Spool;
-use crate::table::Output;
-use crate::target::parse;
 use crate::terminal;
 use cupola_protocol::Method;
 use cupola_protocol::files::{
@@ -98,7 +98,7 @@ impl Common {
     /// One call that moves bytes: it can be cancelled, and says on a terminal how far it is.
     fn transfer<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params, Greeting::None)?;
-        let mut connection = self.scope.daemon.ask(hooks, &call, |stream| interrupt::cancels(stream, CALL))?;
+        let mut connection = self.scope.daemon.ask(hooks.embedded, &call, |stream| interrupt::cancels(stream, CALL))?;
         let mut progress =
             Progress { out: terminal::stderr_as_is(), is_wanted: terminal::stderr_is_terminal(), shown: false };
         let received = connection.receive(|event| {
@@ -200,9 +200,10 @@ fn own_name(path: &RemotePath) -> Result<PathBuf, Failure> {
     let mut parts = name.components();
     match (parts.next(), parts.next()) {
         (Some(Component::Normal(part)), None) if part == name => Ok(name.to_owned()),
-        _ => {
-            Err(Failure::usage_hint(format!("{path} is no name for a local file"), "name one with --target-path FILE"))
-        }
+        _ => Err(Failure::usage_hint(
+            format!("{path} is not a valid name for a local file"),
+            "pass a name with --target-path FILE",
+        )),
     }
 }
 

@@ -56,7 +56,7 @@ impl RawResponse {
                 out.write_all(bytes).map_err(Failure::writing)
             }
             "gap" => Err(Failure::Output(std::io::Error::other(
-                "this program read too slowly, and a part of the response is lost",
+                "this program read too slowly and lost part of the response",
             ))),
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! Ctrl-C: the first cancels the call and waits for its end, the second leaves at once. Without a call the first leaves.
 
+use super::stream::Stream;
 use crate::exit;
-use crate::stream::Stream;
 use crate::terminal;
 use cupola_protocol::rpc::{CANCEL, Cancel, Id, Request};
 use std::io::Write;
@@ -57,7 +57,7 @@ pub(crate) fn cancels(stream: &Stream, id: Id) {
                 let mut stderr = terminal::stderr();
                 // A terminal shows ^C behind whatever of the answer is there.
                 let line_end = if terminal::stderr_is_terminal() { "\n" } else { "" };
-                let _ = writeln!(stderr, "{line_end}cancelling; press Ctrl-C again to leave at once");
+                let _ = writeln!(stderr, "{line_end}cancelling; press Ctrl-C again to exit immediately");
                 let _ = stream.write_all(message);
             }
             _ => process::exit(i32::from(exit::CANCELLED)),

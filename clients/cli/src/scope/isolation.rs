@@ -1,12 +1,12 @@
 //! `--user-isolation-key` and its relatives: whose state a call may see, resolved per call on the client's side.
 
+use super::model::Model;
+use super::profile::Profile;
 use crate::environment::{CHAT_KEY, Environment, IDENTITY, USER_KEY};
 use crate::failure::Failure;
-use crate::profile::Profile;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use cupola_protocol::Invalid;
-use cupola_protocol::isolation::{ChatLabel, Isolation, IsolationModel, UserIdentity};
-use serde::Deserialize;
+use cupola_protocol::isolation::{ChatLabel, Isolation, UserIdentity};
 use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
@@ -14,46 +14,24 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Isolation")]
 pub(crate) struct IsolationFlags {
-    /// Whose state: the user's isolation key, passed on verbatim [env: CUPOLA_USER_ISOLATION_KEY]
+    /// The user's isolation key, sent unchanged [env: CUPOLA_USER_ISOLATION_KEY]
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub user_isolation_key: Option<String>,
-    /// Which chat of that user: the chat's isolation key, passed on verbatim [env: CUPOLA_CHAT_ISOLATION_KEY]
+    /// The chat's isolation key, sent unchanged [env: CUPOLA_CHAT_ISOLATION_KEY]
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub chat_isolation_key: Option<String>,
-    /// On whose behalf you act, for agents of container protocol 2.0.0 [env: CUPOLA_USER_IDENTITY]
+    /// The user you act for, with agents that use container protocol 2.0.0 [env: CUPOLA_USER_IDENTITY]
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     pub user_identity: Option<String>,
-    /// A label that separates chats in Cupola's own saved state; nothing of it is sent
+    /// A label that separates chats in Cupola's saved state; it is never sent
     #[arg(long, value_name = "LABEL", allow_hyphen_values = true)]
     pub chat: Option<String>,
-    /// How the agent isolates its users, instead of finding out
+    /// How the agent isolates its users; detected if omitted
     #[arg(long, value_name = "MODEL")]
     pub isolation_model: Option<Model>,
     /// Nothing else names a user or a chat: no variable, no profile. How a chat uses no key where they name one.
     #[arg(skip)]
     pub alone: bool,
-}
-
-/// `--isolation-model`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Model {
-    /// Container protocol 1.0.0: isolation-key headers
-    Keys,
-    /// Container protocol 2.0.0: your identity, or --user-identity
-    Identity,
-    /// Nothing is sent; Cupola keeps a session and a conversation per key
-    Local,
-}
-
-impl From<Model> for IsolationModel {
-    fn from(model: Model) -> Self {
-        match model {
-            Model::Keys => Self::Keys,
-            Model::Identity => Self::Identity,
-            Model::Local => Self::Local,
-        }
-    }
 }
 
 impl IsolationFlags {
@@ -144,7 +122,7 @@ fn refusal(name: &str, rule: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cupola_protocol::isolation::IsolationKey;
+    use cupola_protocol::isolation::{IsolationKey, IsolationModel};
 
     fn flags(user: Option<&str>, identity: Option<&str>) -> IsolationFlags {
         IsolationFlags {

@@ -1,7 +1,7 @@
 //! Is the socket the user's own? Checked before anything is sent, because prompts and keys would go to whoever listens.
 
 use crate::failure::Failure;
-use crate::stream::Stream;
+use crate::line::stream::Stream;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -45,7 +45,7 @@ pub(super) fn peer(stream: &Stream, path: &Path) -> Result<(), Failure> {
     match rustix::net::sockopt::socket_peercred(stream) {
         Ok(peer) if peer.uid == me => Ok(()),
         Ok(peer) => Err(untrusted(path, &format!("is served by user {}, not by you", peer.uid.as_raw()))),
-        Err(error) => Err(untrusted(path, &format!("does not say who serves it: {error}"))),
+        Err(error) => Err(untrusted(path, &format!("could not be checked for its owner: {error}"))),
     }
 }
 
@@ -60,13 +60,13 @@ fn look(path: &Path) -> Result<Option<Metadata>, Failure> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::daemon(format!("cannot look at {}: {error}", path.display()))),
+        Err(error) => Err(Failure::daemon(format!("cannot check {}: {error}", path.display()))),
     }
 }
 
 fn untrusted(path: &Path, why: &str) -> Failure {
     Failure::daemon_hint(
         format!("{} {why}; nothing was sent", path.display()),
-        "name a socket in a directory of your own with --socket or CUPOLA_SOCKET",
+        "set --socket or CUPOLA_SOCKET to a path in a directory that only you can write",
     )
 }

@@ -2,7 +2,7 @@
 //! any user of the machine may be the first to take a pipe's name.
 
 use crate::failure::Failure;
-use crate::stream::Stream;
+use crate::line::stream::Stream;
 use crate::user;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
     }
     Err(Failure::daemon_hint(
         format!("{} is not the name of a pipe; nothing was sent", path.display()),
-        format!("name one with --socket or CUPOLA_SOCKET: {PIPES}NAME"),
+        format!("set --socket or CUPOLA_SOCKET to {PIPES}NAME"),
     ))
 }
 
@@ -26,10 +26,10 @@ pub(super) fn peer(stream: &Stream, path: &Path) -> Result<(), Failure> {
     let why = match user::owns(stream) {
         Ok(true) => return Ok(()),
         Ok(false) => "belongs to another user".to_owned(),
-        Err(error) => format!("does not say whose it is: {error}"),
+        Err(error) => format!("could not be checked for its owner: {error}"),
     };
     Err(Failure::daemon_hint(
         format!("{} {why}; nothing was sent", path.display()),
-        "name another pipe with --socket or CUPOLA_SOCKET",
+        "set --socket or CUPOLA_SOCKET to another pipe",
     ))
 }

@@ -8,9 +8,9 @@
 //! ownership_key_env = "ACME_SESSIONS"   # or ownership_key = "…": the --isolation-key of sessions create and delete
 //! ```
 
+use super::model::Model;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::isolation::Model;
 use crate::ownership::{self, Rule, User};
 use crate::{environment, places};
 use serde::Deserialize;
@@ -73,7 +73,7 @@ impl Profile {
     pub(crate) fn load(name: &str, environment: &Environment) -> Result<Self, Failure> {
         let Some(directory) = places::config_directory(environment::variable) else {
             return Err(Failure::usage_hint(
-                "there is no place for profiles: neither XDG_CONFIG_HOME nor HOME is set",
+                "cannot find profiles.toml: neither XDG_CONFIG_HOME nor HOME is set",
                 "set one of them, or use flags",
             ));
         };
@@ -127,7 +127,7 @@ impl Profile {
             *value = Some(environment.text(&variable)?.ok_or_else(|| {
                 Failure::usage_hint(
                     format!("profile {name} takes its {field} from {variable}, which is not set"),
-                    "set the variable; with --no-env none is read",
+                    "set the variable, or remove --no-env if you passed it",
                 )
             })?);
         }
@@ -167,7 +167,7 @@ fn check_private(path: &Path, found: &fs::Metadata) -> Result<(), Failure> {
     }
     let shown = path.display();
     Err(Failure::usage_hint(
-        format!("{shown} holds isolation keys and others may read it (mode {mode:03o})"),
+        format!("{shown} contains isolation keys, but other users can read it (mode {mode:03o})"),
         format!("run: chmod 600 {shown}; or name variables instead: user_isolation_key_env = \"…\""),
     ))
 }

@@ -1,9 +1,9 @@
 //! `--emulator`, `--project-endpoint`, `--agent-endpoint`, `--local` and friends: which agent a call goes to.
 
+use super::profile::{Port, Profile, Switch};
 use crate::environment::{Environment, variable};
 use crate::failure::Failure;
 use crate::places;
-use crate::profile::{Port, Profile, Switch};
 use clap::Args;
 use cupola_protocol::Invalid;
 use cupola_protocol::target::{
@@ -20,7 +20,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetFlags {
-    /// The emulator inside the daemon, or the one that listens at URL [env: CUPOLA_EMULATOR=1|URL]
+    /// Use the emulator inside the daemon, or the one at URL [env: CUPOLA_EMULATOR=1|URL]
     #[arg(
         long,
         value_name = "URL",
@@ -33,23 +33,23 @@ pub(crate) struct TargetFlags {
     /// The project: `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT` [env: FOUNDRY_PROJECT_ENDPOINT]
     #[arg(long, value_name = "URL")]
     pub project_endpoint: Option<String>,
-    /// An agent's own URL, which says project, agent and protocol:
+    /// The agent's endpoint URL, which names the project, agent and protocol:
     /// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/openai/responses`
     #[arg(long, value_name = "URL", conflicts_with_all = ["emulator", "project_endpoint"])]
     pub agent_endpoint: Option<String>,
-    /// An agent's container on this machine; nothing is isolated there
+    /// Use an agent's container on this machine, without isolation
     #[arg(long, conflicts_with_all = ["emulator", "project_endpoint", "agent_endpoint", "version"])]
     pub local: bool,
-    /// Where the local agent listens [default: 8088]
+    /// The port of the local agent [default: 8088]
     #[arg(long, value_name = "PORT", requires = "local")]
     pub port: Option<NonZeroU16>,
-    /// The agent, or in an azd project its service [env: CUPOLA_AGENT] [emulator default: notes]
+    /// The agent's name, or its service name in an azd project [env: CUPOLA_AGENT] [emulator default: notes]
     #[arg(long, short = 'n', value_name = "NAME")]
     pub agent_name: Option<String>,
-    /// A concrete version of the agent; its sessions are kept apart from other versions'
+    /// Use this version of the agent; each version has its own sessions
     #[arg(long, value_name = "VERSION")]
     pub version: Option<String>,
-    /// The azd environment that says where the project is [env: AZURE_ENV_NAME] [default: the project's own]
+    /// The azd environment that names the project [env: AZURE_ENV_NAME] [default: the project's own]
     #[arg(long, short = 'e', value_name = "NAME")]
     pub environment: Option<String>,
     /// Look for the azd project in and above this directory instead of the current one
@@ -175,7 +175,7 @@ impl TargetFlags {
     ) -> Result<DirectoryTarget, Failure> {
         let path = self.cwd.clone().or(path).unwrap_or_else(|| PathBuf::from("."));
         let shown = path.display().to_string();
-        let unknown = |error: io::Error| Failure::usage(format!("the directory {shown} cannot be found: {error}"));
+        let unknown = |error: io::Error| Failure::usage(format!("cannot find the directory {shown}: {error}"));
         // Links are followed, so that `..` means what it means to the system.
         let path = fs::canonicalize(&path).map_err(unknown)?;
         let environment = match (&self.environment, selected) {
@@ -203,7 +203,9 @@ impl TargetFlags {
         for (flag, name) in named.into_iter().filter_map(|(flag, name)| Some((flag, name?))) {
             if name != url.agent().as_str() {
                 let (agent, said) = (url.agent(), format!("{flag}{name}"));
-                return Err(Failure::usage(format!("two agents are named: {agent} by --agent-endpoint, and {said}")));
+                return Err(Failure::usage(format!(
+                    "--agent-endpoint names agent {agent}, but you also passed {said}"
+                )));
             }
         }
         Ok(Target::AgentEndpoint { url, version })
@@ -212,8 +214,8 @@ impl TargetFlags {
     fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<Given>, Failure> {
         match (self.agent_name.as_deref(), positional) {
             (Some(flag), Some(word)) if flag != word => Err(Failure::usage_hint(
-                format!("two agents are named: {word} and --agent-name {flag}"),
-                "put a message of several words in quotes",
+                format!("the agent was given twice: as {word} and with --agent-name {flag}"),
+                format!("if {word} is part of the message, put the whole message in quotes"),
             )),
             (Some(flag), _) => Ok(Some(Given::new("--agent-name", flag))),
             (None, Some(word)) => Ok(Some(Given::new("AGENT", word))),

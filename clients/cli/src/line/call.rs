@@ -2,8 +2,8 @@
 //!
 //! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
 
+use super::stream::{self, Stream};
 use crate::failure::Failure;
-use crate::stream::{self, Stream};
 use crate::terminal;
 use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind};
@@ -233,8 +233,7 @@ fn report_version_skew(result: &RawValue) {
     if let Some(version) = greeted.server_info.version.filter(|version| version != VERSION) {
         let _ = writeln!(
             terminal::stderr(),
-            "warning: the running daemon is version {}, this program is {VERSION}; `cupola stop` lets the next \
-             command start the newer one",
+            "warning: the running daemon is version {}, but this program is {VERSION}; run `cupola stop` to update it",
             terminal::line(&version)
         );
     }
@@ -244,11 +243,11 @@ fn report_version_skew(result: &RawValue) {
 pub(crate) fn lost(error: &io::Error) -> Failure {
     let how = match error.kind() {
         io::ErrorKind::UnexpectedEof => "closed the connection before answering".to_owned(),
-        _ => format!("could not be spoken to: {error}"),
+        _ => format!("cannot be reached: {error}"),
     };
     Failure::daemon_hint(
         format!("the daemon {how}"),
-        "it may have been stopped; run the command again to start it anew, and see `cupola sessions list` for what it did",
+        "it may have been stopped; run the command again to restart it, and see `cupola sessions list` for sessions it created",
     )
 }
 
@@ -256,18 +255,18 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
 fn hangs(process: Option<i32>) -> Failure {
     let (who, kill) = match process {
         Some(id) => (format!("the daemon (process {id})"), format!("kill -9 {id}")),
-        None => ("the daemon".to_owned(), "kill -9 and its process".to_owned()),
+        None => ("the daemon".to_owned(), "kill -9 PID".to_owned()),
     };
     Failure::daemon_hint(
         format!("{who} has not answered within {} s", AT_ONCE.as_secs()),
-        format!("if it goes on, end it with `{kill}`: the next command starts another one, and what is saved stays"),
+        format!("if this persists, end it with `{kill}`; the next command starts a new one, and saved state is kept"),
     )
 }
 
 fn garbage(error: &dyn std::fmt::Display) -> Failure {
     Failure::daemon_hint(
-        format!("the daemon sent something that is no message of this protocol: {error}"),
-        "see `cupola status` for its version",
+        format!("the daemon sent an invalid message: {error}"),
+        "run `cupola status` to compare versions",
     )
 }
 
@@ -280,7 +279,7 @@ pub(crate) fn typed<M: Method>(answer: &RawValue) -> Result<M::Response, Failure
 pub(crate) fn misunderstood(method: &str, error: &serde_json::Error) -> Failure {
     Failure::daemon_hint(
         format!("the daemon's answer to {method} is not what this version expects: {error}"),
-        "see `cupola status` for its version",
+        "run `cupola status` to compare versions",
     )
 }
 
@@ -362,9 +361,9 @@ mod tests {
         for (script, says) in [
             ("", "closed the connection"),
             ("{\"id\":1,\"result\":", "closed the connection"),
-            ("hello\n", "no message of this protocol"),
-            ("{\"method\":\"$/progress\",\"params\":[]}\n", "no message of this protocol"),
-            ("[]\n", "no message of this protocol"),
+            ("hello\n", "an invalid message"),
+            ("{\"method\":\"$/progress\",\"params\":[]}\n", "an invalid message"),
+            ("[]\n", "an invalid message"),
             ("{\"id\":1,\"result\":{\"runs\":\"many\"}}\n", "not what this version expects"),
         ] {
             let (mut connection, daemon) = scripted(1, script);

@@ -1,8 +1,8 @@
 //! Asks which agent is meant, when a project has several and a person sits in front of a terminal.
 
+use super::ScopeFlags;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::scope::ScopeFlags;
+use crate::line::interrupt;
 use crate::terminal;
 use cupola_protocol::error::ErrorKind;
 use std::io::{self, BufRead, Write};

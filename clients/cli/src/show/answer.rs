@@ -114,9 +114,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         }
         let end = if self.written.ends_with('\n') { "" } else { "\n" };
         self.out.write_all(end.as_bytes()).map_err(Failure::writing)?;
-        self.tell(
-            "warning: the answer started over at the service; the whole text follows and replaces what came before",
-        );
+        self.tell("warning: the service restarted the answer; the full text below replaces the text above");
         self.written.clear();
         self.write(whole)
     }
@@ -171,7 +169,7 @@ impl Ending<'_> {
             (RunStatus::Failed, None) => "the run failed",
             (RunStatus::Incomplete, None) => "the agent stopped before its answer was complete",
             (RunStatus::Cancelled, None) => "the run was cancelled",
-            (RunStatus::Truncated, None) => "the answer was cut off: the stream ended without saying how the run did",
+            (RunStatus::Truncated, None) => "the answer was cut off: the stream ended before the run's result",
         };
         let _ = writeln!(err, "{}", terminal::paragraph("error: ", message));
         if let Some(code) = self.failure.as_ref().and_then(|failure| failure.service_code.as_deref()) {
@@ -239,7 +237,7 @@ mod tests {
         let differs = r#"{"type":"snapshot","text":"good"}"#;
         let (out, err, _) = shown(&[HEL, differs], r#"{"status":"completed","text":"good day"}"#);
         assert_eq!(out, "hel\ngood day\n");
-        assert!(err.starts_with("warning: the answer started over"), "{err}");
+        assert!(err.starts_with("warning: the service restarted the answer"), "{err}");
     }
 
     #[test]

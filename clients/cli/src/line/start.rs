@@ -3,10 +3,10 @@
 //! The new daemon writes one line to its standard output: `ready PATH`, or `error: REASON`. Two commands may start one at
 //! the same time: one of the two daemons wins the lock, and both commands connect to that one.
 
-use crate::connect::running;
+use super::running::running;
+use super::stream::Stream;
 use crate::environment::ISOLATION_VARIABLES;
 use crate::failure::Failure;
-use crate::stream::Stream;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
@@ -29,8 +29,9 @@ const ERROR: &str = "error: ";
 
 /// Starts this program as a daemon and connects to it.
 pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
-    let program = std::env::current_exe()
-        .map_err(|error| Failure::daemon(format!("no daemon runs and this program cannot find itself: {error}")))?;
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::daemon(format!("could not start the daemon: cannot find this program's path: {error}"))
+    })?;
     let mut command = Command::new(&program);
     command.arg("serve").arg("--background").arg("--socket").arg(socket);
     // Its standard error must not be ours: a pipe we inherited would stay open for as long as the daemon lives.
@@ -40,9 +41,9 @@ pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
         command.env_remove(name);
     }
     leave_the_console(&mut command);
-    let mut child = command.spawn().map_err(|error| {
-        Failure::daemon(format!("no daemon runs and {} does not start: {error}", program.display()))
-    })?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| Failure::daemon(format!("could not start the daemon with {}: {error}", program.display())))?;
     let Some(output) = child.stdout.take() else {
         return Err(Failure::daemon("the daemon started without a standard output"));
     };
@@ -75,10 +76,10 @@ fn wait_for_report(output: ChildStdout) -> Result<String, Failure> {
     });
     match receiver.recv_timeout(READY_LIMIT) {
         Ok(Ok(line)) => Ok(line),
-        Ok(Err(error)) => Err(Failure::daemon(format!("the daemon's report could not be read: {error}"))),
+        Ok(Err(error)) => Err(Failure::daemon(format!("could not read the daemon's startup message: {error}"))),
         Err(_) => Err(Failure::daemon_hint(
-            format!("the daemon did not get ready within {} s", READY_LIMIT.as_secs()),
-            "run `cupola serve` in another terminal to see what it does",
+            format!("the daemon was not ready within {} s", READY_LIMIT.as_secs()),
+            "run `cupola serve` in another terminal to see why",
         )),
     }
 }
@@ -99,7 +100,11 @@ fn after_report(report: &str, socket: &Path) -> Result<Stream, Failure> {
     if let Some(reason) = report.strip_prefix(ERROR) {
         return Err(Failure::daemon(format!("the daemon did not start: {reason}")));
     }
-    let what = if report.starts_with(READY) { "said it was ready, but" } else { "ended without a word, and" };
+    let what = if report.starts_with(READY) {
+        "reported that it was ready, but"
+    } else {
+        "exited without an error message, and"
+    };
     Err(Failure::daemon_hint(
         format!("the daemon {what} nothing answers at {}", socket.display()),
         "run `cupola serve` to see why",

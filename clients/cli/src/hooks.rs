@@ -1,0 +1,92 @@
+//! What the command line only starts, the daemon and the emulator, and the options that it hands them.
+
+use crate::line::stream::Stream;
+use clap::ValueEnum;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The parts of the program that the command line only starts: it depends on neither the daemon nor the emulator.
+#[derive(Debug, Clone, Copy)]
+pub struct Hooks {
+    /// Runs the daemon until it ends.
+    pub serve: fn(ServeOptions) -> ExitCode,
+    /// Runs a daemon inside this process for one call and returns the client's end of its connection.
+    pub embedded: fn() -> io::Result<Stream>,
+    /// Runs a separate emulator until it ends.
+    pub emulator: fn(EmulatorOptions) -> ExitCode,
+    /// Prints a token for an emulator.
+    pub emulator_token: fn(EmulatorTokenOptions) -> ExitCode,
+}
+
+/// What the command line says about the daemon to run, as typed. What is `None` the daemon decides from its environment
+/// and its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServeOptions {
+    /// The socket to listen on; [`crate::socket::path`] has the rule when it is `None`.
+    pub socket: Option<PathBuf>,
+    /// Where saved state is kept.
+    pub state_directory: Option<PathBuf>,
+    /// Seconds with nothing to do after which it leaves, or `never`.
+    pub idle_exit: Option<String>,
+    /// What is logged.
+    pub log: Option<String>,
+    /// Where the log goes.
+    pub log_file: Option<PathBuf>,
+    /// Started by another command. Either way the daemon writes `ready PATH` to standard output once it listens, or
+    /// `error: REASON`; in the background nobody reads what comes after that line, and standard error goes nowhere.
+    pub background: bool,
+}
+
+/// What the command line says about the emulator to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct EmulatorOptions {
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Other machines may reach it.
+    pub listen_beyond_loopback: bool,
+    /// Speak https.
+    pub tls: bool,
+    /// Host names besides localhost.
+    pub tls_names: Vec<String>,
+    /// The agents to offer, each as the user typed it; none means the default ones.
+    pub agents: Vec<String>,
+    /// Environment variables that posted agent versions may set.
+    pub allowed_variables: Vec<String>,
+    /// Where the secret, sessions, their files and the certificate are kept.
+    pub data_directory: Option<PathBuf>,
+    /// Idle time of every session, in seconds, in place of what its agent says.
+    pub idle_seconds: Option<u64>,
+    /// No caller may send `x-ms-user-identity`.
+    pub withhold_impersonation: bool,
+    /// Leave these out.
+    pub without: Vec<Undocumented>,
+    /// Say where it listens as one line of JSON.
+    pub json: bool,
+}
+
+/// What the command line says about the token to print.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmulatorTokenOptions {
+    /// Who the token names.
+    pub caller: String,
+    /// Exactly these permissions; the usual ones when absent.
+    pub permissions: Option<Vec<String>>,
+    /// How long the token is good, in seconds; without end when absent.
+    pub expires_seconds: Option<u64>,
+    /// The emulator's URL.
+    pub url: Option<String>,
+    /// The emulator's data directory.
+    pub data_directory: Option<PathBuf>,
+}
+
+/// Operations on a session's files that azd has and the service does not document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Undocumented {
+    /// Creating directories
+    Mkdir,
+    /// Showing details of one file
+    Stat,
+}

@@ -1,0 +1,8 @@
+//! The line to the daemon: finds the daemon, starts it when none answers, and makes calls on the connection.
+
+pub(crate) mod call;
+pub(crate) mod connect;
+pub(crate) mod interrupt;
+pub(crate) mod running;
+mod start;
+pub(crate) mod stream;

@@ -24,9 +24,9 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
 }
 
 /// Every `` `file.rs::name` `` is a function in that file, and every `` `file.rs` `` is there.
-fn check_tests(page: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
+fn check_tests(page: &str, content: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
     let mut broken = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in content.lines().enumerate() {
         for named in line.split('`').skip(1).step_by(2) {
             let (file, test) = named.split_once("::").map_or((named, None), |(file, test)| (file, Some(test)));
             if !super::is_rust(file) || !TREES.iter().any(|tree| file.starts_with(tree)) {

@@ -11,6 +11,7 @@ mod secret;
 pub use secret::{Secret, SecretError};
 
 use crate::error::ApiError;
+use crate::isolation::Caller;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
@@ -25,17 +26,6 @@ pub const IMPERSONATE: &str = "UserIdentityImpersonation";
 
 /// The role that sees and manages all sessions of all users (contract section 13.3, *Foundry User*).
 pub const MANAGE_ALL: &str = "FoundryUser";
-
-/// Who makes a request, according to its token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The token's `oid`, else its `sub`.
-    pub id: String,
-    /// May act for another user.
-    pub impersonates: bool,
-    /// Sees and manages the sessions of every user.
-    pub manages: bool,
-}
 
 /// The header of every token.
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;

@@ -3,7 +3,6 @@
 //! Protocol 1.0.0 partitions by two keys in headers and guards deletion by a third (contract section 13.2); 2.0.0
 //! partitions by the caller or the user it acts for (section 13.3). Nothing here reads a socket, file or clock.
 
-use crate::auth::Caller;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +99,17 @@ impl Presented {
             legacy: LEGACY.into_iter().find(|name| headers.contains_key(*name)),
         }
     }
+}
+
+/// Who makes a request, according to its token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's `oid`, else its `sub`.
+    pub id: String,
+    /// May act for another user.
+    pub impersonates: bool,
+    /// Sees and manages the sessions of every user.
+    pub manages: bool,
 }
 
 /// What a request is about to do, where the rules differ.

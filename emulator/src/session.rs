@@ -3,11 +3,11 @@
 //! creating → active → idle (after its idle time or a stop) → active again on the next invoke; expired 30 days after
 //! the last activity. At most one container start is in flight: whoever needs the sandbox waits on the same slot.
 
-use crate::agent::{Agent, Version};
 use crate::container::{Container, SandboxContext};
 use crate::error::ApiError;
 use crate::isolation::Partition;
 use crate::logs::{LogSink, LogStream};
+use crate::options::VersionSpec;
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -175,18 +175,18 @@ impl Session {
         Lease { session: Arc::clone(self), clock: clock.clone() }
     }
 
-    /// Its running container, started or resumed when there is none.
+    /// The running container of this session of `agent`. Starts or resumes one if the session has none.
     pub(crate) async fn container(
         self: &Arc<Self>,
-        agent: &Agent,
-        version: &Arc<Version>,
+        agent: &str,
+        spec: &VersionSpec,
         project_endpoint: &str,
     ) -> Result<Arc<dyn Container>, ApiError> {
-        let mut environment = version.spec.environment.clone();
+        let mut environment = spec.environment.clone();
         environment.insert("FOUNDRY_PROJECT_ENDPOINT".to_owned(), project_endpoint.to_owned());
         let context = SandboxContext {
-            agent: agent.name.clone(),
-            version: version.spec.version.clone(),
+            agent: agent.to_owned(),
+            version: spec.version.clone(),
             session_id: self.id.clone(),
             home: self.home(),
             environment,
@@ -197,7 +197,7 @@ impl Session {
             return Ok(Arc::clone(container));
         }
         // A task of its own: a caller that goes away must not leave a half-started container behind.
-        let (session, runtime) = (Arc::clone(self), Arc::clone(&version.spec.runtime));
+        let (session, runtime) = (Arc::clone(self), Arc::clone(&spec.runtime));
         tokio::spawn(async move { session.start(slot, runtime.as_ref(), context).await })
             .await
             .map_err(ApiError::internal)?

@@ -2,10 +2,10 @@
 
 use crate::Method;
 use crate::isolation::IsolationModel;
+use crate::observe::Watch;
 use crate::reach::{Reach, Subject};
 use crate::sessions::Order;
 use crate::target::Target;
-use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -9,6 +9,9 @@ use crate::text::shown_text;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+/// The protocol's major version: part of the socket's name (`v1.sock`), negotiated by `initialize`.
+pub const PROTOCOL_VERSION: u32 = 1;
+
 /// Opens a connection: says who the client is, answers what the daemon can do. Answered at once, from static data.
 /// Optional: calls without it get the defaults.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

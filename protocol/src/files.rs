@@ -10,9 +10,9 @@ pub use crate::path::{LocalPath, RemotePath};
 use crate::Method;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
+use crate::observe::{SentRequest, Watch};
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
-use crate::watch::{SentRequest, Watch};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

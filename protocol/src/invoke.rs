@@ -5,14 +5,17 @@ use crate::error::ErrorKind;
 use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
+use crate::observe::SentRequest;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
 use crate::target::Target;
-use crate::watch::SentRequest;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+pub use crate::agent_protocol::AgentProtocol;
+pub use crate::observe::HttpHeader;
 
 /// Sends one input to an agent and waits for its answer.
 ///
@@ -38,34 +41,6 @@ impl Method for Invoke {
             allow_shared_session: params.allow_shared_session,
             is_whole_request: params.input_is_request,
             ..Subject::of(&params.target, &params.isolation)
-        }
-    }
-}
-
-/// What the agent speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub enum AgentProtocol {
-    /// `openai/responses` (contract section 7).
-    #[default]
-    Responses,
-    /// `invocations` (contract section 9).
-    Invocations,
-    /// `invocations_ws`: messages over a WebSocket (contract section 10).
-    InvocationsWs,
-    /// `a2a`: version 0.3 of the agent-to-agent protocol (contract section 11).
-    A2a,
-}
-
-impl AgentProtocol {
-    /// As definitions and endpoints call it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Responses => "responses",
-            Self::Invocations => "invocations",
-            Self::InvocationsWs => "invocations_ws",
-            Self::A2a => "a2a",
         }
     }
 }
@@ -302,16 +277,6 @@ pub enum NoticeCode {
     /// Any other; added by a newer daemon.
     #[serde(other)]
     Other,
-}
-
-/// One HTTP header.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct HttpHeader {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
 }
 
 /// The value of one `$/progress` notification of an `invoke`.

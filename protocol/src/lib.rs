@@ -11,7 +11,7 @@
 //! - [`files`]: the files in them
 //! - [`monitor`]: their logs
 //! - [`agents`]: a project's agents, as the service describes them
-//! - [`watch`]: what a caller may see of the requests themselves
+//! - [`observe`]: what a caller may see of the requests themselves
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
 //! - [`doctor`]: what is wrong, and what to do about it
@@ -25,6 +25,7 @@
 //! Objects that the service defines (a session, a response) keep the service's own field names, so that its
 //! documentation applies to them; everything Cupola defines is `camelCase`.
 
+pub mod agent_protocol;
 pub mod agents;
 pub mod auth;
 pub mod daemon;
@@ -36,7 +37,9 @@ pub mod headers;
 pub mod id;
 pub mod invoke;
 pub mod isolation;
+mod method;
 pub mod monitor;
+pub mod observe;
 pub mod partitions;
 pub mod path;
 pub mod reach;
@@ -47,39 +50,7 @@ pub mod schema;
 pub mod sessions;
 pub mod target;
 mod text;
-pub mod watch;
 
-use reach::{Reach, Subject};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use watch::Watch;
-
-/// The protocol's major version: part of the socket's name (`v1.sock`), negotiated by `initialize`.
-pub const PROTOCOL_VERSION: u32 = 1;
-
-/// One RPC method: its name on the wire and the types that travel.
-///
-/// The daemon's table, the command line and the generated documents all read these constants and types; a method is
-/// written down here once.
-pub trait Method {
-    /// The JSON-RPC method name, for example `sessions/create`.
-    const NAME: &'static str;
-    /// How far it reaches. A method that does not say is out of bounds for every bound connection.
-    const REACH: Reach = Reach::Unbounded;
-    /// What the caller sends. `params` on the wire is this object itself.
-    type Params: Serialize + DeserializeOwned + Send + 'static;
-    /// What the caller gets when the call succeeds.
-    type Response: Serialize + DeserializeOwned + Send + 'static;
-
-    /// Whose state a call names. Every method that reaches an agent says so.
-    fn subject(_params: &Self::Params) -> Subject<'_> {
-        Subject::default()
-    }
-
-    /// What the caller wants to see of the requests that the call makes; nothing where the method does not offer it.
-    fn watch(_params: &Self::Params) -> Watch {
-        Watch::default()
-    }
-}
-
+pub use daemon::PROTOCOL_VERSION;
+pub use method::Method;
 pub use text::Invalid;

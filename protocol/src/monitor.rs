@@ -3,9 +3,9 @@
 use crate::id::SessionId;
 use crate::invoke::Notice;
 use crate::isolation::Isolation;
+use crate::observe::{SentRequest, Watch};
 use crate::reach::{Reach, Subject};
 use crate::target::{AgentName, Target};
-use crate::watch::{SentRequest, Watch};
 use crate::{Invalid, Method};
 use serde::{Deserialize, Serialize};
 

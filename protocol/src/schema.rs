@@ -13,8 +13,8 @@ mod prose;
 
 use crate::PROTOCOL_VERSION;
 use crate::error::{ErrorData, ErrorKind};
+use crate::observe::RequestEvent;
 use crate::rpc::{CANCEL, CANCEL_ALIASES, Cancel, ErrorObject, PROGRESS, Progress};
-use crate::watch::RequestEvent;
 use definitions::Definitions;
 use methods::{Entry, Group};
 use schemars::SchemaGenerator;

@@ -3,9 +3,9 @@
 use crate::Method;
 use crate::id::SessionId;
 use crate::isolation::Isolation;
+use crate::observe::Watch;
 use crate::reach::{Reach, Subject};
 use crate::target::{AgentVersion, Target};
-use crate::watch::Watch;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -5,7 +5,7 @@ use super::connections::Settings;
 use super::curl;
 use bytes::Bytes;
 use cupola_protocol::invoke::{HttpHeader, Notice};
-use cupola_protocol::watch::SentRequest;
+use cupola_protocol::observe::SentRequest;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode, Version};
 use hyper::ext::ReasonPhrase;

@@ -5,8 +5,8 @@ use super::call::Call;
 use super::client::ClientGone;
 use crate::error::CallError;
 use crate::foundry::{Seen, Wants, watch};
+use cupola_protocol::observe::{RequestEvent, Watch};
 use cupola_protocol::rpc::ProgressToken;
-use cupola_protocol::watch::{RequestEvent, Watch};
 use tokio::sync::mpsc::Receiver;
 
 /// What is seen of one call's requests, and for whom.

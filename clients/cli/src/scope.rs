@@ -22,8 +22,8 @@ use crate::terminal;
 use clap::Args;
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
+use cupola_protocol::observe::Watch;
 use cupola_protocol::target::Target;
-use cupola_protocol::watch::Watch;
 use serde_json::value::RawValue;
 use std::io::{self, IsTerminal};
 

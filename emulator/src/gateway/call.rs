@@ -2,9 +2,9 @@
 
 use super::Gateway;
 use crate::agent::{Agent, Version};
-use crate::auth::Caller;
 use crate::content_type::{advice, is_json};
 use crate::error::ApiError;
+use crate::isolation::Caller;
 use crate::isolation::{self, Model, Partition, Presented, Purpose, Refusal};
 use crate::session::{Session, Status};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};

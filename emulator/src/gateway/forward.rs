@@ -41,7 +41,7 @@ pub(super) async fn forward(
 ) -> Result<(Response<Body>, Lease), ApiError> {
     let session = &entered.session;
     let lease = session.lease(&call.gateway.clock);
-    let container = session.container(&call.agent, &entered.version, &call.gateway.project_endpoint).await?;
+    let container = session.container(&call.agent.name, &entered.version.spec, &call.gateway.project_endpoint).await?;
     let mut request = Request::builder().method(method).uri(path).body(body).map_err(ApiError::internal)?;
     *request.headers_mut() = container_headers(&call.headers, entered.version.spec.model, &entered.partition);
     request.headers_mut().extend(extra.iter().cloned());

@@ -6,9 +6,9 @@
 use super::Gateway;
 use super::call::{Call, Whole, json_body};
 use super::responses;
-use crate::auth::Caller;
 use crate::conversation::Conversation;
 use crate::error::ApiError;
+use crate::isolation::Caller;
 use crate::isolation::{self, Model, Partition, Presented, Purpose};
 use axum::extract::{FromRequestParts, Path as Ids, State};
 use axum::response::{IntoResponse, Response};

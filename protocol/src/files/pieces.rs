@@ -5,10 +5,10 @@
 use super::RemotePath;
 use crate::Method;
 use crate::id::SessionId;
+use crate::observe::Watch;
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
 use crate::text::shown_text;
-use crate::watch::Watch;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use super::{AgentName, MAX_URL, ProjectEndpoint, https_parts};
 use crate::Invalid;
-use crate::invoke::AgentProtocol;
+use crate::agent_protocol::AgentProtocol;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -15,7 +15,7 @@ use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
-use cupola_protocol::watch::Watch;
+use cupola_protocol::observe::Watch;
 use serde_json::value::RawValue;
 use std::io::{BufWriter, Write};
 use time::UtcOffset;

@@ -1,6 +1,5 @@
 //! Server-sent events as the agent server writes them: Python's JSON spacing, one chunk per event (contract 15.1).
 
-use super::run::{AbandonOnDrop, Run};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -10,7 +9,6 @@ use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The content type of an event stream.
@@ -33,27 +31,6 @@ pub(super) fn python_json(value: &Value) -> String {
         Ok(()) => String::from_utf8(bytes).unwrap_or_default(),
         Err(_) => value.to_string(),
     }
-}
-
-/// The answer that follows a run from after an event: what was, then what comes, then the end of the body.
-///
-/// `after` is the sequence number of the last event the reader has, -1 for none.
-pub(super) fn follow(
-    run: Arc<Run>,
-    after: i64,
-    keep_alive: Option<Duration>,
-    abandon: Option<AbandonOnDrop>,
-) -> Response {
-    let events = stream::unfold((run, 0, abandon), move |(run, index, abandon)| async move {
-        let (next, frame) = run.next_frame(index, after).await?;
-        Some((frame, (run, next, abandon)))
-    });
-    let headers = [
-        (header::CONNECTION, "keep-alive"),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    (headers, body(events, keep_alive)).into_response()
 }
 
 /// An event stream's body, with keep-alive comments when `keep_alive` passes without an event.

@@ -1,11 +1,10 @@
 //! The `/responses` routes (contract 7).
 
 use super::answer::{Answer, Command};
-use super::events::follow;
 use super::object::{Head, Snapshot, Status};
 use super::problem::{self, Problem};
 use super::request::CreateResponse;
-use super::run::{AbandonOnDrop, Owner, Run};
+use super::run::{AbandonOnDrop, Owner, Run, follow};
 use super::{Agent, RequestId, ids, json_body, now, set};
 use axum::Extension;
 use axum::extract::{Path, Query};

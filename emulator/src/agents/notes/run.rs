@@ -2,8 +2,10 @@
 
 use super::events;
 use super::object::{Head, Snapshot, Status};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::HeaderMap;
+use futures_util::stream;
+use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -336,6 +338,27 @@ impl Log {
         }
         self.next_sequence += 1;
     }
+}
+
+/// The answer that follows a run from after an event: what was, then what comes, then the end of the body.
+///
+/// `after` is the sequence number of the last event the reader has, -1 for none.
+pub(super) fn follow(
+    run: Arc<Run>,
+    after: i64,
+    keep_alive: Option<Duration>,
+    abandon: Option<AbandonOnDrop>,
+) -> Response {
+    let frames = stream::unfold((run, 0, abandon), move |(run, index, abandon)| async move {
+        let (next, frame) = run.next_frame(index, after).await?;
+        Some((frame, (run, next, abandon)))
+    });
+    let headers = [
+        (header::CONNECTION, "keep-alive"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, events::body(frames, keep_alive)).into_response()
 }
 
 /// Cancels a foreground run when its connection goes before its end.

@@ -1,6 +1,5 @@
 //! What a caller may want to see of the requests that its call makes (`--debug`), whatever the method.
 
-use crate::invoke::HttpHeader;
 use crate::rpc::ProgressToken;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,6 +24,16 @@ pub struct Watch {
 pub enum RequestEvent {
     /// A request as it leaves.
     Request(SentRequest),
+}
+
+/// One HTTP header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct HttpHeader {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// A request as it leaves. Its `Debug` leaves out what may be private: keys and the prompt.

@@ -1,0 +1,31 @@
+//! The protocols that agents are called with.
+
+use serde::{Deserialize, Serialize};
+
+/// What the agent speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum AgentProtocol {
+    /// `openai/responses` (contract section 7).
+    #[default]
+    Responses,
+    /// `invocations` (contract section 9).
+    Invocations,
+    /// `invocations_ws`: messages over a WebSocket (contract section 10).
+    InvocationsWs,
+    /// `a2a`: version 0.3 of the agent-to-agent protocol (contract section 11).
+    A2a,
+}
+
+impl AgentProtocol {
+    /// As definitions and endpoints call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Responses => "responses",
+            Self::Invocations => "invocations",
+            Self::InvocationsWs => "invocations_ws",
+            Self::A2a => "a2a",
+        }
+    }
+}

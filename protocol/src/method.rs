@@ -1,0 +1,31 @@
+//! What every method of the protocol declares: its name, its types, and how far it reaches.
+
+use crate::observe::Watch;
+use crate::reach::{Reach, Subject};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// One RPC method: its name on the wire and the types that travel.
+///
+/// The daemon's table, the command line and the generated documents all read these constants and types; a method is
+/// written down here once.
+pub trait Method {
+    /// The JSON-RPC method name, for example `sessions/create`.
+    const NAME: &'static str;
+    /// How far it reaches. A method that does not say is out of bounds for every bound connection.
+    const REACH: Reach = Reach::Unbounded;
+    /// What the caller sends. `params` on the wire is this object itself.
+    type Params: Serialize + DeserializeOwned + Send + 'static;
+    /// What the caller gets when the call succeeds.
+    type Response: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Whose state a call names. Every method that reaches an agent says so.
+    fn subject(_params: &Self::Params) -> Subject<'_> {
+        Subject::default()
+    }
+
+    /// What the caller wants to see of the requests that the call makes; nothing where the method does not offer it.
+    fn watch(_params: &Self::Params) -> Watch {
+        Watch::default()
+    }
+}

@@ -112,5 +112,6 @@ async fn write_all(
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #[path = "../../fuzz/connection.rs"]
 mod fuzz_connection;

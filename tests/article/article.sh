@@ -82,7 +82,7 @@ cupola sessions delete sess_abc123 --isolation-key sk-tenant-contoso
 
 ### later, delete it with the same key
 cupola sessions delete sess_abc123 --isolation-key sk-tenant-acme
-#> out is deleted
+#> out Deleted session
 #1> sent x-session-isolation-key: sk-tenant-acme
 
 ### [a session of the tenant's]

@@ -79,10 +79,14 @@ fn memory_comes_back_after_streams_and_turns() {
             })
         })
         .collect();
-    streaming.into_iter().for_each(|stream| stream.join().unwrap());
+    for stream in streaming {
+        stream.join().unwrap();
+    }
     assert_back(&daemon, start, "streams");
     let mut line = Line::connect(&home.socket());
-    (0..TURNS).for_each(|number| line.invoke("turns", &format!("turn {number}")));
+    for number in 0..TURNS {
+        line.invoke("turns", &format!("turn {number}"));
+    }
     drop(line);
     assert_back(&daemon, start, "turns");
 }

@@ -241,16 +241,13 @@ async fn a_full_daemon_can_be_stopped_in_every_framing() {
         let server = Server::start(|_| {});
         let held = server.fill().await;
         let stop = json!({"id": 1, "method": "daemon/stop", "params": {"force": true}});
-        match framing {
-            Some(framing) => {
-                let mut guest = server.connect_by(framing).await;
-                guest.send(stop).await;
-                assert!(guest.next().await["result"].is_object());
-            }
-            None => {
-                let answer = Http::new(server.stream().await).post(&stop).await;
-                assert!(answer.json()["result"].is_object(), "{answer:?}");
-            }
+        if let Some(framing) = framing {
+            let mut guest = server.connect_by(framing).await;
+            guest.send(stop).await;
+            assert!(guest.next().await["result"].is_object());
+        } else {
+            let answer = Http::new(server.stream().await).post(&stop).await;
+            assert!(answer.json()["result"].is_object(), "{answer:?}");
         }
         server.running.await.unwrap();
         drop(held);

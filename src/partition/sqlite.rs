@@ -214,6 +214,8 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError>
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Before the first change: a file that is refused stays byte for byte what it is.
     format::check(connection)?.map_err(refuse)?;
+    // In one transaction, before the change to WAL: where a step fails, nothing has changed either.
+    format::bring_up(connection)?.map_err(refuse)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // In WAL mode NORMAL survives the death of the process; FULL would add an fsync to every first call.
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -221,7 +223,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError>
     connection.pragma_update(None, "secure_delete", true)?;
     // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
     connection.pragma_update(None, "cache_size", -128)?;
-    format::bring_up(connection)?.map_err(refuse)
+    Ok(())
 }
 
 fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {

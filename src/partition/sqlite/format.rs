@@ -35,7 +35,8 @@ const STEPS: [&str; 2] = [
     "ALTER TABLE partition ADD COLUMN context TEXT;",
 ];
 
-/// What is read of a file, and the format that brought it. Prepared, never run: that shows whether the tables are ours.
+/// What is read of a file, and the format that brought it. Prepared, never run: that shows whether the tables are ours, and of
+/// the format that the file states.
 const READS: [(i64, &str); 4] = [
     (1, "SELECT agent, owner, version, session, conversation, updated_at FROM partition"),
     (1, "SELECT agent, id, owner, ownership_key FROM session"),
@@ -65,9 +66,15 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<Result<(), Unus
     if found < 1 {
         return Ok(Err(Unusable::Damaged("it has tables but no format".to_owned())));
     }
-    for (_, statement) in READS.iter().filter(|(format, _)| *format <= found) {
+    for (format, statement) in READS {
         match connection.prepare(statement) {
-            Err(error) if is_of_statement(&error) => return Ok(Err(Unusable::Damaged(error.to_string()))),
+            Err(error) if is_of_statement(&error) && format <= found => {
+                return Ok(Err(Unusable::Damaged(error.to_string())));
+            }
+            Err(error) if is_of_statement(&error) => {}
+            Ok(_) if format > found => {
+                return Ok(Err(Unusable::Damaged(format!("it has format {found}, but tables of format {format}"))));
+            }
             prepared => drop(prepared?),
         }
     }
@@ -130,6 +137,7 @@ mod tests {
             (renamed("ownership_key", "ownership_kez"), 1),
             // The second format has a column more.
             (TABLES.to_owned(), 2),
+            (STEPS.concat(), 1),
         ] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("state.db");

@@ -126,6 +126,7 @@ impl Steps<'_> {
     /// Runs a command whose output reports tests, shows all of it but the tests that passed, and adds the reports up.
     fn count_tests(&self, command: &mut Command) -> Result<Count, String> {
         let mut count = Count::default();
+        let mut failed = Vec::new();
         let run = self.run(command, |line| match report(line) {
             Some(more) => {
                 count.passed += more.passed;
@@ -135,8 +136,16 @@ impl Steps<'_> {
                 }
             }
             None if is_noise(line) => {}
-            None => self.say(&format!("   {line}")),
+            None => {
+                if let Some(remark) = failed_test(line).map(|test| format!("failed test: {test}"))
+                    && !failed.contains(&remark)
+                {
+                    failed.push(remark);
+                }
+                self.say(&format!("   {line}"));
+            }
         });
+        self.report.add(|report| report.remarks.extend(failed));
         match run {
             Err(reason) if count.failed == 0 => Err(reason),
             _ => Ok(count),
@@ -191,6 +200,15 @@ fn report(line: &str) -> Option<Count> {
     Some(count)
 }
 
+/// The name in a line by which a test program says that a test failed: Rust's and the editors' form, Node's, Python's.
+fn failed_test(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if let Some(name) = line.strip_suffix(" ... FAILED") {
+        return name.strip_prefix("test ");
+    }
+    ["✖ ", "FAIL: ", "ERROR: "].iter().find_map(|mark| line.strip_prefix(mark)).filter(|name| *name != "failing tests:")
+}
+
 fn is_noise(line: &str) -> bool {
     line.is_empty() || line.ends_with(" ... ok") || line.starts_with("running ")
 }
@@ -210,6 +228,19 @@ mod tests {
         }
         for line in ["test a::b ... ok", "12 passed", "error: 3 passed, 1 failed"] {
             assert_eq!(report(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_failed_test_is_named_whatever_program_ran_it() {
+        for (line, name) in [
+            ("test a::b ... FAILED", Some("a::b")),
+            ("  ✖ an answer streams (12.3ms)", Some("an answer streams (12.3ms)")),
+            ("FAIL: test_it (tests.Case.test_it)", Some("test_it (tests.Case.test_it)")),
+            ("✖ failing tests:", None),
+            ("test a::b ... ok", None),
+        ] {
+            assert_eq!(failed_test(line), name, "{line}");
         }
     }
 

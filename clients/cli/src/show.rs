@@ -8,8 +8,19 @@ pub(crate) mod table;
 
 use crate::failure::Failure;
 use crate::terminal;
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::io::Write;
+
+/// An HTTP header of a `request` or `httpHead` event.
+#[derive(Deserialize)]
+struct Header<'line> {
+    #[serde(borrow)]
+    name: Cow<'line, str>,
+    #[serde(borrow)]
+    value: Cow<'line, str>,
+}
 
 /// Writes text of this program to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {

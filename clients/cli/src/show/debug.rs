@@ -1,5 +1,6 @@
 //! `--debug`: outgoing requests on standard error, and the `curl` line that repeats each.
 
+use super::Header;
 use crate::terminal::{line, text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,14 +23,6 @@ struct Request<'line> {
     body_file: Option<Cow<'line, str>>,
     #[serde(borrow)]
     curl: Cow<'line, str>,
-}
-
-#[derive(Deserialize)]
-struct Header<'line> {
-    #[serde(borrow)]
-    name: Cow<'line, str>,
-    #[serde(borrow)]
-    value: Cow<'line, str>,
 }
 
 #[derive(Deserialize)]

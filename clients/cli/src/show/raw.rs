@@ -1,5 +1,6 @@
 //! `-o raw`: the unmodified HTTP response, as it arrives.
 
+use super::Header;
 use crate::failure::Failure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,14 +34,6 @@ struct Part<'line> {
     text: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     base64: Option<Cow<'line, str>>,
-}
-
-#[derive(Deserialize)]
-struct Header<'line> {
-    #[serde(borrow)]
-    name: Cow<'line, str>,
-    #[serde(borrow)]
-    value: Cow<'line, str>,
 }
 
 impl RawResponse {

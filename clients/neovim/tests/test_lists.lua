@@ -168,7 +168,8 @@ return {
     function()
       user_with_session('impatient')
       local id = support.daemon_id()
-      vim.cmd('Cupola files upload ' .. local_file('x'))
+      -- Long enough that the upload cannot end before the daemon reads the cancellation.
+      vim.cmd('Cupola files upload ' .. local_file(('x'):rep(40 * 1024 * 1024)))
       vim.cmd('Cupola cancel')
       support.wait_for_notification('1 cancelled')
       support.wait_for_notification('the call was cancelled')
@@ -183,7 +184,7 @@ return {
       support.wait_for_text('partitions', '* ')
       support.has(support.text('partitions'), session)
       support.choosing('Forget', function() support.press('partitions', 'd', '* ') end)
-      support.wait_for_notification('the next call starts anew')
+      support.wait_for_notification('the next call starts fresh')
       support.wait('the partition to go', function() return not support.text('partitions'):find(session, 1, true) end)
       vim.cmd('Cupola partitions forget')
       support.wait_for_notification('nothing was saved')

@@ -184,7 +184,7 @@ function Connection:close(reason)
   if self.on_close then
     self.on_close()
   end
-  local hint = 'try again: the next call connects anew and starts the daemon if none runs'
+  local hint = 'try again: the next call connects again and starts the daemon if none runs'
   for _, id in ipairs(vim.fn.sort(vim.tbl_keys(pending), 'n')) do
     pending[id].on_done(failure.new('connectionLost', 'the connection to the daemon was lost: ' .. reason, hint))
   end

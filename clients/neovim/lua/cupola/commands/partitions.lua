@@ -1,5 +1,5 @@
 --- `:Cupola partitions [forget [ID]]`: which session and conversation each isolation continues, as a list with keys, or
---- one action. Forgetting deletes nothing at the service: the next call starts anew.
+--- one action. Forgetting deletes nothing at the service: the next call starts fresh.
 local daemon = require('cupola.daemon')
 local failure = require('cupola.failure')
 local known = require('cupola.known')
@@ -17,8 +17,8 @@ local function forget(in_scope, id, callback)
       if reason then
         return failure.show(reason)
       end
-      local anew = 'the next call starts anew; the session and its files are still at the service'
-      failure.say(result.forgotten > 0 and anew or 'nothing was saved')
+      local fresh = 'the next call starts fresh; the session and its files are still at the service'
+      failure.say(result.forgotten > 0 and fresh or 'nothing was saved')
       if callback then
         callback()
       end
@@ -64,7 +64,7 @@ function M.open(in_scope)
           end)
         end
       end,
-      'forget it: its next call starts anew',
+      'forget it: its next call starts fresh',
     },
     R = { refresh, 'read the list again' },
   })

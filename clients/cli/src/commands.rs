@@ -172,7 +172,7 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
     }
 }
 
-/// Says that a list is not all there is; there is no way to ask for the rest.
+/// Warns that a list is incomplete. The service has no way to ask for the rest.
 fn warn_of_more(what: &str) {
     let _ = writeln!(
         terminal::stderr(),

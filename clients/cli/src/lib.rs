@@ -4,13 +4,14 @@
 //! - [`arguments`]: the command line as a whole and its help; [`commands`]: one file per command
 //! - [`scope`]: which agent, and whose state: the flags of every command that touches an agent
 //! - [`hooks`]: the daemon and the emulator, which this crate only starts
-//! - [`line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens
+//! - [`mod@line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens
 //! - [`show`]: what people and scripts see; [`terminal`]: the only way to standard output and error
 //! - [`azd`]: what azd has saved; [`spool`]: standard input as a file; [`ownership`]: which files are trusted
 //! - [`failure`], [`exit`]: errors, hints and exit codes
 //!
-//! There is no async runtime here, except the one that drives the pipe on Windows. No file is read unless a profile is
-//! named: a warm call is one write and a few reads. Only [`environment`] reads the process's environment.
+//! The command line is blocking. Only the named pipe on Windows needs an async runtime. It reads a configuration file
+//! only when you name a profile, so a warm call is one write and a few reads. Only [`environment`] reads the process's
+//! environment.
 
 mod arguments;
 mod azd;

@@ -91,8 +91,8 @@ impl Unusable {
     }
 }
 
-/// The text of a file that `user` may believe; nothing if there is no such file. A link that leads nowhere is an error:
-/// to pass it by would believe another file in its place.
+/// Reads a text file that `user` may trust. Returns `None` if the file does not exist. A broken symbolic link is an error:
+/// if it were skipped, another file would be trusted in its place.
 pub fn text(path: &Path, rule: Rule, limit: u64, user: User) -> Result<Option<String>, Unusable> {
     let Some(bytes) = bytes(path, rule, limit, user)? else { return Ok(None) };
     String::from_utf8(bytes).map(Some).map_err(|_| Unusable::Unreadable {

@@ -26,8 +26,8 @@ pub(crate) fn stderr() -> Harmless<Stderr> {
     Harmless::new(stderr_as_is(), true)
 }
 
-/// Standard output without any check: for bytes that are no text, and for colours of our own around text that
-/// [`text`] has made harmless.
+/// Standard output without any check. It is for binary data, and for our own colours around text that [`text`] has made
+/// harmless.
 pub(crate) fn stdout_as_is() -> StdoutLock<'static> {
     io::stdout().lock()
 }

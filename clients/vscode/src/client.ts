@@ -285,9 +285,9 @@ export class Client {
     }
 }
 
-/** A daemon that takes the connection and answers nothing. */
+/** A daemon that accepts the connection but does not answer. */
 function mute(): Failure {
-    return new Failure("daemonUnavailable", "the daemon took the connection and says nothing", {
+    return new Failure("daemonUnavailable", "the daemon accepted the connection but does not answer", {
         hint: "it may be suspended: continue its process, or end it and try again",
         retryable: true,
     });

@@ -1388,8 +1388,8 @@ export interface PartitionListResponse {
 export type Piece = string;
 
 /**
- * A reading or writing that goes on over several calls. The daemon makes the id; it means something only on the
- * connection that began the reading or writing. Must be an id that files/read or files/write answered with.
+ * The id of a file that is read or written over several calls. The daemon makes the id. It is valid only on the
+ * connection that opened the file. Must be an id that files/read or files/write answered with.
  */
 export type PieceId = string;
 
@@ -1913,7 +1913,7 @@ export interface Methods {
    *
    * Pieces are collected by the daemon, in their order, and the whole file is sent to the service with the last
    * one: the service never sees a part of it. A file of one piece (1 MiB) is one call with `isLast`. For a
-   * longer one, up to 50 MiB , send the first piece without `writeId`, and the others with the `writeId` of the
+   * longer one, up to 50 MiB, send the first piece without `writeId`, and the others with the `writeId` of the
    * answer. What was collected is thrown away when the connection ends, when no piece comes within 60 s, or when
    * a call with the `writeId` is cancelled or fails. At most 8 files can be written at once per connection.
    *

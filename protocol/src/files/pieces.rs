@@ -23,8 +23,8 @@ pub const MAX_PIECE_BYTES: usize = 1024 * 1024;
 const MAX_PIECE_TEXT: usize = MAX_PIECE_BYTES.div_ceil(3) * 4;
 
 shown_text! {
-    /// A reading or writing that goes on over several calls. The daemon makes the id; it means something only on the
-    /// connection that began the reading or writing.
+    /// The id of a file that is read or written over several calls. The daemon makes the id. It is valid only on the
+    /// connection that opened the file.
     PieceId, field "readId or writeId",
     rule "must be an id that files/read or files/write answered with",
     |value| (1..=64).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'),
@@ -166,8 +166,8 @@ pub struct ReadResponse {
 /// replaced; directories above it are made by the service.
 ///
 /// Pieces are collected by the daemon, in their order, and the whole file is sent to the service with the last one: the
-/// service never sees a part of it. A file of one piece (1 MiB) is one call with `isLast`. For a longer one, up to 50 MiB
-///, send the first piece without `writeId`, and the others with the `writeId` of the answer. What
+/// service never sees a part of it. A file of one piece (1 MiB) is one call with `isLast`. For a longer one, up to 50 MiB,
+/// send the first piece without `writeId`, and the others with the `writeId` of the answer. What
 /// was collected is thrown away when the connection ends, when no piece comes within 60 s, or when a call with the
 /// `writeId` is cancelled or fails. At most 8 files can be written at once per connection.
 ///

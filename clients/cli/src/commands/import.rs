@@ -186,7 +186,7 @@ impl AzdFlags {
         }
         if self.no_prompt || !io::stdin().is_terminal() || !terminal::stderr_is_terminal() {
             return Err(Failure::usage_hint(
-                "azd does not save which user its sessions belong to, and there is no terminal to ask on",
+                "azd does not save which user its sessions belong to, and Cupola cannot ask you because this is not a terminal",
                 "pass isolation flags such as --user-isolation-key that apply to all sessions, or pass --unisolated",
             ));
         }

@@ -251,7 +251,7 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
     )
 }
 
-/// The daemon is there and says nothing.
+/// The daemon runs but does not answer.
 fn hangs(process: Option<i32>) -> Failure {
     let (who, kill) = match process {
         Some(id) => (format!("the daemon (process {id})"), format!("kill -9 {id}")),

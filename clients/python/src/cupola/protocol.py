@@ -296,9 +296,9 @@ Piece: TypeAlias = str
 """Bytes of a file, at most 1 MiB (1,048,576), as base64 with the standard alphabet and padding."""
 
 PieceId: TypeAlias = str
-"""A reading or writing that goes on over several calls. The daemon makes the id; it means something
-only on the connection that began the reading or writing. Must be an id that files/read or
-files/write answered with.
+"""The id of a file that is read or written over several calls. The daemon makes the id. It is valid
+only on the connection that opened the file. Must be an id that files/read or files/write answered
+with.
 """
 
 ProjectEndpoint: TypeAlias = str

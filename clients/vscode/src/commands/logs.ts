@@ -89,7 +89,7 @@ export class Logs implements vscode.Disposable {
                     throw failure;
                 }
                 // Not for a log: a daemon that was stopped stays stopped until something is asked of it.
-                this.#lines.append("-- the daemon went away; the log goes on when it is there again");
+                this.#lines.append("-- the daemon stopped; the log continues when it runs again");
                 await line.client.nextConnection(signal);
             }
         }

@@ -30,7 +30,7 @@ const ICONS: Partial<Record<RunState, [icon: string, color?: string]>> = {
 export function runRows(runs: readonly RunInfo[], now: number): RunRow[] {
     return runs.map((run) => {
         const [icon, color] = ICONS[run.status] ?? ["circle-outline"];
-        const remark = run.status === "running" && run.detached ? ["goes on alone"] : [];
+        const remark = run.status === "running" && run.detached ? ["detached"] : [];
         return {
             id: run.runId,
             label: run.status,

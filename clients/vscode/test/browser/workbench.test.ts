@@ -225,7 +225,7 @@ test("logs are followed, over a restart of the daemon, without a reload of the w
     await workbench.picture("logs");
 
     process.kill(workbench.home.processId(), "SIGKILL");
-    await workbench.output("goes on when it is there again");
+    await workbench.output("continues when it runs again");
     await ask("what do you remember?", /launch code is 4711/);
     await workbench.row("Sessions", "current").waitFor();
     await workbench.command("Cupola: Stop Following Logs");

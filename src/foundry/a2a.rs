@@ -7,12 +7,12 @@
 mod mapping;
 
 use super::Agent;
-use super::client::{Call, JSON};
 use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::invocations::with_session;
 use super::reply::{Events, Mapped, Mapping, Raw, Reply, ReplyItem, Whole};
+use super::request::{JSON, Request};
+use super::url::with_session;
 use bytes::Bytes;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
@@ -82,9 +82,10 @@ impl Agent {
             message.request(self.streams_messages(isolation).await?)
         };
         let url = with_session(self.address.protocol(AgentProtocol::A2a, &[]), message.session_id);
-        let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).header(VERSION).body(JSON, body);
-        let mut answer = self.client.send(&self.address, &call).await?;
-        let is_raw = self.client.wants_raw();
+        let request =
+            Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).header(VERSION).body(JSON, body);
+        let mut answer = self.send(&request).await?;
+        let is_raw = self.wants_raw();
         let mut reply = Reply::of(&mut answer, is_raw);
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
@@ -101,18 +102,18 @@ impl Agent {
     /// What the agent's card says, or said lately. An agent that shows none can be sent messages all the same.
     async fn streams_messages(&self, isolation: &WireIsolation) -> Result<bool, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
-        if let Some(known) = self.client.cards().get(&url) {
+        if let Some(known) = self.shared.cards.get(&url) {
             return Ok(known);
         }
-        let call = Call::new(Operation::ReadCard, Method::GET, url.clone()).isolated(isolation).header(VERSION);
-        let streams = match self.client.json::<Card>(&self.address, &call).await {
+        let request = Request::new(Operation::ReadCard, Method::GET, url.clone()).isolated(isolation).header(VERSION);
+        let streams = match self.json::<Card>(&request).await {
             Ok(card) => card.capabilities.streaming,
             Err(error) if error.status() == Some(404) => false,
             // Any other refusal says nothing of the agent, only of this call.
             Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        self.client.cards().insert(url, streams);
+        self.shared.cards.insert(url, streams);
         Ok(streams)
     }
 }

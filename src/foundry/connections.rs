@@ -1,19 +1,17 @@
-//! The connections every call shares: one client for the service, one for this machine, and how they are set up.
+//! The connections that all requests share: to the service, to this machine and to the embedded emulator, and how they are
+//! set up.
 
-use super::cache::ExpiringCache;
-use super::definition::Definition;
 use super::error::FoundryError;
 use super::plain::PlainClient;
 use super::retry::Failure;
 use super::timing::{CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
 use super::url::{Address, AllowedHosts};
-use crate::auth::{Account, Tokens};
+use crate::auth::Account;
 use crate::system::tls::{self, CertificateFault, is_handshake_failure};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use url::Url;
 
 /// Unused connections that are kept per host: enough for a burst of calls. After two hundred streams at once the others are
 /// closed, because each holds buffers here and at the other end.
@@ -32,14 +30,9 @@ pub struct Settings {
     pub embedded_socket: Option<PathBuf>,
 }
 
-/// What every call shares.
-pub(super) struct Pool {
+/// The connections, by where they lead and what they are for.
+pub(super) struct Connections {
     pub(super) settings: Settings,
-    pub(super) tokens: Arc<Tokens>,
-    /// Can an agent's messages be streamed? By the address of its card.
-    pub(super) cards: ExpiringCache<Url, bool>,
-    /// What agents are, by the address of their definition.
-    pub(super) definitions: ExpiringCache<Url, Definition>,
     /// Built when first needed: reading the system's certificates costs an idle daemon time and memory.
     remote: OnceLock<reqwest::Client>,
     plain: OnceLock<Arc<PlainClient>>,
@@ -126,13 +119,10 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     error.to_string()
 }
 
-impl Pool {
-    pub(super) fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
+impl Connections {
+    pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            tokens,
-            cards: ExpiringCache::default(),
-            definitions: ExpiringCache::default(),
             remote: OnceLock::new(),
             plain: OnceLock::new(),
             local: OnceLock::new(),

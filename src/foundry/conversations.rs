@@ -1,9 +1,9 @@
 //! Conversations: message histories the service keeps (contract section 8).
 
 use super::Agent;
-use super::client::{Call, JSON};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
+use super::request::{JSON, Request};
 use cupola_protocol::id::ConversationId;
 use http::Method;
 use serde::Deserialize;
@@ -17,8 +17,9 @@ impl Agent {
     /// Creates an empty conversation. The first response on it binds a session to it.
     pub async fn create_conversation(&self, isolation: &WireIsolation) -> Result<ConversationId, FoundryError> {
         let url = self.address.endpoint(&["protocols", "openai", "conversations"]);
-        let call = Call::new(Operation::CreateConversation, Method::POST, url).isolated(isolation).body(JSON, "{}");
-        let conversation: Conversation = self.client.json(&self.address, &call).await?;
+        let request =
+            Request::new(Operation::CreateConversation, Method::POST, url).isolated(isolation).body(JSON, "{}");
+        let conversation: Conversation = self.json(&request).await?;
         Ok(conversation.id)
     }
 
@@ -29,8 +30,8 @@ impl Agent {
         id: &ConversationId,
     ) -> Result<ConversationId, FoundryError> {
         let url = self.address.endpoint(&["protocols", "openai", "conversations", id.as_str()]);
-        let call = Call::new(Operation::ShowConversation, Method::GET, url).isolated(isolation);
-        let conversation: Conversation = self.client.json(&self.address, &call).await?;
+        let request = Request::new(Operation::ShowConversation, Method::GET, url).isolated(isolation);
+        let conversation: Conversation = self.json(&request).await?;
         Ok(conversation.id)
     }
 }

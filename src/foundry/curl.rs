@@ -1,16 +1,52 @@
-//! The `curl` line that repeats a request, for bash: pure text.
+//! A request as it is shown to people: without its token, and with the `curl` line that repeats it in bash (pure).
 
 use super::connections::Settings;
-use super::observe::{Body, Outgoing};
+use super::head::shown;
 use super::url::is_embedded;
+use bytes::Bytes;
 use cupola_protocol::display::acts;
 use cupola_protocol::invoke::HttpHeader;
+use cupola_protocol::observe::SentRequest;
+use http::{HeaderMap, Method};
 use std::fmt::Display;
+use std::path::Path;
 use url::Url;
+
+/// A request that is about to leave.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: &'a Method,
+    pub(super) url: &'a Url,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: Body<'a>,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Body<'a> {
+    None,
+    Bytes(&'a Bytes),
+    /// The bytes of a local file.
+    File(&'a Path),
+}
+
+impl Outgoing<'_> {
+    /// Without its token, with the line that repeats it.
+    pub(super) fn shown(&self, settings: &Settings) -> SentRequest {
+        let (body, body_file) = match self.body {
+            Body::None => (None, None),
+            Body::Bytes(bytes) if bytes.is_empty() => (None, None),
+            Body::Bytes(bytes) => (Some(String::from_utf8_lossy(bytes).into_owned()), None),
+            Body::File(path) => (None, Some(path.display().to_string())),
+        };
+        let headers = shown(self.headers);
+        let curl = line(self, &headers, settings);
+        SentRequest { method: self.method.to_string(), url: self.url.to_string(), headers, body, body_file, curl }
+    }
+}
 
 /// The line. Where the request had a token, it takes one from `$TOKEN`; it finds and trusts the host as the configuration
 /// says.
-pub(super) fn line(request: &Outgoing<'_>, headers: &[HttpHeader], settings: &Settings) -> String {
+fn line(request: &Outgoing<'_>, headers: &[HttpHeader], settings: &Settings) -> String {
     // -g: brackets and braces in a URL are themselves; -N: an answer is shown as it comes.
     let mut words = vec!["curl -sS -i -N -g".to_owned()];
     words.extend(route(request.url, settings));
@@ -111,9 +147,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
-    use http::{HeaderMap, Method};
-    use std::path::Path;
     use std::process::Command;
 
     /// What bash makes of words: each on a line of its own, escaped by `printf %q`'s inverse, the NUL byte.

@@ -1,17 +1,11 @@
 //! What an agent is: the version that answers, the protocols it speaks, and with them its model of isolation
-//! (contract sections 3 and 13.1).
+//! (contract sections 3 and 13.1). Pure.
 
-use super::Agent;
-use super::client::Call;
-use super::error::{FoundryError, Operation};
-use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::AgentProtocol;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::AgentVersion;
-use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
 
 /// The parts of an agent's definition that decide how to talk to it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,23 +61,23 @@ impl Definition {
 }
 
 #[derive(Deserialize)]
-struct AgentObject {
+pub(super) struct AgentObject {
     #[serde(default)]
-    versions: Option<Versions>,
+    pub(super) versions: Option<Versions>,
     #[serde(default)]
     agent_endpoint: Option<Endpoint>,
 }
 
 #[derive(Deserialize)]
-struct Versions {
+pub(super) struct Versions {
     #[serde(default)]
-    latest: Option<VersionObject>,
+    pub(super) latest: Option<VersionObject>,
 }
 
 #[derive(Deserialize)]
-struct VersionObject {
+pub(super) struct VersionObject {
     #[serde(default)]
-    version: Option<AgentVersion>,
+    pub(super) version: Option<AgentVersion>,
     #[serde(default)]
     status: Option<String>,
     #[serde(default)]
@@ -138,7 +132,7 @@ struct Rule {
 
 impl AgentObject {
     /// The version most new sessions get. Today's service has one rule at most.
-    fn selected(&self) -> Option<AgentVersion> {
+    pub(super) fn selected(&self) -> Option<AgentVersion> {
         let rules = &self.agent_endpoint.as_ref()?.version_selector.as_ref()?.version_selection_rules;
         let most = rules.iter().max_by(|a, b| a.traffic_percentage.total_cmp(&b.traffic_percentage))?;
         most.agent_version.clone()
@@ -153,83 +147,6 @@ impl From<VersionObject> for Definition {
             failure: object.error.and_then(DeploymentError::words),
             protocols: object.definition.unwrap_or_default().protocol_versions,
         }
-    }
-}
-
-impl Agent {
-    /// The definition of `version`, or of the version the agent selects: from the cache, or read. `None` when the caller may invoke
-    /// the agent but not read about it, as the consumer role (contract section 1.2).
-    pub async fn definition(&self, version: Option<&AgentVersion>) -> Result<Option<Definition>, FoundryError> {
-        let url = self.definition_url(version);
-        if let Some(known) = self.client.definitions().get(&url) {
-            return Ok(Some(known));
-        }
-        match self.read_definition(version).await {
-            Ok(definition) => {
-                self.client.definitions().insert(url, definition.clone());
-                Ok(Some(definition))
-            }
-            Err(error) if error.kind() == ErrorKind::Forbidden => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Has the next call read the definition again: the agent may have been redeployed.
-    pub fn forget_definition(&self, version: Option<&AgentVersion>) {
-        self.client.definitions().forget(&self.definition_url(version));
-    }
-
-    fn definition_url(&self, version: Option<&AgentVersion>) -> Url {
-        match version {
-            Some(version) => self.address.agent(&["versions", version.as_str()]),
-            None => self.address.agent(&[]),
-        }
-    }
-
-    /// Reads the definition from the service. One request, or two when the selected version is not the latest.
-    pub async fn read_definition(&self, version: Option<&AgentVersion>) -> Result<Definition, FoundryError> {
-        if let Some(version) = version {
-            return Ok(self.version(version).await?.into());
-        }
-        let call = Call::new(Operation::ReadAgent, Method::GET, self.address.agent(&[]));
-        let agent: AgentObject = self.client.json(&self.address, &call).await?;
-        let selected = agent.selected();
-        let latest = agent.versions.and_then(|versions| versions.latest);
-        match selected {
-            Some(selected) if latest.as_ref().and_then(|latest| latest.version.as_ref()) != Some(&selected) => {
-                Ok(self.version(&selected).await?.into())
-            }
-            _ => Ok(latest.map(Definition::from).unwrap_or_default()),
-        }
-    }
-
-    /// Reads the agent and `version`, or the version the agent selects, in the service's words and in ours.
-    pub async fn describe(&self, version: Option<&AgentVersion>) -> Result<(Described, Definition), FoundryError> {
-        let odd = |error: serde_json::Error| FoundryError::UnexpectedAnswer {
-            operation: Operation::ReadAgent,
-            reason: format!("its JSON cannot be used: {error}"),
-        };
-        let read = |url| async {
-            self.client.json::<Value>(&self.address, &Call::new(Operation::ReadAgent, Method::GET, url)).await
-        };
-        let agent = read(self.address.agent(&[])).await?;
-        let object = AgentObject::deserialize(&agent).map_err(odd)?;
-        let latest = agent.pointer("/versions/latest").cloned().unwrap_or_default();
-        let wanted = version.cloned().or_else(|| object.selected());
-        let is_latest =
-            wanted.as_ref().is_none_or(|wanted| latest.get("version").and_then(Value::as_str) == Some(wanted.as_str()));
-        let version = match &wanted {
-            Some(wanted) if !is_latest => read(self.address.agent(&["versions", wanted.as_str()])).await?,
-            _ => latest,
-        };
-        let known = Option::<VersionObject>::deserialize(&version).map_err(odd)?;
-        let definition = known.map(Definition::from).unwrap_or_default();
-        Ok((Described { agent, version }, definition))
-    }
-
-    async fn version(&self, version: &AgentVersion) -> Result<VersionObject, FoundryError> {
-        let url = self.address.agent(&["versions", version.as_str()]);
-        self.client.json(&self.address, &Call::new(Operation::ReadAgent, Method::GET, url)).await
     }
 }
 

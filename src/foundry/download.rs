@@ -1,6 +1,6 @@
 //! A file on its way here, piece by piece: bounded in bytes, and in time by a lowest speed.
 
-use super::client::Answer;
+use super::answer::HttpAnswer;
 use super::connections::innermost;
 use super::error::FoundryError;
 use super::meter::Meter;
@@ -46,7 +46,7 @@ impl Download {
 
     /// At most `most` bytes are taken; at most [`MAX_FILE_BYTES`] if the service does not say how many there are, because
     /// an end that nobody has announced may never come.
-    pub(super) fn new(answer: Answer, most: u64) -> Result<Self, FoundryError> {
+    pub(super) fn new(answer: HttpAnswer, most: u64) -> Result<Self, FoundryError> {
         Self::of(answer.response, most)
     }
 

@@ -1,12 +1,13 @@
 //! Files of a session's home (contract section 5).
 
 use super::Agent;
-use super::client::{CALL_LIMIT, Call, JSON, limited};
 use super::content::Content;
 use super::download::Download;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::pages::{Listed, Part};
+use super::request::{JSON, Request};
+use super::send::{CALL_LIMIT, limited};
 use cupola_protocol::files::{Entry, ListResponse, RemotePath};
 use cupola_protocol::id::SessionId;
 use http::Method;
@@ -89,10 +90,10 @@ impl Agent {
         let length = content.length();
         let limit = CALL_LIMIT + Duration::from_secs(length / SLOWEST_UPLOAD);
         let operation = Operation::UploadFile;
-        let call = self.files(operation, Method::PUT, session, &["content"]).at(path);
-        let call = call.isolated(isolation).content(content);
+        let request = self.files(operation, Method::PUT, session, &["content"]).at(path);
+        let request = request.isolated(isolation).content(content);
         let upload = async {
-            let answer = self.client.send(&self.address, &call).await?.bytes(MAX_UPLOAD_ANSWER).await;
+            let answer = self.send(&request).await?.bytes(MAX_UPLOAD_ANSWER).await;
             // Some versions answer without a body; one that counts must have counted the same.
             let answer: Option<Value> = answer.ok().and_then(|body| serde_json::from_slice(&body).ok());
             match answer.and_then(|answer| answer.get("bytes_written")?.as_u64()) {
@@ -114,9 +115,9 @@ impl Agent {
         path: &RemotePath,
         most: u64,
     ) -> Result<Download, FoundryError> {
-        let call = self.files(Operation::DownloadFile, Method::GET, session, &["content"]).at(path);
-        let call = call.isolated(isolation);
-        let answer = limited(Operation::DownloadFile, CALL_LIMIT, self.client.send(&self.address, &call)).await?;
+        let request = self.files(Operation::DownloadFile, Method::GET, session, &["content"]).at(path);
+        let request = request.isolated(isolation);
+        let answer = limited(Operation::DownloadFile, CALL_LIMIT, self.send(&request)).await?;
         Download::new(answer, most)
     }
 
@@ -148,9 +149,9 @@ impl Agent {
         session: &SessionId,
         path: &RemotePath,
     ) -> Result<Entry, FoundryError> {
-        let call = self.files(Operation::StatFile, Method::GET, session, &["stat"]).at(path);
-        let call = call.isolated(isolation);
-        match self.client.json::<WireEntry>(&self.address, &call).await {
+        let request = self.files(Operation::StatFile, Method::GET, session, &["stat"]).at(path);
+        let request = request.isolated(isolation);
+        match self.json::<WireEntry>(&request).await {
             Ok(entry) => return Ok(entry.read(|_| path.as_str().to_owned())),
             Err(error) if has_no_route(&error) => {}
             Err(error) => return Err(error),
@@ -184,9 +185,9 @@ impl Agent {
     ) -> Result<(), FoundryError> {
         let operation = Operation::MakeDirectory;
         let body = json!({"path": path.as_str()}).to_string();
-        let call = self.files(operation, Method::POST, session, &["mkdir"]);
-        let call = call.isolated(isolation).body(JSON, body);
-        match self.client.done(&self.address, &call).await {
+        let request = self.files(operation, Method::POST, session, &["mkdir"]);
+        let request = request.isolated(isolation).body(JSON, body);
+        match self.done(&request).await {
             Err(error) if has_no_route(&error) => {
                 // The session may be what was not found; its list then says so.
                 self.list_files(isolation, session, None).await?;
@@ -204,9 +205,9 @@ impl Agent {
         path: &RemotePath,
         recursive: bool,
     ) -> Result<(), FoundryError> {
-        let call = self.files(Operation::DeleteFile, Method::DELETE, session, &[]).at(path);
-        let call = call.with("recursive", if recursive { "true" } else { "false" });
-        self.client.done(&self.address, &call.isolated(isolation)).await
+        let request = self.files(Operation::DeleteFile, Method::DELETE, session, &[]).at(path);
+        let request = request.with("recursive", if recursive { "true" } else { "false" });
+        self.done(&request.isolated(isolation)).await
     }
 }
 
@@ -227,8 +228,8 @@ impl FileCall {
         self
     }
 
-    fn isolated(self, isolation: &WireIsolation) -> Call<'_> {
-        Call::new(self.operation, self.method, self.url).isolated(isolation)
+    fn isolated(self, isolation: &WireIsolation) -> Request<'_> {
+        Request::new(self.operation, self.method, self.url).isolated(isolation)
     }
 }
 

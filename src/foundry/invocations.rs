@@ -7,14 +7,14 @@
 pub(super) mod mapping;
 mod polling;
 
-pub use polling::Canceller;
-
 use super::Agent;
-use super::client::{Answer, Call, JSON, TEXT};
+use super::answer::HttpAnswer;
 use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Events, Mapped, Raw, Reply, Whole};
+use super::request::{JSON, Request, TEXT};
+use super::url::with_session;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::stream::BoxStream;
@@ -42,23 +42,23 @@ impl Agent {
         let url = self.address.protocol(AgentProtocol::Invocations, &[]);
         let url = with_session(url, invocation.session_id);
         let is_json = serde_json::from_str::<IgnoredAny>(invocation.body).is_ok();
-        let call = Call::new(Operation::Invoke, Method::POST, url)
+        let request = Request::new(Operation::Invoke, Method::POST, url)
             .isolated(isolation)
             .body(if is_json { JSON } else { TEXT }, invocation.body.to_owned());
-        let mut answer = self.client.send(&self.address, &call).await?;
-        let mut reply = Reply::of(&mut answer, self.client.wants_raw());
+        let mut answer = self.send(&request).await?;
+        let mut reply = Reply::of(&mut answer, self.wants_raw());
         reply.response_id = answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok());
         if answer.status() == StatusCode::ACCEPTED {
             let session_id = reply.session_id.clone().or_else(|| invocation.session_id.cloned());
             Polling::begin(self, isolation, session_id, invocation.deadline, answer, &mut reply).await;
         } else {
-            reply.events = mapped(answer, reply.response_id.clone(), self.client.wants_raw());
+            reply.events = mapped(answer, reply.response_id.clone(), self.wants_raw());
         }
         Ok(reply)
     }
 }
 
-fn mapped(answer: Answer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'static, super::ReplyItem> {
+fn mapped(answer: HttpAnswer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'static, super::ReplyItem> {
     let (is_events, is_json) = (answer.is_events(), answer.is_json());
     let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
     if is_events {
@@ -68,12 +68,4 @@ fn mapped(answer: Answer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'st
     } else {
         Mapped::new(body, Raw::new(TextMapping::new(id), is_raw)).boxed()
     }
-}
-
-/// The session of an invocation, and of a message of A2A, travels in the query, and only there.
-pub(super) fn with_session(mut url: url::Url, session_id: Option<&SessionId>) -> url::Url {
-    if let Some(id) = session_id {
-        url.query_pairs_mut().append_pair("agent_session_id", id.as_str());
-    }
-    url
 }

@@ -10,12 +10,12 @@ mod metered;
 mod stream;
 
 use super::Agent;
-use super::client::Call;
 use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::invocations::with_session;
 use super::reply::Reply;
+use super::request::Request;
+use super::url::with_session;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::StreamExt as _;
@@ -48,16 +48,16 @@ impl Agent {
         let key = generate_key();
         let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::Invoke, reason };
         let header = HeaderValue::from_str(&key).map_err(|error| odd(error.to_string()))?;
-        let call = Call::new(Operation::Invoke, Method::GET, url).isolated(isolation).websocket(header);
-        let mut answer = self.client.send(&self.address, &call).await.map_err(|error| refused(error, odd))?;
+        let request = Request::new(Operation::Invoke, Method::GET, url).isolated(isolation).websocket(header);
+        let mut answer = self.send(&request).await.map_err(|error| refused(error, odd))?;
         if answer.header("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
             return Err(odd("its WebSocket was not opened for this request".to_owned()));
         }
-        let is_raw = self.client.wants_raw();
+        let is_raw = self.wants_raw();
         let mut reply = Reply::of(&mut answer, is_raw);
         let connection = answer.response.upgrade().await.map_err(|error| odd(innermost(&error)))?;
         let mapping = MessageMapping::new(dialogue.messages.len(), is_raw);
-        let watcher = self.client.watcher().cloned();
+        let watcher = self.extras.watcher.clone();
         reply.events = Messages::begin(connection, &dialogue, mapping, watcher).await.boxed();
         Ok(reply)
     }

@@ -11,10 +11,11 @@ mod window;
 
 pub use reader::{LogError, LogEvent, LogPart, LogReader};
 
-use super::client::{Answer, Call};
+use super::answer::HttpAnswer;
 use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
+use super::request::Request;
 use super::{Agent, sse};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::monitor::{LogKind, Tail};
@@ -96,11 +97,11 @@ impl Source for SessionLog {
 }
 
 impl SessionLog {
-    async fn ask(&self, segments: &[&str], tail: Tail) -> Result<Answer, FoundryError> {
+    async fn ask(&self, segments: &[&str], tail: Tail) -> Result<HttpAnswer, FoundryError> {
         let mut url = self.agent.address.agent(segments);
         add_query(&mut url, self.query, tail);
-        let call = Call::new(Operation::ReadLog, Method::GET, url).isolated(&self.isolation);
-        self.agent.client.send(&self.agent.address, &call).await
+        let request = Request::new(Operation::ReadLog, Method::GET, url).isolated(&self.isolation);
+        self.agent.send(&request).await
     }
 }
 
@@ -115,7 +116,7 @@ fn add_query(url: &mut Url, query: LogQuery, tail: Tail) {
         .append_pair("follow", if query.follow { "true" } else { "false" });
 }
 
-fn frames(answer: Answer) -> Result<Frames, FoundryError> {
+fn frames(answer: HttpAnswer) -> Result<Frames, FoundryError> {
     if !answer.is_events() {
         let reason = format!("{} instead of an event stream", answer.header("content-type").unwrap_or("no type"));
         return Err(FoundryError::UnexpectedAnswer { operation: Operation::ReadLog, reason });

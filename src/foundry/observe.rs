@@ -2,22 +2,15 @@
 //! came (`-o raw`), and why it has to wait.
 
 use super::connections::Settings;
-use super::curl;
+use super::curl::Outgoing;
+use super::head::HttpHead;
 use bytes::Bytes;
-use cupola_protocol::invoke::{HttpHeader, Notice};
+use cupola_protocol::invoke::Notice;
 use cupola_protocol::observe::SentRequest;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, Method, StatusCode, Version};
-use hyper::ext::ReasonPhrase;
-use std::path::Path;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use url::Url;
 
 /// Things seen that may wait to be told. A call sends a handful of requests, and its handler reads along.
 const MAX_WAITING: usize = 64;
-
-/// What stands for a token wherever a request is shown.
-const REDACTED: &str = "Bearer [redacted]";
 
 /// What is to be seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,38 +19,6 @@ pub struct Wants {
     pub requests: bool,
     /// Answers unmodified.
     pub raw: bool,
-}
-
-/// A request that is about to leave.
-pub(super) struct Outgoing<'a> {
-    pub(super) method: &'a Method,
-    pub(super) url: &'a Url,
-    pub(super) headers: &'a HeaderMap,
-    pub(super) body: Body<'a>,
-}
-
-/// What a request carries.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Body<'a> {
-    None,
-    Bytes(&'a Bytes),
-    /// The bytes of a local file.
-    File(&'a Path),
-}
-
-impl Outgoing<'_> {
-    /// Without its token, with the line that repeats it.
-    fn shown(&self, settings: &Settings) -> SentRequest {
-        let (body, body_file) = match self.body {
-            Body::None => (None, None),
-            Body::Bytes(bytes) if bytes.is_empty() => (None, None),
-            Body::Bytes(bytes) => (Some(String::from_utf8_lossy(bytes).into_owned()), None),
-            Body::File(path) => (None, Some(path.display().to_string())),
-        };
-        let headers = shown(self.headers);
-        let curl = curl::line(self, &headers, settings);
-        SentRequest { method: self.method.to_string(), url: self.url.to_string(), headers, body, body_file, curl }
-    }
 }
 
 /// One call's eye on its requests.
@@ -76,15 +37,6 @@ pub enum Seen {
     Refusal(HttpHead, Bytes),
     /// The call waits for something the caller can do something about.
     Waiting(Notice),
-}
-
-/// The first part of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpHead {
-    /// For example `HTTP/1.1 200 OK`.
-    pub status_line: String,
-    /// The headers, in the order of their arrival.
-    pub headers: Vec<HttpHeader>,
 }
 
 /// A watcher and where it reports to.
@@ -126,36 +78,13 @@ impl Watcher {
     }
 }
 
-impl HttpHead {
-    /// `reason` is what the server said in place of the usual words for this status.
-    fn new(version: Version, status: StatusCode, reason: Option<&ReasonPhrase>, headers: &HeaderMap) -> Self {
-        let said = reason.map(|reason| String::from_utf8_lossy(reason.as_bytes()));
-        let reason = said.as_deref().or(status.canonical_reason()).unwrap_or_default();
-        let status_line = format!("{version:?} {} {reason}", status.as_u16()).trim_end().to_owned();
-        Self { status_line, headers: shown(headers) }
-    }
-
-    pub(super) fn of(response: &reqwest::Response) -> Self {
-        let reason = response.extensions().get::<ReasonPhrase>();
-        Self::new(response.version(), response.status(), reason, response.headers())
-    }
-}
-
-fn shown(headers: &HeaderMap) -> Vec<HttpHeader> {
-    let show = |(name, value): (&http::HeaderName, &http::HeaderValue)| HttpHeader {
-        name: name.to_string(),
-        value: if name == AUTHORIZATION {
-            REDACTED.to_owned()
-        } else {
-            String::from_utf8_lossy(value.as_bytes()).into_owned()
-        },
-    };
-    headers.iter().map(show).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::curl::Body;
+    use super::super::head::REDACTED;
     use super::*;
+    use http::header::AUTHORIZATION;
+    use http::{HeaderMap, Method};
 
     #[tokio::test]
     async fn a_request_is_shown_without_its_token() {
@@ -171,21 +100,5 @@ mod tests {
         assert!(sent.headers.iter().any(|header| header.value == REDACTED));
         assert!(sent.headers.iter().all(|header| !header.value.contains("hush")));
         assert!(!sent.curl.contains("hush") && sent.curl.contains("$TOKEN"), "{}", sent.curl);
-    }
-
-    #[test]
-    fn a_status_line_reads_as_it_travels() {
-        let (fine, none) = (ReasonPhrase::from_static(b"Fine"), ReasonPhrase::from_static(b""));
-        for (version, status, reason, line) in [
-            (Version::HTTP_11, 200, None, "HTTP/1.1 200 OK"),
-            (Version::HTTP_11, 200, Some(&fine), "HTTP/1.1 200 Fine"),
-            // The agent servers say none.
-            (Version::HTTP_11, 200, Some(&none), "HTTP/1.1 200"),
-            (Version::HTTP_2, 424, None, "HTTP/2.0 424 Failed Dependency"),
-            (Version::HTTP_11, 599, None, "HTTP/1.1 599"),
-        ] {
-            let head = HttpHead::new(version, StatusCode::from_u16(status).unwrap(), reason, &HeaderMap::new());
-            assert_eq!(head.status_line, line);
-        }
     }
 }

@@ -2,9 +2,11 @@
 //! to a bound. What a bound cuts off shows as `has_more`; a list of which nothing can be taken is an error.
 
 use super::Agent;
-use super::client::{BodyError, Call, limited};
+use super::answer::BodyError;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
+use super::request::Request;
+use super::send::limited;
 use bytes::Bytes;
 use cupola_protocol::sessions::Order;
 use http::Method;
@@ -123,11 +125,11 @@ impl Agent {
         let (mut bytes_left, mut previous) = (MAX_LIST_BYTES, Bytes::new());
         for _ in 0..MAX_PAGES {
             let url = page_url(list, part, limit - listed.items.len(), cursor.as_ref());
-            let mut call = Call::new(operation, Method::GET, url);
+            let mut request = Request::new(operation, Method::GET, url);
             if let Some(isolation) = isolation {
-                call = call.isolated(isolation);
+                request = request.isolated(isolation);
             }
-            let body = match self.client.read(&self.address, &call, bytes_left).await? {
+            let body = match self.read(&request, bytes_left).await? {
                 Ok(body) => body,
                 Err(BodyError::TooMuch(_)) if !listed.items.is_empty() => {
                     listed.has_more = true;

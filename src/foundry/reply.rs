@@ -1,9 +1,9 @@
 //! A turn's answer: what is known at once, then events, then exactly one ending.
 
-use super::client::{Answer, MAX_ANSWER_BYTES};
-use super::invocations::Canceller;
+use super::answer::{HttpAnswer, MAX_ANSWER_BYTES};
+use super::canceller::Canceller;
+use super::head::HttpHead;
 use super::meter::Meter;
-use super::observe::HttpHead;
 use super::sse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,7 +50,7 @@ pub struct Reply {
 
 impl Reply {
     /// What an answer's beginning says, whatever its protocol. The caller adds the events, and what only its protocol knows.
-    pub(super) fn of(answer: &mut Answer, is_raw: bool) -> Self {
+    pub(super) fn of(answer: &mut HttpAnswer, is_raw: bool) -> Self {
         Self {
             session_id: answer.session_id(),
             request_id: answer.request_id(),

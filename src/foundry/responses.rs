@@ -5,11 +5,11 @@
 mod mapping;
 
 use super::Agent;
-use super::client::{Call, JSON};
 use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Events, Mapped, Raw, Reply, Whole};
+use super::request::{JSON, Request};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -55,9 +55,9 @@ impl Agent {
         };
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
         let url = self.address.protocol(AgentProtocol::Responses, &[]);
-        let call = Call::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
-        let mut answer = self.client.send(&self.address, &call).await?;
-        let is_raw = self.client.wants_raw();
+        let request = Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
+        let mut answer = self.send(&request).await?;
+        let is_raw = self.wants_raw();
         let mut reply = Reply::of(&mut answer, is_raw);
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));

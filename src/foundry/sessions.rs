@@ -1,10 +1,10 @@
 //! Sessions: the service's sandboxes (contract section 4).
 
 use super::Agent;
-use super::client::{Call, JSON};
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::pages::{LARGEST_PAGE, Listed, Part};
+use super::request::{JSON, Request};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::sessions::{ListResponse, Order, Session, VersionIndicator};
 use cupola_protocol::target::AgentVersion;
@@ -50,16 +50,16 @@ impl Agent {
         let body = CreateBody { agent_session_id: id, version_indicator: version.map(VersionIndicator::new) };
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
         let url = self.address.endpoint(&["sessions"]);
-        let call = Call::new(Operation::CreateSession, Method::POST, url);
-        let call = call.isolated(isolation).with_ownership().body(JSON, body);
-        self.client.json(&self.address, &call).await
+        let request = Request::new(Operation::CreateSession, Method::POST, url);
+        let request = request.isolated(isolation).with_ownership().body(JSON, body);
+        self.json(&request).await
     }
 
     /// Shows a session.
     pub async fn get_session(&self, isolation: &WireIsolation, id: &SessionId) -> Result<Session, FoundryError> {
         let url = self.address.endpoint(&["sessions", id.as_str()]);
-        let call = Call::new(Operation::ShowSession, Method::GET, url).isolated(isolation);
-        self.client.json(&self.address, &call).await
+        let request = Request::new(Operation::ShowSession, Method::GET, url).isolated(isolation);
+        self.json(&request).await
     }
 
     /// Lists sessions, following pages until there are `limit` or no more.
@@ -80,8 +80,8 @@ impl Agent {
     /// Stops a session's compute; its files stay.
     pub async fn stop_session(&self, isolation: &WireIsolation, id: &SessionId) -> Result<Stopped, FoundryError> {
         let url = self.address.endpoint(&["sessions", &format!("{id}:stop")]);
-        let call = Call::new(Operation::StopSession, Method::POST, url).isolated(isolation);
-        match self.client.done(&self.address, &call).await {
+        let request = Request::new(Operation::StopSession, Method::POST, url).isolated(isolation);
+        match self.done(&request).await {
             Ok(()) => Ok(Stopped::Now),
             Err(error) if is_already_stopped(&error) => Ok(Stopped::Already),
             Err(error) => Err(error),
@@ -91,8 +91,8 @@ impl Agent {
     /// Deletes a session and its files. The service may answer success for one that does not exist (contract section 18).
     pub async fn delete_session(&self, isolation: &WireIsolation, id: &SessionId) -> Result<(), FoundryError> {
         let url = self.address.endpoint(&["sessions", id.as_str()]);
-        let call = Call::new(Operation::DeleteSession, Method::DELETE, url).isolated(isolation).with_ownership();
-        self.client.done(&self.address, &call).await
+        let request = Request::new(Operation::DeleteSession, Method::DELETE, url).isolated(isolation).with_ownership();
+        self.done(&request).await
     }
 }
 

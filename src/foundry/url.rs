@@ -2,6 +2,7 @@
 
 use super::suffix::{InvalidSuffix, SERVICE_SUFFIX, checked, is_label};
 use crate::auth::Account;
+use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::AgentProtocol;
 use cupola_protocol::target::{AgentName, EmulatorUrl, ProjectEndpoint};
 use std::fmt;
@@ -211,6 +212,14 @@ impl Address {
     pub(super) fn covers(&self, url: &Url) -> bool {
         self.agent.origin() == url.origin() && url.username().is_empty() && url.password().is_none()
     }
+}
+
+/// The session of an invocation, a dialogue or a message of A2A travels in the query, and only there.
+pub(super) fn with_session(mut url: Url, session_id: Option<&SessionId>) -> Url {
+    if let Some(id) = session_id {
+        url.query_pairs_mut().append_pair("agent_session_id", id.as_str());
+    }
+    url
 }
 
 /// Does this URL lead to the emulator inside the daemon?

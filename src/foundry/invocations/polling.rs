@@ -2,25 +2,21 @@
 //! token each time.
 
 use super::super::Agent;
-use super::super::client::{Answer, Call, Client, MAX_ANSWER_BYTES};
+use super::super::answer::{HttpAnswer, MAX_ANSWER_BYTES};
+use super::super::canceller::Canceller;
 use super::super::error::{FoundryError, Operation, retry_after};
+use super::super::head::HttpHead;
 use super::super::headers::WireIsolation;
 use super::super::meter::Meter;
-use super::super::observe::HttpHead;
 use super::super::reply::{Ending, Reply, ReplyItem, body_event, failed, raw};
-use super::super::url::Address;
 use super::mapping::{failure_in, text_of};
-use super::with_session;
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
-use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
+use cupola_protocol::id::SessionId;
+use cupola_protocol::invoke::InvokeEvent;
 use futures_util::{StreamExt as _, stream};
-use http::Method;
 use serde_json::Value;
 use std::collections::VecDeque;
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,51 +32,23 @@ const MIN_WAIT: Duration = Duration::from_millis(100);
 /// How often "unknown invocation" is taken for "not yet there". azd asks for ever.
 const MAX_UNKNOWN: u32 = 5;
 
-/// Ends a long-running invocation at the service.
-#[derive(Clone)]
-pub struct Canceller {
-    client: Arc<Client>,
-    address: Address,
-    isolation: WireIsolation,
-    id: ResponseId,
-    session_id: Option<SessionId>,
+/// What one question was answered with.
+struct Polled {
+    wait: Option<Duration>,
+    head: HttpHead,
+    body: Bytes,
 }
 
-impl fmt::Debug for Canceller {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Canceller").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl Canceller {
-    /// Asks the agent to cancel. An error may mean that the agent has no such handler (404) or that it had ended.
-    pub async fn cancel(&self) -> Result<(), FoundryError> {
-        let url = self.address.protocol(AgentProtocol::Invocations, &[self.id.as_str(), "cancel"]);
-        let url = with_session(url, self.session_id.as_ref());
-        let call = Call::new(Operation::CancelInvocation, Method::POST, url).isolated(&self.isolation);
-        self.client.done(&self.address, &call).await
-    }
-
-    async fn poll(&self) -> Result<Polled, FoundryError> {
-        let url = self.address.protocol(AgentProtocol::Invocations, &[self.id.as_str()]);
-        let url = with_session(url, self.session_id.as_ref());
-        let call = Call::new(Operation::PollInvocation, Method::GET, url).isolated(&self.isolation);
-        let answer = self.client.send(&self.address, &call).await?;
+impl Polled {
+    async fn read(answer: HttpAnswer) -> Result<Self, FoundryError> {
         let wait = retry_after(answer.response.headers());
         let head = HttpHead::of(&answer.response);
         let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| FoundryError::UnexpectedAnswer {
             operation: Operation::PollInvocation,
             reason: error.to_string(),
         })?;
-        Ok(Polled { wait, head, body })
+        Ok(Self { wait, head, body })
     }
-}
-
-/// What one question was answered with.
-struct Polled {
-    wait: Option<Duration>,
-    head: HttpHead,
-    body: Bytes,
 }
 
 /// The state of following one invocation.
@@ -104,7 +72,7 @@ impl Polling {
         isolation: &WireIsolation,
         session_id: Option<SessionId>,
         deadline: Option<Instant>,
-        answer: Answer,
+        answer: HttpAnswer,
         reply: &mut Reply,
     ) {
         let wait = retry_after(answer.response.headers());
@@ -118,13 +86,7 @@ impl Polling {
             reply.events = stream::iter([end]).boxed();
             return;
         };
-        let target = Canceller {
-            client: Arc::clone(&agent.client),
-            address: agent.address.clone(),
-            isolation: isolation.clone(),
-            id: id.clone(),
-            session_id,
-        };
+        let target = Canceller { agent: agent.clone(), isolation: isolation.clone(), id: id.clone(), session_id };
         reply.response_id = Some(id);
         reply.canceller = Some(target.clone());
         let mut polling = Self {
@@ -137,7 +99,7 @@ impl Polling {
             items: VecDeque::new(),
             is_ended: false,
         };
-        if polling.target.client.wants_raw() {
+        if polling.target.agent.wants_raw() {
             polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
         }
         polling.note(&body);
@@ -165,7 +127,11 @@ impl Polling {
                 continue;
             }
             tokio::time::sleep_until(due).await;
-            match self.target.poll().await {
+            let polled = match self.target.poll().await {
+                Ok(answer) => Polled::read(answer).await,
+                Err(error) => Err(error),
+            };
+            match polled {
                 Ok(polled) => {
                     self.wait = bounded(polled.wait);
                     match self.meter.take(polled.body.len()) {
@@ -208,7 +174,7 @@ impl Polling {
         match judge(body) {
             Judgement::Running => self.note(body),
             Judgement::Ended { event, text } => {
-                if self.target.client.wants_raw() {
+                if self.target.agent.wants_raw() {
                     self.items.push_back(ReplyItem::Event(polled.head.into()));
                     self.items.push_back(ReplyItem::Event(body_event(&polled.body)));
                 }

@@ -1,0 +1,108 @@
+//! The line to the service, and one agent at the end of it.
+
+use super::cache::ExpiringCache;
+use super::connections::{Connections, Settings};
+use super::definition::Definition;
+use super::error::FoundryError;
+use super::observe::Watcher;
+use super::url::{Address, AllowedHosts};
+use crate::auth::{CallerId, SCOPE, Tokens};
+use http::HeaderMap;
+use std::fmt;
+use std::sync::Arc;
+use url::Url;
+
+/// The line to the service: one set of connections and one token cache. Cheap to clone.
+#[derive(Clone)]
+pub struct Foundry {
+    shared: Arc<Shared>,
+}
+
+/// What all agents share.
+pub(super) struct Shared {
+    pub(super) connections: Connections,
+    pub(super) tokens: Arc<Tokens>,
+    /// Can an agent's messages be streamed? By the address of its card.
+    pub(super) cards: ExpiringCache<Url, bool>,
+    /// What agents are, by the address of their definition.
+    pub(super) definitions: ExpiringCache<Url, Definition>,
+}
+
+impl Foundry {
+    /// Nothing is read, connected or fetched before the first request.
+    pub fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
+        let (cards, definitions) = (ExpiringCache::default(), ExpiringCache::default());
+        Self { shared: Arc::new(Shared { connections: Connections::new(settings), tokens, cards, definitions }) }
+    }
+
+    /// The agent at `address`. Costs nothing.
+    pub fn agent(&self, address: Address) -> Agent {
+        Agent { shared: Arc::clone(&self.shared), address, extras: Arc::default() }
+    }
+
+    /// The tokens it sends.
+    pub fn tokens(&self) -> &Tokens {
+        &self.shared.tokens
+    }
+
+    /// The hosts that tokens may be sent to.
+    pub fn allowed_hosts(&self) -> &AllowedHosts {
+        &self.shared.connections.settings.allowed_hosts
+    }
+}
+
+impl fmt::Debug for Foundry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Foundry").field("settings", &self.shared.connections.settings).finish_non_exhaustive()
+    }
+}
+
+/// What one caller adds to its requests, and wants to see of them.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Headers of the turn itself, from [`super::turn_headers`]. Those we set win.
+    pub headers: HeaderMap,
+    /// Who observes the requests.
+    pub watcher: Option<Watcher>,
+}
+
+/// One agent of the service. Cheap to clone; its calls are in the modules named after what they do.
+#[derive(Clone)]
+pub struct Agent {
+    pub(super) shared: Arc<Shared>,
+    pub(super) address: Address,
+    pub(super) extras: Arc<Extras>,
+}
+
+impl Agent {
+    /// Who calls: from the token's claims, else a fingerprint of the credential's configuration. Fetches a token if there is
+    /// none.
+    pub async fn caller(&self) -> Result<CallerId, FoundryError> {
+        match self.address.account() {
+            Some(account) => Ok(self.shared.tokens.caller(account, SCOPE).await?),
+            None => Ok(CallerId::nobody()),
+        }
+    }
+
+    /// The same agent, for one caller that adds something to its requests or observes them.
+    #[must_use]
+    pub fn with(&self, extras: Extras) -> Self {
+        Self { extras: Arc::new(extras), ..self.clone() }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Does the caller want answers unmodified?
+    pub(super) fn wants_raw(&self) -> bool {
+        self.extras.watcher.as_ref().is_some_and(Watcher::wants_raw)
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Agent").field("address", &self.address).finish_non_exhaustive()
+    }
+}

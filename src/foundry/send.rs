@@ -1,0 +1,185 @@
+//! How a request is sent: with a token for a checked host, repeated where that is safe, and read within bounds.
+
+use super::agent::Agent;
+use super::answer::{BodyError, HttpAnswer, MAX_ANSWER_BYTES, MAX_ERROR_BYTES, beginning};
+use super::connections::{Http, Purpose, Unanswered};
+use super::curl::Outgoing;
+use super::error::{FoundryError, Operation, ServiceError, request_id};
+use super::head::HttpHead;
+use super::headers::WireIsolation;
+use super::request::Request;
+use super::retry::{Failure, START_LIMIT, pause, start_pause};
+use super::url::Address;
+use crate::auth::{AccessToken, SCOPE};
+use bytes::Bytes;
+use cupola_protocol::invoke::{Notice, NoticeCode};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+use std::time::{Duration, Instant};
+
+/// How long a call other than a turn may take, all its attempts together. Creating a session waits for a sandbox.
+pub(super) const CALL_LIMIT: Duration = Duration::from_mins(2);
+
+/// Longest answer that describes one thing, in bytes: an agent's definition with its instructions is the longest of them.
+const MAX_OBJECT_BYTES: usize = 4 * 1024 * 1024;
+
+impl Agent {
+    /// Sends a request and returns once a success status is there.
+    pub(super) async fn send(&self, request: &Request<'_>) -> Result<HttpAnswer, FoundryError> {
+        let address = &self.address;
+        if !address.covers(&request.url) {
+            let reason = "the request leads to another host than its address".to_owned();
+            return Err(FoundryError::UnexpectedAnswer { operation: request.operation, reason });
+        }
+        if address.is_local() && !request.operation.is_turn() {
+            return Err(FoundryError::NotLocal);
+        }
+        let purpose = if request.opens_websocket() { Purpose::WebSocket } else { Purpose::Requests };
+        let http = self.shared.connections.http(address, purpose)?;
+        let account = address.account();
+        let mut token = match account {
+            Some(account) => Some(self.shared.tokens.get(account, SCOPE).await?),
+            None => None,
+        };
+        let mut is_refreshed = false;
+        let mut notices = Vec::new();
+        let mut attempt = 1;
+        let began = tokio::time::Instant::now();
+        loop {
+            let (failure, error) = match self.attempt(&http, request, token.as_ref()).await {
+                Ok(response) if request.is_success(response.status()) => return Ok(HttpAnswer { response, notices }),
+                Ok(response) => match (account, &token) {
+                    (Some(account), Some(refused))
+                        if response.status() == StatusCode::UNAUTHORIZED && !is_refreshed =>
+                    {
+                        drop(response);
+                        token = Some(self.shared.tokens.refresh(account, SCOPE, refused).await?);
+                        is_refreshed = true;
+                        continue;
+                    }
+                    _ => self.read_error(request, response).await,
+                },
+                Err(failed) => match request.unreadable() {
+                    Some(error) => return Err(error),
+                    None => failed,
+                },
+            };
+            if address.is_local() && request.operation == Operation::Invoke && failure == Failure::NotConnected {
+                let Some(wait) = start_pause(attempt, began.elapsed()) else { return Err(error) };
+                if let (1, Some(watcher)) = (attempt, &self.extras.watcher) {
+                    watcher.waiting(not_started(address)).await;
+                }
+                tokio::time::sleep(wait).await;
+                attempt += 1;
+                continue;
+            }
+            let Some(wait) = pause(request.repeat, attempt, failure) else { return Err(error) };
+            tracing::debug!(operation = %request.operation, attempt, ?wait, %error, "trying again");
+            notices.push(Notice { code: NoticeCode::Retried, message: format!("tried again: {error}") });
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    /// As [`Self::send`], reading the JSON that describes one thing.
+    pub(super) async fn json<T: DeserializeOwned>(&self, request: &Request<'_>) -> Result<T, FoundryError> {
+        let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: request.operation, reason };
+        let body = self.read(request, MAX_OBJECT_BYTES).await?.map_err(|error| odd(error.to_string()))?;
+        serde_json::from_slice(&body).map_err(|error| odd(format!("its JSON cannot be used: {error}")))
+    }
+
+    /// As [`Self::send`], reading the whole answer of at most `limit` bytes within [`CALL_LIMIT`]. They are counted as they
+    /// are kept, after decompression.
+    pub(super) async fn read(
+        &self,
+        request: &Request<'_>,
+        limit: usize,
+    ) -> Result<Result<Bytes, BodyError>, FoundryError> {
+        let answer = async { Ok(self.send(request).await?.bytes(limit).await) };
+        limited(request.operation, CALL_LIMIT, answer).await
+    }
+
+    /// As [`Self::send`], for answers without a body that matters.
+    pub(super) async fn done(&self, request: &Request<'_>) -> Result<(), FoundryError> {
+        let done = async {
+            // The body is read so that the connection can be used again.
+            let _ignored = self.send(request).await?.bytes(MAX_ERROR_BYTES).await;
+            Ok(())
+        };
+        limited(request.operation, CALL_LIMIT, done).await
+    }
+
+    /// Sends it once and returns when the head of the answer is there.
+    async fn attempt(
+        &self,
+        http: &Http,
+        request: &Request<'_>,
+        token: Option<&AccessToken>,
+    ) -> Result<reqwest::Response, (Failure, FoundryError)> {
+        let headers = request.headers(&self.extras.headers, token, self.wants_raw());
+        if let Some(watcher) = &self.extras.watcher {
+            let body = request.shown_body();
+            let outgoing = Outgoing { method: &request.method, url: &request.url, headers: &headers, body };
+            watcher.request(outgoing, &self.shared.connections.settings).await;
+        }
+        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
+        *outgoing.headers_mut() = headers;
+        *outgoing.body_mut() = request.outgoing_body();
+        let began = Instant::now();
+        let result = http.execute(outgoing).await;
+        let milliseconds = began.elapsed().as_millis();
+        match &result {
+            Ok(response) => tracing::debug!(
+                method = %request.method, path = request.url.path(), status = response.status().as_u16(), milliseconds,
+                request_id = request_id(response.headers()), "asked the service"
+            ),
+            Err(error) => tracing::debug!(
+                method = %request.method, path = request.url.path(), milliseconds, error = error.reason,
+                "could not ask the service"
+            ),
+        }
+        result.map_err(|unanswered| self.unanswered(unanswered))
+    }
+
+    fn unanswered(&self, Unanswered { failure, reason, fault }: Unanswered) -> (Failure, FoundryError) {
+        let origin = self.address.origin();
+        let error = match (fault, failure) {
+            (Some(fault), _) => FoundryError::NotTrusted { origin, fault },
+            (None, Failure::NotConnected | Failure::NotTrusted) => FoundryError::NotConnected { origin, reason },
+            (None, _) => FoundryError::Interrupted { origin, reason },
+        };
+        (failure, error)
+    }
+
+    /// Reads an error answer, and shows it to whoever wants it unmodified.
+    async fn read_error(&self, request: &Request<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
+        let (head, status, headers) = (HttpHead::of(&response), response.status(), response.headers().clone());
+        let raw = self.extras.watcher.as_ref().filter(|watcher| watcher.wants_raw());
+        let limit = if raw.is_some() { MAX_ANSWER_BYTES } else { MAX_ERROR_BYTES };
+        let body = beginning(response, limit).await;
+        let delegated = request.isolation.is_some_and(WireIsolation::is_delegated);
+        let error = ServiceError::read(request.operation, delegated, status, &headers, &body);
+        if let Some(watcher) = raw {
+            watcher.refusal(head, body).await;
+        }
+        let failure = Failure::Status { status: error.status, kind: error.kind, retry_after: error.retry_after };
+        (failure, FoundryError::Service(Box::new(error)))
+    }
+}
+
+pub(super) async fn limited<T>(
+    operation: Operation,
+    limit: Duration,
+    work: impl Future<Output = Result<T, FoundryError>>,
+) -> Result<T, FoundryError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(FoundryError::TimedOut { operation, after: limit }))
+}
+
+fn not_started(address: &Address) -> Notice {
+    let message = format!(
+        "nothing listens at {} yet; waiting up to {} s for the local agent to start",
+        address.origin(),
+        START_LIMIT.as_secs()
+    );
+    Notice { code: NoticeCode::WaitingForAgent, message }
+}

@@ -125,6 +125,27 @@ pub struct ServiceError {
     pub request_id: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// Who answered.
+    pub(super) speaker: Speaker,
+    /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
+    pub(super) is_named: bool,
+}
+
+/// Who gave an error answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaker {
+    /// The service in front of the agent. A cause that it names is its own.
+    Gateway,
+    /// The agent's container, which the turn has reached. What it did before it answered is unknown.
+    Agent,
+}
+
+impl Speaker {
+    /// A container puts `x-platform-server` on each of its answers (contract section 21.2). In front of a local agent there is
+    /// no gateway that could answer.
+    fn of(is_local: bool, headers: &HeaderMap) -> Self {
+        if is_local || headers.contains_key("x-platform-server") { Self::Agent } else { Self::Gateway }
+    }
 }
 
 /// What was asked of the service. Displays as the rest of "the service refused to …".
@@ -259,6 +280,12 @@ impl FoundryError {
         }
     }
 
+    /// Is it an error answer of the gateway? What a container answers, or a local agent, says nothing about sessions and
+    /// deployments, and may follow on work.
+    pub fn is_from_gateway(&self) -> bool {
+        self.service().is_some_and(|error| error.speaker == Speaker::Gateway)
+    }
+
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         self.service().map(|error| error.status)
@@ -266,10 +293,12 @@ impl FoundryError {
 }
 
 impl ServiceError {
-    /// Reads an error answer. `delegated`: the request acted for another user.
+    /// Reads an error answer. `delegated`: the request acted for another user. `is_local`: it went to an
+    /// agent without a gateway.
     pub(super) fn read(
         operation: Operation,
         delegated: bool,
+        is_local: bool,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
@@ -288,7 +317,14 @@ impl ServiceError {
             param: text_of("param"),
             source: text(headers, "x-platform-error-source"),
         };
-        let kind = classify(&evidence);
+        let speaker = Speaker::of(is_local, headers);
+        let kind = match (classify(&evidence), speaker) {
+            // Sessions and deployments are the gateway's. An agent that says "not found" speaks of something of its own.
+            (ErrorKind::SessionNotFound | ErrorKind::AgentNotFound, Speaker::Agent) => ErrorKind::NotFound,
+            (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, Speaker::Agent) => ErrorKind::AgentFailed,
+            (kind, _) => kind,
+        };
+        let is_named = details.is_some() || evidence.code.is_some_and(is_known);
         let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
         // Unknown words such as `platform` appear in the header too; the body's code says more then.
         let code = details.filter(|details| is_known(details)).or(evidence.code).or(details);
@@ -300,6 +336,8 @@ impl ServiceError {
             message: message.chars().take(MAX_MESSAGE).collect(),
             request_id: request_id(headers),
             retry_after: retry_after(headers),
+            speaker,
+            is_named,
         }
     }
 }
@@ -468,7 +506,27 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        ServiceError::read(operation, false, StatusCode::from_u16(status).unwrap(), &map, body.as_bytes())
+        ServiceError::read(operation, false, false, StatusCode::from_u16(status).unwrap(), &map, body.as_bytes())
+    }
+
+    #[test]
+    fn an_agents_answer_is_not_taken_for_the_gateways() {
+        let server = ("x-platform-server", "azure-ai-agentserver-core/2.2.0");
+        for (status, details, by_gateway, by_agent) in [
+            (404, "SandboxNotFound", ErrorKind::SessionNotFound, ErrorKind::NotFound),
+            (424, "AgentVersionNotReady", ErrorKind::AgentVersionNotReady, ErrorKind::AgentFailed),
+            (503, "session_not_ready", ErrorKind::SessionNotReady, ErrorKind::SessionNotReady),
+        ] {
+            let details = ("x-adc-response-details", details);
+            let gateway = read(Operation::Invoke, status, &[details], "");
+            assert_eq!((gateway.speaker, gateway.kind, gateway.is_named), (Speaker::Gateway, by_gateway, true));
+            let agent = read(Operation::Invoke, status, &[details, server], "");
+            assert_eq!((agent.speaker, agent.kind), (Speaker::Agent, by_agent));
+        }
+        assert!(!read(Operation::Invoke, 503, &[], "not available").is_named);
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let local = ServiceError::read(Operation::Invoke, false, true, status, &HeaderMap::new(), b"");
+        assert_eq!(local.speaker, Speaker::Agent);
     }
 
     /// Contract sections 14.2 and 14.3, row by row: status, header, body, meaning.
@@ -542,7 +600,7 @@ mod tests {
         let body = br#"{"error":{"code":"forbidden"}}"#;
         for (delegated, kind) in [(true, ErrorKind::ImpersonationNotPermitted), (false, ErrorKind::Forbidden)] {
             let status = StatusCode::FORBIDDEN;
-            let error = ServiceError::read(Operation::Invoke, delegated, status, &HeaderMap::new(), body);
+            let error = ServiceError::read(Operation::Invoke, delegated, false, status, &HeaderMap::new(), body);
             assert_eq!(error.kind, kind);
         }
     }

@@ -1,5 +1,6 @@
 //! May a request be sent again, and when? Pure functions of what was asked and what came back.
 
+use super::error::Speaker;
 use cupola_protocol::error::ErrorKind;
 use std::time::Duration;
 
@@ -42,18 +43,68 @@ pub(super) enum Failure {
     /// The connection broke before the answer's head was there: the service may have seen it.
     Interrupted,
     /// An answer with an error status.
-    Status {
+    Refused {
         /// The HTTP status.
         status: u16,
         /// What it means.
         kind: ErrorKind,
+        /// Who answered.
+        speaker: Speaker,
+        /// Did the answer name its cause?
+        is_named: bool,
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
 }
 
+/// What is sent, as far as it decides whether to send it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sending {
+    pub(super) repeat: Repeat,
+    /// Is it a turn? A local agent that does not listen yet is waited for with its first turn.
+    pub(super) is_turn: bool,
+    /// Does it go to an agent without a gateway?
+    pub(super) is_local: bool,
+}
+
+/// What was tried so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tries {
+    /// How often the request was sent, from 1.
+    pub(super) attempt: u32,
+    /// How long ago it was sent first.
+    pub(super) waited: Duration,
+    /// Was its token replaced?
+    pub(super) is_refreshed: bool,
+}
+
+/// What to do after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Send it again with a fresh token.
+    Refresh,
+    /// Send it again after this pause.
+    Wait(Duration),
+    /// Send it again after this pause, because the local agent may still be starting.
+    WaitForStart(Duration),
+    /// Report the failure.
+    GiveUp,
+}
+
+/// Decides whether to send a request again.
+pub(super) fn next(sending: Sending, tries: Tries, failure: Failure) -> Next {
+    match failure {
+        Failure::NotConnected if sending.is_local && sending.is_turn => {
+            start_pause(tries.attempt, tries.waited).map_or(Next::GiveUp, Next::WaitForStart)
+        }
+        Failure::Refused { .. } if sending.is_local => Next::GiveUp,
+        Failure::Refused { status: 401, speaker: Speaker::Gateway, .. } if !tries.is_refreshed => Next::Refresh,
+        _ => pause(sending.repeat, tries.attempt, failure).map_or(Next::GiveUp, Next::Wait),
+    }
+}
+
 /// How long to wait before sending it again; `None` to give up. `attempt` is how often it was sent, from 1.
-pub(super) fn pause(repeat: Repeat, attempt: u32, failure: Failure) -> Option<Duration> {
+fn pause(repeat: Repeat, attempt: u32, failure: Failure) -> Option<Duration> {
     let (limit, is_safe) = match repeat {
         Repeat::Harmless => (MAX_ATTEMPTS, is_transient(failure)),
         Repeat::Harmful => (MAX_TURN_ATTEMPTS, is_not_now(failure)),
@@ -62,13 +113,13 @@ pub(super) fn pause(repeat: Repeat, attempt: u32, failure: Failure) -> Option<Du
         return None;
     }
     match failure {
-        Failure::Status { retry_after: Some(asked), .. } => (asked <= MAX_RETRY_AFTER).then_some(asked),
+        Failure::Refused { retry_after: Some(asked), .. } => (asked <= MAX_RETRY_AFTER).then_some(asked),
         _ => Some((FIRST_PAUSE * 2u32.pow(attempt.saturating_sub(1))).min(MAX_PAUSE)),
     }
 }
 
 /// How long to wait for a local agent that does not listen yet; `None` to give up. `waited` is how long it has been.
-pub(super) fn start_pause(attempt: u32, waited: Duration) -> Option<Duration> {
+fn start_pause(attempt: u32, waited: Duration) -> Option<Duration> {
     let pause = (FIRST_PAUSE * 2u32.pow(attempt.saturating_sub(1).min(8))).min(MAX_START_PAUSE);
     (waited + pause <= START_LIMIT).then_some(pause)
 }
@@ -77,18 +128,22 @@ fn is_transient(failure: Failure) -> bool {
     match failure {
         Failure::NotConnected | Failure::Interrupted => true,
         Failure::NotTrusted
-        | Failure::Status { kind: ErrorKind::QuotaExceeded | ErrorKind::AgentVersionFailed, .. } => false,
-        Failure::Status { status, .. } => matches!(status, 408 | 429 | 500 | 502..=504),
+        | Failure::Refused { kind: ErrorKind::QuotaExceeded | ErrorKind::AgentVersionFailed, .. } => false,
+        Failure::Refused { status, .. } => matches!(status, 408 | 429 | 500 | 502..=504),
     }
 }
 
-/// Did the service say "not now", so that nothing can have run? A gateway's 504 (`ProxyTimeout`), a plain 500 or a
-/// broken connection leave that open; a 409 would only be answered 409 again.
+/// Is it certain that nothing ran? Only the gateway can say so, and only by naming the cause (contract section 14.3): an
+/// agent's own 503 or 429 may follow on work. A 504 (`ProxyTimeout`), a plain 500 or a broken connection leave it open, and a 409
+/// would only be answered 409 again.
 fn is_not_now(failure: Failure) -> bool {
     match failure {
         Failure::NotConnected => true,
-        Failure::Interrupted | Failure::NotTrusted => false,
-        Failure::Status { status, kind, retry_after } => match kind {
+        Failure::Interrupted
+        | Failure::NotTrusted
+        | Failure::Refused { speaker: Speaker::Agent, .. }
+        | Failure::Refused { is_named: false, .. } => false,
+        Failure::Refused { status, kind, retry_after, .. } => match kind {
             ErrorKind::SessionNotReady | ErrorKind::SandboxIdle => matches!(status, 424 | 502 | 503),
             ErrorKind::ServiceUnavailable => status == 503,
             ErrorKind::RateLimited => status == 429 && retry_after.is_some(),
@@ -102,7 +157,64 @@ mod tests {
     use super::*;
 
     fn status(status: u16, kind: ErrorKind, retry_after: Option<u64>) -> Failure {
-        Failure::Status { status, kind, retry_after: retry_after.map(Duration::from_secs) }
+        let (speaker, is_named) = (Speaker::Gateway, true);
+        Failure::Refused { status, kind, speaker, is_named, retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    /// The same without a cause that the gateway names.
+    fn unnamed(failure: Failure) -> Failure {
+        match failure {
+            Failure::Refused { status, kind, speaker, retry_after, .. } => {
+                Failure::Refused { status, kind, speaker, is_named: false, retry_after }
+            }
+            other => other,
+        }
+    }
+
+    /// The same, said by the agent.
+    fn by_agent(failure: Failure) -> Failure {
+        match failure {
+            Failure::Refused { status, kind, is_named, retry_after, .. } => {
+                Failure::Refused { status, kind, speaker: Speaker::Agent, is_named, retry_after }
+            }
+            other => other,
+        }
+    }
+
+    #[test]
+    fn each_failure_of_a_turn_has_one_consequence() {
+        let wait = |milliseconds| Next::Wait(Duration::from_millis(milliseconds));
+        let remote = Sending { repeat: Repeat::Harmful, is_turn: true, is_local: false };
+        let local = Sending { is_local: true, ..remote };
+        let first = Tries { attempt: 1, waited: Duration::ZERO, is_refreshed: false };
+        let unauthorized = status(401, ErrorKind::AuthenticationFailed, None);
+        let unavailable = status(503, ErrorKind::ServiceUnavailable, Some(1));
+        let limited = status(429, ErrorKind::RateLimited, Some(1));
+        let not_ready = status(424, ErrorKind::SessionNotReady, None);
+        let missing = status(404, ErrorKind::SessionNotFound, None);
+        for (sending, tries, failure, expected) in [
+            (remote, first, unauthorized, Next::Refresh),
+            (remote, first, unnamed(unauthorized), Next::Refresh),
+            (remote, Tries { is_refreshed: true, ..first }, unauthorized, Next::GiveUp),
+            (remote, first, by_agent(unauthorized), Next::GiveUp),
+            (remote, first, unavailable, wait(1000)),
+            (remote, first, limited, wait(1000)),
+            (remote, first, not_ready, wait(500)),
+            (remote, Tries { attempt: 3, ..first }, not_ready, Next::GiveUp),
+            (remote, first, missing, Next::GiveUp),
+            (remote, first, Failure::NotConnected, wait(500)),
+            (remote, first, Failure::Interrupted, Next::GiveUp),
+            (local, first, Failure::NotConnected, Next::WaitForStart(Duration::from_millis(500))),
+            (local, Tries { waited: START_LIMIT, ..first }, Failure::NotConnected, Next::GiveUp),
+        ] {
+            assert_eq!(next(sending, tries, failure), expected, "{sending:?} {tries:?} {failure:?}");
+        }
+        for failure in [unavailable, limited, not_ready, missing] {
+            assert_eq!(next(remote, first, by_agent(failure)), Next::GiveUp, "said by the agent: {failure:?}");
+            assert_eq!(next(remote, first, unnamed(failure)), Next::GiveUp, "without a named cause: {failure:?}");
+            assert_eq!(next(local, first, by_agent(failure)), Next::GiveUp, "local: {failure:?}");
+            assert_eq!(next(local, first, failure), Next::GiveUp, "local: {failure:?}");
+        }
     }
 
     #[test]

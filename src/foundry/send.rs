@@ -8,12 +8,11 @@ use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::head::HttpHead;
 use super::headers::WireIsolation;
 use super::request::Request;
-use super::retry::{Failure, START_LIMIT, pause, start_pause};
+use super::retry::{Failure, Next, START_LIMIT, Sending, Tries, next};
 use super::url::Address;
 use crate::auth::{AccessToken, SCOPE};
 use bytes::Bytes;
 use cupola_protocol::invoke::{Notice, NoticeCode};
-use http::StatusCode;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 
@@ -41,42 +40,44 @@ impl Agent {
             Some(account) => Some(self.shared.tokens.get(account, SCOPE).await?),
             None => None,
         };
-        let mut is_refreshed = false;
+        let sending = Sending {
+            repeat: request.repeat,
+            is_turn: request.operation == Operation::Invoke,
+            is_local: address.is_local(),
+        };
         let mut notices = Vec::new();
-        let mut attempt = 1;
+        let (mut attempt, mut is_refreshed) = (1, false);
         let began = tokio::time::Instant::now();
         loop {
             let (failure, error) = match self.attempt(&http, request, token.as_ref()).await {
                 Ok(response) if request.is_success(response.status()) => return Ok(HttpAnswer { response, notices }),
-                Ok(response) => match (account, &token) {
-                    (Some(account), Some(refused))
-                        if response.status() == StatusCode::UNAUTHORIZED && !is_refreshed =>
-                    {
-                        drop(response);
-                        token = Some(self.shared.tokens.refresh(account, SCOPE, refused).await?);
-                        is_refreshed = true;
-                        continue;
-                    }
-                    _ => self.read_error(request, response).await,
-                },
+                Ok(response) => self.read_error(request, response).await,
                 Err(failed) => match request.unreadable() {
                     Some(error) => return Err(error),
                     None => failed,
                 },
             };
-            if address.is_local() && request.operation == Operation::Invoke && failure == Failure::NotConnected {
-                let Some(wait) = start_pause(attempt, began.elapsed()) else { return Err(error) };
-                if let (1, Some(watcher)) = (attempt, &self.extras.watcher) {
-                    watcher.waiting(not_started(address)).await;
+            let tries = Tries { attempt, waited: began.elapsed(), is_refreshed };
+            match next(sending, tries, failure) {
+                Next::GiveUp => return Err(error),
+                Next::Refresh => {
+                    let (Some(account), Some(refused)) = (account, &token) else { return Err(error) };
+                    token = Some(self.shared.tokens.refresh(account, SCOPE, refused).await?);
+                    is_refreshed = true;
+                    continue;
                 }
-                tokio::time::sleep(wait).await;
-                attempt += 1;
-                continue;
+                Next::Wait(wait) => {
+                    tracing::debug!(operation = %request.operation, attempt, ?wait, %error, "trying again");
+                    notices.push(Notice { code: NoticeCode::Retried, message: format!("tried again: {error}") });
+                    tokio::time::sleep(wait).await;
+                }
+                Next::WaitForStart(wait) => {
+                    if let (1, Some(watcher)) = (attempt, &self.extras.watcher) {
+                        watcher.waiting(not_started(address)).await;
+                    }
+                    tokio::time::sleep(wait).await;
+                }
             }
-            let Some(wait) = pause(request.repeat, attempt, failure) else { return Err(error) };
-            tracing::debug!(operation = %request.operation, attempt, ?wait, %error, "trying again");
-            notices.push(Notice { code: NoticeCode::Retried, message: format!("tried again: {error}") });
-            tokio::time::sleep(wait).await;
             attempt += 1;
         }
     }
@@ -158,11 +159,12 @@ impl Agent {
         let limit = if raw.is_some() { MAX_ANSWER_BYTES } else { MAX_ERROR_BYTES };
         let body = beginning(response, limit).await;
         let delegated = request.isolation.is_some_and(WireIsolation::is_delegated);
-        let error = ServiceError::read(request.operation, delegated, status, &headers, &body);
+        let error = ServiceError::read(request.operation, delegated, self.address.is_local(), status, &headers, &body);
         if let Some(watcher) = raw {
             watcher.refusal(head, body).await;
         }
-        let failure = Failure::Status { status: error.status, kind: error.kind, retry_after: error.retry_after };
+        let &ServiceError { status, kind, speaker, is_named, retry_after, .. } = &error;
+        let failure = Failure::Refused { status, kind, speaker, is_named, retry_after };
         (failure, FoundryError::Service(Box::new(error)))
     }
 }

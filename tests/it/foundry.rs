@@ -336,8 +336,11 @@ async fn a_turn_is_sent_again_only_when_the_service_said_not_now() {
     for (fault, kind) in [
         (fails_with(502, &[("x-adc-response-details", "SandboxIdle"), ("retry-after-ms", "1")], "x"), None),
         (fails_with(424, &[("retry-after-ms", "1")], "session_not_ready"), None),
-        (fails_with(429, &[("retry-after-ms", "1")], "slow_down"), None),
-        (fails_with(503, &[("retry-after", "0")], "service_unavailable"), None),
+        (fails_with(429, &[("x-adc-response-details", "slow_down"), ("retry-after-ms", "1")], "x"), None),
+        (fails_with(503, &[("x-adc-response-details", "unavailable"), ("retry-after", "0")], "x"), None),
+        // Without a cause that the gateway names, the turn may have run.
+        (fails_with(429, &[("retry-after-ms", "1")], "slow_down"), Some(ErrorKind::RateLimited)),
+        (fails_with(503, &[("retry-after", "0")], "service_unavailable"), Some(ErrorKind::ServiceUnavailable)),
         (fails_with(504, &[("x-adc-response-details", "ProxyTimeout")], "x"), Some(ErrorKind::ProxyTimeout)),
         (fails_with(409, &[], "conversation_locked"), Some(ErrorKind::ConversationLocked)),
         (

@@ -88,7 +88,12 @@ async fn a_refusal_is_shown_as_it_came_and_is_an_error_all_the_same() {
     // One that was overcome is not shown.
     let busy = Fault::Status {
         status: 503.try_into().unwrap(),
-        headers: BTreeMap::from([("retry-after".to_owned(), "0".to_owned())]).try_into().unwrap(),
+        headers: [("retry-after", "0"), ("x-adc-response-details", "session_not_ready")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>()
+            .try_into()
+            .unwrap(),
         body: None,
     };
     emulator.fail("*/openai/responses", 1, busy);

@@ -6,6 +6,8 @@ use crate::tenants::say;
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 fn refusal(status: u16, code: &str, message: &str) -> Fault {
     let headers = [("x-adc-response-details", code), ("retry-after", "0")];
@@ -68,6 +70,77 @@ async fn every_code_of_the_gateway_has_its_kind_its_retries_and_its_hint() {
     client.leave().await;
     daemon.end().await;
     emulator.end().await;
+}
+
+/// An error answer with the headers of the gateway, and those of a container where the agent gives it.
+fn answer(status: u16, details: Option<&str>, by_agent: bool) -> Fault {
+    let mut headers = BTreeMap::from([("retry-after".to_owned(), "0".to_owned())]);
+    headers.extend(details.map(|details| ("x-adc-response-details".to_owned(), details.to_owned())));
+    if by_agent {
+        headers.insert("x-platform-server".to_owned(), "azure-ai-agentserver-core/2.2.0".to_owned());
+    }
+    Fault::Status { status: status.try_into().unwrap(), headers: headers.try_into().unwrap(), body: None }
+}
+
+#[tokio::test]
+async fn an_agents_refusal_is_shown_and_the_turn_never_repeated() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let target = emulator.target("notes");
+    // A session that could be replaced.
+    say(&mut client, &target, json!({}), "remember the milk").await;
+    for (status, details, by_gateway, unnamed) in [
+        (503, "session_not_ready", 3, 1),
+        (429, "too_many_requests", 3, 1),
+        (424, "session_not_ready", 3, 1),
+        // A token may have been revoked: the turn is sent once more with a fresh one.
+        (401, "unauthorized", 2, 2),
+        // A sandbox that the gateway names as gone is replaced. Without a name, the service still has what was saved.
+        (404, "SandboxNotFound", 2, 1),
+    ] {
+        for (details, by_agent, turns) in
+            [(Some(details), false, by_gateway), (None, false, unnamed), (Some(details), true, 1), (None, true, 1)]
+        {
+            let before = emulator.turns().len();
+            let failures = if status == 404 { 1 } else { turns };
+            emulator.fail("*/openai/responses", failures as u64, answer(status, details, by_agent));
+            let response = client.call("invoke", json!({"target": target, "input": "x"})).await;
+            emulator.heal();
+            assert_eq!(emulator.turns().len() - before, turns, "{status} {details:?} by agent: {by_agent}: {response}");
+            if by_agent {
+                assert_eq!(response["error"]["data"]["httpStatus"], status, "{response}");
+            }
+        }
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_local_agents_refusal_is_never_repeated() {
+    let daemon = TestDaemon::start();
+    let mut client = daemon.connect();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (status, turns) = (Arc::new(AtomicU16::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (answered, counted) = (Arc::clone(&status), Arc::clone(&turns));
+    let router = axum::Router::new().fallback(move || async move {
+        counted.fetch_add(1, Ordering::Relaxed);
+        let status = http::StatusCode::from_u16(answered.load(Ordering::Relaxed)).unwrap();
+        (status, [("x-adc-response-details", "session_not_ready"), ("retry-after", "0")])
+    });
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    for code in [503, 429, 424, 401, 404, 502] {
+        status.store(code, Ordering::Relaxed);
+        let params = json!({"target": {"kind": "local", "port": port}, "input": "x"});
+        let response = client.call("invoke", params).await;
+        assert_eq!(response["error"]["data"]["httpStatus"], code, "{response}");
+        assert_eq!(turns.swap(0, Ordering::Relaxed), 1, "{code}: {response}");
+    }
+    serving.abort();
+    client.leave().await;
+    daemon.end().await;
 }
 
 #[tokio::test]

@@ -104,19 +104,24 @@ async fn refusals_before_the_upgrade_are_those_of_any_invoke() {
         assert_eq!(response["error"]["data"]["kind"], kind, "{response}");
     }
     // "Not now" is asked again, and a stale token is replaced: nothing has been said yet.
-    let refusal = |status: u16| Fault::Status {
+    let refusal = |status: u16, details: Option<&str>| Fault::Status {
         status: status.try_into().unwrap(),
-        headers: std::collections::BTreeMap::new().try_into().unwrap(),
+        headers: details
+            .map(|details| ("x-adc-response-details".to_owned(), details.to_owned()))
+            .into_iter()
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .try_into()
+            .unwrap(),
         body: None,
     };
-    for (status, notice) in [(503, Some("retried")), (401, None)] {
-        emulator.fail("*/invocations_ws", 1, refusal(status));
+    for (status, details, notice) in [(503, Some("session_not_ready"), Some("retried")), (401, None, None)] {
+        emulator.fail("*/invocations_ws", 1, refusal(status, details));
         let response = client.call("invoke", call(&notes, &["bye"])).await;
         assert_eq!(response["result"]["status"], "completed", "{response}");
         assert_eq!(response["result"]["notices"][0]["code"].as_str(), notice);
     }
     // What the agent servers answer with where the agent's code takes no WebSockets.
-    emulator.fail("*/invocations_ws", 1, refusal(403));
+    emulator.fail("*/invocations_ws", 1, refusal(403, None));
     let response = client.call("invoke", call(&notes, &["bye"])).await;
     assert_eq!(response["error"]["data"]["kind"], "notOffered", "{response}");
     client.leave().await;

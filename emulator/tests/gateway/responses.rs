@@ -30,6 +30,8 @@ async fn the_session_comes_from_the_body_by_its_new_name_before_its_old_one() {
     let unknown = bench.invoke("notes", json!({"input": "hi", "agent_session_id": "sess-unknown"})).send().await;
     unknown.refused(404, "not_found");
     assert_eq!(unknown.header("x-adc-response-details"), Some("SandboxNotFound"));
+    // Only a container says what it runs on, and that tells its answers from those of the gateway.
+    assert_eq!(unknown.header("x-platform-server"), None);
 }
 
 #[tokio::test]

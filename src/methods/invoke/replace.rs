@@ -24,15 +24,15 @@ impl Attempt<'_> {
         shown.is_err_and(|error| says_not_found(&error, &["conversation", conversation.as_str()]))
     }
 
-    /// After a 404, which by itself clears nothing: asks which saved thing is gone and forgets it. Things the caller named
-    /// are never replaced.
+    /// After a 404 of the gateway, which by itself clears nothing: asks which saved thing is gone and forgets it. Things the
+    /// caller named are never replaced.
     pub(super) async fn forget_what_is_gone(
         &self,
         error: &FoundryError,
         saved: &Saved,
     ) -> Result<Option<Notice>, CallError> {
         let Self { daemon, params, scope, .. } = *self;
-        if error.status() != Some(404) {
+        if error.status() != Some(404) || !error.is_from_gateway() {
             return Ok(None);
         }
         let agent = &scope.partition.agent;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::foundry::ServiceError;
+use crate::foundry::error::Speaker;
 use cupola_protocol::monitor::Tail;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, stream};
@@ -52,6 +53,8 @@ impl Source for Scripted {
                     message: "no".to_owned(),
                     request_id: None,
                     retry_after: None,
+                    speaker: Speaker::Gateway,
+                    is_named: false,
                 }))),
                 Script::NeverAnswers => std::future::pending().await,
                 Script::Endless(pause, data) => {

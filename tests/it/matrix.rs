@@ -179,6 +179,6 @@ async fn who_reaches_what_is_what_the_rules_and_the_page_say() {
     let shown = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         shown == page,
-        "docs/isolation.md is not what happens; write it anew: {UPDATE}=1 cargo test --test it matrix"
+        "docs/isolation.md differs from the results; update it with {UPDATE}=1 cargo test --test it matrix"
     );
 }

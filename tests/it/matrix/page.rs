@@ -1,4 +1,4 @@
-//! `docs/isolation.md`, written from what happened.
+//! Writes `docs/isolation.md` from the results of the test.
 
 use super::rules::RULES;
 use super::{Asking, Kind, Operation, Outcome, Question};
@@ -7,18 +7,18 @@ use std::fmt::Write as _;
 const HEAD: &str = "\
 # Who reaches what
 
-Every operation of Cupola, asked for under every isolation, on every kind of agent, against the emulator. This page is
-written by the test that asks (`tests/it/matrix.rs`) and fails when it is not what happens.
+This page shows the result of every operation of Cupola under every isolation, on every kind of agent, against the emulator. The test
+`tests/it/matrix.rs` writes it, and fails if the page differs from the results.
 
-Each thing was made by one user and is asked for by the `cupola` whose token made it, with
+One user created each thing. Except for *other caller*, `cupola` asks for it with the token that created it, and with
 
-- **right keys**: the user and the chat it was made with;
-- **no keys**: neither;
+- **right keys**: the user and the chat that it was created with;
+- **no keys**: neither of them;
 - **wrong user**, **wrong chat**: one of the two differs;
-- **other caller**: the right ones, but another token made the thing;
-- **known, other keys**: as the three before, after Cupola has seen the right user use it (made through Cupola, or used).
+- **other caller**: the right keys, but another token created the thing;
+- **known, other keys**: no keys, the wrong user or the wrong chat, after Cupola has seen the right user create or use the thing.
 
-A cell says `allowed`, or the `kind` of the error, or for a list whether the thing is on it.
+A cell shows `allowed`, the `kind` of the error, or for a list whether it contains the thing.
 
 ## The rules
 
@@ -38,18 +38,20 @@ impl Kind {
     const fn says(self) -> &'static str {
         match self {
             Self::KeysOptional => {
-                "An agent of container protocol 1.0.0: a key partitions when it is sent. Emulated as `notes`."
+                "An agent of container protocol 1.0.0. A key partitions if it is sent. The emulator calls it `notes`."
             }
-            Self::KeysRequired => "As above, and a call without a user key is refused. Emulated as `notes-required`.",
+            Self::KeysRequired => {
+                "As above, but a call without a user key is refused. The emulator calls it `notes-required`."
+            }
             Self::Identity => {
-                "An agent of container protocol 2.0.0: `--user-identity` names the user, `--chat` is kept here. Emulated as \
-                 `notes-identity`."
+                "An agent of container protocol 2.0.0. `--user-identity` names the user; `--chat` is never sent. The emulator \
+                 calls it `notes-identity`."
             }
             Self::IdentityWithoutPermission => {
-                "As above, after the permission was taken away: `cupola emulator --withhold-impersonation`."
+                "As above, but without the permission: `cupola emulator --withhold-impersonation`."
             }
             Self::Local => {
-                "An agent of container protocol 2.0.0 again; nothing is sent, Cupola alone keeps users apart."
+                "An agent of container protocol 2.0.0. Cupola sends no isolation and keeps users apart by itself."
             }
         }
     }

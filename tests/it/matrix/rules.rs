@@ -2,27 +2,28 @@
 
 use super::{Asking, Kind, Operation, Outcome, Question};
 
-/// The rules as the page tells them, in the order they are tried in.
+/// The rules as the page shows them, in the order in which they apply.
 pub(super) const RULES: [&str; 8] = [
-    "What Cupola knows as another isolation's is refused before the service is asked: `foreignSession`. \
-     `--allow-shared-session` lifts this, and the service's own rules remain.",
-    "Acting for a user takes a permission; without it every call that names one is refused: `impersonationNotPermitted`. \
-     `--isolation-model local` needs none.",
-    "Where a key is required, nothing is found or done without it: `isolationKeyRequired`.",
-    "Keys decide, not callers: whoever has them is in. Only deletion asks who made the session: its ownership key comes \
-     from the caller's token unless `--isolation-key` was given (`notSessionOwner`). On 2.0.0, which has no ownership keys, \
-     none is sent, and Cupola itself refuses to delete with another key than the one it remembers (`notSessionOwner`).",
-    "Behind other keys an invoke is forbidden (`isolationMismatch`), and everything else is not found, as if it were not \
-     there. To a call without any key the missing key is named: `isolationKeyRequired`.",
-    "An identity decides, whoever acts for it. Between users one acts for, the service has no fence around sessions: only \
-     rule 1 keeps them apart. Between such a user and the caller itself there is a wall: `isolationMismatch`. \
-     A chat is a label of Cupola's own and never sent.",
-    "A conversation is its owner's alone, on every kind of agent: `notFound`.",
-    "With `--isolation-model local` the service sees the caller and nothing else. Users and chats are kept apart by what \
-     Cupola continues for each, and by rule 1; lists show all of them.",
+    "Cupola refuses what it knows to belong to another isolation, before it asks the service: `foreignSession`. \
+     `--allow-shared-session` lifts this; the service's own rules still apply.",
+    "Acting for a user needs a permission. Without it, every call that names a user is refused: \
+     `impersonationNotPermitted`. `--isolation-model local` does not need it.",
+    "Where a key is required, nothing can be found or done without one: `isolationKeyRequired`.",
+    "Keys decide, not callers: anyone who has the keys has access. Only deletion checks who created the session. The \
+     session's ownership key comes from the caller's token unless `--isolation-key` was given (`notSessionOwner`). \
+     2.0.0 has no ownership keys, so none is sent; Cupola itself refuses to delete with a key other than the one it \
+     remembers (`notSessionOwner`).",
+    "With other keys, an invoke is forbidden (`isolationMismatch`), and everything else is not found, as if it did \
+     not exist. For a call without any key, the error names the missing key: `isolationKeyRequired`.",
+    "The identity decides, not the caller who acts for it. The service does not separate the sessions of users that \
+     one caller acts for: only rule 1 does. It does separate such a user from the caller itself: `isolationMismatch`. \
+     A chat is Cupola's own label and is never sent.",
+    "A conversation belongs only to its owner, on every kind of agent: `notFound`.",
+    "With `--isolation-model local` the service sees only the caller. Users and chats are kept apart by what Cupola \
+     continues for each, and by rule 1; lists show all of them.",
 ];
 
-/// What must come of a question.
+/// The outcome that the rules require for a question.
 pub(super) fn expect(question: Question) -> Outcome {
     let Question { kind, operation, asking, is_known } = question;
     if is_known && asking != Asking::RightKeys {
@@ -54,7 +55,7 @@ pub(super) fn expect(question: Question) -> Outcome {
     }
 }
 
-/// Does the service take who asks for who made it?
+/// Does the service treat the caller as the one who created the thing?
 fn is_same_partition(kind: Kind, asking: Asking) -> bool {
     match (kind, asking) {
         (_, Asking::RightKeys) => true,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the agent speaks.
+/// The protocol that an agent is called with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -19,7 +19,7 @@ pub enum AgentProtocol {
 }
 
 impl AgentProtocol {
-    /// As definitions and endpoints call it.
+    /// Its name in definitions and endpoints.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Responses => "responses",

@@ -28,12 +28,12 @@ impl Method for List {
     }
 }
 
-/// Which agents to list. Pages of the service are followed until `limit` agents are there.
+/// Which agents to list. The daemon follows the service's pages until it has `limit` agents.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "AgentListParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListParams {
-    /// Any agent of the project, or a directory, whatever agents its project has.
+    /// Any agent of the project, or a directory; its project may have several agents.
     pub target: Target,
     /// How many at most; all when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct ListParams {
     /// Sort order by creation time; the service's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// What the caller wants to see of the requests.
+    /// Whether to report the requests that the call makes.
     #[serde(flatten)]
     pub watch: Watch,
 }
@@ -56,11 +56,11 @@ pub struct ListResponse {
     pub first_id: Option<String>,
     /// The last one's id.
     pub last_id: Option<String>,
-    /// Are there more than were asked for?
+    /// Whether there are more agents than were asked for.
     pub has_more: bool,
 }
 
-/// Shows one agent and the version that the target means.
+/// Shows one agent and the version that the target selects.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Show;
 
@@ -84,9 +84,9 @@ impl Method for Show {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "AgentShowParams"))]
 #[serde(rename_all = "camelCase")]
 pub struct ShowParams {
-    /// The agent; of a directory without a version, the version that azd deployed last is shown.
+    /// The agent. For a directory without a version, the version that azd deployed last is shown.
     pub target: Target,
-    /// What the caller wants to see of the requests.
+    /// Whether to report the requests that the call makes.
     #[serde(flatten)]
     pub watch: Watch,
 }
@@ -98,13 +98,13 @@ pub struct ShowParams {
 pub struct ShowResponse {
     /// The service's agent object, verbatim.
     pub agent: Value,
-    /// The service's object of the version that was asked for, or that new sessions get, verbatim; null if there is none.
+    /// The service's object for the requested version, or for the version that new sessions get, verbatim; null without either.
     pub version: Value,
     /// How that version isolates its users; left out when its definition does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation_model: Option<IsolationModel>,
-    /// What that version speaks, each with its version, such as `responses 2.0.0`.
+    /// The protocols of that version, each with its own version, such as `responses 2.0.0`.
     pub protocols: Vec<String>,
-    /// Where the agent is: the URL its endpoints are below.
+    /// The base URL of the agent's endpoints.
     pub url: String,
 }

@@ -1,11 +1,11 @@
-//! `auth/*`: the tokens the daemon holds. What they are is never said.
+//! `auth/*`: the tokens the daemon holds. Their values are never sent.
 
 use crate::Method;
 use crate::daemon::NoParams;
 use crate::reach::Reach;
 use serde::{Deserialize, Serialize};
 
-/// Which credential is configured, and how the tokens are that it gave.
+/// Shows the configured credential and the status of its tokens.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status;
 
@@ -34,26 +34,26 @@ pub struct StatusResponse {
 pub struct Credential {
     /// For example `developerTools` or `managedIdentity`.
     pub kind: String,
-    /// The tenant, where the configuration says.
+    /// The tenant, if the configuration names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
 }
 
-/// How one token is. Times are RFC 3339, UTC.
+/// The status of one token. Times are RFC 3339, UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Token {
-    /// Who gave it: a credential's kind, or `emulator`.
+    /// Where it came from: a credential's kind, or `emulator`.
     pub credential: String,
     /// What it is for.
     pub scope: String,
-    /// The tenant, where the configuration says.
+    /// The tenant, if the configuration names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
-    /// How it is.
+    /// Its state.
     pub state: TokenState,
-    /// When it ends. It is replaced some minutes before, if it is in use.
+    /// When it expires. A token in use is replaced some minutes earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
     /// Why the last attempt to get one failed, if it did.
@@ -61,18 +61,18 @@ pub struct Token {
     pub error: Option<String>,
 }
 
-/// How a token is.
+/// The state of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum TokenState {
-    /// There is none.
+    /// No token is held.
     Missing,
     /// The first one is being fetched.
     Fetching,
-    /// Good to use.
+    /// It is valid.
     Valid,
-    /// It has ended; the next call fetches another.
+    /// It has expired; the next call fetches another.
     Expired,
 }
 
@@ -92,6 +92,6 @@ impl Method for Clear {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "AuthClearResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ClearResponse {
-    /// How many tokens.
+    /// The number of tokens.
     pub cleared: u64,
 }

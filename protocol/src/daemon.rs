@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 /// The protocol's major version: part of the socket's name (`v1.sock`), negotiated by `initialize`.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// Opens a connection: says who the client is, answers what the daemon can do. Answered at once, from static data.
-/// Optional: calls without it get the defaults.
+/// Opens a connection: the client identifies itself, and the daemon answers with its capabilities, at once and from
+/// static data. Optional: without it, the defaults apply.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Initialize;
 
@@ -32,34 +32,35 @@ pub struct InitializeParams {
     /// The client program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_info: Option<ProgramInfo>,
-    /// The protocol majors the client can speak; any when left out.
+    /// The major protocol versions the client supports; any when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol_versions: Option<Vec<u32>>,
-    /// Ties this connection to one agent and one isolation, for good.
+    /// Binds this connection to one agent and one isolation, permanently.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind: Option<Bind>,
 }
 
-/// What a connection is tied to. From the next message on, calls reach this agent under this isolation and nothing else:
+/// What a connection is bound to. From the next message on, calls reach this agent under this isolation and nothing else:
 /// they may leave `target` and `isolation` out, or repeat them; anything else is refused as `outOfBounds`. A connection is
 /// bound once, before its first call, and never loosened. If binding fails, the connection refuses every call.
 ///
-/// A session or conversation can be named, and is listed, if it is known to be this isolation's: one that was made elsewhere
-/// becomes so by a `sessions/use` on a connection that is not bound. Everything else is answered alike, whether it exists or not.
+/// A session or conversation can be named, and is listed, if Cupola knows that it belongs to this isolation. For one
+/// that was created elsewhere, call `sessions/use` on an unbound connection first. Everything else gets the same answer,
+/// whether it exists or not.
 ///
-/// It keeps a program from reaching what it was not handed. It is not a boundary against programs of the same
-/// operating-system user that run unconfined: they can open connections of their own.
+/// Binding keeps a program from reaching anything it was not given. It is not a security boundary against unconfined
+/// programs of the same operating-system user: they can open their own connections.
 ///
 /// A bound connection reads and writes no files of this machine: `files/read` and `files/write` carry the bytes instead.
 /// `files/upload` and `files/download` work only if `methods` names them and `files` names a directory, and then below
-/// that directory alone. No link is followed there, and files that decide over trust (configuration, saved state, credentials,
+/// that directory alone. No link is followed there, and files that trust depends on (configuration, saved state, credentials,
 /// certificates, the log, the socket) stay out of reach, whatever path or hard link leads to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 // An unknown field may be meant to narrow the binding: to ignore it would give more than was asked for.
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bind {
-    /// The only agent. A directory is resolved once, now.
+    /// The only agent. A directory is resolved once, when the connection is bound.
     pub target: Target,
     /// The only isolation.
     #[serde(default)]
@@ -70,7 +71,7 @@ pub struct Bind {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub methods: Option<Vec<MethodPattern>>,
     /// The directory of this machine that `files/upload` reads from and `files/download` writes to; none when left out. It
-    /// must exist, and is opened once, now.
+    /// must exist, and is opened once, when the connection is bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<LocalPath>,
 }
@@ -94,7 +95,7 @@ impl MethodPattern {
     /// Does it name this method?
     pub fn matches(&self, method: &str) -> bool {
         match self.as_str().strip_suffix('*') {
-            // What is left ends with the slash.
+            // The remaining prefix ends with the slash.
             Some(resource) => method.strip_prefix(resource).is_some_and(|rest| !rest.is_empty()),
             None => self.as_str() == method,
         }
@@ -113,36 +114,36 @@ pub struct ProgramInfo {
     pub version: Option<String>,
 }
 
-/// What the daemon is and can do.
+/// The daemon's identity and capabilities.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct InitializeResponse {
-    /// The protocol major both sides will speak.
+    /// The major protocol version of this connection.
     pub protocol_version: u32,
     /// The daemon.
     pub server_info: ProgramInfo,
     /// The daemon's process id.
     pub process_id: u32,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: Capabilities,
-    /// Is this connection bound?
+    /// Whether this connection is bound.
     #[serde(default)]
     pub bound: bool,
 }
 
-/// What the daemon can do.
+/// The daemon's capabilities.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Capabilities {
     /// Every method that may be called on this connection.
     pub methods: Vec<String>,
-    /// The framings the socket takes: `lsp`, `ndjson`, `http`.
+    /// The framings the socket accepts: `lsp`, `ndjson`, `http`.
     pub framings: Vec<String>,
 }
 
-/// LSP's `shutdown`: this client is done. The daemon itself goes on.
+/// LSP's `shutdown`: this client is finished. The daemon keeps running.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shutdown;
 
@@ -153,7 +154,7 @@ impl Method for Shutdown {
     type Response = ();
 }
 
-/// Says all the protocol's methods, types and errors: an OpenRPC document.
+/// Describes all methods, types and errors of the protocol as an OpenRPC document.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Discover;
 
@@ -179,7 +180,7 @@ pub const OPENRPC: &str = include_str!("../schema/openrpc.json");
 #[serde(default)]
 pub struct NoParams {}
 
-/// How the daemon is.
+/// Shows the daemon's status.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status;
 
@@ -190,14 +191,14 @@ impl Method for Status {
     type Response = StatusResponse;
 }
 
-/// How the daemon is. Times are ms; `startedAt` is RFC 3339, UTC.
+/// The daemon's status. Durations are in ms; `startedAt` is RFC 3339, UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStatusResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct StatusResponse {
     /// The daemon's version.
     pub version: String,
-    /// The protocol major it speaks.
+    /// The major protocol version it supports.
     pub protocol_version: u32,
     /// Its process id.
     pub process_id: u32,
@@ -216,10 +217,10 @@ pub struct StatusResponse {
     pub requests: u64,
     /// Runs under way.
     pub runs: u64,
-    /// How long it stays with nothing to do; it never leaves by itself when this is missing.
+    /// How long it runs without work before it stops; if missing, it does not stop by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_exit_ms: Option<u64>,
-    /// Resident memory in bytes, where the system tells.
+    /// Resident memory in bytes, if the system reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
     /// Where the embedded emulator listens, if it runs: `unix:` and the path of its socket, or a URL on Windows.
@@ -230,7 +231,7 @@ pub struct StatusResponse {
     pub partitions: Option<u64>,
 }
 
-/// Stops the daemon once what runs has ended, or at once with `force`.
+/// Stops the daemon when all runs have ended, or at once with `force`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop;
 
@@ -255,7 +256,7 @@ pub struct StopParams {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStopResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct StopResponse {
-    /// Runs it waits for, or cuts with `force`.
+    /// The number of runs it waits for, or ends with `force`.
     pub runs: u64,
 }
 

@@ -1,4 +1,4 @@
-//! `daemon/doctor`: looks at everything a call needs, and says what to do about what is wrong.
+//! `daemon/doctor`: checks everything a call needs, and says how to fix what is wrong.
 
 use crate::Method;
 use crate::isolation::Isolation;
@@ -6,8 +6,8 @@ use crate::reach::{Reach, Subject};
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
 
-/// Checks the daemon, its saved state and its credential, and with a target everything a call on it would need. Fetches a
-/// token and the agent's definition; sends nothing to the agent itself.
+/// Checks the daemon, its saved state and its credential. With a target, also checks everything that a call to it needs.
+/// Fetches a token and the agent's definition; sends nothing to the agent itself.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Doctor;
 
@@ -22,54 +22,54 @@ impl Method for Doctor {
     }
 }
 
-/// What to look at.
+/// What to check.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct DoctorParams {
-    /// The agent to look at as well.
+    /// The agent to check as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// The isolation that calls on it would have.
+    /// The isolation that calls to it would use.
     pub isolation: Isolation,
 }
 
-/// What was found, in the order of a call's way.
+/// The results, in the order in which a call needs them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DoctorResponse {
-    /// One entry per thing looked at.
+    /// One entry per check.
     pub checks: Vec<Check>,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// `daemon`, `socket`, `state`, `credential`, `target` or `isolation`; more may come.
+    /// `daemon`, `socket`, `state`, `credential`, `target` or `isolation`; others may be added.
     pub name: String,
-    /// How it is.
+    /// The outcome.
     pub status: CheckStatus,
     /// What was found, for people.
     pub message: String,
-    /// What to do about it.
+    /// How to fix it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
-/// How one thing is.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum CheckStatus {
-    /// As it should be.
+    /// Nothing is wrong.
     Ok,
-    /// It works, but probably not as meant.
+    /// It works, but probably not as intended.
     Warning,
     /// Calls will fail.
     Error,
-    /// Not looked at; the message says why.
+    /// Not checked; the message says why.
     Skipped,
 }

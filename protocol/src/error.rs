@@ -37,9 +37,9 @@ macro_rules! error_kinds {
 // JSON-RPC reserves -32768 to -32000 and LSP -32899 to -32800; ours are small and positive, clear of both. Numbers are
 // part of the protocol: never reuse one.
 error_kinds! {
-    /// The bytes were no JSON.
+    /// The message was not valid JSON.
     ParseError = -32700, "parseError", retryable false;
-    /// The JSON was no JSON-RPC request.
+    /// The JSON was not a JSON-RPC request.
     InvalidRequest = -32600, "invalidRequest", retryable false;
     /// No such method.
     MethodNotFound = -32601, "methodNotFound", retryable false;
@@ -52,32 +52,32 @@ error_kinds! {
 
     /// No credential gave a token, or the service refused the token.
     AuthenticationFailed = 1001, "authenticationFailed", retryable false;
-    /// The service refused the call, for a reason none of the other kinds names.
+    /// The service refused the call, for a reason that no other kind covers.
     Forbidden = 1002, "forbidden", retryable false;
     /// `x-ms-user-identity` needs a permission the caller does not have.
     ImpersonationNotPermitted = 1003, "impersonationNotPermitted", retryable false;
-    /// The agent requires isolation keys and none were given.
+    /// The agent requires isolation keys, but none were given.
     IsolationKeyRequired = 1004, "isolationKeyRequired", retryable false;
     /// The session exists, but not for this isolation.
     IsolationMismatch = 1005, "isolationMismatch", retryable false;
-    /// Cupola knows the session as another partition's and refused before asking the service.
+    /// Cupola knows that the session belongs to another partition, and refused without asking the service.
     ForeignSession = 1006, "foreignSession", retryable false;
     /// The session belongs to another ownership key.
     NotSessionOwner = 1007, "notSessionOwner", retryable false;
-    /// The agent's protocol version does not take the isolation that was given.
+    /// The agent's protocol version does not support the isolation that was given.
     IsolationNotSupported = 1008, "isolationNotSupported", retryable false;
 
     /// No such session for this caller.
     SessionNotFound = 1020, "sessionNotFound", retryable false;
     /// No such agent or version.
     AgentNotFound = 1021, "agentNotFound", retryable false;
-    /// No such response, conversation, run or other thing.
+    /// No such response, conversation, run or other resource.
     NotFound = 1022, "notFound", retryable false;
-    /// The state of the thing forbids the call.
+    /// The resource's current state does not allow the call.
     Conflict = 1023, "conflict", retryable false;
-    /// Another turn runs on this conversation.
+    /// Another turn is running in this conversation.
     ConversationLocked = 1024, "conversationLocked", retryable true;
-    /// The service found a field of the request wrong.
+    /// The service rejected a field of the request.
     BadRequest = 1025, "badRequest", retryable false;
 
     /// The sandbox did not become ready in time.
@@ -98,7 +98,7 @@ error_kinds! {
     ServiceUnavailable = 1047, "serviceUnavailable", retryable true;
     /// The service failed.
     ServiceError = 1048, "serviceError", retryable false;
-    /// The service's answer made no sense.
+    /// The service's answer could not be understood.
     UnexpectedAnswer = 1049, "unexpectedAnswer", retryable false;
     /// No connection to the service.
     ConnectionFailed = 1050, "connectionFailed", retryable true;
@@ -109,13 +109,13 @@ error_kinds! {
     /// The agent itself failed.
     AgentFailed = 1052, "agentFailed", retryable false;
 
-    /// The endpoint's host is not one that tokens may be sent to.
+    /// Tokens may not be sent to the endpoint's host.
     HostNotAllowed = 1060, "hostNotAllowed", retryable false;
     /// The connection is bound to something else.
     OutOfBounds = 1061, "outOfBounds", retryable false;
-    /// More requests at once than this connection may have, or more runs than the daemon.
+    /// Too many requests at once on this connection, or too many runs in the daemon.
     Overloaded = 1062, "overloaded", retryable true;
-    /// Another call holds the session's turn for too long.
+    /// Another call has been using the session for too long.
     Busy = 1063, "busy", retryable true;
     /// The daemon is stopping.
     ShuttingDown = 1064, "shuttingDown", retryable true;
@@ -125,7 +125,7 @@ error_kinds! {
     EmulatorFailed = 1066, "emulatorFailed", retryable false;
     /// A setting of the configuration file, or a file it names, cannot be used.
     ConfigurationInvalid = 1068, "configurationInvalid", retryable false;
-    /// The daemon went away before it answered. Said by clients that outlive it, such as `cupola attach`.
+    /// The daemon went away before it answered. Reported by clients that keep running, such as `cupola attach`.
     DaemonGone = 1067, "daemonGone", retryable true;
 
     /// The project has several agents and none was chosen; `choices` lists them.
@@ -135,7 +135,7 @@ error_kinds! {
     /// A file of the project, or of azd, cannot be read or understood, or it belongs to another user.
     ProjectFileInvalid = 1082, "projectFileInvalid", retryable false;
 
-    /// The file is larger than the service takes.
+    /// The file is larger than the service accepts.
     FileTooLarge = 1090, "fileTooLarge", retryable false;
     /// A file on this machine cannot be read or written.
     LocalFile = 1091, "localFile", retryable false;
@@ -167,10 +167,10 @@ pub struct ErrorData {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// What could have been named, when nothing was.
+    /// The values to choose from, if one must be named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<String>,
-    /// The run, when the failure is one of a run that had begun.
+    /// The run, if it had begun before the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<crate::id::RunId>,
 }

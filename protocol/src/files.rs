@@ -37,7 +37,7 @@ pub struct Entry {
     /// When it was last changed, Unix seconds, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modified_time: Option<i64>,
-    /// Everything else the service said, for example `mode`.
+    /// All other fields from the service, for example `mode`.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -47,19 +47,19 @@ pub struct Entry {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum FileEvent {
-    /// A request as it leaves, when `debug` was asked for.
+    /// An outgoing request, if `debug` was set.
     Request(SentRequest),
-    /// How far it is. Falls back only when the service asked for the file once more.
+    /// The progress so far. It goes back only if the service asks for the file again.
     Progress {
         /// Bytes so far.
         bytes: u64,
-        /// All of them, if known.
+        /// The total, if known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total_bytes: Option<u64>,
     },
 }
 
-/// Puts a local file into the session's home. What is there is replaced; directories above it are made by the service.
+/// Uploads a local file to the session's home. An existing file is replaced; the service creates missing directories.
 ///
 /// On a bound connection only where the binding names this method and a directory (`files`), and from below that directory.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

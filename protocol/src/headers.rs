@@ -19,7 +19,7 @@ fn is_token(character: char) -> bool {
 shown_text! {
     /// The name of a header for the agent's own code: `x-client-…`.
     ClientHeaderName, field "clientHeaders",
-    rule "must have names that start with x-client- and go on in letters, digits and hyphens, 128 characters at most",
+    rule "must have names of at most 128 characters: x-client- followed by letters, digits and hyphens",
     |value| value.len() <= MAX_NAME
         && value.chars().all(is_token)
         && value.get(..CLIENT_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(CLIENT_PREFIX))

@@ -23,8 +23,8 @@ pub use crate::observe::HttpHeader;
 /// itself. An answer that the agent ended as failed, incomplete or truncated is a response with that `status`, not an
 /// error; an error means that no run took place or that the caller or its time limit ended it.
 ///
-/// Others can follow the run and end it: see [`crate::runs`]. It ends when its last client has left, unless `detach` is
-/// given; cancelling this call ends it in any case.
+/// Other clients can follow the run and cancel it: see [`crate::runs`]. The run is cancelled when its last client leaves,
+/// unless `detach` is set. Cancelling this call always cancels the run.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Invoke;
 
@@ -58,19 +58,19 @@ pub struct InvokeParams {
     pub isolation: Isolation,
     /// The text to send. With [`AgentProtocol::Invocations`] it is the request's body, as JSON if it parses as JSON.
     pub input: String,
-    /// `input` is the whole request of the protocol, to be sent unchanged. Means something for [`AgentProtocol::A2a`] only,
-    /// whose requests are JSON-RPC: the context is the one the request names, so not together with `conversationId`.
+    /// `input` is a complete request of the protocol and is sent unchanged. Applies to [`AgentProtocol::A2a`] only, whose
+    /// requests are JSON-RPC. The request itself names the context, so `conversationId` is not allowed with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub input_is_request: bool,
-    /// Each line of `input` is a message of its own, sent one after the other; empty lines are left out. Means something for
+    /// Send each line of `input` as a separate message, one after the other; empty lines are skipped. Applies to
     /// [`AgentProtocol::InvocationsWs`] only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub message_per_line: bool,
-    /// With [`AgentProtocol::InvocationsWs`]: the dialogue is over when the agent has said something and then nothing for
-    /// this long, in ms; the default is 10 s, 0 means that only the agent ends it.
+    /// With [`AgentProtocol::InvocationsWs`]: the dialogue ends when the agent has sent something and is then silent for
+    /// this long, in ms. The default is 10 s; with 0 only the agent ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout_ms: Option<u64>,
-    /// What the agent speaks; found out from its definition when left out, `responses` if it speaks both.
+    /// The protocol to use. When left out, it is taken from the agent's definition: `responses` if the agent supports both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<AgentProtocol>,
     /// Use this session instead of the saved one, and save it.
@@ -86,27 +86,27 @@ pub struct InvokeParams {
     /// Start a conversation, or a context, instead of using the saved one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_conversation: bool,
-    /// Enter a session that Cupola knows to belong to another partition.
+    /// Allow a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
     /// Headers for the agent's own code. Not with [`AgentProtocol::A2a`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub client_headers: BTreeMap<ClientHeaderName, ClientHeaderValue>,
-    /// What a local agent gets as `x-agent-foundry-call-id`; the service makes its own.
+    /// The `x-agent-foundry-call-id` for a local agent; the service generates its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_id: Option<CallId>,
     /// Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of `textDelta`, `snapshot` and
-    /// `output`. Refusals come so too, before the call's error.
+    /// `output`. This includes refusals, which come before the call's error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
     /// Send each outgoing request as a `request` event.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub debug: bool,
-    /// Leave out `output` events, for clients that show the text alone. Their numbers are missing then.
+    /// Leave out `output` events, for clients that show only the text. Their event numbers are then missing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub text_only: bool,
-    /// Go on when the client leaves, even when nobody is attached any more. The response still comes last to a client that
-    /// stays.
+    /// Keep running after the client leaves, even with no client attached. A client that stays still gets the response
+    /// last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detach: bool,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
@@ -118,7 +118,7 @@ pub struct InvokeParams {
 }
 
 impl InvokeParams {
-    /// A turn in the partition's saved session and conversation, with nothing said about the rest.
+    /// A turn in the partition's saved session and conversation, with defaults for everything else.
     pub fn new(target: Target, isolation: Isolation, input: String) -> Self {
         Self {
             target,
@@ -172,7 +172,7 @@ pub enum RunStatus {
     Incomplete,
     /// It was cancelled, by a client or at the service.
     Cancelled,
-    /// The stream ended without saying how the run did.
+    /// The stream ended without reporting how the run ended.
     Truncated,
 }
 
@@ -219,7 +219,7 @@ pub struct InvokeResponse {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct RunFailure {
-    /// In one word.
+    /// The kind of failure.
     pub kind: ErrorKind,
     /// What happened, for people.
     pub message: String,
@@ -228,18 +228,18 @@ pub struct RunFailure {
     pub service_code: Option<String>,
 }
 
-/// Something the caller should know; the call goes on.
+/// Something the caller should know. The call continues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Notice {
-    /// In one word.
+    /// A stable code.
     pub code: NoticeCode,
     /// For people.
     pub message: String,
 }
 
-/// The notices there are. Receivers show the message of one they do not know.
+/// All kinds of notices. Receivers show the message of a kind they do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -252,29 +252,29 @@ pub enum NoticeCode {
     IsolationMapped,
     /// The request was sent again after the service said "not now".
     Retried,
-    /// Isolation was asked for where nobody enforces it: local agents do not.
+    /// Isolation was requested, but nothing enforces it: local agents do not isolate.
     IsolationNotEnforced,
     /// The local agent does not listen yet; the call waits for it to start.
     WaitingForAgent,
     /// The agent's version is still being deployed; the call waits for it.
     WaitingForVersion,
-    /// Something the caller gave means nothing for this target.
+    /// A parameter has no effect for this target.
     Ignored,
     /// The connection to a log broke; it is being opened again.
     Disconnected,
-    /// The connection to a log is there again.
+    /// The connection to a log is restored.
     Reconnected,
     /// Lines of a log may be missing here.
     Gap,
-    /// The session has no sandbox, so there is no log to read now.
+    /// The session has no sandbox, so it has no log at the moment.
     NoSandbox,
-    /// The log is there, but has no lines.
+    /// The log exists but has no lines.
     NoLines,
     /// The session is gone, and its log with it.
     SessionGone,
     /// The agent left a dialogue open, which was then closed for it.
     DialogueIdle,
-    /// Any other; added by a newer daemon.
+    /// Any other code, added by a newer daemon.
     #[serde(other)]
     Other,
 }
@@ -321,12 +321,12 @@ impl<'de> Deserialize<'de> for NumberedEvent {
     }
 }
 
-/// What happens during a run. Exactly one ending comes, and it comes last. Receivers skip types they do not know.
+/// What happens during a run. There is exactly one ending, and it is the last event. Receivers skip types they do not know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum InvokeEvent {
-    /// The service took the request; the session id is saved.
+    /// The service accepted the request; the session id is saved.
     Started {
         /// The session that answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -340,10 +340,9 @@ pub enum InvokeEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
     },
-    /// A request as it leaves, when `debug` was asked for. May come before `started`.
+    /// An outgoing request, if `debug` was set. May come before `started`.
     Request(SentRequest),
-    /// The beginning of an answer, when `raw` was asked for. A second one belongs to the answer that a long-running
-    /// invocation had in the end.
+    /// The start of an answer, if `raw` was set. A second one belongs to the final answer of a long-running invocation.
     HttpHead {
         /// For example `HTTP/1.1 200 OK`.
         status_line: String,
@@ -368,10 +367,10 @@ pub enum InvokeEvent {
     Output {
         /// The service's event name.
         name: String,
-        /// Its data, verbatim; a JSON string when it was no JSON.
+        /// Its data, verbatim; a JSON string if it was not JSON.
         data: Box<RawValue>,
     },
-    /// Something the caller should know; the run goes on.
+    /// Something the caller should know. The run continues.
     Notice {
         /// What it is.
         #[serde(flatten)]
@@ -382,7 +381,7 @@ pub enum InvokeEvent {
         /// The last event number before the gap.
         after: u64,
     },
-    /// The run restarted at the service, or events are lost: replace all text so far by this.
+    /// The run restarted at the service, or events were lost: replace all text so far with this.
     Snapshot {
         /// The whole text up to now.
         text: String,
@@ -402,9 +401,9 @@ pub enum InvokeEvent {
     },
     /// Ending: the run was cancelled.
     Cancelled {},
-    /// Ending: the stream ended without saying how the run did.
+    /// Ending: the stream ended without reporting how the run ended.
     Truncated {
-        /// What is known of why.
+        /// The reason, as far as it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },

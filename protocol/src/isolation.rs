@@ -58,7 +58,7 @@ pub enum IsolationModel {
 /// Whose state a call may see. Every field is optional; none at all means the caller's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-// A key under a name that nobody knows would be no key at all, and the call see what is everybody's.
+// A misspelt key would be ignored, and the call would then reach shared state.
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Isolation {
     /// `x-agent-user-isolation-key`: partitions by user.

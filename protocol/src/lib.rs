@@ -5,22 +5,23 @@
 //! - [`isolation`]: whose state it may see
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
-//! - [`runs`]: invokes for those who did not begin them
+//! - [`runs`]: running and recent invokes, also for other clients
 //! - [`headers`]: what a caller may add to an invoke's headers
 //! - [`sessions`]: the service's sandboxes
 //! - [`files`]: the files in them
 //! - [`monitor`]: their logs
 //! - [`agents`]: a project's agents, as the service describes them
-//! - [`observe`]: what a caller may see of the requests themselves
+//! - [`agent_protocol`]: the protocols that agents are called with
+//! - [`observe`]: what a caller can see of the requests that a call makes
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
-//! - [`doctor`]: what is wrong, and what to do about it
+//! - [`doctor`]: what is wrong, and how to fix it
 //! - [`auth`]: the tokens the daemon holds
-//! - [`display`]: which characters act on what displays them
+//! - [`display`]: which characters act on the program that displays them
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
 //! - [`rpc`]: the JSON-RPC envelope the methods travel in
-//! - `schema`, with the feature of that name: what the protocol says of itself
+//! - `schema`, with the feature of that name: the protocol's description of itself
 //!
 //! Objects that the service defines (a session, a response) keep the service's own field names, so that its
 //! documentation applies to them; everything Cupola defines is `camelCase`.

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 /// One RPC method: its name on the wire and the types that travel.
 ///
-/// The daemon's table, the command line and the generated documents all read these constants and types; a method is
-/// written down here once.
+/// The daemon's table, the command line and the generated documents all read these constants and types; each
+/// method is declared once.
 pub trait Method {
     /// The JSON-RPC method name, for example `sessions/create`.
     const NAME: &'static str;
@@ -24,7 +24,7 @@ pub trait Method {
         Subject::default()
     }
 
-    /// What the caller wants to see of the requests that the call makes; nothing where the method does not offer it.
+    /// What to report of the requests that the call makes. Nothing, for methods that do not offer it.
     fn watch(_params: &Self::Params) -> Watch {
         Watch::default()
     }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 /// Reads a session's log.
 ///
-/// Without `follow` it ends when the last lines are there; an answer that does not come is an error, never an empty
-/// success. With `follow` it goes on, over broken connections, until it is cancelled or the session is gone; lines that
-/// were sent once are not sent again. Following needs a `partialResultToken`.
+/// Without `follow` it ends after the last lines. If the service does not answer, that is an error, never an empty
+/// success. With `follow` it continues, reconnecting when necessary, until it is cancelled or the session is gone. Lines
+/// that were sent are not sent again. Following needs a `partialResultToken`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Monitor;
 
@@ -52,19 +52,19 @@ pub struct MonitorParams {
     /// Read a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
-    /// Go on with what is written from now on.
+    /// Keep sending lines as they are written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub follow: bool,
     /// How many of the last lines to begin with.
     #[serde(default)]
     pub tail: Tail,
-    /// Whose words.
+    /// Which log: the agent's console or the container's events.
     #[serde(default)]
     pub kind: LogKind,
     /// Send every event of the service as [`MonitorEvent::Raw`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
-    /// Its token is the one that events are sent with.
+    /// Events are sent with its token.
     #[serde(flatten)]
     pub watch: Watch,
 }
@@ -88,7 +88,7 @@ pub enum LogKind {
 pub struct Tail(u16);
 
 impl Tail {
-    /// The most the service gives.
+    /// The largest number the service returns.
     pub const MAX: Self = Self(300);
 
     /// The number.
@@ -130,18 +130,18 @@ pub struct MonitorResponse {
     pub session_id: SessionId,
     /// How many events of the service were passed on.
     pub count: u64,
-    /// These events and the notices, when no token was given to send them with.
+    /// The events and notices, if no token was given to send them with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Vec<MonitorEvent>>,
 }
 
-/// The value of one `$/progress` notification of a `monitor`. Receivers skip types they do not know. Times are RFC 3339
-/// in the service's own words.
+/// The value of one `$/progress` notification of a `monitor`. Receivers skip types they do not know. Times are RFC 3339,
+/// as the service formats them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type", rename_all_fields = "camelCase")]
 pub enum MonitorEvent {
-    /// A request as it leaves, when `debug` was asked for. May come before `started`.
+    /// An outgoing request, if `debug` was set. May come before `started`.
     Request(SentRequest),
     /// The first event: which session is read.
     Started {
@@ -151,9 +151,9 @@ pub enum MonitorEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         agent: Option<AgentName>,
     },
-    /// How the session is: the stream's preamble.
+    /// The session's status: the stream's preamble.
     Session {
-        /// When it was said.
+        /// When it was reported.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timestamp: Option<String>,
         /// For example `Running`.
@@ -179,7 +179,7 @@ pub enum MonitorEvent {
         /// The text; may hold line feeds and any other character.
         message: String,
     },
-    /// An event of the service that is none of these, verbatim; with `raw`, any event.
+    /// Any other event of the service, verbatim; with `raw`, every event.
     Raw {
         /// The service's event name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,7 +187,7 @@ pub enum MonitorEvent {
         /// Its data.
         data: String,
     },
-    /// Something the caller should know; the log goes on.
+    /// Something the caller should know. Reading continues.
     Notice {
         /// What it is.
         #[serde(flatten)]

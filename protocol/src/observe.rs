@@ -1,10 +1,10 @@
-//! What a caller may want to see of the requests that its call makes (`--debug`), whatever the method.
+//! What a caller can see of the requests that its call makes (`--debug`). All methods share it.
 
 use crate::rpc::ProgressToken;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What is to be seen: part of the parameters of every method that asks the service.
+/// What to report: part of the parameters of every method that calls the service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -17,12 +17,12 @@ pub struct Watch {
     pub partial_result_token: Option<ProgressToken>,
 }
 
-/// The value of a `$/progress` notification that `debug` asked for; every method sends it in this shape.
+/// The value of a `$/progress` notification with `debug`; it has the same shape for every method.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", tag = "type")]
 pub enum RequestEvent {
-    /// A request as it leaves.
+    /// An outgoing request.
     Request(SentRequest),
 }
 
@@ -36,7 +36,7 @@ pub struct HttpHeader {
     pub value: String,
 }
 
-/// A request as it leaves. Its `Debug` leaves out what may be private: keys and the prompt.
+/// An outgoing request. Its `Debug` leaves out what may be private: keys and the prompt.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -47,13 +47,13 @@ pub struct SentRequest {
     pub url: String,
     /// The headers; the token is redacted.
     pub headers: Vec<HttpHeader>,
-    /// The body, if it is a text.
+    /// The body, if it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
     /// The local file whose bytes are the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_file: Option<String>,
-    /// A line for bash that repeats it, with the token taken from `$TOKEN`.
+    /// A bash command that repeats it, with the token taken from `$TOKEN`.
     pub curl: String,
 }
 
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_told_apart_by_its_type_and_keeps_its_secrets_from_the_log() {
+    fn a_request_event_names_its_type_and_its_debug_output_has_no_secrets() {
         let text = r#"{"type":"request","method":"PUT","url":"https://h/x","headers":[{"name":"x-key","value":"hush"}],"bodyFile":"/f","curl":"curl hush"}"#;
         let event: RequestEvent = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&event).unwrap(), text);

@@ -7,8 +7,8 @@ use crate::reach::{Reach, Subject};
 use crate::target::{AgentVersion, Target};
 use serde::{Deserialize, Serialize};
 
-/// Lists what is saved: which session and conversation each partition continues. The service is asked for nothing but, to
-/// tell which are the caller's own, the agent's definition.
+/// Lists what is saved: which session and conversation each partition continues. The service is asked only
+/// for the agent's definition, and only to find which partitions are the caller's own.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
@@ -31,7 +31,7 @@ pub struct ListParams {
     /// Only those of this agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`.
+    /// Mark those of this isolation as `own`; `{}` means calls without isolation. Needs `target`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
 }
@@ -41,7 +41,7 @@ pub struct ListParams {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PartitionListResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ListResponse {
-    /// The latest used first. To a bound connection, its own only.
+    /// The most recently used first. A bound connection sees only its own.
     pub partitions: Vec<PartitionInfo>,
 }
 
@@ -50,7 +50,7 @@ pub struct ListResponse {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionInfo {
-    /// To forget it by.
+    /// The id to forget it by.
     pub id: PartitionId,
     /// The agent, as saved state names it.
     pub agent: String,
@@ -66,16 +66,16 @@ pub struct PartitionInfo {
     /// The context the next call by A2A continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_id: Option<ConversationId>,
-    /// Is it of the isolation that was given?
+    /// Whether it belongs to the given isolation.
     pub own: bool,
-    /// When it changed last. RFC 3339, UTC.
+    /// When it last changed. RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<String>,
 }
 
 /// Forgets which session and conversation partitions continue, so that their next call starts new ones, and the ownership
-/// keys of their sessions. The sessions, their files and the conversations stay at the service, and whose they are stays
-/// known here.
+/// keys of their sessions. The service keeps the sessions, their files and the conversations, and Cupola still knows
+/// whose they are.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Forget;
 
@@ -101,7 +101,7 @@ pub struct ForgetParams {
     /// The agent; of all its versions if it names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Whose; without any isolation when left out.
+    /// Whose state; the state without isolation when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
 }
@@ -111,14 +111,14 @@ pub struct ForgetParams {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "PartitionForgetResponse"))]
 #[serde(rename_all = "camelCase")]
 pub struct ForgetResponse {
-    /// How many partitions.
+    /// The number of partitions.
     pub forgotten: u64,
 }
 
-/// Takes over sessions and conversations that another program has saved, so that the next call continues them.
+/// Imports sessions and conversations saved by another program, so that the next call continues them.
 ///
-/// Whether they still exist is not asked: a session that is gone is replaced at the next call, with a notice. The service
-/// is asked at most for the agent's definition, and not even that when every isolation names its model.
+/// Cupola does not check whether they still exist: the next call replaces a missing session, with a notice. The service
+/// is asked only for the agent's definition, unless every isolation names its model.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Import;
 
@@ -128,22 +128,22 @@ impl Method for Import {
     type Response = ImportResponse;
 }
 
-/// What to take over.
+/// What to import.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ImportParams {
     /// One per agent, version and user. At most 1000.
     pub entries: Vec<ImportEntry>,
-    /// Replace what is saved already.
+    /// Replace existing saved state.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
-    /// Say what would happen, and change nothing.
+    /// Report what would happen, without changing anything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
-/// What one user was last doing with one agent.
+/// What one user last used with one agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -161,7 +161,7 @@ pub struct ImportEntry {
     pub conversation_id: Option<ConversationId>,
 }
 
-/// What was taken over.
+/// What was imported.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -191,12 +191,12 @@ pub struct Imported {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum ImportOutcome {
-    /// It is the current one from now on, or would be.
+    /// It became the current one, or would have.
     Imported,
-    /// It was already.
+    /// It already was the current one.
     Unchanged,
-    /// Another one is saved, and stays.
+    /// Another one is saved and was kept.
     Kept,
-    /// It is known as another user's, and stays theirs.
+    /// It is known to belong to another user, and was not imported.
     Foreign,
 }

@@ -9,12 +9,12 @@ use crate::target::Target;
 pub enum Reach {
     /// The connection, and what every client may know. Always allowed.
     Connection,
-    /// One agent under one isolation, both named by the call. Allowed for those the connection is bound to.
+    /// One agent under one isolation, both named by the call. Allowed for the ones the connection is bound to.
     Agent,
     /// As [`Reach::Agent`], and files of this machine. Allowed only where the binding names the method by its full name, and a
     /// directory for local files: then below that directory.
     LocalFiles,
-    /// Things whose owner the daemon remembers, by their ids. Allowed; the handler shows a bound connection only its own.
+    /// Resources whose owner the daemon remembers, by their ids. Allowed; the handler shows a bound connection only its own.
     Owned,
     /// The whole daemon, or a whole project. Allowed only where the binding names the method.
     Daemon,
@@ -22,7 +22,7 @@ pub enum Reach {
     Unbounded,
 }
 
-/// Whose state a call names. The ids are those of things that exist; one that the call makes is not among them.
+/// Whose state a call names. The ids name resources that exist; an id for a new resource is not among them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Subject<'a> {
     /// Which agent.
@@ -33,9 +33,9 @@ pub struct Subject<'a> {
     pub session_id: Option<&'a SessionId>,
     /// A conversation by its id.
     pub conversation_id: Option<&'a ConversationId>,
-    /// Does the call ask to enter what is another's?
+    /// Whether the call asks for a session of another partition.
     pub allow_shared_session: bool,
-    /// Does it carry a request of the service's, which may name anything?
+    /// Whether it carries a complete request for the service, which may name anything.
     pub is_whole_request: bool,
 }
 
@@ -45,7 +45,7 @@ impl<'a> Subject<'a> {
         Self { target: Some(target), isolation: Some(isolation), ..Self::default() }
     }
 
-    /// An agent, whoever asks.
+    /// An agent, for any caller.
     pub fn agent(target: &'a Target) -> Self {
         Self { target: Some(target), ..Self::default() }
     }

@@ -62,7 +62,7 @@ pub struct Incoming {
     /// A notification's parameters.
     #[serde(default)]
     pub params: Option<Box<RawValue>>,
-    /// What the call gave.
+    /// The call's result.
     #[serde(default)]
     pub result: Option<Box<RawValue>>,
     /// Why it failed.
@@ -78,18 +78,18 @@ pub struct ErrorObject {
     pub code: i32,
     /// What happened, for people.
     pub message: String,
-    /// The rest, for programs. Missing only in errors of a daemon that is not Cupola.
+    /// Details for programs. Missing only in errors of a daemon that is not Cupola.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<ErrorData>,
 }
 
-/// The notification that streams.
+/// The notification that carries events.
 pub const PROGRESS: &str = "$/progress";
 
 /// The notification that cancels, in the spelling of LSP.
 pub const CANCEL: &str = "$/cancelRequest";
 
-/// The same notification in the spellings of ACP (`requestId`) and MCP (`requestId`).
+/// The same notification as spelled by ACP (`requestId`) and MCP (`requestId`).
 pub const CANCEL_ALIASES: [&str; 2] = ["$/cancel_request", "notifications/cancelled"];
 
 /// `$/progress`.

@@ -1,4 +1,4 @@
-//! `runs/*`: invokes under way and those that ended lately, for whoever did not begin them.
+//! `runs/*`: running and recent invokes, also for clients that did not start them.
 
 use crate::Method;
 use crate::id::{ConversationId, RunId, SessionId};
@@ -9,7 +9,7 @@ use crate::rpc::ProgressToken;
 use crate::target::Target;
 use serde::{Deserialize, Serialize};
 
-/// Lists the runs this daemon knows: those under way and those that ended lately. Newest first.
+/// Lists the running and recent runs of this daemon, newest first.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
@@ -32,7 +32,7 @@ pub struct ListParams {
     /// Only those of this agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
-    /// Only those of this isolation; `{}` is a call's that gives none. Needs `target`.
+    /// Only those of this isolation; `{}` means calls without isolation. Needs `target`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
 }
@@ -46,7 +46,7 @@ pub struct ListResponse {
     pub runs: Vec<RunInfo>,
 }
 
-/// How one run is.
+/// Shows one run.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Show;
 
@@ -66,10 +66,10 @@ pub struct RunParams {
     pub run_id: RunId,
 }
 
-/// Follows a run: what it has said so far, then what it says, then its answer. Cancelling this call only detaches.
+/// Follows a run: its events so far, then new events, then its answer. Cancelling this call only detaches.
 ///
-/// Each event comes once, in the order of its number. Where the daemon no longer has events, a `gap` comes, then a
-/// `snapshot` of the text they made, then what is left. A run that could not begin answers with its error here, too.
+/// Each event comes once, in the order of its number. In place of events that the daemon no longer has, it sends a
+/// `gap`, then a `snapshot` of their text, then the remaining events. If the run could not begin, the answer is its error.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attach;
 
@@ -80,7 +80,7 @@ impl Method for Attach {
     type Response = InvokeResponse;
 }
 
-/// Which run, and from where on.
+/// Which run, and where to start.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RunAttachParams"))]
 #[serde(rename_all = "camelCase")]
@@ -98,7 +98,7 @@ pub struct AttachParams {
     pub partial_result_token: Option<ProgressToken>,
 }
 
-/// Ends a run, here and at the service; everybody attached gets its `cancelled`. One that has ended stays as it is.
+/// Cancels a run, here and at the service. Every attached client gets its `cancelled`. A run that has ended does not change.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Cancel;
 
@@ -109,7 +109,7 @@ impl Method for Cancel {
     type Response = RunInfo;
 }
 
-/// How a run is. Times are RFC 3339, UTC.
+/// The status of a run. Times are RFC 3339, UTC.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -118,7 +118,7 @@ pub struct RunInfo {
     pub run_id: RunId,
     /// The agent, as saved state names it.
     pub agent: String,
-    /// Under way, or how it ended.
+    /// Running, or how it ended.
     pub status: RunState,
     /// The session that answers, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,18 +133,18 @@ pub struct RunInfo {
     pub ended_at: Option<String>,
     /// Number of its newest event; 0 before the first.
     pub last_event: u64,
-    /// Goes on without any client.
+    /// Whether it keeps running without any client.
     pub detached: bool,
-    /// Clients that follow it.
+    /// The number of clients that follow it.
     pub clients: u64,
 }
 
-/// Under way, or how it ended.
+/// Running, or how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum RunState {
-    /// Under way.
+    /// It is running.
     Running,
     /// The agent finished its answer.
     Completed,
@@ -154,7 +154,7 @@ pub enum RunState {
     Incomplete,
     /// It was cancelled.
     Cancelled,
-    /// The stream ended without saying how the run did.
+    /// The stream ended without reporting how the run ended.
     Truncated,
 }
 

@@ -1,10 +1,10 @@
-//! What the protocol says of itself: an OpenRPC document, made from the types, their docs and one list of methods.
+//! The protocol's description of itself: an OpenRPC document, made from the types, their docs and one list of methods.
 //!
 //! - [`methods`]: that list
 //! - `definitions`: the types' schemas, put into the form that readers and generators want
-//! - `prose`: docs written for Rust, as everybody else reads them
+//! - `prose`: turns docs written for Rust into plain text for other readers
 //!
-//! `cargo xtask schema` writes it down, with what is made from it; [`crate::daemon::OPENRPC`] is what it wrote.
+//! `cargo xtask schema` writes it, together with everything generated from it; [`crate::daemon::OPENRPC`] is what it wrote.
 
 pub mod methods;
 
@@ -103,7 +103,7 @@ fn descriptors(object: &Value) -> Vec<Value> {
     descriptors
 }
 
-/// What is sent without being answered. OpenRPC has no word for it yet.
+/// What is sent without being answered. OpenRPC cannot describe them yet.
 fn notifications(definitions: &mut Definitions) -> Value {
     json!([
         {
@@ -117,21 +117,21 @@ fn notifications(definitions: &mut Definitions) -> Value {
             "name": CANCEL,
             "aliases": CANCEL_ALIASES,
             "from": "client",
-            "description": "Cancels a call of this connection. The call is answered all the same: with the error \
+            "description": "Cancels a call of this connection. The call is still answered: with the error \
                 `cancelled`, or with its result if that came first.",
             "params": definitions.sent::<Cancel>(),
         },
         {
             "name": "initialized",
             "from": "client",
-            "description": "LSP's word that the client is ready. Accepted and ignored, as every notification that the \
+            "description": "LSP's notice that the client is ready. Accepted and ignored, like every notification that the \
                 daemon does not know.",
         },
         {
             "name": "exit",
             "from": "client",
-            "description": "LSP's word that the client is gone: the connection is closed and what it began is cancelled. \
-                The daemon itself goes on.",
+            "description": "LSP's notice that the client leaves: the connection is closed and the calls it began are cancelled. \
+                The daemon keeps running.",
         },
     ])
 }

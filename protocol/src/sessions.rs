@@ -22,16 +22,16 @@ pub struct Session {
     /// `creating`, `active`, `idle`, `updating`, `failed`, `deleting`, `deleted` or `expired`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
     /// When it was last used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_accessed_at: Option<i64>,
-    /// When it will be gone if it is not used.
+    /// When it expires if it is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Everything else the service said.
+    /// All other fields from the service.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -54,7 +54,7 @@ pub struct VersionIndicator {
     pub agent_version: String,
 }
 
-/// Makes a session and makes it the partition's current one.
+/// Creates a session and makes it the partition's current one.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Create;
 
@@ -83,10 +83,10 @@ pub struct CreateParams {
     /// Whose session. An ownership key given here is remembered for `sessions/delete`.
     #[serde(default)]
     pub isolation: Isolation,
-    /// The id to give it; the service makes one when left out.
+    /// Its id; the service generates one when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
-    /// What the caller wants to see of the requests.
+    /// Whether to report the requests that the call makes.
     #[serde(flatten)]
     pub watch: Watch,
 }
@@ -121,7 +121,7 @@ pub enum Order {
     Desc,
 }
 
-/// Which sessions to list. Pages of the service are followed until `limit` sessions are there.
+/// Which sessions to list. The daemon follows the service's pages until it has `limit` sessions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SessionListParams"))]
 #[serde(rename_all = "camelCase")]
@@ -140,7 +140,7 @@ pub struct ListParams {
     /// Only those after this session in the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<SessionId>,
-    /// What the caller wants to see of the requests.
+    /// Whether to report the requests that the call makes.
     #[serde(flatten)]
     pub watch: Watch,
 }
@@ -155,7 +155,7 @@ pub struct ListResponse {
     pub first_id: Option<String>,
     /// The last one's id: pass it as `after` for more.
     pub last_id: Option<String>,
-    /// Are there more after `last_id`?
+    /// Whether there are more after `last_id`.
     pub has_more: bool,
 }
 
@@ -172,10 +172,10 @@ pub struct SessionParams {
     /// Which session; the partition's current one when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
-    /// Touch a session that Cupola knows to belong to another partition.
+    /// Allow a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
-    /// What the caller wants to see of the requests.
+    /// Whether to report the requests that the call makes.
     #[serde(flatten)]
     pub watch: Watch,
 }
@@ -225,7 +225,7 @@ impl Method for Stop {
 pub struct StopResponse {
     /// The session.
     pub session_id: SessionId,
-    /// It had been stopped before.
+    /// Whether it was already stopped.
     pub already_stopped: bool,
 }
 
@@ -292,10 +292,10 @@ pub struct UseParams {
     pub isolation: Isolation,
     /// The session. It must exist for this isolation.
     pub session_id: SessionId,
-    /// Enter a session that Cupola knows to belong to another partition.
+    /// Allow a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
-    /// What the caller wants to see of the requests.
+    /// Whether to report the requests that the call makes.
     #[serde(flatten)]
     pub watch: Watch,
 }

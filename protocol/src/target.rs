@@ -165,7 +165,7 @@ fn default_port() -> NonZeroU16 {
     DEFAULT_LOCAL_PORT
 }
 
-/// What a local agent is called when nobody has named it.
+/// The default name of a local agent.
 fn local_agent() -> AgentName {
     AgentName("local".to_owned())
 }

@@ -19,8 +19,8 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Declares a string newtype that cannot be constructed unless `$check` accepts it. What follows `schema` is `$check` in
-/// the words of JSON Schema (`pattern`, `minLength`, …), as far as they can say it.
+/// Declares a string newtype that cannot be constructed unless `$check` accepts it. What follows `schema` is `$check` as
+/// JSON Schema keywords (`pattern`, `minLength`, …), as far as they can express it.
 macro_rules! validated_text {
     ($(#[$meta:meta])* $name:ident, field $field:literal, rule $rule:literal, $check:expr $(, schema { $($key:literal = $value:expr),+ })?) => {
         $(#[$meta])*

@@ -18,11 +18,11 @@ export type AbsolutePath = string;
  */
 export type AgentEndpoint = string;
 
-/** Which agents to list. Pages of the service are followed until `limit` agents are there. */
+/** Which agents to list. The daemon follows the service's pages until it has `limit` agents. */
 export interface AgentListParams {
   /**
-   * Any agent of the project, or a directory, whatever agents its project has. Left out on a bound connection
-   * only, which has its own.
+   * Any agent of the project, or a directory; its project may have several agents. Left out on a bound
+   * connection only, which has its own.
    */
   target?: Target;
   /** How many at most; all when left out. */
@@ -43,14 +43,14 @@ export interface AgentListResponse {
   first_id: string | null;
   /** The last one's id. */
   last_id: string | null;
-  /** Are there more than were asked for? */
+  /** Whether there are more agents than were asked for. */
   has_more: boolean;
 }
 
 /** An agent's name. Must be 1 to 63 characters of A-Z a-z 0-9 -, starting and ending with a letter or digit. */
 export type AgentName = string;
 
-/** What the agent speaks. */
+/** The protocol that an agent is called with. */
 export type AgentProtocol =
   /** `openai/responses`. */
   | "responses"
@@ -64,7 +64,7 @@ export type AgentProtocol =
 /** Which agent to show. */
 export interface AgentShowParams {
   /**
-   * The agent; of a directory without a version, the version that azd deployed last is shown. Left out on a
+   * The agent. For a directory without a version, the version that azd deployed last is shown. Left out on a
    * bound connection only, which has its own.
    */
   target?: Target;
@@ -79,13 +79,13 @@ export interface AgentShowResponse {
   /** The service's agent object, verbatim. */
   agent: unknown;
   /**
-   * The service's object of the version that was asked for, or that new sessions get, verbatim; null if there is
-   * none.
+   * The service's object for the requested version, or for the version that new sessions get, verbatim; null
+   * without either.
    */
   version: unknown;
-  /** What that version speaks, each with its version, such as `responses 2.0.0`. */
+  /** The protocols of that version, each with its own version, such as `responses 2.0.0`. */
   protocols: string[];
-  /** Where the agent is: the URL its endpoints are below. */
+  /** The base URL of the agent's endpoints. */
   url: string;
   /** How that version isolates its users; left out when its definition does not say. */
   isolationModel?: IsolationModel;
@@ -99,7 +99,7 @@ export type AgentVersion = string;
 
 /** What was forgotten. */
 export interface AuthClearResponse {
-  /** How many tokens. */
+  /** The number of tokens. */
   cleared: number;
 }
 
@@ -112,26 +112,26 @@ export interface AuthStatusResponse {
 }
 
 /**
- * What a connection is tied to. From the next message on, calls reach this agent under this isolation and
+ * What a connection is bound to. From the next message on, calls reach this agent under this isolation and
  * nothing else: they may leave `target` and `isolation` out, or repeat them; anything else is refused as
  * `outOfBounds`. A connection is bound once, before its first call, and never loosened. If binding fails, the
  * connection refuses every call.
  *
- * A session or conversation can be named, and is listed, if it is known to be this isolation's: one that was
- * made elsewhere becomes so by a `sessions/use` on a connection that is not bound. Everything else is answered
- * alike, whether it exists or not.
+ * A session or conversation can be named, and is listed, if Cupola knows that it belongs to this isolation. For
+ * one that was created elsewhere, call `sessions/use` on an unbound connection first. Everything else gets the
+ * same answer, whether it exists or not.
  *
- * It keeps a program from reaching what it was not handed. It is not a boundary against programs of the same
- * operating-system user that run unconfined: they can open connections of their own.
+ * Binding keeps a program from reaching anything it was not given. It is not a security boundary against
+ * unconfined programs of the same operating-system user: they can open their own connections.
  *
  * A bound connection reads and writes no files of this machine: `files/read` and `files/write` carry the bytes
  * instead. `files/upload` and `files/download` work only if `methods` names them and `files` names a directory,
- * and then below that directory alone. No link is followed there, and files that decide over trust
+ * and then below that directory alone. No link is followed there, and files that trust depends on
  * (configuration, saved state, credentials, certificates, the log, the socket) stay out of reach, whatever path
  * or hard link leads to them.
  */
 export interface Bind {
-  /** The only agent. A directory is resolved once, now. */
+  /** The only agent. A directory is resolved once, when the connection is bound. */
   target: Target;
   /** The only isolation. */
   isolation?: Isolation;
@@ -143,7 +143,7 @@ export interface Bind {
   methods?: MethodPattern[];
   /**
    * The directory of this machine that `files/upload` reads from and `files/download` writes to; none when left
-   * out. It must exist, and is opened once, now.
+   * out. It must exist, and is opened once, when the connection is bound.
    */
   files?: LocalPath;
 }
@@ -160,11 +160,11 @@ export interface CancelParams {
   id: Id;
 }
 
-/** What the daemon can do. */
+/** The daemon's capabilities. */
 export interface Capabilities {
   /** Every method that may be called on this connection. */
   methods: string[];
-  /** The framings the socket takes: `lsp`, `ndjson`, `http`. */
+  /** The framings the socket accepts: `lsp`, `ndjson`, `http`. */
   framings: string[];
 }
 
@@ -174,27 +174,27 @@ export interface Capabilities {
  */
 export type ChatLabel = string;
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Check {
-  /** `daemon`, `socket`, `state`, `credential`, `target` or `isolation`; more may come. */
+  /** `daemon`, `socket`, `state`, `credential`, `target` or `isolation`; others may be added. */
   name: string;
-  /** How it is. */
+  /** The outcome. */
   status: CheckStatus;
   /** What was found, for people. */
   message: string;
-  /** What to do about it. */
+  /** How to fix it. */
   hint?: string;
 }
 
-/** How one thing is. */
+/** The outcome of a check. */
 export type CheckStatus =
-  /** As it should be. */
+  /** Nothing is wrong. */
   | "ok"
-  /** It works, but probably not as meant. */
+  /** It works, but probably not as intended. */
   | "warning"
   /** Calls will fail. */
   | "error"
-  /** Not looked at; the message says why. */
+  /** Not checked; the message says why. */
   | "skipped";
 
 /**
@@ -213,15 +213,15 @@ export type ConversationId = string;
 export interface Credential {
   /** For example `developerTools` or `managedIdentity`. */
   kind: string;
-  /** The tenant, where the configuration says. */
+  /** The tenant, if the configuration names one. */
   tenantId?: string;
 }
 
-/** How the daemon is. Times are ms; `startedAt` is RFC 3339, UTC. */
+/** The daemon's status. Durations are in ms; `startedAt` is RFC 3339, UTC. */
 export interface DaemonStatusResponse {
   /** The daemon's version. */
   version: string;
-  /** The protocol major it speaks. */
+  /** The major protocol version it supports. */
   protocolVersion: number;
   /** Its process id. */
   processId: number;
@@ -239,9 +239,9 @@ export interface DaemonStatusResponse {
   runs: number;
   /** Where it listens. */
   socket?: string;
-  /** How long it stays with nothing to do; it never leaves by itself when this is missing. */
+  /** How long it runs without work before it stops; if missing, it does not stop by itself. */
   idleExitMs?: number;
-  /** Resident memory in bytes, where the system tells. */
+  /** Resident memory in bytes, if the system reports it. */
   residentBytes?: number;
   /** Where the embedded emulator listens, if it runs: `unix:` and the path of its socket, or a URL on Windows. */
   emulator?: string;
@@ -257,21 +257,21 @@ export interface DaemonStopParams {
 
 /** The daemon is stopping. */
 export interface DaemonStopResponse {
-  /** Runs it waits for, or cuts with `force`. */
+  /** The number of runs it waits for, or ends with `force`. */
   runs: number;
 }
 
-/** What to look at. */
+/** What to check. */
 export interface DoctorParams {
-  /** The agent to look at as well. */
+  /** The agent to check as well. */
   target?: Target;
-  /** The isolation that calls on it would have. */
+  /** The isolation that calls to it would use. */
   isolation?: Isolation;
 }
 
-/** What was found, in the order of a call's way. */
+/** The results, in the order in which a call needs them. */
 export interface DoctorResponse {
-  /** One entry per thing looked at. */
+  /** One entry per check. */
   checks: Check[];
 }
 
@@ -303,17 +303,17 @@ export interface ErrorData {
   requestId?: string;
   /** What to do next. */
   hint?: string;
-  /** What could have been named, when nothing was. */
+  /** The values to choose from, if one must be named. */
   choices?: string[];
-  /** The run, when the failure is one of a run that had begun. */
+  /** The run, if it had begun before the failure. */
   runId?: RunId;
 }
 
 /** What went wrong, in one word that scripts can match on (`error.data.kind`). */
 export type ErrorKind =
-  /** The bytes were no JSON. */
+  /** The message was not valid JSON. */
   | "parseError"
-  /** The JSON was no JSON-RPC request. */
+  /** The JSON was not a JSON-RPC request. */
   | "invalidRequest"
   /** No such method. */
   | "methodNotFound"
@@ -325,31 +325,31 @@ export type ErrorKind =
   | "cancelled"
   /** No credential gave a token, or the service refused the token. */
   | "authenticationFailed"
-  /** The service refused the call, for a reason none of the other kinds names. */
+  /** The service refused the call, for a reason that no other kind covers. */
   | "forbidden"
   /** `x-ms-user-identity` needs a permission the caller does not have. */
   | "impersonationNotPermitted"
-  /** The agent requires isolation keys and none were given. */
+  /** The agent requires isolation keys, but none were given. */
   | "isolationKeyRequired"
   /** The session exists, but not for this isolation. */
   | "isolationMismatch"
-  /** Cupola knows the session as another partition's and refused before asking the service. */
+  /** Cupola knows that the session belongs to another partition, and refused without asking the service. */
   | "foreignSession"
   /** The session belongs to another ownership key. */
   | "notSessionOwner"
-  /** The agent's protocol version does not take the isolation that was given. */
+  /** The agent's protocol version does not support the isolation that was given. */
   | "isolationNotSupported"
   /** No such session for this caller. */
   | "sessionNotFound"
   /** No such agent or version. */
   | "agentNotFound"
-  /** No such response, conversation, run or other thing. */
+  /** No such response, conversation, run or other resource. */
   | "notFound"
-  /** The state of the thing forbids the call. */
+  /** The resource's current state does not allow the call. */
   | "conflict"
-  /** Another turn runs on this conversation. */
+  /** Another turn is running in this conversation. */
   | "conversationLocked"
-  /** The service found a field of the request wrong. */
+  /** The service rejected a field of the request. */
   | "badRequest"
   /** The sandbox did not become ready in time. */
   | "sessionNotReady"
@@ -369,7 +369,7 @@ export type ErrorKind =
   | "serviceUnavailable"
   /** The service failed. */
   | "serviceError"
-  /** The service's answer made no sense. */
+  /** The service's answer could not be understood. */
   | "unexpectedAnswer"
   /** No connection to the service. */
   | "connectionFailed"
@@ -379,13 +379,13 @@ export type ErrorKind =
   | "certificateNotTrusted"
   /** The agent itself failed. */
   | "agentFailed"
-  /** The endpoint's host is not one that tokens may be sent to. */
+  /** Tokens may not be sent to the endpoint's host. */
   | "hostNotAllowed"
   /** The connection is bound to something else. */
   | "outOfBounds"
-  /** More requests at once than this connection may have, or more runs than the daemon. */
+  /** Too many requests at once on this connection, or too many runs in the daemon. */
   | "overloaded"
-  /** Another call holds the session's turn for too long. */
+  /** Another call has been using the session for too long. */
   | "busy"
   /** The daemon is stopping. */
   | "shuttingDown"
@@ -395,7 +395,7 @@ export type ErrorKind =
   | "emulatorFailed"
   /** A setting of the configuration file, or a file it names, cannot be used. */
   | "configurationInvalid"
-  /** The daemon went away before it answered. Said by clients that outlive it, such as `cupola attach`. */
+  /** The daemon went away before it answered. Reported by clients that keep running, such as `cupola attach`. */
   | "daemonGone"
   /** The project has several agents and none was chosen; `choices` lists them. */
   | "agentNotChosen"
@@ -403,7 +403,7 @@ export type ErrorKind =
   | "projectNotResolved"
   /** A file of the project, or of azd, cannot be read or understood, or it belongs to another user. */
   | "projectFileInvalid"
-  /** The file is larger than the service takes. */
+  /** The file is larger than the service accepts. */
   | "fileTooLarge"
   /** A file on this machine cannot be read or written. */
   | "localFile"
@@ -416,7 +416,7 @@ export interface ErrorObject {
   code: number;
   /** What happened, for people. */
   message: string;
-  /** The rest, for programs. Missing only in errors of a daemon that is not Cupola. */
+  /** Details for programs. Missing only in errors of a daemon that is not Cupola. */
   data?: ErrorData;
 }
 
@@ -430,7 +430,7 @@ export interface FileDeleteParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -452,7 +452,7 @@ export interface FileDownloadParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -487,7 +487,7 @@ export type FileEvent =
   | FileEventRequest
   | FileEventProgress;
 
-/** A request as it leaves, when `debug` was asked for. */
+/** An outgoing request, if `debug` was set. */
 export interface FileEventRequest {
   type: "request";
   /** The method. */
@@ -496,20 +496,20 @@ export interface FileEventRequest {
   url: string;
   /** The headers; the token is redacted. */
   headers: HttpHeader[];
-  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  /** A bash command that repeats it, with the token taken from `$TOKEN`. */
   curl: string;
-  /** The body, if it is a text. */
+  /** The body, if it is text. */
   body?: string;
   /** The local file whose bytes are the body. */
   bodyFile?: string;
 }
 
-/** How far it is. Falls back only when the service asked for the file once more. */
+/** The progress so far. It goes back only if the service asks for the file again. */
 export interface FileEventProgress {
   type: "progress";
   /** Bytes so far. */
   bytes: number;
-  /** All of them, if known. */
+  /** The total, if known. */
   totalBytes?: number;
 }
 
@@ -521,7 +521,7 @@ export interface FileListParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -551,7 +551,7 @@ export interface FilePathParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -577,7 +577,7 @@ export interface FileReadParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -638,7 +638,7 @@ export interface FileUploadParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -667,7 +667,7 @@ export interface FileWriteParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -676,8 +676,8 @@ export interface FileWriteParams {
   /** Continues the writing that this id was the answer of, with the same session and path. */
   writeId?: PieceId;
   /**
-   * Where in the file the piece begins. Pieces are taken in their order alone, so another number than the bytes
-   * so far is refused, and the writing can go on with the right piece.
+   * Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes so far is
+   * refused, and the writing can continue with the right piece.
    */
   offset?: number;
 }
@@ -707,7 +707,7 @@ export interface HttpHeader {
 /** A request id. Echoed with its value and its type. */
 export type Id = number | string;
 
-/** What one user was last doing with one agent. */
+/** What one user last used with one agent. */
 export interface ImportEntry {
   /** Which agent. */
   target: Target;
@@ -721,26 +721,26 @@ export interface ImportEntry {
 
 /** What happened to one id. */
 export type ImportOutcome =
-  /** It is the current one from now on, or would be. */
+  /** It became the current one, or would have. */
   | "imported"
-  /** It was already. */
+  /** It already was the current one. */
   | "unchanged"
-  /** Another one is saved, and stays. */
+  /** Another one is saved and was kept. */
   | "kept"
-  /** It is known as another user's, and stays theirs. */
+  /** It is known to belong to another user, and was not imported. */
   | "foreign";
 
-/** What to take over. */
+/** What to import. */
 export interface ImportParams {
   /** One per agent, version and user. At most 1000. */
   entries: ImportEntry[];
-  /** Replace what is saved already. */
+  /** Replace existing saved state. */
   force?: boolean;
-  /** Say what would happen, and change nothing. */
+  /** Report what would happen, without changing anything. */
   dryRun?: boolean;
 }
 
-/** What was taken over. */
+/** What was imported. */
 export interface ImportResponse {
   /** One per entry, in their order. */
   entries: Imported[];
@@ -760,23 +760,23 @@ export interface Imported {
 export interface InitializeParams {
   /** The client program. */
   clientInfo?: ProgramInfo;
-  /** The protocol majors the client can speak; any when left out. */
+  /** The major protocol versions the client supports; any when left out. */
   protocolVersions?: number[];
-  /** Ties this connection to one agent and one isolation, for good. */
+  /** Binds this connection to one agent and one isolation, permanently. */
   bind?: Bind;
 }
 
-/** What the daemon is and can do. */
+/** The daemon's identity and capabilities. */
 export interface InitializeResponse {
-  /** The protocol major both sides will speak. */
+  /** The major protocol version of this connection. */
   protocolVersion: number;
   /** The daemon. */
   serverInfo: ProgramInfo;
   /** The daemon's process id. */
   processId: number;
-  /** What it can do. */
+  /** Its capabilities. */
   capabilities: Capabilities;
-  /** Is this connection bound? */
+  /** Whether this connection is bound. */
   bound: boolean;
 }
 
@@ -797,7 +797,7 @@ export type InvokeEvent =
   | InvokeEventCancelled
   | InvokeEventTruncated;
 
-/** The service took the request; the session id is saved. */
+/** The service accepted the request; the session id is saved. */
 export interface InvokeEventStarted {
   type: "started";
   /** The run's id. */
@@ -817,7 +817,7 @@ export interface InvokeEventStarted {
   requestId?: string;
 }
 
-/** A request as it leaves, when `debug` was asked for. May come before `started`. */
+/** An outgoing request, if `debug` was set. May come before `started`. */
 export interface InvokeEventRequest {
   type: "request";
   /** The run's id. */
@@ -833,17 +833,17 @@ export interface InvokeEventRequest {
   url: string;
   /** The headers; the token is redacted. */
   headers: HttpHeader[];
-  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  /** A bash command that repeats it, with the token taken from `$TOKEN`. */
   curl: string;
-  /** The body, if it is a text. */
+  /** The body, if it is text. */
   body?: string;
   /** The local file whose bytes are the body. */
   bodyFile?: string;
 }
 
 /**
- * The beginning of an answer, when `raw` was asked for. A second one belongs to the answer that a long-running
- * invocation had in the end.
+ * The start of an answer, if `raw` was set. A second one belongs to the final answer of a long-running
+ * invocation.
  */
 export interface InvokeEventHttpHead {
   type: "httpHead";
@@ -902,11 +902,11 @@ export interface InvokeEventOutput {
   number: number;
   /** The service's event name. */
   name: string;
-  /** Its data, verbatim; a JSON string when it was no JSON. */
+  /** Its data, verbatim; a JSON string if it was not JSON. */
   data: unknown;
 }
 
-/** Something the caller should know; the run goes on. */
+/** Something the caller should know. The run continues. */
 export interface InvokeEventNotice {
   type: "notice";
   /** The run's id. */
@@ -916,7 +916,7 @@ export interface InvokeEventNotice {
    * `gap` and the `snapshot` after it have the number of the last event they stand for.
    */
   number: number;
-  /** In one word. */
+  /** A stable code. */
   code: NoticeCode;
   /** For people. */
   message: string;
@@ -936,7 +936,7 @@ export interface InvokeEventGap {
   after: number;
 }
 
-/** The run restarted at the service, or events are lost: replace all text so far by this. */
+/** The run restarted at the service, or events were lost: replace all text so far with this. */
 export interface InvokeEventSnapshot {
   type: "snapshot";
   /** The run's id. */
@@ -1002,7 +1002,7 @@ export interface InvokeEventCancelled {
   number: number;
 }
 
-/** Ending: the stream ended without saying how the run did. */
+/** Ending: the stream ended without reporting how the run ended. */
 export interface InvokeEventTruncated {
   type: "truncated";
   /** The run's id. */
@@ -1012,7 +1012,7 @@ export interface InvokeEventTruncated {
    * `gap` and the `snapshot` after it have the number of the last event they stand for.
    */
   number: number;
-  /** What is known of why. */
+  /** The reason, as far as it is known. */
   reason?: string;
 }
 
@@ -1025,21 +1025,24 @@ export interface InvokeParams {
   /** Whose state. */
   isolation?: Isolation;
   /**
-   * `input` is the whole request of the protocol, to be sent unchanged. Means something for `a2a` only, whose
-   * requests are JSON-RPC: the context is the one the request names, so not together with `conversationId`.
+   * `input` is a complete request of the protocol and is sent unchanged. Applies to `a2a` only, whose requests
+   * are JSON-RPC. The request itself names the context, so `conversationId` is not allowed with it.
    */
   inputIsRequest?: boolean;
   /**
-   * Each line of `input` is a message of its own, sent one after the other; empty lines are left out. Means
-   * something for `invocationsWs` only.
+   * Send each line of `input` as a separate message, one after the other; empty lines are skipped. Applies to
+   * `invocationsWs` only.
    */
   messagePerLine?: boolean;
   /**
-   * With `invocationsWs`: the dialogue is over when the agent has said something and then nothing for this long,
-   * in ms; the default is 10 s, 0 means that only the agent ends it.
+   * With `invocationsWs`: the dialogue ends when the agent has sent something and is then silent for this long,
+   * in ms. The default is 10 s; with 0 only the agent ends it.
    */
   idleTimeoutMs?: number;
-  /** What the agent speaks; found out from its definition when left out, `responses` if it speaks both. */
+  /**
+   * The protocol to use. When left out, it is taken from the agent's definition: `responses` if the agent
+   * supports both.
+   */
   protocol?: AgentProtocol;
   /** Use this session instead of the saved one, and save it. */
   sessionId?: SessionId;
@@ -1052,24 +1055,24 @@ export interface InvokeParams {
   conversationId?: ConversationId;
   /** Start a conversation, or a context, instead of using the saved one. */
   newConversation?: boolean;
-  /** Enter a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Headers for the agent's own code. Not with `a2a`. */
   clientHeaders?: Record<string, ClientHeaderValue>;
-  /** What a local agent gets as `x-agent-foundry-call-id`; the service makes its own. */
+  /** The `x-agent-foundry-call-id` for a local agent; the service generates its own. */
   callId?: CallId;
   /**
    * Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of `textDelta`,
-   * `snapshot` and `output`. Refusals come so too, before the call's error.
+   * `snapshot` and `output`. This includes refusals, which come before the call's error.
    */
   raw?: boolean;
   /** Send each outgoing request as a `request` event. */
   debug?: boolean;
-  /** Leave out `output` events, for clients that show the text alone. Their numbers are missing then. */
+  /** Leave out `output` events, for clients that show only the text. Their event numbers are then missing. */
   textOnly?: boolean;
   /**
-   * Go on when the client leaves, even when nobody is attached any more. The response still comes last to a
-   * client that stays.
+   * Keep running after the client leaves, even with no client attached. A client that stays still gets the
+   * response last.
    */
   detach?: boolean;
   /** Give up after this long, in ms; the default is 30 min, 0 means never. */
@@ -1158,7 +1161,7 @@ export type MethodPattern = string;
 
 /**
  * The value of one `$/progress` notification of a `monitor`. Receivers skip types they do not know. Times are
- * RFC 3339 in the service's own words.
+ * RFC 3339, as the service formats them.
  */
 export type MonitorEvent =
   | MonitorEventRequest
@@ -1168,7 +1171,7 @@ export type MonitorEvent =
   | MonitorEventRaw
   | MonitorEventNotice;
 
-/** A request as it leaves, when `debug` was asked for. May come before `started`. */
+/** An outgoing request, if `debug` was set. May come before `started`. */
 export interface MonitorEventRequest {
   type: "request";
   /** The method. */
@@ -1177,9 +1180,9 @@ export interface MonitorEventRequest {
   url: string;
   /** The headers; the token is redacted. */
   headers: HttpHeader[];
-  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  /** A bash command that repeats it, with the token taken from `$TOKEN`. */
   curl: string;
-  /** The body, if it is a text. */
+  /** The body, if it is text. */
   body?: string;
   /** The local file whose bytes are the body. */
   bodyFile?: string;
@@ -1194,12 +1197,12 @@ export interface MonitorEventStarted {
   agent?: AgentName;
 }
 
-/** How the session is: the stream's preamble. */
+/** The session's status: the stream's preamble. */
 export interface MonitorEventSession {
   type: "session";
   /** For example `Running`. */
   state: string;
-  /** When it was said. */
+  /** When it was reported. */
   timestamp?: string;
   /** The agent. */
   agent?: string;
@@ -1220,7 +1223,7 @@ export interface MonitorEventLine {
   stream?: string;
 }
 
-/** An event of the service that is none of these, verbatim; with `raw`, any event. */
+/** Any other event of the service, verbatim; with `raw`, every event. */
 export interface MonitorEventRaw {
   type: "raw";
   /** Its data. */
@@ -1229,10 +1232,10 @@ export interface MonitorEventRaw {
   name?: string;
 }
 
-/** Something the caller should know; the log goes on. */
+/** Something the caller should know. Reading continues. */
 export interface MonitorEventNotice {
   type: "notice";
-  /** In one word. */
+  /** A stable code. */
   code: NoticeCode;
   /** For people. */
   message: string;
@@ -1248,11 +1251,11 @@ export interface MonitorParams {
   sessionId?: SessionId;
   /** Read a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
-  /** Go on with what is written from now on. */
+  /** Keep sending lines as they are written. */
   follow?: boolean;
   /** How many of the last lines to begin with. */
   tail?: Tail;
-  /** Whose words. */
+  /** Which log: the agent's console or the container's events. */
   kind?: LogKind;
   /** Send every event of the service as `raw`. */
   raw?: boolean;
@@ -1268,22 +1271,22 @@ export interface MonitorResponse {
   sessionId: SessionId;
   /** How many events of the service were passed on. */
   count: number;
-  /** These events and the notices, when no token was given to send them with. */
+  /** The events and notices, if no token was given to send them with. */
   events?: MonitorEvent[];
 }
 
 /** No parameters: `{}`, `null` or left out. */
 export type NoParams = Record<string, never>;
 
-/** Something the caller should know; the call goes on. */
+/** Something the caller should know. The call continues. */
 export interface Notice {
-  /** In one word. */
+  /** A stable code. */
   code: NoticeCode;
   /** For people. */
   message: string;
 }
 
-/** The notices there are. Receivers show the message of one they do not know. */
+/** All kinds of notices. Receivers show the message of a kind they do not know. */
 export type NoticeCode =
   /** The saved session was gone and has been replaced; its files are gone with it. */
   | "sessionReplaced"
@@ -1293,29 +1296,29 @@ export type NoticeCode =
   | "isolationMapped"
   /** The request was sent again after the service said "not now". */
   | "retried"
-  /** Isolation was asked for where nobody enforces it: local agents do not. */
+  /** Isolation was requested, but nothing enforces it: local agents do not isolate. */
   | "isolationNotEnforced"
   /** The local agent does not listen yet; the call waits for it to start. */
   | "waitingForAgent"
   /** The agent's version is still being deployed; the call waits for it. */
   | "waitingForVersion"
-  /** Something the caller gave means nothing for this target. */
+  /** A parameter has no effect for this target. */
   | "ignored"
   /** The connection to a log broke; it is being opened again. */
   | "disconnected"
-  /** The connection to a log is there again. */
+  /** The connection to a log is restored. */
   | "reconnected"
   /** Lines of a log may be missing here. */
   | "gap"
-  /** The session has no sandbox, so there is no log to read now. */
+  /** The session has no sandbox, so it has no log at the moment. */
   | "noSandbox"
-  /** The log is there, but has no lines. */
+  /** The log exists but has no lines. */
   | "noLines"
   /** The session is gone, and its log with it. */
   | "sessionGone"
   /** The agent left a dialogue open, which was then closed for it. */
   | "dialogueIdle"
-  /** Any other; added by a newer daemon. */
+  /** Any other code, added by a newer daemon. */
   | "other";
 
 /** An OpenRPC document, see <https://spec.open-rpc.org>. */
@@ -1334,13 +1337,13 @@ export interface PartitionForgetParams {
   id?: PartitionId;
   /** The agent; of all its versions if it names none. */
   target?: Target;
-  /** Whose; without any isolation when left out. */
+  /** Whose state; the state without isolation when left out. */
   isolation?: Isolation;
 }
 
 /** What was forgotten. */
 export interface PartitionForgetResponse {
-  /** How many partitions. */
+  /** The number of partitions. */
   forgotten: number;
 }
 
@@ -1352,11 +1355,11 @@ export type PartitionId = string;
 
 /** What one partition continues. */
 export interface PartitionInfo {
-  /** To forget it by. */
+  /** The id to forget it by. */
   id: PartitionId;
   /** The agent, as saved state names it. */
   agent: string;
-  /** Is it of the isolation that was given? */
+  /** Whether it belongs to the given isolation. */
   own: boolean;
   /** The version that was asked for, if one was. */
   version?: AgentVersion;
@@ -1366,7 +1369,7 @@ export interface PartitionInfo {
   conversationId?: ConversationId;
   /** The context the next call by A2A continues. */
   contextId?: ConversationId;
-  /** When it changed last. RFC 3339, UTC. */
+  /** When it last changed. RFC 3339, UTC. */
   updatedAt?: string;
 }
 
@@ -1374,13 +1377,13 @@ export interface PartitionInfo {
 export interface PartitionListParams {
   /** Only those of this agent. */
   target?: Target;
-  /** Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`. */
+  /** Mark those of this isolation as `own`; `{}` means calls without isolation. Needs `target`. */
   isolation?: Isolation;
 }
 
 /** What is saved. */
 export interface PartitionListResponse {
-  /** The latest used first. To a bound connection, its own only. */
+  /** The most recently used first. A bound connection sees only its own. */
   partitions: PartitionInfo[];
 }
 
@@ -1424,11 +1427,11 @@ export type ProjectEndpoint = string;
  */
 export type RemotePath = string;
 
-/** The value of a `$/progress` notification that `debug` asked for; every method sends it in this shape. */
+/** The value of a `$/progress` notification with `debug`; it has the same shape for every method. */
 export type RequestEvent =
   | RequestEventRequest;
 
-/** A request as it leaves. */
+/** An outgoing request. */
 export interface RequestEventRequest {
   type: "request";
   /** The method. */
@@ -1437,9 +1440,9 @@ export interface RequestEventRequest {
   url: string;
   /** The headers; the token is redacted. */
   headers: HttpHeader[];
-  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  /** A bash command that repeats it, with the token taken from `$TOKEN`. */
   curl: string;
-  /** The body, if it is a text. */
+  /** The body, if it is text. */
   body?: string;
   /** The local file whose bytes are the body. */
   bodyFile?: string;
@@ -1451,7 +1454,7 @@ export interface RequestEventRequest {
  */
 export type ResponseId = string;
 
-/** Which run, and from where on. */
+/** Which run, and where to start. */
 export interface RunAttachParams {
   /** The run. */
   runId: RunId;
@@ -1465,7 +1468,7 @@ export interface RunAttachParams {
 
 /** Why a run did not complete. */
 export interface RunFailure {
-  /** In one word. */
+  /** The kind of failure. */
   kind: ErrorKind;
   /** What happened, for people. */
   message: string;
@@ -1479,21 +1482,21 @@ export interface RunFailure {
  */
 export type RunId = string;
 
-/** How a run is. Times are RFC 3339, UTC. */
+/** The status of a run. Times are RFC 3339, UTC. */
 export interface RunInfo {
   /** Its id. */
   runId: RunId;
   /** The agent, as saved state names it. */
   agent: string;
-  /** Under way, or how it ended. */
+  /** Running, or how it ended. */
   status: RunState;
   /** When the request arrived. */
   startedAt: string;
   /** Number of its newest event; 0 before the first. */
   lastEvent: number;
-  /** Goes on without any client. */
+  /** Whether it keeps running without any client. */
   detached: boolean;
-  /** Clients that follow it. */
+  /** The number of clients that follow it. */
   clients: number;
   /** The session that answers, once that is known. */
   sessionId?: SessionId;
@@ -1507,7 +1510,7 @@ export interface RunInfo {
 export interface RunListParams {
   /** Only those of this agent. */
   target?: Target;
-  /** Only those of this isolation; `{}` is a call's that gives none. Needs `target`. */
+  /** Only those of this isolation; `{}` means calls without isolation. Needs `target`. */
   isolation?: Isolation;
 }
 
@@ -1523,9 +1526,9 @@ export interface RunParams {
   runId: RunId;
 }
 
-/** Under way, or how it ended. */
+/** Running, or how it ended. */
 export type RunState =
-  /** Under way. */
+  /** It is running. */
   | "running"
   /** The agent finished its answer. */
   | "completed"
@@ -1535,7 +1538,7 @@ export type RunState =
   | "incomplete"
   /** It was cancelled. */
   | "cancelled"
-  /** The stream ended without saying how the run did. */
+  /** The stream ended without reporting how the run ended. */
   | "truncated";
 
 /** How a run ended. */
@@ -1548,10 +1551,10 @@ export type RunStatus =
   | "incomplete"
   /** It was cancelled, by a client or at the service. */
   | "cancelled"
-  /** The stream ended without saying how the run did. */
+  /** The stream ended without reporting how the run ended. */
   | "truncated";
 
-/** A request as it leaves. Its `Debug` leaves out what may be private: keys and the prompt. */
+/** An outgoing request. Its `Debug` leaves out what may be private: keys and the prompt. */
 export interface SentRequest {
   /** The method. */
   method: string;
@@ -1559,9 +1562,9 @@ export interface SentRequest {
   url: string;
   /** The headers; the token is redacted. */
   headers: HttpHeader[];
-  /** A line for bash that repeats it, with the token taken from `$TOKEN`. */
+  /** A bash command that repeats it, with the token taken from `$TOKEN`. */
   curl: string;
-  /** The body, if it is a text. */
+  /** The body, if it is text. */
   body?: string;
   /** The local file whose bytes are the body. */
   bodyFile?: string;
@@ -1584,11 +1587,11 @@ export interface Session {
   version_indicator?: VersionIndicator;
   /** `creating`, `active`, `idle`, `updating`, `failed`, `deleting`, `deleted` or `expired`. */
   status?: string;
-  /** When it was made. */
+  /** When it was created. */
   created_at?: number;
   /** When it was last used. */
   last_accessed_at?: number;
-  /** When it will be gone if it is not used. */
+  /** When it expires if it is not used. */
   expires_at?: number;
   [field: string]: unknown;
 }
@@ -1602,7 +1605,7 @@ export interface SessionCreateParams {
   target?: Target;
   /** Whose session. An ownership key given here is remembered for `sessions/delete`. */
   isolation?: Isolation;
-  /** The id to give it; the service makes one when left out. */
+  /** Its id; the service generates one when left out. */
   sessionId?: SessionId;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -1622,7 +1625,7 @@ export interface SessionDeleteResponse {
  */
 export type SessionId = string;
 
-/** Which sessions to list. Pages of the service are followed until `limit` sessions are there. */
+/** Which sessions to list. The daemon follows the service's pages until it has `limit` sessions. */
 export interface SessionListParams {
   /** Which agent. Left out on a bound connection only, which has its own. */
   target?: Target;
@@ -1648,7 +1651,7 @@ export interface SessionListResponse {
   first_id: string | null;
   /** The last one's id: pass it as `after` for more. */
   last_id: string | null;
-  /** Are there more after `last_id`? */
+  /** Whether there are more after `last_id`. */
   has_more: boolean;
 }
 
@@ -1660,7 +1663,7 @@ export interface SessionParams {
   isolation?: Isolation;
   /** Which session; the partition's current one when left out. */
   sessionId?: SessionId;
-  /** Touch a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -1672,7 +1675,7 @@ export interface SessionParams {
 export interface SessionStopResponse {
   /** The session. */
   sessionId: SessionId;
-  /** It had been stopped before. */
+  /** Whether it was already stopped. */
   alreadyStopped: boolean;
 }
 
@@ -1684,7 +1687,7 @@ export interface SessionUseParams {
   target?: Target;
   /** Whose session. */
   isolation?: Isolation;
-  /** Enter a session that Cupola knows to belong to another partition. */
+  /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /** Send each outgoing request as a `RequestEvent`. */
   debug?: boolean;
@@ -1775,31 +1778,31 @@ export interface TargetDirectory {
   azdConfigDirectory?: AbsolutePath;
 }
 
-/** How one token is. Times are RFC 3339, UTC. */
+/** The status of one token. Times are RFC 3339, UTC. */
 export interface Token {
-  /** Who gave it: a credential's kind, or `emulator`. */
+  /** Where it came from: a credential's kind, or `emulator`. */
   credential: string;
   /** What it is for. */
   scope: string;
-  /** How it is. */
+  /** Its state. */
   state: TokenState;
-  /** The tenant, where the configuration says. */
+  /** The tenant, if the configuration names one. */
   tenantId?: string;
-  /** When it ends. It is replaced some minutes before, if it is in use. */
+  /** When it expires. A token in use is replaced some minutes earlier. */
   expiresAt?: string;
   /** Why the last attempt to get one failed, if it did. */
   error?: string;
 }
 
-/** How a token is. */
+/** The state of a token. */
 export type TokenState =
-  /** There is none. */
+  /** No token is held. */
   | "missing"
   /** The first one is being fetched. */
   | "fetching"
-  /** Good to use. */
+  /** It is valid. */
   | "valid"
-  /** It has ended; the next call fetches another. */
+  /** It has expired; the next call fetches another. */
   | "expired";
 
 /** What was transferred of a directory, file by file. */
@@ -1844,13 +1847,13 @@ export interface VersionIndicator {
 /** Every method: its parameters, its result, and the values of its `$/progress` notifications. */
 export interface Methods {
   /**
-   * Opens a connection: says who the client is, answers what the daemon can do. Answered at once, from static
-   * data. Optional: calls without it get the defaults.
+   * Opens a connection: the client identifies itself, and the daemon answers with its capabilities, at once and
+   * from static data. Optional: without it, the defaults apply.
    */
   "initialize": { params: InitializeParams; result: InitializeResponse; event: never };
-  /** LSP's `shutdown`: this client is done. The daemon itself goes on. */
+  /** LSP's `shutdown`: this client is finished. The daemon keeps running. */
   "shutdown": { params: NoParams; result: null; event: never };
-  /** Says all the protocol's methods, types and errors: an OpenRPC document. */
+  /** Describes all methods, types and errors of the protocol as an OpenRPC document. */
   "rpc.discover": { params: NoParams; result: OpenRpcDocument; event: never };
   /**
    * Sends one input to an agent and waits for its answer.
@@ -1860,29 +1863,28 @@ export interface Methods {
    * that `status`, not an error; an error means that no run took place or that the caller or its time limit
    * ended it.
    *
-   * Others can follow the run and end it: see `runs`. It ends when its last client has left, unless `detach` is
-   * given; cancelling this call ends it in any case.
+   * Other clients can follow the run and cancel it: see `runs`. The run is cancelled when its last client
+   * leaves, unless `detach` is set. Cancelling this call always cancels the run.
    */
   "invoke": { params: InvokeParams; result: InvokeResponse; event: InvokeEvent };
-  /** Lists the runs this daemon knows: those under way and those that ended lately. Newest first. */
+  /** Lists the running and recent runs of this daemon, newest first. */
   "runs/list": { params: RunListParams; result: RunListResponse; event: never };
-  /** How one run is. */
+  /** Shows one run. */
   "runs/show": { params: RunParams; result: RunInfo; event: never };
   /**
-   * Follows a run: what it has said so far, then what it says, then its answer. Cancelling this call only
-   * detaches.
+   * Follows a run: its events so far, then new events, then its answer. Cancelling this call only detaches.
    *
-   * Each event comes once, in the order of its number. Where the daemon no longer has events, a `gap` comes,
-   * then a `snapshot` of the text they made, then what is left. A run that could not begin answers with its
-   * error here, too.
+   * Each event comes once, in the order of its number. In place of events that the daemon no longer has, it
+   * sends a `gap`, then a `snapshot` of their text, then the remaining events. If the run could not begin, the
+   * answer is its error.
    */
   "runs/attach": { params: RunAttachParams; result: InvokeResponse; event: InvokeEvent };
   /**
-   * Ends a run, here and at the service; everybody attached gets its `cancelled`. One that has ended stays as it
-   * is.
+   * Cancels a run, here and at the service. Every attached client gets its `cancelled`. A run that has ended
+   * does not change.
    */
   "runs/cancel": { params: RunParams; result: RunInfo; event: never };
-  /** Makes a session and makes it the partition's current one. */
+  /** Creates a session and makes it the partition's current one. */
   "sessions/create": { params: SessionCreateParams; result: Session; event: RequestEvent };
   /** Lists the sessions this isolation can see, in the service's order. */
   "sessions/list": { params: SessionListParams; result: SessionListResponse; event: RequestEvent };
@@ -1908,8 +1910,8 @@ export interface Methods {
    */
   "files/read": { params: FileReadParams; result: FileReadResponse; event: RequestEvent };
   /**
-   * Writes a file in the session's home, in one piece or several. Nothing of this machine is read. What is there
-   * is replaced; directories above it are made by the service.
+   * Writes a file in the session's home, in one piece or several. Nothing of this machine is read. An existing
+   * file is replaced; the service creates missing directories.
    *
    * Pieces are collected by the daemon, in their order, and the whole file is sent to the service with the last
    * one: the service never sees a part of it. A file of one piece (1 MiB) is one call with `isLast`. For a
@@ -1921,8 +1923,8 @@ export interface Methods {
    */
   "files/write": { params: FileWriteParams; result: FileWriteResponse; event: RequestEvent };
   /**
-   * Puts a local file into the session's home. What is there is replaced; directories above it are made by the
-   * service.
+   * Uploads a local file to the session's home. An existing file is replaced; the service creates missing
+   * directories.
    *
    * On a bound connection only where the binding names this method and a directory (`files`), and from below
    * that directory.
@@ -1947,44 +1949,43 @@ export interface Methods {
   /**
    * Reads a session's log.
    *
-   * Without `follow` it ends when the last lines are there; an answer that does not come is an error, never an
-   * empty success. With `follow` it goes on, over broken connections, until it is cancelled or the session is
-   * gone; lines that were sent once are not sent again. Following needs a `partialResultToken`.
+   * Without `follow` it ends after the last lines. If the service does not answer, that is an error, never an
+   * empty success. With `follow` it continues, reconnecting when necessary, until it is cancelled or the session
+   * is gone. Lines that were sent are not sent again. Following needs a `partialResultToken`.
    */
   "monitor": { params: MonitorParams; result: MonitorResponse; event: MonitorEvent };
   /** Lists the agents of the project that the target is in. */
   "agents/list": { params: AgentListParams; result: AgentListResponse; event: RequestEvent };
-  /** Shows one agent and the version that the target means. */
+  /** Shows one agent and the version that the target selects. */
   "agents/show": { params: AgentShowParams; result: AgentShowResponse; event: RequestEvent };
   /**
-   * Lists what is saved: which session and conversation each partition continues. The service is asked for
-   * nothing but, to tell which are the caller's own, the agent's definition.
+   * Lists what is saved: which session and conversation each partition continues. The service is asked only for
+   * the agent's definition, and only to find which partitions are the caller's own.
    */
   "partitions/list": { params: PartitionListParams; result: PartitionListResponse; event: never };
   /**
    * Forgets which session and conversation partitions continue, so that their next call starts new ones, and the
-   * ownership keys of their sessions. The sessions, their files and the conversations stay at the service, and
-   * whose they are stays known here.
+   * ownership keys of their sessions. The service keeps the sessions, their files and the conversations, and
+   * Cupola still knows whose they are.
    */
   "partitions/forget": { params: PartitionForgetParams; result: PartitionForgetResponse; event: never };
   /**
-   * Takes over sessions and conversations that another program has saved, so that the next call continues them.
+   * Imports sessions and conversations saved by another program, so that the next call continues them.
    *
-   * Whether they still exist is not asked: a session that is gone is replaced at the next call, with a notice.
-   * The service is asked at most for the agent's definition, and not even that when every isolation names its
-   * model.
+   * Cupola does not check whether they still exist: the next call replaces a missing session, with a notice. The
+   * service is asked only for the agent's definition, unless every isolation names its model.
    */
   "partitions/import": { params: ImportParams; result: ImportResponse; event: never };
-  /** How the daemon is. */
+  /** Shows the daemon's status. */
   "daemon/status": { params: NoParams; result: DaemonStatusResponse; event: never };
   /**
-   * Checks the daemon, its saved state and its credential, and with a target everything a call on it would need.
-   * Fetches a token and the agent's definition; sends nothing to the agent itself.
+   * Checks the daemon, its saved state and its credential. With a target, also checks everything that a call to
+   * it needs. Fetches a token and the agent's definition; sends nothing to the agent itself.
    */
   "daemon/doctor": { params: DoctorParams; result: DoctorResponse; event: never };
-  /** Stops the daemon once what runs has ended, or at once with `force`. */
+  /** Stops the daemon when all runs have ended, or at once with `force`. */
   "daemon/stop": { params: DaemonStopParams; result: DaemonStopResponse; event: never };
-  /** Which credential is configured, and how the tokens are that it gave. */
+  /** Shows the configured credential and the status of its tokens. */
   "auth/status": { params: NoParams; result: AuthStatusResponse; event: never };
   /** Forgets every token, for example after `az login` with another account. The next call fetches a new one. */
   "auth/clear": { params: NoParams; result: AuthClearResponse; event: never };

@@ -16,7 +16,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 /// Most bytes of one piece. As base64 a piece then takes 1.4 MB of a message, a small part of the longest one (16 MiB), so
-/// that a few pieces at once are no burden; the largest file (50 MiB) takes 50 of them.
+/// that a few pieces at once take little memory; the largest file (50 MiB) takes 50 of them.
 pub const MAX_PIECE_BYTES: usize = 1024 * 1024;
 
 /// Longest text of one piece: base64 writes three bytes as four characters.
@@ -162,8 +162,8 @@ pub struct ReadResponse {
     pub read_id: Option<PieceId>,
 }
 
-/// Writes a file in the session's home, in one piece or several. Nothing of this machine is read. What is there is
-/// replaced; directories above it are made by the service.
+/// Writes a file in the session's home, in one piece or several. Nothing of this machine is read. An existing file is
+/// replaced; the service creates missing directories.
 ///
 /// Pieces are collected by the daemon, in their order, and the whole file is sent to the service with the last one: the
 /// service never sees a part of it. A file of one piece (1 MiB) is one call with `isLast`. For a longer one, up to 50 MiB,
@@ -207,8 +207,8 @@ pub struct WriteParams {
     /// Continues the writing that this id was the answer of, with the same session and path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_id: Option<PieceId>,
-    /// Where in the file the piece begins. Pieces are taken in their order alone, so another number than the bytes
-    /// so far is refused, and the writing can go on with the right piece.
+    /// Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes
+    /// so far is refused, and the writing can continue with the right piece.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
 }

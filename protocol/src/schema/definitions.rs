@@ -75,7 +75,7 @@ impl Definitions {
     /// The fields of an object that clients send, given a reference to it.
     pub(super) fn fields(&self, reference: &Value) -> Result<Value, String> {
         let name = name_of(reference).ok_or_else(|| format!("{reference} is not the name of an object"))?;
-        self.of_this_name(name, self.sent.definitions()).ok_or_else(|| format!("nobody sends {name}"))
+        self.of_this_name(name, self.sent.definitions()).ok_or_else(|| format!("no method sends {name}"))
     }
 
     /// One of the definitions, ready to be read.
@@ -95,7 +95,7 @@ impl Definitions {
         names.dedup();
         let mut all = Map::new();
         for name in names {
-            // schemars tells types of one name apart by a number, which says nothing to anybody.
+            // schemars adds a number to types of the same name, which means nothing to readers.
             if name.ends_with(|character: char| character.is_ascii_digit()) {
                 return Err(format!("two types are called {name}: give them names with schemars(rename = \"…\")"));
             }
@@ -152,8 +152,8 @@ fn with_variants_in_full(mut schema: Value, definitions: &Map<String, Value>) ->
     schema
 }
 
-/// As people and generators want it: prose without Rust's links, fields that may be left out without the `null` that
-/// nobody sends, and none of the formats that only Rust knows.
+/// As people and generators want it: prose without Rust's links, optional fields without the `null` that clients
+/// never send, and no formats that only Rust knows.
 fn tidy(schema: Value) -> Value {
     match schema {
         Value::Array(items) => items.into_iter().map(tidy).collect(),

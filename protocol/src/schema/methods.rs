@@ -72,7 +72,7 @@ pub fn groups() -> Vec<Group> {
         },
         Group {
             name: "runs",
-            about: "Invokes under way and those that ended lately, for whoever did not begin them.",
+            about: "Running and recent invokes, also for clients that did not start them.",
             methods: vec![
                 method::<runs::List>(),
                 method::<runs::Show>(),

@@ -40,7 +40,7 @@ AgentProtocol: TypeAlias = Literal[
     # `a2a`: version 0.3 of the agent-to-agent protocol.
     "a2a",
 ]
-"""What the agent speaks."""
+"""The protocol that an agent is called with."""
 
 AgentVersion: TypeAlias = str
 """A concrete version of an agent. `latest` and the like are not versions: leave the field out instead.
@@ -58,16 +58,16 @@ characters, without control characters.
 """
 
 CheckStatus: TypeAlias = Literal[
-    # As it should be.
+    # Nothing is wrong.
     "ok",
-    # It works, but probably not as meant.
+    # It works, but probably not as intended.
     "warning",
     # Calls will fail.
     "error",
-    # Not looked at; the message says why.
+    # Not checked; the message says why.
     "skipped",
 ]
-"""How one thing is."""
+"""The outcome of a check."""
 
 ClientHeaderValue: TypeAlias = str
 """The value of such a header. Must have values of at most 4096 visible ASCII characters and blanks,
@@ -90,9 +90,9 @@ EnvironmentName: TypeAlias = str
 """
 
 ErrorKind: TypeAlias = Literal[
-    # The bytes were no JSON.
+    # The message was not valid JSON.
     "parseError",
-    # The JSON was no JSON-RPC request.
+    # The JSON was not a JSON-RPC request.
     "invalidRequest",
     # No such method.
     "methodNotFound",
@@ -104,31 +104,32 @@ ErrorKind: TypeAlias = Literal[
     "cancelled",
     # No credential gave a token, or the service refused the token.
     "authenticationFailed",
-    # The service refused the call, for a reason none of the other kinds names.
+    # The service refused the call, for a reason that no other kind covers.
     "forbidden",
     # `x-ms-user-identity` needs a permission the caller does not have.
     "impersonationNotPermitted",
-    # The agent requires isolation keys and none were given.
+    # The agent requires isolation keys, but none were given.
     "isolationKeyRequired",
     # The session exists, but not for this isolation.
     "isolationMismatch",
-    # Cupola knows the session as another partition's and refused before asking the service.
+    # Cupola knows that the session belongs to another partition, and refused without asking the
+    # service.
     "foreignSession",
     # The session belongs to another ownership key.
     "notSessionOwner",
-    # The agent's protocol version does not take the isolation that was given.
+    # The agent's protocol version does not support the isolation that was given.
     "isolationNotSupported",
     # No such session for this caller.
     "sessionNotFound",
     # No such agent or version.
     "agentNotFound",
-    # No such response, conversation, run or other thing.
+    # No such response, conversation, run or other resource.
     "notFound",
-    # The state of the thing forbids the call.
+    # The resource's current state does not allow the call.
     "conflict",
-    # Another turn runs on this conversation.
+    # Another turn is running in this conversation.
     "conversationLocked",
-    # The service found a field of the request wrong.
+    # The service rejected a field of the request.
     "badRequest",
     # The sandbox did not become ready in time.
     "sessionNotReady",
@@ -148,7 +149,7 @@ ErrorKind: TypeAlias = Literal[
     "serviceUnavailable",
     # The service failed.
     "serviceError",
-    # The service's answer made no sense.
+    # The service's answer could not be understood.
     "unexpectedAnswer",
     # No connection to the service.
     "connectionFailed",
@@ -158,13 +159,13 @@ ErrorKind: TypeAlias = Literal[
     "certificateNotTrusted",
     # The agent itself failed.
     "agentFailed",
-    # The endpoint's host is not one that tokens may be sent to.
+    # Tokens may not be sent to the endpoint's host.
     "hostNotAllowed",
     # The connection is bound to something else.
     "outOfBounds",
-    # More requests at once than this connection may have, or more runs than the daemon.
+    # Too many requests at once on this connection, or too many runs in the daemon.
     "overloaded",
-    # Another call holds the session's turn for too long.
+    # Another call has been using the session for too long.
     "busy",
     # The daemon is stopping.
     "shuttingDown",
@@ -174,8 +175,8 @@ ErrorKind: TypeAlias = Literal[
     "emulatorFailed",
     # A setting of the configuration file, or a file it names, cannot be used.
     "configurationInvalid",
-    # The daemon went away before it answered. Said by clients that outlive it, such as `cupola
-    # attach`.
+    # The daemon went away before it answered. Reported by clients that keep running, such as
+    # `cupola attach`.
     "daemonGone",
     # The project has several agents and none was chosen; `choices` lists them.
     "agentNotChosen",
@@ -183,7 +184,7 @@ ErrorKind: TypeAlias = Literal[
     "projectNotResolved",
     # A file of the project, or of azd, cannot be read or understood, or it belongs to another user.
     "projectFileInvalid",
-    # The file is larger than the service takes.
+    # The file is larger than the service accepts.
     "fileTooLarge",
     # A file on this machine cannot be read or written.
     "localFile",
@@ -196,13 +197,13 @@ Id: TypeAlias = Union[int, str]
 """A request id. Echoed with its value and its type."""
 
 ImportOutcome: TypeAlias = Literal[
-    # It is the current one from now on, or would be.
+    # It became the current one, or would have.
     "imported",
-    # It was already.
+    # It already was the current one.
     "unchanged",
-    # Another one is saved, and stays.
+    # Another one is saved and was kept.
     "kept",
-    # It is known as another user's, and stays theirs.
+    # It is known to belong to another user, and was not imported.
     "foreign",
 ]
 """What happened to one id."""
@@ -249,32 +250,32 @@ NoticeCode: TypeAlias = Literal[
     "isolationMapped",
     # The request was sent again after the service said "not now".
     "retried",
-    # Isolation was asked for where nobody enforces it: local agents do not.
+    # Isolation was requested, but nothing enforces it: local agents do not isolate.
     "isolationNotEnforced",
     # The local agent does not listen yet; the call waits for it to start.
     "waitingForAgent",
     # The agent's version is still being deployed; the call waits for it.
     "waitingForVersion",
-    # Something the caller gave means nothing for this target.
+    # A parameter has no effect for this target.
     "ignored",
     # The connection to a log broke; it is being opened again.
     "disconnected",
-    # The connection to a log is there again.
+    # The connection to a log is restored.
     "reconnected",
     # Lines of a log may be missing here.
     "gap",
-    # The session has no sandbox, so there is no log to read now.
+    # The session has no sandbox, so it has no log at the moment.
     "noSandbox",
-    # The log is there, but has no lines.
+    # The log exists but has no lines.
     "noLines",
     # The session is gone, and its log with it.
     "sessionGone",
     # The agent left a dialogue open, which was then closed for it.
     "dialogueIdle",
-    # Any other; added by a newer daemon.
+    # Any other code, added by a newer daemon.
     "other",
 ]
-"""The notices there are. Receivers show the message of one they do not know."""
+"""All kinds of notices. Receivers show the message of a kind they do not know."""
 
 OpenRpcDocument: TypeAlias = dict[str, Any]
 """An OpenRPC document, see <https://spec.open-rpc.org>."""
@@ -326,7 +327,7 @@ characters of A-Z a-z 0-9 . _ : -, and more than dots.
 """
 
 RunState: TypeAlias = Literal[
-    # Under way.
+    # It is running.
     "running",
     # The agent finished its answer.
     "completed",
@@ -336,10 +337,10 @@ RunState: TypeAlias = Literal[
     "incomplete",
     # It was cancelled.
     "cancelled",
-    # The stream ended without saying how the run did.
+    # The stream ended without reporting how the run ended.
     "truncated",
 ]
-"""Under way, or how it ended."""
+"""Running, or how it ended."""
 
 RunStatus: TypeAlias = Literal[
     # The agent finished its answer.
@@ -350,7 +351,7 @@ RunStatus: TypeAlias = Literal[
     "incomplete",
     # It was cancelled, by a client or at the service.
     "cancelled",
-    # The stream ended without saying how the run did.
+    # The stream ended without reporting how the run ended.
     "truncated",
 ]
 """How a run ended."""
@@ -369,16 +370,16 @@ Tail: TypeAlias = int
 """How many of the last lines: 1 to 300, 50 when left out."""
 
 TokenState: TypeAlias = Literal[
-    # There is none.
+    # No token is held.
     "missing",
     # The first one is being fetched.
     "fetching",
-    # Good to use.
+    # It is valid.
     "valid",
-    # It has ended; the next call fetches another.
+    # It has expired; the next call fetches another.
     "expired",
 ]
-"""How a token is."""
+"""The state of a token."""
 
 UserIdentity: TypeAlias = str
 """The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of
@@ -387,11 +388,11 @@ A-Z a-z 0-9 . _ : - @.
 
 
 class AgentListParams(TypedDict, total=False):
-    """Which agents to list. Pages of the service are followed until `limit` agents are there."""
+    """Which agents to list. The daemon follows the service's pages until it has `limit` agents."""
 
     target: Target
-    """Any agent of the project, or a directory, whatever agents its project has. Left out on a bound
-    connection only, which has its own.
+    """Any agent of the project, or a directory; its project may have several agents. Left out on a
+    bound connection only, which has its own.
     """
     limit: int
     """How many at most; all when left out."""
@@ -413,14 +414,14 @@ class AgentListResponse(TypedDict):
     last_id: Union[str, None]
     """The last one's id."""
     has_more: bool
-    """Are there more than were asked for?"""
+    """Whether there are more agents than were asked for."""
 
 
 class AgentShowParams(TypedDict, total=False):
     """Which agent to show."""
 
     target: Target
-    """The agent; of a directory without a version, the version that azd deployed last is shown. Left
+    """The agent. For a directory without a version, the version that azd deployed last is shown. Left
     out on a bound connection only, which has its own.
     """
     debug: bool
@@ -433,13 +434,13 @@ class _AgentShowResponse(TypedDict):
     agent: Any
     """The service's agent object, verbatim."""
     version: Any
-    """The service's object of the version that was asked for, or that new sessions get, verbatim; null
-    if there is none.
+    """The service's object for the requested version, or for the version that new sessions get,
+    verbatim; null without either.
     """
     protocols: list[str]
-    """What that version speaks, each with its version, such as `responses 2.0.0`."""
+    """The protocols of that version, each with its own version, such as `responses 2.0.0`."""
     url: str
-    """Where the agent is: the URL its endpoints are below."""
+    """The base URL of the agent's endpoints."""
 
 
 class AgentShowResponse(_AgentShowResponse, total=False):
@@ -453,7 +454,7 @@ class AuthClearResponse(TypedDict):
     """What was forgotten."""
 
     cleared: int
-    """How many tokens."""
+    """The number of tokens."""
 
 
 class AuthStatusResponse(TypedDict):
@@ -467,27 +468,28 @@ class AuthStatusResponse(TypedDict):
 
 class _Bind(TypedDict):
     target: Target
-    """The only agent. A directory is resolved once, now."""
+    """The only agent. A directory is resolved once, when the connection is bound."""
 
 
 class Bind(_Bind, total=False):
-    """What a connection is tied to. From the next message on, calls reach this agent under this
+    """What a connection is bound to. From the next message on, calls reach this agent under this
     isolation and nothing else: they may leave `target` and `isolation` out, or repeat them;
     anything else is refused as `outOfBounds`. A connection is bound once, before its first call,
     and never loosened. If binding fails, the connection refuses every call.
 
-    A session or conversation can be named, and is listed, if it is known to be this isolation's:
-    one that was made elsewhere becomes so by a `sessions/use` on a connection that is not bound.
-    Everything else is answered alike, whether it exists or not.
+    A session or conversation can be named, and is listed, if Cupola knows that it belongs to this
+    isolation. For one that was created elsewhere, call `sessions/use` on an unbound connection
+    first. Everything else gets the same answer, whether it exists or not.
 
-    It keeps a program from reaching what it was not handed. It is not a boundary against programs
-    of the same operating-system user that run unconfined: they can open connections of their own.
+    Binding keeps a program from reaching anything it was not given. It is not a security boundary
+    against unconfined programs of the same operating-system user: they can open their own
+    connections.
 
     A bound connection reads and writes no files of this machine: `files/read` and `files/write`
     carry the bytes instead. `files/upload` and `files/download` work only if `methods` names them
     and `files` names a directory, and then below that directory alone. No link is followed there,
-    and files that decide over trust (configuration, saved state, credentials, certificates, the
-    log, the socket) stay out of reach, whatever path or hard link leads to them.
+    and files that trust depends on (configuration, saved state, credentials, certificates, the log,
+    the socket) stay out of reach, whatever path or hard link leads to them.
     """
 
     isolation: Isolation
@@ -499,7 +501,7 @@ class Bind(_Bind, total=False):
     """
     files: LocalPath
     """The directory of this machine that `files/upload` reads from and `files/download` writes to;
-    none when left out. It must exist, and is opened once, now.
+    none when left out. It must exist, and is opened once, when the connection is bound.
     """
 
 
@@ -511,28 +513,28 @@ class CancelParams(TypedDict):
 
 
 class Capabilities(TypedDict):
-    """What the daemon can do."""
+    """The daemon's capabilities."""
 
     methods: list[str]
     """Every method that may be called on this connection."""
     framings: list[str]
-    """The framings the socket takes: `lsp`, `ndjson`, `http`."""
+    """The framings the socket accepts: `lsp`, `ndjson`, `http`."""
 
 
 class _Check(TypedDict):
     name: str
-    """`daemon`, `socket`, `state`, `credential`, `target` or `isolation`; more may come."""
+    """`daemon`, `socket`, `state`, `credential`, `target` or `isolation`; others may be added."""
     status: CheckStatus
-    """How it is."""
+    """The outcome."""
     message: str
     """What was found, for people."""
 
 
 class Check(_Check, total=False):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     hint: str
-    """What to do about it."""
+    """How to fix it."""
 
 
 class _Credential(TypedDict):
@@ -544,14 +546,14 @@ class Credential(_Credential, total=False):
     """A credential, as the configuration names it. Nothing secret."""
 
     tenantId: str
-    """The tenant, where the configuration says."""
+    """The tenant, if the configuration names one."""
 
 
 class _DaemonStatusResponse(TypedDict):
     version: str
     """The daemon's version."""
     protocolVersion: int
-    """The protocol major it speaks."""
+    """The major protocol version it supports."""
     processId: int
     """Its process id."""
     stateDirectory: str
@@ -569,14 +571,14 @@ class _DaemonStatusResponse(TypedDict):
 
 
 class DaemonStatusResponse(_DaemonStatusResponse, total=False):
-    """How the daemon is. Times are ms; `startedAt` is RFC 3339, UTC."""
+    """The daemon's status. Durations are in ms; `startedAt` is RFC 3339, UTC."""
 
     socket: str
     """Where it listens."""
     idleExitMs: int
-    """How long it stays with nothing to do; it never leaves by itself when this is missing."""
+    """How long it runs without work before it stops; if missing, it does not stop by itself."""
     residentBytes: int
-    """Resident memory in bytes, where the system tells."""
+    """Resident memory in bytes, if the system reports it."""
     emulator: str
     """Where the embedded emulator listens, if it runs: `unix:` and the path of its socket, or a URL on
     Windows.
@@ -596,23 +598,23 @@ class DaemonStopResponse(TypedDict):
     """The daemon is stopping."""
 
     runs: int
-    """Runs it waits for, or cuts with `force`."""
+    """The number of runs it waits for, or ends with `force`."""
 
 
 class DoctorParams(TypedDict, total=False):
-    """What to look at."""
+    """What to check."""
 
     target: Target
-    """The agent to look at as well."""
+    """The agent to check as well."""
     isolation: Isolation
-    """The isolation that calls on it would have."""
+    """The isolation that calls to it would use."""
 
 
 class DoctorResponse(TypedDict):
-    """What was found, in the order of a call's way."""
+    """The results, in the order in which a call needs them."""
 
     checks: list[Check]
-    """One entry per thing looked at."""
+    """One entry per check."""
 
 
 class _ErrorData(TypedDict):
@@ -636,9 +638,9 @@ class ErrorData(_ErrorData, total=False):
     hint: str
     """What to do next."""
     choices: list[str]
-    """What could have been named, when nothing was."""
+    """The values to choose from, if one must be named."""
     runId: RunId
-    """The run, when the failure is one of a run that had begun."""
+    """The run, if it had begun before the failure."""
 
 
 class _ErrorObject(TypedDict):
@@ -652,7 +654,7 @@ class ErrorObject(_ErrorObject, total=False):
     """Why a call failed."""
 
     data: ErrorData
-    """The rest, for programs. Missing only in errors of a daemon that is not Cupola."""
+    """Details for programs. Missing only in errors of a daemon that is not Cupola."""
 
 
 class _FileDeleteParams(TypedDict):
@@ -670,7 +672,7 @@ class FileDeleteParams(_FileDeleteParams, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -696,7 +698,7 @@ class FileDownloadParams(_FileDownloadParams, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -736,14 +738,14 @@ class _FileEventRequest(TypedDict):
     headers: list[HttpHeader]
     """The headers; the token is redacted."""
     curl: str
-    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+    """A bash command that repeats it, with the token taken from `$TOKEN`."""
 
 
 class FileEventRequest(_FileEventRequest, total=False):
-    """A request as it leaves, when `debug` was asked for."""
+    """An outgoing request, if `debug` was set."""
 
     body: str
-    """The body, if it is a text."""
+    """The body, if it is text."""
     bodyFile: str
     """The local file whose bytes are the body."""
 
@@ -755,10 +757,10 @@ class _FileEventProgress(TypedDict):
 
 
 class FileEventProgress(_FileEventProgress, total=False):
-    """How far it is. Falls back only when the service asked for the file once more."""
+    """The progress so far. It goes back only if the service asks for the file again."""
 
     totalBytes: int
-    """All of them, if known."""
+    """The total, if known."""
 
 
 class FileListParams(TypedDict, total=False):
@@ -771,7 +773,7 @@ class FileListParams(TypedDict, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -809,7 +811,7 @@ class FilePathParams(_FilePathParams, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -840,7 +842,7 @@ class FileReadParams(_FileReadParams, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -914,7 +916,7 @@ class FileUploadParams(_FileUploadParams, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -946,7 +948,7 @@ class FileWriteParams(_FileWriteParams, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -954,8 +956,8 @@ class FileWriteParams(_FileWriteParams, total=False):
     writeId: PieceId
     """Continues the writing that this id was the answer of, with the same session and path."""
     offset: int
-    """Where in the file the piece begins. Pieces are taken in their order alone, so another number
-    than the bytes so far is refused, and the writing can go on with the right piece.
+    """Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes
+    so far is refused, and the writing can continue with the right piece.
     """
 
 
@@ -992,7 +994,7 @@ class _ImportEntry(TypedDict):
 
 
 class ImportEntry(_ImportEntry, total=False):
-    """What one user was last doing with one agent."""
+    """What one user last used with one agent."""
 
     isolation: Isolation
     """Whose it is."""
@@ -1008,16 +1010,16 @@ class _ImportParams(TypedDict):
 
 
 class ImportParams(_ImportParams, total=False):
-    """What to take over."""
+    """What to import."""
 
     force: bool
-    """Replace what is saved already."""
+    """Replace existing saved state."""
     dryRun: bool
-    """Say what would happen, and change nothing."""
+    """Report what would happen, without changing anything."""
 
 
 class ImportResponse(TypedDict):
-    """What was taken over."""
+    """What was imported."""
 
     entries: list[Imported]
     """One per entry, in their order."""
@@ -1040,24 +1042,24 @@ class InitializeParams(TypedDict, total=False):
     clientInfo: ProgramInfo
     """The client program."""
     protocolVersions: list[int]
-    """The protocol majors the client can speak; any when left out."""
+    """The major protocol versions the client supports; any when left out."""
     bind: Bind
-    """Ties this connection to one agent and one isolation, for good."""
+    """Binds this connection to one agent and one isolation, permanently."""
 
 
 class InitializeResponse(TypedDict):
-    """What the daemon is and can do."""
+    """The daemon's identity and capabilities."""
 
     protocolVersion: int
-    """The protocol major both sides will speak."""
+    """The major protocol version of this connection."""
     serverInfo: ProgramInfo
     """The daemon."""
     processId: int
     """The daemon's process id."""
     capabilities: Capabilities
-    """What it can do."""
+    """Its capabilities."""
     bound: bool
-    """Is this connection bound?"""
+    """Whether this connection is bound."""
 
 
 class _InvokeEventStarted(TypedDict):
@@ -1073,7 +1075,7 @@ class _InvokeEventStarted(TypedDict):
 
 
 class InvokeEventStarted(_InvokeEventStarted, total=False):
-    """The service took the request; the session id is saved."""
+    """The service accepted the request; the session id is saved."""
 
     sessionId: SessionId
     """The session that answers."""
@@ -1098,21 +1100,21 @@ class _InvokeEventRequest(TypedDict):
     headers: list[HttpHeader]
     """The headers; the token is redacted."""
     curl: str
-    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+    """A bash command that repeats it, with the token taken from `$TOKEN`."""
 
 
 class InvokeEventRequest(_InvokeEventRequest, total=False):
-    """A request as it leaves, when `debug` was asked for. May come before `started`."""
+    """An outgoing request, if `debug` was set. May come before `started`."""
 
     body: str
-    """The body, if it is a text."""
+    """The body, if it is text."""
     bodyFile: str
     """The local file whose bytes are the body."""
 
 
 class InvokeEventHttpHead(TypedDict):
-    """The beginning of an answer, when `raw` was asked for. A second one belongs to the answer that a
-    long-running invocation had in the end.
+    """The start of an answer, if `raw` was set. A second one belongs to the final answer of a
+    long-running invocation.
     """
 
     type: Literal["httpHead"]
@@ -1174,11 +1176,11 @@ class InvokeEventOutput(TypedDict):
     name: str
     """The service's event name."""
     data: Any
-    """Its data, verbatim; a JSON string when it was no JSON."""
+    """Its data, verbatim; a JSON string if it was not JSON."""
 
 
 class InvokeEventNotice(TypedDict):
-    """Something the caller should know; the run goes on."""
+    """Something the caller should know. The run continues."""
 
     type: Literal["notice"]
     runId: RunId
@@ -1188,7 +1190,7 @@ class InvokeEventNotice(TypedDict):
     number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
     """
     code: NoticeCode
-    """In one word."""
+    """A stable code."""
     message: str
     """For people."""
 
@@ -1208,7 +1210,7 @@ class InvokeEventGap(TypedDict):
 
 
 class InvokeEventSnapshot(TypedDict):
-    """The run restarted at the service, or events are lost: replace all text so far by this."""
+    """The run restarted at the service, or events were lost: replace all text so far with this."""
 
     type: Literal["snapshot"]
     runId: RunId
@@ -1287,10 +1289,10 @@ class _InvokeEventTruncated(TypedDict):
 
 
 class InvokeEventTruncated(_InvokeEventTruncated, total=False):
-    """Ending: the stream ended without saying how the run did."""
+    """Ending: the stream ended without reporting how the run ended."""
 
     reason: str
-    """What is known of why."""
+    """The reason, as far as it is known."""
 
 
 class _InvokeParams(TypedDict):
@@ -1307,21 +1309,21 @@ class InvokeParams(_InvokeParams, total=False):
     isolation: Isolation
     """Whose state."""
     inputIsRequest: bool
-    """`input` is the whole request of the protocol, to be sent unchanged. Means something for `a2a`
-    only, whose requests are JSON-RPC: the context is the one the request names, so not together
-    with `conversationId`.
+    """`input` is a complete request of the protocol and is sent unchanged. Applies to `a2a` only,
+    whose requests are JSON-RPC. The request itself names the context, so `conversationId` is not
+    allowed with it.
     """
     messagePerLine: bool
-    """Each line of `input` is a message of its own, sent one after the other; empty lines are left
-    out. Means something for `invocationsWs` only.
+    """Send each line of `input` as a separate message, one after the other; empty lines are skipped.
+    Applies to `invocationsWs` only.
     """
     idleTimeoutMs: int
-    """With `invocationsWs`: the dialogue is over when the agent has said something and then nothing
-    for this long, in ms; the default is 10 s, 0 means that only the agent ends it.
+    """With `invocationsWs`: the dialogue ends when the agent has sent something and is then silent for
+    this long, in ms. The default is 10 s; with 0 only the agent ends it.
     """
     protocol: AgentProtocol
-    """What the agent speaks; found out from its definition when left out, `responses` if it speaks
-    both.
+    """The protocol to use. When left out, it is taken from the agent's definition: `responses` if the
+    agent supports both.
     """
     sessionId: SessionId
     """Use this session instead of the saved one, and save it."""
@@ -1334,23 +1336,25 @@ class InvokeParams(_InvokeParams, total=False):
     newConversation: bool
     """Start a conversation, or a context, instead of using the saved one."""
     allowSharedSession: bool
-    """Enter a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     clientHeaders: dict[str, ClientHeaderValue]
     """Headers for the agent's own code. Not with `a2a`."""
     callId: CallId
-    """What a local agent gets as `x-agent-foundry-call-id`; the service makes its own."""
+    """The `x-agent-foundry-call-id` for a local agent; the service generates its own."""
     raw: bool
     """Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of
-    `textDelta`, `snapshot` and `output`. Refusals come so too, before the call's error.
+    `textDelta`, `snapshot` and `output`. This includes refusals, which come before the call's
+    error.
     """
     debug: bool
     """Send each outgoing request as a `request` event."""
     textOnly: bool
-    """Leave out `output` events, for clients that show the text alone. Their numbers are missing then.
+    """Leave out `output` events, for clients that show only the text. Their event numbers are then
+    missing.
     """
     detach: bool
-    """Go on when the client leaves, even when nobody is attached any more. The response still comes
-    last to a client that stays.
+    """Keep running after the client leaves, even with no client attached. A client that stays still
+    gets the response last.
     """
     timeoutMs: int
     """Give up after this long, in ms; the default is 30 min, 0 means never."""
@@ -1417,14 +1421,14 @@ class _MonitorEventRequest(TypedDict):
     headers: list[HttpHeader]
     """The headers; the token is redacted."""
     curl: str
-    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+    """A bash command that repeats it, with the token taken from `$TOKEN`."""
 
 
 class MonitorEventRequest(_MonitorEventRequest, total=False):
-    """A request as it leaves, when `debug` was asked for. May come before `started`."""
+    """An outgoing request, if `debug` was set. May come before `started`."""
 
     body: str
-    """The body, if it is a text."""
+    """The body, if it is text."""
     bodyFile: str
     """The local file whose bytes are the body."""
 
@@ -1449,10 +1453,10 @@ class _MonitorEventSession(TypedDict):
 
 
 class MonitorEventSession(_MonitorEventSession, total=False):
-    """How the session is: the stream's preamble."""
+    """The session's status: the stream's preamble."""
 
     timestamp: str
-    """When it was said."""
+    """When it was reported."""
     agent: str
     """The agent."""
     version: str
@@ -1485,18 +1489,18 @@ class _MonitorEventRaw(TypedDict):
 
 
 class MonitorEventRaw(_MonitorEventRaw, total=False):
-    """An event of the service that is none of these, verbatim; with `raw`, any event."""
+    """Any other event of the service, verbatim; with `raw`, every event."""
 
     name: str
     """The service's event name."""
 
 
 class MonitorEventNotice(TypedDict):
-    """Something the caller should know; the log goes on."""
+    """Something the caller should know. Reading continues."""
 
     type: Literal["notice"]
     code: NoticeCode
-    """In one word."""
+    """A stable code."""
     message: str
     """For people."""
 
@@ -1513,11 +1517,11 @@ class MonitorParams(TypedDict, total=False):
     allowSharedSession: bool
     """Read a session that Cupola knows to belong to another partition."""
     follow: bool
-    """Go on with what is written from now on."""
+    """Keep sending lines as they are written."""
     tail: Tail
     """How many of the last lines to begin with."""
     kind: LogKind
-    """Whose words."""
+    """Which log: the agent's console or the container's events."""
     raw: bool
     """Send every event of the service as `raw`."""
     debug: bool
@@ -1537,7 +1541,7 @@ class MonitorResponse(_MonitorResponse, total=False):
     """How it ended."""
 
     events: list[MonitorEvent]
-    """These events and the notices, when no token was given to send them with."""
+    """The events and notices, if no token was given to send them with."""
 
 
 class NoParams(TypedDict):
@@ -1545,10 +1549,10 @@ class NoParams(TypedDict):
 
 
 class Notice(TypedDict):
-    """Something the caller should know; the call goes on."""
+    """Something the caller should know. The call continues."""
 
     code: NoticeCode
-    """In one word."""
+    """A stable code."""
     message: str
     """For people."""
 
@@ -1561,23 +1565,23 @@ class PartitionForgetParams(TypedDict, total=False):
     target: Target
     """The agent; of all its versions if it names none."""
     isolation: Isolation
-    """Whose; without any isolation when left out."""
+    """Whose state; the state without isolation when left out."""
 
 
 class PartitionForgetResponse(TypedDict):
     """What was forgotten."""
 
     forgotten: int
-    """How many partitions."""
+    """The number of partitions."""
 
 
 class _PartitionInfo(TypedDict):
     id: PartitionId
-    """To forget it by."""
+    """The id to forget it by."""
     agent: str
     """The agent, as saved state names it."""
     own: bool
-    """Is it of the isolation that was given?"""
+    """Whether it belongs to the given isolation."""
 
 
 class PartitionInfo(_PartitionInfo, total=False):
@@ -1592,7 +1596,7 @@ class PartitionInfo(_PartitionInfo, total=False):
     contextId: ConversationId
     """The context the next call by A2A continues."""
     updatedAt: str
-    """When it changed last. RFC 3339, UTC."""
+    """When it last changed. RFC 3339, UTC."""
 
 
 class PartitionListParams(TypedDict, total=False):
@@ -1601,14 +1605,14 @@ class PartitionListParams(TypedDict, total=False):
     target: Target
     """Only those of this agent."""
     isolation: Isolation
-    """Mark those of this isolation as `own`; `{}` is a call's that gives none. Needs `target`."""
+    """Mark those of this isolation as `own`; `{}` means calls without isolation. Needs `target`."""
 
 
 class PartitionListResponse(TypedDict):
     """What is saved."""
 
     partitions: list[PartitionInfo]
-    """The latest used first. To a bound connection, its own only."""
+    """The most recently used first. A bound connection sees only its own."""
 
 
 class _ProgramInfo(TypedDict):
@@ -1641,14 +1645,14 @@ class _RequestEventRequest(TypedDict):
     headers: list[HttpHeader]
     """The headers; the token is redacted."""
     curl: str
-    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+    """A bash command that repeats it, with the token taken from `$TOKEN`."""
 
 
 class RequestEventRequest(_RequestEventRequest, total=False):
-    """A request as it leaves."""
+    """An outgoing request."""
 
     body: str
-    """The body, if it is a text."""
+    """The body, if it is text."""
     bodyFile: str
     """The local file whose bytes are the body."""
 
@@ -1659,7 +1663,7 @@ class _RunAttachParams(TypedDict):
 
 
 class RunAttachParams(_RunAttachParams, total=False):
-    """Which run, and from where on."""
+    """Which run, and where to start."""
 
     after: int
     """The last event number this client has seen; everything when left out."""
@@ -1671,7 +1675,7 @@ class RunAttachParams(_RunAttachParams, total=False):
 
 class _RunFailure(TypedDict):
     kind: ErrorKind
-    """In one word."""
+    """The kind of failure."""
     message: str
     """What happened, for people."""
 
@@ -1689,19 +1693,19 @@ class _RunInfo(TypedDict):
     agent: str
     """The agent, as saved state names it."""
     status: RunState
-    """Under way, or how it ended."""
+    """Running, or how it ended."""
     startedAt: str
     """When the request arrived."""
     lastEvent: int
     """Number of its newest event; 0 before the first."""
     detached: bool
-    """Goes on without any client."""
+    """Whether it keeps running without any client."""
     clients: int
-    """Clients that follow it."""
+    """The number of clients that follow it."""
 
 
 class RunInfo(_RunInfo, total=False):
-    """How a run is. Times are RFC 3339, UTC."""
+    """The status of a run. Times are RFC 3339, UTC."""
 
     sessionId: SessionId
     """The session that answers, once that is known."""
@@ -1717,7 +1721,7 @@ class RunListParams(TypedDict, total=False):
     target: Target
     """Only those of this agent."""
     isolation: Isolation
-    """Only those of this isolation; `{}` is a call's that gives none. Needs `target`."""
+    """Only those of this isolation; `{}` means calls without isolation. Needs `target`."""
 
 
 class RunListResponse(TypedDict):
@@ -1742,14 +1746,14 @@ class _SentRequest(TypedDict):
     headers: list[HttpHeader]
     """The headers; the token is redacted."""
     curl: str
-    """A line for bash that repeats it, with the token taken from `$TOKEN`."""
+    """A bash command that repeats it, with the token taken from `$TOKEN`."""
 
 
 class SentRequest(_SentRequest, total=False):
-    """A request as it leaves. Its `Debug` leaves out what may be private: keys and the prompt."""
+    """An outgoing request. Its `Debug` leaves out what may be private: keys and the prompt."""
 
     body: str
-    """The body, if it is a text."""
+    """The body, if it is text."""
     bodyFile: str
     """The local file whose bytes are the body."""
 
@@ -1769,11 +1773,11 @@ class Session(_Session, total=False):
     status: str
     """`creating`, `active`, `idle`, `updating`, `failed`, `deleting`, `deleted` or `expired`."""
     created_at: int
-    """When it was made."""
+    """When it was created."""
     last_accessed_at: int
     """When it was last used."""
     expires_at: int
-    """When it will be gone if it is not used."""
+    """When it expires if it is not used."""
 
 
 class SessionCreateParams(TypedDict, total=False):
@@ -1786,7 +1790,7 @@ class SessionCreateParams(TypedDict, total=False):
     isolation: Isolation
     """Whose session. An ownership key given here is remembered for `sessions/delete`."""
     sessionId: SessionId
-    """The id to give it; the service makes one when left out."""
+    """Its id; the service generates one when left out."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -1801,7 +1805,7 @@ class SessionDeleteResponse(TypedDict):
 
 
 class SessionListParams(TypedDict, total=False):
-    """Which sessions to list. Pages of the service are followed until `limit` sessions are there.
+    """Which sessions to list. The daemon follows the service's pages until it has `limit` sessions.
     """
 
     target: Target
@@ -1830,7 +1834,7 @@ class SessionListResponse(TypedDict):
     last_id: Union[str, None]
     """The last one's id: pass it as `after` for more."""
     has_more: bool
-    """Are there more after `last_id`?"""
+    """Whether there are more after `last_id`."""
 
 
 class SessionParams(TypedDict, total=False):
@@ -1843,7 +1847,7 @@ class SessionParams(TypedDict, total=False):
     sessionId: SessionId
     """Which session; the partition's current one when left out."""
     allowSharedSession: bool
-    """Touch a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -1856,7 +1860,7 @@ class SessionStopResponse(TypedDict):
     sessionId: SessionId
     """The session."""
     alreadyStopped: bool
-    """It had been stopped before."""
+    """Whether it was already stopped."""
 
 
 class _SessionUseParams(TypedDict):
@@ -1872,7 +1876,7 @@ class SessionUseParams(_SessionUseParams, total=False):
     isolation: Isolation
     """Whose session."""
     allowSharedSession: bool
-    """Enter a session that Cupola knows to belong to another partition."""
+    """Allow a session that Cupola knows to belong to another partition."""
     debug: bool
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
@@ -1962,20 +1966,20 @@ class TargetDirectory(_TargetDirectory, total=False):
 
 class _Token(TypedDict):
     credential: str
-    """Who gave it: a credential's kind, or `emulator`."""
+    """Where it came from: a credential's kind, or `emulator`."""
     scope: str
     """What it is for."""
     state: TokenState
-    """How it is."""
+    """Its state."""
 
 
 class Token(_Token, total=False):
-    """How one token is. Times are RFC 3339, UTC."""
+    """The status of one token. Times are RFC 3339, UTC."""
 
     tenantId: str
-    """The tenant, where the configuration says."""
+    """The tenant, if the configuration names one."""
     expiresAt: str
-    """When it ends. It is replaced some minutes before, if it is in use."""
+    """When it expires. A token in use is replaced some minutes earlier."""
     error: str
     """Why the last attempt to get one failed, if it did."""
 
@@ -2050,15 +2054,13 @@ MonitorEvent: TypeAlias = Union[
     MonitorEventNotice,
 ]
 """The value of one `$/progress` notification of a `monitor`. Receivers skip types they do not know.
-Times are RFC 3339 in the service's own words.
+Times are RFC 3339, as the service formats them.
 """
 
 RequestEvent: TypeAlias = Union[
     RequestEventRequest,
 ]
-"""The value of a `$/progress` notification that `debug` asked for; every method sends it in this
-shape.
-"""
+"""The value of a `$/progress` notification with `debug`; it has the same shape for every method."""
 
 Target: TypeAlias = Union[
     TargetEmulator,

@@ -75,7 +75,7 @@ impl Version {
         let definition = body
             .get("definition")
             .filter(|definition| definition.get("kind").and_then(Value::as_str) == Some("hosted"))
-            .ok_or_else(|| ApiError::invalid("definition", "A definition of kind 'hosted' is needed."))?;
+            .ok_or_else(|| ApiError::invalid("definition", "The definition must be of kind 'hosted'."))?;
         let protocol = definition.pointer("/protocol_versions/0/version").and_then(Value::as_str).unwrap_or("2.0.0");
         let model = match (protocol, like.model) {
             ("1.0.0", keys @ Model::Keys { .. }) => keys,
@@ -302,7 +302,7 @@ fn posted_environment(definition: &Value, like: &VersionSpec) -> Result<BTreeMap
     let variables: BTreeMap<String, String> = match posted {
         None => BTreeMap::new(),
         Some(variables) => serde_json::from_value(variables.clone())
-            .map_err(|_| ApiError::invalid(FIELD, "The environment variables must be an object of texts."))?,
+            .map_err(|_| ApiError::invalid(FIELD, "The environment variables must be an object of strings."))?,
     };
     like.runtime.admit(&variables).map_err(|refused| {
         ApiError::new(StatusCode::BAD_REQUEST, "environment_variable_not_allowed", refused.to_string()).param(FIELD)
@@ -369,7 +369,10 @@ impl Catalog {
 pub(crate) fn check(agents: &[AgentSpec]) -> Result<(), String> {
     for (at, agent) in agents.iter().enumerate() {
         if !ids::is_agent(&agent.name) {
-            return Err(format!("{:?} is no agent name: 1 to 63 letters, digits and inner hyphens", agent.name));
+            return Err(format!(
+                "{:?} is not a valid agent name: use 1 to 63 letters, digits and inner hyphens",
+                agent.name
+            ));
         }
         if agents.iter().take(at).any(|other| other.name == agent.name) {
             return Err(format!("the agent {:?} is given twice", agent.name));

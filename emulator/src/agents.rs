@@ -1,4 +1,4 @@
-//! The agents that live inside the emulator, for use without any code of one's own.
+//! The agents that live inside the emulator, for use without writing an agent.
 //!
 //! - [`notes`]: `builtin:notes`, which remembers lines into its session's home
 

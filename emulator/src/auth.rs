@@ -1,4 +1,4 @@
-//! Who calls: tokens that the emulator's own secret has signed, and what they say.
+//! Who calls: tokens signed with the emulator's own secret, and their claims.
 //!
 //! - [`Token`]: what a token claims, and its text; [`Secret`]: the key that signs it
 //! - `authenticate`: the caller of a request, or 401
@@ -46,13 +46,13 @@ struct Claims {
     oid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
-    /// The URL of the emulator it is for. Clients look at it; the emulator does not, because its secret says more.
+    /// The URL of the emulator it is for. Clients check it; the emulator does not, because the signature already proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
     /// Unix seconds. A token without it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exp: Option<i64>,
-    /// The emulator's own claim. Absent: may impersonate and manages nobody else's sessions.
+    /// The emulator's own claim. Absent: may impersonate, but manages only its own sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     permissions: Option<Vec<String>>,
 }
@@ -146,12 +146,12 @@ pub(crate) fn authenticate(headers: &HeaderMap, secret: &Secret, now: i64) -> Re
         .oid
         .or(claims.sub)
         .filter(|id| !id.is_empty())
-        .ok_or_else(|| refused("the token names nobody (no oid, no sub)"))?;
+        .ok_or_else(|| refused("the token names no caller (it has no oid and no sub)"))?;
     let holds = |name| claims.permissions.as_ref().map(|held| held.iter().any(|one| one == name));
     Ok(Caller { id, impersonates: holds(IMPERSONATE).unwrap_or(true), manages: holds(MANAGE_ALL).unwrap_or(false) })
 }
 
-/// The claims of a token whose signature is this secret's. Nothing of a token is believed before.
+/// The claims of a token whose signature is this secret's. Nothing in a token is trusted before this check.
 fn signed_claims(text: &str, secret: &Secret) -> Result<Claims, &'static str> {
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "the bearer token is not a JSON Web Token");
     let (message, signature) = text.rsplit_once('.').ok_or("the bearer token is not a JSON Web Token")?;

@@ -25,7 +25,7 @@ impl Clock {
         Self { manual: Some(Arc::new(Manual { milliseconds, moved: Notify::new() })) }
     }
 
-    /// Moves a manual clock forward and wakes whoever waits for its time to pass. The system's clock stays as it is.
+    /// Moves a manual clock forward and wakes the tasks that wait for it. Has no effect on the system's clock.
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.manual {
             let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);

@@ -58,13 +58,13 @@ pub struct CommandOptions {
 }
 
 impl CommandOptions {
-    /// What the person who starts it should know first.
+    /// A warning for the person who starts the emulator.
     pub fn warning(&self) -> Option<String> {
         let is_reachable = self.listen_beyond_loopback && is_beyond_loopback(self.listen.ip());
         is_reachable.then(|| {
             let encryption = if self.tls { "" } else { ", without encryption" };
             format!(
-                "the emulator listens on {}, where other machines can reach it{encryption}; whoever has a token can use its \
+                "the emulator listens on {}, where other machines can reach it{encryption}; anyone with a token can use its \
                  agents as you",
                 self.listen
             )
@@ -75,7 +75,7 @@ impl CommandOptions {
 /// Why the command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// An `--agent` makes no sense.
+    /// An `--agent` is not valid.
     #[error(transparent)]
     Agent(#[from] InvalidAgent),
     /// An `--allow-env` cannot be allowed.
@@ -89,13 +89,13 @@ pub enum CommandError {
         /// The operating system's reason.
         source: io::Error,
     },
-    /// There is no certificate.
+    /// The certificate could not be created.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// It does not start.
+    /// The emulator did not start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Nobody reads where it listens.
+    /// The address could not be printed.
     #[error("the emulator's address could not be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -174,7 +174,7 @@ fn announce(
     } else {
         writeln!(
             output,
-            "Emulator of a Foundry data plane at {}; what it does not do: {}/__cupola/about",
+            "Emulator of a Foundry data plane at {}; for its limitations, see {}/__cupola/about",
             ready.url, ready.url
         )?;
         writeln!(output, "Project endpoint: {}", ready.project_endpoint)?;
@@ -214,7 +214,7 @@ fn make_new(path: &Path) -> io::Result<()> {
 impl Drop for DataDirectory {
     fn drop(&mut self) {
         if self.temporary {
-            // Nobody is left to be told; the system clears its temporary directory in time.
+            // An error could not be reported any more; the system clears its temporary directory eventually.
             let _ = fs::remove_dir_all(&self.path);
         }
     }

@@ -36,7 +36,7 @@ pub trait Runtime: Send + Sync {
     /// Starts a container and waits until it answers `GET /readiness`.
     fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>>;
 
-    /// May an agent version that a client posts have these environment variables? A runtime that hands them to a process must
+    /// Whether an agent version that a client posts may have these environment variables? A runtime that hands them to a process must
     /// say no to all that its operator did not allow.
     fn admit(&self, variables: &BTreeMap<String, String>) -> Result<(), Refused> {
         let _ = variables;
@@ -65,7 +65,7 @@ impl Upgraded {
         Self(Arc::new(Mutex::new(Some(Box::new(connection)))))
     }
 
-    /// The connection, unless somebody has taken it.
+    /// The connection, unless it was already taken.
     pub fn take(&self) -> Option<Box<dyn Connection>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -85,7 +85,7 @@ pub enum StartError {
     /// The process ended before it was ready.
     #[error("the agent ended before it was ready: {status}; its last output: {output}")]
     Exited {
-        /// The exit status, as the system words it.
+        /// The exit status, as the system reports it.
         status: String,
         /// The last lines it wrote.
         output: String,
@@ -113,6 +113,6 @@ pub enum CallError {
     #[error("the agent's container is gone: {0}")]
     Gone(String),
     /// The connection broke before an answer.
-    #[error("the agent's container broke off: {0}")]
+    #[error("the connection to the agent's container broke: {0}")]
     Broken(String),
 }

@@ -91,7 +91,7 @@ impl Conversation {
         }
     }
 
-    /// Changes it, and writes the change before anyone is told of it.
+    /// Changes it, and writes the change to disk before anyone sees it.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Record) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = record.clone();
@@ -114,7 +114,7 @@ impl Conversation {
         Ok(items)
     }
 
-    /// Removes an item; false when there is none of this id.
+    /// Removes an item; false if no item has this id.
     pub(crate) fn remove(&self, id: &str) -> Result<bool, ApiError> {
         let _changing = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.items().iter().any(|(known, _)| known == id) {
@@ -136,13 +136,13 @@ impl Conversation {
     }
 }
 
-/// The conversations behind one agent's endpoint. Those that were used lately are in memory, all are on disk.
+/// The conversations behind one agent's endpoint. All are on disk; recently used ones are also in memory.
 pub(crate) struct Conversations {
     directory: PathBuf,
     known: Mutex<Recent>,
 }
 
-/// Conversations in memory. While anyone uses one, there is no second copy of it.
+/// Conversations in memory. While a conversation is in use, it has only one copy.
 #[derive(Default)]
 struct Recent {
     by_id: HashMap<String, (Arc<Conversation>, u64)>,
@@ -210,7 +210,7 @@ impl Conversations {
     pub(crate) fn delete(&self, id: &str) -> Result<(), ApiError> {
         let Some(conversation) = self.get(id) else { return Ok(()) };
         self.known().by_id.remove(id);
-        // There is no log before the first item.
+        // The log does not exist before the first item.
         let _ = std::fs::remove_file(item_log(&conversation.path));
         std::fs::remove_file(&conversation.path).map_err(ApiError::internal)
     }

@@ -63,10 +63,10 @@ pub enum StartError {
     /// The secret that signs its tokens.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// Other machines could reach it, and nobody said that they may.
+    /// Other machines could reach it, and the options do not allow that.
     #[error(
-        "the emulator does not listen on {0}, where other machines can reach it; listen on 127.0.0.1, or add \
-         --listen-beyond-loopback if that is meant"
+        "other machines could reach the emulator on {0}; listen on 127.0.0.1, or add --listen-beyond-loopback to \
+         allow this"
     )]
     BeyondLoopback(SocketAddr),
     /// The address cannot be listened on.
@@ -140,7 +140,7 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
     Ok(Emulator { gateway, router, address, url, stop, tracker, _lock: lock })
 }
 
-/// Makes the data directory, which nobody else may enter, and takes it for this emulator.
+/// Makes the data directory, which only its owner may enter, and locks it for this emulator.
 fn take(path: &Path) -> Result<File, StartError> {
     let unusable = |source| StartError::DataDirectory { path: path.to_owned(), source };
     private::directory(path).map_err(unusable)?;
@@ -152,7 +152,7 @@ fn take(path: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Stops idle sandboxes and expires old sessions, also when nobody asks about them.
+/// Stops idle sandboxes and expires old sessions, even without requests for them.
 async fn sweep(gateway: Arc<Gateway>, stopping: tokio_util::sync::CancellationToken) {
     loop {
         tokio::select! {

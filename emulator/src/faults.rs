@@ -1,8 +1,8 @@
-//! Failures on demand: the answers a client meets in the service only on a bad day, switched on per route.
+//! Failures on demand: service failures that are rare in practice, switched on per route.
 //!
 //! - `rule`: what a fault is, which requests it is for and how often; pure
 //! - `body`: answer bodies that come late, slowly or not to their end
-//! - `control`: `GET`, `POST` and `DELETE /__cupola/faults`, for whoever has a token
+//! - `control`: `GET`, `POST` and `DELETE /__cupola/faults`, for anyone with a token
 //!
 //! A [`Faults`] is handed to the gateway as its [`Interceptor`].
 
@@ -28,7 +28,7 @@ pub const CONTROL_PATH: &str = "/__cupola/faults";
 /// The header by which two proxies each add an id, so that a client sees them folded into one value.
 const REQUEST_ID: &str = "x-request-id";
 
-/// The faults switched on, shared by the gateway and whoever controls them.
+/// The faults switched on, shared by the gateway and the code that controls them.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     // Never held across an await: a decision is a look through a short list.
@@ -41,7 +41,7 @@ impl Faults {
         self.locked().add(rule)
     }
 
-    /// Switches one off. False if there is none of this id, for example because its count is used up.
+    /// Switches one off. False if no fault has this id, for example because its count is used up.
     pub fn remove(&self, id: u64) -> bool {
         self.locked().remove(id)
     }
@@ -94,7 +94,7 @@ impl Faults {
 /// Changes an answer on its way out.
 fn alter(answer: Response, fault: &Fault) -> Response {
     if let Some(tunnel) = answer.extensions().get::<Tunnel>() {
-        // A WebSocket's bytes are no body: it can be cut off, and nothing else.
+        // A WebSocket has no body: the only possible fault is to cut it off.
         if let Fault::Cut { after_bytes } = *fault {
             tunnel.cut(after_bytes);
         }

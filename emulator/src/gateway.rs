@@ -72,7 +72,7 @@ pub(crate) struct Gateway {
     pub(crate) data_dir: PathBuf,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) withhold_impersonation: bool,
-    /// When to let go of connections that are no HTTP any more, and where they are counted.
+    /// When to close upgraded connections, and where they are counted.
     pub(crate) stop: Stop,
     pub(crate) tracker: TaskTracker,
 }
@@ -108,7 +108,7 @@ impl Gateway {
         let now = self.clock.now();
         let sessions: Vec<_> = self.catalog.all().iter().flat_map(|agent| agent.sessions.all()).collect();
         futures_util::future::join_all(sessions.iter().map(|session| session.stop(now))).await;
-        // Whoever follows a log would hold its connection open for ever.
+        // A client that follows a log would keep its connection open forever.
         for session in &sessions {
             session.logs.close();
         }

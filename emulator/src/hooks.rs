@@ -40,9 +40,9 @@ pub struct Reset;
 pub struct Tunnel(Arc<OnceLock<usize>>);
 
 impl Tunnel {
-    /// Breaks it off once so many bytes have reached the client.
+    /// Cuts it after this many bytes have reached the client.
     pub fn cut(&self, after_bytes: usize) {
-        // The first of two such wishes holds.
+        // The first call wins.
         let _already_cut = self.0.set(after_bytes);
     }
 

@@ -60,7 +60,7 @@ impl Model {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Partition {
-    /// Protocol 1.0.0: the state behind these keys, whoever calls.
+    /// Protocol 1.0.0: the state behind these keys, for any caller.
     Keys {
         /// The user key, if one partitions.
         user: Option<String>,

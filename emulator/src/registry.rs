@@ -1,7 +1,7 @@
 //! Which emulators of this user run, and where their secrets are: so that a command finds the secret for the URL it is given.
 //!
-//! The directory belongs to the user alone, so nobody else can put an entry into it. A running emulator holds a lock on its
-//! entry, and the system lets go of the lock however the emulator ends: an entry without a lock is stale, and is never used.
+//! The directory belongs to the user alone, so no other user can add an entry. A running emulator holds a lock on its
+//! entry, and the system releases the lock however the emulator ends: an entry without a lock is stale, and is never used.
 //! Otherwise a token could go to a program that has taken the port of an emulator that is gone.
 
 use crate::auth::{Secret, SecretError};
@@ -12,9 +12,9 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Held by whoever changes the directory.
+/// Held while the directory is changed.
 const DIRECTORY_LOCK: &str = "lock";
-/// How the file is called that a running emulator holds locked.
+/// The name of the file that a running emulator keeps locked.
 const HELD: &str = "held";
 /// How the file beside it is called. On Windows a locked file cannot be read, so these are two.
 const ENTRY: &str = "json";
@@ -159,7 +159,7 @@ fn running(directory: &Path, name: &str) -> Option<Entry> {
     serde_json::from_slice(&text).ok()
 }
 
-/// Only while the directory is locked: nobody makes an entry meanwhile.
+/// Call it only while the directory is locked, so that no entry is added meanwhile.
 fn remove_stale(directory: &Path) {
     for name in names(directory) {
         let path = file(directory, &name, HELD);

@@ -39,7 +39,7 @@ pub(crate) struct Entry {
 /// The responses behind one agent's endpoint, by id. What is known of each lies beside its session; here is only where.
 pub(crate) struct ResponseIndex {
     known: Mutex<Known>,
-    /// By what a fingerprint of an id is made, so that nobody can choose ids that share one.
+    /// Makes the fingerprint of an id. It is random, so that callers cannot choose ids with the same fingerprint.
     hasher: RandomState,
     pending: Mutex<VecDeque<Pending>>,
 }

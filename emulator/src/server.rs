@@ -2,8 +2,8 @@
 //!
 //! - [`listener`]: a TCP or a Unix socket, and the one connection it gives
 //!
-//! Only so many connections are served at once. One more is told so and closed, so that whoever opens many cannot use up the
-//! process's file descriptors, which the daemon shares with its embedded emulator.
+//! The number of connections is limited. Any further one gets an error and is closed, so that a client that opens many
+//! cannot use up the process's file descriptors, which the daemon shares with its embedded emulator.
 
 pub(crate) mod listener;
 
@@ -52,7 +52,7 @@ const MAX_HTTP2_STREAMS: u32 = 100;
 /// How serving ends.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop {
-    /// No further connection; those that are open end after their request in flight.
+    /// Accept no more connections; open ones end after their current request.
     pub(crate) soon: CancellationToken,
     /// What is still open is closed, whatever it is doing.
     pub(crate) now: CancellationToken,

@@ -1,7 +1,7 @@
 //! One session: its record, its home, and the sandbox that comes and goes (contract section 14.1).
 //!
 //! creating → active → idle (after its idle time or a stop) → active again on the next invoke; expired 30 days after
-//! the last activity. At most one container start is in flight: whoever needs the sandbox waits on the same slot.
+//! the last activity. At most one container start is in flight: everything that needs the sandbox waits on the same slot.
 
 use crate::container::{Container, SandboxContext};
 use crate::error::ApiError;
@@ -230,7 +230,7 @@ impl Session {
                 Ok(container)
             }
             Err(error) => {
-                // Not being ready in time may pass; anything else stays until someone looks at it.
+                // Not being ready in time may pass; anything else stays until the session is deleted.
                 let status = match error {
                     crate::container::StartError::NotReady { .. } => Status::Idle,
                     _ => Status::Failed,

@@ -43,7 +43,7 @@ impl Sessions {
         Self { directory: directory.to_owned(), known: Mutex::new(known) }
     }
 
-    /// Makes a session. Its sandbox is started by whoever needs it first.
+    /// Makes a session. The first request that needs its sandbox starts it.
     pub(crate) fn create(&self, new: NewSession) -> Result<Arc<Session>, ApiError> {
         let id = match new.id {
             Some(id) if !ids::is_session(&id) => {

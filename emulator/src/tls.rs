@@ -25,7 +25,7 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// Why TLS could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A name is no DNS name and no address.
+    /// A name is neither a DNS name nor an address.
     #[error("no certificate can be made for {names:?}: {source}")]
     Certificate {
         /// All names asked for.

@@ -2,7 +2,7 @@
 //! and never one that decides what code runs.
 //!
 //! Loaders, interpreters and shells read variables that make them run other code, send requests elsewhere or trust other
-//! certificates. An allowed name is one that whoever holds a token may set, so such a name cannot be allowed.
+//! certificates. Anyone with a token can set an allowed name, so such a name cannot be allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,8 +39,8 @@ pub enum InvalidName {
     Malformed(String),
     /// It decides what code runs, or Cupola sets it.
     #[error(
-        "the variable {0} cannot be allowed: loaders, interpreters, shells or Cupola itself read it, so that whoever posts an \
-         agent version could run other code"
+        "the variable {0} cannot be allowed: loaders, interpreters, shells or Cupola itself read it, so anyone who posts \
+         an agent version could use it to run other code"
     )]
     Denied(String),
 }
@@ -50,13 +50,13 @@ pub enum InvalidName {
 pub enum Refused {
     /// The operator has not allowed the name.
     #[error(
-        "The environment variable '{0}' is not passed to an exec: agent. Whoever runs the emulator can allow it with \
+        "The environment variable '{0}' is not passed to an exec: agent. To allow it, start the emulator with \
          --allow-env {0}."
     )]
     NotAllowed(String),
-    /// Nobody can allow the name.
+    /// The name can never be allowed.
     #[error(
-        "The environment variable '{0}' is never passed to an exec: agent, because it could make it run other code."
+        "The environment variable '{0}' is never passed to an exec: agent, because it could make the agent run other code."
     )]
     Never(String),
     /// The value cannot be one.

@@ -17,7 +17,7 @@
 //! | `early-error`, `late-error` | crashes before or after its first output |
 //! | anything else | `echo: ` and the text |
 //!
-//! A row whose words stand alone needs them to be the whole text. `/invocations` takes the same texts; its module says
+//! If a row has no placeholder, its text must be the whole input. `/invocations` takes the same texts; its module says
 //! what it takes besides, and `dialogue` what is said on `/invocations_ws`.
 //!
 //! - `answer`: text → what to answer, pure

@@ -38,7 +38,7 @@ impl Secret {
         data_directory.join(FILE)
     }
 
-    /// The secret of a data directory, made if there is none yet.
+    /// The secret of a data directory, created if it does not exist yet.
     pub(crate) fn of(data_directory: &Path) -> Result<Self, SecretError> {
         let path = Self::path(data_directory);
         match make(&path) {
@@ -49,7 +49,7 @@ impl Secret {
         Self::read(&path)
     }
 
-    /// The secret in this file, which nobody but its owner may be able to open.
+    /// The secret in this file, which only its owner may be able to open.
     pub fn read(path: &Path) -> Result<Self, SecretError> {
         let read = || {
             let mut text = String::new();

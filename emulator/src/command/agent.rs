@@ -98,7 +98,7 @@ impl<'a> Options<'a> {
                 "version" => options.version = Some(value),
                 "idle" => {
                     let seconds =
-                        value.parse().map_err(|_| format!("has idle={value}, which is no number of seconds"))?;
+                        value.parse().map_err(|_| format!("has idle={value}, which is not a number of seconds"))?;
                     options.idle = Some(Duration::from_secs(seconds));
                 }
                 _ => break,
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_offered_is_refused_with_the_reason() {
+    fn an_agent_that_cannot_be_offered_is_refused_with_the_reason() {
         let cases: [(&[&str], &str); 9] = [
             (&["notes"], "has no name"),
             (&["a=notes"], "unknown source"),
@@ -177,7 +177,7 @@ mod tests {
             (&["a=url:http://10.0.0.1"], "not on this machine"),
             (&["a=exec:run,protocol=3"], "use 1.0.0 or 2.0.0"),
             (&["a=exec:run,protocol=2.0.0,require=user"], "does not have"),
-            (&["a=exec:run,idle=soon"], "no number"),
+            (&["a=exec:run,idle=soon"], "not a number of seconds"),
             (&["a=exec:run", "a=exec:run"], "given twice"),
         ];
         for (texts, expected) in cases {

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
 pub struct TokenOptions {
-    /// Who the token names.
+    /// The caller that the token names.
     pub caller: String,
     /// Exactly these permissions; the usual ones when absent.
     pub permissions: Option<Vec<String>>,
-    /// How long the token is good; for ever when absent.
+    /// How long the token is valid; forever when absent.
     pub lifetime: Option<Duration>,
     /// The URL of the emulator.
     pub url: Option<String>,
@@ -23,25 +23,27 @@ pub struct TokenOptions {
     pub registry: Option<PathBuf>,
 }
 
-/// Why there is no token.
+/// Why no token was made.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenCommandError {
     /// A permission that the emulator does not know.
-    #[error("there is no permission {0:?}; use {IMPERSONATE}, {MANAGE_ALL}, or both with a comma between")]
+    #[error("unknown permission {0:?}; use {IMPERSONATE}, {MANAGE_ALL}, or both separated by a comma")]
     Permission(String),
-    /// The time is too far away to be written down.
-    #[error("--expires {0} is too long")]
+    /// The time is too far away to be represented.
+    #[error("--expires {0} is too far in the future")]
     Lifetime(u64),
     /// Nothing says which emulator.
-    #[error("no emulator of yours runs; start one with `cupola emulator`, or name its directory with --data-dir")]
+    #[error(
+        "none of your emulators is running; start one with `cupola emulator`, or pass its directory with --data-dir"
+    )]
     NoneRuns,
     /// Several could be meant.
-    #[error("several emulators run; choose one with --url: {}", .0.join(", "))]
+    #[error("several emulators are running; choose one with --url: {}", .0.join(", "))]
     Several(Vec<String>),
     /// None runs there.
     #[error(
-        "no emulator of yours runs at {0}; `cupola emulator` prints its URL when it starts, and --data-dir names the directory of \
-         one that does not run"
+        "none of your emulators is running at {0}; `cupola emulator` prints its URL when it starts. For one that is not \
+         running, pass its directory with --data-dir"
     )]
     NotThere(String),
     /// The list of running emulators.

@@ -82,7 +82,7 @@ pub struct Rule {
     /// Which requests.
     #[serde(flatten)]
     pub matches: Match,
-    /// The next so many of them; all of them until taken back if left out.
+    /// How many of the next requests; all, until removed, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<NonZeroU64>,
     /// What happens to them.
@@ -91,7 +91,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A fault on every request whose path matches, until taken back.
+    /// A fault on every request whose path matches, until removed.
     pub fn on(path: impl Into<String>, fault: Fault) -> Self {
         let matches = Match { method: None, path: Some(path.into()) };
         Self { matches, count: None, fault }
@@ -171,7 +171,7 @@ fn path_matches(pattern: &str, path: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A status an answer can have. Below 200 HTTP goes on waiting for one.
+/// A status an answer can have. Below 200, HTTP keeps waiting for the final answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Status(StatusCode);
@@ -210,9 +210,9 @@ impl From<Status> for StatusCode {
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct Headers(HeaderMap);
 
-/// Why a pair of strings is no header.
+/// Why a pair of strings is not a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?}: {value:?} can not be a header")]
+#[error("{name:?}: {value:?} is not a valid header")]
 pub struct InvalidHeader {
     name: String,
     value: String,

@@ -1,7 +1,7 @@
 //! A2A (contract section 11): JSON-RPC in front of an agent's responses protocol; no container has a route of its own for it.
 //!
 //! A message without a `contextId` begins a context; one that names a context continues it: it is given in the context's
-//! session and knows its earlier turns. A context is its partition's own, as a conversation is, but is none.
+//! session and knows its earlier turns. Like a conversation, a context belongs to its partition, but the two are separate.
 
 use super::Gateway;
 use super::call::{Call, Whole};
@@ -40,7 +40,7 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
     Router::new().route("/protocols/a2a", post(message)).route("/protocols/a2a/agentCard/v0.3", get(card))
 }
 
-/// What the agent offers. Asked for with a token, but for nobody's session.
+/// The agent's card. The request needs a token, but concerns no session.
 async fn card(call: Call) -> Result<Json<Value>, ApiError> {
     let name = &call.agent.name;
     Ok(Json(json!({
@@ -76,7 +76,7 @@ async fn message(call: Call, Whole(body): Whole) -> Response {
         Err(error) => return failure(&Value::Null, &(-32700, format!("Parse error: {error}"))),
         Ok(value) => match Request::deserialize(&value) {
             Ok(request) if value["jsonrpc"] == "2.0" => request,
-            _ => return failure(&value["id"], &(-32600, "This is no JSON-RPC 2.0 request.".to_owned())),
+            _ => return failure(&value["id"], &(-32600, "This is not a JSON-RPC 2.0 request.".to_owned())),
         },
     };
     match run(&call, &request, &mut session).await {
@@ -155,7 +155,7 @@ fn own_context(call: &Call, id: &str) -> Result<Arc<Conversation>, ApiError> {
         .ok_or_else(|| ApiError::not_found("Context", id))
 }
 
-/// The context goes on after this answer.
+/// Records that the context continues from this answer.
 fn answered_in(context: &Conversation, response: &Value) {
     let Some(id) = response.get("id") else { return };
     let kept = context.change(|record| {

@@ -24,7 +24,7 @@ pub(crate) const LIMITS: [&str; 14] = [
     "A2A keeps no tasks: each message is a turn of its own in its session, and every agent has a card.",
 ];
 
-/// Answers without a token: it says nothing about any session.
+/// Needs no token: the answer contains nothing about any session.
 pub(super) async fn about(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
     let agents: Vec<_> = gateway
         .catalog

@@ -40,7 +40,7 @@ async fn show(call: Call) -> Result<Json<Value>, ApiError> {
     Ok(Json(named(&call)?.to_json()))
 }
 
-/// The agent, unless the path names a verb that is no GET.
+/// The agent, unless the path names a verb that GET does not support.
 fn named(call: &Call) -> Result<&Agent, ApiError> {
     match call.param_and_verb("agent") {
         (_, None) => Ok(&call.agent),
@@ -60,7 +60,7 @@ async fn create(State(gateway): State<Arc<Gateway>>, Whole(body): Whole) -> Resu
         .all()
         .iter()
         .find_map(|agent| agent.latest())
-        .ok_or_else(|| ApiError::conflict("no_runtime", "No agent is configured whose runtime could be used."))?;
+        .ok_or_else(|| ApiError::conflict("no_runtime", "No configured agent has a runtime that could be used."))?;
     let directory = gateway.directory_of(name);
     let agent =
         Arc::new(Agent::posted(name, &body, &like.spec, &directory, &gateway.conversations, gateway.clock.now())?);

@@ -67,7 +67,11 @@ pub(super) async fn pass_recorded(
     }
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, MAX_JSON_ANSWER).await.map_err(|error| {
-        ApiError::new(http::StatusCode::BAD_GATEWAY, "bad_gateway", format!("The agent's answer broke off: {error}."))
+        ApiError::new(
+            http::StatusCode::BAD_GATEWAY,
+            "bad_gateway",
+            format!("The agent's answer was interrupted: {error}."),
+        )
     })?;
     if parts.status.is_success() {
         recorder.whole(&bytes);

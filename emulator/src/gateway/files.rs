@@ -72,7 +72,8 @@ async fn upload(call: Call, body: Body) -> Result<Response, ApiError> {
 async fn receive(body: &mut BodyDataStream, mut file: tokio::fs::File) -> Result<u64, ApiError> {
     let mut written = 0;
     while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| ApiError::invalid("body", format!("The upload broke off: {error}.")))?;
+        let chunk =
+            chunk.map_err(|error| ApiError::invalid("body", format!("The upload was interrupted: {error}.")))?;
         written += chunk.len() as u64;
         if written > MAX_FILE {
             discard(body).await;

@@ -101,8 +101,8 @@ async fn ask(
     Ok(pass(response, lease))
 }
 
-/// The agent's description of its own API. Asked for without any isolation header, so it is never refused for want of
-/// one and touches nobody's session: a sandbox of no session answers it once per version.
+/// The agent's description of its own API. Requests carry no isolation header, so a missing one is not an
+/// error, and no session is touched: a sandbox without a session answers once per version.
 async fn document(call: Call) -> Result<Response, ApiError> {
     let version = call.agent.default_version()?;
     let name = call.param("document");

@@ -87,18 +87,18 @@ impl Wanted {
         let kind = match call.query("kind") {
             None | Some("console") => LogKind::Console,
             Some("system") => LogKind::System,
-            Some(_) => return Err(ApiError::invalid("kind", "The kind is 'console' or 'system'.")),
+            Some(_) => return Err(ApiError::invalid("kind", "kind must be console or system")),
         };
         let tail = match call.query("tail").map(str::parse) {
             None => DEFAULT_TAIL,
             Some(Ok(tail)) if (1..=MAX_TAIL).contains(&tail) => tail,
-            Some(_) => return Err(ApiError::invalid("tail", "The tail is a number from 1 to 300.")),
+            Some(_) => return Err(ApiError::invalid("tail", "tail must be a number from 1 to 300")),
         };
         let follow = match call.query("follow") {
             // The documented path has no parameters, and its streams stay open.
             None | Some("true") => true,
             Some("false") => false,
-            Some(_) => return Err(ApiError::invalid("follow", "Follow is 'true' or 'false'.")),
+            Some(_) => return Err(ApiError::invalid("follow", "follow must be true or false")),
         };
         Ok(Self { kind, tail, follow })
     }

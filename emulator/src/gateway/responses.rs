@@ -159,7 +159,7 @@ async fn find_session(call: &Call, asked: &Asked) -> Result<Entered, ApiError> {
     }
 }
 
-/// The conversation's session; made and bound on its first turn, or anew when the bound one is gone.
+/// The conversation's session; created and bound on the first turn, or again if the bound one is gone.
 async fn in_conversation(
     call: &Call,
     conversation: &Conversation,

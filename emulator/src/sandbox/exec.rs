@@ -115,7 +115,7 @@ mod unix {
             .map_err(|error| spawn_error(std::io::Error::other(error)))?;
 
         tokio::select! {
-            // An agent that could not take its port has ended by now, and whoever answers there is another's.
+            // An agent that could not bind its port has ended by now; another process answers there.
             biased;
             status = process.wait() => {
                 return Err(StartError::Exited { status, output: last_output(&context.logs) });

@@ -72,7 +72,7 @@ impl Forward {
         let length = body.size_hint().exact();
         if length != Some(0) {
             if let Some(length) = length {
-                // A body that goes on as a stream has lost its length; agents that read by length need it.
+                // A streamed body loses its length, which some agents need.
                 headers.insert(CONTENT_LENGTH, length.into());
             }
             request = request.body(reqwest::Body::wrap_stream(body.into_data_stream()));

@@ -87,7 +87,7 @@ impl Process {
             && let Some(group) = self.group
             && kill_process_group(group, Signal::TERM).is_ok()
         {
-            // Out of time is no failure: what is left is killed below.
+            // Running out of time is fine: remaining processes are killed below.
             let _ = tokio::time::timeout(grace, self.wait()).await;
         }
         let lifeline = self.lifeline.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -33,7 +33,7 @@ impl Url {
     /// `base` is an `http` URL whose host is this machine, for example `http://127.0.0.1:8088`.
     pub fn new(base: &str) -> Result<Self, InvalidUrl> {
         let invalid = |problem| InvalidUrl { base: base.to_owned(), problem };
-        let parsed = ::url::Url::parse(base).map_err(|_| invalid("is no URL"))?;
+        let parsed = ::url::Url::parse(base).map_err(|_| invalid("is not a URL"))?;
         if parsed.scheme() != "http" {
             return Err(invalid("is not http"));
         }

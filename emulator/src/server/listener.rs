@@ -100,7 +100,7 @@ fn bind_unix(path: &std::path::Path) -> io::Result<Listener> {
     }
     let listener = tokio::net::UnixListener::bind(path)?;
     let file = SocketFile(path.to_owned());
-    // The directory lets nobody else in already; the file says the same.
+    // The directory already keeps other users out; the file's mode does too.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(Listener::Unix { listener, _file: file })
 }

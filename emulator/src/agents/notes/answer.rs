@@ -6,10 +6,10 @@ use std::time::Duration;
 /// Pieces a text is streamed in at most; a longer one ends in one long piece. Bounds the event log of a run.
 const MAX_PIECES: usize = 2000;
 
-/// Words of `slow` at most, for the same reason.
+/// Most words that `slow` says, for the same reason.
 const MAX_SLOW_WORDS: usize = MAX_PIECES;
 
-/// Between the words of `slow` unless it says otherwise. As in the captures, and slow enough to interrupt by hand.
+/// The default pause between two words of `slow`. As in the captures, and slow enough to interrupt by hand.
 const SLOW_PACE: Duration = Duration::from_millis(300);
 
 /// Before each word of `pause`: past two keep-alive intervals of a second, as in the captures.

@@ -3,7 +3,7 @@
 //! | message | answer |
 //! |---|---|
 //! | `bye` | the end of the dialogue: close 1000 |
-//! | `tokens X` | the words of `X` as `{"type":"token","content":…}`, then `{"type":"done","full_text":"X"}` |
+//! | `tokens X` | each word of `X` as `{"type":"token","content":…}`, then `{"type":"done","full_text":"X"}` |
 //! | `repeat N` | one message of N bytes |
 //! | a text that fails on `/invocations` | close 1011 "Internal server error" |
 //! | any other text | what `/invocations` answers to it, as one text |
@@ -43,7 +43,7 @@ type Socket = WebSocketStream<DuplexStream>;
 /// Why a dialogue ends before the other side leaves.
 type Ending = (CloseCode, &'static str);
 
-/// The handshake; the dialogue goes on in a task of its own.
+/// The handshake; the dialogue continues in its own task.
 pub(super) async fn open(Extension(agent): Extension<Arc<Agent>>, headers: HeaderMap) -> Response {
     let Some(key) = headers.get(SEC_WEBSOCKET_KEY) else {
         // As the framework answers to plain HTTP here.
@@ -63,7 +63,7 @@ pub(super) async fn open(Extension(agent): Extension<Arc<Agent>>, headers: Heade
             () = stopped.cancelled() => Ok((CloseCode::Away, "")),
             ended = converse(&worker, &mut socket, &headers) => ended,
         };
-        // Whoever has left needs no goodbye.
+        // A client that has left needs no close frame.
         if let Ok((code, reason)) = ended {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
             let _gone = socket.close(Some(frame)).await;

@@ -13,7 +13,7 @@ const OLD_PARTITION_CHARS: usize = 16;
 /// The prefix of a response's id.
 pub(super) const RESPONSE: &str = "caresp";
 
-/// Makes an id in the partition of `near`, another id; in a new partition when that is none.
+/// Makes an id in the partition of the id `near`, or in a new partition without one.
 pub(super) fn new_id(prefix: &str, near: Option<&str>) -> String {
     let partition = near.and_then(partition_of).unwrap_or_else(|| {
         let chance = Uuid::new_v4().simple().to_string();

@@ -63,7 +63,7 @@ pub(super) struct Snapshot {
 /// Who wrote the last state; the keys show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum EndedBy {
-    /// The agent's own terminal event, or nobody yet.
+    /// The agent's own terminal event, or no ending yet.
     Agent,
     /// The server: a crash, a cancel.
     Server,

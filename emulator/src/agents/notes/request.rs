@@ -230,7 +230,7 @@ fn check_metadata(metadata: Option<&Value>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A parser's complaint in the words of Python's. The place is right, the kind always its most common one.
+/// A parse error, worded as Python's parser does. The position is exact; the kind is always the most common one.
 fn bad_json(body: &[u8], error: &serde_json::Error) -> Problem {
     // Python points at the character that is wrong or missing, serde at the last one it read.
     let column = error.column() + usize::from(error.is_eof() || error.column() == 0);

@@ -221,7 +221,7 @@ pub(super) fn platform_headers(headers: &HeaderMap, prefixes: &[&str]) -> Map<St
 async fn deliver(agent: &Agent, run: &Arc<Run>) -> Response {
     let abandon = (!run.mode.background).then(|| AbandonOnDrop(Arc::clone(run)));
     if run.mode.background {
-        // Whoever chose the id may ask for it as soon as it has an answer.
+        // A client that chose the id may ask for it as soon as it gets this answer.
         run.wait_created().await;
     }
     if run.mode.stream {

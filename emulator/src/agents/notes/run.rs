@@ -30,7 +30,7 @@ pub(super) struct Mode {
 /// Who may see a run while it is in flight (contract 13.2, 13.3). Finished ones are guarded by the gateway's store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Owner {
-    /// Created without an identity: anybody.
+    /// Created without an identity: anyone may see it.
     Nobody,
     /// Container protocol 2.0.0: the same `x-agent-user-id`.
     User(String),
@@ -64,7 +64,7 @@ fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// One response and its making.
+/// One response and how it is produced.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) head: Head,
@@ -85,9 +85,9 @@ pub(super) struct Run {
 
 #[derive(Debug, Default)]
 struct Log {
-    /// The events, after those that nobody will read any more.
+    /// The events, after those that no reader needs any more.
     frames: VecDeque<(i64, Bytes)>,
-    /// How many those are.
+    /// How many events were dropped.
     dropped: usize,
     next_sequence: i64,
     /// None until the agent created the response.
@@ -137,7 +137,7 @@ impl Run {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Will somebody read its events?
+    /// Whether its events still have a reader.
     fn has_reader(&self) -> bool {
         self.mode.stream && !self.abandoned.load(Ordering::Relaxed)
     }
@@ -326,7 +326,7 @@ impl Run {
 }
 
 impl Log {
-    /// Numbers an event, and keeps it if somebody `reads` it.
+    /// Numbers an event, and keeps it if a reader `reads` it.
     fn push(&mut self, event: &str, fields: Value, reads: bool) {
         let mut data = json!({"type": event});
         if let (Some(data), Value::Object(fields)) = (data.as_object_mut(), fields) {
@@ -340,7 +340,7 @@ impl Log {
     }
 }
 
-/// The answer that follows a run from after an event: what was, then what comes, then the end of the body.
+/// The answer that follows a run from after an event: earlier events, then new ones, then the end of the body.
 ///
 /// `after` is the sequence number of the last event the reader has, -1 for none.
 pub(super) fn follow(

@@ -10,7 +10,7 @@ pub(crate) fn is_json(content_type: Option<&HeaderValue>) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-/// What is said to whoever sent another type.
+/// The error message for any other content type.
 pub(crate) fn advice(content_type: Option<&HeaderValue>) -> String {
     let text = content_type.map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
     format!("The content type is '{text}'; send the body as 'content-type: application/json'.")

@@ -84,9 +84,9 @@ impl Agent {
         let url = with_session(self.address.protocol(AgentProtocol::A2a, &[]), message.session_id);
         let request =
             Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).header(VERSION).body(JSON, body);
-        let mut answer = self.send(&request).await?;
+        let answer = self.send(&request).await?;
         let is_raw = self.wants_raw();
-        let mut reply = Reply::of(&mut answer, is_raw);
+        let mut reply = Reply::of(&answer, is_raw);
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
         (reply.conversation_id, reply.events) = if is_events {

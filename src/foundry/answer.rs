@@ -5,7 +5,6 @@ use super::error::request_id;
 use super::meter::{Excess, Meter};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
-use cupola_protocol::invoke::Notice;
 use http::StatusCode;
 use std::time::Duration;
 
@@ -21,7 +20,6 @@ const ERROR_BODY_LIMIT: Duration = Duration::from_secs(10);
 /// An answer with a success status whose body is still to come.
 pub(super) struct HttpAnswer {
     pub(super) response: reqwest::Response,
-    pub(super) notices: Vec<Notice>,
 }
 
 /// Why a body could not be read whole.

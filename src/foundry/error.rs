@@ -1,8 +1,9 @@
 //! What went wrong at the service, in its own words and as a kind of ours.
 
+use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::fmt;
@@ -129,23 +130,8 @@ pub struct ServiceError {
     pub(super) speaker: Speaker,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
     pub(super) is_named: bool,
-}
-
-/// Who gave an error answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaker {
-    /// The service in front of the agent. A cause that it names is its own.
-    Gateway,
-    /// The agent's container, which the turn has reached. What it did before it answered is unknown.
-    Agent,
-}
-
-impl Speaker {
-    /// A container puts `x-platform-server` on each of its answers (contract section 21.2). In front of a local agent there is
-    /// no gateway that could answer.
-    fn of(is_local: bool, headers: &HeaderMap) -> Self {
-        if is_local || headers.contains_key("x-platform-server") { Self::Agent } else { Self::Gateway }
-    }
+    /// Did the turn run, if it was one?
+    pub(super) turn: Turn,
 }
 
 /// What was asked of the service. Displays as the rest of "the service refused to …".
@@ -286,6 +272,11 @@ impl FoundryError {
         self.service().is_some_and(|error| error.speaker == Speaker::Gateway)
     }
 
+    /// Was it a turn that may have run although the service answered with an error?
+    pub fn may_have_run(&self) -> bool {
+        self.service().is_some_and(|error| error.operation == Operation::Invoke && error.turn != Turn::NotRun)
+    }
+
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         self.service().map(|error| error.status)
@@ -317,13 +308,15 @@ impl ServiceError {
             param: text_of("param"),
             source: text(headers, "x-platform-error-source"),
         };
-        let speaker = Speaker::of(is_local, headers);
-        let kind = match (classify(&evidence), speaker) {
+        let speaker = Speaker::of(is_local, headers.contains_key("x-platform-server"));
+        let kind = match (classify(&evidence), speaker.is_container()) {
             // Sessions and deployments are the gateway's. An agent that says "not found" speaks of something of its own.
-            (ErrorKind::SessionNotFound | ErrorKind::AgentNotFound, Speaker::Agent) => ErrorKind::NotFound,
-            (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, Speaker::Agent) => ErrorKind::AgentFailed,
+            (ErrorKind::SessionNotFound | ErrorKind::AgentNotFound, true) => ErrorKind::NotFound,
+            (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, true) => ErrorKind::AgentFailed,
             (kind, _) => kind,
         };
+        let Evidence { status: number, code, source, .. } = evidence;
+        let turn = Refusal { speaker, status: number, details, code, source }.turn();
         let is_named = details.is_some() || evidence.code.is_some_and(is_known);
         let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
         // Unknown words such as `platform` appear in the header too; the body's code says more then.
@@ -338,6 +331,7 @@ impl ServiceError {
             retry_after: retry_after(headers),
             speaker,
             is_named,
+            turn,
         }
     }
 }
@@ -521,7 +515,7 @@ mod tests {
             let gateway = read(Operation::Invoke, status, &[details], "");
             assert_eq!((gateway.speaker, gateway.kind, gateway.is_named), (Speaker::Gateway, by_gateway, true));
             let agent = read(Operation::Invoke, status, &[details, server], "");
-            assert_eq!((agent.speaker, agent.kind), (Speaker::Agent, by_agent));
+            assert_eq!((agent.speaker, agent.kind), (Speaker::AgentServer, by_agent));
         }
         assert!(!read(Operation::Invoke, 503, &[], "not available").is_named);
         let status = StatusCode::SERVICE_UNAVAILABLE;

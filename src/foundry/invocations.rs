@@ -45,8 +45,8 @@ impl Agent {
         let request = Request::new(Operation::Invoke, Method::POST, url)
             .isolated(isolation)
             .body(if is_json { JSON } else { TEXT }, invocation.body.to_owned());
-        let mut answer = self.send(&request).await?;
-        let mut reply = Reply::of(&mut answer, self.wants_raw());
+        let answer = self.send(&request).await?;
+        let mut reply = Reply::of(&answer, self.wants_raw());
         reply.response_id = answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok());
         if answer.status() == StatusCode::ACCEPTED {
             let session_id = reply.session_id.clone().or_else(|| invocation.session_id.cloned());

@@ -8,9 +8,9 @@ use super::sse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
-use cupola_protocol::invoke::{InvokeEvent, Notice, RunFailure};
+use cupola_protocol::invoke::{InvokeEvent, RunFailure};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::value::RawValue;
@@ -38,8 +38,6 @@ pub struct Reply {
     pub conversation_id: Option<ConversationId>,
     /// The response's or invocation's id, if it is known already.
     pub response_id: Option<ResponseId>,
-    /// What happened on the way here.
-    pub notices: Vec<Notice>,
     /// The answer's beginning, for a caller who wants it unmodified.
     pub head: Option<HttpHead>,
     /// For an invocation that goes on without a connection: dropping the reply does not end it, this does.
@@ -50,13 +48,12 @@ pub struct Reply {
 
 impl Reply {
     /// What an answer's beginning says, whatever its protocol. The caller adds the events, and what only its protocol knows.
-    pub(super) fn of(answer: &mut HttpAnswer, is_raw: bool) -> Self {
+    pub(super) fn of(answer: &HttpAnswer, is_raw: bool) -> Self {
         Self {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
             conversation_id: None,
             response_id: None,
-            notices: std::mem::take(&mut answer.notices),
             head: is_raw.then(|| HttpHead::of(&answer.response)),
             canceller: None,
             events: futures_util::stream::empty().boxed(),
@@ -107,8 +104,16 @@ impl Ending {
     }
 }
 
+/// The agent ran the turn, and it failed like this.
 pub(super) fn failed(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> InvokeEvent {
-    InvokeEvent::Failed { failure: RunFailure { kind, message: message.into(), service_code } }
+    let (message, turn) = (message.into(), Some(Turn::Ran));
+    InvokeEvent::Failed { failure: RunFailure { kind, message, service_code, turn, hint: None } }
+}
+
+/// What came does not say whether the agent ran the turn: a page of a proxy, for example.
+pub(super) fn unclear(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> InvokeEvent {
+    let (message, turn) = (message.into(), Some(Turn::MayHaveRun));
+    InvokeEvent::Failed { failure: RunFailure { kind, message, service_code, turn, hint: None } }
 }
 
 /// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is no JSON.

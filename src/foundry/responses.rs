@@ -56,9 +56,9 @@ impl Agent {
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
         let url = self.address.protocol(AgentProtocol::Responses, &[]);
         let request = Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
-        let mut answer = self.send(&request).await?;
+        let answer = self.send(&request).await?;
         let is_raw = self.wants_raw();
-        let mut reply = Reply::of(&mut answer, is_raw);
+        let mut reply = Reply::of(&answer, is_raw);
         let is_events = answer.is_events();
         let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
         if !is_events {

@@ -50,8 +50,8 @@ impl Requests {
     async fn show(&self, seen: Seen) -> Result<(), ClientGone> {
         match seen {
             Seen::Request(request) => self.call.progress(&self.token, &RequestEvent::Request(request)).await,
-            // Nobody asked for answers, and only an agent of one's own is waited for.
-            Seen::Refusal(..) | Seen::Waiting(_) => Ok(()),
+            // Only the requests were asked for.
+            Seen::Refusal(..) | Seen::Waiting(_) | Seen::Notice(_) => Ok(()),
         }
     }
 }

@@ -196,7 +196,8 @@ mod tests {
         let long = async || {
             let run = begin(&runs, true);
             runs.enter(&run, &partition());
-            run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".to_owned() }).await;
+            run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".to_owned() }, std::future::ready(()))
+                .await;
             runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
             run.id().clone()
         };
@@ -236,7 +237,8 @@ mod tests {
         let run = begin(&runs, true);
         let memory = Arc::downgrade(&run);
         runs.enter(&run, &partition());
-        run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(200) }).await;
+        run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(200) }, std::future::ready(()))
+            .await;
         runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
         drop(run);
         tokio::time::sleep(limits.long_ended_for / 2).await;
@@ -254,7 +256,11 @@ mod tests {
             let run = begin(&runs, true);
             runs.enter(&run, &partition());
             for _ in 0..20 {
-                run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(500) }).await;
+                run.take(
+                    cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(500) },
+                    std::future::ready(()),
+                )
+                .await;
             }
             runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
             run.id().clone()

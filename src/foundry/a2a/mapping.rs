@@ -1,6 +1,6 @@
 //! Results of A2A requests as our events. Pure.
 
-use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string, unclear};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::ConversationId;
@@ -95,7 +95,7 @@ impl ResultMapping {
             }
             _ if self.answered == Answered::Whole => {
                 let reason = "the answer is neither a message nor a task of A2A";
-                return self.end_with(failed(ErrorKind::UnexpectedAnswer, reason, None), data, items);
+                return self.end_with(unclear(ErrorKind::UnexpectedAnswer, reason, None), data, items);
             }
             _ => {}
         }

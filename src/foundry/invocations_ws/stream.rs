@@ -125,7 +125,7 @@ impl Messages {
             "the agent answered, then said nothing for {seconds} s and did not end the dialogue: taken as its end (--idle-timeout)"
         );
         if let Some(watcher) = &self.watcher {
-            watcher.told(Notice { code: NoticeCode::DialogueIdle, message });
+            watcher.tell_now(Notice { code: NoticeCode::DialogueIdle, message });
         }
         // The notice is read first if this stream lets it.
         context.waker().wake_by_ref();

@@ -1,7 +1,7 @@
 //! The events of the responses protocol, and its final object, as our events (contract section 15). Pure.
 
 use super::super::error::kind_of_code;
-use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string, unclear};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
@@ -27,11 +27,11 @@ impl EventMapping for ObjectMapping {
         self.is_ended = true;
         match raw(&body.data) {
             Some(object) => finish(&object, None, "", items),
-            None => items.push_back(end(Ending::failed(
+            None => items.push_back(end(Ending::of(unclear(
                 ErrorKind::UnexpectedAnswer,
                 "the service answered with neither events nor JSON",
                 None,
-            ))),
+            )))),
         }
     }
 
@@ -227,7 +227,7 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
             (None, Some(status)) => {
                 InvokeEvent::Truncated { reason: Some(format!("the service left the turn {status}")) }
             }
-            (None, None) => failed(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
+            (None, None) => unclear(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
         },
     };
     items.push_back(end(Ending {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::foundry::ServiceError;
-use crate::foundry::error::Speaker;
+use crate::foundry::turn::Speaker;
 use cupola_protocol::monitor::Tail;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, stream};
@@ -55,6 +55,7 @@ impl Source for Scripted {
                     retry_after: None,
                     speaker: Speaker::Gateway,
                     is_named: false,
+                    turn: cupola_protocol::error::Turn::MayHaveRun,
                 }))),
                 Script::NeverAnswers => std::future::pending().await,
                 Script::Endless(pause, data) => {

@@ -7,7 +7,7 @@ use cupola_protocol::error::{ErrorKind, Turn};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Longest message of the service that is passed on, in characters. Error pages of proxies can be whole documents.
 const MAX_MESSAGE: usize = 1000;
@@ -366,6 +366,11 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .or_else(|| number("x-ms-retry-after-ms"))
         .map(Duration::from_millis)
         .or_else(|| number("retry-after").map(Duration::from_secs))
+        .or_else(|| {
+            let at = httpdate::parse_http_date(text(headers, "retry-after")?).ok()?;
+            // A date that has passed, perhaps by this machine's clock alone, means now.
+            Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+        })
 }
 
 /// All that an error answer shows of its cause.
@@ -618,17 +623,21 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_seconds_and_milliseconds() {
+    fn retry_after_is_read_in_seconds_in_milliseconds_and_as_a_date() {
         for (name, value, wait) in [
             ("retry-after", "7", Some(7000)),
             ("retry-after-ms", "250", Some(250)),
             ("x-ms-retry-after-ms", "250", Some(250)),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
             ("retry-after", "soon", None),
             ("retry-after", "-1", None),
         ] {
             let error = read(Operation::Invoke, 429, &[(name, value)], "");
             assert_eq!(error.retry_after, wait.map(Duration::from_millis), "{name}: {value}");
         }
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_hours(1));
+        let wait = read(Operation::Invoke, 429, &[("retry-after", &date)], "").retry_after.unwrap();
+        assert!(wait > Duration::from_mins(50) && wait <= Duration::from_hours(1), "{wait:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One answer of the service: its head, read, and its body, read within bounds.
 
 use super::connections::innermost;
-use super::error::request_id;
+use super::error::{FoundryError, Operation, request_id};
 use super::meter::{Excess, Meter};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
@@ -56,6 +56,16 @@ impl HttpAnswer {
 
     pub(super) fn is_json(&self) -> bool {
         self.content_type().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
+    }
+
+    /// Refuses a page: a proxy's "200, sign in to the network" must not count as done. The service answers without a body or
+    /// with JSON where nothing is asked for.
+    pub(super) fn of_the_service(self, operation: Operation) -> Result<Self, FoundryError> {
+        if self.content_type().is_some_and(|kind| kind == "text/html") {
+            let reason = "it is an HTML page, perhaps of a proxy".to_owned();
+            return Err(FoundryError::UnexpectedAnswer { operation, reason });
+        }
+        Ok(self)
     }
 
     fn content_type(&self) -> Option<String> {

@@ -115,7 +115,7 @@ impl Agent {
     pub(super) async fn done(&self, request: &Request<'_>) -> Result<(), FoundryError> {
         let done = async {
             // The body is read so that the connection can be used again.
-            let _ignored = self.send(request).await?.bytes(MAX_ERROR_BYTES).await;
+            let _ignored = self.send(request).await?.of_the_service(request.operation)?.bytes(MAX_ERROR_BYTES).await;
             Ok(())
         };
         limited(request.operation, CALL_LIMIT, done).await

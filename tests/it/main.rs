@@ -35,6 +35,7 @@ mod process;
 mod project;
 mod raw;
 mod recovery;
+mod reliability;
 mod runs;
 mod secrets;
 mod self_description;

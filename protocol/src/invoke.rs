@@ -394,7 +394,8 @@ impl InvokeEvent {
                 (ErrorKind::Cancelled, "the service reports the run as cancelled".to_owned(), Turn::Ran)
             }
             Self::Truncated { reason } => {
-                (ErrorKind::AgentFailed, because("the answer was cut off", reason), Turn::MayHaveRun)
+                // Not a connection failure: that kind promises that trying again is safe.
+                (ErrorKind::ServiceError, because("the answer was cut off", reason), Turn::MayHaveRun)
             }
             _ => return None,
         };

@@ -40,6 +40,8 @@ pub enum NoticeCode {
     Reconnected,
     /// Lines of a log may be missing here.
     Gap,
+    /// An event of the answer could not be read, and some of the text may be missing.
+    TextMissing,
     /// The session has no sandbox, so it has no log at the moment.
     NoSandbox,
     /// The log exists but has no lines.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
-use cupola_protocol::invoke::{InvokeEvent, RunFailure};
+use cupola_protocol::invoke::{InvokeEvent, Notice, NoticeCode, RunFailure};
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::value::RawValue;
@@ -114,6 +114,12 @@ pub(super) fn failed(kind: ErrorKind, message: impl Into<String>, service_code: 
 pub(super) fn unclear(kind: ErrorKind, message: impl Into<String>, service_code: Option<String>) -> InvokeEvent {
     let (message, turn) = (message.into(), Some(Turn::MayHaveRun));
     InvokeEvent::Failed { failure: RunFailure { kind, message, service_code, turn, hint: None } }
+}
+
+/// Tells the caller that the text may not be whole.
+pub(super) fn text_missing() -> ReplyItem {
+    let message = "an event of the answer could not be read, so some of its text may be missing".to_owned();
+    ReplyItem::Event(InvokeEvent::Notice { notice: Notice { code: NoticeCode::TextMissing, message } })
 }
 
 /// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is no JSON.
@@ -381,11 +387,6 @@ where
     fn end(&mut self, how: End) {
         self.mapping.end(how, &mut self.items);
         self.body = None;
-    }
-
-    /// Waits until the first items are there, without taking them.
-    pub(super) async fn peek(&mut self) {
-        std::future::poll_fn(|context| self.fill(context, |items, _| !items.is_empty())).await;
     }
 
     /// Waits until the mapping has seen enough or the ending is there, without taking items.

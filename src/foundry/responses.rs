@@ -1,8 +1,9 @@
 //! A turn of the responses protocol (contract section 7): the request, and its answer streamed or whole.
 //!
-//! - [`mapping`]: the service's events as ours (pure)
+//! - [`mapping`]: the service's events as ours, [`text`]: their text (both pure)
 
 mod mapping;
+mod text;
 
 use super::Agent;
 use super::connections::innermost;
@@ -67,8 +68,8 @@ impl Agent {
         }
         let mut events = Mapped::new(body, Raw::new(Events::new(ResponseMapping::default()), is_raw));
         if reply.session_id.is_none() {
-            // The first event's snapshot names it.
-            events.peek().await;
+            // The first event's snapshot names it. A first piece of the body may hold only half of that.
+            events.peek_until(|raw| raw.inner.mapping.has_begun() || raw.has_ending()).await;
         }
         let mapping = &events.mapping.inner.mapping;
         reply.session_id = reply.session_id.or_else(|| mapping.session_id.clone());

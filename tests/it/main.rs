@@ -48,6 +48,7 @@ mod symptoms;
 mod targets;
 mod tenants;
 mod transcripts;
+mod turns;
 mod unfinished;
 mod untrusted;
 mod websocket;

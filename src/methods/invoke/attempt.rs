@@ -207,11 +207,12 @@ impl Attempt<'_> {
         let verdict = self.fence().await?;
         let session = self.session(&saved).await?;
         let conversation = self.conversation(&saved).await?;
-        // The agent itself begins a context, with its answer; a conversation that the caller names is saved with it.
+        // The agent itself begins a context, with its answer. What the caller names, and what was made here for a local agent, is saved
+        // once the agent has answered in it: nothing is saved for a call that reached nobody.
         let is_saved_later = match self.protocol {
             AgentProtocol::A2a => conversation.is_none(),
-            _ => params.conversation_id.is_some() && conversation != saved.conversation,
-        };
+            _ => self.is_saved_with_answer() && conversation != saved.conversation,
+        } || (scope.is_local() && params.session_id.is_none() && session != saved.session);
         self.run.continues(session.as_ref(), conversation.as_ref());
         let (turn, reply, partition_turn) = if let Some(session) = &session {
             // Joined before the partition is let go, so that the next call on it cannot overtake this one.
@@ -252,10 +253,11 @@ impl Attempt<'_> {
             daemon.store.set_context(&scope.partition, context).await?;
         }
         if self.protocol == AgentProtocol::Responses
-            && let Some(named) = &params.conversation_id
-            && saved.conversation.as_ref() != Some(named)
+            && self.is_saved_with_answer()
+            && let Some(conversation) = &conversation
+            && saved.conversation.as_ref() != Some(conversation)
         {
-            daemon.store.set_conversation(&scope.partition, named).await?;
+            daemon.store.set_conversation(&scope.partition, conversation).await?;
         }
         let turn = match (turn, &answered) {
             (None, Some(answered)) => Some(self.join_session(answered).wait().await?),
@@ -321,9 +323,7 @@ impl Attempt<'_> {
             return Ok(saved.session.clone());
         }
         if scope.is_local() {
-            let session = made_here::<SessionId>()?;
-            daemon.store.set_session(&scope.partition, &session).await?;
-            return Ok(Some(session));
+            return made_here().map(Some);
         }
         // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
         // so a new session, and one of a certain version, is made first, under the isolation of this call.
@@ -356,6 +356,11 @@ impl Attempt<'_> {
         }
     }
 
+    /// Is the conversation saved only once the agent has answered in it: one that the caller names, or one made here?
+    fn is_saved_with_answer(&self) -> bool {
+        self.params.conversation_id.is_some() || self.scope.is_local()
+    }
+
     /// The conversation to use, or the context of A2A, which `None` lets the agent begin; other protocols have neither.
     async fn conversation(&self, saved: &Saved) -> Result<Option<ConversationId>, CallError> {
         let Self { daemon, params, scope, .. } = *self;
@@ -370,11 +375,10 @@ impl Attempt<'_> {
             AgentProtocol::Responses => {}
             AgentProtocol::A2a | AgentProtocol::Invocations | AgentProtocol::InvocationsWs => return Ok(None),
         }
-        let conversation = if scope.is_local() {
-            made_here()?
-        } else {
-            scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?
-        };
+        if scope.is_local() {
+            return made_here().map(Some);
+        }
+        let conversation = scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?;
         daemon.store.set_conversation(&scope.partition, &conversation).await?;
         Ok(Some(conversation))
     }

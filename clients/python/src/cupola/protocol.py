@@ -264,6 +264,8 @@ NoticeCode: TypeAlias = Literal[
     "reconnected",
     # Lines of a log may be missing here.
     "gap",
+    # An event of the answer could not be read, and some of the text may be missing.
+    "textMissing",
     # The session has no sandbox, so it has no log at the moment.
     "noSandbox",
     # The log exists but has no lines.

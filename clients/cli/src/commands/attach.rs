@@ -1,7 +1,7 @@
 //! `cupola attach`: the daemon's line on standard input and output, for programs that can only start a child.
 //!
 //! Messages pass through unchanged, in the framing the program speaks. When the daemon goes away, whatever was asked and not
-//! answered is answered with an error that may be tried again; the next request opens a new connection (and starts a
+//! answered is answered with an error that says whether it may be tried again; the next request opens a new connection (and starts a
 //! daemon, if none runs), repeats the greetings on it, and goes on.
 //!
 //! - [`frame`]: messages on a blocking stream
@@ -95,10 +95,13 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                     Ok(opened) => {
                         line = opened;
                         if let Err(asked) = line.ask(&message, asked) {
-                            answer(framing, &asked.refusal("the daemon exited again before the request was sent"));
+                            answer(
+                                framing,
+                                &asked.refusal("the daemon exited again before the request was sent", false),
+                            );
                         }
                     }
-                    Err(failure) => answer(framing, &asked.refusal(&in_words(&failure))),
+                    Err(failure) => answer(framing, &asked.refusal(&in_words(&failure), false)),
                 }
             }
         }
@@ -265,7 +268,7 @@ impl Line {
             }
             let left = owed.lock().unwrap_or_else(PoisonError::into_inner).take();
             for asked in left.map(|mut pending| pending.take()).unwrap_or_default() {
-                answer(framing, &asked.refusal("the daemon exited before answering"));
+                answer(framing, &asked.refusal("the daemon exited before answering", true));
             }
         });
         Self { framing, stream, pending, reading }

@@ -5,6 +5,8 @@ use super::error::{FoundryError, Operation, request_id};
 use super::meter::{Excess, Meter};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
 use std::time::Duration;
 
@@ -74,6 +76,11 @@ impl HttpAnswer {
             .map(|kind| kind.trim().to_ascii_lowercase())
     }
 
+    /// The body as it comes. An error says how the connection broke.
+    pub(super) fn body(self) -> BoxStream<'static, Result<Bytes, String>> {
+        self.response.bytes_stream().map_err(|error| innermost(&error)).boxed()
+    }
+
     /// The whole body.
     pub(super) async fn bytes(self, limit: usize) -> Result<Bytes, BodyError> {
         collect(self.response, limit).await
@@ -108,7 +115,7 @@ pub(super) async fn beginning(mut response: reqwest::Response, limit: usize) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::{Stream, StreamExt as _, stream};
+    use futures_util::{Stream, stream};
 
     fn response(pieces: impl Stream<Item = &'static str> + Send + 'static) -> reqwest::Response {
         http::Response::new(reqwest::Body::wrap_stream(pieces.map(Ok::<_, std::io::Error>))).into()

@@ -1,6 +1,6 @@
 //! Results of A2A requests as our events. Pure.
 
-use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
+use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::ConversationId;
@@ -110,7 +110,7 @@ impl ResultMapping {
     }
 }
 
-impl EventMapping for ResultMapping {
+impl Mapping for ResultMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
@@ -134,7 +134,7 @@ impl EventMapping for ResultMapping {
         self.result(json.get("result").unwrap_or(&Value::Null), &event.data, items);
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
         }
@@ -185,11 +185,11 @@ mod fuzz_a2a;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::foundry::reply::{Events, Whole, map};
+    use crate::foundry::reply::{Split, map};
 
     fn whole(result: &str) -> (Vec<String>, Ending) {
         let body = format!(r#"{{"jsonrpc":"2.0","id":"1","result":{result}}}"#);
-        map(Whole::new(ResultMapping::new(Answered::Whole)), body.as_bytes(), End::Clean)
+        map(Split::whole(), ResultMapping::new(Answered::Whole), body.as_bytes(), BodyEnd::Clean)
     }
 
     fn stream(results: &[&str]) -> (Vec<String>, Ending) {
@@ -197,7 +197,7 @@ mod tests {
             .iter()
             .map(|result| ["data: {\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":", result, "}\n\n"].concat())
             .collect();
-        map(Events::new(ResultMapping::new(Answered::InEvents)), frames.as_bytes(), End::Clean)
+        map(Split::events(), ResultMapping::new(Answered::InEvents), frames.as_bytes(), BodyEnd::Clean)
     }
 
     #[test]
@@ -244,11 +244,11 @@ mod tests {
     #[test]
     fn an_error_of_the_protocol_is_a_failure_with_its_code() {
         let body = br#"{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"it broke"}}"#;
-        let (lines, ending) = map(Whole::new(ResultMapping::new(Answered::Whole)), body, End::Clean);
+        let (lines, ending) = map(Split::whole(), ResultMapping::new(Answered::Whole), body, BodyEnd::Clean);
         assert_eq!(lines, ["end: failed AgentFailed: it broke"]);
         let InvokeEvent::Failed { failure } = ending.event else { panic!() };
         assert_eq!(failure.service_code.as_deref(), Some("-32603"));
-        let (lines, _) = map(Whole::new(ResultMapping::new(Answered::Whole)), b"<html>", End::Clean);
+        let (lines, _) = map(Split::whole(), ResultMapping::new(Answered::Whole), b"<html>", BodyEnd::Clean);
         assert_eq!(lines.len(), 1, "{lines:?}");
     }
 

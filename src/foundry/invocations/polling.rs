@@ -8,7 +8,7 @@ use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::head::HttpHead;
 use super::super::headers::WireIsolation;
 use super::super::meter::Meter;
-use super::super::reply::{Ending, EventMapping, Reply, ReplyItem, body_event, failed, raw, unclear};
+use super::super::reply::{Ending, Mapping, Reply, ReplyItem, body_event, failed, raw, unclear};
 use super::super::sse;
 use super::mapping::{JsonMapping, failure_in, text_of};
 use bytes::Bytes;

@@ -1,7 +1,7 @@
 //! The events of the responses protocol, and its final object, as our events (contract section 15). Pure.
 
 use super::super::error::kind_of_code;
-use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
+use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
 use super::text::{Part, Text};
 use cupola_protocol::error::ErrorKind;
@@ -23,7 +23,7 @@ pub(super) struct ObjectMapping {
     is_ended: bool,
 }
 
-impl EventMapping for ObjectMapping {
+impl Mapping for ObjectMapping {
     fn event(&mut self, body: sse::Event, items: &mut VecDeque<ReplyItem>) {
         self.is_ended = true;
         match raw(&body.data) {
@@ -36,7 +36,7 @@ impl EventMapping for ObjectMapping {
         }
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if !self.is_ended {
             items.push_back(end(Ending::of(how.too_soon())));
         }
@@ -98,7 +98,7 @@ struct Ids<'a> {
     agent_session_id: Option<Cow<'a, str>>,
 }
 
-impl EventMapping for ResponseMapping {
+impl Mapping for ResponseMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
@@ -161,7 +161,7 @@ impl EventMapping for ResponseMapping {
         items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
@@ -286,20 +286,20 @@ mod fuzz_responses;
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Events, Mapping as _, Whole, map};
+    use crate::foundry::reply::{Split, items, map};
     use cupola_protocol::invoke::NoticeCode;
     use serde_json::json;
 
     /// Deltas, snapshots and the ending of a captured stream; the verbatim events are left out.
     fn story(name: &str) -> (Vec<String>, Ending) {
         let answer = fixtures::answer(name);
-        let how = if answer.is_cut { End::Broken("cut".to_owned()) } else { End::Clean };
-        let (lines, ending) = map(Events::new(ResponseMapping::default()), &answer.body, how);
+        let how = if answer.is_cut { BodyEnd::Broken("cut".to_owned()) } else { BodyEnd::Clean };
+        let (lines, ending) = map(Split::events(), ResponseMapping::default(), &answer.body, how);
         (lines.into_iter().filter(|line| !line.starts_with("response.")).collect(), ending)
     }
 
     fn stream(frames: &str) -> (Vec<String>, Ending) {
-        map(Events::new(ResponseMapping::default()), frames.as_bytes(), End::Clean)
+        map(Split::events(), ResponseMapping::default(), frames.as_bytes(), BodyEnd::Clean)
     }
 
     #[test]
@@ -340,10 +340,8 @@ mod tests {
             (vec![delta(0, "hel"), broken(), completed(Some("hello"))], "hello", false),
             (vec![delta(0, "hello"), done(0, "HELLO"), completed(None)], "hello", false),
         ] {
-            let mut items = VecDeque::new();
-            let mut mapping = Events::new(ResponseMapping::default());
-            mapping.bytes(frames.concat().as_bytes(), &mut items);
-            mapping.end(End::Clean, &mut items);
+            let body = frames.concat();
+            let items = items(Split::events(), ResponseMapping::default(), body.as_bytes(), BodyEnd::Clean);
             let (mut shown, mut told) = (String::new(), false);
             for item in &items {
                 match item {
@@ -407,7 +405,7 @@ mod tests {
     #[test]
     fn other_events_pass_through_by_name_and_verbatim() {
         let answer = fixtures::answer("responses/create-stream-tool");
-        let (lines, _) = map(Events::new(ResponseMapping::default()), &answer.body, End::Clean);
+        let (lines, _) = map(Split::events(), ResponseMapping::default(), &answer.body, BodyEnd::Clean);
         for name in ["response.created", "response.function_call_arguments.delta", "response.output_item.done"] {
             assert!(lines.iter().any(|line| line == name), "{name} is missing from {lines:?}");
         }
@@ -516,7 +514,11 @@ mod tests {
         ] {
             let answer = fixtures::answer(name);
             assert_eq!(answer.status, 200, "{name}");
-            assert_eq!(map(Whole::new(ObjectMapping::default()), &answer.body, End::Clean).0, expected, "{name}");
+            assert_eq!(
+                map(Split::whole(), ObjectMapping::default(), &answer.body, BodyEnd::Clean).0,
+                expected,
+                "{name}"
+            );
         }
         for (body, expected) in [
             ("<html>", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
@@ -524,7 +526,11 @@ mod tests {
             ("[]", "end: failed UnexpectedAnswer: the service's answer is no response object"),
             (r#"{"error":{"code":"x","message":"no"}}"#, "end: failed AgentFailed: no"),
         ] {
-            assert_eq!(map(Whole::new(ObjectMapping::default()), body.as_bytes(), End::Clean).0, [expected], "{body}");
+            assert_eq!(
+                map(Split::whole(), ObjectMapping::default(), body.as_bytes(), BodyEnd::Clean).0,
+                [expected],
+                "{body}"
+            );
         }
     }
 }

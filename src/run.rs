@@ -98,7 +98,7 @@ impl Run {
 
     /// The answer's text so far.
     pub fn text(&self) -> String {
-        self.feed.look(Ring::whole)
+        self.feed.inspect(Ring::whole)
     }
 
     /// How it ended, once it has.
@@ -155,7 +155,7 @@ impl Run {
         let Some(event) = self.apply(event) else { return };
         tokio::select! {
             biased;
-            () = self.feed.room(&event) => {}
+            () = self.feed.wait_for_room(&event) => {}
             () = self.stopped() => {}
             () = hurry => {}
         }
@@ -186,7 +186,7 @@ impl Run {
             }
         }
         drop(facts);
-        Some(Event::new(&self.id, self.feed.look(Ring::last) + 1, event))
+        Some(Event::new(&self.id, self.feed.inspect(Ring::last) + 1, event))
     }
 
     /// Follows it from the event after `after`. Waits only for a run that is just being given up.
@@ -201,7 +201,7 @@ impl Run {
 
     /// Number of its newest event; 0 before the first.
     pub fn last_event(&self) -> u64 {
-        self.feed.look(Ring::last)
+        self.feed.inspect(Ring::last)
     }
 
     /// Asks it to end as cancelled.
@@ -245,7 +245,7 @@ impl Run {
 
     /// Publishes the outcome. Gives the bytes that are kept of it.
     fn end(&self, outcome: Result<InvokeResponse, CallError>) -> usize {
-        let mut kept = self.feed.look(|ring| ring.bytes() + ring.rest().len());
+        let mut kept = self.feed.inspect(|ring| ring.bytes() + ring.rest().len());
         let mut facts = self.facts();
         if let Ok(response) = &outcome {
             kept += response.text.len() + response.output.as_ref().map_or(0, |output| output.get().len());

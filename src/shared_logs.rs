@@ -148,7 +148,7 @@ impl Entry for LogLine {
         self.json.get().len()
     }
 
-    fn leave(&self, preamble: &mut Self::Rest) {
+    fn fold_into(&self, preamble: &mut Self::Rest) {
         if self.part == LogPart::Session {
             *preamble = Some(self.json.clone());
         }

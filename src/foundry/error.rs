@@ -1,5 +1,10 @@
-//! What went wrong at the service, in its own words and as a kind of ours.
+//! What went wrong at the service, in its own words and as a kind of ours ([`classify`]).
 
+mod classify;
+
+pub(super) use self::classify::kind_of_code;
+
+use self::classify::{Evidence, classify};
 use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
@@ -373,127 +378,8 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         })
 }
 
-/// All that an error answer shows of its cause.
-struct Evidence<'a> {
-    operation: Operation,
-    delegated: bool,
-    status: u16,
-    /// `x-adc-response-details`.
-    details: Option<&'a str>,
-    /// `error.code`.
-    code: Option<&'a str>,
-    /// `error.message`.
-    message: &'a str,
-    /// `error.param`.
-    param: Option<&'a str>,
-    /// `x-platform-error-source`.
-    source: Option<&'a str>,
-}
-
 fn is_known(code: &str) -> bool {
     kind_of_code(code).is_some()
-}
-
-/// The kind that a code of the service names by itself (contract sections 14.2 and 14.3).
-pub(super) fn kind_of_code(code: &str) -> Option<ErrorKind> {
-    Some(match code {
-        "ReadinessTimeout" | "readiness_timeout" | "session_not_ready" => ErrorKind::SessionNotReady,
-        "SandboxIdle" | "sandbox_idle" => ErrorKind::SandboxIdle,
-        "SandboxNotFound" | "sandbox_not_found" | "session_not_found" => ErrorKind::SessionNotFound,
-        "ProxyTimeout" | "proxy_timeout" => ErrorKind::ProxyTimeout,
-        "QuotaExceeded" | "RegionalQuotaExceeded" | "quota_exceeded" | "session_quota_exceeded" => {
-            ErrorKind::QuotaExceeded
-        }
-        "AgentVersionNotReady" => ErrorKind::AgentVersionNotReady,
-        "AgentVersionProvisioningFailed" => ErrorKind::AgentVersionFailed,
-        "conversation_locked" => ErrorKind::ConversationLocked,
-        "missing_isolation_key" => ErrorKind::IsolationKeyRequired,
-        "session_not_accessible" => ErrorKind::IsolationMismatch,
-        "agent_not_found" => ErrorKind::AgentNotFound,
-        _ => return None,
-    })
-}
-
-/// By HTTP status first, then the header's code, then the body's, then its words: codes may be null or missing.
-fn classify(evidence: &Evidence<'_>) -> ErrorKind {
-    let named = |kinds: &[ErrorKind]| {
-        [evidence.details, evidence.code]
-            .into_iter()
-            .flatten()
-            .filter_map(kind_of_code)
-            .find(|kind| kinds.contains(kind))
-    };
-    let message = evidence.message.to_ascii_lowercase();
-    let says = |words: &str| message.contains(words);
-    let names_key = |text: &str| text.contains("isolation-key") || text.contains("isolation key");
-    let is_about_keys = names_key(&message) || evidence.param.is_some_and(names_key);
-    let deployment = named(&[ErrorKind::AgentVersionNotReady, ErrorKind::AgentVersionFailed]);
-    match evidence.status {
-        401 => ErrorKind::AuthenticationFailed,
-        _ if deployment.is_some() => deployment.unwrap_or(ErrorKind::AgentVersionNotReady),
-        400 => named(&[ErrorKind::IsolationKeyRequired]).unwrap_or(if is_about_keys {
-            ErrorKind::IsolationNotSupported
-        } else {
-            ErrorKind::BadRequest
-        }),
-        403 => forbidden(evidence, named(&[ErrorKind::IsolationKeyRequired, ErrorKind::IsolationMismatch]), says),
-        // Where a key is required and missing, nothing is found; the answer may say so (contract section 13.2).
-        404 if is_about_keys => ErrorKind::IsolationKeyRequired,
-        404 => named(&[ErrorKind::SessionNotFound, ErrorKind::AgentNotFound])
-            .unwrap_or_else(|| not_found(evidence.operation, says)),
-        408 | 503 => {
-            named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceUnavailable)
-        }
-        409 => named(&[ErrorKind::ConversationLocked]).unwrap_or(ErrorKind::Conflict),
-        413 if evidence.operation == Operation::UploadFile => ErrorKind::FileTooLarge,
-        424 => ErrorKind::SessionNotReady,
-        429 => named(&[ErrorKind::QuotaExceeded]).unwrap_or(if says("quota") {
-            ErrorKind::QuotaExceeded
-        } else {
-            ErrorKind::RateLimited
-        }),
-        502 => named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceError),
-        504 => ErrorKind::ProxyTimeout,
-        // 501: an agent without a handler for this protocol.
-        402..=499 | 501 => ErrorKind::BadRequest,
-        500..600 if evidence.source == Some("upstream") => ErrorKind::AgentFailed,
-        500..600 => ErrorKind::ServiceError,
-        // Redirects are never followed: a token must not wander off.
-        _ => ErrorKind::UnexpectedAnswer,
-    }
-}
-
-fn forbidden(evidence: &Evidence<'_>, named: Option<ErrorKind>, says: impl Fn(&str) -> bool) -> ErrorKind {
-    if let Some(kind) = named {
-        return kind;
-    }
-    let is_deletion = evidence.operation == Operation::DeleteSession;
-    if is_deletion && (says("delete") || says("owner")) {
-        ErrorKind::NotSessionOwner
-    } else if says("impersonation") || (evidence.delegated && evidence.code == Some("forbidden")) {
-        ErrorKind::ImpersonationNotPermitted
-    } else if says("isolation key") && (says("require") || says("missing")) {
-        ErrorKind::IsolationKeyRequired
-    } else if says("isolation key") || says("not accessible") {
-        ErrorKind::IsolationMismatch
-    } else {
-        ErrorKind::Forbidden
-    }
-}
-
-fn not_found(operation: Operation, says: impl Fn(&str) -> bool) -> ErrorKind {
-    match operation {
-        Operation::ReadAgent => ErrorKind::AgentNotFound,
-        Operation::ShowSession | Operation::StopSession | Operation::DeleteSession | Operation::ReadLog => {
-            ErrorKind::SessionNotFound
-        }
-        _ if says("session") => ErrorKind::SessionNotFound,
-        Operation::CreateSession | Operation::ListSessions | Operation::CreateConversation if says("agent") => {
-            ErrorKind::AgentNotFound
-        }
-        Operation::Invoke if says("agent '") || says("agent \"") => ErrorKind::AgentNotFound,
-        _ => ErrorKind::NotFound,
-    }
 }
 
 #[cfg(test)]

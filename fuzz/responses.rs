@@ -39,7 +39,7 @@ const WORDS: &[&str] = &[
 fn streams_of_responses_end_once_and_add_up() {
     let seeds = fixtures::event_streams().into_iter().map(|(_, body)| body);
     check!().with_generator((mutated(seeds, WORDS), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
-        check_mapping(Split::events, || ResponseMapping::default(), bytes, cuts);
+        check_mapping(Split::events, ResponseMapping::default, bytes, cuts);
         check_replay(bytes, usize::from(cuts[0]));
     });
 }
@@ -77,6 +77,6 @@ fn response_objects_end_once_and_add_up() {
     });
     let bodies = bodies.flatten().flatten();
     check!().with_generator((mutated(bodies, WORDS), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
-        check_mapping(Split::whole, || ObjectMapping::default(), bytes, cuts);
+        check_mapping(Split::whole, ObjectMapping::default, bytes, cuts);
     });
 }

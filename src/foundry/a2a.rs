@@ -94,7 +94,7 @@ impl Agent {
         Ok(reply)
     }
 
-    /// What the agent's card says, or said lately. An agent that shows none can be sent messages all the same.
+    /// What the agent's card says, from the cache if it was read recently. An agent without a card can be sent messages all the same.
     async fn streams_messages(&self, isolation: &WireIsolation) -> Result<bool, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
         if let Some(known) = self.shared.cards.get(&url) {
@@ -104,7 +104,7 @@ impl Agent {
         let streams = match self.json::<Card>(&request).await {
             Ok(card) => card.capabilities.streaming,
             Err(error) if error.status() == Some(404) => false,
-            // Any other refusal says nothing of the agent, only of this call.
+            // Any other refusal is about this call, not about the agent.
             Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };

@@ -345,7 +345,7 @@ fn describe(status: StatusCode, body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let body = body.trim();
     if body.is_empty() || body.starts_with('<') {
-        return status.canonical_reason().unwrap_or("no further words").to_owned();
+        return status.canonical_reason().unwrap_or("no message").to_owned();
     }
     body.to_owned()
 }

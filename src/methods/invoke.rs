@@ -5,7 +5,7 @@
 //! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready
 //! - [`outcome`]: how a failed turn is reported (pure)
-//! - [`observed`]: what is told of the requests themselves: `--debug`, `-o raw`, waiting
+//! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
 mod attempt;
 mod deployment;

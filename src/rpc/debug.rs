@@ -28,7 +28,7 @@ impl Call {
 }
 
 impl Requests {
-    /// Does the work and tells of its requests.
+    /// Does the work and reports its requests.
     pub(super) async fn tell<Done>(
         mut self,
         work: impl Future<Output = Result<Done, CallError>>,

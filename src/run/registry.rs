@@ -1,4 +1,4 @@
-//! The runs of this daemon by their ids: those under way, and those that ended lately.
+//! The runs of this daemon by their ids: those under way, and those that ended recently.
 
 use super::Run;
 use crate::error::CallError;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ended_runs_take_so_many_bytes_at_most_but_the_latest_stays() {
+    async fn ended_runs_take_a_bounded_number_of_bytes_but_the_latest_stays() {
         let runs = Runs::new(Limits { ended_bytes: 0, ..Limits::default() });
         let long = async || {
             let run = begin(&runs, true);

@@ -299,7 +299,7 @@ async fn to_make_what_is_another_s_takes_nothing_over() {
     world.end(vec![]).await;
 }
 
-/// Whatever is told of a call's requests, and to whom, is told of that call's own.
+/// A call's requests are reported to that call only.
 #[tokio::test]
 async fn neither_headers_nor_what_is_told_on_the_way_carry_another_s_keys() {
     let mut world = World::new().await;

@@ -4,9 +4,11 @@
 //!
 //! - [`floors`]: which modules may use which; [`modules`]: what they use
 //! - [`tasks`]: who may start tasks and threads
+//! - [`english`]: phrases that are refused
 //! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise
 
 mod architecture;
+mod english;
 mod floors;
 mod modules;
 mod tasks;
@@ -104,7 +106,8 @@ const BUILD_MARK: &str = "CACHEDIR.TAG";
 
 /// Kinds of files the word rules are for.
 const TEXT: &[&str] = &[
-    "rs", "toml", "md", "py", "sh", "lua", "ts", "mjs", "el", "vim", "json", "jsonl", "yml", "yaml", "service", "plist",
+    "rs", "toml", "md", "py", "sh", "lua", "ts", "mjs", "el", "vim", "json", "jsonl", "yml", "yaml", "service",
+    "plist", "txt",
 ];
 
 /// Everything that breaks a rule, one line each.
@@ -116,6 +119,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
     for path in files {
         let text = fs::read_to_string(root.join(&path)).map_err(|error| format!("{path} cannot be read: {error}"))?;
         broken.extend(check_file(&path, &text));
+        broken.extend(english::check(&path, &text));
     }
     broken.extend(floors::check(root)?);
     broken.extend(tasks::check(root)?);

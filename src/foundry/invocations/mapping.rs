@@ -20,7 +20,7 @@ fn push_text(items: &mut VecDeque<ReplyItem>, delta: String) {
     }
 }
 
-/// The failure that an object tells of, in its `error`. Agents send it with HTTP 200 too.
+/// The failure that an object reports in its `error`. Agents send it with HTTP 200 too.
 pub(in crate::foundry) fn failure_in(object: &Value) -> Option<InvokeEvent> {
     let error = object.get("error").filter(|error| !error.is_null())?;
     let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());

@@ -120,7 +120,7 @@ async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watch
     }
     Err(CallError::new(
         ErrorKind::SessionNotFound,
-        "the service says again and again that the session it has just made does not exist",
+        "the service keeps reporting that the session it just created does not exist",
     )
     .hint("run it again later; `cupola sessions list` shows which sessions there are"))
 }
@@ -344,7 +344,7 @@ impl Attempt<'_> {
         self.protocol == AgentProtocol::A2a && self.params.input_is_request
     }
 
-    /// The conversation, in the protocol's own sense, that a call naming none goes on with.
+    /// The conversation, in the protocol's own sense, that a call naming none continues.
     pub(super) fn continued<'a>(&self, saved: &'a Saved) -> Option<&'a ConversationId> {
         match self.protocol {
             _ if self.params.conversation_id.is_some() || self.params.new_conversation || self.is_whole_request() => {

@@ -1,4 +1,4 @@
-//! What a run tells of the requests themselves, beside the answer: each as it leaves, a refusal as it came, and why it
+//! What a run reports about the requests themselves, beside the answer: each as it leaves, a refusal as it came, and why it
 //! waits.
 
 use crate::foundry::{HttpHead, Seen, body_event};

@@ -229,7 +229,7 @@ async fn tell(canceller: Option<&Canceller>) {
     let Some(canceller) = canceller else { return };
     match tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "the agent was not told of the cancellation"),
+        Ok(Err(error)) => tracing::debug!(%error, "the cancellation did not reach the agent"),
         Err(_) => tracing::debug!("the agent did not answer the cancellation in time"),
     }
 }

@@ -78,7 +78,7 @@ const OWED_POLL: std::time::Duration = std::time::Duration::from_millis(10);
 /// Passes messages on until the program has nothing more to say.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let bind = flags.bind()?;
-    // A daemon that cannot be reached is told of now, not to the first request.
+    // A daemon that cannot be reached is reported now, not at the first request.
     drop(flags.scope.daemon.connect(hooks.embedded)?);
     let mut input = BufReader::new(io::stdin());
     let Some(framing) = Framing::detect(&mut input).map_err(|error| unreadable(&error))? else { return Ok(exit::OK) };
@@ -89,7 +89,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         let asked = Asked::of(&message);
         let is_exit = asked.is_exit;
         if let Err(asked) = line.ask(&message, asked) {
-            // Nobody is left to be told of a notification; a cancelled request has been answered already.
+            // A notification needs no answer; a cancelled request has been answered already.
             if asked.wants_answer() {
                 match bridge.open() {
                     Ok(opened) => {

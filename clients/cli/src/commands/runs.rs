@@ -1,4 +1,4 @@
-//! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended lately.
+//! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended recently.
 
 use super::invoke::{self, How};
 use crate::exit;

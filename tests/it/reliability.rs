@@ -6,21 +6,21 @@
 //! - [`operations`]: the operations, each with its call and the request that the fault strikes
 //! - [`service`]: faults of the service and the agent, behind an emulator that strikes by isolation key
 //! - [`way`]: faults on the way to the service: no listener, TLS, names, HTTP/2, the program that gives tokens
+//! - [`place`]: what a cell does with the daemon of either
 //! - [`page`]: the page
 
 mod faults;
 mod operations;
 mod page;
+mod place;
 mod service;
 mod way;
 
 use faults::Fault;
 use operations::Operation;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
 
 /// Set it to write the page instead of comparing with it.
 const UPDATE: &str = "CUPOLA_UPDATE_DOCS";
@@ -50,19 +50,6 @@ struct Saved {
     session: Option<String>,
     conversation: Option<String>,
     context: Option<String>,
-}
-
-impl Saved {
-    /// Asks the daemon.
-    async fn of(daemon: UnixStream, target: &Value, isolation: &Value) -> Self {
-        let params = json!({"target": target, "isolation": isolation});
-        let response = ask(daemon, "partitions/list", params).await;
-        assert!(response.get("result").is_some(), "{response}");
-        let partitions = response["result"]["partitions"].as_array().cloned().unwrap_or_default();
-        let own = partitions.into_iter().find(|partition| partition["own"] == true).unwrap_or_default();
-        let text = |field: &str| own[field].as_str().map(str::to_owned);
-        Self { session: text("sessionId"), conversation: text("conversationId"), context: text("contextId") }
-    }
 }
 
 impl Cell {
@@ -100,16 +87,6 @@ impl Cell {
         let error = self.response.get("error").map(|error| &error["data"]);
         error.or_else(|| self.response["result"].get("failure").map(|failure| failure.get("data").unwrap_or(failure)))
     }
-}
-
-/// One call on a connection of its own.
-async fn ask(mut daemon: UnixStream, method: &str, params: Value) -> Value {
-    let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    daemon.write_all(format!("{message}\n").as_bytes()).await.unwrap();
-    let mut line = String::new();
-    let answered = tokio::time::timeout(PATIENCE, BufReader::new(daemon).read_line(&mut line)).await;
-    assert!(answered.is_ok(), "{method} gets no answer");
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{method}: {error}: {line:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

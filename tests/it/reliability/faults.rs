@@ -17,6 +17,9 @@ const MAX_BODY: usize = 64 * 1024 * 1024;
 const LONG_EVENT: usize = 15 * 1024 * 1024;
 const TOO_LONG_EVENT: usize = 17 * 1024 * 1024;
 
+/// The time limit of a call to an agent that is silent, in ms: enough for the turn to arrive on a busy machine.
+const SILENT_MS: u64 = 8000;
+
 /// Who answers with an error status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
@@ -136,6 +139,11 @@ impl Fault {
             Self::EndedAfter(_) | Self::Drip | Self::ByteByByte | Self::Page => operation != Operation::InvocationsWs,
             _ => true,
         }
+    }
+
+    /// The time limit that the call is given, in ms; its own default when `None`.
+    pub(super) fn time_limit_ms(self) -> Option<u64> {
+        (self == Self::Silence).then_some(SILENT_MS)
     }
 
     /// Does the agent get the turn before this strikes?

@@ -1,29 +1,30 @@
 //! Faults of the service and the agent. One emulator serves all cells at once: a request is struck by the fault of the isolation
 //! key that it carries.
 
+use super::Cell;
 use super::faults::Fault;
-use super::operations::{FILE, Operation, TEXT};
-use super::{Cell, Saved, ask};
+use super::operations::Operation;
+use super::place::Place;
 use crate::support::{TestDaemon, TestEmulator};
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use cupola_emulator::hooks::Interceptor;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use tokio::net::UnixStream;
 
 /// How many cells run at once: most of their time they wait between two tries.
 const AT_ONCE: usize = 32;
 
-/// How long a call waits for an agent that is silent, in ms: enough for the turn to arrive on a busy machine.
-const TIME_LIMIT_MS: u64 = 8000;
-
-/// How often a cell is tried.
-const TRIES: usize = 3;
+/// More than any request here has, in bytes.
+const MAX_REQUEST: usize = 1024 * 1024;
 
 /// What happened to the requests of one key.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +72,11 @@ impl Interceptor for Strikes {
             let Some((fault, passes, is_over)) = self.choose(&request) else { return next.run(request).await };
             let is_upgrade = request.headers().contains_key(http::header::UPGRADE);
             let answer = match fault {
-                // What a container answers is not the emulator's business.
-                Fault::Refused { .. } if !is_over => None,
+                // The emulator does not see what is refused. An unread body would cost the connection, which is another fault.
+                Fault::Refused { .. } if !is_over => {
+                    drop(to_bytes(request.into_body(), MAX_REQUEST).await);
+                    None
+                }
                 _ if passes || !is_upgrade => Some(next.run(request).await),
                 _ => None,
             };
@@ -111,56 +115,30 @@ struct Bench<'a> {
     directory: TempDir,
 }
 
+impl Place for Bench<'_> {
+    fn target(&self) -> Value {
+        self.target.clone()
+    }
+
+    fn local(&self, key: &str) -> PathBuf {
+        self.directory.path().join(key)
+    }
+
+    async fn connect(&self) -> UnixStream {
+        self.daemon.stream()
+    }
+}
+
 impl Bench<'_> {
-    /// Runs a cell, and again when a connection broke that the fault leaves alone: a busy machine may do that.
     async fn run(&self, number: usize, fault: Fault, operation: Operation) -> Cell {
-        let mut cell = self.try_once(&format!("cell-{number}"), fault, operation).await;
-        for again in 1..TRIES {
-            let message = cell.response["error"]["message"].as_str().unwrap_or_default();
-            if !matches!(fault, Fault::Refused { .. }) || !message.contains("broke before there was an answer") {
-                break;
-            }
-            cell = self.try_once(&format!("cell-{number}-{again}"), fault, operation).await;
-        }
-        cell
-    }
-
-    async fn try_once(&self, key: &str, fault: Fault, operation: Operation) -> Cell {
-        let isolation = json!({"userKey": key});
-        let local = self.directory.path().join(key);
-        std::fs::write(&local, TEXT).unwrap();
-        let mut prepared = self.call("invoke", &isolation, operation.preparation()).await;
-        assert_eq!(prepared["result"]["status"], "completed", "{prepared}");
-        let session = prepared["result"]["sessionId"].take().as_str().unwrap().to_owned();
-        let uploaded = self.call("files/upload", &isolation, json!({"path": FILE, "localPath": local})).await;
-        assert!(uploaded.get("result").is_some(), "{uploaded}");
-        let before = Saved::of(self.daemon.stream(), &self.target, &isolation).await;
-
-        let mut params = operation.params(&session, &local);
-        if fault == Fault::Silence {
-            params["timeoutMs"] = json!(TIME_LIMIT_MS);
-        }
+        let key = &format!("cell-{number}");
+        let session = self.prepare(key, operation).await;
+        let before = self.saved(key).await;
         self.strikes.begin(key, fault, operation);
-        if operation == Operation::Download {
-            std::fs::remove_file(&local).unwrap();
-        }
-        let response = self.call(operation.method(), &isolation, params).await;
-        if operation == Operation::Download {
-            let fetched = std::fs::read_to_string(&local).ok();
-            let expected = response.get("result").map(|_| TEXT.to_owned());
-            assert_eq!(fetched, expected, "{fault}: a download is whole, or leaves nothing: {response}");
-        }
-        let after = Saved::of(self.daemon.stream(), &self.target, &isolation).await;
+        let response = self.call(key, fault, operation, &session).await;
+        let after = self.saved(key).await;
         let (sent, ran) = self.strikes.end(key);
-
-        let again = self.call("invoke", &isolation, operation.preparation()).await;
-        let works_again = again["result"]["status"] == "completed";
+        let works_again = self.works(key, operation).await;
         Cell { fault, operation, response, sent, ran, saved: [before, after], works_again }
-    }
-
-    async fn call(&self, method: &str, isolation: &Value, mut params: Value) -> Value {
-        params["target"] = self.target.clone();
-        params["isolation"] = isolation.clone();
-        ask(self.daemon.stream(), method, params).await
     }
 }

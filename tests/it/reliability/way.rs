@@ -3,9 +3,10 @@
 //! has left.
 
 use super::faults::Fault;
-use super::operations::{FILE, Operation, TEXT};
+use super::operations::Operation;
+use super::place::Place;
 use super::service::Strikes;
-use super::{Cell, Saved, ask};
+use super::{Cell, Saved};
 use crate::support::deployed::Deployed;
 use crate::support::{Process, free_address};
 use cupola_emulator::hooks::{Acceptor, Connection};
@@ -83,7 +84,7 @@ pub(super) async fn cells() -> Vec<Cell> {
     let pairs = Fault::WAY.into_iter().flat_map(|fault| Operation::ALL.map(|operation| (fault, operation)));
     let daemon = way.serve();
     let mut prepared: Vec<_> =
-        stream::iter(pairs).map(|(fault, operation)| way.prepare(fault, operation)).buffered(AT_ONCE).collect().await;
+        stream::iter(pairs).map(|(fault, operation)| way.set_up(fault, operation)).buffered(AT_ONCE).collect().await;
     stop(daemon).await;
 
     let mut called = Vec::new();
@@ -94,8 +95,9 @@ pub(super) async fn cells() -> Vec<Cell> {
         let (these, others) = prepared.into_iter().partition(|prepared| prepared.fault == fault);
         prepared = others;
         let these: Vec<Prepared> = these;
-        called
-            .extend(stream::iter(these).map(|prepared| way.call(prepared)).buffered(AT_ONCE).collect::<Vec<_>>().await);
+        called.extend(
+            stream::iter(these).map(|prepared| way.strike(prepared)).buffered(AT_ONCE).collect::<Vec<_>>().await,
+        );
         stop(daemon).await;
         says_go_away.store(false, Ordering::Relaxed);
         way.heal();
@@ -164,38 +166,17 @@ impl Way {
         daemon
     }
 
-    async fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.deployed.home.socket()).await.unwrap()
-    }
-
-    async fn ask(&self, method: &str, key: &str, mut params: Value) -> Value {
-        params["target"] = target();
-        params["isolation"] = json!({"userKey": key});
-        ask(self.connect().await, method, params).await
-    }
-
-    async fn saved(&self, key: &str) -> Saved {
-        Saved::of(self.connect().await, &target(), &json!({"userKey": key})).await
-    }
-
-    async fn prepare(&self, fault: Fault, operation: Operation) -> Prepared {
+    async fn set_up(&self, fault: Fault, operation: Operation) -> Prepared {
         let key = format!("{fault:?}-{operation:?}");
-        let local = self.local(&key);
-        fs::write(&local, TEXT).unwrap();
-        let invoked = self.ask("invoke", &key, operation.preparation()).await;
-        assert_eq!(invoked["result"]["status"], "completed", "{invoked}");
-        let uploaded = self.ask("files/upload", &key, json!({"path": FILE, "localPath": local})).await;
-        assert!(uploaded.get("result").is_some(), "{uploaded}");
-        let session = invoked["result"]["sessionId"].as_str().unwrap().to_owned();
+        let session = self.prepare(&key, operation).await;
         let before = self.saved(&key).await;
         self.strikes.begin(&key, fault, operation);
         Prepared { fault, operation, key, session, before }
     }
 
-    async fn call(&self, prepared: Prepared) -> (Prepared, Value) {
-        let Prepared { operation, key, session, .. } = &prepared;
-        let params = operation.params(session, &self.local(key));
-        let response = self.ask(operation.method(), key, params).await;
+    async fn strike(&self, prepared: Prepared) -> (Prepared, Value) {
+        let Prepared { fault, operation, key, session, .. } = &prepared;
+        let response = self.call(key, *fault, *operation, session).await;
         (prepared, response)
     }
 
@@ -204,18 +185,23 @@ impl Way {
         let Prepared { fault, operation, key, before, .. } = prepared;
         let (sent, ran) = self.strikes.end(&key);
         let after = self.saved(&key).await;
-        let again = self.ask("invoke", &key, operation.preparation()).await;
-        let works_again = again["result"]["status"] == "completed";
+        let works_again = self.works(&key, operation).await;
         Cell { fault, operation, response, sent, ran, saved: [before, after], works_again }
+    }
+}
+
+impl Place for Way {
+    fn target(&self) -> Value {
+        json!({"kind": "project", "endpoint": format!("https://{HOST}/api/projects/proj1"), "agent": "notes"})
     }
 
     fn local(&self, key: &str) -> PathBuf {
         self.deployed.home.path(&format!("local-{key}"))
     }
-}
 
-fn target() -> Value {
-    json!({"kind": "project", "endpoint": format!("https://{HOST}/api/projects/proj1"), "agent": "notes"})
+    async fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.deployed.home.socket()).await.unwrap()
+    }
 }
 
 async fn stop(mut daemon: Process) {

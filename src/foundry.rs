@@ -14,7 +14,8 @@
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
 //! - [`meter`]: how much of one answer is taken (pure)
-//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`] ends one that goes on without a connection
+//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: asks about and ends an invocation that runs
+//!   without a connection
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
 //! gathered in.

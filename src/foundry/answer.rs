@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Longest answer to a turn that is read whole, in bytes. A response object with long tool outputs is a few MiB.
 pub(super) const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// As much is read of an error answer, in bytes; only a bounded part of its message is passed on.
+/// How much is read of an error answer, in bytes. Only a bounded part of its message is passed on.
 pub(super) const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// How long the body of an error answer is waited for. Its head says that and mostly why the call failed.

@@ -170,7 +170,7 @@ impl Agent {
         (failure, error)
     }
 
-    /// Reads an error answer, and shows it to whoever wants it unmodified.
+    /// Reads an error answer, and shows it unmodified to a caller that asked for that.
     async fn read_error(&self, request: &Request<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
         let (head, status, headers) = (HttpHead::of(&response), response.status(), response.headers().clone());
         let raw = self.extras.watcher.as_ref().filter(|watcher| watcher.wants_raw());

@@ -1,8 +1,8 @@
 //! Did a turn run, although its request was refused? Decided here alone, from what the refusal shows. Pure.
 //!
 //! That it did not run needs proof: a refusal that names its cause, from the gateway (contract sections 14.2 and 14.3) or from the agent
-//! server in front of the agent's code (section 21.2). Everything else leaves it open. What is known without an answer, such as that
-//! there was no connection, is in [`super::retry::Failure`].
+//! server in front of the agent's code (section 21.2). Everything else leaves it open. Failures without an answer, such as a
+//! connection that was refused, are judged by [`super::retry::Failure`].
 
 use cupola_protocol::error::Turn;
 

@@ -29,7 +29,7 @@ pub fn emulator_token(mut options: TokenOptions) -> ExitCode {
 
 /// A line of an agent, below the agent's name, with nothing in it that acts on a terminal.
 fn show_agent_line(agent: &str, line: &str) {
-    // Whoever closed standard error does not want to see it.
+    // Standard error may be closed; then there is nobody to show it to.
     let _ = writeln!(io::stderr(), "{agent} | {}", escaped(line));
 }
 

@@ -270,7 +270,15 @@ async fn an_ending_without_success_has_its_cause_and_says_whether_the_turn_ran()
             "mayHaveRun",
             "neither events nor JSON",
         ),
-        ("responses", "application/json", "{}".to_owned(), String::new(), "failed", "mayHaveRun", "no response object"),
+        (
+            "responses",
+            "application/json",
+            "{}".to_owned(),
+            String::new(),
+            "failed",
+            "mayHaveRun",
+            "not a response object",
+        ),
         (
             "invocations",
             "text/event-stream\r\ncontent-length: 9999",

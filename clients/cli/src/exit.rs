@@ -18,7 +18,7 @@ pub(crate) const NOT_NOW: u8 = 5;
 pub(crate) const DAEMON: u8 = 6;
 /// The answer was cut off.
 pub(crate) const TRUNCATED: u8 = 7;
-/// There is no answer, and the turn may have run all the same.
+/// No answer came, but the turn may have run.
 pub(crate) const MAY_HAVE_RUN: u8 = 8;
 /// Cancelled, as a shell reports a program that Ctrl-C ended.
 pub(crate) const CANCELLED: u8 = 130;

@@ -116,7 +116,7 @@ impl Mapping for ResultMapping {
             return;
         }
         let json = serde_json::from_str::<Value>(&event.data).unwrap_or_else(|_| {
-            // What is no answer at all is said at its end.
+            // An event that is not JSON may have held text. A whole body that is not JSON is reported at its end.
             self.has_lost = self.answered == Answered::InEvents;
             Value::Null
         });
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(ending.text.as_deref(), Some("alpha"));
         // Without its last update an answer is not known to be whole.
         assert_eq!(stream(&[begun, &a]).0, ["task", "+al", "end: truncated the stream ended before the answer did"]);
-        // Nor is one that has an event nobody can read, unless the last one repeats the text.
+        // An answer with an unreadable event is not complete either, unless the last event repeats the text.
         let (end, unread) = (r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#, "{\"kind");
         assert!(stream(&[begun, &a, unread, end]).0.iter().any(|line| line.contains("TextMissing")));
         let whole = r#"{"kind":"message","parts":[{"text":"alpha"}]}"#;

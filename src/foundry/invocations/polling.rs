@@ -172,7 +172,7 @@ impl Polling {
                 Err(error) if error.status() == Some(404) && self.unknown < MAX_UNKNOWN => self.unknown += 1,
                 Err(error) => {
                     let code = error.service().and_then(|error| error.code.clone());
-                    // That the agent does not say how it is does not tell how it is.
+                    // The status could not be read, so nobody knows how the invocation stands.
                     self.end(Ending::of(unclear(error.kind(), error.to_string(), code)));
                 }
             }

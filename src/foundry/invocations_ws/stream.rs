@@ -145,7 +145,7 @@ impl Messages {
     fn exchange(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         let had_unsent = !self.unsent.is_empty();
         if let Err(error) = self.send(context) {
-            // What the agent said before it closed tells more than that it takes nothing any more.
+            // The agent's last words, which are read next, say more than this failure to send.
             tracing::debug!(%error, "a dialogue's message was not sent");
             self.unsent.clear();
         }

@@ -149,7 +149,7 @@ mod tests {
                     return (shown(&VecDeque::from([item])).concat(), taken.load(Ordering::Relaxed));
                 }
                 Some(ReplyItem::Event(_)) => {}
-                None => panic!("there was no ending"),
+                None => panic!("the stream stopped without an ending"),
             }
         }
     }

@@ -267,7 +267,7 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &Text, items: &mu
             (None, Some(status)) => {
                 InvokeEvent::Truncated { reason: Some(format!("the service left the turn {status}")) }
             }
-            (None, None) => unclear(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
+            (None, None) => unclear(ErrorKind::UnexpectedAnswer, "the service's answer is not a response object", None),
         },
     };
     items.push_back(end(Ending {
@@ -523,7 +523,7 @@ mod tests {
         for (body, expected) in [
             ("<html>", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
             ("", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
-            ("[]", "end: failed UnexpectedAnswer: the service's answer is no response object"),
+            ("[]", "end: failed UnexpectedAnswer: the service's answer is not a response object"),
             (r#"{"error":{"code":"x","message":"no"}}"#, "end: failed AgentFailed: no"),
         ] {
             assert_eq!(

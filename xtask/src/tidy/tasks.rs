@@ -14,8 +14,7 @@ const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinne
 /// What stands before the name when it is a function of tokio's or of the standard library's.
 const STARTERS: &[&str] = &["tokio", "task", "thread"];
 
-/// Receivers whose method of that name is no concern of this rule: the trackers, and an object's own method, which is itself
-/// looked at.
+/// Receivers whose method of that name is allowed: the trackers, and an object's own method, which is itself checked.
 const TRACKERS: &[&str] = &["tasks", "tracker", "exchanges", "self"];
 
 /// A function that may start something outside the trackers: its file, its name, and why.

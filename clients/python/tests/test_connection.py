@@ -39,9 +39,7 @@ class Finding(WithDaemon):
     def test_the_commands_own_reason_is_passed_on(self):
         with tempfile.TemporaryDirectory() as open_to_all:
             os.chmod(open_to_all, 0o755)
-            # With the state directory of the daemon that runs, the command would name that daemon's socket.
-            environment = self.environment(CUPOLA_STATE_DIR=f"{open_to_all}/state")
-            with environment, self.assertRaises(cupola.DaemonNotFound) as caught:
+            with self.environment(), self.assertRaises(cupola.DaemonNotFound) as caught:
                 cupola.connect(socket=f"{open_to_all}/v1.sock")
         self.assertIn("can be entered by others", caught.exception.message)
 

@@ -107,6 +107,8 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
 
 /// Makes this process the owner of a state directory, for a daemon that will listen on `socket`.
 pub async fn own(state_directory: &Path, socket: &Path) -> Result<Ownership, BindError> {
+    // A socket that could never be made is an error, also where another daemon would serve.
+    PrivateDirectory::open(socket.parent().unwrap_or(socket))?;
     // Why a directory cannot be used is said by whoever opens it for use.
     let Ok(directory) = PrivateDirectory::open(state_directory) else { return Ok(Ownership::Unknown) };
     match lock::take(&directory, OsStr::new(STATE_LOCK), socket).await {

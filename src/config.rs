@@ -27,6 +27,8 @@ const EMULATORS: &str = "emulators";
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// Variables that name files which decide over trust: the token of a workload identity, and the certificates that TLS trusts.
 const TRUST_VARIABLES: [&str; 3] = ["AZURE_FEDERATED_TOKEN_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// The variable that says where this user's files are.
+const HOME: &str = if cfg!(windows) { "LOCALAPPDATA" } else { "HOME" };
 /// How an error names the field.
 const IDLE_EXIT_FIELD: &str = "idle_exit in the configuration file";
 
@@ -121,8 +123,10 @@ pub enum ConfigError {
         rule: &'static str,
     },
     /// No directory to default to.
-    #[error("no home directory is known (HOME is not set); use {0}")]
-    NoHome(&'static str),
+    #[error(
+        "no home directory is known, because {HOME} is not set; set it, or set CUPOLA_STATE_DIR to a directory that only you can use"
+    )]
+    NoHome,
     /// The working directory cannot be found, so a relative path means nothing.
     #[error("the path {path} cannot be made absolute: {source}")]
     NotAbsolute {
@@ -173,13 +177,13 @@ impl Config {
                 None => Settings::default(),
             },
         };
-        let socket = socket::path(flags.socket.as_deref(), environment).ok_or(ConfigError::NoHome("--socket"))?;
+        let socket = socket::path(flags.socket.as_deref(), environment).ok_or(ConfigError::NoHome)?;
         let state_directory = flags
             .state_directory
             .or(path_in("CUPOLA_STATE_DIR"))
             .or(file.state_dir)
             .or_else(|| socket::state_directory(environment))
-            .ok_or(ConfigError::NoHome("--state-dir"))?;
+            .ok_or(ConfigError::NoHome)?;
         let idle_exit = if let Some(value) = flags.idle_exit {
             parse_idle_exit("--idle-exit", &value)?
         } else if let Some(value) = text_in("CUPOLA_IDLE_EXIT") {

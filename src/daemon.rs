@@ -92,8 +92,10 @@ impl Daemon {
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
         let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
+        let shutdown = Shutdown::new();
         let sockets = config.socket.parent().unwrap_or(&config.state_directory);
-        let emulator = Arc::new(EmbeddedEmulator::new(config.state_directory.join(EMULATOR_DIRECTORY), sockets));
+        let emulator =
+            Arc::new(EmbeddedEmulator::of(config.state_directory.join(EMULATOR_DIRECTORY), sockets, shutdown.clone()));
         let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
         let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
         let surroundings = Surroundings {
@@ -124,7 +126,7 @@ impl Daemon {
             pieces: Pieces::default(),
             config,
             activity: Activity::default(),
-            shutdown: Shutdown::new(),
+            shutdown,
             crowded: Notify::new(),
             input: InputBudget::default(),
             waiting: WaitingBudget::default(),

@@ -87,7 +87,15 @@ impl CallError {
         self.hint(cause)
     }
 
-    /// The daemon is stopping.
+    /// The daemon is stopping, and ended a call that it had begun.
+    pub fn cut_by_shutdown() -> Self {
+        let mut error = Self::new(ErrorKind::ShuttingDown, "the daemon stopped before the call had ended")
+            .hint("see what it has done before you send it again");
+        error.data.retryable = false;
+        error
+    }
+
+    /// The daemon is stopping, and does not begin the call.
     pub fn shutting_down() -> Self {
         Self::new(ErrorKind::ShuttingDown, "the daemon is stopping").hint("connect again: a new daemon will answer")
     }

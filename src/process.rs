@@ -1,9 +1,10 @@
 //! The daemon as a process: its log, its start report, its leave from whoever started it.
 //!
 //! **The start report** is one line on standard output: `ready PATH` once clients can connect to PATH, or
-//! `error: REASON`. A process that finds another daemon at PATH says `ready PATH` as well and ends with success: for
-//! whoever started it, all is as asked. In the background nothing follows that line, and standard output is closed after
-//! it, so that a starter may also read to the end.
+//! `error: REASON`. A process in the background that finds another daemon at PATH, or one with the same state directory at another
+//! PATH, says `ready PATH` as well and ends with success: for whoever started it, all is as asked. In the foreground it is an error:
+//! somebody wanted to see this daemon run. In the background nothing follows that line, and standard output is closed after it, so
+//! that a starter may also read to the end.
 
 mod emulator;
 mod log;
@@ -19,30 +20,23 @@ use windows as system;
 
 pub use emulator::{emulator, emulator_token};
 
-use crate::config::{self, Config, Flags};
+use crate::config::{Config, Flags};
 use crate::daemon::Daemon;
-use crate::inbound::local::{self, Bound};
+use crate::inbound::local::{self, Bound, Inherited, LocalListener, Ownership};
 use crate::inbound::server;
 use crate::lifetime::shutdown;
 use crate::methods;
-use crate::system::directory::{PrivateDirectory, private_file};
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 /// Two: one may be busy encoding while the other answers. The work is waiting, and every thread costs memory.
 const WORKER_THREADS: usize = 2;
 /// How long blocking work (a file read, a database write) may hold up the end of the process.
 const BLOCKING_GRACE: Duration = Duration::from_secs(2);
-/// A log above this many bytes is put aside at the next start, in place of the one put aside before.
-const MAX_LOG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Any reason not to start; it is only shown.
 type Reason = Box<dyn Error + Send + Sync>;
@@ -65,23 +59,15 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
     if let Some(inherited) = &inherited {
         flags.socket = Some(inherited.path().to_owned());
     }
-    let config = Config::load(flags)?;
-    start_log(&config, background)?;
+    let mut config = Config::load(flags)?;
+    log::start(&mut config, background)?;
     server::descriptors::raise_limit();
     system::give_memory_back();
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
-        let bound = match inherited {
-            Some(inherited) => Bound::Listening(local::take(inherited)?),
-            None => local::bind(&config.socket).await?,
-        };
-        let listener = match bound {
-            Bound::Listening(listener) => listener,
-            Bound::AlreadyServed => {
-                tracing::info!(socket = %config.socket.display(), "another daemon already serves this socket");
-                report_ready(&config.socket);
-                return Ok(());
-            }
+        let listener = match listener(inherited, &config).await? {
+            Found::Ours(listener) => listener,
+            Found::Another(socket) => return Ok(Some(socket)),
         };
         let daemon = Daemon::start(config)?;
         let asked = shutdown::signals()?;
@@ -90,11 +76,52 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
         if background {
             leave_the_starter()?;
         }
-        server::run(listener, daemon, asked).await;
-        Ok(())
+        server::run(*listener, daemon, asked).await;
+        Ok::<_, Reason>(None)
     });
     runtime.shutdown_timeout(BLOCKING_GRACE);
-    outcome
+    match outcome? {
+        None => Ok(()),
+        Some(socket) if background => {
+            tracing::info!(socket = %socket.display(), "another daemon serves already");
+            report_ready(&socket);
+            Ok(())
+        }
+        Some(socket) => Err(cupola_cli::already_served(&socket).into()),
+    }
+}
+
+/// What came of the attempt to become the daemon.
+enum Found {
+    /// It is this process.
+    Ours(Box<LocalListener>),
+    /// It is another one, which listens there.
+    Another(PathBuf),
+}
+
+/// First the state directory, then the socket: of two daemons with one state directory only one gets as far as a socket.
+async fn listener(inherited: Option<Inherited>, config: &Config) -> Result<Found, Reason> {
+    let is_inherited = inherited.is_some();
+    let state = match local::own(&config.state_directory, &config.socket).await? {
+        Ownership::Ours(lock) => Some(lock),
+        Ownership::Unknown => None,
+        // The service manager's socket has clients already, which nobody else would serve.
+        Ownership::Theirs(socket) if is_inherited => return Err(cupola_cli::already_served(&socket).into()),
+        Ownership::Theirs(socket) => return Ok(Found::Another(socket)),
+    };
+    let bound = match inherited {
+        Some(inherited) => Bound::Listening(Box::new(local::take(inherited)?)),
+        None => local::bind(&config.socket).await?,
+    };
+    Ok(match bound {
+        Bound::Listening(mut listener) => {
+            if let Some(lock) = state {
+                listener.hold(lock);
+            }
+            Found::Ours(listener)
+        }
+        Bound::AlreadyServed => Found::Another(config.socket.clone()),
+    })
 }
 
 /// Runs a daemon on a thread of this process for one connection, and returns the client's end of it.
@@ -124,41 +151,6 @@ pub fn embedded() -> io::Result<cupola_cli::Stream> {
 
 fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(WORKER_THREADS).thread_name("cupola").enable_all().build()
-}
-
-/// The log goes to the log file if there is one, and to standard error otherwise.
-fn start_log(config: &Config, background: bool) -> Result<(), Reason> {
-    let (writer, colours) = match log_file(config, background)? {
-        Some(path) => {
-            let file = open_log(&path)
-                .map_err(|error| format!("the log file {} cannot be opened: {error}", path.display()))?;
-            (system::log_to(file)?, false)
-        }
-        None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
-    };
-    let writer = log::OneLine::new(writer, colours);
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
-    tracing_subscriber::registry().with(config.log.clone()).with(layer).try_init()?;
-    Ok(())
-}
-
-/// In the background there is no terminal to write to, so the log is beside the state.
-fn log_file(config: &Config, background: bool) -> Result<Option<PathBuf>, Reason> {
-    match &config.log_file {
-        Some(path) => Ok(Some(path.clone())),
-        None if background => {
-            let directory = PrivateDirectory::open(&config.state_directory)?;
-            Ok(Some(directory.path().join("daemon.log")))
-        }
-        None => Ok(None),
-    }
-}
-
-fn open_log(path: &Path) -> io::Result<File> {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > MAX_LOG_BYTES) {
-        fs::rename(path, config::put_aside(path))?;
-    }
-    private_file().append(true).open(path)
 }
 
 fn report_ready(socket: &Path) {

@@ -18,6 +18,7 @@ use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
 use cupola_protocol::runs::{RunInfo, RunState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ pub struct Run {
     facts: Mutex<Facts>,
     feed: Arc<Feed<Event, Outcome>>,
     stop: CancellationToken,
+    /// Somebody has had its outcome.
+    is_read: AtomicBool,
 }
 
 /// What changes, beside the events.
@@ -88,6 +91,7 @@ impl Run {
             facts: Mutex::new(facts),
             feed: Arc::new(Feed::new(limits, !detached)),
             stop,
+            is_read: AtomicBool::new(false),
         })
     }
 
@@ -197,6 +201,16 @@ impl Run {
             }
             self.feed.ended().await;
         }
+    }
+
+    /// Somebody has attached to it and followed it to its outcome. The client that began a detached run may have left without it.
+    pub fn was_read(&self) {
+        self.is_read.store(true, Ordering::Relaxed);
+    }
+
+    /// Does its outcome still wait for somebody? Only a detached run's does: the others' clients waited for it, or left.
+    fn is_unread(&self) -> bool {
+        self.detached && !self.is_read.load(Ordering::Relaxed)
     }
 
     /// Number of its newest event; 0 before the first.

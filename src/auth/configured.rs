@@ -2,6 +2,7 @@
 
 use super::certificate::CertificateAssertion;
 use super::credential::{Credential, CredentialConfig, SecretSource, Surroundings};
+use super::error::NOT_FOUND;
 use super::token_client;
 use super::tool::Tool;
 use super::{AccessToken, TokenError};
@@ -30,6 +31,9 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// How often an HTTP credential asks again: about three seconds in all. The library's own eight take most of a minute,
 /// after which nobody would learn that the machine is offline.
 const MAX_RETRIES: u32 = 4;
+
+/// How the library says that there is no such tool, behind the tool's name.
+const LIBRARY_NOT_FOUND: &str = " not found on PATH";
 
 /// The credential that the configuration names. What it stands on is built when the first token is asked for.
 pub(super) struct Configured {
@@ -60,6 +64,15 @@ impl Configured {
         Ok(sources.clone())
     }
 
+    /// Says whose PATH it was: a shell that has the tool may have another one than the daemon.
+    fn where_looked(&self, reason: String) -> String {
+        let Some(tool) = reason.strip_suffix(LIBRARY_NOT_FOUND) else { return reason };
+        let path = self.surroundings.path.clone().or_else(|| (self.surroundings.variable)("PATH").map(Into::into));
+        let path =
+            path.map_or_else(|| "not set".to_owned(), |path| path.to_string_lossy().chars().take(MAX_REASON).collect());
+        format!("{tool} {NOT_FOUND} ({path})")
+    }
+
     fn prefer(&self, name: &str) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         sources.sort_by_key(|source| source.name != name);
@@ -88,7 +101,7 @@ impl Credential for Configured {
                     Err(NoToken::NotTrusted(fault)) => {
                         return Err(TokenError::NotTrusted { credential: source.name, fault });
                     }
-                    Err(NoToken::Refused(reason)) => tried.push((source.name, reason)),
+                    Err(NoToken::Refused(reason)) => tried.push((source.name, self.where_looked(reason))),
                 }
             }
             Err(match tried.pop() {
@@ -503,8 +516,32 @@ mod tests {
                 .unwrap_err();
             let text = error.to_string();
             assert!(text.contains("azd: ") && text.contains("not logged in"), "{text}");
-            assert!(text.contains("azureCli: ") && text.contains("not found on PATH"), "{text}");
-            assert_eq!(error.hint(), "run `azd auth login` or `az login`, then try again");
+            let looked = format!("not found on the daemon's PATH ({})", directory.path().display());
+            assert!(text.contains("azureCli: ") && text.contains(&looked), "{text}");
+            assert!(
+                error.hint().starts_with("run `azd auth login` or `az login`, then try again; "),
+                "{}",
+                error.hint()
+            );
+            assert!(error.hint().contains("`cupola stop`"), "{}", error.hint());
+        }
+
+        #[tokio::test]
+        async fn a_tool_that_is_not_there_is_said_with_the_path_and_one_that_is_installed_later_is_used() {
+            let directory = tempfile::tempdir().unwrap();
+            for (config, tool, script) in [
+                (CredentialConfig::AzureCli { tenant_id: None }, "az", AZ),
+                (CredentialConfig::Azd { tenant_id: None }, "azd", AZD),
+                (CredentialConfig::DeveloperTools, "azd", AZD),
+            ] {
+                let tokens = tokens(directory.path(), config);
+                let error = tokens.get(&Account::Configured, "scope").await.unwrap_err();
+                assert!(error.to_string().contains(&directory.path().display().to_string()), "{error}");
+                assert!(error.hint().contains("install") && error.hint().contains("`cupola stop`"), "{}", error.hint());
+                install(directory.path(), tool, script);
+                tokens.get(&Account::Configured, "scope").await.unwrap();
+                std::fs::remove_file(directory.path().join(tool)).unwrap();
+            }
         }
     }
 }

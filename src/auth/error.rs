@@ -3,6 +3,9 @@
 use crate::system::tls::CertificateFault;
 use std::time::Duration;
 
+/// How an error says that a tool was not found, and whose PATH was searched: the daemon's is that of the shell which started it.
+pub(super) const NOT_FOUND: &str = "not found on the daemon's PATH";
+
 /// No token could be had. Cheap to clone: everyone who waited for the same fetch gets the same error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -56,6 +59,18 @@ impl TokenError {
     /// What a person can do.
     pub fn hint(&self) -> &'static str {
         match self {
+            Self::NoTool { tried } if tried.iter().all(|(_, reason)| reason.contains(NOT_FOUND)) => {
+                "install azd or az, then run `azd auth login` or `az login`; if your shell finds one already, run `cupola stop`: the \
+                 next command starts a daemon with your shell's PATH"
+            }
+            Self::NoTool { tried } if tried.iter().any(|(_, reason)| reason.contains(NOT_FOUND)) => {
+                "run `azd auth login` or `az login`, then try again; if your shell finds the tool that the daemon does not, run \
+                 `cupola stop`: the next command starts a daemon with your shell's PATH"
+            }
+            Self::Refused { reason, .. } if reason.contains(NOT_FOUND) => {
+                "install it and sign in; if your shell finds it already, run `cupola stop`: the next command starts a daemon with \
+                 your shell's PATH"
+            }
             Self::NotTrusted { fault, .. } => fault.hint(),
             Self::Configuration { .. } => "correct [credential] in the configuration file",
             Self::NoEmulator { .. } => {

@@ -49,12 +49,19 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
     let (read, mut write) = listener::split(stream);
     let mut reader = FrameReader::new(read, daemon.input.room());
     let sniffed = tokio::select! {
-        sniffed = reader.sniff() => sniffed,
-        () = daemon.shutdown.draining() => return,
+        sniffed = reader.sniff() => Some(sniffed),
+        () = daemon.shutdown.draining(), if !place.is_late() => None,
         () = outstayed(&daemon, place) => {
             tracing::debug!(conn = number, "closed: it said nothing, and others wait");
             return;
         }
+    };
+    let sniffed = if let Some(sniffed) = sniffed {
+        sniffed
+    } else {
+        // Whoever has said something gets an answer, also from a daemon that ends.
+        reader.end_input();
+        if cfg!(unix) { reader.sniff().await } else { Sniffed::Nothing }
     };
     match sniffed {
         Sniffed::Framing(framing) => {

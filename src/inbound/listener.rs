@@ -4,11 +4,16 @@ use std::io;
 
 /// Where clients come from.
 pub trait Listener: Send {
-    /// The next client, known to be of this user.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + Send;
+    /// The next client, known to be of this user. `None` when no more can come: another daemon listens in this one's place.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Option<Stream>>> + Send;
 
-    /// Makes sure that no new client can find this daemon; those already queued can still be accepted.
+    /// Makes sure that no new client takes this daemon for the one that serves; those already queued can still be accepted.
     fn withdraw(&mut self) {}
+
+    /// After [`Self::withdraw`]: the next one who comes for what only this daemon has, its runs.
+    fn late(&mut self) -> impl Future<Output = io::Result<Stream>> + Send {
+        std::future::pending()
+    }
 }
 
 /// A connected client's stream.
@@ -33,6 +38,18 @@ pub(crate) fn split(stream: Stream) -> (ReadHalf, WriteHalf) {
     #[cfg(windows)]
     return tokio::io::split(stream);
 }
+
+/// Ends the input: what the other side has sent can still be read, and from now on its sending fails, so that it knows what nobody
+/// will read.
+#[cfg(unix)]
+pub(crate) fn end_input(half: &ReadHalf) {
+    // It fails when the other side is gone, whose input has ended then.
+    let _ = rustix::net::shutdown(half.as_ref(), rustix::net::Shutdown::Read);
+}
+
+/// A pipe has no half that can be closed alone.
+#[cfg(windows)]
+pub(crate) fn end_input(_half: &ReadHalf) {}
 
 /// Has the other side closed both directions? Asked after its input has ended, which alone does not tell: it may still
 /// read.

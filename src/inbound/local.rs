@@ -2,8 +2,9 @@
 //!
 //! - Its directory is this user's alone ([`crate::system::directory`]); that is the control. The socket's own mode 0600 and the
 //!   check of every client's user id come on top of it.
-//! - A lock file beside it says who serves it. The lock is held while the daemon can be found; the file itself stays,
-//!   because removing it would let two daemons hold locks on two files of one name.
+//! - A lock file beside it says who serves it, and one in the state directory who owns that: there is one daemon for each of them.
+//!   The locks are held while the daemon can be found.
+//! - A socket that has been removed is made again. A daemon in whose place another one listens leaves.
 //! - A socket that a service manager listens on (systemd's socket activation) is the manager's: taken as it is, never
 //!   removed, and found busy by any other daemon, because somebody always answers there.
 //! - A socket that was left behind (`kill -9`) is replaced only under the lock, and only when nobody answers on it.
@@ -21,7 +22,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
-pub use system::{Inherited, LocalListener, bind, inherited, pair, take};
+pub use system::{Inherited, LocalListener, StateLock, bind, inherited, own, pair, take};
 
 use crate::system::directory::DirectoryError;
 use std::io;
@@ -31,16 +32,27 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub enum Bound {
     /// This process serves the socket.
-    Listening(LocalListener),
+    Listening(Box<LocalListener>),
     /// Another daemon already does.
     AlreadyServed,
+}
+
+/// Who owns a state directory.
+#[derive(Debug)]
+pub enum Ownership {
+    /// This process, while it keeps the lock.
+    Ours(StateLock),
+    /// A daemon that listens on another socket.
+    Theirs(PathBuf),
+    /// Nobody can tell: the directory cannot be written, or the system needs no lock.
+    Unknown,
 }
 
 /// Why this process cannot serve the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Its directory is not this user's alone.
-    #[error("the socket's directory cannot be used: {0}")]
+    #[error("the socket's directory cannot be used: {0}{advice}", advice = directory_advice(.0))]
     Directory(#[from] DirectoryError),
     /// The system's limit for such paths, about 100 bytes.
     #[error("the socket's path {path} is too long for this system; choose a shorter one with --socket")]
@@ -63,11 +75,28 @@ pub enum BindError {
         holder: Option<u32>,
     },
     /// The system refuses.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", advice(source))]
     System {
         /// What was tried.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
+}
+
+/// What helps where nothing may be written.
+const OTHER_SOCKET: &str =
+    "; unset XDG_RUNTIME_DIR if it is not yours, or set CUPOLA_SOCKET to a path in a directory of your own";
+
+fn advice(source: &io::Error) -> &'static str {
+    let is_refused = matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+    if is_refused { OTHER_SOCKET } else { "" }
+}
+
+fn directory_advice(error: &DirectoryError) -> &'static str {
+    match error {
+        DirectoryError::NotCreated { source, .. } | DirectoryError::NotOpened { source, .. } => advice(source),
+        DirectoryError::NotOwned { .. } => OTHER_SOCKET,
+        DirectoryError::NotADirectory { .. } | DirectoryError::NotPrivate { .. } => "",
+    }
 }

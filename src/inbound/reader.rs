@@ -1,9 +1,10 @@
 //! The read half of a connection: which framing it speaks, then one frame after the other.
 
 use crate::inbound::framing::{Decoder, FirstBytes, FrameError, Framing, MAX_HEADER_BYTES};
-use crate::inbound::listener::{ReadHalf, peer_is_gone};
+use crate::inbound::listener::{ReadHalf, end_input, peer_is_gone};
 use crate::limits::input::{Progress, Room, STALL_TIME};
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -55,7 +56,7 @@ impl FrameReader {
 
     /// Reads until the first bytes decide the framing. Nothing is taken off the buffer.
     pub(crate) async fn sniff(&mut self) -> Sniffed {
-        if !matches!(timeout(SILENCE_TIME, self.read()).await, Ok(Ok(count)) if count > 0) {
+        if self.buffer.is_empty() && !matches!(timeout(SILENCE_TIME, self.read()).await, Ok(Ok(count)) if count > 0) {
             return Sniffed::Nothing;
         }
         let deadline = Instant::now() + FIRST_LINE_TIME;
@@ -113,6 +114,27 @@ impl FrameReader {
             }
             if let Some(progress) = &mut self.progress {
                 progress.made();
+            }
+        }
+    }
+
+    /// Ends the input. What has been sent before can still be read, and whoever sends more finds that it cannot.
+    pub(crate) fn end_input(&self) {
+        end_input(&self.half);
+    }
+
+    /// The next whole frame of an input that was ended; nothing when only a part of one is left, or none.
+    pub(crate) async fn rest(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(bytes) = self.decoder.next(&mut self.buffer).ok()? {
+                return Some(self.whole(bytes));
+            }
+            self.room.grow_to(self.buffer.len()).ok()?;
+            let read = self.read();
+            // Where the input cannot be ended there may be more to come, which is not waited for.
+            let read = if cfg!(unix) { read.await } else { read.now_or_never()? };
+            if !read.is_ok_and(|count| count > 0) {
+                return None;
             }
         }
     }

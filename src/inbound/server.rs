@@ -20,6 +20,8 @@ use tokio::sync::mpsc;
 
 /// How long accepting rests after it failed, for example because no file descriptor was left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How often a daemon that only keeps the answers of detached runs looks whether somebody has had them.
+const UNREAD_POLL: Duration = Duration::from_millis(100);
 /// How long the last answers may take to be written after the end was forced.
 const FLUSH_GRACE: Duration = Duration::from_secs(1);
 
@@ -32,13 +34,18 @@ pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::
         accept_until_the_end(&mut listener, &daemon, &places).await;
         listener.withdraw();
         // Those who came at the last moment are served to their end, unless the end was asked for.
-        while let Some(Ok(stream)) = listener.accept().now_or_never() {
+        while let Some(Ok(Some(stream))) = listener.accept().now_or_never() {
             serve(&daemon, places.last(), stream);
         }
-        drop(listener);
-        daemon.activity.settled_or(daemon.shutdown.draining()).await;
-        daemon.shutdown.drain();
-        wait_for_the_rest(&daemon).await;
+        let ending = async {
+            daemon.activity.settled_or(daemon.shutdown.draining()).await;
+            daemon.shutdown.drain();
+            wait_for_the_rest(&daemon).await;
+        };
+        tokio::select! {
+            () = ending => {}
+            () = serve_late(&mut listener, &daemon, &places) => {}
+        }
     };
     tokio::select! {
         () = serving => {}
@@ -65,9 +72,14 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
             biased;
             () = daemon.shutdown.draining() => return,
             (newcomer, accepted) = accepted => match accepted {
-                Ok(stream) => {
+                Ok(Some(stream)) => {
                     failures.over();
                     serve(daemon, newcomer, stream);
+                }
+                // Its clients find the other daemon when they connect again.
+                Ok(None) => {
+                    daemon.shutdown.drain();
+                    return;
                 }
                 Err(error) => {
                     failures.add(&error);
@@ -78,6 +90,22 @@ async fn accept_until_the_end(listener: &mut impl Listener, daemon: &Arc<Daemon>
                 tracing::info!(limit = ?daemon.config.idle_exit, "idle, leaving");
                 return;
             }
+        }
+    }
+}
+
+/// Serves those who come for the runs of a daemon that only finishes them. Never returns.
+async fn serve_late(listener: &mut impl Listener, daemon: &Arc<Daemon>, places: &Places) {
+    loop {
+        match listener.late().await {
+            // Without a place left the client is closed, and comes again.
+            Ok(stream) => {
+                if let Some(place) = places.late() {
+                    let serving = connection::serve(Arc::clone(daemon), methods::table(), stream, async { place });
+                    daemon.tasks.spawn(serving);
+                }
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
         }
     }
 }
@@ -120,6 +148,12 @@ async fn wait_for_the_rest(daemon: &Daemon) {
         tokio::time::sleep(CANCEL_GRACE + FLUSH_GRACE).await;
     };
     let ended = async {
+        daemon.activity.idle_for(Duration::ZERO).await;
+        // The next daemon may have the emulator now.
+        daemon.targets.emulator.release().await;
+        while daemon.runs.has_unread() && !daemon.shutdown.is_hurried() {
+            tokio::time::sleep(UNREAD_POLL).await;
+        }
         daemon.activity.idle_for(Duration::ZERO).await;
         daemon.tasks.wait().await;
     };

@@ -17,6 +17,8 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(30);
 pub struct Shutdown {
     drain: CancellationToken,
     force: CancellationToken,
+    /// Asked for by a signal: nothing is kept for somebody who may come.
+    hurry: CancellationToken,
 }
 
 impl Default for Shutdown {
@@ -28,7 +30,7 @@ impl Default for Shutdown {
 impl Shutdown {
     /// Nothing asked for yet.
     pub fn new() -> Self {
-        Self { drain: CancellationToken::new(), force: CancellationToken::new() }
+        Self { drain: CancellationToken::new(), force: CancellationToken::new(), hurry: CancellationToken::new() }
     }
 
     /// Asks for a drain.
@@ -40,6 +42,11 @@ impl Shutdown {
     pub fn force(&self) {
         self.drain.cancel();
         self.force.cancel();
+    }
+
+    /// Has a signal asked for the end? Then the machine or its user wants the process to be gone.
+    pub fn is_hurried(&self) -> bool {
+        self.hurry.is_cancelled() || self.is_forced()
     }
 
     /// Has a drain (or more) been asked for?
@@ -101,6 +108,7 @@ pub fn signals() -> io::Result<mpsc::Receiver<StopSignal>> {
 pub(crate) async fn obey(mut asked: mpsc::Receiver<StopSignal>, shutdown: &Shutdown) {
     if let Some(signal) = asked.recv().await {
         tracing::info!(signal, grace = ?DRAIN_GRACE, "finishing what is under way");
+        shutdown.hurry.cancel();
         shutdown.drain();
         if let Ok(Some(signal)) = tokio::time::timeout(DRAIN_GRACE, asked.recv()).await {
             tracing::info!(signal, "a second time: stopping at once");

@@ -34,6 +34,7 @@ pub(crate) struct Places {
 #[derive(Debug)]
 pub(crate) struct Place {
     is_kept: bool,
+    is_late: bool,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -61,6 +62,12 @@ impl Places {
         Newcomer { own: Arc::clone(&self.own), kept }
     }
 
+    /// For those who come while the daemon finishes its runs: each has a kept place, if there is one.
+    pub(crate) fn late(&self) -> Option<Place> {
+        let kept = Arc::clone(&self.kept).try_acquire_owned().ok()?;
+        Some(Place { is_kept: true, is_late: true, _permit: Some(kept) })
+    }
+
     /// The same without waiting, for those who came just before the end: nobody waits behind them.
     pub(crate) fn last(&self) -> Newcomer {
         Newcomer { own: Arc::clone(&self.own), kept: Arc::clone(&self.kept).try_acquire_owned().ok() }
@@ -71,12 +78,12 @@ impl Newcomer {
     /// Moves to a place of its own if there is one. `crowded` tells silent connections to give way.
     pub(crate) async fn settle(self, crowded: &Notify) -> Place {
         if let Ok(permit) = Arc::clone(&self.own).try_acquire_owned() {
-            return Place { is_kept: false, _permit: Some(permit) };
+            return Place { is_kept: false, is_late: false, _permit: Some(permit) };
         }
         crowded.notify_waiters();
         match tokio::time::timeout(GIVING_WAY, self.own.acquire_owned()).await {
-            Ok(Ok(permit)) => Place { is_kept: false, _permit: Some(permit) },
-            _ => Place { is_kept: true, _permit: self.kept },
+            Ok(Ok(permit)) => Place { is_kept: false, is_late: false, _permit: Some(permit) },
+            _ => Place { is_kept: true, is_late: false, _permit: self.kept },
         }
     }
 }
@@ -84,7 +91,12 @@ impl Newcomer {
 impl Place {
     /// For a connection that is not counted: the only one of its daemon.
     pub(crate) const fn uncounted() -> Self {
-        Self { is_kept: false, _permit: None }
+        Self { is_kept: false, is_late: false, _permit: None }
+    }
+
+    /// Has the daemon been told to stop before the connection came?
+    pub(crate) const fn is_late(&self) -> bool {
+        self.is_late
     }
 
     /// Whether the connection got no place of its own, because the daemon is full.

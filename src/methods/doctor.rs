@@ -12,6 +12,7 @@ use cupola_protocol::doctor::{Check, CheckStatus, DoctorParams, DoctorResponse};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use cupola_protocol::target::Target;
+use std::fs::OpenOptions;
 use std::io;
 use std::time::SystemTime;
 
@@ -20,7 +21,9 @@ pub(crate) async fn doctor(call: Call, params: DoctorParams) -> Result<DoctorRes
         let daemon = &call.daemon;
         let credential = credential(daemon, params.target.as_ref()).await;
         let can_sign_in = credential.status != CheckStatus::Error;
-        let mut checks = vec![daemon_itself(daemon), socket(daemon), state(daemon).await, credential];
+        let mut checks = vec![daemon_itself(daemon), socket(daemon), state(daemon).await];
+        checks.extend(log(daemon));
+        checks.push(credential);
         checks.extend(target(daemon, params.target.as_ref(), &params.isolation, can_sign_in).await);
         DoctorResponse { checks }
     };
@@ -51,6 +54,16 @@ fn socket(daemon: &Daemon) -> Check {
         Ok(guard) => check("socket", CheckStatus::Ok, format!("{shown}, {guard}")),
         Err(error) => check("socket", CheckStatus::Error, format!("{shown}: {error}")),
     }
+}
+
+/// Can the log be written? Said only if not: a daemon without a log works.
+fn log(daemon: &Daemon) -> Option<Check> {
+    let path = daemon.config.log_file.as_ref()?;
+    let error = OpenOptions::new().append(true).open(path).err()?;
+    Some(Check {
+        hint: Some("make it writable, then run `cupola stop`: the next command starts a daemon with a log".to_owned()),
+        ..check("log", CheckStatus::Warning, format!("{} cannot be written: {error}", path.display()))
+    })
 }
 
 /// Can what is saved be read, and more be written? A running daemon keeps its file open, so a directory that was removed,

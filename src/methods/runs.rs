@@ -51,7 +51,11 @@ pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeRes
     let mut following = std::pin::pin!(follower.follow(&run, reader));
     tokio::select! {
         biased;
-        outcome = &mut following => answer(&outcome?),
+        outcome = &mut following => {
+            let outcome = outcome?;
+            run.was_read();
+            answer(&outcome)
+        }
         // When the daemon is made to end, the run does, and its ending is passed on.
         () = call.cancelled.cancelled() => {
             if call.daemon.shutdown.is_forced() {

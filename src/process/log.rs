@@ -1,42 +1,103 @@
-//! What is written to a log: one line per event, in which nothing acts on the terminal or editor that shows it later.
+//! What is written to a log, and where: one line per event, in which nothing acts on the terminal or editor that shows it later.
+//!
+//! - [`bounded`]: the log file
+//! - [`repeats`]: warnings that repeat
 
+mod bounded;
+mod repeats;
+
+use super::Reason;
+use crate::config::Config;
+use crate::system::directory::PrivateDirectory;
+use bounded::Bounded;
 use cupola_protocol::display::acts;
-use std::io::{self, Write};
+use repeats::Repeats;
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
+use tracing::callsite::Identifier;
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
-/// Makes writers that escape what acts (`\u{1b}`, `\n`) in each event.
+/// The log in the state directory, of a daemon in the background.
+const LOG_FILE: &str = "daemon.log";
+
+/// Starts the daemon's log: in the log file if the user named one, beside the state in the background, where there is no terminal,
+/// and on standard error otherwise.
+///
+/// A daemon in the background runs also where no log can be written; `cupola doctor` says so.
+pub(super) fn start(config: &mut Config, background: bool) -> Result<(), Reason> {
+    let is_named = config.log_file.is_some();
+    if background && !is_named {
+        config.log_file = Some(PrivateDirectory::open(&config.state_directory)?.path().join(LOG_FILE));
+    }
+    let (writer, has_colours) = match &config.log_file {
+        None => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+        Some(path) => match Bounded::open(path) {
+            Ok(log) => (BoxMakeWriter::new(move || log.clone()), false),
+            Err(error) if is_named => {
+                return Err(format!("the log file {} cannot be opened: {error}", path.display()).into());
+            }
+            Err(_) => (BoxMakeWriter::new(io::sink), false),
+        },
+    };
+    let writer = OneLine::new(writer, has_colours);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(has_colours);
+    tracing_subscriber::registry().with(config.log.clone()).with(layer).try_init()?;
+    Ok(())
+}
+
+/// Makes writers that escape what acts (`\u{1b}`, `\n`) in each event, and count warnings that are repeated.
 pub(super) struct OneLine {
     writer: BoxMakeWriter,
     /// Events have colours of our own.
     has_colours: bool,
+    repeats: Repeats,
 }
 
 impl OneLine {
     /// Writes to `writer`. `has_colours` is what the formatter was told.
     pub(super) fn new(writer: BoxMakeWriter, has_colours: bool) -> Self {
-        Self { writer, has_colours }
+        Self { writer, has_colours, repeats: Repeats::default() }
     }
 }
 
 impl<'a> MakeWriter<'a> for OneLine {
-    type Writer = Event<Box<dyn Write + 'a>>;
+    type Writer = Event<'a>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        Event { out: self.writer.make_writer(), has_colours: self.has_colours }
+        Event {
+            out: Box::new(self.writer.make_writer()),
+            has_colours: self.has_colours,
+            repeats: &self.repeats,
+            place: None,
+        }
+    }
+
+    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Self::Writer {
+        let is_warning = *event.level() <= Level::WARN;
+        Event { place: is_warning.then(|| event.callsite()), ..self.make_writer() }
     }
 }
 
 /// Writes one event, which the formatter hands over whole, with its line feed.
-pub(super) struct Event<Out> {
-    out: Out,
+pub(super) struct Event<'a> {
+    out: Box<dyn Write + 'a>,
     has_colours: bool,
+    repeats: &'a Repeats,
+    /// Where in the source a warning comes from.
+    place: Option<Identifier>,
 }
 
-impl<Out: Write> Write for Event<Out> {
+impl Write for Event<'_> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event.strip_suffix(b"\n").unwrap_or(event));
-        self.out.write_all((one_line(&text, self.has_colours) + "\n").as_bytes())?;
+        let lines = self.repeats.admit(self.place.take(), &one_line(&text, self.has_colours), Instant::now());
+        if !lines.is_empty() {
+            self.out.write_all(lines.as_bytes())?;
+        }
         Ok(event.len())
     }
 

@@ -2,7 +2,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Whatever is created from now on is for this user only.
 pub(super) fn create_for_this_user_only() {
@@ -22,10 +21,9 @@ pub(super) fn give_memory_back() {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn give_memory_back() {}
 
-/// Where the log is written: the file. Standard error is turned to it, so that a panic's text is in it as well.
-pub(super) fn log_to(file: File) -> io::Result<BoxMakeWriter> {
-    rustix::stdio::dup2_stderr(&file)?;
-    Ok(BoxMakeWriter::new(file))
+/// Turns standard error to the log, so that a panic's text is in it.
+pub(super) fn panics_to(log: &File) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(log)?)
 }
 
 /// Lets go of standard input and output.

@@ -106,7 +106,7 @@ impl Calls {
     ) -> Arc<Self> {
         let (binding, in_flight, tasks) = (Arc::new(binding), Mutex::default(), TaskTracker::new());
         let places = Arc::new(Semaphore::new(MAX_REQUESTS_PER_CONNECTION));
-        let guest = place.is_kept().then(guest::Guest::default);
+        let guest = place.is_kept().then(|| guest::Guest::new(place.is_late()));
         Arc::new(Self { daemon, table, client, binding, cancelled, in_flight, places, tasks, guest })
     }
 
@@ -218,7 +218,8 @@ impl Calls {
             let error = if is_turn { error.of_turn(Turn::NotRun) } else { error };
             Step::Now(Some(id.refuse(error)))
         };
-        if self.daemon.shutdown.is_draining() {
+        let is_offered = self.guest.as_ref().is_some_and(|guest| guest.is_offered_late(method));
+        if self.daemon.shutdown.is_draining() && !is_offered {
             return refuse(CallError::shutting_down());
         }
         let Some((method, callback)) = self.table.find(method) else {
@@ -320,7 +321,8 @@ impl Ended {
     fn error(&self, is_forced: bool) -> CallError {
         match self {
             Self::Panicked => CallError::internal("the call ended in a panic"),
-            Self::Dropped if is_forced => CallError::shutting_down(),
+            // It had begun, so it is not to be sent again as if it had not.
+            Self::Dropped if is_forced => CallError::cut_by_shutdown(),
             Self::Dropped => CallError::cancelled(),
         }
     }

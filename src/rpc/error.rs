@@ -143,6 +143,10 @@ impl From<StoreError> for CallError {
 
 impl From<EmulatorFailed> for CallError {
     fn from(error: EmulatorFailed) -> Self {
+        // Nothing has been sent: the next daemon can be asked.
+        if error.is_handed_over {
+            return Self::shutting_down();
+        }
         Self::new(ErrorKind::EmulatorFailed, error.to_string())
     }
 }

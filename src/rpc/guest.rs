@@ -1,4 +1,5 @@
-//! What a connection may call that got no place of its own because the daemon is full (`crate::limits::places`).
+//! What a connection may call that got no place of its own (`crate::limits::places`): because the daemon is full, or because it has
+//! been told to stop and only finishes its runs.
 
 use crate::error::CallError;
 use crate::limits::places::MAX_CONNECTIONS;
@@ -6,25 +7,39 @@ use cupola_protocol::Method;
 use cupola_protocol::daemon::{Status, Stop};
 use cupola_protocol::doctor::Doctor;
 use cupola_protocol::error::ErrorKind;
+use cupola_protocol::runs::{Attach, Cancel, List, Show};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a user needs to see what is wrong with a full daemon, and to end it. `initialize` is not among them: a client that
 /// greets means to stay.
 const SERVED: [&str; 3] = [Status::NAME, Stop::NAME, Doctor::NAME];
+/// What a daemon that finishes its runs offers besides: these runs, which no other daemon knows.
+const OFFERED_LATE: [&str; 4] = [List::NAME, Show::NAME, Attach::NAME, Cancel::NAME];
 /// When trying again is worth it: connections come and go within seconds.
 const RETRY_AFTER_MS: u64 = 1000;
 
 /// A connection without a place of its own: what became of its requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guest {
+    is_late: bool,
     has_called: AtomicBool,
     was_refused: AtomicBool,
 }
 
 impl Guest {
+    /// On a connection that came late, or to a full daemon.
+    pub(crate) fn new(is_late: bool) -> Self {
+        Self { is_late, has_called: AtomicBool::new(false), was_refused: AtomicBool::new(false) }
+    }
+
+    /// May the method be called though the daemon has been told to stop?
+    pub(crate) fn is_offered_late(&self, method: &str) -> bool {
+        self.is_late && (SERVED.contains(&method) || OFFERED_LATE.contains(&method))
+    }
+
     /// Lets a method through, or says why not.
     pub(crate) fn admit(&self, method: &str) -> Result<(), CallError> {
-        if SERVED.contains(&method) {
+        if SERVED.contains(&method) || self.is_offered_late(method) {
             self.has_called.store(true, Ordering::Relaxed);
             return Ok(());
         }

@@ -134,6 +134,12 @@ impl Runs {
         runs
     }
 
+    /// Is there a run whose outcome still waits for somebody?
+    pub fn has_unread(&self) -> bool {
+        self.forget(&mut self.ended());
+        self.known.iter().any(|run| run.is_unread())
+    }
+
     fn ended(&self) -> MutexGuard<'_, VecDeque<Ended>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -21,10 +21,19 @@ fn scripted(home: &Home, then: impl FnOnce(&mut UnixStream) + Send + 'static) ->
     let listener = UnixListener::bind(socket).unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let call = line(&mut BufReader::new(&stream));
+        let call = greeted(&mut stream);
         then(&mut stream);
         call
     })
+}
+
+/// The call, after the greeting ahead of it has been answered.
+fn greeted(stream: &mut UnixStream) -> Value {
+    let greeting = line(&mut BufReader::new(&*stream));
+    assert_eq!((&greeting["id"], &greeting["method"]), (&json!(0), &json!("initialize")));
+    let program = json!({"name": "cupola", "version": env!("CARGO_PKG_VERSION")});
+    say(stream, &json!({"jsonrpc": "2.0", "id": 0, "result": {"serverInfo": program}}));
+    line(&mut BufReader::new(&*stream))
 }
 
 fn line(reader: &mut impl BufRead) -> Value {
@@ -123,12 +132,17 @@ fn a_call_that_a_daemon_left_unread_is_sent_to_the_next_one() {
     DirBuilder::new().recursive(true).mode(0o700).create(home.path("run/cupola")).unwrap();
     let listener = UnixListener::bind(home.socket()).unwrap();
     let daemons = thread::spawn(move || {
-        let (ending, _) = listener.accept().unwrap();
-        // Waits for the call without taking it, as a daemon that ends just then.
-        rustix::net::recv(&ending, &mut [0; 1], rustix::net::RecvFlags::PEEK).unwrap();
-        drop(ending);
+        // Each waits for the message without taking it, as a daemon that ends just then.
+        let left_unread = |stream: UnixStream| {
+            rustix::net::recv(&stream, &mut [0; 1], rustix::net::RecvFlags::PEEK).unwrap();
+        };
+        left_unread(listener.accept().unwrap().0);
+        let (mut ending, _) = listener.accept().unwrap();
+        let greeting = line(&mut BufReader::new(&ending));
+        say(&mut ending, &json!({"jsonrpc": "2.0", "id": greeting["id"], "result": {}}));
+        left_unread(ending);
         let (mut next, _) = listener.accept().unwrap();
-        line(&mut BufReader::new(&next));
+        greeted(&mut next);
         say(&mut next, &answer("completed", "served"));
     });
     let output = run(&home, &INVOKE);

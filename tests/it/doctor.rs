@@ -219,10 +219,11 @@ fn a_daemon_that_hangs_is_named() {
 }
 
 #[test]
-fn a_daemon_whose_socket_was_removed_is_named() {
+fn a_suspended_daemon_whose_socket_was_removed_is_named() {
     let home = Home::new();
     let mut daemon = home.serve(&[]);
     daemon.report();
+    daemon.signal(Signal::STOP);
     fs::remove_file(home.socket()).unwrap();
     let refused = fails(&home, "doctor");
     let said = text(&refused.stderr);

@@ -23,6 +23,7 @@ mod framing;
 mod hostile;
 mod http;
 mod invoke;
+mod life;
 mod local;
 mod manual;
 mod matrix;

@@ -283,13 +283,13 @@ fn processes(id: u64, search: &mut Search) {
 
 /// All that was left on disk.
 fn files(deployed: &Deployed, search: &mut Search) {
-    let log = fs::read_to_string(deployed.home.path(".local/state/cupola/daemon.log")).unwrap();
-    assert!(
-        log.contains("TRACE") && log.contains("invoke") && log.contains("sessions/delete"),
-        "the log is not all there"
-    );
+    // At `trace` the log is put aside once; both parts together are all of it.
+    let of = |name: &str| fs::read_to_string(deployed.home.path(&format!(".local/state/cupola/{name}")));
+    let log = of("daemon.log.old").unwrap_or_default() + &of("daemon.log").unwrap();
+    let is_whole = ["TRACE", "listening", "invoke", "sessions/delete"].iter().all(|part| log.contains(part));
+    assert!(is_whole, "the log is not all there");
     search.look_below(&deployed.home.path(""), &|name| match name {
-        ".local/state/cupola/daemon.log" => Place::Log,
+        ".local/state/cupola/daemon.log" | ".local/state/cupola/daemon.log.old" => Place::Log,
         "bin/azd" => Place::Credential,
         "content.txt" | "copy.txt" => Place::Transferred,
         "azd.environment" | "agent.environment" => Place::Environment,

@@ -33,9 +33,9 @@ struct Server {
 struct Channel(mpsc::Receiver<io::Result<Stream>>);
 
 impl Listener for Channel {
-    async fn accept(&mut self) -> io::Result<Stream> {
+    async fn accept(&mut self) -> io::Result<Option<Stream>> {
         match self.0.recv().await {
-            Some(accepted) => accepted,
+            Some(accepted) => accepted.map(Some),
             None => std::future::pending().await,
         }
     }

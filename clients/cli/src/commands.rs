@@ -149,7 +149,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Monitor(flags) => monitor::run(flags, hooks),
         Command::Status(flags) => status::run(flags),
         Command::Stop(flags) => stop::run(flags),
-        Command::Socket(flags) => socket::run(flags, hooks),
+        Command::Socket(flags) => socket::run(flags),
         Command::Attach(flags) => attach::run(flags, hooks),
         Command::Completions(flags) => completions::run(flags, syntax),
         Command::Man(flags) => man::run(flags, syntax),

@@ -4,7 +4,7 @@
 //! - [`arguments`]: the command line as a whole and its help; [`commands`]: one file per command
 //! - [`scope`]: which agent, and whose state: the flags of every command that touches an agent
 //! - [`hooks`]: the daemon and the emulator, which this crate only starts
-//! - [`mod@line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens
+//! - [`mod@line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens; [`owner`]: whose place that is
 //! - [`show`]: what people and scripts see; [`terminal`]: the only way to standard output and error
 //! - [`azd`]: what azd has saved; [`spool`]: standard input as a file; [`ownership`]: which files are trusted
 //! - [`failure`], [`exit`]: errors, hints and exit codes
@@ -21,6 +21,7 @@ mod exit;
 mod failure;
 mod hooks;
 mod line;
+pub mod owner;
 pub mod ownership;
 pub mod places;
 mod scope;
@@ -36,6 +37,7 @@ use std::process::ExitCode;
 
 pub use environment::ISOLATION_VARIABLES;
 pub use hooks::{EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
+pub use line::beside::already_served;
 pub use line::stream::Stream;
 
 /// Runs one command line. `arguments` starts with the program's name, as [`std::env::args_os`] does.

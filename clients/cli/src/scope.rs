@@ -14,7 +14,7 @@ use self::target::TargetFlags;
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, Greeting, encode};
+use crate::line::call::{CALL, encode};
 use crate::line::connect::DaemonFlags;
 use crate::line::interrupt;
 use crate::show::debug;
@@ -95,8 +95,8 @@ impl ScopeFlags {
 
     /// One call on a connection of its own, with an answer and no other events than its requests.
     pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(params, Greeting::None)?;
-        self.daemon.ask(hooks.embedded, &call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {
+        let call = encode::<M>(params)?;
+        self.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {
             debug::show(event.value, &mut terminal::stderr());
             Ok(())
         })

@@ -4,7 +4,7 @@ local uv = vim.uv or vim.loop
 local M = { notifications = {}, uv = uv }
 
 --- Far more than anything here takes, in ms.
-local PATIENCE = 20 * 1000
+local PATIENCE = 40 * 1000
 
 M.binary = assert(vim.env.CUPOLA_BINARY, 'set CUPOLA_BINARY to the cupola program')
 M.binary = vim.fn.fnamemodify(M.binary, ':p')

@@ -108,7 +108,7 @@ return {
       daemon.INTRODUCTION_LIMIT = 50
       uv.kill(id, 'sigstop')
       vim.cmd('Cupola status')
-      support.wait_for_notification('it may be suspended')
+      support.wait_for_notification(('kill -CONT %d'):format(id))
       uv.kill(id, 'sigcont')
       daemon.INTRODUCTION_LIMIT = limit
       support.equal(support.daemon_id(), id)

@@ -289,7 +289,7 @@ export class Client {
 /** A daemon that accepts the connection but does not answer. */
 function mute(): Failure {
     return new Failure("daemonUnavailable", "the daemon accepted the connection but does not answer", {
-        hint: "it may be suspended: continue its process, or end it and try again",
+        hint: "it may be suspended: `cupola status` names its process and says what helps",
         retryable: true,
     });
 }

@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { Failure } from "./failure";
 
-/** The command gives a daemon 20 s to get ready; past that it does not answer at all. */
+/** The command waits 15 s for a daemon that does not answer, and says so. */
 const COMMAND_LIMIT_MS = 30_000;
 /** A path is far shorter. */
 const MAX_OUTPUT_BYTES = 64 * 1024;

@@ -27,13 +27,33 @@ pub(crate) enum Accepted {
 
 /// The file of a Unix socket, which goes with its listener.
 #[cfg(unix)]
-pub(crate) struct SocketFile(std::path::PathBuf);
+pub(crate) struct SocketFile {
+    path: std::path::PathBuf,
+    /// Device and inode.
+    made: (u64, u64),
+}
+
+#[cfg(unix)]
+impl SocketFile {
+    fn new(path: &std::path::Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), made: identity(path)? })
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &std::path::Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
 
 #[cfg(unix)]
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // One that stays is replaced at the next start.
-        let _ = std::fs::remove_file(&self.0);
+        // The next emulator may have its own there already. A file that stays is replaced at the next start.
+        if identity(&self.path).is_ok_and(|found| found == self.made) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -99,8 +119,26 @@ fn bind_unix(path: &std::path::Path) -> io::Result<Listener> {
         Err(error) => return Err(error),
     }
     let listener = tokio::net::UnixListener::bind(path)?;
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile::new(path)?;
     // The directory already keeps other users out; the file's mode does too.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(Listener::Unix { listener, _file: file })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_removes_its_own_socket_and_not_the_next_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("private/socket");
+        let first = bind_unix(&path).unwrap();
+        // The first one still listens, so the file's number is not used again.
+        let second = bind_unix(&path).unwrap();
+        drop(first);
+        assert!(path.exists(), "the next emulator cannot be reached");
+        drop(second);
+        assert!(!path.exists());
+    }
 }

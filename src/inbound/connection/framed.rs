@@ -87,7 +87,7 @@ async fn read_messages(
     loop {
         let frame = tokio::select! {
             () = cut.cancelled() => return End::Gone,
-            () = &mut drained => return End::Drained,
+            () = &mut drained, if !place.is_late() => return last_words(reader, calls).await,
             frame = reader.next() => frame,
             () = served(calls), if place.is_kept() => return End::Served,
         };
@@ -108,6 +108,20 @@ async fn read_messages(
             Err(_gone) => return End::Gone,
         }
     }
+}
+
+/// What has come when the daemon drains and has nothing left to answer is refused, so that its sender knows that it was not begun.
+/// What comes later its sender cannot send.
+async fn last_words(reader: &mut FrameReader, calls: &Arc<Calls>) -> End {
+    reader.end_input();
+    while let Some(Frame { bytes, room }) = reader.rest().await {
+        match calls.receive(&bytes, room).await {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return End::Exit,
+            Err(_gone) => return End::Gone,
+        }
+    }
+    End::Drained
 }
 
 /// Returns when a connection in a kept place has had its answers and asks nothing more.
@@ -148,6 +162,10 @@ async fn finish(
         // Half a message gets an answer, too.
         End::Served if reader.is_within() => {
             let _ = client.send(refusal(guest::full())).await;
+        }
+        // So does one that the daemon has read a part of: nobody else can say that it was not begun.
+        End::Drained if reader.is_within() => {
+            let _ = client.send(refusal(CallError::shutting_down())).await;
         }
         End::Served | End::Exit | End::Drained => {}
     }

@@ -1,28 +1,32 @@
 //! The socket on Unix systems.
 
-use super::{BindError, Bound};
+mod lock;
+
+use self::lock::{Lock, Taken, answers};
+use super::{BindError, Bound, Ownership};
 use crate::inbound::listener::Listener;
 use crate::inbound::listener::Stream;
 use crate::system::directory::PrivateDirectory;
+use cupola_cli::owner::{STATE_LOCK, all_late, beside, late};
 use interprocess::local_socket::prelude::*;
 use interprocess::local_socket::tokio::{Listener as Socket, Stream as Accepted};
 use interprocess::local_socket::traits::StreamCommon;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use interprocess::local_socket::{GenericFilePath, ListenerOptions};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::SocketAddrUnix;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// How long the holder of the lock may take until it answers: longer than any start, shorter than a starter waits.
-const HOLDER_PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is asked meanwhile.
-const HOLDER_POLL: Duration = Duration::from_millis(20);
+/// How often the daemon looks whether its socket can still be found. A program that meets the lock of a daemon without a socket
+/// waits for longer than this.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The listening socket. It is withdrawn when dropped.
 #[derive(Debug)]
@@ -33,8 +37,17 @@ pub struct LocalListener {
     path: PathBuf,
     /// The socket's file as we made it: only that one is ever removed.
     made: FileIdentity,
-    /// Held while the socket can be found; none for a socket that is not ours to remove.
-    lock: Option<OwnedFd>,
+    /// The socket is ours to remove, and to make again.
+    is_own: bool,
+    /// The name that the socket has since the daemon was told to stop.
+    late: Option<OsString>,
+    /// The lock beside the socket, held while that can be found.
+    beside: Option<Lock>,
+    /// That of the state directory, held as long.
+    state: Option<StateLock>,
+    look: Interval,
+    /// What was said last about a socket that could not be made again.
+    complaint: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,35 +62,76 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(failed(io::Error::from(io::ErrorKind::InvalidFilename)));
     };
-    let Ok(address) = SocketAddrUnix::new(path) else {
+    if SocketAddrUnix::new(path).is_err() {
         return Err(BindError::TooLong { path: path.to_owned() });
-    };
+    }
     let directory = PrivateDirectory::open(parent)?;
-    let Some(lock) = lock(&directory, name, &address).await? else {
-        return Ok(Bound::AlreadyServed);
+    let lock = match lock::take(&directory, beside(Path::new(name)).as_os_str(), path).await? {
+        Taken::Ours(lock) => lock,
+        Taken::Theirs(_) => return Ok(Bound::AlreadyServed),
     };
     match identity(&directory, name) {
         Err(Errno::NOENT) => {}
         Err(error) => return Err(failed(error.into())),
         Ok(None) => return Err(BindError::NotASocket { path: path.to_owned() }),
-        Ok(Some(_)) if answers(&address).map_err(|error| failed(error.into()))? => return Ok(Bound::AlreadyServed),
+        Ok(Some(_)) if answers(path).map_err(failed)? => return Ok(Bound::AlreadyServed),
         Ok(Some(_)) => {
             tracing::info!(path = %path.display(), "replacing the socket of a daemon that is gone");
             rustix::fs::unlinkat(directory.handle(), name, AtFlags::empty()).map_err(|error| failed(error.into()))?;
+        }
+    }
+    // What daemons left that were killed while they finished their runs.
+    for late in all_late(path) {
+        if !answers(&late).unwrap_or(true) {
+            let _ = std::fs::remove_file(&late);
         }
     }
     let socket = listen(path).map_err(failed)?;
     let made = identity(&directory, name)
         .map_err(|error| failed(error.into()))?
         .ok_or_else(|| BindError::NotASocket { path: path.to_owned() })?;
-    Ok(Bound::Listening(LocalListener {
+    Ok(Bound::Listening(Box::new(LocalListener {
         socket,
         directory,
         name: name.to_owned(),
         path: path.to_owned(),
         made,
-        lock: Some(lock),
-    }))
+        is_own: true,
+        late: None,
+        beside: Some(lock),
+        state: None,
+        look: look(),
+        complaint: None,
+    })))
+}
+
+/// Makes this process the owner of a state directory, for a daemon that will listen on `socket`.
+pub async fn own(state_directory: &Path, socket: &Path) -> Result<Ownership, BindError> {
+    // A socket that could never be made is an error, also where another daemon would serve.
+    PrivateDirectory::open(socket.parent().unwrap_or(socket))?;
+    // Why a directory cannot be used is said by whoever opens it for use.
+    let Ok(directory) = PrivateDirectory::open(state_directory) else { return Ok(Ownership::Unknown) };
+    match lock::take(&directory, OsStr::new(STATE_LOCK), socket).await {
+        Ok(Taken::Ours(lock)) => Ok(Ownership::Ours(StateLock(lock))),
+        Ok(Taken::Theirs(socket)) => Ok(Ownership::Theirs(socket)),
+        // A directory that cannot be written has no lock. The daemon starts all the same, and says so where it would write.
+        Err(BindError::System { path, source }) => {
+            tracing::warn!(path = %path.display(), %source, "another daemon could use this state directory at the same time");
+            Ok(Ownership::Unknown)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The lock of a state directory.
+#[derive(Debug)]
+pub struct StateLock(#[expect(dead_code, reason = "it is held, not read")] Lock);
+
+/// Looks from now on.
+fn look() -> Interval {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look
 }
 
 /// A socket on which a service manager listens for us.
@@ -117,7 +171,19 @@ pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
         .map_err(|error| failed(error.into()))?
         .ok_or_else(|| BindError::NotASocket { path: path.clone() })?;
     let socket = interprocess::os::unix::uds_local_socket::tokio::Listener::try_from(socket).map_err(failed)?;
-    Ok(LocalListener { socket: socket.into(), directory, name: name.to_owned(), made, lock: None, path })
+    Ok(LocalListener {
+        socket: socket.into(),
+        directory,
+        name: name.to_owned(),
+        made,
+        is_own: false,
+        late: None,
+        beside: None,
+        state: None,
+        look: look(),
+        complaint: None,
+        path,
+    })
 }
 
 /// A connection within this process: the client's end and the daemon's. To be called inside a runtime.
@@ -136,63 +202,6 @@ fn listen(path: &Path) -> io::Result<Socket> {
     options.create_tokio()
 }
 
-/// Takes the lock; nothing when its holder answers on the socket.
-async fn lock(
-    directory: &PrivateDirectory,
-    socket: &OsStr,
-    address: &SocketAddrUnix,
-) -> Result<Option<OwnedFd>, BindError> {
-    let mut name = socket.to_owned();
-    name.push(".lock");
-    let path = directory.path().join(&name);
-    let failed = |error: Errno| BindError::System { path: path.clone(), source: error.into() };
-    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = rustix::fs::openat(directory.handle(), &name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-    let deadline = Instant::now() + HOLDER_PATIENCE;
-    loop {
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                sign(&file).map_err(failed)?;
-                return Ok(Some(file));
-            }
-            Err(Errno::WOULDBLOCK) => {}
-            Err(error) => return Err(failed(error)),
-        }
-        // The holder may still be starting, or just leaving.
-        if answers(address).unwrap_or(false) {
-            return Ok(None);
-        }
-        if Instant::now() >= deadline {
-            return Err(BindError::Unresponsive { lock: path, holder: holder(&file) });
-        }
-        sleep(HOLDER_POLL).await;
-    }
-}
-
-/// Writes this process into the lock file it holds, for [`holder`].
-fn sign(file: &OwnedFd) -> Result<(), Errno> {
-    rustix::fs::ftruncate(file, 0)?;
-    rustix::io::pwrite(file, format!("{}\n", std::process::id()).as_bytes(), 0).map(|_| ())
-}
-
-/// The process that holds the lock, where it says so.
-fn holder(file: &OwnedFd) -> Option<u32> {
-    let mut text = [0; 16];
-    let read = rustix::io::pread(file, &mut text, 0).ok()?;
-    std::str::from_utf8(text.get(..read)?).ok()?.trim_end().parse().ok()
-}
-
-/// Does somebody listen there? A full queue counts: slow is not dead.
-fn answers(address: &SocketAddrUnix) -> Result<bool, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    match rustix::net::connect(&probe, address) {
-        Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS) => Ok(true),
-        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Which file has the name; nothing when it is no socket of this user.
 fn identity(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<FileIdentity>, Errno> {
     let status = rustix::fs::statat(directory.handle(), name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -208,37 +217,104 @@ impl LocalListener {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Keeps the lock of the state directory while the socket can be found.
+    pub fn hold(&mut self, lock: StateLock) {
+        self.state = Some(lock);
+    }
+
+    /// Does the path lead to another file, or nowhere? A cleaner of temporary files, or the end of a session, may have removed it.
+    fn is_lost(&self) -> bool {
+        let found = std::fs::symlink_metadata(&self.path);
+        self.is_own && !found.is_ok_and(|found| self.made == FileIdentity { device: found.dev(), inode: found.ino() })
+    }
+
+    /// The socket goes to a name of this process: those who look for its runs find it there.
+    fn rename_socket(&mut self) {
+        match identity(&self.directory, &self.name) {
+            Ok(Some(found)) if found == self.made => {
+                let late = late(Path::new(&self.name), std::process::id()).into_os_string();
+                let directory = self.directory.handle();
+                match rustix::fs::renameat(directory, &self.name, directory, &late) {
+                    Ok(()) => self.late = Some(late),
+                    Err(error) => {
+                        tracing::warn!(%error, path = %self.path.display(), "the socket could not be renamed");
+                        let _ = rustix::fs::unlinkat(directory, &self.name, AtFlags::empty());
+                    }
+                }
+            }
+            Err(Errno::NOENT) => {}
+            _ => tracing::warn!(path = %self.path.display(), "the socket is not ours any more; left alone"),
+        }
+    }
+
+    /// Makes the socket again. False when another daemon listens there.
+    async fn listen_again(&mut self) -> bool {
+        // The lock beside the socket is taken anew: its file may be gone, too. That of the state directory stays ours.
+        self.beside = None;
+        let complaint = match bind(&self.path).await {
+            Ok(Bound::Listening(mut new)) => {
+                tracing::warn!(path = %self.path.display(), "the socket was gone and has been made again");
+                new.state = self.state.take();
+                *self = *new;
+                return true;
+            }
+            Ok(Bound::AlreadyServed) => {
+                tracing::warn!(path = %self.path.display(), "another daemon listens in the place of this one, which leaves");
+                return false;
+            }
+            Err(error) => error.to_string(),
+        };
+        if self.complaint.as_ref() != Some(&complaint) {
+            tracing::warn!(path = %self.path.display(), error = %complaint, "the socket is gone and cannot be made again yet");
+        }
+        self.complaint = Some(complaint);
+        true
+    }
 }
 
 impl Listener for LocalListener {
-    async fn accept(&mut self) -> io::Result<Stream> {
+    async fn accept(&mut self) -> io::Result<Option<Stream>> {
+        loop {
+            tokio::select! {
+                biased;
+                accepted = self.socket.accept() => {
+                    if let Some(stream) = of_this_user(accepted?) {
+                        return Ok(Some(stream));
+                    }
+                }
+                _ = self.look.tick() => {
+                    if self.is_lost() && !self.listen_again().await {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn withdraw(&mut self) {
+        if self.is_own {
+            self.rename_socket();
+        }
+        // Only now: whoever gets a lock next must not find our socket.
+        (self.is_own, self.beside, self.state) = (false, None, None);
+    }
+
+    async fn late(&mut self) -> io::Result<Stream> {
         loop {
             if let Some(stream) = of_this_user(self.socket.accept().await?) {
                 return Ok(stream);
             }
         }
     }
-
-    fn withdraw(&mut self) {
-        if self.lock.is_none() {
-            return;
-        }
-        match identity(&self.directory, &self.name) {
-            Ok(Some(found)) if found == self.made => {
-                if let Err(error) = rustix::fs::unlinkat(self.directory.handle(), &self.name, AtFlags::empty()) {
-                    tracing::warn!(%error, path = %self.path.display(), "the socket could not be removed");
-                }
-            }
-            _ => tracing::warn!(path = %self.path.display(), "the socket is not ours any more; left alone"),
-        }
-        // Only now: whoever gets the lock next must not find our socket.
-        self.lock = None;
-    }
 }
 
 impl Drop for LocalListener {
     fn drop(&mut self) {
         self.withdraw();
+        if let Some(late) = self.late.take() {
+            let _ = rustix::fs::unlinkat(self.directory.handle(), &late, AtFlags::empty());
+        }
     }
 }
 
@@ -267,7 +343,7 @@ mod tests {
 
     async fn listening(path: &Path) -> LocalListener {
         match bind(path).await.unwrap() {
-            Bound::Listening(listener) => listener,
+            Bound::Listening(listener) => *listener,
             Bound::AlreadyServed => panic!("somebody serves a fresh directory"),
         }
     }

@@ -1,6 +1,6 @@
 //! The named pipe on Windows.
 
-use super::{BindError, Bound};
+use super::{BindError, Bound, Ownership};
 use crate::inbound::listener::Listener;
 use crate::inbound::listener::Stream;
 use cupola_cli::user;
@@ -50,10 +50,20 @@ pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
     match inherited {}
 }
 
+/// The lock of a state directory: there is none on Windows, where a user's daemons have one pipe.
+#[derive(Debug)]
+pub enum StateLock {}
+
+/// Nobody can tell.
+#[expect(clippy::unused_async, reason = "other systems wait here")]
+pub async fn own(_state_directory: &Path, _socket: &Path) -> Result<Ownership, BindError> {
+    Ok(Ownership::Unknown)
+}
+
 /// Listens at `path`, unless another daemon does: only one process may create a name's first instance.
 pub async fn bind(path: &Path) -> Result<Bound, BindError> {
     match listen(path) {
-        Ok(pipe) => Ok(Bound::Listening(LocalListener { pipe, path: path.to_owned() })),
+        Ok(pipe) => Ok(Bound::Listening(Box::new(LocalListener { pipe, path: path.to_owned() }))),
         Err(_) if answers(path).await => Ok(Bound::AlreadyServed),
         Err(source) => Err(BindError::System { path: path.to_owned(), source }),
     }
@@ -88,11 +98,16 @@ impl LocalListener {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Keeps the lock of the state directory, of which there is none.
+    pub fn hold(&mut self, lock: StateLock) {
+        match lock {}
+    }
 }
 
 impl Listener for LocalListener {
     /// The pipe's access list has already turned others away.
-    async fn accept(&mut self) -> io::Result<Stream> {
-        self.pipe.accept().await
+    async fn accept(&mut self) -> io::Result<Option<Stream>> {
+        self.pipe.accept().await.map(Some)
     }
 }

@@ -41,7 +41,7 @@ pub(super) const HOUSES: &[House] = &[
             &["azd", "line", "show", "spool"],
             &["environment", "socket"],
             &["failure"],
-            &["exit", "places", "ownership", "terminal", "user"],
+            &["exit", "owner", "places", "ownership", "terminal", "user"],
         ],
     },
     House {

@@ -13,12 +13,15 @@ mod pending;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::VERSION;
-use crate::line::stream::Stream;
+use crate::line::call::{Unbegun, VERSION, lost, misunderstood};
+use crate::line::patience::Patience;
+use crate::line::silent::silent;
+use crate::line::stream::{self, Stream};
 use crate::scope::ScopeFlags;
 use crate::{environment, terminal};
 use clap::Args;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, MethodPattern, ProgramInfo};
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::files::{Download, LocalPath, Upload};
 use cupola_protocol::rpc::{ErrorObject, Id, Request};
 use cupola_protocol::{Method, PROTOCOL_VERSION};
@@ -79,7 +82,7 @@ const OWED_POLL: std::time::Duration = std::time::Duration::from_millis(10);
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let bind = flags.bind()?;
     // A daemon that cannot be reached is reported now, not at the first request.
-    drop(flags.scope.daemon.connect(hooks.embedded)?);
+    drop(flags.scope.daemon.connect(hooks.embedded, &Patience::for_first_word())?);
     let mut input = BufReader::new(io::stdin());
     let Some(framing) = Framing::detect(&mut input).map_err(|error| unreadable(&error))? else { return Ok(exit::OK) };
     let bridge = Bridge { flags, hooks, framing, bind, initialize: Arc::default() };
@@ -173,16 +176,36 @@ struct Bridge<'a> {
 }
 
 impl Bridge<'_> {
-    /// A new connection on which everything that must come first has been said. A daemon that is just ending may still be
-    /// found once, so it is tried twice.
+    /// A new connection on which everything that must come first has been said. A daemon that is just ending may still be found:
+    /// then the next one is greeted.
     fn open(&self) -> Result<Line, Failure> {
-        self.try_open()
-            .or_else(|failure| if matches!(failure, Failure::Daemon { .. }) { self.try_open() } else { Err(failure) })
+        let patience = Patience::for_first_word();
+        self.flags.scope.daemon.tried(&patience, || self.try_open(&patience))
     }
 
-    fn try_open(&self) -> Result<Line, Failure> {
-        let stream = self.flags.scope.daemon.connect(self.hooks.embedded)?;
-        let mut reader = BufReader::new(stream.try_clone().map_err(|error| crate::line::call::lost(&error))?);
+    fn try_open(&self, patience: &Patience) -> Result<Line, Unbegun> {
+        let stream = self.flags.scope.daemon.connect(self.hooks.embedded, patience).map_err(Unbegun::Otherwise)?;
+        let unbegun = |error: &io::Error| {
+            if stream::is_over(error) {
+                Unbegun::Otherwise(silent(&stream, patience.waited()))
+            } else {
+                Unbegun::Stopping(lost(error))
+            }
+        };
+        stream::limit(&stream, Some(patience.first_word())).map_err(|error| unbegun(&error))?;
+        let mut reader = BufReader::new(stream.try_clone().map_err(|error| unbegun(&error))?);
+        self.greetings(&stream, &mut reader, &unbegun)?;
+        stream::limit(&stream, None).map_err(|error| unbegun(&error))?;
+        Ok(Line::new(self.framing, stream, reader, Arc::clone(&self.initialize)))
+    }
+
+    /// Binds the connection, and repeats the program's own greeting on it.
+    fn greetings(
+        &self,
+        stream: &Stream,
+        reader: &mut BufReader<Stream>,
+        unbegun: &dyn Fn(&io::Error) -> Unbegun,
+    ) -> Result<(), Unbegun> {
         // Said even when there is nothing to bind to: who answers has read it, so what follows is read as well.
         let params = InitializeParams {
             client_info: Some(ProgramInfo { name: "cupola attach".to_owned(), version: Some(VERSION.to_owned()) }),
@@ -190,23 +213,30 @@ impl Bridge<'_> {
             bind: self.bind.clone(),
         };
         let request = Request::call(Id::Text(GREETING.to_owned()), Initialize::NAME, params);
-        let request = serde_json::to_vec(&request).map_err(|error| Failure::daemon(error.to_string()))?;
-        if !self.greet(&stream, &mut reader, &request)? && self.bind.is_some() {
+        let request =
+            serde_json::to_vec(&request).map_err(|error| Unbegun::Otherwise(Failure::daemon(error.to_string())))?;
+        if !self.greet(stream, reader, &request, unbegun)? && self.bind.is_some() {
             // It ignores what it does not know, as it should, and would let the program reach everything.
-            return Err(Failure::daemon_hint(
+            return Err(Unbegun::Otherwise(Failure::daemon_hint(
                 "the running daemon is too old to bind a connection; nothing was sent",
                 "run `cupola stop`; the next command starts a daemon of this version",
-            ));
+            )));
         }
         let initialize = self.initialize.lock().unwrap_or_else(PoisonError::into_inner).as_deref().and_then(again);
         if let Some(initialize) = initialize {
-            self.greet(&stream, &mut reader, &initialize)?;
+            self.greet(stream, reader, &initialize, unbegun)?;
         }
-        Ok(Line::new(self.framing, stream, reader, Arc::clone(&self.initialize)))
+        Ok(())
     }
 
     /// Sends a greeting of ours and takes its answer, which nobody else is to see. Is the connection bound now?
-    fn greet(&self, stream: &Stream, reader: &mut BufReader<Stream>, request: &[u8]) -> Result<bool, Failure> {
+    fn greet(
+        &self,
+        stream: &Stream,
+        reader: &mut BufReader<Stream>,
+        request: &[u8],
+        unbegun: &dyn Fn(&io::Error) -> Unbegun,
+    ) -> Result<bool, Unbegun> {
         #[derive(Deserialize)]
         struct Answer {
             error: Option<ErrorObject>,
@@ -218,14 +248,18 @@ impl Bridge<'_> {
             bound: bool,
         }
         let mut message = Vec::new();
-        self.framing.write(stream, request).map_err(|error| crate::line::call::lost(&error))?;
-        if !self.framing.read(reader, &mut message).map_err(|error| crate::line::call::lost(&error))? {
-            return Err(crate::line::call::lost(&io::Error::from(io::ErrorKind::UnexpectedEof)));
+        self.framing.write(stream, request).map_err(|error| unbegun(&error))?;
+        if !self.framing.read(reader, &mut message).map_err(|error| unbegun(&error))? {
+            return Err(unbegun(&io::Error::from(io::ErrorKind::UnexpectedEof)));
         }
         match serde_json::from_slice(&message) {
-            Ok(Answer { error: Some(error), .. }) => Err(Failure::Call(Box::new(error))),
+            Ok(Answer { error: Some(error), .. }) => {
+                let is_stopping = error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::ShuttingDown);
+                let failure = Failure::Call(Box::new(error));
+                Err(if is_stopping { Unbegun::Stopping(failure) } else { Unbegun::Otherwise(failure) })
+            }
             Ok(Answer { result, .. }) => Ok(result.is_some_and(|granted| granted.bound)),
-            Err(error) => Err(crate::line::call::misunderstood(Initialize::NAME, &error)),
+            Err(error) => Err(Unbegun::Otherwise(misunderstood(Initialize::NAME, &error))),
         }
     }
 }

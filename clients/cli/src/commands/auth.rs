@@ -3,7 +3,7 @@
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{Connection, typed};
+use crate::line::call::{encode, typed};
 use crate::line::connect::DaemonFlags;
 use crate::show;
 use crate::show::table::{Output, columns};
@@ -47,14 +47,15 @@ enum Action {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     match &flags.action {
         Action::Status { output, daemon } => {
-            let raw = Connection::new(daemon.connect(hooks.embedded)?).call_raw::<Status>(NoParams {})?;
+            let raw = daemon.ask(hooks.embedded, encode::<Status>(NoParams {})?, |_| ())?.receive(|_| Ok(()))?;
             show::print(&match output {
                 Output::Json => show::indented(&raw),
                 Output::Table => lines(&typed::<Status>(&raw)?),
             })?;
         }
         Action::Clear { daemon } => {
-            let cleared = Connection::new(daemon.connect(hooks.embedded)?).call::<Clear>(NoParams {})?.cleared;
+            let raw = daemon.ask(hooks.embedded, encode::<Clear>(NoParams {})?, |_| ())?.receive(|_| Ok(()))?;
+            let cleared = typed::<Clear>(&raw)?.cleared;
             let tokens = if cleared == 1 { "token" } else { "tokens" };
             show::print(&format!("Forgot {cleared} {tokens}.\n"))?;
         }

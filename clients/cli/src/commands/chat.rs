@@ -9,7 +9,7 @@ use crate::environment::{self, Environment};
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, Greeting, encode};
+use crate::line::call::{CALL, encode};
 use crate::line::interrupt;
 use crate::scope::ScopeFlags;
 use crate::scope::choice;
@@ -178,9 +178,9 @@ impl Chat {
             partial_result_token: Some(CALL),
             ..InvokeParams::new(target, isolation, text)
         };
-        let call = encode::<Invoke>(params, Greeting::None)?;
+        let call = encode::<Invoke>(params)?;
         let mut connection =
-            self.scope.daemon.ask(self.hooks.embedded, &call, |stream| interrupt::cancels(stream, CALL))?;
+            self.scope.daemon.ask(self.hooks.embedded, call, |stream| interrupt::cancels(stream, CALL))?;
         let (out, err) = (terminal::stdout(), terminal::stderr());
         let printer = Printer { out, err, introduce: false, quiet: false, written: String::new() };
         print_text(&mut connection, printer)

@@ -4,7 +4,7 @@ use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{Connection, VERSION, misunderstood, typed};
+use crate::line::call::{VERSION, misunderstood, typed};
 use crate::scope::ScopeFlags;
 use crate::show;
 use crate::show::table::Output;
@@ -42,9 +42,9 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let environment = Environment::process(flags.scope.no_env);
     // Where nobody names an agent this is the project around here, and the daemon says whether there is one.
     let (target, isolation) = flags.scope.resolve_in(flags.agent.as_deref(), &environment)?;
-    let mut connection = Connection::new(flags.scope.daemon.connect(hooks.embedded)?);
     // Before anything that may take its time: does the daemon answer at all?
-    let status = typed::<Status>(&connection.call_at_once::<Status>(NoParams {})?)?;
+    let (mut connection, status) = flags.scope.daemon.after::<Status>(hooks.embedded, || NoParams {})?;
+    let status = typed::<Status>(&status)?;
     let mut found = connection.call::<Doctor>(DoctorParams { target: Some(target), isolation })?;
     found.checks.insert(0, program(&status.version));
     show::print(&match flags.output {

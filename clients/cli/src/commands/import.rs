@@ -7,7 +7,7 @@ use crate::azd::{self, Saved};
 use crate::environment::{Environment, variable};
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{Greeting, encode, typed};
+use crate::line::call::{encode, typed};
 use crate::line::connect::DaemonFlags;
 use crate::ownership::User;
 use crate::scope::isolation::IsolationFlags;
@@ -123,8 +123,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Vec::new()
     } else {
         let params = ImportParams { entries: entries.clone(), force: flags.force, dry_run: flags.dry_run };
-        let call = encode::<Import>(params, Greeting::None)?;
-        let raw = flags.daemon.ask(hooks.embedded, &call, |_| ())?.receive(|_| Ok(()))?;
+        let call = encode::<Import>(params)?;
+        let raw = flags.daemon.ask(hooks.embedded, call, |_| ())?.receive(|_| Ok(()))?;
         typed::<Import>(&raw)?.entries
     };
     let is_refused = imported.iter().any(|entry| entry.refused.is_some());

@@ -5,8 +5,10 @@ use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, Connection, Greeting, encode, misunderstood};
+use crate::line::call::{CALL, Connection, encode, misunderstood};
 use crate::line::interrupt;
+use crate::line::patience::Patience;
+use crate::line::stream::Stream;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
@@ -26,6 +28,7 @@ use std::fs;
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
 
@@ -45,6 +48,9 @@ Examples:
   cupola invoke --emulator --protocol invocations -f request.json -o json
   printf 'hello\\nbye\\n' | cupola invoke --emulator --protocol invocations_ws --message-per-line -
   cupola invoke --emulator --user-isolation-key tenant-acme -o raw --debug \"ping\"";
+
+/// How long the daemon gives a run without `--timeout`.
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -144,10 +150,9 @@ enum Protocol {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let params = flags.params(&Environment::process(flags.scope.no_env))?;
     let introduce = flags.output == Output::Default && !flags.quiet && terminal::stderr_is_terminal();
-    // Nobody reads a remark about versions on a pipe, and a script should not have it in its logs at every call.
-    let greeting = if introduce { Greeting::Initialize } else { Greeting::None };
-    let call = encode::<Invoke>(params, greeting)?;
-    let mut connection = flags.scope.daemon.ask(hooks.embedded, &call, |stream| interrupt::cancels(stream, CALL))?;
+    let call = encode::<Invoke>(params)?;
+    let on_sent = |stream: &Stream| interrupt::cancels(stream, CALL);
+    let mut connection = flags.scope.daemon.ask_within(hooks.embedded, call, flags.patience(), on_sent)?;
     let code = if flags.detach {
         detach(&mut connection, flags.output)
     } else {
@@ -309,6 +314,12 @@ impl Flags {
         })
     }
 
+    /// The daemon ends the call at its time limit; the command does not wait much longer for a daemon that does not.
+    fn patience(&self) -> Patience {
+        let limit = self.timeout.map_or(DEFAULT_TIMEOUT, Duration::from_secs);
+        Patience::for_all(Some(limit).filter(|limit| !limit.is_zero()))
+    }
+
     /// Is the agent spoken to in JSON-RPC, so that a file holds a whole request of that kind?
     fn speaks_a2a(&self, target: &Target) -> bool {
         let by_path = matches!(target, Target::AgentEndpoint { url, .. } if url.protocol() == AgentProtocol::A2a);
@@ -387,7 +398,6 @@ mod tests {
     use super::*;
     use crate::arguments::parse as parse_line;
     use crate::commands::Command;
-    use crate::line::stream::Stream;
     use std::ffi::OsString;
     use std::io::{BufRead, BufReader};
     use std::thread;
@@ -519,7 +529,7 @@ mod tests {
         });
         let mut connection = Connection::new(client);
         let params = flags(&["--emulator", "hi"]).params(&Environment::of(&[])).unwrap();
-        connection.send(&encode::<Invoke>(params, Greeting::None).unwrap()).unwrap();
+        connection.send(&encode::<Invoke>(params).unwrap()).unwrap();
         connection
     }
 

@@ -4,7 +4,7 @@ use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, Greeting, encode, misunderstood};
+use crate::line::call::{CALL, encode, misunderstood};
 use crate::line::interrupt;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
@@ -97,8 +97,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let params = flags.params()?;
     // Found out while there is one thread: the local time zone cannot be read safely later.
     let style = flags.style();
-    let call = encode::<Monitor>(params, Greeting::None)?;
-    let mut connection = flags.scope.daemon.ask(hooks.embedded, &call, |stream| interrupt::spares(stream, CALL))?;
+    let call = encode::<Monitor>(params)?;
+    let mut connection = flags.scope.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?;
     // What is on a terminal is made harmless piece by piece, because the log has colours of ours.
     let mut out = BufWriter::new(terminal::stdout_as_is());
     match flags.output {

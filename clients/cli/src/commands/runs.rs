@@ -4,17 +4,19 @@ use super::invoke::{self, How};
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, Greeting, encode, typed};
+use crate::line::call::{CALL, Connection, Unbegun, encode, misunderstood, typed};
 use crate::line::connect::DaemonFlags;
+use crate::line::patience::Patience;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
 use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 pub(crate) const HELP: &str = "\
 A run is one invoke. It continues while a client follows it, or on its own after `cupola invoke --detach`. The daemon keeps \
@@ -112,7 +114,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 params.target = Some(target);
                 params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
             }
-            let raw = scope.call::<List>(hooks, params)?;
+            let raw = scope.call::<List>(hooks, params.clone())?;
+            let raw = with_late(raw, scope.daemon.asked_late::<List>(|| params.clone()))?;
             print::<List>(*output, &raw, |listed| runs(&listed.runs))?;
         }
         Action::Show { one, output } => {
@@ -127,9 +130,16 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
             };
             // Ctrl-C ends this process as it ends any other: the daemon sees it leave, and the run goes on.
-            let mut connection = one.daemon.ask(hooks.embedded, &encode::<Attach>(params, Greeting::None)?, |_| ())?;
+            let call = encode::<Attach>(params)?;
             let how = How { output: *output, introduce: false, quiet: *quiet };
-            return invoke::print(&mut connection, &how).map_err(Failure::of_sent_turn);
+            let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
+            return one.or_late(
+                invoke::print(&mut connection, &how).map_err(Failure::of_sent_turn),
+                |connection, patience| {
+                    connection.offer(&call, patience).map_err(Unbegun::failure)?;
+                    invoke::print(connection, &how).map_err(Failure::of_sent_turn)
+                },
+            );
         }
         Action::Cancel { one, output } => {
             let raw = one.call::<Cancel>(hooks)?;
@@ -145,9 +155,49 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 impl OneRun {
     /// A call about this run.
     fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", &self.run)? }, Greeting::None)?;
-        self.daemon.ask(hooks.embedded, &call, |_| ())?.receive(|_| Ok(()))
+        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", &self.run)? })?;
+        let answer = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?.receive(|_| Ok(()));
+        self.or_late(answer, |connection, patience| {
+            connection.offer(&call, patience).map_err(Unbegun::failure)?;
+            connection.receive(|_| Ok(()))
+        })
     }
+
+    /// What came of asking the daemon, or, where it does not know the run, of asking those that were told to stop and finish theirs.
+    fn or_late<Done>(
+        &self,
+        asked: Result<Done, Failure>,
+        ask: impl Fn(&mut Connection, &Patience) -> Result<Done, Failure>,
+    ) -> Result<Done, Failure> {
+        if !is_unknown(&asked) || self.daemon.no_daemon {
+            return asked;
+        }
+        let patience = Patience::for_first_word();
+        for mut late in self.daemon.place()?.late(&patience) {
+            let answer = ask(&mut late, &patience);
+            if !is_unknown(&answer) {
+                return answer;
+            }
+        }
+        asked
+    }
+}
+
+/// Does the daemon not know the run?
+fn is_unknown<Done>(asked: &Result<Done, Failure>) -> bool {
+    matches!(asked, Err(Failure::Call(error)) if error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::NotFound))
+}
+
+/// A list, and those of daemons that were told to stop and finish their runs.
+fn with_late(raw: Box<RawValue>, late: Vec<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
+    if late.is_empty() {
+        return Ok(raw);
+    }
+    let mut all = typed::<List>(&raw)?;
+    for late in late {
+        all.runs.extend(typed::<List>(&late)?.runs);
+    }
+    to_raw_value(&all).map_err(|error| misunderstood(List::NAME, &error))
 }
 
 fn print<M: Method>(

@@ -2,7 +2,6 @@
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::hooks::Hooks;
 use crate::line::connect::DaemonFlags;
 use crate::terminal;
 use clap::Args;
@@ -27,12 +26,9 @@ pub(crate) struct Flags {
 }
 
 /// Prints the path once somebody listens there.
-pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     let daemon = DaemonFlags { socket: flags.socket.clone(), no_daemon: false };
-    let path = daemon.path()?;
-    if !flags.no_start {
-        daemon.connect(hooks.embedded)?;
-    }
+    let path = if flags.no_start { daemon.place()?.noted() } else { daemon.answering()? };
     let mut out = terminal::stdout();
     writeln!(out, "{}", path.display()).and_then(|()| out.flush()).map_err(Failure::writing)?;
     Ok(exit::OK)

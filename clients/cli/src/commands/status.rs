@@ -2,9 +2,8 @@
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::line::call::{Connection, VERSION, typed};
-use crate::line::connect;
-use crate::line::running::running;
+use crate::line::call::{VERSION, typed};
+use crate::line::running::Place;
 use crate::show;
 use crate::show::table::columns;
 use clap::{Args, ValueEnum};
@@ -46,14 +45,23 @@ impl Flags {
 
 /// Asks the daemon that runs.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
-    let path = connect::path(flags.socket.as_deref())?;
-    let Some(stream) = running(&path)? else {
+    let place = Place::new(flags.socket.as_deref())?;
+    let Some(raw) = place.asked::<Status>(|| NoParams {})? else {
+        let stopping = place.asked_late::<Status>(|| NoParams {});
+        if let Some(Ok(late)) = stopping.first().map(|late| typed::<Status>(late)) {
+            let (process, runs) = (late.process_id, late.runs);
+            return Err(Failure::daemon_hint(
+                format!(
+                    "no daemon is running; process {process} was told to stop, and finishes {runs} runs or keeps their answers"
+                ),
+                "the next `cupola invoke` starts a daemon; `cupola runs list` shows the runs, and `cupola stop --force` ends them",
+            ));
+        }
         return Err(Failure::daemon_hint(
-            format!("no daemon is running at {}", path.display()),
+            format!("no daemon is running at {}", place.path.display()),
             "the next `cupola invoke` starts one",
         ));
     };
-    let raw = Connection::new(stream).call_at_once::<Status>(NoParams {})?;
     if flags.is_json() {
         show::print_json(&raw)?;
     } else {

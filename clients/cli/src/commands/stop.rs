@@ -2,16 +2,17 @@
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::line::call::{Connection, typed};
-use crate::line::connect;
-use crate::line::running::running;
+use crate::line::call::typed;
+use crate::line::running::Place;
 use crate::show;
 use clap::Args;
 use cupola_protocol::daemon::{Stop, StopParams};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
-Waits for active runs to finish, unless --force is given. Saved sessions and conversations are kept.
+Waits for active runs to finish, unless --force is given, and keeps the answers of detached runs until somebody attaches to them, for \
+at most ten minutes. Meanwhile the next command starts another daemon; `cupola runs` finds the runs of both. Saved sessions and \
+conversations are kept.
 
 Examples:
   cupola stop
@@ -30,11 +31,17 @@ pub(crate) struct Flags {
 
 /// Asks the daemon to stop.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
-    let Some(stream) = running(&connect::path(flags.socket.as_deref())?)? else {
-        show::print("no daemon is running\n")?;
+    let place = Place::new(flags.socket.as_deref())?;
+    let asked = place.asked::<Stop>(|| StopParams { force: flags.force })?;
+    // A daemon that was told to stop before continues with its runs, unless it is told not to.
+    let late = if flags.force { place.asked_late::<Stop>(|| StopParams { force: true }).len() } else { 0 };
+    let Some(raw) = asked else {
+        show::print(match late {
+            0 => "no daemon is running\n",
+            _ => "Stopping the daemon, which was finishing its runs\n",
+        })?;
         return Ok(exit::OK);
     };
-    let raw = Connection::new(stream).call_at_once::<Stop>(StopParams { force: flags.force })?;
     let answer = typed::<Stop>(&raw)?;
     show::print(&match (answer.runs, flags.force) {
         (0, _) => "Stopping the daemon\n".to_owned(),

@@ -1,46 +1,68 @@
 //! One call on a connection: newline-delimited JSON out, its events and exactly one answer back.
 //!
+//! A greeting goes ahead of the call. Its answer shows that the daemon works, and which version it is.
+//!
 //! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
 
+use super::interrupt;
+use super::patience::Patience;
+use super::silent::silent;
 use super::stream::{self, Stream};
 use crate::failure::Failure;
 use crate::terminal;
 use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
-use cupola_protocol::error::{ErrorData, ErrorKind};
+use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::{ErrorObject, Id, PROGRESS, Request};
 use cupola_protocol::{Method, PROTOCOL_VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Longest message taken from the daemon, in bytes. Answers carry the service's whole object; this only bounds a peer
 /// that never ends its line.
-const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
+const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 /// Most messages are events of a few hundred bytes; this many are read at once.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
-/// How long the daemon may take for what it answers from itself alone; its saved state may keep it for seconds.
-const AT_ONCE: Duration = Duration::from_secs(15);
 /// The id of the one call a command makes.
 pub(crate) const CALL: Id = Id::Number(1);
-/// The id of the greeting that may travel ahead of it.
+/// The id of the greeting ahead of it.
 const GREETING: Id = Id::Number(0);
 
 /// A connection to the daemon.
 pub(crate) struct Connection {
     reader: BufReader<Stream>,
     line: Vec<u8>,
+    /// How long the answer may take.
+    patience: Patience,
+    /// How long a read may wait, as the stream was told.
+    limit: Option<Duration>,
+    /// How the call is sent to another daemon if this one stops before it begins the call.
+    again: Option<Again>,
 }
 
-/// What travels ahead of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Greeting {
-    /// `initialize`, to learn the daemon's version. Costs no round trip: it goes out in the same write.
-    Initialize,
-    /// Nothing.
-    None,
+/// Sends the call again, to the daemon that comes next. `None` when it has been tried for long enough.
+pub(crate) type Again = Box<dyn FnOnce() -> Option<Result<Connection, Failure>>>;
+
+/// Why a daemon has not begun a call.
+#[derive(Debug)]
+pub(crate) enum Unbegun {
+    /// It stops, or is gone: the next daemon will serve.
+    Stopping(Failure),
+    /// Another daemon would not help.
+    Otherwise(Failure),
+}
+
+impl Unbegun {
+    /// What is said when nothing more is tried.
+    pub(crate) fn failure(self) -> Failure {
+        match self {
+            Self::Stopping(failure) | Self::Otherwise(failure) => failure,
+        }
+    }
 }
 
 /// Anything the daemon sends. As [`cupola_protocol::rpc::Incoming`], borrowed from the line.
@@ -76,12 +98,18 @@ pub(crate) struct Event<'line> {
 impl Connection {
     /// Speaks on a stream.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BUFFER_BYTES, stream), line: Vec::new() }
+        let reader = BufReader::with_capacity(READ_BUFFER_BYTES, stream);
+        Self { reader, line: Vec::new(), patience: Patience::for_first_word(), limit: None, again: None }
     }
 
     /// The stream itself.
     pub(crate) fn stream(&self) -> &Stream {
         self.reader.get_ref()
+    }
+
+    /// Sends the call by `again` if this daemon turns out to stop before it begins the call.
+    pub(crate) fn again_by(&mut self, again: Again) {
+        self.again = Some(again);
     }
 
     /// Sends a call and waits for its typed answer.
@@ -92,30 +120,85 @@ impl Connection {
 
     /// Sends a call and waits for its answer, verbatim.
     pub(crate) fn call_raw<M: Method>(&mut self, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        self.send(&encode::<M>(params, Greeting::None)?).map_err(|error| lost(&error))?;
+        self.send(&encode::<M>(params)?).map_err(|error| lost(&error))?;
         self.receive(|_| Ok(()))
     }
 
-    /// As [`Self::call_raw`], of what needs no service and nobody else: a daemon that does not answer hangs.
-    pub(crate) fn call_at_once<M: Method>(&mut self, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        stream::limit(self.stream(), Some(AT_ONCE)).map_err(|error| lost(&error))?;
-        self.send(&encode::<M>(params, Greeting::None)?).map_err(|error| lost(&error))?;
-        self.wait().map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => hangs(stream::peer_process(self.stream())),
-            _ => lost(&error),
-        })?;
-        stream::limit(self.stream(), None).map_err(|error| lost(&error))?;
-        self.receive(|_| Ok(()))
+    /// As [`Self::call_raw`], of what a daemon answers at once even if it is full: there is no greeting, and the answer must come in
+    /// the time for the first word.
+    pub(crate) fn call_at_once<M: Method>(
+        &mut self,
+        params: M::Params,
+        patience: &Patience,
+    ) -> Result<Box<RawValue>, Unbegun> {
+        let call = encode::<M>(params).map_err(Unbegun::Otherwise)?;
+        self.offer(&call, patience)?;
+        self.first_word(patience)?;
+        self.receive(|_| Ok(())).map_err(|failure| match failure {
+            Failure::Call(error) if error.data.as_ref().is_some_and(is_refusal_to_begin) => {
+                Unbegun::Stopping(Failure::Call(error))
+            }
+            other => Unbegun::Otherwise(other),
+        })
+    }
+
+    /// Greets the daemon and waits for its first word, for a limited time.
+    pub(crate) fn greet(&mut self, patience: &Patience) -> Result<(), Unbegun> {
+        let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
+        let protocol_versions = Some(vec![PROTOCOL_VERSION]);
+        let params = InitializeParams { client_info: Some(program), protocol_versions, bind: None };
+        let mut bytes = Vec::new();
+        append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params)).map_err(Unbegun::Otherwise)?;
+        self.offer(&bytes, patience)?;
+        self.first_word(patience)?;
+        loop {
+            self.read_line(Some(patience.first_word())).map_err(|error| self.unbegun(&error, patience))?;
+            let message: Message<'_> =
+                serde_json::from_slice(&self.line).map_err(|error| Unbegun::Otherwise(garbage(&error)))?;
+            if message.method.is_some() || !matches!(message.id, None | Some(GREETING)) {
+                continue;
+            }
+            if let Some(error) = message.error.map(error_object) {
+                return match error.data.as_ref().map(|data| data.kind) {
+                    Some(ErrorKind::ShuttingDown) => Err(Unbegun::Stopping(Failure::Call(Box::new(error)))),
+                    Some(ErrorKind::Overloaded) => Err(Unbegun::Otherwise(Failure::Call(Box::new(error)))),
+                    // It has spoken. What it makes of the call, it will say.
+                    _ => Ok(()),
+                };
+            }
+            report_version_skew(message.result.unwrap_or(RawValue::NULL));
+            return Ok(());
+        }
+    }
+
+    /// Sends an encoded call. If this fails the daemon has not begun it: a call is whole only with its newline, its last byte.
+    pub(crate) fn offer(&mut self, call: &[u8], patience: &Patience) -> Result<(), Unbegun> {
+        self.patience = *patience;
+        self.limit = Some(patience.first_word());
+        stream::limit(self.stream(), self.limit).map_err(|error| self.unbegun(&error, patience))?;
+        self.send(call).map_err(|error| self.unbegun(&error, patience))
+    }
+
+    /// Waits until the daemon has said anything, or has gone.
+    fn first_word(&mut self, patience: &Patience) -> Result<(), Unbegun> {
+        match fill(&mut self.reader) {
+            Ok([]) => Err(self.unbegun(&io::Error::from(io::ErrorKind::UnexpectedEof), patience)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.unbegun(&error, patience)),
+        }
+    }
+
+    fn unbegun(&self, error: &io::Error, patience: &Patience) -> Unbegun {
+        if stream::is_over(error) {
+            Unbegun::Otherwise(silent(self.stream(), patience.waited()))
+        } else {
+            Unbegun::Stopping(lost(error))
+        }
     }
 
     /// Sends an encoded call in one write.
     pub(crate) fn send(&mut self, call: &[u8]) -> io::Result<()> {
         self.reader.get_ref().write_all(call)
-    }
-
-    /// Waits until the daemon has said anything, or has gone.
-    pub(crate) fn wait(&mut self) -> io::Result<()> {
-        self.reader.fill_buf().map(|_| ())
     }
 
     /// Waits for the call's answer; every event before it goes to `on_event`.
@@ -133,7 +216,17 @@ impl Connection {
         mut on_event: impl FnMut(Event<'_>) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<Option<Box<RawValue>>, Failure> {
         loop {
-            self.read_line()?;
+            if let Err(error) = self.read_line(None) {
+                // Linux resets a Unix socket's connection when its peer closes with bytes unread, and only then. After Ctrl-C the
+                // unread bytes may be the cancellation, with the call read long before.
+                let is_unread = cfg!(target_os = "linux")
+                    && error.kind() == io::ErrorKind::ConnectionReset
+                    && !interrupt::happened();
+                if !is_unread || !self.go_to_next()? {
+                    return Err(self.broken(&error));
+                }
+                continue;
+            }
             let more = self.reader.buffer().contains(&b'\n');
             let message: Message<'_> = serde_json::from_slice(&self.line).map_err(|error| garbage(&error))?;
             match (message.method.as_deref(), message.id) {
@@ -144,22 +237,16 @@ impl Connection {
                         return Ok(None);
                     }
                 }
-                (None, Some(CALL)) => {
-                    return match message.error {
-                        Some(error) => Err(Failure::Call(Box::new(error_object(error)))),
-                        // serde reads a `null` result as absent; both mean that there is nothing to say.
-                        None => Ok(Some(message.result.unwrap_or(RawValue::NULL).to_owned())),
-                    };
-                }
-                (None, Some(GREETING)) => {
-                    if let Some(result) = message.result {
-                        report_version_skew(result);
+                // Without an id: the daemon could not read the request well enough to know it.
+                (None, Some(CALL) | None) if message.error.is_some() => {
+                    let error = error_object(message.error.unwrap_or(RawValue::NULL));
+                    let was_begun = !error.data.as_ref().is_some_and(is_refusal_to_begin);
+                    if was_begun || interrupt::happened() || !self.go_to_next()? {
+                        return Err(Failure::Call(Box::new(error)));
                     }
                 }
-                // The daemon could not read the request well enough to know its id.
-                (None, None) if message.error.is_some() => {
-                    return Err(Failure::Call(Box::new(error_object(message.error.unwrap_or(RawValue::NULL)))));
-                }
+                // serde reads a `null` result as absent; both mean that there is nothing to say.
+                (None, Some(CALL)) => return Ok(Some(message.result.unwrap_or(RawValue::NULL).to_owned())),
                 (None, None) => return Err(garbage(&"neither a notification nor an answer")),
                 // Notifications for other kinds of clients, and answers to something this command did not ask.
                 _ => {}
@@ -167,29 +254,72 @@ impl Connection {
         }
     }
 
-    fn read_line(&mut self) -> Result<(), Failure> {
+    /// Sends the call to the daemon that comes after this one, which has not begun it. False when there is no way to.
+    fn go_to_next(&mut self) -> Result<bool, Failure> {
+        let Some(next) = self.again.take().and_then(|again| again()) else { return Ok(false) };
+        *self = next?;
+        Ok(true)
+    }
+
+    /// The answer did not come.
+    fn broken(&self, error: &io::Error) -> Failure {
+        if stream::is_over(error) { silent(self.stream(), self.patience.waited()) } else { lost(error) }
+    }
+
+    /// Reads one message, with its newline. Each piece of it may take `limit`; without one, the message what is left of the call's
+    /// own time.
+    fn read_line(&mut self, limit: Option<Duration>) -> io::Result<()> {
         self.line.clear();
-        let read = (&mut self.reader).take(MAX_MESSAGE_BYTES).read_until(b'\n', &mut self.line);
-        match read {
-            Ok(_) if self.line.last() == Some(&b'\n') => Ok(()),
-            Ok(read) if read as u64 == MAX_MESSAGE_BYTES => {
-                Err(Failure::daemon(format!("the daemon sent a message of more than {MAX_MESSAGE_BYTES} bytes")))
+        loop {
+            if self.reader.buffer().is_empty() {
+                let rest = limit.or_else(|| self.patience.rest());
+                if rest.is_some_and(|rest| rest.is_zero()) {
+                    return Err(io::Error::from(io::ErrorKind::TimedOut));
+                }
+                if rest != self.limit {
+                    self.stream().set_read_timeout(rest)?;
+                    self.limit = rest;
+                }
             }
-            Ok(_) => Err(lost(&io::Error::from(io::ErrorKind::UnexpectedEof))),
-            Err(error) => Err(lost(&error)),
+            let available = fill(&mut self.reader)?;
+            if available.is_empty() {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            let end = available.iter().position(|byte| *byte == b'\n').map(|place| place + 1);
+            let taken = end.unwrap_or(available.len());
+            self.line.extend_from_slice(&available[..taken]);
+            self.reader.consume(taken);
+            if end.is_some() {
+                return Ok(());
+            }
+            if self.line.len() > MAX_MESSAGE_BYTES {
+                return Err(io::Error::other(format!("it sent a message of more than {MAX_MESSAGE_BYTES} bytes")));
+            }
         }
     }
 }
 
-/// A call as it travels, with its newline.
-pub(crate) fn encode<M: Method>(params: M::Params, greeting: Greeting) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    if greeting == Greeting::Initialize {
-        let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
-        let protocol_versions = Some(vec![PROTOCOL_VERSION]);
-        let params = InitializeParams { client_info: Some(program), protocol_versions, bind: None };
-        append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params))?;
+/// What has been read and not taken, after a read if that is nothing. A read with a limit is interrupted by a signal that is handled,
+/// such as Ctrl-C; the limit then begins again.
+fn fill(reader: &mut BufReader<Stream>) -> io::Result<&[u8]> {
+    while let Err(error) = reader.fill_buf() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
+    Ok(reader.buffer())
+}
+
+/// Did the daemon refuse to begin the call because it stops? What it had begun and cut is not to be sent again.
+fn is_refusal_to_begin(error: &ErrorData) -> bool {
+    // A turn says whether it ran; of other calls a run's id shows that one had begun.
+    let is_unbegun = error.turn.map_or(error.run_id.is_none(), |turn| turn == Turn::NotRun);
+    error.kind == ErrorKind::ShuttingDown && error.retryable && is_unbegun
+}
+
+/// A call as it travels, with its newline.
+pub(crate) fn encode<M: Method>(params: M::Params) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
     append(&mut bytes, &Request::call(CALL, M::NAME, params))?;
     Ok(bytes)
 }
@@ -222,15 +352,18 @@ fn error_object(raw: &RawValue) -> ErrorObject {
     })
 }
 
-/// An older daemon keeps running after an update; say so, because its behaviour is the older one's.
-fn report_version_skew(result: &RawValue) {
+/// An older daemon keeps running after an update; say so once, because its behaviour is the older one's. On a pipe as well: a
+/// script's log is where somebody will look.
+fn report_version_skew(greeted: &RawValue) {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Greeted {
         server_info: ProgramInfo,
     }
-    let Ok(greeted) = serde_json::from_str::<Greeted>(result.get()) else { return };
-    if let Some(version) = greeted.server_info.version.filter(|version| version != VERSION) {
+    static REPORTED: AtomicBool = AtomicBool::new(false);
+    let Ok(greeted) = serde_json::from_str::<Greeted>(greeted.get()) else { return };
+    let other = greeted.server_info.version.filter(|version| version != VERSION);
+    if let Some(version) = other.filter(|_| !REPORTED.swap(true, Ordering::Relaxed)) {
         let _ = writeln!(
             terminal::stderr(),
             "warning: the running daemon is version {}, but this program is {VERSION}; run `cupola stop` to update it",
@@ -248,18 +381,6 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
     Failure::daemon_hint(
         format!("the daemon {how}"),
         "it may have been stopped; run the command again to restart it, and see `cupola sessions list` for sessions it created",
-    )
-}
-
-/// The daemon runs but does not answer.
-fn hangs(process: Option<i32>) -> Failure {
-    let (who, kill) = match process {
-        Some(id) => (format!("the daemon (process {id})"), format!("kill -9 {id}")),
-        None => ("the daemon".to_owned(), "kill -9 PID".to_owned()),
-    };
-    Failure::daemon_hint(
-        format!("{who} has not answered within {} s", AT_ONCE.as_secs()),
-        format!("if this persists, end it with `{kill}`; the next command starts a new one, and saved state is kept"),
     )
 }
 
@@ -314,15 +435,14 @@ mod tests {
     #[test]
     fn events_come_in_order_before_the_answer_and_others_are_skipped() {
         let (mut connection, daemon) = scripted(
-            2,
+            1,
             "{\"method\":\"window/logMessage\",\"params\":{}}\n\
-             {\"id\":0,\"result\":{\"serverInfo\":{\"name\":\"cupola\",\"version\":\"9.9.9\"}}}\n\
              {\"method\":\"$/progress\",\"params\":{\"token\":1,\"value\":{\"n\":1}}}\n\
              {\"method\":\"$/progress\",\"params\":{\"token\":1,\"value\":{\"n\":2}}}\n\
              {\"id\":7,\"result\":\"not ours\"}\n\
              {\"id\":1,\"result\":\"done\"}\n",
         );
-        connection.send(&encode::<Status>(NoParams {}, Greeting::Initialize).unwrap()).unwrap();
+        connection.send(&encode::<Status>(NoParams {}).unwrap()).unwrap();
         let mut events = Vec::new();
         let answer = connection.receive(|event| {
             events.push(event.value.to_string());
@@ -330,7 +450,75 @@ mod tests {
         });
         assert_eq!(answer.unwrap().get(), "\"done\"");
         assert_eq!(events, [r#"{"n":1}"#, r#"{"n":2}"#]);
-        assert!(daemon.join().unwrap()[0].contains("initialize"));
+        assert!(daemon.join().unwrap()[0].contains("daemon/status"));
+    }
+
+    const STOPPING: &str =
+        r#"{"code":1064,"message":"the daemon is stopping","data":{"kind":"shuttingDown","retryable":true}}"#;
+    const CUT: &str =
+        r#"{"code":1064,"message":"the daemon is stopping","data":{"kind":"shuttingDown","retryable":false}}"#;
+
+    const CUT_RUN: &str = r#"{"code":1064,"message":"the daemon is stopping","data":{"kind":"shuttingDown","retryable":true,"runId":"run_1"}}"#;
+
+    /// What the daemon says is leaked: it lives as long as the test.
+    fn saying(id: &str, error: &str) -> &'static str {
+        Box::leak(format!("{{\"id\":{id},\"error\":{error}}}\n").into_boxed_str())
+    }
+
+    #[test]
+    fn a_call_that_was_not_begun_is_made_again_and_one_that_was_begun_is_not() {
+        let done = "{\"id\":1,\"result\":\"done\"}\n";
+        for (said, is_again) in [
+            (saying("1", STOPPING), true),
+            (saying("null", STOPPING), true),
+            (saying("1", CUT), false),
+            (saying("1", CUT_RUN), false),
+            ("{\"method\":\"$/progress\",\"params\":{\"token\":1,\"value\":1}}\n", false),
+            ("", false),
+        ] {
+            let (mut connection, _daemon) = scripted(1, said);
+            connection.again_by(Box::new(move || {
+                let (mut next, _daemon) = scripted(1, done);
+                next.send(&encode::<Status>(NoParams {}).unwrap()).unwrap();
+                Some(Ok(next))
+            }));
+            connection.send(&encode::<Status>(NoParams {}).unwrap()).unwrap();
+            let answer = connection.receive(|_| Ok(()));
+            assert_eq!(answer.is_ok(), is_again, "{said}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_greeting_tells_a_daemon_that_stops_from_one_that_is_full_and_from_one_that_serves() {
+        let full = r#"{"code":1062,"message":"full","data":{"kind":"overloaded","retryable":true}}"#;
+        let unknown = r#"{"code":-32601,"message":"what?","data":{"kind":"methodNotFound","retryable":false}}"#;
+        for (said, expected) in [
+            ("{\"id\":0,\"result\":{\"serverInfo\":{\"name\":\"cupola\",\"version\":\"9.9.9\"}}}\n", "serves"),
+            (saying("0", unknown), "serves"),
+            (saying("0", STOPPING), "stops"),
+            (saying("null", STOPPING), "stops"),
+            ("", "stops"),
+            (saying("0", full), "will not"),
+            ("hello\n", "will not"),
+        ] {
+            let (mut connection, _daemon) = scripted(1, said);
+            let found = match connection.greet(&Patience::for_first_word()) {
+                Ok(()) => "serves",
+                Err(Unbegun::Stopping(_)) => "stops",
+                Err(Unbegun::Otherwise(_)) => "will not",
+            };
+            assert_eq!(found, expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_says_nothing_is_not_waited_for_beyond_the_limit() {
+        let (client, _daemon) = Stream::pair().unwrap();
+        let patience = Patience::for_all(Some(Duration::from_millis(1)));
+        let Err(Unbegun::Otherwise(Failure::Daemon { message, .. })) = Connection::new(client).greet(&patience) else {
+            panic!("it did not say that the daemon is silent")
+        };
+        assert!(message.contains("has not answered within"), "{message}");
     }
 
     #[test]

@@ -1,14 +1,25 @@
-//! The way to the daemon: the one that runs, else one that is started; and a call sent until a daemon has read it.
+//! The way to the daemon: the one that runs, else one that is started; and a call that is offered until a daemon begins it.
+//!
+//! The daemon is greeted first, and the call is sent when it has answered: a daemon that hangs has never seen the call. A daemon that
+//! stops before it has begun the call says so, or leaves it unread; the call is then sent to the daemon that comes after.
 
-use super::call::{Connection, lost};
-use super::running::running;
+use super::call::{Connection, Unbegun};
+use super::patience::Patience;
+use super::running::Place;
+use super::start;
 use super::stream::Stream;
-use super::{interrupt, start};
 use crate::failure::Failure;
-use crate::{environment, socket};
 use clap::Args;
+use cupola_protocol::Method;
+use serde_json::value::RawValue;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+/// How long to wait before the next daemon is looked for: one that stops takes its socket away at once.
+const NEXT_DAEMON: Duration = Duration::from_millis(5);
 
 /// The flags of every command that talks to the daemon.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
@@ -23,113 +34,136 @@ pub(crate) struct DaemonFlags {
     pub no_daemon: bool,
 }
 
+/// Runs a daemon inside this process for one call and returns the client's end of its connection.
+pub(crate) type Embedded = fn() -> io::Result<Stream>;
+
+/// Runs each time that a call has been sent.
+pub(crate) type OnSent = fn(&Stream);
+
 impl DaemonFlags {
-    /// The socket's path.
-    pub(crate) fn path(&self) -> Result<PathBuf, Failure> {
-        path(self.socket.as_deref())
+    /// Where the daemon is looked for.
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
+        Place::new(self.socket.as_deref())
     }
 
     /// A connection to a daemon, wherever it has to come from.
-    pub(crate) fn connect(&self, embedded: Embedded) -> Result<Stream, Failure> {
+    pub(crate) fn connect(&self, embedded: Embedded, patience: &Patience) -> Result<Stream, Failure> {
         if self.no_daemon {
             return embedded()
                 .map_err(|error| Failure::daemon(format!("could not run a daemon in this process: {error}")));
         }
-        let path = self.path()?;
-        match running(&path)? {
-            Some(stream) => Ok(stream),
-            None => start::start(&path),
+        Ok(self.find(patience)?.0)
+    }
+
+    /// A connection to the daemon that runs, else to one that is started; and where it listens.
+    pub(crate) fn find(&self, patience: &Patience) -> Result<(Stream, PathBuf), Failure> {
+        let place = self.place()?;
+        loop {
+            if let Some(found) = place.running(patience)? {
+                return Ok(found);
+            }
+            match start::start(&place, patience)? {
+                start::Started::Found(stream, path) => return Ok((stream, path)),
+                // It was ready, and stopped before it was found.
+                start::Started::Gone(failure) => {
+                    if !patience.may_offer() {
+                        return Err(failure);
+                    }
+                }
+            }
         }
     }
-}
 
-/// Runs a daemon inside this process for one call and returns the client's end of its connection.
-pub(crate) type Embedded = fn() -> io::Result<Stream>;
+    /// Where the daemon listens, once it has answered a greeting.
+    pub(crate) fn answering(&self) -> Result<PathBuf, Failure> {
+        let patience = Patience::for_first_word();
+        let (_, path) = self.tried(&patience, || {
+            let (stream, path) = self.find(&patience).map_err(Unbegun::Otherwise)?;
+            let mut connection = Connection::new(stream);
+            connection.greet(&patience)?;
+            Ok((connection, path))
+        })?;
+        Ok(path)
+    }
 
-/// What became of a call that was sent.
-enum Sent {
-    /// The daemon has begun to answer, or has gone after it read the call.
-    Read(Connection),
-    /// The daemon went away without having read the call: nothing was done.
-    Unread(io::Error),
-}
-
-impl DaemonFlags {
-    /// Sends an encoded call and waits until the daemon begins to answer. `on_sent` runs in between.
-    ///
-    /// A daemon may end between accepting a client and reading from it. That is certain not to have begun anything, so the
-    /// call is sent once more, to the daemon that comes after.
-    pub(crate) fn ask(
+    /// A connection on which the daemon has answered a call that needs no place of its own in a full daemon, and the answer.
+    pub(crate) fn after<M: Method>(
         &self,
         embedded: Embedded,
-        call: &[u8],
-        on_sent: impl Fn(&Stream),
+        params: impl Fn() -> M::Params,
+    ) -> Result<(Connection, Box<RawValue>), Failure> {
+        let patience = Patience::for_first_word();
+        self.tried(&patience, || {
+            let mut connection = Connection::new(self.connect(embedded, &patience).map_err(Unbegun::Otherwise)?);
+            let answer = connection.call_at_once::<M>(params(), &patience)?;
+            Ok((connection, answer))
+        })
+    }
+
+    /// Asks the daemons that were told to stop and only finish their runs.
+    pub(crate) fn asked_late<M: Method>(&self, params: impl Fn() -> M::Params) -> Vec<Box<RawValue>> {
+        let place = (!self.no_daemon).then(|| self.place()).and_then(Result::ok);
+        place.map(|place| place.asked_late::<M>(params)).unwrap_or_default()
+    }
+
+    /// Tries it with one daemon after another while they stop before they have begun it.
+    pub(crate) fn tried<Done>(
+        &self,
+        patience: &Patience,
+        attempt: impl Fn() -> Result<Done, Unbegun>,
+    ) -> Result<Done, Failure> {
+        loop {
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Unbegun::Stopping(_)) if !self.no_daemon && patience.may_offer() => thread::sleep(NEXT_DAEMON),
+                Err(unbegun) => return Err(unbegun.failure()),
+            }
+        }
+    }
+
+    /// Sends an encoded call to a daemon that answers. `on_sent` runs each time that it has been sent.
+    pub(crate) fn ask(&self, embedded: Embedded, call: Vec<u8>, on_sent: OnSent) -> Result<Connection, Failure> {
+        self.ask_within(embedded, call, Patience::for_first_word(), on_sent)
+    }
+
+    /// As [`Self::ask`], within limits.
+    pub(crate) fn ask_within(
+        &self,
+        embedded: Embedded,
+        call: Vec<u8>,
+        patience: Patience,
+        on_sent: OnSent,
     ) -> Result<Connection, Failure> {
-        if let Sent::Read(connection) = send(self.connect(embedded)?, call, &on_sent) {
-            return Ok(connection);
-        }
-        match send(self.connect(embedded)?, call, &on_sent) {
-            Sent::Read(connection) => Ok(connection),
-            Sent::Unread(error) => Err(lost(&error)),
-        }
+        Offer { daemon: self.clone(), embedded, call: call.into(), patience, on_sent }.make()
     }
 }
 
-fn send(stream: Stream, call: &[u8], on_sent: impl Fn(&Stream)) -> Sent {
-    let mut connection = Connection::new(stream);
-    // A call is whole only with its newline, which is its last byte.
-    if let Err(error) = connection.send(call) {
-        return Sent::Unread(error);
-    }
-    on_sent(connection.stream());
-    match connection.wait() {
-        // Linux resets a Unix socket's connection when its peer closes with bytes unread, and only then. After Ctrl-C the
-        // unread bytes may be the cancellation, with the call read long before.
-        Err(error)
-            if cfg!(target_os = "linux")
-                && error.kind() == io::ErrorKind::ConnectionReset
-                && !interrupt::happened() =>
-        {
-            Sent::Unread(error)
+/// A call, and all that is needed to send it again.
+struct Offer {
+    daemon: DaemonFlags,
+    embedded: Embedded,
+    call: Rc<[u8]>,
+    patience: Patience,
+    on_sent: OnSent,
+}
+
+impl Offer {
+    /// Sends the call to a daemon that answers, or to the one that comes after it.
+    fn make(self) -> Result<Connection, Failure> {
+        let mut connection = self.daemon.tried(&self.patience, || {
+            let stream = self.daemon.connect(self.embedded, &self.patience).map_err(Unbegun::Otherwise)?;
+            let mut connection = Connection::new(stream);
+            // A daemon inside this process is there.
+            if !self.daemon.no_daemon {
+                connection.greet(&self.patience)?;
+            }
+            connection.offer(&self.call, &self.patience)?;
+            Ok(connection)
+        })?;
+        (self.on_sent)(connection.stream());
+        if !self.daemon.no_daemon {
+            connection.again_by(Box::new(move || self.patience.may_offer().then(|| self.make())));
         }
-        // Whatever else happened, reading on will tell.
-        _ => Sent::Read(connection),
-    }
-}
-
-/// The socket's path by the shared rule.
-pub(crate) fn path(flag: Option<&Path>) -> Result<PathBuf, Failure> {
-    socket::path(flag, environment::variable).ok_or_else(|| {
-        Failure::daemon_hint(
-            "cannot choose a socket for the daemon: neither XDG_RUNTIME_DIR nor HOME is set",
-            "set one of them, set CUPOLA_SOCKET, or pass --socket PATH",
-        )
-    })
-}
-
-#[cfg(target_os = "linux")]
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_that_was_read_is_told_from_one_that_was_not() {
-        let call = b"{\"id\":1}\n";
-        let (client, daemon) = Stream::pair().unwrap();
-        drop(daemon);
-        assert!(matches!(send(client, call, |_| ()), Sent::Unread(_)), "it was sent to nobody");
-
-        let (client, daemon) = Stream::pair().unwrap();
-        let daemon = std::cell::Cell::new(Some(daemon));
-        assert!(matches!(send(client, call, |_| drop(daemon.take())), Sent::Unread(_)), "it was left unread");
-
-        let (client, daemon) = Stream::pair().unwrap();
-        let daemon = std::cell::Cell::new(Some(daemon));
-        let read_and_go = |_: &Stream| {
-            let mut bytes = [0; 64];
-            let read = io::Read::read(&mut daemon.take().unwrap(), &mut bytes).unwrap();
-            assert_eq!(&bytes[..read], call);
-        };
-        assert!(matches!(send(client, call, read_and_go), Sent::Read(_)), "it was read, and would be sent twice");
+        Ok(connection)
     }
 }

@@ -1,15 +1,18 @@
 //! Starts a daemon when none answers, and waits until it says that it is ready or why it is not.
 //!
 //! The new daemon writes one line to its standard output: `ready PATH`, or `error: REASON`. Two commands may start one at
-//! the same time: one of the two daemons wins the lock, and both commands connect to that one.
+//! the same time: one of the two daemons wins the lock, and both commands connect to that one. PATH is another socket than the one
+//! that was asked for when a daemon with the same state directory listens there.
 
-use super::running::running;
+use super::patience::Patience;
+use super::running::{Place, running};
+use super::silent::silent_process;
 use super::stream::Stream;
 use crate::environment::ISOLATION_VARIABLES;
 use crate::failure::Failure;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,17 +26,26 @@ const WINNER_POLL: Duration = Duration::from_millis(10);
 /// Longest line a daemon may report.
 const MAX_REPORT_BYTES: u64 = 64 * 1024;
 /// How a daemon says that it listens.
-const READY: &str = "ready";
+const READY: &str = "ready ";
 /// How a daemon says why it does not.
 const ERROR: &str = "error: ";
 
+/// What came of a start.
+#[derive(Debug)]
+pub(super) enum Started {
+    /// A daemon runs, and listens there.
+    Found(Stream, PathBuf),
+    /// It was ready, and nobody answers: it has been stopped since.
+    Gone(Failure),
+}
+
 /// Starts this program as a daemon and connects to it.
-pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
+pub(super) fn start(place: &Place, patience: &Patience) -> Result<Started, Failure> {
     let program = std::env::current_exe().map_err(|error| {
         Failure::daemon(format!("could not start the daemon: cannot find this program's path: {error}"))
     })?;
     let mut command = Command::new(&program);
-    command.arg("serve").arg("--background").arg("--socket").arg(socket);
+    command.arg("serve").arg("--background").arg("--socket").arg(&place.path);
     // Its standard error must not be ours: a pipe we inherited would stay open for as long as the daemon lives.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // The daemon outlives this command and serves others. It must not keep this command's keys in its environment.
@@ -41,14 +53,11 @@ pub(crate) fn start(socket: &Path) -> Result<Stream, Failure> {
         command.env_remove(name);
     }
     leave_the_console(&mut command);
-    let mut child = command
+    let child = command
         .spawn()
         .map_err(|error| Failure::daemon(format!("could not start the daemon with {}: {error}", program.display())))?;
-    let Some(output) = child.stdout.take() else {
-        return Err(Failure::daemon("the daemon started without a standard output"));
-    };
-    let report = wait_for_report(output)?;
-    after_report(&report, socket)
+    let report = wait_for_report(child, patience)?;
+    after_report(&report, place, patience)
 }
 
 /// A console of its own, and a group of its own: neither Ctrl-C nor the end of the starter's window reaches the daemon. Not
@@ -66,49 +75,64 @@ fn leave_the_console(command: &mut Command) {
 fn leave_the_console(_command: &mut Command) {}
 
 /// The daemon's one line; empty when it ended without any.
-fn wait_for_report(output: ChildStdout) -> Result<String, Failure> {
+fn wait_for_report(mut child: Child, patience: &Patience) -> Result<String, Failure> {
     let (sender, receiver) = mpsc::sync_channel(1);
-    // A pipe cannot be read with a time limit, so a thread reads it; it ends with the process at the latest.
+    // A pipe cannot be read with a time limit, so a thread reads it. It then waits for the process: a command that lives longer than
+    // the daemon would keep what is left of it otherwise.
     thread::spawn(move || {
         let mut line = String::new();
-        let read = BufReader::new(output.take(MAX_REPORT_BYTES)).read_line(&mut line);
-        let _ = sender.send(read.map(|_| line));
+        let read = child.stdout.take().map(|output| BufReader::new(output.take(MAX_REPORT_BYTES)).read_line(&mut line));
+        let _ = sender.send(read.unwrap_or(Ok(0)).map(|_| line));
+        let _ = child.wait();
     });
-    match receiver.recv_timeout(READY_LIMIT) {
+    let limit = READY_LIMIT.min(patience.first_word());
+    match receiver.recv_timeout(limit) {
         Ok(Ok(line)) => Ok(line),
         Ok(Err(error)) => Err(Failure::daemon(format!("could not read the daemon's startup message: {error}"))),
         Err(_) => Err(Failure::daemon_hint(
-            format!("the daemon was not ready within {} s", READY_LIMIT.as_secs()),
+            format!("the daemon was not ready within {} s", limit.as_secs().max(1)),
             "run `cupola serve` in another terminal to see why",
         )),
     }
 }
 
 /// Whatever the daemon said, another one may have won the race: a connection counts more than the report.
-fn after_report(report: &str, socket: &Path) -> Result<Stream, Failure> {
+fn after_report(report: &str, place: &Place, patience: &Patience) -> Result<Started, Failure> {
     let report = report.trim_end();
+    let reported = report.strip_prefix(READY).map(Path::new).filter(|path| *path != place.path);
     let deadline = Instant::now() + if report.starts_with(ERROR) { Duration::ZERO } else { WINNER_LIMIT };
     loop {
-        if let Some(stream) = running(socket)? {
-            return Ok(stream);
+        if let Some((stream, path)) = place.running(patience)? {
+            return Ok(Started::Found(stream, path));
         }
-        if Instant::now() >= deadline {
+        if let Some(path) = reported
+            && let Some(stream) = running(path, patience)?
+        {
+            return Ok(Started::Found(stream, path.to_owned()));
+        }
+        // A daemon that was ready and holds no lock any more has been stopped.
+        let is_gone = report.starts_with(READY) && reported.is_none() && place.holder().is_none();
+        if is_gone || Instant::now() >= deadline {
             break;
         }
         thread::sleep(WINNER_POLL);
     }
     if let Some(reason) = report.strip_prefix(ERROR) {
-        return Err(Failure::daemon(format!("the daemon did not start: {reason}")));
+        // The daemon that owns the place hangs: every command says so in the same words.
+        return Err(match place.holder() {
+            Some(holder) => silent_process(Some(holder), patience.waited()),
+            None => Failure::daemon(format!("the daemon did not start: {reason}")),
+        });
     }
     let what = if report.starts_with(READY) {
         "reported that it was ready, but"
     } else {
         "exited without an error message, and"
     };
-    Err(Failure::daemon_hint(
-        format!("the daemon {what} nothing answers at {}", socket.display()),
+    Ok(Started::Gone(Failure::daemon_hint(
+        format!("the daemon {what} nothing answers at {}", place.path.display()),
         "run `cupola serve` to see why",
-    ))
+    )))
 }
 
 #[cfg(unix)]
@@ -117,11 +141,16 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
 
+    fn place(path: PathBuf) -> Place {
+        Place { path, is_named: true }
+    }
+
     #[test]
     fn the_daemons_own_reason_is_passed_on() {
         let directory = tempfile::tempdir().unwrap();
         let report = "error: the state directory is not private\n";
-        let failure = after_report(report, &directory.path().join("v1.sock")).unwrap_err();
+        let place = place(directory.path().join("v1.sock"));
+        let failure = after_report(report, &place, &Patience::for_first_word()).unwrap_err();
         assert!(matches!(failure, Failure::Daemon { message, .. }
             if message == "the daemon did not start: the state directory is not private"));
     }
@@ -131,6 +160,29 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("v1.sock");
         let _winner = UnixListener::bind(&socket).unwrap();
-        assert!(after_report("error: another daemon is starting\n", &socket).is_ok());
+        let report = "error: another daemon is starting\n";
+        let found = after_report(report, &place(socket.clone()), &Patience::for_first_word()).unwrap();
+        assert!(matches!(found, Started::Found(_, path) if path == socket));
+    }
+
+    #[test]
+    fn a_daemon_that_listens_elsewhere_is_found_where_it_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let elsewhere = directory.path().join("other.sock");
+        let _listener = UnixListener::bind(&elsewhere).unwrap();
+        let report = format!("ready {}\n", elsewhere.display());
+        let asked = place(directory.path().join("v1.sock"));
+        let found = after_report(&report, &asked, &Patience::for_first_word()).unwrap();
+        assert!(matches!(found, Started::Found(_, path) if path == elsewhere));
+    }
+
+    #[test]
+    fn a_daemon_that_was_stopped_since_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("v1.sock");
+        let report = format!("ready {}\n", socket.display());
+        let began = Instant::now();
+        let gone = after_report(&report, &place(socket), &Patience::for_first_word()).unwrap();
+        assert!(matches!(gone, Started::Gone(_)) && began.elapsed() < WINNER_LIMIT);
     }
 }

@@ -4,6 +4,7 @@
 mod pipe;
 
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 /// A connection to the daemon.
@@ -14,16 +15,37 @@ pub type Stream = std::os::unix::net::UnixStream;
 #[cfg(windows)]
 pub type Stream = pipe::Pipe;
 
-/// How long to wait for the next bytes; for ever with none. A pipe on Windows is always waited for.
-#[cfg_attr(windows, expect(clippy::unnecessary_wraps, reason = "other systems can fail here"))]
+/// Connects, and waits for at most `limit` until the daemon has room for one more in its queue: one that is suspended takes nobody
+/// out of it.
+#[cfg(unix)]
+pub(crate) fn connect(path: &Path, limit: Duration) -> io::Result<Stream> {
+    use rustix::net::sockopt::{Timeout, set_socket_timeout};
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, socket};
+    let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(limit))?;
+    let address = SocketAddrUnix::new(path)?;
+    rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))?;
+    let stream = Stream::from(socket);
+    stream.set_write_timeout(None)?;
+    Ok(stream)
+}
+
+/// Connects. A pipe without a free instance is asked for a while.
+#[cfg(windows)]
+pub(crate) fn connect(path: &Path, _limit: Duration) -> io::Result<Stream> {
+    Stream::connect(path)
+}
+
+/// How long each read and each write may wait; for ever with none.
 pub(crate) fn limit(stream: &Stream, limit: Option<Duration>) -> io::Result<()> {
-    #[cfg(unix)]
-    return stream.set_read_timeout(limit);
-    #[cfg(windows)]
-    {
-        let _ = (stream, limit);
-        Ok(())
-    }
+    stream.set_read_timeout(limit)?;
+    stream.set_write_timeout(limit)
+}
+
+/// Is that what happens when such a limit is over?
+pub(crate) fn is_over(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// The process at the other end, where the system tells.

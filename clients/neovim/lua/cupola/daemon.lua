@@ -78,7 +78,7 @@ function Line:introduce(opened, callback)
   local answered = false
   vim.defer_fn(function()
     if not answered then
-      opened:close('the daemon accepted the connection but does not answer; it may be suspended')
+      opened:close('the daemon accepted the connection but does not answer; it may be suspended: `cupola status` names its process and says what helps')
     end
   end, M.INTRODUCTION_LIMIT)
   opened:call('initialize', params, {

@@ -53,7 +53,7 @@ def start(path: str | None) -> str:
 def mute() -> DaemonNotFound:
     """For a daemon that takes the connection and answers nothing."""
     said = f"the daemon took the connection and said nothing for {INTRODUCTION_LIMIT:.0f} s"
-    return DaemonNotFound(said, "it may be suspended: continue its process, or end it and try again")
+    return DaemonNotFound(said, "it may be suspended: `cupola status` names its process and says what helps")
 
 
 def silent(path: str, error: OSError) -> DaemonNotFound:

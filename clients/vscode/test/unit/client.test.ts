@@ -208,7 +208,7 @@ test("a daemon that is suspended is not waited for without end", () =>
         const mute = await failure(client.request("daemon/status", {}));
         process.kill(processId, "SIGCONT");
         assert.equal(mute.kind, "daemonUnavailable");
-        assert.match(mute.hint ?? "", /suspended/);
+        assert.match(`${mute.message} ${mute.hint}`, /suspended/);
         client.close();
     }));
 

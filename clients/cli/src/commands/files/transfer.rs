@@ -4,7 +4,7 @@ use super::Common;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, Event, Greeting, encode, typed};
+use crate::line::call::{CALL, Event, encode, typed};
 use crate::line::interrupt;
 use crate::scope::target::parse;
 use crate::show::debug;
@@ -97,8 +97,8 @@ impl Common {
 
     /// One call that moves bytes: it can be cancelled, and says on a terminal how far it is.
     fn transfer<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(params, Greeting::None)?;
-        let mut connection = self.scope.daemon.ask(hooks.embedded, &call, |stream| interrupt::cancels(stream, CALL))?;
+        let call = encode::<M>(params)?;
+        let mut connection = self.scope.daemon.ask(hooks.embedded, call, |stream| interrupt::cancels(stream, CALL))?;
         let mut progress =
             Progress { out: terminal::stderr_as_is(), is_wanted: terminal::stderr_is_terminal(), shown: false };
         let received = connection.receive(|event| {

@@ -60,13 +60,39 @@ fn look(path: &Path) -> Result<Option<Metadata>, Failure> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::daemon(format!("cannot check {}: {error}", path.display()))),
+        Err(error) => Err(unreadable(path, &error)),
     }
+}
+
+/// A place that cannot be looked at is most often another user's: `sudo -u` and `su` keep `XDG_RUNTIME_DIR`.
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("cannot check {}: {error}", path.display());
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        let hint =
+            "it is another user's: unset XDG_RUNTIME_DIR, or set CUPOLA_SOCKET to a path in a directory of your own";
+        return Failure::daemon_hint(message, hint);
+    }
+    Failure::daemon(message)
 }
 
 fn untrusted(path: &Path, why: &str) -> Failure {
     Failure::daemon_hint(
         format!("{} {why}; nothing was sent", path.display()),
-        "set --socket or CUPOLA_SOCKET to a path in a directory that only you can write",
+        "unset XDG_RUNTIME_DIR if it is not yours, or set CUPOLA_SOCKET to a path in a directory that only you can write",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_may_not_be_looked_at_comes_with_advice() {
+        let of = |kind| match unreadable(Path::new("/run/user/7/cupola"), &io::Error::from(kind)) {
+            Failure::Daemon { hint, .. } => hint,
+            other => panic!("{other:?}"),
+        };
+        assert!(of(io::ErrorKind::PermissionDenied).unwrap().contains("unset XDG_RUNTIME_DIR"));
+        assert_eq!(of(io::ErrorKind::InvalidInput), None);
+    }
 }

@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::os::windows::io::{AsRawHandle, RawHandle};
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
@@ -21,7 +21,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(5);
 const BUSY_POLL: Duration = Duration::from_millis(5);
 
 /// Waits for the pipes of this process. It has no thread of its own: whoever waits drives it.
-static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_io().build());
+static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_all().build());
 
 fn runtime() -> io::Result<&'static Runtime> {
     RUNTIME.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
@@ -31,6 +31,26 @@ fn runtime() -> io::Result<&'static Runtime> {
 #[derive(Debug)]
 pub struct Pipe {
     end: Arc<NamedPipeClient>,
+    limits: Arc<Mutex<Limits>>,
+}
+
+/// How long a read and a write may wait, as of a socket.
+#[derive(Debug, Default, Clone, Copy)]
+struct Limits {
+    read: Option<Duration>,
+    write: Option<Duration>,
+}
+
+/// Waits for the end of a read or a write, for at most `limit`.
+fn wait<T>(limit: Option<Duration>, end: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    runtime()?.block_on(async {
+        match limit {
+            None => end.await,
+            Some(limit) => {
+                tokio::time::timeout(limit, end).await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut)))
+            }
+        }
+    })
 }
 
 impl Pipe {
@@ -45,7 +65,7 @@ impl Pipe {
                 Err(error) if error.raw_os_error() == Some(BUSY) && Instant::now() < deadline => {
                     thread::sleep(BUSY_POLL);
                 }
-                opened => return Ok(Self { end: Arc::new(opened?) }),
+                opened => return Ok(Self { end: Arc::new(opened?), limits: Arc::default() }),
             }
         }
     }
@@ -53,7 +73,25 @@ impl Pipe {
     /// The same pipe once more, for another thread.
     #[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
     pub fn try_clone(&self) -> io::Result<Self> {
-        Ok(Self { end: Arc::clone(&self.end) })
+        Ok(Self { end: Arc::clone(&self.end), limits: Arc::clone(&self.limits) })
+    }
+
+    /// How long each read of this pipe may wait; for ever with none.
+    #[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
+    pub fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).read = limit;
+        Ok(())
+    }
+
+    /// How long each write to this pipe may wait; for ever with none.
+    #[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
+    pub fn set_write_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).write = limit;
+        Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,7 +103,7 @@ impl AsRawHandle for Pipe {
 
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        runtime()?.block_on(async {
+        wait(self.limits().read, async {
             loop {
                 self.end.readable().await?;
                 match self.end.try_read(buffer) {
@@ -81,7 +119,7 @@ impl Read for Pipe {
 
 impl Write for &Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        runtime()?.block_on(async {
+        wait(self.limits().write, async {
             loop {
                 self.end.writable().await?;
                 match self.end.try_write(bytes) {

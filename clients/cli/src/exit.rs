@@ -84,6 +84,8 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::DaemonGone
         | ErrorKind::ShuttingDown => NOT_NOW,
 
+        ErrorKind::ClientStalled => TRUNCATED,
+
         ErrorKind::ParseError
         | ErrorKind::InvalidRequest
         | ErrorKind::MethodNotFound

@@ -277,7 +277,8 @@ async fn a_client_that_never_looks_again_is_cut() {
 async fn a_client_that_reads_slowly_and_steadily_gets_everything() {
     let daemon = TestDaemon::misbehaving();
     let text = "x".repeat(2_000_000);
-    for mut slow in [daemon.connect(), daemon.connect_lsp()] {
+    for connect in [TestDaemon::connect, TestDaemon::connect_lsp] {
+        let mut slow = connect(&daemon);
         // The second answer waits while the first one is read.
         for text in [text.as_str(), &text[..100_000]] {
             slow.request("test/echo", json!({"text": text})).await;

@@ -13,6 +13,7 @@ mod pending;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
+use crate::line::ahead::Ahead;
 use crate::line::call::VERSION;
 use crate::line::stream::Stream;
 use crate::scope::ScopeFlags;
@@ -179,7 +180,7 @@ impl Bridge<'_> {
 
     fn try_open(&self) -> Result<Line, Failure> {
         let stream = self.flags.scope.daemon.connect(self.hooks.embedded)?;
-        let mut reader = BufReader::new(stream.try_clone().map_err(|error| crate::line::call::lost(&error))?);
+        let mut reader = BufReader::new(Ahead::new(stream.try_clone().map_err(|error| crate::line::call::lost(&error))?));
         // Said even when there is nothing to bind to: who answers has read it, so what follows is read as well.
         let params = InitializeParams {
             client_info: Some(ProgramInfo { name: "cupola attach".to_owned(), version: Some(VERSION.to_owned()) }),
@@ -203,7 +204,7 @@ impl Bridge<'_> {
     }
 
     /// Sends a greeting of ours and takes its answer, which nobody else is to see. Is the connection bound now?
-    fn greet(&self, stream: &Stream, reader: &mut BufReader<Stream>, request: &[u8]) -> Result<bool, Failure> {
+    fn greet(&self, stream: &Stream, reader: &mut BufReader<Ahead>, request: &[u8]) -> Result<bool, Failure> {
         #[derive(Deserialize)]
         struct Answer {
             error: Option<ErrorObject>,
@@ -249,7 +250,9 @@ struct Line {
 }
 
 impl Line {
-    fn new(framing: Framing, stream: Stream, mut reader: BufReader<Stream>, greeting: Greeting) -> Self {
+    fn new(framing: Framing, stream: Stream, mut reader: BufReader<Ahead>, greeting: Greeting) -> Self {
+        // The program may take its time to read, and the daemon must not wait for it.
+        reader.get_mut().begin();
         let pending = Arc::new(Mutex::new(Some(Pending::default())));
         let owed = Arc::clone(&pending);
         let reading = thread::spawn(move || {

@@ -2,12 +2,13 @@
 //!
 //! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
 
+use super::ahead::Ahead;
 use super::stream::{self, Stream};
 use crate::failure::Failure;
 use crate::terminal;
 use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind};
-use cupola_protocol::rpc::{ErrorObject, Id, PROGRESS, Request};
+use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
 use cupola_protocol::{Method, PROTOCOL_VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,9 +17,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Longest message taken from the daemon, in bytes. Answers carry the service's whole object; this only bounds a peer
-/// that never ends its line.
-const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
+/// Longest line taken from the daemon, in bytes: a message and its end.
+const MAX_LINE_BYTES: u64 = MAX_MESSAGE_BYTES as u64 + 1;
 /// Most messages are events of a few hundred bytes; this many are read at once.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// How long the daemon may take for what it answers from itself alone; its saved state may keep it for seconds.
@@ -30,7 +30,7 @@ const GREETING: Id = Id::Number(0);
 
 /// A connection to the daemon.
 pub(crate) struct Connection {
-    reader: BufReader<Stream>,
+    reader: BufReader<Ahead>,
     line: Vec<u8>,
 }
 
@@ -76,12 +76,12 @@ pub(crate) struct Event<'line> {
 impl Connection {
     /// Speaks on a stream.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BUFFER_BYTES, stream), line: Vec::new() }
+        Self { reader: BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream)), line: Vec::new() }
     }
 
     /// The stream itself.
     pub(crate) fn stream(&self) -> &Stream {
-        self.reader.get_ref()
+        self.reader.get_ref().stream()
     }
 
     /// Sends a call and waits for its typed answer.
@@ -110,7 +110,8 @@ impl Connection {
 
     /// Sends an encoded call in one write.
     pub(crate) fn send(&mut self, call: &[u8]) -> io::Result<()> {
-        self.reader.get_ref().write_all(call)
+        let mut stream = self.reader.get_ref().stream();
+        stream.write_all(call)
     }
 
     /// Waits until the daemon has said anything, or has gone.
@@ -138,6 +139,8 @@ impl Connection {
             let message: Message<'_> = serde_json::from_slice(&self.line).map_err(|error| garbage(&error))?;
             match (message.method.as_deref(), message.id) {
                 (Some(PROGRESS), _) => {
+                    // Whoever prints it may wait for a reader.
+                    self.reader.get_mut().begin();
                     let params = message.params.map_or("null", RawValue::get);
                     let progress: Progress<'_> = serde_json::from_str(params).map_err(|error| garbage(&error))?;
                     if on_event(Event { value: progress.value, more })?.is_break() {
@@ -169,10 +172,10 @@ impl Connection {
 
     fn read_line(&mut self) -> Result<(), Failure> {
         self.line.clear();
-        let read = (&mut self.reader).take(MAX_MESSAGE_BYTES).read_until(b'\n', &mut self.line);
+        let read = (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line);
         match read {
             Ok(_) if self.line.last() == Some(&b'\n') => Ok(()),
-            Ok(read) if read as u64 == MAX_MESSAGE_BYTES => {
+            Ok(read) if read as u64 == MAX_LINE_BYTES => {
                 Err(Failure::daemon(format!("the daemon sent a message of more than {MAX_MESSAGE_BYTES} bytes")))
             }
             Ok(_) => Err(lost(&io::Error::from(io::ErrorKind::UnexpectedEof))),
@@ -190,7 +193,16 @@ pub(crate) fn encode<M: Method>(params: M::Params, greeting: Greeting) -> Result
         let params = InitializeParams { client_info: Some(program), protocol_versions, bind: None };
         append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params))?;
     }
+    let start = bytes.len();
     append(&mut bytes, &Request::call(CALL, M::NAME, params))?;
+    // The newline ends the line and is not part of the message.
+    let length = bytes.len() - start - 1;
+    if length > MAX_MESSAGE_BYTES {
+        return Err(Failure::usage_hint(
+            format!("the request has {length} bytes, and a message may have at most {MAX_MESSAGE_BYTES}"),
+            "upload large data as a file with `cupola files upload`",
+        ));
+    }
     Ok(bytes)
 }
 

@@ -32,6 +32,10 @@ const GREETING: Id = Id::Number(0);
 pub(crate) struct Connection {
     reader: BufReader<Ahead>,
     line: Vec<u8>,
+    /// Has an event or an answer come?
+    has_spoken: bool,
+    /// Did it end before the answer?
+    is_lost: bool,
 }
 
 /// What travels ahead of a call.
@@ -76,12 +80,22 @@ pub(crate) struct Event<'line> {
 impl Connection {
     /// Speaks on a stream.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream)), line: Vec::new() }
+        Self { reader: BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream)), line: Vec::new(), has_spoken: false, is_lost: false }
     }
 
     /// The stream itself.
     pub(crate) fn stream(&self) -> &Stream {
         self.reader.get_ref().stream()
+    }
+
+    /// Has the daemon said anything on it?
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.has_spoken
+    }
+
+    /// Did it end before the answer?
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// Sends a call and waits for its typed answer.
@@ -174,12 +188,17 @@ impl Connection {
         self.line.clear();
         let read = (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line);
         match read {
-            Ok(_) if self.line.last() == Some(&b'\n') => Ok(()),
+            Ok(_) if self.line.last() == Some(&b'\n') => {
+                self.has_spoken = true;
+                Ok(())
+            }
             Ok(read) if read as u64 == MAX_LINE_BYTES => {
                 Err(Failure::daemon(format!("the daemon sent a message of more than {MAX_MESSAGE_BYTES} bytes")))
             }
-            Ok(_) => Err(lost(&io::Error::from(io::ErrorKind::UnexpectedEof))),
-            Err(error) => Err(lost(&error)),
+            ended => {
+                self.is_lost = true;
+                Err(lost(&ended.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into())))
+            }
         }
     }
 }

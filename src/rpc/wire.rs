@@ -1,7 +1,7 @@
 //! What every outgoing message goes through, so that each client's JSON reader can read it. Pure.
 //!
 //! The service's JSON is passed on as it came, and it may hold what is valid JSON and still breaks common readers: thousands
-//! of nested arrays, numbers that no `double` holds, half of a surrogate pair, raw line ends, and line separators that some
+//! of nested arrays, numbers that 64 bits do not hold, half of a surrogate pair, raw line ends, and line separators that some
 //! line readers split at. docs/protocol.md ("What messages hold") says how each of these travels.
 
 use std::borrow::Cow;
@@ -9,11 +9,8 @@ use std::borrow::Cow;
 /// How deep a message nests at most, its own braces and those of a batch counted. The lowest limit among common readers is
 /// that of .NET's System.Text.Json, 64.
 pub const MAX_DEPTH: usize = 64;
-/// Longest number, in bytes. It is above every id that a client may choose (ids are echoed as they are), and below the 4300
-/// digits that Python reads.
+/// Longest number with a fraction or an exponent, in bytes: far more digits than a `double` has.
 pub const MAX_NUMBER_BYTES: usize = 1024;
-/// A number of at most this many bytes, without an exponent, fits a `double`: its largest is 1.8e308.
-const SURE_NUMBER_BYTES: usize = 308;
 
 /// `json` with everything replaced that a reader may not take. `depth` is the nesting around it.
 pub(crate) fn readable(json: &str, depth: usize) -> Cow<'_, str> {
@@ -132,10 +129,13 @@ fn surrogate(bytes: &[u8], at: usize) -> Option<u16> {
     (0xd800..0xe000).contains(&unit).then_some(unit)
 }
 
-/// Can every reader hold this number, at least as a `double`?
+/// Can every reader hold this number: an integer in 64 bits with a sign, any other as a `double`? Emacs refuses longer integers.
 fn is_usual_number(number: &str) -> bool {
-    let is_plain = number.len() <= SURE_NUMBER_BYTES && !number.contains(['e', 'E']);
-    is_plain || (number.len() <= MAX_NUMBER_BYTES && number.parse().is_ok_and(f64::is_finite))
+    if number.contains(['.', 'e', 'E']) {
+        number.len() <= MAX_NUMBER_BYTES && number.parse().is_ok_and(f64::is_finite)
+    } else {
+        number.parse::<i64>().is_ok()
+    }
 }
 
 /// Where the array or object ends that begins at `start`.
@@ -167,9 +167,8 @@ mod tests {
     #[test]
     fn usual_messages_are_not_copied() {
         for usual in [
-            r#"{"jsonrpc":"2.0","id":1,"result":{"text":"\u00e4 ä \"\\\" 日 \ud83d\ude00 😀","n":[1,-2.5e-7,1e308,18446744073709551616]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"text":"\u00e4 ä \"\\\" 日 \ud83d\ude00 😀","n":[1,-0,-2.5e-7,1e308,9223372036854775807,-9223372036854775808]}}"#,
             &format!("{}1{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)),
-            &"9".repeat(SURE_NUMBER_BYTES),
             r#""1e999 [[[[""#,
             "",
         ] {
@@ -218,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_a_double_come_as_text() {
-        for number in ["1e309".to_owned(), "-1E+999".to_owned(), "9".repeat(400), format!("0.{}", "1".repeat(2000))] {
+    fn numbers_that_not_every_reader_holds_come_as_text() {
+        for number in ["1e309".to_owned(), "9223372036854775808".to_owned(), "-1E+999".to_owned(), "9".repeat(400), format!("0.{}", "1".repeat(2000))] {
             assert_eq!(readable(&format!("[{number},1]"), 0), format!("[\"{number}\",1]"));
         }
         let small = "[1e-999,1.7976931348623157e308]";

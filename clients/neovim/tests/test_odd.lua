@@ -61,7 +61,7 @@ return {
     'a long answer arrives whole',
     function()
       local events, result = ask('long 31000000', 'invocations')
-      local whole = ('x'):rep(31000000 - 4) .. ' end'
+      local whole = (('x'):rep(99) .. '\n'):rep(310000) .. 'end'
       assert(result.text == whole, #result.text)
       local deltas = vim.tbl_map(function(event) return event.delta or '' end, events)
       assert(table.concat(deltas) == whole)

@@ -57,7 +57,7 @@ class Odd(WithDaemonAsync):
     async def test_a_long_answer_arrives_whole(self):
         with odd_agent() as agent:
             async for events, result in self.events(agent, f"long {TEXT_BYTES}", protocol="invocations"):
-                whole = "x" * (TEXT_BYTES - 4) + " end"
+                whole = ("x" * 99 + "\n") * (TEXT_BYTES // 100) + "end"
                 self.assertTrue(result["text"] == whole, len(result["text"]))
                 self.assertTrue("".join(event.get("delta", "") for event in events) == whole)
 

@@ -304,9 +304,13 @@ export class Client {
 function refuseTooLong(params: unknown): void {
     const bytes = Buffer.byteLength(JSON.stringify(params)) + ENVELOPE_BYTES;
     if (bytes > MAX_MESSAGE_BYTES) {
-        throw new Failure("messageTooLong", `the request has ${bytes} bytes, and a message may have ${MAX_MESSAGE_BYTES}`, {
-            hint: "upload large data as a file",
-        });
+        throw new Failure(
+            "messageTooLong",
+            `the request has ${bytes} bytes, and a message may have ${MAX_MESSAGE_BYTES}`,
+            {
+                hint: "upload large data as a file",
+            },
+        );
     }
 }
 

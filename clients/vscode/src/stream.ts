@@ -1,7 +1,7 @@
 // The daemon's socket as a stream of messages, in LSP's framing.
 
 import { connect, type Socket } from "node:net";
-import { type Message, SocketMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
+import { type Message, StreamMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
 import { Failure } from "./failure";
 
 /** The longest message in both directions: the protocol's own limit. */
@@ -9,7 +9,7 @@ export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** Messages in both directions. */
 export interface Stream {
-    reader: SocketMessageReader;
+    reader: StreamMessageReader;
     writer: SocketMessageWriter;
     /** Ends it, whatever is under way. */
     destroy(): void;
@@ -19,7 +19,7 @@ export interface Stream {
 export async function openStream(path: string): Promise<Stream> {
     const socket = await reach(path);
     return {
-        reader: new SocketMessageReader(socket, { contentTypeDecoder: decoder }),
+        reader: new StreamMessageReader(socket, { contentTypeDecoder: decoder }),
         writer: new SocketMessageWriter(socket),
         destroy: () => socket.destroy(),
     };

@@ -259,7 +259,9 @@ impl Decoder {
         }
         let mut length = None;
         for line in headers.as_ref().split(|byte| *byte == b'\n') {
-            let Some((name, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':')) else { continue };
+            let Some((name, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':')) else {
+                continue;
+            };
             if !name.trim().eq_ignore_ascii_case("content-length") {
                 continue;
             }

@@ -77,7 +77,8 @@ impl Answer {
     fn of_batch(answers: Vec<Self>) -> Self {
         let mut room = MAX_MESSAGE_BYTES - answers.len() * REFUSAL_BYTES;
         let fitted = answers.into_iter().map(|answer| {
-            let fits = room.checked_sub(answer.text.len());
+            let beyond = answer.text.len().saturating_sub(REFUSAL_BYTES);
+            let fits = room.checked_sub(beyond);
             room = fits.unwrap_or(room);
             (if fits.is_some() { answer.text } else { answer.id.refuse(too_long(answer.text.len())) }, answer.place)
         });
@@ -143,7 +144,9 @@ impl Calls {
                             break;
                         }
                         Step::Now(None) => {}
-                        Step::Now(Some(text)) => answers.push(ready(Answer { id: CallId::null(), text, place: None }).boxed()),
+                        Step::Now(Some(text)) => {
+                            answers.push(ready(Answer { id: CallId::null(), text, place: None }).boxed());
+                        }
                         Step::Later(answer) => answers.push(answer),
                     }
                 }

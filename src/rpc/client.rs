@@ -1,6 +1,6 @@
 //! A handle to one connected client: what is sent to it waits in a bounded outbox.
 
-use super::calls::refusal;
+use super::message::CallId;
 use super::wire::made_readable;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -25,7 +25,7 @@ const OUTBOX_BYTES: u32 = 1024 * 1024;
 pub const CLIENT_STALL: Duration = Duration::from_secs(10);
 /// How long such a client then has to take what is there and to read why: a person who looks at a pager, a machine that
 /// slept.
-pub const STALLED_GRACE: Duration = Duration::from_secs(60);
+pub const STALLED_GRACE: Duration = Duration::from_mins(1);
 
 /// The client has left, took nothing for too long, or was cut; nothing can be sent to it any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -177,7 +177,9 @@ impl Client {
     /// What a client that has stalled is told last: why, and how far it got.
     pub(crate) fn farewell(&self) -> String {
         let message = match self.ends.why.get() {
-            Some(Stall::NoRoom) => "this client reads more slowly than its answers come, and too many messages wait".to_owned(),
+            Some(Stall::NoRoom) => {
+                "this client reads more slowly than its answers come, and too many messages wait".to_owned()
+            }
             Some(Stall::TookNothing) | None => {
                 format!("this client took nothing for {} s", CLIENT_STALL.as_secs())
             }
@@ -186,7 +188,11 @@ impl Client {
         let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         error.data.last_events = followed.values().cloned().collect();
         drop(followed);
-        refusal(error.hint("connect again; `runs/attach` with the run and `after`, the last event's number, continues a run"))
+        CallId::null().refuse(
+            error.hint(
+                "connect again; `runs/attach` with the run and `after`, the last event's number, continues a run",
+            ),
+        )
     }
 }
 
@@ -205,7 +211,6 @@ impl Following<'_> {
             .or_insert_with(|| LastEvent { run_id: self.run.clone(), number });
         last.number = number;
     }
-
 }
 
 impl Drop for Following<'_> {

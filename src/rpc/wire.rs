@@ -181,7 +181,8 @@ mod tests {
         let given = "{\"a\u{2028}\":\"b\u{2029}c\u{85}d\u{2027}\"}";
         let sent = readable(given, 0);
         assert_eq!(sent, "{\"a\\u2028\":\"b\\u2029c\\u0085d\u{2027}\"}");
-        let (given, sent): (Value, Value) = (serde_json::from_str(given).unwrap(), serde_json::from_str(&sent).unwrap());
+        let (given, sent): (Value, Value) =
+            (serde_json::from_str(given).unwrap(), serde_json::from_str(&sent).unwrap());
         assert_eq!(given, sent);
     }
 
@@ -218,7 +219,13 @@ mod tests {
 
     #[test]
     fn numbers_that_not_every_reader_holds_come_as_text() {
-        for number in ["1e309".to_owned(), "9223372036854775808".to_owned(), "-1E+999".to_owned(), "9".repeat(400), format!("0.{}", "1".repeat(2000))] {
+        for number in [
+            "1e309".to_owned(),
+            "9223372036854775808".to_owned(),
+            "-1E+999".to_owned(),
+            "9".repeat(400),
+            format!("0.{}", "1".repeat(2000)),
+        ] {
             assert_eq!(readable(&format!("[{number},1]"), 0), format!("[\"{number}\",1]"));
         }
         let small = "[1e-999,1.7976931348623157e308]";

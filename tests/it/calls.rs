@@ -305,12 +305,16 @@ async fn what_some_json_readers_cannot_read_travels_in_another_form() {
         let answer = client.call("test/echo", json!({"text": text})).await;
         assert_eq!(answer["result"], text);
         let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
-        let given = format!(r#"{{"deep":{deep},"number":{},"far":1e400,"half":"\ud800","near":1e300}}"#, "9".repeat(5000));
+        let given =
+            format!(r#"{{"deep":{deep},"number":{},"far":1e400,"half":"\ud800","near":1e300}}"#, "9".repeat(5000));
         client.request("test/raw", json!({"text": given, "partialResultToken": 1})).await;
         let (event, answer) = (client.next().await, client.next().await);
         for value in [&event["params"]["value"], &answer["result"]] {
             assert_eq!(value["number"], "9".repeat(5000));
-            assert_eq!((&value["far"], &value["half"], &value["near"]), (&json!("1e400"), &json!("\u{fffd}"), &json!(1e300)));
+            assert_eq!(
+                (&value["far"], &value["half"], &value["near"]),
+                (&json!("1e400"), &json!("\u{fffd}"), &json!(1e300))
+            );
             let (mut level, mut depth) = (&value["deep"], 0);
             while level.is_array() {
                 (level, depth) = (&level[0], depth + 1);

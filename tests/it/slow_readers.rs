@@ -83,7 +83,9 @@ fn an_answer_waits_for_a_reader_that_sleeps() {
     for (more, shown) in [
         (&["-o", "jsonl"][..], text as fn(&str) -> String),
         (&[], |printed| printed.trim_end().to_owned()),
-        (&["-o", "json"], |printed| serde_json::from_str::<Value>(printed).unwrap()["text"].as_str().unwrap().to_owned()),
+        (&["-o", "json"], |printed| {
+            serde_json::from_str::<Value>(printed).unwrap()["text"].as_str().unwrap().to_owned()
+        }),
     ] {
         let arguments = [&base[..], more, &[&input]].concat();
         let (printed, code) = unread(&home, &mut home.command(&arguments), |_| Run::New);
@@ -133,7 +135,7 @@ async fn a_program_behind_attach_may_read_late() {
 fn a_reader_that_goes_away_ends_a_command_that_waits_for_it() {
     let home = Home::new();
     let input = format!("stream {}", words());
-    let (_, output) = finish_after(home.command(&["invoke", "--emulator", "-o", "jsonl", &input]), |child| {
+    let ((), output) = finish_after(home.command(&["invoke", "--emulator", "-o", "jsonl", &input]), |child| {
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     });

@@ -40,9 +40,8 @@ impl Patience {
     }
 
     fn wait(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Waiting { since: Instant::now(), next_probe: Box::pin(sleep(PROBE)) });
+        let waiting =
+            self.waiting.get_or_insert_with(|| Waiting { since: Instant::now(), next_probe: Box::pin(sleep(PROBE)) });
         loop {
             ready!(waiting.next_probe.as_mut().poll(context));
             if let Some(written) = write_directly(&self.half, bytes) {

@@ -180,7 +180,8 @@ impl Bridge<'_> {
 
     fn try_open(&self) -> Result<Line, Failure> {
         let stream = self.flags.scope.daemon.connect(self.hooks.embedded)?;
-        let mut reader = BufReader::new(Ahead::new(stream.try_clone().map_err(|error| crate::line::call::lost(&error))?));
+        let mut reader =
+            BufReader::new(Ahead::new(stream.try_clone().map_err(|error| crate::line::call::lost(&error))?));
         // Said even when there is nothing to bind to: who answers has read it, so what follows is read as well.
         let params = InitializeParams {
             client_info: Some(ProgramInfo { name: "cupola attach".to_owned(), version: Some(VERSION.to_owned()) }),

@@ -162,7 +162,7 @@ fn tell(message: &str) {
 }
 
 /// Prints what comes on one connection.
-fn print(flags: &Flags, connection: &mut Connection, style: Style, printed: &mut Printed) -> Result<(), Failure> {
+fn print(flags: &Flags, connection: &mut Connection, style: Style, shown: &mut Printed) -> Result<(), Failure> {
     // What is on a terminal is made harmless piece by piece, because the log has colours of ours.
     let mut out = BufWriter::new(terminal::stdout_as_is());
     match flags.output {
@@ -170,7 +170,7 @@ fn print(flags: &Flags, connection: &mut Connection, style: Style, printed: &mut
             let mut printer = Printer { out, err: terminal::stderr(), style };
             connection.receive(|event| {
                 debug::show(event.value, &mut printer.err);
-                if printed.is_new(event.value) { printer.event(event.value, event.more) } else { Ok(()) }
+                if shown.is_new(event.value) { printer.event(event.value, event.more) } else { Ok(()) }
             })?;
         }
         Output::Json => {
@@ -191,7 +191,7 @@ fn print(flags: &Flags, connection: &mut Connection, style: Style, printed: &mut
             };
             let raw = connection.receive(|event| {
                 debug::show(event.value, &mut terminal::stderr());
-                if printed.is_new(event.value) { print(event.value, event.more) } else { Ok(()) }
+                if shown.is_new(event.value) { print(event.value, event.more) } else { Ok(()) }
             })?;
             print(&raw, false)?;
         }

@@ -80,7 +80,12 @@ pub(crate) struct Event<'line> {
 impl Connection {
     /// Speaks on a stream.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { reader: BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream)), line: Vec::new(), has_spoken: false, is_lost: false }
+        Self {
+            reader: BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream)),
+            line: Vec::new(),
+            has_spoken: false,
+            is_lost: false,
+        }
     }
 
     /// The stream itself.

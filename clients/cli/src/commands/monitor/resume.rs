@@ -114,7 +114,8 @@ mod tests {
         assert_eq!(printed(&mut log, &first), first);
         assert_eq!(log.session(), Some("sess-1"));
         log.resume();
-        let again = [started, line(9, "older"), line(10, "a"), line(10, "a"), line(11, "b"), line(11, "b"), line(12, "c")];
+        let again =
+            [started, line(9, "older"), line(10, "a"), line(10, "a"), line(11, "b"), line(11, "b"), line(12, "c")];
         assert_eq!(printed(&mut log, &again), [line(11, "b"), line(12, "c")]);
         log.resume();
         assert_eq!(printed(&mut log, &[line(12, "c"), line(13, "d")]), [line(13, "d")]);

@@ -149,7 +149,9 @@ test("who waits for the next connection gets it, and starts no daemon", () =>
         await waiting;
         assert.equal(client.server?.processId, home.processId());
         // Who asks late is not kept waiting.
-        await client.nextConnection(1, new AbortController().signal);
+        let isThere = false;
+        void client.nextConnection(1, new AbortController().signal).then(() => (isThere = true));
+        await eventually("the connection that is there", () => isThere || undefined);
         assert.equal((await failure(client.nextConnection(2, AbortSignal.abort()))).kind, "cancelled");
     }));
 

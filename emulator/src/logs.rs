@@ -60,7 +60,9 @@ pub struct LogLine {
 
 /// Is told each line that an agent writes: who wrote it, and the line, as the agent wrote it.
 #[derive(Clone)]
-pub struct AgentOutput(Arc<dyn Fn(&str, &str) + Send + Sync>);
+pub struct AgentOutput(Arc<Show>);
+
+type Show = dyn Fn(&str, &str) + Send + Sync;
 
 impl AgentOutput {
     /// `show` gets the agent's name and the line, which may have control characters. It must not wait.

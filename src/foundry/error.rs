@@ -1,4 +1,4 @@
-//! What went wrong at the service, in its own words and as a kind of ours ([`classify`]).
+//! What went wrong at the service, in its own words and as a kind of ours ([`mod@classify`]).
 
 mod classify;
 

@@ -40,9 +40,9 @@ pub(super) enum Fault {
     Refused { status: u16, by: By, retry_after: RetryAfter, is_once: bool },
     /// The connection is reset before the head of the answer.
     Reset,
-    /// The connection is reset after so many bytes of the body.
+    /// The connection is reset after this many bytes of the body.
     ResetAfter(usize),
-    /// The body ends in good order after so many bytes.
+    /// The body ends in good order after this many bytes.
     EndedAfter(usize),
     /// The agent works, and no answer comes within the time limit of the call.
     Silence,
@@ -50,7 +50,7 @@ pub(super) enum Fault {
     Drip,
     /// The body comes byte by byte, so that characters are split.
     ByteByByte,
-    /// An event of so many bytes comes first.
+    /// An event of this many bytes comes first.
     Event(usize),
     /// Lines of the event stream end with this.
     LineEnd(&'static str),

@@ -83,6 +83,33 @@ async fn every_refusal_says_whether_the_turn_ran() {
     emulator.end().await;
 }
 
+/// An agent that was deployed with another model of isolation is called again under that model, but only if nothing ran.
+#[tokio::test]
+async fn a_turn_that_may_have_run_is_not_sent_again_under_another_isolation() {
+    let agent = ("x-platform-server", "azure-ai-agentserver-core/2.2.0");
+    let message = "The header 'x-agent-user-isolation-key' is not supported.";
+    let body = || Some(json!({"error": {"code": "invalid_request", "message": message}}));
+    for (fault, turns) in [(status(400, &[agent], body()), 1), (status(400, &[], body()), 2)] {
+        let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+        let mut client = daemon.connect();
+        let target = emulator.target("notes");
+        say(&mut client, &target, json!({"userKey": "alice"}), "hello").await;
+        emulator.deploy("notes", "2.0.0").await;
+        let before = emulator.turns().len();
+        emulator.fail("*/openai/responses", 1, fault);
+        let params = json!({"target": target, "isolation": {"userKey": "alice"}, "input": "x"});
+        let response = client.call("invoke", params).await;
+        assert_eq!(emulator.turns().len() - before, turns, "{response}");
+        match turns {
+            1 => assert_eq!(turn_of(&response), "mayHaveRun"),
+            _ => assert_eq!(response["result"]["status"], "completed", "{response}"),
+        }
+        client.leave().await;
+        daemon.end().await;
+        emulator.end().await;
+    }
+}
+
 #[tokio::test]
 async fn a_failure_before_the_turn_says_that_it_did_not_run_and_what_is_no_turn_says_nothing() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);

@@ -368,12 +368,13 @@ mod tests {
             items: VecDeque::new(),
             is_ended: false,
         };
-        let mut items = VecDeque::new();
+        let (began, mut items) = (Instant::now(), VecDeque::new());
         while let Some(item) = polling.next().await {
             items.push_back(item);
         }
         assert_eq!(shown(&items), ["+done", "end: completed"]);
         assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(began.elapsed(), 2 * POLL_LIMIT + 3 * DEFAULT_WAIT);
     }
 
     #[test]

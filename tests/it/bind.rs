@@ -196,7 +196,7 @@ async fn the_same_parameter_twice_or_in_disguise_is_no_way_out() {
 }
 
 /// The error of a response, but for what every error of a turn says besides.
-fn refusal(response: Value) -> Value {
+fn refusal(response: &Value) -> Value {
     let mut error = response["error"].clone();
     if let Some(turn) = error["data"].as_object_mut().and_then(|data| data.remove("turn")) {
         assert_eq!(turn, "notRun", "{response}");
@@ -246,14 +246,14 @@ async fn what_is_not_known_as_ones_own_is_out_of_bounds_and_all_of_it_looks_alik
             ] {
                 let mut params = params;
                 params["sessionId"] = session.clone();
-                let error = refusal(client.call(method, params).await);
+                let error = refusal(&client.call(method, params).await);
                 answers.insert(error.to_string().replace(session.as_str().unwrap(), "<id>"));
             }
         }
         for conversation in [&known["conversationId"], &context, &json!("conv-of-nobody")] {
             for protocol in ["responses", "a2a"] {
                 let params = json!({"input": "x", "conversationId": conversation, "protocol": protocol});
-                let error = refusal(client.call("invoke", params).await);
+                let error = refusal(&client.call("invoke", params).await);
                 let alike = error.to_string().replace(conversation.as_str().unwrap(), "<id>");
                 answers.insert(alike.replace("conversation ", "session "));
             }

@@ -6,15 +6,23 @@ use cupola_protocol::invoke::InvokeEvent;
 /// The output item and the piece of its content that a text belongs to.
 pub(super) type Part = (u64, u64);
 
+/// The part that text came for last.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    part: Part,
+    /// Where in the text it begins.
+    begin: usize,
+    /// Has the service repeated it as a whole?
+    is_confirmed: bool,
+}
+
 /// All text so far, as it came.
 #[derive(Debug, Default)]
 pub(super) struct Text {
     whole: String,
-    /// The part that text came for last, and where in the text it begins.
-    current: Option<(Part, usize)>,
-    /// Has the service repeated the current part as a whole?
-    is_confirmed: bool,
-    /// Has it not done so for an earlier one?
+    /// The part that text came for last.
+    current: Option<Current>,
+    /// Has the service not repeated an earlier part as a whole?
     has_unconfirmed: bool,
     /// The parts are not one after the other in the text, so that one of them cannot be replaced.
     is_mixed: bool,
@@ -29,7 +37,8 @@ impl Text {
 
     /// May text be missing?
     pub(super) fn has_hole(&self) -> bool {
-        self.has_lost && (self.is_mixed || self.has_unconfirmed || !self.is_confirmed)
+        let is_confirmed = self.current.is_some_and(|current| current.is_confirmed);
+        self.has_lost && (self.is_mixed || self.has_unconfirmed || !is_confirmed)
     }
 
     /// An event could not be read.
@@ -39,37 +48,29 @@ impl Text {
 
     /// More text of a part.
     pub(super) fn append(&mut self, part: Part, delta: String) -> ReplyItem {
-        self.enter(part);
-        self.is_confirmed = false;
+        self.enter(part, false);
         self.whole.push_str(&delta);
         ReplyItem::Event(InvokeEvent::TextDelta { delta })
     }
 
     /// The service repeats a part as a whole. Gives what fills the hole in it, if there is one.
     pub(super) fn confirm(&mut self, part: Part, whole: &str) -> Option<ReplyItem> {
-        if self.current.is_some_and(|(current, _)| part < current) {
-            self.is_mixed = true;
-        }
+        let begin = self.enter(part, true);
         if self.is_mixed {
             return None;
         }
-        let begin = self.enter(part);
-        self.is_confirmed = true;
         let known = self.whole.get(begin..).unwrap_or_default();
         // Without a hole the final object has the last word.
         if !self.has_lost || known == whole {
             return None;
         }
-        let event = match whole.strip_prefix(known) {
-            Some(rest) => {
-                self.whole.push_str(rest);
-                InvokeEvent::TextDelta { delta: rest.to_owned() }
-            }
-            None => {
-                self.whole.truncate(begin);
-                self.whole.push_str(whole);
-                InvokeEvent::Snapshot { text: self.whole.clone() }
-            }
+        let event = if let Some(rest) = whole.strip_prefix(known) {
+            self.whole.push_str(rest);
+            InvokeEvent::TextDelta { delta: rest.to_owned() }
+        } else {
+            self.whole.truncate(begin);
+            self.whole.push_str(whole);
+            InvokeEvent::Snapshot { text: self.whole.clone() }
         };
         Some(ReplyItem::Event(event))
     }
@@ -82,16 +83,17 @@ impl Text {
     }
 
     /// Text comes for a part. Gives where it begins.
-    fn enter(&mut self, part: Part) -> usize {
+    fn enter(&mut self, part: Part, is_confirmed: bool) -> usize {
+        let mut begin = self.whole.len();
         match self.current {
-            Some((current, begin)) if current == part => return begin,
-            Some((current, _)) => {
-                self.is_mixed |= part < current;
-                self.has_unconfirmed |= !self.is_confirmed;
+            Some(current) if current.part == part => begin = current.begin,
+            Some(current) => {
+                self.is_mixed |= part < current.part;
+                self.has_unconfirmed |= !current.is_confirmed;
             }
             None => {}
         }
-        self.current = Some((part, self.whole.len()));
-        self.whole.len()
+        self.current = Some(Current { part, begin, is_confirmed });
+        begin
     }
 }

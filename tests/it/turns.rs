@@ -180,7 +180,7 @@ async fn what_is_refused_here_did_not_run() {
     emulator.end().await;
 }
 
-/// Waits until the agent has got so many turns.
+/// Waits until the agent has got this many turns.
 async fn until_turns(emulator: &TestEmulator, count: usize) {
     let reached = async {
         while emulator.turns().len() < count {

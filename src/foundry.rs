@@ -5,7 +5,7 @@
 //! - [`agent`]: the line to the service and one agent at its end; every call is an `impl` of it
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
 //! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
-//! - [`retry`]: may this be sent again? (pure)
+//! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), kept in [`cache`];
 //!   [`pages`]: lists, page by page
@@ -51,6 +51,7 @@ mod sessions;
 mod sse;
 mod suffix;
 mod timing;
+mod turn;
 mod url;
 
 pub use self::a2a::{Message, context_named};

@@ -53,8 +53,8 @@ const VALUES: &[&str] = &[
     "Mozilla/5.0 curl/8",
     "gzip",
     "identity",
-    "16777216",
-    "16777217",
+    "67108864",
+    "67108865",
     "99999999999999999999",
     "-1",
     "text/event-stream",
@@ -106,7 +106,7 @@ fn what_is_accepted_is_no_browsers() {
         let all = |name: &str| head.headers.iter().filter(|header| header.0 == name).map(|header| header.1).collect::<Vec<_>>();
         let kind: Vec<String> = all("content-type").iter().map(|kind| kind.split(';').next().unwrap_or_default().trim().to_lowercase()).collect();
         let is_curl = matches!(all("user-agent").as_slice(), [agent] if agent.starts_with("curl/"));
-        let is_short = !matches!(all("content-length").as_slice(), [length] if length.parse().is_ok_and(|length: u64| length > 16 * 1024 * 1024));
+        let is_short = !matches!(all("content-length").as_slice(), [length] if length.parse().is_ok_and(|length: u64| length > 64 * 1024 * 1024));
         let authority = head.uri.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
         let expected = head.method == "POST"
             && all("origin").is_empty()

@@ -126,6 +126,8 @@ error_kinds! {
     EmulatorFailed = 1066, "emulatorFailed", retryable false;
     /// A setting of the configuration file, or a file it names, cannot be used.
     ConfigurationInvalid = 1068, "configurationInvalid", retryable false;
+    /// This client took nothing of what it was sent, so its connection ends; `lastEvents` says how far it got.
+    ClientStalled = 1069, "clientStalled", retryable false;
     /// The daemon went away before it answered. Reported by clients that keep running, such as `cupola attach`.
     DaemonGone = 1067, "daemonGone", retryable true;
 
@@ -201,9 +203,23 @@ pub struct ErrorData {
     /// The run, if it had begun before the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<crate::id::RunId>,
+    /// With `clientStalled`: the last event that the client was sent of each run it followed on the connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_events: Vec<LastEvent>,
     /// What the caller should know about the call up to the failure, for example that a saved session was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
+}
+
+/// How far a client got in a run: `runs/attach` continues after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct LastEvent {
+    /// The run.
+    pub run_id: crate::id::RunId,
+    /// The event's number.
+    pub number: u64,
 }
 
 impl ErrorData {
@@ -220,6 +236,7 @@ impl ErrorData {
             hint: None,
             choices: Vec::new(),
             run_id: None,
+            last_events: Vec::new(),
             notices: Vec::new(),
         }
     }

@@ -18,6 +18,10 @@ pub use crate::agent_protocol::AgentProtocol;
 pub use crate::notice::{Notice, NoticeCode};
 pub use crate::observe::HttpHeader;
 
+/// Longest `input` of an `invoke`, in bytes. It is far above what any model reads at once, and a message holds it even when
+/// JSON writes each of its characters in two. Larger data travels as a file.
+pub const MAX_INPUT_BYTES: usize = 16 * 1024 * 1024;
+
 /// Sends one input to an agent and waits for its answer.
 ///
 /// With `partialResultToken`, events arrive as `$/progress` notifications before the response, which is complete in
@@ -58,7 +62,8 @@ pub struct InvokeParams {
     /// Whose state.
     #[serde(default)]
     pub isolation: Isolation,
-    /// The text to send. With [`AgentProtocol::Invocations`] it is the request's body, as JSON if it parses as JSON.
+    /// The text to send, at most 16 MiB. With [`AgentProtocol::Invocations`] it is the request's body, as JSON if it parses
+    /// as JSON.
     pub input: String,
     /// `input` is a complete request of the protocol and is sent unchanged. Applies to [`AgentProtocol::A2a`] only, whose
     /// requests are JSON-RPC. The request itself names the context, so `conversationId` is not allowed with it.

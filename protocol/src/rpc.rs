@@ -4,6 +4,10 @@ use crate::error::ErrorData;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+/// Largest message in both directions, in bytes, whatever frames it. The daemon and every client have this one limit. The
+/// largest answer is 32 MiB of text, and JSON may write a character of it in two.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
 /// A request id. Echoed with its value and its type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

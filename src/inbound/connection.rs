@@ -2,12 +2,14 @@
 //!
 //! - [`framed`]: LSP's and NDJSON's framing: one stream of messages each way
 //! - [`http`]: HTTP/1.1: one message, or batch, per request
+//! - [`patience`]: a writer that notices a client that takes nothing
 //!
 //! The first bytes decide for the connection's life ([`crate::inbound::reader`]). Whatever ends the
 //! connection, its requests are answered or cancelled, and nothing of it is left behind when [`serve`] returns.
 
 mod framed;
 mod http;
+mod patience;
 
 use super::framing::Framing;
 use super::listener::{self, Stream};
@@ -16,13 +18,14 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::calls::refusal;
-use crate::rpc::client::{CLIENT_STALL, ClientGone};
+use crate::rpc::client::Ends;
 use crate::rpc::table::Table;
+use patience::Patience;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio_util::sync::CancellationToken;
+use tokio::io::AsyncWriteExt;
 
 /// How long input is read and thrown away after a fatal error, so that a client in the middle of writing gets to read it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -38,15 +41,22 @@ pub(crate) fn serve(
     let open = daemon.activity.connection();
     async move {
         let place = place.await;
-        serve_counted(daemon, table, stream, &place).await;
-        drop((place, open));
+        let ends = Ends::default();
+        let mut serving = pin!(serve_counted(daemon, table, stream, ends.clone(), &place));
+        tokio::select! {
+            () = &mut serving => return,
+            // It asks nothing more, so it does not keep the daemon.
+            () = ends.stalled() => drop(open),
+        }
+        serving.await;
     }
 }
 
-async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Stream, place: &Place) {
+async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Stream, ends: Ends, place: &Place) {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
     let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-    let (read, mut write) = listener::split(stream);
+    let (read, write) = listener::split(stream);
+    let mut write = Patience::new(write, ends.clone(), Arc::clone(&daemon));
     let mut reader = FrameReader::new(read, daemon.input.room());
     let sniffed = tokio::select! {
         sniffed = reader.sniff() => Some(sniffed),
@@ -66,19 +76,18 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
     match sniffed {
         Sniffed::Framing(framing) => {
             tracing::debug!(conn = number, ?framing, "connected");
-            framed::serve(daemon, table, number, framing, reader, write, place).await;
+            framed::serve(daemon, table, number, framing, reader, (write, ends), place).await;
         }
         Sniffed::Http => {
             tracing::debug!(conn = number, framing = "http", "connected");
-            http::serve(daemon, table, number, reader, write, place).await;
+            http::serve(daemon, table, number, reader, (write, ends), place).await;
         }
         Sniffed::Nothing => return,
         Sniffed::Unknown(error) => {
             tracing::debug!(conn = number, %error, "closed");
             let mut bytes = Vec::new();
             Framing::Ndjson.encode(&refusal(CallError::parse(error.to_string())), &mut bytes);
-            let cut = CancellationToken::new();
-            if write_all(&mut write, &bytes, &cut).await.is_ok() {
+            if write.write_all(&bytes).await.is_ok() {
                 let _ = write.shutdown().await;
                 reader.discard(LINGER).await;
             }
@@ -93,29 +102,6 @@ async fn outstayed(daemon: &Daemon, place: &Place) {
     if !place.is_kept() {
         daemon.crowded.notified().await;
     }
-}
-
-/// Writes everything, as long as some of it is taken every [`CLIENT_STALL`].
-async fn write_all(
-    half: &mut (impl AsyncWrite + Unpin),
-    mut bytes: &[u8],
-    cut: &CancellationToken,
-) -> Result<(), ClientGone> {
-    while !bytes.is_empty() {
-        let written = tokio::select! {
-            () = cut.cancelled() => return Err(ClientGone),
-            written = tokio::time::timeout(CLIENT_STALL, half.write(bytes)) => written,
-        };
-        match written {
-            Ok(Ok(count)) if count > 0 => bytes = bytes.get(count..).unwrap_or_default(),
-            Ok(_) => return Err(ClientGone),
-            Err(_) => {
-                tracing::warn!("cut: a client took nothing for {CLIENT_STALL:?}");
-                return Err(ClientGone);
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(all(test, unix))]

@@ -2,10 +2,10 @@
 //! (HTTP is told apart here as well, and read elsewhere.)
 
 use bytes::{Buf, Bytes, BytesMut};
+use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 
-/// Largest message, in bytes. Prompts stay below by far, and a file travels by its path; four such messages at once still
-/// fit a small machine.
-pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
+/// Largest message, in bytes: the limit of every client, in both directions.
+pub const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES;
 /// Largest first line, and largest header block, in bytes: what common HTTP servers take.
 pub const MAX_HEADER_BYTES: usize = 8 * 1024;
 
@@ -37,8 +37,11 @@ pub enum FrameError {
     #[error("the headers of a message must have at most {MAX_HEADER_BYTES} bytes")]
     HeadersTooLong,
     /// Headers that do not say how long the message is.
-    #[error("a message needs the header `Content-Length:` with its number of bytes")]
+    #[error("a message needs the header `Content-Length:` with its number of bytes, written in digits")]
     NoLength,
+    /// Headers that give different lengths for one message.
+    #[error("the `Content-Length:` headers of a message differ")]
+    DifferingLengths,
     /// A message above the limit.
     #[error("a message must have at most {MAX_FRAME_BYTES} bytes")]
     TooLong,
@@ -213,7 +216,8 @@ impl Decoder {
             };
             let line = buffer.split_to(self.searched + end + 1).freeze();
             self.searched = 0;
-            if line.len() > MAX_FRAME_BYTES {
+            // Its end is not part of the message.
+            if line.len() > MAX_FRAME_BYTES + 1 {
                 return Err(FrameError::TooLong);
             }
             if !line.trim_ascii().is_empty() {
@@ -253,15 +257,29 @@ impl Decoder {
         if headers.len() > MAX_HEADER_BYTES {
             return Err(FrameError::HeadersTooLong);
         }
-        let length = headers
-            .as_ref()
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("content-length"))
-            .and_then(|(_, value)| value.trim().parse::<u64>().ok())
-            .ok_or(FrameError::NoLength)?;
+        let mut length = None;
+        for line in headers.as_ref().split(|byte| *byte == b'\n') {
+            let Some((name, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':')) else {
+                continue;
+            };
+            if !name.trim().eq_ignore_ascii_case("content-length") {
+                continue;
+            }
+            let value = content_length(value).ok_or(FrameError::NoLength)?;
+            if length.replace(value).is_some_and(|earlier| earlier != value) {
+                return Err(FrameError::DifferingLengths);
+            }
+        }
+        let length = length.ok_or(FrameError::NoLength)?;
         usize::try_from(length).ok().filter(|length| *length <= MAX_FRAME_BYTES).ok_or(FrameError::TooLong).map(Some)
     }
+}
+
+/// A number of bytes: digits, without a sign. A longer number than 64 bits hold is the longest of these.
+fn content_length(value: &str) -> Option<u64> {
+    let digits = value.trim_ascii();
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// Where the body begins: behind the first empty line.

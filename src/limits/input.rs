@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// Bytes that the messages of all connections may take together, beyond [`FREE_BYTES`] of each: four of the longest
-/// (`framing::MAX_FRAME_BYTES`). Usual messages are far below `FREE_BYTES` and never wait for it.
+/// Bytes that the messages of all connections may take together, beyond [`FREE_BYTES`] of each: the longest
+/// (`framing::MAX_FRAME_BYTES`) alone, or four of the largest prompts (`cupola_protocol::invoke::MAX_INPUT_BYTES`). Usual messages are far below `FREE_BYTES` and never wait for it.
 pub const BUDGET_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a message that are not counted: a usual prompt with its envelope.
 pub const FREE_BYTES: usize = 16 * 1024;

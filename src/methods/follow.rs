@@ -20,16 +20,19 @@ impl RunFollower<'_> {
     /// Passes the run's events on until its end.
     pub(super) async fn follow(&self, run: &Run, mut reader: Reader<Event, Outcome>) -> Result<Outcome, ClientGone> {
         let Some(token) = self.token else { return Ok(reader.end().await) };
+        let following = self.call.client.follows(run.id());
         loop {
             match reader.next().await {
                 Next::Entries(events) => {
                     for event in events.iter().filter(|event| !(self.text_only && event.is_output())) {
                         self.call.progress(token, &event.json()).await?;
+                        following.got(event.number());
                     }
                 }
                 Next::Lost { after, until, rest } => {
                     for event in Event::in_place_of(run.id(), after, until, rest) {
                         self.call.progress(token, &event.json()).await?;
+                        following.got(event.number());
                     }
                 }
                 Next::End(outcome) => return Ok(outcome),

@@ -20,7 +20,7 @@ use crate::error::CallError;
 use crate::partition::locks::Waiter;
 use crate::rpc::Call;
 use cupola_protocol::error::{ErrorKind, Turn};
-use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, RunStatus};
+use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, MAX_INPUT_BYTES, RunStatus};
 use cupola_protocol::target::Target;
 use std::sync::Arc;
 use tracing::Instrument;
@@ -80,12 +80,18 @@ fn check_room(daemon: &Daemon) -> Result<(), CallError> {
         .hint("wait for one to end, or end one: `cupola runs list` shows them, `cupola runs cancel` ends one"))
 }
 
-/// Fields that contradict each other.
+/// Fields that contradict each other or break a rule of their own.
 fn check(params: &InvokeParams) -> Result<(), CallError> {
     let clash = |left: &str, right: &str| {
         Err(CallError::invalid_params(format!("{left} and {right} cannot be given together"))
             .hint("leave one of them out"))
     };
+    if params.input.len() > MAX_INPUT_BYTES {
+        let (given, most) = (params.input.len(), MAX_INPUT_BYTES / (1024 * 1024));
+        let message = format!("the input has {given} bytes, and at most {most} MiB ({MAX_INPUT_BYTES} bytes) are sent");
+        return Err(CallError::invalid_params(message)
+            .hint("upload it as a file (`cupola files upload`, `files/write`), and name the file in the input"));
+    }
     if params.new_session && params.session_id.is_some() {
         return clash("newSession", "sessionId");
     }

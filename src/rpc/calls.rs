@@ -16,6 +16,7 @@ use crate::limits::places::Place;
 use cupola_protocol::Method as _;
 use cupola_protocol::daemon::Initialize;
 use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, ready};
 use jsonrpsee::core::server::{Extensions, MethodResponse};
@@ -33,6 +34,9 @@ use tracing::Instrument;
 /// Requests one connection may have under way, from their arrival until their answers are in its outbox. An editor with many
 /// windows open stays far below; a loop that never reads its answers is told early.
 pub const MAX_REQUESTS_PER_CONNECTION: usize = 256;
+
+/// Room that every answer of a batch has at least: for the error that takes its place.
+const REFUSAL_BYTES: usize = 4 * 1024;
 
 /// How much of a method that is none is repeated, in characters.
 const SHOWN_METHOD_CHARACTERS: usize = 64;
@@ -61,21 +65,29 @@ pub(crate) struct Calls {
     guest: Option<guest::Guest>,
 }
 
-/// An answer as text, and the place of its request, if it had one.
+/// An answer as text, and the id and the place of its request, if it had them.
 struct Answer {
+    id: CallId,
     text: String,
     place: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
-    /// The answer to a batch.
+    /// The answer to a batch. What makes it longer than a message may be is left out of it, and its caller is told.
     fn of_batch(answers: Vec<Self>) -> Self {
-        let (texts, places): (Vec<_>, Vec<_>) = answers.into_iter().map(|answer| (answer.text, answer.place)).unzip();
+        let mut room = MAX_MESSAGE_BYTES - answers.len() * REFUSAL_BYTES;
+        let fitted = answers.into_iter().map(|answer| {
+            let beyond = answer.text.len().saturating_sub(REFUSAL_BYTES);
+            let fits = room.checked_sub(beyond);
+            room = fits.unwrap_or(room);
+            (if fits.is_some() { answer.text } else { answer.id.refuse(too_long(answer.text.len())) }, answer.place)
+        });
+        let (texts, places): (Vec<_>, Vec<_>) = fitted.unzip();
         let place = places.into_iter().flatten().reduce(|mut places, place| {
             places.merge(place);
             places
         });
-        Self { text: format!("[{}]", texts.join(",")), place }
+        Self { id: CallId::null(), text: format!("[{}]", texts.join(",")), place }
     }
 
     async fn send(self, client: &Client) -> Result<(), ClientGone> {
@@ -132,7 +144,9 @@ impl Calls {
                             break;
                         }
                         Step::Now(None) => {}
-                        Step::Now(Some(text)) => answers.push(ready(Answer { text, place: None }).boxed()),
+                        Step::Now(Some(text)) => {
+                            answers.push(ready(Answer { id: CallId::null(), text, place: None }).boxed());
+                        }
                         Step::Later(answer) => answers.push(answer),
                     }
                 }
@@ -269,7 +283,7 @@ impl Calls {
                 // How far it came is lost with it.
                 if is_turn { error.of_turn(Turn::MayHaveRun) } else { error }
             });
-            Answer { text: calls.finish(&id, outcome, received, busy), place }
+            Answer { text: calls.finish(&id, outcome, received, busy), id, place }
         };
         Step::Later(answer.instrument(span).boxed())
     }
@@ -306,8 +320,17 @@ impl Calls {
             error = response.as_error_code(),
             "answered"
         );
-        id.answer(&response)
+        let text = id.answer(&response);
+        if text.len() > MAX_MESSAGE_BYTES { id.refuse(too_long(text.len())) } else { text }
     }
+}
+
+/// An answer of this many bytes cannot be sent.
+fn too_long(bytes: usize) -> CallError {
+    let message =
+        format!("the answer has {bytes} bytes, and a message may have {MAX_MESSAGE_BYTES}; the call itself was made");
+    CallError::new(ErrorKind::UnexpectedAnswer, message)
+        .hint("ask for less at a time; an invoke's text also comes in pieces, as events")
 }
 
 /// Why a handler gave no answer of its own.

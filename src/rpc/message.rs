@@ -1,5 +1,6 @@
 //! The JSON-RPC envelope as it arrives: requests, notifications, batches; ids as they were written. Pure.
 
+use super::wire::readable;
 use crate::error::CallError;
 use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
 use jsonrpsee::core::server::MethodResponse;
@@ -7,6 +8,7 @@ use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Longest id we take, in bytes of JSON. Real ones are numbers or UUIDs; each is kept and logged while its call runs.
@@ -53,11 +55,14 @@ impl CallId {
         let text = response.as_ref();
         let rest = text.strip_prefix(NULL_RESPONSE).unwrap_or_default();
         debug_assert!(!rest.is_empty(), "jsonrpsee writes responses in another way: {text}");
-        let id = &self.0;
-        let mut answer = String::with_capacity(text.len() + id.len());
+        // Within the message itself, and within a batch.
+        let rest = readable(rest, 2);
+        // A number goes back as it was written: whoever chose it can read it.
+        let id = if self.0.starts_with('"') { readable(&self.0, 2) } else { Cow::Borrowed(&*self.0) };
+        let mut answer = String::with_capacity(rest.len() + id.len() + NULL_RESPONSE.len());
         answer.push_str(r#"{"jsonrpc":"2.0","id":"#);
-        answer.push_str(id);
-        answer.push_str(rest);
+        answer.push_str(&id);
+        answer.push_str(&rest);
         answer
     }
 
@@ -206,7 +211,7 @@ impl<'a> Message<'a> {
         if envelope.jsonrpc.is_some_and(|version| version.get() != "\"2.0\"") {
             return Err(Refused { id, error: CallError::invalid_request("jsonrpc must be \"2.0\", or left out") });
         }
-        let params = envelope.params.map(RawValue::get);
+        let params = envelope.params.map(RawValue::get).filter(|params| !is_nothing(params));
         Ok(match id {
             Some(id) => Self::Request { id, method, params },
             None => Self::Notification { method, params },
@@ -214,10 +219,17 @@ impl<'a> Message<'a> {
     }
 }
 
-/// `params` is one object; nothing and `null` stand for the empty one.
+/// Does it stand for no parameters? `null`, and the empty list that libraries for .NET and Java send for a method without
+/// parameters.
+fn is_nothing(params: &str) -> bool {
+    let inside = params.trim_ascii().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    params == "null" || inside.is_some_and(|inside| inside.trim_ascii().is_empty())
+}
+
+/// `params` is one object; nothing stands for the empty one.
 pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>) -> Result<Params, CallError> {
     let text = match params.map(str::trim_ascii) {
-        None | Some("null") => "{}",
+        None => "{}",
         Some(text) if text.starts_with('{') => text,
         // serde would take an array as the fields in their order, which nobody means.
         Some(_) => return Err(CallError::invalid_params(format!("{method}: params must be an object"))),
@@ -259,7 +271,7 @@ impl<'de> Visitor<'de> for FindId<'_> {
     }
 
     fn visit_map<Members: MapAccess<'de>>(self, mut members: Members) -> Result<(), Members::Error> {
-        while let Some(name) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
             if name == "id" {
                 *self.0 = CallId::parse(members.next_value()?).ok();
             } else {
@@ -337,6 +349,11 @@ mod tests {
     fn a_missing_id_makes_a_notification_and_unknown_fields_do_no_harm() {
         let text = br#"{"method":"m","meta":{"x":[1]},"params":null}"#;
         assert!(matches!(Incoming::parse(text), Ok(Incoming::One(Message::Notification { params: None, .. }))));
+        for nothing in ["[]", "[ \n ]", "null"] {
+            let text = format!(r#"{{"id":1,"method":"m","params":{nothing}}}"#);
+            let parsed = Incoming::parse(text.as_bytes());
+            assert!(matches!(parsed, Ok(Incoming::One(Message::Request { params: None, .. }))), "{nothing:?}");
+        }
         let text = br#"{"id":1,"result":null}"#;
         assert!(matches!(Incoming::parse(text), Ok(Incoming::One(Message::Response))));
     }

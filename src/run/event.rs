@@ -8,6 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 /// One numbered event.
 #[derive(Debug)]
 pub struct Event {
+    number: u64,
     json: Box<RawValue>,
     effect: Effect,
 }
@@ -35,12 +36,17 @@ impl Event {
             InvokeEvent::Output { .. } => Effect::Output,
             _ => Effect::Nothing,
         };
-        Self { json, effect }
+        Self { number, json, effect }
     }
 
     /// The two events that stand for those up to `until` that a reader missed after `after`.
     pub fn in_place_of(run: &RunId, after: u64, until: u64, text: String) -> [Self; 2] {
         [InvokeEvent::Gap { after }, InvokeEvent::Snapshot { text }].map(|event| Self::new(run, until, event))
+    }
+
+    /// Its number in the run.
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// The `value` of its `$/progress`.

@@ -135,6 +135,55 @@
   (cupola-invoke "what do you remember?")
   (cupola-tests-wait-for-text "- tea"))
 
+(defun cupola-tests-agent ()
+  "Start the odd agent, and give its process and its target."
+  (let* ((port nil)
+         (agent (make-process :name "odd agent" :noquery t
+                              :command (list "python3" (expand-file-name "tests/fixtures/odd_agent.py" cupola-tests-root))
+                              :filter (lambda (_ line) (setq port (string-to-number line))))))
+    (cupola-tests-wait "the agent listens" (lambda () port))
+    (list agent (list :kind "local" :port port))))
+
+(defun cupola-tests-odd (input)
+  "The value of the odd event in the answer to INPUT."
+  (let (odd)
+    (puthash 99 (lambda (event)
+                  (when (equal (plist-get event :name) "response.odd")
+                    (setq odd (plist-get (plist-get event :data) :value))))
+             cupola--streams)
+    (should (equal "done" (plist-get (cupola-call 'invoke :input input :protocol "responses" :partialResultToken 99) :text)))
+    odd))
+
+(cupola-test what-no-reader-could-read-arrives-in-another-form
+  (pcase-let ((`(,agent ,cupola-target) (cupola-tests-agent)))
+    (should (equal (make-string 6000 ?9) (cupola-tests-odd "digits 6000")))
+    (should (equal "99999999999999999999" (cupola-tests-odd "digits 20")))
+    (should (equal "\ufffd" (cupola-tests-odd "half")))
+    (should (equal "a\ufffdb" (cupola-tests-odd "nul")))
+    (should (vectorp (cupola-tests-odd "deep 5000")))
+    (delete-process agent)))
+
+(cupola-test a-long-answer-arrives-whole
+  (pcase-let ((`(,agent ,cupola-target) (cupola-tests-agent))
+              (cupola-tests-patience 120))
+    (cupola-invoke "long 17000000")
+    (cupola-tests-wait "its end" (lambda () (with-current-buffer "*cupola*"
+                                              (goto-char (point-max))
+                                              (looking-back "x\nend\n\n" 10))))
+    (should (= (with-current-buffer "*cupola*" (buffer-size))
+               (+ 17000000 (length "> long 17000000\n\nend\n\n"))))
+    (delete-process agent)))
+
+(cupola-test every-call-ends-when-a-message-cannot-be-read
+  (let (failure)
+    (jsonrpc-async-request (cupola--line) 'invoke (cupola--params :input "slow 500 100")
+                           :timeout nil :success-fn #'ignore :error-fn (lambda (error) (setq failure error)))
+    ;; The tests' own debugger would catch what the connection is to catch.
+    (let ((debug-on-error nil) (process (jsonrpc--process cupola--line)))
+      (funcall (process-filter process) process "Content-Length: 3\r\n\r\n{]}"))
+    (cupola-tests-wait "the call ends" (lambda () failure))
+    (should-not (jsonrpc-running-p cupola--line))))
+
 (cupola-test the-other-examples-of-the-page-work
   (cupola-invoke "hello")
   (cupola-tests-wait-for-text "echo: hello")

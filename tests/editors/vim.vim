@@ -138,6 +138,44 @@ function s:tests.a_daemon_that_is_killed_is_started_again()
   call s:WaitForAnswer('- tea')
 endfunction
 
+function s:tests.an_answer_that_is_long_or_hard_to_read_arrives()
+  let port = []
+  let agent = job_start(['python3', s:root .. '/tests/fixtures/odd_agent.py'], #{out_cb: {_, line -> add(port, line)}})
+  call s:Wait('the agent listens', {-> !empty(port)})
+  let g:cupola_target = #{kind: 'local', port: str2nr(port[0])}
+  let events = []
+  for [input, expected] in items({'digits 6000': repeat('9', 6000), 'half': "\ufffd"})
+    call extend(events, s:Odd(input))
+    call assert_equal(expected, remove(events, 0))
+  endfor
+  call assert_equal(v:t_list, type(s:Odd('deep 5000')[0]))
+  let channel = ch_open('unix:' .. trim(system('cupola socket')), #{mode: 'lsp'})
+  let params = #{target: g:cupola_target, input: 'long 17000000'}
+  let answer = ch_evalexpr(channel, #{method: 'invoke', params: params}, #{timeout: 300000})
+  call assert_equal(repeat(repeat('x', 99) .. "\n", 170000) .. 'end', answer.result.text)
+  call ch_close(channel)
+  call job_stop(agent)
+endfunction
+
+" The values of the odd events in an answer, over a channel of its own.
+function s:Odd(input)
+  let values = []
+  let channel = ch_open('unix:' .. trim(system('cupola socket')), #{mode: 'lsp', callback: {_, message -> s:Collect(values, message)}})
+  let params = #{target: g:cupola_target, input: a:input, protocol: 'responses', partialResultToken: 1}
+  let answer = ch_evalexpr(channel, #{method: 'invoke', params: params}, #{timeout: 20000})
+  call assert_equal('done', answer.result.text)
+  call s:Wait('the event', {-> !empty(values)})
+  call ch_close(channel)
+  return values
+endfunction
+
+function s:Collect(values, message)
+  let event = get(get(a:message, 'params', {}), 'value', {})
+  if get(event, 'name', '') ==# 'response.odd'
+    call add(a:values, event.data.value)
+  endif
+endfunction
+
 function s:Run()
   let [passed, failed] = [0, 0]
   for name in sort(keys(s:tests))

@@ -2,7 +2,9 @@
 
 use crate::support::TestDaemon;
 use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
+use cupola::rpc::client::{CLIENT_STALL, STALLED_GRACE};
 use cupola::rpc::message::MAX_BATCH_MESSAGES;
+use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -242,17 +244,108 @@ async fn a_client_that_never_reads_is_not_listened_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_reads_too_slowly_is_cut() {
+async fn a_client_that_takes_nothing_is_told_why_before_its_end() {
     let daemon = TestDaemon::misbehaving();
-    let mut slow = daemon.connect();
-    slow.request("test/flood", json!({"partialResultToken": 1})).await;
-    let mut few = [0; 4096];
-    let mut reads = 0;
-    while slow.stream.read(&mut few).await.is_ok_and(|count| count > 0) {
-        reads += 1;
-        assert!(reads < 2000, "still served");
-        tokio::time::sleep(Duration::from_secs(5)).await;
+    for mut deaf in [daemon.connect(), daemon.connect_lsp()] {
+        let (flood, wait) = (deaf.request("test/flood", json!({"partialResultToken": 1})).await, 2);
+        assert_eq!(deaf.request("test/wait", json!({})).await, wait);
+        // It looks away for longer than the daemon's patience, and then reads what there is.
+        tokio::time::sleep(CLIENT_STALL + STALLED_GRACE / 2).await;
+        let mut last = json!(null);
+        while let Some(message) = deaf.try_next().await {
+            assert_ne!(message["id"], json!(flood), "an answer jumped the queue");
+            last = message;
+        }
+        assert_eq!((&last["id"], &last["error"]["data"]["kind"]), (&json!(null), &json!("clientStalled")), "{last}");
     }
+    daemon.idle().await;
+    daemon.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_looks_again_is_cut() {
+    let daemon = TestDaemon::misbehaving();
+    let mut deaf = daemon.connect();
+    deaf.request("test/flood", json!({"partialResultToken": 1})).await;
+    tokio::time::sleep(CLIENT_STALL + STALLED_GRACE * 2).await;
+    daemon.idle().await;
+    drop(deaf);
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_and_steadily_gets_everything() {
+    let daemon = TestDaemon::misbehaving();
+    let text = "x".repeat(2_000_000);
+    for connect in [TestDaemon::connect, TestDaemon::connect_lsp] {
+        let mut slow = connect(&daemon);
+        // The second answer waits while the first one is read.
+        for text in [text.as_str(), &text[..100_000]] {
+            slow.request("test/echo", json!({"text": text})).await;
+        }
+        tokio::time::pause();
+        let (mut few, mut taken) = ([0; 12 * 1024], 0);
+        while taken < text.len() + 100_000 {
+            let read = slow.stream.read(&mut few).await.unwrap();
+            assert_ne!(read, 0, "cut after {taken} bytes");
+            taken += read;
+            tokio::time::sleep(CLIENT_STALL * 8 / 10).await;
+        }
+        tokio::time::resume();
+        drop(slow);
+    }
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn what_some_json_readers_cannot_read_travels_in_another_form() {
+    let daemon = TestDaemon::misbehaving();
+    for mut client in [daemon.connect(), daemon.connect_lsp()] {
+        let text = "a\u{2028}b\u{2029}c\u{85}d";
+        let answer = client.call("test/echo", json!({"text": text})).await;
+        assert_eq!(answer["result"], text);
+        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        let given =
+            format!(r#"{{"deep":{deep},"number":{},"far":1e400,"half":"\ud800","near":1e300}}"#, "9".repeat(5000));
+        client.request("test/raw", json!({"text": given, "partialResultToken": 1})).await;
+        let (event, answer) = (client.next().await, client.next().await);
+        for value in [&event["params"]["value"], &answer["result"]] {
+            assert_eq!(value["number"], "9".repeat(5000));
+            assert_eq!(
+                (&value["far"], &value["half"], &value["near"]),
+                (&json!("1e400"), &json!("\u{fffd}"), &json!(1e300))
+            );
+            let (mut level, mut depth) = (&value["deep"], 0);
+            while level.is_array() {
+                (level, depth) = (&level[0], depth + 1);
+            }
+            let rest = level.as_str().unwrap();
+            assert_eq!(format!("{}{rest}{}", "[".repeat(depth), "]".repeat(depth)), deep);
+        }
+        client.leave().await;
+    }
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_no_message_can_hold_is_an_error_and_the_others_arrive() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect();
+    let answer = client.call("test/long", json!({"seconds": 1})).await;
+    assert_eq!(answer["error"]["data"]["kind"], "unexpectedAnswer", "{:.200}", answer.to_string());
+    assert!(answer["error"]["message"].as_str().unwrap().contains(&MAX_MESSAGE_BYTES.to_string()));
+    client
+        .send(json!([
+            {"id": 5, "method": "test/echo", "params": {"text": "here"}},
+            {"id": 6, "method": "test/long", "params": {"seconds": 0}},
+            {"id": 7, "method": "test/long", "params": {"seconds": 0}},
+        ]))
+        .await;
+    let answers = client.next().await;
+    assert_eq!((&answers[0]["id"], &answers[0]["result"]), (&json!(5), &json!("here")));
+    assert!(answers[1]["result"].is_string(), "the first that fits");
+    assert_eq!((&answers[2]["id"], &answers[2]["error"]["data"]["kind"]), (&json!(7), &json!("unexpectedAnswer")));
+    client.leave().await;
     daemon.end().await;
 }
 

@@ -3,8 +3,11 @@
 use crate::support::http::post;
 use crate::support::{Home, TestDaemon};
 use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
+use cupola::rpc::client::{CLIENT_STALL, STALLED_GRACE};
+use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
 const STATUS: &str = r#"{"id":1,"method":"daemon/status"}"#;
@@ -231,6 +234,41 @@ async fn a_client_that_leaves_takes_its_calls_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_told_why_before_its_end() {
+    let daemon = TestDaemon::misbehaving();
+    let mut deaf = daemon.connect_http();
+    let flood = json!({"id": 1, "method": "test/flood", "params": {"partialResultToken": 1}});
+    deaf.send(post(&flood, "Accept: text/event-stream\r\n")).await;
+    sleep(CLIENT_STALL + STALLED_GRACE / 2).await;
+    let mut read = Vec::new();
+    deaf.stream.read_to_end(&mut read).await.unwrap();
+    let read = String::from_utf8(read).unwrap();
+    let last = read.rfind("data: ").unwrap();
+    assert!(read[last..].contains(r#""kind":"clientStalled""#), "{}", &read[last..]);
+    assert!(read.ends_with("0\r\n\r\n"), "the stream has no end");
+    daemon.idle().await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn line_separators_are_escaped_in_answers_and_events() {
+    let daemon = TestDaemon::misbehaving();
+    let mut client = daemon.connect_http();
+    let text = "a\u{2028}b\u{2029}c\u{85}d";
+    let call = json!({"id": text, "method": "test/echo", "params": {"text": text}});
+    let answer = client.post(&call).await;
+    assert_eq!(answer.json()["result"], text);
+    assert_eq!(answer.json()["id"], text);
+    let events = client.stream(&call).await;
+    assert_eq!(events.events()[0]["result"], text);
+    for body in [answer.body, events.body] {
+        assert!(!body.contains(['\u{2028}', '\u{2029}', '\u{85}']), "{body}");
+    }
+    drop(client);
+    daemon.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_never_reads_is_cut_and_others_do_not_notice() {
     let daemon = TestDaemon::misbehaving();
     let mut deaf = daemon.connect_http();
@@ -261,10 +299,10 @@ async fn what_is_refused_says_why_as_json_rpc() {
         (format!("POST /rpc HTTP/1.1\r\nHost: cupola\r\n{head}"), 404, "nothing but /"),
         ("POST / HTTP/1.1\r\nHost: cupola\r\nContent-Length: 2\r\n\r\n{}".to_owned(), 415, "application/json"),
         (
-            "POST / HTTP/1.1\r\nHost: cupola\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
+            "POST / HTTP/1.1\r\nHost: cupola\r\nContent-Type: application/json\r\nContent-Length: 999999999\r\n\r\n"
                 .to_owned(),
             413,
-            "at most 16777216 bytes",
+            "at most 67108864 bytes",
         ),
     ] {
         let mut client = daemon.connect_http();
@@ -339,7 +377,7 @@ async fn a_body_without_a_length_is_bounded_too() {
     assert_eq!(client.answer().await.json()["id"], 1);
     client.send(head).await;
     let chunk = format!("{:x}\r\n{}\r\n", 1 << 20, "x".repeat(1 << 20));
-    for _ in 0..20 {
+    for _ in 0..=MAX_MESSAGE_BYTES >> 20 {
         client.send(&chunk).await;
     }
     client.send("0\r\n\r\n").await;

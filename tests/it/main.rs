@@ -44,6 +44,7 @@ mod server;
 mod service;
 mod sessions;
 mod side_by_side;
+mod slow_readers;
 mod support;
 mod symptoms;
 mod targets;

@@ -3,6 +3,7 @@
 use crate::invoke::{check_events, text_of};
 use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
+use cupola::rpc::client::{CLIENT_STALL, STALLED_GRACE};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -156,6 +157,45 @@ async fn one_that_does_not_read_holds_nobody_up() {
     assert!(events.iter().any(|event| event["type"] == "gap"), "it lost nothing: the ring was not tried");
     stalled.leave().await;
     reading.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_took_nothing_is_told_how_far_it_got_and_continues_there() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let (mut stalled, mut other) = (daemon.connect(), daemon.connect());
+    let words = "word ".repeat(20_000);
+    let input = format!("stream {words}");
+    let (_, run) = begin(&mut stalled, &emulator.target("notes"), &input, json!({"detach": true})).await;
+    // It has ended for one that reads, while the other one's outbox is full.
+    attach(&mut other, &run, json!({"textOnly": true})).await;
+    let (all, response) = rest(&mut other).await;
+    assert_eq!(response["result"]["status"], "completed");
+    tokio::time::pause();
+    tokio::time::sleep(CLIENT_STALL + STALLED_GRACE / 2).await;
+    tokio::time::resume();
+    let mut got = Vec::new();
+    let farewell = loop {
+        let message = stalled.next().await;
+        if message["error"].is_object() {
+            break message;
+        }
+        got.push(message["params"]["value"].clone());
+    };
+    assert_eq!(farewell["error"]["data"]["kind"], "clientStalled", "{farewell}");
+    let last = &farewell["error"]["data"]["lastEvents"][0];
+    let number = got.last().unwrap()["number"].clone();
+    assert_eq!((&last["runId"], &last["number"]), (&json!(run), &number));
+    assert!(number.as_u64() < all.last().unwrap()["number"].as_u64(), "it got everything: nothing was tried");
+    stalled.closed().await;
+    let mut again = daemon.connect();
+    attach(&mut again, &run, json!({"textOnly": true, "after": number})).await;
+    let (later, answer) = rest(&mut again).await;
+    assert_eq!(answer["result"], response["result"]);
+    assert_eq!(later.last(), all.last());
+    again.leave().await;
+    other.leave().await;
     daemon.end().await;
     emulator.end().await;
 }

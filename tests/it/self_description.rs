@@ -5,12 +5,15 @@ use crate::support::TestDaemon;
 use cupola::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
 use cupola::limits::places::MAX_CONNECTIONS;
 use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
+use cupola::rpc::client::{CLIENT_STALL, STALLED_GRACE};
 use cupola::rpc::message::MAX_BATCH_MESSAGES;
+use cupola::rpc::wire::{MAX_DEPTH, MAX_NUMBER_BYTES};
 use cupola::run::Limits;
 use cupola_protocol::daemon::OPENRPC;
 use cupola_protocol::files::{LocalPath, RemotePath};
 use cupola_protocol::headers::{CallId, ClientHeaderValue};
 use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
+use cupola_protocol::invoke::MAX_INPUT_BYTES;
 use cupola_protocol::isolation::{ChatLabel, IsolationKey, UserIdentity};
 use cupola_protocol::target::{
     AbsolutePath, AgentEndpoint, AgentName, AgentVersion, EmulatorUrl, EnvironmentName, ProjectEndpoint, ServiceName,
@@ -89,6 +92,8 @@ fn the_reference_names_the_limits_as_they_are() {
     let reference = include_str!("../../docs/protocol.md");
     for (about, limit) in [
         ("a message", format!("{} MiB", MAX_FRAME_BYTES / 1024 / 1024)),
+        ("the `input` of an `invoke`", format!("{} MiB", MAX_INPUT_BYTES / 1024 / 1024)),
+        ("a client that takes nothing of what it is sent", format!("after {} s", CLIENT_STALL.as_secs())),
         ("a message's or request's headers", format!("{} KiB", MAX_HEADER_BYTES / 1024)),
         ("a batch", format!("{MAX_BATCH_MESSAGES} messages")),
         ("requests under way on one connection", MAX_REQUESTS_PER_CONNECTION.to_string()),
@@ -96,6 +101,22 @@ fn the_reference_names_the_limits_as_they_are() {
         ("connections", MAX_CONNECTIONS.to_string()),
     ] {
         assert!(reference.contains(&format!("| {about} | {limit}")), "{about}: {limit}");
+    }
+    for said in [
+        format!("for {} s more it can read", STALLED_GRACE.as_secs()),
+        format!("nest deeper than {MAX_DEPTH} levels"),
+        format!("of more than {MAX_NUMBER_BYTES} characters"),
+    ] {
+        assert!(reference.contains(&said), "{said}");
+    }
+    // Every client has the daemon's limit.
+    for (client, limit) in [
+        (include_str!("../../clients/python/src/cupola/_core.py"), "MAX_MESSAGE_BYTES = 64 * 1024 * 1024\n"),
+        (include_str!("../../clients/neovim/lua/cupola/framing.lua"), "M.MAX_BYTES = 64 * 1024 * 1024\n"),
+        (include_str!("../../clients/vscode/src/stream.ts"), "MAX_MESSAGE_BYTES = 64 * 1024 * 1024;\n"),
+    ] {
+        assert!(client.contains(limit), "{limit}");
+        assert_eq!(MAX_FRAME_BYTES, 64 * 1024 * 1024);
     }
 }
 

@@ -1,15 +1,15 @@
 //! Messages that begin and do not end: what they may take of the daemon's memory, and of its time.
 
 use crate::support::{Client, Framing, TestDaemon};
-use cupola::inbound::framing::MAX_FRAME_BYTES;
 use cupola::limits::input::{BUDGET_BYTES, FREE_BYTES, STALL_TIME};
+use cupola_protocol::invoke::MAX_INPUT_BYTES;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 /// Nearly the longest message.
-const LONG: usize = MAX_FRAME_BYTES - 100_000;
+const LONG: usize = MAX_INPUT_BYTES - 100_000;
 /// Clients that each send half of one: far more than the budget allows.
 const CLIENTS: usize = 12;
 

@@ -97,6 +97,8 @@ const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::DaemonGone
         | ErrorKind::ShuttingDown => NOT_NOW,
 
+        ErrorKind::ClientStalled => TRUNCATED,
+
         ErrorKind::ParseError
         | ErrorKind::InvalidRequest
         | ErrorKind::MethodNotFound

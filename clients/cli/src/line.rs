@@ -1,5 +1,6 @@
 //! The line to the daemon: finds the daemon, starts it when none answers, and makes calls on the connection.
 
+pub(crate) mod ahead;
 pub(crate) mod beside;
 pub(crate) mod call;
 pub(crate) mod connect;

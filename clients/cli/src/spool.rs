@@ -1,5 +1,5 @@
-//! A private file that stands between a pipe and the daemon, which reads and writes files alone. Gone when it is dropped;
-//! what a killed process left goes with the next one.
+//! A private temporary file: between a pipe and the daemon, which reads and writes files alone, and for what waits to be
+//! printed. It is removed when it is dropped, and what a killed process left is removed by the next one.
 
 use crate::environment;
 use crate::failure::Failure;
@@ -46,11 +46,7 @@ impl Spool {
 
     fn of(input: impl Read) -> Result<Self, Failure> {
         let spool = Self::empty()?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&spool.path).map_err(|error| unusable(&spool.path, &error))?;
+        let mut file = spool.create().map_err(|error| unusable(&spool.path, &error))?;
         let copied = io::copy(&mut input.take(MAX_FILE_BYTES + 1), &mut file).map_err(|error| {
             Failure::usage_hint(
                 format!("could not store standard input for the upload: {error}"),
@@ -67,6 +63,15 @@ impl Spool {
             )));
         }
         Ok(spool)
+    }
+
+    /// Makes the file, for reading and writing.
+    pub(crate) fn create(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&self.path)
     }
 
     /// Where it is.

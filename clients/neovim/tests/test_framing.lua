@@ -30,11 +30,34 @@ return {
     end,
   },
   {
-    'bytes that are no message are an error, and so is a length beyond all bounds',
+    'bytes that are no message are an error, and so is a length beyond all bounds; what came before them counts',
     function()
-      for _, bytes in ipairs({ 'HTTP/1.1 400 Bad\r\n\r\n', 'Content-Length: 99999999999\r\n\r\n', 'Content-Length: 2\r\n\r\n{x' }) do
-        support.equal((pcall(framing.decoder(), bytes)), false, bytes)
+      for _, bytes in ipairs({
+        'HTTP/1.1 400 Bad\r\n\r\n',
+        'Content-Length: 99999999999\r\n\r\n',
+        'Content-Length: 2x\r\n\r\n{}',
+        'Content-Length: 2\r\n\r\n{x',
+        'Content-Length: 1\r\n\r\n3',
+        ('Content-Length: 4000\r\n\r\n%s%s'):format(('['):rep(2000), (']'):rep(2000)),
+      }) do
+        local messages, reason = framing.decoder()(frame({ id = 1 }) .. bytes)
+        support.equal(messages, { { id = 1 } }, bytes)
+        assert(reason, bytes)
       end
+    end,
+  },
+  {
+    'a message is as long as it may be and no longer',
+    function()
+      local limit = framing.MAX_BYTES
+      framing.MAX_BYTES = 20
+      local longest, too_long = framing.encode({ a = ('x'):rep(12) }), framing.encode({ a = ('x'):rep(13) })
+      local messages = framing.decoder()(longest)
+      local _, reason = framing.decoder()('Content-Length: 21\r\n\r\n')
+      framing.MAX_BYTES = limit
+      support.equal(messages, { { a = ('x'):rep(12) } })
+      support.equal(too_long, nil)
+      support.has(reason, 'more than 20 bytes')
     end,
   },
 }

@@ -81,4 +81,4 @@ class Calls(unittest.TestCase):
         # It still runs at the daemon, so there is something to cancel.
         self.assertTrue(self.core.cancel(call))
         with mock.patch.object(_core, "MAX_MESSAGE_BYTES", 10), self.assertRaises(ValueError):
-            Decoder().feed(b"x" * 11)
+            list(Decoder().feed(b"x" * 11))

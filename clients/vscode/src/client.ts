@@ -6,7 +6,7 @@ import type { MessageConnection } from "vscode-jsonrpc/node";
 import type { Daemon } from "./daemon";
 import { connectionLost, Failure, turnLost } from "./failure";
 import type { InitializeParams, InitializeResponse, Methods } from "./protocol";
-import { openStream, type Stream } from "./stream";
+import { MAX_MESSAGE_BYTES, openStream, type Stream } from "./stream";
 
 /** The protocol's major version that this client is written for. */
 const PROTOCOL_VERSION = 1;
@@ -18,6 +18,9 @@ const OPEN_ATTEMPTS = 6;
 const FIRST_WAIT_MS = 50;
 /** The longest such wait: an editor that is left alone looks for the daemon this often. */
 const LONGEST_WAIT_MS = 5_000;
+
+/** What a request has around its parameters, generously. */
+const ENVELOPE_BYTES = 256;
 
 /** Methods that only read: one that was lost with its connection is sent once more. */
 const REPEATABLE: ReadonlySet<string> = new Set<keyof Methods>([
@@ -43,12 +46,16 @@ export type State = "idle" | "connected" | "lost" | "closed";
 export interface CallOptions<M extends Method> {
     /** Cancels the call at the daemon. */
     signal?: AbortSignal | undefined;
+    /** Hears on which connection the call is sent; a call that is repeated says so again. */
+    onSent?: ((connection: number) => void) | undefined;
     /** Takes the call's events as they come; asks for them, too. */
     onEvent?: ((event: Event<M>) => void) | undefined;
 }
 
 /** A connection that has been initialized. */
 interface Link {
+    /** Counts the client's connections. */
+    number: number;
     connection: MessageConnection;
     daemon: InitializeResponse;
 }
@@ -61,6 +68,7 @@ export class Client {
     #path: string | undefined;
     #calls = 0;
     #tokens = 0;
+    #connections = 0;
     #retired = false;
     readonly #closed = new AbortController();
     readonly #listeners = new Set<(state: State) => void>();
@@ -93,19 +101,24 @@ export class Client {
         return () => this.#listeners.delete(listener);
     }
 
-    /** Waits until a connection is made again, by whomever; starts no daemon for it. Ends early with `signal`. */
-    nextConnection(signal: AbortSignal): Promise<void> {
+    /**
+     * Waits until there is a later connection than the one of that number, made by whomever; it may be there already.
+     * Starts no daemon for it. Ends early with `signal`.
+     */
+    nextConnection(after: number, signal: AbortSignal): Promise<void> {
         return new Promise((resolve, reject) => {
-            const done = () => {
-                forget();
-                signal.removeEventListener("abort", done);
-                signal.aborted || this.#state === "closed" ? reject(new Failure("cancelled", "cancelled")) : resolve();
+            const isThere = () => this.#link !== undefined && this.#link.number > after;
+            const look = () => {
+                const isOver = signal.aborted || this.#state === "closed";
+                if (isOver || isThere()) {
+                    forget();
+                    signal.removeEventListener("abort", look);
+                    isOver ? reject(new Failure("cancelled", "cancelled")) : resolve();
+                }
             };
-            const forget = this.onState((state) => state !== "lost" && done());
-            signal.addEventListener("abort", done);
-            if (signal.aborted) {
-                done();
-            }
+            const forget = this.onState(look);
+            signal.addEventListener("abort", look);
+            look();
         });
     }
 
@@ -150,9 +163,9 @@ export class Client {
     }
 
     async #send<M extends Method>(method: M, params: Params<M>, options: CallOptions<M>): Promise<Result<M>> {
-        const { signal, onEvent } = options;
+        const { signal, onSent, onEvent } = options;
         signal?.throwIfAborted();
-        const { connection } = await this.#connected(true);
+        const { connection, number } = await this.#connected(true);
         const cancellation = new CancellationTokenSource();
         const cancel = () => cancellation.cancel();
         signal?.addEventListener("abort", cancel);
@@ -161,6 +174,8 @@ export class Client {
         try {
             signal?.throwIfAborted();
             const sent = onEvent === undefined ? params : { ...params, partialResultToken: token };
+            refuseTooLong(sent);
+            onSent?.(number);
             return await connection.sendRequest<Result<M>>(method, sent, cancellation.token);
         } catch (error) {
             const failure = Failure.from(error);
@@ -214,7 +229,7 @@ export class Client {
         try {
             const daemon = await connection.sendRequest<InitializeResponse>("initialize", this.#hello());
             this.#closed.signal.throwIfAborted();
-            this.#link = { connection, daemon };
+            this.#link = { number: ++this.#connections, connection, daemon };
             this.#set("connected");
             return this.#link;
         } catch (error) {
@@ -283,6 +298,20 @@ export class Client {
                 listener(state);
             }
         }
+    }
+}
+
+/** Refuses what no message can hold, before it costs the connection. */
+function refuseTooLong(params: unknown): void {
+    const bytes = Buffer.byteLength(JSON.stringify(params)) + ENVELOPE_BYTES;
+    if (bytes > MAX_MESSAGE_BYTES) {
+        throw new Failure(
+            "messageTooLong",
+            `the request has ${bytes} bytes, and a message may have ${MAX_MESSAGE_BYTES}`,
+            {
+                hint: "upload large data as a file",
+            },
+        );
     }
 }
 

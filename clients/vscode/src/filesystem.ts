@@ -6,7 +6,7 @@ import * as vscode from "vscode";
 import { Failure } from "./failure";
 import { fileRow, fileRows, fromSegment, HOME, parent, toSegment } from "./model/files";
 import { label } from "./model/harmless";
-import { readFile, writeFile } from "./pieces";
+import { exists, readFile, writeFile } from "./pieces";
 import type { Scope } from "./scope";
 
 export const SCHEME = "cupola";
@@ -102,11 +102,10 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
         this.#changed.dispose();
     }
 
+    /** Only the service's word that it is not there counts: anything else might overwrite a file. */
     async #exists(uri: vscode.Uri): Promise<boolean> {
-        return this.stat(uri).then(
-            () => true,
-            () => false,
-        );
+        const { sessionId, path } = parts(uri);
+        return exists(await this.scope.line(), { sessionId, path }).catch(refuse(uri));
     }
 }
 

@@ -1,6 +1,7 @@
 // A session's file as bytes: read and written in pieces on the connection, so that no file of this machine is involved.
 // Knows nothing of VS Code.
 
+import { Failure } from "./failure";
 import type { Line } from "./line";
 
 /** The bytes of one piece; the daemon takes no more. */
@@ -10,6 +11,20 @@ export const PIECE_BYTES = 1024 * 1024;
 export interface SessionFile {
     sessionId: string;
     path: string;
+}
+
+/** Is there such a file or directory? Throws when that cannot be found out. */
+export async function exists(line: Line, file: SessionFile): Promise<boolean> {
+    try {
+        await line.request("files/stat", { ...file });
+        return true;
+    } catch (error) {
+        const failure = Failure.from(error);
+        if (failure.kind === "notFound") {
+            return false;
+        }
+        throw failure;
+    }
 }
 
 /** Reads a whole file, all of it from one version. */

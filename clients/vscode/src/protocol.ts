@@ -312,6 +312,8 @@ export interface ErrorData {
   choices?: string[];
   /** The run, if it had begun before the failure. */
   runId?: RunId;
+  /** With `clientStalled`: the last event that the client was sent of each run it followed on the connection. */
+  lastEvents?: LastEvent[];
   /** What the caller should know about the call up to the failure, for example that a saved session was replaced. */
   notices?: Notice[];
 }
@@ -402,6 +404,8 @@ export type ErrorKind =
   | "emulatorFailed"
   /** A setting of the configuration file, or a file it names, cannot be used. */
   | "configurationInvalid"
+  /** This client took nothing of what it was sent, so its connection ends; `lastEvents` says how far it got. */
+  | "clientStalled"
   /** The daemon went away before it answered. Reported by clients that keep running, such as `cupola attach`. */
   | "daemonGone"
   /** The project has several agents and none was chosen; `choices` lists them. */
@@ -1025,7 +1029,7 @@ export interface InvokeEventTruncated {
 
 /** What to send and to whom. */
 export interface InvokeParams {
-  /** The text to send. With `invocations` it is the request's body, as JSON if it parses as JSON. */
+  /** The text to send, at most 16 MiB. With `invocations` it is the request's body, as JSON if it parses as JSON. */
   input: string;
   /** Which agent. Left out on a bound connection only, which has its own. */
   target?: Target;
@@ -1146,6 +1150,14 @@ export type IsolationModel =
   | "identity"
   /** Nothing is sent; Cupola alone keeps a session and a conversation per key. */
   | "local";
+
+/** How far a client got in a run: `runs/attach` continues after it. */
+export interface LastEvent {
+  /** The run. */
+  runId: RunId;
+  /** The event's number. */
+  number: number;
+}
 
 /**
  * A file on this machine, absolute: the daemon's working directory means nothing to a caller. Must be an
@@ -2063,6 +2075,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   stateUnavailable: 1065,
   emulatorFailed: 1066,
   configurationInvalid: 1068,
+  clientStalled: 1069,
   daemonGone: 1067,
   agentNotChosen: 1080,
   projectNotResolved: 1081,

@@ -67,10 +67,10 @@ async function openProject(): Promise<Target | undefined> {
     return undefined;
 }
 
-/** Is there a file or directory of this name? */
+/** Is there a file or directory of this name? What cannot be looked at counts as one: it may be overwritten. */
 export async function exists(uri: vscode.Uri): Promise<boolean> {
     return vscode.workspace.fs.stat(uri).then(
         () => true,
-        () => false,
+        (error: unknown) => !(error instanceof vscode.FileSystemError && error.code === "FileNotFound"),
     );
 }

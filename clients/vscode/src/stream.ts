@@ -1,12 +1,15 @@
 // The daemon's socket as a stream of messages, in LSP's framing.
 
 import { connect, type Socket } from "node:net";
-import { SocketMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
+import { type Message, StreamMessageReader, SocketMessageWriter } from "vscode-jsonrpc/node";
 import { Failure } from "./failure";
+
+/** The longest message in both directions: the protocol's own limit. */
+export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** Messages in both directions. */
 export interface Stream {
-    reader: SocketMessageReader;
+    reader: StreamMessageReader;
     writer: SocketMessageWriter;
     /** Ends it, whatever is under way. */
     destroy(): void;
@@ -16,11 +19,23 @@ export interface Stream {
 export async function openStream(path: string): Promise<Stream> {
     const socket = await reach(path);
     return {
-        reader: new SocketMessageReader(socket),
+        reader: new StreamMessageReader(socket, { contentTypeDecoder: decoder }),
         writer: new SocketMessageWriter(socket),
         destroy: () => socket.destroy(),
     };
 }
+
+/** Reads a message; one that is too long ends the connection, as bytes do that are no message. */
+const decoder = {
+    name: "application/json",
+    decode: (bytes: Uint8Array): Promise<Message> => {
+        if (bytes.length > MAX_MESSAGE_BYTES) {
+            return Promise.reject(new Error(`the daemon sent a message of more than ${MAX_MESSAGE_BYTES} bytes`));
+        }
+        // What JSON cannot read is an error of the promise, too.
+        return new Promise((resolve) => resolve(JSON.parse(new TextDecoder().decode(bytes)) as Message));
+    },
+};
 
 function reach(path: string): Promise<Socket> {
     return new Promise((resolve, reject) => {

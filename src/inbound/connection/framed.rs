@@ -1,16 +1,16 @@
 //! A connection of LSP's or NDJSON's framing: a reader and a writer, each the only owner of its half of the stream, and
 //! one bounded outbox between the calls and the writer.
 
-use super::{LINGER, write_all};
+use super::LINGER;
+use super::patience::Patience;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::inbound::framing::{FrameError, Framing};
-use crate::inbound::listener::WriteHalf;
 use crate::inbound::reader::{Frame, FrameReader};
 use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::bounds::Binding;
 use crate::rpc::calls::{Calls, refusal, refuse_unread};
-use crate::rpc::client::{Client, Queued};
+use crate::rpc::client::{Client, Ends, Queued};
 use crate::rpc::guest;
 use crate::rpc::table::Table;
 use std::ops::ControlFlow;
@@ -39,6 +39,8 @@ enum End {
     Drained,
     /// It has no place of its own, and what it asked is answered.
     Served,
+    /// The client is there and takes nothing. What waits is still sent.
+    Stalled,
     /// The client is gone or was cut.
     Gone,
 }
@@ -50,27 +52,26 @@ pub(super) async fn serve(
     number: u64,
     framing: Framing,
     mut reader: FrameReader,
-    write: WriteHalf,
+    (write, ends): (Patience, Ends),
     place: &Place,
 ) {
-    let cut = CancellationToken::new();
-    let (client, messages) = Client::new(&daemon, number, cut.clone(), true);
+    let (client, messages) = Client::new(&daemon, number, ends.clone(), true);
     let cancelled = daemon.shutdown.work();
     let calls = Calls::new(Arc::clone(&daemon), table, client.clone(), Binding::default(), cancelled.clone(), place);
     let last = CancellationToken::new();
 
     let reading = async {
-        let end = read_messages(&mut reader, &calls, &client, &cut, place).await;
+        let end = read_messages(&mut reader, &calls, &client, &ends, place).await;
         let unreadable = matches!(end, End::Unreadable(_));
-        finish(end, &reader, &calls, &client, &cancelled, &cut).await;
+        finish(end, &reader, &calls, &client, &cancelled, &ends).await;
         last.cancel();
         unreadable
     };
-    let writing = write_messages(write, framing, messages, &cut, &last);
+    let writing = write_messages(write, framing, messages, &client, &ends, &last);
     let (unreadable, ()) = tokio::join!(reading, writing);
     // What was kept for the connection's next call goes with it.
     cancelled.cancel();
-    if unreadable && !cut.is_cancelled() {
+    if unreadable && !ends.cut.is_cancelled() {
         reader.discard(LINGER).await;
     }
 }
@@ -79,15 +80,16 @@ async fn read_messages(
     reader: &mut FrameReader,
     calls: &Arc<Calls>,
     client: &Client,
-    cut: &CancellationToken,
+    ends: &Ends,
     place: &Place,
 ) -> End {
     let drained = calls.drained();
     tokio::pin!(drained);
     loop {
         let frame = tokio::select! {
-            () = cut.cancelled() => return End::Gone,
-            () = &mut drained, if !place.is_late() => return last_words(reader, calls).await,
+            () = ends.cut.cancelled() => return End::Gone,
+            () = ends.stalled() => return End::Stalled,
+            () = &mut drained, if !place.is_late() => return last_words(reader, calls, ends).await,
             frame = reader.next() => frame,
             () = served(calls), if place.is_kept() => return End::Served,
         };
@@ -105,6 +107,7 @@ async fn read_messages(
         match received {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return End::Exit,
+            Err(_gone) if ends.is_stalled() => return End::Stalled,
             Err(_gone) => return End::Gone,
         }
     }
@@ -112,12 +115,13 @@ async fn read_messages(
 
 /// What has come when the daemon drains and has nothing left to answer is refused, so that its sender knows that it was not begun.
 /// What comes later its sender cannot send.
-async fn last_words(reader: &mut FrameReader, calls: &Arc<Calls>) -> End {
+async fn last_words(reader: &mut FrameReader, calls: &Arc<Calls>, ends: &Ends) -> End {
     reader.end_input();
     while let Some(Frame { bytes, room }) = reader.rest().await {
         match calls.receive(&bytes, room).await {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return End::Exit,
+            Err(_gone) if ends.is_stalled() => return End::Stalled,
             Err(_gone) => return End::Gone,
         }
     }
@@ -141,7 +145,7 @@ async fn finish(
     calls: &Calls,
     client: &Client,
     cancelled: &CancellationToken,
-    cut: &CancellationToken,
+    ends: &Ends,
 ) {
     let answered = calls.answered();
     tokio::pin!(answered);
@@ -150,7 +154,8 @@ async fn finish(
         End::Finished => loop {
             tokio::select! {
                 () = &mut answered => return,
-                () = cut.cancelled() => break,
+                () = ends.cut.cancelled() => break,
+                () = ends.stalled() => break,
                 () = tokio::time::sleep(HALF_CLOSED_POLL) => if reader.peer_is_gone() { break },
             }
         },
@@ -158,7 +163,7 @@ async fn finish(
             tracing::debug!(conn = client.number(), %error, "closing");
             let _ = client.send(refusal(CallError::parse(error.to_string()))).await;
         }
-        End::Gone => cut.cancel(),
+        End::Gone => ends.cut.cancel(),
         // Half a message gets an answer, too.
         End::Served if reader.is_within() => {
             let _ = client.send(refusal(guest::full())).await;
@@ -167,41 +172,51 @@ async fn finish(
         End::Drained if reader.is_within() => {
             let _ = client.send(refusal(CallError::shutting_down())).await;
         }
-        End::Served | End::Exit | End::Drained => {}
+        End::Served | End::Stalled | End::Exit | End::Drained => {}
     }
     cancelled.cancel();
     answered.await;
 }
 
 /// Owns the write half: whatever is queued at one time goes out in one write. Returning drops the outbox's receiver,
-/// which wakes everybody who waits for room in it.
+/// which wakes everybody who waits for room in it. A client that has stalled gets what waits, and then hears why.
 async fn write_messages(
-    mut half: WriteHalf,
+    mut half: Patience,
     framing: Framing,
     mut outbox: mpsc::Receiver<Queued>,
-    cut: &CancellationToken,
+    client: &Client,
+    ends: &Ends,
     last: &CancellationToken,
 ) {
     let mut messages = Vec::new();
     let mut bytes = Vec::new();
+    let mut is_over = false;
     loop {
         let taken = tokio::select! {
             biased;
-            () = cut.cancelled() => return,
+            () = ends.cut.cancelled() => return,
             taken = outbox.recv_many(&mut messages, COALESCED_MESSAGES) => taken,
             () = last.cancelled(), if !outbox.is_closed() => {
                 outbox.close();
                 continue;
             }
         };
-        if taken == 0 {
+        if taken == 0 && (is_over || !ends.is_stalled()) {
             break;
+        }
+        if taken == 0 {
+            is_over = true;
+            framing.encode(&client.farewell(), &mut bytes);
         }
         for Queued { text, .. } in &messages {
             framing.encode(text, &mut bytes);
         }
-        if write_all(&mut half, &bytes, cut).await.is_err() {
-            cut.cancel();
+        let written = tokio::select! {
+            () = ends.cut.cancelled() => return,
+            written = half.write_all(&bytes) => written,
+        };
+        if written.is_err() {
+            ends.cut.cancel();
             return;
         }
         // Only now is there room for more.

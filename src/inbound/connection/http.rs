@@ -4,31 +4,28 @@
 //! - [`body`]: a request's body, within the memory and the time there is for it
 //! - [`request`]: which requests are taken at all (pure)
 //! - [`response`]: what is sent: JSON, events, refusals
-//! - [`patience`]: a writer that gives up on a client that takes nothing
 //!
 //! Each request is a connection of its own to the calls behind it: nothing is bound, and nothing remains but what was
 //! detached. A client that leaves before its answer, or ends its input, cancels the call.
 
 mod body;
-mod patience;
 mod request;
 mod response;
 
+use super::patience::Patience;
 use crate::daemon::Daemon;
 use crate::inbound::framing::MAX_HEADER_BYTES;
-use crate::inbound::listener::WriteHalf;
 use crate::inbound::reader::{Frame, FrameReader};
 use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::bounds::Binding;
 use crate::rpc::calls::{CANCEL_GRACE, Calls};
-use crate::rpc::client::{CLIENT_STALL, Client};
+use crate::rpc::client::{Client, Ends};
 use crate::rpc::table::Table;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use patience::Patience;
 use request::{Answers, Refusal};
 use response::{Body, Outbox};
 use std::convert::Infallible;
@@ -48,8 +45,8 @@ struct Server<'place> {
     daemon: Arc<Daemon>,
     table: &'static Table,
     number: u64,
-    /// Cancelled when the client is stalled and therefore cut.
-    cut: CancellationToken,
+    /// How the connection ends before its client leaves.
+    ends: Ends,
     /// The requests whose calls are not all answered.
     exchanges: TaskTracker,
     place: &'place Place,
@@ -61,19 +58,19 @@ pub(super) async fn serve(
     table: &'static Table,
     number: u64,
     reader: FrameReader,
-    write: WriteHalf,
+    (write, ends): (Patience, Ends),
     place: &Place,
 ) {
     let (half, begun) = reader.into_parts();
-    let stream = tokio::io::join(Cursor::new(begun.freeze()).chain(half), Patience::new(write, CLIENT_STALL));
-    let (cut, exchanges) = (CancellationToken::new(), TaskTracker::new());
+    let stream = tokio::io::join(Cursor::new(begun.freeze()).chain(half), write);
+    let exchanges = TaskTracker::new();
     let server =
-        Server { daemon: Arc::clone(&daemon), table, number, cut: cut.clone(), exchanges: exchanges.clone(), place };
+        Server { daemon: Arc::clone(&daemon), table, number, ends: ends.clone(), exchanges: exchanges.clone(), place };
     tokio::select! {
         ended = converse(&server, stream) => if let Err(error) = ended {
             tracing::debug!(conn = number, %error, "closed");
         },
-        () = cut.cancelled() => {}
+        () = ends.cut.cancelled() => {}
         () = given_up(&daemon) => {}
     }
     // What was being answered has been dropped above, which cancelled its calls.
@@ -95,6 +92,7 @@ async fn converse(server: &Server<'_>, stream: impl AsyncRead + AsyncWrite + Unp
     tokio::select! {
         ended = connection.as_mut() => return ended,
         () = server.daemon.shutdown.draining() => connection.as_mut().graceful_shutdown(),
+        () = server.ends.stalled() => connection.as_mut().graceful_shutdown(),
     }
     connection.await
 }
@@ -133,9 +131,9 @@ impl Server<'_> {
 
     /// One message, or batch, and its answer. Whoever drops this, or the body it gives, cancels the calls.
     async fn exchange(&self, answers: Answers, message: Frame) -> Response<Body> {
-        let (client, messages) = Client::new(&self.daemon, self.number, self.cut.clone(), answers == Answers::Events);
+        let (client, messages) = Client::new(&self.daemon, self.number, self.ends.clone(), answers == Answers::Events);
         let (cancelled, last) = (self.daemon.shutdown.work(), CancellationToken::new());
-        let outbox = Outbox::new(messages, last.clone(), cancelled.clone().drop_guard());
+        let outbox = Outbox::new(messages, client.clone(), last.clone(), cancelled.clone().drop_guard());
         let (daemon, binding) = (Arc::clone(&self.daemon), Binding::one_shot());
         let calls = Calls::new(daemon, self.table, client.clone(), binding, cancelled.clone(), self.place);
         match calls.receive(&message.bytes, message.room).await {
@@ -144,8 +142,15 @@ impl Server<'_> {
             _ => return response::nothing(),
         }
         let is_turned_away = calls.is_turned_away();
+        let ends = self.ends.clone();
         self.exchanges.spawn(async move {
-            calls.answered().await;
+            tokio::select! {
+                () = calls.answered() => {}
+                () = ends.stalled() => {
+                    cancelled.cancel();
+                    calls.answered().await;
+                }
+            }
             last.cancel();
         });
         match answers {

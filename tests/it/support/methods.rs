@@ -5,18 +5,22 @@ use cupola::rpc::Call;
 use cupola::rpc::table::Table;
 use cupola_protocol::Method;
 use cupola_protocol::daemon::NoParams;
-use cupola_protocol::rpc::ProgressToken;
+use cupola_protocol::rpc::{MAX_MESSAGE_BYTES, ProgressToken};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 macro_rules! method {
     ($marker:ident, $name:literal, $params:ty) => {
+        method!($marker, $name, $params, String);
+    };
+    ($marker:ident, $name:literal, $params:ty, $response:ty) => {
         struct $marker;
         impl Method for $marker {
             const NAME: &'static str = $name;
             type Params = $params;
-            type Response = String;
+            type Response = $response;
         }
     };
 }
@@ -28,9 +32,18 @@ method!(Panic, "test/panic", NoParams);
 method!(Sleep, "test/sleep", Seconds);
 method!(Stream, "test/stream", Streaming);
 method!(Flood, "test/flood", Streaming);
+method!(Raw, "test/raw", RawText, Box<RawValue>);
+method!(Long, "test/long", Seconds);
 
 #[derive(Serialize, Deserialize)]
 struct Text {
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawText {
+    partial_result_token: ProgressToken,
     text: String,
 }
 
@@ -58,6 +71,8 @@ pub(crate) fn table() -> &'static Table {
             .on(Sleep, sleep)
             .on(Stream, stream)
             .on(Flood, flood)
+            .on(Raw, raw)
+            .on(Long, long)
     });
     &TABLE
 }
@@ -78,6 +93,19 @@ async fn stream(call: Call, params: Streaming) -> Result<String, CallError> {
         call.progress(&params.partial_result_token, &number).await.map_err(|_| CallError::cancelled())?;
     }
     Ok("done".to_owned())
+}
+
+/// Sends JSON as it was given, as an event and as the answer.
+async fn raw(call: Call, params: RawText) -> Result<Box<RawValue>, CallError> {
+    let value = RawValue::from_string(params.text).map_err(|_| CallError::cancelled())?;
+    call.progress(&params.partial_result_token, &value).await.map_err(|_| CallError::cancelled())?;
+    Ok(value)
+}
+
+/// An answer that no message can hold; with no seconds, one of which a message holds one and not two.
+async fn long(_: Call, params: Seconds) -> Result<String, CallError> {
+    let bytes = if params.seconds > 0 { MAX_MESSAGE_BYTES } else { MAX_MESSAGE_BYTES * 2 / 3 };
+    Ok("x".repeat(bytes))
 }
 
 /// Sends until the client is gone.

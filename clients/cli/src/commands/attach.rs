@@ -13,6 +13,7 @@ mod pending;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
+use crate::line::ahead::Ahead;
 use crate::line::call::{Unbegun, VERSION, lost, misunderstood};
 use crate::line::patience::Patience;
 use crate::line::silent::silent;
@@ -193,7 +194,7 @@ impl Bridge<'_> {
             }
         };
         stream::limit(&stream, Some(patience.first_word())).map_err(|error| unbegun(&error))?;
-        let mut reader = BufReader::new(stream.try_clone().map_err(|error| unbegun(&error))?);
+        let mut reader = BufReader::new(Ahead::new(stream.try_clone().map_err(|error| unbegun(&error))?));
         self.greetings(&stream, &mut reader, &unbegun)?;
         stream::limit(&stream, None).map_err(|error| unbegun(&error))?;
         Ok(Line::new(self.framing, stream, reader, Arc::clone(&self.initialize)))
@@ -203,7 +204,7 @@ impl Bridge<'_> {
     fn greetings(
         &self,
         stream: &Stream,
-        reader: &mut BufReader<Stream>,
+        reader: &mut BufReader<Ahead>,
         unbegun: &dyn Fn(&io::Error) -> Unbegun,
     ) -> Result<(), Unbegun> {
         // Said even when there is nothing to bind to: who answers has read it, so what follows is read as well.
@@ -233,7 +234,7 @@ impl Bridge<'_> {
     fn greet(
         &self,
         stream: &Stream,
-        reader: &mut BufReader<Stream>,
+        reader: &mut BufReader<Ahead>,
         request: &[u8],
         unbegun: &dyn Fn(&io::Error) -> Unbegun,
     ) -> Result<bool, Unbegun> {
@@ -286,7 +287,9 @@ struct Line {
 }
 
 impl Line {
-    fn new(framing: Framing, stream: Stream, mut reader: BufReader<Stream>, greeting: Greeting) -> Self {
+    fn new(framing: Framing, stream: Stream, mut reader: BufReader<Ahead>, greeting: Greeting) -> Self {
+        // The program may take its time to read, and the daemon must not wait for it.
+        reader.get_mut().begin();
         let pending = Arc::new(Mutex::new(Some(Pending::default())));
         let owed = Arc::clone(&pending);
         let reading = thread::spawn(move || {

@@ -19,12 +19,12 @@ use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
-use cupola_protocol::invoke::{AgentProtocol, Invoke, InvokeParams};
+use cupola_protocol::invoke::{AgentProtocol, Invoke, InvokeParams, MAX_INPUT_BYTES};
 use cupola_protocol::target::Target;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fs;
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -371,15 +371,27 @@ impl<'a> Message<'a> {
         match self {
             Self::Text(text) => Ok((*text).to_owned()),
             Self::File(path) if *path != Path::new("-") => {
-                fs::read_to_string(path).map_err(|error| unreadable(&path.display().to_string(), &error))
+                let name = path.display().to_string();
+                let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
+                bounded(&name, file)
             }
-            Self::StandardInput | Self::File(_) => {
-                let mut text = String::new();
-                io::stdin().lock().read_to_string(&mut text).map_err(|error| unreadable("standard input", &error))?;
-                Ok(text)
-            }
+            Self::StandardInput | Self::File(_) => bounded("standard input", io::stdin().lock()),
         }
     }
+}
+
+/// All of a source, which may be as long as an input may be.
+fn bounded(what: &str, source: impl Read) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let most = MAX_INPUT_BYTES as u64;
+    source.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(what, &error))?;
+    if bytes.len() > MAX_INPUT_BYTES {
+        return Err(Failure::usage_hint(
+            format!("{what} is longer than a message to an agent may be: at most {} MiB ({most} bytes)", most >> 20),
+            "upload it with `cupola files upload`, and name the file in the message",
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| unreadable(what, &io::ErrorKind::InvalidData.into()))
 }
 
 fn unreadable(what: &str, error: &io::Error) -> Failure {
@@ -416,6 +428,13 @@ mod tests {
         file.write_all(b"a\xff").unwrap();
         let Err(Failure::Usage { message, .. }) = Message::File(file.path()).read() else { panic!("it was taken") };
         assert!(message.ends_with("is not UTF-8 text"), "{message}");
+    }
+
+    #[test]
+    fn an_input_that_is_too_long_is_refused_with_the_limit() {
+        assert_eq!(bounded("it", io::repeat(b'x').take(MAX_INPUT_BYTES as u64)).unwrap().len(), MAX_INPUT_BYTES);
+        let Err(Failure::Usage { message, .. }) = bounded("it", io::repeat(b'x')) else { panic!("it was taken") };
+        assert!(message.ends_with("at most 16 MiB (16777216 bytes)"), "{message}");
     }
 
     #[test]
@@ -488,7 +507,7 @@ mod tests {
     fn a_file_is_a_whole_request_only_to_a2a() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("request.json");
-        fs::write(&file, "{\"a\": 1}\n").unwrap();
+        std::fs::write(&file, "{\"a\": 1}\n").unwrap();
         let endpoint = "https://acct.services.ai.azure.com/api/projects/p/agents/a/endpoint/protocols/a2a";
         for (words, is_request) in [
             (vec!["--emulator", "--protocol=a2a"], true),

@@ -1,11 +1,16 @@
 //! `cupola monitor`: a session's log in the lines of `azd ai agent monitor`, its last ones or followed as it grows.
+//!
+//! - [`resume`]: which lines of a followed log were printed before the daemon went away
+
+mod resume;
 
 use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, encode, misunderstood};
+use crate::line::call::{CALL, Connection, encode, misunderstood};
 use crate::line::interrupt;
+use crate::line::patience::Patience;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
@@ -14,15 +19,20 @@ use crate::show::log::{Printer, Style};
 use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
 use cupola_protocol::observe::Watch;
+use resume::Printed;
 use serde_json::value::RawValue;
 use std::io::{BufWriter, Write};
+use std::thread;
+use std::time::Duration;
 use time::UtcOffset;
 
 pub(crate) const HELP: &str = "\
 Without --follow, the command prints the last lines and exits. With --follow, it prints new lines until Ctrl-C or the end of the \
-session; a broken connection is reopened, and no line is printed twice.
+session; a broken connection is reopened, and no line is printed twice. If the daemon dies, it is started again; if it was stopped, \
+the log continues when it runs again.
 
 Examples:
   cupola monitor --emulator --user-isolation-key tenant-acme
@@ -94,11 +104,65 @@ impl Output {
 /// Prints the log. Ctrl-C ends this process as it ends any other, or the log in a chat: the daemon sees the client leave, or
 /// is told, and ends the stream.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
-    let params = flags.params()?;
+    let mut params = flags.params()?;
     // Found out while there is one thread: the local time zone cannot be read safely later.
     let style = flags.style();
-    let call = encode::<Monitor>(params)?;
-    let mut connection = flags.scope.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?;
+    let mut printed = Printed::default();
+    let mut lost_in_a_row = 0;
+    loop {
+        let call = encode::<Monitor>(params.clone())?;
+        let mut connection = flags.scope.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?;
+        let failure = match print(flags, &mut connection, style, &mut printed) {
+            Err(failure) if flags.follow && !flags.scope.daemon.no_daemon => failure,
+            ended => return ended.map(|()| exit::OK),
+        };
+        let has_spoken = connection.has_spoken();
+        lost_in_a_row = if has_spoken { 0 } else { lost_in_a_row + 1 };
+        if connection.is_lost() && lost_in_a_row < MOST_LOST_IN_A_ROW {
+            tell("the daemon exited; the log continues with the next one");
+            // A daemon that dies at once is not started again at once.
+            thread::sleep(if has_spoken { Duration::ZERO } else { POLL });
+        } else if matches!(&failure, Failure::Call(error) if error.code == ErrorKind::ShuttingDown.code()) {
+            tell("the daemon was stopped; the log continues when it runs again");
+            wait_for_a_daemon(flags)?;
+        } else {
+            return Err(failure);
+        }
+        if interrupt::happened() {
+            return Ok(exit::CANCELLED);
+        }
+        if let Some(session) = printed.session() {
+            params.session_id = Some(parse("session", session)?);
+        }
+        params.tail = Tail::MAX;
+        printed.resume();
+    }
+}
+
+/// Connections that end without a word before it is given up.
+const MOST_LOST_IN_A_ROW: u32 = 5;
+/// How often to look for a daemon.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Returns when a daemon runs, or at Ctrl-C. Starts none: whoever stopped it wants it stopped.
+fn wait_for_a_daemon(flags: &Flags) -> Result<(), Failure> {
+    let place = flags.scope.daemon.place()?;
+    // The one that was stopped may still be there, with other calls to finish.
+    loop {
+        thread::sleep(POLL);
+        if interrupt::happened() || place.running(&Patience::for_first_word())?.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+/// A remark about the log. That it cannot be shown is no reason to end.
+fn tell(message: &str) {
+    let _ = writeln!(terminal::stderr(), "{}", terminal::paragraph("notice: ", message));
+}
+
+/// Prints what comes on one connection.
+fn print(flags: &Flags, connection: &mut Connection, style: Style, shown: &mut Printed) -> Result<(), Failure> {
     // What is on a terminal is made harmless piece by piece, because the log has colours of ours.
     let mut out = BufWriter::new(terminal::stdout_as_is());
     match flags.output {
@@ -106,7 +170,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let mut printer = Printer { out, err: terminal::stderr(), style };
             connection.receive(|event| {
                 debug::show(event.value, &mut printer.err);
-                printer.event(event.value, event.more)
+                if shown.is_new(event.value) { printer.event(event.value, event.more) } else { Ok(()) }
             })?;
         }
         Output::Json => {
@@ -127,12 +191,12 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             };
             let raw = connection.receive(|event| {
                 debug::show(event.value, &mut terminal::stderr());
-                print(event.value, event.more)
+                if shown.is_new(event.value) { print(event.value, event.more) } else { Ok(()) }
             })?;
             print(&raw, false)?;
         }
     }
-    Ok(exit::OK)
+    Ok(())
 }
 
 /// The response, with the events that came ahead of it in their place.

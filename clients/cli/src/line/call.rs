@@ -4,6 +4,7 @@
 //!
 //! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
 
+use super::ahead::Ahead;
 use super::interrupt;
 use super::patience::Patience;
 use super::silent::silent;
@@ -12,7 +13,7 @@ use crate::failure::Failure;
 use crate::terminal;
 use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
-use cupola_protocol::rpc::{ErrorObject, Id, PROGRESS, Request};
+use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
 use cupola_protocol::{Method, PROTOCOL_VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -22,9 +23,6 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Longest message taken from the daemon, in bytes. Answers carry the service's whole object; this only bounds a peer
-/// that never ends its line.
-const MAX_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 /// Most messages are events of a few hundred bytes; this many are read at once.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// The id of the one call a command makes.
@@ -34,14 +32,16 @@ const GREETING: Id = Id::Number(0);
 
 /// A connection to the daemon.
 pub(crate) struct Connection {
-    reader: BufReader<Stream>,
+    reader: BufReader<Ahead>,
     line: Vec<u8>,
     /// How long the answer may take.
     patience: Patience,
-    /// How long a read may wait, as the stream was told.
-    limit: Option<Duration>,
     /// How the call is sent to another daemon if this one stops before it begins the call.
     again: Option<Again>,
+    /// Has an event of the call or its answer come?
+    has_spoken: bool,
+    /// Did it end before the answer?
+    is_lost: bool,
 }
 
 /// Sends the call again, to the daemon that comes next. `None` when it has been tried for long enough.
@@ -98,13 +98,29 @@ pub(crate) struct Event<'line> {
 impl Connection {
     /// Speaks on a stream.
     pub(crate) fn new(stream: Stream) -> Self {
-        let reader = BufReader::with_capacity(READ_BUFFER_BYTES, stream);
-        Self { reader, line: Vec::new(), patience: Patience::for_first_word(), limit: None, again: None }
+        Self {
+            reader: BufReader::with_capacity(READ_BUFFER_BYTES, Ahead::new(stream)),
+            line: Vec::new(),
+            patience: Patience::for_first_word(),
+            again: None,
+            has_spoken: false,
+            is_lost: false,
+        }
     }
 
     /// The stream itself.
     pub(crate) fn stream(&self) -> &Stream {
-        self.reader.get_ref()
+        self.reader.get_ref().stream()
+    }
+
+    /// Has the daemon said anything on it?
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.has_spoken
+    }
+
+    /// Did it end before the answer?
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
     }
 
     /// Sends the call by `again` if this daemon turns out to stop before it begins the call.
@@ -174,8 +190,9 @@ impl Connection {
     /// Sends an encoded call. If this fails the daemon has not begun it: a call is whole only with its newline, its last byte.
     pub(crate) fn offer(&mut self, call: &[u8], patience: &Patience) -> Result<(), Unbegun> {
         self.patience = *patience;
-        self.limit = Some(patience.first_word());
-        stream::limit(self.stream(), self.limit).map_err(|error| self.unbegun(&error, patience))?;
+        let limit = Some(patience.first_word());
+        self.stream().set_write_timeout(limit).map_err(|error| self.unbegun(&error, patience))?;
+        self.reader.get_mut().limit(limit).map_err(|error| self.unbegun(&error, patience))?;
         self.send(call).map_err(|error| self.unbegun(&error, patience))
     }
 
@@ -198,7 +215,8 @@ impl Connection {
 
     /// Sends an encoded call in one write.
     pub(crate) fn send(&mut self, call: &[u8]) -> io::Result<()> {
-        self.reader.get_ref().write_all(call)
+        let mut stream = self.reader.get_ref().stream();
+        stream.write_all(call)
     }
 
     /// Waits for the call's answer; every event before it goes to `on_event`.
@@ -221,8 +239,10 @@ impl Connection {
                 // unread bytes may be the cancellation, with the call read long before.
                 let is_unread = cfg!(target_os = "linux")
                     && error.kind() == io::ErrorKind::ConnectionReset
+                    && !self.has_spoken
                     && !interrupt::happened();
                 if !is_unread || !self.go_to_next()? {
+                    self.is_lost = !stream::is_over(&error) && error.kind() != io::ErrorKind::FileTooLarge;
                     return Err(self.broken(&error));
                 }
                 continue;
@@ -231,6 +251,9 @@ impl Connection {
             let message: Message<'_> = serde_json::from_slice(&self.line).map_err(|error| garbage(&error))?;
             match (message.method.as_deref(), message.id) {
                 (Some(PROGRESS), _) => {
+                    // Whoever prints it may wait for a reader.
+                    self.reader.get_mut().begin();
+                    self.has_spoken = true;
                     let params = message.params.map_or("null", RawValue::get);
                     let progress: Progress<'_> = serde_json::from_str(params).map_err(|error| garbage(&error))?;
                     if on_event(Event { value: progress.value, more })?.is_break() {
@@ -240,7 +263,7 @@ impl Connection {
                 // Without an id: the daemon could not read the request well enough to know it.
                 (None, Some(CALL) | None) if message.error.is_some() => {
                     let error = error_object(message.error.unwrap_or(RawValue::NULL));
-                    let was_begun = !error.data.as_ref().is_some_and(is_refusal_to_begin);
+                    let was_begun = self.has_spoken || !error.data.as_ref().is_some_and(is_refusal_to_begin);
                     if was_begun || interrupt::happened() || !self.go_to_next()? {
                         return Err(Failure::Call(Box::new(error)));
                     }
@@ -276,10 +299,7 @@ impl Connection {
                 if rest.is_some_and(|rest| rest.is_zero()) {
                     return Err(io::Error::from(io::ErrorKind::TimedOut));
                 }
-                if rest != self.limit {
-                    self.stream().set_read_timeout(rest)?;
-                    self.limit = rest;
-                }
+                self.reader.get_mut().limit(rest)?;
             }
             let available = fill(&mut self.reader)?;
             if available.is_empty() {
@@ -293,7 +313,7 @@ impl Connection {
                 return Ok(());
             }
             if self.line.len() > MAX_MESSAGE_BYTES {
-                return Err(io::Error::other(format!("it sent a message of more than {MAX_MESSAGE_BYTES} bytes")));
+                return Err(io::ErrorKind::FileTooLarge.into());
             }
         }
     }
@@ -301,7 +321,7 @@ impl Connection {
 
 /// What has been read and not taken, after a read if that is nothing. A read with a limit is interrupted by a signal that is handled,
 /// such as Ctrl-C; the limit then begins again.
-fn fill(reader: &mut BufReader<Stream>) -> io::Result<&[u8]> {
+fn fill(reader: &mut BufReader<Ahead>) -> io::Result<&[u8]> {
     while let Err(error) = reader.fill_buf() {
         if error.kind() != io::ErrorKind::Interrupted {
             return Err(error);
@@ -321,6 +341,14 @@ fn is_refusal_to_begin(error: &ErrorData) -> bool {
 pub(crate) fn encode<M: Method>(params: M::Params) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     append(&mut bytes, &Request::call(CALL, M::NAME, params))?;
+    // The newline ends the line and is not part of the message.
+    let length = bytes.len() - 1;
+    if length > MAX_MESSAGE_BYTES {
+        return Err(Failure::usage_hint(
+            format!("the request has {length} bytes, and a message may have at most {MAX_MESSAGE_BYTES}"),
+            "upload large data as a file with `cupola files upload`",
+        ));
+    }
     Ok(bytes)
 }
 
@@ -376,6 +404,7 @@ fn report_version_skew(greeted: &RawValue) {
 pub(crate) fn lost(error: &io::Error) -> Failure {
     let how = match error.kind() {
         io::ErrorKind::UnexpectedEof => "closed the connection before answering".to_owned(),
+        io::ErrorKind::FileTooLarge => format!("sent a message of more than {MAX_MESSAGE_BYTES} bytes"),
         _ => format!("cannot be reached: {error}"),
     };
     Failure::daemon_hint(

@@ -48,6 +48,16 @@ pub(crate) fn is_over(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// Ends a connection that another thread may be reading from.
+pub(crate) fn close(stream: &Stream) {
+    #[cfg(unix)]
+    // It may have ended by itself.
+    let _ = stream.shutdown(std::net::Shutdown::Both);
+    #[cfg(windows)]
+    // A pipe cannot be closed while it is read: the daemon closes it.
+    let _ = std::io::Write::write_all(&mut &*stream, b"{\"jsonrpc\":\"2.0\",\"method\":\"exit\"}\n");
+}
+
 /// The process at the other end, where the system tells.
 pub(crate) fn peer_process(stream: &Stream) -> Option<i32> {
     #[cfg(target_os = "linux")]

@@ -60,15 +60,18 @@ end
 ---@private
 function Connection:read()
   local decode = framing.decoder()
-  self.pipe:read_start(function(reason, chunk)
+  self.pipe:read_start(function(broken, chunk)
     if self.closed then
       return
     end
     if not chunk then
-      return self:receive({ { lost = reason or 'the daemon closed the connection' } })
+      return self:receive({ { lost = broken or 'the daemon closed the connection' } })
     end
-    local understood, messages = pcall(decode, chunk)
-    self:receive(understood and messages or { { lost = messages } })
+    local messages, reason = decode(chunk)
+    if reason then
+      table.insert(messages, { lost = reason })
+    end
+    self:receive(messages)
   end)
 end
 
@@ -133,10 +136,17 @@ function Connection:dispatch(message)
   end
 end
 
+--- Whether it was sent: what no message can hold is not.
 ---@private
+---@return boolean
 function Connection:send(message)
   message.jsonrpc = '2.0'
-  self.pipe:write(framing.encode(message))
+  local bytes = framing.encode(message)
+  if not bytes then
+    return false
+  end
+  self.pipe:write(bytes)
+  return true
 end
 
 --- Calls a method. The id it returns is for [Connection:cancel].
@@ -161,7 +171,14 @@ function Connection:call(method, params, handlers)
   end
   self.pending[id] = handlers
   self.methods[id] = method
-  self:send({ id = id, method = method, params = params })
+  if not self:send({ id = id, method = method, params = params }) then
+    self.pending[id] = nil
+    self.methods[id] = nil
+    vim.schedule(function()
+      local reason = ('the request is longer than a message may be: %d bytes'):format(framing.MAX_BYTES)
+      handlers.on_done(failure.new('messageTooLong', reason, 'upload large data as a file'))
+    end)
+  end
   return id
 end
 

@@ -1,19 +1,23 @@
 --- Messages to bytes and back, in the framing of LSP's base protocol. Pure: may run in any callback.
 local M = {}
 
---- The longest message the daemon takes or sends, in bytes.
-M.MAX_BYTES = 16 * 1024 * 1024
+--- The longest message in both directions, in bytes: the protocol's own limit.
+M.MAX_BYTES = 64 * 1024 * 1024
 
+--- Nothing for what is longer than a message may be.
 ---@param message table
----@return string bytes
+---@return string? bytes
 function M.encode(message)
   local body = vim.json.encode(message)
+  if #body > M.MAX_BYTES then
+    return nil
+  end
   return ('Content-Length: %d\r\n\r\n%s'):format(#body, body)
 end
 
---- A function that takes bytes as they come and gives the messages they complete. It raises an error on bytes that are
---- no messages; the connection is of no use then.
----@return fun(chunk: string): table[]
+--- A function that takes bytes as they come and gives the messages they complete. On bytes that are no messages it also
+--- gives the reason, and the connection is of no use then; the messages before them count.
+---@return fun(chunk: string): table[], string?
 function M.decoder()
   local chunks, have = {}, 0
   -- Bytes without which there is no use in looking again, so that a long message is not searched at every piece of it.
@@ -33,9 +37,11 @@ function M.decoder()
         break
       end
       local head = bytes:sub(position, head_end - 1):lower()
-      local length = tonumber(('\n' .. head):match('\ncontent%-length:[ \t]*(%d+)'))
-      if not length or length > M.MAX_BYTES then
-        error('the daemon sent bytes that are no message', 0)
+      local length = tonumber(('\n' .. head):match('\ncontent%-length:[ \t]*(%d+)[ \t]*%f[\r\n%z]'))
+      if not length then
+        return messages, 'the daemon sent bytes that are no message'
+      elseif length > M.MAX_BYTES then
+        return messages, ('the daemon sent a message of more than %d bytes'):format(M.MAX_BYTES)
       end
       local body_end = body_start + length
       if #bytes < body_end then
@@ -43,7 +49,11 @@ function M.decoder()
         break
       end
       local body = bytes:sub(body_start + 1, body_end)
-      messages[#messages + 1] = vim.json.decode(body, { luanil = { object = true, array = true } })
+      local readable, message = pcall(vim.json.decode, body, { luanil = { object = true, array = true } })
+      if not readable or type(message) ~= 'table' then
+        return messages, 'the daemon sent a message that cannot be read: ' .. tostring(message)
+      end
+      messages[#messages + 1] = message
       position = body_end + 1
     end
     chunks, have = { bytes:sub(position) }, #bytes - position + 1

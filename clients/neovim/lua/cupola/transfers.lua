@@ -3,6 +3,7 @@
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local lists = require('cupola.list')
+local uv = vim.uv or vim.loop
 
 local M = {}
 
@@ -88,7 +89,10 @@ function M.download(in_scope, session, entry, destination)
       return ('%s fetched to %s'):format(result.path, result.localPath)
     end)
   end
-  if vim.fn.filereadable(absolute) == 1 then
+  -- Only "there is none" means that nothing is replaced; a file that cannot be read is one.
+  local found, _, code = uv.fs_lstat(absolute)
+  local is_file = found and found.type ~= 'directory' or (not found and code ~= 'ENOENT')
+  if is_file then
     lists.confirm(('%s is there already.'):format(absolute), 'Replace', fetch)
   elseif entry.is_directory and vim.fn.isdirectory(absolute) == 1 then
     lists.confirm(('%s is there already; files of the same names are replaced.'):format(absolute), 'Fetch', fetch)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import CallCancelled, ConnectionLost, CupolaError, from_wire
 from .protocol import Turn
 
-MAX_MESSAGE_BYTES = 256 * 1024 * 1024
-"""Longest message taken: far above any answer, and bounds what a broken peer can make us keep."""
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""Longest message in both directions: the protocol's own limit."""
 
 TURN = "invoke"
 """The method that sends a turn to an agent. What failed of it says whether the turn ran."""
@@ -37,19 +37,20 @@ class Decoder:
         self._buffer = bytearray()
         self._searched = 0
 
-    def feed(self, data: bytes) -> list[Any]:
-        """The messages that are complete now. Raises `ValueError` when the bytes are no messages."""
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """The messages that are complete now, one after the other. Raises an error when the bytes are no messages."""
         self._buffer += data
-        messages = []
         start = 0
-        while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
-            messages.append(json.loads(self._buffer[start:end]))
-            start = end + 1
-        del self._buffer[:start]
-        self._searched = len(self._buffer)
+        try:
+            while (end := self._buffer.find(b"\n", max(start, self._searched))) >= 0:
+                line = self._buffer[start:end]
+                start = end + 1
+                yield json.loads(line)
+        finally:
+            del self._buffer[:start]
+            self._searched = len(self._buffer)
         if self._searched > MAX_MESSAGE_BYTES:
             raise ValueError(f"a message is longer than {MAX_MESSAGE_BYTES} bytes")
-        return messages
 
 
 class Call:
@@ -83,10 +84,15 @@ class Core:
     def request(self, method: str, params: Mapping[str, Any], *, stream: bool) -> tuple[Call, bytes]:
         """A new call and what to send for it. With `stream` its events are asked for."""
         self._last_id += 1
-        call = self._calls[self._last_id] = Call(self._last_id, method)
+        call = Call(self._last_id, method)
         token = {"partialResultToken": call.id} if stream else {}
-        message = {"jsonrpc": "2.0", "id": call.id, "method": method, "params": {**params, **token}}
-        return call, encode(message)
+        data = encode({"jsonrpc": "2.0", "id": call.id, "method": method, "params": {**params, **token}})
+        # The newline is not part of the message.
+        if len(data) - 1 > MAX_MESSAGE_BYTES:
+            what = f"the request has {len(data) - 1} bytes, and a message may have {MAX_MESSAGE_BYTES}; upload large data as a file"
+            raise CupolaError(what, kind="messageTooLong")
+        self._calls[call.id] = call
+        return call, data
 
     def cancel(self, call: Call) -> bytes:
         """Forgets the call, and what to send so that the daemon ends it: nothing if it has answered."""
@@ -103,7 +109,8 @@ class Core:
         return True
 
     def receive(self, data: bytes) -> list[Call]:
-        """Moves calls on, and says which. Raises `ValueError` when the peer does not speak the protocol."""
+        """Moves calls on, and says which. Raises an error when the peer does not speak the protocol; what came before that
+        counts."""
         moved = []
         for message in self._decoder.feed(data):
             if not isinstance(message, dict):

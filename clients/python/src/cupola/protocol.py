@@ -175,6 +175,9 @@ ErrorKind: TypeAlias = Literal[
     "emulatorFailed",
     # A setting of the configuration file, or a file it names, cannot be used.
     "configurationInvalid",
+    # This client took nothing of what it was sent, so its connection ends; `lastEvents` says how
+    # far it got.
+    "clientStalled",
     # The daemon went away before it answered. Reported by clients that keep running, such as
     # `cupola attach`.
     "daemonGone",
@@ -660,6 +663,10 @@ class ErrorData(_ErrorData, total=False):
     """The values to choose from, if one must be named."""
     runId: RunId
     """The run, if it had begun before the failure."""
+    lastEvents: list[LastEvent]
+    """With `clientStalled`: the last event that the client was sent of each run it followed on the
+    connection.
+    """
     notices: list[Notice]
     """What the caller should know about the call up to the failure, for example that a saved session
     was replaced.
@@ -1320,7 +1327,8 @@ class InvokeEventTruncated(_InvokeEventTruncated, total=False):
 
 class _InvokeParams(TypedDict):
     input: str
-    """The text to send. With `invocations` it is the request's body, as JSON if it parses as JSON.
+    """The text to send, at most 16 MiB. With `invocations` it is the request's body, as JSON if it
+    parses as JSON.
     """
 
 
@@ -1433,6 +1441,15 @@ class Isolation(TypedDict, total=False):
     """A label that partitions Cupola's saved state; never sent."""
     model: IsolationModel
     """Forces a model instead of detecting it."""
+
+
+class LastEvent(TypedDict):
+    """How far a client got in a run: `runs/attach` continues after it."""
+
+    runId: RunId
+    """The run."""
+    number: int
+    """The event's number."""
 
 
 class _MonitorEventRequest(TypedDict):
@@ -2152,6 +2169,7 @@ ERROR_CODES: Final[Mapping[ErrorKind, int]] = {
     "stateUnavailable": 1065,
     "emulatorFailed": 1066,
     "configurationInvalid": 1068,
+    "clientStalled": 1069,
     "daemonGone": 1067,
     "agentNotChosen": 1080,
     "projectNotResolved": 1081,

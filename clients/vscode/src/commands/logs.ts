@@ -63,6 +63,8 @@ export class Logs implements vscode.Disposable {
     async #read(sessionId: string | undefined, signal: AbortSignal): Promise<void> {
         const lines = new LogLines();
         let session = sessionId;
+        let connection = 0;
+        const onSent = (number: number) => (connection = number);
         const onEvent = (event: MonitorEvent) => {
             if (event.type === "started") {
                 session = event.sessionId;
@@ -81,7 +83,7 @@ export class Logs implements vscode.Disposable {
                 ...(session !== undefined && { sessionId: session }),
             };
             try {
-                await line.request("monitor", params, { signal, onEvent });
+                await line.request("monitor", params, { signal, onSent, onEvent });
                 return;
             } catch (error) {
                 const failure = Failure.from(error);
@@ -90,7 +92,7 @@ export class Logs implements vscode.Disposable {
                 }
                 // Not for a log: a daemon that was stopped stays stopped until something is asked of it.
                 this.#lines.append("-- the daemon stopped; the log continues when it runs again");
-                await line.client.nextConnection(signal);
+                await line.client.nextConnection(connection, signal);
             }
         }
     }

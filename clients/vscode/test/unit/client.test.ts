@@ -146,14 +146,30 @@ test("who waits for the next connection gets it, and starts no daemon", () =>
     inHome(async (home) => {
         const client = home.client();
         await client.request("daemon/status", {});
-        const waiting = client.nextConnection(new AbortController().signal);
+        const waiting = client.nextConnection(1, new AbortController().signal);
         home.cupola("stop", "--force");
         await eventually("the loss is noticed", () => (client.state === "lost" ? true : undefined));
         assert.throws(() => home.processId(), "it was started again");
         home.cupola("socket");
         await waiting;
         assert.equal(client.server?.processId, home.processId());
-        assert.equal((await failure(client.nextConnection(AbortSignal.abort()))).kind, "cancelled");
+        // Who asks late is not kept waiting.
+        let isThere = false;
+        void client.nextConnection(1, new AbortController().signal).then(() => (isThere = true));
+        await eventually("the connection that is there", () => isThere || undefined);
+        assert.equal((await failure(client.nextConnection(2, AbortSignal.abort()))).kind, "cancelled");
+    }));
+
+test("a call says on which connection it was sent", () =>
+    inHome(async (home) => {
+        const client = home.client();
+        const sent: number[] = [];
+        const onSent = (number: number) => sent.push(number);
+        const { processId } = await client.request("daemon/status", {}, { onSent });
+        process.kill(processId, "SIGKILL");
+        await eventually("the loss is noticed", () => (client.state === "lost" ? true : undefined));
+        await client.request("daemon/status", {}, { onSent });
+        assert.deepEqual(sent, [1, 2]);
     }));
 
 test("a read that is lost with its connection is sent again", () =>

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Line } from "../../src/line";
-import { PIECE_BYTES, readFile, writeFile } from "../../src/pieces";
+import { exists, PIECE_BYTES, readFile, writeFile } from "../../src/pieces";
 import type { Isolation, Target } from "../../src/protocol";
 import { failure, inHome } from "./support";
 
@@ -25,6 +25,21 @@ test("files of every size are written and read whole", async () => {
             assert.ok(Buffer.from(content).equals(await readFile(line, file)), `${length} bytes came back changed`);
         }
         assert.equal((await failure(readFile(line, { sessionId, path: "none" }))).kind, "notFound");
+    });
+});
+
+test("only the service's word that a file is not there counts as that", async () => {
+    await inHome(async (home) => {
+        const client = home.client({ target, isolation });
+        const line = new Line(target, isolation, client);
+        const { sessionId } = await line.request("invoke", { input: "remember the milk" });
+        assert.ok(sessionId);
+        assert.equal(await exists(line, { sessionId, path: "notes.txt" }), true);
+        assert.equal(await exists(line, { sessionId, path: "none" }), false);
+        const refusing = new Line(target, { userKey: "tenant-contoso" }, client);
+        assert.equal((await failure(exists(refusing, { sessionId, path: "none" }))).kind, "outOfBounds");
+        client.close();
+        assert.equal((await failure(exists(line, { sessionId, path: "none" }))).kind, "cancelled");
     });
 });
 

@@ -3,7 +3,7 @@
 use super::request::{HINT, Refusal};
 use crate::error::CallError;
 use crate::rpc::calls::refusal;
-use crate::rpc::client::Queued;
+use crate::rpc::client::{Client, Queued};
 use crate::rpc::message::CallId;
 use bytes::Bytes;
 use futures_util::Stream;
@@ -31,14 +31,22 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// The messages for one request's client. Dropping it cancels the calls that make them.
 pub(super) struct Outbox {
     messages: mpsc::Receiver<Queued>,
+    client: Client,
+    /// Has the client been told why it gets no more?
+    has_said_farewell: bool,
     /// Cancelled when every call is answered. Who else can still send, a run that goes on, has nothing to say here then.
     last: CancellationToken,
     _cancel: DropGuard,
 }
 
 impl Outbox {
-    pub(super) fn new(messages: mpsc::Receiver<Queued>, last: CancellationToken, cancel: DropGuard) -> Self {
-        Self { messages, last, _cancel: cancel }
+    pub(super) fn new(
+        messages: mpsc::Receiver<Queued>,
+        client: Client,
+        last: CancellationToken,
+        cancel: DropGuard,
+    ) -> Self {
+        Self { messages, client, has_said_farewell: false, last, _cancel: cancel }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -50,10 +58,18 @@ impl Outbox {
         loop {
             tokio::select! {
                 biased;
-                message = self.messages.recv() => return message.map(|message| message.text),
+                message = self.messages.recv() => return message.map(|message| message.text).or_else(|| self.farewell()),
                 () = self.last.cancelled(), if !self.messages.is_closed() => self.messages.close(),
             }
         }
+    }
+}
+
+impl Outbox {
+    /// Why a client that has stalled gets no more; nothing for any other, and the second time.
+    fn farewell(&mut self) -> Option<String> {
+        let is_due = self.client.has_stalled() && !std::mem::replace(&mut self.has_said_farewell, true);
+        is_due.then(|| self.client.farewell())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Messages on a blocking stream: LSP's `Content-Length` headers, or one line of JSON each.
 
+use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use std::io::{self, BufRead, Read, Write};
 
-/// Longest message passed on, in bytes. The daemon takes far shorter ones; this only bounds a peer that never ends its own.
-const MAX_MESSAGE_BYTES: u64 = 256 * 1024 * 1024;
+/// Longest line, in bytes: a message and its end.
+const MAX_LINE_BYTES: u64 = MAX_MESSAGE_BYTES as u64 + 2;
 /// Longest header line, in bytes.
 const MAX_HEADER_BYTES: u64 = 8 * 1024;
 
@@ -56,7 +57,7 @@ impl Framing {
 fn read_line(reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         message.clear();
-        if bounded(reader, MAX_MESSAGE_BYTES, message)? == 0 {
+        if bounded(reader, MAX_LINE_BYTES, message)? == 0 {
             return Ok(false);
         }
         message.truncate(message.trim_ascii_end().len());
@@ -86,11 +87,18 @@ fn read_body(reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<boo
             .and_then(|line| line.split_once(':'))
             .ok_or_else(|| invalid("a message must begin with `Content-Length: BYTES`"))?;
         if name.trim().eq_ignore_ascii_case("content-length") {
-            let bytes: u64 = value.trim().parse().map_err(|_| invalid("Content-Length must be a number of bytes"))?;
-            length = Some(bytes);
+            let digits = value.trim_ascii();
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            if !is_number {
+                return Err(invalid("Content-Length must be a number of bytes, written in digits"));
+            }
+            let bytes = digits.parse().unwrap_or(u64::MAX);
+            if length.replace(bytes).is_some_and(|earlier| earlier != bytes) {
+                return Err(invalid("the Content-Length headers of a message differ"));
+            }
         }
     }
-    let length = length.filter(|length| *length <= MAX_MESSAGE_BYTES);
+    let length = length.filter(|length| *length <= MAX_MESSAGE_BYTES as u64);
     let length = length.ok_or_else(|| invalid(&format!("a message must have at most {MAX_MESSAGE_BYTES} bytes")))?;
     if reader.take(length).read_to_end(message)? as u64 != length {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
@@ -132,6 +140,7 @@ mod tests {
             ("\n \n", vec![]),
             ("{\"id\":1}\n\n[{}]\r\n{}", vec!["{\"id\":1}", "[{}]", "{}"]),
             ("Content-Length: 2\r\n\r\n{}content-length:3\nContent-Type: x\n\n[ ]", vec!["{}", "[ ]"]),
+            ("Content-Length: 2\r\ncontent-length: 02\r\n\r\n{}", vec!["{}"]),
             ("\r\nContent-Type: x\r\nContent-Length: 4\r\n\r\n{\n\n}", vec!["{\n\n}"]),
         ] {
             assert_eq!(messages(bytes.as_bytes()).unwrap(), expected, "{bytes:?}");
@@ -144,6 +153,8 @@ mod tests {
             "hello\n",
             "GET / HTTP/1.1\r\n\r\n",
             "Content-Length: x\r\n\r\n{}",
+            "Content-Length: +2\r\n\r\n{}",
+            "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{ }",
             "Content-Length: 99999999999\r\n\r\n",
             "Content-Length: 5\r\n\r\n{}",
             "Content-Length: 5\r\n",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from .. import _daemon
@@ -15,6 +15,23 @@ READ_BYTES = 64 * 1024
 """Asked for at once."""
 
 Lock = asyncio.Lock
+
+
+class Soon:
+    """Work that was begun where nothing can be awaited."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def do(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Begins it."""
+        task = asyncio.get_running_loop().create_task(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def done(self) -> None:
+        """Returns when all of it is done, well or badly."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 class AsyncConnection:
@@ -41,7 +58,7 @@ class AsyncConnection:
         except OSError as error:
             raise _daemon.silent(path, error) from None
 
-    async def start(self, method: str, params: Mapping[str, Any], *, stream: bool) -> Call:
+    def start(self, method: str, params: Mapping[str, Any], *, stream: bool) -> Call:
         """Sends a call."""
         if not self.is_open:
             raise ConnectionLost("the connection to the daemon is closed", turn="notRun" if method == TURN else None)
@@ -94,14 +111,17 @@ class AsyncConnection:
         try:
             while data := await self._reader.read(READ_BYTES):
                 self._wake(self._core.receive(data))
-        except (OSError, ValueError) as error:
-            reason = str(error)
+        except Exception as error:
+            # Whatever it is, nothing more is read: no call may wait for it.
+            reason = str(error) or type(error).__name__
         finally:
             self._lost(reason)
 
     def _lost(self, reason: str) -> None:
         self.is_open = False
-        self._wake(self._core.lose(reason))
+        self._core.lose(reason)
+        # Also calls that were answered with the last bytes.
+        self._wake(list(self._moved))
         self._writer.close()
 
     def _wake(self, calls: list[Call]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import _daemon
 from ..errors import CupolaError, IsolationError
-from .connection import AsyncConnection, Lock
+from .connection import AsyncConnection, Lock, Soon
 
 
 class AsyncLine:
@@ -19,6 +19,8 @@ class AsyncLine:
         self._introduction = introduction
         self._connection: AsyncConnection | None = None
         self._opening = Lock()
+        self.soon = Soon()
+        """What must be sent before the line is closed."""
         self._closed = False
         self.server: Mapping[str, Any] = {}
         """What the daemon last said of itself."""
@@ -37,6 +39,11 @@ class AsyncLine:
                 self._connection = await self._open()
             return self._connection
 
+    @property
+    def open_connection(self) -> AsyncConnection | None:
+        """The connection, if there is one now."""
+        return self._connection if self._connection is not None and self._connection.is_open else None
+
     async def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """One call and its result. Whatever interrupts the wait cancels the call."""
         connection = await self.connection()
@@ -44,6 +51,7 @@ class AsyncLine:
 
     async def aclose(self) -> None:
         """Closes it for good."""
+        await self.soon.done()
         async with self._opening:
             self._closed = True
             if self._connection is not None:
@@ -74,7 +82,7 @@ class AsyncLine:
 async def _answer(
     connection: AsyncConnection, method: str, params: Mapping[str, Any], limit: float | None = None
 ) -> Any:
-    call = await connection.start(method, params, stream=False)
+    call = connection.start(method, params, stream=False)
     try:
         await connection.next_event(call, limit)
     except BaseException:

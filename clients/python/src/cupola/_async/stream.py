@@ -10,7 +10,7 @@ from .._core import Call
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
 from ..errors import RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
-from .connection import AsyncConnection
+from .connection import AsyncConnection, Lock
 from .line import AsyncLine
 
 Event = TypeVar("Event")
@@ -21,7 +21,8 @@ Self = TypeVar("Self", bound="AsyncStream[Any, Any]")
 class AsyncStream(Generic[Event, Result]):
     """A call under way: a context manager, and an iterator of its events. Leaving the `with` early cancels the call.
 
-    It is sent when the `with` is entered or the first event is asked for. Event types that are not known are skipped.
+    It is sent when the `with` is entered or the first event is asked for; with `detach` it has been sent by then. Event types
+    that are not known are skipped.
     """
 
     _known: frozenset[str] = frozenset()
@@ -31,6 +32,7 @@ class AsyncStream(Generic[Event, Result]):
         self._method = method
         self._params = params
         self._leave_running = leave_running
+        self._starting = Lock()
         self._under_way: tuple[AsyncConnection, Call] | None = None
 
     @property
@@ -96,11 +98,21 @@ class AsyncStream(Generic[Event, Result]):
     def _saw(self, event: Mapping[str, Any]) -> None:
         """Every event passes here, known or not."""
 
+    def _send(self: Self) -> Self:
+        """Sends the call now, whether or not anybody asks for its events."""
+        connection = self._line.open_connection
+        if connection is None:
+            self._line.soon.do(self._start)
+        else:
+            self._under_way = connection, connection.start(self._method, self._params, stream=True)
+        return self
+
     async def _start(self) -> tuple[AsyncConnection, Call]:
-        if self._under_way is None:
-            connection = await self._line.connection()
-            self._under_way = connection, await connection.start(self._method, self._params, stream=True)
-        return self._under_way
+        async with self._starting:
+            if self._under_way is None:
+                connection = await self._line.connection()
+                self._under_way = connection, connection.start(self._method, self._params, stream=True)
+            return self._under_way
 
 
 class AsyncRun(AsyncStream[InvokeEvent, InvokeResponse]):

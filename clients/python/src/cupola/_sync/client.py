@@ -107,7 +107,7 @@ class Client:
         The saved session and conversation go on unless others are named. `text_only` leaves out the service's own
         events. `timeout` is in seconds, 0 for none; the daemon's own is 30 min. `idle_timeout`, in seconds too, and
         `message_per_line` are for dialogues over WebSockets, `input_is_request` for A2A. With `detach` the run outlives this
-        client, and leaving early only stops listening.
+        client, and leaving early only stops listening; the input is sent in this call, even if nothing of the run is read.
 
         >>> with client.invoke("remember the code is 4711") as run:
         ...     for event in run:
@@ -135,7 +135,9 @@ class Client:
             input_is_request=input_is_request,
             detach=detach,
         )
-        return Run(self._line, "invoke", {**self._scope.params(), "input": input, **more}, leave_running=detach)
+        params = {**self._scope.params(), "input": input, **more}
+        run = Run(self._line, "invoke", params, leave_running=detach)
+        return run._send() if detach else run
 
     def monitor(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import _daemon
@@ -20,6 +20,17 @@ READ_BYTES = 64 * 1024
 """Asked for at once."""
 
 Lock = threading.Lock
+
+
+class Soon:
+    """Work that was begun where asyncio could not wait for it. Here it is done at once."""
+
+    def do(self, work: Callable[[], Any]) -> None:
+        """Does it."""
+        work()
+
+    def done(self) -> None:
+        """All of it is done."""
 
 
 class Connection:
@@ -104,8 +115,9 @@ class Connection:
                 with self._moved:
                     if self._core.receive(data):
                         self._moved.notify_all()
-        except (OSError, ValueError) as error:
-            reason = str(error)
+        except Exception as error:
+            # Whatever it is, nothing more is read: no call may wait for it.
+            reason = str(error) or type(error).__name__
         self._lost(reason)
         self._socket.close()
 

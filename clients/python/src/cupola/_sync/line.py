@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _daemon
 from ..errors import CupolaError, IsolationError
-from .connection import Connection, Lock
+from .connection import Connection, Lock, Soon
 
 
 class Line:
@@ -20,6 +20,8 @@ class Line:
         self._introduction = introduction
         self._connection: Connection | None = None
         self._opening = Lock()
+        self.soon = Soon()
+        """What must be sent before the line is closed."""
         self._closed = False
         self.server: Mapping[str, Any] = {}
         """What the daemon last said of itself."""
@@ -38,6 +40,11 @@ class Line:
                 self._connection = self._open()
             return self._connection
 
+    @property
+    def open_connection(self) -> Connection | None:
+        """The connection, if there is one now."""
+        return self._connection if self._connection is not None and self._connection.is_open else None
+
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """One call and its result. Whatever interrupts the wait cancels the call."""
         connection = self.connection()
@@ -45,6 +52,7 @@ class Line:
 
     def close(self) -> None:
         """Closes it for good."""
+        self.soon.done()
         with self._opening:
             self._closed = True
             if self._connection is not None:

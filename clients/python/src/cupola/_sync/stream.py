@@ -11,7 +11,7 @@ from .._core import Call
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
 from ..errors import RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
-from .connection import Connection
+from .connection import Connection, Lock
 from .line import Line
 
 Event = TypeVar("Event")
@@ -22,7 +22,8 @@ Self = TypeVar("Self", bound="Stream[Any, Any]")
 class Stream(Generic[Event, Result]):
     """A call under way: a context manager, and an iterator of its events. Leaving the `with` early cancels the call.
 
-    It is sent when the `with` is entered or the first event is asked for. Event types that are not known are skipped.
+    It is sent when the `with` is entered or the first event is asked for; with `detach` it has been sent by then. Event types
+    that are not known are skipped.
     """
 
     _known: frozenset[str] = frozenset()
@@ -32,6 +33,7 @@ class Stream(Generic[Event, Result]):
         self._method = method
         self._params = params
         self._leave_running = leave_running
+        self._starting = Lock()
         self._under_way: tuple[Connection, Call] | None = None
 
     @property
@@ -97,11 +99,21 @@ class Stream(Generic[Event, Result]):
     def _saw(self, event: Mapping[str, Any]) -> None:
         """Every event passes here, known or not."""
 
-    def _start(self) -> tuple[Connection, Call]:
-        if self._under_way is None:
-            connection = self._line.connection()
+    def _send(self: Self) -> Self:
+        """Sends the call now, whether or not anybody asks for its events."""
+        connection = self._line.open_connection
+        if connection is None:
+            self._line.soon.do(self._start)
+        else:
             self._under_way = connection, connection.start(self._method, self._params, stream=True)
-        return self._under_way
+        return self
+
+    def _start(self) -> tuple[Connection, Call]:
+        with self._starting:
+            if self._under_way is None:
+                connection = self._line.connection()
+                self._under_way = connection, connection.start(self._method, self._params, stream=True)
+            return self._under_way
 
 
 class Run(Stream[InvokeEvent, InvokeResponse]):

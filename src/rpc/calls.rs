@@ -3,7 +3,7 @@
 //! Every way a call can end (its handler, a panic in it, a cancel, the client's end, the daemon's) leads through one place,
 //! [`Calls::finish`], which answers once.
 
-use super::bounds::Binding;
+use super::bounds::{Binding, Bounds};
 use super::call::Call;
 use super::client::{Client, ClientGone};
 use super::guest;
@@ -19,7 +19,7 @@ use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, ready};
-use jsonrpsee::core::server::{Extensions, MethodResponse};
+use jsonrpsee::core::server::{AsyncMethod, Extensions, MethodResponse};
 use jsonrpsee::types::{ErrorObjectOwned, Id, Params};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -38,7 +38,7 @@ pub const MAX_REQUESTS_PER_CONNECTION: usize = 256;
 /// Room that every answer of a batch has at least: for the error that takes its place.
 const REFUSAL_BYTES: usize = 4 * 1024;
 
-/// How much of a method that is none is repeated, in characters.
+/// How much of an unknown method's name the error repeats, in characters.
 const SHOWN_METHOD_CHARACTERS: usize = 64;
 
 /// How long a cancelled handler may take to end by itself, for example to tell the service, before it is dropped.
@@ -66,13 +66,13 @@ pub(crate) struct Calls {
 }
 
 /// An answer as text, and the id and the place of its request, if it had them.
-struct Answer {
+struct PendingAnswer {
     id: CallId,
     text: String,
     place: Option<OwnedSemaphorePermit>,
 }
 
-impl Answer {
+impl PendingAnswer {
     /// The answer to a batch. What makes it longer than a message may be is left out of it, and its caller is told.
     fn of_batch(answers: Vec<Self>) -> Self {
         let mut room = MAX_MESSAGE_BYTES - answers.len() * REFUSAL_BYTES;
@@ -97,12 +97,22 @@ impl Answer {
     }
 }
 
+/// A request that may start, and what it holds.
+struct Admitted {
+    method: &'static str,
+    handler: &'static AsyncMethod<'static>,
+    bounds: Option<Arc<Bounds>>,
+    cancelled: CancellationToken,
+    place: OwnedSemaphorePermit,
+    received: Instant,
+}
+
 /// What is done with one message.
 enum Step {
     /// It is answered at once, or not at all.
     Now(Option<String>),
     /// It is being worked on.
-    Later(BoxFuture<'static, Answer>),
+    Later(BoxFuture<'static, PendingAnswer>),
     /// The client says goodbye.
     Exit,
 }
@@ -145,13 +155,13 @@ impl Calls {
                         }
                         Step::Now(None) => {}
                         Step::Now(Some(text)) => {
-                            answers.push(ready(Answer { id: CallId::null(), text, place: None }).boxed());
+                            answers.push(ready(PendingAnswer { id: CallId::null(), text, place: None }).boxed());
                         }
                         Step::Later(answer) => answers.push(answer),
                     }
                 }
                 if !answers.is_empty() {
-                    let answer = join_all(answers).map(Answer::of_batch).inspect(|_| drop(room));
+                    let answer = join_all(answers).map(PendingAnswer::of_batch).inspect(|_| drop(room));
                     self.send(answer.boxed()).await?;
                 }
                 return Ok(flow);
@@ -162,7 +172,7 @@ impl Calls {
 
     /// Sends what will be answered, without waiting for it. What is answered from memory is there at the first look: no task
     /// for it, no other thread woken, and no more is read while it finds no room.
-    async fn send(&self, mut answer: BoxFuture<'static, Answer>) -> Result<(), ClientGone> {
+    async fn send(&self, mut answer: BoxFuture<'static, PendingAnswer>) -> Result<(), ClientGone> {
         if let Some(answer) = (&mut answer).now_or_never() {
             return answer.send(&self.client).await;
         }
@@ -226,34 +236,41 @@ impl Calls {
     }
 
     fn begin(self: &Arc<Self>, id: CallId, method: &str, params: Option<&str>) -> Step {
+        match self.admit(&id, method, params) {
+            Ok(admitted) => Step::Later(self.start(id, admitted, params)),
+            Err(error) => {
+                let error = if self.table.is_turn(method) { error.of_turn(Turn::NotRun) } else { error };
+                Step::Now(Some(id.refuse(error)))
+            }
+        }
+    }
+
+    /// Decides whether a request may start, in the order in which a caller is told: the daemon stops, there is no such method, the
+    /// binding forbids it, the daemon is full, the connection has too much under way.
+    fn admit(&self, id: &CallId, method: &str, params: Option<&str>) -> Result<Admitted, CallError> {
         let received = Instant::now();
-        let is_turn = self.table.is_turn(method);
-        let refuse = |error: CallError| {
-            let error = if is_turn { error.of_turn(Turn::NotRun) } else { error };
-            Step::Now(Some(id.refuse(error)))
-        };
         let is_offered = self.guest.as_ref().is_some_and(|guest| guest.is_offered_late(method));
         if self.daemon.shutdown.is_draining() && !is_offered {
-            return refuse(CallError::shutting_down());
+            return Err(CallError::shutting_down());
         }
-        let Some((method, callback)) = self.table.find(method) else {
-            let named: String = method.chars().take(SHOWN_METHOD_CHARACTERS).collect();
-            let error = CallError::new(ErrorKind::MethodNotFound, format!("there is no method {named:?}"))
-                .hint("`initialize` lists the methods under capabilities");
-            return refuse(error);
-        };
-        let bounds = match self.binding.enter(method, params) {
-            Ok(bounds) => bounds,
-            Err(error) => return refuse(error),
-        };
-        if let Some(Err(error)) = self.guest.as_ref().map(|guest| guest.admit(method)) {
-            return refuse(error);
+        let (method, handler) = self.table.find(method).ok_or_else(|| unknown_method(method))?;
+        let bounds = self.binding.enter(method, params)?;
+        if let Some(guest) = &self.guest {
+            guest.admit(method)?;
         }
         let cancelled = self.cancelled.child_token();
-        let place = match self.register(&id, &cancelled) {
-            Ok(place) => Some(place),
-            Err(error) => return refuse(error),
-        };
+        let place = self.register(id, &cancelled)?;
+        Ok(Admitted { method, handler, bounds, cancelled, place, received })
+    }
+
+    /// Starts an admitted request. The future is its answer, whatever becomes of the handler.
+    fn start(
+        self: &Arc<Self>,
+        id: CallId,
+        admitted: Admitted,
+        params: Option<&str>,
+    ) -> BoxFuture<'static, PendingAnswer> {
+        let Admitted { method, handler, bounds, cancelled, place, received } = admitted;
         let span = tracing::info_span!("rpc", conn = self.client.number(), id = %id.shown(), method);
         let busy = self.daemon.activity.request();
         let call = Call {
@@ -269,23 +286,23 @@ impl Calls {
         let mut extensions = Extensions::new();
         extensions.insert(call);
         let params = Params::new(params).into_owned();
-        let handler = catch_unwind(AssertUnwindSafe(|| {
-            span.in_scope(|| callback(Id::Null, params, 0_u32.into(), usize::MAX, extensions))
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            span.in_scope(|| handler(Id::Null, params, 0_u32.into(), usize::MAX, extensions))
         }));
         let calls = Arc::clone(self);
         let answer = async move {
-            let outcome = match handler {
-                Ok(handler) => supervise(handler, &cancelled).await,
+            let outcome = match outcome {
+                Ok(outcome) => supervise(outcome, &cancelled).await,
                 Err(_) => Err(Ended::Panicked),
             };
             let outcome = outcome.map_err(|ended| {
                 let error = ended.error(calls.daemon.shutdown.is_forced());
                 // How far it came is lost with it.
-                if is_turn { error.of_turn(Turn::MayHaveRun) } else { error }
+                if calls.table.is_turn(method) { error.of_turn(Turn::MayHaveRun) } else { error }
             });
-            Answer { text: calls.finish(&id, outcome, received, busy), id, place }
+            PendingAnswer { text: calls.finish(&id, outcome, received, busy), id, place: Some(place) }
         };
-        Step::Later(answer.instrument(span).boxed())
+        answer.instrument(span).boxed()
     }
 
     fn register(&self, id: &CallId, cancelled: &CancellationToken) -> Result<OwnedSemaphorePermit, CallError> {
@@ -323,6 +340,12 @@ impl Calls {
         let text = id.answer(&response);
         if text.len() > MAX_MESSAGE_BYTES { id.refuse(too_long(text.len())) } else { text }
     }
+}
+
+fn unknown_method(method: &str) -> CallError {
+    let shown: String = method.chars().take(SHOWN_METHOD_CHARACTERS).collect();
+    CallError::new(ErrorKind::MethodNotFound, format!("there is no method {shown:?}"))
+        .hint("`initialize` lists the methods under capabilities")
 }
 
 /// An answer of this many bytes cannot be sent.

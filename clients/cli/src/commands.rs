@@ -22,6 +22,7 @@ pub(crate) mod stop;
 
 use crate::failure::Failure;
 use crate::hooks::Hooks;
+use crate::line::call;
 use crate::scope::ScopeFlags;
 use crate::scope::choice;
 use crate::{exit, terminal};
@@ -122,12 +123,18 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         _ => false,
     };
     let is_turn = matches!(command, Command::Invoke(_));
+    if json {
+        call::hold_version_warning();
+    }
     let mut done = run_once(&command, hooks, syntax);
     if let Err(failure) = &done
         && let Some(scope) = scope_mut(&mut command)
         && choice::is_made(failure, scope)
     {
         done = run_once(&command, hooks, syntax);
+    }
+    if done.is_ok() {
+        call::warn_of_version();
     }
     ExitCode::from(done.unwrap_or_else(|failure| {
         let mut stderr = terminal::stderr();

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Most messages are events of a few hundred bytes; this many are read at once.
@@ -380,6 +380,33 @@ fn error_object(raw: &RawValue) -> ErrorObject {
     })
 }
 
+/// The other version of a daemon that was met, and when the person hears of it.
+static OTHER_VERSION: Mutex<OtherVersion> = Mutex::new(OtherVersion { waits: false, is_told: false, version: None });
+
+struct OtherVersion {
+    waits: bool,
+    is_told: bool,
+    version: Option<String>,
+}
+
+/// From now on the warning about another version waits for [`warn_of_version`]: an error is written as JSON, and must stand alone.
+pub(crate) fn hold_version_warning() {
+    OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner).waits = true;
+}
+
+/// Prints the warning that was held, if there is one.
+pub(crate) fn warn_of_version() {
+    let mut other = OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(version) = other.version.take().filter(|_| !other.is_told) {
+        other.is_told = true;
+        let _ = writeln!(
+            terminal::stderr(),
+            "warning: the running daemon is version {}, but this program is {VERSION}; run `cupola stop` to update it",
+            terminal::line(&version)
+        );
+    }
+}
+
 /// An older daemon keeps running after an update; say so once, because its behaviour is the older one's. On a pipe as well: a
 /// script's log is where somebody will look.
 fn report_version_skew(greeted: &RawValue) {
@@ -388,15 +415,13 @@ fn report_version_skew(greeted: &RawValue) {
     struct Greeted {
         server_info: ProgramInfo,
     }
-    static REPORTED: AtomicBool = AtomicBool::new(false);
     let Ok(greeted) = serde_json::from_str::<Greeted>(greeted.get()) else { return };
-    let other = greeted.server_info.version.filter(|version| version != VERSION);
-    if let Some(version) = other.filter(|_| !REPORTED.swap(true, Ordering::Relaxed)) {
-        let _ = writeln!(
-            terminal::stderr(),
-            "warning: the running daemon is version {}, but this program is {VERSION}; run `cupola stop` to update it",
-            terminal::line(&version)
-        );
+    let mut other = OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner);
+    other.version = greeted.server_info.version.filter(|version| version != VERSION);
+    let waits = other.waits;
+    drop(other);
+    if !waits {
+        warn_of_version();
     }
 }
 

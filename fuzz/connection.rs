@@ -137,7 +137,7 @@ fn every_request_gets_one_answer() {
         for framing in [Framing::Lsp, Framing::Ndjson] {
             let mut sent = Vec::new();
             for message in messages {
-                framing.encode(&message.text, &mut sent);
+                framing.encode(message.text.as_bytes(), &mut sent);
             }
             // The first bytes decide the framing, so the first line must be JSON.
             let (mut buffer, mut decoder, mut frames) = (BytesMut::from((*exchange)(sent, cuts).as_slice()), Decoder::new(framing), Vec::new());

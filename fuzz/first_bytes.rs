@@ -3,6 +3,7 @@
 use super::*;
 use crate::fuzz::{Input, files, mutated};
 use bolero::check;
+use cupola_protocol::framing::{FirstBytes, HTTP_METHODS};
 
 #[test]
 fn first_bytes_decide_once() {

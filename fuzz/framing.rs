@@ -55,7 +55,7 @@ fn messages_come_back_as_they_were_sent() {
         for framing in [Framing::Lsp, Framing::Ndjson] {
             let mut sent = Vec::new();
             for message in &messages {
-                framing.encode(message, &mut sent);
+                framing.encode(message.as_bytes(), &mut sent);
             }
             let (frames, error) = decoded(framing, &pieces(&sent, cuts));
             assert_eq!(error, None);

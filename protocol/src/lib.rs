@@ -35,6 +35,7 @@ pub mod display;
 pub mod doctor;
 pub mod error;
 pub mod files;
+pub mod framing;
 pub mod headers;
 pub mod id;
 pub mod invoke;

@@ -11,7 +11,6 @@ mod framed;
 mod http;
 mod patience;
 
-use super::framing::Framing;
 use super::listener::{self, Stream};
 use super::reader::{FrameReader, Sniffed};
 use crate::daemon::Daemon;
@@ -20,6 +19,7 @@ use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::calls::refusal;
 use crate::rpc::client::Ends;
 use crate::rpc::table::Table;
+use cupola_protocol::framing::Framing;
 use patience::Patience;
 use std::pin::pin;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
         Sniffed::Unknown(error) => {
             tracing::debug!(conn = number, %error, "closed");
             let mut bytes = Vec::new();
-            Framing::Ndjson.encode(&refusal(CallError::parse(error.to_string())), &mut bytes);
+            Framing::Ndjson.encode(refusal(CallError::parse(error.to_string())).as_bytes(), &mut bytes);
             if write.write_all(&bytes).await.is_ok() {
                 let _ = write.shutdown().await;
                 reader.discard(LINGER).await;

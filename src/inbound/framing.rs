@@ -1,26 +1,11 @@
-//! How messages are told apart: LSP's `Content-Length` headers, or one line of JSON each. Pure: bytes in, frames out.
-//! (HTTP is told apart here as well, and read elsewhere.)
+//! Frames out of the bytes of a connection, and why bytes are refused. Pure: bytes in, frames out.
 
 use bytes::{Buf, Bytes, BytesMut};
+use cupola_protocol::framing::{Framing, HeaderError, Headers, MAX_HEADER_BYTES};
 use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 
 /// Largest message, in bytes: the limit of every client, in both directions.
 pub const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES;
-/// Largest first line, and largest header block, in bytes: what common HTTP servers take.
-pub const MAX_HEADER_BYTES: usize = 8 * 1024;
-
-/// How a request line of HTTP can begin. Only `POST` is served; the others are told so.
-const HTTP_METHODS: [&[u8]; 8] =
-    [b"POST ", b"GET ", b"HEAD ", b"OPTIONS ", b"PUT ", b"DELETE ", b"PATCH ", b"CONNECT "];
-
-/// How one connection tells messages apart, for its whole life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// `Content-Length: N`, an empty line, N bytes. The documented default.
-    Lsp,
-    /// One line per message.
-    Ndjson,
-}
 
 /// Why bytes could not be followed; the connection ends.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +21,9 @@ pub enum FrameError {
     /// A first line or header block above the limit.
     #[error("the headers of a message must have at most {MAX_HEADER_BYTES} bytes")]
     HeadersTooLong,
-    /// Headers that do not say how long the message is.
-    #[error("a message needs the header `Content-Length:` with its number of bytes, written in digits")]
-    NoLength,
-    /// Headers that give different lengths for one message.
-    #[error("the `Content-Length:` headers of a message differ")]
-    DifferingLengths,
+    /// Headers that do not say how long the message is, or that it is too long.
+    #[error(transparent)]
+    Headers(#[from] HeaderError),
     /// A message above the limit.
     #[error("a message must have at most {MAX_FRAME_BYTES} bytes")]
     TooLong,
@@ -58,61 +40,6 @@ pub enum FrameError {
     /// The stream broke.
     #[error(transparent)]
     Stream(#[from] std::io::Error),
-}
-
-/// What the first bytes say.
-#[derive(Debug, PartialEq, Eq)]
-pub enum FirstBytes {
-    /// They decide.
-    Framing(Framing),
-    /// An HTTP request.
-    Http,
-    /// They could still become one or the other.
-    Undecided,
-    /// They are neither.
-    Unknown,
-}
-
-impl Framing {
-    /// Decides from a connection's first bytes.
-    pub fn of(first: &[u8]) -> FirstBytes {
-        let first = first.trim_ascii_start();
-        match first {
-            [] => return FirstBytes::Undecided,
-            [b'{' | b'[', ..] => return FirstBytes::Framing(Self::Ndjson),
-            _ => {}
-        }
-        let mut undecided = false;
-        for header in [b"content-length:".as_slice(), b"content-type:"] {
-            let shared = header.len().min(first.len());
-            let matches = header.iter().zip(first).all(|(wanted, given)| *wanted == given.to_ascii_lowercase());
-            if matches && shared == header.len() {
-                return FirstBytes::Framing(Self::Lsp);
-            }
-            undecided |= matches;
-        }
-        for method in HTTP_METHODS {
-            if first.starts_with(method) {
-                return FirstBytes::Http;
-            }
-            undecided |= method.starts_with(first);
-        }
-        if undecided { FirstBytes::Undecided } else { FirstBytes::Unknown }
-    }
-
-    /// Appends one message as it travels.
-    pub fn encode(self, message: &str, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Lsp => {
-                bytes.extend_from_slice(format!("Content-Length: {}\r\n\r\n", message.len()).as_bytes());
-                bytes.extend_from_slice(message.as_bytes());
-            }
-            Self::Ndjson => {
-                bytes.extend_from_slice(message.as_bytes());
-                bytes.push(b'\n');
-            }
-        }
-    }
 }
 
 /// Takes frames off the front of a buffer, remembering how far it has looked.
@@ -257,29 +184,12 @@ impl Decoder {
         if headers.len() > MAX_HEADER_BYTES {
             return Err(FrameError::HeadersTooLong);
         }
-        let mut length = None;
+        let mut length = Headers::default();
         for line in headers.as_ref().split(|byte| *byte == b'\n') {
-            let Some((name, value)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':')) else {
-                continue;
-            };
-            if !name.trim().eq_ignore_ascii_case("content-length") {
-                continue;
-            }
-            let value = content_length(value).ok_or(FrameError::NoLength)?;
-            if length.replace(value).is_some_and(|earlier| earlier != value) {
-                return Err(FrameError::DifferingLengths);
-            }
+            length.line(line)?;
         }
-        let length = length.ok_or(FrameError::NoLength)?;
-        usize::try_from(length).ok().filter(|length| *length <= MAX_FRAME_BYTES).ok_or(FrameError::TooLong).map(Some)
+        Ok(Some(length.length()?))
     }
-}
-
-/// A number of bytes: digits, without a sign. A longer number than 64 bits hold is the longest of these.
-fn content_length(value: &str) -> Option<u64> {
-    let digits = value.trim_ascii();
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 /// Where the body begins: behind the first empty line.

@@ -1,9 +1,10 @@
 //! The read half of a connection: which framing it speaks, then one frame after the other.
 
-use crate::inbound::framing::{Decoder, FirstBytes, FrameError, Framing, MAX_HEADER_BYTES};
+use crate::inbound::framing::{Decoder, FrameError};
 use crate::inbound::listener::{ReadHalf, end_input, peer_is_gone};
 use crate::limits::input::{Progress, Room, STALL_TIME};
 use bytes::{Bytes, BytesMut};
+use cupola_protocol::framing::{FirstBytes, Framing, MAX_HEADER_BYTES};
 use futures_util::FutureExt;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;

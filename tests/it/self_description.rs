@@ -2,7 +2,7 @@
 //! in `tests/openrpc`.
 
 use crate::support::TestDaemon;
-use cupola::inbound::framing::{MAX_FRAME_BYTES, MAX_HEADER_BYTES};
+use cupola::inbound::framing::MAX_FRAME_BYTES;
 use cupola::limits::places::MAX_CONNECTIONS;
 use cupola::rpc::calls::MAX_REQUESTS_PER_CONNECTION;
 use cupola::rpc::client::{CLIENT_STALL, STALLED_GRACE};
@@ -11,6 +11,7 @@ use cupola::rpc::wire::{MAX_DEPTH, MAX_NUMBER_BYTES};
 use cupola::run::Limits;
 use cupola_protocol::daemon::OPENRPC;
 use cupola_protocol::files::{LocalPath, RemotePath};
+use cupola_protocol::framing::MAX_HEADER_BYTES;
 use cupola_protocol::headers::{CallId, ClientHeaderValue};
 use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::invoke::MAX_INPUT_BYTES;

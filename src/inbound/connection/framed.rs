@@ -5,7 +5,7 @@ use super::LINGER;
 use super::patience::Patience;
 use crate::daemon::Daemon;
 use crate::error::CallError;
-use crate::inbound::framing::{FrameError, Framing};
+use crate::inbound::framing::FrameError;
 use crate::inbound::reader::{Frame, FrameReader};
 use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::bounds::Binding;
@@ -13,6 +13,7 @@ use crate::rpc::calls::{Calls, refusal, refuse_unread};
 use crate::rpc::client::{Client, Ends, Queued};
 use crate::rpc::guest;
 use crate::rpc::table::Table;
+use cupola_protocol::framing::Framing;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,10 +207,10 @@ async fn write_messages(
         }
         if taken == 0 {
             is_over = true;
-            framing.encode(&client.farewell(), &mut bytes);
+            framing.encode(client.farewell().as_bytes(), &mut bytes);
         }
         for Queued { text, .. } in &messages {
-            framing.encode(text, &mut bytes);
+            framing.encode(text.as_bytes(), &mut bytes);
         }
         let written = tokio::select! {
             () = ends.cut.cancelled() => return,

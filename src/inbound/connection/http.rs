@@ -14,13 +14,13 @@ mod response;
 
 use super::patience::Patience;
 use crate::daemon::Daemon;
-use crate::inbound::framing::MAX_HEADER_BYTES;
 use crate::inbound::reader::{Frame, FrameReader};
 use crate::limits::places::{PATIENCE, Place};
 use crate::rpc::bounds::Binding;
 use crate::rpc::calls::{CANCEL_GRACE, Calls};
 use crate::rpc::client::{Client, Ends};
 use crate::rpc::table::Table;
+use cupola_protocol::framing::MAX_HEADER_BYTES;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;

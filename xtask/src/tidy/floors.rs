@@ -67,7 +67,7 @@ pub(super) const HOUSES: &[House] = &[
         floors: &[
             &["lib", "schema"],
             &["agents", "auth", "files", "monitor", "runs"],
-            &["daemon", "doctor", "invoke", "partitions", "sessions"],
+            &["daemon", "doctor", "framing", "invoke", "partitions", "sessions"],
             &["method"],
             &["observe"],
             &["reach", "rpc"],

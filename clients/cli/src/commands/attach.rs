@@ -24,9 +24,9 @@ use clap::Args;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, MethodPattern, ProgramInfo};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::files::{Download, LocalPath, Upload};
+use cupola_protocol::framing::Framing;
 use cupola_protocol::rpc::{ErrorObject, Id, Request};
 use cupola_protocol::{Method, PROTOCOL_VERSION};
-use frame::Framing;
 use pending::{Asked, Pending};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -85,11 +85,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     // A daemon that cannot be reached is reported now, not at the first request.
     drop(flags.scope.daemon.connect(hooks.embedded, &Patience::for_first_word())?);
     let mut input = BufReader::new(io::stdin());
-    let Some(framing) = Framing::detect(&mut input).map_err(|error| unreadable(&error))? else { return Ok(exit::OK) };
+    let Some(framing) = frame::detect(&mut input).map_err(|error| unreadable(&error))? else { return Ok(exit::OK) };
     let bridge = Bridge { flags, hooks, framing, bind, initialize: Arc::default() };
     let mut line = bridge.open()?;
     let mut message = Vec::new();
-    while framing.read(&mut input, &mut message).map_err(|error| unreadable(&error))? {
+    while frame::read(framing, &mut input, &mut message).map_err(|error| unreadable(&error))? {
         let asked = Asked::of(&message);
         let is_exit = asked.is_exit;
         if let Err(asked) = line.ask(&message, asked) {
@@ -249,8 +249,8 @@ impl Bridge<'_> {
             bound: bool,
         }
         let mut message = Vec::new();
-        self.framing.write(stream, request).map_err(|error| unbegun(&error))?;
-        if !self.framing.read(reader, &mut message).map_err(|error| unbegun(&error))? {
+        frame::write(self.framing, stream, request).map_err(|error| unbegun(&error))?;
+        if !frame::read(self.framing, reader, &mut message).map_err(|error| unbegun(&error))? {
             return Err(unbegun(&io::Error::from(io::ErrorKind::UnexpectedEof)));
         }
         match serde_json::from_slice(&message) {
@@ -294,7 +294,7 @@ impl Line {
         let owed = Arc::clone(&pending);
         let reading = thread::spawn(move || {
             let mut message = Vec::new();
-            while matches!(framing.read(&mut reader, &mut message), Ok(true)) {
+            while matches!(frame::read(framing, &mut reader, &mut message), Ok(true)) {
                 // Before it is passed on: the program may use the id again at once.
                 let mut pending = owed.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(granted) = pending.as_mut().and_then(|pending| pending.answered(&message)) {
@@ -318,7 +318,7 @@ impl Line {
             None => return Err(asked),
         }
         // If this fails the reading side finds the end as well, and answers.
-        let _ = self.framing.write(&self.stream, message);
+        let _ = frame::write(self.framing, &self.stream, message);
         Ok(())
     }
 
@@ -337,7 +337,7 @@ impl Line {
         while is_owed() {
             thread::sleep(OWED_POLL);
         }
-        let _ = self.framing.write(&self.stream, br#"{"jsonrpc":"2.0","method":"exit"}"#);
+        let _ = frame::write(self.framing, &self.stream, br#"{"jsonrpc":"2.0","method":"exit"}"#);
         let _ = self.reading.join();
     }
 }
@@ -347,7 +347,7 @@ fn answer(framing: Framing, message: &[u8]) {
     let text = terminal::stdout_is_terminal().then(|| String::from_utf8_lossy(message));
     let escaped = text.as_deref().map(terminal::json);
     let message = escaped.as_deref().map_or(message, str::as_bytes);
-    if framing.write(terminal::stdout_as_is(), message).is_err() {
+    if frame::write(framing, terminal::stdout_as_is(), message).is_err() {
         process::exit(exit::READER_GONE.into());
     }
 }

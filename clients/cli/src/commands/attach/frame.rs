@@ -1,57 +1,49 @@
 //! Messages on a blocking stream: LSP's `Content-Length` headers, or one line of JSON each.
 
+use cupola_protocol::framing::{FirstBytes, Framing, Headers, MAX_HEADER_BYTES};
 use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use std::io::{self, BufRead, Read, Write};
 
 /// Longest line, in bytes: a message and its end.
-const MAX_LINE_BYTES: u64 = MAX_MESSAGE_BYTES as u64 + 2;
-/// Longest header line, in bytes.
-const MAX_HEADER_BYTES: u64 = 8 * 1024;
+const MAX_LINE_BYTES: usize = MAX_MESSAGE_BYTES + 2;
 
-/// How messages are told apart on a stream, for its whole life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
-    Lsp,
-    Ndjson,
-}
-
-impl Framing {
-    /// By the daemon's own rule: what the first byte that is no blank says. Nothing when the stream ends without one.
-    pub(super) fn detect(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
-        loop {
-            let buffer = reader.fill_buf()?;
-            let Some(first) = buffer.first() else { return Ok(None) };
-            match first {
-                b'{' | b'[' => return Ok(Some(Self::Ndjson)),
-                b'c' | b'C' => return Ok(Some(Self::Lsp)),
-                blank if blank.is_ascii_whitespace() => reader.consume(1),
-                _ => {
-                    return Err(invalid(
-                        "the first bytes must be `Content-Length:` (LSP framing) or JSON (one message per line)",
-                    ));
-                }
+/// The framing of a stream, from its first bytes. Nothing when the stream ends without any.
+pub(super) fn detect(reader: &mut impl BufRead) -> io::Result<Option<Framing>> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        let blank = buffer.len() - buffer.trim_ascii_start().len();
+        if buffer.is_empty() {
+            return Ok(None);
+        }
+        match Framing::of(buffer) {
+            FirstBytes::Framing(framing) => return Ok(Some(framing)),
+            FirstBytes::Undecided if blank == buffer.len() => reader.consume(blank),
+            // A header that came in pieces: it is read with the others.
+            FirstBytes::Undecided if matches!(buffer.get(blank), Some(b'c' | b'C')) => return Ok(Some(Framing::Lsp)),
+            FirstBytes::Undecided | FirstBytes::Http | FirstBytes::Unknown => {
+                return Err(invalid(
+                    "the first bytes must be `Content-Length:` (LSP framing) or JSON (one message per line)",
+                ));
             }
         }
     }
+}
 
-    /// Reads the next message into `message`, without what frames it. False when the stream has ended.
-    pub(super) fn read(self, reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<bool> {
-        message.clear();
-        match self {
-            Self::Ndjson => read_line(reader, message),
-            Self::Lsp => read_body(reader, message),
-        }
+/// Reads the next message into `message`, without what frames it. False when the stream has ended.
+pub(super) fn read(framing: Framing, reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<bool> {
+    message.clear();
+    match framing {
+        Framing::Ndjson => read_line(reader, message),
+        Framing::Lsp => read_body(reader, message),
     }
+}
 
-    /// Writes one message with what frames it, and flushes.
-    pub(super) fn write(self, mut writer: impl Write, message: &[u8]) -> io::Result<()> {
-        let framed = match self {
-            Self::Lsp => [format!("Content-Length: {}\r\n\r\n", message.len()).as_bytes(), message].concat(),
-            Self::Ndjson => [message, b"\n"].concat(),
-        };
-        writer.write_all(&framed)?;
-        writer.flush()
-    }
+/// Writes one message with what frames it, and flushes.
+pub(super) fn write(framing: Framing, mut writer: impl Write, message: &[u8]) -> io::Result<()> {
+    let mut framed = Vec::with_capacity(message.len() + 32);
+    framing.encode(message, &mut framed);
+    writer.write_all(&framed)?;
+    writer.flush()
 }
 
 fn read_line(reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<bool> {
@@ -68,54 +60,40 @@ fn read_line(reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<boo
 }
 
 fn read_body(reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<bool> {
-    let mut length = None;
-    let mut header = Vec::new();
+    let (mut headers, mut has_begun) = (Headers::default(), false);
+    let mut line = Vec::new();
     loop {
-        header.clear();
-        if bounded(reader, MAX_HEADER_BYTES, &mut header)? == 0 {
-            return if length.is_none() { Ok(false) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) };
+        line.clear();
+        if bounded(reader, MAX_HEADER_BYTES, &mut line)? == 0 {
+            return if has_begun { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(false) };
         }
-        let line = header.trim_ascii();
-        match (line.is_empty(), length) {
-            // Blank lines ahead of the headers belong to nobody.
-            (true, None) => continue,
-            (true, Some(_)) => break,
-            (false, _) => {}
-        }
-        let (name, value) = std::str::from_utf8(line)
-            .ok()
-            .and_then(|line| line.split_once(':'))
-            .ok_or_else(|| invalid("a message must begin with `Content-Length: BYTES`"))?;
-        if name.trim().eq_ignore_ascii_case("content-length") {
-            let digits = value.trim_ascii();
-            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-            if !is_number {
-                return Err(invalid("Content-Length must be a number of bytes, written in digits"));
-            }
-            let bytes = digits.parse().unwrap_or(u64::MAX);
-            if length.replace(bytes).is_some_and(|earlier| earlier != bytes) {
-                return Err(invalid("the Content-Length headers of a message differ"));
+        match (line.trim_ascii().is_empty(), has_begun) {
+            // Blank lines ahead of the headers.
+            (true, false) => {}
+            (true, true) => break,
+            (false, _) => {
+                has_begun = true;
+                headers.line(&line).map_err(invalid)?;
             }
         }
     }
-    let length = length.filter(|length| *length <= MAX_MESSAGE_BYTES as u64);
-    let length = length.ok_or_else(|| invalid(&format!("a message must have at most {MAX_MESSAGE_BYTES} bytes")))?;
+    let length = headers.length().map_err(invalid)? as u64;
     if reader.take(length).read_to_end(message)? as u64 != length {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(true)
 }
 
 /// One line, its end included. An error when there is no end within the bound; a last line may lack it.
-fn bounded(reader: &mut impl BufRead, limit: u64, line: &mut Vec<u8>) -> io::Result<usize> {
-    let read = reader.take(limit).read_until(b'\n', line)?;
-    if read as u64 == limit && line.last() != Some(&b'\n') {
-        return Err(invalid(&format!("a line must have at most {limit} bytes")));
+fn bounded(reader: &mut impl BufRead, limit: usize, line: &mut Vec<u8>) -> io::Result<usize> {
+    let read = reader.take(limit as u64).read_until(b'\n', line)?;
+    if read == limit && line.last() != Some(&b'\n') {
+        return Err(invalid(format!("a line must have at most {limit} bytes")));
     }
     Ok(read)
 }
 
-fn invalid(why: &str) -> io::Error {
+fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
@@ -125,9 +103,9 @@ mod tests {
 
     fn messages(bytes: &[u8]) -> io::Result<Vec<String>> {
         let mut reader = bytes;
-        let Some(framing) = Framing::detect(&mut reader)? else { return Ok(Vec::new()) };
+        let Some(framing) = detect(&mut reader)? else { return Ok(Vec::new()) };
         let (mut all, mut message) = (Vec::new(), Vec::new());
-        while framing.read(&mut reader, &mut message)? {
+        while read(framing, &mut reader, &mut message)? {
             all.push(String::from_utf8_lossy(&message).into_owned());
         }
         Ok(all)
@@ -168,8 +146,8 @@ mod tests {
     fn what_is_written_can_be_read() {
         for framing in [Framing::Lsp, Framing::Ndjson] {
             let mut bytes = Vec::new();
-            framing.write(&mut bytes, b"{\"a\":\"\xc3\xa4\"}").unwrap();
-            framing.write(&mut bytes, b"[]").unwrap();
+            write(framing, &mut bytes, b"{\"a\":\"\xc3\xa4\"}").unwrap();
+            write(framing, &mut bytes, b"[]").unwrap();
             assert_eq!(messages(&bytes).unwrap(), ["{\"a\":\"ä\"}", "[]"], "{framing:?}");
         }
     }

@@ -149,11 +149,18 @@ function s:tests.an_answer_that_is_long_or_hard_to_read_arrives()
     call assert_equal(expected, remove(events, 0))
   endfor
   call assert_equal(v:t_list, type(s:Odd('deep 5000')[0]))
-  let channel = ch_open('unix:' .. trim(system('cupola socket')), #{mode: 'lsp'})
   let params = #{target: g:cupola_target, input: 'long 17000000'}
-  let answer = ch_evalexpr(channel, #{method: 'invoke', params: params}, #{timeout: 300000})
+  let answer = {}
+  " Vim discards a message that pauses for 100 ms, which a busy machine can cause: then there is no answer.
+  for attempt in range(5)
+    let channel = ch_open('unix:' .. trim(system('cupola socket')), #{mode: 'lsp'})
+    let answer = ch_evalexpr(channel, #{method: 'invoke', params: params}, #{timeout: 30000})
+    call ch_close(channel)
+    if !empty(answer)
+      break
+    endif
+  endfor
   call assert_equal(repeat(repeat('x', 99) .. "\n", 170000) .. 'end', answer.result.text)
-  call ch_close(channel)
   call job_stop(agent)
 endfunction
 

@@ -118,6 +118,12 @@ impl Partition {
         self.agent == other.agent && self.owner == other.owner && is_version
     }
 
+    /// The partition of the same owner's calls that name no version.
+    #[must_use]
+    pub fn without_version(&self) -> Self {
+        Self { version: None, ..self.clone() }
+    }
+
     /// What it is called by, from outside: a fingerprint of a fingerprint, short enough to type.
     pub fn id(&self) -> PartitionId {
         let owner = hex(self.owner.bytes());

@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Definition, Extras};
 use crate::rpc::Call;
-use crate::rpc::scope::Scope;
+use crate::rpc::scope::{Confirmed, Scope};
 use crate::system::clock::rfc3339;
 use crate::system::directory::{self, PrivateDirectory};
 use cupola_protocol::doctor::{Check, CheckStatus, DoctorParams, DoctorResponse};
@@ -125,7 +125,7 @@ async fn target(daemon: &Daemon, target: Option<&Target>, isolation: &Isolation,
         let message = "no agent was named; name one to have the way to it looked at";
         return vec![check("target", CheckStatus::Skipped, message)];
     };
-    match Scope::with(daemon, target, isolation, Extras::default()).await {
+    match Scope::with(daemon, target, isolation, Extras::default(), Confirmed::ForThisCall).await {
         Ok(scope) if scope.is_local() => {
             let message = "an agent on a local port; whether it listens shows with the first invoke";
             vec![check("target", CheckStatus::Skipped, message), model(&scope)]

@@ -15,7 +15,7 @@ use cupola_protocol::sessions::{
 };
 
 pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, CallError> {
-    let scope = call.scope(&params.target, &params.isolation).await?;
+    let scope = call.scope_for_new(&params.target, &params.isolation).await?;
     let session = scope
         .agent
         .create_session(
@@ -28,8 +28,19 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
     let id = session_id(&session)?;
     let known = KnownSession { owner: scope.partition.owner, ownership_key: scope.isolation.ownership_key.clone() };
     call.daemon.store.remember_session(&scope.partition.agent, &id, known).await?;
-    call.daemon.store.set_session(&scope.partition, &id).await?;
+    make_current(&call, &scope, &id).await?;
     Ok(session)
+}
+
+/// Makes a session the current one of its version, if the call names one, and of the calls that name none. A bound connection
+/// changes nothing outside its own partition.
+async fn make_current(call: &Call, scope: &Scope, session: &SessionId) -> Result<(), CallError> {
+    let (store, partition) = (&call.daemon.store, &scope.partition);
+    store.set_session(partition, session).await?;
+    if partition.version.is_some() && call.bounds.is_none() {
+        store.set_session(&partition.without_version(), session).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
@@ -84,7 +95,7 @@ pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session
     let named = NamedSession::resolve(&call, &params).await?;
     let NamedSession { scope, session, .. } = &named;
     let shown = scope.agent.get_session(&scope.wire, session).await.map_err(|error| named.explain(error, false))?;
-    call.daemon.store.set_session(&scope.partition, session).await?;
+    make_current(&call, scope, session).await?;
     Ok(shown)
 }
 

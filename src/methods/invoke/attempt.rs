@@ -11,7 +11,7 @@ use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
 use crate::partition::store::Saved;
 use crate::partition::{AgentKey, Partition};
-use crate::rpc::scope::Scope;
+use crate::rpc::scope::{Confirmed, Scope};
 use crate::run::Run;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, SessionId};
@@ -20,6 +20,7 @@ use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
@@ -53,7 +54,7 @@ pub(super) async fn begin(
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, watcher: Some(watcher.clone()) };
-    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone());
+    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Lately);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
     let arrived = arrival.wait().await?;
@@ -228,13 +229,19 @@ impl Attempt<'_> {
             AgentProtocol::A2a => conversation.is_none(),
             _ => params.conversation_id.is_some() && conversation != saved.conversation,
         };
+        let sent;
         let (turn, reply, partition_turn) = if let Some(session) = &session {
             // Joined before the partition is let go, so that the next call on it cannot overtake this one.
             let turn = self.join_session(session);
             let partition_turn = is_saved_later.then_some(partition_turn);
             let turn = turn.wait().await?;
+            // The wait may have been long.
+            scope.confirm(false).await?;
+            sent = Instant::now();
             (Some(turn), self.send(Some(session), conversation.as_ref()).await, partition_turn)
         } else {
+            scope.confirm(true).await?;
+            sent = Instant::now();
             (None, self.send(None, conversation.as_ref()).await, Some(partition_turn))
         };
         let reply = match reply {
@@ -252,6 +259,7 @@ impl Attempt<'_> {
                 return Err(scope.explain_for(error, session, verdict, false));
             }
         };
+        scope.check_answer(reply.version.as_ref(), sent).await?;
         let answered = reply.session_id.clone().or(session);
         if let Some(answered) = &answered
             && saved.session.as_ref() != Some(answered)
@@ -321,7 +329,11 @@ impl Attempt<'_> {
         }
         match &params.session_id {
             None => Ok(Verdict::Own),
-            Some(session) => scope.admit(daemon, session, params.allow_shared_session).await,
+            Some(session) => {
+                let verdict = scope.admit(daemon, session, params.allow_shared_session).await?;
+                scope.check_version(session).await?;
+                Ok(verdict)
+            }
         }
     }
 
@@ -340,6 +352,7 @@ impl Attempt<'_> {
             daemon.store.set_session(&scope.partition, &session).await?;
             return Ok(Some(session));
         }
+        scope.confirm(true).await?;
         // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
         // so a new session, and one of a certain version, is made first, under the isolation of this call.
         let created = scope
@@ -388,6 +401,7 @@ impl Attempt<'_> {
         let conversation = if scope.is_local() {
             made_here()?
         } else {
+            scope.confirm(true).await?;
             scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?
         };
         daemon.store.set_conversation(&scope.partition, &conversation).await?;

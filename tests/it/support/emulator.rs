@@ -162,6 +162,7 @@ impl TestEmulator {
         let definition = json!({"kind": "hosted", "cpu": "0.5", "memory": "1Gi", "container_configuration": {"image": "notes:1"},
             "protocol_versions": [{"protocol": "responses", "version": protocol}]});
         let url = format!("{}/api/projects/emulator/agents/{agent}/versions?api-version=v1", self.emulator.url());
+        cupola::system::tls::use_ring();
         let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));
         let answer = request.json(&json!({"definition": definition})).send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");

@@ -1,9 +1,11 @@
 //! Partitions: target × caller × isolation → the session and conversation to continue.
 //!
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
-//! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order.
+//! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order, by `file_lock` also
+//! those of other processes.
 
 pub mod fence;
+mod file_lock;
 pub mod locks;
 pub mod sqlite;
 pub mod store;
@@ -133,6 +135,24 @@ impl Partition {
             Ok(id) => id,
             Err(invalid) => unreachable!("hexadecimal digits make a valid id: {invalid}"),
         }
+    }
+}
+
+/// A name for what the fields say, for a file: no two different lists have the same one, and nothing can be read from it.
+pub(crate) fn digest(fields: &[Option<&str>]) -> String {
+    hex(&fingerprint(fields))
+}
+
+impl Partition {
+    /// What its lock is called.
+    pub(crate) fn lock_name(&self) -> String {
+        let owner = hex(self.owner.bytes());
+        digest(&[
+            Some("partition"),
+            Some(self.agent.as_str()),
+            Some(&owner),
+            self.version.as_ref().map(AgentVersion::as_str),
+        ])
     }
 }
 

@@ -49,6 +49,7 @@ mod symptoms;
 mod targets;
 mod tenants;
 mod transcripts;
+mod two_processes;
 mod unfinished;
 mod untrusted;
 mod websocket;

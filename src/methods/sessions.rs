@@ -1,13 +1,12 @@
 //! `sessions/*`: the service's sandboxes, seen through the call's isolation.
 
 use super::named_session::NamedSession;
+use super::new_session::{self, session_id};
 use crate::error::CallError;
 use crate::foundry::{ListSessions, Stopped};
-use crate::partition::store::KnownSession;
 use crate::rpc::Call;
 use crate::rpc::bounds::is_own;
 use crate::rpc::scope::Scope;
-use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::sessions::{
@@ -16,18 +15,9 @@ use cupola_protocol::sessions::{
 
 pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, CallError> {
     let scope = call.scope_for_new(&params.target, &params.isolation).await?;
-    let session = scope
-        .agent
-        .create_session(
-            &scope.wire,
-            params.session_id.as_ref(),
-            scope.partition.version.as_ref().or(scope.deployed.as_ref()),
-        )
-        .await
-        .map_err(|error| scope.explain(error))?;
-    let id = session_id(&session)?;
-    let known = KnownSession { owner: scope.partition.owner, ownership_key: scope.isolation.ownership_key.clone() };
-    call.daemon.store.remember_session(&scope.partition.agent, &id, known).await?;
+    scope.needs_service()?;
+    let version = scope.partition.version.as_ref().or(scope.deployed.as_ref());
+    let (id, session) = new_session::make(&call.daemon, &scope, params.session_id.as_ref(), version).await?;
     make_current(&call, &scope, &id).await?;
     Ok(session)
 }
@@ -122,10 +112,4 @@ pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<Dele
     deleted.map_err(|error| named.explain(error, true))?;
     call.daemon.store.forget_session(&named.scope.partition.agent, &named.session).await?;
     Ok(DeleteResponse { session_id: named.session })
-}
-
-fn session_id(session: &Session) -> Result<SessionId, CallError> {
-    session.agent_session_id.parse().map_err(|invalid| {
-        CallError::new(ErrorKind::UnexpectedAnswer, format!("the service answered with a session whose {invalid}"))
-    })
 }

@@ -1,5 +1,6 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
+use super::super::new_session::{self, made_here};
 use super::deployment;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -21,7 +22,6 @@ use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
 /// also wait once for a deployment.
@@ -355,14 +355,7 @@ impl Attempt<'_> {
         scope.confirm(true).await?;
         // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
         // so a new session, and one of a certain version, is made first, under the isolation of this call.
-        let created = scope
-            .agent
-            .create_session(&scope.wire, None, scope.partition.version.as_ref())
-            .await
-            .map_err(|error| self.explain(error))?;
-        let session = SessionId::try_from(created.agent_session_id).map_err(|invalid| {
-            CallError::new(ErrorKind::UnexpectedAnswer, format!("the service made a session whose {invalid}"))
-        })?;
+        let (session, _) = new_session::make(daemon, scope, None, scope.partition.version.as_ref()).await?;
         daemon.store.set_session(&scope.partition, &session).await?;
         Ok(Some(session))
     }
@@ -447,9 +440,4 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-/// An id for a session or a conversation of a local agent, which has no service to make one.
-fn made_here<Id: std::str::FromStr>() -> Result<Id, CallError> {
-    Uuid::new_v4().to_string().parse().map_err(|_| CallError::internal("a UUID broke the rule of ids"))
 }

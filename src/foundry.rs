@@ -6,7 +6,7 @@
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
 //! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
 //! - [`retry`]: may this be sent again? (pure)
-//! - [`error`]: what went wrong, in the service's words and in ours
+//! - [`error`]: what went wrong, in the service's words and in ours; [`denial`]: a 403 that is not about isolation (pure)
 //! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), and
 //!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
@@ -31,6 +31,7 @@ mod conversations;
 mod curl;
 mod definition;
 mod definitions;
+mod denial;
 mod download;
 mod error;
 mod files;
@@ -61,6 +62,7 @@ pub use self::connections::Settings;
 pub use self::content::Content;
 pub use self::definition::{Definition, Described, SpokenProtocol};
 pub use self::definitions::CONFIRMED_FOR;
+pub use self::denial::Denial;
 pub use self::download::{Download, MAX_DOWNLOAD_BYTES};
 pub use self::error::{FoundryError, Operation, ServiceError};
 pub use self::head::HttpHead;

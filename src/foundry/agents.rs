@@ -2,6 +2,7 @@
 
 use super::Agent;
 use super::definition::{AgentObject, Definition, Described, VersionObject};
+use super::denial::Denial;
 use super::error::{FoundryError, Operation};
 use super::pages::{LARGEST_PAGE, Listed, Part};
 use super::request::Request;
@@ -35,7 +36,10 @@ impl Agent {
         let read = async {
             match self.read_definition(version).await {
                 Ok(definition) => Ok(Some(definition)),
-                Err(error) if error.kind() == ErrorKind::Forbidden => Ok(None),
+                // The network lets nothing through: that is not about reading.
+                Err(error) if error.kind() == ErrorKind::Forbidden && error.denial() != Some(Denial::Network) => {
+                    Ok(None)
+                }
                 Err(error) => Err(error),
             }
         };

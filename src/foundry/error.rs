@@ -1,5 +1,6 @@
 //! What went wrong at the service, in its own words and as a kind of ours.
 
+use super::denial::{Denial, forbidden};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
 use cupola_protocol::error::ErrorKind;
@@ -127,6 +128,8 @@ pub struct ServiceError {
     pub retry_after: Option<Duration>,
     /// Who answered.
     pub(super) speaker: Speaker,
+    /// For a 403: a cause that has nothing to do with whose state it is, if the answer names one.
+    pub denial: Option<Denial>,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
     pub(super) is_named: bool,
 }
@@ -280,6 +283,11 @@ impl FoundryError {
         }
     }
 
+    /// For a 403: the cause that it names, if that is none of isolation.
+    pub fn denial(&self) -> Option<Denial> {
+        self.service().and_then(|error| error.denial)
+    }
+
     /// Is it an error answer of the gateway? What a container answers, or a local agent, says nothing about sessions and
     /// deployments, and may follow on work.
     pub fn is_from_gateway(&self) -> bool {
@@ -328,6 +336,7 @@ impl ServiceError {
         let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
         // Unknown words such as `platform` appear in the header too; the body's code says more then.
         let code = details.filter(|details| is_known(details)).or(evidence.code).or(details);
+        let denial = if kind == ErrorKind::Forbidden { Denial::of(code, evidence.message) } else { None };
         Self {
             operation,
             kind,
@@ -336,6 +345,7 @@ impl ServiceError {
             message: message.chars().take(MAX_MESSAGE).collect(),
             request_id: request_id(headers),
             retry_after: retry_after(headers),
+            denial,
             speaker,
             is_named,
         }
@@ -375,16 +385,16 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// All that an error answer shows of its cause.
-struct Evidence<'a> {
-    operation: Operation,
-    delegated: bool,
+pub(super) struct Evidence<'a> {
+    pub(super) operation: Operation,
+    pub(super) delegated: bool,
     status: u16,
     /// `x-adc-response-details`.
-    details: Option<&'a str>,
+    pub(super) details: Option<&'a str>,
     /// `error.code`.
-    code: Option<&'a str>,
+    pub(super) code: Option<&'a str>,
     /// `error.message`.
-    message: &'a str,
+    pub(super) message: &'a str,
     /// `error.param`.
     param: Option<&'a str>,
     /// `x-platform-error-source`.
@@ -464,24 +474,6 @@ fn classify(evidence: &Evidence<'_>) -> ErrorKind {
     }
 }
 
-fn forbidden(evidence: &Evidence<'_>, named: Option<ErrorKind>, says: impl Fn(&str) -> bool) -> ErrorKind {
-    if let Some(kind) = named {
-        return kind;
-    }
-    let is_deletion = evidence.operation == Operation::DeleteSession;
-    if is_deletion && (says("delete") || says("owner")) {
-        ErrorKind::NotSessionOwner
-    } else if says("impersonation") || (evidence.delegated && evidence.code == Some("forbidden")) {
-        ErrorKind::ImpersonationNotPermitted
-    } else if says("isolation key") && (says("require") || says("missing")) {
-        ErrorKind::IsolationKeyRequired
-    } else if says("isolation key") || says("not accessible") {
-        ErrorKind::IsolationMismatch
-    } else {
-        ErrorKind::Forbidden
-    }
-}
-
 fn not_found(operation: Operation, says: impl Fn(&str) -> bool) -> ErrorKind {
     match operation {
         Operation::ReadAgent => ErrorKind::AgentNotFound,
@@ -551,6 +543,11 @@ mod tests {
                 K::ImpersonationNotPermitted,
             ),
             (O::DeleteSession, 403, "", "forbidden", "cannot delete session", K::NotSessionOwner),
+            (O::DeleteSession, 403, "", "forbidden", "lacks the data action sessions/delete", K::Forbidden),
+            (O::DeleteSession, 403, "", "PermissionDenied", "The owner may delete it.", K::Forbidden),
+            (O::Invoke, 403, "", "", "Public access is disabled: not accessible.", K::Forbidden),
+            (O::Invoke, 403, "", "", "The session is not accessible.", K::IsolationMismatch),
+            (O::Invoke, 403, "", "", "This agent requires an isolation key.", K::IsolationKeyRequired),
             (O::ShowSession, 404, "", "not_found", "", K::SessionNotFound),
             (O::ReadAgent, 404, "", "", "", K::AgentNotFound),
             (O::Invoke, 404, "SandboxNotFound", "", "", K::SessionNotFound),
@@ -592,6 +589,36 @@ mod tests {
             let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
             let error = read(operation, status, if details.is_empty() { &[] } else { &headers }, &body);
             assert_eq!(error.kind, kind, "{operation:?} {status} {details} {code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_403_that_names_another_cause_is_no_matter_of_isolation() {
+        for (code, message, denial) in [
+            ("PermissionDenied", "", Some(Denial::Permission)),
+            ("", "The principal lacks the required data action `agents/endpoints/action`.", Some(Denial::Permission)),
+            ("forbidden", "You do not have permission to perform this action.", Some(Denial::Permission)),
+            ("", "Public access is disabled. Please configure private endpoint.", Some(Denial::Network)),
+            ("", "Access denied due to Virtual Network/Firewall rules.", Some(Denial::Network)),
+            ("preview_feature_required", "", Some(Denial::Preview)),
+            ("agent_disabled", "Agent 'a' is disabled.", Some(Denial::Disabled)),
+            ("forbidden", "", None),
+        ] {
+            for operation in
+                [Operation::Invoke, Operation::ListSessions, Operation::DeleteSession, Operation::UploadFile]
+            {
+                let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
+                let error = read(operation, 403, &[], &body);
+                assert_eq!(
+                    (error.kind, error.denial),
+                    (ErrorKind::Forbidden, denial),
+                    "{operation:?} {code} {message}"
+                );
+                // Also not when the call acts for another user.
+                let status = StatusCode::FORBIDDEN;
+                let acting = ServiceError::read(operation, true, false, status, &HeaderMap::new(), body.as_bytes());
+                assert_eq!(acting.kind == ErrorKind::Forbidden, denial.is_some(), "{operation:?} {code} {message}");
+            }
         }
     }
 

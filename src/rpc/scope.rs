@@ -5,7 +5,7 @@ use crate::error::CallError;
 use crate::foundry::{Agent, CONFIRMED_FOR, Definition, Extras, FoundryError, WireIsolation};
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::{AgentKey, Owner, Partition};
-use crate::rpc::explain::{Circumstance, explain};
+use crate::rpc::explain::{Circumstance, GivenKeys, explain};
 use crate::target::Resolved;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
@@ -218,6 +218,7 @@ impl Scope {
             model: self.model,
             is_local: self.is_local(),
             is_isolated: self.is_isolated(),
+            keys: GivenKeys { user: self.isolation.user_key.is_some(), chat: self.isolation.chat_key.is_some() },
             is_outdated,
             session,
             verdict,

@@ -33,7 +33,7 @@ impl Agent {
         version: Option<&AgentVersion>,
         since: Instant,
     ) -> Result<Option<Definition>, FoundryError> {
-        let read = async {
+        let read = Box::pin(async {
             match self.read_definition(version).await {
                 Ok(definition) => Ok(Some(definition)),
                 // The network lets nothing through: that is not about reading.
@@ -42,7 +42,7 @@ impl Agent {
                 }
                 Err(error) => Err(error),
             }
-        };
+        });
         self.shared.definitions.get(&self.definition_url(version), since, read).await
     }
 

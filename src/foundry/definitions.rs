@@ -86,12 +86,12 @@ mod tests {
         format!("http://h/{name}").parse().unwrap()
     }
 
-    fn named(status: &str) -> Told {
-        Ok(Some(Definition { status: Some(status.to_owned()), ..Definition::default() }))
+    fn named(status: &str) -> Definition {
+        Definition { status: Some(status.to_owned()), ..Definition::default() }
     }
 
     async fn status(definitions: &Definitions, since: Instant, now: &str) -> String {
-        let told = definitions.get(&url("a"), since, async { named(now) }).await;
+        let told = definitions.get(&url("a"), since, async { Ok(Some(named(now))) }).await;
         told.unwrap().unwrap().status.unwrap()
     }
 
@@ -128,7 +128,7 @@ mod tests {
                 let read = async {
                     asked.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    if fails { Err(FoundryError::NotLocal) } else { named("1") }
+                    if fails { Err(FoundryError::NotLocal) } else { Ok(Some(named("1"))) }
                 };
                 definitions.get(&url("a"), Instant::now(), read).await.is_err()
             };

@@ -1,6 +1,5 @@
 //! What a 403 means: a matter of whose state it is, or something else that it names (pure).
 
-use super::error::{Evidence, Operation};
 use cupola_protocol::error::ErrorKind;
 
 /// Why the service forbids a call whoever's state it is for.
@@ -53,26 +52,38 @@ impl Denial {
     }
 }
 
-/// What a 403 means. `named` is the kind that its code names by itself; `says` looks for words in its message.
-pub(super) fn forbidden(evidence: &Evidence<'_>, named: Option<ErrorKind>, says: impl Fn(&str) -> bool) -> ErrorKind {
-    if let Some(kind) = named {
-        return kind;
-    }
-    let is_deletion = evidence.operation == Operation::DeleteSession;
-    if says("impersonation") {
-        ErrorKind::ImpersonationNotPermitted
-    } else if Denial::of(evidence.details.or(evidence.code), evidence.message).is_some() {
-        // Before any words that speak of a session: those of a permission and of a network name what was asked for, too.
-        ErrorKind::Forbidden
-    } else if is_deletion && (says("delete") || says("owner")) {
-        ErrorKind::NotSessionOwner
-    } else if evidence.delegated && evidence.code == Some("forbidden") {
-        ErrorKind::ImpersonationNotPermitted
-    } else if says("isolation key") && (says("require") || says("missing")) {
-        ErrorKind::IsolationKeyRequired
-    } else if says("isolation key") || says("not accessible") {
-        ErrorKind::IsolationMismatch
-    } else {
-        ErrorKind::Forbidden
+/// A 403 without a code that names its kind.
+pub(super) struct Forbidden<'a> {
+    /// The service's code.
+    pub(super) code: Option<&'a str>,
+    /// Its message.
+    pub(super) message: &'a str,
+    /// The request acted for another user.
+    pub(super) is_delegated: bool,
+    /// It was to delete a session.
+    pub(super) is_deletion: bool,
+}
+
+impl Forbidden<'_> {
+    /// What it means.
+    pub(super) fn kind(&self) -> ErrorKind {
+        let message = self.message.to_ascii_lowercase();
+        let says = |words: &str| message.contains(words);
+        if says("impersonation") {
+            ErrorKind::ImpersonationNotPermitted
+        } else if Denial::of(self.code, self.message).is_some() {
+            // Before any words that speak of a session: those of a permission and of a network name what was asked for, too.
+            ErrorKind::Forbidden
+        } else if self.is_deletion && (says("delete") || says("owner")) {
+            ErrorKind::NotSessionOwner
+        } else if self.is_delegated && self.code == Some("forbidden") {
+            ErrorKind::ImpersonationNotPermitted
+        } else if says("isolation key") && (says("require") || says("missing")) {
+            ErrorKind::IsolationKeyRequired
+        } else if says("isolation key") || says("not accessible") {
+            ErrorKind::IsolationMismatch
+        } else {
+            ErrorKind::Forbidden
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What went wrong at the service, in its own words and as a kind of ours.
 
-use super::denial::{Denial, forbidden};
+use super::denial::{Denial, Forbidden};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
 use cupola_protocol::error::ErrorKind;
@@ -385,16 +385,16 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// All that an error answer shows of its cause.
-pub(super) struct Evidence<'a> {
-    pub(super) operation: Operation,
-    pub(super) delegated: bool,
+struct Evidence<'a> {
+    operation: Operation,
+    delegated: bool,
     status: u16,
     /// `x-adc-response-details`.
-    pub(super) details: Option<&'a str>,
+    details: Option<&'a str>,
     /// `error.code`.
-    pub(super) code: Option<&'a str>,
+    code: Option<&'a str>,
     /// `error.message`.
-    pub(super) message: &'a str,
+    message: &'a str,
     /// `error.param`.
     param: Option<&'a str>,
     /// `x-platform-error-source`.
@@ -447,7 +447,11 @@ fn classify(evidence: &Evidence<'_>) -> ErrorKind {
         } else {
             ErrorKind::BadRequest
         }),
-        403 => forbidden(evidence, named(&[ErrorKind::IsolationKeyRequired, ErrorKind::IsolationMismatch]), says),
+        403 => named(&[ErrorKind::IsolationKeyRequired, ErrorKind::IsolationMismatch]).unwrap_or_else(|| {
+            let Evidence { delegated: is_delegated, message, operation, .. } = *evidence;
+            let code = evidence.details.or(evidence.code);
+            Forbidden { code, message, is_delegated, is_deletion: operation == Operation::DeleteSession }.kind()
+        }),
         // Where a key is required and missing, nothing is found; the answer may say so (contract section 13.2).
         404 if is_about_keys => ErrorKind::IsolationKeyRequired,
         404 => named(&[ErrorKind::SessionNotFound, ErrorKind::AgentNotFound])

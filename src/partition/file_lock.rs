@@ -115,19 +115,19 @@ mod tests {
     #[tokio::test]
     async fn one_holds_it_at_a_time_and_its_files_go_with_it() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, holders, held) = (directory.path().join("locks"), AtomicU64::new(0), AtomicU64::new(0));
+        let (path, holders, count) = (directory.path().join("locks"), AtomicU64::new(0), AtomicU64::new(0));
         let hold = async || {
             for _ in 0..20 {
                 let lock = FileLock::acquire(&path, "a").await.unwrap();
                 assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
                 tokio::task::yield_now().await;
                 holders.fetch_sub(1, Ordering::SeqCst);
-                held.fetch_add(1, Ordering::SeqCst);
+                count.fetch_add(1, Ordering::SeqCst);
                 drop(lock);
             }
         };
         join_all((0..8).map(|_| hold())).await;
-        assert_eq!(held.load(Ordering::SeqCst), 160);
+        assert_eq!(count.load(Ordering::SeqCst), 160);
         assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
     }
 

@@ -119,11 +119,8 @@ impl Scope {
             format!("version {answered} of the agent answered, but version {asked} was asked for")
         } else {
             // A session stays at its version, so another one than the agent selects may well answer.
-            let other = match self.agent.definition(Some(answered), lately()).await {
-                Ok(Some(other)) => other,
-                // What cannot be read cannot be judged.
-                Ok(None) | Err(_) => return Ok(()),
-            };
+            // What cannot be read cannot be judged.
+            let Ok(Some(other)) = self.agent.definition(Some(answered), lately()).await else { return Ok(()) };
             if self.isolation.model.is_some() || model_of(Some(&other), &self.isolation) == self.model {
                 return Ok(());
             }

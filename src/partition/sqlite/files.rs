@@ -44,7 +44,8 @@ fn identity(_path: &Path) -> Option<Identity> {
     None
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::super::tests::{partition, session};
     use super::super::{SqliteStore, Store as _};

@@ -1,8 +1,8 @@
 //! A2A: results in events and as the whole answer.
 
 use super::*;
+use crate::foundry::reply::Split;
 use crate::foundry::reply::fuzz_reply::check_mapping;
-use crate::foundry::reply::{Events, Whole};
 use crate::fuzz::{Input, cuts, mutated};
 use bolero::check;
 
@@ -48,7 +48,7 @@ fn results_end_once_and_add_up() {
         "\\n",
     ];
     check!().with_generator((mutated(seeds, &words), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
-        check_mapping(|| Events::new(ResultMapping::new(Answered::InEvents)), bytes, cuts);
-        check_mapping(|| Whole::new(ResultMapping::new(Answered::Whole)), bytes, cuts);
+        check_mapping(Split::events, || ResultMapping::new(Answered::InEvents), bytes, cuts);
+        check_mapping(Split::whole, || ResultMapping::new(Answered::Whole), bytes, cuts);
     });
 }

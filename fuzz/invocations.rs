@@ -3,7 +3,7 @@
 use super::*;
 use crate::foundry::fixtures;
 use crate::foundry::reply::fuzz_reply::check_mapping;
-use crate::foundry::reply::{Events, Whole};
+use crate::foundry::reply::{Split, Splitter};
 use crate::fuzz::{Input, cuts, files, mutated};
 use bolero::check;
 
@@ -38,21 +38,22 @@ fn invocations_end_once_and_add_up() {
     let id: Option<ResponseId> = "inv-1".parse().ok();
     check!().with_generator((mutated(seeds, &words), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
         match cuts.iter().fold(0_u8, |sum, cut| sum.wrapping_add(*cut)) % 4 {
-            0 => check_mapping(|| Whole::new(JsonMapping::new(id.clone())), bytes, cuts),
+            0 => check_mapping(Split::whole, || JsonMapping::new(id.clone()), bytes, cuts),
             1 => check_text(bytes, cuts),
-            _ => check_mapping(|| Events::new(TokenMapping::new(id.clone())), bytes, cuts),
+            _ => check_mapping(Split::events, || TokenMapping::new(id.clone()), bytes, cuts),
         }
     });
 }
 
 /// Text comes through whole: no character is lost where a piece ends.
 fn check_text(bytes: &[u8], cuts: &[u8]) {
-    check_mapping(|| TextMapping::new(None), bytes, cuts);
-    let (mut mapping, mut items) = (TextMapping::new(None), VecDeque::new());
+    check_mapping(Split::text, || TextMapping::new(None), bytes, cuts);
+    let mut splitter = Splitter::new(Split::text(), TextMapping::new(None), false);
+    let mut items = VecDeque::new();
     for byte in bytes {
-        mapping.bytes(&[*byte], &mut items);
+        splitter.bytes(&[*byte], &mut items);
     }
-    mapping.end(End::Clean, &mut items);
+    splitter.end(BodyEnd::Clean, &mut items);
     let said: String = items
         .iter()
         .filter_map(|item| match item {

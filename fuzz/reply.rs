@@ -54,21 +54,27 @@ pub(in crate::foundry) fn told(items: VecDeque<ReplyItem>) -> Told {
     panic!("there is no ending: {story:?}");
 }
 
-fn mapped(mut mapping: impl Mapping, pieces: &[&[u8]], how: End) -> Told {
+fn mapped(mut splitter: Splitter<impl Mapping>, pieces: &[&[u8]], how: BodyEnd) -> Told {
     let mut items = VecDeque::new();
     for piece in pieces {
-        mapping.bytes(piece, &mut items);
+        splitter.bytes(piece, &mut items);
     }
-    mapping.end(how, &mut items);
+    splitter.end(how, &mut items);
     told(items)
 }
 
 /// Maps the bytes whole and in pieces, of an answer that ended well or of one that broke.
-pub(in crate::foundry) fn check_mapping<M: Mapping>(make: impl Fn() -> M, bytes: &[u8], cuts: &[u8]) {
-    let how = if cuts.len().is_multiple_of(2) { End::Broken("cut".to_owned()) } else { End::Clean };
-    let whole = mapped(make(), &[bytes], how.clone());
-    assert_eq!(mapped(make(), &pieces(bytes, cuts), how.clone()), whole);
+pub(in crate::foundry) fn check_mapping<M: Mapping>(
+    split: fn() -> Split,
+    mapping: impl Fn() -> M,
+    bytes: &[u8],
+    cuts: &[u8],
+) {
+    let how = if cuts.len().is_multiple_of(2) { BodyEnd::Broken("cut".to_owned()) } else { BodyEnd::Clean };
+    let splitter = |is_raw| Splitter::new(split(), mapping(), is_raw);
+    let whole = mapped(splitter(false), &[bytes], how.clone());
+    assert_eq!(mapped(splitter(false), &pieces(bytes, cuts), how.clone()), whole);
     // A caller who wants the unmodified answer hears the same beside it.
-    let raw = mapped(Raw::new(make(), true), &[bytes], how);
+    let raw = mapped(splitter(true), &[bytes], how);
     assert_eq!((raw.text, raw.ending), (whole.text, whole.ending));
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::foundry::fixtures;
+use crate::foundry::reply::Split;
 use crate::foundry::reply::fuzz_reply::{check_mapping, told};
-use crate::foundry::reply::{Events, Whole};
 use crate::fuzz::{Input, cuts, files, mutated};
 use bolero::check;
 
@@ -39,7 +39,7 @@ const WORDS: &[&str] = &[
 fn streams_of_responses_end_once_and_add_up() {
     let seeds = fixtures::event_streams().into_iter().map(|(_, body)| body);
     check!().with_generator((mutated(seeds, WORDS), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
-        check_mapping(|| Events::new(ResponseMapping::default()), bytes, cuts);
+        check_mapping(Split::events, ResponseMapping::default, bytes, cuts);
         check_replay(bytes, usize::from(cuts[0]));
     });
 }
@@ -58,7 +58,7 @@ fn check_replay(bytes: &[u8], broken_after: usize) {
         for event in events {
             mapping.event(event, &mut items);
         }
-        mapping.end(End::Clean, &mut items);
+        mapping.end(BodyEnd::Clean, &mut items);
         told(items)
     };
     let once: Vec<_> = events.into();
@@ -77,6 +77,6 @@ fn response_objects_end_once_and_add_up() {
     });
     let bodies = bodies.flatten().flatten();
     check!().with_generator((mutated(bodies, WORDS), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
-        check_mapping(|| Whole::new(ObjectMapping::default()), bytes, cuts);
+        check_mapping(Split::whole, ObjectMapping::default, bytes, cuts);
     });
 }

@@ -17,7 +17,7 @@ fn partition() -> Partition {
     Partition { agent, owner, version: None }
 }
 
-/// State files: of today, of the first format, of a format to come, and none of ours.
+/// State files: of the current format, of the first format, of a future format, and of another program.
 fn seeds() -> Vec<Vec<u8>> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state.db");

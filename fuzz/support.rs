@@ -159,7 +159,7 @@ impl ValueGenerator for Words {
     }
 }
 
-/// How an input is cut: the lengths of its pieces, used again and again until the end.
+/// How an input is cut: the lengths of its pieces, repeated until the end.
 pub(crate) struct Cuts;
 
 /// Lengths of pieces, many of them short: what goes wrong does so between two bytes that belong together.

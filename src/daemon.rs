@@ -59,13 +59,13 @@ pub struct Daemon {
     pub foundry: Foundry,
     /// What to continue, per partition.
     pub store: Arc<dyn Store>,
-    /// Keeps the invokes of a target in their order of arrival until each has its place in the queue of its partition.
+    /// Keeps the invokes of a target in their order of arrival until each is in the queue of its partition.
     pub arrivals: Locks<Target>,
     /// Held while a partition's ids are being made, here or by another process on the same state directory.
     pub partition_locks: Locks<Partition>,
     /// Held while a session works on a call, of this process or another.
     pub session_locks: Locks<(AgentKey, SessionId)>,
-    /// Invokes under way and those that ended lately.
+    /// Invokes under way and those that ended recently.
     pub runs: Runs,
     /// Logs that are followed.
     pub shared_logs: SharedLogs,

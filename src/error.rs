@@ -2,10 +2,10 @@
 //!
 //! The layers below have error types of their own; `rpc::error` turns each of them into this one, with its kind and what to do about it.
 
-use cupola_protocol::error::{ErrorData, ErrorKind};
+use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::id::RunId;
 
-/// A failure as the caller gets it. The code and `retryable` follow from the kind.
+/// A failure as the caller gets it. The code follows from the kind, `retryable` from the kind and the turn.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
@@ -45,6 +45,15 @@ impl CallError {
         self
     }
 
+    /// Says whether the turn ran, unless that is said already.
+    #[must_use]
+    pub fn of_turn(mut self, turn: Turn) -> Self {
+        if self.data.turn.is_none() {
+            self.data.set_turn(turn);
+        }
+        self
+    }
+
     /// A parameter is missing or breaks its rule.
     pub fn invalid_params(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidParams, message)
@@ -74,8 +83,7 @@ impl CallError {
     /// The same failure, recognised as another kind, with its cause as the hint.
     #[must_use]
     pub fn because(mut self, kind: ErrorKind, cause: impl Into<String>) -> Self {
-        self.data.kind = kind;
-        self.data.retryable = kind.retryable();
+        self.data.set_kind(kind);
         self.hint(cause)
     }
 

@@ -3,7 +3,7 @@
 //! What is written is numbered from 1 and kept in a bounded ring ([`ring`]). Every [`Reader`] goes through it at its own
 //! pace, from where it wants to begin. **The fastest reader sets the pace**: the writer waits before it drops an entry that
 //! no reader has taken, so one reader alone loses nothing; a reader that falls behind the others is told what it lost and
-//! goes on from there, and the others do not notice.
+//! continues from there, and the others do not notice.
 //!
 //! Knows nothing of what the entries say.
 
@@ -25,7 +25,7 @@ pub struct Feed<E: Entry, End> {
     state: Mutex<State<E, End>>,
     /// There is something new to read, or the end.
     written: Notify,
-    /// A reader went on or left.
+    /// A reader took something or left.
     read: Notify,
     ended: CancellationToken,
     deserted: CancellationToken,
@@ -35,10 +35,27 @@ pub struct Feed<E: Entry, End> {
 
 struct State<E: Entry, End> {
     ring: Ring<E>,
-    /// Where each reader is: the number it took last. `None` for one that waits for the end alone.
-    readers: HashMap<u64, Option<u64>>,
+    readers: HashMap<u64, Place>,
     next_reader: u64,
     end: Option<End>,
+}
+
+/// Where a reader is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// It took the entry of this number last.
+    After(u64),
+    /// It reads nothing and waits for the end, so it sets no pace.
+    WaitsForEnd,
+}
+
+impl Place {
+    const fn number(self) -> Option<u64> {
+        match self {
+            Self::After(number) => Some(number),
+            Self::WaitsForEnd => None,
+        }
+    }
 }
 
 /// What a reader gets next.
@@ -60,7 +77,7 @@ pub enum Next<E: Entry, End> {
 }
 
 impl<E: Entry, End: Clone> Feed<E, End> {
-    /// Nothing written, nobody reading. `needs_readers`: the last one to leave makes it [`Self::deserted`].
+    /// Nothing written, no reader. `needs_readers`: the last one to leave makes it [`Self::deserted`].
     pub fn new(limits: Limits, needs_readers: bool) -> Self {
         let state = State { ring: Ring::new(limits), readers: HashMap::new(), next_reader: 0, end: None };
         Self {
@@ -75,15 +92,15 @@ impl<E: Entry, End: Clone> Feed<E, End> {
 
     /// Returns once `entry` can be written without taking it from the fastest reader. There is one writer, which need not
     /// wait.
-    pub async fn room(&self, entry: &E) {
+    pub async fn wait_for_room(&self, entry: &E) {
         loop {
             let read = self.read.notified();
             tokio::pin!(read);
             read.as_mut().enable();
             {
                 let state = self.locked();
-                let fastest = state.readers.values().flatten().max();
-                if fastest.is_none_or(|fastest| state.ring.drops_until(entry.bytes()) <= *fastest) {
+                let fastest = state.readers.values().filter_map(|place| place.number()).max();
+                if fastest.is_none_or(|fastest| state.ring.drops_until(entry.bytes()) <= fastest) {
                     return;
                 }
             }
@@ -128,7 +145,7 @@ impl<E: Entry, End: Clone> Feed<E, End> {
         let after = after(&state.ring).min(state.ring.last());
         let id = state.next_reader;
         state.next_reader += 1;
-        state.readers.insert(id, Some(after));
+        state.readers.insert(id, Place::After(after));
         drop(state);
         Some(Reader { feed: Arc::clone(self), id })
     }
@@ -138,9 +155,9 @@ impl<E: Entry, End: Clone> Feed<E, End> {
         self.locked().readers.len()
     }
 
-    /// Looks at what is kept.
-    pub fn look<Answer>(&self, look: impl FnOnce(&Ring<E>) -> Answer) -> Answer {
-        look(&self.locked().ring)
+    /// What `inspect` finds in what is kept.
+    pub fn inspect<Answer>(&self, inspect: impl FnOnce(&Ring<E>) -> Answer) -> Answer {
+        inspect(&self.locked().ring)
     }
 
     fn locked(&self) -> MutexGuard<'_, State<E, End>> {
@@ -176,8 +193,8 @@ impl<E: Entry, End: Clone> Reader<E, End> {
     }
 
     /// Waits for the end without reading, and without setting a pace.
-    pub async fn end(&mut self) -> End {
-        self.feed.locked().readers.insert(self.id, None);
+    pub async fn end(self) -> End {
+        self.feed.locked().readers.insert(self.id, Place::WaitsForEnd);
         self.feed.read.notify_waiters();
         self.feed.ended().await
     }
@@ -185,7 +202,9 @@ impl<E: Entry, End: Clone> Reader<E, End> {
     fn take(&self) -> Option<Next<E, End>> {
         let mut state = self.feed.locked();
         let State { ring, readers, end, .. } = &mut *state;
-        let place = readers.get_mut(&self.id)?.get_or_insert_default();
+        let Place::After(place) = readers.get_mut(&self.id)? else {
+            return end.clone().map(Next::End);
+        };
         let next = if *place + 1 < ring.first() {
             let after = std::mem::replace(place, ring.first() - 1);
             Next::Lost { after, until: *place, rest: ring.rest().clone() }

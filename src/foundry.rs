@@ -5,8 +5,8 @@
 //! - [`agent`]: the line to the service and one agent at its end; every call is an `impl` of it
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
 //! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
-//! - [`retry`]: may this be sent again? (pure)
-//! - [`error`]: what went wrong, in the service's words and in ours; [`denial`]: a 403 that is not about isolation (pure)
+//! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
+//! - [`error`]: what went wrong, in the service's words and in ours
 //! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), and
 //!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
@@ -14,7 +14,8 @@
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
 //! - [`meter`]: how much of one answer is taken (pure)
-//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`] ends one that goes on without a connection
+//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: asks about and ends an invocation that runs
+//!   without a connection
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
 //! gathered in.
@@ -31,7 +32,6 @@ mod conversations;
 mod curl;
 mod definition;
 mod definitions;
-mod denial;
 mod download;
 mod error;
 mod files;
@@ -53,6 +53,7 @@ mod sessions;
 mod sse;
 mod suffix;
 mod timing;
+mod turn;
 mod url;
 
 pub use self::a2a::{Message, context_named};
@@ -62,9 +63,8 @@ pub use self::connections::Settings;
 pub use self::content::Content;
 pub use self::definition::{Definition, Described, SpokenProtocol};
 pub use self::definitions::CONFIRMED_FOR;
-pub use self::denial::Denial;
 pub use self::download::{Download, MAX_DOWNLOAD_BYTES};
-pub use self::error::{FoundryError, Operation, ServiceError};
+pub use self::error::{Denial, FoundryError, Operation, ServiceError};
 pub use self::head::HttpHead;
 pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::Invocation;

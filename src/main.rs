@@ -46,6 +46,7 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         withhold_impersonation,
         without: without.into_iter().map(undocumented).collect(),
         registry: None,
+        agent_output: None,
         json,
     })
 }

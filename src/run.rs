@@ -14,7 +14,7 @@ use crate::feed::{Feed, Reader, Ring};
 use crate::lifetime::activity::WorkGuard;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
 use cupola_protocol::runs::{RunInfo, RunState};
@@ -51,6 +51,10 @@ struct Facts {
     session: Option<SessionId>,
     conversation: Option<ConversationId>,
     status: Option<RunStatus>,
+    /// Why it did not complete.
+    failure: Option<RunFailure>,
+    /// The queue it waits in, in words.
+    waits_behind: Option<String>,
     ended_at: Option<SystemTime>,
     /// Length of the text so far.
     text_bytes: usize,
@@ -72,6 +76,8 @@ impl Run {
             session: None,
             conversation: None,
             status: None,
+            failure: None,
+            waits_behind: None,
             ended_at: None,
             text_bytes: 0,
         };
@@ -92,7 +98,7 @@ impl Run {
 
     /// The answer's text so far.
     pub fn text(&self) -> String {
-        self.feed.look(Ring::whole)
+        self.feed.inspect(Ring::whole)
     }
 
     /// How it ended, once it has.
@@ -113,14 +119,45 @@ impl Run {
         self.facts().place.as_ref().is_some_and(|own| partition.covers(own))
     }
 
-    /// Takes the next event: numbers it and passes it on. Waits while the fastest reader is slow, unless the run is to stop.
-    /// After the ending nothing is taken any more.
-    pub async fn take(&self, event: InvokeEvent) {
+    /// Why it did not complete, once it has ended.
+    pub fn failure(&self) -> Option<RunFailure> {
+        self.facts().failure.clone()
+    }
+
+    /// The session that it continues, as far as that is known.
+    pub fn session(&self) -> Option<SessionId> {
+        self.facts().session.clone()
+    }
+
+    /// What it continues, before anything is sent.
+    pub fn continues(&self, session: Option<&SessionId>, conversation: Option<&ConversationId>) {
+        let mut facts = self.facts();
+        facts.session = session.cloned();
+        facts.conversation = conversation.cloned();
+    }
+
+    /// It waits behind `whom` until `place` is there.
+    pub async fn wait_behind<Place>(&self, whom: impl Into<String>, place: impl Future<Output = Place>) -> Place {
+        self.facts().waits_behind = Some(whom.into());
+        let place = place.await;
+        self.facts().waits_behind = None;
+        place
+    }
+
+    /// Behind whom it waits.
+    pub fn waits_behind(&self) -> Option<String> {
+        self.facts().waits_behind.clone()
+    }
+
+    /// Takes the next event: numbers it and passes it on. Waits while the fastest reader is slow, unless the run is to stop or it has
+    /// to `hurry`. After the ending nothing is taken any more.
+    pub async fn take(&self, event: InvokeEvent, hurry: impl Future<Output = ()>) {
         let Some(event) = self.apply(event) else { return };
         tokio::select! {
             biased;
-            () = self.feed.room(&event) => {}
+            () = self.feed.wait_for_room(&event) => {}
             () = self.stopped() => {}
+            () = hurry => {}
         }
         self.feed.write(event);
     }
@@ -143,10 +180,13 @@ impl Run {
                 facts.session.clone_from(session_id);
                 facts.conversation.clone_from(conversation_id);
             }
-            _ => facts.status = event.ending(),
+            _ => {
+                facts.status = event.ending();
+                facts.failure = event.failure();
+            }
         }
         drop(facts);
-        Some(Event::new(&self.id, self.feed.look(Ring::last) + 1, event))
+        Some(Event::new(&self.id, self.feed.inspect(Ring::last) + 1, event))
     }
 
     /// Follows it from the event after `after`. Waits only for a run that is just being given up.
@@ -161,7 +201,7 @@ impl Run {
 
     /// Number of its newest event; 0 before the first.
     pub fn last_event(&self) -> u64 {
-        self.feed.look(Ring::last)
+        self.feed.inspect(Ring::last)
     }
 
     /// Asks it to end as cancelled.
@@ -205,7 +245,7 @@ impl Run {
 
     /// Publishes the outcome. Gives the bytes that are kept of it.
     fn end(&self, outcome: Result<InvokeResponse, CallError>) -> usize {
-        let mut kept = self.feed.look(|ring| ring.bytes() + ring.rest().len());
+        let mut kept = self.feed.inspect(|ring| ring.bytes() + ring.rest().len());
         let mut facts = self.facts();
         if let Ok(response) = &outcome {
             kept += response.text.len() + response.output.as_ref().map_or(0, |output| output.get().len());
@@ -229,15 +269,16 @@ impl Run {
 }
 
 /// Why a run fails whose text is longer than is kept.
-pub fn too_long() -> RunFailure {
+fn too_long() -> RunFailure {
     let message = format!("the answer is longer than {MAX_TEXT_BYTES} bytes");
-    RunFailure { kind: ErrorKind::UnexpectedAnswer, message, service_code: None }
+    RunFailure { kind: ErrorKind::UnexpectedAnswer, message, service_code: None, turn: Some(Turn::Ran), hint: None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lifetime::activity::Activity;
+    use std::future::ready;
 
     fn delta(text: &str) -> InvokeEvent {
         InvokeEvent::TextDelta { delta: text.to_owned() }
@@ -250,20 +291,20 @@ mod tests {
     #[tokio::test]
     async fn nothing_follows_the_ending() {
         let run = run(&Activity::default());
-        run.take(delta("a")).await;
-        run.take(InvokeEvent::Completed {}).await;
+        run.take(delta("a"), ready(())).await;
+        run.take(InvokeEvent::Completed {}, ready(())).await;
         assert_eq!(run.last_event(), 2);
-        run.take(delta("b")).await;
-        run.take(InvokeEvent::Truncated { reason: None }).await;
+        run.take(delta("b"), ready(())).await;
+        run.take(InvokeEvent::Truncated { reason: None }, ready(())).await;
         assert_eq!((run.last_event(), run.text().as_str(), run.status()), (2, "a", Some(RunStatus::Completed)));
     }
 
     #[tokio::test]
     async fn a_snapshot_replaces_the_text() {
         let run = run(&Activity::default());
-        run.take(delta("wro")).await;
-        run.take(InvokeEvent::Snapshot { text: "rig".to_owned() }).await;
-        run.take(delta("ht")).await;
+        run.take(delta("wro"), ready(())).await;
+        run.take(InvokeEvent::Snapshot { text: "rig".to_owned() }, ready(())).await;
+        run.take(delta("ht"), ready(())).await;
         assert_eq!(run.text(), "right");
     }
 
@@ -271,9 +312,9 @@ mod tests {
     async fn an_endless_answer_fails() {
         let run = run(&Activity::default());
         let piece = "x".repeat(MAX_TEXT_BYTES / 2);
-        run.take(delta(&piece)).await;
-        run.take(delta(&piece)).await;
-        run.take(delta("y")).await;
+        run.take(delta(&piece), ready(())).await;
+        run.take(delta(&piece), ready(())).await;
+        run.take(delta("y"), ready(())).await;
         assert_eq!(run.status(), Some(RunStatus::Failed));
         assert_eq!(run.text().len(), MAX_TEXT_BYTES);
     }

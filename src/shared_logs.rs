@@ -1,6 +1,6 @@
 //! Logs that are followed: one stream of the service for all who follow the same log with the same query.
 //!
-//! Whoever comes late begins with the lines it asked for, out of what is kept, and goes on with everybody else. The last
+//! A late reader begins with the lines it asked for, out of what is kept, and then reads what all others read. The last
 //! one to leave ends the stream.
 
 use crate::error::CallError;
@@ -101,7 +101,7 @@ fn begin() -> (Joined, Arc<SharedLog>) {
     (Joined { follower, preamble: None, begun: Some(Arc::clone(&log)) }, log)
 }
 
-/// The number before the last `tail` lines; 0 when there are not so many.
+/// The number before the last `tail` lines; 0 when there are fewer.
 fn tail(ring: &Ring<LogLine>, tail: Tail) -> u64 {
     let mut lines = 0;
     for (back, line) in ring.entries().rev().enumerate() {
@@ -148,7 +148,7 @@ impl Entry for LogLine {
         self.json.get().len()
     }
 
-    fn leave(&self, preamble: &mut Self::Rest) {
+    fn fold_into(&self, preamble: &mut Self::Rest) {
         if self.part == LogPart::Session {
             *preamble = Some(self.json.clone());
         }

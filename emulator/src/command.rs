@@ -11,6 +11,7 @@ use crate::emulator::{self, Emulator, StartError};
 use crate::faults::Faults;
 use crate::gateway::door::is_beyond_loopback;
 use crate::hooks::Acceptor;
+use crate::logs::AgentOutput;
 use crate::options::{Options, Undocumented, stock_agents};
 use crate::private;
 use crate::tls::{Tls, TlsError};
@@ -53,6 +54,8 @@ pub struct CommandOptions {
     pub without: Vec<Undocumented>,
     /// Where running emulators are listed, so that other commands of this user find its secret.
     pub registry: Option<PathBuf>,
+    /// Is told each line that `exec:` agents write.
+    pub agent_output: Option<AgentOutput>,
     /// Say where it listens as one line of JSON instead of in sentences.
     pub json: bool,
 }
@@ -126,7 +129,7 @@ pub async fn run(
     let agents = if options.agents.is_empty() {
         stock_agents(&(Arc::new(Notes::with_responses_in(directory.path.join("responses"))) as _))
     } else {
-        agent::read_agents(&options.agents, &allowed)?
+        agent::read_agents(&options.agents, &allowed, options.agent_output.as_ref())?
     };
     let tls = if options.tls { Some(Tls::generate(&directory.path, &options.tls_names)?) } else { None };
 
@@ -231,6 +234,7 @@ mod tests {
             tls_names: Vec::new(),
             allowed_variables: Vec::new(),
             registry: None,
+            agent_output: None,
             tls: true,
             agents: Vec::new(),
             data_directory: None,

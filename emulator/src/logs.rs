@@ -4,7 +4,8 @@
 //! stream that reads too slowly finds the oldest lines gone.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
@@ -57,6 +58,25 @@ pub struct LogLine {
     pub message: String,
 }
 
+/// Is told each line that an agent writes: who wrote it, and the line, as the agent wrote it.
+#[derive(Clone)]
+pub struct AgentOutput(Arc<Show>);
+
+type Show = dyn Fn(&str, &str) + Send + Sync;
+
+impl AgentOutput {
+    /// `show` gets the agent's name and the line, which may have control characters. It must not wait.
+    pub fn new(show: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(show))
+    }
+}
+
+impl fmt::Debug for AgentOutput {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AgentOutput")
+    }
+}
+
 /// Takes a session's log lines and keeps the newest of them. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct LogSink(Arc<Shared>);
@@ -65,6 +85,8 @@ pub struct LogSink(Arc<Shared>);
 struct Shared {
     // Never held across an await: a push and a copy are all that happens inside.
     logs: Mutex<Logs>,
+    /// Who else is told each line, and the name of the agent.
+    mirror: OnceLock<(AgentOutput, String)>,
     /// Told at every line and at the end.
     changed: Notify,
 }
@@ -120,9 +142,17 @@ impl LogSink {
         self.0.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on `output` is told each line as well, as `agent`'s. The first one told stays.
+    pub(crate) fn mirror(&self, output: &AgentOutput, agent: &str) {
+        let _mirrored_before = self.0.mirror.set((output.clone(), agent.to_owned()));
+    }
+
     /// Adds a line, dropping the oldest when there are too many.
     pub fn push(&self, stream: LogStream, message: impl Into<String>) {
         let line = LogLine { at: OffsetDateTime::now_utc(), stream, message: message.into() };
+        if let Some((output, agent)) = self.0.mirror.get() {
+            output.0(agent, &line.message);
+        }
         {
             let mut logs = self.locked();
             match stream {

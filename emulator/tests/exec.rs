@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Longest wait for something that takes milliseconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A command line that runs one of the `#[ignore]`d functions of this file.
+/// A command line that runs one of the functions below as an agent. They are ignored as tests: each serves until it is ended.
 fn this_binary(function: &str) -> String {
     let binary = std::env::current_exe().unwrap();
     format!("'{}' --ignored --exact {function} --nocapture", binary.display())

@@ -1,5 +1,6 @@
 //! Every kind of failure a call can have: its number, its name, and whether trying again can help.
 
+use crate::notice::Notice;
 use serde::{Deserialize, Serialize};
 
 /// Declares the kinds once: variant, wire name, JSON-RPC code, retryable.
@@ -143,6 +144,30 @@ error_kinds! {
     NotOffered = 1092, "notOffered", retryable false;
 }
 
+/// Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or leave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub enum Turn {
+    /// It did not run, and that is certain: it was not sent, or what refused it says so. Sending it again is safe.
+    NotRun,
+    /// It may have run, in part or to its end. Find out before you send it again.
+    MayHaveRun,
+    /// The agent ran it. The failure is how the turn ended.
+    Ran,
+}
+
+impl Turn {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotRun => "notRun",
+            Self::MayHaveRun => "mayHaveRun",
+            Self::Ran => "ran",
+        }
+    }
+}
+
 /// `error.data` of every error the daemon sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -150,8 +175,11 @@ error_kinds! {
 pub struct ErrorData {
     /// What went wrong, in one word.
     pub kind: ErrorKind,
-    /// Can the same call succeed later?
+    /// Can the same call succeed later? If the call is a turn, only when the turn did not run.
     pub retryable: bool,
+    /// Whether the turn ran. With every error of `invoke`, and only there; a daemon older than this field leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
     /// When to try again, in ms, if the service said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -173,6 +201,9 @@ pub struct ErrorData {
     /// The run, if it had begun before the failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<crate::id::RunId>,
+    /// What the caller should know about the call up to the failure, for example that a saved session was replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 impl ErrorData {
@@ -181,6 +212,7 @@ impl ErrorData {
         Self {
             kind,
             retryable: kind.retryable(),
+            turn: None,
             retry_after_ms: None,
             http_status: None,
             service_code: None,
@@ -188,7 +220,24 @@ impl ErrorData {
             hint: None,
             choices: Vec::new(),
             run_id: None,
+            notices: Vec::new(),
         }
+    }
+
+    /// Says whether the turn ran. Only one that did not run can be sent again.
+    pub fn set_turn(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+        self.judge();
+    }
+
+    /// Changes the kind. A turn that may have run stays one that is not sent again.
+    pub fn set_kind(&mut self, kind: ErrorKind) {
+        self.kind = kind;
+        self.judge();
+    }
+
+    fn judge(&mut self) {
+        self.retryable = self.kind.retryable() && matches!(self.turn, None | Some(Turn::NotRun));
     }
 }
 
@@ -206,6 +255,21 @@ mod tests {
         for kind in ErrorKind::ALL {
             let standard = matches!(kind.code(), -32700 | -32603..=-32600 | -32800);
             assert!(standard || (1000..2000).contains(&kind.code()), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_turn_that_did_not_run_can_be_retried() {
+        for kind in ErrorKind::ALL {
+            for turn in [Turn::NotRun, Turn::MayHaveRun, Turn::Ran] {
+                let mut data = ErrorData::new(*kind);
+                data.set_turn(turn);
+                assert_eq!(data.retryable, kind.retryable() && turn == Turn::NotRun, "{kind:?} {turn:?}");
+                data.set_kind(ErrorKind::TimedOut);
+                assert_eq!(data.retryable, turn == Turn::NotRun, "a new kind of {turn:?}");
+                assert_eq!(serde_json::to_value(turn).unwrap(), turn.name());
+            }
+            assert_eq!(ErrorData::new(*kind).retryable, kind.retryable(), "no turn at all");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `invoke`: one request to an agent, its events as they happen, and its answer.
 
 use crate::Method;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Turn};
 use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 pub use crate::agent_protocol::AgentProtocol;
+pub use crate::notice::{Notice, NoticeCode};
 pub use crate::observe::HttpHeader;
 
 /// Sends one input to an agent and waits for its answer.
@@ -31,6 +32,7 @@ pub struct Invoke;
 impl Method for Invoke {
     const NAME: &'static str = "invoke";
     const REACH: Reach = Reach::Agent;
+    const IS_TURN: bool = true;
     type Params = InvokeParams;
     type Response = InvokeResponse;
 
@@ -226,57 +228,12 @@ pub struct RunFailure {
     /// The service's or the agent's own code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_code: Option<String>,
-}
-
-/// Something the caller should know. The call continues.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct Notice {
-    /// A stable code.
-    pub code: NoticeCode,
-    /// For people.
-    pub message: String,
-}
-
-/// All kinds of notices. Receivers show the message of a kind they do not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "camelCase")]
-pub enum NoticeCode {
-    /// The saved session was gone and has been replaced; its files are gone with it.
-    SessionReplaced,
-    /// The saved conversation was gone and has been replaced.
-    ConversationReplaced,
-    /// Isolation keys were mapped onto the agent's newer model.
-    IsolationMapped,
-    /// The request was sent again after the service said "not now".
-    Retried,
-    /// Isolation was requested, but nothing enforces it: local agents do not isolate.
-    IsolationNotEnforced,
-    /// The local agent does not listen yet; the call waits for it to start.
-    WaitingForAgent,
-    /// The agent's version is still being deployed; the call waits for it.
-    WaitingForVersion,
-    /// A parameter has no effect for this target.
-    Ignored,
-    /// The connection to a log broke; it is being opened again.
-    Disconnected,
-    /// The connection to a log is restored.
-    Reconnected,
-    /// Lines of a log may be missing here.
-    Gap,
-    /// The session has no sandbox, so it has no log at the moment.
-    NoSandbox,
-    /// The log exists but has no lines.
-    NoLines,
-    /// The session is gone, and its log with it.
-    SessionGone,
-    /// The agent left a dialogue open, which was then closed for it.
-    DialogueIdle,
-    /// Any other code, added by a newer daemon.
-    #[serde(other)]
-    Other,
+    /// Whether the turn ran. Never `notRun`: the service had accepted it. A daemon older than this field leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// The value of one `$/progress` notification of an `invoke`.
@@ -421,6 +378,29 @@ impl InvokeEvent {
             _ => None,
         }
     }
+
+    /// Why the run did not complete, if this is an ending other than success.
+    pub fn failure(&self) -> Option<RunFailure> {
+        let because = |what: &str, reason: &Option<String>| match reason {
+            Some(reason) => format!("{what}: {reason}"),
+            None => what.to_owned(),
+        };
+        let (kind, message, turn) = match self {
+            Self::Failed { failure } => return Some(failure.clone()),
+            Self::Incomplete { reason } => {
+                (ErrorKind::AgentFailed, because("the agent stopped before its answer was complete", reason), Turn::Ran)
+            }
+            Self::Cancelled {} => {
+                (ErrorKind::Cancelled, "the service reports the run as cancelled".to_owned(), Turn::Ran)
+            }
+            Self::Truncated { reason } => {
+                // Not a connection failure: that kind promises that trying again is safe.
+                (ErrorKind::ServiceError, because("the answer was cut off", reason), Turn::MayHaveRun)
+            }
+            _ => return None,
+        };
+        Some(RunFailure { kind, message, service_code: None, turn: Some(turn), hint: None })
+    }
 }
 
 #[cfg(test)]
@@ -450,6 +430,29 @@ mod tests {
         ] {
             let event: NumberedEvent = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&event).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn every_ending_but_success_has_a_reason_and_says_that_the_turn_is_not_to_be_repeated() {
+        let because = Some("the line broke".to_owned());
+        assert!(InvokeEvent::Completed {}.failure().is_none());
+        for (event, message, turn) in [
+            (InvokeEvent::Truncated { reason: None }, "the answer was cut off", Turn::MayHaveRun),
+            (
+                InvokeEvent::Truncated { reason: because.clone() },
+                "the answer was cut off: the line broke",
+                Turn::MayHaveRun,
+            ),
+            (
+                InvokeEvent::Incomplete { reason: because },
+                "the agent stopped before its answer was complete: the line broke",
+                Turn::Ran,
+            ),
+            (InvokeEvent::Cancelled {}, "the service reports the run as cancelled", Turn::Ran),
+        ] {
+            let failure = event.failure().unwrap();
+            assert_eq!((failure.message.as_str(), failure.turn), (message, Some(turn)), "{event:?}");
         }
     }
 

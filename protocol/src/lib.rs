@@ -12,6 +12,7 @@
 //! - [`monitor`]: their logs
 //! - [`agents`]: a project's agents, as the service describes them
 //! - [`agent_protocol`]: the protocols that agents are called with
+//! - [`notice`]: what a caller should know although the call continues
 //! - [`observe`]: what a caller can see of the requests that a call makes
 //! - [`partitions`]: saved state
 //! - [`daemon`]: handshake, status and stop
@@ -40,6 +41,7 @@ pub mod invoke;
 pub mod isolation;
 mod method;
 pub mod monitor;
+pub mod notice;
 pub mod observe;
 pub mod partitions;
 pub mod path;

@@ -14,6 +14,8 @@ pub trait Method {
     const NAME: &'static str;
     /// How far it reaches. A method that does not say is out of bounds for every bound connection.
     const REACH: Reach = Reach::Unbounded;
+    /// Does the call send a turn to an agent? Its errors then say whether the turn ran (`data.turn`).
+    const IS_TURN: bool = false;
     /// What the caller sends. `params` on the wire is this object itself.
     type Params: Serialize + DeserializeOwned + Send + 'static;
     /// What the caller gets when the call succeeds.

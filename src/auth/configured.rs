@@ -54,7 +54,8 @@ impl Configured {
     fn sources(&self, anew: bool) -> Result<Vec<Source>, TokenError> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if anew || sources.is_empty() {
-            *sources = self.config.build(&self.surroundings)?;
+            let builder = Builder { config: &self.config, surroundings: &self.surroundings };
+            *sources = builder.build()?;
         }
         Ok(sources.clone())
     }
@@ -137,105 +138,159 @@ fn reason(error: &azure_core::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
 }
 
-impl CredentialConfig {
-    fn build(&self, surroundings: &Surroundings) -> Result<Vec<Source>, TokenError> {
-        let name = self.name();
-        let refused = |error: azure_core::Error| self.broken(reason(&error));
-        let client_options = || -> Result<ClientOptions, TokenError> {
-            let transport = match &surroundings.transport {
-                Some(transport) => transport.clone(),
-                None => token_client::transport(surroundings).map_err(|reason| self.broken(reason))?,
-            };
-            let retry = ExponentialRetryOptions { max_retries: MAX_RETRIES, ..Default::default() };
-            Ok(ClientOptions {
-                transport: Some(transport),
-                retry: RetryOptions::exponential(retry),
-                ..ClientOptions::default()
-            })
-        };
-        let assertion_options = || Ok(ClientAssertionCredentialOptions { client_options: client_options()? });
-        let executor = || Some(Arc::new(Tool::new(surroundings.path.clone())) as Arc<dyn Executor>);
-        let azd = |tenant_id: Option<String>| -> Result<Source, TokenError> {
-            let options = AzureDeveloperCliCredentialOptions { executor: executor(), tenant_id };
-            let credential = AzureDeveloperCliCredential::new(Some(options)).map_err(refused)?;
-            Ok(Source { name: "azd", credential })
-        };
-        let az = |tenant_id: Option<String>| -> Result<Source, TokenError> {
-            let options = AzureCliCredentialOptions { executor: executor(), tenant_id, ..Default::default() };
-            let credential = AzureCliCredential::new(Some(options)).map_err(refused)?;
-            Ok(Source { name: "azureCli", credential })
-        };
-        let credential: Arc<dyn TokenCredential> = match self {
-            Self::DeveloperTools => return Ok(vec![azd(None)?, az(None)?]),
-            Self::AzureCli { tenant_id } => return Ok(vec![az(tenant_id.clone())?]),
-            Self::Azd { tenant_id } => return Ok(vec![azd(tenant_id.clone())?]),
-            Self::ManagedIdentity { client_id } => {
-                ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
-                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                    client_options: client_options()?,
-                }))
-                .map_err(refused)?
+/// Builds what the configuration names.
+struct Builder<'a> {
+    config: &'a CredentialConfig,
+    surroundings: &'a Surroundings,
+}
+
+impl Builder<'_> {
+    fn build(&self) -> Result<Vec<Source>, TokenError> {
+        let credential = match self.config {
+            CredentialConfig::DeveloperTools => return Ok(vec![self.azd(None)?, self.azure_cli(None)?]),
+            CredentialConfig::AzureCli { tenant_id } => return Ok(vec![self.azure_cli(tenant_id.as_deref())?]),
+            CredentialConfig::Azd { tenant_id } => return Ok(vec![self.azd(tenant_id.as_deref())?]),
+            CredentialConfig::ManagedIdentity { client_id } => self.managed_identity(client_id.as_deref())?,
+            CredentialConfig::WorkloadIdentity { tenant_id, client_id, token_file } => {
+                self.workload_identity(tenant_id.as_deref(), client_id.as_deref(), token_file.as_deref())?
             }
-            Self::WorkloadIdentity { tenant_id, client_id, token_file } => {
-                if let Some(path) = token_file {
-                    // The library reads it again for every token; this is only the rule for files that the configuration names.
-                    self.read_file(path)?;
-                }
-                WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
-                    credential_options: assertion_options()?,
-                    client_id: client_id.clone(),
-                    tenant_id: tenant_id.clone(),
-                    token_file_path: token_file.clone(),
-                }))
-                .map_err(refused)?
+            CredentialConfig::ClientSecret { tenant_id, client_id, secret } => {
+                self.client_secret(tenant_id, client_id, secret)?
             }
-            Self::ClientSecret { tenant_id, client_id, secret } => ClientSecretCredential::new(
-                tenant_id,
-                client_id.clone(),
-                self.read(secret, surroundings)?,
-                Some(ClientSecretCredentialOptions { client_options: client_options()? }),
-            )
-            .map_err(refused)?,
-            Self::ClientCertificate { tenant_id, client_id, certificate } => {
-                let pem = self.read_file(certificate)?;
-                let assertion = CertificateAssertion::new(tenant_id, client_id, &pem)
-                    .map_err(|reason| self.broken(format!("{}: {reason}", certificate.display())))?;
-                let options = Some(assertion_options()?);
-                ClientAssertionCredential::new(tenant_id.clone(), client_id.clone(), assertion, options)
-                    .map_err(refused)?
+            CredentialConfig::ClientCertificate { tenant_id, client_id, certificate } => {
+                self.client_certificate(tenant_id, client_id, certificate)?
             }
-            Self::AzurePipelines { tenant_id, client_id, service_connection_id } => AzurePipelinesCredential::new(
-                tenant_id.clone(),
-                client_id.clone(),
-                service_connection_id,
-                self.read(&SecretSource::Env("SYSTEM_ACCESSTOKEN".to_owned()), surroundings)?,
-                Some(AzurePipelinesCredentialOptions { credential_options: assertion_options()? }),
-            )
-            .map_err(refused)?,
+            CredentialConfig::AzurePipelines { tenant_id, client_id, service_connection_id } => {
+                self.azure_pipelines(tenant_id, client_id, service_connection_id)?
+            }
         };
-        Ok(vec![Source { name, credential }])
+        Ok(vec![Source { name: self.config.name(), credential }])
     }
 
-    fn broken(&self, reason: String) -> TokenError {
-        TokenError::Configuration { credential: self.name(), reason }
+    fn azd(&self, tenant_id: Option<&str>) -> Result<Source, TokenError> {
+        let (executor, tenant_id) = (Some(self.executor()), tenant_id.map(ToOwned::to_owned));
+        let options = AzureDeveloperCliCredentialOptions { executor, tenant_id };
+        let credential = self.made(AzureDeveloperCliCredential::new(Some(options)))?;
+        Ok(Source { name: "azd", credential })
+    }
+
+    fn azure_cli(&self, tenant_id: Option<&str>) -> Result<Source, TokenError> {
+        let (executor, tenant_id) = (Some(self.executor()), tenant_id.map(ToOwned::to_owned));
+        let options = AzureCliCredentialOptions { executor, tenant_id, ..Default::default() };
+        let credential = self.made(AzureCliCredential::new(Some(options)))?;
+        Ok(Source { name: "azureCli", credential })
+    }
+
+    fn managed_identity(&self, client_id: Option<&str>) -> Result<Arc<dyn TokenCredential>, TokenError> {
+        let user_assigned_id = client_id.map(|id| UserAssignedId::ClientId(id.to_owned()));
+        let options = ManagedIdentityCredentialOptions { user_assigned_id, client_options: self.client_options()? };
+        Ok(self.made(ManagedIdentityCredential::new(Some(options)))?)
+    }
+
+    fn workload_identity(
+        &self,
+        tenant_id: Option<&str>,
+        client_id: Option<&str>,
+        token_file: Option<&Path>,
+    ) -> Result<Arc<dyn TokenCredential>, TokenError> {
+        if let Some(path) = token_file {
+            // The library reads it again for every token; this is only the rule for files that the configuration names.
+            self.file(path)?;
+        }
+        let options = WorkloadIdentityCredentialOptions {
+            credential_options: self.assertion_options()?,
+            client_id: client_id.map(ToOwned::to_owned),
+            tenant_id: tenant_id.map(ToOwned::to_owned),
+            token_file_path: token_file.map(ToOwned::to_owned),
+        };
+        Ok(self.made(WorkloadIdentityCredential::new(Some(options)))?)
+    }
+
+    fn client_secret(
+        &self,
+        tenant_id: &str,
+        client_id: &str,
+        secret: &SecretSource,
+    ) -> Result<Arc<dyn TokenCredential>, TokenError> {
+        let secret = self.secret(secret)?;
+        let options = ClientSecretCredentialOptions { client_options: self.client_options()? };
+        Ok(self.made(ClientSecretCredential::new(tenant_id, client_id.to_owned(), secret, Some(options)))?)
+    }
+
+    fn client_certificate(
+        &self,
+        tenant_id: &str,
+        client_id: &str,
+        certificate: &Path,
+    ) -> Result<Arc<dyn TokenCredential>, TokenError> {
+        let pem = self.file(certificate)?;
+        let assertion = CertificateAssertion::new(tenant_id, client_id, &pem)
+            .map_err(|reason| self.broken(format!("{}: {reason}", certificate.display())))?;
+        let options = Some(self.assertion_options()?);
+        let (tenant_id, client_id) = (tenant_id.to_owned(), client_id.to_owned());
+        Ok(self.made(ClientAssertionCredential::new(tenant_id, client_id, assertion, options))?)
+    }
+
+    fn azure_pipelines(
+        &self,
+        tenant_id: &str,
+        client_id: &str,
+        service_connection_id: &str,
+    ) -> Result<Arc<dyn TokenCredential>, TokenError> {
+        let token = self.secret(&SecretSource::Env("SYSTEM_ACCESSTOKEN".to_owned()))?;
+        let options = Some(AzurePipelinesCredentialOptions { credential_options: self.assertion_options()? });
+        let (tenant_id, client_id) = (tenant_id.to_owned(), client_id.to_owned());
+        Ok(self.made(AzurePipelinesCredential::new(tenant_id, client_id, service_connection_id, token, options))?)
+    }
+
+    /// How a credential that asks over HTTP does so.
+    fn client_options(&self) -> Result<ClientOptions, TokenError> {
+        let transport = match &self.surroundings.transport {
+            Some(transport) => transport.clone(),
+            None => token_client::transport(self.surroundings).map_err(|reason| self.broken(reason))?,
+        };
+        let retry = ExponentialRetryOptions { max_retries: MAX_RETRIES, ..Default::default() };
+        Ok(ClientOptions {
+            transport: Some(transport),
+            retry: RetryOptions::exponential(retry),
+            ..ClientOptions::default()
+        })
+    }
+
+    fn assertion_options(&self) -> Result<ClientAssertionCredentialOptions, TokenError> {
+        Ok(ClientAssertionCredentialOptions { client_options: self.client_options()? })
+    }
+
+    /// What runs a credential's tool.
+    fn executor(&self) -> Arc<dyn Executor> {
+        Arc::new(Tool::new(self.surroundings.path.clone()))
+    }
+
+    fn secret(&self, source: &SecretSource) -> Result<Secret, TokenError> {
+        let secret = match source {
+            SecretSource::Env(name) => (self.surroundings.variable)(name)
+                .ok_or_else(|| self.broken(format!("the environment variable {name} is not set")))?,
+            SecretSource::File(path) => self.file(path)?,
+        };
+        Ok(Secret::new(
+            secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned(),
+        ))
     }
 
     /// A file that the configuration names: held to the same rule as the configuration itself.
-    fn read_file(&self, path: &Path) -> Result<String, TokenError> {
+    fn file(&self, path: &Path) -> Result<String, TokenError> {
         let text = ownership::text(path, Rule::Configuration, MAX_FILE_BYTES, User::current());
         let text = text.map_err(|unusable| self.broken(format!("{unusable}{}", unusable.advice())))?;
         text.ok_or_else(|| self.broken(format!("{} does not exist", path.display())))
     }
 
-    fn read(&self, source: &SecretSource, surroundings: &Surroundings) -> Result<Secret, TokenError> {
-        let secret = match source {
-            SecretSource::Env(name) => (surroundings.variable)(name)
-                .ok_or_else(|| self.broken(format!("the environment variable {name} is not set")))?,
-            SecretSource::File(path) => self.read_file(path)?,
-        };
-        Ok(Secret::new(
-            secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned(),
-        ))
+    /// A credential, or why the library refused to make it.
+    fn made<Made>(&self, credential: azure_core::Result<Made>) -> Result<Made, TokenError> {
+        credential.map_err(|error| self.broken(reason(&error)))
+    }
+
+    fn broken(&self, reason: String) -> TokenError {
+        TokenError::Configuration { credential: self.config.name(), reason }
     }
 }
 
@@ -375,7 +430,7 @@ mod tests {
             client_id: Some("c".to_owned()),
             token_file: Some(token_file),
         };
-        assert!(config.build(&Surroundings::default()).is_ok());
+        assert!(Builder { config: &config, surroundings: &Surroundings::default() }.build().is_ok());
     }
 
     #[cfg(unix)]

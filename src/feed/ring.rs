@@ -12,7 +12,7 @@ pub trait Entry: Send + Sync + 'static {
     fn bytes(&self) -> usize;
 
     /// It is dropped: adds to the rest what must not be lost with it.
-    fn leave(&self, rest: &mut Self::Rest);
+    fn fold_into(&self, rest: &mut Self::Rest);
 }
 
 /// How much is kept. At least one entry always is.
@@ -68,7 +68,7 @@ impl<E: Entry> Ring<E> {
     /// What would be left if all were dropped.
     pub fn whole(&self) -> E::Rest {
         let mut rest = self.rest.clone();
-        self.entries.iter().for_each(|entry| entry.leave(&mut rest));
+        self.entries.iter().for_each(|entry| entry.fold_into(&mut rest));
         rest
     }
 
@@ -97,7 +97,7 @@ impl<E: Entry> Ring<E> {
             && let Some(entry) = self.entries.pop_front()
         {
             self.bytes -= entry.bytes();
-            entry.leave(&mut self.rest);
+            entry.fold_into(&mut self.rest);
         }
         self.bytes += entry.bytes();
         self.entries.push_back(Arc::new(entry));

@@ -14,7 +14,7 @@ impl Entry for Word {
         self.0.len()
     }
 
-    fn leave(&self, rest: &mut String) {
+    fn fold_into(&self, rest: &mut String) {
         rest.push_str(self.0);
     }
 }
@@ -71,12 +71,12 @@ fn a_reader_left_behind_is_told_what_it_lost_and_the_others_do_not_notice() {
         feed.write(Word("a"));
         assert_eq!((all(&mut quick), all(&mut slow)), ("a".to_owned(), "a".to_owned()));
         for word in ["b", "c", "d", "e"] {
-            feed.room(&Word(word)).now_or_never().unwrap();
+            feed.wait_for_room(&Word(word)).now_or_never().unwrap();
             feed.write(Word(word));
             assert_eq!(all(&mut quick), word);
         }
         assert_eq!(all(&mut slow), "[1-3 abc]de");
-        assert_eq!(feed.look(Ring::whole), "abcde");
+        assert_eq!(feed.inspect(Ring::whole), "abcde");
     }
 }
 
@@ -93,15 +93,16 @@ fn an_entry_larger_than_the_bound_takes_the_place_of_all_others() {
 #[tokio::test]
 async fn the_fastest_reader_sets_the_pace() {
     let feed = feed(2, 100);
-    // Nobody reads: nothing to wait for.
+    // Without a reader there is nothing to wait for.
     for word in ["a", "b", "c"] {
-        feed.room(&Word(word)).now_or_never().unwrap();
+        feed.wait_for_room(&Word(word)).now_or_never().unwrap();
         feed.write(Word(word));
     }
     let mut only = feed.join(|ring| ring.last() - 2).unwrap();
-    let mut indifferent = feed.join(|_| 0).unwrap();
-    assert_eq!(indifferent.end().now_or_never(), None);
-    let room = feed.room(&Word("d"));
+    let indifferent = feed.join(|_| 0).unwrap().end();
+    tokio::pin!(indifferent);
+    assert!(futures_util::poll!(&mut indifferent).is_pending());
+    let room = feed.wait_for_room(&Word("d"));
     tokio::pin!(room);
     assert!(futures_util::poll!(&mut room).is_pending(), "it would lose what its only reader has not read");
     assert_eq!(all(&mut only), "bc");
@@ -109,7 +110,7 @@ async fn the_fastest_reader_sets_the_pace() {
     feed.write(Word("d"));
     feed.write(Word("e"));
     let f = Word("f");
-    let room = feed.room(&f);
+    let room = feed.wait_for_room(&f);
     tokio::pin!(room);
     assert!(futures_util::poll!(&mut room).is_pending());
     drop(only);
@@ -126,7 +127,7 @@ async fn it_is_deserted_when_the_last_one_leaves() {
     assert!(feed.deserted().now_or_never().is_none());
     drop(second);
     feed.deserted().await;
-    assert!(feed.join(|_| 0).is_none(), "whoever comes now needs another one");
+    assert!(feed.join(|_| 0).is_none(), "a new reader needs another feed");
     feed.end("done");
     assert_eq!(all(&mut feed.join(|_| 0).unwrap()), ".done");
 }

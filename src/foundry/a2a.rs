@@ -7,17 +7,14 @@
 mod mapping;
 
 use super::Agent;
-use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Events, Mapped, Mapping, Raw, Reply, ReplyItem, Whole};
+use super::reply::{Reply, ReplyStream, Split};
 use super::request::{JSON, Request};
 use super::url::with_session;
-use bytes::Bytes;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
-use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method};
 use mapping::{Answered, ResultMapping};
 use serde::Deserialize;
@@ -84,22 +81,20 @@ impl Agent {
         let url = with_session(self.address.protocol(AgentProtocol::A2a, &[]), message.session_id);
         let request =
             Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).header(VERSION).body(JSON, body);
-        let mut answer = self.send(&request).await?;
+        let answer = self.send(&request).await?;
         let is_raw = self.wants_raw();
-        let mut reply = Reply::of(&mut answer, is_raw);
-        let is_events = answer.is_events();
-        let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
-        (reply.conversation_id, reply.events) = if is_events {
-            let events = Events::new(ResultMapping::new(Answered::InEvents));
-            begun(body, Raw::new(events, is_raw), |events| &events.mapping).await
-        } else {
-            let whole = Whole::new(ResultMapping::new(Answered::Whole));
-            begun(body, Raw::new(whole, is_raw), |whole| &whole.mapping).await
-        };
+        let mut reply = Reply::of(&answer, is_raw);
+        let (split, answered) =
+            if answer.is_events() { (Split::events(), Answered::InEvents) } else { (Split::whole(), Answered::Whole) };
+        let mut events = ReplyStream::new(answer.body(), split, ResultMapping::new(answered), is_raw);
+        // The first result names the context.
+        events.until(ResultMapping::has_begun).await;
+        reply.conversation_id = events.mapping().context_id().cloned();
+        reply.events = events.boxed();
         Ok(reply)
     }
 
-    /// What the agent's card says, or said lately. An agent that shows none can be sent messages all the same.
+    /// What the agent's card says, from the cache if it was read recently. An agent without a card can be sent messages all the same.
     async fn streams_messages(&self, isolation: &WireIsolation) -> Result<bool, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
         if let Some(known) = self.shared.cards.get(&url) {
@@ -109,27 +104,11 @@ impl Agent {
         let streams = match self.json::<Card>(&request).await {
             Ok(card) => card.capabilities.streaming,
             Err(error) if error.status() == Some(404) => false,
-            // Any other refusal says nothing of the agent, only of this call.
+            // Any other refusal is about this call, not about the agent.
             Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
         self.shared.cards.insert(url, streams);
         Ok(streams)
     }
-}
-
-/// An answer's events from the first result on, which names the context.
-async fn begun<Body, M>(
-    body: Body,
-    mapping: Raw<M>,
-    results: impl Fn(&M) -> &ResultMapping,
-) -> (Option<ConversationId>, BoxStream<'static, ReplyItem>)
-where
-    Body: Stream<Item = Result<Bytes, String>> + Send + Unpin + 'static,
-    M: Mapping + Send + Unpin + 'static,
-{
-    let mut events = Mapped::new(body, mapping);
-    events.peek_until(|raw| results(&raw.inner).has_begun() || raw.has_ending()).await;
-    let context = results(&events.mapping.inner).context_id().cloned();
-    (context, events.boxed())
 }

@@ -2,8 +2,7 @@
 
 use super::Agent;
 use super::definition::{AgentObject, Definition, Described, VersionObject};
-use super::denial::Denial;
-use super::error::{FoundryError, Operation};
+use super::error::{Denial, FoundryError, Operation};
 use super::pages::{LARGEST_PAGE, Listed, Part};
 use super::request::Request;
 use cupola_protocol::agents::ListResponse;

@@ -1,18 +1,19 @@
 //! One answer of the service: its head, read, and its body, read within bounds.
 
 use super::connections::innermost;
-use super::error::request_id;
+use super::error::{FoundryError, Operation, request_id};
 use super::meter::{Excess, Meter};
 use bytes::{Bytes, BytesMut};
 use cupola_protocol::id::SessionId;
-use cupola_protocol::invoke::Notice;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::StatusCode;
 use std::time::Duration;
 
 /// Longest answer to a turn that is read whole, in bytes. A response object with long tool outputs is a few MiB.
 pub(super) const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// As much is read of an error answer, in bytes; only a bounded part of its message is passed on.
+/// How much is read of an error answer, in bytes. Only a bounded part of its message is passed on.
 pub(super) const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// How long the body of an error answer is waited for. Its head says that and mostly why the call failed.
@@ -21,7 +22,6 @@ const ERROR_BODY_LIMIT: Duration = Duration::from_secs(10);
 /// An answer with a success status whose body is still to come.
 pub(super) struct HttpAnswer {
     pub(super) response: reqwest::Response,
-    pub(super) notices: Vec<Notice>,
 }
 
 /// Why a body could not be read whole.
@@ -60,10 +60,25 @@ impl HttpAnswer {
         self.content_type().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
     }
 
+    /// Refuses a page: a proxy's "200, sign in to the network" must not count as done. The service answers without a body or
+    /// with JSON where nothing is asked for.
+    pub(super) fn of_the_service(self, operation: Operation) -> Result<Self, FoundryError> {
+        if self.content_type().is_some_and(|kind| kind == "text/html") {
+            let reason = "it is an HTML page, perhaps of a proxy".to_owned();
+            return Err(FoundryError::UnexpectedAnswer { operation, reason });
+        }
+        Ok(self)
+    }
+
     fn content_type(&self) -> Option<String> {
         self.header("content-type")
             .and_then(|value| value.split(';').next())
             .map(|kind| kind.trim().to_ascii_lowercase())
+    }
+
+    /// The body as it comes. An error says how the connection broke.
+    pub(super) fn body(self) -> BoxStream<'static, Result<Bytes, String>> {
+        self.response.bytes_stream().map_err(|error| innermost(&error)).boxed()
     }
 
     /// The whole body.
@@ -100,7 +115,7 @@ pub(super) async fn beginning(mut response: reqwest::Response, limit: usize) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::{Stream, StreamExt as _, stream};
+    use futures_util::{Stream, stream};
 
     fn response(pieces: impl Stream<Item = &'static str> + Send + 'static) -> reqwest::Response {
         http::Response::new(reqwest::Body::wrap_stream(pieces.map(Ok::<_, std::io::Error>))).into()

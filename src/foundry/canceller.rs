@@ -1,4 +1,4 @@
-//! An invocation that goes on at the service without a connection: asking about it, and ending it (contract section 9).
+//! Asks about and ends an invocation that the service runs without a connection to the caller (contract section 9).
 
 use super::agent::Agent;
 use super::answer::HttpAnswer;

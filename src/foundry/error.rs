@@ -1,13 +1,22 @@
-//! What went wrong at the service, in its own words and as a kind of ours.
+//! What went wrong at the service, in its own words and as a kind of ours ([`mod@classify`]).
 
-use super::denial::{Denial, Forbidden};
+mod classify;
+mod denial;
+mod evidence;
+
+pub use self::denial::Denial;
+pub(super) use self::evidence::kind_of_code;
+
+use self::classify::classify;
+use self::evidence::Evidence;
+use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Longest message of the service that is passed on, in characters. Error pages of proxies can be whole documents.
 const MAX_MESSAGE: usize = 1000;
@@ -132,23 +141,8 @@ pub struct ServiceError {
     pub denial: Option<Denial>,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
     pub(super) is_named: bool,
-}
-
-/// Who gave an error answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaker {
-    /// The service in front of the agent. A cause that it names is its own.
-    Gateway,
-    /// The agent's container, which the turn has reached. What it did before it answered is unknown.
-    Agent,
-}
-
-impl Speaker {
-    /// A container puts `x-platform-server` on each of its answers (contract section 21.2). In front of a local agent there is
-    /// no gateway that could answer.
-    fn of(is_local: bool, headers: &HeaderMap) -> Self {
-        if is_local || headers.contains_key("x-platform-server") { Self::Agent } else { Self::Gateway }
-    }
+    /// Did the turn run, if it was one?
+    pub(super) turn: Turn,
 }
 
 /// What was asked of the service. Displays as the rest of "the service refused to …".
@@ -294,6 +288,11 @@ impl FoundryError {
         self.service().is_some_and(|error| error.speaker == Speaker::Gateway)
     }
 
+    /// Was it a turn that may have run although the service answered with an error?
+    pub fn may_have_run(&self) -> bool {
+        self.service().is_some_and(|error| error.operation == Operation::Invoke && error.turn != Turn::NotRun)
+    }
+
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         self.service().map(|error| error.status)
@@ -325,18 +324,20 @@ impl ServiceError {
             param: text_of("param"),
             source: text(headers, "x-platform-error-source"),
         };
-        let speaker = Speaker::of(is_local, headers);
-        let kind = match (classify(&evidence), speaker) {
+        let speaker = Speaker::of(is_local, headers.contains_key("x-platform-server"));
+        let kind = match (classify(&evidence), speaker.is_container()) {
             // Sessions and deployments are the gateway's. An agent that says "not found" speaks of something of its own.
-            (ErrorKind::SessionNotFound | ErrorKind::AgentNotFound, Speaker::Agent) => ErrorKind::NotFound,
-            (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, Speaker::Agent) => ErrorKind::AgentFailed,
+            (ErrorKind::SessionNotFound | ErrorKind::AgentNotFound, true) => ErrorKind::NotFound,
+            (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, true) => ErrorKind::AgentFailed,
             (kind, _) => kind,
         };
+        let denial = if kind == ErrorKind::Forbidden { Denial::of(&evidence) } else { None };
+        let Evidence { status: number, code, source, .. } = evidence;
+        let turn = Refusal { speaker, status: number, details, code, source }.turn();
         let is_named = details.is_some() || evidence.code.is_some_and(is_known);
         let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
         // Unknown words such as `platform` appear in the header too; the body's code says more then.
         let code = details.filter(|details| is_known(details)).or(evidence.code).or(details);
-        let denial = if kind == ErrorKind::Forbidden { Denial::of(code, evidence.message) } else { None };
         Self {
             operation,
             kind,
@@ -348,6 +349,7 @@ impl ServiceError {
             denial,
             speaker,
             is_named,
+            turn,
         }
     }
 }
@@ -356,7 +358,7 @@ fn describe(status: StatusCode, body: &[u8]) -> String {
     let body = String::from_utf8_lossy(body);
     let body = body.trim();
     if body.is_empty() || body.starts_with('<') {
-        return status.canonical_reason().unwrap_or("no further words").to_owned();
+        return status.canonical_reason().unwrap_or("no message").to_owned();
     }
     body.to_owned()
 }
@@ -382,115 +384,15 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .or_else(|| number("x-ms-retry-after-ms"))
         .map(Duration::from_millis)
         .or_else(|| number("retry-after").map(Duration::from_secs))
-}
-
-/// All that an error answer shows of its cause.
-struct Evidence<'a> {
-    operation: Operation,
-    delegated: bool,
-    status: u16,
-    /// `x-adc-response-details`.
-    details: Option<&'a str>,
-    /// `error.code`.
-    code: Option<&'a str>,
-    /// `error.message`.
-    message: &'a str,
-    /// `error.param`.
-    param: Option<&'a str>,
-    /// `x-platform-error-source`.
-    source: Option<&'a str>,
+        .or_else(|| {
+            let at = httpdate::parse_http_date(text(headers, "retry-after")?).ok()?;
+            // A date that has passed, perhaps by this machine's clock alone, means now.
+            Some(at.duration_since(SystemTime::now()).unwrap_or_default())
+        })
 }
 
 fn is_known(code: &str) -> bool {
     kind_of_code(code).is_some()
-}
-
-/// The kind that a code of the service names by itself (contract sections 14.2 and 14.3).
-pub(super) fn kind_of_code(code: &str) -> Option<ErrorKind> {
-    Some(match code {
-        "ReadinessTimeout" | "readiness_timeout" | "session_not_ready" => ErrorKind::SessionNotReady,
-        "SandboxIdle" | "sandbox_idle" => ErrorKind::SandboxIdle,
-        "SandboxNotFound" | "sandbox_not_found" | "session_not_found" => ErrorKind::SessionNotFound,
-        "ProxyTimeout" | "proxy_timeout" => ErrorKind::ProxyTimeout,
-        "QuotaExceeded" | "RegionalQuotaExceeded" | "quota_exceeded" | "session_quota_exceeded" => {
-            ErrorKind::QuotaExceeded
-        }
-        "AgentVersionNotReady" => ErrorKind::AgentVersionNotReady,
-        "AgentVersionProvisioningFailed" => ErrorKind::AgentVersionFailed,
-        "conversation_locked" => ErrorKind::ConversationLocked,
-        "missing_isolation_key" => ErrorKind::IsolationKeyRequired,
-        "session_not_accessible" => ErrorKind::IsolationMismatch,
-        "agent_not_found" => ErrorKind::AgentNotFound,
-        _ => return None,
-    })
-}
-
-/// By HTTP status first, then the header's code, then the body's, then its words: codes may be null or missing.
-fn classify(evidence: &Evidence<'_>) -> ErrorKind {
-    let named = |kinds: &[ErrorKind]| {
-        [evidence.details, evidence.code]
-            .into_iter()
-            .flatten()
-            .filter_map(kind_of_code)
-            .find(|kind| kinds.contains(kind))
-    };
-    let message = evidence.message.to_ascii_lowercase();
-    let says = |words: &str| message.contains(words);
-    let names_key = |text: &str| text.contains("isolation-key") || text.contains("isolation key");
-    let is_about_keys = names_key(&message) || evidence.param.is_some_and(names_key);
-    let deployment = named(&[ErrorKind::AgentVersionNotReady, ErrorKind::AgentVersionFailed]);
-    match evidence.status {
-        401 => ErrorKind::AuthenticationFailed,
-        _ if deployment.is_some() => deployment.unwrap_or(ErrorKind::AgentVersionNotReady),
-        400 => named(&[ErrorKind::IsolationKeyRequired]).unwrap_or(if is_about_keys {
-            ErrorKind::IsolationNotSupported
-        } else {
-            ErrorKind::BadRequest
-        }),
-        403 => named(&[ErrorKind::IsolationKeyRequired, ErrorKind::IsolationMismatch]).unwrap_or_else(|| {
-            let Evidence { delegated: is_delegated, message, operation, .. } = *evidence;
-            let code = evidence.details.or(evidence.code);
-            Forbidden { code, message, is_delegated, is_deletion: operation == Operation::DeleteSession }.kind()
-        }),
-        // Where a key is required and missing, nothing is found; the answer may say so (contract section 13.2).
-        404 if is_about_keys => ErrorKind::IsolationKeyRequired,
-        404 => named(&[ErrorKind::SessionNotFound, ErrorKind::AgentNotFound])
-            .unwrap_or_else(|| not_found(evidence.operation, says)),
-        408 | 503 => {
-            named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceUnavailable)
-        }
-        409 => named(&[ErrorKind::ConversationLocked]).unwrap_or(ErrorKind::Conflict),
-        413 if evidence.operation == Operation::UploadFile => ErrorKind::FileTooLarge,
-        424 => ErrorKind::SessionNotReady,
-        429 => named(&[ErrorKind::QuotaExceeded]).unwrap_or(if says("quota") {
-            ErrorKind::QuotaExceeded
-        } else {
-            ErrorKind::RateLimited
-        }),
-        502 => named(&[ErrorKind::SessionNotReady, ErrorKind::SandboxIdle]).unwrap_or(ErrorKind::ServiceError),
-        504 => ErrorKind::ProxyTimeout,
-        // 501: an agent without a handler for this protocol.
-        402..=499 | 501 => ErrorKind::BadRequest,
-        500..600 if evidence.source == Some("upstream") => ErrorKind::AgentFailed,
-        500..600 => ErrorKind::ServiceError,
-        // Redirects are never followed: a token must not wander off.
-        _ => ErrorKind::UnexpectedAnswer,
-    }
-}
-
-fn not_found(operation: Operation, says: impl Fn(&str) -> bool) -> ErrorKind {
-    match operation {
-        Operation::ReadAgent => ErrorKind::AgentNotFound,
-        Operation::ShowSession | Operation::StopSession | Operation::DeleteSession | Operation::ReadLog => {
-            ErrorKind::SessionNotFound
-        }
-        _ if says("session") => ErrorKind::SessionNotFound,
-        Operation::CreateSession | Operation::ListSessions | Operation::CreateConversation if says("agent") => {
-            ErrorKind::AgentNotFound
-        }
-        Operation::Invoke if says("agent '") || says("agent \"") => ErrorKind::AgentNotFound,
-        _ => ErrorKind::NotFound,
-    }
 }
 
 #[cfg(test)]
@@ -517,7 +419,7 @@ mod tests {
             let gateway = read(Operation::Invoke, status, &[details], "");
             assert_eq!((gateway.speaker, gateway.kind, gateway.is_named), (Speaker::Gateway, by_gateway, true));
             let agent = read(Operation::Invoke, status, &[details, server], "");
-            assert_eq!((agent.speaker, agent.kind), (Speaker::Agent, by_agent));
+            assert_eq!((agent.speaker, agent.kind), (Speaker::AgentServer, by_agent));
         }
         assert!(!read(Operation::Invoke, 503, &[], "not available").is_named);
         let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -655,17 +557,21 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_seconds_and_milliseconds() {
+    fn retry_after_is_read_in_seconds_in_milliseconds_and_as_a_date() {
         for (name, value, wait) in [
             ("retry-after", "7", Some(7000)),
             ("retry-after-ms", "250", Some(250)),
             ("x-ms-retry-after-ms", "250", Some(250)),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
             ("retry-after", "soon", None),
             ("retry-after", "-1", None),
         ] {
             let error = read(Operation::Invoke, 429, &[(name, value)], "");
             assert_eq!(error.retry_after, wait.map(Duration::from_millis), "{name}: {value}");
         }
+        let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_hours(1));
+        let wait = read(Operation::Invoke, 429, &[("retry-after", &date)], "").retry_after.unwrap();
+        assert!(wait > Duration::from_mins(50) && wait <= Duration::from_hours(1), "{wait:?}");
     }
 
     #[test]

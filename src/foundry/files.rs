@@ -93,7 +93,7 @@ impl Agent {
         let request = self.files(operation, Method::PUT, session, &["content"]).at(path);
         let request = request.isolated(isolation).content(content);
         let upload = async {
-            let answer = self.send(&request).await?.bytes(MAX_UPLOAD_ANSWER).await;
+            let answer = self.send(&request).await?.of_the_service(operation)?.bytes(MAX_UPLOAD_ANSWER).await;
             // Some versions answer without a body; one that counts must have counted the same.
             let answer: Option<Value> = answer.ok().and_then(|body| serde_json::from_slice(&body).ok());
             match answer.and_then(|answer| answer.get("bytes_written")?.as_u64()) {

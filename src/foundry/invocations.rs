@@ -9,16 +9,15 @@ mod polling;
 
 use super::Agent;
 use super::answer::HttpAnswer;
-use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Events, Mapped, Raw, Reply, Whole};
+use super::reply::{Reply, ReplyStream, Split};
 use super::request::{JSON, Request, TEXT};
 use super::url::with_session;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{Method, StatusCode};
 use mapping::{JsonMapping, TextMapping, TokenMapping};
 use polling::Polling;
@@ -45,8 +44,8 @@ impl Agent {
         let request = Request::new(Operation::Invoke, Method::POST, url)
             .isolated(isolation)
             .body(if is_json { JSON } else { TEXT }, invocation.body.to_owned());
-        let mut answer = self.send(&request).await?;
-        let mut reply = Reply::of(&mut answer, self.wants_raw());
+        let answer = self.send(&request).await?;
+        let mut reply = Reply::of(&answer, self.wants_raw());
         reply.response_id = answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok());
         if answer.status() == StatusCode::ACCEPTED {
             let session_id = reply.session_id.clone().or_else(|| invocation.session_id.cloned());
@@ -60,12 +59,11 @@ impl Agent {
 
 fn mapped(answer: HttpAnswer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'static, super::ReplyItem> {
     let (is_events, is_json) = (answer.is_events(), answer.is_json());
-    let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
     if is_events {
-        Mapped::new(body, Raw::new(Events::new(TokenMapping::new(id)), is_raw)).boxed()
+        ReplyStream::new(answer.body(), Split::events(), TokenMapping::new(id), is_raw).boxed()
     } else if is_json {
-        Mapped::new(body, Raw::new(Whole::new(JsonMapping::new(id)), is_raw)).boxed()
+        ReplyStream::new(answer.body(), Split::whole(), JsonMapping::new(id), is_raw).boxed()
     } else {
-        Mapped::new(body, Raw::new(TextMapping::new(id), is_raw)).boxed()
+        ReplyStream::new(answer.body(), Split::text(), TextMapping::new(id), is_raw).boxed()
     }
 }

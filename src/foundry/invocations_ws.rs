@@ -16,6 +16,7 @@ use super::headers::WireIsolation;
 use super::reply::Reply;
 use super::request::Request;
 use super::url::with_session;
+use cupola_protocol::error::Turn;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::AgentProtocol;
 use futures_util::StreamExt as _;
@@ -49,15 +50,16 @@ impl Agent {
         let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::Invoke, reason };
         let header = HeaderValue::from_str(&key).map_err(|error| odd(error.to_string()))?;
         let request = Request::new(Operation::Invoke, Method::GET, url).isolated(isolation).websocket(header);
-        let mut answer = self.send(&request).await.map_err(|error| refused(error, odd))?;
+        let answer = self.send(&request).await.map_err(|error| refused(error, odd))?;
         if answer.header("sec-websocket-accept") != Some(derive_accept_key(key.as_bytes()).as_str()) {
             return Err(odd("its WebSocket was not opened for this request".to_owned()));
         }
         let is_raw = self.wants_raw();
-        let mut reply = Reply::of(&mut answer, is_raw);
+        let mut reply = Reply::of(&answer, is_raw);
         let connection = answer.response.upgrade().await.map_err(|error| odd(innermost(&error)))?;
         let mapping = MessageMapping::new(dialogue.messages.len(), is_raw);
         let watcher = self.extras.watcher.clone();
+        self.note_turn(Turn::MayHaveRun);
         reply.events = Messages::begin(connection, &dialogue, mapping, watcher).await.boxed();
         Ok(reply)
     }

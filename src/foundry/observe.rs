@@ -1,12 +1,15 @@
 //! What a caller wants to see of its requests besides their outcome: each one as it leaves (`--debug`), a refusal as it
-//! came (`-o raw`), and why it has to wait.
+//! came (`-o raw`), what happens on the way, and whether a turn ran.
 
 use super::connections::Settings;
 use super::curl::Outgoing;
 use super::head::HttpHead;
 use bytes::Bytes;
+use cupola_protocol::error::Turn;
 use cupola_protocol::invoke::Notice;
 use cupola_protocol::observe::SentRequest;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Things seen that may wait to be told. A call sends a handful of requests, and its handler reads along.
@@ -26,6 +29,8 @@ pub struct Wants {
 pub struct Watcher {
     wants: Wants,
     sender: Sender<Seen>,
+    /// May the call's turn have run, as far as is known now?
+    may_have_run: Arc<AtomicBool>,
 }
 
 /// Something that was seen.
@@ -37,12 +42,14 @@ pub enum Seen {
     Refusal(HttpHead, Bytes),
     /// The call waits for something the caller can do something about.
     Waiting(Notice),
+    /// Something else the caller should know: a request was sent again, or something saved was replaced.
+    Notice(Notice),
 }
 
 /// A watcher and where it reports to.
 pub fn watch(wants: Wants) -> (Watcher, Receiver<Seen>) {
     let (sender, receiver) = channel(MAX_WAITING);
-    (Watcher { wants, sender }, receiver)
+    (Watcher { wants, sender, may_have_run: Arc::default() }, receiver)
 }
 
 impl Watcher {
@@ -66,10 +73,25 @@ impl Watcher {
         self.report(Seen::Waiting(notice)).await;
     }
 
-    /// Tells the caller something it does not wait for.
-    pub(super) fn told(&self, notice: Notice) {
+    /// Tells the caller something that it does not wait for.
+    pub async fn tell(&self, notice: Notice) {
+        self.report(Seen::Notice(notice)).await;
+    }
+
+    /// The same without waiting for room.
+    pub(super) fn tell_now(&self, notice: Notice) {
         // Either the call has ended, or its caller has far more to read than this.
-        let _unread = self.sender.try_send(Seen::Waiting(notice));
+        let _unread = self.sender.try_send(Seen::Notice(notice));
+    }
+
+    /// Whether the call's turn ran, as far as is known now: `ran` is known only from an answer.
+    pub fn turn(&self) -> Turn {
+        if self.may_have_run.load(Ordering::Acquire) { Turn::MayHaveRun } else { Turn::NotRun }
+    }
+
+    /// Notes whether the turn ran.
+    pub(super) fn note_turn(&self, turn: Turn) {
+        self.may_have_run.store(turn != Turn::NotRun, Ordering::Release);
     }
 
     async fn report(&self, seen: Seen) {

@@ -89,7 +89,7 @@ impl<'a> Request<'a> {
         Self { body: Some((OCTETS, Payload::Streamed(content))), ..self }
     }
 
-    /// Asks for a WebSocket. Whoever does must look whether the answer's 101 was given to this key.
+    /// Asks for a WebSocket. The caller must check that the answer's 101 was given to this key.
     pub(super) fn websocket(self, key: HeaderValue) -> Self {
         Self { websocket: Some(key), ..self }
     }

@@ -1,18 +1,18 @@
 //! A turn of the responses protocol (contract section 7): the request, and its answer streamed or whole.
 //!
-//! - [`mapping`]: the service's events as ours (pure)
+//! - [`mapping`]: the service's events as ours, [`text`]: their text (both pure)
 
 mod mapping;
+mod text;
 
 use super::Agent;
-use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Events, Mapped, Raw, Reply, Whole};
+use super::reply::{Reply, ReplyStream, Split};
 use super::request::{JSON, Request};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use http::Method;
 use mapping::{ObjectMapping, ResponseMapping};
 use serde::Serialize;
@@ -56,23 +56,20 @@ impl Agent {
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
         let url = self.address.protocol(AgentProtocol::Responses, &[]);
         let request = Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
-        let mut answer = self.send(&request).await?;
+        let answer = self.send(&request).await?;
         let is_raw = self.wants_raw();
-        let mut reply = Reply::of(&mut answer, is_raw);
-        let is_events = answer.is_events();
-        let body = answer.response.bytes_stream().map_err(|error| innermost(&error));
-        if !is_events {
-            reply.events = Mapped::new(body, Raw::new(Whole::new(ObjectMapping::default()), is_raw)).boxed();
+        let mut reply = Reply::of(&answer, is_raw);
+        if !answer.is_events() {
+            reply.events = ReplyStream::new(answer.body(), Split::whole(), ObjectMapping::default(), is_raw).boxed();
             return Ok(reply);
         }
-        let mut events = Mapped::new(body, Raw::new(Events::new(ResponseMapping::default()), is_raw));
+        let mut events = ReplyStream::new(answer.body(), Split::events(), ResponseMapping::default(), is_raw);
         if reply.session_id.is_none() {
             // The first event's snapshot names it.
-            events.peek().await;
+            events.until(ResponseMapping::has_begun).await;
         }
-        let mapping = &events.mapping.inner.mapping;
-        reply.session_id = reply.session_id.or_else(|| mapping.session_id.clone());
-        reply.response_id.clone_from(&mapping.response_id);
+        reply.session_id = reply.session_id.or_else(|| events.mapping().session_id.clone());
+        reply.response_id.clone_from(&events.mapping().response_id);
         reply.events = events.boxed();
         Ok(reply)
     }

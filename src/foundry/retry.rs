@@ -1,7 +1,7 @@
 //! May a request be sent again, and when? Pure functions of what was asked and what came back.
 
-use super::error::Speaker;
-use cupola_protocol::error::ErrorKind;
+use super::turn::Speaker;
+use cupola_protocol::error::{ErrorKind, Turn};
 use std::time::Duration;
 
 /// How often one request is sent at most. Microsoft's own clients send up to four (contract section 17.3).
@@ -52,9 +52,22 @@ pub(super) enum Failure {
         speaker: Speaker,
         /// Did the answer name its cause?
         is_named: bool,
+        /// Did it run, if it was a turn?
+        turn: Turn,
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
+}
+
+impl Failure {
+    /// Did it run, if it was a turn?
+    pub(super) const fn turn(self) -> Turn {
+        match self {
+            Self::NotConnected | Self::NotTrusted => Turn::NotRun,
+            Self::Interrupted => Turn::MayHaveRun,
+            Self::Refused { turn, .. } => turn,
+        }
+    }
 }
 
 /// What is sent, as far as it decides whether to send it again.
@@ -133,22 +146,21 @@ fn is_transient(failure: Failure) -> bool {
     }
 }
 
-/// Is it certain that nothing ran? Only the gateway can say so, and only by naming the cause (contract section 14.3): an
-/// agent's own 503 or 429 may follow on work. A 504 (`ProxyTimeout`), a plain 500 or a broken connection leave it open, and a 409
-/// would only be answered 409 again.
+/// Did the gateway say "not now"? Only what surely did not run is sent again, and only when the gateway said so by naming the cause
+/// (contract section 14.3): what an agent server refuses, such as a busy conversation, it would only refuse again.
 fn is_not_now(failure: Failure) -> bool {
+    if failure.turn() != Turn::NotRun {
+        return false;
+    }
     match failure {
         Failure::NotConnected => true,
-        Failure::Interrupted
-        | Failure::NotTrusted
-        | Failure::Refused { speaker: Speaker::Agent, .. }
-        | Failure::Refused { is_named: false, .. } => false,
-        Failure::Refused { status, kind, retry_after, .. } => match kind {
+        Failure::Refused { status, kind, speaker: Speaker::Gateway, is_named: true, retry_after, .. } => match kind {
             ErrorKind::SessionNotReady | ErrorKind::SandboxIdle => matches!(status, 424 | 502 | 503),
             ErrorKind::ServiceUnavailable => status == 503,
             ErrorKind::RateLimited => status == 429 && retry_after.is_some(),
             _ => false,
         },
+        Failure::NotTrusted | Failure::Interrupted | Failure::Refused { .. } => false,
     }
 }
 
@@ -157,28 +169,27 @@ mod tests {
     use super::*;
 
     fn status(status: u16, kind: ErrorKind, retry_after: Option<u64>) -> Failure {
-        let (speaker, is_named) = (Speaker::Gateway, true);
-        Failure::Refused { status, kind, speaker, is_named, retry_after: retry_after.map(Duration::from_secs) }
+        let (speaker, is_named, turn) = (Speaker::Gateway, true, Turn::NotRun);
+        Failure::Refused { status, kind, speaker, is_named, turn, retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    /// The same failure, changed in one respect.
+    fn but(failure: Failure, change: impl Fn(&mut Speaker, &mut bool, &mut Turn)) -> Failure {
+        let mut changed = failure;
+        if let Failure::Refused { speaker, is_named, turn, .. } = &mut changed {
+            change(speaker, is_named, turn);
+        }
+        changed
     }
 
     /// The same without a cause that the gateway names.
     fn unnamed(failure: Failure) -> Failure {
-        match failure {
-            Failure::Refused { status, kind, speaker, retry_after, .. } => {
-                Failure::Refused { status, kind, speaker, is_named: false, retry_after }
-            }
-            other => other,
-        }
+        but(failure, |_, is_named, _| *is_named = false)
     }
 
-    /// The same, said by the agent.
+    /// The same, said by the agent server.
     fn by_agent(failure: Failure) -> Failure {
-        match failure {
-            Failure::Refused { status, kind, is_named, retry_after, .. } => {
-                Failure::Refused { status, kind, speaker: Speaker::Agent, is_named, retry_after }
-            }
-            other => other,
-        }
+        but(failure, |speaker, _, _| *speaker = Speaker::AgentServer)
     }
 
     #[test]
@@ -214,6 +225,8 @@ mod tests {
             assert_eq!(next(remote, first, unnamed(failure)), Next::GiveUp, "without a named cause: {failure:?}");
             assert_eq!(next(local, first, by_agent(failure)), Next::GiveUp, "local: {failure:?}");
             assert_eq!(next(local, first, failure), Next::GiveUp, "local: {failure:?}");
+            let maybe = but(failure, |_, _, turn| *turn = Turn::MayHaveRun);
+            assert_eq!(next(remote, first, maybe), Next::GiveUp, "it may have run: {failure:?}");
         }
     }
 

@@ -12,6 +12,7 @@ use super::retry::{Failure, Next, START_LIMIT, Sending, Tries, next};
 use super::url::Address;
 use crate::auth::{AccessToken, SCOPE};
 use bytes::Bytes;
+use cupola_protocol::error::Turn;
 use cupola_protocol::invoke::{Notice, NoticeCode};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
@@ -45,18 +46,25 @@ impl Agent {
             is_turn: request.operation == Operation::Invoke,
             is_local: address.is_local(),
         };
-        let mut notices = Vec::new();
+        // A handshake carries no input: there the turn begins with the first message.
+        let carries_input = sending.is_turn && !request.opens_websocket();
         let (mut attempt, mut is_refreshed) = (1, false);
         let began = tokio::time::Instant::now();
         loop {
+            if carries_input {
+                self.note_turn(Turn::MayHaveRun);
+            }
             let (failure, error) = match self.attempt(&http, request, token.as_ref()).await {
-                Ok(response) if request.is_success(response.status()) => return Ok(HttpAnswer { response, notices }),
+                Ok(response) if request.is_success(response.status()) => return Ok(HttpAnswer { response }),
                 Ok(response) => self.read_error(request, response).await,
                 Err(failed) => match request.unreadable() {
                     Some(error) => return Err(error),
                     None => failed,
                 },
             };
+            if carries_input {
+                self.note_turn(failure.turn());
+            }
             let tries = Tries { attempt, waited: began.elapsed(), is_refreshed };
             match next(sending, tries, failure) {
                 Next::GiveUp => return Err(error),
@@ -68,7 +76,10 @@ impl Agent {
                 }
                 Next::Wait(wait) => {
                     tracing::debug!(operation = %request.operation, attempt, ?wait, %error, "trying again");
-                    notices.push(Notice { code: NoticeCode::Retried, message: format!("tried again: {error}") });
+                    if let Some(watcher) = &self.extras.watcher {
+                        let message = format!("trying again: {error}");
+                        watcher.tell(Notice { code: NoticeCode::Retried, message }).await;
+                    }
                     tokio::time::sleep(wait).await;
                 }
                 Next::WaitForStart(wait) => {
@@ -104,7 +115,7 @@ impl Agent {
     pub(super) async fn done(&self, request: &Request<'_>) -> Result<(), FoundryError> {
         let done = async {
             // The body is read so that the connection can be used again.
-            let _ignored = self.send(request).await?.bytes(MAX_ERROR_BYTES).await;
+            let _ignored = self.send(request).await?.of_the_service(request.operation)?.bytes(MAX_ERROR_BYTES).await;
             Ok(())
         };
         limited(request.operation, CALL_LIMIT, done).await
@@ -142,6 +153,13 @@ impl Agent {
         result.map_err(|unanswered| self.unanswered(unanswered))
     }
 
+    /// Notes for the caller whether the turn ran, as far as that is known now.
+    pub(super) fn note_turn(&self, turn: Turn) {
+        if let Some(watcher) = &self.extras.watcher {
+            watcher.note_turn(turn);
+        }
+    }
+
     fn unanswered(&self, Unanswered { failure, reason, fault }: Unanswered) -> (Failure, FoundryError) {
         let origin = self.address.origin();
         let error = match (fault, failure) {
@@ -152,7 +170,7 @@ impl Agent {
         (failure, error)
     }
 
-    /// Reads an error answer, and shows it to whoever wants it unmodified.
+    /// Reads an error answer, and shows it unmodified to a caller that asked for that.
     async fn read_error(&self, request: &Request<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
         let (head, status, headers) = (HttpHead::of(&response), response.status(), response.headers().clone());
         let raw = self.extras.watcher.as_ref().filter(|watcher| watcher.wants_raw());
@@ -163,8 +181,8 @@ impl Agent {
         if let Some(watcher) = raw {
             watcher.refusal(head, body).await;
         }
-        let &ServiceError { status, kind, speaker, is_named, retry_after, .. } = &error;
-        let failure = Failure::Refused { status, kind, speaker, is_named, retry_after };
+        let &ServiceError { status, kind, speaker, is_named, turn, retry_after, .. } = &error;
+        let failure = Failure::Refused { status, kind, speaker, is_named, turn, retry_after };
         (failure, FoundryError::Service(Box::new(error)))
     }
 }

@@ -127,9 +127,9 @@ pub struct Decoder {
 /// What is still to come of a message that is thrown away.
 #[derive(Debug, Clone, Copy)]
 enum Rest {
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
-    /// Everything up to the end of the line, of which so many bytes were thrown away.
+    /// Everything up to the end of the line, of which this many bytes were thrown away.
     Line(usize),
 }
 

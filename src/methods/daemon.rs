@@ -63,7 +63,7 @@ async fn prepare(daemon: &Daemon, bounds: &Bounds) -> Result<(), CallError> {
     Ok(())
 }
 
-/// One version is spoken. A client that knows newer ones too goes on with this one.
+/// One version is spoken. A client that knows newer ones too uses this one.
 fn negotiate(offered: Option<&[u32]>) -> Result<(), CallError> {
     if let Some(versions) = offered
         && !versions.contains(&PROTOCOL_VERSION)

@@ -4,19 +4,22 @@
 //! - [`attempt`]: finds what to continue and gets the request to the agent
 //! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready
-//! - [`observed`]: what is told of the requests themselves: `--debug`, `-o raw`, waiting
+//! - [`outcome`]: how a failed turn is reported (pure)
+//! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
 mod attempt;
 mod deployment;
 mod observed;
+mod outcome;
 mod perform;
 mod replace;
 
 use super::follow::{RunFollower, answer};
+use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::partition::locks::Waiter;
 use crate::rpc::Call;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, RunStatus};
 use cupola_protocol::target::Target;
 use std::sync::Arc;
@@ -32,13 +35,8 @@ pub(crate) fn invoke(
 }
 
 async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
-    check(&params)?;
     let daemon = &call.daemon;
-    let most = daemon.config.runs.under_way;
-    if daemon.activity.runs() >= most {
-        return Err(CallError::new(ErrorKind::Overloaded, format!("{most} runs are under way, and no more are begun"))
-            .hint("wait for one to end, or end one: `cupola runs list` shows them, `cupola runs cancel` ends one"));
-    }
+    check(&params).and_then(|()| check_room(daemon)).map_err(|refused| refused.of_turn(Turn::NotRun))?;
     let run = daemon.runs.begin(&daemon.activity, params.detach, daemon.shutdown.work());
     let reader = run.follow(0).await;
     let (token, text_only) = (params.partial_result_token.clone(), params.text_only);
@@ -46,7 +44,7 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
     daemon.tasks.spawn(performing.instrument(tracing::info_span!("run", id = %run.id())));
 
     let follower = RunFollower { call: &call, token: token.as_ref(), text_only };
-    let cancelled = || CallError::cancelled().of_run(run.id().clone());
+    let cancelled = |turn| CallError::cancelled().of_turn(turn).of_run(run.id().clone());
     let mut following = std::pin::pin!(follower.follow(&run, reader));
     let outcome = tokio::select! {
         biased;
@@ -55,7 +53,7 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
             if !daemon.shutdown.is_forced() {
                 if call.left.is_cancelled() {
                     // Whether the run ends is decided by whether anyone else follows it.
-                    return Err(cancelled());
+                    return Err(cancelled(Turn::MayHaveRun));
                 }
                 run.cancel();
             }
@@ -63,10 +61,23 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
         }
     };
     match outcome.as_ref() {
-        Ok(response) if response.status == RunStatus::Cancelled => Err(cancelled()),
+        Ok(InvokeResponse { status: RunStatus::Cancelled, failure, .. }) => {
+            let turn = failure.as_ref().and_then(|failure| failure.turn);
+            Err(cancelled(turn.unwrap_or(Turn::MayHaveRun)))
+        }
         // It had ended otherwise by then.
         _ => answer(&outcome),
     }
+}
+
+/// Are there as many runs as the daemon takes?
+fn check_room(daemon: &Daemon) -> Result<(), CallError> {
+    let most = daemon.config.runs.under_way;
+    if daemon.activity.runs() < most {
+        return Ok(());
+    }
+    Err(CallError::new(ErrorKind::Overloaded, format!("{most} runs are under way, and no more are begun"))
+        .hint("wait for one to end, or end one: `cupola runs list` shows them, `cupola runs cancel` ends one"))
 }
 
 /// Fields that contradict each other.

@@ -119,7 +119,7 @@ async fn fill(daemon: Arc<Daemon>, key: LogKey, log: Arc<SharedLog>, named: Name
     let reading = async {
         while let Some(event) = next(&mut reader, &named).await? {
             let line = LogLine::new(&event);
-            log.room(&line).await;
+            log.wait_for_room(&line).await;
             log.write(line);
         }
         Ok(())

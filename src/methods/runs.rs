@@ -87,6 +87,6 @@ async fn find(call: &Call, id: &RunId) -> Result<Arc<Run>, CallError> {
     let run = call.daemon.runs.find(id).filter(|run| own.as_ref().is_none_or(|own| run.is_in(own)));
     run.ok_or_else(|| {
         CallError::new(ErrorKind::NotFound, format!("there is no run {id}"))
-            .hint("`cupola runs list` shows those under way and those that ended lately")
+            .hint("`cupola runs list` shows those under way and those that ended recently")
     })
 }

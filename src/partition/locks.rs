@@ -161,7 +161,10 @@ mod tests {
         let mut third = Box::pin(third.wait());
         assert!(futures_util::poll!(&mut third).is_pending(), "it came last");
         drop(first.wait().await.unwrap());
-        assert!(futures_util::poll!(&mut third).is_pending(), "the second has its place, though it does not wait yet");
+        assert!(
+            futures_util::poll!(&mut third).is_pending(),
+            "the second is in the queue, though it does not wait yet"
+        );
         drop(second);
         drop(third.await.unwrap());
         assert!(locks.is_empty());

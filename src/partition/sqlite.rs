@@ -469,7 +469,7 @@ impl Store for SqliteStore {
                     params![agent, owner, version],
                 )?;
                 // Whose the sessions are stays known; the keys that could delete them do not, unless another version's
-                // partition of the same owner goes on with the session.
+                // partition of the same owner continues the session.
                 transaction.execute(
                     "UPDATE session SET ownership_key = NULL
                      WHERE agent = ?1 AND owner = ?2 AND ownership_key IS NOT NULL AND id NOT IN

@@ -1,11 +1,12 @@
 //! A separate emulator as a process: it stays in the terminal until a signal ends it; a second one does not wait for its agents.
 
-use super::log::OneLine;
+use super::log::{OneLine, escaped};
 use super::{Reason, one_line, runtime};
 use crate::config;
 use crate::lifetime::shutdown;
 use cupola_emulator::command::token::{TokenOptions, token};
 use cupola_emulator::command::{self, CommandOptions};
+use cupola_emulator::logs::AgentOutput;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 /// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error.
 pub fn emulator(mut options: CommandOptions) -> ExitCode {
     options.registry = config::own_emulators_directory();
+    options.agent_output = Some(AgentOutput::new(show_agent_line));
     finished(try_emulator(options))
 }
 
@@ -23,6 +25,12 @@ pub fn emulator_token(mut options: TokenOptions) -> ExitCode {
     options.registry = config::own_emulators_directory();
     let printed = token(&options).map_err(Reason::from).and_then(|token| Ok(writeln!(io::stdout(), "{token}")?));
     finished(printed)
+}
+
+/// A line of an agent, below the agent's name, with nothing in it that acts on a terminal.
+fn show_agent_line(agent: &str, line: &str) {
+    // Standard error may be closed; then there is nobody to show it to.
+    let _ = writeln!(io::stderr(), "{agent} | {}", escaped(line));
 }
 
 fn finished(result: Result<(), Reason>) -> ExitCode {

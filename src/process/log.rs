@@ -45,6 +45,11 @@ impl<Out: Write> Write for Event<Out> {
     }
 }
 
+/// A line of somebody else's, with what acts on a terminal escaped.
+pub(super) fn escaped(text: &str) -> String {
+    one_line(text, false)
+}
+
 fn one_line(text: &str, has_colours: bool) -> String {
     let mut line = String::with_capacity(text.len() + 1);
     let mut rest = text;

@@ -115,7 +115,7 @@ impl Bounds {
         self.root.get_or_try_init(open).await.cloned().map(Some)
     }
 
-    /// The partition this connection is bound to, under the credential of today.
+    /// The partition this connection is bound to, under the current credential.
     pub async fn partition(&self, daemon: &Daemon) -> Result<Partition, CallError> {
         Ok(self.scope(daemon).await?.partition)
     }
@@ -162,8 +162,10 @@ impl Bounds {
                 .hint("leave allowSharedSession out"));
         }
         if subject.is_whole_request {
-            return Err(CallError::out_of_bounds("a request of one's own making could name what is another's")
-                .hint("send the text alone, without inputIsRequest"));
+            return Err(CallError::out_of_bounds(
+                "a whole request could name another caller's session or conversation",
+            )
+            .hint("send the text alone, without inputIsRequest"));
         }
         if subject.session_id.is_none() && subject.conversation_id.is_none() {
             return Ok(());

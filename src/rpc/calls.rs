@@ -15,7 +15,7 @@ use crate::limits::input::Room;
 use crate::limits::places::Place;
 use cupola_protocol::Method as _;
 use cupola_protocol::daemon::Initialize;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, ready};
 use jsonrpsee::core::server::{Extensions, MethodResponse};
@@ -213,26 +213,31 @@ impl Calls {
 
     fn begin(self: &Arc<Self>, id: CallId, method: &str, params: Option<&str>) -> Step {
         let received = Instant::now();
+        let is_turn = self.table.is_turn(method);
+        let refuse = |error: CallError| {
+            let error = if is_turn { error.of_turn(Turn::NotRun) } else { error };
+            Step::Now(Some(id.refuse(error)))
+        };
         if self.daemon.shutdown.is_draining() {
-            return Step::Now(Some(id.refuse(CallError::shutting_down())));
+            return refuse(CallError::shutting_down());
         }
         let Some((method, callback)) = self.table.find(method) else {
             let named: String = method.chars().take(SHOWN_METHOD_CHARACTERS).collect();
             let error = CallError::new(ErrorKind::MethodNotFound, format!("there is no method {named:?}"))
                 .hint("`initialize` lists the methods under capabilities");
-            return Step::Now(Some(id.refuse(error)));
+            return refuse(error);
         };
         let bounds = match self.binding.enter(method, params) {
             Ok(bounds) => bounds,
-            Err(error) => return Step::Now(Some(id.refuse(error))),
+            Err(error) => return refuse(error),
         };
         if let Some(Err(error)) = self.guest.as_ref().map(|guest| guest.admit(method)) {
-            return Step::Now(Some(id.refuse(error)));
+            return refuse(error);
         }
         let cancelled = self.cancelled.child_token();
         let place = match self.register(&id, &cancelled) {
             Ok(place) => Some(place),
-            Err(error) => return Step::Now(Some(id.refuse(error))),
+            Err(error) => return refuse(error),
         };
         let span = tracing::info_span!("rpc", conn = self.client.number(), id = %id.shown(), method);
         let busy = self.daemon.activity.request();
@@ -258,6 +263,11 @@ impl Calls {
                 Ok(handler) => supervise(handler, &cancelled).await,
                 Err(_) => Err(Ended::Panicked),
             };
+            let outcome = outcome.map_err(|ended| {
+                let error = ended.error(calls.daemon.shutdown.is_forced());
+                // How far it came is lost with it.
+                if is_turn { error.of_turn(Turn::MayHaveRun) } else { error }
+            });
             Answer { text: calls.finish(&id, outcome, received, busy), place }
         };
         Step::Later(answer.instrument(span).boxed())
@@ -283,18 +293,11 @@ impl Calls {
     fn finish(
         &self,
         id: &CallId,
-        outcome: Result<MethodResponse, Ended>,
+        outcome: Result<MethodResponse, CallError>,
         received: Instant,
         busy: crate::lifetime::activity::WorkGuard,
     ) -> String {
-        let response = outcome.unwrap_or_else(|ended| {
-            let error = match ended {
-                Ended::Panicked => CallError::internal("the call ended in a panic"),
-                Ended::Dropped if self.daemon.shutdown.is_forced() => CallError::shutting_down(),
-                Ended::Dropped => CallError::cancelled(),
-            };
-            MethodResponse::error(Id::Null, ErrorObjectOwned::from(error))
-        });
+        let response = outcome.unwrap_or_else(|error| MethodResponse::error(Id::Null, ErrorObjectOwned::from(error)));
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         drop(busy);
         tracing::debug!(
@@ -311,6 +314,16 @@ enum Ended {
     Panicked,
     /// It was cancelled and did not end in time.
     Dropped,
+}
+
+impl Ended {
+    fn error(&self, is_forced: bool) -> CallError {
+        match self {
+            Self::Panicked => CallError::internal("the call ended in a panic"),
+            Self::Dropped if is_forced => CallError::shutting_down(),
+            Self::Dropped => CallError::cancelled(),
+        }
+    }
 }
 
 /// Runs a handler to its answer, past a panic, and at most [`CANCEL_GRACE`] past its cancellation.

@@ -28,7 +28,7 @@ impl Call {
 }
 
 impl Requests {
-    /// Does the work and tells of its requests.
+    /// Does the work and reports its requests.
     pub(super) async fn tell<Done>(
         mut self,
         work: impl Future<Output = Result<Done, CallError>>,
@@ -50,8 +50,8 @@ impl Requests {
     async fn show(&self, seen: Seen) -> Result<(), ClientGone> {
         match seen {
             Seen::Request(request) => self.call.progress(&self.token, &RequestEvent::Request(request)).await,
-            // Nobody asked for answers, and only an agent of one's own is waited for.
-            Seen::Refusal(..) | Seen::Waiting(_) => Ok(()),
+            // Only the requests were asked for.
+            Seen::Refusal(..) | Seen::Waiting(_) | Seen::Notice(_) => Ok(()),
         }
     }
 }

@@ -32,7 +32,7 @@ impl CallError {
     /// The connection is bound, and not to this.
     pub fn out_of_bounds(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::OutOfBounds, message)
-            .hint("initialize bound this connection; what lies beyond needs another one")
+            .hint("this connection is bound by initialize; open another connection for anything else")
     }
 }
 

@@ -181,8 +181,11 @@ fn denial_hint(denial: Denial) -> &'static str {
 
 /// What to do when the sandbox, the agent or the service is at fault rather than the call (contract section 14.3).
 fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
-    let operation = error.service().map(|error| error.operation);
     let code = error.service().and_then(|error| error.code.as_deref());
+    if error.may_have_run() {
+        // How to find out is said where the run is known; nothing here may advise to send it again.
+        return None;
+    }
     Some(match error.kind() {
         ErrorKind::ConnectionFailed if is_local => "start the agent, or name the port it listens on: --port PORT",
         _ if is_local => return None,
@@ -193,9 +196,6 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
             "run it again; if that does not help, `cupola monitor --type system` shows why the sandbox does not start"
         }
         ErrorKind::SandboxIdle => "run it again: the session resumes with its files",
-        ErrorKind::ProxyTimeout => {
-            "the turn may have run, so it was not sent again; `cupola monitor --tail 100` shows what the agent did"
-        }
         ErrorKind::QuotaExceeded if code == Some("RegionalQuotaExceeded") => {
             "the region has no room for more sessions; try later, or an agent in another region"
         }
@@ -204,9 +204,6 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         }
         ErrorKind::AgentVersionNotReady => "run it again once `cupola agents show` says that the version is active",
         ErrorKind::AgentVersionFailed => "`cupola agents show` says why the version could not be deployed",
-        ErrorKind::AgentFailed | ErrorKind::ServiceError if operation == Some(Operation::Invoke) => {
-            "`cupola monitor --tail 100` shows what the agent wrote"
-        }
         _ => return None,
     })
 }

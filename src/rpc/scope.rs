@@ -207,7 +207,7 @@ impl Scope {
         verdict: Verdict,
         deleting: bool,
     ) -> CallError {
-        let is_outdated = self.is_outdated(error.kind());
+        let is_outdated = self.is_outdated(error.kind()) && !error.may_have_run();
         if is_outdated {
             self.forget_definition();
         }

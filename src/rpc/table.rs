@@ -5,6 +5,7 @@ use super::call::Call;
 use super::message::parse;
 use crate::error::CallError;
 use cupola_protocol::Method;
+use cupola_protocol::error::Turn;
 use cupola_protocol::invoke::Invoke;
 use cupola_protocol::reach::Reach;
 use futures_util::FutureExt;
@@ -12,7 +13,7 @@ use futures_util::future::{BoxFuture, ready};
 use jsonrpsee::core::server::{AsyncMethod, MethodCallback, MethodResponse, Methods, ResponsePayload};
 use jsonrpsee::types::Id;
 use serde::{Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Methods whose calls on one connection begin in the order they came.
@@ -23,6 +24,7 @@ const IN_ORDER: [&str; 1] = [Invoke::NAME];
 pub struct Table {
     methods: Methods,
     reaches: BTreeMap<&'static str, Reach>,
+    turns: BTreeSet<&'static str>,
 }
 
 impl Table {
@@ -46,6 +48,9 @@ impl Table {
     {
         let handler = Arc::new(handler);
         let callback: AsyncMethod<'static> = Arc::new(move |id, params, _connection, _limit, mut extensions| {
+            // Nothing has begun yet.
+            let refuse =
+                |id, error: CallError| refuse(id, if M::IS_TURN { error.of_turn(Turn::NotRun) } else { error });
             let Some(call) = extensions.remove::<Call>() else {
                 return ready(refuse(id, CallError::internal("a call came without its connection"))).boxed();
             };
@@ -80,6 +85,9 @@ impl Table {
         let added = self.methods.verify_and_insert(M::NAME, MethodCallback::Async(callback)).is_ok();
         debug_assert!(added, "{} is in the table twice", M::NAME);
         self.reaches.insert(M::NAME, M::REACH);
+        if M::IS_TURN {
+            self.turns.insert(M::NAME);
+        }
         self
     }
 
@@ -89,6 +97,11 @@ impl Table {
             (name, MethodCallback::Async(callback)) => Some((name, callback)),
             _ => None,
         }
+    }
+
+    /// Does a call of this method send a turn to an agent?
+    pub(crate) fn is_turn(&self, name: &str) -> bool {
+        self.turns.contains(name)
     }
 
     /// Every method's name, sorted.

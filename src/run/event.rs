@@ -66,7 +66,7 @@ impl Entry for Event {
         self.json.get().len() + text
     }
 
-    fn leave(&self, text: &mut String) {
+    fn fold_into(&self, text: &mut String) {
         match &self.effect {
             Effect::Append(more) => text.push_str(more),
             Effect::Replace(whole) => text.clone_from(whole),

@@ -1,4 +1,4 @@
-//! The runs of this daemon by their ids: those under way, and those that ended lately.
+//! The runs of this daemon by their ids: those under way, and those that ended recently.
 
 use super::Run;
 use crate::error::CallError;
@@ -191,12 +191,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ended_runs_take_so_many_bytes_at_most_but_the_latest_stays() {
+    async fn ended_runs_take_a_bounded_number_of_bytes_but_the_latest_stays() {
         let runs = Runs::new(Limits { ended_bytes: 0, ..Limits::default() });
         let long = async || {
             let run = begin(&runs, true);
             runs.enter(&run, &partition());
-            run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".to_owned() }).await;
+            run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".to_owned() }, std::future::ready(()))
+                .await;
             runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
             run.id().clone()
         };
@@ -236,7 +237,8 @@ mod tests {
         let run = begin(&runs, true);
         let memory = Arc::downgrade(&run);
         runs.enter(&run, &partition());
-        run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(200) }).await;
+        run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(200) }, std::future::ready(()))
+            .await;
         runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
         drop(run);
         tokio::time::sleep(limits.long_ended_for / 2).await;
@@ -254,7 +256,11 @@ mod tests {
             let run = begin(&runs, true);
             runs.enter(&run, &partition());
             for _ in 0..20 {
-                run.take(cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(500) }).await;
+                run.take(
+                    cupola_protocol::invoke::InvokeEvent::TextDelta { delta: "x".repeat(500) },
+                    std::future::ready(()),
+                )
+                .await;
             }
             runs.end(&run, Err(CallError::new(ErrorKind::Busy, "")));
             run.id().clone()

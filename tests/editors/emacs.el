@@ -130,6 +130,8 @@
   (cupola-tests-wait-for-text "tick0")
   (signal-process (plist-get (jsonrpc-request (cupola--line) 'daemon/status nil) :processId) 'SIGKILL)
   (cupola-tests-wait-for-text "[Server died]")
+  (with-current-buffer "*Messages*"
+    (should (string-match-p "cupola: the turn may have run" (buffer-string))))
   (cupola-invoke "what do you remember?")
   (cupola-tests-wait-for-text "- tea"))
 

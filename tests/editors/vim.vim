@@ -133,7 +133,7 @@ function s:tests.a_daemon_that_is_killed_is_started_again()
   CupolaInvoke slow 500 100
   call s:WaitForText('tick0')
   call system('kill -9 ' .. s:Status().processId)
-  call s:WaitForText('[the daemon went away; ask again]')
+  call s:WaitForText('[the daemon went away; the turn may have run')
   CupolaInvoke what do you remember?
   call s:WaitForAnswer('- tea')
 endfunction

@@ -98,7 +98,7 @@ impl Reader {
         self.deployed.home.path("project")
     }
 
-    /// What reached the service and the local agent after so many requests of each.
+    /// What reached the service and the local agent after this many requests of each.
     fn sent_since(&self, [to_service, to_local]: [usize; 2]) -> Vec<Recorded> {
         let local = self.local.arrived().into_iter().skip(to_local).map(|(line, headers, body)| {
             let (method, path) = line.split_once(' ').unwrap();

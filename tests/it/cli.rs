@@ -208,6 +208,47 @@ fn how_a_run_ended_is_the_exit_code() {
 }
 
 #[test]
+fn whether_a_failed_turn_ran_is_the_exit_code() {
+    for (kind, turn, code) in [
+        ("timedOut", "notRun", 5),
+        ("timedOut", "mayHaveRun", 8),
+        ("serviceError", "mayHaveRun", 8),
+        ("forbidden", "notRun", 3),
+        ("forbidden", "mayHaveRun", 8),
+        ("agentFailed", "ran", 1),
+        ("cancelled", "mayHaveRun", 130),
+    ] {
+        let home = Home::new();
+        let data = json!({"kind": kind, "turn": turn, "retryable": false, "hint": "look at the run"});
+        let error = json!({"code": 1, "message": "no answer", "data": data});
+        let _daemon =
+            scripted(&home, move |stream| say(stream, &json!({"jsonrpc": "2.0", "id": 1, "error": error.clone()})));
+        let output = run(&home, &["invoke", "--emulator", "-o", "json", "hello"]);
+        let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), &said["error"]["data"]["turn"]),
+            (Some(code), &json!(turn)),
+            "{kind}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_daemon_that_goes_after_it_took_a_turn_leaves_it_open_whether_it_ran() {
+    for output in ["default", "json", "jsonl", "raw"] {
+        for first in [None, Some(delta("hel"))] {
+            let home = Home::new();
+            let _daemon = scripted(&home, move |stream| first.iter().for_each(|event| say(stream, event)));
+            let output = run(&home, &["invoke", "--emulator", "-o", output, "hello"]);
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(8), "{said}");
+            assert!(said.contains("the turn may have run") && said.contains("cupola monitor"), "{said}");
+            assert!(!said.contains("run the command again"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_raw_answer_that_is_not_complete_says_so_beside_it() {
     let home = Home::new();
     let body = json!({"token": 1, "value": {"runId": "r", "number": 2, "type": "httpBody", "text": "event: x"}});

@@ -2,8 +2,8 @@
 
 use cupola::auth::{Account, Credential, Fixed, SCOPE, Tokens};
 use cupola::foundry::{
-    Address, Agent, AllowedHosts, Ending, Foundry, FoundryError, Invocation, ListSessions, Reply, ReplyItem, Respond,
-    Settings, Stopped, WireIsolation,
+    Address, Agent, AllowedHosts, Ending, Extras, Foundry, FoundryError, Invocation, ListSessions, Reply, ReplyItem,
+    Respond, Seen, Settings, Stopped, Wants, WireIsolation, watch,
 };
 use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
@@ -11,7 +11,7 @@ use cupola_emulator::faults::{Fault, Faults, Rule};
 use cupola_emulator::hooks::{Acceptor, Connection};
 use cupola_emulator::tls::Tls;
 use cupola_emulator::{Emulator, Options, stock_agents};
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{AgentProtocol, InvokeEvent, NoticeCode, RunStatus};
 use cupola_protocol::isolation::{Isolation, IsolationModel};
@@ -128,7 +128,7 @@ async fn a_turn_streams_and_ends_with_its_ids() {
     let world = World::start().await;
     let reply = say(&world.agent("notes"), &user("acme"), "stream alpha beta gamma").await.unwrap();
     assert!(reply.session_id.is_some(), "the service names the session at once");
-    assert!(reply.request_id.is_some() && reply.notices.is_empty());
+    assert!(reply.request_id.is_some());
     let (events, text, ending) = read(reply).await;
     assert!(events.iter().filter(|event| matches!(event, InvokeEvent::TextDelta { .. })).count() > 2, "{events:?}");
     assert_eq!((text.as_str(), ending.text.as_deref()), ("alpha beta gamma", Some("alpha beta gamma")));
@@ -333,31 +333,40 @@ async fn a_refused_token_is_replaced_once_and_then_given_up() {
 async fn a_turn_is_sent_again_only_when_the_service_said_not_now() {
     let world = World::start().await;
     let (agent, acme) = (world.agent("notes"), user("acme"));
-    for (fault, kind) in [
+    for (fault, failure) in [
         (fails_with(502, &[("x-adc-response-details", "SandboxIdle"), ("retry-after-ms", "1")], "x"), None),
         (fails_with(424, &[("retry-after-ms", "1")], "session_not_ready"), None),
         (fails_with(429, &[("x-adc-response-details", "slow_down"), ("retry-after-ms", "1")], "x"), None),
         (fails_with(503, &[("x-adc-response-details", "unavailable"), ("retry-after", "0")], "x"), None),
-        // Without a cause that the gateway names, the turn may have run.
-        (fails_with(429, &[("retry-after-ms", "1")], "slow_down"), Some(ErrorKind::RateLimited)),
-        (fails_with(503, &[("retry-after", "0")], "service_unavailable"), Some(ErrorKind::ServiceUnavailable)),
-        (fails_with(504, &[("x-adc-response-details", "ProxyTimeout")], "x"), Some(ErrorKind::ProxyTimeout)),
-        (fails_with(409, &[], "conversation_locked"), Some(ErrorKind::ConversationLocked)),
+        // A cause that is not the gateway's documented "not now" is not repeated, and without one the turn may have run.
+        (fails_with(429, &[("retry-after-ms", "1")], "slow_down"), Some((ErrorKind::RateLimited, Turn::NotRun))),
+        (
+            fails_with(503, &[("retry-after", "0")], "service_unavailable"),
+            Some((ErrorKind::ServiceUnavailable, Turn::MayHaveRun)),
+        ),
+        (
+            fails_with(504, &[("x-adc-response-details", "ProxyTimeout")], "x"),
+            Some((ErrorKind::ProxyTimeout, Turn::MayHaveRun)),
+        ),
+        (fails_with(409, &[], "conversation_locked"), Some((ErrorKind::ConversationLocked, Turn::NotRun))),
         (
             fails_with(429, &[("x-adc-response-details", "QuotaExceeded"), ("retry-after", "0")], "x"),
-            Some(ErrorKind::QuotaExceeded),
+            Some((ErrorKind::QuotaExceeded, Turn::NotRun)),
         ),
-        (fails_with(500, &[], "server_error"), Some(ErrorKind::ServiceError)),
-        (Fault::Reset, Some(ErrorKind::ServiceError)),
+        (fails_with(500, &[], "server_error"), Some((ErrorKind::ServiceError, Turn::MayHaveRun))),
+        (Fault::Reset, Some((ErrorKind::ServiceError, Turn::MayHaveRun))),
     ] {
         world.faults.clear();
         world.faults.add(Rule::on("*/responses", fault.clone()).next(1));
-        match (say(&agent, &acme, "hello").await, kind) {
+        let (watcher, mut seen) = watch(Wants::default());
+        let agent = agent.with(Extras { watcher: Some(watcher.clone()), ..Extras::default() });
+        match (say(&agent, &acme, "hello").await, failure) {
             (Ok(reply), None) => {
-                assert_eq!(reply.notices[0].code, NoticeCode::Retried, "{fault:?}");
+                let Some(Seen::Notice(notice)) = seen.recv().await else { panic!("nothing was told: {fault:?}") };
+                assert_eq!(notice.code, NoticeCode::Retried, "{fault:?}");
                 assert_eq!(status(&read(reply).await.2), RunStatus::Completed, "{fault:?}");
             }
-            (Err(error), Some(kind)) => assert_eq!(error.kind(), kind, "{fault:?}"),
+            (Err(error), Some(expected)) => assert_eq!((error.kind(), watcher.turn()), expected, "{fault:?}"),
             (outcome, _) => panic!("{fault:?}: {outcome:?}"),
         }
     }

@@ -224,7 +224,7 @@ async fn a_new_daemon_goes_on_where_the_old_one_was() {
     let key = || json!({"userKey": "acme"});
     let daemon = TestDaemon::start();
     let mut client = daemon.connect();
-    // Told of the session, and gone the same moment.
+    // It hears of the session and leaves at the same moment.
     let params = json!({"target": target, "isolation": key(), "input": "slow 1000 50", "partialResultToken": 1});
     client.request("invoke", params).await;
     let started = client.next().await["params"]["value"].clone();

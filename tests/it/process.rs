@@ -1,10 +1,13 @@
 //! The real binary: its start report, its socket, its ends.
 
-use crate::support::{Home, Process, call};
+use crate::support::{Home, Process, call, finish};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 /// The process that answers on a socket.
 fn server(socket: &Path) -> u64 {
@@ -128,4 +131,26 @@ fn a_configuration_that_cannot_be_read_is_not_passed_over() {
     fs::create_dir_all(home.path(".config/cupola/config.toml")).unwrap();
     let report = home.serve(&[]).report();
     assert!(report.starts_with("error: ") && report.contains("config.toml cannot be read"), "{report}");
+}
+
+#[test]
+fn the_emulator_shows_what_its_agents_write_by_name_and_harmless() {
+    let home = Home::new();
+    let agent = "broken=exec:printf 'loading\\n\\033[2Jboom\\n'; exit 3";
+    let mut command = home.command(&["emulator", "--listen", "127.0.0.1:0", "--json", "--agent", agent]);
+    command.stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    let url = ready["url"].as_str().unwrap();
+    let emulator = format!("--emulator={url}");
+    let invoked = finish(home.command(&["invoke", &emulator, "--agent-name", "broken", "hello"]));
+    assert!(!invoked.status.success(), "{invoked:?}");
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(ended.stderr).unwrap();
+    assert!(shown.contains("broken | loading\nbroken | \\u{1b}[2Jboom\n"), "{shown}");
+    finish(home.command(&["stop", "--force"]));
 }

@@ -1,6 +1,7 @@
 //! `-o raw`, `--debug` and the caller's own headers: what travels, shown as it is.
 
 use crate::invoke::stream;
+use crate::support::peer::{Bytes, Peer};
 use crate::support::{Home, TestDaemon, TestEmulator, finish};
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
@@ -172,4 +173,31 @@ fn the_command_prints_both_where_they_belong() {
     assert!(out.starts_with("HTTP/1.1 40") && out.contains("\n\n{\"error\":"), "{out}");
     assert!(err.contains("hint: ") && err.contains("--user-isolation-key"), "{err}");
     run(&home, &["stop", "--force"]);
+}
+
+#[tokio::test]
+async fn the_session_in_the_first_event_is_taken_however_its_bytes_arrive() {
+    let daemon = TestDaemon::start();
+    let mut client = daemon.connect();
+    let response = json!({"id": "resp_1", "status": "completed", "agent_session_id": "sess_of_the_body", "output": []});
+    let created = format!("data: {}\n\n", json!({"type": "response.created", "response": response}));
+    let completed = format!("data: {}\n\n", json!({"type": "response.completed", "response": response}));
+    let (begin, rest) = created.split_at(20);
+    // Each piece arrives by itself.
+    let pieces: String = [begin, rest, &completed].map(|piece| format!("{:x}\r\n{piece}\r\n", piece.len())).concat();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close";
+    let answer = format!("{head}\r\n\r\n{pieces}0\r\n\r\n");
+    let peer = Peer::start(move |_, _| Bytes { first: answer.clone(), then: String::new() }).await;
+    let target = json!({"kind": "local", "port": peer.address.port()});
+    for raw in [true, false] {
+        let params = json!({"target": target, "input": "x", "raw": raw, "newSession": true});
+        let result = client.call("invoke", params).await["result"].clone();
+        assert_eq!(
+            (&result["status"], &result["sessionId"]),
+            (&json!("completed"), &json!("sess_of_the_body")),
+            "{raw}"
+        );
+    }
+    client.leave().await;
+    daemon.end().await;
 }

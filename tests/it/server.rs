@@ -71,6 +71,7 @@ impl Server {
     /// Takes every place: clients of all framings that have been answered and stay.
     async fn fill(&self) -> Vec<Client> {
         let mut clients = Vec::new();
+        assert_eq!(MAX_CONNECTIONS, 1000, "the documents promise a thousand");
         for number in 0..MAX_CONNECTIONS {
             let framing = if number % 2 == 0 { Framing::Ndjson } else { Framing::Lsp };
             let mut client = self.connect_by(framing).await;

@@ -65,7 +65,7 @@ async fn every_code_of_the_gateway_has_its_kind_its_retries_and_its_hint() {
         // The session stays what it was: none of these says that it is gone.
         assert_eq!(say(&mut client, &target, json!({}), "hello").await["sessionId"], first["sessionId"], "{code}");
     }
-    // Those that pass by themselves are borne with.
+    // The daemon retries after failures that are temporary.
     for (code, status) in [("ReadinessTimeout", 502), ("SandboxIdle", 502)] {
         emulator.fail("*/openai/responses", 1, refusal(status, code, "not available"));
         let result = say(&mut client, &target, json!({}), "hello").await;

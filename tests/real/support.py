@@ -120,7 +120,8 @@ class Emulator:
         command += ["--tls", *flags] if tls else [*flags]
         for agent in agents:
             command += ["--agent", agent]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # It shows what its agents write, which is thousands of lines.
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         lines = queue.Queue()
         threading.Thread(target=lambda: lines.put(self.process.stdout.readline()), daemon=True).start()
         ready = json.loads(lines.get(timeout=PATIENCE))

@@ -165,8 +165,9 @@ class Invocations(Local):
         self.assertIn("did not end the dialogue", told.err)
 
     def test_failures(self):
-        self.assertIn("say more", self.invoke('{"do": "refuse"}', status=2).err)
-        self.invoke('{"do": "crash"}', status=1)
+        # The agent's own code has seen the turn, so it may have run.
+        self.assertIn("say more", self.invoke('{"do": "refuse"}', status=8).err)
+        self.invoke('{"do": "crash"}', status=8)
         broken = self.invoke('{"do": "break"}', status=7)
         self.assertIn("so far", broken.out)
 

@@ -5,7 +5,7 @@ use crate::fuzz;
 use crate::lint;
 use crate::lint::cargo_in_root;
 use crate::root;
-use crate::steps::Report;
+use crate::steps::{Report, Steps};
 use crate::vscode;
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
@@ -20,6 +20,9 @@ const BINARY: &str = "target/debug/cupola";
 /// The suites of real counterparts and of the Python client.
 const REAL: &str = "tests/real/run.py";
 const PYTHON: &str = "clients/python/tests/run.py";
+
+/// The check of the OpenRPC document.
+const OPENRPC: &str = "tests/openrpc/check.mjs";
 
 /// What a step that cannot run here means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,7 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
         let steps = report.lane("editors");
         scope.spawn(move || {
             vscode::prepare(steps);
+            openrpc_document(steps);
             wait_for(&for_editors);
             vscode::suites(steps, BINARY);
             editors::suites(steps, BINARY);
@@ -84,6 +88,18 @@ fn real_counterparts(options: &[&str]) -> Command {
     let mut command = Command::new("python3");
     command.args([REAL, "--binary", BINARY]).args(options).current_dir(root());
     command
+}
+
+/// The OpenRPC document against the published meta-schemas.
+fn openrpc_document(steps: Steps<'_>) {
+    match vscode::node_is_usable() {
+        Ok(()) => {
+            let mut command = Command::new("node");
+            command.arg(OPENRPC).current_dir(root());
+            steps.tests(command);
+        }
+        Err(reason) => steps.skip(OPENRPC, &reason),
+    }
 }
 
 /// The Python client against a daemon of its own.

@@ -3,11 +3,15 @@
 //! A rule is data: which files, which words may not be in them, and why. It runs in `cargo xtask lint` and as a test.
 //!
 //! - [`floors`]: which modules may use which; [`modules`]: what they use
+//! - [`tasks`]: who may start tasks and threads
+//! - [`english`]: phrases that are refused
 //! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise
 
 mod architecture;
+mod english;
 mod floors;
 mod modules;
+mod tasks;
 
 use std::fs;
 use std::io;
@@ -95,11 +99,15 @@ const MAX_LINES: usize = 500;
 const MAX_TEST_LINES: usize = 600;
 
 /// Directories that hold no sources of ours.
-const SKIPPED: &[&str] = &["target", ".git", "node_modules", "__pycache__"];
+const SKIPPED: &[&str] = &[".git", "node_modules", "__pycache__"];
+
+/// What cargo puts into a directory that it builds in. Its name does not tell: `src/target` holds sources.
+const BUILD_MARK: &str = "CACHEDIR.TAG";
 
 /// Kinds of files the word rules are for.
 const TEXT: &[&str] = &[
-    "rs", "toml", "md", "py", "sh", "lua", "ts", "mjs", "el", "vim", "json", "jsonl", "yml", "yaml", "service", "plist",
+    "rs", "toml", "md", "py", "sh", "lua", "ts", "mjs", "el", "vim", "json", "jsonl", "yml", "yaml", "service",
+    "plist", "txt",
 ];
 
 /// Everything that breaks a rule, one line each.
@@ -111,8 +119,10 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
     for path in files {
         let text = fs::read_to_string(root.join(&path)).map_err(|error| format!("{path} cannot be read: {error}"))?;
         broken.extend(check_file(&path, &text));
+        broken.extend(english::check(&path, &text));
     }
     broken.extend(floors::check(root)?);
+    broken.extend(tasks::check(root)?);
     broken.extend(architecture::check(root)?);
     Ok(broken)
 }
@@ -124,7 +134,7 @@ fn collect(root: &Path, directory: &Path, files: &mut Vec<String>) -> io::Result
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         if entry.file_type()?.is_dir() {
-            if !SKIPPED.contains(&name.as_str()) {
+            if !SKIPPED.contains(&name.as_str()) && !path.join(BUILD_MARK).exists() {
                 collect(root, &path, files)?;
             }
         } else if path.extension().is_some_and(|extension| TEXT.contains(&extension.to_string_lossy().as_ref()))
@@ -192,6 +202,15 @@ mod tests {
     fn the_sources_keep_the_invariants() {
         let broken = check(&crate::root()).unwrap();
         assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+    }
+
+    #[test]
+    fn sources_are_found_in_every_directory_that_is_not_built() {
+        let mut files = Vec::new();
+        let root = crate::root();
+        collect(&root, &root, &mut files).unwrap();
+        assert!(files.iter().any(|file| file == "src/target/project.rs"));
+        assert!(!files.iter().any(|file| file.starts_with("target/")));
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn browser_is_usable() -> Result<(), String> {
 }
 
 /// Is there a Node that is new enough, with its package manager?
-fn node_is_usable() -> Result<(), String> {
+pub(crate) fn node_is_usable() -> Result<(), String> {
     let probe = format!("process.exit(Number(process.versions.node.split('.')[0]) < {OLDEST_NODE} ? 1 : 0)");
     match Command::new("node").args(["-e", &probe]).status() {
         Ok(status) if status.success() => {}

@@ -65,6 +65,9 @@ pub(crate) const SYNTAX: Syntax = Syntax { parse: |line| Ok(parse(line.into_iter
 mod azd;
 
 #[cfg(test)]
+mod mentioned;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

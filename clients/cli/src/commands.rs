@@ -121,6 +121,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         Command::Doctor(flags) => flags.output == crate::show::table::Output::Json,
         _ => false,
     };
+    let is_turn = matches!(command, Command::Invoke(_));
     let mut done = run_once(&command, hooks, syntax);
     if let Err(failure) = &done
         && let Some(scope) = scope_mut(&mut command)
@@ -131,7 +132,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     ExitCode::from(done.unwrap_or_else(|failure| {
         let mut stderr = terminal::stderr();
         // Nothing is left to do if the failure cannot be shown; the exit code still tells.
-        let _ = if json { failure.print_json(&mut stderr) } else { failure.print(&mut stderr) };
+        let _ = if json { failure.print_json(is_turn, &mut stderr) } else { failure.print(&mut stderr) };
         failure.exit_code()
     }))
 }

@@ -1,6 +1,6 @@
 //! The exit codes: one table from what happened to what a script sees.
 
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 
 /// The agent completed its answer, or the command did what it says.
 pub(crate) const OK: u8 = 0;
@@ -18,6 +18,8 @@ pub(crate) const NOT_NOW: u8 = 5;
 pub(crate) const DAEMON: u8 = 6;
 /// The answer was cut off.
 pub(crate) const TRUNCATED: u8 = 7;
+/// No answer came, but the turn may have run.
+pub(crate) const MAY_HAVE_RUN: u8 = 8;
 /// Cancelled, as a shell reports a program that Ctrl-C ended.
 pub(crate) const CANCELLED: u8 = 130;
 /// Whoever read standard output went away, as a shell reports SIGPIPE.
@@ -34,11 +36,22 @@ Exit codes:
     5  temporary failure: the same command can succeed later
     6  the daemon cannot be reached or started, or has failed
     7  the answer was cut off
+    8  no answer, but the turn may have run: find out before you send it again
   130  cancelled (Ctrl-C)
   141  the reader of standard output closed it";
 
-/// The exit code of a failed call.
-pub(crate) const fn code(kind: ErrorKind) -> u8 {
+/// The exit code of a failed call. Only a turn that did not run may be sent again by a script, so only its kind counts.
+pub(crate) const fn of_failure(kind: ErrorKind, turn: Option<Turn>) -> u8 {
+    match (kind, turn) {
+        (ErrorKind::Cancelled, _) => CANCELLED,
+        (_, Some(Turn::MayHaveRun)) => MAY_HAVE_RUN,
+        (_, Some(Turn::Ran)) => FAILED,
+        (kind, Some(Turn::NotRun) | None) => code(kind),
+    }
+}
+
+/// The exit code of a kind of failure.
+const fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::AgentFailed
         | ErrorKind::NotOffered
@@ -115,8 +128,23 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_may_have_run_never_exits_as_one_that_can_be_sent_again() {
+        for kind in ErrorKind::ALL.iter().copied().filter(|kind| *kind != ErrorKind::Cancelled) {
+            assert_eq!(of_failure(kind, Some(Turn::MayHaveRun)), MAY_HAVE_RUN, "{kind:?}");
+            assert_eq!(of_failure(kind, Some(Turn::Ran)), FAILED, "{kind:?}");
+            assert_eq!(of_failure(kind, Some(Turn::NotRun)), code(kind), "{kind:?}");
+            assert_eq!(of_failure(kind, None), code(kind), "{kind:?}");
+            assert_ne!(code(kind), MAY_HAVE_RUN, "{kind:?}");
+        }
+        for turn in [None, Some(Turn::NotRun), Some(Turn::MayHaveRun), Some(Turn::Ran)] {
+            assert_eq!(of_failure(ErrorKind::Cancelled, turn), CANCELLED, "{turn:?}");
+        }
+    }
+
+    #[test]
     fn help_lists_every_code() {
-        for code in [OK, FAILED, USAGE, FORBIDDEN, NOT_FOUND, NOT_NOW, DAEMON, TRUNCATED, CANCELLED, READER_GONE] {
+        let ours = [OK, FAILED, USAGE, FORBIDDEN, NOT_FOUND, NOT_NOW, DAEMON, TRUNCATED, MAY_HAVE_RUN];
+        for code in ours.into_iter().chain([CANCELLED, READER_GONE]) {
             let listed = HELP.lines().any(|line| line.trim_start().starts_with(&format!("{code}  ")));
             assert!(listed, "{code} is not in the help");
         }

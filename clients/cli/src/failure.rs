@@ -2,7 +2,7 @@
 
 use crate::ownership::Unusable;
 use crate::{exit, terminal};
-use cupola_protocol::error::ErrorData;
+use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::ErrorObject;
 use serde_json::json;
 use std::io::{self, Write};
@@ -63,7 +63,9 @@ impl Failure {
         match self {
             Self::Usage { .. } => exit::USAGE,
             Self::Daemon { .. } => exit::DAEMON,
-            Self::Call(error) => error.data.as_ref().map_or(exit::FAILED, |data| exit::code(data.kind)),
+            Self::Call(error) => {
+                error.data.as_ref().map_or(exit::FAILED, |data| exit::of_failure(data.kind, data.turn))
+            }
             Self::ReaderGone => exit::READER_GONE,
             Self::Output(_) => exit::FAILED,
         }
@@ -84,15 +86,36 @@ impl Failure {
         }
     }
 
-    /// Says it to programs: one line, `{"error": {"code", "message", "data"}}`, as in the daemon's own answer.
-    pub(crate) fn print_json(&self, to: &mut dyn Write) -> io::Result<()> {
-        let error = match self {
+    /// A call that sends a turn lost the daemon before it was answered: the turn may have run.
+    #[must_use]
+    pub(crate) fn of_sent_turn(self) -> Self {
+        let Self::Daemon { message, .. } = self else { return self };
+        let mut data = ErrorData::new(ErrorKind::DaemonGone);
+        data.set_turn(Turn::MayHaveRun);
+        data.hint = Some(
+            "the turn may have run; look before you send it again: `cupola runs list` shows the runs if the daemon is still \
+             there, `cupola monitor --tail 100` shows what the agent did"
+                .to_owned(),
+        );
+        Self::Call(Box::new(ErrorObject { code: data.kind.code(), message, data: Some(data) }))
+    }
+
+    /// Says it to programs: one line, `{"error": {"code", "message", "data"}}`, as in the daemon's own answer. `is_turn`: the command
+    /// sends a turn, so the error says whether it ran.
+    pub(crate) fn print_json(&self, is_turn: bool, to: &mut dyn Write) -> io::Result<()> {
+        let mut error = match self {
             Self::Call(error) => json!(error),
             Self::Usage { message, hint } => local("usage", message, hint.as_deref()),
             Self::Daemon { message, hint } => local("daemonUnavailable", message, hint.as_deref()),
             Self::Output(error) => local("outputFailed", &error.to_string(), None),
             Self::ReaderGone => return Ok(()),
         };
+        match self {
+            // Nothing was sent: see `of_sent_turn`.
+            Self::Usage { .. } | Self::Daemon { .. } if is_turn => error["data"]["turn"] = json!(Turn::NotRun),
+            Self::Output(_) if is_turn => error["data"]["turn"] = json!(Turn::MayHaveRun),
+            _ => {}
+        }
         writeln!(to, "{}", terminal::json(&json!({ "error": error }).to_string()))
     }
 }
@@ -132,7 +155,6 @@ fn print_lines(to: &mut dyn Write, message: &str, hint: Option<&str>, data: Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cupola_protocol::error::ErrorKind;
 
     fn call(kind: ErrorKind, message: &str) -> Failure {
         let mut data = ErrorData::new(kind);
@@ -165,7 +187,7 @@ mod tests {
     #[test]
     fn programs_read_the_daemons_own_error_object() {
         let mut bytes = Vec::new();
-        call(ErrorKind::NotFound, "gone").print_json(&mut bytes).unwrap();
+        call(ErrorKind::NotFound, "gone").print_json(false, &mut bytes).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(value["error"]["code"], 1022);
         assert_eq!(value["error"]["data"]["kind"], "notFound");
@@ -177,9 +199,27 @@ mod tests {
         let evil = "a\u{1b}[2Jb\u{202e}c\nhint: run this";
         assert_eq!(printed(&Failure::usage(evil)), "error: a\u{fffd}[2Jb\u{fffd}c\n       hint: run this\n");
         let mut bytes = Vec::new();
-        call(ErrorKind::NotFound, "a\u{9b}2J\u{202e}").print_json(&mut bytes).unwrap();
+        call(ErrorKind::NotFound, "a\u{9b}2J\u{202e}").print_json(false, &mut bytes).unwrap();
         let line = String::from_utf8(bytes).unwrap();
         assert!(line.contains(r#""message":"a\u009b2J\u202e""#), "{line}");
+    }
+
+    #[test]
+    fn a_lost_daemon_says_whether_the_turn_ran() {
+        let json = |failure: &Failure, is_turn| {
+            let mut bytes = Vec::new();
+            failure.print_json(is_turn, &mut bytes).unwrap();
+            serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()["error"].clone()
+        };
+        let lost = || Failure::daemon_hint("the daemon closed the connection", "run the command again");
+        assert_eq!(json(&lost(), false)["data"].get("turn"), None);
+        assert_eq!(json(&lost(), true)["data"]["turn"], "notRun");
+        let sent = lost().of_sent_turn();
+        assert_eq!(sent.exit_code(), exit::MAY_HAVE_RUN);
+        let error = json(&sent, true);
+        assert_eq!((&error["data"]["turn"], &error["data"]["retryable"]), (&json!("mayHaveRun"), &json!(false)));
+        assert!(error["data"]["hint"].as_str().unwrap().contains("may have run"), "{error}");
+        assert!(matches!(Failure::usage("no").of_sent_turn(), Failure::Usage { .. }));
     }
 
     #[test]

@@ -103,11 +103,12 @@ class Losing(WithDaemonAsync):
         self.addCleanup(daemon.remove)
         client = await self.connect(socket=daemon.socket)
         await client.invoke("remember the milk").text()
-        with self.assertRaises(cupola.ConnectionLost):
+        with self.assertRaises(cupola.ConnectionLost) as caught:
             async with client.invoke("slow 500") as run:
                 async for event in run:
                     if event["type"] == "textDelta":
                         daemon.kill()
+        self.assertEqual((caught.exception.turn, caught.exception.retryable), ("mayHaveRun", False))
         await asyncio.to_thread(daemon.start)
         self.assertIn("the milk", await client.invoke("what do you remember?").text())
 

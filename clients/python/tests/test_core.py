@@ -61,6 +61,13 @@ class Calls(unittest.TestCase):
         self.assertIsInstance(call.error, cupola.ConnectionLost)
         self.assertIn("too long", str(call.error))
 
+    def test_only_a_lost_turn_may_have_run(self):
+        turn, _ = self.core.request("invoke", {}, stream=True)
+        other, _ = self.core.request("sessions/list", {}, stream=False)
+        self.core.lose("it ended")
+        self.assertEqual((turn.error.turn, turn.error.retryable), ("mayHaveRun", False))
+        self.assertEqual((other.error.turn, other.error.retryable, other.error.hint), (None, True, None))
+
     def test_bytes_that_are_no_messages_are_refused(self):
         for data in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"[]\n", b"3\n"):
             with self.assertRaises(ValueError):

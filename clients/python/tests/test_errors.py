@@ -21,7 +21,7 @@ class Errors(WithDaemon):
             client.invoke("hello").text()
         error = caught.exception
         self.assertEqual((error.kind, error.http_status, error.retryable), ("isolationKeyRequired", 403, False))
-        self.assertEqual((error.code, error.service_code), (1004, "missing_isolation_key"))
+        self.assertEqual((error.code, error.service_code, error.turn), (1004, "missing_isolation_key", "notRun"))
         self.assertTrue(error.request_id and error.run_id)
         self.assertIn(error.hint, str(error))
         self.assertNotIn(error.hint, error.message)
@@ -71,6 +71,16 @@ class FromTheWire(unittest.TestCase):
         error = from_wire({"code": 1999, "message": "new", "data": {"kind": "newKind", "retryable": True, "x": 1}})
         self.assertIs(type(error), cupola.CupolaError)
         self.assertEqual((error.kind, error.code, error.retryable), ("newKind", 1999, True))
+
+    def test_what_became_of_the_turn_arrives(self):
+        notice = {"code": "sessionReplaced", "message": "a new session takes its place"}
+        data = {"kind": "serviceError", "retryable": False, "turn": "mayHaveRun", "notices": [notice]}
+        error = from_wire({"code": 1048, "message": "no", "data": data})
+        self.assertEqual((error.turn, error.notices), ("mayHaveRun", (notice,)))
+        failure = {"kind": "serviceError", "message": "cut off", "turn": "mayHaveRun", "hint": "look at it"}
+        failed = cupola.RunFailed("truncated", "hel", "run-1", failure)
+        self.assertEqual((failed.kind, failed.turn, failed.hint), ("serviceError", "mayHaveRun", "look at it"))
+        self.assertIn("look at it", str(failed))
 
     def test_an_error_without_data_is_one_too(self):
         self.assertEqual(from_wire({"code": -32000, "message": "bare"}).kind, "unknown")

@@ -1,4 +1,4 @@
-"""What no daemon of today sends: a scripted peer stands for a newer one, an older one, and one that is none."""
+"""What no current daemon sends: a scripted peer stands for a newer one, an older one, and another program."""
 
 import json
 import socket

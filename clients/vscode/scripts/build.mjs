@@ -1,4 +1,4 @@
-// Bundles the extension and its chat panel into dist/. `--watch` goes on with each change.
+// Bundles the extension and its chat panel into dist/. `--watch` repeats it after each change.
 
 import * as esbuild from "esbuild";
 

@@ -8,15 +8,16 @@ import { fileURLToPath } from "node:url";
 /** The extension's directory. */
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
-export function installPackages() {
-    const wanted = readFileSync(join(root, "package-lock.json"), "utf8");
-    const marker = join(root, "node_modules", ".installed");
+/** Installs the packages of this directory. */
+export function installPackages(directory = root) {
+    const wanted = readFileSync(join(directory, "package-lock.json"), "utf8");
+    const marker = join(directory, "node_modules", ".installed");
     if (existsSync(marker) && readFileSync(marker, "utf8") === wanted) {
         return;
     }
     // No package's script is run: nothing here needs one.
     execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {
-        cwd: root,
+        cwd: directory,
         stdio: ["ignore", "inherit", "inherit"],
     });
     writeFileSync(marker, wanted);

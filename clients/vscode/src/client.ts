@@ -4,7 +4,7 @@
 import { CancellationTokenSource, createMessageConnection, NullLogger, ProgressType } from "vscode-jsonrpc/node";
 import type { MessageConnection } from "vscode-jsonrpc/node";
 import type { Daemon } from "./daemon";
-import { connectionLost, Failure } from "./failure";
+import { connectionLost, Failure, turnLost } from "./failure";
 import type { InitializeParams, InitializeResponse, Methods } from "./protocol";
 import { openStream, type Stream } from "./stream";
 
@@ -167,6 +167,7 @@ export class Client {
             if (failure.kind === "connectionLost") {
                 // A write may fail before the end of the connection is heard of.
                 this.#lost(connection);
+                throw method === "invoke" ? turnLost() : failure;
             }
             throw failure;
         } finally {

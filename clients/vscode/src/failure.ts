@@ -1,7 +1,7 @@
 // What can go wrong, as people see it: what happened, its kind in one word, and what to do next.
 
 import { ConnectionError, ErrorCodes, ResponseError } from "vscode-jsonrpc/node";
-import type { ErrorData } from "./protocol";
+import type { ErrorData, Turn } from "./protocol";
 
 /** Kinds of this side of the socket; all others are the daemon's `error.data.kind`. */
 export type LocalKind = "programNotFound" | "daemonUnavailable" | "connectionLost" | "cancelled" | "internalError";
@@ -24,16 +24,19 @@ export class Failure extends Error {
     readonly hint: string | undefined;
     /** Can the same call succeed later? */
     readonly retryable: boolean;
+    /** Whether the turn ran, if the call sent one. */
+    readonly turn: Turn | undefined;
 
     constructor(
         kind: LocalKind | (string & {}),
         message: string,
-        more: { hint?: string | undefined; retryable?: boolean } = {},
+        more: { hint?: string | undefined; retryable?: boolean; turn?: Turn | undefined } = {},
     ) {
         super(message);
         this.kind = kind;
         this.hint = more.hint;
         this.retryable = more.retryable ?? false;
+        this.turn = more.turn;
     }
 
     /** Did the caller end it? Nobody needs to be told then. */
@@ -73,9 +76,20 @@ export function connectionLost(): Failure {
     });
 }
 
+/** The daemon went away after it was sent a turn. */
+export function turnLost(): Failure {
+    return new Failure("connectionLost", "the connection to the Cupola daemon was lost before the answer was there", {
+        hint:
+            "the turn may have run; look before you send it again: the run is among the runs if the daemon is still there, " +
+            "and the session's log shows what the agent did",
+        turn: "mayHaveRun",
+    });
+}
+
 function fromResponse(error: ResponseError<unknown>): Failure {
     if (isErrorData(error.data)) {
-        return new Failure(error.data.kind, error.message, { hint: error.data.hint, retryable: error.data.retryable });
+        const { kind, hint, retryable, turn } = error.data;
+        return new Failure(kind, error.message, { hint, retryable, turn });
     }
     if (error.code === CANCELLED) {
         return new Failure("cancelled", error.message);

@@ -291,8 +291,13 @@ export type EnvironmentName = string;
 export interface ErrorData {
   /** What went wrong, in one word. */
   kind: ErrorKind;
-  /** Can the same call succeed later? */
+  /** Can the same call succeed later? If the call is a turn, only when the turn did not run. */
   retryable: boolean;
+  /**
+   * Whether the turn ran. With every error of `invoke`, and only there; a daemon older than this field leaves it
+   * out.
+   */
+  turn?: Turn;
   /** When to try again, in ms, if the service said so. */
   retryAfterMs?: number;
   /** The service's HTTP status. */
@@ -307,6 +312,8 @@ export interface ErrorData {
   choices?: string[];
   /** The run, if it had begun before the failure. */
   runId?: RunId;
+  /** What the caller should know about the call up to the failure, for example that a saved session was replaced. */
+  notices?: Notice[];
 }
 
 /** What went wrong, in one word that scripts can match on (`error.data.kind`). */
@@ -1310,6 +1317,8 @@ export type NoticeCode =
   | "reconnected"
   /** Lines of a log may be missing here. */
   | "gap"
+  /** An event of the answer could not be read, and some of the text may be missing. */
+  | "textMissing"
   /** The session has no sandbox, so it has no log at the moment. */
   | "noSandbox"
   /** The log exists but has no lines. */
@@ -1474,6 +1483,13 @@ export interface RunFailure {
   message: string;
   /** The service's or the agent's own code. */
   serviceCode?: string;
+  /**
+   * Whether the turn ran. Never `notRun`: the service had accepted it. A daemon older than this field leaves it
+   * out.
+   */
+  turn?: Turn;
+  /** What to do next. */
+  hint?: string;
 }
 
 /**
@@ -1829,6 +1845,15 @@ export interface TreeFailure {
   /** What happened, for people. */
   message: string;
 }
+
+/** Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or leave it. */
+export type Turn =
+  /** It did not run, and that is certain: it was not sent, or what refused it says so. Sending it again is safe. */
+  | "notRun"
+  /** It may have run, in part or to its end. Find out before you send it again. */
+  | "mayHaveRun"
+  /** The agent ran it. The failure is how the turn ended. */
+  | "ran";
 
 /**
  * The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of A-Z a-z

@@ -18,6 +18,7 @@
 use crate::agents::Notes;
 use crate::container::Runtime;
 use crate::isolation::{KeyRule, Model};
+use crate::logs::AgentOutput;
 use crate::options::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
 use crate::sandbox::{Exec, Url};
 use crate::variables::AllowedVariables;
@@ -38,10 +39,15 @@ pub struct InvalidAgent {
 
 /// Reads every `--agent`; those of one name become the versions of one agent. Versions posted later may set the `allowed`
 /// environment variables of `exec:` agents.
-pub fn read_agents(texts: &[String], allowed: &AllowedVariables) -> Result<Vec<AgentSpec>, InvalidAgent> {
+pub fn read_agents(
+    texts: &[String],
+    allowed: &AllowedVariables,
+    output: Option<&AgentOutput>,
+) -> Result<Vec<AgentSpec>, InvalidAgent> {
     let mut agents: Vec<AgentSpec> = Vec::new();
     for text in texts {
-        let (name, version) = read(text, allowed).map_err(|problem| InvalidAgent { text: text.clone(), problem })?;
+        let (name, version) =
+            read(text, allowed, output).map_err(|problem| InvalidAgent { text: text.clone(), problem })?;
         match agents.iter_mut().find(|agent| agent.name == name) {
             None => agents.push(AgentSpec::new(name, vec![version])),
             Some(agent) if agent.versions.iter().any(|known| known.version == version.version) => {
@@ -54,20 +60,25 @@ pub fn read_agents(texts: &[String], allowed: &AllowedVariables) -> Result<Vec<A
     Ok(agents)
 }
 
-fn read<'a>(text: &'a str, allowed: &AllowedVariables) -> Result<(&'a str, VersionSpec), String> {
+fn read<'a>(
+    text: &'a str,
+    allowed: &AllowedVariables,
+    output: Option<&AgentOutput>,
+) -> Result<(&'a str, VersionSpec), String> {
     let (name, rest) = text.split_once('=').ok_or("has no name")?;
     let (source, options) = Options::split_from(rest)?;
-    let mut version = VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, allowed)?);
+    let mut version =
+        VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, allowed, output)?);
     version.idle_timeout = options.idle;
     Ok((name, version))
 }
 
-fn runtime(source: &str, allowed: &AllowedVariables) -> Result<Arc<dyn Runtime>, String> {
+fn runtime(source: &str, allowed: &AllowedVariables, output: Option<&AgentOutput>) -> Result<Arc<dyn Runtime>, String> {
     match source.split_once(':') {
         Some(("builtin", "notes")) => Ok(Arc::new(Notes::default())),
         Some(("builtin", other)) => Err(format!("asks for the builtin {other:?}; there is only notes")),
         Some(("exec", command)) if !command.trim().is_empty() => {
-            Ok(Arc::new(Exec::new(command).allow(allowed.clone())))
+            Ok(Arc::new(Exec::new(command).allow(allowed.clone()).show_on(output.cloned())))
         }
         Some(("exec", _)) => Err("has no command".to_owned()),
         Some(("url", url)) => match Url::new(url) {
@@ -131,7 +142,7 @@ mod tests {
     use super::*;
 
     fn agents(texts: &[&str]) -> Result<Vec<AgentSpec>, InvalidAgent> {
-        read_agents(&texts.iter().map(ToString::to_string).collect::<Vec<_>>(), &AllowedVariables::default())
+        read_agents(&texts.iter().map(ToString::to_string).collect::<Vec<_>>(), &AllowedVariables::default(), None)
     }
 
     #[test]

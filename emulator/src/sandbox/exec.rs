@@ -10,6 +10,7 @@
 //! Windows has no process groups and no `sh`; there every start fails with an error that says so.
 
 use crate::container::{Container, Runtime, SandboxContext, StartError};
+use crate::logs::AgentOutput;
 use crate::variables::{AllowedVariables, Refused};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -39,18 +40,26 @@ pub struct Exec {
     command: String,
     grace: Duration,
     allowed: AllowedVariables,
+    output: Option<AgentOutput>,
 }
 
 impl Exec {
     /// `command` is a shell command line that serves HTTP on `$PORT`.
     pub fn new(command: impl Into<String>) -> Self {
-        Self { command: command.into(), grace: GRACE, allowed: AllowedVariables::default() }
+        Self { command: command.into(), grace: GRACE, allowed: AllowedVariables::default(), output: None }
     }
 
     /// Sets the time between SIGTERM and SIGKILL, [`GRACE`] by default.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Tells `output` each line of the agents, and what happens to their sandboxes.
+    #[must_use]
+    pub fn show_on(mut self, output: Option<AgentOutput>) -> Self {
+        self.output = output;
         self
     }
 
@@ -107,6 +116,9 @@ mod unix {
             .mode(0o700)
             .create(&context.home)
             .map_err(|source| StartError::Home { path: context.home.clone(), source })?;
+        if let Some(output) = &exec.output {
+            context.logs.mirror(output, &context.agent);
+        }
         let spawn_error = |source| StartError::Spawn { command: exec.command.clone(), source };
         let port = PortLease::take().map_err(spawn_error)?;
         let process =

@@ -72,7 +72,7 @@ async fn the_preamble_comes_first_then_the_tail_of_the_kind_asked_for() {
 }
 
 #[tokio::test]
-async fn a_followed_log_goes_on_until_its_session_is_deleted() {
+async fn a_followed_log_continues_until_its_session_is_deleted() {
     let bench = Bench::start_with(stock).await;
     let id = session(&bench, 1).await;
     // The documented path: no parameters, and it stays open.

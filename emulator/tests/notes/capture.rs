@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The session the agent under test is told of; the `env-session-*` captures used the same.
+/// The session that the agent under test gets; the `env-session-*` captures used the same.
 pub(crate) const SESSION: &str = "sess-env-0001";
 
 /// One exchange.

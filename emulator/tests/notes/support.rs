@@ -120,7 +120,7 @@ impl Agent {
 }
 
 impl Open {
-    /// Reads until so many chunks have come, or the body's end.
+    /// Reads this many chunks, or to the body's end.
     pub(crate) async fn read(&mut self, chunks: usize) {
         while self.chunks.len() < chunks {
             match self.body.next().await {

@@ -8,9 +8,9 @@ pub(crate) enum Step {
     Begin(&'static str),
     /// The same, with headers.
     BeginAs(&'static [(&'static str, &'static str)], &'static str),
-    /// Creates a response, reads so many events of it, and drops the connection.
+    /// Creates a response, reads this many events of it, and drops the connection.
     Drop(&'static str, usize),
-    /// Creates a long-running invocation of so many seconds.
+    /// Creates a long-running invocation of this many seconds.
     Job(f32),
     Cancel,
     Delete,

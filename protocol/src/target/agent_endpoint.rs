@@ -60,7 +60,7 @@ impl AgentEndpoint {
     fn parse(text: &str) -> Option<Self> {
         let address = match text.split_once('?') {
             None => text,
-            // An explicit empty version is a mistake in whatever made the URL, so it is none of ours to repair.
+            // An explicit empty version is a mistake in whatever made the URL, so it is not repaired here.
             Some((address, API_VERSION)) => address,
             Some(_) => return None,
         };

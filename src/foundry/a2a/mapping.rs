@@ -1,6 +1,6 @@
 //! Results of A2A requests as our events. Pure.
 
-use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::ConversationId;
@@ -26,12 +26,14 @@ pub(super) struct ResultMapping {
     /// Where the first result says it belongs.
     context_id: Option<ConversationId>,
     has_begun: bool,
+    /// An event could not be read, and may have held text.
+    has_lost: bool,
     is_ended: bool,
 }
 
 impl ResultMapping {
     pub(super) fn new(answered: Answered) -> Self {
-        Self { answered, text: String::new(), context_id: None, has_begun: false, is_ended: false }
+        Self { answered, text: String::new(), context_id: None, has_begun: false, has_lost: false, is_ended: false }
     }
 
     /// Has there been a result, or an error in place of one?
@@ -46,6 +48,9 @@ impl ResultMapping {
 
     fn end_with(&mut self, event: InvokeEvent, data: &str, items: &mut VecDeque<ReplyItem>) {
         self.is_ended = true;
+        if self.has_lost {
+            items.push_back(text_missing());
+        }
         let text = (!self.text.is_empty()).then(|| self.text.clone());
         items.push_back(ReplyItem::End(Box::new(Ending { text, output: raw(data), ..Ending::of(event) })));
     }
@@ -59,6 +64,7 @@ impl ResultMapping {
 
     /// Makes `whole` the text.
     fn replace(&mut self, whole: String, items: &mut VecDeque<ReplyItem>) {
+        self.has_lost = false;
         if let Some(rest) = whole.strip_prefix(self.text.as_str()).map(ToOwned::to_owned) {
             return self.append(rest, items);
         }
@@ -95,7 +101,7 @@ impl ResultMapping {
             }
             _ if self.answered == Answered::Whole => {
                 let reason = "the answer is neither a message nor a task of A2A";
-                return self.end_with(failed(ErrorKind::UnexpectedAnswer, reason, None), data, items);
+                return self.end_with(unclear(ErrorKind::UnexpectedAnswer, reason, None), data, items);
             }
             _ => {}
         }
@@ -104,12 +110,16 @@ impl ResultMapping {
     }
 }
 
-impl EventMapping for ResultMapping {
+impl Mapping for ResultMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
         }
-        let json = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
+        let json = serde_json::from_str::<Value>(&event.data).unwrap_or_else(|_| {
+            // An event that is not JSON may have held text. A whole body that is not JSON is reported at its end.
+            self.has_lost = self.answered == Answered::InEvents;
+            Value::Null
+        });
         if !std::mem::replace(&mut self.has_begun, true) {
             let context = json.pointer("/result/contextId").and_then(Value::as_str);
             // A context that cannot be named again begins anew with every message.
@@ -124,7 +134,7 @@ impl EventMapping for ResultMapping {
         self.result(json.get("result").unwrap_or(&Value::Null), &event.data, items);
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
         }
@@ -175,11 +185,11 @@ mod fuzz_a2a;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::foundry::reply::{Events, Whole, map};
+    use crate::foundry::reply::{Split, map};
 
     fn whole(result: &str) -> (Vec<String>, Ending) {
         let body = format!(r#"{{"jsonrpc":"2.0","id":"1","result":{result}}}"#);
-        map(Whole::new(ResultMapping::new(Answered::Whole)), body.as_bytes(), End::Clean)
+        map(Split::whole(), ResultMapping::new(Answered::Whole), body.as_bytes(), BodyEnd::Clean)
     }
 
     fn stream(results: &[&str]) -> (Vec<String>, Ending) {
@@ -187,7 +197,7 @@ mod tests {
             .iter()
             .map(|result| ["data: {\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":", result, "}\n\n"].concat())
             .collect();
-        map(Events::new(ResultMapping::new(Answered::InEvents)), frames.as_bytes(), End::Clean)
+        map(Split::events(), ResultMapping::new(Answered::InEvents), frames.as_bytes(), BodyEnd::Clean)
     }
 
     #[test]
@@ -234,11 +244,11 @@ mod tests {
     #[test]
     fn an_error_of_the_protocol_is_a_failure_with_its_code() {
         let body = br#"{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"it broke"}}"#;
-        let (lines, ending) = map(Whole::new(ResultMapping::new(Answered::Whole)), body, End::Clean);
+        let (lines, ending) = map(Split::whole(), ResultMapping::new(Answered::Whole), body, BodyEnd::Clean);
         assert_eq!(lines, ["end: failed AgentFailed: it broke"]);
         let InvokeEvent::Failed { failure } = ending.event else { panic!() };
         assert_eq!(failure.service_code.as_deref(), Some("-32603"));
-        let (lines, _) = map(Whole::new(ResultMapping::new(Answered::Whole)), b"<html>", End::Clean);
+        let (lines, _) = map(Split::whole(), ResultMapping::new(Answered::Whole), b"<html>", BodyEnd::Clean);
         assert_eq!(lines.len(), 1, "{lines:?}");
     }
 
@@ -255,6 +265,11 @@ mod tests {
         assert_eq!(ending.text.as_deref(), Some("alpha"));
         // Without its last update an answer is not known to be whole.
         assert_eq!(stream(&[begun, &a]).0, ["task", "+al", "end: truncated the stream ended before the answer did"]);
+        // An answer with an unreadable event is not complete either, unless the last event repeats the text.
+        let (end, unread) = (r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#, "{\"kind");
+        assert!(stream(&[begun, &a, unread, end]).0.iter().any(|line| line.contains("TextMissing")));
+        let whole = r#"{"kind":"message","parts":[{"text":"alpha"}]}"#;
+        assert_eq!(stream(&[&a, unread, whole]).0, ["+al", "result", "+pha", "end: completed"]);
         let message = r#"{"kind":"message","parts":[{"text":"alpha"}]}"#;
         assert_eq!(stream(&[&a, message]).0, ["+al", "+pha", "end: completed"]);
         let spoken = r#"{"kind":"status-update","final":true,"status":{"state":"completed","message":{"parts":[{"text":"done"}]}}}"#;

@@ -2,7 +2,7 @@
 //! convention (contract section 9), and what is not known passes through.
 
 use super::super::error::kind_of_code;
-use super::super::reply::{End, Ending, EventMapping, Mapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string};
 use super::super::sse;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::ResponseId;
@@ -20,7 +20,7 @@ fn push_text(items: &mut VecDeque<ReplyItem>, delta: String) {
     }
 }
 
-/// The failure that an object tells of, in its `error`. Agents send it with HTTP 200 too.
+/// The failure that an object reports in its `error`. Agents send it with HTTP 200 too.
 pub(in crate::foundry) fn failure_in(object: &Value) -> Option<InvokeEvent> {
     let error = object.get("error").filter(|error| !error.is_null())?;
     let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -53,7 +53,7 @@ impl JsonMapping {
     }
 }
 
-impl EventMapping for JsonMapping {
+impl Mapping for JsonMapping {
     fn event(&mut self, body: sse::Event, items: &mut VecDeque<ReplyItem>) {
         let body = body.data;
         let ending = if let Ok(json) = serde_json::from_str(&body) {
@@ -66,7 +66,7 @@ impl EventMapping for JsonMapping {
         self.end_with(ending, items);
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if !self.is_ended {
             self.end_with(Ending::of(how.too_soon()), items);
         }
@@ -87,45 +87,26 @@ fn finished(json: &Value, body: &str, items: &mut VecDeque<ReplyItem>) -> Ending
 #[derive(Debug)]
 pub(super) struct TextMapping {
     id: Option<ResponseId>,
-    /// The beginning of a character whose rest has not arrived.
-    partial: Vec<u8>,
 }
 
 impl TextMapping {
     pub(super) fn new(id: Option<ResponseId>) -> Self {
-        Self { id, partial: Vec::new() }
+        Self { id }
     }
 }
 
 impl Mapping for TextMapping {
-    fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
-        self.partial.extend_from_slice(bytes);
-        let whole = whole_characters(&self.partial);
-        let rest = self.partial.split_off(whole);
-        push_text(items, String::from_utf8_lossy(&self.partial).into_owned());
-        self.partial = rest;
+    fn event(&mut self, piece: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        push_text(items, piece.data);
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
-        push_text(items, String::from_utf8_lossy(&std::mem::take(&mut self.partial)).into_owned());
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         let event = match how {
-            End::Clean => InvokeEvent::Completed {},
-            End::Broken(_) | End::TooMuch(_) => how.too_soon(),
+            BodyEnd::Clean => InvokeEvent::Completed {},
+            BodyEnd::Broken(_) | BodyEnd::TooMuch(_) => how.too_soon(),
         };
         items.push_back(ReplyItem::End(Box::new(Ending { response_id: self.id.take(), ..Ending::of(event) })));
     }
-}
-
-/// How many bytes can be decoded now: all but a character cut off at the end.
-fn whole_characters(bytes: &[u8]) -> usize {
-    // A character has at most four bytes; what is invalid rather than cut is replaced, not kept.
-    (1..=3.min(bytes.len()))
-        .find(|back| {
-            let tail = bytes.get(bytes.len() - back..).unwrap_or_default();
-            tail.first().is_some_and(|byte| *byte >= 0xC0)
-                && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
-        })
-        .map_or(bytes.len(), |back| bytes.len() - back)
 }
 
 /// Server-sent events.
@@ -183,7 +164,7 @@ pub(in crate::foundry) fn delta_of(data: &Value) -> Option<&str> {
     ["content", "delta", "text"].into_iter().find_map(|name| data.get(name).and_then(Value::as_str)).or_else(chat)
 }
 
-impl EventMapping for TokenMapping {
+impl Mapping for TokenMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
@@ -217,14 +198,14 @@ impl EventMapping for TokenMapping {
         }
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
         }
         // Agents need not send a last event; a crash cuts the body, which shows as a broken connection.
         let event = match how {
-            End::Clean => InvokeEvent::Completed {},
-            End::Broken(_) | End::TooMuch(_) => how.too_soon(),
+            BodyEnd::Clean => InvokeEvent::Completed {},
+            BodyEnd::Broken(_) | BodyEnd::TooMuch(_) => how.too_soon(),
         };
         self.end_with(Ending::of(event), items);
     }
@@ -238,18 +219,18 @@ mod fuzz_invocations;
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Events, Whole, map};
+    use crate::foundry::reply::{Split, Splitter, map};
 
     fn captured(name: &str) -> Vec<String> {
         let answer = fixtures::answer(&format!("invocations/{name}"));
-        let how = if answer.is_cut { End::Broken("cut".to_owned()) } else { End::Clean };
+        let how = if answer.is_cut { BodyEnd::Broken("cut".to_owned()) } else { BodyEnd::Clean };
         let kind = answer.header("content-type").unwrap().to_owned();
         let (lines, _) = if kind.starts_with("text/event-stream") {
-            map(Events::new(TokenMapping::new(None)), &answer.body, how)
+            map(Split::events(), TokenMapping::new(None), &answer.body, how)
         } else if kind.starts_with("application/json") {
-            map(Whole::new(JsonMapping::new(None)), &answer.body, how)
+            map(Split::whole(), JsonMapping::new(None), &answer.body, how)
         } else {
-            map(TextMapping::new(None), &answer.body, how)
+            map(Split::text(), TextMapping::new(None), &answer.body, how)
         };
         lines
     }
@@ -275,14 +256,14 @@ mod tests {
     #[test]
     fn the_last_event_names_text_and_invocation() {
         let answer = fixtures::answer("invocations/sse");
-        let (_, ending) = map(Events::new(TokenMapping::new(None)), &answer.body, End::Clean);
+        let (_, ending) = map(Split::events(), TokenMapping::new(None), &answer.body, BodyEnd::Clean);
         assert_eq!(ending.text.as_deref(), Some("alpha beta gamma"));
         assert_eq!(ending.response_id.unwrap().as_str(), "0f5f749e-991b-4240-bd93-5a8d11870cc1");
     }
 
     #[test]
     fn events_of_many_shapes_give_text() {
-        let stream = |frames: &str| map(Events::new(TokenMapping::new(None)), frames.as_bytes(), End::Clean).0;
+        let stream = |frames: &str| map(Split::events(), TokenMapping::new(None), frames.as_bytes(), BodyEnd::Clean).0;
         for (frames, expected) in [
             (
                 "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\ndata: [DONE]\n\n",
@@ -304,12 +285,12 @@ mod tests {
     fn text_arrives_as_it_comes_and_whole_whereever_it_is_cut() {
         let text = "naïve 🦀 text\n";
         for cut in 0..=text.len() {
-            let mut mapping = TextMapping::new(None);
+            let mut mapping = Splitter::new(Split::text(), TextMapping::new(None), false);
             let mut items = VecDeque::new();
             let (head, tail) = text.as_bytes().split_at(cut);
             mapping.bytes(head, &mut items);
             mapping.bytes(tail, &mut items);
-            mapping.end(End::Clean, &mut items);
+            mapping.end(BodyEnd::Clean, &mut items);
             let all: String = items
                 .iter()
                 .filter_map(|item| match item {
@@ -319,14 +300,14 @@ mod tests {
                 .collect();
             assert_eq!(all, text, "cut at {cut}");
         }
-        let (lines, _) = map(TextMapping::new(None), b"bad \xFF byte \xC3", End::Clean);
+        let (lines, _) = map(Split::text(), TextMapping::new(None), b"bad \xFF byte \xC3", BodyEnd::Clean);
         assert_eq!(lines, ["+bad \u{fffd} byte ", "+\u{fffd}", "end: completed"]);
     }
 
     #[test]
     fn a_json_answer_is_text_and_object() {
         for (body, text) in [(r#"{"a": 1}"#, r#"{"a": 1}"#), (r#""just words""#, "just words"), ("", "")] {
-            let (_, ending) = map(Whole::new(JsonMapping::new(None)), body.as_bytes(), End::Clean);
+            let (_, ending) = map(Split::whole(), JsonMapping::new(None), body.as_bytes(), BodyEnd::Clean);
             assert_eq!(ending.text.as_deref(), Some(text));
         }
     }

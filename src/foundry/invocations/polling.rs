@@ -8,17 +8,19 @@ use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::head::HttpHead;
 use super::super::headers::WireIsolation;
 use super::super::meter::Meter;
-use super::super::reply::{Ending, Reply, ReplyItem, body_event, failed, raw};
-use super::mapping::{failure_in, text_of};
+use super::super::reply::{Ending, Mapping, Reply, ReplyItem, body_event, failed, raw, unclear};
+use super::super::sse;
+use super::mapping::{JsonMapping, failure_in, text_of};
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
-use cupola_protocol::id::SessionId;
+use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::InvokeEvent;
-use futures_util::{StreamExt as _, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How long to wait when the agent does not say. What azd waits.
 const DEFAULT_WAIT: Duration = Duration::from_secs(2);
@@ -28,6 +30,23 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 
 /// The shortest, so that `Retry-After: 0` does not become a loop.
 const MIN_WAIT: Duration = Duration::from_millis(100);
+
+/// How long one question may take before the next is asked. What azd waits (contract section 9).
+const POLL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Words in which agents say of an invocation that they have just accepted that it is not done.
+const UNDER_WAY: [&str; 10] = [
+    "accepted",
+    "created",
+    "in_progress",
+    "inprogress",
+    "pending",
+    "processing",
+    "queued",
+    "running",
+    "started",
+    "submitted",
+];
 
 /// How often "unknown invocation" is taken for "not yet there". azd asks for ever.
 const MAX_UNKNOWN: u32 = 5;
@@ -51,9 +70,14 @@ impl Polled {
     }
 }
 
+/// One question: how is the invocation?
+type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<Polled, FoundryError>> + Send + Sync>;
+
 /// The state of following one invocation.
 pub(super) struct Polling {
-    target: Canceller,
+    id: ResponseId,
+    ask: Ask,
+    is_raw: bool,
     deadline: Option<Instant>,
     wait: Duration,
     unknown: u32,
@@ -78,19 +102,22 @@ impl Polling {
         let wait = retry_after(answer.response.headers());
         let bytes = answer.bytes(MAX_ANSWER_BYTES).await.unwrap_or_default();
         let body = String::from_utf8_lossy(&bytes).into_owned();
-        let json = serde_json::from_str::<Value>(&body).unwrap_or_default();
-        let id_in_body = || json.get("invocation_id").and_then(Value::as_str).and_then(|id| id.parse().ok());
-        let Some(id) = reply.response_id.clone().or_else(id_in_body) else {
-            let message = "the agent accepted the invocation but did not say how to ask for it";
-            let end = ReplyItem::End(Box::new(Ending::failed(ErrorKind::UnexpectedAnswer, message, None)));
-            reply.events = stream::iter([end]).boxed();
+        let Some(id) = job_of(&body, reply.response_id.as_ref()) else {
+            reply.events = stream::iter(answered(&body, reply.response_id.clone(), agent.wants_raw())).boxed();
             return;
         };
         let target = Canceller { agent: agent.clone(), isolation: isolation.clone(), id: id.clone(), session_id };
         reply.response_id = Some(id);
         reply.canceller = Some(target.clone());
+        let asked = target.clone();
+        let ask: Ask = Box::new(move || {
+            let target = asked.clone();
+            async move { Polled::read(target.poll().await?).await }.boxed()
+        });
         let mut polling = Self {
-            target,
+            id: target.id,
+            ask,
+            is_raw: agent.wants_raw(),
             deadline,
             wait: bounded(wait),
             unknown: 0,
@@ -99,7 +126,7 @@ impl Polling {
             items: VecDeque::new(),
             is_ended: false,
         };
-        if polling.target.agent.wants_raw() {
+        if polling.is_raw {
             polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
         }
         polling.note(&body);
@@ -127,9 +154,9 @@ impl Polling {
                 continue;
             }
             tokio::time::sleep_until(due).await;
-            let polled = match self.target.poll().await {
-                Ok(answer) => Polled::read(answer).await,
-                Err(error) => Err(error),
+            let Ok(polled) = timeout(POLL_LIMIT, (self.ask)()).await else {
+                tracing::debug!(id = %self.id, "a question about an invocation was not answered in time");
+                continue;
             };
             match polled {
                 Ok(polled) => {
@@ -145,7 +172,8 @@ impl Polling {
                 Err(error) if error.status() == Some(404) && self.unknown < MAX_UNKNOWN => self.unknown += 1,
                 Err(error) => {
                     let code = error.service().and_then(|error| error.code.clone());
-                    self.end(Ending::failed(error.kind(), error.to_string(), code));
+                    // The status could not be read, so nobody knows how the invocation stands.
+                    self.end(Ending::of(unclear(error.kind(), error.to_string(), code)));
                 }
             }
         }
@@ -153,7 +181,7 @@ impl Polling {
 
     fn end(&mut self, ending: Ending) {
         self.is_ended = true;
-        let ending = Ending { response_id: Some(self.target.id.clone()), ..ending };
+        let ending = Ending { response_id: Some(self.id.clone()), ..ending };
         self.items.push_back(ReplyItem::End(Box::new(ending)));
     }
 
@@ -174,7 +202,7 @@ impl Polling {
         match judge(body) {
             Judgement::Running => self.note(body),
             Judgement::Ended { event, text } => {
-                if self.target.agent.wants_raw() {
+                if self.is_raw {
                     self.items.push_back(ReplyItem::Event(polled.head.into()));
                     self.items.push_back(ReplyItem::Event(body_event(&polled.body)));
                 }
@@ -185,6 +213,35 @@ impl Polling {
             }
         }
     }
+}
+
+/// The invocation to ask about after a 202. An agent server puts an id of its own on every answer (`header`), so that alone names no
+/// invocation: the body names it, says that it is under way, or says nothing at all.
+fn job_of(body: &str, header: Option<&ResponseId>) -> Option<ResponseId> {
+    if body.trim().is_empty() {
+        return header.cloned();
+    }
+    let json = serde_json::from_str::<Value>(body).ok()?;
+    let object = json.as_object()?;
+    if let Some(id) = object.get("invocation_id").and_then(Value::as_str).and_then(|id| id.parse().ok()) {
+        return Some(header.cloned().unwrap_or(id));
+    }
+    let header = header?;
+    let status = object.get("status").and_then(Value::as_str).map(str::to_ascii_lowercase);
+    let is_under_way = object.is_empty()
+        || status.is_some_and(|status| UNDER_WAY.contains(&status.as_str()))
+        || object.values().any(|value| value.as_str() == Some(header.as_str()));
+    is_under_way.then(|| header.clone())
+}
+
+/// A 202 that is the agent's whole answer, as items.
+fn answered(body: &str, id: Option<ResponseId>, is_raw: bool) -> VecDeque<ReplyItem> {
+    let mut items = VecDeque::new();
+    if is_raw {
+        items.push_back(ReplyItem::Event(body_event(body.as_bytes())));
+    }
+    JsonMapping::new(id).event(sse::Event { name: None, data: body.to_owned() }, &mut items);
+    items
 }
 
 fn bounded(wait: Option<Duration>) -> Duration {
@@ -226,6 +283,9 @@ fn judge(body: &str) -> Judgement {
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
+    use crate::foundry::reply::shown;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn the_status_says_whether_it_has_ended() {
@@ -250,6 +310,71 @@ mod tests {
         }
         let Judgement::Ended { text, .. } = judge(&captured("lro-3-poll-completed")) else { panic!("still running") };
         assert_eq!(text.as_deref(), Some("done after 1.5s"));
+    }
+
+    #[test]
+    fn a_202_is_asked_about_only_if_it_names_an_invocation() {
+        let captured = String::from_utf8(fixtures::answer("invocations/lro-1-accepted").body).unwrap();
+        for (body, header, expected) in [
+            (captured.as_str(), Some("inv-1"), Some("inv-1")),
+            (r#"{"invocation_id":"inv-2","status":"warming up"}"#, None, Some("inv-2")),
+            (r#"{"status":"Queued"}"#, Some("inv-1"), Some("inv-1")),
+            (r#"{"id":"inv-1","status":"on its way"}"#, Some("inv-1"), Some("inv-1")),
+            ("", Some("inv-1"), Some("inv-1")),
+            ("{}", Some("inv-1"), Some("inv-1")),
+            ("", None, None),
+            (r#"{"status":"queued"}"#, None, None),
+            (r#"{"status":"delivered"}"#, Some("inv-1"), None),
+            (r#"{"ok":true}"#, Some("inv-1"), None),
+            (r#"{"error":{"code":"busy","message":"no"}}"#, Some("inv-1"), None),
+            ("delivered", Some("inv-1"), None),
+            ("[1]", Some("inv-1"), None),
+        ] {
+            let header: Option<ResponseId> = header.map(|id| id.parse().unwrap());
+            let job = job_of(body, header.as_ref());
+            assert_eq!(job.as_ref().map(ResponseId::as_str), expected, "{body} {header:?}");
+        }
+        for (body, lines) in [
+            (r#"{"status":"delivered"}"#, [r#"+{"status":"delivered"}"#, "end: completed"]),
+            ("delivered", ["+delivered", "end: completed"]),
+        ] {
+            assert_eq!(shown(&answered(body, None, false)), lines);
+        }
+        let refused = answered(r#"{"error":{"code":"busy","message":"no"}}"#, None, false);
+        assert_eq!(shown(&refused), ["end: failed AgentFailed: no"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_is_not_answered_is_asked_again() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let ask: Ask = Box::new(move || match count.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => std::future::pending().boxed(),
+            _ => {
+                let head = HttpHead { status_line: String::new(), headers: Vec::new() };
+                let body = Bytes::from_static(br#"{"status":"completed","output":"done"}"#);
+                std::future::ready(Ok(Polled { wait: None, head, body })).boxed()
+            }
+        });
+        let mut polling = Polling {
+            id: "inv-1".parse().unwrap(),
+            ask,
+            is_raw: false,
+            deadline: None,
+            wait: DEFAULT_WAIT,
+            unknown: 0,
+            seen: String::new(),
+            meter: Meter::default(),
+            items: VecDeque::new(),
+            is_ended: false,
+        };
+        let (began, mut items) = (Instant::now(), VecDeque::new());
+        while let Some(item) = polling.next().await {
+            items.push_back(item);
+        }
+        assert_eq!(shown(&items), ["+done", "end: completed"]);
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(began.elapsed(), 2 * POLL_LIMIT + 3 * DEFAULT_WAIT);
     }
 
     #[test]

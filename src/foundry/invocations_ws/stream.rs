@@ -7,13 +7,13 @@ use super::mapping::MessageMapping;
 use super::metered::Metered;
 use super::{Dialogue, MAX_SENT_BYTES};
 use cupola_protocol::invoke::{Notice, NoticeCode};
-use futures_util::{SinkExt as _, Stream, StreamExt as _};
+use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -44,6 +44,16 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 type Socket = WebSocketStream<Metered<reqwest::Upgraded>>;
 
+/// What happens next on the connection.
+enum Step {
+    /// All messages of ours have been sent.
+    Sent,
+    /// A message, an error, or the connection's end came.
+    Received(Option<Result<Message, Error>>),
+    /// The agent has been silent for too long.
+    FellSilent,
+}
+
 pub(super) struct Messages {
     /// `None` once the dialogue has ended.
     socket: Option<Socket>,
@@ -56,9 +66,8 @@ pub(super) struct Messages {
     /// Bytes of pings and pongs since the latest message.
     noise: usize,
     idle_limit: Option<Duration>,
-    /// Runs from the agent's latest message on.
-    silence: Option<Pin<Box<Sleep>>>,
-    is_over: bool,
+    /// When the agent has been silent for too long: runs from its latest message on.
+    silent_at: Option<Instant>,
     watcher: Option<Watcher>,
 }
 
@@ -68,7 +77,7 @@ impl Messages {
         dialogue: &Dialogue<'_>,
         mapping: MessageMapping,
         watcher: Option<Watcher>,
-    ) -> Self {
+    ) -> impl Stream<Item = ReplyItem> + Send + use<> {
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -76,7 +85,7 @@ impl Messages {
             .max_message_size(Some(MAX_RECEIVED_BYTES))
             .max_frame_size(Some(MAX_RECEIVED_BYTES));
         let connection = Metered::new(connection, MAX_UNFINISHED_BYTES);
-        Self {
+        let messages = Self {
             socket: Some(WebSocketStream::from_raw_socket(connection, Role::Client, Some(limits)).await),
             unsent: dialogue.messages.iter().map(|message| Message::text(*message)).collect(),
             items: VecDeque::new(),
@@ -84,9 +93,68 @@ impl Messages {
             meter: Meter::default(),
             noise: 0,
             idle_limit: dialogue.idle_limit,
-            silence: None,
-            is_over: false,
+            silent_at: None,
             watcher,
+        };
+        stream::unfold(messages, |mut messages| async move {
+            let item = messages.next().await?;
+            Some((item, messages))
+        })
+    }
+
+    async fn next(&mut self) -> Option<ReplyItem> {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                if matches!(item, ReplyItem::End(_)) {
+                    self.items.clear();
+                    leave(self.socket.take(), CloseCode::Normal);
+                }
+                return Some(item);
+            }
+            self.socket.as_ref()?;
+            match self.step().await {
+                Step::Sent => {}
+                Step::Received(received) => self.take(received),
+                Step::FellSilent => {
+                    self.note_silence();
+                    // The notice travels another way than the ending, and is to be read first.
+                    tokio::task::yield_now().await;
+                    self.mapping.fell_silent(&mut self.items);
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        // While something is still to be said, the agent may have a reason to be silent.
+        let silent_at = self.silent_at.filter(|_| self.unsent.is_empty());
+        let silence = async {
+            match silent_at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            step = poll_fn(|context| self.exchange(context)) => step,
+            () = silence => Step::FellSilent,
+        }
+    }
+
+    /// Sends what the connection takes, and receives.
+    fn exchange(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        let had_unsent = !self.unsent.is_empty();
+        if let Err(error) = self.send(context) {
+            // The agent's last words, which are read next, say more than this failure to send.
+            tracing::debug!(%error, "a dialogue's message was not sent");
+            self.unsent.clear();
+        }
+        if had_unsent && self.unsent.is_empty() {
+            return Poll::Ready(Step::Sent);
+        }
+        match &mut self.socket {
+            Some(socket) => socket.poll_next_unpin(context).map(Step::Received),
+            None => Poll::Ready(Step::Received(None)),
         }
     }
 
@@ -106,30 +174,15 @@ impl Messages {
         }
     }
 
-    /// Has there been silence for too long? The caller is told of it before the ending.
-    fn fell_silent(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.unsent.is_empty() {
-            return Poll::Pending;
-        }
-        if let Some(silence) = &mut self.silence {
-            std::task::ready!(silence.as_mut().poll(context));
-        } else if !self.is_over {
-            return Poll::Pending;
-        }
-        if std::mem::replace(&mut self.is_over, true) {
-            return Poll::Ready(());
-        }
-        self.silence = None;
+    /// Tells the caller that the dialogue is taken as over.
+    fn note_silence(&self) {
         let seconds = self.idle_limit.unwrap_or_default().as_secs_f64();
         let message = format!(
             "the agent answered, then said nothing for {seconds} s and did not end the dialogue: taken as its end (--idle-timeout)"
         );
         if let Some(watcher) = &self.watcher {
-            watcher.told(Notice { code: NoticeCode::DialogueIdle, message });
+            watcher.tell_now(Notice { code: NoticeCode::DialogueIdle, message });
         }
-        // The notice is read first if this stream lets it.
-        context.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn take(&mut self, received: Option<Result<Message, Error>>) {
@@ -157,7 +210,7 @@ impl Messages {
             Some(Err(error)) => mapping.broken(&error.to_string(), items),
             None => mapping.broken("it just ended", items),
         }
-        self.silence = self.idle_limit.map(|limit| Box::pin(sleep(limit)));
+        self.silent_at = self.idle_limit.and_then(|limit| Instant::now().checked_add(limit));
     }
 
     /// Counts what has come. An error says what there is too much of.
@@ -174,36 +227,6 @@ impl Messages {
             socket.get_mut().finish();
         }
         self.meter.take(message.len()).map_err(|excess| format!("the agent's answer was not read to its end: {excess}"))
-    }
-}
-
-impl Stream for Messages {
-    type Item = ReplyItem;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<ReplyItem>> {
-        let this = &mut *self;
-        loop {
-            if let Some(item) = this.items.pop_front() {
-                if matches!(item, ReplyItem::End(_)) {
-                    this.items.clear();
-                    leave(this.socket.take(), CloseCode::Normal);
-                }
-                return Poll::Ready(Some(item));
-            }
-            if let Err(error) = this.send(context) {
-                // What the agent said before it closed tells more than that it takes nothing any more.
-                tracing::debug!(%error, "a dialogue's message was not sent");
-                this.unsent.clear();
-            }
-            let Some(socket) = &mut this.socket else { return Poll::Ready(None) };
-            match socket.poll_next_unpin(context) {
-                Poll::Ready(received) => this.take(received),
-                Poll::Pending => {
-                    std::task::ready!(this.fell_silent(context));
-                    this.mapping.fell_silent(&mut this.items);
-                }
-            }
-        }
     }
 }
 

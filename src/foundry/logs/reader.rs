@@ -60,7 +60,7 @@ pub enum LogError {
     /// The session is there, but nothing runs or ran in it.
     #[error("the session has no sandbox yet, and so no log")]
     NoSandbox,
-    /// The stream broke, again and again.
+    /// The stream broke repeatedly.
     #[error("the log's stream broke off {attempts} times: {reason}")]
     Broken {
         /// How often it was opened.

@@ -1,8 +1,9 @@
 //! The events of the responses protocol, and its final object, as our events (contract section 15). Pure.
 
 use super::super::error::kind_of_code;
-use super::super::reply::{End, Ending, EventMapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
+use super::text::{Part, Text};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, RunStatus};
@@ -22,20 +23,20 @@ pub(super) struct ObjectMapping {
     is_ended: bool,
 }
 
-impl EventMapping for ObjectMapping {
+impl Mapping for ObjectMapping {
     fn event(&mut self, body: sse::Event, items: &mut VecDeque<ReplyItem>) {
         self.is_ended = true;
         match raw(&body.data) {
-            Some(object) => finish(&object, None, "", items),
-            None => items.push_back(end(Ending::failed(
+            Some(object) => finish(&object, None, &Text::default(), items),
+            None => items.push_back(end(Ending::of(unclear(
                 ErrorKind::UnexpectedAnswer,
                 "the service answered with neither events nor JSON",
                 None,
-            ))),
+            )))),
         }
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if !self.is_ended {
             items.push_back(end(Ending::of(how.too_soon())));
         }
@@ -47,10 +48,10 @@ impl EventMapping for ObjectMapping {
 pub(super) struct ResponseMapping {
     /// The greatest sequence number applied. Numbers may skip, and a replay may repeat (contract section 15.3).
     applied: Option<i64>,
+    has_begun: bool,
     is_in_progress: bool,
     is_ended: bool,
-    /// All text so far.
-    text: String,
+    text: Text,
     pub(super) session_id: Option<SessionId>,
     pub(super) response_id: Option<ResponseId>,
 }
@@ -65,7 +66,27 @@ struct Frame<'a> {
     #[serde(borrow, default)]
     delta: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    output_index: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content_index: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     response: Option<&'a RawValue>,
+}
+
+impl Frame<'_> {
+    /// The part of the answer that it is about.
+    fn part(&self) -> Part {
+        let number = |value: Option<&RawValue>| value.and_then(|value| value.get().parse().ok()).unwrap_or_default();
+        (number(self.output_index), number(self.content_index))
+    }
+}
+
+fn string(value: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(value?.get()).ok()
 }
 
 /// The ids in a snapshot.
@@ -77,14 +98,16 @@ struct Ids<'a> {
     agent_session_id: Option<Cow<'a, str>>,
 }
 
-impl EventMapping for ResponseMapping {
+impl Mapping for ResponseMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
         }
+        self.has_begun = true;
         let Ok(frame) = serde_json::from_str::<Frame<'_>>(&event.data) else {
             let name = event.name.unwrap_or_else(|| "message".to_owned());
             items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
+            self.text.lost_some();
             return;
         };
         if let Some(number) = frame.sequence_number {
@@ -93,23 +116,28 @@ impl EventMapping for ResponseMapping {
             }
             self.applied = Some(number);
         }
+        let part = frame.part();
         let name = frame.kind.map(Cow::into_owned).or(event.name).unwrap_or_else(|| "message".to_owned());
         if let Some(snapshot) = frame.response {
             self.note_ids(snapshot);
         }
         match name.as_str() {
             "response.output_text.delta" | "response.refusal.delta" => {
-                if let Some(delta) = frame.delta.and_then(|delta| serde_json::from_str::<String>(delta.get()).ok()) {
-                    self.text.push_str(&delta);
-                    items.push_back(ReplyItem::Event(InvokeEvent::TextDelta { delta }));
+                if let Some(delta) = string(frame.delta) {
+                    items.push_back(self.text.append(part, delta));
                     return;
                 }
+                self.text.lost_some();
+            }
+            // Repeats the text of one part, so it fills what an unreadable event left out. Passed on as any other event, too.
+            "response.output_text.done" | "response.refusal.done" => {
+                let whole = string(if name == "response.refusal.done" { frame.refusal } else { frame.text });
+                items.extend(whole.and_then(|whole| self.text.confirm(part, &whole)));
             }
             // Any after the first: the run restarted, and this is its state (contract section 15.4).
             "response.in_progress" if std::mem::replace(&mut self.is_in_progress, true) => {
                 let text = frame.response.and_then(parse).map(|object| text_of(&object)).unwrap_or_default();
-                self.text.clone_from(&text);
-                items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text }));
+                items.push_back(self.text.restart(text));
                 return;
             }
             "response.completed" | "response.failed" | "response.incomplete" | "response.cancelled" => {
@@ -133,15 +161,23 @@ impl EventMapping for ResponseMapping {
         items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
     }
 
-    fn end(&mut self, how: End, items: &mut VecDeque<ReplyItem>) {
+    fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
+        }
+        if self.text.has_hole() {
+            items.push_back(text_missing());
         }
         items.push_back(self.end_with(how.too_soon()));
     }
 }
 
 impl ResponseMapping {
+    /// Has there been a whole event?
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
     /// An ending without a final object.
     fn end_with(&self, event: InvokeEvent) -> ReplyItem {
         end(Ending { response_id: self.response_id.clone(), ..Ending::of(event) })
@@ -198,16 +234,20 @@ fn status_of(word: &str) -> Option<RunStatus> {
 
 /// Ends with a final object: first whatever makes the deltas agree with it, then the ending. The object's status says how it
 /// went, not the event's name: `response.failed` covers cancelled runs, and HTTP 200 failed ones (contract section 7.2).
-fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut VecDeque<ReplyItem>) {
+/// Where the object has no text, what was streamed is all there is.
+fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &Text, items: &mut VecDeque<ReplyItem>) {
     let object = parse(raw_object).unwrap_or_default();
     let text = |name: &str| object.get(name).and_then(Value::as_str);
     let final_text = text_of(&object);
-    if !final_text.is_empty() && final_text != streamed {
-        let event = match final_text.strip_prefix(streamed) {
+    if !final_text.is_empty() && final_text != streamed.whole() {
+        let event = match final_text.strip_prefix(streamed.whole()) {
             Some(rest) => InvokeEvent::TextDelta { delta: rest.to_owned() },
             None => InvokeEvent::Snapshot { text: final_text.clone() },
         };
         items.push_back(ReplyItem::Event(event));
+    }
+    if streamed.has_hole() && final_text.is_empty() {
+        items.push_back(text_missing());
     }
     let error = object.get("error").filter(|error| error.is_object());
     let by_status = text("status").and_then(status_of);
@@ -227,7 +267,7 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &str, items: &mut
             (None, Some(status)) => {
                 InvokeEvent::Truncated { reason: Some(format!("the service left the turn {status}")) }
             }
-            (None, None) => failed(ErrorKind::UnexpectedAnswer, "the service's answer is no response object", None),
+            (None, None) => unclear(ErrorKind::UnexpectedAnswer, "the service's answer is not a response object", None),
         },
     };
     items.push_back(end(Ending {
@@ -246,18 +286,73 @@ mod fuzz_responses;
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Events, Whole, map};
+    use crate::foundry::reply::{Split, items, map};
+    use cupola_protocol::invoke::NoticeCode;
+    use serde_json::json;
 
     /// Deltas, snapshots and the ending of a captured stream; the verbatim events are left out.
     fn story(name: &str) -> (Vec<String>, Ending) {
         let answer = fixtures::answer(name);
-        let how = if answer.is_cut { End::Broken("cut".to_owned()) } else { End::Clean };
-        let (lines, ending) = map(Events::new(ResponseMapping::default()), &answer.body, how);
+        let how = if answer.is_cut { BodyEnd::Broken("cut".to_owned()) } else { BodyEnd::Clean };
+        let (lines, ending) = map(Split::events(), ResponseMapping::default(), &answer.body, how);
         (lines.into_iter().filter(|line| !line.starts_with("response.")).collect(), ending)
     }
 
     fn stream(frames: &str) -> (Vec<String>, Ending) {
-        map(Events::new(ResponseMapping::default()), frames.as_bytes(), End::Clean)
+        map(Split::events(), ResponseMapping::default(), frames.as_bytes(), BodyEnd::Clean)
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_read_leaves_no_silent_hole() {
+        let delta = |part: u64, text: &str| {
+            let frame =
+                json!({"type": "response.output_text.delta", "output_index": part, "content_index": 0, "delta": text});
+            format!("data: {frame}\n\n")
+        };
+        let done = |part: u64, text: &str| {
+            let frame =
+                json!({"type": "response.output_text.done", "output_index": part, "content_index": 0, "text": text});
+            format!("data: {frame}\n\n")
+        };
+        let completed = |text: Option<&str>| {
+            let content =
+                text.map(|text| json!([{"type": "message", "content": [{"type": "output_text", "text": text}]}]));
+            let frame = json!({"type": "response.completed", "response": {"status": "completed", "output": content}});
+            format!("data: {frame}\n\n")
+        };
+        let broken = || "data: {\"type\":\"response.output_text.delta\",\"delta\":\"lo\n\n".to_owned();
+        let no_delta = || "data: {\"type\":\"response.output_text.delta\",\"delta\":7}\n\n".to_owned();
+        for (frames, text, is_missing) in [
+            (
+                vec![delta(0, "hel"), broken(), delta(0, " you"), done(0, "hello you"), completed(None)],
+                "hello you",
+                false,
+            ),
+            (vec![delta(0, "hel"), broken(), done(0, "hello"), completed(None)], "hello", false),
+            (vec![delta(0, "hel"), no_delta(), done(0, "hello"), completed(None)], "hello", false),
+            (vec![broken(), done(0, "hello"), delta(1, " you"), done(1, " you"), completed(None)], "hello you", false),
+            (vec![delta(0, "hello"), done(0, "hello"), broken(), done(1, " you"), completed(None)], "hello you", false),
+            (vec![delta(0, "hel"), broken(), delta(0, " you"), completed(None)], "hel you", true),
+            (vec![delta(0, "hel"), broken(), delta(1, " you"), done(1, " you"), completed(None)], "hel you", true),
+            (vec![broken(), completed(None)], "", true),
+            (vec![delta(0, "hel"), broken()], "hel", true),
+            // The final object has the last word, and every delta was read here.
+            (vec![delta(0, "hel"), broken(), completed(Some("hello"))], "hello", false),
+            (vec![delta(0, "hello"), done(0, "HELLO"), completed(None)], "hello", false),
+        ] {
+            let body = frames.concat();
+            let items = items(Split::events(), ResponseMapping::default(), body.as_bytes(), BodyEnd::Clean);
+            let (mut shown, mut told) = (String::new(), false);
+            for item in &items {
+                match item {
+                    ReplyItem::Event(InvokeEvent::TextDelta { delta }) => shown.push_str(delta),
+                    ReplyItem::Event(InvokeEvent::Snapshot { text }) => shown.clone_from(text),
+                    ReplyItem::Event(InvokeEvent::Notice { notice }) => told |= notice.code == NoticeCode::TextMissing,
+                    _ => {}
+                }
+            }
+            assert_eq!((shown.as_str(), told), (text, is_missing), "{frames:?}");
+        }
     }
 
     #[test]
@@ -310,7 +405,7 @@ mod tests {
     #[test]
     fn other_events_pass_through_by_name_and_verbatim() {
         let answer = fixtures::answer("responses/create-stream-tool");
-        let (lines, _) = map(Events::new(ResponseMapping::default()), &answer.body, End::Clean);
+        let (lines, _) = map(Split::events(), ResponseMapping::default(), &answer.body, BodyEnd::Clean);
         for name in ["response.created", "response.function_call_arguments.delta", "response.output_item.done"] {
             assert!(lines.iter().any(|line| line == name), "{name} is missing from {lines:?}");
         }
@@ -419,15 +514,23 @@ mod tests {
         ] {
             let answer = fixtures::answer(name);
             assert_eq!(answer.status, 200, "{name}");
-            assert_eq!(map(Whole::new(ObjectMapping::default()), &answer.body, End::Clean).0, expected, "{name}");
+            assert_eq!(
+                map(Split::whole(), ObjectMapping::default(), &answer.body, BodyEnd::Clean).0,
+                expected,
+                "{name}"
+            );
         }
         for (body, expected) in [
             ("<html>", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
             ("", "end: failed UnexpectedAnswer: the service answered with neither events nor JSON"),
-            ("[]", "end: failed UnexpectedAnswer: the service's answer is no response object"),
+            ("[]", "end: failed UnexpectedAnswer: the service's answer is not a response object"),
             (r#"{"error":{"code":"x","message":"no"}}"#, "end: failed AgentFailed: no"),
         ] {
-            assert_eq!(map(Whole::new(ObjectMapping::default()), body.as_bytes(), End::Clean).0, [expected], "{body}");
+            assert_eq!(
+                map(Split::whole(), ObjectMapping::default(), body.as_bytes(), BodyEnd::Clean).0,
+                [expected],
+                "{body}"
+            );
         }
     }
 }

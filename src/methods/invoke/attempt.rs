@@ -14,7 +14,7 @@ use crate::partition::store::Saved;
 use crate::partition::{AgentKey, Partition};
 use crate::rpc::scope::{Confirmed, Scope};
 use crate::run::Run;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode};
 use cupola_protocol::isolation::IsolationModel;
@@ -57,12 +57,13 @@ pub(super) async fn begin(
     let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Lately);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
-    let arrived = arrival.wait().await?;
+    let arrived = run.wait_behind("calls on this agent that came earlier", arrival.wait()).await?;
     let place = daemon.partition_locks.join(&scope.partition);
     drop(arrived);
     daemon.runs.enter(run, &scope.partition);
-    let refused = match attempt_until_taken(daemon, params, &scope, place, &watcher).await {
-        Err(refused) if scope.is_outdated(refused.kind()) => refused,
+    let refused = match attempt_until_taken(daemon, run, params, &scope, place, &watcher).await {
+        // What may have run is not sent a second time, whatever the refusal says.
+        Err(refused) if scope.is_outdated(refused.kind()) && watcher.turn() == Turn::NotRun => refused,
         taken => return taken,
     };
     let anew = Box::pin(resolve()).await?;
@@ -71,18 +72,19 @@ pub(super) async fn begin(
     }
     daemon.runs.enter(run, &anew.partition);
     let place = daemon.partition_locks.join(&anew.partition);
-    Box::pin(attempt_until_taken(daemon, params, &anew, place, &watcher)).await
+    Box::pin(attempt_until_taken(daemon, run, params, &anew, place, &watcher)).await
 }
 
 /// Attempts it until the agent has taken the request: again when something saved was gone or a version was not ready.
 async fn attempt_until_taken(
     daemon: &Daemon,
+    run: &Run,
     params: &InvokeParams,
     scope: &Scope,
     place: Waiter<Partition>,
     watcher: &Watcher,
 ) -> Result<Taken, CallError> {
-    let attempt = Attempt { daemon, params, scope, protocol: protocol(params, scope)? };
+    let attempt = Attempt { daemon, run, params, scope, protocol: protocol(params, scope)? };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, scope)?;
     }
@@ -90,39 +92,19 @@ async fn attempt_until_taken(
         return Err(CallError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
             .hint("write the context into the request, or send the text alone"));
     }
-    let mut notices = Vec::new();
-    let outcome = repeat(&attempt, place, watcher, &mut notices).await;
-    match outcome {
-        Ok(mut taken) => {
-            taken.notices.splice(0..0, notices);
-            Ok(*taken)
-        }
-        Err(refused) => {
-            // What was replaced stays replaced, so the caller hears of it although the call failed.
-            for notice in notices {
-                watcher.waiting(notice).await;
-            }
-            Err(refused)
-        }
-    }
+    repeat(&attempt, place, watcher).await
 }
 
-/// Adds to `notices` what was replaced.
-async fn repeat(
-    attempt: &Attempt<'_>,
-    place: Waiter<Partition>,
-    watcher: &Watcher,
-    notices: &mut Vec<Notice>,
-) -> Result<Box<Taken>, CallError> {
+async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watcher) -> Result<Taken, CallError> {
     let Attempt { daemon, scope, .. } = *attempt;
     let version = scope.partition.version.as_ref();
     let (mut has_waited, mut place) = (false, Some(place));
     for _ in 0..=MAX_REPLACEMENTS + 1 {
         let place_in_queue = place.take().unwrap_or_else(|| daemon.partition_locks.join(&scope.partition));
         match attempt.run(place_in_queue).await {
-            Ok(Outcome::Taken(taken)) => return Ok(taken),
+            Ok(Outcome::Taken(taken)) => return Ok(*taken),
             Ok(Outcome::Gone(notice, next)) => {
-                notices.push(notice);
+                watcher.tell(notice).await;
                 place = Some(next);
             }
             Err(refused) if refused.kind() == ErrorKind::AgentVersionNotReady && !has_waited => {
@@ -139,7 +121,7 @@ async fn repeat(
     }
     Err(CallError::new(
         ErrorKind::SessionNotFound,
-        "the service says again and again that the session it has just made does not exist",
+        "the service keeps reporting that the session it just created does not exist",
     )
     .hint("run it again later; `cupola sessions list` shows which sessions there are"))
 }
@@ -210,6 +192,7 @@ enum Outcome {
 /// One try to get the request to the service.
 pub(super) struct Attempt<'a> {
     pub(super) daemon: &'a Daemon,
+    run: &'a Run,
     pub(super) params: &'a InvokeParams,
     pub(super) scope: &'a Scope,
     pub(super) protocol: AgentProtocol,
@@ -219,22 +202,26 @@ impl Attempt<'_> {
     async fn run(&self, place: Waiter<Partition>) -> Result<Outcome, CallError> {
         let Self { daemon, params, scope, .. } = *self;
         // Held while ids are being made, so that parallel first calls make one of each.
-        let partition_turn = place.wait().await?;
+        let whom = "another call of this agent and isolation, which finds or makes its session";
+        let partition_turn = self.run.wait_behind(whom, place.wait()).await?;
         let saved = daemon.store.load(&scope.partition).await?;
         let verdict = self.fence().await?;
         let session = self.session(&saved).await?;
         let conversation = self.conversation(&saved).await?;
-        // The agent itself begins a context, with its answer; a conversation that the caller names is saved with it.
+        // The agent itself begins a context, with its answer. What the caller names, and what was made here for a local agent, is saved
+        // once the agent has answered in it: nothing is saved for a call that reached nobody.
         let is_saved_later = match self.protocol {
             AgentProtocol::A2a => conversation.is_none(),
-            _ => params.conversation_id.is_some() && conversation != saved.conversation,
-        };
+            _ => self.is_saved_with_answer() && conversation != saved.conversation,
+        } || (scope.is_local() && params.session_id.is_none() && session != saved.session);
+        self.run.continues(session.as_ref(), conversation.as_ref());
         let sent;
         let (turn, reply, partition_turn) = if let Some(session) = &session {
             // Joined before the partition is let go, so that the next call on it cannot overtake this one.
             let turn = self.join_session(session);
             let partition_turn = is_saved_later.then_some(partition_turn);
-            let turn = turn.wait().await?;
+            let whom = format!("another call on session {session}");
+            let turn = self.run.wait_behind(whom, turn.wait()).await?;
             // The wait may have been long.
             scope.confirm(false).await?;
             sent = Instant::now();
@@ -274,18 +261,18 @@ impl Attempt<'_> {
             daemon.store.set_context(&scope.partition, context).await?;
         }
         if self.protocol == AgentProtocol::Responses
-            && let Some(named) = &params.conversation_id
-            && saved.conversation.as_ref() != Some(named)
+            && self.is_saved_with_answer()
+            && let Some(conversation) = &conversation
+            && saved.conversation.as_ref() != Some(conversation)
         {
-            daemon.store.set_conversation(&scope.partition, named).await?;
+            daemon.store.set_conversation(&scope.partition, conversation).await?;
         }
         let turn = match (turn, &answered) {
             (None, Some(answered)) => Some(self.join_session(answered).wait().await?),
             (turn, _) => turn,
         };
         drop(partition_turn);
-        let mut notices = reply.notices.clone();
-        notices.extend(self.remarks(&saved));
+        let notices = self.remarks(&saved);
         let model = scope.model;
         Ok(Outcome::Taken(Box::new(Taken { reply, model, session: answered, conversation, notices, _turn: turn })))
     }
@@ -348,9 +335,7 @@ impl Attempt<'_> {
             return Ok(saved.session.clone());
         }
         if scope.is_local() {
-            let session = made_here::<SessionId>()?;
-            daemon.store.set_session(&scope.partition, &session).await?;
-            return Ok(Some(session));
+            return made_here().map(Some);
         }
         scope.confirm(true).await?;
         // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
@@ -365,7 +350,7 @@ impl Attempt<'_> {
         self.protocol == AgentProtocol::A2a && self.params.input_is_request
     }
 
-    /// The conversation, in the protocol's own sense, that a call naming none goes on with.
+    /// The conversation, in the protocol's own sense, that a call naming none continues.
     pub(super) fn continued<'a>(&self, saved: &'a Saved) -> Option<&'a ConversationId> {
         match self.protocol {
             _ if self.params.conversation_id.is_some() || self.params.new_conversation || self.is_whole_request() => {
@@ -375,6 +360,11 @@ impl Attempt<'_> {
             AgentProtocol::A2a => saved.context.as_ref(),
             AgentProtocol::Invocations | AgentProtocol::InvocationsWs => None,
         }
+    }
+
+    /// Is the conversation saved only once the agent has answered in it: one that the caller names, or one made here?
+    fn is_saved_with_answer(&self) -> bool {
+        self.params.conversation_id.is_some() || self.scope.is_local()
     }
 
     /// The conversation to use, or the context of A2A, which `None` lets the agent begin; other protocols have neither.
@@ -391,12 +381,11 @@ impl Attempt<'_> {
             AgentProtocol::Responses => {}
             AgentProtocol::A2a | AgentProtocol::Invocations | AgentProtocol::InvocationsWs => return Ok(None),
         }
-        let conversation = if scope.is_local() {
-            made_here()?
-        } else {
-            scope.confirm(true).await?;
-            scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?
-        };
+        if scope.is_local() {
+            return made_here().map(Some);
+        }
+        scope.confirm(true).await?;
+        let conversation = scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?;
         daemon.store.set_conversation(&scope.partition, &conversation).await?;
         Ok(Some(conversation))
     }

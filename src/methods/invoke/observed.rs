@@ -1,4 +1,4 @@
-//! What a run tells of the requests themselves, beside the answer: each as it leaves, a refusal as it came, and why it
+//! What a run reports about the requests themselves, beside the answer: each as it leaves, a refusal as it came, and why it
 //! waits.
 
 use crate::foundry::{HttpHead, Seen, body_event};
@@ -11,13 +11,16 @@ pub(super) struct ObservedRequests {
     seen: Receiver<Seen>,
     /// The latest refusal: what there is to show if nothing better comes.
     refusal: Option<(HttpHead, Bytes)>,
-    /// Those that were told while the run waited.
+    /// All notices so far.
     pub(super) notices: Vec<Notice>,
+    /// Those that are told right after the run's beginning, or before its failure.
+    held: Vec<Notice>,
+    has_begun: bool,
 }
 
 impl ObservedRequests {
     pub(super) fn new(seen: Receiver<Seen>) -> Self {
-        Self { seen, refusal: None, notices: Vec::new() }
+        Self { seen, refusal: None, notices: Vec::new(), held: Vec::new(), has_begun: false }
     }
 
     /// The next thing to tell; waits for ever when there is none.
@@ -45,6 +48,12 @@ impl ObservedRequests {
         refusal.into_iter().flat_map(|(head, body)| [InvokeEvent::from(head), body_event(&body)])
     }
 
+    /// The run has begun, or failed before: what was held back, and from now on nothing is.
+    pub(super) fn begun(&mut self) -> impl Iterator<Item = InvokeEvent> + use<> {
+        self.has_begun = true;
+        std::mem::take(&mut self.held).into_iter().map(|notice| InvokeEvent::Notice { notice })
+    }
+
     /// The call has succeeded all the same.
     pub(super) fn forget_refusal(&mut self) {
         self.refusal = None;
@@ -60,6 +69,14 @@ impl ObservedRequests {
             Seen::Waiting(notice) => {
                 self.notices.push(notice.clone());
                 Some(InvokeEvent::Notice { notice })
+            }
+            Seen::Notice(notice) => {
+                self.notices.push(notice.clone());
+                if self.has_begun {
+                    return Some(InvokeEvent::Notice { notice });
+                }
+                self.held.push(notice);
+                None
             }
         }
     }

@@ -2,15 +2,18 @@
 
 use super::attempt::{Taken, begin};
 use super::observed::ObservedRequests;
+use super::outcome::{Standing, Stop, explain, explain_failure};
 use crate::daemon::Daemon;
 use crate::error::CallError;
-use crate::foundry::{Canceller, ReplyItem, Wants, watch};
+use crate::foundry::{Canceller, Ending, ReplyItem, Wants, watch};
 use crate::partition::locks::Waiter;
-use crate::run::{Run, too_long};
-use cupola_protocol::error::ErrorKind;
+use crate::run::Run;
+use cupola_protocol::error::Turn;
+use cupola_protocol::id::ResponseId;
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
 use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
+use serde_json::value::RawValue;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,40 +39,12 @@ pub(super) async fn perform(
         None => Some(DEFAULT_TIMEOUT),
     };
     let deadline = limit.map(|limit| Instant::now() + limit);
-    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, deadline };
+    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
     let outcome = AssertUnwindSafe(Box::pin(performance.answer(arrival))).catch_unwind().await;
-    let outcome = outcome.unwrap_or_else(|_| Err(CallError::internal("the run ended in a panic")));
-    daemon.runs.end(&run, outcome.map_err(|error| error.of_run(run.id().clone())));
-}
-
-/// Why a run is ended from here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    Cancelled,
-    TimedOut,
-    ShuttingDown,
-}
-
-impl Stop {
-    fn error(self) -> CallError {
-        match self {
-            Self::Cancelled => CallError::cancelled(),
-            Self::TimedOut => {
-                CallError::new(ErrorKind::TimedOut, "the agent did not finish within the call's time limit")
-                    .hint("give more time with --timeout SECONDS; 0 means no limit")
-            }
-            Self::ShuttingDown => CallError::shutting_down(),
-        }
-    }
-
-    /// The run's ending.
-    fn event(self) -> InvokeEvent {
-        if self == Self::Cancelled {
-            return InvokeEvent::Cancelled {};
-        }
-        let error = self.error();
-        InvokeEvent::Failed { failure: RunFailure { kind: error.kind(), message: error.message, service_code: None } }
-    }
+    let outcome = outcome.unwrap_or_else(|_| {
+        Err(CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun).of_run(run.id().clone()))
+    });
+    daemon.runs.end(&run, outcome);
 }
 
 /// One run, and what it works on.
@@ -79,6 +54,7 @@ struct Performance<'a> {
     params: &'a InvokeParams,
     /// When the request arrived.
     received: std::time::Instant,
+    limit: Option<Duration>,
     deadline: Option<Instant>,
 }
 
@@ -88,14 +64,14 @@ impl Performance<'_> {
         let (watcher, seen) = watch(Wants { requests: params.debug, raw: params.raw });
         let mut watching = ObservedRequests::new(seen);
         let begun = {
-            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, watcher));
+            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, watcher.clone()));
             let mut stopped = std::pin::pin!(self.stopped());
             loop {
                 tokio::select! {
                     biased;
-                    event = watching.next() => run.take(event).await,
+                    event = watching.next() => self.take(event).await,
                     begun = &mut getting_there => break begun,
-                    stop = &mut stopped => return Err(stop.error()),
+                    stop = &mut stopped => break Err(stop.error(&self.standing(watcher.turn()))),
                 }
             }
         };
@@ -106,49 +82,69 @@ impl Performance<'_> {
                 self.follow(begun, watching).await
             }
             Err(error) => {
+                self.take_all(watching.begun()).await;
                 self.take_all(watching.refusal()).await;
+                let mut error = explain(error, &self.standing(watcher.turn()));
+                error.data.notices = watching.notices;
                 Err(error)
             }
         }
     }
 
+    /// What is known of the turn.
+    fn standing(&self, turn: Turn) -> Standing<'_> {
+        Standing {
+            run: self.run.id(),
+            turn,
+            is_local: matches!(self.params.target, Target::Local { .. }),
+            session: self.run.session(),
+            waits_behind: self.run.waits_behind(),
+            limit: self.limit,
+        }
+    }
+
     /// Resolves when a client, the clock or the daemon ends the run.
     async fn stopped(&self) -> Stop {
-        let timeout = async {
-            match self.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = self.run.stopped() => {
                 if self.daemon.shutdown.is_forced() { Stop::ShuttingDown } else { Stop::Cancelled }
             }
-            () = timeout => Stop::TimedOut,
+            () = self.timeout() => Stop::TimedOut,
         }
+    }
+
+    /// Resolves when the time limit is over.
+    async fn timeout(&self) {
+        match self.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Passes an event on. A slow reader does not stretch the time limit.
+    async fn take(&self, event: InvokeEvent) {
+        self.run.take(event, self.timeout()).await;
     }
 
     async fn take_all(&self, events: impl Iterator<Item = InvokeEvent>) {
         for event in events {
-            self.run.take(event).await;
+            self.take(event).await;
         }
     }
 
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut watching: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, notices, _turn } = taken;
-        let mut failure = None;
+        let Taken { mut reply, model, session, conversation, mut notices, _turn } = taken;
         let started = InvokeEvent::Started {
             session_id: session.clone(),
             conversation_id: conversation.clone(),
             isolation_model: model,
             request_id: reply.request_id.clone(),
         };
-        let opening =
-            std::iter::once(started).chain(notices.iter().map(|notice| InvokeEvent::Notice { notice: notice.clone() }));
+        let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
         let head = reply.head.take().map(InvokeEvent::from);
-        self.take_all(opening.chain(head)).await;
+        self.take_all(std::iter::once(started).chain(watching.begun()).chain(remarks).chain(head)).await;
         let mut end = None;
         let mut stopped = std::pin::pin!(self.stopped());
         while run.status().is_none() {
@@ -158,26 +154,30 @@ impl Performance<'_> {
                 // Before the events: an agent that always has another one must not keep the run from being ended.
                 stop = &mut stopped => {
                     tell(reply.canceller.as_ref()).await;
-                    run.take(stop.event()).await;
-                    if stop != Stop::Cancelled {
-                        return Err(stop.error());
+                    let error = stop.error(&self.standing(Turn::MayHaveRun));
+                    if stop == Stop::Cancelled {
+                        self.take(InvokeEvent::Cancelled {}).await;
+                        end = Some(End { failure: Some(failure_of(error)), ..End::default() });
+                        break;
                     }
-                    failure = Some(failed(ErrorKind::Cancelled, "the run was cancelled"));
-                    break;
+                    self.take(InvokeEvent::Failed { failure: failure_of(error.clone()) }).await;
+                    return Err(error);
                 }
                 item = reply.events.next() => item,
             };
             let event = match item {
                 Some(ReplyItem::Event(event)) => event,
                 Some(ReplyItem::End(ending)) => {
-                    let event = ending.event.clone();
-                    end = Some(*ending);
+                    let Ending { event, text, output, response_id } = *ending;
+                    end = Some(End { text, output, response_id, failure: None });
                     event
                 }
                 None => InvokeEvent::Truncated { reason: None },
             };
-            if let InvokeEvent::Failed { failure: reason } = &event {
-                failure = Some(reason.clone());
+            if let InvokeEvent::Notice { notice } = &event {
+                notices.push(notice.clone());
+            }
+            if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
                 self.take_all(watching.refusal()).await;
             }
@@ -186,17 +186,14 @@ impl Performance<'_> {
                 InvokeEvent::TextDelta { .. } | InvokeEvent::Snapshot { .. } | InvokeEvent::Output { .. }
             );
             if !(self.params.raw && is_in_raw) {
-                run.take(event).await;
+                self.take(event).await;
             }
         }
-        let status = run.status().unwrap_or(RunStatus::Truncated);
-        let (text, output, response_id) = match end {
-            Some(end) => (end.text, end.output, end.response_id),
-            None => (None, None, None),
-        };
+        let End { text, output, response_id, failure } = end.unwrap_or_default();
+        let failure = failure.or_else(|| run.failure());
         Ok(InvokeResponse {
             run_id: run.id().clone(),
-            status,
+            status: run.status().unwrap_or(RunStatus::Truncated),
             text: text.unwrap_or_else(|| run.text()),
             session_id: session,
             conversation_id: conversation,
@@ -204,11 +201,27 @@ impl Performance<'_> {
             isolation_model: model,
             request_id: reply.request_id.clone(),
             output,
-            failure: failure.or_else(|| default_failure(status)),
+            failure: failure.map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),
             notices: watching.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
+}
+
+/// What the response says of a run's end.
+#[derive(Default)]
+struct End {
+    text: Option<String>,
+    output: Option<Box<RawValue>>,
+    response_id: Option<ResponseId>,
+    /// Where the ending itself does not say why.
+    failure: Option<RunFailure>,
+}
+
+/// An error as the reason why a run did not complete.
+fn failure_of(error: CallError) -> RunFailure {
+    let CallError { message, data } = error;
+    RunFailure { kind: data.kind, message, service_code: data.service_code, turn: data.turn, hint: data.hint }
 }
 
 /// Ends at the service what goes on without a connection.
@@ -216,40 +229,7 @@ async fn tell(canceller: Option<&Canceller>) {
     let Some(canceller) = canceller else { return };
     match tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "the agent was not told of the cancellation"),
+        Ok(Err(error)) => tracing::debug!(%error, "the cancellation did not reach the agent"),
         Err(_) => tracing::debug!("the agent did not answer the cancellation in time"),
-    }
-}
-
-fn failed(kind: ErrorKind, message: &str) -> RunFailure {
-    RunFailure { kind, message: message.to_owned(), service_code: None }
-}
-
-/// What a response says of an ending that brings no reason of its own.
-fn default_failure(status: RunStatus) -> Option<RunFailure> {
-    let message = match status {
-        RunStatus::Completed => return None,
-        // Every other failure brings its reason.
-        RunStatus::Failed => return Some(too_long()),
-        RunStatus::Incomplete => "the agent stopped before its answer was complete",
-        RunStatus::Cancelled => "the service reports the run as cancelled",
-        RunStatus::Truncated => "the stream ended without saying how the run did; the answer may be cut short",
-    };
-    Some(failed(ErrorKind::AgentFailed, message))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_ending_but_success_has_a_reason() {
-        assert!(default_failure(RunStatus::Completed).is_none());
-        for status in [RunStatus::Failed, RunStatus::Incomplete, RunStatus::Cancelled, RunStatus::Truncated] {
-            assert!(default_failure(status).is_some(), "{status:?}");
-        }
-        let too_long = default_failure(RunStatus::Failed).unwrap();
-        assert_eq!(too_long.kind, ErrorKind::UnexpectedAnswer);
-        assert!(too_long.message.contains("longer than"), "{}", too_long.message);
     }
 }

@@ -81,7 +81,7 @@ mod tests {
         let (other, third) = (partition("acme", Some("2")), partition("contoso", None));
         store.set_session(&other, &session("session-25")).await.unwrap();
         store.set_session(&third, &session("session-third")).await.unwrap();
-        // Another version's partition goes on with the session, and needs the key to delete it.
+        // Another version's partition continues the session, and needs the key to delete it.
         assert_eq!(store.forget(&[acme.clone(), third]).await.unwrap(), 2);
         let known = store.known_session(&acme.agent, &session("session-25")).await.unwrap().unwrap();
         assert_eq!(known.ownership_key.unwrap().as_str(), KEY);

@@ -83,7 +83,7 @@ enum Agents {
     Other(IgnoredAny),
 }
 
-/// A value that may be anything where a service is none of ours.
+/// A value that may be anything in a service that is not an agent.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {

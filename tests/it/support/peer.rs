@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Bytes {
     /// Sent first.
     pub(crate) first: String,
-    /// Sent again and again until the other side has had enough; the connection closes at once when this is empty.
+    /// Sent repeatedly until the other side has had enough; the connection closes at once when this is empty.
     pub(crate) then: String,
 }
 
@@ -23,7 +23,7 @@ impl Bytes {
         Self { first: format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()), then: String::new() }
     }
 
-    /// An answer that goes on until the connection closes.
+    /// An answer that continues until the connection closes.
     pub(crate) fn endless(content_type: &str, piece: &str) -> Self {
         let first = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n\r\n");
         Self { first, then: piece.repeat(16 * 1024 / piece.len()) }

@@ -72,7 +72,7 @@ pub(super) const HOUSES: &[House] = &[
             &["reach", "rpc"],
             &["error", "isolation", "target"],
             &["headers", "id"],
-            &["agent_protocol", "path"],
+            &["agent_protocol", "notice", "path"],
             &["display", "text"],
         ],
     },

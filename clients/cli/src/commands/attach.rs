@@ -1,7 +1,7 @@
 //! `cupola attach`: the daemon's line on standard input and output, for programs that can only start a child.
 //!
 //! Messages pass through unchanged, in the framing the program speaks. When the daemon goes away, whatever was asked and not
-//! answered is answered with an error that may be tried again; the next request opens a new connection (and starts a
+//! answered is answered with an error that says whether it may be tried again; the next request opens a new connection (and starts a
 //! daemon, if none runs), repeats the greetings on it, and goes on.
 //!
 //! - [`frame`]: messages on a blocking stream
@@ -78,7 +78,7 @@ const OWED_POLL: std::time::Duration = std::time::Duration::from_millis(10);
 /// Passes messages on until the program has nothing more to say.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let bind = flags.bind()?;
-    // A daemon that cannot be reached is told of now, not to the first request.
+    // A daemon that cannot be reached is reported now, not at the first request.
     drop(flags.scope.daemon.connect(hooks.embedded)?);
     let mut input = BufReader::new(io::stdin());
     let Some(framing) = Framing::detect(&mut input).map_err(|error| unreadable(&error))? else { return Ok(exit::OK) };
@@ -89,16 +89,19 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         let asked = Asked::of(&message);
         let is_exit = asked.is_exit;
         if let Err(asked) = line.ask(&message, asked) {
-            // Nobody is left to be told of a notification; a cancelled request has been answered already.
+            // A notification needs no answer; a cancelled request has been answered already.
             if asked.wants_answer() {
                 match bridge.open() {
                     Ok(opened) => {
                         line = opened;
                         if let Err(asked) = line.ask(&message, asked) {
-                            answer(framing, &asked.refusal("the daemon exited again before the request was sent"));
+                            answer(
+                                framing,
+                                &asked.refusal("the daemon exited again before the request was sent", false),
+                            );
                         }
                     }
-                    Err(failure) => answer(framing, &asked.refusal(&in_words(&failure))),
+                    Err(failure) => answer(framing, &asked.refusal(&in_words(&failure), false)),
                 }
             }
         }
@@ -265,7 +268,7 @@ impl Line {
             }
             let left = owed.lock().unwrap_or_else(PoisonError::into_inner).take();
             for asked in left.map(|mut pending| pending.take()).unwrap_or_default() {
-                answer(framing, &asked.refusal("the daemon exited before answering"));
+                answer(framing, &asked.refusal("the daemon exited before answering", true));
             }
         });
         Self { framing, stream, pending, reading }

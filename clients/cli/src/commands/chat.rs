@@ -239,7 +239,7 @@ impl Chat {
             [none] if none == "none" => {
                 *isolation = crate::scope::isolation::IsolationFlags {
                     isolation_model: isolation.isolation_model,
-                    // Else the variables and the profile would speak up again.
+                    // Otherwise the variables and the profile would apply again.
                     alone: true,
                     ..Default::default()
                 };

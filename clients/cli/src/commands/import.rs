@@ -1,4 +1,4 @@
-//! `cupola import azd`: goes on with the sessions and conversations that azd has saved.
+//! `cupola import azd`: continues the sessions and conversations that azd has saved.
 //!
 //! azd keeps them by agent and version, without saying whose they are, so that is asked: per agent on a terminal, or by
 //! flags that hold for all. Its file is only read.

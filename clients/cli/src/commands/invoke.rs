@@ -153,6 +153,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     } else {
         print(&mut connection, &How { output: flags.output, introduce, quiet: flags.quiet })
     };
+    // From here on the turn may have reached the agent, whatever became of the daemon.
+    let code = code.map_err(Failure::of_sent_turn);
     // Whoever pressed Ctrl-C wanted the script around this to know, even if the answer was complete by then.
     if interrupt::happened() && code.is_ok() { Ok(exit::CANCELLED) } else { code }
 }
@@ -546,7 +548,7 @@ mod tests {
         let printer =
             Printer { out: &mut out, err: Vec::new(), introduce: false, quiet: false, written: String::new() };
         let failure = print_text(&mut daemon(script), printer).unwrap_err();
-        assert_eq!(failure.exit_code(), exit::DAEMON);
+        assert_eq!(failure.of_sent_turn().exit_code(), exit::MAY_HAVE_RUN);
         assert_eq!(out, b"hello\n");
     }
 }

@@ -1,4 +1,4 @@
-//! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended lately.
+//! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended recently.
 
 use super::invoke::{self, How};
 use crate::exit;
@@ -128,7 +128,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             };
             // Ctrl-C ends this process as it ends any other: the daemon sees it leave, and the run goes on.
             let mut connection = one.daemon.ask(hooks.embedded, &encode::<Attach>(params, Greeting::None)?, |_| ())?;
-            return invoke::print(&mut connection, &How { output: *output, introduce: false, quiet: *quiet });
+            let how = How { output: *output, introduce: false, quiet: *quiet };
+            return invoke::print(&mut connection, &how).map_err(Failure::of_sent_turn);
         }
         Action::Cancel { one, output } => {
             let raw = one.call::<Cancel>(hooks)?;

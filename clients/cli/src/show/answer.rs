@@ -148,7 +148,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
 pub(crate) fn code(status: RunStatus, failure: Option<&RunFailure>) -> u8 {
     match status {
         RunStatus::Completed => exit::OK,
-        RunStatus::Failed => failure.map_or(exit::FAILED, |failure| exit::code(failure.kind)),
+        RunStatus::Failed => failure.map_or(exit::FAILED, |failure| exit::of_failure(failure.kind, failure.turn)),
         RunStatus::Incomplete => exit::FAILED,
         RunStatus::Cancelled => exit::CANCELLED,
         RunStatus::Truncated => exit::TRUNCATED,
@@ -177,6 +177,10 @@ impl Ending<'_> {
         }
         if let Some(id) = self.request_id.as_deref() {
             let _ = writeln!(err, "request id: {}", terminal::line(id));
+        }
+        let hint = self.failure.as_ref().and_then(|failure| failure.hint.as_deref());
+        for line in hint.unwrap_or_default().lines() {
+            let _ = writeln!(err, "hint: {}", terminal::line(line));
         }
     }
 }
@@ -256,6 +260,16 @@ mod tests {
                 r#"{"status":"failed","text":"a","failure":{"kind":"rateLimited","message":"slow down","serviceCode":"429x"},"requestId":"q"}"#,
                 "error: slow down\ncode: 429x\nrequest id: q\n",
                 exit::NOT_NOW,
+            ),
+            (
+                r#"{"status":"failed","text":"a","failure":{"kind":"rateLimited","message":"slow down","turn":"ran"}}"#,
+                "error: slow down\n",
+                exit::FAILED,
+            ),
+            (
+                r#"{"status":"failed","text":"a","failure":{"kind":"serviceError","message":"no","turn":"mayHaveRun","hint":"look"}}"#,
+                "error: no\nhint: look\n",
+                exit::MAY_HAVE_RUN,
             ),
             (r#"{"status":"incomplete","text":"a"}"#, "error: the agent stopped", exit::FAILED),
             (r#"{"status":"cancelled","text":"a"}"#, "error: the run was cancelled", exit::CANCELLED),

@@ -159,8 +159,12 @@ local function shortcoming(result)
   if result.status == 'completed' then
     return nil
   end
-  local tells = result.failure and result.status ~= 'cancelled'
-  return tells and ('%s: %s'):format(result.status, result.failure.message) or result.status
+  local reason = result.status ~= 'cancelled' and result.failure
+  if not reason then
+    return result.status
+  end
+  local hint = reason.hint and ('; hint: ' .. reason.hint) or ''
+  return ('%s: %s%s'):format(result.status, reason.message, hint)
 end
 
 --- Calls a method that answers as `invoke` does, and shows the answer as it comes.

@@ -20,6 +20,7 @@ local PAUSE = 1
 ---@class cupola.Connection
 ---@field private pipe userdata
 ---@field private pending table<integer, cupola.Handlers>
+---@field private methods table<integer, string> what each of those calls
 ---@field private last_id integer
 ---@field private inbox table[]
 ---@field private busy boolean
@@ -34,7 +35,15 @@ Connection.__index = Connection
 ---@param callback fun(error?: cupola.Error, connection?: cupola.Connection)
 function M.open(path, callback)
   local pipe = assert(uv.new_pipe(false))
-  local self = setmetatable({ pipe = pipe, pending = {}, last_id = 0, inbox = {}, busy = false, closed = false }, Connection)
+  local self = setmetatable({
+    pipe = pipe,
+    pending = {},
+    methods = {},
+    last_id = 0,
+    inbox = {},
+    busy = false,
+    closed = false,
+  }, Connection)
   pipe:connect(path, function(reason)
     vim.schedule(function()
       if reason then
@@ -113,7 +122,7 @@ function Connection:dispatch(message)
   end
   local handlers = message.id and self.pending[message.id]
   if handlers then
-    self.pending[message.id] = nil
+    self.pending[message.id], self.methods[message.id] = nil, nil
     handlers.on_done(message.error, message.result)
     if self.is_leaving then
       self:close_when_idle()
@@ -140,7 +149,7 @@ function Connection:call(method, params, handlers)
   self.last_id = id
   if self.closed then
     vim.schedule(function()
-      handlers.on_done(failure.new('connectionLost', 'the connection to the daemon is closed'))
+      handlers.on_done(failure.lost(method, false, 'the connection to the daemon is closed'))
     end)
     return id
   end
@@ -151,6 +160,7 @@ function Connection:call(method, params, handlers)
     params = vim.empty_dict()
   end
   self.pending[id] = handlers
+  self.methods[id] = method
   self:send({ id = id, method = method, params = params })
   return id
 end
@@ -179,14 +189,13 @@ function Connection:close(reason)
   end
   self.closed = true
   self.pipe:close()
-  local pending = self.pending
-  self.pending = {}
+  local pending, methods = self.pending, self.methods
+  self.pending, self.methods = {}, {}
   if self.on_close then
     self.on_close()
   end
-  local hint = 'try again: the next call connects again and starts the daemon if none runs'
   for _, id in ipairs(vim.fn.sort(vim.tbl_keys(pending), 'n')) do
-    pending[id].on_done(failure.new('connectionLost', 'the connection to the daemon was lost: ' .. reason, hint))
+    pending[id].on_done(failure.lost(methods[id], true, 'the connection to the daemon was lost: ' .. reason))
   end
 end
 

@@ -5,7 +5,8 @@ local M = {}
 
 ---@class cupola.ErrorData
 ---@field kind string What went wrong, in one word.
----@field retryable boolean Can the same call succeed later?
+---@field retryable boolean Can the same call succeed later? A turn only if it did not run.
+---@field turn? 'notRun'|'mayHaveRun'|'ran' Whether the turn ran, if the call sent one.
 ---@field hint? string What to do next.
 
 ---@class cupola.Error
@@ -24,6 +25,26 @@ function M.new(kind, message, hint)
   local code = kind == 'cancelled' and CANCELLED or INTERNAL
   local retryable = kind == 'connectionLost'
   return { code = code, message = message, data = { kind = kind, retryable = retryable, hint = hint } }
+end
+
+local LOOK = 'the turn may have run; look before you send it again: :Cupola runs has the run if the daemon is still there, '
+  .. ':Cupola monitor shows what the agent did'
+
+--- The connection ended before a call was answered.
+---@param method string
+---@param was_sent boolean
+---@param message string
+---@return cupola.Error
+function M.lost(method, was_sent, message)
+  local hint = 'try again: the next call connects again and starts the daemon if none runs'
+  local lost = M.new('connectionLost', message, hint)
+  if method == 'invoke' then
+    lost.data.turn = was_sent and 'mayHaveRun' or 'notRun'
+    if was_sent then
+      lost.data.retryable, lost.data.hint = false, LOOK
+    end
+  end
+  return lost
 end
 
 ---@return cupola.Error

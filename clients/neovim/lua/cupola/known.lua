@@ -1,4 +1,4 @@
---- Names for completion: what the daemon said lately, kept with the scope it was said in. Asking is answered from memory,
+--- Names for completion: the daemon's recent answers, kept with their scope. Asking is answered from memory,
 --- and fetches news for the next time.
 local harmless = require('cupola.harmless')
 

@@ -15,7 +15,7 @@ local M = {}
 ---@field retire fun() Says that new calls are made in another scope.
 ---@field with fun(change: table): cupola.Scope The scope with another `target` or `isolation`.
 ---@field label string For people: the agent, and which parts of the isolation are set.
----@field known table<cupola.Names, string[]> Names seen lately, for completion.
+---@field known table<cupola.Names, string[]> Names seen recently, for completion.
 
 --- The fields of an isolation, and what to call them. The short names are those of `:Cupola isolation`.
 M.FIELDS = {

@@ -12,9 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import CallCancelled, ConnectionLost, CupolaError, from_wire
+from .protocol import Turn
 
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 """Longest message taken: far above any answer, and bounds what a broken peer can make us keep."""
+
+TURN = "invoke"
+"""The method that sends a turn to an agent. What failed of it says whether the turn ran."""
 
 MAX_WAITING_EVENTS = 100_000
 """Events of one call that may wait for the program to take them. The daemon cuts a client that does not read, so events
@@ -51,10 +55,11 @@ class Decoder:
 class Call:
     """One request: the events nobody has taken yet, and how it ended."""
 
-    __slots__ = ("id", "events", "ended", "result", "error")
+    __slots__ = ("id", "method", "events", "ended", "result", "error")
 
-    def __init__(self, id: int) -> None:
+    def __init__(self, id: int, method: str) -> None:
         self.id = id
+        self.method = method
         self.events: deque[Any] = deque()
         self.ended = False
         self.result: Any = None
@@ -78,7 +83,7 @@ class Core:
     def request(self, method: str, params: Mapping[str, Any], *, stream: bool) -> tuple[Call, bytes]:
         """A new call and what to send for it. With `stream` its events are asked for."""
         self._last_id += 1
-        call = self._calls[self._last_id] = Call(self._last_id)
+        call = self._calls[self._last_id] = Call(self._last_id, method)
         token = {"partialResultToken": call.id} if stream else {}
         message = {"jsonrpc": "2.0", "id": call.id, "method": method, "params": {**params, **token}}
         return call, encode(message)
@@ -113,7 +118,9 @@ class Core:
         lost = list(self._calls.values())
         self._calls.clear()
         for call in lost:
-            call.end(error=ConnectionLost(f"the connection to the daemon was lost: {self._refusal or reason}"))
+            turn: Turn | None = "mayHaveRun" if call.method == TURN else None
+            message = f"the connection to the daemon was lost: {self._refusal or reason}"
+            call.end(error=ConnectionLost(message, turn=turn))
         return lost
 
     def _event(self, message: Mapping[str, Any]) -> Call | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._display import harmless
+from .protocol import Notice, Turn
 
 
 class CupolaError(Exception):
@@ -27,7 +28,10 @@ class CupolaError(Exception):
     code: int | None
     """The JSON-RPC error code."""
     retryable: bool
-    """Can the same call succeed later, with nothing changed?"""
+    """Can the same call succeed later, with nothing changed? An invoke only if its turn did not run."""
+    turn: Turn | None
+    """Whether the turn ran, when an invoke failed: `notRun`, `mayHaveRun` (find out before you send it again; `hint` says
+    where) or `ran`."""
     retry_after_ms: int | None
     """When to try again, in ms, if the service said so."""
     http_status: int | None
@@ -42,6 +46,8 @@ class CupolaError(Exception):
     """What could have been named, when nothing was."""
     run_id: str | None
     """The run, when the failure is one of a run that had begun."""
+    notices: tuple[Notice, ...]
+    """What happened before the failure, for example that a saved session was replaced."""
 
     def __init__(
         self, message: str, *, kind: str = "unknown", code: int | None = None, data: Mapping[str, Any] | None = None
@@ -51,6 +57,7 @@ class CupolaError(Exception):
         self.kind = data.get("kind", kind)
         self.code = code
         self.retryable = data.get("retryable", False)
+        self.turn = data.get("turn")
         self.retry_after_ms = data.get("retryAfterMs")
         self.http_status = data.get("httpStatus")
         self.service_code = data.get("serviceCode")
@@ -58,6 +65,7 @@ class CupolaError(Exception):
         self.hint = data.get("hint")
         self.choices = tuple(data.get("choices", ()))
         self.run_id = data.get("runId")
+        self.notices = tuple(data.get("notices", ()))
 
     @property
     def message(self) -> str:
@@ -98,9 +106,14 @@ class TimedOut(CupolaError):
 class ConnectionLost(CupolaError):
     """The daemon went away during the call; what became of the call is not known. The next call connects again."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, kind="connectionLost")
-        self.retryable = True
+    def __init__(self, message: str, *, turn: Turn | None = None) -> None:
+        data: dict[str, Any] = {"retryable": turn is None or turn == "notRun", "turn": turn}
+        if turn == "mayHaveRun":
+            data["hint"] = (
+                "the turn may have run; look before you send it again: `runs.list()` has the runs if the daemon is still "
+                "there, `monitor()` shows what the agent did"
+            )
+        super().__init__(message, kind="connectionLost", data=data)
 
 
 class DaemonNotFound(CupolaError):
@@ -116,11 +129,10 @@ class RunFailed(CupolaError):
 
     def __init__(self, status: str, text: str, run_id: str, failure: Mapping[str, Any] | None) -> None:
         failure = failure or {}
-        super().__init__(failure.get("message", f"the run ended as {status}"), kind=failure.get("kind", status))
+        super().__init__(failure.get("message", f"the run ended as {status}"), kind=status, data=failure)
         self.status = status
         self.text = text
         self.run_id = run_id
-        self.service_code = failure.get("serviceCode")
 
 
 _CLASSES: dict[str, type[CupolaError]] = {

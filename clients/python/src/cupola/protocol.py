@@ -264,6 +264,8 @@ NoticeCode: TypeAlias = Literal[
     "reconnected",
     # Lines of a log may be missing here.
     "gap",
+    # An event of the answer could not be read, and some of the text may be missing.
+    "textMissing",
     # The session has no sandbox, so it has no log at the moment.
     "noSandbox",
     # The log exists but has no lines.
@@ -380,6 +382,19 @@ TokenState: TypeAlias = Literal[
     "expired",
 ]
 """The state of a token."""
+
+Turn: TypeAlias = Literal[
+    # It did not run, and that is certain: it was not sent, or what refused it says so. Sending it
+    # again is safe.
+    "notRun",
+    # It may have run, in part or to its end. Find out before you send it again.
+    "mayHaveRun",
+    # The agent ran it. The failure is how the turn ended.
+    "ran",
+]
+"""Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or
+leave it.
+"""
 
 UserIdentity: TypeAlias = str
 """The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of
@@ -621,12 +636,16 @@ class _ErrorData(TypedDict):
     kind: ErrorKind
     """What went wrong, in one word."""
     retryable: bool
-    """Can the same call succeed later?"""
+    """Can the same call succeed later? If the call is a turn, only when the turn did not run."""
 
 
 class ErrorData(_ErrorData, total=False):
     """`error.data` of every error the daemon sends."""
 
+    turn: Turn
+    """Whether the turn ran. With every error of `invoke`, and only there; a daemon older than this
+    field leaves it out.
+    """
     retryAfterMs: int
     """When to try again, in ms, if the service said so."""
     httpStatus: int
@@ -641,6 +660,10 @@ class ErrorData(_ErrorData, total=False):
     """The values to choose from, if one must be named."""
     runId: RunId
     """The run, if it had begun before the failure."""
+    notices: list[Notice]
+    """What the caller should know about the call up to the failure, for example that a saved session
+    was replaced.
+    """
 
 
 class _ErrorObject(TypedDict):
@@ -1685,6 +1708,12 @@ class RunFailure(_RunFailure, total=False):
 
     serviceCode: str
     """The service's or the agent's own code."""
+    turn: Turn
+    """Whether the turn ran. Never `notRun`: the service had accepted it. A daemon older than this
+    field leaves it out.
+    """
+    hint: str
+    """What to do next."""
 
 
 class _RunInfo(TypedDict):

@@ -2,7 +2,7 @@
 
 import type { MonitorEvent } from "../protocol";
 
-/** The most lines that the service repeats at the beginning of a log; so many are remembered. */
+/** The most lines that the service repeats at the beginning of a log, and the number of lines that are remembered. */
 const MOST_REPEATED = 300;
 
 /** Turns the events of one session's log into lines. */

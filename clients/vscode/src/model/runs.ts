@@ -1,4 +1,4 @@
-// Runs as rows of a tree: answers that are under way or ended lately, whoever asked. Pure: from what the daemon says to what
+// Runs as rows of a tree: answers that are under way or ended recently, of all clients. Pure: from what the daemon says to what
 // is shown.
 
 import type { RunInfo, RunState } from "../protocol";

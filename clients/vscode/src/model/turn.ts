@@ -62,7 +62,7 @@ export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
         text: response.text,
         status,
         notices: (response.notices ?? []).map((notice) => notice.message),
-        problem: words === undefined ? undefined : { message: words, kind: failure?.kind ?? status },
+        problem: words === undefined ? undefined : problem(words, failure?.kind ?? status, failure?.hint),
         runId: response.runId,
         sessionId: response.sessionId ?? turn.sessionId,
         conversationId: response.conversationId ?? turn.conversationId,
@@ -75,6 +75,9 @@ export function afterFailure(turn: Turn, failure: Failure): Turn {
     if (failure.isCancelled) {
         return { ...turn, status: turn.isAttached ? "left" : "cancelled" };
     }
-    const hint = failure.hint === undefined ? {} : { hint: failure.hint };
-    return { ...turn, status: "failed", problem: { message: failure.message, kind: failure.kind, ...hint } };
+    return { ...turn, status: "failed", problem: problem(failure.message, failure.kind, failure.hint) };
+}
+
+function problem(message: string, kind: string, hint: string | undefined): NonNullable<Turn["problem"]> {
+    return hint === undefined ? { message, kind } : { message, kind, hint };
 }

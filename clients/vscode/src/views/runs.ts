@@ -1,4 +1,4 @@
-// The Runs view: answers of this isolation that are under way or ended lately, whoever asked for them.
+// The Runs view: answers of this isolation that are under way or ended recently, of all clients.
 
 import * as vscode from "vscode";
 import { Failure } from "../failure";

@@ -110,7 +110,7 @@ test("a daemon that was killed is started again by the next call, and saved stat
         assert.deepEqual(states, ["lost", "connected"]);
     }));
 
-test("a call that was under way fails as retryable when the daemon is killed", () =>
+test("a turn that was under way may have run when the daemon is killed", () =>
     inHome(async (home) => {
         const client = home.client();
         const kill = (event: InvokeEvent) =>
@@ -121,7 +121,12 @@ test("a call that was under way fails as retryable when the daemon is killed", (
         };
         const lost = await failure(client.request("invoke", { target: NOTES, input: SLOW }, { onEvent }));
         assert.equal(lost.kind, "connectionLost");
-        assert.ok(lost.retryable);
+        assert.deepEqual([lost.turn, lost.retryable], ["mayHaveRun", false]);
+        assert.match(lost.hint ?? "", /may have run/);
+        assert.equal(
+            (await failure(client.request("invoke", { target: NOTES, input: "x", sessionId: "short" }))).turn,
+            "notRun",
+        );
     }));
 
 test("a daemon that somebody else starts again is found without a call", () =>

@@ -187,9 +187,14 @@ test("every ending but completion says why", () => {
     const failed = afterResponse(newTurn(1, "x"), {
         ...response,
         status: "failed",
-        failure: { kind: "agentFailed", message: "the tool exploded" },
+        failure: { kind: "agentFailed", message: "the tool exploded", turn: "ran" },
     });
     assert.deepEqual(failed.problem, { message: "the tool exploded", kind: "agentFailed" });
+    const cut = afterResponse(newTurn(1, "x"), {
+        ...response,
+        failure: { kind: "serviceError", message: "cut off", turn: "mayHaveRun", hint: "look" },
+    });
+    assert.deepEqual(cut.problem, { message: "cut off", kind: "serviceError", hint: "look" });
     const refused = afterFailure(newTurn(1, "x"), new Failure("forbidden", "no", { hint: "ask" }));
     assert.deepEqual([refused.status, refused.problem], ["failed", { message: "no", kind: "forbidden", hint: "ask" }]);
     const cancelled = afterFailure(newTurn(1, "x"), new Failure("cancelled", "cancelled"));

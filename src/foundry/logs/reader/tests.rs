@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::foundry::ServiceError;
-use crate::foundry::error::Speaker;
+use crate::foundry::turn::Speaker;
 use cupola_protocol::monitor::Tail;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, stream};
@@ -27,7 +27,7 @@ enum End {
     Open,
 }
 
-/// Plays its scripts in turn; the last one again and again. Remembers when it was asked and for how many lines.
+/// Plays its scripts in turn, and repeats the last one. Remembers when it was asked and for how many lines.
 #[derive(Clone)]
 struct Scripted {
     scripts: Arc<Mutex<VecDeque<Script>>>,
@@ -56,6 +56,7 @@ impl Source for Scripted {
                     retry_after: None,
                     speaker: Speaker::Gateway,
                     is_named: false,
+                    turn: cupola_protocol::error::Turn::MayHaveRun,
                 }))),
                 Script::NeverAnswers => std::future::pending().await,
                 Script::Endless(pause, data) => {
@@ -134,7 +135,7 @@ async fn a_log_whose_host_is_not_trusted_any_more_is_not_asked_for_again() {
     let scripts = [stream(&[PREAMBLE, A], End::Broken), Script::NotTrusted];
     // A reader that asks again would do so for ever, without an event.
     let played = tokio::time::timeout(Duration::from_hours(1), play(&scripts, true, 50, 20)).await;
-    let (events, end, after) = played.expect("it is asked for again and again");
+    let (events, end, after) = played.expect("it is requested repeatedly");
     assert_eq!(events.join(","), "session Running,a,Disconnected");
     assert!(end.contains("its certificate has expired") && after < 60, "{end} after {after} s");
 }

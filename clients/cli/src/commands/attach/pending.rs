@@ -1,6 +1,8 @@
 //! What the program behind the bridge still waits for. Pure: messages in, answers owed out.
 
-use cupola_protocol::error::{ErrorData, ErrorKind};
+use cupola_protocol::Method as _;
+use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
+use cupola_protocol::invoke::Invoke;
 use cupola_protocol::rpc::ErrorObject;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -35,8 +37,8 @@ fn envelopes(message: &[u8]) -> (Vec<Envelope<'_>>, bool) {
 /// What one message from the program asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
-    /// The ids of its requests.
-    ids: Vec<String>,
+    /// The ids of its requests, and whether each sends a turn to an agent.
+    ids: Vec<(String, bool)>,
     /// They travel, and are answered, together.
     is_batch: bool,
     /// The program says `exit`.
@@ -55,7 +57,9 @@ impl Asked {
             ids: parts
                 .iter()
                 .filter(|part| part.method.is_some())
-                .filter_map(|part| part.id.map(|id| id.get().to_owned()))
+                .filter_map(|part| {
+                    part.id.map(|id| (id.get().to_owned(), part.method.as_deref() == Some(Invoke::NAME)))
+                })
                 .collect(),
             is_batch,
         }
@@ -66,22 +70,33 @@ impl Asked {
         !self.ids.is_empty()
     }
 
-    /// The answer when the daemon gives none: an error that may be tried again.
-    pub(super) fn refusal(&self, message: &str) -> Vec<u8> {
+    /// The answer when the daemon gives none: an error that may be tried again, unless it is a turn that may have run because it
+    /// `was_sent`.
+    pub(super) fn refusal(&self, message: &str, was_sent: bool) -> Vec<u8> {
         #[derive(Serialize)]
         struct Refusal<'a> {
             jsonrpc: &'static str,
             id: Option<&'a RawValue>,
-            error: &'a ErrorObject,
+            error: ErrorObject,
         }
-        let mut data = ErrorData::new(ErrorKind::DaemonGone);
-        data.hint =
-            Some("send it again; `sessions/list` and `runs/list` say what an earlier attempt left behind".to_owned());
-        let error = ErrorObject { code: data.kind.code(), message: message.to_owned(), data: Some(data) };
+        let error = |is_turn: bool| {
+            let mut data = ErrorData::new(ErrorKind::DaemonGone);
+            if is_turn {
+                data.set_turn(if was_sent { Turn::MayHaveRun } else { Turn::NotRun });
+            }
+            let hint = if data.retryable {
+                "send it again; `sessions/list` and `runs/list` say what an earlier attempt left behind"
+            } else {
+                "the turn may have run; look before you send it again: `runs/list` shows the runs if the daemon is still there, \
+                 `monitor` what the agent did"
+            };
+            data.hint = Some(hint.to_owned());
+            ErrorObject { code: data.kind.code(), message: message.to_owned(), data: Some(data) }
+        };
         let each: Vec<_> = self
             .ids
             .iter()
-            .map(|id| Refusal { jsonrpc: "2.0", id: serde_json::from_str(id).ok(), error: &error })
+            .map(|(id, is_turn)| Refusal { jsonrpc: "2.0", id: serde_json::from_str(id).ok(), error: error(*is_turn) })
             .collect();
         let written = match each.as_slice() {
             [one] if !self.is_batch => serde_json::to_vec(one),
@@ -109,7 +124,7 @@ impl Pending {
         let mut granted = None;
         for part in parts.iter().filter(|part| part.method.is_none()) {
             let Some(id) = part.id else { continue };
-            let Some(place) = self.0.iter().position(|asked| asked.ids.iter().any(|owed| owed == id.get())) else {
+            let Some(place) = self.0.iter().position(|asked| asked.ids.iter().any(|(owed, _)| owed == id.get())) else {
                 continue;
             };
             granted = self.0.remove(place).initialize.filter(|_| part.result.is_some());
@@ -143,7 +158,7 @@ mod tests {
     }
 
     fn owed(mut pending: Pending) -> Vec<Value> {
-        pending.take().iter().map(|asked| serde_json::from_slice(&asked.refusal("gone")).unwrap()).collect()
+        pending.take().iter().map(|asked| serde_json::from_slice(&asked.refusal("gone", true)).unwrap()).collect()
     }
 
     #[test]
@@ -173,6 +188,18 @@ mod tests {
         let mut answered = pending(&[batch]);
         answered.answered(br#"[{"id":2,"result":null},{"id":1,"error":{}}]"#);
         assert!(owed(answered).is_empty());
+    }
+
+    #[test]
+    fn a_turn_says_whether_it_ran() {
+        let batch = r#"[{"id":1,"method":"invoke"},{"id":2,"method":"sessions/list"}]"#;
+        for (was_sent, turn) in [(true, "mayHaveRun"), (false, "notRun")] {
+            let asked = Asked::of(batch.as_bytes());
+            let answer: Value = serde_json::from_slice(&asked.refusal("gone", was_sent)).unwrap();
+            let [invoke, list] = [&answer[0]["error"]["data"], &answer[1]["error"]["data"]];
+            assert_eq!((&invoke["turn"], &invoke["retryable"]), (&json!(turn), &json!(!was_sent)));
+            assert_eq!((list.get("turn"), &list["retryable"]), (None, &json!(true)));
+        }
     }
 
     #[test]

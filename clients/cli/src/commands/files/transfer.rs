@@ -122,7 +122,7 @@ impl Common {
                 let _ = explain(tree, &mut terminal::stderr());
             }
             sentence = format!("{sentence} ({}, {})", count(tree.files, "file"), count(done.bytes, "byte"));
-            code = tree.failures.first().map_or(code, |failure| exit::code(failure.kind));
+            code = tree.failures.first().map_or(code, |failure| exit::of_failure(failure.kind, None));
         }
         self.print(raw, &sentence)?;
         // Whoever pressed Ctrl-C wanted the script around this to know, even if all was done by then.

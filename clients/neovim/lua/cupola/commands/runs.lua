@@ -1,4 +1,4 @@
---- `:Cupola runs [attach|cancel ID]`: answers under way and those that ended lately, whoever asked, as a list with keys or
+--- `:Cupola runs [attach|cancel ID]`: answers under way and recently ended, of all clients, as a list with keys or
 --- one action. A question asked with `--detach` goes on without this editor and is found here.
 local answers = require('cupola.answers')
 local failure = require('cupola.failure')

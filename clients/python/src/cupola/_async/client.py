@@ -70,7 +70,7 @@ class AsyncClient:
         self.files = AsyncFiles(line, scope)
         """The files in a session's home."""
         self.runs = AsyncRuns(line, scope)
-        """Invokes under way and those that ended lately."""
+        """Invokes under way and those that ended recently."""
         self.agents = AsyncAgents(line, scope)
         """The project's agents."""
         self.partitions = AsyncPartitions(line, scope)

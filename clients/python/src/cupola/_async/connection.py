@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import _daemon
-from .._core import Call, Core
+from .._core import TURN, Call, Core
 from ..errors import ConnectionLost
 
 READ_BYTES = 64 * 1024
@@ -44,7 +44,7 @@ class AsyncConnection:
     async def start(self, method: str, params: Mapping[str, Any], *, stream: bool) -> Call:
         """Sends a call."""
         if not self.is_open:
-            raise ConnectionLost("the connection to the daemon is closed")
+            raise ConnectionLost("the connection to the daemon is closed", turn="notRun" if method == TURN else None)
         call, data = self._core.request(method, params, stream=stream)
         self._moved[call] = asyncio.Event()
         self._writer.write(data)

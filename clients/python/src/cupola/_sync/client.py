@@ -71,7 +71,7 @@ class Client:
         self.files = Files(line, scope)
         """The files in a session's home."""
         self.runs = Runs(line, scope)
-        """Invokes under way and those that ended lately."""
+        """Invokes under way and those that ended recently."""
         self.agents = Agents(line, scope)
         """The project's agents."""
         self.partitions = Partitions(line, scope)

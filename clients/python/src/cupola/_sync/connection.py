@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import _daemon
-from .._core import Call, Core
+from .._core import TURN, Call, Core
 from ..errors import ConnectionLost
 
 READ_BYTES = 64 * 1024
@@ -52,7 +52,7 @@ class Connection:
         """Sends a call."""
         with self._moved:
             if not self.is_open:
-                raise ConnectionLost("the connection to the daemon is closed")
+                raise ConnectionLost("the connection to the daemon is closed", turn="notRun" if method == TURN else None)
             call, data = self._core.request(method, params, stream=stream)
         self._send(data)
         return call

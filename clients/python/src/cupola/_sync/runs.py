@@ -1,5 +1,5 @@
 # Made from _async/runs.py by make_sync.py.
-"""`runs/*`: invokes under way and those that ended lately, for whoever did not begin them."""
+"""`runs/*`: invokes under way and those that ended recently, for programs that did not begin them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,158 @@
+//! Splits the bytes of a body into the pieces that a protocol's mapping takes, and hands them to it. Pure; the bytes may be
+//! cut anywhere.
+
+use super::super::answer::MAX_ANSWER_BYTES;
+use super::super::meter::Meter;
+use super::super::sse;
+use super::{BodyEnd, Mapping, ReplyItem, body_event};
+use serde::de::IgnoredAny;
+use std::collections::VecDeque;
+
+/// What a body is split into.
+#[derive(Debug)]
+pub(in super::super) enum Split {
+    /// Server-sent events. The meter counts them: each costs something, and none need carry anything.
+    Events(sse::Parser, Meter),
+    /// One piece: the whole body.
+    Whole(Vec<u8>),
+    /// Text as it comes. Holds the beginning of a character whose rest has not arrived.
+    Text(Vec<u8>),
+}
+
+impl Split {
+    pub(in super::super) fn events() -> Self {
+        Self::Events(sse::Parser::default(), Meter::default())
+    }
+
+    pub(in super::super) const fn whole() -> Self {
+        Self::Whole(Vec::new())
+    }
+
+    pub(in super::super) const fn text() -> Self {
+        Self::Text(Vec::new())
+    }
+
+    /// Hands on the pieces that these bytes complete. An error says what there is too much of; nothing more may be pushed then.
+    fn push(&mut self, bytes: &[u8], mut take: impl FnMut(sse::Event)) -> Result<(), String> {
+        match self {
+            Self::Events(parser, meter) => {
+                let mut events = VecDeque::new();
+                let outcome = parser.push(bytes, &mut events);
+                for event in events {
+                    meter.take(event.data.len()).map_err(|excess| excess.to_string())?;
+                    take(event);
+                }
+                outcome.map_err(|unreadable| unreadable.to_string())
+            }
+            Self::Whole(body) => {
+                body.extend_from_slice(bytes);
+                if body.len() > MAX_ANSWER_BYTES {
+                    return Err(format!("it is longer than {MAX_ANSWER_BYTES} bytes"));
+                }
+                Ok(())
+            }
+            Self::Text(partial) => {
+                partial.extend_from_slice(bytes);
+                let rest = partial.split_off(whole_characters(partial));
+                take(unnamed(&std::mem::replace(partial, rest)));
+                Ok(())
+            }
+        }
+    }
+
+    /// The last piece, once no more bytes will come.
+    fn finish(&mut self, how: &BodyEnd) -> Option<sse::Event> {
+        let is_clean = *how == BodyEnd::Clean;
+        match self {
+            // An event without its empty line counts only if the body ended well and the data is whole.
+            Self::Events(parser, _) => std::mem::take(parser).finish().filter(|event| {
+                is_clean && (event.data == "[DONE]" || serde_json::from_str::<IgnoredAny>(&event.data).is_ok())
+            }),
+            Self::Whole(body) => is_clean.then(|| unnamed(body)),
+            Self::Text(partial) => Some(unnamed(partial)),
+        }
+    }
+}
+
+fn unnamed(bytes: &[u8]) -> sse::Event {
+    sse::Event { name: None, data: String::from_utf8_lossy(bytes).into_owned() }
+}
+
+/// How many bytes can be decoded now: all but a character cut off at the end.
+fn whole_characters(bytes: &[u8]) -> usize {
+    // A character has at most four bytes; what is invalid rather than cut is replaced, not kept.
+    (1..=3.min(bytes.len()))
+        .find(|back| {
+            let tail = bytes.get(bytes.len() - back..).unwrap_or_default();
+            tail.first().is_some_and(|byte| *byte >= 0xC0)
+                && std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none())
+        })
+        .map_or(bytes.len(), |back| bytes.len() - back)
+}
+
+/// A mapping that is fed with bytes.
+#[derive(Debug)]
+pub(in super::super) struct Splitter<M> {
+    split: Split,
+    mapping: M,
+    /// Does the caller want the body as well, as it came? The ending then waits for the last byte.
+    is_raw: bool,
+    /// The ending that waits.
+    ending: Option<ReplyItem>,
+    /// There was more than is taken, so the mapping gets no more.
+    is_given_up: bool,
+}
+
+impl<M: Mapping> Splitter<M> {
+    pub(in super::super) const fn new(split: Split, mapping: M, is_raw: bool) -> Self {
+        Self { split, mapping, is_raw, ending: None, is_given_up: false }
+    }
+
+    pub(super) const fn mapping(&self) -> &M {
+        &self.mapping
+    }
+
+    /// Is there an ending that only waits for the last byte?
+    pub(super) const fn has_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Takes the next bytes.
+    pub(in super::super) fn bytes(&mut self, bytes: &[u8], items: &mut VecDeque<ReplyItem>) {
+        if self.is_raw {
+            items.push_back(ReplyItem::Event(body_event(bytes)));
+        }
+        if self.is_given_up || self.has_ending() {
+            return;
+        }
+        let mapping = &mut self.mapping;
+        match self.split.push(bytes, |event| mapping.event(event, items)) {
+            Ok(()) => self.hold(items),
+            // Nothing more is read, so the ending does not wait.
+            Err(reason) => {
+                self.is_given_up = true;
+                self.mapping.end(BodyEnd::TooMuch(reason), items);
+            }
+        }
+    }
+
+    /// No more bytes will come. Adds the ending if there was none.
+    pub(in super::super) fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
+        if !self.has_ending() {
+            if !self.is_given_up
+                && let Some(event) = self.split.finish(&how)
+            {
+                self.mapping.event(event, items);
+            }
+            self.mapping.end(how, items);
+        }
+        items.extend(self.ending.take());
+    }
+
+    /// Keeps the ending back for a caller who wants the rest of the body first.
+    fn hold(&mut self, items: &mut VecDeque<ReplyItem>) {
+        if self.is_raw && matches!(items.back(), Some(ReplyItem::End(_))) {
+            self.ending = items.pop_back();
+        }
+    }
+}

@@ -65,7 +65,7 @@ impl FileLock {
                 return Ok(Some(Self { path: path.to_owned(), _file: file }));
             }
         }
-        Err(io::Error::other(format!("{} is removed again and again", path.display())))
+        Err(io::Error::other(format!("{} keeps being removed", path.display())))
     }
 }
 

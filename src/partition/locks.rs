@@ -1,5 +1,5 @@
-//! Order: calls on one session wait for each other, calls on different sessions do not; also those of other processes that use the
-//! same state directory, if the queues are told of it.
+//! Order: calls on one session wait for each other, calls on different sessions do not. With a state directory, the same holds for
+//! calls of other processes that use that directory.
 
 use super::file_lock::FileLock;
 use dashmap::DashMap;

@@ -121,7 +121,7 @@ impl Bounds {
     }
 
     async fn scope(&self, daemon: &Daemon) -> Result<Scope, CallError> {
-        Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default(), Confirmed::Lately).await
+        Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default(), Confirmed::Recently).await
     }
 
     /// The gate: a call's parameters, if they stay within bounds.

@@ -45,7 +45,7 @@ impl Call {
 
     /// The agent a call works on, whose state it sees, and how it isolates.
     pub(crate) async fn scope(&self, target: &Target, isolation: &Isolation) -> Result<Scope, CallError> {
-        Scope::with(&self.daemon, target, isolation, self.extras(), Confirmed::Lately).await
+        Scope::with(&self.daemon, target, isolation, self.extras(), Confirmed::Recently).await
     }
 
     /// As [`Self::scope`], for a call that makes a session: how the agent isolates is asked for.

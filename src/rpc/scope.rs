@@ -32,13 +32,13 @@ pub(crate) struct Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Confirmed {
     /// Within [`CONFIRMED_FOR`].
-    Lately,
+    Recently,
     /// Since the call began: for calls that make a session, and for those that are to find out.
     ForThisCall,
 }
 
 /// The earliest that the service may have been asked at for an answer to count as recent.
-pub(crate) fn lately() -> Instant {
+pub(crate) fn recently() -> Instant {
     let now = Instant::now();
     now.checked_sub(CONFIRMED_FOR).unwrap_or(now)
 }
@@ -61,7 +61,7 @@ impl Scope {
         let definition = if is_local {
             None
         } else {
-            let since = if confirmed == Confirmed::ForThisCall { begun } else { lately() };
+            let since = if confirmed == Confirmed::ForThisCall { begun } else { recently() };
             agent.definition(target.version(), since).await.map_err(|error| explain(error, None))?
         };
         let model = if is_local {
@@ -92,7 +92,7 @@ impl Scope {
         if self.is_local() || self.isolation.model.is_some() || self.definition.is_none() {
             return Ok(());
         }
-        let since = if makes_something { lately().max(self.begun) } else { lately() };
+        let since = if makes_something { recently().max(self.begun) } else { recently() };
         let definition = self.agent.definition(self.partition.version.as_ref(), since).await;
         let definition = definition.map_err(|error| explain(error, None))?;
         if model_of(definition.as_ref(), &self.isolation) == self.model {
@@ -120,7 +120,7 @@ impl Scope {
         } else {
             // A session stays at its version, so another one than the agent selects may well answer.
             // What cannot be read cannot be judged.
-            let Ok(Some(other)) = self.agent.definition(Some(answered), lately()).await else { return Ok(()) };
+            let Ok(Some(other)) = self.agent.definition(Some(answered), recently()).await else { return Ok(()) };
             if self.isolation.model.is_some() || model_of(Some(&other), &self.isolation) == self.model {
                 return Ok(());
             }

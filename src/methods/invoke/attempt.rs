@@ -54,7 +54,7 @@ pub(super) async fn begin(
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, watcher: Some(watcher.clone()) };
-    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Lately);
+    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
     let arrived = run.wait_behind("calls on this agent that came earlier", arrival.wait()).await?;

@@ -97,35 +97,43 @@ async fn every_call_that_makes_something_asks_first() {
     }
 }
 
-/// The agent is redeployed while a first turn is on its way, after its way to isolate was confirmed.
+/// The agent is redeployed while a first turn is on its way, after its way to isolate was confirmed. A turn that was answered has
+/// run; after a handshake, nothing has been said yet.
 #[tokio::test]
 async fn an_answer_from_a_version_that_isolates_in_another_way_ends_the_call() {
-    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
-    let (target, mut client) = (emulator.target(AGENT), daemon.connect());
-    emulator.deploy(AGENT, "2.0.0").await;
-    let warm = json!({"target": target, "isolation": user("alice"), "protocol": "a2a", "input": "hello"});
-    emulator.fail("*/protocols/a2a", 1, Fault::Latency { milliseconds: 2000 });
-    client.request("invoke", warm.clone()).await;
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while emulator.asked("POST", "protocols/a2a").is_empty() {
-        assert!(Instant::now() < deadline, "the turn was not sent");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for (protocol, method, path, turn) in [
+        ("a2a", "POST", "protocols/a2a", "ran"),
+        ("invocations", "POST", "protocols/invocations", "ran"),
+        ("invocationsWs", "GET", "protocols/invocations_ws", "notRun"),
+    ] {
+        let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+        let (target, mut client) = (emulator.target(AGENT), daemon.connect());
+        emulator.deploy(AGENT, "2.0.0").await;
+        let warm = json!({"target": target, "isolation": user("alice"), "protocol": protocol, "input": "hello"});
+        emulator.fail(&format!("*/{path}"), 1, Fault::Latency { milliseconds: 2000 });
+        client.request("invoke", warm.clone()).await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while emulator.asked(method, path).is_empty() {
+            assert!(Instant::now() < deadline, "{protocol}: the turn was not sent");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        emulator.deploy(AGENT, "1.0.0").await;
+        let ended = client.next().await["error"].clone();
+        assert_eq!(ended["data"]["kind"], "isolationMismatch", "{protocol}: {ended}");
+        assert_eq!((&ended["data"]["turn"], &ended["data"]["retryable"]), (&json!(turn), &json!(false)), "{ended}");
+        assert!(ended["message"].as_str().unwrap().contains("isolates its users in another way"), "{ended}");
+        // That session is nobody's here: neither in the old way nor in the new one.
+        for model in ["identity", "keys"] {
+            let isolation = json!({"userKey": "alice", "model": model});
+            let shown = client.call("sessions/show", json!({"target": target, "isolation": isolation})).await;
+            assert_eq!(shown["error"]["data"]["kind"], "sessionNotFound", "{protocol}, {model}: {shown}");
+        }
+        let again = client.call("invoke", warm).await["result"].clone();
+        assert_eq!(again["isolationModel"], "keys", "{protocol}: {again}");
+        client.leave().await;
+        daemon.end().await;
+        emulator.end().await;
     }
-    emulator.deploy(AGENT, "1.0.0").await;
-    let ended = client.next().await["error"].clone();
-    assert_eq!(ended["data"]["kind"], "isolationMismatch", "{ended}");
-    assert!(ended["message"].as_str().unwrap().contains("isolates its users in another way"), "{ended}");
-    // That session is nobody's here: neither in the old way nor in the new one.
-    for model in ["identity", "keys"] {
-        let isolation = json!({"userKey": "alice", "model": model});
-        let shown = client.call("sessions/show", json!({"target": target, "isolation": isolation})).await;
-        assert_eq!(shown["error"]["data"]["kind"], "sessionNotFound", "{model}: {shown}");
-    }
-    let again = client.call("invoke", warm).await["result"].clone();
-    assert_eq!(again["isolationModel"], "keys", "{again}");
-    client.leave().await;
-    daemon.end().await;
-    emulator.end().await;
 }
 
 /// A session stays at its version, so an answer of that version is no surprise.

@@ -246,7 +246,7 @@ impl Attempt<'_> {
                 return Err(scope.explain_for(error, session, verdict, false));
             }
         };
-        scope.check_answer(reply.version.as_ref(), sent).await?;
+        scope.check_answer(reply.version.as_ref(), sent).await.map_err(|error| error.of_turn(self.turn_answered()))?;
         let answered = reply.session_id.clone().or(session);
         if let Some(answered) = &answered
             && saved.session.as_ref() != Some(answered)
@@ -360,6 +360,11 @@ impl Attempt<'_> {
             AgentProtocol::A2a => saved.context.as_ref(),
             AgentProtocol::Invocations | AgentProtocol::InvocationsWs => None,
         }
+    }
+
+    /// Whether the turn ran, now that its answer has begun. The answer to a handshake comes before the first message is sent.
+    fn turn_answered(&self) -> Turn {
+        if self.protocol == AgentProtocol::InvocationsWs { Turn::NotRun } else { Turn::Ran }
     }
 
     /// Is the conversation saved only once the agent has answered in it: one that the caller names, or one made here?

@@ -1,5 +1,6 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
+use super::super::new_session::{self, made_here};
 use super::deployment;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -11,7 +12,7 @@ use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
 use crate::partition::store::Saved;
 use crate::partition::{AgentKey, Partition};
-use crate::rpc::scope::Scope;
+use crate::rpc::scope::{Confirmed, Scope};
 use crate::run::Run;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, SessionId};
@@ -20,7 +21,7 @@ use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
+use tokio::time::Instant;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
 /// also wait once for a deployment.
@@ -53,7 +54,7 @@ pub(super) async fn begin(
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, watcher: Some(watcher.clone()) };
-    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone());
+    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
     let arrived = run.wait_behind("calls on this agent that came earlier", arrival.wait()).await?;
@@ -214,14 +215,20 @@ impl Attempt<'_> {
             _ => self.is_saved_with_answer() && conversation != saved.conversation,
         } || (scope.is_local() && params.session_id.is_none() && session != saved.session);
         self.run.continues(session.as_ref(), conversation.as_ref());
+        let sent;
         let (turn, reply, partition_turn) = if let Some(session) = &session {
             // Joined before the partition is let go, so that the next call on it cannot overtake this one.
             let turn = self.join_session(session);
             let partition_turn = is_saved_later.then_some(partition_turn);
             let whom = format!("another call on session {session}");
             let turn = self.run.wait_behind(whom, turn.wait()).await?;
+            // The wait may have been long.
+            scope.confirm(false).await?;
+            sent = Instant::now();
             (Some(turn), self.send(Some(session), conversation.as_ref()).await, partition_turn)
         } else {
+            scope.confirm(true).await?;
+            sent = Instant::now();
             (None, self.send(None, conversation.as_ref()).await, Some(partition_turn))
         };
         let reply = match reply {
@@ -239,6 +246,7 @@ impl Attempt<'_> {
                 return Err(scope.explain_for(error, session, verdict, false));
             }
         };
+        scope.check_answer(reply.version.as_ref(), sent).await.map_err(|error| error.of_turn(self.turn_answered()))?;
         let answered = reply.session_id.clone().or(session);
         if let Some(answered) = &answered
             && saved.session.as_ref() != Some(answered)
@@ -308,7 +316,11 @@ impl Attempt<'_> {
         }
         match &params.session_id {
             None => Ok(Verdict::Own),
-            Some(session) => scope.admit(daemon, session, params.allow_shared_session).await,
+            Some(session) => {
+                let verdict = scope.admit(daemon, session, params.allow_shared_session).await?;
+                scope.check_version(session).await?;
+                Ok(verdict)
+            }
         }
     }
 
@@ -325,16 +337,10 @@ impl Attempt<'_> {
         if scope.is_local() {
             return made_here().map(Some);
         }
+        scope.confirm(true).await?;
         // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
         // so a new session, and one of a certain version, is made first, under the isolation of this call.
-        let created = scope
-            .agent
-            .create_session(&scope.wire, None, scope.partition.version.as_ref())
-            .await
-            .map_err(|error| self.explain(error))?;
-        let session = SessionId::try_from(created.agent_session_id).map_err(|invalid| {
-            CallError::new(ErrorKind::UnexpectedAnswer, format!("the service made a session whose {invalid}"))
-        })?;
+        let (session, _) = new_session::make(daemon, scope, None, scope.partition.version.as_ref()).await?;
         daemon.store.set_session(&scope.partition, &session).await?;
         Ok(Some(session))
     }
@@ -354,6 +360,11 @@ impl Attempt<'_> {
             AgentProtocol::A2a => saved.context.as_ref(),
             AgentProtocol::Invocations | AgentProtocol::InvocationsWs => None,
         }
+    }
+
+    /// Whether the turn ran, now that its answer has begun. The answer to a handshake comes before the first message is sent.
+    fn turn_answered(&self) -> Turn {
+        if self.protocol == AgentProtocol::InvocationsWs { Turn::NotRun } else { Turn::Ran }
     }
 
     /// Is the conversation saved only once the agent has answered in it: one that the caller names, or one made here?
@@ -378,6 +389,7 @@ impl Attempt<'_> {
         if scope.is_local() {
             return made_here().map(Some);
         }
+        scope.confirm(true).await?;
         let conversation = scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?;
         daemon.store.set_conversation(&scope.partition, &conversation).await?;
         Ok(Some(conversation))
@@ -422,9 +434,4 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-/// An id for a session or a conversation of a local agent, which has no service to make one.
-fn made_here<Id: std::str::FromStr>() -> Result<Id, CallError> {
-    Uuid::new_v4().to_string().parse().map_err(|_| CallError::internal("a UUID broke the rule of ids"))
 }

@@ -203,6 +203,11 @@
 (let* ((results (ert-run-tests-batch t))
        (failed (ert-stats-completed-unexpected results)))
   (call-process "cupola" nil nil nil "stop" "--force")
-  (delete-directory cupola-tests-home t)
+  ;; `stop' does not wait for the end of the daemon, which still writes meanwhile.
+  (with-timeout (20 (error "The daemon does not end"))
+    (while (file-exists-p cupola-tests-home)
+      (condition-case nil
+          (delete-directory cupola-tests-home t)
+        (file-error (accept-process-output nil 0.05)))))
   (princ (format "%d passed, %d failed\n" (ert-stats-completed-expected results) failed))
   (kill-emacs (if (zerop failed) 0 1)))

@@ -10,7 +10,7 @@ use crate::limits::output::WaitingBudget;
 use crate::partition::locks::Locks;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
-use crate::partition::{AgentKey, Partition};
+use crate::partition::{AgentKey, Partition, digest};
 use crate::pieces::Pieces;
 use crate::run::Runs;
 use crate::shared_logs::SharedLogs;
@@ -27,6 +27,8 @@ use tokio_util::task::TaskTracker;
 
 /// Saved state, in the state directory.
 const STATE_FILE: &str = "state.db";
+/// The locks of processes that use the same state directory, in it.
+const LOCKS_DIRECTORY: &str = "locks";
 /// The embedded emulator's sessions, in the state directory.
 const EMULATOR_DIRECTORY: &str = "emulator";
 
@@ -59,9 +61,9 @@ pub struct Daemon {
     pub store: Arc<dyn Store>,
     /// Keeps the invokes of a target in their order of arrival until each is in the queue of its partition.
     pub arrivals: Locks<Target>,
-    /// Held while a partition's ids are being made.
+    /// Held while a partition's ids are being made, here or by another process on the same state directory.
     pub partition_locks: Locks<Partition>,
-    /// Held while a session works on a call.
+    /// Held while a session works on a call, of this process or another.
     pub session_locks: Locks<(AgentKey, SessionId)>,
     /// Invokes under way and those that ended recently.
     pub runs: Runs,
@@ -93,6 +95,7 @@ impl Daemon {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
         let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
         let shutdown = Shutdown::new();
+        let locks = config.state_directory.join(LOCKS_DIRECTORY);
         let sockets = config.socket.parent().unwrap_or(&config.state_directory);
         let emulator =
             Arc::new(EmbeddedEmulator::of(config.state_directory.join(EMULATOR_DIRECTORY), sockets, shutdown.clone()));
@@ -119,8 +122,10 @@ impl Daemon {
             foundry,
             store: Arc::new(store),
             arrivals: Locks::default(),
-            partition_locks: Locks::default(),
-            session_locks: Locks::default(),
+            partition_locks: Locks::between_processes(locks.clone(), Partition::lock_name),
+            session_locks: Locks::between_processes(locks, |(agent, session)| {
+                digest(&[Some("session"), Some(agent.as_str()), Some(session.as_str())])
+            }),
             runs: Runs::new(config.runs),
             shared_logs: SharedLogs::default(),
             pieces: Pieces::default(),

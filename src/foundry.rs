@@ -7,8 +7,8 @@
 //! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
 //! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
 //! - [`error`]: what went wrong, in the service's words and in ours
-//! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), kept in [`cache`];
-//!   [`pages`]: lists, page by page
+//! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), and
+//!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
@@ -31,6 +31,7 @@ mod content;
 mod conversations;
 mod curl;
 mod definition;
+mod definitions;
 mod download;
 mod error;
 mod files;
@@ -61,8 +62,9 @@ pub use self::canceller::Canceller;
 pub use self::connections::Settings;
 pub use self::content::Content;
 pub use self::definition::{Definition, Described, SpokenProtocol};
+pub use self::definitions::CONFIRMED_FOR;
 pub use self::download::{Download, MAX_DOWNLOAD_BYTES};
-pub use self::error::{FoundryError, Operation, ServiceError};
+pub use self::error::{Denial, FoundryError, Operation, ServiceError};
 pub use self::head::HttpHead;
 pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
 pub use self::invocations::Invocation;

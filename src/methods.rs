@@ -11,6 +11,7 @@ mod follow;
 mod invoke;
 mod monitor;
 mod named_session;
+mod new_session;
 mod partitions;
 mod runs;
 mod sessions;

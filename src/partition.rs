@@ -1,9 +1,11 @@
 //! Partitions: target × caller × isolation → the session and conversation to continue.
 //!
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
-//! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order.
+//! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order, by `file_lock` also
+//! those of other processes.
 
 pub mod fence;
+mod file_lock;
 pub mod locks;
 pub mod sqlite;
 pub mod store;
@@ -118,6 +120,12 @@ impl Partition {
         self.agent == other.agent && self.owner == other.owner && is_version
     }
 
+    /// The partition of the same owner's calls that name no version.
+    #[must_use]
+    pub fn without_version(&self) -> Self {
+        Self { version: None, ..self.clone() }
+    }
+
     /// What it is called by, from outside: a fingerprint of a fingerprint, short enough to type.
     pub fn id(&self) -> PartitionId {
         let owner = hex(self.owner.bytes());
@@ -127,6 +135,24 @@ impl Partition {
             Ok(id) => id,
             Err(invalid) => unreachable!("hexadecimal digits make a valid id: {invalid}"),
         }
+    }
+}
+
+/// A name for what the fields say, for a file: no two different lists have the same one, and nothing can be read from it.
+pub(crate) fn digest(fields: &[Option<&str>]) -> String {
+    hex(&fingerprint(fields))
+}
+
+impl Partition {
+    /// What its lock is called.
+    pub(crate) fn lock_name(&self) -> String {
+        let owner = hex(self.owner.bytes());
+        digest(&[
+            Some("partition"),
+            Some(self.agent.as_str()),
+            Some(&owner),
+            self.version.as_ref().map(AgentVersion::as_str),
+        ])
     }
 }
 

@@ -3,6 +3,7 @@
 //! - [`calls`]: a connection's requests under way; [`call`]: what a handler gets besides its parameters
 //! - [`client`]: a handle to one connected client, and its bounded outbox
 //! - [`message`]: the envelope: what a frame's JSON asks for (pure); [`wire`]: what every client's JSON reader can read (pure)
+//! - `shape`: which members each method's parameters have; others are refused by name (pure)
 //! - [`table`]: method names and what answers them
 //! - [`bounds`]: what a bound connection may reach: the gate every call passes
 //! - `guest`: what may be called while the daemon is full
@@ -20,6 +21,7 @@ pub(crate) mod explain;
 pub(crate) mod guest;
 pub mod message;
 pub(crate) mod scope;
+mod shape;
 pub mod table;
 pub mod wire;
 

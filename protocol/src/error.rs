@@ -155,7 +155,8 @@ pub enum Turn {
     NotRun,
     /// It may have run, in part or to its end. Find out before you send it again.
     MayHaveRun,
-    /// The agent ran it. The failure is how the turn ended.
+    /// The agent ran it. The failure is how the turn ended or, as `isolationMismatch`, that it ran under another isolation than the
+    /// call's.
     Ran,
 }
 

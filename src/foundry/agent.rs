@@ -2,7 +2,7 @@
 
 use super::cache::ExpiringCache;
 use super::connections::{Connections, Settings};
-use super::definition::Definition;
+use super::definitions::Definitions;
 use super::error::FoundryError;
 use super::observe::Watcher;
 use super::url::{Address, AllowedHosts};
@@ -25,13 +25,13 @@ pub(super) struct Shared {
     /// Can an agent's messages be streamed? By the address of its card.
     pub(super) cards: ExpiringCache<Url, bool>,
     /// What agents are, by the address of their definition.
-    pub(super) definitions: ExpiringCache<Url, Definition>,
+    pub(super) definitions: Definitions,
 }
 
 impl Foundry {
     /// Nothing is read, connected or fetched before the first request.
     pub fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
-        let (cards, definitions) = (ExpiringCache::default(), ExpiringCache::default());
+        let (cards, definitions) = (ExpiringCache::default(), Definitions::default());
         Self { shared: Arc::new(Shared { connections: Connections::new(settings), tokens, cards, definitions }) }
     }
 

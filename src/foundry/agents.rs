@@ -2,7 +2,7 @@
 
 use super::Agent;
 use super::definition::{AgentObject, Definition, Described, VersionObject};
-use super::error::{FoundryError, Operation};
+use super::error::{Denial, FoundryError, Operation};
 use super::pages::{LARGEST_PAGE, Listed, Part};
 use super::request::Request;
 use cupola_protocol::agents::ListResponse;
@@ -12,6 +12,7 @@ use cupola_protocol::target::AgentVersion;
 use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::Instant;
 use url::Url;
 
 impl Agent {
@@ -24,21 +25,29 @@ impl Agent {
         Ok(ListResponse { first_id: id(data.first()), last_id: id(data.last()), data, has_more })
     }
 
-    /// The definition of `version`, or of the version the agent selects: from the cache, or read. `None` when the caller may invoke
-    /// the agent but not read about it, as the consumer role (contract section 1.2).
-    pub async fn definition(&self, version: Option<&AgentVersion>) -> Result<Option<Definition>, FoundryError> {
-        let url = self.definition_url(version);
-        if let Some(known) = self.shared.definitions.get(&url) {
-            return Ok(Some(known));
-        }
-        match self.read_definition(version).await {
-            Ok(definition) => {
-                self.shared.definitions.insert(url, definition.clone());
-                Ok(Some(definition))
+    /// The definition of `version`, or of the version the agent selects, as the service tells it at `since` or later. `None` when
+    /// the caller may invoke the agent but not read about it, as the consumer role (contract section 1.2).
+    pub async fn definition(
+        &self,
+        version: Option<&AgentVersion>,
+        since: Instant,
+    ) -> Result<Option<Definition>, FoundryError> {
+        let read = Box::pin(async {
+            match self.read_definition(version).await {
+                Ok(definition) => Ok(Some(definition)),
+                // The network lets nothing through: that is not about reading.
+                Err(error) if error.kind() == ErrorKind::Forbidden && error.denial() != Some(Denial::Network) => {
+                    Ok(None)
+                }
+                Err(error) => Err(error),
             }
-            Err(error) if error.kind() == ErrorKind::Forbidden => Ok(None),
-            Err(error) => Err(error),
-        }
+        });
+        self.shared.definitions.get(&self.definition_url(version), since, read).await
+    }
+
+    /// An answer to what was sent at `sent` shows that the definition is still what it was.
+    pub async fn confirm_definition(&self, version: Option<&AgentVersion>, sent: Instant) {
+        self.shared.definitions.confirm(&self.definition_url(version), sent).await;
     }
 
     /// Has the next call read the definition again: the agent may have been redeployed.

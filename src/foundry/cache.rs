@@ -36,11 +36,6 @@ impl<Key: Eq + Hash, Answer: Clone> ExpiringCache<Key, Answer> {
         }
         self.known.insert(key, (answer, Instant::now()));
     }
-
-    /// Removes an answer.
-    pub(super) fn forget(&self, key: &Key) {
-        self.known.remove(key);
-    }
 }
 
 #[cfg(test)]
@@ -55,8 +50,6 @@ mod tests {
         cache.insert("b", 2);
         tokio::time::advance(LIFE / 2).await;
         assert_eq!((cache.get(&"a"), cache.get(&"b")), (None, Some(2)));
-        cache.forget(&"b");
-        assert_eq!(cache.get(&"b"), None);
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! What went wrong at the service, in its own words and as a kind of ours ([`mod@classify`]).
 
 mod classify;
+mod denial;
+mod evidence;
 
-pub(super) use self::classify::kind_of_code;
+pub use self::denial::Denial;
+pub(super) use self::evidence::kind_of_code;
 
-use self::classify::{Evidence, classify};
+use self::classify::classify;
+use self::evidence::Evidence;
 use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
@@ -133,6 +137,8 @@ pub struct ServiceError {
     pub retry_after: Option<Duration>,
     /// Who answered.
     pub(super) speaker: Speaker,
+    /// For a 403: a cause that has nothing to do with whose state it is, if the answer names one.
+    pub denial: Option<Denial>,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
     pub(super) is_named: bool,
     /// Did the turn run, if it was one?
@@ -271,6 +277,11 @@ impl FoundryError {
         }
     }
 
+    /// For a 403: the cause that it names, if that is none of isolation.
+    pub fn denial(&self) -> Option<Denial> {
+        self.service().and_then(|error| error.denial)
+    }
+
     /// Is it an error answer of the gateway? What a container answers, or a local agent, says nothing about sessions and
     /// deployments, and may follow on work.
     pub fn is_from_gateway(&self) -> bool {
@@ -320,6 +331,7 @@ impl ServiceError {
             (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, true) => ErrorKind::AgentFailed,
             (kind, _) => kind,
         };
+        let denial = if kind == ErrorKind::Forbidden { Denial::of(&evidence) } else { None };
         let Evidence { status: number, code, source, .. } = evidence;
         let turn = Refusal { speaker, status: number, details, code, source }.turn();
         let is_named = details.is_some() || evidence.code.is_some_and(is_known);
@@ -334,6 +346,7 @@ impl ServiceError {
             message: message.chars().take(MAX_MESSAGE).collect(),
             request_id: request_id(headers),
             retry_after: retry_after(headers),
+            denial,
             speaker,
             is_named,
             turn,
@@ -436,6 +449,11 @@ mod tests {
                 K::ImpersonationNotPermitted,
             ),
             (O::DeleteSession, 403, "", "forbidden", "cannot delete session", K::NotSessionOwner),
+            (O::DeleteSession, 403, "", "forbidden", "lacks the data action sessions/delete", K::Forbidden),
+            (O::DeleteSession, 403, "", "PermissionDenied", "The owner may delete it.", K::Forbidden),
+            (O::Invoke, 403, "", "", "Public access is disabled: not accessible.", K::Forbidden),
+            (O::Invoke, 403, "", "", "The session is not accessible.", K::IsolationMismatch),
+            (O::Invoke, 403, "", "", "This agent requires an isolation key.", K::IsolationKeyRequired),
             (O::ShowSession, 404, "", "not_found", "", K::SessionNotFound),
             (O::ReadAgent, 404, "", "", "", K::AgentNotFound),
             (O::Invoke, 404, "SandboxNotFound", "", "", K::SessionNotFound),
@@ -477,6 +495,36 @@ mod tests {
             let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
             let error = read(operation, status, if details.is_empty() { &[] } else { &headers }, &body);
             assert_eq!(error.kind, kind, "{operation:?} {status} {details} {code} {message}");
+        }
+    }
+
+    #[test]
+    fn a_403_that_names_another_cause_is_no_matter_of_isolation() {
+        for (code, message, denial) in [
+            ("PermissionDenied", "", Some(Denial::Permission)),
+            ("", "The principal lacks the required data action `agents/endpoints/action`.", Some(Denial::Permission)),
+            ("forbidden", "You do not have permission to perform this action.", Some(Denial::Permission)),
+            ("", "Public access is disabled. Please configure private endpoint.", Some(Denial::Network)),
+            ("", "Access denied due to Virtual Network/Firewall rules.", Some(Denial::Network)),
+            ("preview_feature_required", "", Some(Denial::Preview)),
+            ("agent_disabled", "Agent 'a' is disabled.", Some(Denial::Disabled)),
+            ("forbidden", "", None),
+        ] {
+            for operation in
+                [Operation::Invoke, Operation::ListSessions, Operation::DeleteSession, Operation::UploadFile]
+            {
+                let body = serde_json::json!({"error": {"code": code, "message": message}}).to_string();
+                let error = read(operation, 403, &[], &body);
+                assert_eq!(
+                    (error.kind, error.denial),
+                    (ErrorKind::Forbidden, denial),
+                    "{operation:?} {code} {message}"
+                );
+                // Also not when the call acts for another user.
+                let status = StatusCode::FORBIDDEN;
+                let acting = ServiceError::read(operation, true, false, status, &HeaderMap::new(), body.as_bytes());
+                assert_eq!(acting.kind == ErrorKind::Forbidden, denial.is_some(), "{operation:?} {code} {message}");
+            }
         }
     }
 

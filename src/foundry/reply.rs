@@ -18,6 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, Notice, NoticeCode, RunFailure};
+use cupola_protocol::target::AgentVersion;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use serde_json::value::RawValue;
@@ -30,6 +31,8 @@ pub struct Reply {
     pub session_id: Option<SessionId>,
     /// The service's request id.
     pub request_id: Option<String>,
+    /// The version that answers, where the service says it (contract section 21.1).
+    pub version: Option<AgentVersion>,
     /// The conversation that the service chose, where the answer's beginning names it.
     pub conversation_id: Option<ConversationId>,
     /// The response's or invocation's id, if it is known already.
@@ -48,6 +51,7 @@ impl Reply {
         Self {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
+            version: answer.header("x-agent-version-resolved").and_then(|version| version.parse().ok()),
             conversation_id: None,
             response_id: None,
             head: is_raw.then(|| HttpHead::of(&answer.response)),

@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Definition, Extras};
 use crate::rpc::Call;
-use crate::rpc::scope::Scope;
+use crate::rpc::scope::{Confirmed, Scope};
 use crate::system::clock::rfc3339;
 use crate::system::directory::{self, PrivateDirectory};
 use cupola_protocol::doctor::{Check, CheckStatus, DoctorParams, DoctorResponse};
@@ -66,6 +66,9 @@ fn log(daemon: &Daemon) -> Option<Check> {
     })
 }
 
+/// What to do when the state directory is gone.
+const GONE: &str = "run `cupola stop`: the next command starts a daemon with a directory of its own";
+
 /// Can what is saved be read, and more be written? A running daemon keeps its file open, so a directory that was removed,
 /// opened to others or filled shows with the next write, or when the next daemon starts.
 async fn state(daemon: &Daemon) -> Check {
@@ -77,8 +80,12 @@ async fn state(daemon: &Daemon) -> Check {
     };
     let count = match daemon.store.count().await {
         Ok(count) => count,
+        Err(_) if !directory.exists() => {
+            return wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE));
+        }
         Err(error) => return failed("state", error.into()),
     };
+    let replaced = daemon.store.replaced();
     let tried = tokio::task::spawn_blocking(move || {
         // Opening a directory makes one that is missing.
         if !directory.exists() {
@@ -87,11 +94,22 @@ async fn state(daemon: &Daemon) -> Check {
         PrivateDirectory::open(&directory).map(|directory| directory.try_writing())
     });
     match tried.await {
+        Ok(Ok(Ok(()))) if replaced > 0 => Check {
+            hint: Some(
+                "what was saved before is not continued; leave the state file alone while a daemon runs".to_owned(),
+            ),
+            ..check(
+                "state",
+                CheckStatus::Warning,
+                format!(
+                    "{shown}, partitions with saved state: {count}; the state file was removed or replaced while this daemon ran"
+                ),
+            )
+        },
         Ok(Ok(Ok(()))) => check("state", CheckStatus::Ok, format!("{shown}, partitions with saved state: {count}")),
-        Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => wrong(
-            format!("{shown} is gone, and what the daemon saves is lost with its process"),
-            Some("run `cupola stop`: the next command starts a daemon with a directory of its own"),
-        ),
+        Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => {
+            wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE))
+        }
         Ok(Ok(Err(error))) => wrong(
             format!("nothing can be written to {shown}: {error}"),
             Some("check the disk's free space and the directory's permissions"),
@@ -138,7 +156,7 @@ async fn target(daemon: &Daemon, target: Option<&Target>, isolation: &Isolation,
         let message = "no agent was named; name one to have the way to it looked at";
         return vec![check("target", CheckStatus::Skipped, message)];
     };
-    match Scope::with(daemon, target, isolation, Extras::default()).await {
+    match Scope::with(daemon, target, isolation, Extras::default(), Confirmed::ForThisCall).await {
         Ok(scope) if scope.is_local() => {
             let message = "an agent on a local port; whether it listens shows with the first invoke";
             vec![check("target", CheckStatus::Skipped, message), model(&scope)]

@@ -1,7 +1,9 @@
 //! `invoke`: begins a run, and follows it as its first client.
 //!
 //! - [`perform`]: the run itself: sends the input, takes the answer
-//! - [`attempt`]: finds what to continue and gets the request to the agent
+//! - [`attempt`]: gets the request to the agent, in the session and conversation of the plan
+//! - [`plan`]: what a turn continues (pure)
+//! - [`protocol`]: what it speaks
 //! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready
 //! - [`outcome`]: how a failed turn is reported (pure)
@@ -12,6 +14,8 @@ mod deployment;
 mod observed;
 mod outcome;
 mod perform;
+mod plan;
+mod protocol;
 mod replace;
 
 use super::follow::{RunFollower, answer};

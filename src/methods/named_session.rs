@@ -25,6 +25,7 @@ impl NamedSession {
         let (session, verdict) = match &params.session_id {
             Some(session) => {
                 let verdict = scope.admit(&call.daemon, session, params.allow_shared_session).await?;
+                Box::pin(scope.check_version(session)).await?;
                 (session.clone(), verdict)
             }
             None => (call.daemon.store.load(&scope.partition).await?.session.ok_or_else(nothing_saved)?, Verdict::Own),

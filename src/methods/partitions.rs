@@ -7,7 +7,7 @@ use crate::partition::store::SavedPartition;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::rpc::Call;
 use crate::rpc::explain::explain;
-use crate::rpc::scope::model_of;
+use crate::rpc::scope::{model_of, recently};
 use crate::system::clock::rfc3339;
 use crate::target::{Resolved, named};
 use cupola_protocol::error::ErrorKind;
@@ -116,7 +116,7 @@ async fn partition(daemon: &Daemon, entry: &ImportEntry) -> Result<Partition, Ca
         _ if agent.address().is_local() => IsolationModel::Local,
         Some(model) => model,
         None => {
-            let definition = agent.definition(target.version()).await.map_err(|error| {
+            let definition = agent.definition(target.version(), recently()).await.map_err(|error| {
                 let refusal = explain(error, None);
                 let hint = "name its model with --isolation-model to do without the service";
                 if refusal.data.retryable { refusal.hint(hint) } else { refusal }

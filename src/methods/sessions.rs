@@ -1,13 +1,12 @@
 //! `sessions/*`: the service's sandboxes, seen through the call's isolation.
 
 use super::named_session::NamedSession;
+use super::new_session::{self, session_id};
 use crate::error::CallError;
 use crate::foundry::{ListSessions, Stopped};
-use crate::partition::store::KnownSession;
 use crate::rpc::Call;
 use crate::rpc::bounds::is_own;
 use crate::rpc::scope::Scope;
-use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::sessions::{
@@ -15,21 +14,23 @@ use cupola_protocol::sessions::{
 };
 
 pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, CallError> {
-    let scope = call.scope(&params.target, &params.isolation).await?;
-    let session = scope
-        .agent
-        .create_session(
-            &scope.wire,
-            params.session_id.as_ref(),
-            scope.partition.version.as_ref().or(scope.deployed.as_ref()),
-        )
-        .await
-        .map_err(|error| scope.explain(error))?;
-    let id = session_id(&session)?;
-    let known = KnownSession { owner: scope.partition.owner, ownership_key: scope.isolation.ownership_key.clone() };
-    call.daemon.store.remember_session(&scope.partition.agent, &id, known).await?;
-    call.daemon.store.set_session(&scope.partition, &id).await?;
+    let scope = call.scope_for_new(&params.target, &params.isolation).await?;
+    scope.needs_service()?;
+    let version = scope.partition.version.as_ref().or(scope.deployed.as_ref());
+    let (id, session) = new_session::make(&call.daemon, &scope, params.session_id.as_ref(), version).await?;
+    make_current(&call, &scope, &id).await?;
     Ok(session)
+}
+
+/// Makes a session the current one of its version, if the call names one, and of the calls that name none. A bound connection
+/// changes nothing outside its own partition.
+async fn make_current(call: &Call, scope: &Scope, session: &SessionId) -> Result<(), CallError> {
+    let (store, partition) = (&call.daemon.store, &scope.partition);
+    store.set_session(partition, session).await?;
+    if partition.version.is_some() && call.bounds.is_none() {
+        store.set_session(&partition.without_version(), session).await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
@@ -84,7 +85,7 @@ pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session
     let named = NamedSession::resolve(&call, &params).await?;
     let NamedSession { scope, session, .. } = &named;
     let shown = scope.agent.get_session(&scope.wire, session).await.map_err(|error| named.explain(error, false))?;
-    call.daemon.store.set_session(&scope.partition, session).await?;
+    make_current(&call, scope, session).await?;
     Ok(shown)
 }
 
@@ -111,10 +112,4 @@ pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<Dele
     deleted.map_err(|error| named.explain(error, true))?;
     call.daemon.store.forget_session(&named.scope.partition.agent, &named.session).await?;
     Ok(DeleteResponse { session_id: named.session })
-}
-
-fn session_id(session: &Session) -> Result<SessionId, CallError> {
-    session.agent_session_id.parse().map_err(|invalid| {
-        CallError::new(ErrorKind::UnexpectedAnswer, format!("the service answered with a session whose {invalid}"))
-    })
 }

@@ -1,9 +1,13 @@
-//! Order: calls on one session wait for each other, calls on different sessions do not.
+//! Order: calls on one session wait for each other, calls on different sessions do not. With a state directory, the same holds for
+//! calls of other processes that use that directory.
 
+use super::file_lock::FileLock;
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use std::hash::Hash;
+use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +22,27 @@ type Queues<Key> = Arc<DashMap<Key, Arc<Mutex<()>>>>;
 #[derive(Debug)]
 pub struct Locks<Key: Eq + Hash> {
     queues: Queues<Key>,
+    shared: Option<Shared<Key>>,
+}
+
+/// Where processes lock a key between them, and what a key is called there.
+#[derive(Debug)]
+struct Shared<Key> {
+    directory: Arc<PathBuf>,
+    name: fn(&Key) -> String,
 }
 
 impl<Key: Eq + Hash> Default for Locks<Key> {
     fn default() -> Self {
-        Self { queues: Arc::default() }
+        Self { queues: Arc::default(), shared: None }
     }
 }
 
 /// The key is this call's. Dropping it lets the next call have it.
 #[derive(Debug)]
 pub struct Lock<Key: Eq + Hash> {
-    // Dropped in this order: the place looks whether anyone is left once the guard has let go.
+    // Dropped in this order: other processes first, then the guard; then the place looks whether anyone is left.
+    _shared: Option<FileLock>,
     _guard: OwnedMutexGuard<()>,
     _place: Place<Key>,
 }
@@ -39,14 +52,32 @@ pub struct Waiter<Key: Eq + Hash> {
     // Dropped before the place, as in `Lock`.
     guard: MaybeDone<BoxFuture<'static, OwnedMutexGuard<()>>>,
     place: Place<Key>,
+    /// Where other processes wait for the key, and its name there.
+    shared: Option<(Arc<PathBuf>, String)>,
 }
 
-/// The queue did not move for as long as a run may take.
+/// Why a key could not be had.
 #[derive(Debug, thiserror::Error)]
-#[error("another call has held this session for over {} minutes", MAX_WAIT.as_secs() / 60)]
-pub struct LockTimeout;
+pub enum LockError {
+    /// The queue did not move for as long as a run may take.
+    #[error("another call has held this session for over {} minutes", MAX_WAIT.as_secs() / 60)]
+    Timeout,
+    /// Other processes could not be kept out.
+    #[error("the locks in {directory} cannot be used: {reason}")]
+    Unusable {
+        /// Where they are.
+        directory: String,
+        /// What the system says.
+        reason: io::Error,
+    },
+}
 
 impl<Key: Eq + Hash + Clone> Locks<Key> {
+    /// Queues in which other processes stand, too: those that use the same directory. `name` gives each key a file name of its own.
+    pub fn between_processes(directory: PathBuf, name: fn(&Key) -> String) -> Self {
+        Self { shared: Some(Shared { directory: Arc::new(directory), name }), ..Self::default() }
+    }
+
     /// Takes a place behind all calls that have one, without waiting.
     pub fn join(&self, key: &Key) -> Waiter<Key> {
         let place = Place { queues: self.queues.clone(), key: key.clone() };
@@ -56,11 +87,12 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
         let mut guard = maybe_done(tokio::task::unconstrained(queue.lock_owned()).boxed());
         // The mutex is fair: the first poll takes the place.
         let _ = (&mut guard).now_or_never();
-        Waiter { guard, place }
+        let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.directory), (shared.name)(key)));
+        Waiter { guard, place, shared }
     }
 
     /// Waits until the key is free. Dropping the future gives the place in the queue up.
-    pub async fn take(&self, key: &Key) -> Result<Lock<Key>, LockTimeout> {
+    pub async fn take(&self, key: &Key) -> Result<Lock<Key>, LockError> {
         self.join(key).wait().await
     }
 
@@ -73,10 +105,16 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
 
 impl<Key: Eq + Hash> Waiter<Key> {
     /// Waits until everyone in front has left.
-    pub async fn wait(mut self) -> Result<Lock<Key>, LockTimeout> {
-        tokio::time::timeout(MAX_WAIT, &mut self.guard).await.map_err(|_| LockTimeout)?;
-        let guard = Pin::new(&mut self.guard).take_output().ok_or(LockTimeout)?;
-        Ok(Lock { _guard: guard, _place: self.place })
+    pub async fn wait(mut self) -> Result<Lock<Key>, LockError> {
+        let waiting = async {
+            (&mut self.guard).await;
+            let Some((directory, name)) = &self.shared else { return Ok(None) };
+            let unusable = |reason| LockError::Unusable { directory: directory.display().to_string(), reason };
+            FileLock::acquire(directory, name).await.map(Some).map_err(unusable)
+        };
+        let shared = tokio::time::timeout(MAX_WAIT, waiting).await.map_err(|_| LockError::Timeout)??;
+        let guard = Pin::new(&mut self.guard).take_output().ok_or(LockError::Timeout)?;
+        Ok(Lock { _shared: shared, _guard: guard, _place: self.place })
     }
 }
 
@@ -147,6 +185,33 @@ mod tests {
     async fn a_stuck_queue_is_refused() {
         let locks = Locks::<&str>::default();
         let _holder = locks.take(&"a").await.unwrap();
-        assert!(locks.take(&"a").await.is_err());
+        assert!(matches!(locks.take(&"a").await, Err(LockError::Timeout)));
+    }
+
+    /// Two daemons of one state directory; each has its own queues.
+    fn two(directory: &std::path::Path) -> [Locks<&'static str>; 2] {
+        [(), ()].map(|()| Locks::between_processes(directory.join("locks"), |key: &&'static str| (*key).to_owned()))
+    }
+
+    #[tokio::test]
+    async fn a_key_that_another_process_holds_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let [left, right] = two(directory.path());
+        let held = left.take(&"a").await.unwrap();
+        right.take(&"b").await.unwrap();
+        let mut waiting = Box::pin(right.take(&"a"));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(held);
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_never_lets_go_is_waited_for_within_bounds() {
+        let directory = tempfile::tempdir().unwrap();
+        let [left, right] = two(directory.path());
+        let _held = left.take(&"a").await.unwrap();
+        assert!(matches!(right.take(&"a").await, Err(LockError::Timeout)));
+        let nowhere = Locks::<&str>::between_processes("/nowhere/at/all".into(), |key| (*key).to_owned());
+        assert!(matches!(nowhere.take(&"a").await, Err(LockError::Unusable { .. })));
     }
 }

@@ -3,9 +3,11 @@
 //! Committed means: handed to the operating system, so that `kill -9` loses nothing that was acknowledged. (A power cut
 //! may lose the last moments; ids found missing then are replaced by new ones at the next call.)
 //! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer. What is
-//! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]).
+//! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or
+//! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
 
 mod erase;
+mod files;
 mod format;
 
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
@@ -13,11 +15,14 @@ use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::directory::private_file;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
+use files::Files;
 use format::Unusable;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
@@ -35,6 +40,8 @@ type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 pub struct SqliteStore {
     jobs: SyncSender<Job>,
     path: String,
+    /// How often the files were found removed or replaced.
+    replaced: Arc<AtomicU64>,
 }
 
 impl SqliteStore {
@@ -43,8 +50,10 @@ impl SqliteStore {
     pub fn new(path: PathBuf) -> std::io::Result<Self> {
         let (jobs, receiver) = sync_channel(MAX_QUEUED_JOBS);
         let shown = path.display().to_string();
-        std::thread::Builder::new().name("state".to_owned()).spawn(move || serve(&receiver, Writer::new(path)))?;
-        Ok(Self { jobs, path: shown })
+        let replaced = Arc::new(AtomicU64::new(0));
+        let writer = Writer { path, connection: None, remains: false, replaced: Arc::clone(&replaced) };
+        std::thread::Builder::new().name("state".to_owned()).spawn(move || serve(&receiver, writer))?;
+        Ok(Self { jobs, path: shown, replaced })
     }
 
     fn run<Answer: Send + 'static>(
@@ -123,19 +132,16 @@ fn serve(jobs: &Receiver<Job>, mut writer: Writer) {
 /// The one connection, on its own thread because SQLite blocks.
 struct Writer {
     path: PathBuf,
-    connection: Option<Connection>,
+    connection: Option<(Connection, Files)>,
     /// Deleted content is still in the write-ahead log, because another process was reading it.
     remains: bool,
+    replaced: Arc<AtomicU64>,
 }
 
 impl Writer {
-    const fn new(path: PathBuf) -> Self {
-        Self { path, connection: None, remains: false }
-    }
-
     /// Removes what was deleted from the bytes of the files, or remembers to try again.
     fn erase(&mut self) {
-        if let Some(connection) = &self.connection {
+        if let Some((connection, _)) = &self.connection {
             self.remains = !erase::deleted(connection);
         }
     }
@@ -144,19 +150,36 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Answer>,
     ) -> Result<Answer, StoreError> {
-        let connection = if let Some(connection) = self.connection.take() {
-            connection
+        let open_before = self.connection.take().filter(|(_, files)| self.is_still(files));
+        let (connection, files) = if let Some(open) = open_before {
+            open
         } else {
             // A process that was killed may have deleted something last.
             self.remains |= erase::has_log(&self.path);
-            open(&self.path)?
+            let connection = open(&self.path)?;
+            (connection, Files::at(&self.path))
         };
         let answer = work(&connection).map_err(|error| describe(&self.path, &error));
+        if !self.is_still(&files) {
+            let (path, reason) =
+                (self.path.display().to_string(), "it was removed or replaced at this moment".to_owned());
+            return Err(StoreError::Operation { path, reason });
+        }
         // A damaged file is opened afresh next time, so that replacing it is enough to recover.
         if !matches!(answer, Err(StoreError::Corrupt { .. })) {
-            self.connection = Some(connection);
+            self.connection = Some((connection, files));
         }
         answer
+    }
+
+    /// Are the files the ones that are open? If not, that is remembered and told.
+    fn is_still(&self, files: &Files) -> bool {
+        if files.are_still_at(&self.path) {
+            return true;
+        }
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(path = %self.path.display(), "saved state was removed or replaced; using what is there now");
+        false
     }
 }
 
@@ -223,6 +246,8 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError>
     connection.pragma_update(None, "secure_delete", true)?;
     // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
     connection.pragma_update(None, "cache_size", -128)?;
+    // The side files come with the first read.
+    format::check(connection)?.map_err(refuse)?;
     Ok(())
 }
 
@@ -461,6 +486,10 @@ impl Store for SqliteStore {
         self.run(|connection| connection.query_row("SELECT count(*) FROM partition", [], |row| row.get::<_, i64>(0)))
             .map(|count| count.map(|count| u64::try_from(count).unwrap_or(0)))
             .boxed()
+    }
+
+    fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
     }
 }
 

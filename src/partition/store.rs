@@ -138,4 +138,7 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// How many partitions have saved state.
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// How often what was saved had been removed or replaced from outside when it was next used. What is there then is used.
+    fn replaced(&self) -> u64;
 }

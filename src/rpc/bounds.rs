@@ -17,8 +17,9 @@ use crate::foundry::Extras;
 use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Locks, Waiter};
-use crate::rpc::message::parse;
-use crate::rpc::scope::Scope;
+use crate::rpc::message::{parse, read};
+use crate::rpc::scope::{Confirmed, Scope};
+use crate::rpc::shape;
 use crate::system::file::Root;
 use crate::target::named;
 use crate::target::project;
@@ -120,7 +121,7 @@ impl Bounds {
     }
 
     async fn scope(&self, daemon: &Daemon) -> Result<Scope, CallError> {
-        Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default()).await
+        Scope::with(daemon, self.agent().await?, &self.bind.isolation, Extras::default(), Confirmed::Recently).await
     }
 
     /// The gate: a call's parameters, if they stay within bounds.
@@ -142,7 +143,7 @@ impl Bounds {
         let filled = BoundParams { target: agent, isolation: &self.bind.isolation, others: &given.others };
         let filled = serde_json::to_string(&filled)
             .map_err(|_| CallError::internal("the parameters of a bound call could not be written"))?;
-        let params = parse(M::NAME, Some(&filled))?;
+        let params = read(M::NAME, &filled)?;
         self.check(daemon, M::REACH, &M::subject(&params)).await?;
         Ok(params)
     }
@@ -275,8 +276,11 @@ fn asks_to_bind(params: Option<&str>) -> bool {
     }
     match params {
         None | Some("null") => false,
-        // What cannot be understood may have asked.
-        Some(text) => serde_json::from_str::<Asks>(text).map_or(true, |asks| asks.bind.is_some()),
+        // What cannot be understood may have asked, and so may a member that is not known.
+        Some(text) => {
+            shape::check(Initialize::NAME, text).is_err()
+                || serde_json::from_str::<Asks>(text).map_or(true, |asks| asks.bind.is_some())
+        }
     }
 }
 
@@ -312,7 +316,9 @@ mod tests {
 
     #[test]
     fn a_connection_that_was_to_be_bound_calls_nothing_until_it_is() {
-        for asked in [r#"{"bind":{}}"#, r#"{"bind":1,"bind":2}"#, r#"["bind"]"#, r#"{"bind":{"target":7}}"#] {
+        for asked in
+            [r#"{"bind":{}}"#, r#"{"bind":1,"bind":2}"#, r#"["bind"]"#, r#"{"bind":{"target":7}}"#, r#"{"bnd":{}}"#]
+        {
             let binding = Binding::default();
             assert!(binding.enter("initialize", Some(asked)).unwrap().is_none());
             let refused = binding.enter("invoke", None).unwrap_err();

@@ -2,7 +2,7 @@
 
 use super::bounds::{Binding, Bounds};
 use super::client::{Client, ClientGone};
-use super::scope::Scope;
+use super::scope::{Confirmed, Scope};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Extras, Watcher};
@@ -45,7 +45,12 @@ impl Call {
 
     /// The agent a call works on, whose state it sees, and how it isolates.
     pub(crate) async fn scope(&self, target: &Target, isolation: &Isolation) -> Result<Scope, CallError> {
-        Scope::with(&self.daemon, target, isolation, self.extras()).await
+        Scope::with(&self.daemon, target, isolation, self.extras(), Confirmed::Recently).await
+    }
+
+    /// As [`Self::scope`], for a call that makes a session: how the agent isolates is asked for.
+    pub(crate) async fn scope_for_new(&self, target: &Target, isolation: &Isolation) -> Result<Scope, CallError> {
+        Scope::with(&self.daemon, target, isolation, self.extras(), Confirmed::ForThisCall).await
     }
 
     /// What this call's requests carry besides what they are for.

@@ -4,7 +4,7 @@
 use super::client::ClientGone;
 use crate::error::CallError;
 use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
-use crate::partition::locks::LockTimeout;
+use crate::partition::locks::LockError;
 use crate::partition::store::StoreError;
 use crate::pieces::PieceError;
 use crate::system::file::LocalFileError;
@@ -200,10 +200,15 @@ impl From<TargetError> for CallError {
     }
 }
 
-impl From<LockTimeout> for CallError {
-    fn from(error: LockTimeout) -> Self {
-        Self::new(ErrorKind::Busy, error.to_string())
-            .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`")
+impl From<LockError> for CallError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Timeout => Self::new(ErrorKind::Busy, error.to_string())
+                .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`"),
+            LockError::Unusable { .. } => Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(
+                "check that the state directory exists and that you may write to it; `cupola doctor` looks at it",
+            ),
+        }
     }
 }
 

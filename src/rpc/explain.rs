@@ -2,7 +2,7 @@
 //! Cupola remembers or what the caller left out.
 
 use crate::error::CallError;
-use crate::foundry::{FoundryError, Operation};
+use crate::foundry::{Denial, FoundryError, Operation};
 use crate::partition::fence::Verdict;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
@@ -21,6 +21,8 @@ pub(crate) struct Circumstance<'a> {
     pub(crate) is_local: bool,
     /// Keys or an identity were given that the service gets to see.
     pub(crate) is_isolated: bool,
+    /// Which keys were given.
+    pub(crate) keys: GivenKeys,
     /// The refusal shows that the agent's definition has changed since it was read.
     pub(crate) is_outdated: bool,
     /// The session the call named.
@@ -33,12 +35,14 @@ pub(crate) struct Circumstance<'a> {
 
 /// Turns the service's error into ours, with the cause and what to do next.
 pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>>) -> CallError {
-    let status = error.status();
     let kind = error.kind();
     let names_a_key = error.service().is_some_and(|error| error.message.contains("isolation-key"));
     let file_hint = file_hint(&error);
     let is_local = circumstance.is_some_and(|circumstance| circumstance.is_local);
-    let service_hint = service_hint(&error, is_local);
+    // A container, with or without a gateway in front of it, knows nothing of roles and isolation.
+    let is_by_agent = error.service().is_some() && !error.is_from_gateway();
+    let denial_hint = || error.denial().filter(|_| !is_by_agent).map(denial_hint);
+    let service_hint = service_hint(&error, is_local).or_else(denial_hint);
     let explained = CallError::from(error);
     if kind == ErrorKind::ImpersonationNotPermitted {
         return explained.hint(format!(
@@ -48,7 +52,11 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
     if let Some(hint) = file_hint.or(service_hint) {
         return explained.hint(hint);
     }
-    let Some(Circumstance { model, is_isolated, is_outdated, session, verdict, deleting, .. }) = circumstance else {
+    if is_by_agent {
+        return explained;
+    }
+    let Some(Circumstance { model, keys, is_isolated, is_outdated, session, verdict, deleting, .. }) = circumstance
+    else {
         return match kind {
             ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
             _ => explained,
@@ -58,42 +66,116 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
         return explained
             .hint("the agent may have been deployed anew and isolate its users in another way now; run it again");
     }
-    let named = session.is_some();
+    let given = session.is_some();
     let session = session.map_or_else(|| "the session".to_owned(), |session| format!("session {session}"));
-    match (status, model) {
-        (Some(403 | 404), _) if verdict == Verdict::Foreign => explained.because(
+    match kind {
+        // A cause that was named is not doubted.
+        _ if verdict == Verdict::Foreign && may_be_isolation(kind) => explained.because(
             ErrorKind::IsolationMismatch,
             format!("{session} was made under another isolation; give the keys it was made with"),
         ),
-        // Ownership keys are a matter of agents that take keys; elsewhere whoever may enter a session may delete it.
-        (Some(403), IsolationModel::Keys) if deleting => explained.because(
-            ErrorKind::NotSessionOwner,
-            format!("{session} belongs to another ownership key; give the one it was created with: --isolation-key"),
-        ),
-        // One this partition is known to have had: no key was missing then.
-        (Some(404), _) if kind == ErrorKind::SessionNotFound && verdict == Verdict::Own && named => {
-            explained.hint(format!("{session} is gone, and its files with it; start another with --new-session"))
+        ErrorKind::IsolationKeyRequired => explained.hint(keys.missing()),
+        // A key is needed then: the session is there, and the call had none.
+        ErrorKind::IsolationMismatch if model == IsolationModel::Keys && !is_isolated => {
+            explained.because(ErrorKind::IsolationKeyRequired, NO_KEYS)
         }
-        (Some(403 | 404), IsolationModel::Keys) if !is_isolated && is_isolation(kind) => explained.because(
-            ErrorKind::IsolationKeyRequired,
-            "no isolation key was given; if the agent requires them, add --user-isolation-key and/or --chat-isolation-key",
-        ),
-        (Some(403), IsolationModel::Keys) => explained.because(
-            ErrorKind::IsolationMismatch,
-            format!("the isolation keys given are not those of {session}; check them with whoever configured the agent"),
-        ),
-        (Some(403), _) if is_isolation(kind) => explained.because(
-            ErrorKind::IsolationMismatch,
-            format!("{session} belongs to another identity; a delegated user and a direct caller never share sessions"),
-        ),
+        ErrorKind::IsolationMismatch if model == IsolationModel::Keys => explained.hint(format!(
+            "the isolation keys given are not those of {session}; check them with whoever configured the agent"
+        )),
+        ErrorKind::IsolationMismatch => explained.hint(format!(
+            "{session} belongs to another identity; a delegated user and a direct caller never share sessions"
+        )),
+        // Ownership keys are a matter of agents that take keys; elsewhere anyone who may enter a session may delete it.
+        ErrorKind::NotSessionOwner if model == IsolationModel::Keys => explained.hint(format!(
+            "{session} belongs to another ownership key; give the one it was created with: --isolation-key"
+        )),
+        ErrorKind::Forbidden => {
+            explained.hint(possible_causes(model, is_isolated, deleting, given.then_some(&session)))
+        }
         // A newer agent, with which the older model was insisted on.
-        (Some(400), IsolationModel::Keys) if names_a_key && is_isolated => {
+        ErrorKind::IsolationNotSupported if model == IsolationModel::Keys && names_a_key && is_isolated => {
             explained.hint("this agent takes no isolation keys: leave out --isolation-model keys")
         }
-        (Some(404), _) if kind == ErrorKind::SessionNotFound => {
+        // One this partition is known to have had: no key was missing then.
+        ErrorKind::SessionNotFound if verdict == Verdict::Own && given => {
+            explained.hint(format!("{session} is gone, and its files with it; start another with --new-session"))
+        }
+        ErrorKind::SessionNotFound if model == IsolationModel::Keys && !is_isolated => explained.hint(format!(
+            "check the id: {session} does not exist, or it was created under isolation keys, and this call has none \
+             (--user-isolation-key, --chat-isolation-key)"
+        )),
+        ErrorKind::SessionNotFound => {
             explained.hint(format!("{session} does not exist, or was made under other isolation keys than those given"))
         }
+        ErrorKind::NotFound if model == IsolationModel::Keys && !is_isolated => {
+            explained.hint("it does not exist, or it was created under isolation keys, and this call has none")
+        }
+        ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
         _ => explained,
+    }
+}
+
+/// What to add to a call without any key.
+const NO_KEYS: &str =
+    "no isolation key was given; if the agent requires them, add --user-isolation-key and/or --chat-isolation-key";
+
+/// Which isolation keys a call has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct GivenKeys {
+    pub(crate) user: bool,
+    pub(crate) chat: bool,
+}
+
+impl GivenKeys {
+    /// What to add, when the service says that one is missing.
+    const fn missing(self) -> &'static str {
+        match self {
+            Self { user: true, chat: false } => {
+                "the agent requires a chat isolation key besides the user's: add --chat-isolation-key"
+            }
+            Self { user: false, chat: true } => {
+                "the agent requires a user isolation key besides the chat's: add --user-isolation-key"
+            }
+            Self { user: false, chat: false } => NO_KEYS,
+            Self { user: true, chat: true } => {
+                "the agent requires an isolation key that it does not recognise among those given; check them with whoever \
+                 configured the agent"
+            }
+        }
+    }
+}
+
+/// Why the service may have forbidden a call without naming a cause. The isolation is one where the call names a session.
+fn possible_causes(model: IsolationModel, is_isolated: bool, deleting: bool, session: Option<&String>) -> String {
+    let role = "your account may lack a role on the project";
+    match (session, model) {
+        (Some(session), IsolationModel::Keys) if deleting => format!(
+            "the service named no cause: {role}, or {session} was created with another ownership key (--isolation-key)"
+        ),
+        (Some(session), IsolationModel::Keys) if is_isolated => {
+            format!("the service named no cause: {role}, or the isolation keys given are not those of {session}")
+        }
+        (Some(session), IsolationModel::Keys) => {
+            format!(
+                "the service named no cause: {role}, or {session} was created under isolation keys, and none was given"
+            )
+        }
+        (Some(session), _) => format!("the service named no cause: {role}, or {session} belongs to another identity"),
+        (None, _) => format!("the service named no cause: {role}; `cupola doctor` looks at what your account may do"),
+    }
+}
+
+/// What to do about a 403 that has nothing to do with isolation.
+fn denial_hint(denial: Denial) -> &'static str {
+    match denial {
+        Denial::Permission => {
+            "your account lacks a role: ask for Foundry User, or Foundry Agent Consumer to invoke only, on the project"
+        }
+        Denial::Network => {
+            "the project does not take calls from this network: connect by its private network (VPN or private endpoint)"
+        }
+        Denial::Preview => "the project's service offers this only as a preview; ask its administrator to enable it",
+        Denial::Disabled => "the agent is disabled; ask whoever deployed it to enable it",
     }
 }
 
@@ -152,16 +234,15 @@ fn file_hint(error: &FoundryError) -> Option<&'static str> {
     }
 }
 
-/// Kinds whose cause can be the isolation of the call.
-const fn is_isolation(kind: ErrorKind) -> bool {
+/// Kinds whose cause can be the isolation of the call, unless they name another.
+const fn may_be_isolation(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Forbidden
             | ErrorKind::IsolationMismatch
             | ErrorKind::IsolationKeyRequired
+            | ErrorKind::NotSessionOwner
             | ErrorKind::SessionNotFound
-            // A conversation that cannot be made: where keys are required, nothing is found without them.
             | ErrorKind::NotFound
-            | ErrorKind::AgentNotFound
     )
 }

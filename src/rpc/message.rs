@@ -1,5 +1,6 @@
 //! The JSON-RPC envelope as it arrives: requests, notifications, batches; ids as they were written. Pure.
 
+use super::shape;
 use super::wire::readable;
 use crate::error::CallError;
 use cupola_protocol::rpc::{CANCEL, CANCEL_ALIASES};
@@ -226,7 +227,7 @@ fn is_nothing(params: &str) -> bool {
     params == "null" || inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
-/// `params` is one object; nothing stands for the empty one.
+/// `params` is one object; nothing stands for the empty one. A member that the method does not take is refused.
 pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>) -> Result<Params, CallError> {
     let text = match params.map(str::trim_ascii) {
         None => "{}",
@@ -234,6 +235,12 @@ pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>
         // serde would take an array as the fields in their order, which nobody means.
         Some(_) => return Err(CallError::invalid_params(format!("{method}: params must be an object"))),
     };
+    shape::check(method, text).map_err(|fault| CallError::invalid_params(format!("{method}: {fault}")))?;
+    read(method, text)
+}
+
+/// Reads an object as a method's parameters.
+pub(super) fn read<Params: DeserializeOwned>(method: &str, text: &str) -> Result<Params, CallError> {
     serde_json::from_str(text)
         .map_err(|error| CallError::invalid_params(format!("{method}: {}", without_value(&error.to_string()))))
 }

@@ -2,15 +2,16 @@
 
 use crate::daemon::Daemon;
 use crate::error::CallError;
-use crate::foundry::{Agent, Definition, Extras, FoundryError, WireIsolation};
+use crate::foundry::{Agent, CONFIRMED_FOR, Definition, Extras, FoundryError, WireIsolation};
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::{AgentKey, Owner, Partition};
-use crate::rpc::explain::{Circumstance, explain};
+use crate::rpc::explain::{Circumstance, GivenKeys, explain};
 use crate::target::Resolved;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use cupola_protocol::target::{AgentVersion, Target};
+use tokio::time::Instant;
 
 /// One call's agent, partition and isolation.
 pub(crate) struct Scope {
@@ -23,6 +24,23 @@ pub(crate) struct Scope {
     pub(crate) definition: Option<Definition>,
     /// The version azd deployed last, if the target is an azd project.
     pub(crate) deployed: Option<AgentVersion>,
+    /// When it was asked for.
+    begun: Instant,
+}
+
+/// How recent the agent's definition must be that a call relies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Confirmed {
+    /// Within [`CONFIRMED_FOR`].
+    Recently,
+    /// Since the call began: for calls that make a session, and for those that are to find out.
+    ForThisCall,
+}
+
+/// The earliest that the service may have been asked at for an answer to count as recent.
+pub(crate) fn recently() -> Instant {
+    let now = Instant::now();
+    now.checked_sub(CONFIRMED_FOR).unwrap_or(now)
 }
 
 impl Scope {
@@ -32,7 +50,9 @@ impl Scope {
         target: &Target,
         isolation: &Isolation,
         extras: Extras,
+        confirmed: Confirmed,
     ) -> Result<Self, CallError> {
+        let begun = Instant::now();
         let Resolved { target, agent, deployed } = daemon.targets.resolve(target).await?;
         let (target, agent) = (target.as_ref(), agent.with(extras));
         let caller = agent.caller().await?;
@@ -41,7 +61,8 @@ impl Scope {
         let definition = if is_local {
             None
         } else {
-            agent.definition(target.version()).await.map_err(|error| explain(error, None))?
+            let since = if confirmed == Confirmed::ForThisCall { begun } else { recently() };
+            agent.definition(target.version(), since).await.map_err(|error| explain(error, None))?
         };
         let model = if is_local {
             // Nobody there enforces anything, so only Cupola's own saved state can be kept apart.
@@ -61,7 +82,55 @@ impl Scope {
             wire,
             definition,
             deployed,
+            begun,
         })
+    }
+
+    /// Asks the service again how the agent isolates, if its last answer is too old for what is sent next. An error that
+    /// [`Self::is_outdated`] recognises when it isolates in another way by now: nothing has been sent then.
+    pub(crate) async fn confirm(&self, makes_something: bool) -> Result<(), CallError> {
+        if self.is_local() || self.isolation.model.is_some() || self.definition.is_none() {
+            return Ok(());
+        }
+        let since = if makes_something { recently().max(self.begun) } else { recently() };
+        let definition = self.agent.definition(self.partition.version.as_ref(), since).await;
+        let definition = definition.map_err(|error| explain(error, None))?;
+        if model_of(definition.as_ref(), &self.isolation) == self.model {
+            return Ok(());
+        }
+        let kind = match self.model {
+            IsolationModel::Identity => ErrorKind::IsolationKeyRequired,
+            IsolationModel::Keys | IsolationModel::Local => ErrorKind::IsolationNotSupported,
+        };
+        Err(CallError::new(kind, "the agent was redeployed and isolates its users in another way now")
+            .hint("run it again"))
+    }
+
+    /// What the version that answered says about the call: an error when it is another one than was relied on, and isolates in
+    /// another way. The call has run in the wrong place then.
+    pub(crate) async fn check_answer(&self, answered: Option<&AgentVersion>, sent: Instant) -> Result<(), CallError> {
+        let (Some(answered), Some(definition)) = (answered, &self.definition) else { return Ok(()) };
+        let asked = self.partition.version.as_ref();
+        if definition.version.as_ref() == Some(answered) {
+            self.agent.confirm_definition(asked, sent).await;
+            return Ok(());
+        }
+        let message = if let Some(asked) = asked {
+            format!("version {answered} of the agent answered, but version {asked} was asked for")
+        } else {
+            // A session stays at its version, so another one than the agent selects may well answer.
+            // What cannot be read cannot be judged.
+            let Ok(Some(other)) = self.agent.definition(Some(answered), recently()).await else { return Ok(()) };
+            if self.isolation.model.is_some() || model_of(Some(&other), &self.isolation) == self.model {
+                return Ok(());
+            }
+            format!(
+                "version {answered} of the agent answered, which isolates its users in another way than this call was sent"
+            )
+        };
+        self.forget_definition();
+        Err(CallError::new(ErrorKind::IsolationMismatch, message)
+            .hint("the agent may have been redeployed meanwhile; what this call did is in another place than it was meant for"))
     }
 
     /// May a call touch the session it names? What is not remembered is left to the service.
@@ -77,6 +146,24 @@ impl Scope {
             return Err(CallError::foreign("session", session.as_str()));
         }
         Ok(verdict)
+    }
+
+    /// Refuses a session that is bound to another version than the call names, if it names one. The service is asked.
+    pub(crate) async fn check_version(&self, session: &SessionId) -> Result<(), CallError> {
+        let Some(version) = &self.partition.version else { return Ok(()) };
+        let shown = self
+            .agent
+            .get_session(&self.wire, session)
+            .await
+            .map_err(|error| self.explain_for(error, Some(session), Verdict::Unknown, false))?;
+        match shown.version_indicator {
+            Some(bound) if bound.agent_version != version.as_str() => Err(CallError::invalid_params(format!(
+                "session {session} is bound to version {}, but version {version} was named",
+                bound.agent_version
+            ))
+            .hint("leave the version out to use the session, or leave the session out to use the version")),
+            _ => Ok(()),
+        }
     }
 
     /// Is it a container on this machine without a service in front of it?
@@ -128,6 +215,7 @@ impl Scope {
             model: self.model,
             is_local: self.is_local(),
             is_isolated: self.is_isolated(),
+            keys: GivenKeys { user: self.isolation.user_key.is_some(), chat: self.isolation.chat_key.is_some() },
             is_outdated,
             session,
             verdict,

@@ -75,7 +75,7 @@ fn keys_can_be_switched_and_are_never_shown() {
     {
         assert!(remarks.contains(line), "{line} is not in {remarks}");
     }
-    assert_eq!(said.status.code(), Some(3), "how the last command ended: {remarks}");
+    assert_eq!(said.status.code(), Some(4), "how the last command ended: {remarks}");
     assert!(finish(home.command(&["stop"])).status.success());
 }
 

@@ -84,14 +84,18 @@ async fn requests_are_progress_and_come_ahead_of_the_answer() {
     let mut client = daemon.connect();
     let with = |mut more: Value| {
         more["target"] = emulator.target("notes");
-        more["isolation"] = json!({"userKey": "acme"});
         more["debug"] = json!(true);
         more
     };
+    let acme = json!({"userKey": "acme"});
     for (method, more, path) in [
-        ("sessions/create", json!({"sessionId": "session-0001", "partialResultToken": "t"}), "/sessions?"),
-        ("files/list", json!({"partialResultToken": "t"}), "/files?"),
-        ("monitor", json!({"partialResultToken": "t"}), ":logstream?"),
+        (
+            "sessions/create",
+            json!({"sessionId": "session-0001", "isolation": acme, "partialResultToken": "t"}),
+            "/sessions?",
+        ),
+        ("files/list", json!({"isolation": acme, "partialResultToken": "t"}), "/files?"),
+        ("monitor", json!({"isolation": acme, "partialResultToken": "t"}), ":logstream?"),
         ("agents/show", json!({"partialResultToken": "t"}), "/agents/notes?"),
     ] {
         let id = client.request(method, with(more)).await;
@@ -111,7 +115,7 @@ async fn requests_are_progress_and_come_ahead_of_the_answer() {
         assert!(urls.last().is_some_and(|url| url.contains(path)), "{method}: {urls:?}");
     }
     // Without a token there is only the answer.
-    assert!(client.call("files/list", with(json!({}))).await["result"]["entries"].is_array());
+    assert!(client.call("files/list", with(json!({"isolation": acme}))).await["result"]["entries"].is_array());
     client.leave().await;
     daemon.end().await;
     emulator.end().await;

@@ -1,7 +1,8 @@
 //! `cupola doctor` where something is wrong, and `cupola auth`, with the real binary.
 
 use crate::support::deployed::{Deployed, project};
-use crate::support::{Home, Process, at_once, finish};
+use crate::support::{Client, Home, Process, TestDaemon, TestEmulator, at_once, finish};
+use crate::tenants::say;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -229,4 +230,49 @@ fn a_suspended_daemon_whose_socket_was_removed_is_named() {
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(6), "{said}");
     assert!(said.contains(&format!("kill -9 {}", daemon.id())), "{said}");
+}
+
+/// What was known of an agent a moment ago is not what it is now.
+#[tokio::test]
+async fn doctor_asks_an_agent_that_has_just_answered() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let mut client = daemon.connect();
+    let of_target = async |client: &mut Client, target: &Value| {
+        let checks = client.call("daemon/doctor", json!({"target": target})).await["result"]["checks"].clone();
+        checks.as_array().unwrap().iter().find(|check| check["name"] == "target").unwrap().clone()
+    };
+    say(&mut client, &target, json!({}), "hello").await;
+    assert_eq!(of_target(&mut client, &target).await["status"], "ok");
+    say(&mut client, &target, json!({}), "hello").await;
+    emulator.end().await;
+    let found = of_target(&mut client, &target).await;
+    assert_eq!(found["status"], "error", "{found}");
+    assert!(!found["message"].as_str().unwrap().contains("answers"), "{found}");
+    client.leave().await;
+    daemon.end().await;
+}
+
+/// A daemon whose state file is removed saves to a new one, and says so.
+#[test]
+fn what_is_saved_after_the_state_file_was_removed_is_there_for_the_next_daemon() {
+    let home = Home::new();
+    let state = home.path(".local/state/cupola");
+    let call = |flags: &[&str]| {
+        let output = finish(home.command(&[&["invoke", "--emulator", "-o", "json"], flags, &["hello"]].concat()));
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["sessionId"].clone()
+    };
+    let first = call(&[]);
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = fs::remove_file(state.join(name));
+    }
+    let second = call(&[]);
+    assert_ne!(first, second, "what was saved is gone");
+    let (status, message, _) = found(&home, &["--emulator"], "state");
+    assert!(status == "warning" && message.contains("removed or replaced"), "{status}: {message}");
+    assert!(finish(home.command(&["stop"])).status.success());
+    assert_eq!(call(&[]), second, "it was acknowledged and lost");
+    assert_eq!(found(&home, &["--emulator"], "state").0, "ok");
+    assert!(finish(home.command(&["stop"])).status.success());
 }

@@ -335,7 +335,7 @@ async fn a_reading_that_breaks_off_is_an_error_and_not_a_short_file() {
     let (kind, _) = world.refused("files/read", json!({"path": "a"})).await;
     assert_eq!(kind, "connectionFailed");
     world.emulator.fail("*/files/content", 1, answer(403, json!({"error": {"code": "forbidden"}})));
-    assert_eq!(world.refused("files/read", json!({"path": "a"})).await.0, "isolationMismatch");
+    assert_eq!(world.refused("files/read", json!({"path": "a"})).await.0, "forbidden");
     let bytes = NonZeroUsize::new(100).unwrap();
     world.emulator.fail("*/files/content", 1, Fault::Drip { bytes, every_milliseconds: 1 });
     assert_eq!(decoded(&world.ok("files/read", json!({"path": "a"})).await), [1; 5000]);

@@ -184,7 +184,7 @@ async fn one_file_fails_alone_and_what_concerns_all_ends_the_call() {
 
     let asked = world.emulator.asked("GET", "sessions").len();
     world.emulator.fail("*/files/content", 1, answer(403, json!({"error": {"code": "forbidden"}})));
-    assert_eq!(world.refused("files/download", down).await.0, "isolationMismatch");
+    assert_eq!(world.refused("files/download", down).await.0, "forbidden");
     assert!(world.emulator.asked("GET", "sessions").len() <= asked + 3, "it did not stop");
     let gone = json!({"path": "none", "localPath": world.path("none"), "recursive": true});
     assert_eq!(world.refused("files/download", gone).await.0, "notFound");

@@ -382,7 +382,8 @@ async fn another_isolation_reaches_no_file_and_is_told_why() {
         assert!(hidden["error"]["data"]["hint"].as_str().unwrap().contains("other isolation keys"), "{hidden}");
         wrong["isolation"] = json!({});
         let keyless = stranger.call(method, wrong).await;
-        assert_eq!(keyless["error"]["data"]["kind"], "isolationKeyRequired", "{method}: {keyless}");
+        assert_eq!(keyless["error"]["data"]["kind"], "sessionNotFound", "{method}: {keyless}");
+        assert!(keyless["error"]["data"]["hint"].as_str().unwrap().contains("this call has none"), "{keyless}");
     }
     assert_eq!(world.names(), ["a.txt"]);
     assert_eq!(world.ok("files/stat", json!({"path": "a.txt"})).await["size"], 6, "it is still there");

@@ -52,7 +52,7 @@ fn curl_calls_streams_and_is_told_how() {
     let batch: Value = batch.parse().unwrap();
     assert_eq!(batch.as_array().map(Vec::len), Some(2), "{batch}");
     // One connection for both, and a body too long for one packet.
-    let long = json!({"id": 2, "method": "daemon/status", "params": {"x": "x".repeat(3_000_000)}}).to_string();
+    let long = json!({"id": 2, "method": "daemon/status", "params": {"_meta": "x".repeat(3_000_000)}}).to_string();
     std::fs::write(home.path("long.json"), long).unwrap();
     let file = format!("@{}", home.path("long.json").display());
     let both = curl(

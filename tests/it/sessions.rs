@@ -2,6 +2,7 @@
 
 use crate::support::{TestDaemon, TestEmulator};
 use crate::tenants::say;
+use cupola_emulator::faults::Fault;
 use serde_json::json;
 
 #[tokio::test]
@@ -147,6 +148,46 @@ async fn use_switches_the_partition_and_only_to_what_it_can_see() {
     let refused = client.call("sessions/use", unknown).await;
     assert_eq!(refused["error"]["data"]["kind"], "sessionNotFound", "{refused}");
     assert_eq!(say(&mut client, &target, key(), "hello").await["sessionId"], first);
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+/// The service makes a session whose answer is lost. It can be deleted all the same, with the key that nobody has to name.
+#[tokio::test]
+async fn a_session_whose_answer_was_lost_can_be_deleted() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let target = emulator.target("notes");
+    let isolation = json!({"userKey": "acme", "ownershipKey": "sk-acme"});
+    let mut client = daemon.connect();
+    for (method, more) in [
+        ("sessions/create", json!({})),
+        ("sessions/create", json!({"sessionId": "session-by-hand"})),
+        ("invoke", json!({"input": "hello", "newSession": true})),
+    ] {
+        let mut params = more;
+        params["target"] = target.clone();
+        params["isolation"] = isolation.clone();
+        emulator.fail("*/sessions", 1, Fault::Cut { after_bytes: 5 });
+        let lost = client.call(method, params.clone()).await;
+        assert!(lost.get("error").is_some(), "{method}: {lost}");
+        let mine = json!({"target": target, "isolation": {"userKey": "acme"}});
+        let listed = client.call("sessions/list", mine.clone()).await["result"]["data"].clone();
+        assert_eq!(listed.as_array().map(Vec::len), Some(1), "{method}: {listed}");
+        let mut delete = mine;
+        delete["sessionId"] = listed[0]["agent_session_id"].clone();
+        let deleted = client.call("sessions/delete", delete.clone()).await;
+        assert_eq!(deleted["result"]["sessionId"], delete["sessionId"], "{method}: {deleted}");
+    }
+    // What the service refuses is not remembered.
+    let isolation = json!({"userKey": "contoso", "ownershipKey": "sk-contoso"});
+    let elsewhere = json!({"target": target, "isolation": isolation, "sessionId": "session-of-contoso"});
+    assert!(client.call("sessions/create", elsewhere).await.get("result").is_some());
+    let taken = json!({"target": target, "isolation": {"userKey": "acme", "ownershipKey": "sk-acme"},
+        "sessionId": "session-of-contoso"});
+    assert_eq!(client.call("sessions/create", taken).await["error"]["data"]["kind"], "conflict");
+    let theirs = json!({"target": target, "isolation": {"userKey": "contoso"}, "sessionId": "session-of-contoso"});
+    assert!(client.call("sessions/delete", theirs).await.get("result").is_some());
     client.leave().await;
     daemon.end().await;
     emulator.end().await;

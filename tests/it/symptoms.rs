@@ -3,7 +3,11 @@
 
 use crate::support::{Client, LocalAgent, TestDaemon, TestEmulator};
 use crate::tenants::say;
+use cupola_emulator::agents::Notes;
+use cupola_emulator::container::Runtime;
 use cupola_emulator::faults::Fault;
+use cupola_emulator::isolation::{KeyRule, Model};
+use cupola_emulator::{AgentSpec, VersionSpec};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -323,6 +327,120 @@ async fn a_named_conversation_is_saved_once_the_agent_has_answered_in_it() {
     assert_eq!(client.call("invoke", named).await["result"]["status"], "completed");
     let next = say(&mut client, &target, json!({}), "hello").await;
     assert_eq!(next["conversationId"], first["conversationId"], "the named one is continued");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+/// What the service names is passed on, and the isolation is offered as a cause only where it can be one.
+#[tokio::test]
+async fn a_403_is_explained_by_what_it_names_and_by_what_was_asked() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let keys = || json!({"userKey": "tenant-acme", "ownershipKey": "sk-acme"});
+    let answer = |code: &str, message: &str| Fault::Status {
+        status: 403.try_into().unwrap(),
+        headers: BTreeMap::new().try_into().unwrap(),
+        body: Some(json!({"error": {"code": code, "message": message}})),
+    };
+    let methods = [
+        ("invoke", json!({"input": "x"})),
+        ("invoke", json!({"input": "x", "protocol": "invocations", "sessionId": "session-0001"})),
+        ("sessions/list", json!({})),
+        ("sessions/create", json!({})),
+        ("sessions/show", json!({"sessionId": "session-0001"})),
+        ("sessions/delete", json!({"sessionId": "session-0001"})),
+        ("files/list", json!({"sessionId": "session-0001"})),
+        ("files/mkdir", json!({"sessionId": "session-0001", "path": "a"})),
+        ("monitor", json!({"sessionId": "session-0001"})),
+    ];
+    for agent in ["notes", "notes-identity"] {
+        for (code, message, hint) in [
+            (
+                "PermissionDenied",
+                "The principal lacks the required data action `agents/endpoints/action`.",
+                "lacks a role",
+            ),
+            ("", "Public access is disabled. Please configure private endpoint.", "private network"),
+            ("preview_feature_required", "Hosted agents is in preview.", "preview"),
+            ("", "No.", "named no cause"),
+        ] {
+            for (method, more) in &methods {
+                let mut params = more.clone();
+                params["target"] = emulator.target(agent);
+                params["isolation"] = keys();
+                for path in ["*/endpoint/*", "*:logstream*"] {
+                    emulator.fail(path, 20, answer(code, message));
+                }
+                let error = client.call(method, params.clone()).await["error"].clone();
+                emulator.heal();
+                let case = format!("{agent} {method} {params}: {error}");
+                assert_eq!(error["data"]["kind"], "forbidden", "{case}");
+                let said = error["data"]["hint"].as_str().unwrap_or_default();
+                assert!(said.contains(hint), "{case}");
+                let is_about_a_session = code.is_empty() && message == "No." && params.get("sessionId").is_some();
+                let names_isolation = said.contains("isolation keys")
+                    || said.contains("another identity")
+                    || said.contains("ownership key");
+                assert_eq!(names_isolation, is_about_a_session, "{case}");
+            }
+        }
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
+#[tokio::test]
+async fn a_missing_key_is_named_and_a_mistyped_id_is_not_taken_for_one() {
+    let notes: Arc<dyn Runtime> = Arc::new(Notes::default());
+    let both = Model::Keys { user: KeyRule::Required, chat: KeyRule::Required };
+    let emulator = TestEmulator::with(|options| {
+        options.agents.push(AgentSpec::new("both", vec![VersionSpec::new("1", both, notes)]));
+    })
+    .await;
+    let daemon = TestDaemon::start();
+    let mut client = daemon.connect();
+    for (isolation, missing) in [
+        (json!({"userKey": "a"}), "--chat-isolation-key"),
+        (json!({"chatKey": "a"}), "--user-isolation-key"),
+        (json!({}), "--user-isolation-key and/or --chat-isolation-key"),
+    ] {
+        for (method, more) in [
+            ("invoke", json!({"input": "x"})),
+            ("sessions/list", json!({})),
+            ("sessions/create", json!({})),
+            ("files/list", json!({"sessionId": "session-0001"})),
+        ] {
+            let mut params = more;
+            params["target"] = emulator.target("both");
+            params["isolation"] = isolation.clone();
+            let data = refused(&mut client, method, params).await;
+            assert_eq!(data["kind"], "isolationKeyRequired", "{method} {isolation}: {data}");
+            assert!(data["hint"].as_str().unwrap().ends_with(missing), "{method} {isolation}: {data}");
+        }
+    }
+    for (agent, isolation) in [
+        ("notes", json!({})),
+        ("notes", json!({"userKey": "a"})),
+        ("notes-identity", json!({})),
+        ("notes-identity", json!({"userIdentity": "a"})),
+    ] {
+        for (method, more) in [
+            ("invoke", json!({"input": "x"})),
+            ("sessions/show", json!({})),
+            ("sessions/stop", json!({})),
+            ("files/list", json!({})),
+            ("monitor", json!({})),
+        ] {
+            let mut params = more;
+            params["target"] = emulator.target(agent);
+            params["isolation"] = isolation.clone();
+            params["sessionId"] = json!("session-mistyped");
+            let data = refused(&mut client, method, params).await;
+            assert_eq!(data["kind"], "sessionNotFound", "{agent} {method} {isolation}: {data}");
+        }
+    }
     client.leave().await;
     daemon.end().await;
     emulator.end().await;

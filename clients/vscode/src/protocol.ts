@@ -1864,7 +1864,10 @@ export type Turn =
   | "notRun"
   /** It may have run, in part or to its end. Find out before you send it again. */
   | "mayHaveRun"
-  /** The agent ran it. The failure is how the turn ended. */
+  /**
+   * The agent ran it. The failure is how the turn ended or, as `isolationMismatch`, that it ran under another
+   * isolation than the call's.
+   */
   | "ran";
 
 /**

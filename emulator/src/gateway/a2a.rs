@@ -5,6 +5,7 @@
 
 use super::Gateway;
 use super::call::{Call, Whole};
+use super::forward::RESOLVED;
 use super::invocations::SESSION_QUERY;
 use super::record::Events;
 use super::responses;
@@ -129,7 +130,7 @@ async fn run(
         record.session_id.clone_from(session);
         Ok(())
     })?;
-    let session_header = answered.headers().get(SESSION).cloned();
+    let headers = [SESSION, RESOLVED].map(|name| (answered.headers().get(&name).cloned(), name));
     let events =
         answered.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let mut response = if events && answered.status().is_success() {
@@ -140,8 +141,10 @@ async fn run(
             Err(error) => failure(&request.id, &error),
         }
     };
-    if let Some(id) = session_header {
-        response.headers_mut().insert(SESSION, id);
+    for (value, name) in headers {
+        if let Some(value) = value {
+            response.headers_mut().insert(name, value);
+        }
     }
     Ok(Ok(response))
 }

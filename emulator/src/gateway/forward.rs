@@ -28,6 +28,8 @@ const PASSED: [&str; 11] = [
 const PASSED_PREFIXES: [&str; 3] = ["x-client-", "accept", "content-"];
 
 const USER_ID: HeaderName = HeaderName::from_static("x-agent-user-id");
+/// Which version answers (contract section 21.1).
+pub(super) const RESOLVED: HeaderName = HeaderName::from_static("x-agent-version-resolved");
 const CALL_ID: HeaderName = HeaderName::from_static("x-agent-foundry-call-id");
 
 /// Sends a request to the session's container, started if need be. The lease must live as long as the answer.
@@ -54,6 +56,9 @@ pub(super) async fn forward(
             }
             if let Ok(id) = HeaderValue::from_str(session.id()) {
                 headers.insert(SESSION, id);
+            }
+            if let Ok(version) = HeaderValue::from_str(&entered.version.spec.version) {
+                headers.insert(RESOLVED, version);
             }
             Ok((response, lease))
         }

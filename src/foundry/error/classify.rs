@@ -1,59 +1,12 @@
 //! The kind of an error answer: by its HTTP status first, then by its codes, then by its words, because codes may be null or
 //! missing. Pure.
 
-use self::Rule::{If, Is, Named};
+use self::Rule::{By, If, Is, Named};
 use super::Operation as Op;
+use super::denial::forbidden;
+use super::evidence::Evidence;
 use cupola_protocol::error::ErrorKind as Kind;
 use std::ops::RangeInclusive;
-
-/// All that an error answer shows of its cause.
-pub(super) struct Evidence<'a> {
-    pub(super) operation: Op,
-    /// Did the request act for another user?
-    pub(super) delegated: bool,
-    pub(super) status: u16,
-    /// `x-adc-response-details`.
-    pub(super) details: Option<&'a str>,
-    /// `error.code`.
-    pub(super) code: Option<&'a str>,
-    /// `error.message`.
-    pub(super) message: &'a str,
-    /// `error.param`.
-    pub(super) param: Option<&'a str>,
-    /// `x-platform-error-source`.
-    pub(super) source: Option<&'a str>,
-}
-
-impl Evidence<'_> {
-    /// Does the message contain these words, in any case?
-    fn says(&self, words: &str) -> bool {
-        self.message.to_ascii_lowercase().contains(words)
-    }
-
-    /// The first of these kinds that a code names: the header's code, or else the body's.
-    fn named(&self, kinds: &[Kind]) -> Option<Kind> {
-        let codes = [self.details, self.code].into_iter().flatten();
-        codes.filter_map(kind_of_code).find(|kind| kinds.contains(kind))
-    }
-}
-
-/// The kind that a code of the service names by itself (contract sections 14.2 and 14.3).
-pub(in super::super) fn kind_of_code(code: &str) -> Option<Kind> {
-    Some(match code {
-        "ReadinessTimeout" | "readiness_timeout" | "session_not_ready" => Kind::SessionNotReady,
-        "SandboxIdle" | "sandbox_idle" => Kind::SandboxIdle,
-        "SandboxNotFound" | "sandbox_not_found" | "session_not_found" => Kind::SessionNotFound,
-        "ProxyTimeout" | "proxy_timeout" => Kind::ProxyTimeout,
-        "QuotaExceeded" | "RegionalQuotaExceeded" | "quota_exceeded" | "session_quota_exceeded" => Kind::QuotaExceeded,
-        "AgentVersionNotReady" => Kind::AgentVersionNotReady,
-        "AgentVersionProvisioningFailed" => Kind::AgentVersionFailed,
-        "conversation_locked" => Kind::ConversationLocked,
-        "missing_isolation_key" => Kind::IsolationKeyRequired,
-        "session_not_accessible" => Kind::IsolationMismatch,
-        "agent_not_found" => Kind::AgentNotFound,
-        _ => return None,
-    })
-}
 
 /// One row of the table: which kind an answer has, if the row is about it.
 enum Rule {
@@ -63,6 +16,8 @@ enum Rule {
     Named(&'static [Kind]),
     /// This one, if the evidence says so.
     If(fn(&Evidence<'_>) -> bool, Kind),
+    /// The one that this finds.
+    By(fn(&Evidence<'_>) -> Kind),
 }
 
 /// The statuses of an answer, and the rule for it. The first rule that gives a kind decides (contract sections 13.2, 14.2 and 14.3).
@@ -72,11 +27,7 @@ const RULES: &[(RangeInclusive<u16>, Rule)] = &[
     (400..=400, Named(&[Kind::IsolationKeyRequired])),
     (400..=400, If(is_about_keys, Kind::IsolationNotSupported)),
     (403..=403, Named(&[Kind::IsolationKeyRequired, Kind::IsolationMismatch])),
-    (403..=403, If(refuses_a_deletion, Kind::NotSessionOwner)),
-    (403..=403, If(lacks_impersonation, Kind::ImpersonationNotPermitted)),
-    (403..=403, If(lacks_a_key, Kind::IsolationKeyRequired)),
-    (403..=403, If(|it| it.says("isolation key") || it.says("not accessible"), Kind::IsolationMismatch)),
-    (403..=403, Is(Kind::Forbidden)),
+    (403..=403, By(forbidden)),
     // Where a key is required and missing, nothing is found; the answer may say so.
     (404..=404, If(is_about_keys, Kind::IsolationKeyRequired)),
     (404..=404, Named(&[Kind::SessionNotFound, Kind::AgentNotFound])),
@@ -112,6 +63,7 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Kind {
         Is(kind) => Some(*kind),
         Named(kinds) => evidence.named(kinds),
         If(holds, kind) => holds(evidence).then_some(*kind),
+        By(find) => Some(find(evidence)),
     });
     // A redirect is never followed: a token must not go to another host.
     kind.unwrap_or(Kind::UnexpectedAnswer)
@@ -120,18 +72,6 @@ pub(super) fn classify(evidence: &Evidence<'_>) -> Kind {
 fn is_about_keys(evidence: &Evidence<'_>) -> bool {
     let is_param = |param: &str| param.contains("isolation-key") || param.contains("isolation key");
     evidence.says("isolation-key") || evidence.says("isolation key") || evidence.param.is_some_and(is_param)
-}
-
-fn refuses_a_deletion(evidence: &Evidence<'_>) -> bool {
-    evidence.operation == Op::DeleteSession && (evidence.says("delete") || evidence.says("owner"))
-}
-
-fn lacks_impersonation(evidence: &Evidence<'_>) -> bool {
-    evidence.says("impersonation") || (evidence.delegated && evidence.code == Some("forbidden"))
-}
-
-fn lacks_a_key(evidence: &Evidence<'_>) -> bool {
-    evidence.says("isolation key") && (evidence.says("require") || evidence.says("missing"))
 }
 
 const fn is_about_a_session(operation: Op) -> bool {

@@ -1,17 +1,19 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
+use super::super::new_session::{self, made_here};
 use super::deployment;
+use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
+use super::protocol::{check_messages, messages, protocol};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
-    Definition, Dialogue, Extras, FoundryError, Invocation, MAX_SENT_BYTES, Message, Reply, Respond, Watcher,
-    context_named, turn_headers,
+    Dialogue, Extras, FoundryError, Invocation, Message, Reply, Respond, Watcher, context_named, turn_headers,
 };
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
 use crate::partition::store::Saved;
 use crate::partition::{AgentKey, Partition};
-use crate::rpc::scope::Scope;
+use crate::rpc::scope::{Confirmed, Scope};
 use crate::run::Run;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, SessionId};
@@ -20,7 +22,7 @@ use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::Duration;
-use uuid::Uuid;
+use tokio::time::Instant;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
 /// also wait once for a deployment.
@@ -38,7 +40,7 @@ pub(super) struct Taken {
     pub(super) conversation: Option<ConversationId>,
     pub(super) notices: Vec<Notice>,
     // Held to the run's end, so that the next call on this session waits for it.
-    pub(super) _turn: Option<Lock<(AgentKey, SessionId)>>,
+    pub(super) _session_lock: Option<Lock<(AgentKey, SessionId)>>,
 }
 
 /// Finds the session and conversation to continue, sends the input, and commits what the service chose.
@@ -53,7 +55,7 @@ pub(super) async fn begin(
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, watcher: Some(watcher.clone()) };
-    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone());
+    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
     let arrived = run.wait_behind("calls on this agent that came earlier", arrival.wait()).await?;
@@ -125,67 +127,26 @@ async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watch
     .hint("run it again later; `cupola sessions list` shows which sessions there are"))
 }
 
-/// What to speak: as asked for, as the endpoint's path says, or what the agent's definition puts first.
-fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, CallError> {
-    let by_path = match &params.target {
-        Target::AgentEndpoint { url, .. } => Some(url.protocol()),
-        _ => None,
-    };
-    let Some(wanted) = params.protocol.or(by_path) else {
-        return Ok(scope.definition.as_ref().and_then(Definition::protocol).unwrap_or_default());
-    };
-    if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {
-        let (wanted, by_path) = (wanted.name(), by_path.name());
-        return Err(CallError::invalid_params(format!("the agent endpoint is one of {by_path}, not of {wanted}"))
-            .hint("leave --protocol out, or give the endpoint of that protocol"));
-    }
-    if wanted == AgentProtocol::A2a && !params.client_headers.is_empty() {
-        return Err(CallError::invalid_params("clientHeaders cannot be sent with a2a, which has no place for them")
-            .hint("leave --client-header out"));
-    }
-    // The service speaks a2a for any agent that speaks responses (contract section 11).
-    let (name, needed) = (wanted.name(), if wanted == AgentProtocol::A2a { "responses" } else { wanted.name() });
-    match &scope.definition {
-        Some(definition)
-            if !definition.protocols.is_empty()
-                && definition.protocols.iter().all(|spoken| spoken.name != needed && spoken.name != name) =>
-        {
-            Err(CallError::invalid_params(format!("the agent does not speak {name}"))
-                .hint("leave --protocol out to use what it speaks"))
-        }
-        _ => Ok(wanted),
-    }
-}
-
-/// What is said in a dialogue.
-fn messages(params: &InvokeParams) -> Vec<&str> {
-    if params.message_per_line {
-        params.input.lines().filter(|line| !line.is_empty()).collect()
-    } else {
-        vec![&params.input]
-    }
-}
-
-/// Refuses a dialogue of nothing, and what the service would close it for.
-fn check_messages(params: &InvokeParams, scope: &Scope) -> Result<(), CallError> {
-    let messages = messages(params);
-    if messages.is_empty() {
-        return Err(CallError::invalid_params("input has no line, so there is nothing to say"));
-    }
-    match messages.iter().map(|message| message.len()).find(|length| *length > MAX_SENT_BYTES) {
-        Some(length) if !scope.is_local() => Err(CallError::invalid_params(format!(
-            "a message of {length} bytes: over a WebSocket the service takes {MAX_SENT_BYTES} bytes at most"
-        ))
-        .hint("send it in several messages (--message-per-line), or as a file (cupola files upload)")),
-        _ => Ok(()),
-    }
-}
-
 /// How one try went.
 enum Outcome {
     Taken(Box<Taken>),
     /// Something saved is gone and has been forgotten: try again without it, from this place in the queue.
     Gone(Notice, Waiter<Partition>),
+}
+
+/// What one try continues, once it has it.
+struct Begun {
+    saved: Saved,
+    verdict: Verdict,
+    session: Option<SessionId>,
+    conversation: Option<ConversationId>,
+}
+
+/// Who waits while a turn is sent: without a lock on the partition, its next call may go ahead; without one on a session, there is
+/// none yet. At least one is held.
+struct Hold {
+    partition: Option<Lock<Partition>>,
+    session: Option<Lock<(AgentKey, SessionId)>>,
 }
 
 /// One try to get the request to the service.
@@ -199,74 +160,95 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn run(&self, place: Waiter<Partition>) -> Result<Outcome, CallError> {
-        let Self { daemon, params, scope, .. } = *self;
         // Held while ids are being made, so that parallel first calls make one of each.
         let whom = "another call of this agent and isolation, which finds or makes its session";
-        let partition_turn = self.run.wait_behind(whom, place.wait()).await?;
-        let saved = daemon.store.load(&scope.partition).await?;
+        let partition_lock = self.run.wait_behind(whom, place.wait()).await?;
+        let saved = self.daemon.store.load(&self.scope.partition).await?;
         let verdict = self.fence().await?;
-        let session = self.session(&saved).await?;
-        let conversation = self.conversation(&saved).await?;
-        // The agent itself begins a context, with its answer. What the caller names, and what was made here for a local agent, is saved
-        // once the agent has answered in it: nothing is saved for a call that reached nobody.
-        let is_saved_later = match self.protocol {
-            AgentProtocol::A2a => conversation.is_none(),
-            _ => self.is_saved_with_answer() && conversation != saved.conversation,
-        } || (scope.is_local() && params.session_id.is_none() && session != saved.session);
+        let plan = Plan::of(&saved, self.facts());
+        let session = self.session(plan.session).await?;
+        let conversation = self.conversation(plan.conversation).await?;
         self.run.continues(session.as_ref(), conversation.as_ref());
-        let (turn, reply, partition_turn) = if let Some(session) = &session {
-            // Joined before the partition is let go, so that the next call on it cannot overtake this one.
-            let turn = self.join_session(session);
-            let partition_turn = is_saved_later.then_some(partition_turn);
-            let whom = format!("another call on session {session}");
-            let turn = self.run.wait_behind(whom, turn.wait()).await?;
-            (Some(turn), self.send(Some(session), conversation.as_ref()).await, partition_turn)
-        } else {
-            (None, self.send(None, conversation.as_ref()).await, Some(partition_turn))
-        };
-        let reply = match reply {
-            Ok(reply) => reply,
-            Err(error) => {
-                drop(partition_turn);
-                // The session is held until this call has joined the queue again: the calls behind it wait for their turn.
-                let gone = self.forget_what_is_gone(&error, &saved).await?;
-                let next = daemon.partition_locks.join(&scope.partition);
-                drop(turn);
-                if let Some(notice) = gone {
-                    return Ok(Outcome::Gone(notice, next));
-                }
-                let session = session.as_ref();
-                return Err(scope.explain_for(error, session, verdict, false));
-            }
-        };
-        let answered = reply.session_id.clone().or(session);
-        if let Some(answered) = &answered
-            && saved.session.as_ref() != Some(answered)
-        {
-            daemon.store.set_session(&scope.partition, answered).await?;
+        let begun = Begun { saved, verdict, session, conversation };
+        let hold = self.hold(partition_lock, begun.session.as_ref(), plan.is_saved_with_answer).await?;
+        let sent = Instant::now();
+        match self.send(begun.session.as_ref(), begun.conversation.as_ref()).await {
+            Ok(reply) => self.commit(begun, hold, reply, sent).await,
+            Err(error) => self.replace(begun, hold, error).await,
         }
+    }
+
+    /// Decides who waits while the turn is sent.
+    async fn hold(
+        &self,
+        partition: Lock<Partition>,
+        session: Option<&SessionId>,
+        is_saved_with_answer: bool,
+    ) -> Result<Hold, CallError> {
+        let Some(session) = session else {
+            self.scope.confirm(true).await?;
+            return Ok(Hold { partition: Some(partition), session: None });
+        };
+        // Joined before the partition is let go, so that the next call on it cannot overtake this one.
+        let place = self.join_session(session);
+        let partition = is_saved_with_answer.then_some(partition);
+        let lock = self.run.wait_behind(format!("another call on session {session}"), place.wait()).await?;
+        // The wait may have been long.
+        self.scope.confirm(false).await?;
+        Ok(Hold { partition, session: Some(lock) })
+    }
+
+    /// Saves what the agent answered in.
+    async fn commit(&self, begun: Begun, hold: Hold, reply: Reply, sent: Instant) -> Result<Outcome, CallError> {
+        let Self { daemon, params, scope, .. } = *self;
+        scope.check_answer(reply.version.as_ref(), sent).await.map_err(|error| error.of_turn(self.turn_answered()))?;
+        let Begun { saved, session, conversation, .. } = begun;
+        let session = reply.session_id.clone().or(session);
         let conversation = reply.conversation_id.clone().or(conversation);
-        if self.protocol == AgentProtocol::A2a
-            && let Some(context) = &conversation
-            && saved.context.as_ref() != Some(context)
-        {
-            daemon.store.set_context(&scope.partition, context).await?;
+        if let Some(session) = session.as_ref().filter(|session| saved.session.as_ref() != Some(session)) {
+            daemon.store.set_session(&scope.partition, session).await?;
         }
-        if self.protocol == AgentProtocol::Responses
-            && self.is_saved_with_answer()
-            && let Some(conversation) = &conversation
-            && saved.conversation.as_ref() != Some(conversation)
-        {
-            daemon.store.set_conversation(&scope.partition, conversation).await?;
+        match &conversation {
+            Some(context) if self.protocol == AgentProtocol::A2a && saved.context.as_ref() != Some(context) => {
+                daemon.store.set_context(&scope.partition, context).await?;
+            }
+            // One that was made at the service is saved already.
+            Some(conversation)
+                if self.protocol == AgentProtocol::Responses
+                    && (params.conversation_id.is_some() || scope.is_local())
+                    && saved.conversation.as_ref() != Some(conversation) =>
+            {
+                daemon.store.set_conversation(&scope.partition, conversation).await?;
+            }
+            _ => {}
         }
-        let turn = match (turn, &answered) {
-            (None, Some(answered)) => Some(self.join_session(answered).wait().await?),
-            (turn, _) => turn,
+        let session_lock = match (hold.session, &session) {
+            (None, Some(session)) => Some(self.join_session(session).wait().await?),
+            (lock, _) => lock,
         };
-        drop(partition_turn);
+        drop(hold.partition);
         let notices = self.remarks(&saved);
-        let model = scope.model;
-        Ok(Outcome::Taken(Box::new(Taken { reply, model, session: answered, conversation, notices, _turn: turn })))
+        let taken = Taken { reply, model: scope.model, session, conversation, notices, _session_lock: session_lock };
+        Ok(Outcome::Taken(Box::new(taken)))
+    }
+
+    /// Finds out whether something saved is gone, so that the turn can be tried without it.
+    async fn replace(&self, begun: Begun, hold: Hold, error: FoundryError) -> Result<Outcome, CallError> {
+        drop(hold.partition);
+        // The session is held until this call has joined the queue again: the calls behind it wait for their turn.
+        let gone = self.forget_what_is_gone(&error, &begun.saved).await?;
+        let next = self.daemon.partition_locks.join(&self.scope.partition);
+        drop(hold.session);
+        match gone {
+            Some(notice) => Ok(Outcome::Gone(notice, next)),
+            None => Err(self.scope.explain_for(error, begun.session.as_ref(), begun.verdict, false)),
+        }
+    }
+
+    /// What decides, beside what is saved, what the turn continues.
+    pub(super) fn facts(&self) -> Facts<'_> {
+        let has_version = self.scope.partition.version.is_some();
+        Facts { params: self.params, protocol: self.protocol, is_local: self.scope.is_local(), has_version }
     }
 
     /// What the caller should know about how their flags are understood: about isolation once per partition.
@@ -308,35 +290,45 @@ impl Attempt<'_> {
         }
         match &params.session_id {
             None => Ok(Verdict::Own),
-            Some(session) => scope.admit(daemon, session, params.allow_shared_session).await,
+            Some(session) => {
+                let verdict = scope.admit(daemon, session, params.allow_shared_session).await?;
+                scope.check_version(session).await?;
+                Ok(verdict)
+            }
         }
     }
 
-    /// The session to use; `None` lets the service make one.
-    async fn session(&self, saved: &Saved) -> Result<Option<SessionId>, CallError> {
-        let Self { daemon, params, scope, .. } = *self;
-        if let Some(session) = &params.session_id {
-            return Ok(Some(session.clone()));
+    /// The session of the plan, made if need be; `None` lets the service make one with the turn.
+    async fn session(&self, planned: PlannedSession) -> Result<Option<SessionId>, CallError> {
+        let Self { daemon, scope, .. } = *self;
+        match planned {
+            PlannedSession::Known(session) => Ok(Some(session)),
+            PlannedSession::WithTurn => Ok(None),
+            PlannedSession::MadeHere => made_here().map(Some),
+            PlannedSession::MadeFirst => {
+                scope.confirm(true).await?;
+                let (session, _) = new_session::make(daemon, scope, None, scope.partition.version.as_ref()).await?;
+                daemon.store.set_session(&scope.partition, &session).await?;
+                Ok(Some(session))
+            }
         }
-        if !params.new_session && (saved.session.is_some() || (scope.partition.version.is_none() && !scope.is_local()))
-        {
-            return Ok(saved.session.clone());
+    }
+
+    /// The conversation of the plan, made if need be.
+    async fn conversation(&self, planned: PlannedConversation) -> Result<Option<ConversationId>, CallError> {
+        let Self { daemon, scope, .. } = *self;
+        match planned {
+            PlannedConversation::Known(conversation) => Ok(Some(conversation)),
+            PlannedConversation::ByAgent => Ok(None),
+            PlannedConversation::MadeHere => made_here().map(Some),
+            PlannedConversation::MadeFirst => {
+                scope.confirm(true).await?;
+                let made = scope.agent.create_conversation(&scope.wire).await;
+                let conversation = made.map_err(|error| self.explain(error))?;
+                daemon.store.set_conversation(&scope.partition, &conversation).await?;
+                Ok(Some(conversation))
+            }
         }
-        if scope.is_local() {
-            return made_here().map(Some);
-        }
-        // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
-        // so a new session, and one of a certain version, is made first, under the isolation of this call.
-        let created = scope
-            .agent
-            .create_session(&scope.wire, None, scope.partition.version.as_ref())
-            .await
-            .map_err(|error| self.explain(error))?;
-        let session = SessionId::try_from(created.agent_session_id).map_err(|invalid| {
-            CallError::new(ErrorKind::UnexpectedAnswer, format!("the service made a session whose {invalid}"))
-        })?;
-        daemon.store.set_session(&scope.partition, &session).await?;
-        Ok(Some(session))
     }
 
     /// Is the input a request of A2A, to be sent as it is?
@@ -344,43 +336,9 @@ impl Attempt<'_> {
         self.protocol == AgentProtocol::A2a && self.params.input_is_request
     }
 
-    /// The conversation, in the protocol's own sense, that a call naming none continues.
-    pub(super) fn continued<'a>(&self, saved: &'a Saved) -> Option<&'a ConversationId> {
-        match self.protocol {
-            _ if self.params.conversation_id.is_some() || self.params.new_conversation || self.is_whole_request() => {
-                None
-            }
-            AgentProtocol::Responses => saved.conversation.as_ref(),
-            AgentProtocol::A2a => saved.context.as_ref(),
-            AgentProtocol::Invocations | AgentProtocol::InvocationsWs => None,
-        }
-    }
-
-    /// Is the conversation saved only once the agent has answered in it: one that the caller names, or one made here?
-    fn is_saved_with_answer(&self) -> bool {
-        self.params.conversation_id.is_some() || self.scope.is_local()
-    }
-
-    /// The conversation to use, or the context of A2A, which `None` lets the agent begin; other protocols have neither.
-    async fn conversation(&self, saved: &Saved) -> Result<Option<ConversationId>, CallError> {
-        let Self { daemon, params, scope, .. } = *self;
-        if let Some(continued) = self.continued(saved) {
-            return Ok(Some(continued.clone()));
-        }
-        match self.protocol {
-            // Saved once the agent has answered in it.
-            AgentProtocol::Responses | AgentProtocol::A2a if params.conversation_id.is_some() => {
-                return Ok(params.conversation_id.clone());
-            }
-            AgentProtocol::Responses => {}
-            AgentProtocol::A2a | AgentProtocol::Invocations | AgentProtocol::InvocationsWs => return Ok(None),
-        }
-        if scope.is_local() {
-            return made_here().map(Some);
-        }
-        let conversation = scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?;
-        daemon.store.set_conversation(&scope.partition, &conversation).await?;
-        Ok(Some(conversation))
+    /// Whether the turn ran, now that its answer has begun. The answer to a handshake comes before the first message is sent.
+    fn turn_answered(&self) -> Turn {
+        if self.protocol == AgentProtocol::InvocationsWs { Turn::NotRun } else { Turn::Ran }
     }
 
     fn explain(&self, error: FoundryError) -> CallError {
@@ -422,9 +380,4 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-/// An id for a session or a conversation of a local agent, which has no service to make one.
-fn made_here<Id: std::str::FromStr>() -> Result<Id, CallError> {
-    Uuid::new_v4().to_string().parse().map_err(|_| CallError::internal("a UUID broke the rule of ids"))
 }

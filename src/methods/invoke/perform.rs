@@ -135,7 +135,7 @@ impl Performance<'_> {
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut watching: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, mut notices, _turn } = taken;
+        let Taken { mut reply, model, session, conversation, mut notices, _session_lock } = taken;
         let started = InvokeEvent::Started {
             session_id: session.clone(),
             conversation_id: conversation.clone(),

@@ -1,6 +1,7 @@
 //! What was saved and is gone: asks the service which it is, and forgets that alone.
 
 use super::attempt::Attempt;
+use super::plan::continued;
 use crate::error::CallError;
 use crate::foundry::FoundryError;
 use crate::partition::store::Saved;
@@ -52,7 +53,7 @@ impl Attempt<'_> {
                 ),
             }));
         }
-        if let Some(conversation) = self.continued(saved)
+        if let Some(conversation) = continued(saved, self.facts())
             && !is_sandbox
             && self.is_conversation_gone(conversation, error).await
         {

@@ -92,12 +92,40 @@ impl Outcome {
     }
 }
 
+/// Which session a call continues. `tests/it/current_session.rs` holds each part of it.
+const CURRENT: &str = "
+## Which session is current
+
+A call without `--version` continues the session that `sessions create`, `sessions use` (both with or without `--version`) or an answered call
+without `--version` made current last; a call with `--version` continues only the last session of that version; `--new-session` replaces the
+session that the same call would have continued; a failed call changes nothing, except that a session it had already created stays current; and
+after a redeployment the current session stays, at its version, until the agent isolates its users in another way, when the next call starts a
+new one.
+
+A session and a version that do not fit are refused: the command line does not take `--session-id` together with `--version` on `invoke`, and the
+daemon refuses a session that is bound to another version than the one named.
+";
+
+/// What a redeployment changes, and when. `tests/it/redeployed.rs` holds it.
+const WINDOW: &str = "
+## When an agent is redeployed
+
+How an agent isolates is a matter of its version, so Cupola asks the service for it: before each call that creates a session or a conversation,
+and before any other call if the last confirmation is older than 5 seconds. An answer of the version that was relied on is a confirmation, too.
+So for at most 5 seconds after a redeployment, a call can still go out as the version before isolated; it can only continue a session that the
+same user had there. If the agent is redeployed while a call is on its way, and another version answers that isolates in another way, the call
+ends with `isolationMismatch` and its session is not saved. A caller who may not read the agent's definition is not protected by this: name the
+model with `--isolation-model`.
+";
+
 /// The whole page.
 pub(super) fn render(answers: &[(Question, Outcome)]) -> String {
     let mut page = HEAD.to_owned();
     for (number, rule) in RULES.iter().enumerate() {
         writeln!(page, "{}. {rule}", number + 1).unwrap();
     }
+    page.push_str(CURRENT);
+    page.push_str(WINDOW);
     for kind in Kind::ALL {
         write!(page, "\n## {}\n\n{}\n\n", kind.title(), kind.says()).unwrap();
         page.push_str("| | right keys | no keys | wrong user | wrong chat | other caller | known, other keys |\n");

@@ -14,7 +14,8 @@ pub(super) const RULES: [&str; 8] = [
      2.0.0 has no ownership keys, so none is sent; Cupola itself refuses to delete with a key other than the one it \
      remembers (`notSessionOwner`).",
     "With other keys, an invoke is forbidden (`isolationMismatch`), and everything else is not found, as if it did \
-     not exist. For a call without any key, the error names the missing key: `isolationKeyRequired`.",
+     not exist. A call without any key is told that one is missing where the service says that the thing is there: \
+     `isolationKeyRequired`. Elsewhere the hint names the missing keys as one possible cause.",
     "The identity decides, not the caller who acts for it. The service does not separate the sessions of users that \
      one caller acts for: only rule 1 does. It does separate such a user from the caller itself: `isolationMismatch`. \
      A chat is Cupola's own label and is never sent.",
@@ -44,8 +45,8 @@ pub(super) fn expect(question: Question) -> Outcome {
         }
         _ if own => Outcome::Allowed,
         _ if kind.takes_keys() => match (asking, operation) {
-            (Asking::NoKeys, _) => refused("isolationKeyRequired"),
             (_, Operation::Conversation) => refused("notFound"),
+            (Asking::NoKeys, invoke) if invoke.is_invoke() => refused("isolationKeyRequired"),
             (_, invoke) if invoke.is_invoke() => refused("isolationMismatch"),
             _ => refused("sessionNotFound"),
         },

@@ -11,7 +11,7 @@ pub(super) struct Reason {
 }
 
 /// All of them.
-pub(super) const REASONS: [Reason; 19] = [
+pub(super) const REASONS: [Reason; 20] = [
     Reason { says: "a program says its own name", covers: |_, it| part(it, "header user-agent").is_some() },
     Reason {
         says: "azd leaves open what it can read; Cupola says it",
@@ -86,6 +86,12 @@ pub(super) const REASONS: [Reason; 19] = [
     Reason {
         says: "azd's defect: with another version it goes on in the old version's session",
         covers: |case, it| case.name == "invoke-version" && matches!(it, Extra(request) if begins_anew(request)),
+    },
+    Reason {
+        says: "a session with an ownership key has an id of Cupola's making, which is stored with the key before the service is asked",
+        covers: |case, it| {
+            case.name == "sessions-create" && matches!(part(it, "session in the body"), Some((None, Some(_))))
+        },
     },
     Reason {
         says: "a local agent's answer is streamed as well",

@@ -159,8 +159,10 @@ impl TestEmulator {
 
     /// Deploys a version of an agent that speaks this version of the container protocol; it answers from now on.
     pub(crate) async fn deploy(&self, agent: &str, protocol: &str) {
+        let spoken =
+            ["responses", "invocations", "invocations_ws"].map(|name| json!({"protocol": name, "version": protocol}));
         let definition = json!({"kind": "hosted", "cpu": "0.5", "memory": "1Gi", "container_configuration": {"image": "notes:1"},
-            "protocol_versions": [{"protocol": "responses", "version": protocol}]});
+            "protocol_versions": spoken});
         let url = format!("{}/api/projects/emulator/agents/{agent}/versions?api-version=v1", self.emulator.url());
         cupola::system::tls::use_ring();
         let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));

@@ -98,7 +98,7 @@ pub(crate) struct Flags {
 #[command(next_help_heading = "Session and conversation")]
 struct StateFlags {
     /// Use this session, and continue it in later calls
-    #[arg(long, short, value_name = "ID", conflicts_with = "new_session")]
+    #[arg(long, short, value_name = "ID", conflicts_with_all = ["new_session", "version"])]
     session_id: Option<String>,
     /// Start a new session
     #[arg(long)]

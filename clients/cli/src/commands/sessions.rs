@@ -16,6 +16,7 @@ use cupola_protocol::sessions::{
 };
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::io::Write;
 
 pub(crate) const HELP: &str = "\
@@ -40,6 +41,9 @@ enum Action {
         /// The agent version to bind it to
         #[arg(value_name = "VERSION", conflicts_with = "version")]
         agent_version: Option<String>,
+        /// As --isolation-key
+        #[arg(value_name = "ISOLATION_KEY", conflicts_with = "isolation_key")]
+        positional_key: Option<String>,
         /// The session's id; chosen by the service if omitted
         #[arg(long, value_name = "SESSION_ID")]
         session_id: Option<String>,
@@ -162,6 +166,19 @@ impl Action {
         if let Self::Create { agent, .. } = self { agent.as_deref() } else { None }
     }
 
+    /// Which agent and whose state, with the version that was named without a flag.
+    fn scope(&self) -> Cow<'_, ScopeFlags> {
+        let scope = &self.common().scope;
+        match self {
+            Self::Create { agent_version: Some(version), .. } => {
+                let mut scope = scope.clone();
+                scope.target.version = Some(version.clone());
+                Cow::Owned(scope)
+            }
+            _ => Cow::Borrowed(scope),
+        }
+    }
+
     fn common(&self) -> &Common {
         match self {
             Self::Create { common, .. }
@@ -192,11 +209,11 @@ impl Common {
 /// Runs one of the actions.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let common = flags.action.common();
-    let (target, mut isolation) = common.scope.resolve(flags.action.agent())?;
+    let (target, mut isolation) = flags.action.scope().resolve(flags.action.agent())?;
     let watch = common.scope.watch();
     match &flags.action {
-        Action::Create { session_id: given, isolation_key, .. } => {
-            common.scope.own(&mut isolation, isolation_key.as_ref())?;
+        Action::Create { session_id: given, isolation_key, positional_key, .. } => {
+            common.scope.own(&mut isolation, isolation_key.as_ref().or(positional_key.as_ref()))?;
             let session_id = given.as_deref().map(|session| parse("--session-id", session)).transpose()?;
             let raw = common.scope.call::<Create>(hooks, CreateParams { target, isolation, session_id, watch })?;
             common.print_session(&raw)?;

@@ -62,6 +62,33 @@ local function isolation_label(isolation)
   return #parts > 0 and table.concat(parts, ', ') or 'no isolation'
 end
 
+--- What a method takes besides its own parameters, where that is less than the agent and the isolation. The daemon refuses what a
+--- method does not take.
+---@type table<string, string[]>
+local TAKES = {
+  ['agents/list'] = { 'target' },
+  ['agents/show'] = { 'target' },
+  ['auth/clear'] = {},
+  ['auth/status'] = {},
+  ['daemon/status'] = {},
+  ['runs/attach'] = {},
+  ['runs/cancel'] = {},
+  ['runs/show'] = {},
+}
+
+---@param method string
+---@param place table
+---@param params table
+---@return table
+local function arguments_of(method, place, params)
+  local taken = {}
+  for _, name in ipairs(TAKES[method] or { 'target', 'isolation' }) do
+    taken[name] = place[name]
+  end
+  local arguments = vim.tbl_extend('error', taken, params)
+  return next(arguments) and arguments or vim.empty_dict()
+end
+
 ---@param target table
 ---@param isolation table
 ---@return cupola.Scope
@@ -73,7 +100,7 @@ local function new(target, isolation)
     label = ('%s, %s'):format(target_label(target), isolation_label(isolation)),
     known = { sessions = {}, files = {}, runs = {}, agents = {}, partitions = {} },
     call = function(method, params, handlers)
-      return (bound or daemon.shared):call(method, vim.tbl_extend('error', place, params), handlers)
+      return (bound or daemon.shared):call(method, arguments_of(method, place, params), handlers)
     end,
     transfer = function(method, params, handlers)
       local arguments = vim.tbl_extend('error', place, params)
@@ -91,7 +118,7 @@ local function new(target, isolation)
       return call
     end,
     look = function(method, params, handlers)
-      return daemon.shared:call(method, vim.tbl_extend('error', place, params), handlers)
+      return daemon.shared:call(method, arguments_of(method, place, params), handlers)
     end,
     retire = function()
       if bound then

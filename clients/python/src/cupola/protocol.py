@@ -392,7 +392,8 @@ Turn: TypeAlias = Literal[
     "notRun",
     # It may have run, in part or to its end. Find out before you send it again.
     "mayHaveRun",
-    # The agent ran it. The failure is how the turn ended.
+    # The agent ran it. The failure is how the turn ended or, as `isolationMismatch`, that it ran
+    # under another isolation than the call's.
     "ran",
 ]
 """Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or

@@ -46,6 +46,7 @@ impl Source for Scripted {
             match script {
                 Script::NoSandbox => Ok(None),
                 Script::Refused(kind, status) => Err(FoundryError::Service(Box::new(ServiceError {
+                    denial: None,
                     operation: Operation::ReadLog,
                     kind,
                     status,

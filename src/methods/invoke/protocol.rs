@@ -1,0 +1,63 @@
+//! Which protocol a turn speaks, and what may be said in it.
+
+use crate::error::CallError;
+use crate::foundry::{Definition, MAX_SENT_BYTES};
+use crate::rpc::scope::Scope;
+use cupola_protocol::invoke::{AgentProtocol, InvokeParams};
+use cupola_protocol::target::Target;
+
+/// What to speak: as asked for, as the endpoint's path says, or what the agent's definition puts first.
+pub(super) fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, CallError> {
+    let by_path = match &params.target {
+        Target::AgentEndpoint { url, .. } => Some(url.protocol()),
+        _ => None,
+    };
+    let Some(wanted) = params.protocol.or(by_path) else {
+        return Ok(scope.definition.as_ref().and_then(Definition::protocol).unwrap_or_default());
+    };
+    if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {
+        let (wanted, by_path) = (wanted.name(), by_path.name());
+        return Err(CallError::invalid_params(format!("the agent endpoint is one of {by_path}, not of {wanted}"))
+            .hint("leave --protocol out, or give the endpoint of that protocol"));
+    }
+    if wanted == AgentProtocol::A2a && !params.client_headers.is_empty() {
+        return Err(CallError::invalid_params("clientHeaders cannot be sent with a2a, which has no place for them")
+            .hint("leave --client-header out"));
+    }
+    // The service speaks a2a for any agent that speaks responses (contract section 11).
+    let (name, needed) = (wanted.name(), if wanted == AgentProtocol::A2a { "responses" } else { wanted.name() });
+    match &scope.definition {
+        Some(definition)
+            if !definition.protocols.is_empty()
+                && definition.protocols.iter().all(|spoken| spoken.name != needed && spoken.name != name) =>
+        {
+            Err(CallError::invalid_params(format!("the agent does not speak {name}"))
+                .hint("leave --protocol out to use what it speaks"))
+        }
+        _ => Ok(wanted),
+    }
+}
+
+/// What is said in a dialogue.
+pub(super) fn messages(params: &InvokeParams) -> Vec<&str> {
+    if params.message_per_line {
+        params.input.lines().filter(|line| !line.is_empty()).collect()
+    } else {
+        vec![&params.input]
+    }
+}
+
+/// Refuses a dialogue of nothing, and what the service would close it for.
+pub(super) fn check_messages(params: &InvokeParams, scope: &Scope) -> Result<(), CallError> {
+    let messages = messages(params);
+    if messages.is_empty() {
+        return Err(CallError::invalid_params("input has no line, so there is nothing to say"));
+    }
+    match messages.iter().map(|message| message.len()).find(|length| *length > MAX_SENT_BYTES) {
+        Some(length) if !scope.is_local() => Err(CallError::invalid_params(format!(
+            "a message of {length} bytes: over a WebSocket the service takes {MAX_SENT_BYTES} bytes at most"
+        ))
+        .hint("send it in several messages (--message-per-line), or as a file (cupola files upload)")),
+        _ => Ok(()),
+    }
+}

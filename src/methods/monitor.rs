@@ -42,7 +42,7 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
     let named = NamedSession::resolve(call, &named).await?;
     if named.scope.agent.address().is_local() {
         return Err(CallError::invalid_params("an agent on a local port has no log stream")
-            .hint("its log is where it was started; sessions of a deployed agent or the emulator have one"));
+            .hint("its output is where it was started; a session of a deployed agent or of the emulator has a log"));
     }
     let query = LogQuery { kind, tail, follow, raw };
     let mut sink = Sink { call, params, collected: Vec::new() };
@@ -66,7 +66,7 @@ async fn next(log: &mut LogReader, named: &NamedSession) -> Result<Option<LogEve
     log.next().await.map_err(|error| match error {
         LogError::Foundry(error) => named.explain(error, false),
         error @ LogError::NoSandbox => CallError::new(ErrorKind::SessionNotReady, error.to_string())
-            .hint("its log begins with its first invoke; --follow waits for that"),
+            .hint("the log begins with the session's first call: run `cupola invoke`, or wait for it with --follow"),
         error @ LogError::Broken { .. } => CallError::new(ErrorKind::ConnectionFailed, error.to_string()),
     })
 }

@@ -105,7 +105,7 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         return None;
     }
     Some(match error.kind() {
-        ErrorKind::ConnectionFailed if is_local => "start the agent, or name the port it listens on: --port PORT",
+        ErrorKind::ConnectionFailed if is_local => "start the agent, or pass the port it listens on: --port PORT",
         _ if is_local => return None,
         ErrorKind::ConnectionFailed if matches!(error, FoundryError::NotConnected { .. }) => {
             "check the endpoint and this machine's network; a daemon keeps the proxy settings it was started with"
@@ -130,24 +130,24 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
 fn file_hint(error: &FoundryError) -> Option<&'static str> {
     let operation = match error {
         FoundryError::NotOffered { .. } => {
-            return Some("upload a file into the directory instead: the directories above a file are made with it");
+            return Some("upload a file into the directory instead: that creates the directories above it");
         }
-        FoundryError::CutOff { .. } => return Some("run it again; nothing has been changed"),
-        FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows what there is"),
+        FoundryError::CutOff { .. } => return Some("run it again; nothing was changed"),
+        FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows the files there are"),
         _ => error.service()?.operation,
     };
     match error.kind() {
         ErrorKind::NotFound if operation.is_about_files() => {
-            Some("`cupola files list` shows what there is; if that shows nothing of yours, check the isolation keys")
+            Some("`cupola files list` shows the files; if none of yours are there, check the isolation keys")
         }
         ErrorKind::Conflict if operation == Operation::DeleteFile => {
-            Some("a directory that is not empty is deleted only with --recursive")
+            Some("to delete a directory with all that is in it, add --recursive")
         }
-        ErrorKind::Conflict if operation == Operation::DownloadFile => Some("a directory needs --recursive"),
+        ErrorKind::Conflict if operation == Operation::DownloadFile => Some("to transfer a directory, add --recursive"),
         ErrorKind::Conflict if operation == Operation::UploadFile => {
-            Some("something of that name is in the way: name another place with --target-path")
+            Some("a file or directory of that name exists: choose another name with --target-path")
         }
-        ErrorKind::FileTooLarge => Some("split the file; the service takes none larger than 50 MB"),
+        ErrorKind::FileTooLarge => Some("split the file: the service takes at most 50 MB"),
         _ => None,
     }
 }

@@ -40,10 +40,6 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
     let watch = Watch::default();
     let named = SessionParams { target, isolation, session_id, allow_shared_session, watch };
     let named = NamedSession::resolve(call, &named).await?;
-    if named.scope.agent.address().is_local() {
-        return Err(CallError::invalid_params("an agent on a local port has no log stream")
-            .hint("its output is where it was started; a session of a deployed agent or of the emulator has a log"));
-    }
     let query = LogQuery { kind, tail, follow, raw };
     let mut sink = Sink { call, params, collected: Vec::new() };
     let agent = named.scope.agent.address().agent_name();

@@ -107,7 +107,8 @@ impl From<PieceError> for CallError {
 impl From<HostNotAllowed> for CallError {
     fn from(error: HostNotAllowed) -> Self {
         Self::new(ErrorKind::HostNotAllowed, error.to_string())
-            .hint("check the endpoint; add a host of your own to allowed_hosts in Cupola's configuration file, then run `cupola stop`")
+            .hint("check the endpoint; for a host of your own, add its domain, which is the name without the first label, to allowed_hosts in \
+             Cupola's configuration file, and run `cupola stop`")
     }
 }
 

@@ -69,15 +69,6 @@ impl World {
         self.client.call(method, params).await
     }
 
-    /// The same on a connection of its own.
-    pub(crate) async fn call_beside(&mut self, method: &str, rest: Value) -> Value {
-        let params = mine(&self.target, rest);
-        let mut other = self.daemon.connect();
-        let answer = other.call(method, params).await;
-        other.leave().await;
-        answer
-    }
-
     pub(crate) async fn ok(&mut self, method: &str, rest: Value) -> Value {
         let response = self.call(method, rest).await;
         assert!(response.get("result").is_some(), "{method}: {response}");

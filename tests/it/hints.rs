@@ -78,6 +78,10 @@ pub(crate) trait Outcome {
 impl Outcome for Output {
     fn hint(&self) -> Option<String> {
         let said = String::from_utf8_lossy(&self.stderr);
+        let json = said.lines().find_map(|line| serde_json::from_str::<Value>(line).ok());
+        if let Some(hint) = json.as_ref().and_then(Outcome::hint) {
+            return Some(hint);
+        }
         let lines = said.lines().filter_map(|line| line.strip_prefix("hint: "));
         (!self.status.success()).then(|| lines.collect::<Vec<_>>().join("\n"))
     }

@@ -41,8 +41,8 @@ async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
         (
             advice("(--message-per-line), or as a file"),
             "invoke",
-            json!({"input": "x".repeat(1024 * 1024 + 1), "protocol": "invocations_ws"}),
-            vec![json!({"input": "one\nbye", "protocol": "invocations_ws", "messagePerLine": true})],
+            json!({"input": "x".repeat(1024 * 1024 + 1), "protocol": "invocationsWs"}),
+            vec![json!({"input": "one\nbye", "protocol": "invocationsWs", "messagePerLine": true})],
         ),
         (
             advice("and name the file in the input"),
@@ -85,7 +85,7 @@ async fn what_is_not_there_is_found_in_a_list() {
     let given = given.works(&world.client.call("runs/attach", json!({"runId": run, "after": 1})).await);
     given.works(&world.client.call("runs/attach", json!({"runId": run})).await).done();
     let given = advice("`cupola partitions list` shows what is saved");
-    let given = given.given_by(&world.client.call("partitions/forget", json!({"id": "none"})).await);
+    let given = given.given_by(&world.client.call("partitions/forget", json!({"id": "0123456789abcdef"})).await);
     let listed = world.client.call("partitions/list", json!({})).await;
     let id = listed["result"]["partitions"][0]["id"].clone();
     let given = given.works(&listed);
@@ -110,11 +110,12 @@ async fn an_import_that_is_too_long_or_asks_for_too_much_has_another_way() {
     let given = advice("import them in parts");
     let given = given.given_by(&world.client.call("partitions/import", json!({"entries": vec![&entry; 1001]})).await);
     given.works(&world.client.call("partitions/import", json!({"entries": vec![&entry; 1000]})).await).done();
-    let open = json!({"target": world.emulator.target("notes-identity"), "isolation": {"userKey": "a"}, "sessionId": "s"});
+    let open = json!({"target": world.emulator.target("notes-identity"), "isolation": {"userKey": "a"}, "sessionId": "session-one"});
     let status = 503.try_into().unwrap();
     let unavailable = Fault::Status { status, headers: std::collections::BTreeMap::new().try_into().unwrap(), body: None };
     world.emulator.fail("*/agents/notes-identity", 100, unavailable);
     let answer = world.client.call("partitions/import", json!({"entries": [open]})).await;
+    assert!(answer["result"]["entries"][0]["refused"].is_string(), "{answer}");
     let refused = json!({"error": {"data": {"hint": answer["result"]["entries"][0]["refused"]}}});
     let given = advice("name its model with --isolation-model to do without").given_by(&refused);
     let mut named = open.clone();
@@ -161,21 +162,17 @@ async fn a_session_that_is_saved_nowhere_or_is_anothers_is_named_or_entered_on_p
 #[tokio::test]
 async fn a_session_is_deleted_by_its_owner() {
     let mut world = World::start().await;
-    let with = |key: Option<&str>, rest: Value| {
-        let mut isolation = json!({"userKey": "acme", "chatKey": "one"});
-        if let Some(key) = key {
-            isolation["ownershipKey"] = json!(key);
-        }
-        let mut params = rest;
-        params["isolation"] = isolation;
-        params
-    };
-    for followed in [Some("mine"), None] {
-        let made = world.ok("sessions/create", with(Some("mine"), json!({}))).await["agent_session_id"].clone();
-        let delete = |key: Option<&str>| with(key, json!({"sessionId": made}));
-        let refused = world.call("sessions/delete", delete(Some("theirs"))).await;
-        let given = advice("pass the one it was created with: --isolation-key").given_by(&refused);
-        given.works(&world.call("sessions/delete", delete(followed)).await).done();
+    let target = world.emulator.target("notes-identity");
+    for followed in [json!({"userIdentity": "alice", "ownershipKey": "mine"}), json!({"userIdentity": "alice"})] {
+        let isolation = json!({"userIdentity": "alice", "ownershipKey": "mine"});
+        let made = world.client.call("sessions/create", json!({"target": target, "isolation": isolation})).await;
+        let delete = |isolation: Value| {
+            json!({"target": target, "isolation": isolation, "sessionId": made["result"]["agent_session_id"]})
+        };
+        let theirs = json!({"userIdentity": "alice", "ownershipKey": "theirs"});
+        let refused = world.client.call("sessions/delete", delete(theirs)).await;
+        let given = advice("pass the one it was created with: --isolation-key; or leave it out").given_by(&refused);
+        given.works(&world.client.call("sessions/delete", delete(followed)).await).done();
     }
     world.end().await;
 }
@@ -232,7 +229,7 @@ async fn a_protocol_that_the_agent_does_not_speak_is_left_out() {
     let deployed = json!({"target": world.target, "input": "hello", "protocol": "a2a"});
     assert_eq!(world.client.call("invoke", deployed).await["result"]["status"], "completed");
     // A local agent's log is where it was started.
-    let given = advice("a session of a deployed agent or of the emulator has a log");
+    let given = advice("use what the agent prints where it was started");
     let given = given.given_by(&world.client.call("monitor", json!({"target": local})).await);
     given.works(&world.call("monitor", json!({})).await).done();
     // An agent server whose code takes no WebSockets answers so.
@@ -240,7 +237,7 @@ async fn a_protocol_that_the_agent_does_not_speak_is_left_out() {
     let refusal = Fault::Status { status, headers: std::collections::BTreeMap::new().try_into().unwrap(), body: None };
     world.emulator.fail("*/invocations_ws", 1, refusal);
     let given = advice("or use --protocol invocations");
-    let given = given.given_by(&world.call("invoke", json!({"input": "bye", "protocol": "invocations_ws"})).await);
+    let given = given.given_by(&world.call("invoke", json!({"input": "bye", "protocol": "invocationsWs"})).await);
     given.works(&world.call("invoke", json!({"input": "bye", "protocol": "invocations"})).await).done();
     world.end().await;
 }
@@ -248,21 +245,17 @@ async fn a_protocol_that_the_agent_does_not_speak_is_left_out() {
 #[tokio::test]
 async fn a_log_begins_with_the_first_call() {
     let mut world = World::start().await;
-    world.ok("sessions/create", json!({})).await;
+    let status = 404.try_into().unwrap();
+    let nothing = Fault::Status { status, headers: std::collections::BTreeMap::new().try_into().unwrap(), body: None };
+    // It is asked for in two ways.
+    world.emulator.fail("*:logstream", 2, nothing);
     let given = advice("the log begins with the session's first call").given_by(&world.call("monitor", json!({})).await);
+    world.ok("invoke", json!({"input": "hello"})).await;
+    let given = given.works(&world.call("monitor", json!({})).await);
     let follow = mine(&world.target, json!({"follow": true, "partialResultToken": "t"}));
     let mut following = world.daemon.connect();
     following.request("monitor", follow).await;
-    assert_eq!(following.next().await["params"]["value"]["type"], "started");
-    world.ok("invoke", json!({"input": "hello"})).await;
-    let given = given.works(&world.call("monitor", json!({})).await);
-    let entry = loop {
-        let message = following.next().await;
-        if message["params"]["value"]["type"] != "notice" {
-            break message;
-        }
-    };
-    given.helps(entry["params"]["token"] == "t").done();
+    given.helps(following.next().await["params"]["value"]["type"] == "started").done();
     drop(following);
     world.end().await;
 }

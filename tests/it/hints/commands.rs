@@ -54,9 +54,9 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
             &["files upload --emulator binary"],
         ),
         (
-            "files download --emulator . -t -",
+            "files download --emulator .",
             advice("pass a name with --target-path FILE"),
-            &["files download --emulator message.txt -t copy.txt"],
+            &["files download --emulator . --target-path copy --recursive"],
         ),
     ] {
         let mut given = hint.given_by(&run(&home, refused));
@@ -94,10 +94,10 @@ fn a_chat_lists_its_commands() {
 fn an_import_is_told_where_and_for_whom() {
     let home = Stopped::new();
     let config = r#"{"extensions":{"ai-agents":{"sessions":{
-        "https://a.services.ai.azure.com/api/projects/p/agents/notes/versions/1/remote":"session-one"}}}}"#;
+        "acct.services.ai.azure.com/api/projects/p/agents/notes/versions/1/remote":"session-one"}}}}"#;
     fs::create_dir_all(home.path("elsewhere")).unwrap();
     fs::write(home.path("elsewhere/config.json"), config).unwrap();
-    let import = "import azd --unisolated --dry-run";
+    let import = "import azd --unisolated --dry-run --isolation-model keys";
     let given = advice("if azd uses another directory, pass --azd-config-dir").given_by(&run(&home, import));
     let given = given.works(&run(&home, &format!("{import} --azd-config-dir elsewhere")));
     given.works(&finish(command(&home, import).env("AZD_CONFIG_DIR", home.path("elsewhere")))).done();
@@ -111,7 +111,7 @@ fn an_import_is_told_where_and_for_whom() {
     given.works(&homeless(&format!("{import} --azd-config-dir elsewhere"))).done();
     finish(command(&home, "stop").env("CUPOLA_STATE_DIR", home.path("state")));
 
-    let import = "import azd --dry-run --azd-config-dir elsewhere";
+    let import = "import azd --dry-run --isolation-model keys --azd-config-dir elsewhere";
     let given = advice("that apply to all sessions, or pass --unisolated").given_by(&run(&home, import));
     let given = given.works(&run(&home, &format!("{import} --user-isolation-key acme")));
     given.works(&run(&home, &format!("{import} --unisolated"))).done();

@@ -2,7 +2,7 @@
 
 use super::advice;
 use crate::support::deployed::{Deployed, HOST, project};
-use crate::support::{LocalAgent, free_address};
+use crate::support::{LocalAgent, free_address, skip};
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -85,7 +85,6 @@ async fn an_agent_that_cannot_be_told_is_named() {
 
 #[tokio::test]
 async fn a_project_file_that_cannot_be_used_is_corrected_or_done_without() {
-    use std::os::unix::fs::PermissionsExt;
     let deployed = Deployed::start().await;
     let root = deployed.home.path("shop");
     let environment = format!("FOUNDRY_PROJECT_ENDPOINT={}\nAGENT_MY_NOTES_NAME=notes\n", project());
@@ -96,7 +95,11 @@ async fn a_project_file_that_cannot_be_used_is_corrected_or_done_without() {
     write(&root, ONE, &environment);
     given.works(&run(&deployed, &root, "invoke hello").await).done();
 
-    fs::set_permissions(root.join("azure.yaml"), fs::Permissions::from_mode(0o666)).unwrap();
+    // Only root can give a file away.
+    if std::os::unix::fs::chown(root.join("azure.yaml"), Some(54_321), None).is_err() {
+        skip("a project of another user", "only root can give its files away");
+        return deployed.end().await;
+    }
     let given = advice("if you trust the project, copy it into a directory of your own");
     let given = given.given_by(&run(&deployed, &root, "invoke hello").await);
     let given = given.works(&run(&deployed, &root, NAMED).await);
@@ -117,17 +120,18 @@ async fn an_endpoint_is_one_that_may_be_called_and_of_the_right_protocol() {
     let given = given.works(&run(&deployed, &home, &responses).await);
     given.works(&run(&deployed, &home, &endpoint("invocations").replace("hello", "--protocol invocations hello")).await).done();
 
-    let elsewhere = NAMED.replace("PROJECT", "https://foundry.example.com/api/projects/p");
-    let given = advice("add a host of your own to allowed_hosts").given_by(&run(&deployed, &home, &elsewhere).await);
+    let elsewhere = NAMED.replace("PROJECT", "https://acct.foundry.example.com/api/projects/p");
+    let given = advice("for a host of your own, add its domain").given_by(&run(&deployed, &home, &elsewhere).await);
     let config = deployed.home.path(".config/cupola/config.toml");
     let text = fs::read_to_string(&config).unwrap();
-    let allowed = text.replace(&format!("\"{HOST}\" ="), "\"foundry.example.com\" =");
+    let allowed = text.replace(&format!("\"{HOST}\" ="), "\"acct.foundry.example.com\" =");
     fs::write(&config, format!("allowed_hosts = [\"foundry.example.com\"]\n{allowed}")).unwrap();
     deployed.run(&["stop"]).await;
     // It may have a token now; the host is nobody's, so more than that cannot be seen here.
     let let_through = run(&deployed, &home, &elsewhere).await;
     let said = String::from_utf8_lossy(&let_through.stderr).into_owned();
-    given.helps(!said.contains("may not receive a token")).done();
+    assert!(!said.contains("may not receive a token"), "{said}");
+    given.done();
     deployed.end().await;
 }
 

@@ -9,6 +9,7 @@ use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
 use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::id::SessionId;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::fmt;
@@ -131,6 +132,8 @@ pub struct ServiceError {
     pub request_id: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// The session that the answer names, also one that the service made for this call.
+    pub session: Option<SessionId>,
     /// Who answered.
     pub(super) speaker: Speaker,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
@@ -334,6 +337,7 @@ impl ServiceError {
             message: message.chars().take(MAX_MESSAGE).collect(),
             request_id: request_id(headers),
             retry_after: retry_after(headers),
+            session: text(headers, "x-agent-session-id").and_then(|id| id.parse().ok()),
             speaker,
             is_named,
             turn,

@@ -131,9 +131,9 @@ impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::Corrupt { path, .. } => {
-                format!("move {path} away to start with empty saved state; nothing in it has been changed")
+                format!("run `cupola stop` and move {path} away to start with empty saved state; nothing in it was changed")
             }
-            StoreError::TooNew { .. } => "use the newer Cupola, or another --state-dir".to_owned(),
+            StoreError::TooNew { .. } => "use the newer Cupola, or run `cupola stop` and set CUPOLA_STATE_DIR to another directory".to_owned(),
             StoreError::Open { .. } | StoreError::Operation { .. } => {
                 "check the free space of the disk and the permissions of the file and its directory".to_owned()
             }

@@ -39,7 +39,14 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
     let file_hint = file_hint(&error);
     let is_local = circumstance.is_some_and(|circumstance| circumstance.is_local);
     let service_hint = service_hint(&error, is_local);
+    let started_hint = (kind == ErrorKind::SessionNotReady && !is_local && !error.may_have_run()).then(|| {
+        let named = circumstance.and_then(|circumstance| circumstance.session);
+        not_ready_hint(named.or_else(|| error.service()?.session.as_ref()))
+    });
     let explained = CallError::from(error);
+    if let Some(hint) = started_hint {
+        return explained.hint(hint);
+    }
     if kind == ErrorKind::ImpersonationNotPermitted {
         return explained.hint(format!(
             "ask for the data action {IMPERSONATION}, or partition on this machine only with --isolation-model local"
@@ -110,9 +117,6 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         ErrorKind::ConnectionFailed if matches!(error, FoundryError::NotConnected { .. }) => {
             "check the endpoint and this machine's network; a daemon keeps the proxy settings it was started with"
         }
-        ErrorKind::SessionNotReady => {
-            "run it again; if that does not help, `cupola monitor --type system` shows why the sandbox does not start"
-        }
         ErrorKind::SandboxIdle => "run it again: the session resumes with its files",
         ErrorKind::QuotaExceeded if code == Some("RegionalQuotaExceeded") => {
             "the region has no room for more sessions; try later, or an agent in another region"
@@ -124,6 +128,19 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         ErrorKind::AgentVersionFailed => "`cupola agents show` says why the version could not be deployed",
         _ => return None,
     })
+}
+
+/// What to do about a session that does not start. Only its own log says why.
+fn not_ready_hint(session: Option<&SessionId>) -> String {
+    match session {
+        Some(session) => format!(
+            "`cupola monitor --type system --session-id {session}` shows why it does not start; run it again, or start another \
+             session with --new-session"
+        ),
+        None => "run it again; `cupola sessions list` shows the session, and `cupola monitor --type system --session-id ID` why it \
+                 does not start"
+            .to_owned(),
+    }
 }
 
 /// What to do about a failure that is about a file, rather than about who may see the session.

@@ -235,8 +235,8 @@ impl Attempt<'_> {
                 if let Some(notice) = gone {
                     return Ok(Outcome::Gone(notice, next));
                 }
-                let session = session.as_ref();
-                return Err(scope.explain_for(error, session, verdict, false));
+                self.forget_what_never_began(&error, &saved, session.as_ref(), conversation.as_ref()).await?;
+                return Err(scope.explain_for(error, session.as_ref(), verdict, false));
             }
         };
         let answered = reply.session_id.clone().or(session);

@@ -1,6 +1,7 @@
 //! Hints of the command line itself: what it refuses before anything is sent.
 
 use super::{Stopped, advice, command, run};
+use crate::support::deployed::Deployed;
 use crate::support::{Home, Process, finish, finish_after};
 use std::fs;
 use std::io::Write;
@@ -40,7 +41,7 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
         ),
         (
             "invoke --emulator -f long.txt",
-            advice("upload it with `cupola files upload`, and name the file"),
+            advice("`, and name the file in the message"),
             &["files upload --emulator long.txt", "invoke --emulator what~is~in~long.txt?"],
         ),
         (
@@ -90,31 +91,35 @@ fn a_chat_lists_its_commands() {
     given.works(&help).helps(String::from_utf8_lossy(&[help.stdout, help.stderr].concat()).contains("/quit")).done();
 }
 
-#[test]
-fn an_import_is_told_where_and_for_whom() {
-    let home = Stopped::new();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_is_told_where_and_for_whom() {
+    // Whose state it becomes depends on who has signed in.
+    let deployed = Deployed::start().await;
+    let (home, path) = (&deployed.home, deployed.path_variable());
+    let run = |line: &str| finish(command(home, line).env("PATH", &path));
     let config = r#"{"extensions":{"ai-agents":{"sessions":{
         "acct.services.ai.azure.com/api/projects/p/agents/notes/versions/1/remote":"session-one"}}}}"#;
     fs::create_dir_all(home.path("elsewhere")).unwrap();
     fs::write(home.path("elsewhere/config.json"), config).unwrap();
     let import = "import azd --unisolated --dry-run --isolation-model keys";
-    let given = advice("if azd uses another directory, pass --azd-config-dir").given_by(&run(&home, import));
-    let given = given.works(&run(&home, &format!("{import} --azd-config-dir elsewhere")));
-    given.works(&finish(command(&home, import).env("AZD_CONFIG_DIR", home.path("elsewhere")))).done();
+    let given = advice("if azd uses another directory, pass --azd-config-dir").given_by(&run(import));
+    let given = given.works(&run(&format!("{import} --azd-config-dir elsewhere")));
+    given.works(&finish(command(home, import).env("PATH", &path).env("AZD_CONFIG_DIR", home.path("elsewhere")))).done();
 
     let homeless = |line: &str| {
-        let mut command = command(&home, line);
-        command.env_remove("HOME").env("CUPOLA_STATE_DIR", home.path("state"));
+        let mut command = command(home, line);
+        command.env_remove("HOME").env("CUPOLA_STATE_DIR", home.path("state")).env("PATH", &path);
         finish(command)
     };
     let given = advice("pass --azd-config-dir PATH, or set").given_by(&homeless(import));
     given.works(&homeless(&format!("{import} --azd-config-dir elsewhere"))).done();
-    finish(command(&home, "stop").env("CUPOLA_STATE_DIR", home.path("state")));
+    finish(command(home, "stop").env("CUPOLA_STATE_DIR", home.path("state")));
 
     let import = "import azd --dry-run --isolation-model keys --azd-config-dir elsewhere";
-    let given = advice("that apply to all sessions, or pass --unisolated").given_by(&run(&home, import));
-    let given = given.works(&run(&home, &format!("{import} --user-isolation-key acme")));
-    given.works(&run(&home, &format!("{import} --unisolated"))).done();
+    let given = advice("that apply to all sessions, or pass --unisolated").given_by(&run(import));
+    let given = given.works(&run(&format!("{import} --user-isolation-key acme")));
+    given.works(&run(&format!("{import} --unisolated"))).done();
+    deployed.end().await;
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn older(method: &str) -> Value {
         "daemon/doctor" => json!({"checks": []}),
         "daemon/stop" => json!({"runs": 0}),
         "daemon/status" => json!({"version": "0.0.1", "processId": 1, "socket": "", "stateDirectory": "", "uptimeMs": 1,
-            "connections": 0, "requests": 0, "runs": 0, "protocolVersion": 1, "memory": null}),
+            "startedAt": "2026-01-01T00:00:00Z", "connections": 0, "requests": 0, "runs": 0, "protocolVersion": 1}),
         _ => json!({}),
     }
 }
@@ -149,7 +149,7 @@ fn a_daemon_of_another_version_is_stopped_and_replaced() {
     for answer in [json!("no JSON"), json!({"runs": "none"})] {
         other(&home, move |method| if method == "runs/list" { answer.clone() } else { older(method) });
         let refused = run(&home, "runs list -o table");
-        let given = advice("compare the versions with `cupola status`").given_by(&refused);
+        let given = advice("the daemon may be of another version: run `cupola stop`").given_by(&refused);
         let given = given.works(&run(&home, "stop")).works(&run(&home, "runs list -o table"));
         given.works(&run(&home, "status")).done();
         run(&home, "stop --force");
@@ -180,7 +180,7 @@ fn a_daemon_that_is_killed_in_a_call_is_started_by_the_next_one() {
     let latency = Fault::Latency { milliseconds: 600_000 };
     emulator.fail("*/endpoint/sessions", 1, latency.clone());
     let create = format!("sessions create {target}");
-    let given = advice("see `cupola sessions list` for sessions it created").given_by(&killed_in(&create));
+    let given = advice("` for sessions it created").given_by(&killed_in(&create));
     given.works(&run(&home, &format!("sessions list {target}"))).works(&run(&home, &create)).done();
 
     assert!(run(&home, &format!("invoke {target} hello")).status.success());

@@ -439,7 +439,7 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
 }
 
 /// What to do about a daemon that does not speak as this program does.
-const VERSIONS_HINT: &str = "compare the versions with `cupola status`; after `cupola stop` the next command starts a daemon of this version";
+const VERSIONS_HINT: &str = "the daemon may be of another version: run `cupola stop`; the next command starts one of this version";
 
 fn garbage(error: &dyn std::fmt::Display) -> Failure {
     Failure::daemon_hint(

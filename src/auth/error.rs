@@ -85,7 +85,7 @@ impl TokenError {
                 "run `az login`, then try again"
             }
             Self::Refused { .. } | Self::TimedOut { .. } => {
-                "check [credential] in the configuration file and that Entra can be reached"
+                "check [credential] in the configuration file, and that this machine reaches Entra; after a change, run `cupola stop`"
             }
         }
     }

@@ -61,7 +61,10 @@ fn log(daemon: &Daemon) -> Option<Check> {
     let path = daemon.config.log_file.as_ref()?;
     let error = OpenOptions::new().append(true).open(path).err()?;
     Some(Check {
-        hint: Some("make it a file that you can write, then run `cupola stop`: the next command starts a daemon with a log".to_owned()),
+        hint: Some(
+            "make it a file that you can write, then run `cupola stop`: the next command starts a daemon with a log"
+                .to_owned(),
+        ),
         ..check("log", CheckStatus::Warning, format!("{} cannot be written: {error}", path.display()))
     })
 }

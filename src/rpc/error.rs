@@ -49,7 +49,9 @@ impl From<FoundryError> for CallError {
             data.hint = Some(token.hint().to_owned());
         }
         let hint = match &error {
-            FoundryError::NoWebSockets => Some("give the agent's code a WebSocket handler, or use --protocol invocations"),
+            FoundryError::NoWebSockets => {
+                Some("give the agent's code a WebSocket handler, or use --protocol invocations")
+            }
             FoundryError::NotTrusted { fault, .. } => Some(fault.hint()),
             FoundryError::Setup(_) => {
                 Some("correct the file; after a change in the configuration file, run `cupola stop`")
@@ -79,9 +81,9 @@ impl From<LocalFileError> for CallError {
         let said = Self::new(kind, error.to_string());
         match error {
             LocalFileError::NoFile { is_directory: true, .. } => said.hint("to transfer a directory, add --recursive"),
-            LocalFileError::Directory { .. } => {
-                said.hint("name the file to write with --target-path; to download a directory of the session, add --recursive")
-            }
+            LocalFileError::Directory { .. } => said.hint(
+                "name the file to write with --target-path; to download a directory of the session, add --recursive",
+            ),
             LocalFileError::OutOfReach { .. } => {
                 said.hint("name a file below the directory that the connection was bound with; links are not followed")
             }
@@ -97,9 +99,8 @@ impl From<PieceError> for CallError {
                 .hint("finish one first, or wait a minute: an idle one is closed"),
             PieceError::Unknown => Self::invalid_params(error.to_string())
                 .hint("begin again without the id: it is closed with its connection, and after 60 s without a call"),
-            PieceError::InUse => {
-                Self::invalid_params(error.to_string()).hint("wait for the answer to the last piece, then send the next one")
-            }
+            PieceError::InUse => Self::invalid_params(error.to_string())
+                .hint("wait for the answer to the last piece, then send the next one"),
         }
     }
 }
@@ -131,11 +132,15 @@ impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::Corrupt { path, .. } => {
-                format!("run `cupola stop` and move {path} away to start with empty saved state; nothing in it was changed")
+                format!(
+                    "run `cupola stop` and move {path} away to start with empty saved state; nothing in it was changed"
+                )
             }
-            StoreError::TooNew { .. } => "use the newer Cupola, or run `cupola stop` and set CUPOLA_STATE_DIR to another directory".to_owned(),
+            StoreError::TooNew { .. } => {
+                "use the newer Cupola, or run `cupola stop` and set CUPOLA_STATE_DIR to another directory".to_owned()
+            }
             StoreError::Open { .. } | StoreError::Operation { .. } => {
-                "check the free space of the disk and the permissions of the file and its directory".to_owned()
+                "check that the disk has room and that the file and its directory can be written".to_owned()
             }
         };
         Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(hint)
@@ -170,17 +175,17 @@ impl From<ProjectError> for CallError {
                 ErrorKind::ProjectNotResolved,
                 "change to the directory of an azd project, pass --project-endpoint URL and --agent-name NAME, or try --emulator",
             ),
-            ProjectError::NoAgents(_) => (
-                ErrorKind::ProjectNotResolved,
-                "pass --agent-name NAME to call an agent that azure.yaml does not list",
-            ),
+            ProjectError::NoAgents(_) => {
+                (ErrorKind::ProjectNotResolved, "pass --agent-name NAME to call an agent that azure.yaml does not list")
+            }
             ProjectError::NotDeployed { .. } => (
                 ErrorKind::ProjectNotResolved,
                 "run `azd deploy`, choose another environment with --environment NAME, or name the agent with --agent-name",
             ),
-            ProjectError::NoEnvironment { .. } => {
-                (ErrorKind::ProjectNotResolved, "`azd env list` shows the environments; choose one with --environment NAME")
-            }
+            ProjectError::NoEnvironment { .. } => (
+                ErrorKind::ProjectNotResolved,
+                "`azd env list` shows the environments; choose one with --environment NAME",
+            ),
             ProjectError::NoEndpoint { .. } => (
                 ErrorKind::ProjectNotResolved,
                 "pass --project-endpoint URL, run `azd ai project set URL`, set FOUNDRY_PROJECT_ENDPOINT, or try --emulator",

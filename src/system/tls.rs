@@ -112,7 +112,9 @@ impl CertificateFault {
             }
             Self::Expired => "check this machine's clock; if it is right, the host's certificate must be renewed",
             Self::NotYetValid => "check this machine's clock; if it is right, its owner must replace the certificate",
-            Self::Revoked => "do not trust this host; report it to the operator of the host, or of the proxy in front of it",
+            Self::Revoked => {
+                "do not trust this host; report it to the operator of the host, or of the proxy in front of it"
+            }
         }
     }
 }

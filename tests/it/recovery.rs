@@ -88,7 +88,7 @@ fn a_full_disk_is_reported_and_harms_nothing_saved() {
     let invoke = ["invoke", &target, "--user-isolation-key", "contoso", "hello"];
     let refused = run_it(&invoke);
     assert!(refused.stdout.is_empty() && String::from_utf8_lossy(&refused.stderr).contains("error: saved state"));
-    let given = advice("check the free space of the disk and the permissions").given_by(&refused);
+    let given = advice("check that the disk has room and that the file").given_by(&refused);
     std::fs::remove_file(state.join("ballast")).unwrap();
     given.works(&run_it(&invoke)).done();
     let (printed, complaint) = cupola(&["invoke", &target, "--user-isolation-key", "acme", "what do you remember?"]);

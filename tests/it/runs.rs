@@ -1,7 +1,7 @@
 //! Runs: several clients on one, clients that come late, leave, are killed, and who ends it.
 
-use crate::invoke::{check_events, text_of};
 use crate::hints::advice;
+use crate::invoke::{check_events, text_of};
 use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
 use cupola::rpc::client::{CLIENT_STALL, STALLED_GRACE};

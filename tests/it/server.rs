@@ -223,7 +223,8 @@ async fn a_full_daemon_tells_its_status_in_every_framing() {
         guest.closed().await;
     }
     let mut guest = server.connect().await;
-    let given = advice("close a client that you no longer need, then try again").given_by(&guest.call("runs/list", json!({})).await);
+    let given = advice("close a client that you no longer need, then try again")
+        .given_by(&guest.call("runs/list", json!({})).await);
     guest.closed().await;
     let mut guest = Http::new(server.stream().await);
     let answer = guest.post(&json!({"id": 1, "method": "daemon/status"})).await;

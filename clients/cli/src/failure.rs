@@ -147,7 +147,7 @@ fn print_lines(to: &mut dyn Write, message: &str, hint: Option<&str>, data: Opti
         }
     }
     for line in hint.unwrap_or_default().lines() {
-        writeln!(to, "hint: {}", terminal::line(&repeated::hint(line)))?;
+        writeln!(to, "hint: {}", terminal::line(&repeated::complete(line)))?;
     }
     Ok(())
 }

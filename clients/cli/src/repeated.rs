@@ -56,8 +56,8 @@ impl Flags {
     }
 }
 
-/// A hint for this command line.
-pub(crate) fn hint(line: &str) -> Cow<'_, str> {
+/// A hint whose commands have the flags of this command line.
+pub(crate) fn complete(line: &str) -> Cow<'_, str> {
     MEANT.get().map_or(Cow::Borrowed(line), |flags| completed(line, flags))
 }
 

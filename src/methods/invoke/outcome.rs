@@ -91,7 +91,7 @@ fn find_out_hint(standing: &Standing<'_>, is_kept: bool) -> String {
         None => "`cupola sessions list` shows whether it made a session".to_owned(),
     };
     let places = if is_kept { format!("{here_hint}, {there_hint}") } else { there_hint };
-    format!("the turn may have run; look before you send it again: {places}")
+    format!("the turn may have run, so look before you send it again: {places}")
 }
 
 #[cfg(test)]

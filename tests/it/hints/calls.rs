@@ -2,6 +2,7 @@
 
 use super::advice;
 use crate::files::{World, mine};
+use crate::support::peer::{Bytes, Peer};
 use crate::support::{LocalAgent, TestDaemon, TestEmulator};
 use crate::tenants::say;
 use cupola_emulator::faults::Fault;
@@ -112,7 +113,8 @@ async fn an_import_that_is_too_long_or_asks_for_too_much_has_another_way() {
     given.works(&world.client.call("partitions/import", json!({"entries": vec![&entry; 1000]})).await).done();
     let open = json!({"target": world.emulator.target("notes-identity"), "isolation": {"userKey": "a"}, "sessionId": "session-one"});
     let status = 503.try_into().unwrap();
-    let unavailable = Fault::Status { status, headers: std::collections::BTreeMap::new().try_into().unwrap(), body: None };
+    let unavailable =
+        Fault::Status { status, headers: std::collections::BTreeMap::new().try_into().unwrap(), body: None };
     world.emulator.fail("*/agents/notes-identity", 100, unavailable);
     let answer = world.client.call("partitions/import", json!({"entries": [open]})).await;
     assert!(answer["result"]["entries"][0]["refused"].is_string(), "{answer}");
@@ -166,9 +168,7 @@ async fn a_session_is_deleted_by_its_owner() {
     for followed in [json!({"userIdentity": "alice", "ownershipKey": "mine"}), json!({"userIdentity": "alice"})] {
         let isolation = json!({"userIdentity": "alice", "ownershipKey": "mine"});
         let made = world.client.call("sessions/create", json!({"target": target, "isolation": isolation})).await;
-        let delete = |isolation: Value| {
-            json!({"target": target, "isolation": isolation, "sessionId": made["result"]["agent_session_id"]})
-        };
+        let delete = |isolation: Value| json!({"target": target, "isolation": isolation, "sessionId": made["result"]["agent_session_id"]});
         let theirs = json!({"userIdentity": "alice", "ownershipKey": "theirs"});
         let refused = world.client.call("sessions/delete", delete(theirs)).await;
         let given = advice("pass the one it was created with: --isolation-key; or leave it out").given_by(&refused);
@@ -249,7 +249,8 @@ async fn a_log_begins_with_the_first_call() {
     let nothing = Fault::Status { status, headers: std::collections::BTreeMap::new().try_into().unwrap(), body: None };
     // It is asked for in two ways.
     world.emulator.fail("*:logstream", 2, nothing);
-    let given = advice("the log begins with the session's first call").given_by(&world.call("monitor", json!({})).await);
+    let given =
+        advice("the log begins with the session's first call").given_by(&world.call("monitor", json!({})).await);
     world.ok("invoke", json!({"input": "hello"})).await;
     let given = given.works(&world.call("monitor", json!({})).await);
     let follow = mine(&world.target, json!({"follow": true, "partialResultToken": "t"}));
@@ -296,7 +297,8 @@ async fn a_call_without_time_is_given_more_or_another_session() {
         tokio::task::yield_now().await;
     }
     let waiting = json!({"input": "hello", "timeoutMs": 50});
-    let given = advice("shows what is under way; wait for it, cancel it").given_by(&world.call("invoke", waiting).await);
+    let given =
+        advice("shows what is under way; wait for it, cancel it").given_by(&world.call("invoke", waiting).await);
     let given = given.works(&world.call("invoke", json!({"input": "hello", "newSession": true})).await);
     let listed = world.client.call("runs/list", json!({})).await;
     let runs = listed["result"]["runs"].as_array().unwrap();
@@ -334,6 +336,12 @@ async fn a_turn_that_may_have_run_is_looked_for_where_it_ran() {
     let given = advice("shows whether it made a session").given_by(&refused);
     let listed = world.call("sessions/list", json!({"isolation": isolation})).await;
     given.works(&listed).helps(listed["result"]["data"] == json!([])).done();
-    advice("the turn may have run; look before you send it again").given_by(&refused).done();
+    // An agent on this machine, without a service that keeps a log: it saw the turn, and nobody else can say what it did.
+    let agent = Peer::start(|_, _| Bytes { first: String::new(), then: String::new() }).await;
+    let params = json!({"target": {"kind": "local", "port": agent.address.port()}, "input": "hello"});
+    let refused = world.client.call("invoke", params).await;
+    let look = advice("the turn may have run, so look before you send it again").given_by(&refused);
+    advice("the agent's own output shows what it did").given_by(&refused).helps(agent.requests() == 1).done();
+    look.works(&world.client.call("runs/list", json!({})).await).done();
     world.end().await;
 }

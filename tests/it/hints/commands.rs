@@ -77,7 +77,8 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
 fn a_log_is_followed_as_lines_of_json() {
     let home = Stopped::new();
     assert!(run(&home, "invoke --emulator hello").status.success());
-    let given = advice("use -o jsonl, which prints one line").given_by(&run(&home, "monitor --emulator --follow -o json"));
+    let given =
+        advice("use -o jsonl, which prints one line").given_by(&run(&home, "monitor --emulator --follow -o json"));
     let mut following = Process::start(command(&home, "monitor --emulator --follow -o jsonl"));
     given.helps(following.first_line().starts_with('{')).done();
 }
@@ -212,7 +213,8 @@ fn a_directory_handed_over_takes_a_method_that_transfers() {
         command.stdin(fs::File::open(home.path("input")).unwrap());
         finish(command)
     };
-    let given = advice("add --only files/upload or --only files/download").given_by(&attach("--files . --only files/list"));
+    let given =
+        advice("add --only files/upload or --only files/download").given_by(&attach("--files . --only files/list"));
     let given = given.works(&attach("--files . --only files/list --only files/upload"));
     let given = given.works(&attach("--files . --only files/list --only files/download"));
     given.works(&attach("--only files/list")).done();

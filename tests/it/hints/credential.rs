@@ -76,7 +76,8 @@ async fn without_a_token_the_tool_that_gives_one_is_named() {
         run(&deployed, "stop").await;
         if kind == "azd" {
             fs::remove_file(home.path("bin/azd")).unwrap();
-            let given = advice("install it and sign in; if your shell finds it already").given_by(&run(&deployed, INVOKE).await);
+            let given = advice("install it and sign in; if your shell finds it already")
+                .given_by(&run(&deployed, INVOKE).await);
             tool(home, "azd", &signed_in);
             run(&deployed, "stop").await;
             given.works(&run(&deployed, INVOKE).await).done();
@@ -85,7 +86,22 @@ async fn without_a_token_the_tool_that_gives_one_is_named() {
     }
 
     fs::write(&config, format!("{plain}[credential]\nkind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = {{ env = \"NOT_SET\" }}\n")).unwrap();
-    let given = advice("correct [credential] in the configuration file, then run").given_by(&run(&deployed, INVOKE).await);
+    let given =
+        advice("correct [credential] in the configuration file, then run").given_by(&run(&deployed, INVOKE).await);
+    fs::write(&config, &plain).unwrap();
+    run(&deployed, "stop").await;
+    given.works(&run(&deployed, INVOKE).await).done();
+    run(&deployed, "stop").await;
+
+    // Nobody listens where Entra is looked for.
+    let secret =
+        "[credential]\nkind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { env = \"SECRET\" }\n";
+    fs::write(&config, format!("{plain}\"login.microsoftonline.com\" = \"127.0.0.1:1\"\n{secret}")).unwrap();
+    let line = INVOKE.replace("PROJECT", &project());
+    let line = words(&line);
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    let given = advice("and that this machine reaches Entra; after a change");
+    let given = given.given_by(&deployed.run_in(&home.path(""), &[("SECRET", "hush")], &line).await);
     fs::write(&config, &plain).unwrap();
     run(&deployed, "stop").await;
     given.works(&run(&deployed, INVOKE).await).done();
@@ -104,7 +120,8 @@ async fn without_any_tool_both_are_named() {
     let line = INVOKE.replace("PROJECT", &project());
     let words = words(&line);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let given = advice("install azd or az, then run").given_by(&deployed.run_in(&home, &[("PATH", path)], &words).await);
+    let given =
+        advice("install azd or az, then run").given_by(&deployed.run_in(&home, &[("PATH", path)], &words).await);
     // `install`, then `login`; and the next daemon has the shell's PATH.
     let elsewhere = deployed.home.path("installed");
     fs::create_dir(&elsewhere).unwrap();
@@ -162,7 +179,8 @@ async fn a_host_that_is_not_trusted_leads_to_its_setting() {
     // A file of certificates that is not there.
     run(&deployed, "stop").await;
     configure(&deployed, &trusting(&deployed.home.path("missing.pem")));
-    let given = advice("after a change in the configuration file, run `cupola stop`").given_by(&run(&deployed, INVOKE).await);
+    let given =
+        advice("after a change in the configuration file, run `cupola stop`").given_by(&run(&deployed, INVOKE).await);
     configure(&deployed, &good);
     run(&deployed, "stop").await;
     given.works(&run(&deployed, INVOKE).await).done();
@@ -177,7 +195,8 @@ async fn a_host_that_is_not_trusted_leads_to_its_setting() {
     );
     fs::write(&config, wrong).unwrap();
     run(&deployed, "stop").await;
-    let given = advice("another server answered: check the endpoint's host name").given_by(&run(&deployed, INVOKE).await);
+    let given =
+        advice("another server answered: check the endpoint's host name").given_by(&run(&deployed, INVOKE).await);
     configure(&deployed, &good);
     run(&deployed, "stop").await;
     given.works(&run(&deployed, INVOKE).await).done();
@@ -220,7 +239,8 @@ async fn a_host_that_does_not_answer_is_looked_for() {
 async fn a_configuration_that_others_could_have_written_is_made_ones_own() {
     let deployed = Deployed::start().await;
     let config = deployed.home.path(".config/cupola/config.toml");
-    let shell = |line: &str| assert!(std::process::Command::new("sh").args(["-c", line]).status().unwrap().success(), "{line}");
+    let shell =
+        |line: &str| assert!(std::process::Command::new("sh").args(["-c", line]).status().unwrap().success(), "{line}");
     fs::set_permissions(&config, fs::Permissions::from_mode(0o666)).unwrap();
     let refused = run(&deployed, INVOKE).await;
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -250,9 +270,7 @@ async fn who_may_not_act_for_others_keeps_them_apart_on_this_machine() {
     let emulator = TestEmulator::with(|options| options.withhold_impersonation = true).await;
     let daemon = crate::support::TestDaemon::start();
     let mut client = daemon.connect();
-    let invoke = |isolation: serde_json::Value| {
-        serde_json::json!({"target": emulator.target("notes-identity"), "isolation": isolation, "input": "hello"})
-    };
+    let invoke = |isolation: serde_json::Value| serde_json::json!({"target": emulator.target("notes-identity"), "isolation": isolation, "input": "hello"});
     let refused = client.call("invoke", invoke(serde_json::json!({"userIdentity": "alice"}))).await;
     let given = advice("or partition on this machine only with --isolation-model local").given_by(&refused);
     let local = serde_json::json!({"userIdentity": "alice", "model": "local"});

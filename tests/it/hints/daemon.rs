@@ -74,7 +74,8 @@ fn another_program_on_the_socket_is_ended_or_avoided() {
     until("nc does not listen", || home.socket().exists());
     let invoke = "invoke --emulator -t 1 hello";
     let refused = run(&home, invoke);
-    let given = advice("or set CUPOLA_SOCKET to another path in a directory that only you can write").given_by(&refused);
+    let given =
+        advice("or set CUPOLA_SOCKET to another path in a directory that only you can write").given_by(&refused);
     fs::DirBuilder::new().mode(0o700).create(home.path("own")).unwrap();
     let elsewhere = |line: &str| finish(command(&home, line).env("CUPOLA_SOCKET", home.path("own/v1.sock")));
     let given = given.works(&elsewhere("invoke --emulator hello"));
@@ -83,6 +84,27 @@ fn another_program_on_the_socket_is_ended_or_avoided() {
     let id: i32 = said.split("`kill ").nth(1).unwrap().split('`').next().unwrap().parse().unwrap();
     kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
     listening.ended();
+    given.works(&run(&home, "invoke --emulator hello")).done();
+}
+
+#[test]
+fn a_daemon_that_hangs_is_ended() {
+    let home = Stopped::new();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(home.path("run/cupola")).unwrap();
+    // A program of Cupola's name that takes connections and says nothing.
+    let path = std::env::split_paths("/usr/bin:/bin").map(|place| place.join("nc")).find(|path| path.exists()).unwrap();
+    fs::copy(path, home.path("cupola")).unwrap();
+    let mut hanging = Command::new(home.path("cupola"));
+    hanging.arg("-lkU").arg(home.socket());
+    let mut hanging = Process::start(hanging);
+    until("it does not listen", || home.socket().exists());
+    let refused = run(&home, "invoke --emulator -t 1 hello");
+    let given = advice("if this persists, end it with `kill -9").given_by(&refused);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let id: i32 = said.split("`kill -9 ").nth(1).unwrap().split('`').next().unwrap().parse().unwrap();
+    assert_eq!(u32::try_from(id).unwrap(), hanging.id());
+    kill_process(Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
+    hanging.ended();
     given.works(&run(&home, "invoke --emulator hello")).done();
 }
 
@@ -118,8 +140,10 @@ fn older(method: &str) -> Value {
         "initialize" => json!({"serverInfo": {"name": "cupola", "version": "0.0.1"}, "protocolVersion": 1}),
         "daemon/doctor" => json!({"checks": []}),
         "daemon/stop" => json!({"runs": 0}),
-        "daemon/status" => json!({"version": "0.0.1", "processId": 1, "socket": "", "stateDirectory": "", "uptimeMs": 1,
-            "startedAt": "2026-01-01T00:00:00Z", "connections": 0, "requests": 0, "runs": 0, "protocolVersion": 1}),
+        "daemon/status" => {
+            json!({"version": "0.0.1", "processId": 1, "socket": "", "stateDirectory": "", "uptimeMs": 1,
+            "startedAt": "2026-01-01T00:00:00Z", "connections": 0, "requests": 0, "runs": 0, "protocolVersion": 1})
+        }
         _ => json!({}),
     }
 }
@@ -170,7 +194,9 @@ fn a_daemon_that_is_killed_in_a_call_is_started_by_the_next_one() {
         let (_, output) = finish_after(command(&home, line), |_| {
             until("nothing is asked", || {
                 let asked = emulator.requests();
-                asked.len() > before && asked.last().unwrap().method == "POST" && !asked.last().unwrap().path.contains("conversations")
+                asked.len() > before
+                    && asked.last().unwrap().method == "POST"
+                    && !asked.last().unwrap().path.contains("conversations")
             });
             let id = call(&home.socket(), "daemon/status")["result"]["processId"].as_i64().unwrap();
             kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), Signal::KILL).unwrap();
@@ -246,15 +272,25 @@ fn a_place_of_another_user_is_left_alone() {
         finish(command)
     };
     let binary = Path::new(env!("CARGO_BIN_EXE_cupola"));
-    if is_root && binary.ancestors().any(|place| fs::metadata(place).is_ok_and(|found| found.permissions().mode() & 0o001 == 0)) {
+    if is_root
+        && binary
+            .ancestors()
+            .any(|place| fs::metadata(place).is_ok_and(|found| found.permissions().mode() & 0o001 == 0))
+    {
         return skip("a place of another user", "the program lies where only root can run it");
     }
     fs::set_permissions(home.path("run"), fs::Permissions::from_mode(if is_root { 0o700 } else { 0 })).unwrap();
     let refused = as_user(invoke, &|_| ());
     let given = advice("it is another user's: unset XDG_RUNTIME_DIR").given_by(&refused);
-    let given = given.works(&as_user(invoke, &|command| { command.env_remove("XDG_RUNTIME_DIR"); }));
-    as_user("stop --force", &|command| { command.env_remove("XDG_RUNTIME_DIR"); });
-    let own = |command: &mut Command| { command.env("CUPOLA_SOCKET", home.path("own/v1.sock")); };
+    let given = given.works(&as_user(invoke, &|command| {
+        command.env_remove("XDG_RUNTIME_DIR");
+    }));
+    as_user("stop --force", &|command| {
+        command.env_remove("XDG_RUNTIME_DIR");
+    });
+    let own = |command: &mut Command| {
+        command.env("CUPOLA_SOCKET", home.path("own/v1.sock"));
+    };
     let given = given.works(&as_user(invoke, &own));
     as_user("stop --force", &own);
     given.done();
@@ -272,10 +308,14 @@ fn without_a_home_a_state_directory_is_named() {
     };
     let invoke = "invoke --emulator hello";
     let given = advice("set HOME, or set CUPOLA_STATE_DIR").given_by(&bare(invoke, &|_| ()));
-    let state = |command: &mut Command| { command.env("CUPOLA_STATE_DIR", home.path("state")); };
+    let state = |command: &mut Command| {
+        command.env("CUPOLA_STATE_DIR", home.path("state"));
+    };
     let given = given.works(&bare(invoke, &state));
     bare("stop --force", &state);
-    let own = |command: &mut Command| { command.env("HOME", home.path("")); };
+    let own = |command: &mut Command| {
+        command.env("HOME", home.path(""));
+    };
     let given = given.works(&bare(invoke, &own));
     bare("stop --force", &own);
     given.done();

@@ -85,16 +85,19 @@ async fn a_download_that_breaks_off_is_run_again() {
     world.ok("files/upload", json!({"localPath": file, "path": "a"})).await;
     let download = json!({"path": "a", "localPath": world.path("back")});
     world.emulator.fail("*/files/content", 1, Fault::Cut { after_bytes: 100 });
-    let given = advice("run it again; nothing was changed").given_by(&world.call("files/download", download.clone()).await);
+    let given =
+        advice("run it again; nothing was changed").given_by(&world.call("files/download", download.clone()).await);
     given.works(&world.call("files/download", download).await).done();
     world.end().await;
 }
 
 #[tokio::test]
 async fn a_service_that_makes_no_directories_and_shows_no_file_is_worked_with() {
-    let mut world = World::with(|options| options.without = vec![Undocumented::MakeDirectory, Undocumented::Stat]).await;
+    let mut world =
+        World::with(|options| options.without = vec![Undocumented::MakeDirectory, Undocumented::Stat]).await;
     let file = world.write("a", "x");
-    let given = advice("upload a file into the directory instead").given_by(&world.call("files/mkdir", json!({"path": "d"})).await);
+    let given = advice("upload a file into the directory instead")
+        .given_by(&world.call("files/mkdir", json!({"path": "d"})).await);
     let given = given.works(&world.call("files/upload", json!({"localPath": file, "path": "d/a"})).await);
     given.works(&world.call("files/list", json!({"path": "d"})).await).done();
     let given = advice("`cupola files list` shows the files there are");
@@ -131,7 +134,8 @@ async fn pieces_of_a_file_come_in_their_order() {
     given.works(&world.call("files/read", read(json!({"offset": 0}))).await).done();
 
     let mut http = world.daemon.connect_http();
-    let post = |params: Value| json!({"id": 1, "method": "files/write", "params": crate::files::mine(&world.target, params)});
+    let post =
+        |params: Value| json!({"id": 1, "method": "files/write", "params": crate::files::mine(&world.target, params)});
     let given = advice("use the NDJSON or LSP framing to write a file in several pieces");
     let given = given.given_by(&http.post(&post(piece("AAAA", json!({})))).await);
     drop(http);

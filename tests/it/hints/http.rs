@@ -23,7 +23,10 @@ async fn a_request_that_is_refused_says_how_it_is_sent() {
     for (hint, refused) in [
         (advice("Send JSON-RPC 2.0, one message or a batch, as POST /"), spoiled("POST", "PUT")),
         (advice("leave the Origin header out"), post(&status, "Origin: http://localhost\r\n")),
-        (advice("the host must be cupola: use http://cupola/ as the URL"), spoiled("Host: cupola", "Host: evil.example")),
+        (
+            advice("the host must be cupola: use http://cupola/ as the URL"),
+            spoiled("Host: cupola", "Host: evil.example"),
+        ),
         (advice("the method is part of the message; use http://cupola/"), spoiled("POST / ", "POST /status ")),
         (advice("add Content-Type: application/json"), spoiled("application/json", "text/plain")),
         (advice("leave Content-Encoding out"), post(&status, "Content-Encoding: gzip\r\n")),

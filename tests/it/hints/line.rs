@@ -41,7 +41,8 @@ async fn what_is_too_much_at_once_is_sent_in_parts() {
     for _ in 0..MAX_REQUESTS_PER_CONNECTION {
         ids.push(client.request("test/wait", json!({})).await);
     }
-    let given = advice("wait for answers before you send more").given_by(&client.call("test/echo", json!({"text": "a"})).await);
+    let given =
+        advice("wait for answers before you send more").given_by(&client.call("test/echo", json!({"text": "a"})).await);
     let mut other = daemon.connect();
     let given = given.works(&other.call("test/echo", json!({"text": "a"})).await);
     client.send(json!({"method": "$/cancelRequest", "params": {"id": ids[0]}})).await;

@@ -51,13 +51,15 @@ async fn an_agent_that_cannot_be_told_is_named() {
     given.works(&run(&deployed, &root, "invoke --agent-name strict hello").await).done();
 
     write(&root, "  web: {host: containerapp}\n", &both);
-    let given = advice("to call an agent that azure.yaml does not list").given_by(&run(&deployed, &root, "invoke hello").await);
+    let given =
+        advice("to call an agent that azure.yaml does not list").given_by(&run(&deployed, &root, "invoke hello").await);
     given.works(&run(&deployed, &root, "invoke --agent-name notes hello").await).done();
 
     write(&root, ONE, &endpoint);
     fs::create_dir_all(root.join(".azure/prod")).unwrap();
     fs::write(root.join(".azure/prod/.env"), &both).unwrap();
-    let given = advice("run `azd deploy`, choose another environment").given_by(&run(&deployed, &root, "invoke hello").await);
+    let given =
+        advice("run `azd deploy`, choose another environment").given_by(&run(&deployed, &root, "invoke hello").await);
     let given = given.works(&run(&deployed, &root, "invoke --environment prod hello").await);
     let given = given.works(&run(&deployed, &root, "invoke --agent-name notes hello").await);
     // What `azd deploy` leaves behind.
@@ -116,9 +118,12 @@ async fn an_endpoint_is_one_that_may_be_called_and_of_the_right_protocol() {
     let endpoint = |path: &str| format!("invoke --agent-endpoint PROJECT/agents/notes/endpoint/protocols/{path} hello");
     let responses = endpoint("openai/responses");
     let given = advice("leave --protocol out, or pass the endpoint of that protocol");
-    let given = given.given_by(&run(&deployed, &home, &responses.replace("hello", "--protocol invocations hello")).await);
+    let given =
+        given.given_by(&run(&deployed, &home, &responses.replace("hello", "--protocol invocations hello")).await);
     let given = given.works(&run(&deployed, &home, &responses).await);
-    given.works(&run(&deployed, &home, &endpoint("invocations").replace("hello", "--protocol invocations hello")).await).done();
+    given
+        .works(&run(&deployed, &home, &endpoint("invocations").replace("hello", "--protocol invocations hello")).await)
+        .done();
 
     let elsewhere = NAMED.replace("PROJECT", "https://acct.foundry.example.com/api/projects/p");
     let given = advice("for a host of your own, add its domain").given_by(&run(&deployed, &home, &elsewhere).await);
@@ -141,7 +146,8 @@ async fn a_local_agent_is_started_or_found_on_its_port() {
     let home = deployed.home.path("");
     let port = free_address().port();
     let invoke = format!("invoke --local --port {port} hello");
-    let given = advice("start the agent, or pass the port it listens on").given_by(&run(&deployed, &home, &invoke).await);
+    let given =
+        advice("start the agent, or pass the port it listens on").given_by(&run(&deployed, &home, &invoke).await);
     let agent = LocalAgent::start().await;
     let given = given.works(&run(&deployed, &home, &format!("invoke --local --port {} hello", agent.port)).await);
     let started = LocalAgent::start_at(port).await;

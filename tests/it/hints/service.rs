@@ -42,19 +42,26 @@ async fn what_is_not_ready_is_asked_for_again_and_looked_at() {
     let new = mine(json!({"input": "hello", "newSession": true}));
     let agent = json!({"target": target});
     for (hint, status, code, methods) in [
-        (advice("why it does not start; run it again, or start another"), 502, "ReadinessTimeout", vec![
-            ("monitor", &of_session),
-            ("invoke", &invoke),
-            ("invoke", &new),
-        ]),
+        (
+            advice("why it does not start; run it again, or start another"),
+            502,
+            "ReadinessTimeout",
+            vec![("monitor", &of_session), ("invoke", &invoke), ("invoke", &new)],
+        ),
         (advice("run it again: the session resumes with its files"), 502, "SandboxIdle", vec![("invoke", &invoke)]),
         (advice("the region has no room for more sessions"), 429, "RegionalQuotaExceeded", vec![("invoke", &invoke)]),
-        (advice("`cupola sessions delete ID` deletes one with its files"), 429, "QuotaExceeded", vec![
-            ("sessions/list", &show),
-            ("sessions/delete", &show),
-            ("invoke", &invoke),
-        ]),
-        (advice("`cupola agents show` says more"), 424, "AgentVersionProvisioningFailed", vec![("agents/show", &agent)]),
+        (
+            advice("`cupola sessions delete ID` deletes one with its files"),
+            429,
+            "QuotaExceeded",
+            vec![("sessions/list", &show), ("sessions/delete", &show), ("invoke", &invoke)],
+        ),
+        (
+            advice("`cupola agents show` says more"),
+            424,
+            "AgentVersionProvisioningFailed",
+            vec![("agents/show", &agent)],
+        ),
     ] {
         world.emulator.fail("*/openai/responses", 3, refusal(status, code));
         let refused = world.client.call("invoke", invoke.clone()).await;
@@ -64,10 +71,10 @@ async fn what_is_not_ready_is_asked_for_again_and_looked_at() {
     }
     // Where the version cannot be read either.
     for (hint, code) in [
-        (advice("run it again once `cupola agents show` says that the version is active"), "AgentVersionProvisioning"),
+        (advice("run it again once `cupola agents show` says that the version is active"), "AgentVersionNotReady"),
         (advice("says why the version could not be deployed"), "AgentVersionProvisioningFailed"),
     ] {
-        world.emulator.fail("*/openai/responses", 1, refusal(424, code));
+        world.emulator.fail("*/openai/responses", 3, refusal(424, code));
         for path in ["*/agents/notes", "*/agents/notes/versions*"] {
             world.emulator.fail(path, 100, refusal(503, "platform"));
         }
@@ -76,20 +83,18 @@ async fn what_is_not_ready_is_asked_for_again_and_looked_at() {
         let given = hint.given_by(&refused);
         named(given, &mut world.client, &[("agents/show", &agent), ("invoke", &invoke)]).await.done();
     }
-    // The service does not find what it has just made.
-    let fresh = json!({"target": target, "isolation": {"userKey": "fresh"}, "input": "hello"});
-    world.emulator.fail("*/openai/responses", 100, refusal(404, "SandboxNotFound"));
-    let made = json!({"target": target, "isolation": {"userKey": "fresh"}});
-    world.client.call("sessions/create", made.clone()).await;
-    let mut refused = world.client.call("invoke", fresh.clone()).await;
-    if refused["error"]["message"].as_str().is_none_or(|message| !message.contains("keeps reporting")) {
-        let mut again = fresh.clone();
-        again["newSession"] = json!(true);
-        refused = world.client.call("invoke", again).await;
-    }
+    // Nothing tells which session it was.
+    world.emulator.fail("*/openai/responses", 3, refusal(502, "ReadinessTimeout"));
+    let mut first = json!({"target": target, "isolation": {"userKey": "first"}, "input": "hello"});
+    let refused = world.client.call("invoke", first.clone()).await;
     world.emulator.heal();
-    let given = advice("run it again later; `cupola sessions list`").given_by(&refused);
-    named(given, &mut world.client, &[("sessions/list", &made), ("invoke", &fresh)]).await.done();
+    let given = advice("shows the session, and `cupola monitor --type system --session-id ID`").given_by(&refused);
+    let given = named(given, &mut world.client, &[("invoke", &first)]).await;
+    first.as_object_mut().unwrap().remove("input");
+    let sessions = world.client.call("sessions/list", first.clone()).await;
+    first["sessionId"] = sessions["result"]["data"][0]["agent_session_id"].clone();
+    first["kind"] = json!("system");
+    given.works(&sessions).works(&world.client.call("monitor", first).await).done();
     world.end().await;
 }
 
@@ -120,7 +125,9 @@ async fn a_session_that_never_became_ready_is_named_and_not_continued_in_silence
     let daemon = TestDaemon::start();
     let mut client = daemon.connect();
     let target = emulator.target("broken");
-    for (number, first) in [json!({}), json!({"newSession": true}), json!({"protocol": "invocations"})].iter().enumerate() {
+    for (number, first) in
+        [json!({}), json!({"newSession": true}), json!({"protocol": "invocations"})].iter().enumerate()
+    {
         is_broken.store(true, Ordering::Relaxed);
         let params = |rest: &Value| {
             let mut params = json!({"target": target, "isolation": {"userKey": format!("user-{number}")}});

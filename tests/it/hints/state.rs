@@ -35,7 +35,8 @@ fn a_state_file_that_is_damaged_or_newer_is_put_aside() {
 
     fs::write(&file, good).unwrap();
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 9999).unwrap();
-    let given = advice("use the newer Cupola, or run `cupola stop` and set CUPOLA_STATE_DIR").given_by(&run(&home, INVOKE));
+    let given =
+        advice("use the newer Cupola, or run `cupola stop` and set CUPOLA_STATE_DIR").given_by(&run(&home, INVOKE));
     run(&home, "stop");
     let elsewhere = |line: &str| finish(command(&home, line).env("CUPOLA_STATE_DIR", home.path("elsewhere")));
     given.works(&elsewhere(INVOKE)).done();
@@ -50,7 +51,11 @@ fn check(home: &Stopped, flags: &str, name: &str) -> Check {
 fn what_doctor_finds_on_this_machine_is_mended_as_it_says() {
     let home = Stopped::new();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(home.path(&format!("{STATE}/daemon.log"))).unwrap();
-    let given = advice("make it a file that you can write, then run `cupola stop`").given_by(&check(&home, "--emulator", "log"));
+    let given = advice("make it a file that you can write, then run `cupola stop`").given_by(&check(
+        &home,
+        "--emulator",
+        "log",
+    ));
     fs::remove_dir(home.path(&format!("{STATE}/daemon.log"))).unwrap();
     run(&home, "stop");
     // A log that works is not mentioned.
@@ -134,7 +139,8 @@ async fn what_doctor_finds_on_the_way_to_an_agent_is_mended_as_it_says() {
     let refusal = Fault::Status { status, headers: std::collections::BTreeMap::new().try_into().unwrap(), body: None };
     deployed.run(&["stop"]).await;
     deployed.emulator.fail("*/agents/notes*", 1000, refusal);
-    let given = advice("pass --isolation-model if the model shown below is wrong").given_by(&found("notes", "target").await);
+    let given =
+        advice("pass --isolation-model if the model shown below is wrong").given_by(&found("notes", "target").await);
     given.works(&found("notes --isolation-model keys --user-isolation-key acme", "isolation").await).done();
     deployed.emulator.heal();
     deployed.end().await;

@@ -439,13 +439,11 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
 }
 
 /// What to do about a daemon that does not speak as this program does.
-const VERSIONS_HINT: &str = "the daemon may be of another version: run `cupola stop`; the next command starts one of this version";
+const VERSIONS_HINT: &str =
+    "the daemon may be of another version: run `cupola stop`; the next command starts one of this version";
 
 fn garbage(error: &dyn std::fmt::Display) -> Failure {
-    Failure::daemon_hint(
-        format!("the daemon sent an invalid message: {error}"),
-        VERSIONS_HINT,
-    )
+    Failure::daemon_hint(format!("the daemon sent an invalid message: {error}"), VERSIONS_HINT)
 }
 
 /// An answer as the type that the method promises.

@@ -181,7 +181,7 @@ impl Ending<'_> {
         }
         let hint = self.failure.as_ref().and_then(|failure| failure.hint.as_deref());
         for line in hint.unwrap_or_default().lines() {
-            let _ = writeln!(err, "hint: {}", terminal::line(&repeated::hint(line)));
+            let _ = writeln!(err, "hint: {}", terminal::line(&repeated::complete(line)));
         }
     }
 }

@@ -8,13 +8,13 @@ use syn::{Expr, Pat};
 
 /// The text of a hint and where it is written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Text {
+pub(super) struct Hint {
     pub(super) file: String,
     pub(super) line: usize,
     pub(super) text: String,
 }
 
-impl Text {
+impl Hint {
     /// Is this written in it, without a value that is filled in?
     pub(super) fn contains(&self, part: &str) -> bool {
         segments(&self.text).iter().any(|segment| segment.contains(part))
@@ -40,25 +40,38 @@ fn segments(text: &str) -> Vec<String> {
 }
 
 /// Methods that hand the text on.
-const PASS_ON: &[&str] =
-    &["to_owned", "to_string", "into", "clone", "as_deref", "as_ref", "filter", "take", "unwrap_or_default", "to_lowercase"];
+const PASS_ON: &[&str] = &[
+    "to_owned",
+    "to_string",
+    "into",
+    "clone",
+    "as_deref",
+    "as_ref",
+    "filter",
+    "take",
+    "unwrap_or_default",
+    "to_lowercase",
+];
 /// Methods whose argument is the text, whatever they are called on.
 const CHOOSE: &[&str] = &["then", "then_some", "map", "map_or", "map_or_else", "and_then"];
 /// Methods whose argument is another text.
 const OR: &[&str] = &["or", "or_else", "unwrap_or", "unwrap_or_else", "chain"];
 
 /// All hints of these files (path and text), and what keeps a hint from being found.
-pub(super) fn read(files: impl IntoIterator<Item = (String, String)>) -> Result<(Vec<Text>, Vec<String>), String> {
+pub(super) fn read(files: impl IntoIterator<Item = (String, String)>) -> Result<(Vec<Hint>, Vec<String>), String> {
     let mut parsed = Vec::new();
     for (file, text) in files {
         let syntax = syn::parse_file(&text).map_err(|error| format!("{file} is not valid Rust: {error}"))?;
         parsed.push((file, syntax));
     }
     let mut takers = Takers::default();
-    parsed.iter().for_each(|(_, syntax)| takers.visit_file(syntax));
+    for (_, syntax) in &parsed {
+        takers.visit_file(syntax);
+    }
     let (mut texts, mut broken) = (Vec::new(), Vec::new());
     for (file, syntax) in parsed {
-        let mut reader = Reader { takers: &takers.found, texts: &mut texts, broken: &mut broken, file, of: String::new() };
+        let mut reader =
+            Reader { takers: &takers.found, texts: &mut texts, broken: &mut broken, file, of: String::new() };
         reader.visit_file(&syntax);
     }
     Ok((texts, broken))
@@ -148,7 +161,7 @@ fn type_name(of: &syn::Type) -> String {
 
 struct Reader<'a> {
     takers: &'a BTreeSet<Taker>,
-    texts: &'a mut Vec<Text>,
+    texts: &'a mut Vec<Hint>,
     broken: &'a mut Vec<String>,
     file: String,
     /// The type whose methods are read.
@@ -158,7 +171,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn add(&mut self, text: String, line: usize) {
         if segments(&text).iter().any(|segment| segment.chars().any(char::is_alphabetic)) {
-            self.texts.push(Text { file: self.file.clone(), line, text });
+            self.texts.push(Hint { file: self.file.clone(), line, text });
         }
     }
 
@@ -166,7 +179,9 @@ impl Reader<'_> {
     fn take(&mut self, from: &Expr, part: Option<usize>) {
         let mut alternatives: Vec<&Expr> = Vec::new();
         match from {
-            Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => self.add(text.value(), text.span().start().line),
+            Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => {
+                self.add(text.value(), text.span().start().line);
+            }
             Expr::Macro(call) => match literal(call.mac.tokens.clone()) {
                 Some((text, line)) if call.mac.path.is_ident("format") => self.add(text, line),
                 _ if call.mac.path.is_ident("unreachable") => {}
@@ -220,14 +235,17 @@ impl Reader<'_> {
     fn untraced(&mut self, expression: &Expr) {
         let line = line(expression);
         let file = &self.file;
-        self.broken.push(format!("{file}:{line}: this hint cannot be traced; write it here, or take it from something named hint"));
+        self.broken.push(format!(
+            "{file}:{line}: this hint cannot be traced; write it here, or take it from something named hint"
+        ));
     }
 
     fn take_arguments(&mut self, of: &str, name: &str, arguments: &syn::punctuated::Punctuated<Expr, syn::Token![,]>) {
         let takers = self.takers;
         for (at, argument) in arguments.iter().enumerate() {
             // A method is called on whatever it is called on.
-            let is_it = |(type_name, taker, place): &Taker| (of == "." || type_name == of) && taker == name && *place == at;
+            let is_it =
+                |(type_name, taker, place): &Taker| (of == "." || type_name == of) && taker == name && *place == at;
             if takers.iter().any(is_it) {
                 self.take(argument, None);
             }
@@ -314,7 +332,8 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 
     fn visit_expr_assign(&mut self, assign: &'ast syn::ExprAssign) {
-        if matches!(&*assign.left, Expr::Field(syn::ExprField { member: syn::Member::Named(name), .. }) if is_hint(name)) {
+        if matches!(&*assign.left, Expr::Field(syn::ExprField { member: syn::Member::Named(name), .. }) if is_hint(name))
+        {
             self.take(&assign.right, None);
         }
         visit::visit_expr_assign(self, assign);
@@ -401,11 +420,13 @@ mod tests {
 
     #[test]
     fn a_hint_that_cannot_be_traced_is_refused() {
-        for source in ["fn a() { e().hint(advise()) }", "fn a() { e().hint(text) }", "fn a() { let hint = x.says(); }"] {
+        for source in ["fn a() { e().hint(advise()) }", "fn a() { e().hint(text) }", "fn a() { let hint = x.says(); }"]
+        {
             let (texts, broken) = found(&format!("{source} impl E {{ fn hint(self, hint: &str) {{}} }}"));
             assert!(texts.is_empty() && broken.len() == 1, "{source}: {texts:?} {broken:?}");
         }
-        for source in ["#[cfg(test)] mod tests { fn a() { let hint = x.says(); } }", "#[test] fn a() { let hint = 1; }"] {
+        for source in ["#[cfg(test)] mod tests { fn a() { let hint = x.says(); } }", "#[test] fn a() { let hint = 1; }"]
+        {
             assert_eq!(found(source), (Vec::new(), Vec::new()));
         }
     }

@@ -31,7 +31,11 @@ pub(crate) struct Advice(&'static str);
 /// A hint that was given and is to be followed.
 #[must_use = "a hint is followed"]
 #[derive(Debug)]
-pub(crate) struct Given(&'static str);
+pub(crate) struct Given {
+    part: &'static str,
+    /// Did anything that it advises work?
+    is_followed: bool,
+}
 
 /// Takes a hint up.
 pub(crate) const fn advice(part: &'static str) -> Advice {
@@ -44,27 +48,32 @@ impl Advice {
     pub(crate) fn given_by(self, refused: &impl Outcome) -> Given {
         let hint = refused.hint().unwrap_or_default();
         assert!(hint.contains(self.0), "{:?} is not the hint {hint:?} of {}", self.0, refused.shown());
-        Given(self.0)
+        Given { part: self.0, is_followed: false }
     }
 }
 
 impl Given {
     /// One thing that the hint advises works. There may be others.
     #[track_caller]
-    pub(crate) fn works(self, outcome: &impl Outcome) -> Self {
-        assert!(outcome.hint().is_none(), "{:?} does not help: {}", self.0, outcome.shown());
+    pub(crate) fn works(mut self, outcome: &impl Outcome) -> Self {
+        assert!(outcome.hint().is_none(), "{:?} does not help: {}", self.part, outcome.shown());
+        self.is_followed = true;
         self
     }
 
     /// The same for what is no answer.
     #[track_caller]
-    pub(crate) fn helps(self, it_does: bool) -> Self {
-        assert!(it_does, "{:?} does not help", self.0);
+    pub(crate) fn helps(mut self, it_does: bool) -> Self {
+        assert!(it_does, "{:?} does not help", self.part);
+        self.is_followed = true;
         self
     }
 
     /// All of it was followed.
-    pub(crate) fn done(self) {}
+    #[track_caller]
+    pub(crate) fn done(self) {
+        assert!(self.is_followed, "{:?} was not followed", self.part);
+    }
 }
 
 /// How a command or a call went.

@@ -198,8 +198,8 @@ fn standard_input_is_stored_where_there_is_room() {
     let mut full = Command::new("bash");
     full.args(["-c", &limited]).env_clear().env("HOME", home.path("")).env("XDG_RUNTIME_DIR", home.path("run"));
     full.env("TMPDIR", home.path("full")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (_, refused) = finish_after(full, |child| {
-        let _ = child.stdin.take().unwrap().write_all(&[b'x'; 64 * 1024]);
+    let ((), refused) = finish_after(full, |child| {
+        let _ = child.stdin.take().unwrap().write_all(&vec![b'x'; 64 * 1024]);
     });
     advice("until it is sent; set TMPDIR").given_by(&refused).works(&within("roomy")).done();
 }

@@ -156,11 +156,13 @@ async fn an_emulator_that_is_not_there_is_started_or_its_token_given() {
     fs::rename(&listed, home.path("run/elsewhere")).unwrap();
     run("stop --force").await.unwrap();
     let refused = run(&invoke).await.unwrap();
-    advice("start it with `cupola emulator`; for one in a container").given_by(&refused).done();
+    let again = advice("start it with `cupola emulator`; for one in a container").given_by(&refused);
     run("stop --force").await.unwrap();
     let mut with_token = super::command(&home, &invoke);
     with_token.env("CUPOLA_EMULATOR_TOKEN", token);
-    given.works(&tokio::task::spawn_blocking(move || crate::support::finish(with_token)).await.unwrap()).done();
+    let answered = tokio::task::spawn_blocking(move || crate::support::finish(with_token)).await.unwrap();
+    given.works(&answered).done();
+    again.works(&answered).done();
     run("stop --force").await.unwrap();
     fs::rename(home.path("run/elsewhere"), &listed).unwrap();
 }

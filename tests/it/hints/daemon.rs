@@ -191,7 +191,7 @@ fn a_daemon_that_is_killed_in_a_call_is_started_by_the_next_one() {
     let target = format!("--emulator={url} -n notes");
     let killed_in = |line: &str| {
         let before = emulator.requests().len();
-        let (_, output) = finish_after(command(&home, line), |_| {
+        let ((), output) = finish_after(command(&home, line), |_| {
             until("nothing is asked", || {
                 let asked = emulator.requests();
                 asked.len() > before

@@ -82,15 +82,15 @@ impl CallError {
 
     /// The same failure, recognised as another kind, with its cause as the hint.
     #[must_use]
-    pub fn because(mut self, kind: ErrorKind, cause: impl Into<String>) -> Self {
+    pub fn because(mut self, kind: ErrorKind, hint: impl Into<String>) -> Self {
         self.data.set_kind(kind);
-        self.hint(cause)
+        self.hint(hint)
     }
 
     /// The daemon is stopping, and ended a call that it had begun.
     pub fn cut_by_shutdown() -> Self {
         let mut error = Self::new(ErrorKind::ShuttingDown, "the daemon stopped before the call had ended")
-            .hint("see what it has done before you send it again");
+            .hint("check what it has done before you send it again");
         error.data.retryable = false;
         error
     }

@@ -13,6 +13,7 @@ use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
 use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::id::SessionId;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::fmt;
@@ -135,6 +136,8 @@ pub struct ServiceError {
     pub request_id: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// The session that the answer names, also one that the service made for this call.
+    pub session: Option<SessionId>,
     /// Who answered.
     pub(super) speaker: Speaker,
     /// For a 403: a cause that has nothing to do with whose state it is, if the answer names one.
@@ -347,6 +350,7 @@ impl ServiceError {
             request_id: request_id(headers),
             retry_after: retry_after(headers),
             denial,
+            session: text(headers, "x-agent-session-id").and_then(|id| id.parse().ok()),
             speaker,
             is_named,
             turn,

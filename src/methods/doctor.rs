@@ -61,7 +61,10 @@ fn log(daemon: &Daemon) -> Option<Check> {
     let path = daemon.config.log_file.as_ref()?;
     let error = OpenOptions::new().append(true).open(path).err()?;
     Some(Check {
-        hint: Some("make it writable, then run `cupola stop`: the next command starts a daemon with a log".to_owned()),
+        hint: Some(
+            "make it a file that you can write, then run `cupola stop`: the next command starts a daemon with a log"
+                .to_owned(),
+        ),
         ..check("log", CheckStatus::Warning, format!("{} cannot be written: {error}", path.display()))
     })
 }
@@ -112,7 +115,7 @@ async fn state(daemon: &Daemon) -> Check {
         }
         Ok(Ok(Err(error))) => wrong(
             format!("nothing can be written to {shown}: {error}"),
-            Some("check the disk's free space and the directory's permissions"),
+            Some("check the free space of the disk and the permissions of the directory"),
         ),
         Ok(Err(error)) => wrong(error.to_string(), None),
         Err(error) => wrong(format!("{shown} could not be looked at: {error}"), None),
@@ -184,7 +187,7 @@ fn agent(scope: &Scope) -> Check {
         }
         Some(_) => check("target", CheckStatus::Ok, format!("{agent} answers")),
         None => Check {
-            hint: Some("give --isolation-model if the model found below is wrong".to_owned()),
+            hint: Some("pass --isolation-model if the model shown below is wrong".to_owned()),
             ..check("target", CheckStatus::Warning, format!("{agent} is there, but you may not read about it"))
         },
     }
@@ -203,7 +206,7 @@ fn model(scope: &Scope) -> Check {
         (IsolationModel::Keys, false) => (
             CheckStatus::Warning,
             "by isolation keys (container protocol 1.0.0), and none is given",
-            Some("without --user-isolation-key all your users share one state, or are refused"),
+            Some("pass --user-isolation-key; without it all your users share one state, or are refused"),
         ),
         (IsolationModel::Identity, true) => {
             (CheckStatus::Ok, "by identity (container protocol 2.0.0), acting for a user", None)
@@ -233,6 +236,6 @@ fn contradiction(scope: &Scope) -> Option<Check> {
         return None;
     }
     let message = format!("the agent isolates by {}, not by {}", name(defined), name(scope.model));
-    let hint = Some("leave out --isolation-model, and the isolation_model of the profile".to_owned());
+    let hint = Some("leave --isolation-model out, and isolation_model in the profile".to_owned());
     Some(Check { hint, ..check("isolation", CheckStatus::Error, message) })
 }

@@ -40,10 +40,6 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
     let watch = Watch::default();
     let named = SessionParams { target, isolation, session_id, allow_shared_session, watch };
     let named = NamedSession::resolve(call, &named).await?;
-    if named.scope.agent.address().is_local() {
-        return Err(CallError::invalid_params("an agent on a local port has no log stream")
-            .hint("its log is where it was started; sessions of a deployed agent or the emulator have one"));
-    }
     let query = LogQuery { kind, tail, follow, raw };
     let mut sink = Sink { call, params, collected: Vec::new() };
     let agent = named.scope.agent.address().agent_name();
@@ -66,7 +62,7 @@ async fn next(log: &mut LogReader, named: &NamedSession) -> Result<Option<LogEve
     log.next().await.map_err(|error| match error {
         LogError::Foundry(error) => named.explain(error, false),
         error @ LogError::NoSandbox => CallError::new(ErrorKind::SessionNotReady, error.to_string())
-            .hint("its log begins with its first invoke; --follow waits for that"),
+            .hint("the log begins with the session's first call: run `cupola invoke`, or wait for it with --follow"),
         error @ LogError::Broken { .. } => CallError::new(ErrorKind::ConnectionFailed, error.to_string()),
     })
 }

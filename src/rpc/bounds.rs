@@ -175,7 +175,7 @@ impl Bounds {
             && !(is_own(daemon, &scope, session).await? && is_of_version(&scope, session).await?)
         {
             return Err(CallError::out_of_bounds(format!("session {session} is not known as this connection's own"))
-                .hint("a session made elsewhere is made known by sessions/use on a connection that is not bound"));
+                .hint("if it was created elsewhere, run `cupola sessions use` (sessions/use) on a connection that is not bound"));
         }
         if let Some(conversation) = subject.conversation_id {
             let owner = daemon.store.conversation_owner(&scope.partition.agent, conversation).await?;
@@ -238,7 +238,7 @@ impl Binding {
             return Err(CallError::out_of_bounds(
                 "initialize was to bind this connection and did not, so it may call nothing",
             )
-            .hint("see the error of initialize; bind again, or open another connection"));
+            .hint("the answer to initialize says why; bind again, or open another connection"));
         } else {
             state.has_called = true;
         }

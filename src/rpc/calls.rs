@@ -311,7 +311,7 @@ impl Calls {
                 ErrorKind::Overloaded,
                 format!("this connection has {MAX_REQUESTS_PER_CONNECTION} requests under way"),
             )
-            .hint("read the answers before asking more, or open another connection")
+            .hint("wait for answers before you send more, or open another connection")
         })?;
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if in_flight.contains_key(id) {

@@ -43,7 +43,14 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
     let is_by_agent = error.service().is_some() && !error.is_from_gateway();
     let denial_hint = || error.denial().filter(|_| !is_by_agent).map(denial_hint);
     let service_hint = service_hint(&error, is_local).or_else(denial_hint);
+    let started_hint = (kind == ErrorKind::SessionNotReady && !is_local && !error.may_have_run()).then(|| {
+        let named = circumstance.and_then(|circumstance| circumstance.session);
+        not_ready_hint(named.or_else(|| error.service()?.session.as_ref()))
+    });
     let explained = CallError::from(error);
+    if let Some(hint) = started_hint {
+        return explained.hint(hint);
+    }
     if kind == ErrorKind::ImpersonationNotPermitted {
         return explained.hint(format!(
             "ask for the data action {IMPERSONATION}, or partition on this machine only with --isolation-model local"
@@ -187,13 +194,10 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         return None;
     }
     Some(match error.kind() {
-        ErrorKind::ConnectionFailed if is_local => "start the agent, or name the port it listens on: --port PORT",
+        ErrorKind::ConnectionFailed if is_local => "start the agent, or pass the port it listens on: --port PORT",
         _ if is_local => return None,
         ErrorKind::ConnectionFailed if matches!(error, FoundryError::NotConnected { .. }) => {
             "check the endpoint and this machine's network; a daemon keeps the proxy settings it was started with"
-        }
-        ErrorKind::SessionNotReady => {
-            "run it again; if that does not help, `cupola monitor --type system` shows why the sandbox does not start"
         }
         ErrorKind::SandboxIdle => "run it again: the session resumes with its files",
         ErrorKind::QuotaExceeded if code == Some("RegionalQuotaExceeded") => {
@@ -208,28 +212,41 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
     })
 }
 
+/// What to do about a session that does not start. Only its own log says why.
+fn not_ready_hint(session: Option<&SessionId>) -> String {
+    match session {
+        Some(session) => format!(
+            "`cupola monitor --type system --session-id {session}` shows why it does not start; run it again, or start another \
+             session with --new-session"
+        ),
+        None => "run it again; `cupola sessions list` shows the session, and `cupola monitor --type system --session-id ID` why it \
+                 does not start"
+            .to_owned(),
+    }
+}
+
 /// What to do about a failure that is about a file, rather than about who may see the session.
 fn file_hint(error: &FoundryError) -> Option<&'static str> {
     let operation = match error {
         FoundryError::NotOffered { .. } => {
-            return Some("upload a file into the directory instead: the directories above a file are made with it");
+            return Some("upload a file into the directory instead: that creates the directories above it");
         }
-        FoundryError::CutOff { .. } => return Some("run it again; nothing has been changed"),
-        FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows what there is"),
+        FoundryError::CutOff { .. } => return Some("run it again; nothing was changed"),
+        FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows the files there are"),
         _ => error.service()?.operation,
     };
     match error.kind() {
         ErrorKind::NotFound if operation.is_about_files() => {
-            Some("`cupola files list` shows what there is; if that shows nothing of yours, check the isolation keys")
+            Some("`cupola files list` shows the files; if none of yours are there, check the isolation keys")
         }
         ErrorKind::Conflict if operation == Operation::DeleteFile => {
-            Some("a directory that is not empty is deleted only with --recursive")
+            Some("to delete a directory with all that is in it, add --recursive")
         }
-        ErrorKind::Conflict if operation == Operation::DownloadFile => Some("a directory needs --recursive"),
+        ErrorKind::Conflict if operation == Operation::DownloadFile => Some("to transfer a directory, add --recursive"),
         ErrorKind::Conflict if operation == Operation::UploadFile => {
-            Some("something of that name is in the way: name another place with --target-path")
+            Some("a file or directory of that name exists: choose another name with --target-path")
         }
-        ErrorKind::FileTooLarge => Some("split the file; the service takes none larger than 50 MB"),
+        ErrorKind::FileTooLarge => Some("split the file: the service takes at most 50 MB"),
         _ => None,
     }
 }

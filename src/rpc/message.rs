@@ -120,7 +120,7 @@ impl<'a> Incoming<'a> {
             }
             if count > messages.len() {
                 let message = format!("a batch must hold at most {MAX_BATCH_MESSAGES} messages, this one has {count}");
-                let error = CallError::invalid_request(message).hint("send it in parts");
+                let error = CallError::invalid_request(message).hint("send it as several batches");
                 return Err(Refused { id: None, error });
             }
             return Ok(Self::Batch(messages.into_iter().map(Message::parse).collect()));

@@ -173,7 +173,11 @@ impl Scope {
 
     /// Refuses a local agent where nothing can be done without the service, before saved state is looked at.
     pub(crate) fn needs_service(&self) -> Result<(), CallError> {
-        if self.is_local() { Err(FoundryError::NotLocal.into()) } else { Ok(()) }
+        if !self.is_local() {
+            return Ok(());
+        }
+        Err(CallError::from(FoundryError::NotLocal)
+            .hint("use what the agent prints where it was started, or call a deployed agent or the emulator instead"))
     }
 
     /// Were any keys or an identity given that the service gets to see?

@@ -1,5 +1,6 @@
 //! `cupola attach` with the real binary: both framings, a daemon that dies, a line handed to one tenant.
 
+use crate::hints::advice;
 use crate::support::{Client, Framing, Home, Process, TestEmulator, call};
 use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
@@ -75,11 +76,23 @@ async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_goes_on()
         if framing == Framing::Ndjson {
             program.send(json!({"id": "slow", "method": "invoke", "params": under_way})).await;
             // An answer on the same line shows that the one before has been taken.
+            emulator.fail("*/endpoint/sessions", 1, Fault::Latency { milliseconds: 600_000 });
+            program.send(json!({"id": "made", "method": "sessions/create", "params": {"target": target}})).await;
             ask(&mut program, 1, "daemon/status", &json!({})).await;
         }
         let killed = kill_daemon(&home);
         if framing == Framing::Ndjson {
-            let failed = program.next().await;
+            let (mut failed, mut made) = (program.next().await, program.next().await);
+            if failed["id"] != "slow" {
+                std::mem::swap(&mut failed, &mut made);
+            }
+            let given = advice("send it again; `sessions/list` and `runs/list` show what").given_by(&made);
+            let again = insist(&mut program, 5, "sessions/list", &json!({"target": target})).await;
+            let given = given.works(&again).works(&ask(&mut program, 6, "runs/list", &json!({})).await);
+            given.works(&ask(&mut program, 7, "sessions/create", &json!({"target": target})).await).done();
+            let given = advice("`runs/list` shows the runs if the daemon still runs").given_by(&failed);
+            let given = given.works(&ask(&mut program, 8, "runs/list", &json!({})).await);
+            given.works(&ask(&mut program, 9, "monitor", &json!({"target": target, "tail": 100})).await).done();
             assert_eq!((&failed["id"], &failed["error"]["data"]["kind"]), (&json!("slow"), &json!("daemonGone")));
             let data = &failed["error"]["data"];
             assert_eq!((&data["turn"], &data["retryable"]), (&json!("mayHaveRun"), &json!(false)), "{failed}");

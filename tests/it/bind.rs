@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A client whose connection is bound.
-async fn bound(daemon: &TestDaemon, bind: Value) -> Client {
+pub(crate) async fn bound(daemon: &TestDaemon, bind: Value) -> Client {
     let mut client = daemon.connect();
     let answer = client.call("initialize", json!({"bind": bind})).await;
     assert_eq!(answer["result"]["bound"], true, "{answer}");

@@ -353,7 +353,7 @@ async fn a_connection_has_a_bounded_number_of_them() {
     let more = json!({"path": "more", "content": "", "isLast": false});
     let (kind, hint) = world.refused("files/write", more.clone()).await;
     assert_eq!(kind, "overloaded");
-    assert!(hint.contains("to its end"), "{hint}");
+    assert!(hint.contains("finish one first"), "{hint}");
     // A file of one piece needs no place, and another client has its own.
     world.ok("files/write", json!({"path": "one", "content": "", "isLast": true})).await;
     let mut other = world.daemon.connect();

@@ -70,7 +70,7 @@ async fn a_directory_goes_there_and_comes_back_the_same() {
     let down = json!({"path": "alone", "localPath": world.path("alone"), "recursive": true});
     assert_eq!(world.ok("files/download", down).await.get("tree"), None);
     let (kind, hint) = world.refused("files/upload", json!({"localPath": world.path("data")})).await;
-    assert_eq!((kind.as_str(), hint.as_str()), ("localFile", "a directory needs --recursive"));
+    assert_eq!((kind.as_str(), hint.as_str()), ("localFile", "to transfer a directory, add --recursive"));
     world.end().await;
 }
 

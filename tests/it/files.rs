@@ -206,7 +206,7 @@ async fn a_download_that_breaks_off_harms_nothing_and_leaves_nothing() {
 
     world.emulator.fail("*/files/content", 1, cut(100_000));
     let (kind, hint) = world.refused("files/download", fetch.clone()).await;
-    assert_eq!((kind.as_str(), hint.as_str()), ("connectionFailed", "run it again; nothing has been changed"));
+    assert_eq!((kind.as_str(), hint.as_str()), ("connectionFailed", "run it again; nothing was changed"));
     let (kind, _) = world.refused("files/download", json!({"path": "none", "localPath": kept})).await;
     assert_eq!(kind, "notFound");
     assert_eq!((world.read("kept").as_str(), world.names()), ("old", vec!["kept".to_owned(), "source".to_owned()]));

@@ -1,6 +1,7 @@
 //! Services and agents that never stop: each is cut off at a bound, with an error that says which.
 
 use crate::files::World;
+use crate::hints::advice;
 use crate::support::TestDaemon;
 use crate::support::peer::{Bytes, Peer};
 use axum::body::Body;
@@ -412,6 +413,9 @@ impl Interceptor for Evil {
             } else if query.contains("wide") {
                 let entries: Vec<_> = (0..9000).map(|number| entry(&format!("d{number}"))).collect();
                 json(json!({"path": "evil/wide", "entries": entries}))
+            } else if query.contains("long") {
+                let entries: Vec<_> = (0..45_000).map(|number| entry(&format!("{number:0>250}"))).collect();
+                json(json!({"path": "evil/long", "entries": entries}))
             } else if query.contains("names") {
                 let entries = [entry(&"n".repeat(5 * MB)), entry(&"ü".repeat(200))];
                 json(json!({"path": "evil/names", "entries": entries}))
@@ -450,7 +454,13 @@ async fn an_endless_directory_or_file_leaves_no_more_than_its_bound() {
     assert!(response["error"]["message"].as_str().unwrap().contains("more than 100000 files"), "{response}");
     // One directory after the other was listed; the last listing went past the bound.
     assert!(std::fs::read_dir(place).unwrap().count() < 20);
+    let in_parts = advice("transfer its parts one by one; or look for a link").given_by(&response);
+    let (response, _) = fetch("evil/long", true).await;
+    let one_by_one = advice("download its parts one by one").given_by(&response);
+    let (part, _) = fetch("evil/deep/deep", true).await;
+    in_parts.works(&part).done();
+    one_by_one.works(&part).done();
     let names = crate::files::names(world.local.path());
-    assert_eq!(names, ["evil-deep", "evil-names", "evil-wide"]);
+    assert_eq!(names, ["evil-deep", "evil-deep-deep", "evil-long", "evil-names", "evil-wide"]);
     world.end().await;
 }

@@ -21,6 +21,7 @@ mod file_trees;
 mod files;
 mod foundry;
 mod framing;
+mod hints;
 mod hostile;
 mod http;
 mod invoke;

@@ -1,5 +1,6 @@
 //! Runs: several clients on one, clients that come late, leave, are killed, and who ends it.
 
+use crate::hints::advice;
 use crate::invoke::{check_events, text_of};
 use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
@@ -189,9 +190,11 @@ async fn a_client_that_took_nothing_is_told_how_far_it_got_and_continues_there()
     assert_eq!((&last["runId"], &last["number"]), (&json!(run), &number));
     assert!(number.as_u64() < all.last().unwrap()["number"].as_u64(), "it got everything: nothing was tried");
     stalled.closed().await;
+    let given = advice("connect again; `runs/attach` with the run and `after`").given_by(&farewell);
     let mut again = daemon.connect();
     attach(&mut again, &run, json!({"textOnly": true, "after": number})).await;
     let (later, answer) = rest(&mut again).await;
+    given.works(&answer).done();
     assert_eq!(answer["result"], response["result"]);
     assert_eq!(later.last(), all.last());
     again.leave().await;

@@ -1,5 +1,6 @@
 //! How the daemon ends: drain, force, idle. Who is served while it is full. Nobody is left without an answer.
 
+use crate::hints::advice;
 use crate::support::daemon::config;
 use crate::support::http::{Http, post};
 use crate::support::{Client, Framing};
@@ -221,6 +222,10 @@ async fn a_full_daemon_tells_its_status_in_every_framing() {
         assert_overloaded(&guest.call("runs/list", json!({})).await);
         guest.closed().await;
     }
+    let mut guest = server.connect().await;
+    let given = advice("close a client that you no longer need, then try again")
+        .given_by(&guest.call("runs/list", json!({})).await);
+    guest.closed().await;
     let mut guest = Http::new(server.stream().await);
     let answer = guest.post(&json!({"id": 1, "method": "daemon/status"})).await;
     assert_eq!((answer.status, &answer.json()["result"]["connections"]), (200, &full));
@@ -233,6 +238,12 @@ async fn a_full_daemon_tells_its_status_in_every_framing() {
     assert_overloaded(&answers[1]);
     guest.closed().await;
     drop(held);
+    while server.daemon.activity.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut client = server.connect().await;
+    given.works(&client.call("runs/list", json!({})).await).done();
+    drop(client);
     server.stop().await;
 }
 

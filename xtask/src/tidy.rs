@@ -4,12 +4,13 @@
 //!
 //! - [`floors`]: which modules may use which; [`modules`]: what they use
 //! - [`tasks`]: who may start tasks and threads
-//! - [`english`]: phrases that are refused
+//! - [`english`]: phrases that are refused; [`hints`]: every hint is followed by a test
 //! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise
 
 mod architecture;
 mod english;
 mod floors;
+mod hints;
 mod modules;
 mod tasks;
 
@@ -123,6 +124,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
     }
     broken.extend(floors::check(root)?);
     broken.extend(tasks::check(root)?);
+    broken.extend(hints::check(root)?);
     broken.extend(architecture::check(root)?);
     Ok(broken)
 }

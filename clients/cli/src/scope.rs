@@ -17,9 +17,10 @@ use crate::hooks::Hooks;
 use crate::line::call::{CALL, encode};
 use crate::line::connect::DaemonFlags;
 use crate::line::interrupt;
+use crate::repeated::Flags;
 use crate::show::debug;
 use crate::terminal;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::observe::Watch;
@@ -69,9 +70,26 @@ impl ScopeFlags {
         positional: Option<&str>,
         environment: &Environment,
     ) -> Result<(Target, Isolation), Failure> {
+        self.repeated(positional).keep();
         let profile = self.profile(environment)?;
         let target = self.target.resolve(positional, environment, &profile)?;
         Ok((target, self.isolation.resolve(environment, &profile)?))
+    }
+
+    /// These flags, for the commands that a hint names.
+    fn repeated(&self, positional: Option<&str>) -> Flags {
+        let (target, isolation) = (&self.target, &self.isolation);
+        let mut flags = Flags::default();
+        flags.value("profile", self.profile.as_deref());
+        flags.switch("no-env", self.no_env);
+        target.repeat(positional, &mut flags);
+        flags.hidden("user-isolation-key", isolation.user_isolation_key.is_some());
+        flags.hidden("chat-isolation-key", isolation.chat_isolation_key.is_some());
+        flags.value("user-identity", isolation.user_identity.as_deref());
+        flags.value("chat", isolation.chat.as_deref());
+        let model = isolation.isolation_model.and_then(|model| model.to_possible_value());
+        flags.value("isolation-model", model.as_ref().map(clap::builder::PossibleValue::get_name));
+        flags
     }
 
     /// Adds who may delete the session: `--isolation-key`, else what the profile says.

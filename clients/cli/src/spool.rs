@@ -121,7 +121,10 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage_hint(format!("{} cannot be used: {error}", path.display()), "set TMPDIR to use another directory")
+    Failure::usage_hint(
+        format!("{} cannot be used: {error}", path.display()),
+        "set TMPDIR to a directory that exists and has room",
+    )
 }
 
 #[cfg(test)]

@@ -235,13 +235,17 @@ impl Attempt<'_> {
     /// Finds out whether something saved is gone, so that the turn can be tried without it.
     async fn replace(&self, begun: Begun, hold: Hold, error: FoundryError) -> Result<Outcome, CallError> {
         drop(hold.partition);
+        let Begun { saved, verdict, session, conversation } = &begun;
+        let gone = self.forget_what_is_gone(&error, saved).await?;
+        if gone.is_none() {
+            self.forget_what_never_began(&error, saved, session.as_ref(), conversation.as_ref()).await?;
+        }
         // The session is held until this call has joined the queue again: the calls behind it wait for their turn.
-        let gone = self.forget_what_is_gone(&error, &begun.saved).await?;
         let next = self.daemon.partition_locks.join(&self.scope.partition);
         drop(hold.session);
         match gone {
             Some(notice) => Ok(Outcome::Gone(notice, next)),
-            None => Err(self.scope.explain_for(error, begun.session.as_ref(), begun.verdict, false)),
+            None => Err(self.scope.explain_for(error, session.as_ref(), *verdict, false)),
         }
     }
 

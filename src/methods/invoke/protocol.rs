@@ -18,7 +18,7 @@ pub(super) fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProt
     if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {
         let (wanted, by_path) = (wanted.name(), by_path.name());
         return Err(CallError::invalid_params(format!("the agent endpoint is one of {by_path}, not of {wanted}"))
-            .hint("leave --protocol out, or give the endpoint of that protocol"));
+            .hint("leave --protocol out, or pass the endpoint of that protocol"));
     }
     if wanted == AgentProtocol::A2a && !params.client_headers.is_empty() {
         return Err(CallError::invalid_params("clientHeaders cannot be sent with a2a, which has no place for them")

@@ -42,7 +42,7 @@ pub(super) const HOUSES: &[House] = &[
             &["spool"],
             &["environment", "socket"],
             &["failure"],
-            &["exit", "owner", "places", "ownership", "terminal", "user"],
+            &["exit", "owner", "places", "ownership", "repeated", "terminal", "user"],
         ],
     },
     House {

@@ -280,7 +280,7 @@ impl Flags {
         if self.detach && self.output == Output::Raw {
             return Err(Failure::usage_hint(
                 "--detach cannot be used with -o raw: it exits before there is an HTTP response to print",
-                "omit one of them",
+                "omit --detach or -o raw",
             ));
         }
         let (target, isolation) = self.scope.resolve_in(agent, environment)?;

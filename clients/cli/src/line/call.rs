@@ -438,11 +438,12 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
     )
 }
 
+/// What to do about a daemon that does not speak as this program does.
+const VERSIONS_HINT: &str =
+    "the daemon may be of another version: run `cupola stop`; the next command starts one of this version";
+
 fn garbage(error: &dyn std::fmt::Display) -> Failure {
-    Failure::daemon_hint(
-        format!("the daemon sent an invalid message: {error}"),
-        "run `cupola status` to compare versions",
-    )
+    Failure::daemon_hint(format!("the daemon sent an invalid message: {error}"), VERSIONS_HINT)
 }
 
 /// An answer as the type that the method promises.
@@ -454,7 +455,7 @@ pub(crate) fn typed<M: Method>(answer: &RawValue) -> Result<M::Response, Failure
 pub(crate) fn misunderstood(method: &str, error: &serde_json::Error) -> Failure {
     Failure::daemon_hint(
         format!("the daemon's answer to {method} is not what this version expects: {error}"),
-        "run `cupola status` to compare versions",
+        VERSIONS_HINT,
     )
 }
 

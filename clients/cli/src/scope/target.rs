@@ -4,6 +4,7 @@ use super::profile::{Port, Profile, Switch};
 use crate::environment::{Environment, variable};
 use crate::failure::Failure;
 use crate::places;
+use crate::repeated::Flags;
 use clap::Args;
 use cupola_protocol::Invalid;
 use cupola_protocol::target::{
@@ -93,6 +94,23 @@ impl TargetFlags {
     /// Was anything said about the target on the command line?
     pub(crate) fn is_given(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// These flags, for the commands that a hint names.
+    pub(crate) fn repeat(&self, positional: Option<&str>, flags: &mut Flags) {
+        match self.emulator.as_deref() {
+            Some(EMBEDDED) => flags.switch("emulator", true),
+            Some(url) => flags.joined("emulator", url),
+            None => {}
+        }
+        flags.value("project-endpoint", self.project_endpoint.as_deref());
+        flags.value("agent-endpoint", self.agent_endpoint.as_deref());
+        flags.switch("local", self.local);
+        flags.value("port", self.port.map(|port| port.to_string()).as_deref());
+        flags.value("agent-name", self.agent_name.as_deref().or(positional));
+        flags.value("version", self.version.as_deref());
+        flags.value("environment", self.environment.as_deref());
+        flags.value("cwd", self.cwd.as_deref().and_then(Path::to_str));
     }
 
     /// Flags first, then variables, then the profile; and when none of them says where the agent is, the azd project around

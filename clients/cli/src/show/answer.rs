@@ -3,6 +3,7 @@
 
 use crate::exit;
 use crate::failure::Failure;
+use crate::repeated;
 use crate::terminal;
 use cupola_protocol::invoke::{RunFailure, RunStatus};
 use serde::Deserialize;
@@ -180,7 +181,7 @@ impl Ending<'_> {
         }
         let hint = self.failure.as_ref().and_then(|failure| failure.hint.as_deref());
         for line in hint.unwrap_or_default().lines() {
-            let _ = writeln!(err, "hint: {}", terminal::line(line));
+            let _ = writeln!(err, "hint: {}", terminal::line(&repeated::complete(line)));
         }
     }
 }

@@ -54,6 +54,7 @@ impl Source for Scripted {
                     message: "no".to_owned(),
                     request_id: None,
                     retry_after: None,
+                    session: None,
                     speaker: Speaker::Gateway,
                     is_named: false,
                     turn: cupola_protocol::error::Turn::MayHaveRun,

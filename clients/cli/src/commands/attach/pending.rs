@@ -85,9 +85,9 @@ impl Asked {
                 data.set_turn(if was_sent { Turn::MayHaveRun } else { Turn::NotRun });
             }
             let hint = if data.retryable {
-                "send it again; `sessions/list` and `runs/list` say what an earlier attempt left behind"
+                "send it again; `sessions/list` and `runs/list` show what the first attempt left behind"
             } else {
-                "the turn may have run; look before you send it again: `runs/list` shows the runs if the daemon is still there, \
+                "the turn may have run; look before you send it again: `runs/list` shows the runs if the daemon still runs, \
                  `monitor` what the agent did"
             };
             data.hint = Some(hint.to_owned());

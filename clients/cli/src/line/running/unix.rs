@@ -25,7 +25,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
         let mode = metadata.mode() & 0o7777;
         return Err(Failure::daemon_hint(
             format!("{} can be written by others (mode {mode:o}); nothing was sent", directory.display()),
-            format!("chmod 700 {}", directory.display()),
+            format!("run: chmod 700 {}", directory.display()),
         ));
     }
     let Some(metadata) = look(path)? else { return Ok(false) };

@@ -17,7 +17,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
     }
     Err(Failure::daemon_hint(
         format!("{} is not the name of a pipe; nothing was sent", path.display()),
-        format!("set --socket or CUPOLA_SOCKET to {PIPES}NAME"),
+        format!("name a pipe: set --socket or CUPOLA_SOCKET to {PIPES}NAME"),
     ))
 }
 

@@ -8,7 +8,7 @@
 //! | `remember [that] X` | appends the line `X` to `$HOME/notes.txt` |
 //! | `what do you remember?` | lists those lines |
 //! | `whoami` | the `x-agent-*` and `x-client-*` headers it was given, as JSON |
-//! | `history` | how many items of earlier turns it knows, by `previous_response_id` |
+//! | `history` | how many items of earlier turns it knows, by `previous_response_id` or `conversation` |
 //! | `stream X` | `X`, word by word |
 //! | `slow N [MS]` | N words with MS (300) milliseconds before each; honours cancellation |
 //! | `pause` | two words with 2.5 s before each, for keep-alive comments |

@@ -323,7 +323,7 @@ impl Attempt<'_> {
             return Ok(saved.session.clone());
         }
         if scope.is_local() {
-            return made_here().map(Some);
+            return session_made_here().map(Some);
         }
         // A conversation would lead the service back to the session it is bound to, and no invoke can name a version:
         // so a new session, and one of a certain version, is made first, under the isolation of this call.
@@ -376,7 +376,7 @@ impl Attempt<'_> {
             AgentProtocol::A2a | AgentProtocol::Invocations | AgentProtocol::InvocationsWs => return Ok(None),
         }
         if scope.is_local() {
-            return made_here().map(Some);
+            return conversation_made_here().map(Some);
         }
         let conversation = scope.agent.create_conversation(&scope.wire).await.map_err(|error| self.explain(error))?;
         daemon.store.set_conversation(&scope.partition, &conversation).await?;
@@ -424,7 +424,15 @@ impl Attempt<'_> {
     }
 }
 
-/// An id for a session or a conversation of a local agent, which has no service to make one.
-fn made_here<Id: std::str::FromStr>() -> Result<Id, CallError> {
+/// An id for a session of a local agent, which has no service to make one.
+fn session_made_here() -> Result<SessionId, CallError> {
     Uuid::new_v4().to_string().parse().map_err(|_| CallError::internal("a UUID broke the rule of ids"))
+}
+
+/// An id for a conversation of a local agent, as the service makes them: a partition key of 16 hex digits and `00`, then 32
+/// characters. Agent servers of early 2026 fail on any other (contract section 21.2).
+fn conversation_made_here() -> Result<ConversationId, CallError> {
+    let [key, chance] = [(); 2].map(|()| Uuid::new_v4().simple().to_string());
+    let id = format!("conv_{}00{chance}", key.get(..16).unwrap_or_default());
+    id.parse().map_err(|_| CallError::internal("a conversation's id broke the rule of ids"))
 }

@@ -124,8 +124,9 @@ struct Header {
 /// Reads the caller from the request's bearer token, or refuses with 401. `now` in milliseconds, UTC.
 pub(crate) fn authenticate(headers: &HeaderMap, secret: &Secret, now: i64) -> Result<Caller, ApiError> {
     let refused = |problem: &str| ApiError::unauthorized(format!("Access denied: {problem}. {ADVICE}"));
-    let text = headers
-        .get(AUTHORIZATION)
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let only = given.next().filter(|_| given.next().is_none());
+    let text = only
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))

@@ -38,6 +38,8 @@ pub struct CommandOptions {
     pub listen_beyond_loopback: bool,
     /// Speak https with a certificate made at the start.
     pub tls: bool,
+    /// A certificate of the user's and its key, PEM files, in place of a generated one.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Names it may be called by besides those of this machine; the certificate is for them too.
     pub tls_names: Vec<String>,
     /// Environment variables that posted versions may set in `exec:` agents.
@@ -131,7 +133,11 @@ pub async fn run(
     } else {
         agent::read_agents(&options.agents, &allowed, options.agent_output.as_ref())?
     };
-    let tls = if options.tls { Some(Tls::generate(&directory.path, &options.tls_names)?) } else { None };
+    let tls = match &options.tls_files {
+        _ if !options.tls => None,
+        Some((certificate, key)) => Some(Tls::load(certificate, key)?),
+        None => Some(Tls::generate(&directory.path, &options.tls_names)?),
+    };
 
     let mut started = Options::new(&directory.path, agents);
     started.listen = options.listen.into();
@@ -231,6 +237,7 @@ mod tests {
         CommandOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             listen_beyond_loopback: false,
+            tls_files: None,
             tls_names: Vec::new(),
             allowed_variables: Vec::new(),
             registry: None,
@@ -256,6 +263,21 @@ mod tests {
         assert!(ready["projectEndpoint"].as_str().unwrap().contains("/api/projects/"));
         assert!(ready["token"].is_string());
         assert!(!Path::new(ready["certificate"].as_str().unwrap()).exists());
+    }
+
+    #[tokio::test]
+    async fn it_uses_a_certificate_of_yours() {
+        let root = tempfile::tempdir().unwrap();
+        Tls::generate(root.path(), &["agents.example.com".to_owned()]).unwrap();
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| root.path().join(name));
+        let mut output = Vec::new();
+        let yours = CommandOptions { tls_files: Some((certificate.clone(), key)), ..options() };
+        run(yours, &mut output, async {}).await.unwrap();
+        let ready: serde_json::Value = serde_json::from_slice(&output).unwrap();
+        assert_eq!(ready["certificate"], certificate.to_str().unwrap());
+        let absent = CommandOptions { tls_files: Some((certificate, root.path().join("absent"))), ..options() };
+        let refusal = run(absent, &mut Vec::new(), async {}).await.unwrap_err().to_string();
+        assert!(refusal.contains("absent"), "{refusal}");
     }
 
     #[tokio::test]

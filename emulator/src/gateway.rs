@@ -18,6 +18,7 @@ mod invocations_ws;
 mod logs;
 mod paging;
 mod project;
+mod query;
 mod record;
 mod responses;
 mod sessions;
@@ -49,6 +50,9 @@ const MAX_JSON_BODY: usize = 64 * 1024 * 1024;
 
 /// The versions of the API that clients of both eras send (contract section 1.3).
 const API_VERSIONS: [&str; 2] = ["v1", "2025-11-15-preview"];
+
+/// Where in the data directory the agents' state lies.
+pub(crate) const AGENTS: &str = "agents";
 
 /// What controls the emulator itself lies below it.
 const CONTROL_PREFIX: &str = "/__cupola/";
@@ -94,13 +98,13 @@ impl Gateway {
             agent
                 .version(version)
                 .or_else(|_| agent.default_version())
-                .map_or(crate::agent::IDLE_TIMEOUT, |version| version.idle_timeout())
+                .map_or(crate::agent::version::IDLE_TIMEOUT, |version| version.idle_timeout())
         })
     }
 
     /// Where an agent's state lies.
     pub(crate) fn directory_of(&self, agent: &str) -> PathBuf {
-        self.data_dir.join("agents").join(crate::store::file_name(agent))
+        self.data_dir.join(AGENTS).join(crate::store::file_name(agent))
     }
 
     /// Stops every sandbox. Their sessions stay, idle.
@@ -132,7 +136,7 @@ pub(crate) fn router(
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), refuse_disabled));
     let project = Router::new()
         .merge(agents::routes())
-        .merge(project::routes())
+        .merge(project::routes(gateway))
         .merge(logs::routes())
         .nest("/agents/{agent}/endpoint", endpoint)
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), authenticate));
@@ -199,7 +203,7 @@ async fn authenticate(
     let mut caller = auth::authenticate(request.headers(), &gateway.secret, gateway.clock.now())?;
     caller.impersonates &= !gateway.withhold_impersonation;
     check_api_version(request.uri())?;
-    let presented = Presented::read(request.headers());
+    let presented = Presented::read(request.headers())?;
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(presented);
     Ok(next.run(request).await)

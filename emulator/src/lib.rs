@@ -55,5 +55,6 @@ pub use auth::{Secret, Token};
 pub use clock::Clock;
 pub use emulator::{Emulator, StartError, start};
 pub use options::{
-    AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Listen, MAX_SOCKET_PATH, Options, Undocumented, VersionSpec, stock_agents,
+    AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Listen, MAX_SOCKET_PATH, Options, Protocol, Undocumented, VersionSpec,
+    stock_agents,
 };

@@ -3,11 +3,10 @@
 //! creating → active → idle (after its idle time or a stop) → active again on the next invoke; expired 30 days after
 //! the last activity. At most one container start is in flight: everything that needs the sandbox waits on the same slot.
 
-use crate::container::{Container, SandboxContext};
+use crate::container::{Container, Runtime, SandboxContext};
 use crate::error::ApiError;
 use crate::isolation::Partition;
 use crate::logs::{LogSink, LogStream};
-use crate::options::VersionSpec;
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -175,29 +174,23 @@ impl Session {
         Lease { session: Arc::clone(self), clock: clock.clone() }
     }
 
-    /// The running container of this session of `agent`. Starts or resumes one if the session has none.
+    /// Its container, if one runs.
+    pub(crate) async fn running(&self) -> Option<Arc<dyn Container>> {
+        self.slot.lock().await.clone()
+    }
+
+    /// The session's running container. Starts or resumes one of `runtime`, told `context`, if the session has none.
     pub(crate) async fn container(
         self: &Arc<Self>,
-        agent: &str,
-        spec: &VersionSpec,
-        project_endpoint: &str,
+        runtime: &Arc<dyn Runtime>,
+        context: SandboxContext,
     ) -> Result<Arc<dyn Container>, ApiError> {
-        let mut environment = spec.environment.clone();
-        environment.insert("FOUNDRY_PROJECT_ENDPOINT".to_owned(), project_endpoint.to_owned());
-        let context = SandboxContext {
-            agent: agent.to_owned(),
-            version: spec.version.clone(),
-            session_id: self.id.clone(),
-            home: self.home(),
-            environment,
-            logs: self.logs.clone(),
-        };
         let slot = Arc::clone(&self.slot).lock_owned().await;
         if let Some(container) = &*slot {
             return Ok(Arc::clone(container));
         }
         // A task of its own: a caller that goes away must not leave a half-started container behind.
-        let (session, runtime) = (Arc::clone(self), Arc::clone(&spec.runtime));
+        let (session, runtime) = (Arc::clone(self), Arc::clone(runtime));
         tokio::spawn(async move { session.start(slot, runtime.as_ref(), context).await })
             .await
             .map_err(ApiError::internal)?
@@ -206,7 +199,7 @@ impl Session {
     async fn start(
         &self,
         mut slot: tokio::sync::OwnedMutexGuard<Slot>,
-        runtime: &dyn crate::container::Runtime,
+        runtime: &dyn Runtime,
         context: SandboxContext,
     ) -> Result<Arc<dyn Container>, ApiError> {
         match self.record().status {
@@ -283,7 +276,7 @@ impl Session {
         if record.last_accessed_at + EXPIRY <= now {
             self.stop(now).await;
             self.change(|record| record.status = Status::Expired);
-            if let Err(error) = std::fs::remove_dir_all(self.home()) {
+            if let Err(error) = store::discard(&self.home()) {
                 tracing::warn!(session = self.id, %error, "the expired session's home could not be removed");
             }
             return;
@@ -308,7 +301,7 @@ impl Session {
             container.stop().await;
         }
         self.logs.close();
-        std::fs::remove_dir_all(&self.directory)
+        store::discard(&self.directory)
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn make(
     let intended = match id {
         Some(id) => Some(id.clone()),
         // What has no id yet cannot be stored.
-        None if known.ownership_key.is_some() => Some(made_here()?),
+        None if known.ownership_key.is_some() => Some(session_made_here()?),
         None => None,
     };
     let mut is_new = false;
@@ -82,7 +82,7 @@ pub(super) fn session_id(session: &Session) -> Result<SessionId, CallError> {
     })
 }
 
-/// An id of our own making, for what the service does not name or does not name in time.
-pub(super) fn made_here<Id: std::str::FromStr>() -> Result<Id, CallError> {
+/// A session id of our own making, for what the service does not name or does not name in time.
+pub(super) fn session_made_here() -> Result<SessionId, CallError> {
     Uuid::new_v4().to_string().parse().map_err(|_| CallError::internal("a UUID broke the rule of ids"))
 }

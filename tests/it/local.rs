@@ -52,8 +52,13 @@ async fn a_local_agent_is_spoken_to_at_its_root_without_a_token() {
     let body: Value = serde_json::from_str(body).unwrap();
     for (sent, field) in [(&body["agent_session_id"], "sessionId"), (&body["conversation"]["id"], "conversationId")] {
         assert_eq!(*sent, response["result"][field]);
-        assert!(Uuid::parse_str(sent.as_str().unwrap()).is_ok(), "{sent}");
     }
+    assert!(Uuid::parse_str(body["agent_session_id"].as_str().unwrap()).is_ok(), "{body}");
+    // The service's form: agent servers of early 2026 fail on any other.
+    let conversation = body["conversation"]["id"].as_str().unwrap();
+    let (key, chance) = conversation.strip_prefix("conv_").unwrap().split_at(18);
+    assert!(key.ends_with("00") && chance.len() == 32, "{conversation}");
+    assert!([key, chance].concat().bytes().all(|byte| byte.is_ascii_alphanumeric()), "{conversation}");
     assert_eq!(
         *third,
         format!("POST /invocations?agent_session_id={}", other["result"]["sessionId"].as_str().unwrap())

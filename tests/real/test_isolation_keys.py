@@ -35,6 +35,11 @@ class IsolationKeys(Proof):
         answer = self.ok(self.acme.respond("keys", agent_session_id=self.session))
         self.assertEqual(json.loads(text_of(answer.json)), {"user": "tenant-acme", "chat": "chat-1"})
 
+    def test_conversations_have_ids_that_the_packages_take(self):
+        conversation = self.ok(self.acme.call("POST", "/protocols/openai/conversations", {})).json["id"]
+        for body in ({"id": conversation}, conversation):
+            self.ok(self.acme.respond("keys", conversation=body))
+
     def test_invocations_get_them_too_and_no_others(self):
         agent = Endpoint(self.emulator, "invoked")
         keyed = agent.as_user(ACME)

@@ -49,6 +49,8 @@ pub struct EmulatorOptions {
     pub listen_beyond_loopback: bool,
     /// Speak https.
     pub tls: bool,
+    /// A certificate of the user's and its key, PEM files; generated when absent.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Host names besides localhost.
     pub tls_names: Vec<String>,
     /// The agents to offer, each as the user typed it; none means the default ones.

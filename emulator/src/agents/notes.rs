@@ -8,7 +8,7 @@
 //! | `remember [that] X` | appends the line `X` to `$HOME/notes.txt` |
 //! | `what do you remember?` | lists those lines |
 //! | `whoami` | the `x-agent-*` and `x-client-*` headers it was given, as JSON |
-//! | `history` | how many items of earlier turns it knows, by `previous_response_id` |
+//! | `history` | how many items of earlier turns it knows, by `previous_response_id` or `conversation` |
 //! | `stream X` | `X`, word by word |
 //! | `slow N [MS]` | N words with MS (300) milliseconds before each; honours cancellation |
 //! | `pause` | two words with 2.5 s before each, for keep-alive comments |
@@ -48,7 +48,7 @@ mod responses;
 mod run;
 mod store;
 
-use crate::container::{CallError, Container, Runtime, SandboxContext, StartError};
+use crate::container::{CallError, Container, OwnQuestion, Runtime, SandboxContext, StartError};
 use crate::logs::LogStream;
 use axum::Router;
 use axum::body::Body;
@@ -156,10 +156,13 @@ impl Container for NotesContainer {
             let id = request_id(request.headers());
             request.extensions_mut().insert(RequestId(id.clone()));
             request.extensions_mut().insert(Arc::clone(&self.agent));
+            let is_shown = request.extensions().get::<OwnQuestion>().is_none();
             let line = format!("{} {}", request.method(), request.uri().path());
             let is_websocket = request.uri().path() == WEBSOCKET_PATH;
             let mut response = ROUTES.call(request).await.unwrap_or_else(|never| match never {});
-            self.agent.log(format!("{line} {}", response.status().as_u16()));
+            if is_shown {
+                self.agent.log(format!("{line} {}", response.status().as_u16()));
+            }
             if is_websocket {
                 return Ok(response);
             }

@@ -9,6 +9,7 @@
 //! | option | value | left out |
 //! |---|---|---|
 //! | `protocol` | `1.0.0` (isolation keys) or `2.0.0` (identity) | `2.0.0`, with `require` `1.0.0` |
+//! | `protocols` | what it speaks, joined by `+`: `responses`, `invocations`, `invocations_ws` | all |
 //! | `require` | the keys no request may lack: `user`, `chat` or `user+chat` | none |
 //! | `version` | the version's label; an agent may be given once per version | `1` |
 //! | `idle` | seconds after which a session with nothing to do is stopped | 900 |
@@ -19,9 +20,10 @@ use crate::agents::Notes;
 use crate::container::Runtime;
 use crate::isolation::{KeyRule, Model};
 use crate::logs::AgentOutput;
-use crate::options::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
+use crate::options::{AgentSpec, KEYS_OPTIONAL, Protocol, VersionSpec};
 use crate::sandbox::{Exec, Url};
 use crate::variables::AllowedVariables;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +72,9 @@ fn read<'a>(
     let mut version =
         VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, allowed, output)?);
     version.idle_timeout = options.idle;
+    if let Some(protocols) = options.protocols {
+        version.protocols = protocols;
+    }
     Ok((name, version))
 }
 
@@ -95,6 +100,7 @@ struct Options<'a> {
     require: Option<&'a str>,
     version: Option<&'a str>,
     idle: Option<Duration>,
+    protocols: Option<BTreeSet<Protocol>>,
 }
 
 impl<'a> Options<'a> {
@@ -106,6 +112,7 @@ impl<'a> Options<'a> {
             match name {
                 "protocol" => options.protocol = Some(value),
                 "require" => options.require = Some(value),
+                "protocols" => options.protocols = Some(protocols(value)?),
                 "version" => options.version = Some(value),
                 "idle" => {
                     let seconds =
@@ -137,6 +144,14 @@ impl<'a> Options<'a> {
     }
 }
 
+fn protocols(value: &str) -> Result<BTreeSet<Protocol>, String> {
+    let parse = |word| Protocol::parse(word).ok_or_else(|| word.to_owned());
+    value.split('+').map(parse).collect::<Result<_, _>>().map_err(|word| {
+        let known = Protocol::ALL.map(Protocol::as_str).join(", ");
+        format!("has protocols={value}, and {word:?} is not a protocol; join some of {known} with '+'")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +175,19 @@ mod tests {
             let version = &read[0].versions[0];
             assert_eq!((version.model, version.version.as_str()), (model, label), "{text}");
             assert_eq!(version.idle_timeout, idle.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_protocols_of_an_agent_can_be_stated() {
+        let protocols = |text| agents(&[text]).unwrap()[0].versions[0].protocols.iter().copied().collect::<Vec<_>>();
+        assert_eq!(protocols("a=exec:run"), Protocol::ALL);
+        assert_eq!(protocols("a=exec:run,protocols=responses"), [Protocol::Responses]);
+        let two = [Protocol::Invocations, Protocol::InvocationsWs];
+        assert_eq!(protocols("a=exec:run --x=1,protocols=invocations_ws+invocations,version=2"), two);
+        for bad in ["a=exec:run,protocols=", "a=exec:run,protocols=responses+mcp"] {
+            let Err(error) = agents(&[bad]) else { panic!("{bad} was accepted") };
+            assert!(error.to_string().contains("is not a protocol; join some of responses, "), "{error}");
         }
     }
 

@@ -126,7 +126,7 @@ async fn list(call: Call) -> Result<Json<Value>, ApiError> {
     let entries = blocking(&path, move || Home::open(&home)?.list(&directory)).await?;
     let entries = entries.into_iter().map(|entry| (entry.name.clone(), json!(entry))).collect();
     // One generation of clients follows no pages, so the first is as large as a page may be.
-    let mut page = page_of(&call, entries, Order::Ascending, MAX_LIMIT)?;
+    let mut page = page_of(&call.query, entries, Order::Ascending, MAX_LIMIT)?;
     Ok(Json(json!({
         "path": path.shown(),
         "entries": page["data"].take(),

@@ -43,9 +43,9 @@ pub(super) async fn forward(
 ) -> Result<(Response<Body>, Lease), ApiError> {
     let session = &entered.session;
     let lease = session.lease(&call.gateway.clock);
-    let container = session.container(&call.agent.name, &entered.version.spec, &call.gateway.project_endpoint).await?;
+    let container = call.container(session, &entered.version).await?;
     let mut request = Request::builder().method(method).uri(path).body(body).map_err(ApiError::internal)?;
-    *request.headers_mut() = container_headers(&call.headers, entered.version.spec.model, &entered.partition);
+    *request.headers_mut() = headers(call, entered);
     request.headers_mut().extend(extra.iter().cloned());
     match container.call(request).await {
         Ok(mut response) => {
@@ -69,6 +69,11 @@ pub(super) async fn forward(
             Err(ApiError::call(session.id(), &error))
         }
     }
+}
+
+/// The headers of a request to the session's container.
+pub(super) fn headers(call: &Call, entered: &Entered) -> HeaderMap {
+    container_headers(&call.headers, entered.version.spec.model, &entered.partition)
 }
 
 /// The headers a container sees: the documented ones of the client's, and whose request it is.

@@ -9,6 +9,7 @@ use super::invocations::{SESSION_QUERY, enter};
 use crate::container::Upgraded;
 use crate::error::ApiError;
 use crate::hooks::{Connection, Tunnel};
+use crate::options::Protocol;
 use crate::server::Held;
 use crate::session::Lease;
 use axum::Router;
@@ -38,7 +39,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const TO_UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
 pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new().route("/protocols/invocations_ws", get(open))
+    Router::new().nest("/protocols", Router::new().route("/invocations_ws", get(open)))
 }
 
 async fn open(call: Call, request: Request) -> Response {
@@ -50,10 +51,10 @@ async fn connect(call: &Call, mut request: Request, session_id: &mut Option<Stri
     let handshake = handshake(request.headers())?;
     let place = request.extensions_mut().remove::<Held>();
     let client = hyper::upgrade::on(&mut request);
-    let entered = enter(call).await?;
+    let entered = enter(call, Protocol::InvocationsWs).await?;
     let id = entered.session.id();
     *session_id = Some(id.to_owned());
-    let path = format!("/invocations_ws{}", call.container_query(&[(SESSION_QUERY, id)]));
+    let path = call.container_target(Some((SESSION_QUERY, id)));
     let (mut response, lease) = forward(call, &entered, Method::GET, &path, &handshake, Body::empty()).await?;
     let container = response.extensions_mut().remove::<Upgraded>().and_then(|upgraded| upgraded.take());
     let Some(container) = container.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) else {

@@ -13,6 +13,7 @@ mod isolation_identity;
 mod isolation_keys;
 mod logs;
 mod posted;
+mod project;
 mod responses;
 mod sessions;
 mod support;

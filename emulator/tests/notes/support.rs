@@ -72,6 +72,7 @@ pub(crate) async fn start_in(
         version: "3".to_owned(),
         session_id: session.to_owned(),
         home: home.to_owned(),
+        state_root: home.with_extension("state"),
         environment: environment.collect::<BTreeMap<_, _>>(),
         logs: logs.clone(),
     };

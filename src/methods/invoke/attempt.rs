@@ -1,6 +1,6 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
-use super::super::new_session::{self, made_here};
+use super::super::new_session::{self, session_made_here};
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_messages, messages, protocol};
@@ -23,6 +23,7 @@ use cupola_protocol::target::Target;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
 /// also wait once for a deployment.
@@ -308,7 +309,7 @@ impl Attempt<'_> {
         match planned {
             PlannedSession::Known(session) => Ok(Some(session)),
             PlannedSession::WithTurn => Ok(None),
-            PlannedSession::MadeHere => made_here().map(Some),
+            PlannedSession::MadeHere => session_made_here().map(Some),
             PlannedSession::MadeFirst => {
                 scope.confirm(true).await?;
                 let (session, _) = new_session::make(daemon, scope, None, scope.partition.version.as_ref()).await?;
@@ -324,7 +325,7 @@ impl Attempt<'_> {
         match planned {
             PlannedConversation::Known(conversation) => Ok(Some(conversation)),
             PlannedConversation::ByAgent => Ok(None),
-            PlannedConversation::MadeHere => made_here().map(Some),
+            PlannedConversation::MadeHere => conversation_made_here().map(Some),
             PlannedConversation::MadeFirst => {
                 scope.confirm(true).await?;
                 let made = scope.agent.create_conversation(&scope.wire).await;
@@ -384,4 +385,12 @@ impl Attempt<'_> {
             }
         }
     }
+}
+
+/// An id for a conversation of a local agent, as the service makes them: a partition key of 16 hex digits and `00`, then 32
+/// characters. Agent servers of early 2026 fail on any other (contract section 21.2).
+fn conversation_made_here() -> Result<ConversationId, CallError> {
+    let [key, chance] = [(); 2].map(|()| Uuid::new_v4().simple().to_string());
+    let id = format!("conv_{}00{chance}", key.get(..16).unwrap_or_default());
+    id.parse().map_err(|_| CallError::internal("a conversation's id broke the rule of ids"))
 }

@@ -85,7 +85,8 @@ impl Attempt<'_> {
         if let Some(session) = session {
             daemon.store.forget_session(agent, session).await?;
         }
-        let made = conversation.filter(|_| params.conversation_id.is_none() && continued(saved, self.facts()).is_none());
+        let made =
+            conversation.filter(|_| params.conversation_id.is_none() && continued(saved, self.facts()).is_none());
         if let Some(conversation) = made {
             daemon.store.forget_conversation(agent, conversation).await?;
         }

@@ -172,16 +172,22 @@ fn history(agent: &Agent, previous: &str) -> Vec<Value> {
     let Some(run) = agent.store.get(previous) else {
         return Vec::new();
     };
-    let output = run.visible().map_or_else(Vec::new, |snapshot| snapshot.output);
-    let mut items: Vec<Value> = run.history.iter().chain(&run.input).cloned().collect();
-    items.extend(output);
+    let mut items = run.history.clone();
+    items.extend(run.own_items());
     items.drain(..items.len().saturating_sub(MAX_HISTORY));
     items
 }
 
 async fn answer(agent: &Agent, run: &Run, headers: &HeaderMap, text: &str) -> Answer {
     match Command::parse(text) {
-        Command::History => Answer::history(run.history.len()),
+        Command::History => {
+            // `input_items` does not list those of a conversation (seen with the real one), but an agent is given them.
+            let conversation = run.head.conversation.as_deref();
+            let earlier = conversation.map(|conversation| agent.store.in_conversation(conversation));
+            let earlier = earlier.into_iter().flatten().filter(|run| run.has_ended());
+            let items = run.history.len() + earlier.map(|run| run.own_items().len()).sum::<usize>();
+            Answer::history(items.min(MAX_HISTORY))
+        }
         command => agent.answer(command, headers).await,
     }
 }

@@ -288,6 +288,12 @@ impl Run {
         log.snapshot.clone().filter(|_| seen)
     }
 
+    /// Its input, then its output as far as others may see it.
+    pub(super) fn own_items(&self) -> Vec<Value> {
+        let output = self.visible().map_or_else(Vec::new, |snapshot| snapshot.output);
+        self.input.iter().cloned().chain(output).collect()
+    }
+
     /// Whether its events can still be replayed.
     pub(super) fn can_replay(&self) -> bool {
         let fresh = match self.log().ended {

@@ -6,6 +6,7 @@ pub(crate) mod choice;
 pub(crate) mod isolation;
 mod model;
 pub(crate) mod profile;
+mod sourced;
 pub(crate) mod target;
 
 use self::isolation::{IsolationFlags, ownership};

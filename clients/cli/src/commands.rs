@@ -129,7 +129,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     let mut done = run_once(&command, hooks, syntax);
     if let Err(failure) = &done
         && let Some(scope) = scope_mut(&mut command)
-        && choice::is_made(failure, scope)
+        && choice::ask_for_agent(failure, scope)
     {
         done = run_once(&command, hooks, syntax);
     }

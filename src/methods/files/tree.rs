@@ -5,7 +5,7 @@
 //! writes only below its own directory; on a bound connection no link is followed at all ([`Directory`]). Names the service gives are names only: one that says anything about a
 //! place is refused.
 
-use super::{Far, fetch, send};
+use super::{TransferProgress, fetch, send};
 use crate::error::CallError;
 use crate::methods::named_session::NamedSession;
 use crate::system::file::{Directory, Draft, Kind};
@@ -92,7 +92,7 @@ pub(super) async fn upload(
     named: &NamedSession,
     from: &Directory,
     to: &RemotePath,
-    far: &Far,
+    so_far: &TransferProgress,
 ) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
     // A directory is opened when its turn comes: those that wait cost no descriptor.
@@ -136,7 +136,7 @@ pub(super) async fn upload(
                         let target = below(&target, &name)?;
                         let file = directory.open(&name, MAX_FILE_BYTES).await?;
                         send(named, &file, &target, &Arc::default()).await?;
-                        far.bytes.fetch_add(file.length, Ordering::Relaxed);
+                        so_far.bytes.fetch_add(file.length, Ordering::Relaxed);
                         Ok(())
                     };
                     if progress.note(shown, sent.await)? {
@@ -168,9 +168,9 @@ pub(super) async fn download(
     named: &NamedSession,
     from: &RemotePath,
     to: Directory,
-    far: &Far,
+    so_far: &TransferProgress,
 ) -> Result<Tree, CallError> {
-    let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(named, from, to, far)));
+    let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(named, from, to, so_far)));
     fetching.await.unwrap_or_else(|_| {
         let hours = TREE_LIMIT.as_secs() / 3600;
         Err(CallError::new(ErrorKind::TimedOut, format!("the directory was not downloaded within {hours} hours"))
@@ -210,7 +210,12 @@ impl Waiting {
     }
 }
 
-async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: Directory, far: &Far) -> Result<Tree, CallError> {
+async fn fetch_tree(
+    named: &NamedSession,
+    from: &RemotePath,
+    to: Directory,
+    so_far: &TransferProgress,
+) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
     let mut waiting = Waiting::default();
     waiting.push((from.clone(), to, None, 0))?;
@@ -255,12 +260,13 @@ async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: Directory, far:
                 waiting.push((path, target.clone(), Some(name), depth + 1))?;
                 continue;
             }
-            let before = far.bytes();
-            let fetched = async { fetch(named, &path, Draft::begin(&target, &name).await?, &far.bytes, |_| ()).await };
+            let before = so_far.bytes();
+            let fetched =
+                async { fetch(named, &path, Draft::begin(&target, &name).await?, &so_far.bytes, |_| ()).await };
             if progress.note(shown, fetched.await)? {
                 progress.tree.files += 1;
             } else {
-                far.bytes.store(before, Ordering::Relaxed);
+                so_far.bytes.store(before, Ordering::Relaxed);
             }
         }
         if listed.has_more {

@@ -10,7 +10,7 @@ pub use crate::path::{LocalPath, RemotePath};
 use crate::Method;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
-use crate::observe::{SentRequest, Watch};
+use crate::observe::{ProgressOptions, SentRequest};
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
 use serde::{Deserialize, Serialize};
@@ -75,8 +75,8 @@ impl Method for Upload {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -115,8 +115,8 @@ impl Method for Download {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -198,8 +198,8 @@ impl Method for List {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -255,8 +255,8 @@ impl Method for Stat {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -274,8 +274,8 @@ impl Method for MakeDirectory {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -304,8 +304,8 @@ impl Method for Delete {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 

@@ -26,7 +26,7 @@ const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("a2a-version
 
 /// One message to send.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
+pub struct A2aTurn<'a> {
     /// What to say, or the whole JSON-RPC request.
     pub input: &'a str,
     /// Is `input` the whole request, to be sent unchanged?
@@ -37,7 +37,7 @@ pub struct Message<'a> {
     pub context_id: Option<&'a ConversationId>,
 }
 
-impl Message<'_> {
+impl A2aTurn<'_> {
     /// The request that sends it.
     fn request(&self, streams: bool) -> String {
         let id = || Uuid::new_v4().to_string();
@@ -72,7 +72,7 @@ struct Capabilities {
 
 impl Agent {
     /// Sends one message, streamed if the agent's card says that it can be.
-    pub async fn send_message(&self, isolation: &WireIsolation, message: Message<'_>) -> Result<Reply, FoundryError> {
+    pub async fn send_message(&self, isolation: &WireIsolation, message: A2aTurn<'_>) -> Result<Reply, FoundryError> {
         let body = if message.is_request {
             message.input.to_owned()
         } else {

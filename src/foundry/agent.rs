@@ -4,7 +4,7 @@ use super::cache::ExpiringCache;
 use super::connections::{Connections, Settings};
 use super::definitions::Definitions;
 use super::error::FoundryError;
-use super::observe::Watcher;
+use super::observe::Observer;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{CallerId, SCOPE, Tokens};
 use http::HeaderMap;
@@ -63,7 +63,7 @@ pub struct Extras {
     /// Headers of the turn itself, from [`super::turn_headers`]. Those we set win.
     pub headers: HeaderMap,
     /// Who observes the requests.
-    pub watcher: Option<Watcher>,
+    pub observer: Option<Observer>,
 }
 
 /// One agent of the service. Cheap to clone; its calls are in the modules named after what they do.
@@ -97,7 +97,7 @@ impl Agent {
 
     /// Does the caller want answers unmodified?
     pub(super) fn wants_raw(&self) -> bool {
-        self.extras.watcher.as_ref().is_some_and(Watcher::wants_raw)
+        self.extras.observer.as_ref().is_some_and(Observer::wants_raw)
     }
 }
 

@@ -32,7 +32,7 @@ pub const MAX_SENT_BYTES: usize = 1024 * 1024;
 
 /// What to say in a dialogue, and when it is over.
 #[derive(Debug, Clone)]
-pub struct Dialogue<'a> {
+pub struct WebSocketTurn<'a> {
     /// The messages, sent one after the other without waiting for answers.
     pub messages: Vec<&'a str>,
     /// The session to use; the service makes one when left out.
@@ -44,7 +44,11 @@ pub struct Dialogue<'a> {
 
 impl Agent {
     /// Opens a dialogue. Returns when the service has agreed to it.
-    pub async fn converse(&self, isolation: &WireIsolation, dialogue: Dialogue<'_>) -> Result<Reply, FoundryError> {
+    pub async fn converse(
+        &self,
+        isolation: &WireIsolation,
+        dialogue: WebSocketTurn<'_>,
+    ) -> Result<Reply, FoundryError> {
         let url = with_session(self.address.protocol(AgentProtocol::InvocationsWs, &[]), dialogue.session_id);
         let key = generate_key();
         let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::Invoke, reason };
@@ -58,9 +62,9 @@ impl Agent {
         let mut reply = Reply::of(&answer, is_raw);
         let connection = answer.response.upgrade().await.map_err(|error| odd(innermost(&error)))?;
         let mapping = MessageMapping::new(dialogue.messages.len(), is_raw);
-        let watcher = self.extras.watcher.clone();
+        let observer = self.extras.observer.clone();
         self.note_turn(Turn::MayHaveRun);
-        reply.events = Messages::begin(connection, &dialogue, mapping, watcher).await.boxed();
+        reply.events = Messages::begin(connection, &dialogue, mapping, observer).await.boxed();
         Ok(reply)
     }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
         Ok((named.session, bytes, tree))
     };
     let (session_id, bytes, tree) =
-        with_progress(&call, session.watch.partial_result_token.as_ref(), &so_far, sending).await?;
+        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, sending).await?;
     Ok(TransferResponse { session_id, path, local_path, bytes, tree })
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
         Ok((named.session, tree))
     };
     let (session_id, tree) =
-        with_progress(&call, session.watch.partial_result_token.as_ref(), &so_far, fetching).await?;
+        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, fetching).await?;
     Ok(TransferResponse { session_id, path, local_path, bytes: so_far.bytes(), tree })
 }
 

@@ -279,7 +279,7 @@ impl Calls {
             left: self.cancelled.clone(),
             received,
             client: self.client.clone(),
-            watcher: None,
+            observer: None,
             bounds,
             binding: Arc::clone(&self.binding),
         };

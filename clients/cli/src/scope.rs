@@ -24,7 +24,7 @@ use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::observe::Watch;
+use cupola_protocol::observe::ProgressOptions;
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
 use std::io::{self, IsTerminal};
@@ -108,8 +108,8 @@ impl ScopeFlags {
     }
 
     /// What is to be seen of the requests.
-    pub(crate) fn watch(&self) -> Watch {
-        Watch { debug: self.debug, partial_result_token: self.debug.then_some(CALL) }
+    pub(crate) fn progress(&self) -> ProgressOptions {
+        ProgressOptions { debug: self.debug, partial_result_token: self.debug.then_some(CALL) }
     }
 
     /// One call on a connection of its own, with an answer and no other events than its requests.

@@ -5,7 +5,7 @@
 use super::RemotePath;
 use crate::Method;
 use crate::id::SessionId;
-use crate::observe::Watch;
+use crate::observe::ProgressOptions;
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
 use crate::text::shown_text;
@@ -110,8 +110,8 @@ impl Method for Read {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -185,8 +185,8 @@ impl Method for Write {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 

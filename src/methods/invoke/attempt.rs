@@ -7,7 +7,8 @@ use super::protocol::{check_messages, messages, protocol};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
-    Dialogue, Extras, FoundryError, Invocation, Message, Reply, Respond, Watcher, context_named, turn_headers,
+    A2aTurn, Extras, FoundryError, InvocationsTurn, Observer, Reply, ResponsesTurn, WebSocketTurn, context_named,
+    turn_headers,
 };
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
@@ -50,12 +51,12 @@ pub(super) async fn begin(
     run: &Arc<Run>,
     params: &InvokeParams,
     arrival: Waiter<Target>,
-    watcher: Watcher,
+    observer: Observer,
 ) -> Result<Taken, CallError> {
     // Whoever names a call in front of the service is told so below: the service makes its own.
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
-    let extras = Extras { headers, watcher: Some(watcher.clone()) };
+    let extras = Extras { headers, observer: Some(observer.clone()) };
     let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
@@ -63,9 +64,9 @@ pub(super) async fn begin(
     let place = daemon.partition_locks.join(&scope.partition);
     drop(arrived);
     daemon.runs.enter(run, &scope.partition);
-    let refused = match attempt_until_taken(daemon, run, params, &scope, place, &watcher).await {
+    let refused = match attempt_until_taken(daemon, run, params, &scope, place, &observer).await {
         // What may have run is not sent a second time, whatever the refusal says.
-        Err(refused) if scope.is_outdated(refused.kind()) && watcher.turn() == Turn::NotRun => refused,
+        Err(refused) if scope.is_outdated(refused.kind()) && observer.turn() == Turn::NotRun => refused,
         taken => return taken,
     };
     let anew = Box::pin(resolve()).await?;
@@ -74,7 +75,7 @@ pub(super) async fn begin(
     }
     daemon.runs.enter(run, &anew.partition);
     let place = daemon.partition_locks.join(&anew.partition);
-    Box::pin(attempt_until_taken(daemon, run, params, &anew, place, &watcher)).await
+    Box::pin(attempt_until_taken(daemon, run, params, &anew, place, &observer)).await
 }
 
 /// Attempts it until the agent has taken the request: again when something saved was gone or a version was not ready.
@@ -84,7 +85,7 @@ async fn attempt_until_taken(
     params: &InvokeParams,
     scope: &Scope,
     place: Waiter<Partition>,
-    watcher: &Watcher,
+    observer: &Observer,
 ) -> Result<Taken, CallError> {
     let attempt = Attempt { daemon, run, params, scope, protocol: protocol(params, scope)? };
     if attempt.protocol == AgentProtocol::InvocationsWs {
@@ -94,10 +95,10 @@ async fn attempt_until_taken(
         return Err(CallError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
             .hint("write the context into the request, or send the text alone"));
     }
-    repeat(&attempt, place, watcher).await
+    repeat(&attempt, place, observer).await
 }
 
-async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watcher) -> Result<Taken, CallError> {
+async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, observer: &Observer) -> Result<Taken, CallError> {
     let Attempt { daemon, scope, .. } = *attempt;
     let version = scope.partition.version.as_ref();
     let (mut has_waited, mut place) = (false, Some(place));
@@ -106,13 +107,13 @@ async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watch
         match attempt.run(place_in_queue).await {
             Ok(Outcome::Taken(taken)) => return Ok(*taken),
             Ok(Outcome::Gone(notice, next)) => {
-                watcher.tell(notice).await;
+                observer.tell(notice).await;
                 place = Some(next);
             }
             Err(refused) if refused.kind() == ErrorKind::AgentVersionNotReady && !has_waited => {
                 has_waited = true;
                 let message = "the agent's version is still being deployed; waiting for it".to_owned();
-                watcher.waiting(Notice { code: NoticeCode::WaitingForVersion, message }).await;
+                observer.waiting(Notice { code: NoticeCode::WaitingForVersion, message }).await;
                 deployment::is_ready(&scope.agent, version, refused).await?;
             }
             Err(refused) if refused.kind() == ErrorKind::AgentVersionFailed => {
@@ -362,11 +363,12 @@ impl Attempt<'_> {
         let Self { params, scope, .. } = *self;
         match self.protocol {
             AgentProtocol::Responses => {
-                let request = Respond { input: &params.input, session_id: session, conversation_id: conversation };
+                let request =
+                    ResponsesTurn { input: &params.input, session_id: session, conversation_id: conversation };
                 scope.agent.respond(&scope.wire, request).await
             }
             AgentProtocol::Invocations => {
-                let request = Invocation { body: &params.input, session_id: session, deadline: None };
+                let request = InvocationsTurn { body: &params.input, session_id: session, deadline: None };
                 scope.agent.invoke(&scope.wire, request).await
             }
             AgentProtocol::InvocationsWs => {
@@ -375,12 +377,12 @@ impl Attempt<'_> {
                     Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
                     None => Some(DEFAULT_IDLE_LIMIT),
                 };
-                let dialogue = Dialogue { messages: messages(params), session_id: session, idle_limit };
+                let dialogue = WebSocketTurn { messages: messages(params), session_id: session, idle_limit };
                 scope.agent.converse(&scope.wire, dialogue).await
             }
             AgentProtocol::A2a => {
                 let (input, is_request) = (params.input.as_str(), params.input_is_request);
-                let message = Message { input, is_request, session_id: session, context_id: conversation };
+                let message = A2aTurn { input, is_request, session_id: session, context_id: conversation };
                 scope.agent.send_message(&scope.wire, message).await
             }
         }

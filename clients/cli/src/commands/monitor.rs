@@ -21,7 +21,7 @@ use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
-use cupola_protocol::observe::Watch;
+use cupola_protocol::observe::ProgressOptions;
 use resume::Printed;
 use serde_json::value::RawValue;
 use std::io::{BufWriter, Write};
@@ -231,7 +231,7 @@ impl Flags {
                 Kind::System => LogKind::System,
             },
             raw: self.raw || self.output == Output::Raw,
-            watch: Watch {
+            progress: ProgressOptions {
                 debug: self.scope.debug,
                 partial_result_token: (self.output != Output::Json || self.scope.debug).then_some(CALL),
             },

@@ -48,7 +48,7 @@ pub(super) fn upload(
         Some(_) => Some(Spool::of_standard_input()?),
     };
     let local_path = local(spool.as_ref().map_or(file, Spool::path))?;
-    session.watch.partial_result_token = common.asks_for_events();
+    session.progress.partial_result_token = common.asks_for_events();
     let raw = common.transfer::<Upload>(hooks, UploadParams { session, local_path, path, recursive })?;
     let done = typed::<Upload>(&raw)?;
     common.end(&raw, &done, &format!("Uploaded {} -> {}", file.display(), done.path))
@@ -70,7 +70,7 @@ pub(super) fn download(
     target: Option<&Path>,
     recursive: bool,
 ) -> Result<u8, Failure> {
-    session.watch.partial_result_token = common.asks_for_events();
+    session.progress.partial_result_token = common.asks_for_events();
     if target == Some(Path::new(STANDARD)) {
         if recursive {
             return Err(Failure::usage("a directory cannot go to standard output"));

@@ -62,30 +62,30 @@ impl Performance<'_> {
     async fn answer(&self, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
         let Self { daemon, run, params, .. } = *self;
         let (observer, seen) = observer(Interest { requests: params.debug, raw: params.raw });
-        let mut observed = ObservedRequests::new(seen);
+        let mut requests = ObservedRequests::new(seen);
         let begun = {
             let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, observer.clone()));
             let mut stopped = std::pin::pin!(self.stopped());
             loop {
                 tokio::select! {
                     biased;
-                    event = observed.next() => self.take(event).await,
+                    event = requests.next() => self.take(event).await,
                     begun = &mut getting_there => break begun,
                     stop = &mut stopped => break Err(stop.error(&self.standing(observer.turn()))),
                 }
             }
         };
-        self.take_all(observed.rest()).await;
+        self.take_all(requests.rest()).await;
         match begun {
             Ok(begun) => {
-                observed.forget_refusal();
-                self.follow(begun, observed).await
+                requests.forget_refusal();
+                self.follow(begun, requests).await
             }
             Err(error) => {
-                self.take_all(observed.begun()).await;
-                self.take_all(observed.refusal()).await;
+                self.take_all(requests.begun()).await;
+                self.take_all(requests.refusal()).await;
                 let mut error = explain(error, &self.standing(observer.turn()));
-                error.data.notices = observed.notices;
+                error.data.notices = requests.notices;
                 Err(error)
             }
         }
@@ -133,7 +133,7 @@ impl Performance<'_> {
     }
 
     /// Passes the reply's events on until its ending, and makes the response.
-    async fn follow(&self, taken: Taken, mut observed: ObservedRequests) -> Result<InvokeResponse, CallError> {
+    async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
         let Taken { mut reply, model, session, conversation, mut notices, _session_lock } = taken;
         let started = InvokeEvent::Started {
@@ -144,13 +144,13 @@ impl Performance<'_> {
         };
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
         let head = reply.head.take().map(InvokeEvent::from);
-        self.take_all(std::iter::once(started).chain(observed.begun()).chain(remarks).chain(head)).await;
+        self.take_all(std::iter::once(started).chain(requests.begun()).chain(remarks).chain(head)).await;
         let mut end = None;
         let mut stopped = std::pin::pin!(self.stopped());
         while run.status().is_none() {
             let item = tokio::select! {
                 biased;
-                event = observed.next() => Some(ReplyItem::Event(event)),
+                event = requests.next() => Some(ReplyItem::Event(event)),
                 // Before the events: an agent that always has another one must not keep the run from being ended.
                 stop = &mut stopped => {
                     tell(reply.canceller.as_ref()).await;
@@ -179,7 +179,7 @@ impl Performance<'_> {
             }
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
-                self.take_all(observed.refusal()).await;
+                self.take_all(requests.refusal()).await;
             }
             let is_in_raw = matches!(
                 event,
@@ -202,7 +202,7 @@ impl Performance<'_> {
             request_id: reply.request_id.clone(),
             output,
             failure: failure.map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),
-            notices: observed.notices.into_iter().chain(notices).collect(),
+            notices: requests.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }

@@ -1,4 +1,4 @@
-//! Accepts clients until the daemon is to end; then waits for what is under way.
+//! Accepts clients until the daemon ends, because it was asked to or was idle for its limit; then waits for what is under way.
 //!
 //! - [`descriptors`]: the limit of open files, which decides how many can be held
 

@@ -1,4 +1,4 @@
-//! How the daemon ends: signals, `daemon/stop`, the idle limit; first a drain, then force.
+//! How the daemon ends, once a signal or `daemon/stop` asks for it: first a drain, then force.
 //!
 //! *Draining*: no new connection, new requests are refused as `shuttingDown`, what is under way ends by itself.
 //! *Forced*: whatever is left is cancelled, gets `CANCEL_GRACE` to answer, and is dropped.

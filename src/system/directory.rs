@@ -34,7 +34,7 @@ pub fn guard(path: &Path) -> Result<&'static str, DirectoryError> {
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// It is not there and cannot be made.
-    #[error("{path} cannot be created: {source}")]
+    #[error("{path} cannot be created: {source}; choose a directory that you can write, or make this one")]
     NotCreated {
         /// The directory.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum DirectoryError {
         source: io::Error,
     },
     /// It is there but cannot be opened as a directory.
-    #[error("{path} cannot be opened: {source}")]
+    #[error("{path} cannot be opened: {source}; choose a directory that you can read and write")]
     NotOpened {
         /// The directory.
         path: PathBuf,

@@ -515,6 +515,25 @@ fn without_a_home_the_advice_is_one_that_works() {
 }
 
 #[test]
+fn a_state_directory_that_cannot_be_made_is_named_and_making_it_helps() {
+    let home = Home::new();
+    fs::write(home.path("file"), "").unwrap();
+    let invoke = |state: &str, more: &[&str]| {
+        let mut command = home.command(&["invoke", "--emulator", "hello"]);
+        finish(command.args(more).env("CUPOLA_STATE_DIR", home.path(state)).stderr(Stdio::piped()))
+    };
+    for (state, more) in [("one", &[][..]), ("two", &["--no-daemon"])] {
+        let output = invoke("file/state", more);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(6), "{said}");
+        assert!(said.contains("file/state cannot be created") && said.contains("choose a directory"), "{said}");
+        let output = invoke(state, more);
+        assert_eq!(output.status.code(), Some(0), "the advice does not help: {output:?}");
+    }
+    finish(home.command(&["stop"]).env("CUPOLA_STATE_DIR", home.path("one")));
+}
+
+#[test]
 fn a_daemon_that_cannot_write_its_log_starts_and_doctor_says_so() {
     let home = Home::new();
     let state = home.path(".local/state/cupola");

@@ -22,13 +22,13 @@
 //!
 //! - `answer`: text → what to answer, pure
 //! - `notebook`: the remembered lines
-//! - `responses`: the `/responses` routes
+//! - `responses`: the `/responses` routes, and the history that a turn continues
 //! - `request`: the body of `POST /responses`, checked
 //! - `run`: one response from its start to its end, and the event log its readers follow
 //! - `perform`: plays an answer on a run as events
 //! - `object`: the response object in each of its forms
 //! - `events`: server-sent events as the agent server writes them
-//! - `store`: responses by id, outliving containers
+//! - `store`: responses by id and by conversation, outliving containers
 //! - `invocations`: the `/invocations` routes; `jobs`: those that take long
 //! - `dialogue`: `/invocations_ws`
 //! - `ids`, `problem`: response and item ids, error envelopes

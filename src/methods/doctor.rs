@@ -70,7 +70,7 @@ fn log(daemon: &Daemon) -> Option<Check> {
 }
 
 /// What to do when the state directory is gone.
-const GONE: &str = "run `cupola stop`: the next command starts a daemon with a directory of its own";
+const GONE_HINT: &str = "run `cupola stop`: the next command makes the directory again";
 
 /// Can what is saved be read, and more be written? A running daemon keeps its file open, so a directory that was removed,
 /// opened to others or filled shows with the next write, or when the next daemon starts.
@@ -84,7 +84,7 @@ async fn state(daemon: &Daemon) -> Check {
     let count = match daemon.store.count().await {
         Ok(count) => count,
         Err(_) if !directory.exists() => {
-            return wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE));
+            return wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE_HINT));
         }
         Err(error) => return failed("state", error.into()),
     };
@@ -99,7 +99,9 @@ async fn state(daemon: &Daemon) -> Check {
     match tried.await {
         Ok(Ok(Ok(()))) if replaced > 0 => Check {
             hint: Some(
-                "what was saved before is not continued; leave the state file alone while a daemon runs".to_owned(),
+                "calls continue other sessions than before: `cupola sessions use ID` goes back to one; run `cupola stop` before \
+                 you change the state file"
+                    .to_owned(),
             ),
             ..check(
                 "state",
@@ -111,7 +113,7 @@ async fn state(daemon: &Daemon) -> Check {
         },
         Ok(Ok(Ok(()))) => check("state", CheckStatus::Ok, format!("{shown}, partitions with saved state: {count}")),
         Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => {
-            wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE))
+            wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE_HINT))
         }
         Ok(Ok(Err(error))) => wrong(
             format!("nothing can be written to {shown}: {error}"),

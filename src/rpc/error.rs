@@ -215,7 +215,7 @@ impl From<LockError> for CallError {
             LockError::Timeout => Self::new(ErrorKind::Busy, error.to_string())
                 .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`"),
             LockError::Unusable { .. } => Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(
-                "check that the state directory exists and that you may write to it; `cupola doctor` looks at it",
+                "check that the state directory exists and that you may write to it; `cupola doctor` says what to do",
             ),
         }
     }

@@ -70,8 +70,9 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
         };
     };
     if is_outdated {
-        return explained
-            .hint("the agent may have been deployed anew and isolate its users in another way now; run it again");
+        return explained.hint(
+            "the agent may have been redeployed and isolate its users in another way now; run the command again",
+        );
     }
     let given = session.is_some();
     let session = session.map_or_else(|| "the session".to_owned(), |session| format!("session {session}"));
@@ -81,10 +82,10 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             ErrorKind::IsolationMismatch,
             format!("{session} was made under another isolation; give the keys it was made with"),
         ),
-        ErrorKind::IsolationKeyRequired => explained.hint(keys.missing()),
+        ErrorKind::IsolationKeyRequired => explained.hint(keys.missing_hint()),
         // A key is needed then: the session is there, and the call had none.
         ErrorKind::IsolationMismatch if model == IsolationModel::Keys && !is_isolated => {
-            explained.because(ErrorKind::IsolationKeyRequired, NO_KEYS)
+            explained.because(ErrorKind::IsolationKeyRequired, NO_KEYS_HINT)
         }
         ErrorKind::IsolationMismatch if model == IsolationModel::Keys => explained.hint(format!(
             "the isolation keys given are not those of {session}; check them with whoever configured the agent"
@@ -97,7 +98,9 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             "{session} belongs to another ownership key; give the one it was created with: --isolation-key"
         )),
         ErrorKind::Forbidden => {
-            explained.hint(possible_causes(model, is_isolated, deleting, given.then_some(&session)))
+            // One that was made under this isolation can be entered with it; to delete it may take more.
+            let is_in_doubt = given && (verdict != Verdict::Own || deleting);
+            explained.hint(possible_causes_hint(model, is_isolated, deleting, is_in_doubt.then_some(&session)))
         }
         // A newer agent, with which the older model was insisted on.
         ErrorKind::IsolationNotSupported if model == IsolationModel::Keys && names_a_key && is_isolated => {
@@ -108,22 +111,23 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             explained.hint(format!("{session} is gone, and its files with it; start another with --new-session"))
         }
         ErrorKind::SessionNotFound if model == IsolationModel::Keys && !is_isolated => explained.hint(format!(
-            "check the id: {session} does not exist, or it was created under isolation keys, and this call has none \
-             (--user-isolation-key, --chat-isolation-key)"
+            "check the id of {session}; if it was created under isolation keys, give them: --user-isolation-key and/or \
+             --chat-isolation-key"
         )),
         ErrorKind::SessionNotFound => {
             explained.hint(format!("{session} does not exist, or was made under other isolation keys than those given"))
         }
-        ErrorKind::NotFound if model == IsolationModel::Keys && !is_isolated => {
-            explained.hint("it does not exist, or it was created under isolation keys, and this call has none")
-        }
+        ErrorKind::NotFound if model == IsolationModel::Keys && !is_isolated => explained.hint(
+            "check the id; if what it names was created under isolation keys, add them: --user-isolation-key and/or \
+                 --chat-isolation-key",
+        ),
         ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
         _ => explained,
     }
 }
 
 /// What to add to a call without any key.
-const NO_KEYS: &str =
+const NO_KEYS_HINT: &str =
     "no isolation key was given; if the agent requires them, add --user-isolation-key and/or --chat-isolation-key";
 
 /// Which isolation keys a call has.
@@ -135,7 +139,7 @@ pub(crate) struct GivenKeys {
 
 impl GivenKeys {
     /// What to add, when the service says that one is missing.
-    const fn missing(self) -> &'static str {
+    const fn missing_hint(self) -> &'static str {
         match self {
             Self { user: true, chat: false } => {
                 "the agent requires a chat isolation key besides the user's: add --chat-isolation-key"
@@ -143,32 +147,42 @@ impl GivenKeys {
             Self { user: false, chat: true } => {
                 "the agent requires a user isolation key besides the chat's: add --user-isolation-key"
             }
-            Self { user: false, chat: false } => NO_KEYS,
+            Self { user: false, chat: false } => NO_KEYS_HINT,
             Self { user: true, chat: true } => {
-                "the agent requires an isolation key that it does not recognise among those given; check them with whoever \
-                 configured the agent"
+                "the agent requires an isolation key other than the two that were given; ask the person who deployed it which \
+                 one"
             }
         }
     }
 }
 
-/// Why the service may have forbidden a call without naming a cause. The isolation is one where the call names a session.
-fn possible_causes(model: IsolationModel, is_isolated: bool, deleting: bool, session: Option<&String>) -> String {
+/// Why the service may have forbidden a call without naming a cause. The isolation is one where the call is on a `session` that may
+/// have another.
+fn possible_causes_hint(model: IsolationModel, is_isolated: bool, deleting: bool, session: Option<&String>) -> String {
     let role = "your account may lack a role on the project";
     match (session, model) {
         (Some(session), IsolationModel::Keys) if deleting => format!(
-            "the service named no cause: {role}, or {session} was created with another ownership key (--isolation-key)"
+            "the service named no cause: {role}, or {session} has another ownership key: give the one it was created with \
+             (--isolation-key)"
         ),
         (Some(session), IsolationModel::Keys) if is_isolated => {
-            format!("the service named no cause: {role}, or the isolation keys given are not those of {session}")
+            format!(
+                "the service named no cause: {role}, or {session} was created under other isolation keys: give those"
+            )
         }
         (Some(session), IsolationModel::Keys) => {
             format!(
-                "the service named no cause: {role}, or {session} was created under isolation keys, and none was given"
+                "the service named no cause: {role}, or {session} was created under isolation keys: add them \
+                 (--user-isolation-key, --chat-isolation-key)"
             )
         }
-        (Some(session), _) => format!("the service named no cause: {role}, or {session} belongs to another identity"),
-        (None, _) => format!("the service named no cause: {role}; `cupola doctor` looks at what your account may do"),
+        (Some(session), _) => format!(
+            "the service named no cause: {role}, or {session} belongs to another identity: give the one that created it \
+             (--user-identity)"
+        ),
+        (None, _) => format!(
+            "the service named no cause: {role}; ask its administrator for Foundry User, then run the command again"
+        ),
     }
 }
 
@@ -176,13 +190,18 @@ fn possible_causes(model: IsolationModel, is_isolated: bool, deleting: bool, ses
 fn denial_hint(denial: Denial) -> &'static str {
     match denial {
         Denial::Permission => {
-            "your account lacks a role: ask for Foundry User, or Foundry Agent Consumer to invoke only, on the project"
+            "your account lacks a role on the project: ask its administrator for Foundry User, or for Foundry Agent Consumer \
+             to invoke only"
         }
         Denial::Network => {
-            "the project does not take calls from this network: connect by its private network (VPN or private endpoint)"
+            "the project takes no calls from this network: connect to its private network (VPN or private endpoint), then run \
+             the command again"
         }
-        Denial::Preview => "the project's service offers this only as a preview; ask its administrator to enable it",
-        Denial::Disabled => "the agent is disabled; ask whoever deployed it to enable it",
+        Denial::Preview => {
+            "this project offers it only as a preview, and Cupola uses no previews: use a project where hosted agents are \
+             generally available"
+        }
+        Denial::Disabled => "the agent is disabled: ask the person who deployed it to enable it",
     }
 }
 
@@ -199,14 +218,16 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         ErrorKind::ConnectionFailed if matches!(error, FoundryError::NotConnected { .. }) => {
             "check the endpoint and this machine's network; a daemon keeps the proxy settings it was started with"
         }
-        ErrorKind::SandboxIdle => "run it again: the session resumes with its files",
+        ErrorKind::SandboxIdle => "run the command again: the session resumes with its files",
         ErrorKind::QuotaExceeded if code == Some("RegionalQuotaExceeded") => {
             "the region has no room for more sessions; try later, or an agent in another region"
         }
         ErrorKind::QuotaExceeded => {
             "make room: `cupola sessions list` shows the sessions, `cupola sessions delete ID` deletes one with its files"
         }
-        ErrorKind::AgentVersionNotReady => "run it again once `cupola agents show` says that the version is active",
+        ErrorKind::AgentVersionNotReady => {
+            "run the command again once `cupola agents show` says that the version is active"
+        }
         ErrorKind::AgentVersionFailed => "`cupola agents show` says why the version could not be deployed",
         _ => return None,
     })
@@ -216,10 +237,10 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
 fn not_ready_hint(session: Option<&SessionId>) -> String {
     match session {
         Some(session) => format!(
-            "`cupola monitor --type system --session-id {session}` shows why it does not start; run it again, or start another \
-             session with --new-session"
+            "`cupola monitor --type system --session-id {session}` shows why it does not start; run the command again, or start \
+             another session with --new-session"
         ),
-        None => "run it again; `cupola sessions list` shows the session, and `cupola monitor --type system --session-id ID` why it \
+        None => "run the command again; `cupola sessions list` shows the session, and `cupola monitor --type system --session-id ID` why it \
                  does not start"
             .to_owned(),
     }
@@ -231,7 +252,7 @@ fn file_hint(error: &FoundryError) -> Option<&'static str> {
         FoundryError::NotOffered { .. } => {
             return Some("upload a file into the directory instead: that creates the directories above it");
         }
-        FoundryError::CutOff { .. } => return Some("run it again; nothing was changed"),
+        FoundryError::CutOff { .. } => return Some("run the command again; nothing was changed"),
         FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows the files there are"),
         _ => error.service()?.operation,
     };

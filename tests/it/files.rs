@@ -206,7 +206,7 @@ async fn a_download_that_breaks_off_harms_nothing_and_leaves_nothing() {
 
     world.emulator.fail("*/files/content", 1, cut(100_000));
     let (kind, hint) = world.refused("files/download", fetch.clone()).await;
-    assert_eq!((kind.as_str(), hint.as_str()), ("connectionFailed", "run it again; nothing was changed"));
+    assert_eq!((kind.as_str(), hint.as_str()), ("connectionFailed", "run the command again; nothing was changed"));
     let (kind, _) = world.refused("files/download", json!({"path": "none", "localPath": kept})).await;
     assert_eq!(kind, "notFound");
     assert_eq!((world.read("kept").as_str(), world.names()), ("old", vec!["kept".to_owned(), "source".to_owned()]));
@@ -383,7 +383,7 @@ async fn another_isolation_reaches_no_file_and_is_told_why() {
         wrong["isolation"] = json!({});
         let keyless = stranger.call(method, wrong).await;
         assert_eq!(keyless["error"]["data"]["kind"], "sessionNotFound", "{method}: {keyless}");
-        assert!(keyless["error"]["data"]["hint"].as_str().unwrap().contains("this call has none"), "{keyless}");
+        assert!(keyless["error"]["data"]["hint"].as_str().unwrap().contains("--user-isolation-key"), "{keyless}");
     }
     assert_eq!(world.names(), ["a.txt"]);
     assert_eq!(world.ok("files/stat", json!({"path": "a.txt"})).await["size"], 6, "it is still there");

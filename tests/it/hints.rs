@@ -3,7 +3,7 @@
 //!
 //! - [`commands`]: the command line's own refusals; [`daemon`]: a daemon that cannot be reached; [`line`]: a connection's refusals
 //! - [`http`]: HTTP on the socket; [`bounds`]: a bound connection; [`calls`]: parameters; [`files`]: transfers and pieces
-//! - [`service`]: what the service refuses; [`project`]: which agent is meant; [`credential`]: tokens, certificates, configuration
+//! - [`service`]: what the service refuses; [`forbidden`]: what it forbids; [`redeployed`]: an agent that changes; [`project`]: which agent is meant; [`credential`]: tokens, certificates, configuration
 //! - [`state`]: the state file, and `doctor`
 
 mod bounds;
@@ -12,9 +12,11 @@ mod commands;
 mod credential;
 mod daemon;
 mod files;
+mod forbidden;
 mod http;
 mod line;
 mod project;
+mod redeployed;
 mod service;
 mod state;
 

@@ -126,7 +126,7 @@ async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, observer: &Obse
         ErrorKind::SessionNotFound,
         "the service keeps reporting that the session it just created does not exist",
     )
-    .hint("run it again later; `cupola sessions list` shows which sessions there are"))
+    .hint("run the command again later; `cupola sessions list` shows which sessions there are"))
 }
 
 /// How one try went.

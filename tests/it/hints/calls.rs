@@ -5,8 +5,12 @@ use crate::files::{World, mine};
 use crate::support::peer::{Bytes, Peer};
 use crate::support::{LocalAgent, TestDaemon, TestEmulator};
 use crate::tenants::say;
+use cupola_emulator::agents::Notes;
 use cupola_emulator::faults::Fault;
+use cupola_emulator::options::Protocol;
+use cupola_emulator::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[tokio::test]
 async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
@@ -213,8 +217,12 @@ async fn isolation_that_the_agent_does_not_know_is_given_in_its_own_way() {
 
 #[tokio::test]
 async fn a_protocol_that_the_agent_does_not_speak_is_left_out() {
-    let mut world = World::start().await;
-    world.emulator.deploy("plain", "1.0.0").await;
+    let mut world = World::with(|options| {
+        let mut version = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Notes::default()));
+        version.protocols = [Protocol::Responses].into();
+        options.agents.push(AgentSpec::new("plain", vec![version]));
+    })
+    .await;
     let plain = world.emulator.target("plain");
     let agent = LocalAgent::start().await;
     let local = json!({"kind": "local", "port": agent.port});

@@ -86,7 +86,7 @@ async fn a_download_that_breaks_off_is_run_again() {
     let download = json!({"path": "a", "localPath": world.path("back")});
     world.emulator.fail("*/files/content", 1, Fault::Cut { after_bytes: 100 });
     let given =
-        advice("run it again; nothing was changed").given_by(&world.call("files/download", download.clone()).await);
+        advice("run the command again; nothing was").given_by(&world.call("files/download", download.clone()).await);
     given.works(&world.call("files/download", download).await).done();
     world.end().await;
 }

@@ -1,6 +1,6 @@
 //! Hints about the state file, and those of `cupola doctor`.
 
-use super::{Check, Stopped, advice, command, run};
+use super::{Check, Outcome, Stopped, advice, command, run};
 use crate::support::deployed::{Deployed, project};
 use crate::support::{Process, finish};
 use cupola_emulator::faults::Fault;
@@ -63,10 +63,42 @@ fn what_doctor_finds_on_this_machine_is_mended_as_it_says() {
     given.helps(printed.status.success() && !String::from_utf8_lossy(&printed.stdout).contains(" log ")).done();
 
     fs::remove_dir_all(home.path(STATE)).unwrap();
-    let given = advice("the next command starts a daemon with a directory of its own");
+    let given = advice("the next command makes the directory again");
     let given = given.given_by(&check(&home, "--emulator", "state"));
     run(&home, "stop");
     given.works(&check(&home, "--emulator", "state")).works(&run(&home, INVOKE)).done();
+}
+
+/// The sessions of the emulator are still there, though what was saved of them is not.
+#[test]
+fn a_state_directory_that_goes_away_under_a_daemon_is_made_again_and_its_sessions_are_found() {
+    let home = Stopped::new();
+    let session = |flags: &str| {
+        let output = run(&home, &format!("invoke --emulator -o json {flags} hello"));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        answer["sessionId"].as_str().unwrap().to_owned()
+    };
+    let clear = || {
+        for name in ["state.db", "state.db-wal", "state.db-shm"] {
+            let _ = fs::remove_file(home.path(&format!("{STATE}/{name}")));
+        }
+    };
+    let first = session("");
+    clear();
+    assert_ne!(session(""), first);
+    let given = advice("calls continue other sessions than before").given_by(&check(&home, "--emulator", "state"));
+    let given = given.works(&run(&home, &format!("sessions use --emulator {first}")));
+    let given = given.helps(session("") == first);
+    run(&home, "stop");
+    clear();
+    given.works(&run(&home, INVOKE)).works(&check(&home, "--emulator", "state")).done();
+
+    fs::remove_dir_all(home.path(STATE)).unwrap();
+    let given = advice("check that the state directory exists and that you may").given_by(&run(&home, INVOKE));
+    let doctor = check(&home, "--emulator", "state");
+    assert!(doctor.hint().unwrap().contains("cupola stop"), "{}", doctor.shown());
+    run(&home, "stop");
+    given.works(&run(&home, INVOKE)).done();
 }
 
 /// A daemon that can write little: a limit on the size of files stands in for a full disk.

@@ -170,6 +170,16 @@ impl TestEmulator {
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
+    /// Enables an agent, or disables it.
+    pub(crate) async fn switch(&self, agent: &str, on: bool) {
+        let verb = if on { "enable" } else { "disable" };
+        let url = format!("{}/api/projects/emulator/agents/{agent}:{verb}?api-version=v1", self.emulator.url());
+        cupola::system::tls::use_ring();
+        let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     pub(crate) async fn end(self) {
         drop(self.registrations);
         self.emulator.shutdown().await;

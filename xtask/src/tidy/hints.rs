@@ -38,7 +38,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "comes after half an hour in a queue that does not move",
     ),
     (
-        "run it again later; `cupola sessions list` shows which",
+        "run the command again later; `cupola sessions list` shows which",
         "needs another call that saves what is gone at the same moment",
     ),
     ("do not trust this host; report it", "no list of revoked certificates is read here, so none is revoked"),

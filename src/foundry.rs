@@ -6,7 +6,7 @@
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
 //! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
 //! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
-//! - [`error`]: what went wrong, in the service's words and in ours
+//! - [`error`]: what an error answer says: its message, its kind (by the table in `error/classify`), its `Retry-After`
 //! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), and
 //!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece

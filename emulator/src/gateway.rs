@@ -1,4 +1,5 @@
-//! The service's front: who may come in, and which file answers which route (contract section 2).
+//! The service's front: who may come in, and which file answers which route (contract section 2). Which state a request reaches,
+//! `isolation` decides.
 //!
 //! `door` refuses what a web page sends; then a token is needed for everything but `about`.
 //! Every protocol under an agent's endpoint is one file with a `routes` function; a further one is one more

@@ -15,6 +15,17 @@ local function local_file(text)
   return file
 end
 
+local function large_directory(files, bytes)
+  local directory, uv = vim.fn.tempname(), vim.uv or vim.loop
+  vim.fn.mkdir(directory)
+  for number = 1, files do
+    local file = assert(uv.fs_open(directory .. '/' .. number, 'w', 384))
+    assert(uv.fs_ftruncate(file, bytes))
+    uv.fs_close(file)
+  end
+  return directory
+end
+
 return {
   {
     'sessions are listed, made, chosen, stopped and deleted',
@@ -168,8 +179,8 @@ return {
     function()
       user_with_session('impatient')
       local id = support.daemon_id()
-      -- Long enough that the upload cannot end before the daemon reads the cancellation.
-      vim.cmd('Cupola files upload ' .. local_file(('x'):rep(40 * 1024 * 1024)))
+      -- A directory of two GB, in sparse files: the upload cannot end before the daemon reads the cancellation.
+      vim.cmd('Cupola files upload ' .. large_directory(50, 40 * 1024 * 1024))
       vim.cmd('Cupola cancel')
       support.wait_for_notification('1 cancelled')
       support.wait_for_notification('the call was cancelled')

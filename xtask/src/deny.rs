@@ -177,7 +177,7 @@ fn duplicates(skip: &[Named], packages: &[Package]) -> Vec<String> {
         let is_needed =
             versions.values().any(|found| found.len() > 1 && found.iter().any(|package| is_meant(skip, package)));
         if !is_needed {
-            broken.push(format!("{} in bans.skip of deny.toml is no duplicate any more", skip.name));
+            broken.push(format!("{} in bans.skip of deny.toml is no longer a duplicate", skip.name));
         }
     }
     broken

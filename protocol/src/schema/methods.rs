@@ -34,7 +34,7 @@ pub struct Entry {
     pub(super) event: Option<Describe>,
 }
 
-/// A method without events of its own.
+/// A method without its own events.
 fn method<M: Method + JsonSchema>() -> Entry
 where
     M::Params: JsonSchema,

@@ -247,7 +247,7 @@ impl Method for Stop {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStopParams"))]
 #[serde(rename_all = "camelCase", default)]
 pub struct StopParams {
-    /// Do not wait for runs under way.
+    /// Do not wait for active runs.
     pub force: bool,
 }
 

@@ -128,10 +128,10 @@ pub struct ReadParams {
     /// The first byte to read, counted from 0. With `readId` it is where the last piece ended, and can be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// How many bytes to read, at most 1 MiB, which is also what is read when left out.
+    /// How many bytes to read: at most 1 MiB, which is also the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<NonZeroU32>,
-    /// Continues the reading that this id was the answer of, with the same session and path.
+    /// Continues the read that returned this id, with the same session and path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_id: Option<PieceId>,
     /// Keep the file open for the next piece, if there is one.
@@ -204,7 +204,7 @@ pub struct WriteParams {
     pub content: Piece,
     /// Is it the last piece? Only then is the file sent to the service.
     pub is_last: bool,
-    /// Continues the writing that this id was the answer of, with the same session and path.
+    /// Continues the write that returned this id, with the same session and path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_id: Option<PieceId>,
     /// Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes

@@ -129,7 +129,7 @@ pub fn groups() -> Vec<Group> {
         },
         Group {
             name: "auth",
-            about: "The tokens the daemon holds. What they are is never said.",
+            about: "The tokens the daemon holds. Their values are never shown.",
             methods: vec![method::<auth::Status>(), method::<auth::Clear>()],
         },
     ]

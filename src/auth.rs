@@ -33,6 +33,6 @@ pub const SCOPE: &str = "https://ai.azure.com/.default";
 pub enum Account {
     /// The credential of the configuration.
     Configured,
-    /// The caller of the emulator at this origin, for example `http://127.0.0.1:8787`: each has tokens of its own.
+    /// The caller of the emulator at this origin, for example `http://127.0.0.1:8787`: each has its own tokens.
     Emulator(Arc<str>),
 }

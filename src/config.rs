@@ -61,7 +61,7 @@ pub struct Config {
     pub emulator_token: Option<GivenToken>,
     /// Where tokens come from.
     pub credential: CredentialConfig,
-    /// How much is kept of runs. Not in the file: nobody has a reason to choose.
+    /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
 }
 
@@ -104,7 +104,7 @@ pub enum ConfigError {
     /// The file is there but cannot be read, or another user could have written it.
     #[error("the configuration file {0}{advice}", advice = .0.advice())]
     Unusable(#[source] Unusable),
-    /// The file is no configuration; the source names line and field.
+    /// The file is not a valid configuration; the source names line and field.
     #[error("the configuration file {path} is wrong: {source}")]
     Malformed {
         /// The file.
@@ -284,7 +284,7 @@ fn parse_log(origin: &'static str, value: String) -> Result<Targets, ConfigError
 }
 
 impl Settings {
-    /// Only a file that nobody named may be missing.
+    /// Only the default file may be missing.
     fn read(path: &Path, named: bool) -> Result<Self, ConfigError> {
         let found = ownership::text(path, Rule::Configuration, MAX_FILE_BYTES, User::current());
         let text = match found.map_err(ConfigError::Unusable)? {

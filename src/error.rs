@@ -1,6 +1,6 @@
 //! Why a call failed: one type from the bottom of the daemon to the table of methods.
 //!
-//! The layers below have error types of their own; `rpc::error` turns each of them into this one, with its kind and what to do about it.
+//! The layers below have their own error types; `rpc::error` turns each of them into this one, with its kind and what to do about it.
 
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::id::RunId;
@@ -64,7 +64,7 @@ impl CallError {
         Self::new(ErrorKind::InvalidRequest, message)
     }
 
-    /// The bytes were no JSON, or not framed as the protocol says.
+    /// The bytes were not JSON, or not framed as the protocol requires.
     pub fn parse(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::ParseError, message)
     }

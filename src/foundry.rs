@@ -1,4 +1,4 @@
-//! The service: everything Cupola knows about Foundry's data plane, and nothing of its own protocol.
+//! The service: everything Cupola knows about Foundry's data plane, and nothing about Cupola's own protocol.
 //!
 //! - [`url`]: which hosts may get a token, and addresses built from encoded segments
 //! - [`headers`]: what of an isolation travels, per model

@@ -1,6 +1,6 @@
 //! A run: one invoke from request to ending, its numbered events, its text, exactly one ending.
 //!
-//! It is a task of its own ([`crate::methods`] has what it does); this is what the task and everyone who follows it
+//! It runs in its own task ([`crate::methods`] has what it does); this is what the task and everyone who follows it
 //! share. [`registry`] finds runs by their id and keeps those that ended for a while.
 
 mod event;
@@ -223,7 +223,7 @@ impl Run {
         self.stop.cancel();
     }
 
-    /// Returns when it is to end: it was cancelled, nobody wants it any more, or the daemon's end is forced.
+    /// Returns when it is to end: it was cancelled, its last follower left, or the daemon's end is forced.
     pub async fn stopped(&self) {
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -270,7 +270,7 @@ impl Run {
             Err(_) => RunStatus::Failed,
         });
         facts.ended_at = Some(SystemTime::now());
-        // Whoever hears of the end finds the run no longer counted.
+        // A follower that sees the end must find the run no longer counted.
         facts.busy = None;
         drop(facts);
         self.feed.end(Arc::new(outcome));

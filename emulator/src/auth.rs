@@ -184,7 +184,7 @@ mod tests {
         authenticate(&headers, secret, NOW)
     }
 
-    /// A token with another header than ours, signed all the same.
+    /// A token with another header than ours, but correctly signed.
     fn signed(header: &str, claims: &str, secret: &Secret) -> String {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(secret.sign(message.as_bytes())))

@@ -1,4 +1,4 @@
-//! `cupola emulator`: an emulator of its own in a terminal, or below a test that reads its first line.
+//! `cupola emulator`: a separate emulator in a terminal, or started by a test that reads its first line.
 //!
 //! - [`agent`]: the `--agent` option
 //! - [`token`]: `cupola emulator token`

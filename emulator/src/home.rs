@@ -1,6 +1,6 @@
 //! A session's home as clients reach it: paths stay inside, whatever they say and wherever links in it lead.
 //!
-//! Every function here blocks; the gateway calls them on a thread of their own.
+//! Every function here blocks; the gateway calls them on a separate thread.
 
 use crate::store::REMOVALS;
 use cap_std::ambient_authority;

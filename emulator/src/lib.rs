@@ -12,7 +12,7 @@
 //!   `agents/notes/store`
 //! - `responses`: which session answers for which response
 //! - [`container`]: what the gateway asks of an agent; [`logs`]: what a session's container wrote
-//! - [`agents`]: the agents built in; [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
+//! - [`agents`]: the agents built in; [`sandbox`]: agents that are separate programs: `exec:` and `url:`
 //! - [`variables`]: which environment variables a posted agent version may have; `content_type`: is a body JSON?
 //! - [`hooks`]: where the next two plug in
 //! - [`faults`]: failures switched on per route

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn input_that_nobody_takes_is_bounded() {
+    fn input_that_is_not_read_is_bounded() {
         let directory = tempfile::tempdir().unwrap();
         let sessions = Sessions::load(directory.path());
         let (session, index) = (session(&sessions), ResponseIndex::load(&sessions));

@@ -189,7 +189,7 @@ impl Session {
         if let Some(container) = &*slot {
             return Ok(Arc::clone(container));
         }
-        // A task of its own: a caller that goes away must not leave a half-started container behind.
+        // In its own task, because a caller that goes away must not leave a half-started container behind.
         let (session, runtime) = (Arc::clone(self), Arc::clone(runtime));
         tokio::spawn(async move { session.start(slot, runtime.as_ref(), context).await })
             .await

@@ -80,7 +80,7 @@ pub(crate) fn read_at<T: DeserializeOwned>(path: &Path, at: u64) -> Option<T> {
     serde_json::from_slice(&line).ok()
 }
 
-/// Removes a directory. Whoever still writes there does not keep it: it moves out of the way first, so to its users it is gone
+/// Removes a directory, even while something still writes there: it is moved out of the way first, so to its users it is gone
 /// at once. What cannot be removed now is left to [`sweep`].
 pub(crate) fn discard(directory: &Path) -> io::Result<()> {
     let gone = directory.with_file_name(format!("{GONE}{}", uuid::Uuid::new_v4().simple()));

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_certificate_and_key_are_refused_by_name() {
+    fn files_other_than_certificate_and_key_are_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         Tls::generate(directory.path(), &[]).unwrap();

@@ -148,7 +148,7 @@ async fn a_session_is_told_who_it_is_and_little_else() {
 }
 
 #[tokio::test]
-async fn a_stop_asks_first_keeps_the_home_and_leaves_nobody() {
+async fn a_stop_asks_first_keeps_the_home_and_leaves_no_process() {
     let home = tempfile::tempdir().unwrap();
     let exec = Exec::new(this_binary("agent"));
     let container = exec.start(context(home.path(), &[])).await.unwrap();

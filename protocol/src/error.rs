@@ -146,7 +146,7 @@ error_kinds! {
     NotOffered = 1092, "notOffered", retryable false;
 }
 
-/// Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or leave it.
+/// Whether a failed turn ran. The value tells a program what to do: send it again, find out, or leave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]

@@ -61,7 +61,8 @@ pub enum FileEvent {
 
 /// Uploads a local file to the session's home. An existing file is replaced; the service creates missing directories.
 ///
-/// On a bound connection only where the binding names this method and a directory (`files`), and from below that directory.
+/// On a bound connection this needs a binding that names this method and a directory (`files`), and the file must be below that
+/// directory.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Upload;
 
@@ -90,7 +91,7 @@ pub struct UploadParams {
     pub session: SessionParams,
     /// The file to read, at most 50 MiB long ([`MAX_FILE_BYTES`]).
     pub local_path: LocalPath,
-    /// A directory with all that is in it; its contents go into a directory of the target's name, beside what is there.
+    /// A directory and everything in it; its contents go into a directory of the target's name, beside what is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recursive: bool,
     /// Where to put it; its own name in the home when left out.
@@ -101,7 +102,8 @@ pub struct UploadParams {
 /// Copies a file of the session's home to a local one. An existing local file is replaced at once and as a whole when
 /// the last byte is there, and untouched by anything that fails before.
 ///
-/// On a bound connection only where the binding names this method and a directory (`files`), and to below that directory.
+/// On a bound connection this needs a binding that names this method and a directory (`files`), and the file must be below that
+/// directory.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Download;
 
@@ -132,7 +134,7 @@ pub struct DownloadParams {
     pub path: RemotePath,
     /// The file to write; its directory must exist.
     pub local_path: LocalPath,
-    /// A directory with all that is in it; its contents go into a directory of the target's name, beside what is there.
+    /// A directory and everything in it; its contents go into a directory of the target's name, beside what is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recursive: bool,
 }
@@ -150,7 +152,7 @@ pub struct TransferResponse {
     pub local_path: LocalPath,
     /// Bytes.
     pub bytes: u64,
-    /// What came of a directory. The call succeeds when all of it was gone through; what failed on the way is in here.
+    /// The result for a directory. The call succeeds if the whole directory was traversed; failures on the way are listed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Tree>,
 }
@@ -161,7 +163,7 @@ pub struct TransferResponse {
 pub struct Tree {
     /// Files transferred.
     pub files: u64,
-    /// Directories gone through, the first one included.
+    /// Directories traversed, including the first.
     pub directories: u64,
     /// What could not be transferred, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -260,7 +262,7 @@ impl Method for Stat {
     }
 }
 
-/// Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
+/// Creates a directory and its parents. Not every service offers it: then the error is `notOffered`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MakeDirectory;
 
@@ -319,7 +321,7 @@ pub struct DeleteParams {
     pub session: SessionParams,
     /// The file or directory.
     pub path: RemotePath,
-    /// A directory with all that is in it, not only an empty one.
+    /// A directory and everything in it, not only an empty one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recursive: bool,
 }

@@ -55,7 +55,7 @@ impl Method for Invoke {
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate field on the wire")]
 pub struct InvokeParams {
     /// Which agent.
     pub target: Target,

@@ -25,14 +25,14 @@ pub enum TokenError {
         /// What it said.
         reason: String,
     },
-    /// None of the developer tools gave one.
+    /// No developer tool provided one.
     #[error("no developer tool gave a token. {}", tried.iter().map(|(tool, reason)| format!("{tool}: {reason}")).collect::<Vec<_>>().join("; "))]
     NoTool {
         /// Which were tried, in order, and what each said.
         tried: Vec<(&'static str, String)>,
     },
     /// There is no emulator of this user, and no token, for a URL.
-    #[error("no connection to {origin}: no emulator of yours runs there")]
+    #[error("no connection to {origin}: none of your emulators is running there")]
     NoEmulator {
         /// Where it was looked for.
         origin: String,

@@ -94,7 +94,7 @@ impl Agent {
         Ok(reply)
     }
 
-    /// What the agent's card says, from the cache if it was read recently. An agent without a card can be sent messages all the same.
+    /// What the agent's card says, from the cache if it was read recently. An agent without a card can still be sent messages.
     async fn streams_messages(&self, isolation: &WireIsolation) -> Result<bool, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
         if let Some(known) = self.shared.cards.get(&url) {

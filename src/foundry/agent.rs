@@ -80,7 +80,7 @@ impl Agent {
     pub async fn caller(&self) -> Result<CallerId, FoundryError> {
         match self.address.account() {
             Some(account) => Ok(self.shared.tokens.caller(account, SCOPE).await?),
-            None => Ok(CallerId::nobody()),
+            None => Ok(CallerId::anonymous()),
         }
     }
 

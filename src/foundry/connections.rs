@@ -195,7 +195,7 @@ impl Connections {
         Ok(builder.unix_socket(socket))
     }
 
-    /// There it has a port of its own, and an address like any other emulator.
+    /// There it has its own port, and an address like any other emulator.
     #[cfg(not(unix))]
     fn to_socket(&self, _builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, FoundryError> {
         Err(FoundryError::Setup("the embedded emulator has no socket".to_owned()))

@@ -53,7 +53,7 @@ impl Definition {
     }
 
     /// Which protocol to invoke it with: the first of `responses`, `invocations` and `invocations_ws` that it speaks. `None` when
-    /// the definition names none of them.
+    /// the definition names no such protocol.
     pub fn protocol(&self) -> Option<AgentProtocol> {
         let speaks = |protocol: &AgentProtocol| self.protocols.iter().any(|spoken| spoken.name == protocol.name());
         [AgentProtocol::Responses, AgentProtocol::Invocations, AgentProtocol::InvocationsWs].into_iter().find(speaks)

@@ -1,4 +1,4 @@
-//! What went wrong at the service, in its own words and as a kind of ours ([`mod@classify`]).
+//! What went wrong at the service, in its own words and as one of Cupola's kinds ([`mod@classify`]).
 
 mod classify;
 mod denial;
@@ -113,7 +113,7 @@ pub enum FoundryError {
         /// The path.
         path: String,
     },
-    /// The HTTP client could not be set up, for example for a certificate file that is no certificate.
+    /// The HTTP client could not be set up, for example because a certificate file is invalid.
     #[error("the connection to the service cannot be set up: {0}")]
     Setup(String),
 }
@@ -280,7 +280,7 @@ impl FoundryError {
         }
     }
 
-    /// For a 403: the cause that it names, if that is none of isolation.
+    /// For a 403: the cause that it names, if that is not isolation.
     pub fn denial(&self) -> Option<Denial> {
         self.service().and_then(|error| error.denial)
     }
@@ -329,7 +329,7 @@ impl ServiceError {
         };
         let speaker = Speaker::of(is_local, headers.contains_key("x-platform-server"));
         let kind = match (classify(&evidence), speaker.is_container()) {
-            // Sessions and deployments are the gateway's. An agent that says "not found" speaks of something of its own.
+            // Sessions and deployments are the gateway's. An agent that says "not found" means something of the agent's.
             (ErrorKind::SessionNotFound | ErrorKind::AgentNotFound, true) => ErrorKind::NotFound,
             (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, true) => ErrorKind::AgentFailed,
             (kind, _) => kind,
@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_403_that_names_another_cause_is_no_matter_of_isolation() {
+    fn a_403_that_names_another_cause_is_not_about_isolation() {
         for (code, message, denial) in [
             ("PermissionDenied", "", Some(Denial::Permission)),
             ("", "The principal lacks the required data action `agents/endpoints/action`.", Some(Denial::Permission)),
@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_no_envelope_are_shown_bounded() {
+    fn bodies_without_an_envelope_are_shown_shortened() {
         for (body, shown) in [
             ("Not Found", "Not Found"),
             ("", "Bad Gateway"),

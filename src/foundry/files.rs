@@ -176,7 +176,7 @@ impl Agent {
         }
     }
 
-    /// Makes a directory and those above it. Not documented, so not every service has it.
+    /// Creates a directory and its parents. Not documented, so not every service has it.
     pub async fn make_directory(
         &self,
         isolation: &WireIsolation,

@@ -37,11 +37,11 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// Which log to read, and how much of it.
 #[derive(Debug, Clone, Copy)]
 pub struct LogQuery {
-    /// Whose words.
+    /// Which log: the agent's console or system events.
     pub kind: LogKind,
     /// How many of the last lines to begin with.
     pub tail: Tail,
-    /// Go on with what is written from now on.
+    /// Continue with new lines as they are written.
     pub follow: bool,
     /// Pass every event on as it is.
     pub raw: bool,

@@ -38,7 +38,7 @@ pub struct Observer {
 pub enum Observation {
     /// A request, as it leaves.
     Request(SentRequest),
-    /// An error answer, as it came. The call may go on and succeed all the same.
+    /// An error answer, as it came. The call may continue and still succeed.
     Refusal(HttpHead, Bytes),
     /// The call waits for something the caller can do something about.
     Waiting(Notice),
@@ -95,7 +95,7 @@ impl Observer {
     }
 
     async fn report(&self, seen: Observation) {
-        // Nobody reads along any more: the call has ended.
+        // The observer is gone: the call has ended.
         let _gone = self.sender.send(seen).await;
     }
 }

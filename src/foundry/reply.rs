@@ -39,7 +39,7 @@ pub struct Reply {
     pub response_id: Option<ResponseId>,
     /// The answer's beginning, for a caller who wants it unmodified.
     pub head: Option<HttpHead>,
-    /// For an invocation that goes on without a connection: dropping the reply does not end it, this does.
+    /// For an invocation that continues without a connection: dropping the reply does not end it, this does.
     pub canceller: Option<Canceller>,
     /// The events. The last item is the only [`ReplyItem::End`], and it always comes.
     pub events: BoxStream<'static, ReplyItem>,
@@ -122,7 +122,7 @@ pub(super) fn text_missing() -> ReplyItem {
     ReplyItem::Event(InvokeEvent::Notice { notice: Notice { code: NoticeCode::TextMissing, message } })
 }
 
-/// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is no JSON.
+/// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is not JSON.
 pub(super) fn raw(text: &str) -> Option<Box<RawValue>> {
     // In valid JSON a line break can only stand between tokens.
     let line = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text.to_owned() };

@@ -110,7 +110,7 @@ async fn serve_late(listener: &mut impl Listener, daemon: &Arc<Daemon>, places: 
     }
 }
 
-/// Serves one client in a task of its own.
+/// Serves one client in its own task.
 fn serve(daemon: &Arc<Daemon>, newcomer: Newcomer, stream: Stream) {
     let settling = {
         let daemon = Arc::clone(daemon);

@@ -84,7 +84,7 @@ fn check_room(daemon: &Daemon) -> Result<(), CallError> {
         .hint("wait for one to end, or end one: `cupola runs list` shows them, `cupola runs cancel` ends one"))
 }
 
-/// Fields that contradict each other or break a rule of their own.
+/// Fields that contradict each other or are invalid by themselves.
 fn check(params: &InvokeParams) -> Result<(), CallError> {
     let clash = |left: &str, right: &str| {
         Err(CallError::invalid_params(format!("{left} and {right} cannot be given together"))

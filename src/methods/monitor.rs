@@ -1,4 +1,4 @@
-//! `monitor`: passes a session's log on until it ends or nobody wants it any more. Those who follow the same log share one
+//! `monitor`: passes a session's log on until it ends or its last follower leaves. Those who follow the same log share one
 //! stream of the service.
 
 use super::named_session::NamedSession;
@@ -44,7 +44,7 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
     let mut sink = Sink { call, params, collected: Vec::new() };
     let agent = named.scope.agent.address().agent_name();
     sink.take(&MonitorEvent::Started { session_id: named.session.clone(), agent }).await?;
-    // Whoever wants to see the requests needs requests of its own.
+    // A caller that wants to see the requests needs separate ones.
     if let (true, false, Some(token)) = (follow, params.progress.debug, &params.progress.partial_result_token) {
         return join(call, token, named, query).await;
     }

@@ -1,5 +1,5 @@
 //! Making a session. What it takes to delete it is stored before the service is asked: an answer that never arrives would leave a
-//! session that nobody can delete.
+//! session that cannot be deleted.
 
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -62,7 +62,7 @@ pub(super) async fn make(
     Ok((id, session))
 }
 
-/// Does the failure show that there is no session of ours now? An answer that got lost does not, nor does an error of a server that
+/// Does the failure show that no session was made? An answer that got lost does not, nor does an error of a server that
 /// may have got half-way.
 fn made_nothing(error: &FoundryError) -> bool {
     match error {

@@ -212,14 +212,14 @@ struct State {
     /// There is no connection beyond this one message.
     is_one_shot: bool,
     has_called: bool,
-    /// A binding was asked for. While there is none, nothing may be called: whoever asked, and sent more without waiting
+    /// A binding was asked for. While there is none, nothing may be called: a client that asked, and sent more without waiting
     /// for the answer, meant it to be bound.
     is_wanted: bool,
     bounds: Option<Arc<Bounds>>,
 }
 
 impl Binding {
-    /// For a request that comes without a connection of its own.
+    /// For a request that comes without its own connection.
     pub(crate) fn one_shot() -> Self {
         Self(Mutex::new(State { is_one_shot: true, ..State::default() }))
     }

@@ -221,7 +221,7 @@ impl Local {
     }
 }
 
-/// Does what may wait for a disk on a thread of its own.
+/// Runs work that may wait for a disk on a separate thread.
 async fn on_thread<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, LocalFileError> + Send + 'static,

@@ -133,7 +133,7 @@ pub async fn endpoint_around(target: &DirectoryTarget) -> Result<ProjectEndpoint
     .await
 }
 
-/// Reads on a thread of its own: a network drive may be slow.
+/// Reads on a separate thread: a network drive may be slow.
 async fn apart<Found: Send + 'static>(
     target: &DirectoryTarget,
     read: fn(&DirectoryTarget) -> Result<Found, ProjectError>,
@@ -236,7 +236,7 @@ fn literal(wanted: &str, file: &Path) -> Result<ChosenAgent, ProjectError> {
 }
 
 /// Flag, azd environment, the project's own file, azd's user configuration, the caller's environment. A value that breaks its rule is an error at
-/// every level: to go on to the next would call another project than the user wrote down.
+/// every level: continuing to the next would call another project than the user wrote down.
 fn endpoint(
     target: &DirectoryTarget,
     file: Option<&ProjectFile>,

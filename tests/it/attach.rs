@@ -62,7 +62,7 @@ fn stop(home: &Home) {
 }
 
 #[tokio::test]
-async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_goes_on() {
+async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_continues() {
     let mut emulator = TestEmulator::start().await;
     let target = emulator.target("notes");
     emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 600_000 });
@@ -148,7 +148,7 @@ async fn what_a_bridge_cannot_do_is_said_at_once() {
         let mut command = home.command(flags);
         command.stdin(fs::File::open(home.path("input")).unwrap()).stderr(Stdio::piped());
         let ended = tokio::process::Command::from(command).kill_on_drop(true).output();
-        let output = timeout(PATIENCE, ended).await.expect("it goes on").unwrap();
+        let output = timeout(PATIENCE, ended).await.expect("it continues").unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{flags:?}: {said}");
         assert!(said.contains(says), "{flags:?}: {said}");
@@ -215,7 +215,7 @@ async fn variables_bind_as_flags_do() {
         let mut command = home.command(&["attach"]);
         command.stdin(fs::File::open(home.path("input")).unwrap()).envs(variables.iter().copied());
         let ended = tokio::process::Command::from(command).kill_on_drop(true).output();
-        let output = timeout(PATIENCE, ended).await.expect("it goes on").unwrap();
+        let output = timeout(PATIENCE, ended).await.expect("it continues").unwrap();
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["result"]["bound"], is_bound, "{variables:?}: {answer}");
     }
@@ -234,7 +234,7 @@ async fn a_daemon_that_cannot_bind_is_handed_nothing() {
         // The bridge looks whether a daemon is there, and then opens its line.
         let mut said = String::new();
         for _ in 0..2 {
-            let Ok((stream, _)) = timeout(PATIENCE, listener.accept()).await.expect("nobody comes") else { break };
+            let Ok((stream, _)) = timeout(PATIENCE, listener.accept()).await.expect("nothing connects") else { break };
             let (read, mut write) = stream.into_split();
             let mut lines = BufReader::new(read).lines();
             while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("nothing is said").unwrap() {

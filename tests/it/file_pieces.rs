@@ -189,7 +189,7 @@ async fn what_is_not_as_it_should_be_is_refused_and_writes_nothing() {
     world.end().await;
 }
 
-/// Two pieces of one file, out of order or at once, or a piece of another file: refused, and the right one still goes on.
+/// Two pieces of one file, out of order or at once, or a piece of another file: refused, and the right one still works.
 #[tokio::test]
 async fn pieces_are_taken_in_their_order_and_for_their_own_file_alone() {
     let mut world = World::start().await;
@@ -310,7 +310,7 @@ async fn a_cancelled_piece_ends_its_writing() {
     world.emulator.fail("*/files/content", 1, Fault::Latency { milliseconds: 600_000 });
     let params = json!({"path": "a", "content": encoded(b"two"), "isLast": true, "writeId": begun["writeId"]});
     let id = world.client.request("files/write", crate::files::mine(&world.target, params.clone())).await;
-    // While it is under way, nobody else adds to it.
+    // While it is in progress, no other call can add to it.
     loop {
         let again = world.client.request("files/write", crate::files::mine(&world.target, params.clone())).await;
         let answer = world.client.next().await;
@@ -364,7 +364,7 @@ async fn a_connection_has_a_bounded_number_of_them() {
     world.end().await;
 }
 
-/// Each HTTP request is a connection of its own, so nothing is kept from one to the next.
+/// Each HTTP request is its own connection, so nothing is kept from one to the next.
 #[tokio::test]
 async fn over_http_a_file_is_written_in_one_piece_and_read_by_offsets() {
     let mut world = World::start().await;

@@ -319,7 +319,7 @@ async fn all_pages_of_a_directory_are_listed() {
 }
 
 #[tokio::test]
-async fn where_a_directory_is_no_file_the_hint_says_what_helps() {
+async fn the_hint_helps_when_a_directory_is_given_for_a_file() {
     let mut world = World::start().await;
     let file = world.write("a", "x");
     world.ok("files/upload", json!({"localPath": file, "path": "data/a"})).await;
@@ -500,6 +500,6 @@ fn the_command_line_is_azds() {
     assert_eq!(run(&["files", "stat", "/data"]).1, Some(4));
     assert_eq!(run(&["files", "upload", "none"]).1, Some(2));
     let other = ["files", "ls", "--emulator", "--user-isolation-key", "tenant-contoso"];
-    assert_eq!(finish(home.command(&other)).status.code(), Some(4), "no session of theirs");
+    assert_eq!(finish(home.command(&other)).status.code(), Some(4), "they have no session");
     assert!(home.command(&["stop", "--force"]).status().unwrap().success());
 }

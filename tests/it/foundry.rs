@@ -382,7 +382,7 @@ async fn a_harmless_request_outlives_a_reset() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_connection_failure() {
+async fn a_port_without_a_listener_is_a_connection_failure() {
     let world = World::start().await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -478,7 +478,7 @@ async fn a_long_invocation_is_cancelled_explicitly() {
     let body = r#"{"mode":"lro","seconds":3600}"#;
     world.faults.add(Rule::on("*/invocations", Fault::FoldedRequestId));
     let reply = agent.invoke(&acme, InvocationsTurn { body, session_id: None, deadline: None }).await.unwrap();
-    reply.canceller.as_ref().expect("it goes on without a connection").cancel().await.unwrap();
+    reply.canceller.as_ref().expect("it continues without a connection").cancel().await.unwrap();
     assert_eq!(status(&read(reply).await.2), RunStatus::Cancelled);
 }
 

@@ -63,7 +63,7 @@ impl Given {
         self
     }
 
-    /// The same for what is no answer.
+    /// The same for an outcome that is not an answer.
     #[track_caller]
     pub(crate) fn helps(mut self, it_does: bool) -> Self {
         assert!(it_does, "{:?} does not help", self.part);
@@ -129,7 +129,7 @@ impl Outcome for Answer {
     }
 }
 
-/// One check of `cupola doctor -o json`, where it is no `ok`.
+/// One check of `cupola doctor -o json`, where it is not `ok`.
 pub(crate) struct Check(Value);
 
 impl Check {

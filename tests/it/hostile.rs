@@ -135,7 +135,7 @@ async fn a_dialogue_of_nothing_but_frames_without_content_is_cut() {
         // Pings: short, and as long as they may be.
         &b"\x89\x00"[..],
         &[&[0x89, 125][..], &[b'p'; 125][..]].concat().leak()[..],
-        // Pongs that nobody asked for.
+        // Unsolicited pongs.
         &b"\x8a\x00"[..],
     ] {
         let (port, serving) = flooding(frames).await;
@@ -254,7 +254,7 @@ async fn a_list_without_end_stops_and_says_that_there_is_more() {
     assert_eq!((list.data.len(), list.has_more, peer.requests()), (3, true, 4));
     assert!(peer.sent() < 20 * MB + IN_TRANSIT, "{} bytes", peer.sent());
 
-    // A page without an end is no part of anything.
+    // A page without an end counts for nothing.
     let peer = Peer::start(|_, _| Bytes::endless("application/json", "[")).await;
     let agent = plain(&peer);
     for error in [
@@ -392,7 +392,7 @@ async fn a_download_ends_where_its_stated_size_does() {
 }
 
 /// Below `evil`, directories and files without end: `deep` is in itself, `wide` has many directories with as many inside, and
-/// `file` goes on for ever.
+/// `file` never ends.
 struct Evil;
 
 impl Interceptor for Evil {

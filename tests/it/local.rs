@@ -77,18 +77,18 @@ async fn each_partition_has_its_own_ids_and_is_told_once_that_nothing_is_enforce
     assert!(message.starts_with("local agents don't enforce isolation"), "{message}");
     let second = client.call("invoke", params(&agent, &json!({"userKey": "acme"}), "b")).await;
     let other = client.call("invoke", params(&agent, &json!({"userKey": "contoso"}), "c")).await;
-    let mut anew = params(&agent, &json!({"userKey": "acme"}), "d");
-    anew["newSession"] = json!(true);
-    let anew = client.call("invoke", anew).await;
-    let nobody = client.call("invoke", params(&agent, &json!({}), "e")).await;
-    assert_eq!((notices(&second), notices(&nobody)), (vec![], vec![]));
+    let mut fresh = params(&agent, &json!({"userKey": "acme"}), "d");
+    fresh["newSession"] = json!(true);
+    let fresh = client.call("invoke", fresh).await;
+    let unnamed = client.call("invoke", params(&agent, &json!({}), "e")).await;
+    assert_eq!((notices(&second), notices(&unnamed)), (vec![], vec![]));
     for field in ["sessionId", "conversationId"] {
         assert_eq!(first["result"][field], second["result"][field]);
         assert_ne!(first["result"][field], other["result"][field]);
-        assert_ne!(first["result"][field], nobody["result"][field]);
+        assert_ne!(first["result"][field], unnamed["result"][field]);
     }
-    assert_ne!(first["result"]["sessionId"], anew["result"]["sessionId"]);
-    assert_eq!(first["result"]["conversationId"], anew["result"]["conversationId"]);
+    assert_ne!(first["result"]["sessionId"], fresh["result"]["sessionId"]);
+    assert_eq!(first["result"]["conversationId"], fresh["result"]["conversationId"]);
     client.leave().await;
     daemon.end().await;
 }
@@ -114,7 +114,7 @@ async fn a_call_waits_for_the_agent_to_start_and_says_so_once() {
     assert_eq!(response["result"]["text"], "echo: hello", "{response}");
     assert_eq!(notices(&response), ["waitingForAgent"]);
 
-    // Whoever does not want to wait says so; the wait ends with the call.
+    // A client that no longer wants to wait cancels the call, which ends the wait.
     let gone = json!({"target": {"kind": "local", "port": 1}, "input": "x", "timeoutMs": 100});
     assert_eq!(client.call("invoke", gone).await["error"]["data"]["kind"], "timedOut");
     client.leave().await;

@@ -220,7 +220,7 @@ async fn followers_share_one_stream_and_a_late_one_begins_with_its_own_tail() {
     for client in [late, speaker] {
         client.leave().await;
     }
-    // Nobody follows, so nothing is read.
+    // Without a follower nothing is read.
     daemon.idle().await;
     daemon.end().await;
     emulator.end().await;

@@ -76,7 +76,7 @@ async fn half_messages_share_one_budget_and_the_connection_survives_its_end() {
             assert!(client.call("daemon/status", json!({})).await["result"].is_object());
             client.leave().await;
         }
-        // Whoever held the budget ends its message and is answered as if nothing had been.
+        // The client that held the budget ends its message and is answered as usual.
         for mut client in holders {
             client.send_bytes(rest).await;
             assert_eq!(client.next().await, json!({"jsonrpc": "2.0", "id": "long", "result": null}));
@@ -145,7 +145,7 @@ async fn a_client_that_leaves_in_the_middle_gives_its_memory_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_a_message_has_a_time_limit_and_a_slow_sender_that_goes_on_has_none() {
+async fn half_a_message_has_a_time_limit_and_a_slow_steady_sender_has_none() {
     let daemon = TestDaemon::start();
     for framing in [Framing::Ndjson, Framing::Lsp] {
         let message = framed(framing, &request(100));

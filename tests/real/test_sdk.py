@@ -452,7 +452,7 @@ class LogStreams(Sdk):
 
     def test_errors(self):
         session = self.client.agents.create_session("echo", {}).agent_session_id
-        for version, name in (("2", session), ("3", "nobodys-session")):
+        for version, name in (("2", session), ("3", "unknown-session")):
             with self.assertRaises(ResourceNotFoundError):
                 self.client.agents.get_session_log_stream("echo", version, name)
 

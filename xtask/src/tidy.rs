@@ -99,7 +99,7 @@ const MAX_LINES: usize = 500;
 /// Longest file of tests: a table of cases reads well at a length that code does not.
 const MAX_TEST_LINES: usize = 600;
 
-/// Directories that hold no sources of ours.
+/// Directories without our own sources.
 const SKIPPED: &[&str] = &[".git", "node_modules", "__pycache__"];
 
 /// What cargo puts into a directory that it builds in. Its name does not tell: `src/target` holds sources.

@@ -26,7 +26,7 @@ pub(crate) enum Failure {
     },
     /// The daemon answered with an error.
     Call(Box<ErrorObject>),
-    /// The reader of standard output went away; nobody is left to tell.
+    /// The reader of standard output closed it, so there is nowhere to report anything.
     ReaderGone,
     /// Standard output failed.
     Output(io::Error),

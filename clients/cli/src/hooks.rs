@@ -35,7 +35,7 @@ pub struct ServeOptions {
     /// Where the log goes.
     pub log_file: Option<PathBuf>,
     /// Started by another command. Either way the daemon writes `ready PATH` to standard output once it listens, or
-    /// `error: REASON`; in the background nobody reads what comes after that line, and standard error goes nowhere.
+    /// `error: REASON`; in the background nobody reads what follows that line, and standard error is discarded.
     pub background: bool,
 }
 

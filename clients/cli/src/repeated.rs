@@ -41,7 +41,7 @@ impl Flags {
         self.0.push_str(&quoted(value));
     }
 
-    /// A flag whose value is nobody's business.
+    /// A flag whose value must not be shown.
     pub(crate) fn hidden(&mut self, name: &str, is_given: bool) {
         self.switch(name, is_given);
         if is_given {

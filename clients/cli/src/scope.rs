@@ -112,7 +112,7 @@ impl ScopeFlags {
         ProgressOptions { debug: self.debug, partial_result_token: self.debug.then_some(CALL) }
     }
 
-    /// One call on a connection of its own, with an answer and no other events than its requests.
+    /// One call on its own connection, with an answer and no events but its requests.
     pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params)?;
         self.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {

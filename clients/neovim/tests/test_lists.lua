@@ -115,7 +115,7 @@ return {
     end,
   },
   {
-    'an open file goes back to whom it came from, whoever is chosen meanwhile',
+    'an open file goes back to the session it came from, even if another one was chosen meanwhile',
     function()
       user_with_session('keeper')
       vim.cmd('Cupola files upload ' .. local_file('mine\n') .. ' mine.txt')
@@ -202,7 +202,7 @@ return {
     end,
   },
   {
-    'a run that is left goes on, and is found, followed and cancelled',
+    'a run that is left continues, and is found, followed and cancelled',
     function()
       support.as_user('runner')
       vim.cmd('Cupola invoke --detach slow 500 20')

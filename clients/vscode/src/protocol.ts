@@ -251,7 +251,7 @@ export interface DaemonStatusResponse {
 
 /** How to stop. */
 export interface DaemonStopParams {
-  /** Do not wait for runs under way. */
+  /** Do not wait for active runs. */
   force?: boolean;
 }
 
@@ -447,7 +447,7 @@ export interface FileDeleteParams {
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
-  /** A directory with all that is in it, not only an empty one. */
+  /** A directory and everything in it, not only an empty one. */
   recursive?: boolean;
 }
 
@@ -470,7 +470,7 @@ export interface FileDownloadParams {
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
   /**
-   * A directory with all that is in it; its contents go into a directory of the target's name, beside what is
+   * A directory and everything in it; its contents go into a directory of the target's name, beside what is
    * there.
    */
   recursive?: boolean;
@@ -596,9 +596,9 @@ export interface FileReadParams {
   partialResultToken?: Id;
   /** The first byte to read, counted from 0. With `readId` it is where the last piece ended, and can be left out. */
   offset?: number;
-  /** How many bytes to read, at most 1 MiB, which is also what is read when left out. */
+  /** How many bytes to read: at most 1 MiB, which is also the default. */
   length?: number;
-  /** Continues the reading that this id was the answer of, with the same session and path. */
+  /** Continues the read that returned this id, with the same session and path. */
   readId?: PieceId;
   /** Keep the file open for the next piece, if there is one. */
   keepOpen?: boolean;
@@ -633,8 +633,8 @@ export interface FileTransferResponse {
   /** Bytes. */
   bytes: number;
   /**
-   * What came of a directory. The call succeeds when all of it was gone through; what failed on the way is in
-   * here.
+   * The result for a directory. The call succeeds if the whole directory was traversed; failures on the way are
+   * listed here.
    */
   tree?: Tree;
 }
@@ -656,7 +656,7 @@ export interface FileUploadParams {
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
   /**
-   * A directory with all that is in it; its contents go into a directory of the target's name, beside what is
+   * A directory and everything in it; its contents go into a directory of the target's name, beside what is
    * there.
    */
   recursive?: boolean;
@@ -684,7 +684,7 @@ export interface FileWriteParams {
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
-  /** Continues the writing that this id was the answer of, with the same session and path. */
+  /** Continues the write that returned this id, with the same session and path. */
   writeId?: PieceId;
   /**
    * Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes so far is
@@ -1837,7 +1837,7 @@ export type TokenState =
 export interface Tree {
   /** Files transferred. */
   files: number;
-  /** Directories gone through, the first one included. */
+  /** Directories traversed, including the first. */
   directories: number;
   /** What could not be transferred, and why. */
   failures?: TreeFailure[];
@@ -1858,7 +1858,7 @@ export interface TreeFailure {
   message: string;
 }
 
-/** Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or leave it. */
+/** Whether a failed turn ran. The value tells a program what to do: send it again, find out, or leave it. */
 export type Turn =
   /** It did not run, and that is certain: it was not sent, or what refused it says so. Sending it again is safe. */
   | "notRun"
@@ -1945,8 +1945,8 @@ export interface Methods {
    * open ends with its connection, and when no piece is asked for within 60 s. At most 8 can be open per
    * connection.
    *
-   * Over HTTP every request is a connection of its own: there `keepOpen` has no effect, and each piece is asked
-   * for by its offset.
+   * Over HTTP every request is its own connection: there `keepOpen` has no effect, and each piece is asked for
+   * by its offset.
    */
   "files/read": { params: FileReadParams; result: FileReadResponse; event: RequestEvent };
   /**
@@ -1959,30 +1959,30 @@ export interface Methods {
    * answer. What was collected is thrown away when the connection ends, when no piece comes within 60 s, or when
    * a call with the `writeId` is cancelled or fails. At most 8 files can be written at once per connection.
    *
-   * Over HTTP every request is a connection of its own, so there a file is written in one piece.
+   * Over HTTP every request is its own connection, so there a file is written in one piece.
    */
   "files/write": { params: FileWriteParams; result: FileWriteResponse; event: RequestEvent };
   /**
    * Uploads a local file to the session's home. An existing file is replaced; the service creates missing
    * directories.
    *
-   * On a bound connection only where the binding names this method and a directory (`files`), and from below
-   * that directory.
+   * On a bound connection this needs a binding that names this method and a directory (`files`), and the file
+   * must be below that directory.
    */
   "files/upload": { params: FileUploadParams; result: FileTransferResponse; event: FileEvent };
   /**
    * Copies a file of the session's home to a local one. An existing local file is replaced at once and as a
    * whole when the last byte is there, and untouched by anything that fails before.
    *
-   * On a bound connection only where the binding names this method and a directory (`files`), and to below that
-   * directory.
+   * On a bound connection this needs a binding that names this method and a directory (`files`), and the file
+   * must be below that directory.
    */
   "files/download": { params: FileDownloadParams; result: FileTransferResponse; event: FileEvent };
   /** Lists what is directly in a directory of the session's home. */
   "files/list": { params: FileListParams; result: FileListResponse; event: RequestEvent };
   /** Shows one file or directory; looked up in its directory's list where the service has no such operation. */
   "files/stat": { params: FilePathParams; result: FileEntry; event: RequestEvent };
-  /** Makes a directory and those above it. Not every service offers it: then the error is `notOffered`. */
+  /** Creates a directory and its parents. Not every service offers it: then the error is `notOffered`. */
   "files/mkdir": { params: FilePathParams; result: FilePathResponse; event: RequestEvent };
   /** Deletes a file or directory. */
   "files/delete": { params: FileDeleteParams; result: FilePathResponse; event: RequestEvent };

@@ -67,7 +67,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Largest request body. The agent server has no limit of its own; this is far above any prompt and bounds memory.
+/// Largest request body. The agent server has no limit; this is far above any prompt and bounds memory.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Environment variable with the seconds between keep-alive comments; 0 or absent means none (contract 15.1).

@@ -14,7 +14,7 @@
 //! | `version` | the version's label; an agent may be given once per version | `1` |
 //! | `idle` | seconds after which a session with nothing to do is stopped | 900 |
 //!
-//! Options are read from the end, so a command may hold commas of its own.
+//! Options are read from the end, so a command may itself contain commas.
 
 use crate::agents::Notes;
 use crate::container::Runtime;

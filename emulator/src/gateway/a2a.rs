@@ -1,4 +1,4 @@
-//! A2A (contract section 11): JSON-RPC in front of an agent's responses protocol; no container has a route of its own for it.
+//! A2A (contract section 11): JSON-RPC in front of an agent's responses protocol; containers have no route for it.
 //!
 //! A message without a `contextId` begins a context; one that names a context continues it: it is given in the context's
 //! session and knows its earlier turns. Like a conversation, a context belongs to its partition, but the two are separate.

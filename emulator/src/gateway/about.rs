@@ -25,7 +25,7 @@ pub(crate) const LIMITS: [&str; 18] = [
     "A log stream without follow ends after its last line; whether the service ends it is not documented.",
     "MCP and activity endpoints are not served.",
     "A WebSocket's frames pass unread: the service's limits (1 MB per frame, 5 min idle, 30 min in all) are not enforced.",
-    "A2A keeps no tasks: each message is a turn of its own in its session, and every agent has a card.",
+    "A2A keeps no tasks: each message is a separate turn in its session, and every agent has a card.",
 ];
 
 /// Needs no token: the answer contains nothing about any session.

@@ -83,7 +83,7 @@ impl Call {
         Err(ApiError::new(StatusCode::FORBIDDEN, "agent_disabled", format!("Agent '{}' is disabled.", self.agent.name)))
     }
 
-    /// A path segment; empty when the route has none of that name.
+    /// A path segment; empty when the route has no segment of that name.
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.get(name).map_or("", String::as_str)
     }

@@ -196,7 +196,7 @@ fn parse(text: &str) -> Result<HomePath, ApiError> {
     HomePath::parse(text).map_err(|reason| ApiError::invalid("path", format!("'{text}' cannot be used: {reason}.")))
 }
 
-/// Does file work on a thread of its own.
+/// Does file work on a separate thread.
 async fn blocking<T: Send + 'static>(
     path: &HomePath,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,

@@ -96,7 +96,7 @@ async fn relay(client: OnUpgrade, container: Box<dyn Connection>, tunnel: Tunnel
     let ((mut from_client, mut to_client), (from_container, mut to_container)) = (split(client), split(container));
     let limit = tunnel.cut_after();
     let mut from_container = from_container.take(limit.unwrap_or(u64::MAX));
-    // An error ends the connection too: no one is left to report it to.
+    // An error ends the connection too: there is nobody left to report it to.
     tokio::select! {
         _ended = copy(&mut from_client, &mut to_container) => {
             let _gone = to_container.shutdown().await;

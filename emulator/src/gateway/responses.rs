@@ -240,7 +240,7 @@ fn bind(conversation: &Conversation, session_id: &str) -> Result<(), ApiError> {
     })
 }
 
-/// A sandbox of its own for a call that names none.
+/// A new sandbox for a call that names none.
 pub(super) fn new_session(call: &Call, version: &Version, partition: &Partition) -> Result<Arc<Session>, ApiError> {
     call.agent.sessions.create(NewSession {
         id: None,
@@ -327,7 +327,7 @@ pub(super) fn find(call: &Call, id: &str) -> Result<(Entry, Entered), ApiError> 
     Err(refusal.unwrap_or_else(|| unknown(id)))
 }
 
-/// The answer about an id that is no response's.
+/// The answer for an id that no response has.
 pub(super) fn unknown(id: &str) -> ApiError {
     if ids::is_response(id) { ApiError::no_response(id) } else { malformed(format!("responseId{{{id}}}")) }
 }

@@ -1,6 +1,6 @@
-//! `exec:COMMAND`: each session is a process of its own, as in the service each is a sandbox of its own.
+//! `exec:COMMAND`: each session is a separate process, as in the service each is a separate sandbox.
 //!
-//! The command is run by `sh -c` in the emulator's working directory, with an environment of its own: `PATH` and a few
+//! The command is run by `sh -c` in the emulator's working directory, with its own environment: `PATH` and a few
 //! others are kept, the rest is what a hosted container gets (contract section 16). `FOUNDRY_HOSTING_ENVIRONMENT` stays
 //! unset: with it the agent server packages would want the service's storage and a credential.
 //!

@@ -1,4 +1,4 @@
-//! Contract section 11: A2A in front of the responses protocol, held to the same isolation, with contexts of its own.
+//! Contract section 11: A2A in front of the responses protocol, held to the same isolation, with separate contexts.
 
 use cupola_emulator::agents::Notes;
 use cupola_emulator::{Emulator, Options, stock_agents};
@@ -78,7 +78,7 @@ async fn a_message_is_a_turn_in_the_session_of_the_query() {
 }
 
 #[tokio::test]
-async fn a_context_goes_on_for_whoever_began_it() {
+async fn a_context_continues_for_the_user_who_began_it() {
     let world = World::start().await;
     let say = async |context: Option<&str>, key, method, text| {
         let mut body: Value = serde_json::from_str(&request(method, text)).unwrap();

@@ -131,5 +131,5 @@ async fn a_session_answers_only_as_the_version_it_is_bound_to() {
     assert_eq!(in_conversation("3").await.ok().session(), first, "the version it has already");
     let second = in_conversation("2").await.ok().session();
     assert_ne!(second, first);
-    assert_eq!(turn(json!({"conversation": conversation})).await.ok().session(), second, "it goes on there");
+    assert_eq!(turn(json!({"conversation": conversation})).await.ok().session(), second, "it continues there");
 }

@@ -47,7 +47,7 @@ async fn two_tenants_of_one_agent_remember_apart_through_idle_time_and_restart()
 }
 
 #[tokio::test]
-async fn a_dropped_foreground_run_is_cancelled_and_a_background_one_goes_on() {
+async fn a_dropped_foreground_run_is_cancelled_and_a_background_one_continues() {
     let bench = Bench::start_with(stock).await;
     let run = async |background: bool| {
         let body = json!({"input": "slow 10 20", "stream": true, "background": background});

@@ -46,7 +46,7 @@ type Socket = WebSocketStream<Metered<reqwest::Upgraded>>;
 
 /// What happens next on the connection.
 enum Step {
-    /// All messages of ours have been sent.
+    /// All our messages have been sent.
     Sent,
     /// A message, an error, or the connection's end came.
     Received(Option<Result<Message, Error>>),

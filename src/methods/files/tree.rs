@@ -1,5 +1,5 @@
 //! `recursive`: directories, one file after the other, so that memory holds one directory's names and one piece of one
-//! file. What fails with one file is noted and the rest goes on; what would fail with every file ends the call.
+//! file. A failure of one file is noted and the rest continues; a failure that would affect every file ends the call.
 //!
 //! No link leads out of the directory: an upload sends what a link stands for only if that is a file inside, and a download
 //! writes only below its own directory; on a bound connection no link is followed at all ([`Directory`]). Names the service gives are names only: one that says anything about a
@@ -23,7 +23,7 @@ const MAX_FAILURES: usize = 100;
 /// Most files and directories of one call. A session's home is a workspace; more is a loop of links.
 const MAX_ENTRIES: u64 = 100_000;
 
-/// How deep directories are followed. Each one on the way costs a descriptor here, and nobody nests them deeper by hand.
+/// How deep directories are followed. Each one on the way costs a descriptor here, and people do not nest them deeper by hand.
 const MAX_DEPTH: usize = 64;
 
 /// Longest name of one file or directory, in bytes; file systems take no longer ones.
@@ -233,7 +233,7 @@ async fn fetch_tree(
         };
         let (target, listed) = match listed.await {
             Ok(listed) => listed,
-            // Without its first directory there is nothing to go on with.
+            // Without its first directory there is nothing to continue with.
             Err(error) if depth == 0 => return Err(error),
             Err(error) => {
                 progress.note(directory.as_str().to_owned(), Err(error))?;
@@ -282,7 +282,10 @@ fn own_name(name: &str) -> Result<&str, CallError> {
     let mut parts = Path::new(name).components();
     match (parts.next(), parts.next()) {
         (Some(Component::Normal(part)), None) if part == name && !name.contains(['/', '\\', '\0']) => Ok(name),
-        _ => Err(CallError::new(ErrorKind::UnexpectedAnswer, "the service gives it a name that is no file name here")),
+        _ => Err(CallError::new(
+            ErrorKind::UnexpectedAnswer,
+            "the service gives it a name that is not a valid file name here",
+        )),
     }
 }
 

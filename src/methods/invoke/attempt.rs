@@ -53,7 +53,7 @@ pub(super) async fn begin(
     arrival: Waiter<Target>,
     observer: Observer,
 ) -> Result<Taken, CallError> {
-    // Whoever names a call in front of the service is told so below: the service makes its own.
+    // A call id for the service is refused below: the service makes its own.
     let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
     let headers = turn_headers(&params.client_headers, call_id)?;
     let extras = Extras { headers, observer: Some(observer.clone()) };
@@ -69,13 +69,13 @@ pub(super) async fn begin(
         Err(refused) if scope.is_outdated(refused.kind()) && observer.turn() == Turn::NotRun => refused,
         taken => return taken,
     };
-    let anew = Box::pin(resolve()).await?;
-    if anew.model == scope.model {
+    let changed = Box::pin(resolve()).await?;
+    if changed.model == scope.model {
         return Err(refused);
     }
-    daemon.runs.enter(run, &anew.partition);
-    let place = daemon.partition_locks.join(&anew.partition);
-    Box::pin(attempt_until_taken(daemon, run, params, &anew, place, &observer)).await
+    daemon.runs.enter(run, &changed.partition);
+    let place = daemon.partition_locks.join(&changed.partition);
+    Box::pin(attempt_until_taken(daemon, run, params, &changed, place, &observer)).await
 }
 
 /// Attempts it until the agent has taken the request: again when something saved was gone or a version was not ready.

@@ -54,7 +54,7 @@ impl ObservedRequests {
         std::mem::take(&mut self.held).into_iter().map(|notice| InvokeEvent::Notice { notice })
     }
 
-    /// The call has succeeded all the same.
+    /// The call has succeeded after all.
     pub(super) fn forget_refusal(&mut self) {
         self.refusal = None;
     }

@@ -1,4 +1,4 @@
-//! How a failed turn is reported: whether it ran, and how to find out when nobody can say. Pure.
+//! How a failed turn is reported: whether it ran, and how to find out when that is unknown. Pure.
 
 use crate::error::CallError;
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -58,7 +58,7 @@ fn timed_out(standing: &Standing<'_>) -> CallError {
     }
 }
 
-/// Adds to an error whether the turn ran and, when nobody can say, how to find out.
+/// Adds to an error whether the turn ran and, when that is unknown, how to find out.
 pub(super) fn explain(error: CallError, standing: &Standing<'_>) -> CallError {
     let kind = error.kind();
     let mut error = error.of_turn(standing.turn).of_run(standing.run.clone());

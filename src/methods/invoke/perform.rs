@@ -1,4 +1,4 @@
-//! A run from its request to its one ending, as a task of its own: whoever follows it may come and go.
+//! A run from its request to its one ending, in its own task: followers may come and go.
 
 use super::attempt::{Taken, begin};
 use super::observed::ObservedRequests;
@@ -224,7 +224,7 @@ fn failure_of(error: CallError) -> RunFailure {
     RunFailure { kind: data.kind, message, service_code: data.service_code, turn: data.turn, hint: data.hint }
 }
 
-/// Ends at the service what goes on without a connection.
+/// Cancels, at the service, an invocation that continues without a connection.
 async fn tell(canceller: Option<&Canceller>) {
     let Some(canceller) = canceller else { return };
     match tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await {

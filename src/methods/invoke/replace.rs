@@ -16,7 +16,7 @@ impl Attempt<'_> {
         shown.is_err_and(|error| says_not_found(&error, &["session", "sandbox", session.as_str()]))
     }
 
-    /// Does the service say that it no longer has the conversation? Nobody can be asked about a context of A2A: what the
+    /// Does the service say that it no longer has the conversation? A2A has no way to ask about a context: what the
     /// agent refused the message with (`refusal`) must name it.
     async fn is_conversation_gone(&self, conversation: &ConversationId, refusal: &FoundryError) -> bool {
         if self.protocol == AgentProtocol::A2a {

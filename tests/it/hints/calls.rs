@@ -344,7 +344,7 @@ async fn a_turn_that_may_have_run_is_looked_for_where_it_ran() {
     let given = advice("shows whether it made a session").given_by(&refused);
     let listed = world.call("sessions/list", json!({"isolation": isolation})).await;
     given.works(&listed).helps(listed["result"]["data"] == json!([])).done();
-    // An agent on this machine, without a service that keeps a log: it saw the turn, and nobody else can say what it did.
+    // An agent on this machine, without a service that keeps a log: only the agent can say what it did with the turn.
     let agent = Peer::start(|_, _| Bytes { first: String::new(), then: String::new() }).await;
     let params = json!({"target": {"kind": "local", "port": agent.address.port()}, "input": "hello"});
     let refused = world.client.call("invoke", params).await;

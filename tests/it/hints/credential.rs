@@ -93,7 +93,7 @@ async fn without_a_token_the_tool_that_gives_one_is_named() {
     given.works(&run(&deployed, INVOKE).await).done();
     run(&deployed, "stop").await;
 
-    // Nobody listens where Entra is looked for.
+    // Nothing listens at Entra's address.
     let secret =
         "[credential]\nkind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = { env = \"SECRET\" }\n";
     fs::write(&config, format!("{plain}\"login.microsoftonline.com\" = \"127.0.0.1:1\"\n{secret}")).unwrap();
@@ -169,7 +169,7 @@ async fn an_emulator_that_is_not_there_is_started_or_its_token_given() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_is_not_trusted_leads_to_its_setting() {
-    // Signed by an authority of one's own.
+    // Signed by a private certificate authority.
     let deployed = Deployed::start().await;
     let good = trusting(&deployed.home.path("certificate.pem"));
     configure(&deployed, "");

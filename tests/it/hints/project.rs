@@ -132,7 +132,7 @@ async fn an_endpoint_is_one_that_may_be_called_and_of_the_right_protocol() {
     let allowed = text.replace(&format!("\"{HOST}\" ="), "\"acct.foundry.example.com\" =");
     fs::write(&config, format!("allowed_hosts = [\"foundry.example.com\"]\n{allowed}")).unwrap();
     deployed.run(&["stop"]).await;
-    // It may have a token now; the host is nobody's, so more than that cannot be seen here.
+    // It may have a token now; the host does not exist, so nothing more can be checked here.
     let let_through = run(&deployed, &home, &elsewhere).await;
     let said = String::from_utf8_lossy(&let_through.stderr).into_owned();
     given.helps(!said.contains("may not receive a token")).done();

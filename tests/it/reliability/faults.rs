@@ -130,7 +130,7 @@ impl Fault {
     /// Can it happen to this operation?
     pub(super) fn strikes(self, operation: Operation) -> bool {
         match self {
-            // Only turns reach the agent, and have a time limit of their own; other calls wait for minutes.
+            // Only turns reach the agent, and have their own time limit; other calls wait for minutes.
             Self::Refused { by: By::Agent, .. } | Self::Silence => operation.is_turn(),
             Self::Event(_) | Self::LineEnd(_) | Self::ByteOrderMark => operation.is_streamed(),
             // A file can have any bytes, and one without a stated length has no other end.

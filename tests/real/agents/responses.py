@@ -9,7 +9,7 @@ The first word of the input chooses what it does:
   history         how many items of earlier turns the package found
   whoami          what the platform told it about the caller
   die             ends the process
-  stubborn        goes on without looking whether it is cancelled
+  stubborn        continues without checking whether it is cancelled
   fail            raises before anything was answered
 """
 

@@ -19,7 +19,7 @@ const TESTS: &str = "tests";
 /// A shorter part of a hint would not tell which one is meant.
 const MIN_PART: usize = 12;
 
-/// Hints that no test can follow on a machine of ours: a part of each, and why.
+/// Hints that no test can follow here: a part of each, and why.
 const EXCEPTIONS: &[(&str, &str)] = &[
     ("name a pipe: set --socket", "only Windows has pipes, and these tests run on Unix"),
     ("set --socket or CUPOLA_SOCKET to another pipe", "only Windows has pipes, and these tests run on Unix"),

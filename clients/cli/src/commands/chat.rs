@@ -145,7 +145,7 @@ impl Chat {
         self.scope.resolve_in(None, &Environment::process(self.scope.no_env))
     }
 
-    /// Shows a failure and goes on: the next line may do better.
+    /// Shows a failure and continues: the next line may succeed.
     fn note(&mut self, outcome: Result<u8, Failure>) {
         self.last = outcome.unwrap_or_else(|failure| {
             // Nothing is left to do if the failure cannot be shown.
@@ -197,7 +197,7 @@ impl Chat {
         let line = std::iter::once("cupola".to_owned()).chain(words).map(OsString::from);
         let outcome = match (self.syntax.parse)(line.collect()) {
             Ok(command) => match self.run(command) {
-                // Ctrl-C is how one leaves a log: that it worked is no error.
+                // Ctrl-C is how a user leaves a log, so it is not an error.
                 Err(failure) if interrupt::happened() && failure.exit_code() == exit::CANCELLED => Ok(exit::CANCELLED),
                 outcome => outcome,
             },
@@ -347,7 +347,7 @@ impl Lines {
         }
     }
 
-    /// The next line, joined with those it goes on in; nothing when the user leaves.
+    /// The next line, joined with its continuation lines; `None` when the user leaves.
     fn next(&mut self) -> Result<Option<String>, Failure> {
         let mut whole = String::new();
         loop {
@@ -420,7 +420,7 @@ fn unreadable(error: impl std::fmt::Display) -> Failure {
     Failure::usage(format!("could not read the next line: {error}"))
 }
 
-/// Says something that is no answer.
+/// Prints a notice, which is not part of an answer.
 fn tell(text: &str) {
     // Nothing is left to do if it cannot be shown.
     let _ = writeln!(terminal::stderr(), "{text}");

@@ -160,7 +160,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     };
     // From here on the turn may have reached the agent, whatever became of the daemon.
     let code = code.map_err(Failure::of_sent_turn);
-    // Whoever pressed Ctrl-C wanted the script around this to know, even if the answer was complete by then.
+    // After Ctrl-C, a calling script must see it, even if the answer was complete by then.
     if interrupt::happened() && code.is_ok() { Ok(exit::CANCELLED) } else { code }
 }
 
@@ -187,7 +187,7 @@ pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failur
     }
 }
 
-/// Leaves once the service has taken the request: the run goes on. What is printed is what it can be found by.
+/// Exits once the service has accepted the request; the run continues. Prints the run's id, so that it can be found again.
 fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
     let mut started = None;
     connection.receive_until(|event| {
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_no_message() {
+    fn input_that_is_not_text_is_not_a_message() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"a\xff").unwrap();
         let Err(Failure::Usage { message, .. }) = Message::File(file.path()).read() else { panic!("it was taken") };

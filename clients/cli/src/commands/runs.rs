@@ -129,7 +129,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 text_only: *output != invoke::Output::Jsonl,
                 partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
             };
-            // Ctrl-C ends this process as it ends any other: the daemon sees it leave, and the run goes on.
+            // Ctrl-C ends this process as it ends any other: the daemon sees it disconnect, and the run continues.
             let call = encode::<Attach>(params)?;
             let how = How { output: *output, introduce: false, quiet: *quiet };
             let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;

@@ -2,7 +2,7 @@
 //!
 //! A greeting goes ahead of the call. Its answer shows that the daemon works, and which version it is.
 //!
-//! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
+//! Messages are read with borrowed types and raw JSON: fields that are not needed are never parsed into a tree.
 
 use super::ahead::Ahead;
 use super::interrupt;
@@ -251,7 +251,7 @@ impl Connection {
             let message: Message<'_> = serde_json::from_slice(&self.line).map_err(|error| garbage(&error))?;
             match (message.method.as_deref(), message.id) {
                 (Some(PROGRESS), _) => {
-                    // Whoever prints it may wait for a reader.
+                    // Printing it may have to wait for a reader.
                     self.reader.get_mut().begin();
                     self.has_spoken = true;
                     let params = message.params.map_or("null", RawValue::get);

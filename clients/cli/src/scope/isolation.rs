@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_the_user_first_names_all_of_it() {
+    fn the_first_source_that_names_a_user_sets_the_whole_isolation() {
         let profile: Profile =
             toml::from_str("user_isolation_key = \"from-profile\"\nchat = \"desk\"\nisolation_model = \"local\"")
                 .unwrap();

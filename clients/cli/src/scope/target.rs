@@ -194,7 +194,7 @@ impl TargetFlags {
         })
     }
 
-    /// The URL names the agent; whoever names one as well must mean the same.
+    /// The URL names the agent; an agent given as well must be the same.
     fn by_endpoint(
         &self,
         url: &Sourced,

@@ -86,7 +86,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         Ok(ending.code())
     }
 
-    /// The call failed in mid-answer: ends the line, so that the failure stands on one of its own.
+    /// The call failed in mid-answer: ends the line, so that the failure gets its own line.
     pub(crate) fn break_off(&mut self, failure: &Failure) {
         if !matches!(failure, Failure::ReaderGone | Failure::Output(_)) {
             // The failure is what is reported; that the newline could not be written adds nothing.
@@ -137,7 +137,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.tell(&terminal::paragraph("notice: ", message));
     }
 
-    /// A remark. That it cannot be shown is no reason to end the run.
+    /// A notice. A failure to print it does not end the run.
     fn tell(&mut self, line: &str) {
         if !self.quiet {
             let _: io::Result<()> = self.out.flush().and_then(|()| writeln!(self.err, "{line}"));
@@ -162,7 +162,7 @@ impl Ending<'_> {
         code(self.status, self.failure.as_ref())
     }
 
-    /// Says why it is no complete answer, if it is none. That it cannot be shown is no reason for anything else.
+    /// Says why the answer is incomplete, if it is. A failure to print that is ignored.
     pub(crate) fn explain(&self, err: &mut impl Write) {
         let message = match (self.status, &self.failure) {
             (RunStatus::Completed, _) => return,

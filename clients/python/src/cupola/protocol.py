@@ -396,8 +396,8 @@ Turn: TypeAlias = Literal[
     # under another isolation than the call's.
     "ran",
 ]
-"""Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or
-leave it.
+"""Whether a failed turn ran. The value tells a program what to do: send it again, find out, or leave
+it.
 """
 
 UserIdentity: TypeAlias = str
@@ -610,7 +610,7 @@ class DaemonStopParams(TypedDict, total=False):
     """How to stop."""
 
     force: bool
-    """Do not wait for runs under way."""
+    """Do not wait for active runs."""
 
 
 class DaemonStopResponse(TypedDict):
@@ -709,7 +709,7 @@ class FileDeleteParams(_FileDeleteParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     recursive: bool
-    """A directory with all that is in it, not only an empty one."""
+    """A directory and everything in it, not only an empty one."""
 
 
 class _FileDownloadParams(TypedDict):
@@ -735,8 +735,8 @@ class FileDownloadParams(_FileDownloadParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     recursive: bool
-    """A directory with all that is in it; its contents go into a directory of the target's name,
-    beside what is there.
+    """A directory and everything in it; its contents go into a directory of the target's name, beside
+    what is there.
     """
 
 
@@ -883,9 +883,9 @@ class FileReadParams(_FileReadParams, total=False):
     be left out.
     """
     length: int
-    """How many bytes to read, at most 1 MiB, which is also what is read when left out."""
+    """How many bytes to read: at most 1 MiB, which is also the default."""
     readId: PieceId
-    """Continues the reading that this id was the answer of, with the same session and path."""
+    """Continues the read that returned this id, with the same session and path."""
     keepOpen: bool
     """Keep the file open for the next piece, if there is one."""
 
@@ -927,8 +927,8 @@ class FileTransferResponse(_FileTransferResponse, total=False):
     """What was transferred."""
 
     tree: Tree
-    """What came of a directory. The call succeeds when all of it was gone through; what failed on the
-    way is in here.
+    """The result for a directory. The call succeeds if the whole directory was traversed; failures on
+    the way are listed here.
     """
 
 
@@ -953,8 +953,8 @@ class FileUploadParams(_FileUploadParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     recursive: bool
-    """A directory with all that is in it; its contents go into a directory of the target's name,
-    beside what is there.
+    """A directory and everything in it; its contents go into a directory of the target's name, beside
+    what is there.
     """
     path: RemotePath
     """Where to put it; its own name in the home when left out."""
@@ -985,7 +985,7 @@ class FileWriteParams(_FileWriteParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     writeId: PieceId
-    """Continues the writing that this id was the answer of, with the same session and path."""
+    """Continues the write that returned this id, with the same session and path."""
     offset: int
     """Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes
     so far is refused, and the writing can continue with the right piece.
@@ -2035,7 +2035,7 @@ class _Tree(TypedDict):
     files: int
     """Files transferred."""
     directories: int
-    """Directories gone through, the first one included."""
+    """Directories traversed, including the first."""
 
 
 class Tree(_Tree, total=False):

@@ -21,7 +21,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// 400 with a code of its own.
+    /// 400 with its own code.
     pub(super) fn invalid(code: &'static str, message: impl Into<String>, param: Option<&str>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

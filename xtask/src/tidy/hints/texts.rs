@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_filled_in_is_no_part_of_the_text() {
+    fn a_value_that_is_filled_in_is_not_part_of_the_text() {
         assert_eq!(segments("a {b} c {{d}} {e:?}"), ["a ", " c {d} ", ""]);
     }
 }

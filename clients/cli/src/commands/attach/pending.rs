@@ -24,7 +24,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&'a RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A message's parts: one, or several of a batch. What is no message has none; the daemon will say so.
+/// A message's parts: one, or several of a batch. Anything that is not a message has none, and the daemon reports it.
 fn envelopes(message: &[u8]) -> (Vec<Envelope<'_>>, bool) {
     if message.trim_ascii_start().starts_with(b"[") {
         let parts: Vec<&RawValue> = serde_json::from_slice(message).unwrap_or_default();

@@ -103,7 +103,7 @@ class AsyncClient:
     ) -> AsyncRun:
         """Sends one input to the agent. What comes back is an iterator of events; leaving its `with` early cancels.
 
-        The saved session and conversation go on unless others are named. `text_only` leaves out the service's own
+        Continues the saved session and conversation unless others are named. `text_only` leaves out the service's own
         events. `timeout` is in seconds, 0 for none; the daemon's own is 30 min. `idle_timeout`, in seconds too, and
         `message_per_line` are for dialogues over WebSockets, `input_is_request` for A2A. With `detach` the run outlives this
         client, and leaving early only stops listening; the input is sent in this call, even if nothing of the run is read.

@@ -1,6 +1,7 @@
 //! The service: everything Cupola knows about Foundry's data plane, and nothing about Cupola's own protocol.
 //!
 //! - [`url`]: which hosts may get a token, and addresses built from encoded segments
+//! - [`suffix`]: which host suffixes of the configuration are narrow enough to receive tokens; `fixtures`: captured exchanges, for tests
 //! - [`headers`]: what of an isolation travels, per model
 //! - [`agent`]: the line to the service and one agent at its end; every call is an `impl` of it
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds

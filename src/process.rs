@@ -5,6 +5,9 @@
 //! PATH, says `ready PATH` as well and ends with success: the starter has what it asked for. In the foreground it is an error:
 //! somebody wanted to see this daemon run. In the background nothing follows that line, and standard output is closed after it, so
 //! that a starter may also read to the end.
+//!
+//! - [`log`]: what is written to the log; the log file is `log/bounded`
+//! - [`mod@emulator`]: the separate emulator as a process
 
 mod emulator;
 mod log;

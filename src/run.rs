@@ -2,6 +2,8 @@
 //!
 //! It runs in its own task ([`crate::methods`] has what it does); this is what the task and everyone who follows it
 //! share. [`registry`] finds runs by their id and keeps those that ended for a while.
+//!
+//! - [`event`]: an event as it is kept: encoded once, for all clients
 
 mod event;
 mod registry;

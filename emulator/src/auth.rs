@@ -5,6 +5,8 @@
 //!
 //! The emulator stands in for Entra: signature, audience and expiry are checked (contract section 1.2). Tokens are JSON Web
 //! Tokens signed with HMAC-SHA-256 (`HS256`, RFC 7518); no other algorithm is accepted.
+//!
+//! - `secret`: the key's file
 
 mod secret;
 

@@ -4,6 +4,11 @@
 //! `door` refuses what a web page sends; then a token is needed for everything but `about`.
 //! Every protocol under an agent's endpoint is one file with a `routes` function; a further one is one more
 //! file and one more `merge` below.
+//!
+//! - `responses`, `invocations`, `invocations_ws`, `a2a`: the protocols; `project`: the project's own routes for responses
+//! - `agents`, `sessions`, `files`, `logs`, `conversations`: everything else that a token may ask for
+//! - `call`: what a handler receives; `query`, `paging`: of its URL; `forward`: a request to a session's container, `answer`: the way
+//!   back, `record`: what is learned from an answer that passes
 
 mod a2a;
 mod about;

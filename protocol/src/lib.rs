@@ -21,7 +21,8 @@
 //! - [`display`]: which characters act on the program that displays them
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
-//! - [`rpc`]: the JSON-RPC envelope the methods travel in
+//! - [`rpc`]: the JSON-RPC envelope the methods travel in; [`framing`]: how messages are told apart on a stream
+//! - `method`: what every method declares; [`path`], `text`: paths, and how a validated string is made
 //! - `schema`, with the feature of that name: the protocol's description of itself
 //!
 //! Objects that the service defines (a session, a response) keep the service's own field names, so that its

@@ -1,4 +1,6 @@
 //! Which agent a call goes to.
+//!
+//! - `agent_endpoint`: one URL that names project, agent and protocol; `directory`: the azd project around a directory
 
 mod agent_endpoint;
 mod directory;

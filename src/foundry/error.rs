@@ -1,4 +1,6 @@
 //! What went wrong at the service, in its own words and as one of Cupola's kinds ([`mod@classify`]).
+//!
+//! - `evidence`: what an error answer shows of its cause; `denial`: what a 403 means (both pure)
 
 mod classify;
 mod denial;

@@ -1,6 +1,6 @@
 //! Accepts clients until the daemon ends, because it was asked to or was idle for its limit; then waits for what is under way.
 //!
-//! - [`descriptors`]: the limit of open files, which decides how many can be held
+//! - [`descriptors`]: the limit of open files, which bounds what `limits/places` holds
 
 pub mod descriptors;
 

@@ -5,6 +5,8 @@
 //! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer. What is
 //! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or
 //! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
+//!
+//! - [`mod@format`]: the tables, and how an older file becomes a newer one
 
 mod erase;
 mod files;

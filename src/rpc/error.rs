@@ -222,7 +222,7 @@ impl From<LockError> for CallError {
 }
 
 impl From<ClientGone> for CallError {
-    /// Never seen by anyone: whoever would read it has gone.
+    /// Never seen by anyone: the client that would read it has gone.
     fn from(_: ClientGone) -> Self {
         Self::cancelled()
     }

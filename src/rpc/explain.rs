@@ -88,7 +88,7 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             explained.because(ErrorKind::IsolationKeyRequired, NO_KEYS_HINT)
         }
         ErrorKind::IsolationMismatch if model == IsolationModel::Keys => explained.hint(format!(
-            "the isolation keys given are not those of {session}; check them with whoever configured the agent"
+            "the isolation keys given are not those of {session}; check them with the person who configured the agent"
         )),
         ErrorKind::IsolationMismatch => explained.hint(format!(
             "{session} belongs to another identity; a delegated user and a direct caller never share sessions"

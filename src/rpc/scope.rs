@@ -193,7 +193,7 @@ impl Scope {
         user_key.is_some() || chat_key.is_some() || user_identity.is_some()
     }
 
-    /// Does a refusal of this kind show that the agent may have been deployed anew, with the other model, since its
+    /// Does a refusal of this kind show that the agent may have been deployed again, with the other model, since its
     /// definition was read? Nothing has begun then.
     pub(crate) fn is_outdated(&self, refusal: ErrorKind) -> bool {
         let is_other_model = matches!(

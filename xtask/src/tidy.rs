@@ -5,12 +5,13 @@
 //! - [`floors`]: which modules may use which; [`modules`]: what they use
 //! - [`tasks`]: who may start tasks and threads
 //! - [`english`]: phrases that are refused; [`hints`]: every hint is followed by a test
-//! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise
+//! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise; [`maps`]: the first lines of a file name the modules below it
 
 mod architecture;
 mod english;
 mod floors;
 mod hints;
+mod maps;
 mod modules;
 mod tasks;
 
@@ -121,6 +122,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
         let text = fs::read_to_string(root.join(&path)).map_err(|error| format!("{path} cannot be read: {error}"))?;
         broken.extend(check_file(&path, &text));
         broken.extend(english::check(&path, &text));
+        broken.extend(maps::check(&path, &text));
     }
     broken.extend(floors::check(root)?);
     broken.extend(tasks::check(root)?);

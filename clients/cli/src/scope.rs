@@ -1,6 +1,10 @@
 //! Which agent and whose state: the flags that every command takes that touches an agent, decided in one place.
 //!
 //! A flag wins over a variable, and a variable over the profile.
+//!
+//! - `target`: which agent; `isolation`, `model`: whose state, and how the agent isolates
+//! - `profile`: both under a name; `sourced`: a value and where it came from
+//! - `choice`: asks a person which agent of a project is meant
 
 pub(crate) mod choice;
 pub(crate) mod isolation;

@@ -1,4 +1,6 @@
 //! The socket on Unix systems.
+//!
+//! - `lock`: the lock files that say which daemon owns a socket, and which owns a state directory
 
 mod lock;
 

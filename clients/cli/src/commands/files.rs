@@ -1,4 +1,6 @@
 //! `cupola files upload|download|list|stat|mkdir|delete`, with the flags and the output of `azd ai agent files`.
+//!
+//! - `transfer`: `upload` and `download`
 
 mod transfer;
 

@@ -1,4 +1,6 @@
 //! The byte stream to the daemon: a Unix socket, or a named pipe on Windows.
+//!
+//! - `pipe`: a named pipe as a blocking stream
 
 #[cfg(windows)]
 mod pipe;

@@ -18,6 +18,7 @@ use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
 use cupola_protocol::runs::{RunInfo, RunState};
+use cupola_protocol::target::AgentVersion;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -53,6 +54,8 @@ struct Facts {
     busy: Option<WorkGuard>,
     session: Option<SessionId>,
     conversation: Option<ConversationId>,
+    /// The version that answers.
+    version: Option<AgentVersion>,
     status: Option<RunStatus>,
     /// Why it did not complete.
     failure: Option<RunFailure>,
@@ -78,6 +81,7 @@ impl Run {
             busy: Some(busy),
             session: None,
             conversation: None,
+            version: None,
             status: None,
             failure: None,
             waits_behind: None,
@@ -180,7 +184,8 @@ impl Run {
         match &event {
             InvokeEvent::TextDelta { delta } => facts.text_bytes += delta.len(),
             InvokeEvent::Snapshot { text } => facts.text_bytes = text.len(),
-            InvokeEvent::Started { session_id, conversation_id, .. } => {
+            InvokeEvent::Started { session_id, conversation_id, agent_version, .. } => {
+                facts.version.clone_from(agent_version);
                 facts.session.clone_from(session_id);
                 facts.conversation.clone_from(conversation_id);
             }
@@ -245,6 +250,7 @@ impl Run {
             status: facts.status.map_or(RunState::Running, RunState::from),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),
+            agent_version: facts.version.clone(),
             started_at: rfc3339(self.started_at),
             ended_at: facts.ended_at.map(rfc3339),
             last_event: self.last_event(),

@@ -22,6 +22,7 @@ mod query;
 mod record;
 mod responses;
 mod sessions;
+mod version;
 
 use crate::agent::{Agent, Catalog};
 use crate::auth::{self, Secret};

@@ -6,7 +6,7 @@ use crate::invoke::{InvokeResponse, RunStatus};
 use crate::isolation::Isolation;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
-use crate::target::Target;
+use crate::target::{AgentVersion, Target};
 use serde::{Deserialize, Serialize};
 
 /// Lists the running and recent runs of this daemon, newest first.
@@ -126,6 +126,9 @@ pub struct RunInfo {
     /// The conversation of this turn, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
+    /// The version of the agent that answers, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<AgentVersion>,
     /// When the request arrived.
     pub started_at: String,
     /// When it ended.

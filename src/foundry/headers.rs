@@ -13,6 +13,8 @@ const OWNERSHIP_KEY: HeaderName = HeaderName::from_static("x-session-isolation-k
 const USER_IDENTITY: HeaderName = HeaderName::from_static("x-ms-user-identity");
 /// What the gateway names each request for the container.
 const CALL_ID: HeaderName = HeaderName::from_static("x-agent-foundry-call-id");
+/// The version that is to answer, whichever the agent selects (contract section 21.1).
+const VERSION_OVERRIDE: &str = "x-agent-version-override";
 /// What the gateway makes of the identity for the agent's container.
 const LOCAL_USER: HeaderName = HeaderName::from_static("x-agent-user-id");
 
@@ -20,6 +22,7 @@ const LOCAL_USER: HeaderName = HeaderName::from_static("x-agent-user-id");
 pub fn turn_headers(
     client: &BTreeMap<ClientHeaderName, ClientHeaderValue>,
     call_id: Option<&CallId>,
+    version: Option<&str>,
 ) -> Result<HeaderMap, UnsuitedIsolation> {
     let mut headers = HeaderMap::new();
     for (name, text) in client {
@@ -32,7 +35,15 @@ pub fn turn_headers(
     if let Some(value) = value("callId", call_id.map(CallId::as_str))? {
         headers.insert(CALL_ID, value);
     }
+    if let Some(value) = value("versionOverride", version)? {
+        headers.insert(VERSION_OVERRIDE, value);
+    }
     Ok(headers)
+}
+
+/// The version that these headers of a turn ask for: in the handshake of a WebSocket, the query names it.
+pub(super) fn version_override(headers: &HeaderMap) -> Option<(&'static str, &str)> {
+    Some((VERSION_OVERRIDE, headers.get(VERSION_OVERRIDE)?.to_str().ok()?))
 }
 
 /// What is sent of an isolation. `Debug` shows which headers, never a value.

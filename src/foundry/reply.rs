@@ -33,6 +33,8 @@ pub struct Reply {
     pub request_id: Option<String>,
     /// The version that answers, where the service says it (contract section 21.1).
     pub version: Option<AgentVersion>,
+    /// The service did not use the version that was asked for.
+    pub is_version_fallback: bool,
     /// The conversation that the service chose, where the answer's beginning names it.
     pub conversation_id: Option<ConversationId>,
     /// The response's or invocation's id, if it is known already.
@@ -52,6 +54,7 @@ impl Reply {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
             version: answer.header("x-agent-version-resolved").and_then(|version| version.parse().ok()),
+            is_version_fallback: answer.header("x-agent-version-fallback") == Some("true"),
             conversation_id: None,
             response_id: None,
             head: is_raw.then(|| HttpHead::of(&answer.response)),

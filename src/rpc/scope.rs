@@ -115,8 +115,9 @@ impl Scope {
             self.agent.confirm_definition(asked, sent).await;
             return Ok(());
         }
-        let message = if let Some(asked) = asked {
-            format!("version {answered} of the agent answered, but version {asked} was asked for")
+        let (kind, message) = if let Some(asked) = asked {
+            let message = format!("version {answered} of the agent answered, but version {asked} was asked for");
+            (ErrorKind::VersionMismatch, message)
         } else {
             // A session stays at its version, so another one than the agent selects may well answer.
             // What cannot be read cannot be judged.
@@ -124,12 +125,13 @@ impl Scope {
             if self.isolation.model.is_some() || model_of(Some(&other), &self.isolation) == self.model {
                 return Ok(());
             }
-            format!(
+            let message = format!(
                 "version {answered} of the agent answered, which isolates its users in another way than this call was sent"
-            )
+            );
+            (ErrorKind::IsolationMismatch, message)
         };
         self.forget_definition();
-        Err(CallError::new(ErrorKind::IsolationMismatch, message)
+        Err(CallError::new(kind, message)
             .hint("the agent may have been redeployed meanwhile; what this call did is in another place than it was meant for"))
     }
 

@@ -57,4 +57,5 @@ mod turns;
 mod two_processes;
 mod unfinished;
 mod untrusted;
+mod versions;
 mod websocket;

@@ -386,6 +386,8 @@ export type ErrorKind =
   | "timedOut"
   /** The host's certificate was refused. Nothing was sent; the hint says which setting helps. */
   | "certificateNotTrusted"
+  /** Another version of the agent answered than the one that was asked for. The turn ran there. */
+  | "versionMismatch"
   /** The agent itself failed. */
   | "agentFailed"
   /** Tokens may not be sent to the endpoint's host. */
@@ -824,6 +826,13 @@ export interface InvokeEventStarted {
   sessionId?: SessionId;
   /** The conversation of this turn. */
   conversationId?: ConversationId;
+  /** The version of the agent that answers, if the service says which. */
+  agentVersion?: AgentVersion;
+  /**
+   * The version that the agent selects for new sessions, if another one answers: a session stays at the version
+   * that it was created with.
+   */
+  selectedVersion?: AgentVersion;
   /** The service's request id. */
   requestId?: string;
 }
@@ -1068,6 +1077,13 @@ export interface InvokeParams {
   newConversation?: boolean;
   /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
+  /**
+   * Let this version of the agent answer, or the `latest`, whichever version the agent selects for its callers.
+   * The turn runs in a session and a conversation of its own, and nothing is saved. The call fails with
+   * `versionMismatch` if another version answers. Not with a target's `version`, `sessionId`, `conversationId`,
+   * `a2a` or a local agent.
+   */
+  versionOverride?: VersionOverride;
   /** Headers for the agent's own code. Not with `a2a`. */
   clientHeaders?: Record<string, ClientHeaderValue>;
   /** The `x-agent-foundry-call-id` for a local agent; the service generates its own. */
@@ -1110,6 +1126,8 @@ export interface InvokeResponse {
   conversationId?: ConversationId;
   /** The response's or the invocation's id at the service. */
   responseId?: ResponseId;
+  /** The version of the agent that answered, if the service says which. */
+  agentVersion?: AgentVersion;
   /** The service's request id, for its support. */
   requestId?: string;
   /** The service's final object (a response, or an invocation's JSON), verbatim. */
@@ -1530,6 +1548,8 @@ export interface RunInfo {
   sessionId?: SessionId;
   /** The conversation of this turn, once that is known. */
   conversationId?: ConversationId;
+  /** The version of the agent that answers, once that is known. */
+  agentVersion?: AgentVersion;
   /** When it ended. */
   endedAt?: string;
 }
@@ -1884,6 +1904,12 @@ export interface VersionIndicator {
   agent_version: string;
 }
 
+/**
+ * The version that answers a single call: a version, or `latest`. Must be a version, or `latest`: 1 to 128
+ * characters of A-Z a-z 0-9 . _ -, and more than dots.
+ */
+export type VersionOverride = string;
+
 /** Every method: its parameters, its result, and the values of its `$/progress` notifications. */
 export interface Methods {
   /**
@@ -2069,6 +2095,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   connectionFailed: 1050,
   timedOut: 1051,
   certificateNotTrusted: 1053,
+  versionMismatch: 1054,
   agentFailed: 1052,
   hostNotAllowed: 1060,
   outOfBounds: 1061,

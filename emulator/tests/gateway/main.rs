@@ -17,4 +17,5 @@ mod project;
 mod responses;
 mod sessions;
 mod support;
+mod version;
 mod whole;

@@ -24,6 +24,10 @@ pub(super) fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProt
         return Err(CallError::invalid_params("clientHeaders cannot be sent with a2a, which has no place for them")
             .hint("leave --client-header out"));
     }
+    if wanted == AgentProtocol::A2a && params.version_override.is_some() {
+        return Err(CallError::invalid_params("versionOverride cannot be sent with a2a, which has no place for it")
+            .hint("name the version with --version instead"));
+    }
     // The service speaks a2a for any agent that speaks responses (contract section 11).
     let (name, needed) = (wanted.name(), if wanted == AgentProtocol::A2a { "responses" } else { wanted.name() });
     match &scope.definition {

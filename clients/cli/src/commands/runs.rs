@@ -255,6 +255,7 @@ fn one_run(run: &RunInfo) -> String {
         ("Status", name(run.status).to_owned()),
         ("Session ID", session(run)),
         ("Conversation ID", conversation),
+        ("Agent Version", run.agent_version.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Started At", run.started_at.clone()),
         ("Ended At", run.ended_at.clone().unwrap_or_default()),
         ("Last Event", run.last_event.to_string()),

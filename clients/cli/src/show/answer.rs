@@ -41,6 +41,10 @@ struct Shown<'line> {
     session_id: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     conversation_id: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    agent_version: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    selected_version: Option<Cow<'line, str>>,
 }
 
 /// The response, as far as it is shown.
@@ -65,7 +69,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         let Ok(event) = serde_json::from_str::<Shown<'_>>(value.get()) else { return Ok(()) };
         match event.kind.as_ref() {
             "textDelta" => self.write(event.delta.as_deref().unwrap_or_default())?,
-            "started" => self.introduce(event.session_id.as_deref(), event.conversation_id.as_deref()),
+            "started" => self.introduce(&event),
             "notice" => self.notice(event.message.as_deref().unwrap_or_default()),
             "snapshot" => self.replace(event.text.as_deref().unwrap_or_default())?,
             _ => {}
@@ -120,15 +124,19 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.write(whole)
     }
 
-    fn introduce(&mut self, session: Option<&str>, conversation: Option<&str>) {
+    fn introduce(&mut self, started: &Shown<'_>) {
         if !self.introduce || self.quiet {
             return;
         }
-        if let Some(session) = session {
+        if let Some(session) = started.session_id.as_deref() {
             self.tell(&format!("Session:      {}", terminal::line(session)));
         }
-        if let Some(conversation) = conversation {
+        if let Some(conversation) = started.conversation_id.as_deref() {
             self.tell(&format!("Conversation: {}", terminal::line(conversation)));
+        }
+        if let (Some(version), Some(selected)) = (&started.agent_version, &started.selected_version) {
+            let (version, selected) = (terminal::line(version), terminal::line(selected));
+            self.tell(&format!("Version:      {version} (new sessions get version {selected})"));
         }
     }
 
@@ -212,6 +220,19 @@ mod tests {
         let (out, err, code) =
             shown(&[started, HEL, other, newer, LO], r#"{"status":"completed","text":"hellö \"x\""}"#);
         assert_eq!((out.as_str(), err.as_str(), code), ("hellö \"x\"\n", "", exit::OK));
+    }
+
+    #[test]
+    fn the_version_is_introduced_when_it_is_another_than_new_sessions_get() {
+        let introduced = |started: &str| {
+            let mut printer =
+                Printer { out: Vec::new(), err: Vec::new(), introduce: true, quiet: false, written: String::new() };
+            printer.event(serde_json::from_str(started).unwrap(), false).unwrap();
+            String::from_utf8(printer.err).unwrap()
+        };
+        assert_eq!(introduced(r#"{"type":"started","agentVersion":"3"}"#), "");
+        let other = introduced(r#"{"type":"started","agentVersion":"3","selectedVersion":"4"}"#);
+        assert_eq!(other, "Version:      3 (new sessions get version 4)\n");
     }
 
     #[test]

@@ -157,6 +157,8 @@ ErrorKind: TypeAlias = Literal[
     "timedOut",
     # The host's certificate was refused. Nothing was sent; the hint says which setting helps.
     "certificateNotTrusted",
+    # Another version of the agent answered than the one that was asked for. The turn ran there.
+    "versionMismatch",
     # The agent itself failed.
     "agentFailed",
     # Tokens may not be sent to the endpoint's host.
@@ -403,6 +405,11 @@ leave it.
 UserIdentity: TypeAlias = str
 """The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of
 A-Z a-z 0-9 . _ : - @.
+"""
+
+VersionOverride: TypeAlias = str
+"""The version that answers a single call: a version, or `latest`. Must be a version, or `latest`: 1 to
+128 characters of A-Z a-z 0-9 . _ -, and more than dots.
 """
 
 
@@ -1112,6 +1119,12 @@ class InvokeEventStarted(_InvokeEventStarted, total=False):
     """The session that answers."""
     conversationId: ConversationId
     """The conversation of this turn."""
+    agentVersion: AgentVersion
+    """The version of the agent that answers, if the service says which."""
+    selectedVersion: AgentVersion
+    """The version that the agent selects for new sessions, if another one answers: a session stays at
+    the version that it was created with.
+    """
     requestId: str
     """The service's request id."""
 
@@ -1369,6 +1382,12 @@ class InvokeParams(_InvokeParams, total=False):
     """Start a conversation, or a context, instead of using the saved one."""
     allowSharedSession: bool
     """Allow a session that Cupola knows to belong to another partition."""
+    versionOverride: VersionOverride
+    """Let this version of the agent answer, or the `latest`, whichever version the agent selects for
+    its callers. The turn runs in a session and a conversation of its own, and nothing is saved. The
+    call fails with `versionMismatch` if another version answers. Not with a target's `version`,
+    `sessionId`, `conversationId`, `a2a` or a local agent.
+    """
     clientHeaders: dict[str, ClientHeaderValue]
     """Headers for the agent's own code. Not with `a2a`."""
     callId: CallId
@@ -1416,6 +1435,8 @@ class InvokeResponse(_InvokeResponse, total=False):
     """The conversation this turn belongs to, now saved for the partition."""
     responseId: ResponseId
     """The response's or the invocation's id at the service."""
+    agentVersion: AgentVersion
+    """The version of the agent that answered, if the service says which."""
     requestId: str
     """The service's request id, for its support."""
     output: Any
@@ -1758,6 +1779,8 @@ class RunInfo(_RunInfo, total=False):
     """The session that answers, once that is known."""
     conversationId: ConversationId
     """The conversation of this turn, once that is known."""
+    agentVersion: AgentVersion
+    """The version of the agent that answers, once that is known."""
     endedAt: str
     """When it ended."""
 
@@ -2161,6 +2184,7 @@ ERROR_CODES: Final[Mapping[ErrorKind, int]] = {
     "connectionFailed": 1050,
     "timedOut": 1051,
     "certificateNotTrusted": 1053,
+    "versionMismatch": 1054,
     "agentFailed": 1052,
     "hostNotAllowed": 1060,
     "outOfBounds": 1061,

@@ -15,6 +15,7 @@ mod files;
 mod forward;
 mod invocations;
 mod invocations_ws;
+mod latency;
 mod logs;
 mod paging;
 mod project;

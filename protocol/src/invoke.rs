@@ -5,6 +5,7 @@ use crate::error::{ErrorKind, Turn};
 use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
+use crate::latency::Latency;
 use crate::observe::SentRequest;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
@@ -215,6 +216,9 @@ pub struct InvokeResponse {
     /// The version of the agent that answered, if the service says which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<AgentVersion>,
+    /// How long the parts of the call took, if the service measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// The service's request id, for its support.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -315,6 +319,9 @@ pub enum InvokeEvent {
         /// was created with.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         selected_version: Option<AgentVersion>,
+        /// How long the parts of the call took up to here, if the service measured it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        latency: Option<Latency>,
         /// The service's request id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,

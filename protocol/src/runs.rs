@@ -4,6 +4,7 @@ use crate::Method;
 use crate::id::{ConversationId, RunId, SessionId};
 use crate::invoke::{InvokeResponse, RunStatus};
 use crate::isolation::Isolation;
+use crate::latency::Latency;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
 use crate::target::{AgentVersion, Target};
@@ -129,6 +130,9 @@ pub struct RunInfo {
     /// The version of the agent that answers, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<AgentVersion>,
+    /// How long the parts of the call took up to the answer's beginning, if the service measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// When the request arrived.
     pub started_at: String,
     /// When it ended.

@@ -25,6 +25,7 @@ mod hints;
 mod hostile;
 mod http;
 mod invoke;
+mod latency;
 mod life;
 mod local;
 mod manual;

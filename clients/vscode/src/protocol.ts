@@ -833,6 +833,8 @@ export interface InvokeEventStarted {
    * that it was created with.
    */
   selectedVersion?: AgentVersion;
+  /** How long the parts of the call took up to here, if the service measured it. */
+  latency?: Latency;
   /** The service's request id. */
   requestId?: string;
 }
@@ -1128,6 +1130,8 @@ export interface InvokeResponse {
   responseId?: ResponseId;
   /** The version of the agent that answered, if the service says which. */
   agentVersion?: AgentVersion;
+  /** How long the parts of the call took, if the service measured it. */
+  latency?: Latency;
   /** The service's request id, for its support. */
   requestId?: string;
   /** The service's final object (a response, or an invocation's JSON), verbatim. */
@@ -1175,6 +1179,25 @@ export interface LastEvent {
   runId: RunId;
   /** The event's number. */
   number: number;
+}
+
+/**
+ * Where a call's time went, up to the beginning of its answer, as the service measured it. All times are in ms;
+ * what the service does not report is left out.
+ */
+export interface Latency {
+  /** Whether a sandbox had to be started. */
+  sessionStart?: SessionStart;
+  /** The service's own work before the sandbox was asked for. */
+  platformPreprocessingMs?: number;
+  /** Setting up the sandbox; left out when one was running. */
+  infraSetupMs?: number;
+  /** Waiting until the agent in it was ready; left out when one was running. */
+  containerReadinessMs?: number;
+  /** From the request to the agent until its answer began. */
+  containerResponseMs?: number;
+  /** All of it: from the request's arrival until the answer began. */
+  responseBeginMs?: number;
 }
 
 /**
@@ -1550,6 +1573,8 @@ export interface RunInfo {
   conversationId?: ConversationId;
   /** The version of the agent that answers, once that is known. */
   agentVersion?: AgentVersion;
+  /** How long the parts of the call took up to the answer's beginning, if the service measured it. */
+  latency?: Latency;
   /** When it ended. */
   endedAt?: string;
 }
@@ -1718,6 +1743,17 @@ export interface SessionParams {
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
 }
+
+/** How a session's sandbox was ready for a call. */
+export type SessionStart =
+  /** A sandbox was started. */
+  | "cold"
+  /** It was running. */
+  | "warm"
+  /** An idle session's sandbox was started again. */
+  | "resume"
+  /** Any other word of the service. */
+  | "other";
 
 /** What stopping did. */
 export interface SessionStopResponse {

@@ -5,7 +5,7 @@ use super::answer::pass;
 use super::call::{Call, Entered};
 use super::forward::forward;
 use super::responses::new_session;
-use super::version;
+use super::{latency, version};
 use crate::agent::Version;
 use crate::error::ApiError;
 use crate::isolation::Purpose;
@@ -48,6 +48,7 @@ async fn run(call: &Call, body: Body, session_id: &mut Option<String>) -> Result
     let path = call.container_target(Some((SESSION_QUERY, id)));
     let (mut response, lease) = forward(call, &entered, Method::POST, &path, &[], body).await?;
     version::tell_fallback(call, &entered, response.headers_mut());
+    latency::tell(call, &mut response);
     if let Some(Ok(invocation)) = response.headers().get("x-agent-invocation-id").map(|id| id.to_str()) {
         entered.session.remember_invocation(invocation);
     }

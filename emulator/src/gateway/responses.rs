@@ -5,7 +5,7 @@ use super::answer::pass_recorded;
 use super::call::{Call, Entered, Whole};
 use super::forward::forward;
 use super::record::Recorder;
-use super::version;
+use super::{latency, version};
 use crate::agent::Version;
 use crate::conversation::{Conversation, input_items};
 use crate::error::ApiError;
@@ -144,6 +144,7 @@ pub(super) async fn run(call: &Call, body: Bytes, session_id: &mut Option<String
     }
     let (mut response, lease) = answered?;
     version::tell_fallback(call, &entered, response.headers_mut());
+    latency::tell(call, &mut response);
     let recorder = Recorder::new(call, &entered, entry, &response);
     pass_recorded(response, lease, recorder).await
 }

@@ -11,6 +11,7 @@ mod files;
 mod invocations;
 mod isolation_identity;
 mod isolation_keys;
+mod latency;
 mod logs;
 mod posted;
 mod project;

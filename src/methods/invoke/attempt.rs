@@ -8,7 +8,7 @@ use super::version;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
-    Dialogue, Extras, FoundryError, Invocation, Message, Reply, Respond, Watcher, context_named, turn_headers,
+    Dialogue, Extras, FoundryError, Invocation, Message, Reply, Respond, TurnHeaders, Watcher, context_named,
 };
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
@@ -57,7 +57,8 @@ pub(super) async fn begin(
     watcher: Watcher,
 ) -> Result<Taken, CallError> {
     // Whoever names a call in front of the service is told so below: the service makes its own.
-    let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
+    let is_local = matches!(params.target, Target::Local { .. });
+    let call_id = params.call_id.as_ref().filter(|_| is_local);
     let mut extras = Extras { watcher: Some(watcher.clone()), ..Extras::default() };
     let (mut target, mut version_word) = (Cow::Borrowed(&params.target), None);
     if let Some(asked) = &params.version_override {
@@ -67,7 +68,9 @@ pub(super) async fn begin(
             target = Cow::Owned(params.target.clone().at_version(version));
         }
     }
-    extras.headers = turn_headers(&params.client_headers, call_id, version_word.as_deref())?;
+    let (client, version) = (&params.client_headers, version_word.as_deref());
+    let asks_latency = daemon.config.latency && !is_local;
+    extras.headers = TurnHeaders { client, call_id, version, asks_latency }.headers()?;
     let resolve = || Scope::with(daemon, &target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.

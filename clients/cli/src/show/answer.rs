@@ -1,6 +1,7 @@
 //! An invoke as people and scripts see it: the answer alone on standard output, as it is produced; everything about the
 //! answer on standard error.
 
+use super::latency;
 use crate::exit;
 use crate::failure::Failure;
 use crate::repeated;
@@ -45,6 +46,8 @@ struct Shown<'line> {
     agent_version: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     selected_version: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    latency: Option<&'line RawValue>,
 }
 
 /// The response, as far as it is shown.
@@ -138,6 +141,10 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
             let (version, selected) = (terminal::line(version), terminal::line(selected));
             self.tell(&format!("Version:      {version} (new sessions get version {selected})"));
         }
+        let latency = started.latency.and_then(|latency| serde_json::from_str(latency.get()).ok());
+        if let Some(latency) = latency {
+            self.tell(&format!("Latency:      {}", latency::line(&latency)));
+        }
     }
 
     /// Notices report consequences (a session and its files are gone), so they are shown on a pipe too.
@@ -223,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_introduced_when_it_is_another_than_new_sessions_get() {
+    fn who_answers_and_how_fast_is_introduced() {
         let introduced = |started: &str| {
             let mut printer =
                 Printer { out: Vec::new(), err: Vec::new(), introduce: true, quiet: false, written: String::new() };
@@ -233,6 +240,9 @@ mod tests {
         assert_eq!(introduced(r#"{"type":"started","agentVersion":"3"}"#), "");
         let other = introduced(r#"{"type":"started","agentVersion":"3","selectedVersion":"4"}"#);
         assert_eq!(other, "Version:      3 (new sessions get version 4)\n");
+        let latency = r#"{"type":"started","latency":{"sessionStart":"warm","responseBeginMs":40}}"#;
+        assert_eq!(introduced(latency), "Latency:      warm session, 40 ms\n");
+        assert_eq!(introduced(r#"{"type":"started","latency":"of another kind"}"#), "");
     }
 
     #[test]

@@ -373,6 +373,18 @@ SessionId: TypeAlias = str
 A-Z a-z 0-9 _ -.
 """
 
+SessionStart: TypeAlias = Literal[
+    # A sandbox was started.
+    "cold",
+    # It was running.
+    "warm",
+    # An idle session's sandbox was started again.
+    "resume",
+    # Any other word of the service.
+    "other",
+]
+"""How a session's sandbox was ready for a call."""
+
 Tail: TypeAlias = int
 """How many of the last lines: 1 to 300, 50 when left out."""
 
@@ -1125,6 +1137,8 @@ class InvokeEventStarted(_InvokeEventStarted, total=False):
     """The version that the agent selects for new sessions, if another one answers: a session stays at
     the version that it was created with.
     """
+    latency: Latency
+    """How long the parts of the call took up to here, if the service measured it."""
     requestId: str
     """The service's request id."""
 
@@ -1437,6 +1451,8 @@ class InvokeResponse(_InvokeResponse, total=False):
     """The response's or the invocation's id at the service."""
     agentVersion: AgentVersion
     """The version of the agent that answered, if the service says which."""
+    latency: Latency
+    """How long the parts of the call took, if the service measured it."""
     requestId: str
     """The service's request id, for its support."""
     output: Any
@@ -1472,6 +1488,25 @@ class LastEvent(TypedDict):
     """The run."""
     number: int
     """The event's number."""
+
+
+class Latency(TypedDict, total=False):
+    """Where a call's time went, up to the beginning of its answer, as the service measured it. All
+    times are in ms; what the service does not report is left out.
+    """
+
+    sessionStart: SessionStart
+    """Whether a sandbox had to be started."""
+    platformPreprocessingMs: int
+    """The service's own work before the sandbox was asked for."""
+    infraSetupMs: int
+    """Setting up the sandbox; left out when one was running."""
+    containerReadinessMs: int
+    """Waiting until the agent in it was ready; left out when one was running."""
+    containerResponseMs: int
+    """From the request to the agent until its answer began."""
+    responseBeginMs: int
+    """All of it: from the request's arrival until the answer began."""
 
 
 class _MonitorEventRequest(TypedDict):
@@ -1781,6 +1816,9 @@ class RunInfo(_RunInfo, total=False):
     """The conversation of this turn, once that is known."""
     agentVersion: AgentVersion
     """The version of the agent that answers, once that is known."""
+    latency: Latency
+    """How long the parts of the call took up to the answer's beginning, if the service measured it.
+    """
     endedAt: str
     """When it ended."""
 

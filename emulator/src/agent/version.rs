@@ -49,7 +49,7 @@ impl Version {
             .get("definition")
             .filter(|definition| definition.get("kind").and_then(Value::as_str) == Some("hosted"))
             .ok_or_else(|| ApiError::invalid("definition", "The definition must be of kind 'hosted'."))?;
-        let protocol = definition.pointer("/protocol_versions/0/version").and_then(Value::as_str).unwrap_or("2.0.0");
+        let protocol = container_protocol(definition).unwrap_or("2.0.0");
         let model = match (protocol, like.model) {
             ("1.0.0", keys @ Model::Keys { .. }) => keys,
             ("1.0.0", Model::Identity) => KEYS_OPTIONAL,
@@ -128,6 +128,13 @@ fn posted_environment(definition: &Value, like: &VersionSpec) -> Result<BTreeMap
         ApiError::new(StatusCode::BAD_REQUEST, "environment_variable_not_allowed", refused.to_string()).param(FIELD)
     })?;
     Ok(variables)
+}
+
+/// The version of the container protocol: that of the first entry whose word is known here.
+fn container_protocol(definition: &Value) -> Option<&str> {
+    let listed = definition.get("protocol_versions")?.as_array()?;
+    let is_known = |entry: &&Value| entry.get("protocol").and_then(Value::as_str).and_then(Protocol::parse).is_some();
+    listed.iter().find(is_known).or_else(|| listed.first())?.get("version")?.as_str()
 }
 
 /// The protocols of a posted definition: all when it lists none. Words that are not known here are for others to understand.

@@ -3,6 +3,7 @@
 use crate::error::CallError;
 use crate::foundry::{Definition, MAX_SENT_BYTES};
 use crate::rpc::scope::Scope;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams};
 use cupola_protocol::target::Target;
 
@@ -13,6 +14,10 @@ pub(super) fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProt
         _ => None,
     };
     let Some(wanted) = params.protocol.or(by_path) else {
+        if let Some(words) = scope.definition.as_ref().and_then(Definition::unknown_protocols) {
+            let message = format!("the agent speaks {words} only, and Cupola does not speak that");
+            return Err(CallError::new(ErrorKind::NotOffered, message));
+        }
         return Ok(scope.definition.as_ref().and_then(Definition::protocol).unwrap_or_default());
     };
     if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {

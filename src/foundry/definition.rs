@@ -16,6 +16,9 @@ pub struct Definition {
     pub status: Option<String>,
     /// Why its deployment failed, if it did.
     pub failure: Option<String>,
+    /// Its sessions are suspended as snapshots of their memory: they keep neither memory nor files when they go idle (contract
+    /// section 21.1).
+    pub has_memory_snapshots: bool,
     /// What it speaks, in the definition's order.
     pub protocols: Vec<SpokenProtocol>,
 }
@@ -127,6 +130,8 @@ struct HostedDefinition {
     /// Called `container_protocol_versions` before.
     #[serde(default, alias = "container_protocol_versions", deserialize_with = "readable")]
     protocol_versions: Vec<SpokenProtocol>,
+    #[serde(default)]
+    enable_memory_snapshot: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -160,11 +165,13 @@ impl AgentObject {
 
 impl From<VersionObject> for Definition {
     fn from(object: VersionObject) -> Self {
+        let definition = object.definition.unwrap_or_default();
         Self {
             version: object.version,
             status: object.status,
             failure: object.error.and_then(DeploymentError::words),
-            protocols: object.definition.unwrap_or_default().protocol_versions,
+            has_memory_snapshots: definition.enable_memory_snapshot.unwrap_or(false),
+            protocols: definition.protocol_versions,
         }
     }
 }

@@ -639,6 +639,8 @@ export interface FileTransferResponse {
    * here.
    */
   tree?: Tree;
+  /** What the caller should know about what was written, for example that the session will not keep it. */
+  notices?: Notice[];
 }
 
 /** What to upload, and where to. */
@@ -707,6 +709,8 @@ export interface FileWriteResponse {
   isWritten: boolean;
   /** Adds the next piece, as long as the file is not written. */
   writeId?: PieceId;
+  /** What the caller should know about what was written, for example that the session will not keep it. */
+  notices?: Notice[];
 }
 
 /** One HTTP header. */
@@ -1380,6 +1384,8 @@ export type NoticeCode =
   | "sessionGone"
   /** The agent left a dialogue open, which was then closed for it. */
   | "dialogueIdle"
+  /** The agent's sessions lose their files when they go idle. */
+  | "filesNotKept"
   /** Any other code, added by a newer daemon. */
   | "other";
 

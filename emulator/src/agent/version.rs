@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Idle time of a version that names none (contract section 14.1).
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(15);
 
+/// In a definition: its sessions keep nothing when they go idle.
+const SNAPSHOT_FIELD: &str = "enable_memory_snapshot";
+
 /// One version: what it was made from and what the data plane shows of it.
 pub(crate) struct Version {
     pub(crate) spec: VersionSpec,
@@ -29,7 +32,7 @@ impl Version {
     pub(super) fn from_spec(spec: VersionSpec, now: i64) -> Self {
         let protocol = spec.model.protocol_version();
         let shown = |spoken: &Protocol| json!({"protocol": spoken.as_str(), "version": protocol});
-        let definition = json!({
+        let mut definition = json!({
             "kind": "hosted",
             "cpu": "1",
             "memory": "2Gi",
@@ -39,6 +42,9 @@ impl Version {
                 "idle_timeout_seconds": spec.idle_timeout.unwrap_or(IDLE_TIMEOUT).as_secs(),
             },
         });
+        if spec.memory_snapshot {
+            definition[SNAPSHOT_FIELD] = json!(true);
+        }
         Self::new(spec, now, Value::Null, json!({}), definition)
     }
 
@@ -62,7 +68,9 @@ impl Version {
             .map(Duration::from_secs);
         let protocols = posted_protocols(definition);
         let runtime = Arc::clone(&like.runtime);
-        let spec = VersionSpec { version: label, model, runtime, protocols, environment, idle_timeout };
+        let memory_snapshot = definition.get(SNAPSHOT_FIELD).and_then(Value::as_bool).unwrap_or(false);
+        let spec =
+            VersionSpec { version: label, model, runtime, protocols, environment, idle_timeout, memory_snapshot };
         let description = body.get("description").cloned().unwrap_or_default();
         let metadata = body.get("metadata").cloned().unwrap_or_else(|| json!({}));
         Ok(Self::new(spec, now, description, metadata, definition.clone()))

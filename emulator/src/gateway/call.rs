@@ -146,7 +146,7 @@ impl Call {
             Refusal::Hidden => ApiError::no_session(id),
             refusal => refusal.into(),
         })?;
-        session.settle(self.now(), self.gateway.idle_timeout_of(&self.agent, &record.agent_version)).await;
+        session.settle(self.now(), self.gateway.idling_of(&self.agent, &record.agent_version)).await;
         if purpose == Purpose::Invoke && session.record().status == Status::Expired {
             return Err(ApiError::no_session(id));
         }

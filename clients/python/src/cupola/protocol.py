@@ -279,6 +279,8 @@ NoticeCode: TypeAlias = Literal[
     "sessionGone",
     # The agent left a dialogue open, which was then closed for it.
     "dialogueIdle",
+    # The agent's sessions lose their files when they go idle.
+    "filesNotKept",
     # Any other code, added by a newer daemon.
     "other",
 ]
@@ -949,6 +951,10 @@ class FileTransferResponse(_FileTransferResponse, total=False):
     """What came of a directory. The call succeeds when all of it was gone through; what failed on the
     way is in here.
     """
+    notices: list[Notice]
+    """What the caller should know about what was written, for example that the session will not keep
+    it.
+    """
 
 
 class _FileUploadParams(TypedDict):
@@ -1027,6 +1033,10 @@ class FileWriteResponse(_FileWriteResponse, total=False):
 
     writeId: PieceId
     """Adds the next piece, as long as the file is not written."""
+    notices: list[Notice]
+    """What the caller should know about what was written, for example that the session will not keep
+    it.
+    """
 
 
 class HttpHeader(TypedDict):

@@ -188,7 +188,7 @@ impl Run {
             InvokeEvent::TextDelta { delta } => facts.text_bytes += delta.len(),
             InvokeEvent::Snapshot { text } => facts.text_bytes = text.len(),
             InvokeEvent::Started { session_id, conversation_id, agent_version, latency, .. } => {
-                facts.latency.clone_from(latency);
+                facts.latency = latency.as_deref().cloned();
                 facts.version.clone_from(agent_version);
                 facts.session.clone_from(session_id);
                 facts.conversation.clone_from(conversation_id);

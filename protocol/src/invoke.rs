@@ -321,7 +321,7 @@ pub enum InvokeEvent {
         selected_version: Option<AgentVersion>,
         /// How long the parts of the call took up to here, if the service measured it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        latency: Option<Latency>,
+        latency: Option<Box<Latency>>,
         /// The service's request id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,

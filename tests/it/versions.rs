@@ -90,7 +90,7 @@ async fn an_answer_of_another_version_than_the_call_overrides_to_fails_it() {
     let (target, mut client) = (emulator.target(AGENT), daemon.connect());
     let forbidden = Fault::Status {
         status: 403.try_into().unwrap(),
-        headers: Default::default(),
+        headers: std::collections::BTreeMap::new().try_into().unwrap(),
         body: Some(json!({"error": {}})),
     };
     for path in ["*/agents/versioned", "*/agents/versioned/versions*"] {

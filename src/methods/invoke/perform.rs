@@ -143,7 +143,7 @@ impl Performance<'_> {
             isolation_model: model,
             agent_version: agent_version.clone(),
             selected_version,
-            latency: latency.clone(),
+            latency: latency.clone().map(Box::new),
             request_id: reply.request_id.clone(),
         };
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });

@@ -61,6 +61,8 @@ pub struct Config {
     pub emulator_token: Option<GivenToken>,
     /// Where tokens come from.
     pub credential: CredentialConfig,
+    /// Ask the service how long the parts of each turn took.
+    pub latency: bool,
     /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
 }
@@ -148,6 +150,7 @@ struct Settings {
     allowed_hosts: Vec<String>,
     trusted_certificates: Vec<PathBuf>,
     resolve: BTreeMap<String, SocketAddr>,
+    latency: Option<bool>,
     credential: CredentialConfig,
 }
 
@@ -233,6 +236,7 @@ impl Config {
             emulators_directory: emulators_directory(environment),
             emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,
+            latency: file.latency.unwrap_or(true),
             runs: crate::run::Limits::default(),
         })
     }
@@ -330,6 +334,12 @@ mod tests {
         assert_eq!(config.idle_exit, None);
         assert_eq!(config.state_directory, Path::new("/flag"));
         assert_eq!(config.log.default_level(), Some(LevelFilter::WARN));
+    }
+
+    #[test]
+    fn the_service_is_asked_to_measure_unless_the_file_says_no() {
+        assert!(load("", &[], Flags::default()).unwrap().latency);
+        assert!(!load("latency = false", &[], Flags::default()).unwrap().latency);
     }
 
     #[test]

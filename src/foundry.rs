@@ -13,6 +13,7 @@
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
+//! - [`latency`]: how long the parts of a turn took (pure)
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
 //! - [`meter`]: how much of one answer is taken (pure)
 //! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: asks about and ends an invocation that runs
@@ -40,6 +41,7 @@ mod head;
 mod headers;
 mod invocations;
 mod invocations_ws;
+mod latency;
 mod logs;
 mod meter;
 mod observe;
@@ -67,7 +69,7 @@ pub use self::definitions::CONFIRMED_FOR;
 pub use self::download::{Download, MAX_DOWNLOAD_BYTES};
 pub use self::error::{Denial, FoundryError, Operation, ServiceError};
 pub use self::head::HttpHead;
-pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
+pub use self::headers::{TurnHeaders, UnsuitedIsolation, WireIsolation};
 pub use self::invocations::InvocationsTurn;
 pub use self::invocations_ws::{MAX_SENT_BYTES, WebSocketTurn};
 pub use self::logs::{LogError, LogEvent, LogPart, LogQuery, LogReader};

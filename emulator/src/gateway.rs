@@ -21,6 +21,7 @@ mod files;
 mod forward;
 mod invocations;
 mod invocations_ws;
+mod latency;
 mod logs;
 mod paging;
 mod project;
@@ -28,6 +29,7 @@ mod query;
 mod record;
 mod responses;
 mod sessions;
+mod version;
 
 use crate::agent::{Agent, Catalog};
 use crate::auth::{self, Secret};
@@ -38,6 +40,7 @@ use crate::hooks::Interceptor;
 use crate::isolation::Presented;
 use crate::options::Undocumented;
 use crate::server::Stop;
+use crate::session::Idling;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -92,20 +95,19 @@ impl Gateway {
     pub(crate) async fn settle(&self, agent: &Agent) {
         let now = self.clock.now();
         let sessions = agent.sessions.all();
-        let settled = sessions
-            .iter()
-            .map(|session| session.settle(now, self.idle_timeout_of(agent, &session.record().agent_version)));
+        let settled =
+            sessions.iter().map(|session| session.settle(now, self.idling_of(agent, &session.record().agent_version)));
         futures_util::future::join_all(settled).await;
     }
 
-    /// How long a session of this version may do nothing.
-    pub(crate) fn idle_timeout_of(&self, agent: &Agent, version: &str) -> Duration {
-        self.idle_timeout.unwrap_or_else(|| {
-            agent
-                .version(version)
-                .or_else(|_| agent.default_version())
-                .map_or(crate::agent::version::IDLE_TIMEOUT, |version| version.idle_timeout())
-        })
+    /// When a session of this version goes idle, and what it loses then.
+    pub(crate) fn idling_of(&self, agent: &Agent, version: &str) -> Idling {
+        let version = agent.version(version).or_else(|_| agent.default_version()).ok();
+        let defined = version.as_ref().map_or(crate::agent::version::IDLE_TIMEOUT, |version| version.idle_timeout());
+        Idling {
+            after: self.idle_timeout.unwrap_or(defined),
+            keeps_home: version.is_none_or(|version| !version.spec.memory_snapshot),
+        }
     }
 
     /// Where an agent's state lies.
@@ -117,7 +119,7 @@ impl Gateway {
     pub(crate) async fn stop_all(&self) {
         let now = self.clock.now();
         let sessions: Vec<_> = self.catalog.all().iter().flat_map(|agent| agent.sessions.all()).collect();
-        futures_util::future::join_all(sessions.iter().map(|session| session.stop(now))).await;
+        futures_util::future::join_all(sessions.iter().map(|session| session.stop(now, true))).await;
         // A client that follows a log would keep its connection open forever.
         for session in &sessions {
             session.logs.close();

@@ -137,6 +137,9 @@ pub struct VersionSpec {
     pub environment: BTreeMap<String, String>,
     /// How long a session may do nothing before its sandbox stops; 900 s when absent (contract section 14.1).
     pub idle_timeout: Option<Duration>,
+    /// Its sessions are suspended as snapshots of their memory, and keep neither memory nor home when they go idle (contract section
+    /// 21.1).
+    pub memory_snapshot: bool,
 }
 
 impl VersionSpec {
@@ -144,7 +147,7 @@ impl VersionSpec {
     pub fn new(version: &str, model: Model, runtime: Arc<dyn Runtime>) -> Self {
         let protocols = Protocol::ALL.into_iter().collect();
         let (version, environment) = (version.to_owned(), BTreeMap::new());
-        Self { version, model, runtime, protocols, environment, idle_timeout: None }
+        Self { version, model, runtime, protocols, environment, idle_timeout: None, memory_snapshot: false }
     }
 }
 

@@ -107,6 +107,8 @@ error_kinds! {
     TimedOut = 1051, "timedOut", retryable true;
     /// The host's certificate was refused. Nothing was sent; the hint says which setting helps.
     CertificateNotTrusted = 1053, "certificateNotTrusted", retryable false;
+    /// Another version of the agent answered than the one that was asked for. The turn ran there.
+    VersionMismatch = 1054, "versionMismatch", retryable false;
     /// The agent itself failed.
     AgentFailed = 1052, "agentFailed", retryable false;
 

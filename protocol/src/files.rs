@@ -10,6 +10,7 @@ pub use crate::path::{LocalPath, RemotePath};
 use crate::Method;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
+use crate::notice::Notice;
 use crate::observe::{ProgressOptions, SentRequest};
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
@@ -155,6 +156,9 @@ pub struct TransferResponse {
     /// The result for a directory. The call succeeds if the whole directory was traversed; failures on the way are listed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Tree>,
+    /// What the caller should know about what was written, for example that the session will not keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// What was transferred of a directory, file by file.

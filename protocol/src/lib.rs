@@ -6,6 +6,7 @@
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
 //! - [`runs`]: running and recent invokes, also for other clients
+//! - [`latency`]: how long the parts of an invoke took
 //! - [`headers`]: what a caller may add to an invoke's headers
 //! - [`sessions`]: the service's sandboxes
 //! - [`files`]: the files in them
@@ -41,6 +42,7 @@ pub mod headers;
 pub mod id;
 pub mod invoke;
 pub mod isolation;
+pub mod latency;
 mod method;
 pub mod monitor;
 pub mod notice;

@@ -60,7 +60,7 @@ impl fmt::Debug for Foundry {
 /// What one caller adds to its requests, and wants to see of them.
 #[derive(Debug, Clone, Default)]
 pub struct Extras {
-    /// Headers of the turn itself, from [`super::turn_headers`]. Those we set win.
+    /// Headers of the turn itself, from [`super::TurnHeaders`]. Those we set win.
     pub headers: HeaderMap,
     /// Who observes the requests.
     pub observer: Option<Observer>,

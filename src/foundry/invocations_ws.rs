@@ -12,7 +12,7 @@ mod stream;
 use super::Agent;
 use super::connections::innermost;
 use super::error::{FoundryError, Operation};
-use super::headers::WireIsolation;
+use super::headers::{WireIsolation, version_override};
 use super::reply::Reply;
 use super::request::Request;
 use super::url::with_session;
@@ -49,7 +49,10 @@ impl Agent {
         isolation: &WireIsolation,
         dialogue: WebSocketTurn<'_>,
     ) -> Result<Reply, FoundryError> {
-        let url = with_session(self.address.protocol(AgentProtocol::InvocationsWs, &[]), dialogue.session_id);
+        let mut url = with_session(self.address.protocol(AgentProtocol::InvocationsWs, &[]), dialogue.session_id);
+        if let Some((name, version)) = version_override(&self.extras.headers) {
+            url.query_pairs_mut().append_pair(name, version);
+        }
         let key = generate_key();
         let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::Invoke, reason };
         let header = HeaderValue::from_str(&key).map_err(|error| odd(error.to_string()))?;

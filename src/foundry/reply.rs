@@ -12,12 +12,14 @@ pub(super) use self::stream::ReplyStream;
 use super::answer::HttpAnswer;
 use super::canceller::Canceller;
 use super::head::HttpHead;
+use super::latency::latency;
 use super::sse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, Notice, NoticeCode, RunFailure};
+use cupola_protocol::latency::Latency;
 use cupola_protocol::target::AgentVersion;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -33,6 +35,10 @@ pub struct Reply {
     pub request_id: Option<String>,
     /// The version that answers, where the service says it (contract section 21.1).
     pub version: Option<AgentVersion>,
+    /// The service did not use the version that was asked for.
+    pub is_version_fallback: bool,
+    /// How long the parts of the turn took up to here, if the service measured it.
+    pub latency: Option<Latency>,
     /// The conversation that the service chose, where the answer's beginning names it.
     pub conversation_id: Option<ConversationId>,
     /// The response's or invocation's id, if it is known already.
@@ -52,6 +58,8 @@ impl Reply {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
             version: answer.header("x-agent-version-resolved").and_then(|version| version.parse().ok()),
+            is_version_fallback: answer.header("x-agent-version-fallback") == Some("true"),
+            latency: latency(answer.response.headers()),
             conversation_id: None,
             response_id: None,
             head: is_raw.then(|| HttpHead::of(&answer.response)),

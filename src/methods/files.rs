@@ -18,6 +18,7 @@ use cupola_protocol::files::{
     DeleteParams, DownloadParams, Entry, FileEvent, ListParams, ListResponse, MAX_FILE_BYTES, PathParams, PathResponse,
     RemotePath, TransferResponse, UploadParams,
 };
+use cupola_protocol::notice::{Notice, NoticeCode};
 use cupola_protocol::rpc::ProgressToken;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,11 +57,24 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
                 (file.length, None)
             }
         };
-        Ok((named.session, bytes, tree))
+        let notices = notices(&named);
+        Ok((named.session, bytes, tree, notices))
     };
-    let (session_id, bytes, tree) =
+    let (session_id, bytes, tree, notices) =
         with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, sending).await?;
-    Ok(TransferResponse { session_id, path, local_path, bytes, tree })
+    Ok(TransferResponse { session_id, path, local_path, bytes, tree, notices })
+}
+
+/// What the caller should know about what was put into the session's home.
+fn notices(named: &NamedSession) -> Vec<Notice> {
+    let is_lost = named.scope.definition.as_ref().is_some_and(|definition| definition.has_memory_snapshots);
+    let message = || {
+        let session = &named.session;
+        format!(
+            "session {session} loses its files when it goes idle, because the agent uses memory snapshots; upload them again after that"
+        )
+    };
+    is_lost.then(|| Notice { code: NoticeCode::FilesNotKept, message: message() }).into_iter().collect()
 }
 
 /// What is uploaded.
@@ -128,7 +142,7 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
     };
     let (session_id, tree) =
         with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, fetching).await?;
-    Ok(TransferResponse { session_id, path, local_path, bytes: so_far.bytes(), tree })
+    Ok(TransferResponse { session_id, path, local_path, bytes: so_far.bytes(), tree, notices: Vec::new() })
 }
 
 /// Fetches one file. What `fetched` counts already is of the same download.

@@ -167,6 +167,10 @@ impl Bounds {
             )
             .hint("send the text alone, without inputIsRequest"));
         }
+        if subject.overrides_version {
+            return Err(CallError::out_of_bounds("this connection is bound to the version that its target selects")
+                .hint("leave versionOverride out"));
+        }
         if subject.session_id.is_none() && subject.conversation_id.is_none() {
             return Ok(());
         }

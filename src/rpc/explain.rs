@@ -218,6 +218,12 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         ErrorKind::ConnectionFailed if matches!(error, FoundryError::NotConnected { .. }) => {
             "check the endpoint and this machine's network; a daemon keeps the proxy settings it was started with"
         }
+        ErrorKind::Conflict if code == Some("response_id_conflict") => {
+            "run the command again: the service gives each call another response id"
+        }
+        ErrorKind::ServiceUnavailable if code == Some("service_unavailable") && !error.is_from_gateway() => {
+            "run the command again in a moment: the agent's container is shutting down, and the next call starts another"
+        }
         ErrorKind::SandboxIdle => "run the command again: the session resumes with its files",
         ErrorKind::QuotaExceeded if code == Some("RegionalQuotaExceeded") => {
             "the region has no room for more sessions; try later, or an agent in another region"

@@ -115,8 +115,9 @@ impl Scope {
             self.agent.confirm_definition(asked, sent).await;
             return Ok(());
         }
-        let (message, hint) = if let Some(asked) = asked {
+        let (kind, message, hint) = if let Some(asked) = asked {
             (
+                ErrorKind::VersionMismatch,
                 format!("version {answered} of the agent answered, but version {asked} was asked for"),
                 "`cupola agents show` shows whether that version is active; to send it there, run the command again with \
                  --new-session",
@@ -129,6 +130,7 @@ impl Scope {
                 return Ok(());
             }
             (
+                ErrorKind::IsolationMismatch,
                 format!(
                     "version {answered} of the agent answered, which isolates its users in another way than this call was sent"
                 ),
@@ -137,7 +139,7 @@ impl Scope {
             )
         };
         self.forget_definition();
-        Err(CallError::new(ErrorKind::IsolationMismatch, message).hint(hint))
+        Err(CallError::new(kind, message).hint(hint))
     }
 
     /// May a call touch the session it names? What is not remembered is left to the service.

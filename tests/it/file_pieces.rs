@@ -383,3 +383,38 @@ async fn over_http_a_file_is_written_in_one_piece_and_read_by_offsets() {
     drop(http);
     world.end().await;
 }
+
+/// The service keeps no files for an agent with memory snapshots, so whoever puts one there is told.
+#[tokio::test]
+async fn a_file_that_the_session_will_lose_comes_with_a_notice() {
+    for snapshot in [true, false] {
+        let mut world = World::with(|options| {
+            for version in options.agents.iter_mut().flat_map(|agent| &mut agent.versions) {
+                version.memory_snapshot = snapshot;
+            }
+        })
+        .await;
+        let local = world.write("plan.txt", "text");
+        let tree = world.local.path().to_str().unwrap().to_owned();
+        let first = world.ok("files/write", json!({"path": "b", "content": "AAAA", "isLast": false})).await;
+        assert_eq!(first.get("notices"), None, "nothing is written yet: {first}");
+        let last = json!({"path": "b", "content": "AAAA", "isLast": true, "writeId": first["writeId"]});
+        for (method, params) in [
+            ("files/write", last),
+            ("files/write", json!({"path": "a", "content": "AAAA", "isLast": true})),
+            ("files/upload", json!({"path": "c", "localPath": local})),
+            ("files/upload", json!({"path": "d", "localPath": tree, "recursive": true})),
+        ] {
+            let done = world.ok(method, params).await;
+            let code = &done["notices"][0]["code"];
+            assert_eq!(*code, if snapshot { json!("filesNotKept") } else { Value::Null }, "{method}: {done}");
+        }
+        let fetched = world.ok("files/download", json!({"path": "a", "localPath": world.path("a")})).await;
+        assert_eq!(fetched.get("notices"), None, "{fetched}");
+        // It is as the notice says.
+        world.ok("sessions/stop", json!({})).await;
+        let files = world.ok("files/list", json!({})).await;
+        assert_eq!(files["entries"].as_array().unwrap().is_empty(), snapshot, "{files}");
+        world.end().await;
+    }
+}

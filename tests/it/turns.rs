@@ -45,6 +45,8 @@ async fn every_refusal_says_whether_the_turn_ran() {
         (status(404, &[], Some(json!("<html>not found</html>"))), "mayHaveRun", false),
         (status(408, &[], None), "mayHaveRun", false),
         (status(409, &[agent], coded("conversation_locked")), "notRun", true),
+        (status(409, &[agent], coded("response_id_conflict")), "notRun", false),
+        (status(409, &[agent], coded("another_conflict")), "mayHaveRun", false),
         (status(429, &[], coded("rate_limit_exceeded")), "notRun", true),
         (status(429, &[], None), "mayHaveRun", false),
         (status(429, &[agent], coded("rate_limit_exceeded")), "mayHaveRun", false),

@@ -56,6 +56,7 @@ const fn code(kind: ErrorKind) -> u8 {
         ErrorKind::AgentFailed
         | ErrorKind::NotOffered
         | ErrorKind::AgentVersionFailed
+        | ErrorKind::VersionMismatch
         | ErrorKind::Conflict
         | ErrorKind::ProxyTimeout
         | ErrorKind::ServiceError

@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod debug;
+pub(crate) mod latency;
 pub(crate) mod log;
 pub(crate) mod raw;
 pub(crate) mod table;

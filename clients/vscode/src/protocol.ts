@@ -386,6 +386,8 @@ export type ErrorKind =
   | "timedOut"
   /** The host's certificate was refused. Nothing was sent; the hint says which setting helps. */
   | "certificateNotTrusted"
+  /** Another version of the agent answered than the one that was asked for. The turn ran there. */
+  | "versionMismatch"
   /** The agent itself failed. */
   | "agentFailed"
   /** Tokens may not be sent to the endpoint's host. */
@@ -637,6 +639,8 @@ export interface FileTransferResponse {
    * listed here.
    */
   tree?: Tree;
+  /** What the caller should know about what was written, for example that the session will not keep it. */
+  notices?: Notice[];
 }
 
 /** What to upload, and where to. */
@@ -705,6 +709,8 @@ export interface FileWriteResponse {
   isWritten: boolean;
   /** Adds the next piece, as long as the file is not written. */
   writeId?: PieceId;
+  /** What the caller should know about what was written, for example that the session will not keep it. */
+  notices?: Notice[];
 }
 
 /** One HTTP header. */
@@ -824,6 +830,15 @@ export interface InvokeEventStarted {
   sessionId?: SessionId;
   /** The conversation of this turn. */
   conversationId?: ConversationId;
+  /** The version of the agent that answers, if the service says which. */
+  agentVersion?: AgentVersion;
+  /**
+   * The version that the agent selects for new sessions, if another one answers: a session stays at the version
+   * that it was created with.
+   */
+  selectedVersion?: AgentVersion;
+  /** How long the parts of the call took up to here, if the service measured it. */
+  latency?: Latency;
   /** The service's request id. */
   requestId?: string;
 }
@@ -1068,6 +1083,13 @@ export interface InvokeParams {
   newConversation?: boolean;
   /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
+  /**
+   * Let this version of the agent answer, or the `latest`, whichever version the agent selects for its callers.
+   * The turn runs in a session and a conversation of its own, and nothing is saved. The call fails with
+   * `versionMismatch` if another version answers. Not with a target's `version`, `sessionId`, `conversationId`,
+   * `a2a` or a local agent.
+   */
+  versionOverride?: VersionOverride;
   /** Headers for the agent's own code. Not with `a2a`. */
   clientHeaders?: Record<string, ClientHeaderValue>;
   /** The `x-agent-foundry-call-id` for a local agent; the service generates its own. */
@@ -1110,6 +1132,10 @@ export interface InvokeResponse {
   conversationId?: ConversationId;
   /** The response's or the invocation's id at the service. */
   responseId?: ResponseId;
+  /** The version of the agent that answered, if the service says which. */
+  agentVersion?: AgentVersion;
+  /** How long the parts of the call took, if the service measured it. */
+  latency?: Latency;
   /** The service's request id, for its support. */
   requestId?: string;
   /** The service's final object (a response, or an invocation's JSON), verbatim. */
@@ -1157,6 +1183,25 @@ export interface LastEvent {
   runId: RunId;
   /** The event's number. */
   number: number;
+}
+
+/**
+ * Where a call's time went, up to the beginning of its answer, as the service measured it. All times are in ms;
+ * what the service does not report is left out.
+ */
+export interface Latency {
+  /** Whether a sandbox had to be started. */
+  sessionStart?: SessionStart;
+  /** The service's own work before the sandbox was asked for. */
+  platformPreprocessingMs?: number;
+  /** Setting up the sandbox; left out when one was running. */
+  infraSetupMs?: number;
+  /** Waiting until the agent in it was ready; left out when one was running. */
+  containerReadinessMs?: number;
+  /** From the request to the agent until its answer began. */
+  containerResponseMs?: number;
+  /** All of it: from the request's arrival until the answer began. */
+  responseBeginMs?: number;
 }
 
 /**
@@ -1339,6 +1384,8 @@ export type NoticeCode =
   | "sessionGone"
   /** The agent left a dialogue open, which was then closed for it. */
   | "dialogueIdle"
+  /** The agent's sessions lose their files when they go idle. */
+  | "filesNotKept"
   /** Any other code, added by a newer daemon. */
   | "other";
 
@@ -1530,6 +1577,10 @@ export interface RunInfo {
   sessionId?: SessionId;
   /** The conversation of this turn, once that is known. */
   conversationId?: ConversationId;
+  /** The version of the agent that answers, once that is known. */
+  agentVersion?: AgentVersion;
+  /** How long the parts of the call took up to the answer's beginning, if the service measured it. */
+  latency?: Latency;
   /** When it ended. */
   endedAt?: string;
 }
@@ -1698,6 +1749,17 @@ export interface SessionParams {
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
 }
+
+/** How a session's sandbox was ready for a call. */
+export type SessionStart =
+  /** A sandbox was started. */
+  | "cold"
+  /** It was running. */
+  | "warm"
+  /** An idle session's sandbox was started again. */
+  | "resume"
+  /** Any other word of the service. */
+  | "other";
 
 /** What stopping did. */
 export interface SessionStopResponse {
@@ -1884,6 +1946,12 @@ export interface VersionIndicator {
   agent_version: string;
 }
 
+/**
+ * The version that answers a single call: a version, or `latest`. Must be a version, or `latest`: 1 to 128
+ * characters of A-Z a-z 0-9 . _ -, and more than dots.
+ */
+export type VersionOverride = string;
+
 /** Every method: its parameters, its result, and the values of its `$/progress` notifications. */
 export interface Methods {
   /**
@@ -2069,6 +2137,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   connectionFailed: 1050,
   timedOut: 1051,
   certificateNotTrusted: 1053,
+  versionMismatch: 1054,
   agentFailed: 1052,
   hostNotAllowed: 1060,
   outOfBounds: 1061,

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Idle time of a version that names none (contract section 14.1).
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(15);
 
+/// In a definition: its sessions keep nothing when they go idle.
+const SNAPSHOT_FIELD: &str = "enable_memory_snapshot";
+
 /// One version: what it was made from and what the data plane shows of it.
 pub(crate) struct Version {
     pub(crate) spec: VersionSpec,
@@ -29,7 +32,7 @@ impl Version {
     pub(super) fn from_spec(spec: VersionSpec, now: i64) -> Self {
         let protocol = spec.model.protocol_version();
         let shown = |spoken: &Protocol| json!({"protocol": spoken.as_str(), "version": protocol});
-        let definition = json!({
+        let mut definition = json!({
             "kind": "hosted",
             "cpu": "1",
             "memory": "2Gi",
@@ -39,6 +42,9 @@ impl Version {
                 "idle_timeout_seconds": spec.idle_timeout.unwrap_or(IDLE_TIMEOUT).as_secs(),
             },
         });
+        if spec.memory_snapshot {
+            definition[SNAPSHOT_FIELD] = json!(true);
+        }
         Self::new(spec, now, Value::Null, json!({}), definition)
     }
 
@@ -49,7 +55,7 @@ impl Version {
             .get("definition")
             .filter(|definition| definition.get("kind").and_then(Value::as_str) == Some("hosted"))
             .ok_or_else(|| ApiError::invalid("definition", "The definition must be of kind 'hosted'."))?;
-        let protocol = definition.pointer("/protocol_versions/0/version").and_then(Value::as_str).unwrap_or("2.0.0");
+        let protocol = container_protocol(definition).unwrap_or("2.0.0");
         let model = match (protocol, like.model) {
             ("1.0.0", keys @ Model::Keys { .. }) => keys,
             ("1.0.0", Model::Identity) => KEYS_OPTIONAL,
@@ -62,7 +68,9 @@ impl Version {
             .map(Duration::from_secs);
         let protocols = posted_protocols(definition);
         let runtime = Arc::clone(&like.runtime);
-        let spec = VersionSpec { version: label, model, runtime, protocols, environment, idle_timeout };
+        let memory_snapshot = definition.get(SNAPSHOT_FIELD).and_then(Value::as_bool).unwrap_or(false);
+        let spec =
+            VersionSpec { version: label, model, runtime, protocols, environment, idle_timeout, memory_snapshot };
         let description = body.get("description").cloned().unwrap_or_default();
         let metadata = body.get("metadata").cloned().unwrap_or_else(|| json!({}));
         Ok(Self::new(spec, now, description, metadata, definition.clone()))
@@ -128,6 +136,13 @@ fn posted_environment(definition: &Value, like: &VersionSpec) -> Result<BTreeMap
         ApiError::new(StatusCode::BAD_REQUEST, "environment_variable_not_allowed", refused.to_string()).param(FIELD)
     })?;
     Ok(variables)
+}
+
+/// The version of the container protocol: that of the first entry whose word is known here.
+fn container_protocol(definition: &Value) -> Option<&str> {
+    let listed = definition.get("protocol_versions")?.as_array()?;
+    let is_known = |entry: &&Value| entry.get("protocol").and_then(Value::as_str).and_then(Protocol::parse).is_some();
+    listed.iter().find(is_known).or_else(|| listed.first())?.get("version")?.as_str()
 }
 
 /// The protocols of a posted definition: all when it lists none. Words that are not known here are for others to understand.

@@ -15,6 +15,9 @@
 //! | `tool`, `reason` | a tool call or a reasoning item, then text |
 //! | `fail` or `failed`, `incomplete` | text, then `response.failed` or `response.incomplete` |
 //! | `early-error`, `late-error` | crashes before or after its first output |
+//! | `draining` | 503 `service_unavailable`, as of an agent server that is shutting down; only on `/responses` |
+//! | `id-conflict` | 409 `response_id_conflict`, as if its response id were in use; only on `/responses` |
+//! | `undeletable` | `echo: undeletable`, and deleting that response fails (500) |
 //! | anything else | `echo: ` and the text |
 //!
 //! If a row has no placeholder, its text must be the whole input. `/invocations` takes the same texts; its module says

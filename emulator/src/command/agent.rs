@@ -12,6 +12,7 @@
 //! | `protocols` | what it speaks, joined by `+`: `responses`, `invocations`, `invocations_ws` | all |
 //! | `require` | the keys no request may lack: `user`, `chat` or `user+chat` | none |
 //! | `version` | the version's label; an agent may be given once per version | `1` |
+//! | `snapshot` | `on`: its sessions keep neither memory nor files when they go idle | `off` |
 //! | `idle` | seconds after which a session with nothing to do is stopped | 900 |
 //!
 //! Options are read from the end, so a command may itself contain commas.
@@ -72,6 +73,7 @@ fn read<'a>(
     let mut version =
         VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, allowed, output)?);
     version.idle_timeout = options.idle;
+    version.memory_snapshot = options.snapshot;
     if let Some(protocols) = options.protocols {
         version.protocols = protocols;
     }
@@ -100,6 +102,7 @@ struct Options<'a> {
     require: Option<&'a str>,
     version: Option<&'a str>,
     idle: Option<Duration>,
+    snapshot: bool,
     protocols: Option<BTreeSet<Protocol>>,
 }
 
@@ -114,6 +117,13 @@ impl<'a> Options<'a> {
                 "require" => options.require = Some(value),
                 "protocols" => options.protocols = Some(protocols(value)?),
                 "version" => options.version = Some(value),
+                "snapshot" => {
+                    options.snapshot = match value {
+                        "on" => true,
+                        "off" => false,
+                        _ => return Err(format!("has snapshot={value}; use on or off")),
+                    };
+                }
                 "idle" => {
                     let seconds =
                         value.parse().map_err(|_| format!("has idle={value}, which is not a number of seconds"))?;
@@ -208,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_cannot_be_offered_is_refused_with_the_reason() {
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 10] = [
             (&["notes"], "has no name"),
             (&["a=notes"], "unknown source"),
             (&["a=builtin:other"], "only notes"),
@@ -216,6 +226,7 @@ mod tests {
             (&["a=url:http://10.0.0.1"], "not on this machine"),
             (&["a=exec:run,protocol=3"], "use 1.0.0 or 2.0.0"),
             (&["a=exec:run,protocol=2.0.0,require=user"], "does not have"),
+            (&["a=exec:run,snapshot=yes"], "use on or off"),
             (&["a=exec:run,idle=soon"], "not a number of seconds"),
             (&["a=exec:run", "a=exec:run"], "given twice"),
         ];

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Where the emulator knowingly differs from the service.
-pub(crate) const LIMITS: [&str; 18] = [
+pub(crate) const LIMITS: [&str; 21] = [
     "No model and no image: an agent version runs the runtime it was configured with; a posted definition's image is not pulled, it gets its agent's runtime.",
     "Tokens are signed with the emulator's own secret (HS256); Entra's are refused.",
     "Roles and permissions are the token's own 'permissions' claim, not role assignments.",
@@ -25,6 +25,9 @@ pub(crate) const LIMITS: [&str; 18] = [
     "A log stream without follow ends after its last line; whether the service ends it is not documented.",
     "MCP and activity endpoints are not served.",
     "A WebSocket's frames pass unread: the service's limits (1 MB per frame, 5 min idle, 30 min in all) are not enforced.",
+    "x-agent-version-resolution is not sent: its words are not documented.",
+    "x-ms-debug-latency-*: no HTTP/2 trailer, and a later GET does not repeat them; infra-setup-ms is always 0.",
+    "Memory is not snapshotted: with snapshot=on a session loses memory and home when it goes idle, and its container is not asked (/_agent/before-snapshot, /_agent/after-restore).",
     "A2A keeps no tasks: each message is a separate turn in its session, and every agent has a card.",
 ];
 

@@ -17,6 +17,7 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// One authenticated request to an agent: the one in the path, or in the request's extensions where the path names none.
 pub(crate) struct Call {
@@ -26,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) presented: Presented,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Query,
+    /// When its head had been read.
+    pub(crate) received: Instant,
     params: HashMap<String, String>,
     /// Its path below the protocol's root, with its percent-encoding: that of the container's own routes.
     path: String,
@@ -70,6 +73,7 @@ impl Call {
             presented,
             headers: parts.headers.clone(),
             query: Query::of(&parts.uri),
+            received: Instant::now(),
             params,
             path: parts.uri.path().to_owned(),
         })
@@ -142,7 +146,7 @@ impl Call {
             Refusal::Hidden => ApiError::no_session(id),
             refusal => refusal.into(),
         })?;
-        session.settle(self.now(), self.gateway.idle_timeout_of(&self.agent, &record.agent_version)).await;
+        session.settle(self.now(), self.gateway.idling_of(&self.agent, &record.agent_version)).await;
         if purpose == Purpose::Invoke && session.record().status == Status::Expired {
             return Err(ApiError::no_session(id));
         }

@@ -1,13 +1,15 @@
 //! One request handed to a session's container: which headers it gets, and how its failures are answered.
 
 use super::call::{Call, Entered};
+use super::latency::{Measured, Start};
 use crate::error::{ApiError, SESSION};
 use crate::isolation::{CHAT_KEY, KeyRule, Model, Partition, USER_KEY};
-use crate::session::Lease;
+use crate::session::{Lease, Session, Status};
 use axum::body::Body;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 /// Request headers the gateway passes on (contract section 1.5); everything else is dropped.
 const PASSED: [&str; 11] = [
@@ -43,12 +45,16 @@ pub(super) async fn forward(
 ) -> Result<(Response<Body>, Lease), ApiError> {
     let session = &entered.session;
     let lease = session.lease(&call.gateway.clock);
+    let (preprocessing, start, began) = (call.received.elapsed(), start(session).await, Instant::now());
     let container = call.container(session, &entered.version).await?;
+    let (readiness, began) = (began.elapsed(), Instant::now());
     let mut request = Request::builder().method(method).uri(path).body(body).map_err(ApiError::internal)?;
     *request.headers_mut() = headers(call, entered);
     request.headers_mut().extend(extra.iter().cloned());
     match container.call(request).await {
         Ok(mut response) => {
+            let measured = Measured { start, preprocessing, readiness, response: began.elapsed() };
+            response.extensions_mut().insert(measured);
             let headers = response.headers_mut();
             // They belong to the container's connection, not to the client's.
             for name in [CONNECTION, TRANSFER_ENCODING, HeaderName::from_static("keep-alive")] {
@@ -68,6 +74,15 @@ pub(super) async fn forward(
             }
             Err(ApiError::call(session.id(), &error))
         }
+    }
+}
+
+/// How a session will be ready for a request.
+async fn start(session: &Session) -> Start {
+    match session.record().status {
+        _ if session.running().await.is_some() => Start::Warm,
+        Status::Idle => Start::Resume,
+        _ => Start::Cold,
     }
 }
 

@@ -5,6 +5,7 @@ use super::answer::pass;
 use super::call::{Call, Entered};
 use super::forward::forward;
 use super::responses::new_session;
+use super::{latency, version};
 use crate::agent::Version;
 use crate::error::ApiError;
 use crate::isolation::Purpose;
@@ -45,7 +46,9 @@ async fn run(call: &Call, body: Body, session_id: &mut Option<String>) -> Result
     let id = entered.session.id();
     *session_id = Some(id.to_owned());
     let path = call.container_target(Some((SESSION_QUERY, id)));
-    let (response, lease) = forward(call, &entered, Method::POST, &path, &[], body).await?;
+    let (mut response, lease) = forward(call, &entered, Method::POST, &path, &[], body).await?;
+    version::tell_fallback(call, &entered, response.headers_mut());
+    latency::tell(call, &mut response);
     if let Some(Ok(invocation)) = response.headers().get("x-agent-invocation-id").map(|id| id.to_str()) {
         entered.session.remember_invocation(invocation);
     }
@@ -59,7 +62,7 @@ pub(super) async fn enter(call: &Call, protocol: Protocol) -> Result<Entered, Ap
         entered.version.speaks(protocol)?;
         return Ok(entered);
     }
-    let version = call.agent.default_version()?;
+    let version = version::wanted(call).map_or_else(|| call.agent.default_version(), Ok)?;
     version.speaks(protocol)?;
     let partition = call.partition(version.spec.model, Purpose::Invoke)?;
     Ok(Entered { session: new_session(call, &version, &partition)?, version, partition })

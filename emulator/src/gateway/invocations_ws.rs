@@ -6,6 +6,7 @@ use super::answer::pass;
 use super::call::Call;
 use super::forward::forward;
 use super::invocations::{SESSION_QUERY, enter};
+use super::version;
 use crate::container::Upgraded;
 use crate::error::ApiError;
 use crate::hooks::{Connection, Tunnel};
@@ -56,6 +57,7 @@ async fn connect(call: &Call, mut request: Request, session_id: &mut Option<Stri
     *session_id = Some(id.to_owned());
     let path = call.container_target(Some((SESSION_QUERY, id)));
     let (mut response, lease) = forward(call, &entered, Method::GET, &path, &handshake, Body::empty()).await?;
+    version::tell_fallback(call, &entered, response.headers_mut());
     let container = response.extensions_mut().remove::<Upgraded>().and_then(|upgraded| upgraded.take());
     let Some(container) = container.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) else {
         return Ok(pass(response, lease));

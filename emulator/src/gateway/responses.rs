@@ -5,6 +5,7 @@ use super::answer::pass_recorded;
 use super::call::{Call, Entered, Whole};
 use super::forward::forward;
 use super::record::Recorder;
+use super::{latency, version};
 use crate::agent::Version;
 use crate::conversation::{Conversation, input_items};
 use crate::error::ApiError;
@@ -141,20 +142,24 @@ pub(super) async fn run(call: &Call, body: Bytes, session_id: &mut Option<String
     if refused {
         call.agent.responses.delete(&entry, &entered.session);
     }
-    let (response, lease) = answered?;
+    let (mut response, lease) = answered?;
+    version::tell_fallback(call, &entered, response.headers_mut());
+    latency::tell(call, &mut response);
     let recorder = Recorder::new(call, &entered, entry, &response);
     pass_recorded(response, lease, recorder).await
 }
 
 /// The session of a turn: the one named, else the conversation's, else a new one. Never that of the previous response.
 async fn find_session(call: &Call, asked: &Asked) -> Result<Entered, ApiError> {
-    let wanted = asked.version(&call.agent.name)?.map(|label| call.agent.version(label)).transpose()?;
+    let referred = asked.version(&call.agent.name)?.map(|label| call.agent.version(label)).transpose()?;
+    // A reference to a version must be kept to; an override gives way.
+    let wanted = referred.clone().or_else(|| version::wanted(call));
     let named = match asked.session() {
         Some(id) => Some(call.session(id, Purpose::Invoke).await?),
         None => None,
     };
     let (version, partition) = if let Some(entered) = &named {
-        check_version(wanted.as_deref(), &entered.session)?;
+        check_version(referred.as_deref(), &entered.session)?;
         (Arc::clone(&entered.version), entered.partition.clone())
     } else {
         let version = wanted.clone().map_or_else(|| call.agent.default_version(), Ok)?;

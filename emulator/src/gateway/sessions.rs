@@ -77,7 +77,7 @@ async fn act(call: Call) -> Result<StatusCode, ApiError> {
         return Err(ApiError::not_found("Operation", call.param("session")));
     };
     let entered = call.session(id, Purpose::Manage).await?;
-    if entered.session.stop(call.now()).await {
+    if entered.session.stop(call.now(), !entered.version.spec.memory_snapshot).await {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::conflict("session_already_stopped", format!("Session '{id}' is stopped already.")))

@@ -5,6 +5,7 @@
 use super::RemotePath;
 use crate::Method;
 use crate::id::SessionId;
+use crate::notice::Notice;
 use crate::observe::ProgressOptions;
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
@@ -229,6 +230,9 @@ pub struct WriteResponse {
     /// Adds the next piece, as long as the file is not written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_id: Option<PieceId>,
+    /// What the caller should know about what was written, for example that the session will not keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! service never has a part of a file.
 
 use super::super::named_session::NamedSession;
-use super::of;
+use super::{notices, of};
 use crate::error::CallError;
 use crate::foundry::Content;
 use crate::pieces::{Place, Work, Writing};
@@ -60,6 +60,7 @@ async fn piece(call: &Call, params: WriteParams) -> Result<WriteResponse, CallEr
         bytes,
         is_written,
         write_id,
+        notices: if is_written { notices(&named) } else { Vec::new() },
     };
     let (place, content) = match (known, is_last) {
         (None, true) => (None, Content::bytes(Bytes::from(content))),

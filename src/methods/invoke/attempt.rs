@@ -4,11 +4,12 @@ use super::super::new_session::{self, session_made_here};
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_messages, messages, protocol};
+use super::version;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
-    A2aTurn, Extras, FoundryError, InvocationsTurn, Observer, Reply, ResponsesTurn, WebSocketTurn, context_named,
-    turn_headers,
+    A2aTurn, Extras, FoundryError, InvocationsTurn, Observer, Reply, ResponsesTurn, TurnHeaders, WebSocketTurn,
+    context_named,
 };
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
@@ -20,7 +21,8 @@ use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode};
 use cupola_protocol::isolation::IsolationModel;
-use cupola_protocol::target::Target;
+use cupola_protocol::target::{AgentVersion, Target};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -40,6 +42,8 @@ pub(super) struct Taken {
     pub(super) model: IsolationModel,
     pub(super) session: Option<SessionId>,
     pub(super) conversation: Option<ConversationId>,
+    /// The version that the agent selects for new sessions, if another one answers.
+    pub(super) selected_version: Option<AgentVersion>,
     pub(super) notices: Vec<Notice>,
     // Held to the run's end, so that the next call on this session waits for it.
     pub(super) _session_lock: Option<Lock<(AgentKey, SessionId)>>,
@@ -54,10 +58,21 @@ pub(super) async fn begin(
     observer: Observer,
 ) -> Result<Taken, CallError> {
     // A call id for the service is refused below: the service makes its own.
-    let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
-    let headers = turn_headers(&params.client_headers, call_id)?;
-    let extras = Extras { headers, observer: Some(observer.clone()) };
-    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Recently);
+    let is_local = matches!(params.target, Target::Local { .. });
+    let call_id = params.call_id.as_ref().filter(|_| is_local);
+    let mut extras = Extras { observer: Some(observer.clone()), ..Extras::default() };
+    let (mut target, mut version_word) = (Cow::Borrowed(&params.target), None);
+    if let Some(asked) = &params.version_override {
+        let version = version::wanted(daemon, &params.target, asked, extras.clone()).await?;
+        version_word = Some(version.as_ref().map_or(asked.as_str(), AgentVersion::as_str).to_owned());
+        if let Some(version) = version {
+            target = Cow::Owned(params.target.clone().at_version(version));
+        }
+    }
+    let (client, version) = (&params.client_headers, version_word.as_deref());
+    let asks_latency = daemon.config.latency && !is_local;
+    extras.headers = TurnHeaders { client, call_id, version, asks_latency }.headers()?;
+    let resolve = || Scope::with(daemon, &target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
     let arrived = run.wait_behind("calls on this agent that came earlier", arrival.wait()).await?;
@@ -165,7 +180,8 @@ impl Attempt<'_> {
         // Held while ids are being made, so that parallel first calls make one of each.
         let whom = "another call of this agent and isolation, which finds or makes its session";
         let partition_lock = self.run.wait_behind(whom, place.wait()).await?;
-        let saved = self.daemon.store.load(&self.scope.partition).await?;
+        let saved =
+            if self.is_saved() { self.daemon.store.load(&self.scope.partition).await? } else { Saved::default() };
         let verdict = self.fence().await?;
         let plan = Plan::of(&saved, self.facts());
         let session = self.session(plan.session).await?;
@@ -203,11 +219,17 @@ impl Attempt<'_> {
     /// Saves what the agent answered in.
     async fn commit(&self, begun: Begun, hold: Hold, reply: Reply, sent: Instant) -> Result<Outcome, CallError> {
         let Self { daemon, params, scope, .. } = *self;
+        let asked = scope.partition.version.as_ref();
+        if let Some(wanted) = &params.version_override {
+            version::check_answer(wanted, asked, &reply).map_err(|error| error.of_turn(self.turn_answered()))?;
+        }
         scope.check_answer(reply.version.as_ref(), sent).await.map_err(|error| error.of_turn(self.turn_answered()))?;
         let Begun { saved, session, conversation, .. } = begun;
         let session = reply.session_id.clone().or(session);
         let conversation = reply.conversation_id.clone().or(conversation);
-        if let Some(session) = session.as_ref().filter(|session| saved.session.as_ref() != Some(session)) {
+        if let Some(session) =
+            session.as_ref().filter(|session| self.is_saved() && saved.session.as_ref() != Some(session))
+        {
             daemon.store.set_session(&scope.partition, session).await?;
         }
         match &conversation {
@@ -230,7 +252,12 @@ impl Attempt<'_> {
         };
         drop(hold.partition);
         let notices = self.remarks(&saved);
-        let taken = Taken { reply, model: scope.model, session, conversation, notices, _session_lock: session_lock };
+        let selected = scope.definition.as_ref().and_then(|definition| definition.version.clone());
+        let selected_version = selected
+            .filter(|selected| asked.is_none() && reply.version.as_ref().is_some_and(|answered| answered != selected));
+        let model = scope.model;
+        let taken =
+            Taken { reply, model, session, conversation, selected_version, notices, _session_lock: session_lock };
         Ok(Outcome::Taken(Box::new(taken)))
     }
 
@@ -331,10 +358,17 @@ impl Attempt<'_> {
                 scope.confirm(true).await?;
                 let made = scope.agent.create_conversation(&scope.wire).await;
                 let conversation = made.map_err(|error| self.explain(error))?;
-                daemon.store.set_conversation(&scope.partition, &conversation).await?;
+                if self.is_saved() {
+                    daemon.store.set_conversation(&scope.partition, &conversation).await?;
+                }
                 Ok(Some(conversation))
             }
         }
+    }
+
+    /// Does the next call continue what this one uses? A call that overrides the version leaves nothing behind.
+    fn is_saved(&self) -> bool {
+        self.params.version_override.is_none()
     }
 
     /// Is the input a request of A2A, to be sent as it is?

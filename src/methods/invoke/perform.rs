@@ -135,11 +135,15 @@ impl Performance<'_> {
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, mut notices, _session_lock } = taken;
+        let Taken { mut reply, model, session, conversation, selected_version, mut notices, _session_lock } = taken;
+        let (agent_version, latency) = (reply.version.clone(), reply.latency.clone());
         let started = InvokeEvent::Started {
             session_id: session.clone(),
             conversation_id: conversation.clone(),
             isolation_model: model,
+            agent_version: agent_version.clone(),
+            selected_version,
+            latency: latency.clone().map(Box::new),
             request_id: reply.request_id.clone(),
         };
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
@@ -199,6 +203,8 @@ impl Performance<'_> {
             conversation_id: conversation,
             response_id: response_id.or_else(|| reply.response_id.clone()),
             isolation_model: model,
+            agent_version,
+            latency,
             request_id: reply.request_id.clone(),
             output,
             failure: failure.map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),

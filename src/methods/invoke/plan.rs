@@ -69,6 +69,10 @@ impl Plan {
 
 fn session(saved: &Saved, facts: Facts<'_>) -> PlannedSession {
     let Facts { params, is_local, has_version, .. } = facts;
+    if params.version_override.is_some() {
+        // Named with the turn itself, and in a session of its own.
+        return PlannedSession::WithTurn;
+    }
     match (&params.session_id, &saved.session) {
         (Some(named), _) => PlannedSession::Known(named.clone()),
         (None, Some(saved)) if !params.new_session => PlannedSession::Known(saved.clone()),

@@ -21,6 +21,7 @@ async fn what_a_bound_connection_may_not_do_has_another_way() {
     given.works(&free.call("invoke", beyond).await).done();
     for (hint, refused) in [
         (advice("leave allowSharedSession out"), json!({"input": "hello", "allowSharedSession": true})),
+        (advice("leave versionOverride out"), json!({"input": "hello", "versionOverride": "1"})),
         (
             advice("send the text alone, without inputIsRequest"),
             json!({"input": "{}", "inputIsRequest": true, "protocol": "a2a"}),

@@ -18,6 +18,8 @@ async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
     let session = world.ok("sessions/show", json!({})).await["agent_session_id"].clone();
     let made = world.ok("invoke", json!({"input": "x", "newConversation": true})).await;
     let conversation = made["conversationId"].clone();
+    let mut of_first = world.target.clone();
+    of_first["version"] = json!("1");
     for (hint, method, refused, followed) in [
         (
             advice("leave one of them out"),
@@ -42,6 +44,12 @@ async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
             "invoke",
             json!({"input": "x", "protocol": "a2a", "clientHeaders": {"x-client-trace": "1"}}),
             vec![json!({"input": "x", "protocol": "a2a"})],
+        ),
+        (
+            advice("name the version with --version instead"),
+            "invoke",
+            json!({"input": "x", "protocol": "a2a", "versionOverride": "1"}),
+            vec![json!({"input": "x", "protocol": "a2a", "target": of_first})],
         ),
         (
             advice("(--message-per-line), or as a file"),
@@ -247,6 +255,19 @@ async fn a_protocol_that_the_agent_does_not_speak_is_left_out() {
     let given = advice("or use --protocol invocations");
     let given = given.given_by(&world.call("invoke", json!({"input": "bye", "protocol": "invocationsWs"})).await);
     given.works(&world.call("invoke", json!({"input": "bye", "protocol": "invocations"})).await).done();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_local_agent_has_no_versions_to_choose_from() {
+    let mut world = World::start().await;
+    let agent = LocalAgent::start().await;
+    let local = json!({"kind": "local", "port": agent.port});
+    let overridden = |target: &Value| json!({"target": target, "input": "hello", "versionOverride": "1"});
+    let given = advice("leave --version-override out, or call the deployed agent");
+    let given = given.given_by(&world.client.call("invoke", overridden(&local)).await);
+    let given = given.works(&world.client.call("invoke", json!({"target": local, "input": "hello"})).await);
+    given.works(&world.client.call("invoke", overridden(&world.target)).await).done();
     world.end().await;
 }
 

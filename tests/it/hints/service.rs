@@ -106,6 +106,40 @@ async fn what_is_not_ready_is_asked_for_again_and_looked_at() {
     world.end().await;
 }
 
+/// Refusals of the agent server that stands between the service and the agent's code.
+#[tokio::test]
+async fn what_the_agent_server_refuses_is_sent_again() {
+    let mut world = World::start().await;
+    for (hint, status, code, kind) in [
+        (advice("the service gives each call another response id"), 409, "response_id_conflict", "conflict"),
+        (advice("and the next call starts another"), 503, "service_unavailable", "serviceUnavailable"),
+    ] {
+        let headers = BTreeMap::from([("x-platform-server".to_owned(), "azure-ai-agentserver-core/2.3.0".to_owned())]);
+        let body = Some(json!({"error": {"code": code, "message": "no", "type": "conflict"}}));
+        let refusal = Fault::Status { status: status.try_into().unwrap(), headers: headers.try_into().unwrap(), body };
+        world.emulator.fail("*/openai/responses", 1, refusal);
+        let turns = world.emulator.turns().len();
+        let refused = world.call("invoke", json!({"input": "hello"})).await;
+        let data = &refused["error"]["data"];
+        assert_eq!(
+            (&data["kind"], &data["turn"], &data["serviceCode"]),
+            (&json!(kind), &json!("notRun"), &json!(code))
+        );
+        assert_eq!(world.emulator.turns().len(), turns + 1, "what the container refused is not repeated unasked");
+        hint.given_by(&refused).works(&world.call("invoke", json!({"input": "hello"})).await).done();
+    }
+    // The same from the agent that comes with the emulator.
+    for (input, code) in [("id-conflict", "response_id_conflict"), ("draining", "service_unavailable")] {
+        let refused = world.call("invoke", json!({"input": input})).await["error"].clone();
+        assert_eq!(
+            (&refused["data"]["serviceCode"], &refused["data"]["turn"]),
+            (&json!(code), &json!("notRun")),
+            "{refused}"
+        );
+    }
+    world.end().await;
+}
+
 /// Notes, whose containers do not start as long as they are told so.
 struct Broken(Arc<AtomicBool>, Notes);
 

@@ -11,8 +11,12 @@ pub(super) struct Reason {
 }
 
 /// All of them.
-pub(super) const REASONS: [Reason; 20] = [
+pub(super) const REASONS: [Reason; 21] = [
     Reason { says: "a program says its own name", covers: |_, it| part(it, "header user-agent").is_some() },
+    Reason {
+        says: "azd asks for the latency of a turn since beta.16, after these captures (contract section 21.1)",
+        covers: |_, it| part(it, "header x-ms-debug-latency-enabled") == Some((None, Some("true"))),
+    },
     Reason {
         says: "azd leaves open what it can read; Cupola says it",
         covers: |_, it| matches!(part(it, "header accept"), Some((None, Some(_)))),

@@ -112,6 +112,10 @@ struct StateFlags {
     /// Allow using a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
+    /// Let this version of the agent answer, or `latest`, in a new session and conversation. Nothing is saved; fails if
+    /// another version answers
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["version", "session_id", "conversation_id"])]
+    version_override: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -303,6 +307,11 @@ impl Flags {
             conversation_id: state.conversation_id.as_deref().map(|id| parse("--conversation-id", id)).transpose()?,
             new_conversation: state.new_conversation,
             allow_shared_session: state.allow_shared_session,
+            version_override: state
+                .version_override
+                .as_deref()
+                .map(|version| parse("--version-override", version))
+                .transpose()?,
             client_headers: self.client_header.iter().map(|line| client_header(line)).collect::<Result<_, _>>()?,
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
             raw: self.output == Output::Raw,

@@ -10,6 +10,7 @@ use crate::line::patience::Patience;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
+use crate::show::latency;
 use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
@@ -255,6 +256,8 @@ fn one_run(run: &RunInfo) -> String {
         ("Status", name(run.status).to_owned()),
         ("Session ID", session(run)),
         ("Conversation ID", conversation),
+        ("Agent Version", run.agent_version.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Latency", run.latency.as_ref().map(latency::line).unwrap_or_default()),
         ("Started At", run.started_at.clone()),
         ("Ended At", run.ended_at.clone().unwrap_or_default()),
         ("Last Event", run.last_event.to_string()),

@@ -116,6 +116,11 @@ impl Common {
     fn end(&self, raw: &RawValue, done: &TransferResponse, sentence: &str) -> Result<u8, Failure> {
         let mut code = exit::OK;
         let mut sentence = sentence.to_owned();
+        if self.output != Some(Output::Json) {
+            for notice in &done.notices {
+                let _ = writeln!(terminal::stderr(), "{}", terminal::paragraph("notice: ", &notice.message));
+            }
+        }
         if let Some(tree) = &done.tree {
             if self.output != Some(Output::Json) {
                 // Ignored if it cannot be written: the exit code still reports it.

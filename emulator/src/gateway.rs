@@ -9,6 +9,7 @@
 //! - `agents`, `sessions`, `files`, `logs`, `conversations`: everything else that a token may ask for
 //! - `call`: what a handler receives; `query`, `paging`: of its URL; `forward`: a request to a session's container, `answer`: the way
 //!   back, `record`: what is learned from an answer that passes
+//! - `version`: which version answers a call; `latency`: the headers that say where its time went
 
 mod a2a;
 mod about;

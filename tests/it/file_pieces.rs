@@ -384,7 +384,7 @@ async fn over_http_a_file_is_written_in_one_piece_and_read_by_offsets() {
     world.end().await;
 }
 
-/// The service keeps no files for an agent with memory snapshots, so whoever puts one there is told.
+/// The service keeps no files for an agent with memory snapshots, so the caller who uploads one is told.
 #[tokio::test]
 async fn a_file_that_the_session_will_lose_comes_with_a_notice() {
     for snapshot in [true, false] {

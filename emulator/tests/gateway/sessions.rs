@@ -230,7 +230,7 @@ async fn a_session_with_memory_snapshots_keeps_nothing_across_idleness() {
             assert_eq!(status["status"], "idle", "{agent}");
             let read = bench.endpoint("GET", agent, &file).send().await;
             assert_eq!(read.status, if snapshot { 404 } else { 200 }, "{agent}, stopped {by_stopping}: {}", read.text);
-            // It can be used again all the same.
+            // It can still be used.
             bench.invoke(agent, json!({"input": "hi", "agent_session_id": session})).send().await.ok();
             bench.endpoint("PUT", agent, &file).bytes("text").send().await.ok();
         }

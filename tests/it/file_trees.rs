@@ -87,7 +87,7 @@ async fn links_lead_nowhere_but_inside() {
     let up = world.ok("files/upload", json!({"localPath": data, "recursive": true})).await;
     assert_eq!((&up["tree"]["files"], up["tree"].get("failures")), (&json!(4), None), "{up}");
     let skipped = up["tree"]["skipped"].to_string();
-    for (name, why) in [("data/out", "out of the directory"), ("dir/up", "no file"), ("dangling", "leads nowhere")] {
+    for (name, why) in [("data/out", "out of the directory"), ("dir/up", "not a file"), ("dangling", "leads nowhere")] {
         assert!(skipped.contains(name) && skipped.contains(why), "{skipped}");
     }
     let listed = world.ok("files/list", json!({"path": "data/a dir"})).await;

@@ -106,6 +106,10 @@ const CURRENT: &str = "
 
 A session and a version that do not match are refused: the command line does not take `--session-id` together with `--version` on `invoke`, and the
 daemon refuses a session that is bound to another version than the one named.
+
+`invoke --version-override VERSION` (or `latest`) tries a version once: the call gets a new session and a new conversation, continues nothing and
+saves nothing. The service would quietly use its own selection if the version does not exist. Cupola then fails the call instead
+(`versionMismatch`), and its hint says how to delete the session. A bound connection cannot override the version.
 ";
 
 /// What a redeployment changes, and when. `tests/it/redeployed.rs` holds it.

@@ -65,6 +65,8 @@ pub struct Config {
     pub latency: bool,
     /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
+    /// How long a call of the service other than a turn may take. Not in the file either.
+    pub call_limit: Duration,
 }
 
 /// A variable of the daemon's environment, for credentials that are defined by some.
@@ -238,6 +240,7 @@ impl Config {
             credential: file.credential,
             latency: file.latency.unwrap_or(true),
             runs: crate::run::Limits::default(),
+            call_limit: crate::foundry::CALL_LIMIT,
         })
     }
 }

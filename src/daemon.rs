@@ -115,6 +115,7 @@ impl Daemon {
             trusted_certificates: config.trusted_certificates.clone(),
             resolve: config.resolve.clone(),
             embedded_socket: emulator.socket().map(ToOwned::to_owned),
+            call_limit: config.call_limit,
         };
         let foundry = Foundry::new(settings, Arc::new(tokens));
         Ok(Arc::new(Self {

@@ -5,7 +5,7 @@
 //! - [`headers`]: what of an isolation travels, per model
 //! - [`agent`]: the line to the service and one agent at its end; every call is an `impl` of it
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
-//! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
+//! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long calls and connections may take
 //! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
 //! - [`error`]: what an error answer says: its message, its kind (by the table in `error/classify`), its `Retry-After`
 //! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), and
@@ -78,6 +78,7 @@ pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::ResponsesTurn;
 pub use self::sessions::{ListSessions, Stopped};
 pub use self::suffix::{InvalidSuffix, SuffixFault};
+pub use self::timing::CALL_LIMIT;
 pub use self::url::{Address, AllowedHosts, EMBEDDED_EMULATOR, HostNotAllowed};
 
 #[cfg(test)]

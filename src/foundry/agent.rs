@@ -10,6 +10,7 @@ use crate::auth::{CallerId, SCOPE, Tokens};
 use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use url::Url;
 
 /// The line to the service: one set of connections and one token cache. Cheap to clone.
@@ -54,6 +55,13 @@ impl Foundry {
 impl fmt::Debug for Foundry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Foundry").field("settings", &self.shared.connections.settings).finish_non_exhaustive()
+    }
+}
+
+impl Agent {
+    /// How long a call other than a turn may take.
+    pub(super) fn call_limit(&self) -> Duration {
+        self.shared.connections.settings.call_limit
     }
 }
 

@@ -16,6 +16,7 @@ use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::request::Request;
+use super::send::limited;
 use super::{Agent, sse};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::monitor::{LogKind, Tail};
@@ -101,7 +102,7 @@ impl SessionLog {
         let mut url = self.agent.address.agent(segments);
         add_query(&mut url, self.query, tail);
         let request = Request::new(Operation::ReadLog, Method::GET, url).isolated(&self.isolation);
-        self.agent.send(&request).await
+        limited(Operation::ReadLog, self.agent.call_limit(), self.agent.send(&request)).await
     }
 }
 

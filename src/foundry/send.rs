@@ -17,9 +17,6 @@ use cupola_protocol::invoke::{Notice, NoticeCode};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 
-/// How long a call other than a turn may take, all its attempts together. Creating a session waits for a sandbox.
-pub(super) const CALL_LIMIT: Duration = Duration::from_mins(2);
-
 /// Longest answer that describes one thing, in bytes: an agent's definition with its instructions is the longest of them.
 const MAX_OBJECT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -100,7 +97,7 @@ impl Agent {
         serde_json::from_slice(&body).map_err(|error| odd(format!("its JSON cannot be used: {error}")))
     }
 
-    /// As [`Self::send`], reading the whole answer of at most `limit` bytes within [`CALL_LIMIT`]. They are counted as they
+    /// As [`Self::send`], reading the whole answer of at most `limit` bytes within [`Settings::call_limit`](super::Settings::call_limit). They are counted as they
     /// are kept, after decompression.
     pub(super) async fn read(
         &self,
@@ -108,7 +105,7 @@ impl Agent {
         limit: usize,
     ) -> Result<Result<Bytes, BodyError>, FoundryError> {
         let answer = async { Ok(self.send(request).await?.bytes(limit).await) };
-        limited(request.operation, CALL_LIMIT, answer).await
+        limited(request.operation, self.call_limit(), answer).await
     }
 
     /// As [`Self::send`], for answers without a body that matters.
@@ -118,7 +115,7 @@ impl Agent {
             let _ignored = self.send(request).await?.of_the_service(request.operation)?.bytes(MAX_ERROR_BYTES).await;
             Ok(())
         };
-        limited(request.operation, CALL_LIMIT, done).await
+        limited(request.operation, self.call_limit(), done).await
     }
 
     /// Sends it once and returns when the head of the answer is there.

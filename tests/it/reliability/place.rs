@@ -58,8 +58,8 @@ pub(super) trait Place {
     async fn call(&self, key: &str, fault: Fault, operation: Operation, session: &str) -> Value {
         let local = self.local(key);
         let mut params = operation.params(session, &local);
-        if let Some(milliseconds) = fault.time_limit_ms() {
-            params["timeoutMs"] = json!(milliseconds);
+        if let Some(limit) = fault.time_limit(operation) {
+            params["timeoutMs"] = json!(limit.as_millis());
         }
         if operation != Operation::Download {
             return self.ask(key, operation.method(), params).await;

@@ -57,7 +57,8 @@ export class Home {
         } catch {
             // None runs: a test may have ended it.
         }
-        rmSync(this.path, { recursive: true, force: true });
+        // `stop` does not wait for the end of the daemon, which still writes meanwhile.
+        rmSync(this.path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     }
 }
 

@@ -110,7 +110,7 @@ fn every_request_gets_one_answer() {
     let directory = tempfile::tempdir().unwrap();
     let config = Config::resolve(Flags::default(), &|name| (name == "HOME").then(|| directory.path().into())).unwrap();
     let daemon = runtime.block_on(async { Daemon::start(config).unwrap() });
-    // A panic in one exchange ends the test, so nobody meets what it left behind.
+    // A panic in one exchange ends the test, so no other exchange sees what it left behind.
     let exchange = AssertUnwindSafe(|sent: Vec<u8>, cuts: &[u8]| {
         let (daemon, mut answer) = (Arc::clone(&daemon), Vec::new());
         runtime.block_on(async {

@@ -95,7 +95,7 @@ impl ValueGenerator for Heads {
 }
 
 #[test]
-fn what_is_accepted_is_no_browsers() {
+fn a_browsers_request_is_never_accepted() {
     check!().with_generator(Heads).for_each(|head: &Head| {
         let mut request = http::Request::builder().method(head.method).uri(head.uri);
         for (name, value) in &head.headers {

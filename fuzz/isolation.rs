@@ -71,7 +71,7 @@ fn check_headers(wire: &WireIsolation, given: &serde_json::Value) {
             "x-session-isolation-key" => vec!["ownershipKey"],
             // A key stands in for a missing identity.
             "x-ms-user-identity" | "x-agent-user-id" => vec!["userIdentity", "userKey"],
-            other => panic!("{other} is no header of isolation"),
+            other => panic!("{other} is not an isolation header"),
         };
         assert!(field.iter().any(|field| given[field] == text), "{name}: {text:?} was never given");
     }

@@ -28,7 +28,7 @@ fn by_the_standard(bytes: &[u8]) -> Vec<Event> {
             other => lines.last_mut().unwrap().push(other),
         }
     }
-    // What has no line end is no line.
+    // Text without a line end is not a line.
     lines.pop();
     let (mut events, mut name, mut data) = (Vec::new(), String::new(), Vec::<String>::new());
     for line in lines {

@@ -36,7 +36,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let mut in_wal = today.clone();
     // The two bytes that say so (the format's versions for writing and reading).
     in_wal[18..20].copy_from_slice(&[2, 2]);
-    vec![today, in_wal, to_come, b"this is no database, it is somebody's diary".repeat(40), Vec::new()]
+    vec![today, in_wal, to_come, b"this is not a database but somebody's diary".repeat(40), Vec::new()]
 }
 
 struct Damaged(Vec<Vec<u8>>);

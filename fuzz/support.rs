@@ -2,7 +2,7 @@
 //!
 //! Random bytes alone rarely get past the first check of a parser. So an input begins as a part of a captured exchange, and
 //! is changed a little: lines are dropped, repeated and mixed with those of other exchanges, text in quotes is replaced,
-//! bytes are overwritten. One input in sixteen is random bytes all the same.
+//! bytes are overwritten. One input in sixteen is still random bytes.
 
 use bolero::generator::bolero_generator::driver::Driver;
 use bolero::{ValueGenerator, produce};
@@ -180,7 +180,7 @@ impl ValueGenerator for Cuts {
     }
 }
 
-/// The input in pieces of those lengths, none of them empty.
+/// The input in non-empty pieces of those lengths.
 pub(crate) fn pieces<'a>(mut bytes: &'a [u8], cuts: &[u8]) -> Vec<&'a [u8]> {
     let mut pieces = Vec::new();
     let mut lengths = cuts.iter().cycle();

@@ -1,7 +1,6 @@
 //! Entra tokens: which credential gives them, how long they are kept, and a type that cannot print them.
 //!
 //! - [`credential`]: what the configuration can name; [`configured`]: how a token is fetched with it
-//! - [`http`]: how credentials that speak HTTP reach the token endpoint
 //! - [`certificate`]: the signed assertion of a certificate credential
 //! - [`tool`]: runs a developer tool; [`token_client`]: the HTTP of the others; both read only so much
 //! - [`cache`]: one fetch in flight per credential and scope, refreshed before it expires
@@ -34,6 +33,6 @@ pub const SCOPE: &str = "https://ai.azure.com/.default";
 pub enum Account {
     /// The credential of the configuration.
     Configured,
-    /// The caller of the emulator at this origin, for example `http://127.0.0.1:8787`: each has tokens of its own.
+    /// The caller of the emulator at this origin, for example `http://127.0.0.1:8787`: each has its own tokens.
     Emulator(Arc<str>),
 }

@@ -61,8 +61,12 @@ pub struct Config {
     pub emulator_token: Option<GivenToken>,
     /// Where tokens come from.
     pub credential: CredentialConfig,
-    /// How much is kept of runs. Not in the file: nobody has a reason to choose.
+    /// Ask the service how long the parts of each turn took.
+    pub latency: bool,
+    /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
+    /// How long a call of the service other than a turn may take. Not in the file either.
+    pub call_limit: Duration,
 }
 
 /// A variable of the daemon's environment, for credentials that are defined by some.
@@ -104,7 +108,7 @@ pub enum ConfigError {
     /// The file is there but cannot be read, or another user could have written it.
     #[error("the configuration file {0}{advice}", advice = .0.advice())]
     Unusable(#[source] Unusable),
-    /// The file is no configuration; the source names line and field.
+    /// The file is not a valid configuration; the source names line and field.
     #[error("the configuration file {path} is wrong: {source}")]
     Malformed {
         /// The file.
@@ -148,6 +152,7 @@ struct Settings {
     allowed_hosts: Vec<String>,
     trusted_certificates: Vec<PathBuf>,
     resolve: BTreeMap<String, SocketAddr>,
+    latency: Option<bool>,
     credential: CredentialConfig,
 }
 
@@ -233,7 +238,9 @@ impl Config {
             emulators_directory: emulators_directory(environment),
             emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,
+            latency: file.latency.unwrap_or(true),
             runs: crate::run::Limits::default(),
+            call_limit: crate::foundry::CALL_LIMIT,
         })
     }
 }
@@ -284,7 +291,7 @@ fn parse_log(origin: &'static str, value: String) -> Result<Targets, ConfigError
 }
 
 impl Settings {
-    /// Only a file that nobody named may be missing.
+    /// Only the default file may be missing.
     fn read(path: &Path, named: bool) -> Result<Self, ConfigError> {
         let found = ownership::text(path, Rule::Configuration, MAX_FILE_BYTES, User::current());
         let text = match found.map_err(ConfigError::Unusable)? {
@@ -330,6 +337,12 @@ mod tests {
         assert_eq!(config.idle_exit, None);
         assert_eq!(config.state_directory, Path::new("/flag"));
         assert_eq!(config.log.default_level(), Some(LevelFilter::WARN));
+    }
+
+    #[test]
+    fn the_service_is_asked_to_measure_unless_the_file_says_no() {
+        assert!(load("", &[], Flags::default()).unwrap().latency);
+        assert!(!load("latency = false", &[], Flags::default()).unwrap().latency);
     }
 
     #[test]

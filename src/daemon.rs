@@ -90,7 +90,7 @@ pub enum StartError {
 }
 
 impl Daemon {
-    /// Checks the state directory and makes the daemon. It serves nobody yet: see [`crate::inbound::server`].
+    /// Checks the state directory and makes the daemon. It does not serve yet: see [`crate::inbound::server`].
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
         let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
@@ -115,6 +115,7 @@ impl Daemon {
             trusted_certificates: config.trusted_certificates.clone(),
             resolve: config.resolve.clone(),
             embedded_socket: emulator.socket().map(ToOwned::to_owned),
+            call_limit: config.call_limit,
         };
         let foundry = Foundry::new(settings, Arc::new(tokens));
         Ok(Arc::new(Self {

@@ -1,6 +1,6 @@
 //! Why a call failed: one type from the bottom of the daemon to the table of methods.
 //!
-//! The layers below have error types of their own; `rpc::error` turns each of them into this one, with its kind and what to do about it.
+//! The layers below have their own error types; `rpc::error` turns each of them into this one, with its kind and what to do about it.
 
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::id::RunId;
@@ -64,7 +64,7 @@ impl CallError {
         Self::new(ErrorKind::InvalidRequest, message)
     }
 
-    /// The bytes were no JSON, or not framed as the protocol says.
+    /// The bytes were not JSON, or not framed as the protocol requires.
     pub fn parse(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::ParseError, message)
     }
@@ -82,15 +82,15 @@ impl CallError {
 
     /// The same failure, recognised as another kind, with its cause as the hint.
     #[must_use]
-    pub fn because(mut self, kind: ErrorKind, cause: impl Into<String>) -> Self {
+    pub fn because(mut self, kind: ErrorKind, hint: impl Into<String>) -> Self {
         self.data.set_kind(kind);
-        self.hint(cause)
+        self.hint(hint)
     }
 
     /// The daemon is stopping, and ended a call that it had begun.
     pub fn cut_by_shutdown() -> Self {
         let mut error = Self::new(ErrorKind::ShuttingDown, "the daemon stopped before the call had ended")
-            .hint("see what it has done before you send it again");
+            .hint("check what it has done before you send it again");
         error.data.retryable = false;
         error
     }

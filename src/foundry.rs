@@ -1,17 +1,19 @@
-//! The service: everything Cupola knows about Foundry's data plane, and nothing of its own protocol.
+//! The service: everything Cupola knows about Foundry's data plane, and nothing about Cupola's own protocol.
 //!
 //! - [`url`]: which hosts may get a token, and addresses built from encoded segments
+//! - [`suffix`]: which host suffixes of the configuration are narrow enough to receive tokens; `fixtures`: captured exchanges, for tests
 //! - [`headers`]: what of an isolation travels, per model
 //! - [`agent`]: the line to the service and one agent at its end; every call is an `impl` of it
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
-//! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long they live
+//! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long calls and connections may take
 //! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
-//! - [`error`]: what went wrong, in the service's words and in ours
+//! - [`error`]: what an error answer says: its message, its kind (by the table in `error/classify`), its `Retry-After`
 //! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), and
 //!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
+//! - [`latency`]: how long the parts of a turn took (pure)
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
 //! - [`meter`]: how much of one answer is taken (pure)
 //! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: asks about and ends an invocation that runs
@@ -39,6 +41,7 @@ mod head;
 mod headers;
 mod invocations;
 mod invocations_ws;
+mod latency;
 mod logs;
 mod meter;
 mod observe;
@@ -56,7 +59,7 @@ mod timing;
 mod turn;
 mod url;
 
-pub use self::a2a::{Message, context_named};
+pub use self::a2a::{A2aTurn, context_named};
 pub use self::agent::{Agent, Extras, Foundry};
 pub use self::canceller::Canceller;
 pub use self::connections::Settings;
@@ -66,15 +69,16 @@ pub use self::definitions::CONFIRMED_FOR;
 pub use self::download::{Download, MAX_DOWNLOAD_BYTES};
 pub use self::error::{Denial, FoundryError, Operation, ServiceError};
 pub use self::head::HttpHead;
-pub use self::headers::{UnsuitedIsolation, WireIsolation, turn_headers};
-pub use self::invocations::Invocation;
-pub use self::invocations_ws::{Dialogue, MAX_SENT_BYTES};
+pub use self::headers::{TurnHeaders, UnsuitedIsolation, WireIsolation};
+pub use self::invocations::InvocationsTurn;
+pub use self::invocations_ws::{MAX_SENT_BYTES, WebSocketTurn};
 pub use self::logs::{LogError, LogEvent, LogPart, LogQuery, LogReader};
-pub use self::observe::{Seen, Wants, Watcher, watch};
+pub use self::observe::{Interest, Observation, Observer, observer};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
-pub use self::responses::Respond;
+pub use self::responses::ResponsesTurn;
 pub use self::sessions::{ListSessions, Stopped};
 pub use self::suffix::{InvalidSuffix, SuffixFault};
+pub use self::timing::CALL_LIMIT;
 pub use self::url::{Address, AllowedHosts, EMBEDDED_EMULATOR, HostNotAllowed};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`error`]: why a call failed
 //! - [`feed`]: one stream, many readers
-//! - [`limits`]: what all clients share and nobody may use up
+//! - [`limits`]: what all clients share and no client may exhaust
 //! - [`lifetime`]: what keeps the daemon running, and how it ends
 //! - [`system`]: this machine: private directories, files, times, TLS
 

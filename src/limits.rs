@@ -1,4 +1,4 @@
-//! What all clients share and nobody may use up.
+//! What all clients share and no client may exhaust.
 //!
 //! - [`places`]: how many connections are held, and what becomes of the next one
 //! - [`input`]: the memory and the time of messages that have begun and not ended

@@ -1,6 +1,13 @@
 //! The table: one line per method. This file is the daemon's table of contents.
 //!
 //! To add a method: its types in `protocol/`, one function in `methods/`, one line here.
+//!
+//! - `invoke`, `runs`: runs are begun, listed and cancelled; `follow`: one client that follows a run
+//! - `sessions`, `monitor`: the service's sandboxes and their logs; `new_session`: how one is created, `named_session`: which one a
+//!   call works on
+//! - `files`: the files of a session; the daemon itself reads and writes local files, whole directories in `files/tree`
+//! - `agents`, `partitions`, `auth`: the project's agents, saved state, tokens
+//! - `daemon`, `doctor`: `initialize`, status, stop; and a check of everything that a call needs
 
 mod agents;
 mod auth;

@@ -109,7 +109,7 @@ pub struct Partition {
     pub agent: AgentKey,
     /// Whose state.
     pub owner: Owner,
-    /// The version asked for; `None` follows the agent's own selection and is a partition of its own.
+    /// The version asked for; `None` follows the agent's own selection and is a separate partition.
     pub version: Option<AgentVersion>,
 }
 

@@ -1,4 +1,5 @@
-//! Files that are read or written over several calls: what is kept between them.
+//! Files that are read or written over several calls: what is kept between the calls. The calls themselves are `methods/files/read` and
+//! `methods/files/write`.
 //!
 //! A kept reading or writing belongs to the connection that began it, to one partition, session and path. It ends with
 //! the connection, and when it is left alone for [`KEPT_FOR`]. While a call works on it, it is out of the table: a second call

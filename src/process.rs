@@ -1,10 +1,13 @@
-//! The daemon as a process: its log, its start report, its leave from whoever started it.
+//! The daemon as a process: its log, its start report, how it detaches from the process that started it.
 //!
 //! **The start report** is one line on standard output: `ready PATH` once clients can connect to PATH, or
 //! `error: REASON`. A process in the background that finds another daemon at PATH, or one with the same state directory at another
-//! PATH, says `ready PATH` as well and ends with success: for whoever started it, all is as asked. In the foreground it is an error:
+//! PATH, says `ready PATH` as well and ends with success: the starter has what it asked for. In the foreground it is an error:
 //! somebody wanted to see this daemon run. In the background nothing follows that line, and standard output is closed after it, so
 //! that a starter may also read to the end.
+//!
+//! - [`log`]: what is written to the log; the log file is `log/bounded`
+//! - [`mod@emulator`]: the separate emulator as a process
 
 mod emulator;
 mod log;
@@ -105,7 +108,7 @@ async fn listener(inherited: Option<Inherited>, config: &Config) -> Result<Found
     let state = match local::own(&config.state_directory, &config.socket).await? {
         Ownership::Ours(lock) => Some(lock),
         Ownership::Unknown => None,
-        // The service manager's socket has clients already, which nobody else would serve.
+        // The service manager's socket has clients already, which no other daemon would serve.
         Ownership::Theirs(socket) if is_inherited => return Err(cupola_cli::already_served(&socket).into()),
         Ownership::Theirs(socket) => return Ok(Found::Another(socket)),
     };

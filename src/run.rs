@@ -1,7 +1,9 @@
 //! A run: one invoke from request to ending, its numbered events, its text, exactly one ending.
 //!
-//! It is a task of its own ([`crate::methods`] has what it does); this is what the task and everyone who follows it
+//! It runs in its own task ([`crate::methods`] has what it does); this is what the task and everyone who follows it
 //! share. [`registry`] finds runs by their id and keeps those that ended for a while.
+//!
+//! - [`event`]: an event as it is kept: encoded once, for all clients
 
 mod event;
 mod registry;
@@ -17,7 +19,9 @@ use crate::system::clock::rfc3339;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
+use cupola_protocol::latency::Latency;
 use cupola_protocol::runs::{RunInfo, RunState};
+use cupola_protocol::target::AgentVersion;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -53,6 +57,9 @@ struct Facts {
     busy: Option<WorkGuard>,
     session: Option<SessionId>,
     conversation: Option<ConversationId>,
+    /// The version that answers.
+    version: Option<AgentVersion>,
+    latency: Option<Latency>,
     status: Option<RunStatus>,
     /// Why it did not complete.
     failure: Option<RunFailure>,
@@ -78,6 +85,8 @@ impl Run {
             busy: Some(busy),
             session: None,
             conversation: None,
+            version: None,
+            latency: None,
             status: None,
             failure: None,
             waits_behind: None,
@@ -180,7 +189,9 @@ impl Run {
         match &event {
             InvokeEvent::TextDelta { delta } => facts.text_bytes += delta.len(),
             InvokeEvent::Snapshot { text } => facts.text_bytes = text.len(),
-            InvokeEvent::Started { session_id, conversation_id, .. } => {
+            InvokeEvent::Started { session_id, conversation_id, agent_version, latency, .. } => {
+                facts.latency = latency.as_deref().cloned();
+                facts.version.clone_from(agent_version);
                 facts.session.clone_from(session_id);
                 facts.conversation.clone_from(conversation_id);
             }
@@ -223,7 +234,7 @@ impl Run {
         self.stop.cancel();
     }
 
-    /// Returns when it is to end: it was cancelled, nobody wants it any more, or the daemon's end is forced.
+    /// Returns when it is to end: it was cancelled, its last follower left, or the daemon's end is forced.
     pub async fn stopped(&self) {
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -245,6 +256,8 @@ impl Run {
             status: facts.status.map_or(RunState::Running, RunState::from),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),
+            agent_version: facts.version.clone(),
+            latency: facts.latency.clone(),
             started_at: rfc3339(self.started_at),
             ended_at: facts.ended_at.map(rfc3339),
             last_event: self.last_event(),
@@ -270,7 +283,7 @@ impl Run {
             Err(_) => RunStatus::Failed,
         });
         facts.ended_at = Some(SystemTime::now());
-        // Whoever hears of the end finds the run no longer counted.
+        // A follower that sees the end must find the run no longer counted.
         facts.busy = None;
         drop(facts);
         self.feed.end(Arc::new(outcome));

@@ -26,7 +26,7 @@ pub struct LogKey {
     pub owner: Owner,
     /// Whose log.
     pub session: SessionId,
-    /// Whose words.
+    /// Which log: the agent's console or system events.
     pub kind: LogKind,
     /// How many lines to begin with.
     pub tail: Tail,
@@ -59,7 +59,7 @@ pub struct Joined {
     pub follower: Follower,
     /// How the session is, if the lines do not begin with it.
     pub preamble: Option<Box<RawValue>>,
-    /// The log, if nobody followed it: whoever gets this fills it.
+    /// The log, if nobody followed it before. The receiver must fill it.
     pub begun: Option<Arc<SharedLog>>,
 }
 
@@ -97,7 +97,7 @@ impl SharedLogs {
 
 fn begin() -> (Joined, Arc<SharedLog>) {
     let log = Arc::new(SharedLog::new(KEPT, true));
-    let Some(follower) = log.join(|_| 0) else { unreachable!("nobody has left it yet") };
+    let Some(follower) = log.join(|_| 0) else { unreachable!("no follower has left it yet") };
     (Joined { follower, preamble: None, begun: Some(Arc::clone(&log)) }, log)
 }
 

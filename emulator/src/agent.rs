@@ -1,27 +1,35 @@
-//! One agent: its versions, its endpoint's settings, and the state behind its endpoint.
+//! One agent: its versions, its endpoint's settings, and the state behind its endpoint. One version is in [`version`].
 
+pub(crate) mod version;
+
+use crate::container::SandboxContext;
 use crate::conversation::{Conversation, Conversations};
 use crate::error::ApiError;
 use crate::ids;
-use crate::isolation::Model;
-use crate::options::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
+use crate::logs::LogSink;
+use crate::options::{AgentSpec, VersionSpec};
 use crate::responses::ResponseIndex;
 use crate::sessions::Sessions;
-use http::StatusCode;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+pub(crate) use version::Version;
+use version::guid;
 
-/// Idle time of a version that names none (contract section 14.1).
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(15);
+/// Names the project to containers, as the resource manager would. There is no such resource.
+const PROJECT_ARM_ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/emulator/providers/\
+    Microsoft.CognitiveServices/accounts/emulator/projects/emulator";
+
+/// Seconds after which a silent event stream of the service has a keep-alive comment (contract section 15.1).
+const KEEP_ALIVE: &str = "15";
 
 /// An agent of the data plane.
 pub(crate) struct Agent {
     pub(crate) name: String,
+    /// Where its agent servers keep what outlives sessions.
+    state_root: PathBuf,
     pub(crate) sessions: Sessions,
-    pub(crate) conversations: Conversations,
+    pub(crate) conversations: Arc<Conversations>,
     /// The contexts of A2A: kept alike, found only by A2A.
     pub(crate) contexts: Conversations,
     /// Those of the project, which belong to no agent until one answers in them.
@@ -34,98 +42,6 @@ struct State {
     enabled: bool,
     versions: Vec<Arc<Version>>,
     endpoint: Value,
-}
-
-/// One version: what it was made from and what the data plane shows of it.
-pub(crate) struct Version {
-    pub(crate) spec: VersionSpec,
-    created_at: i64,
-    description: Value,
-    metadata: Value,
-    definition: Value,
-    guid: String,
-    /// The `OpenAPI` document its container answered with, asked for once.
-    pub(crate) openapi: tokio::sync::OnceCell<(StatusCode, bytes::Bytes)>,
-}
-
-impl Version {
-    /// A version whose definition follows from its spec. `now` in milliseconds, UTC.
-    fn from_spec(spec: VersionSpec, now: i64) -> Self {
-        let protocol = spec.model.protocol_version();
-        let definition = json!({
-            "kind": "hosted",
-            "cpu": "1",
-            "memory": "2Gi",
-            "environment_variables": spec.environment,
-            "protocol_versions": [
-                {"protocol": "responses", "version": protocol},
-                {"protocol": "invocations", "version": protocol},
-                {"protocol": "invocations_ws", "version": protocol},
-            ],
-            "session_configuration": {
-                "idle_timeout_seconds": spec.idle_timeout.unwrap_or(IDLE_TIMEOUT).as_secs(),
-            },
-        });
-        Self::new(spec, now, Value::Null, json!({}), definition)
-    }
-
-    /// A version posted by a client. Its image is not run: it gets the runtime of `like`, and nothing else of it but the rules
-    /// for keys. What it brings itself reaches a process only as the runtime allows.
-    fn posted(label: String, body: &Value, like: &VersionSpec, now: i64) -> Result<Self, ApiError> {
-        let definition = body
-            .get("definition")
-            .filter(|definition| definition.get("kind").and_then(Value::as_str) == Some("hosted"))
-            .ok_or_else(|| ApiError::invalid("definition", "The definition must be of kind 'hosted'."))?;
-        let protocol = definition.pointer("/protocol_versions/0/version").and_then(Value::as_str).unwrap_or("2.0.0");
-        let model = match (protocol, like.model) {
-            ("1.0.0", keys @ Model::Keys { .. }) => keys,
-            ("1.0.0", Model::Identity) => KEYS_OPTIONAL,
-            _ => Model::Identity,
-        };
-        let environment = posted_environment(definition, like)?;
-        let idle_timeout = definition
-            .pointer("/session_configuration/idle_timeout_seconds")
-            .and_then(Value::as_u64)
-            .map(Duration::from_secs);
-        let spec = VersionSpec { version: label, model, runtime: Arc::clone(&like.runtime), environment, idle_timeout };
-        let description = body.get("description").cloned().unwrap_or_default();
-        let metadata = body.get("metadata").cloned().unwrap_or_else(|| json!({}));
-        Ok(Self::new(spec, now, description, metadata, definition.clone()))
-    }
-
-    fn new(spec: VersionSpec, now: i64, description: Value, metadata: Value, definition: Value) -> Self {
-        Self {
-            spec,
-            created_at: now,
-            description,
-            metadata,
-            definition,
-            guid: uuid::Uuid::new_v4().to_string(),
-            openapi: tokio::sync::OnceCell::new(),
-        }
-    }
-
-    /// How long its sessions may do nothing before their sandboxes stop.
-    pub(crate) fn idle_timeout(&self) -> Duration {
-        self.spec.idle_timeout.unwrap_or(IDLE_TIMEOUT)
-    }
-
-    /// The version object (contract section 3).
-    pub(crate) fn to_json(&self, agent: &str) -> Value {
-        let version = &self.spec.version;
-        json!({
-            "object": "agent.version",
-            "id": format!("{agent}:{version}"),
-            "name": agent,
-            "version": version,
-            "description": self.description,
-            "created_at": self.created_at / 1000,
-            "metadata": self.metadata,
-            "status": "active",
-            "definition": self.definition,
-            "agent_guid": self.guid,
-        })
-    }
 }
 
 impl Agent {
@@ -162,10 +78,13 @@ impl Agent {
     ) -> Self {
         let sessions = Sessions::load(&directory.join("sessions"));
         let responses = ResponseIndex::load(&sessions);
+        let offered = versions.iter().find(|version| version.spec.version == default);
+        let protocols = offered.map(|version| version.protocol_configuration()).unwrap_or_default();
         Self {
+            state_root: directory.join("state"),
             name,
             sessions,
-            conversations: Conversations::load(&directory.join("conversations")),
+            conversations: Arc::new(Conversations::load(&directory.join("conversations"))),
             contexts: Conversations::load(&directory.join("contexts")),
             project: Arc::clone(project),
             responses,
@@ -176,10 +95,41 @@ impl Agent {
                     "version_selector": {"version_selection_rules": [
                         {"type": "FixedRatio", "agent_version": default, "traffic_percentage": 100},
                     ]},
-                    "protocol_configuration": {"responses": {}, "invocations": {}, "invocations_ws": {}},
+                    "protocol_configuration": protocols,
                     "authorization_schemes": [{"type": "Entra"}],
                 }),
             }),
+        }
+    }
+
+    /// What a sandbox of the version `spec` is told.
+    pub(crate) fn sandbox(
+        &self,
+        spec: &VersionSpec,
+        project_endpoint: &str,
+        session_id: &str,
+        home: PathBuf,
+        logs: LogSink,
+    ) -> SandboxContext {
+        let mut environment = spec.environment.clone();
+        environment.entry("SSE_KEEPALIVE_INTERVAL".to_owned()).or_insert_with(|| KEEP_ALIVE.to_owned());
+        let session_guid = guid(&["session", &self.name, session_id]).simple().to_string();
+        for (name, value) in [
+            ("FOUNDRY_PROJECT_ENDPOINT", project_endpoint),
+            ("FOUNDRY_PROJECT_ARM_ID", PROJECT_ARM_ID),
+            ("FOUNDRY_AGENT_ID", &version::agent_guid(&self.name)),
+            ("FOUNDRY_AGENT_SESSION_GUID", &session_guid),
+        ] {
+            environment.insert(name.to_owned(), value.to_owned());
+        }
+        SandboxContext {
+            agent: self.name.clone(),
+            version: spec.version.clone(),
+            session_id: session_id.to_owned(),
+            home,
+            state_root: self.state_root.clone(),
+            environment,
+            logs,
         }
     }
 
@@ -293,21 +243,6 @@ impl Agent {
             "agent_endpoint": self.read(|state| state.endpoint.clone()),
         })
     }
-}
-
-/// The environment variables of a posted definition, if the runtime admits them all.
-fn posted_environment(definition: &Value, like: &VersionSpec) -> Result<BTreeMap<String, String>, ApiError> {
-    const FIELD: &str = "definition.environment_variables";
-    let posted = definition.get("environment_variables").filter(|variables| !variables.is_null());
-    let variables: BTreeMap<String, String> = match posted {
-        None => BTreeMap::new(),
-        Some(variables) => serde_json::from_value(variables.clone())
-            .map_err(|_| ApiError::invalid(FIELD, "The environment variables must be an object of strings."))?,
-    };
-    like.runtime.admit(&variables).map_err(|refused| {
-        ApiError::new(StatusCode::BAD_REQUEST, "environment_variable_not_allowed", refused.to_string()).param(FIELD)
-    })?;
-    Ok(variables)
 }
 
 fn select(endpoint: &mut Value, label: &str) {

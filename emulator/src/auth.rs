@@ -5,6 +5,8 @@
 //!
 //! The emulator stands in for Entra: signature, audience and expiry are checked (contract section 1.2). Tokens are JSON Web
 //! Tokens signed with HMAC-SHA-256 (`HS256`, RFC 7518); no other algorithm is accepted.
+//!
+//! - `secret`: the key's file
 
 mod secret;
 
@@ -124,8 +126,9 @@ struct Header {
 /// Reads the caller from the request's bearer token, or refuses with 401. `now` in milliseconds, UTC.
 pub(crate) fn authenticate(headers: &HeaderMap, secret: &Secret, now: i64) -> Result<Caller, ApiError> {
     let refused = |problem: &str| ApiError::unauthorized(format!("Access denied: {problem}. {ADVICE}"));
-    let text = headers
-        .get(AUTHORIZATION)
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let only = given.next().filter(|_| given.next().is_none());
+    let text = only
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -183,7 +186,7 @@ mod tests {
         authenticate(&headers, secret, NOW)
     }
 
-    /// A token with another header than ours, signed all the same.
+    /// A token with another header than ours, but correctly signed.
     fn signed(header: &str, claims: &str, secret: &Secret) -> String {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(secret.sign(message.as_bytes())))

@@ -1,4 +1,4 @@
-//! `cupola emulator`: an emulator of its own in a terminal, or below a test that reads its first line.
+//! `cupola emulator`: a separate emulator in a terminal, or started by a test that reads its first line.
 //!
 //! - [`agent`]: the `--agent` option
 //! - [`token`]: `cupola emulator token`
@@ -18,12 +18,12 @@ use crate::tls::{Tls, TlsError};
 use crate::variables::{AllowedVariables, InvalidName};
 use agent::InvalidAgent;
 use serde::Serialize;
-use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Whom the token that is printed at the start names.
 const CALLER: &str = "local-user";
@@ -38,6 +38,8 @@ pub struct CommandOptions {
     pub listen_beyond_loopback: bool,
     /// Speak https with a certificate made at the start.
     pub tls: bool,
+    /// A certificate of the user's and its key, PEM files, in place of a generated one.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Names it may be called by besides those of this machine; the certificate is for them too.
     pub tls_names: Vec<String>,
     /// Environment variables that posted versions may set in `exec:` agents.
@@ -127,13 +129,17 @@ pub async fn run(
     let allowed = AllowedVariables::new(options.allowed_variables)?;
     let directory = DataDirectory::prepare(options.data_directory)?;
     let agents = if options.agents.is_empty() {
-        stock_agents(&(Arc::new(Notes::with_responses_in(directory.path.join("responses"))) as _))
+        stock_agents(&(Arc::new(Notes::with_responses_in(directory.path().join("responses"))) as _))
     } else {
         agent::read_agents(&options.agents, &allowed, options.agent_output.as_ref())?
     };
-    let tls = if options.tls { Some(Tls::generate(&directory.path, &options.tls_names)?) } else { None };
+    let tls = match &options.tls_files {
+        _ if !options.tls => None,
+        Some((certificate, key)) => Some(Tls::load(certificate, key)?),
+        None => Some(Tls::generate(directory.path(), &options.tls_names)?),
+    };
 
-    let mut started = Options::new(&directory.path, agents);
+    let mut started = Options::new(directory.path(), agents);
     started.listen = options.listen.into();
     started.listen_beyond_loopback = options.listen_beyond_loopback;
     started.host_names = options.tls_names;
@@ -189,36 +195,32 @@ fn announce(
     output.flush()
 }
 
-/// Where state is kept, removed again at the end when it was made for this run only.
-struct DataDirectory {
-    path: PathBuf,
-    temporary: bool,
+/// Where state is kept.
+enum DataDirectory {
+    Given(PathBuf),
+    /// Made for this run only, so it is removed at the end.
+    Temporary(TempDir),
 }
 
 impl DataDirectory {
     fn prepare(asked: Option<PathBuf>) -> Result<Self, CommandError> {
-        let temporary = asked.is_none();
-        let path = asked
-            .unwrap_or_else(|| std::env::temp_dir().join(format!("cupola-emulator-{}", uuid::Uuid::new_v4().simple())));
-        let made = if temporary { make_new(&path) } else { private::directory(&path) };
-        made.map_err(|source| CommandError::DataDirectory { path: path.clone(), source })?;
-        Ok(Self { path, temporary })
+        let unusable = |path: &Path, source| CommandError::DataDirectory { path: path.to_owned(), source };
+        if let Some(path) = asked {
+            private::directory(&path).map_err(|source| unusable(&path, source))?;
+            return Ok(Self::Given(path));
+        }
+        // In a place that others share, it is the user's alone from its first moment.
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("cupola-emulator-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        Ok(Self::Temporary(builder.tempdir().map_err(|source| unusable(&std::env::temp_dir(), source))?))
     }
-}
 
-/// A directory in a shared place must be ours from its first moment, so it must not exist yet.
-fn make_new(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-impl Drop for DataDirectory {
-    fn drop(&mut self) {
-        if self.temporary {
-            // An error could not be reported any more; the system clears its temporary directory eventually.
-            let _ = fs::remove_dir_all(&self.path);
+    fn path(&self) -> &Path {
+        match self {
+            Self::Given(path) => path,
+            Self::Temporary(directory) => directory.path(),
         }
     }
 }
@@ -231,6 +233,7 @@ mod tests {
         CommandOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             listen_beyond_loopback: false,
+            tls_files: None,
             tls_names: Vec::new(),
             allowed_variables: Vec::new(),
             registry: None,
@@ -256,6 +259,32 @@ mod tests {
         assert!(ready["projectEndpoint"].as_str().unwrap().contains("/api/projects/"));
         assert!(ready["token"].is_string());
         assert!(!Path::new(ready["certificate"].as_str().unwrap()).exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_temporary_directory_is_the_users_alone_and_goes() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = DataDirectory::prepare(None).unwrap();
+        let path = directory.path().to_owned();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(directory);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn it_uses_a_certificate_of_yours() {
+        let root = tempfile::tempdir().unwrap();
+        Tls::generate(root.path(), &["agents.example.com".to_owned()]).unwrap();
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| root.path().join(name));
+        let mut output = Vec::new();
+        let yours = CommandOptions { tls_files: Some((certificate.clone(), key)), ..options() };
+        run(yours, &mut output, async {}).await.unwrap();
+        let ready: serde_json::Value = serde_json::from_slice(&output).unwrap();
+        assert_eq!(ready["certificate"], certificate.to_str().unwrap());
+        let absent = CommandOptions { tls_files: Some((certificate, root.path().join("absent"))), ..options() };
+        let refusal = run(absent, &mut Vec::new(), async {}).await.unwrap_err().to_string();
+        assert!(refusal.contains("absent"), "{refusal}");
     }
 
     #[tokio::test]

@@ -25,7 +25,10 @@ pub struct SandboxContext {
     pub session_id: String,
     /// The session's home directory, which outlives the container (`HOME`).
     pub home: PathBuf,
-    /// More environment variables from the agent version's definition.
+    /// Where agent servers keep what outlives sessions: responses, their items and streams (`AGENTSERVER_STATE_ROOT`). All
+    /// sessions of the agent share it, as hosted ones share the service's storage.
+    pub state_root: PathBuf,
+    /// More environment variables: those of the agent version's definition, and those that every hosted container gets.
     pub environment: BTreeMap<String, String>,
     /// Where the container's output and its lifecycle go.
     pub logs: LogSink,
@@ -54,6 +57,10 @@ pub trait Container: Send + Sync {
     /// Ends the container: asked to stop, given its grace period, then killed. Its home stays.
     fn stop(&self) -> BoxFuture<'_, ()>;
 }
+
+/// In the extensions of a request that the gateway makes for itself, of which the service's containers know nothing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnQuestion;
 
 /// A container's end of a connection that its 101 answer has made a WebSocket: in that answer's extensions, to be taken once.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use crate::error::ApiError;
 use crate::ids;
-use crate::isolation::Partition;
+use crate::isolation::{self, Partition, Refusal};
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,6 +69,16 @@ impl Conversation {
 
     fn new(path: PathBuf, record: Record) -> Self {
         Self { path, record: Mutex::new(record), log: Mutex::default() }
+    }
+
+    /// May a request of the partition `asking` use it? Another's is not shown to exist, except across the wall between delegated
+    /// and own state.
+    pub(crate) fn reach(&self, asking: &Partition) -> Result<(), ApiError> {
+        let record = self.record();
+        isolation::reach(asking, &record.partition).map_err(|refusal| match refusal {
+            Refusal::Hidden => ApiError::not_found("Conversation", &record.id),
+            refusal => refusal.into(),
+        })
     }
 
     /// Its items' ids, oldest first, and where each item is.

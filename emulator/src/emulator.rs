@@ -94,7 +94,9 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
     if let Some(address) = reachable.filter(|_| !options.listen_beyond_loopback) {
         return Err(StartError::BeyondLoopback(address));
     }
-    let data_dir = options.data_dir;
+    // Containers get paths below it, and may change their working directory.
+    let data_dir = std::path::absolute(&options.data_dir)
+        .map_err(|source| StartError::DataDirectory { path: options.data_dir, source })?;
     let lock = take(&data_dir)?;
     let secret = Secret::of(&data_dir)?;
     let listen_failed = |source| match &options.listen {
@@ -122,6 +124,7 @@ pub async fn start(options: Options) -> Result<Emulator, StartError> {
         stop: stop.clone(),
         tracker: tracker.clone(),
     });
+    crate::store::sweep(&gateway.data_dir.join(gateway::AGENTS));
     for spec in options.agents {
         let directory = gateway.directory_of(&spec.name);
         let agent = Agent::new(spec, &directory, &gateway.conversations, gateway.clock.now());

@@ -34,6 +34,11 @@ impl ApiError {
         self
     }
 
+    /// Does it say that something is not there?
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     fn details(mut self, details: &'static str) -> Self {
         self.details = Some(details);
         self
@@ -123,11 +128,15 @@ impl From<Refusal> for ApiError {
                 (StatusCode::FORBIDDEN, "session_not_accessible")
             }
             Refusal::NotOwner | Refusal::NoPermission => (StatusCode::FORBIDDEN, "forbidden"),
-            Refusal::LegacyHeader(_) | Refusal::InvalidIdentity => (StatusCode::BAD_REQUEST, "invalid_request_error"),
+            Refusal::LegacyHeader(_) | Refusal::Repeated(_) | Refusal::InvalidIdentity => {
+                (StatusCode::BAD_REQUEST, "invalid_request_error")
+            }
         };
         let error = Self::new(status, code, refusal.to_string());
         match refusal {
-            Refusal::MissingKey { header, .. } | Refusal::LegacyHeader(header) => error.param(header),
+            Refusal::MissingKey { header, .. } | Refusal::LegacyHeader(header) | Refusal::Repeated(header) => {
+                error.param(header)
+            }
             Refusal::InvalidIdentity => error.param("x-ms-user-identity"),
             _ => error,
         }

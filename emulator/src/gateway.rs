@@ -1,8 +1,15 @@
-//! The service's front: who may come in, and which file answers which route (contract section 2).
+//! The service's front: who may come in, and which file answers which route (contract section 2). Which state a request reaches,
+//! `isolation` decides.
 //!
 //! `door` refuses what a web page sends; then a token is needed for everything but `about`.
 //! Every protocol under an agent's endpoint is one file with a `routes` function; a further one is one more
 //! file and one more `merge` below.
+//!
+//! - `responses`, `invocations`, `invocations_ws`, `a2a`: the protocols; `project`: the project's own routes for responses
+//! - `agents`, `sessions`, `files`, `logs`, `conversations`: everything else that a token may ask for
+//! - `call`: what a handler receives; `query`, `paging`: of its URL; `forward`: a request to a session's container, `answer`: the way
+//!   back, `record`: what is learned from an answer that passes
+//! - `version`: which version answers a call; `latency`: the headers that say where its time went
 
 mod a2a;
 mod about;
@@ -15,12 +22,15 @@ mod files;
 mod forward;
 mod invocations;
 mod invocations_ws;
+mod latency;
 mod logs;
 mod paging;
 mod project;
+mod query;
 mod record;
 mod responses;
 mod sessions;
+mod version;
 
 use crate::agent::{Agent, Catalog};
 use crate::auth::{self, Secret};
@@ -31,6 +41,7 @@ use crate::hooks::Interceptor;
 use crate::isolation::Presented;
 use crate::options::Undocumented;
 use crate::server::Stop;
+use crate::session::Idling;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
@@ -49,6 +60,9 @@ const MAX_JSON_BODY: usize = 64 * 1024 * 1024;
 
 /// The versions of the API that clients of both eras send (contract section 1.3).
 const API_VERSIONS: [&str; 2] = ["v1", "2025-11-15-preview"];
+
+/// Where in the data directory the agents' state lies.
+pub(crate) const AGENTS: &str = "agents";
 
 /// What controls the emulator itself lies below it.
 const CONTROL_PREFIX: &str = "/__cupola/";
@@ -82,32 +96,31 @@ impl Gateway {
     pub(crate) async fn settle(&self, agent: &Agent) {
         let now = self.clock.now();
         let sessions = agent.sessions.all();
-        let settled = sessions
-            .iter()
-            .map(|session| session.settle(now, self.idle_timeout_of(agent, &session.record().agent_version)));
+        let settled =
+            sessions.iter().map(|session| session.settle(now, self.idling_of(agent, &session.record().agent_version)));
         futures_util::future::join_all(settled).await;
     }
 
-    /// How long a session of this version may do nothing.
-    pub(crate) fn idle_timeout_of(&self, agent: &Agent, version: &str) -> Duration {
-        self.idle_timeout.unwrap_or_else(|| {
-            agent
-                .version(version)
-                .or_else(|_| agent.default_version())
-                .map_or(crate::agent::IDLE_TIMEOUT, |version| version.idle_timeout())
-        })
+    /// When a session of this version goes idle, and what it loses then.
+    pub(crate) fn idling_of(&self, agent: &Agent, version: &str) -> Idling {
+        let version = agent.version(version).or_else(|_| agent.default_version()).ok();
+        let defined = version.as_ref().map_or(crate::agent::version::IDLE_TIMEOUT, |version| version.idle_timeout());
+        Idling {
+            after: self.idle_timeout.unwrap_or(defined),
+            keeps_home: version.is_none_or(|version| !version.spec.memory_snapshot),
+        }
     }
 
     /// Where an agent's state lies.
     pub(crate) fn directory_of(&self, agent: &str) -> PathBuf {
-        self.data_dir.join("agents").join(crate::store::file_name(agent))
+        self.data_dir.join(AGENTS).join(crate::store::file_name(agent))
     }
 
     /// Stops every sandbox. Their sessions stay, idle.
     pub(crate) async fn stop_all(&self) {
         let now = self.clock.now();
         let sessions: Vec<_> = self.catalog.all().iter().flat_map(|agent| agent.sessions.all()).collect();
-        futures_util::future::join_all(sessions.iter().map(|session| session.stop(now))).await;
+        futures_util::future::join_all(sessions.iter().map(|session| session.stop(now, true))).await;
         // A client that follows a log would keep its connection open forever.
         for session in &sessions {
             session.logs.close();
@@ -132,7 +145,7 @@ pub(crate) fn router(
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), refuse_disabled));
     let project = Router::new()
         .merge(agents::routes())
-        .merge(project::routes())
+        .merge(project::routes(gateway))
         .merge(logs::routes())
         .nest("/agents/{agent}/endpoint", endpoint)
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), authenticate));
@@ -199,7 +212,7 @@ async fn authenticate(
     let mut caller = auth::authenticate(request.headers(), &gateway.secret, gateway.clock.now())?;
     caller.impersonates &= !gateway.withhold_impersonation;
     check_api_version(request.uri())?;
-    let presented = Presented::read(request.headers());
+    let presented = Presented::read(request.headers())?;
     request.extensions_mut().insert(caller);
     request.extensions_mut().insert(presented);
     Ok(next.run(request).await)

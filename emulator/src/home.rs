@@ -1,7 +1,8 @@
 //! A session's home as clients reach it: paths stay inside, whatever they say and wherever links in it lead.
 //!
-//! Every function here blocks; the gateway calls them on a thread of their own.
+//! Every function here blocks; the gateway calls them on a separate thread.
 
+use crate::store::REMOVALS;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata};
 use serde::Serialize;
@@ -152,7 +153,14 @@ impl Home {
     pub(crate) fn remove(&self, path: &HomePath, recursive: bool) -> io::Result<()> {
         match self.0.symlink_metadata(path.shown())? {
             metadata if !metadata.is_dir() => self.0.remove_file(path.shown()),
-            _ if recursive => self.0.remove_dir_all(path.shown()),
+            _ if recursive => {
+                // The agent may write there meanwhile.
+                let remove = || self.0.remove_dir_all(path.shown());
+                let is_refilled = |done: &io::Result<()>| {
+                    done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty)
+                };
+                (1..REMOVALS).map(|_| remove()).find(|done| !is_refilled(done)).unwrap_or_else(remove)
+            }
             _ => self.0.remove_dir(path.shown()),
         }
     }

@@ -12,17 +12,18 @@ pub(crate) fn session() -> String {
     format!("sess_{}", hex())
 }
 
-/// A conversation id.
+/// A conversation id, with a partition key as all ids have it: agent servers refuse shorter ones (contract section 21.2).
 pub(crate) fn conversation() -> String {
-    format!("conv_{}", hex())
+    format!("conv_{}{}", partition_key(None), hex())
 }
 
-/// Whether a conversation id is one that [`conversation`] could have made.
+/// Whether a conversation id is one that [`conversation`] could have made, now or before ids had a partition key.
 pub(crate) fn is_conversation(id: &str) -> bool {
-    id.strip_prefix("conv_").is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    id.strip_prefix("conv_")
+        .is_some_and(|body| matches!(body.len(), 32 | 50) && body.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// A response id that shares its partition key with the response it continues, if any.
+/// A response id that shares its partition key with the response or conversation it continues, if any.
 pub(crate) fn response(previous: Option<&str>) -> String {
     format!("caresp_{}{}", partition_key(previous), hex())
 }
@@ -75,6 +76,17 @@ mod tests {
         assert!(is_response(&first) && is_response(&second), "{first} {second}");
         assert_eq!(first.get(7..25), second.get(7..25));
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn a_conversation_lends_its_partition_key() {
+        let conversation = conversation();
+        let body = conversation.strip_prefix("conv_").unwrap();
+        assert!(body.len() == 50 && is_conversation(&conversation), "{conversation}");
+        assert!(body.get(16..18) == Some("00"), "{conversation}");
+        assert_eq!(response(Some(&conversation)).get(7..25), body.get(..18));
+        assert!(is_conversation("conv_00112233445566778899aabbccddeeff"), "one of an earlier version");
+        assert!(!is_conversation("conv_../../../../../../../../../etc/passwd"));
     }
 
     #[test]

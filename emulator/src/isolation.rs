@@ -84,20 +84,24 @@ pub struct Presented {
 }
 
 impl Presented {
-    /// Reads them. An empty key counts as none; bytes beyond ASCII keep their difference.
-    pub fn read(headers: &HeaderMap) -> Self {
+    /// Reads them. An empty key counts as none; bytes beyond ASCII keep their difference. A header that occurs twice is refused.
+    pub fn read(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let repeated = |name: &&str| headers.get_all(*name).iter().nth(1).is_some();
+        if let Some(header) = LEGACY.into_iter().chain([USER_IDENTITY]).find(repeated) {
+            return Err(Refusal::Repeated(header));
+        }
         let text = |name: &str| {
             let value = headers.get(name)?;
             Some(value.as_bytes().iter().map(|byte| char::from(*byte)).collect::<String>())
         };
         let key = |name| text(name).filter(|value| !value.is_empty());
-        Self {
+        Ok(Self {
             user_key: key(USER_KEY),
             chat_key: key(CHAT_KEY),
             ownership_key: key(OWNERSHIP_KEY),
             user_identity: text(USER_IDENTITY),
             legacy: LEGACY.into_iter().find(|name| headers.contains_key(*name)),
-        }
+        })
     }
 }
 
@@ -142,7 +146,9 @@ pub enum Refusal {
     #[error("Cannot delete session: it is owned under another ownership key.")]
     NotOwner,
     /// One side acts for a user, the other for itself.
-    #[error("The session is not accessible: delegated and own sessions do not mix.")]
+    #[error(
+        "This is not accessible: the state of a user whom a caller acts for, and that of callers themselves, do not mix."
+    )]
     Wall,
     /// The session is another caller's own.
     #[error("The session is not accessible: it belongs to another caller.")]
@@ -155,6 +161,9 @@ pub enum Refusal {
     /// A header of an older isolation model on protocol 2.0.0.
     #[error("The header '{0}' is not supported by agents of container protocol 2.0.0.")]
     LegacyHeader(&'static str),
+    /// A header that says whose state a request reaches, more than once. Which one counts would depend on who reads it.
+    #[error("The header '{0}' is given more than once.")]
+    Repeated(&'static str),
     /// A user identity outside its rule.
     #[error("'x-ms-user-identity' must be 1 to 256 characters of letters, digits and . _ : - @")]
     InvalidIdentity,
@@ -227,9 +236,15 @@ pub fn lists(asking: &Partition, caller: &Caller, owner: &Partition) -> bool {
 }
 
 /// Whether a request may reach a response or conversation of `owner`'s: these stay per partition, also between
-/// delegated users.
+/// delegated users. The wall between delegated and own state stands here too (contract section 13.5, G-A6).
 pub fn reach(asking: &Partition, owner: &Partition) -> Result<(), Refusal> {
-    if asking == owner { Ok(()) } else { Err(Refusal::Hidden) }
+    match (asking, owner) {
+        (asking, owner) if asking == owner => Ok(()),
+        (Partition::Own(_), Partition::Delegated(_)) | (Partition::Delegated(_), Partition::Own(_)) => {
+            Err(Refusal::Wall)
+        }
+        _ => Err(Refusal::Hidden),
+    }
 }
 
 /// Under which key a session is created: the ownership key sent, else one derived from the caller.
@@ -261,7 +276,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        Presented::read(&map)
+        Presented::read(&map).unwrap()
     }
 
     #[test]
@@ -277,7 +292,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(USER_IDENTITY, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            let found = partition(Model::Identity, &Presented::read(&headers), &caller("app"), Purpose::Invoke);
+            let found =
+                partition(Model::Identity, &Presented::read(&headers).unwrap(), &caller("app"), Purpose::Invoke);
             assert_eq!(found.is_ok(), good, "{value}: {found:?}");
         }
     }
@@ -317,7 +333,16 @@ mod tests {
             assert_eq!(enter(&asking, &caller("app"), &owner, Purpose::Invoke), outcome, "{asking:?} {owner:?}");
         }
         assert_eq!(enter(&keys("acme"), &caller("app"), &keys("contoso"), Purpose::Manage), Err(Refusal::Hidden));
-        assert_eq!(reach(&delegated("bob"), &delegated("alice")), Err(Refusal::Hidden));
+        for (asking, owner, outcome) in [
+            (delegated("alice"), delegated("alice"), Ok(())),
+            (delegated("bob"), delegated("alice"), Err(Refusal::Hidden)),
+            (own("app"), own("other"), Err(Refusal::Hidden)),
+            (own("app"), delegated("alice"), Err(Refusal::Wall)),
+            (delegated("alice"), own("app"), Err(Refusal::Wall)),
+            (keys("acme"), keys("contoso"), Err(Refusal::Hidden)),
+        ] {
+            assert_eq!(reach(&asking, &owner), outcome, "{asking:?} {owner:?}");
+        }
     }
 
     #[test]

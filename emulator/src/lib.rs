@@ -8,9 +8,11 @@
 //! - [`auth`]: who calls; [`isolation`]: whose state a request reaches, as pure rules
 //! - `agent`: agents and their versions; `sessions`, `session`: sandboxes and their lifecycle
 //! - `home`: a session's files, as clients reach them
-//! - `conversation`, `responses`: message history, and which session answers for which response
+//! - `conversation`: the message history that the gateway keeps; what the notes agent knows of earlier turns is in
+//!   `agents/notes/store`
+//! - `responses`: which session answers for which response
 //! - [`container`]: what the gateway asks of an agent; [`logs`]: what a session's container wrote
-//! - [`agents`]: the agents built in; [`sandbox`]: agents that are programs of their own: `exec:` and `url:`
+//! - [`agents`]: the agents built in; [`sandbox`]: agents that are separate programs: `exec:` and `url:`
 //! - [`variables`]: which environment variables a posted agent version may have; `content_type`: is a body JSON?
 //! - [`hooks`]: where the next two plug in
 //! - [`faults`]: failures switched on per route
@@ -55,5 +57,6 @@ pub use auth::{Secret, Token};
 pub use clock::Clock;
 pub use emulator::{Emulator, StartError, start};
 pub use options::{
-    AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Listen, MAX_SOCKET_PATH, Options, Undocumented, VersionSpec, stock_agents,
+    AgentSpec, KEYS_OPTIONAL, KEYS_REQUIRED, Listen, MAX_SOCKET_PATH, Options, Protocol, Undocumented, VersionSpec,
+    stock_agents,
 };

@@ -1,6 +1,6 @@
 //! A session's log: what its container wrote and what happened to its sandbox, kept for log streams.
 //!
-//! Readers hold a place in the log, not a queue of their own: a line is kept once however many streams there are, and a
+//! Readers hold a place in the log, not a queue: a line is kept once however many streams there are, and a
 //! stream that reads too slowly finds the oldest lines gone.
 
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::container::Runtime;
 use crate::hooks::{Acceptor, Interceptor};
 use crate::isolation::{KeyRule, Model};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,16 +131,53 @@ pub struct VersionSpec {
     pub model: Model,
     /// What runs in its sandboxes.
     pub runtime: Arc<dyn Runtime>,
+    /// The protocols that its container speaks and its definition lists. Requests by others are refused.
+    pub protocols: BTreeSet<Protocol>,
     /// Environment variables of its definition.
     pub environment: BTreeMap<String, String>,
     /// How long a session may do nothing before its sandbox stops; 900 s when absent (contract section 14.1).
     pub idle_timeout: Option<Duration>,
+    /// Its sessions are suspended as snapshots of their memory, and keep neither memory nor home when they go idle (contract section
+    /// 21.1).
+    pub memory_snapshot: bool,
 }
 
 impl VersionSpec {
-    /// A version without environment and with the usual idle time.
+    /// A version that speaks all protocols, without environment and with the usual idle time.
     pub fn new(version: &str, model: Model, runtime: Arc<dyn Runtime>) -> Self {
-        Self { version: version.to_owned(), model, runtime, environment: BTreeMap::new(), idle_timeout: None }
+        let protocols = Protocol::ALL.into_iter().collect();
+        let (version, environment) = (version.to_owned(), BTreeMap::new());
+        Self { version, model, runtime, protocols, environment, idle_timeout: None, memory_snapshot: false }
+    }
+}
+
+/// A protocol between the gateway and a container (contract section 3). A2A is the gateway's own, in front of responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// The responses protocol (contract section 7).
+    Responses,
+    /// The invocations protocol (contract section 9).
+    Invocations,
+    /// Invocations over a WebSocket (contract section 10).
+    InvocationsWs,
+}
+
+impl Protocol {
+    /// Every protocol, in the order definitions list them.
+    pub const ALL: [Self; 3] = [Self::Responses, Self::Invocations, Self::InvocationsWs];
+
+    /// Its word in definitions.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Responses => "responses",
+            Self::Invocations => "invocations",
+            Self::InvocationsWs => "invocations_ws",
+        }
+    }
+
+    /// The protocol of a word in a definition.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == word)
     }
 }
 

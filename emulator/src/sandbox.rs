@@ -1,4 +1,4 @@
-//! Agents that are programs of their own: one process per session (`exec:`), or one that already runs (`url:`).
+//! Agents that are separate programs: one process per session (`exec:`), or one that already runs (`url:`).
 //!
 //! - [`exec`]: `exec:COMMAND`, what a session's process is told and when it counts as ready
 //! - `process`: the process itself, which can not outlive the emulator

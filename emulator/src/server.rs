@@ -101,7 +101,7 @@ impl Server {
         }
     }
 
-    /// Serves one connection in a task of its own. `place` is free again at its end, unless it has become a WebSocket: then the
+    /// Serves one connection in its own task. `place` is free again at its end, unless it has become a WebSocket: then the
     /// place goes with the connection.
     fn spawn(&self, stream: Accepted, router: Router, limit: Option<Duration>, place: OwnedSemaphorePermit) {
         let (acceptor, stop) = (self.acceptor.clone(), self.stop.clone());

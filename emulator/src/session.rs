@@ -3,11 +3,10 @@
 //! creating → active → idle (after its idle time or a stop) → active again on the next invoke; expired 30 days after
 //! the last activity. At most one container start is in flight: everything that needs the sandbox waits on the same slot.
 
-use crate::container::{Container, SandboxContext};
+use crate::container::{Container, Runtime, SandboxContext};
 use crate::error::ApiError;
 use crate::isolation::Partition;
 use crate::logs::{LogSink, LogStream};
-use crate::options::VersionSpec;
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,6 +52,15 @@ pub(crate) struct Record {
     pub(crate) status: Status,
     /// Order of creation within the agent; times can be equal.
     pub(crate) sequence: u64,
+}
+
+/// When a session goes idle, and what becomes of its home then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Idling {
+    /// How long it may do nothing.
+    pub(crate) after: Duration,
+    /// Its files stay. Those of an agent with memory snapshots do not.
+    pub(crate) keeps_home: bool,
 }
 
 /// The sandbox: none while the session is idle.
@@ -175,29 +183,23 @@ impl Session {
         Lease { session: Arc::clone(self), clock: clock.clone() }
     }
 
-    /// The running container of this session of `agent`. Starts or resumes one if the session has none.
+    /// Its container, if one runs.
+    pub(crate) async fn running(&self) -> Option<Arc<dyn Container>> {
+        self.slot.lock().await.clone()
+    }
+
+    /// The session's running container. Starts or resumes one of `runtime`, told `context`, if the session has none.
     pub(crate) async fn container(
         self: &Arc<Self>,
-        agent: &str,
-        spec: &VersionSpec,
-        project_endpoint: &str,
+        runtime: &Arc<dyn Runtime>,
+        context: SandboxContext,
     ) -> Result<Arc<dyn Container>, ApiError> {
-        let mut environment = spec.environment.clone();
-        environment.insert("FOUNDRY_PROJECT_ENDPOINT".to_owned(), project_endpoint.to_owned());
-        let context = SandboxContext {
-            agent: agent.to_owned(),
-            version: spec.version.clone(),
-            session_id: self.id.clone(),
-            home: self.home(),
-            environment,
-            logs: self.logs.clone(),
-        };
         let slot = Arc::clone(&self.slot).lock_owned().await;
         if let Some(container) = &*slot {
             return Ok(Arc::clone(container));
         }
-        // A task of its own: a caller that goes away must not leave a half-started container behind.
-        let (session, runtime) = (Arc::clone(self), Arc::clone(&spec.runtime));
+        // In its own task, because a caller that goes away must not leave a half-started container behind.
+        let (session, runtime) = (Arc::clone(self), Arc::clone(runtime));
         tokio::spawn(async move { session.start(slot, runtime.as_ref(), context).await })
             .await
             .map_err(ApiError::internal)?
@@ -206,7 +208,7 @@ impl Session {
     async fn start(
         &self,
         mut slot: tokio::sync::OwnedMutexGuard<Slot>,
-        runtime: &dyn crate::container::Runtime,
+        runtime: &dyn Runtime,
         context: SandboxContext,
     ) -> Result<Arc<dyn Container>, ApiError> {
         match self.record().status {
@@ -247,25 +249,35 @@ impl Session {
         let mut slot = self.slot.lock().await;
         if slot.as_ref().is_some_and(|current| Arc::ptr_eq(current, container)) {
             *slot = None;
-            self.rest(now);
+            self.rest(now, true);
         }
     }
 
     /// Stops the sandbox; false when there was nothing to stop. `now` in milliseconds, UTC.
-    pub(crate) async fn stop(&self, now: i64) -> bool {
-        let container = self.slot.lock().await.take();
+    pub(crate) async fn stop(&self, now: i64, keeps_home: bool) -> bool {
+        let mut slot = self.slot.lock().await;
+        let container = slot.take();
+        // The next container must not find a home that is about to go.
+        let _held = (!keeps_home).then_some(slot);
         let running = matches!(self.record().status, Status::Creating | Status::Active);
         if let Some(container) = &container {
             container.stop().await;
         }
         if running {
-            self.rest(now);
+            self.rest(now, keeps_home);
         }
         running || container.is_some()
     }
 
-    fn rest(&self, now: i64) {
-        self.logs.push(LogStream::Status, "The container stopped; its files stay");
+    fn rest(&self, now: i64, keeps_home: bool) {
+        let files = if keeps_home { "stay" } else { "are gone" };
+        self.logs.push(LogStream::Status, format!("The container stopped; its files {files}"));
+        if !keeps_home {
+            let emptied = store::discard(&self.home()).and_then(|()| std::fs::create_dir_all(self.home()));
+            if let Err(error) = emptied {
+                tracing::error!(session = self.id, %error, "the session's home could not be emptied");
+            }
+        }
         self.change(|record| {
             if record.status != Status::Deleted {
                 record.status = Status::Idle;
@@ -275,20 +287,20 @@ impl Session {
     }
 
     /// Lets time take its effect: an unused sandbox stops, an unused session expires. `now` in milliseconds, UTC.
-    pub(crate) async fn settle(&self, now: i64, idle_timeout: Duration) {
+    pub(crate) async fn settle(&self, now: i64, idling: Idling) {
         let record = self.record();
         if self.in_flight.load(Ordering::SeqCst) > 0 || matches!(record.status, Status::Expired | Status::Deleted) {
             return;
         }
         if record.last_accessed_at + EXPIRY <= now {
-            self.stop(now).await;
+            self.stop(now, true).await;
             self.change(|record| record.status = Status::Expired);
-            if let Err(error) = std::fs::remove_dir_all(self.home()) {
+            if let Err(error) = store::discard(&self.home()) {
                 tracing::warn!(session = self.id, %error, "the expired session's home could not be removed");
             }
             return;
         }
-        let idle_at = record.last_accessed_at + i64::try_from(idle_timeout.as_millis()).unwrap_or(EXPIRY);
+        let idle_at = record.last_accessed_at + i64::try_from(idling.after.as_millis()).unwrap_or(EXPIRY);
         if record.status == Status::Active && idle_at <= now {
             let mut slot = self.slot.lock().await;
             // An invoke may have come in while waiting for the slot.
@@ -296,7 +308,7 @@ impl Session {
                 && let Some(container) = slot.take()
             {
                 container.stop().await;
-                self.rest(idle_at);
+                self.rest(idle_at, idling.keeps_home);
             }
         }
     }
@@ -308,7 +320,7 @@ impl Session {
             container.stop().await;
         }
         self.logs.close();
-        std::fs::remove_dir_all(&self.directory)
+        store::discard(&self.directory)
     }
 }
 

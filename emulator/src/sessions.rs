@@ -33,6 +33,7 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// Finds what an earlier run left in `directory`. Its sandboxes are gone, so nothing is active.
     pub(crate) fn load(directory: &Path) -> Self {
+        store::sweep(directory);
         let known = store::entries(directory)
             .into_iter()
             .filter_map(|path| {

@@ -6,6 +6,12 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+/// Begins the names of directories that are to be removed. No id begins so.
+const GONE: &str = ".gone-";
+
+/// How often a directory is removed while something still writes there. Each time removes all but what came meanwhile.
+pub(crate) const REMOVALS: usize = 10;
+
 /// Writes `value` so that a reader, also after a crash, finds the old file or the new one and nothing between.
 pub(crate) fn save(path: &Path, value: &impl Serialize) -> io::Result<()> {
     if let Some(parent) = path.parent() {
@@ -74,6 +80,35 @@ pub(crate) fn read_at<T: DeserializeOwned>(path: &Path, at: u64) -> Option<T> {
     serde_json::from_slice(&line).ok()
 }
 
+/// Removes a directory, even while something still writes there: it is moved out of the way first, so to its users it is gone
+/// at once. What cannot be removed now is left to [`sweep`].
+pub(crate) fn discard(directory: &Path) -> io::Result<()> {
+    let gone = directory.with_file_name(format!("{GONE}{}", uuid::Uuid::new_v4().simple()));
+    match fs::rename(directory, &gone) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        moved => moved?,
+    }
+    for _ in 0..REMOVALS {
+        match fs::remove_dir_all(&gone) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => return removed,
+        }
+    }
+    tracing::warn!(path = %gone.display(), "a directory is removed at the next start, because something still writes there");
+    Ok(())
+}
+
+/// Removes what [`discard`] left directly inside a directory in an earlier run.
+pub(crate) fn sweep(directory: &Path) {
+    for path in entries(directory) {
+        let is_gone = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(GONE.as_bytes()));
+        if is_gone && let Err(error) = fs::remove_dir_all(&path) {
+            tracing::warn!(path = %path.display(), %error, "a directory could not be removed");
+        }
+    }
+}
+
 /// The paths directly inside a directory, none when it does not exist.
 pub(crate) fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
     fs::read_dir(directory).map(|found| found.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
@@ -95,6 +130,8 @@ pub(crate) fn file_name(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
 
     fn values(path: &Path) -> Vec<i32> {
         lines(path).map(|(_, value)| value).collect()
@@ -137,6 +174,35 @@ mod tests {
         for (at, value) in written {
             assert_eq!(read_at(&path, at), Some(value));
         }
+    }
+
+    #[test]
+    fn a_directory_is_gone_at_once_also_while_something_writes_there() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("session");
+        for _ in 0..20 {
+            fs::create_dir_all(directory.join("home")).unwrap();
+            let (home, started) = (directory.join("home"), std::sync::Barrier::new(2));
+            let started = &started;
+            std::thread::scope(|scope| {
+                // As a process does whose working directory it is: it writes there wherever the directory is.
+                let home = Dir::open_ambient_dir(&home, ambient_authority()).unwrap();
+                scope.spawn(move || {
+                    let write = |number: i32| home.write(number.to_string(), "");
+                    write(0).unwrap();
+                    started.wait();
+                    (1..2_000).take_while(|number| write(*number).is_ok()).for_each(drop);
+                });
+                started.wait();
+                discard(&directory).unwrap();
+                assert!(!directory.exists());
+            });
+        }
+        discard(&directory).unwrap();
+        fs::create_dir(root.path().join(format!("{GONE}left"))).unwrap();
+        fs::create_dir(root.path().join("kept")).unwrap();
+        sweep(root.path());
+        assert_eq!(entries(root.path()), [root.path().join("kept")]);
     }
 
     #[test]

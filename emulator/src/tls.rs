@@ -2,13 +2,13 @@
 //!
 //! Microsoft's SDKs send a bearer token over `https` only (contract 1.2), so a local data plane needs TLS. A fresh
 //! self-signed certificate is made at each start; clients are told to trust its file. Nothing is added to the
-//! machine's own trust.
+//! machine's own trust. Or it has a certificate of the user's, which clients may trust already.
 
 use crate::hooks::{Acceptor, Connection};
 use futures_util::future::BoxFuture;
-use rcgen::{CertifiedKey, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,14 @@ pub enum TlsError {
         /// What is wrong.
         source: rcgen::Error,
     },
+    /// A file of the user's could not be read.
+    #[error("{path:?} could not be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
     /// A file could not be written.
     #[error("{path:?} could not be written: {source}")]
     Write {
@@ -41,8 +49,8 @@ pub enum TlsError {
         /// The operating system's reason.
         source: io::Error,
     },
-    /// rustls refused what was made.
-    #[error("TLS could not be configured: {0}")]
+    /// rustls refused the certificate and its key.
+    #[error("TLS could not be configured with this certificate and key: {0}")]
     Configuration(#[from] rustls::Error),
 }
 
@@ -83,19 +91,42 @@ impl Tls {
         let certificate = directory.join("certificate.pem");
         write(&certificate, &made.cert.pem(), 0o644)?;
         write(&directory.join("key.pem"), &made.signing_key.serialize_pem(), 0o600)?;
-        let acceptor = TlsAcceptor::from(Arc::new(configuration(&made)?));
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        Self::new(vec![made.cert.der().clone()], key, certificate)
+    }
+
+    /// Uses a certificate with its chain and the key of it, both PEM files of the user's.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TlsError::Read { path, source }
+        };
+        let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+        let chain: Vec<_> = chain.map_err(failed(certificate))?;
+        let secret = PrivateKeyDer::from_pem_file(key).map_err(failed(key))?;
+        Self::new(chain, secret, certificate.to_owned())
+    }
+
+    fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        certificate: PathBuf,
+    ) -> Result<Self, TlsError> {
+        let acceptor = TlsAcceptor::from(Arc::new(configuration(chain, key)?));
         Ok(Self { acceptor, certificate })
     }
 }
 
-fn configuration(made: &CertifiedKey<KeyPair>) -> Result<ServerConfig, rustls::Error> {
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+fn configuration(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
     // The provider is named here: an emulator inside another program must not depend on what that program set up.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut configuration = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)?;
+        .with_single_cert(chain, key)?;
     configuration.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     Ok(configuration)
 }
@@ -123,15 +154,21 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), TlsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::pki_types::ServerName;
     use rustls::{ClientConfig, RootCertStore};
     use tokio_rustls::TlsConnector;
 
     async fn handshake(names: &[&str], server: &str) -> Result<Option<Vec<u8>>, String> {
         let directory = tempfile::tempdir().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let tls = Tls::generate(directory.path(), &names).unwrap();
+        let made = Tls::generate(directory.path(), &names).unwrap();
+        handshake_with(&made, server).await?;
+        // The same from its files, as if they were the user's.
+        let tls = Tls::load(&made.certificate, &directory.path().join("key.pem")).unwrap();
+        handshake_with(&tls, server).await
+    }
+
+    async fn handshake_with(tls: &Tls, server: &str) -> Result<Option<Vec<u8>>, String> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&tls.certificate).unwrap()).unwrap();
         let mut client = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
@@ -159,6 +196,27 @@ mod tests {
     #[tokio::test]
     async fn another_name_is_not_covered() {
         assert!(handshake(&[], "contoso.example").await.is_err());
+    }
+
+    #[test]
+    fn files_other_than_certificate_and_key_are_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        Tls::generate(directory.path(), &[]).unwrap();
+        fs::write(path("other"), "nothing").unwrap();
+        let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+        for (certificate, key, bad) in [
+            (&path("absent"), &key, "absent"),
+            (&certificate, &path("absent"), "absent"),
+            (&certificate, &path("other"), "other"),
+        ] {
+            let refusal = Tls::load(certificate, key).unwrap_err().to_string();
+            assert!(refusal.contains(bad), "{refusal}");
+        }
+        assert!(Tls::load(&path("other"), &key).is_err(), "a file without a certificate");
+        let another = tempfile::tempdir().unwrap();
+        Tls::generate(another.path(), &[]).unwrap();
+        assert!(Tls::load(&certificate, &another.path().join("key.pem")).is_err(), "the key of another certificate");
     }
 
     #[cfg(unix)]

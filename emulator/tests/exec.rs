@@ -34,6 +34,7 @@ fn context(home: &Path, environment: &[(&str, &str)]) -> SandboxContext {
         version: "3".into(),
         session_id: "session-0001".into(),
         home: home.to_owned(),
+        state_root: home.with_extension("state"),
         environment: environment
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -81,6 +82,7 @@ fn agent() {
         let router = axum::Router::new()
             .route("/readiness", get(|| async { "ready" }))
             .route("/environment", get(environment))
+            .route("/whole-path/{*rest}", get(|uri: axum::http::Uri| async move { uri.to_string() }))
             .route("/echo", post(|body: axum::body::Bytes| async { body }))
             .route("/endless", get(endless))
             .layer(axum::extract::DefaultBodyLimit::disable());
@@ -135,7 +137,8 @@ async fn a_session_is_told_who_it_is_and_little_else() {
     assert_eq!(value("FOUNDRY_AGENT_SESSION_ID"), Some("session-0001"));
     assert_eq!(value("GREETING"), Some("good day"));
     assert_eq!(value("FOUNDRY_HOSTING_ENVIRONMENT"), None);
-    assert!(value("AGENTSERVER_STATE_ROOT").is_some_and(|path| path.starts_with(home.path().to_str().unwrap())));
+    let state_root = PathBuf::from(value("AGENTSERVER_STATE_ROOT").unwrap());
+    assert!(state_root.is_dir() && !state_root.starts_with(home.path()), "{}", state_root.display());
     assert!(value("PATH").is_some());
     // Cargo sets it for this process: whatever else the emulator's user has in the environment is not passed on.
     assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok());
@@ -145,7 +148,7 @@ async fn a_session_is_told_who_it_is_and_little_else() {
 }
 
 #[tokio::test]
-async fn a_stop_asks_first_keeps_the_home_and_leaves_nobody() {
+async fn a_stop_asks_first_keeps_the_home_and_leaves_no_process() {
     let home = tempfile::tempdir().unwrap();
     let exec = Exec::new(this_binary("agent"));
     let container = exec.start(context(home.path(), &[])).await.unwrap();
@@ -199,7 +202,7 @@ async fn a_dropped_answer_reaches_the_agent_as_a_dropped_connection() {
 }
 
 #[tokio::test]
-async fn bodies_pass_through_and_a_running_agent_can_be_used_by_url() {
+async fn paths_and_bodies_pass_through_and_a_running_agent_can_be_used_by_url() {
     let home = tempfile::tempdir().unwrap();
     let container = Exec::new(this_binary("agent")).start(context(home.path(), &[])).await.unwrap();
     let port = environment_port(&container).await;
@@ -210,6 +213,9 @@ async fn bodies_pass_through_and_a_running_agent_can_be_used_by_url() {
         let answer = container.call(request).await.unwrap();
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 23).await;
         assert!(bytes.unwrap() == sent, "the body changed on the way");
+        for path in ["/whole-path/a.b:c/%2E%2e/~x?q=a%20b+c&d", "/whole-path/../{x}|y", "/whole-path//a%2Fb"] {
+            assert_eq!(text(container, path).await, path);
+        }
         // The agent's own refusals come through as any other answer does.
         let refused = container.call(Request::post("/nothing").body(Body::empty()).unwrap()).await;
         assert_eq!(refused.unwrap().status(), 404);

@@ -135,7 +135,7 @@ async fn a_fault_on_every_path_can_be_taken_back() {
 }
 
 #[tokio::test]
-async fn what_is_no_fault_is_refused_with_the_reason() {
+async fn an_invalid_fault_is_refused_with_the_reason() {
     let address = serve(Faults::default()).await;
     for body in ["", "[]", r#"{"fault":"unknown"}"#, r#"{"fault":"status","status":7}"#] {
         let answer = send(address, "POST", CONTROL_PATH, body).await;

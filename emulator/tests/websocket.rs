@@ -79,7 +79,7 @@ impl Bench {
 const FLOOD: usize = 64 * 1024 * 1024;
 
 #[tokio::test]
-async fn pings_that_nobody_reads_the_pongs_of_are_not_taken_for_ever() {
+async fn pings_are_not_accepted_forever_when_their_pongs_are_not_read() {
     let bench = Bench::start().await;
     let (socket, _) = bench.open("notes", "", &[]).await.unwrap();
     let mut stream = socket.into_inner();

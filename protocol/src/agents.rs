@@ -2,7 +2,7 @@
 
 use crate::Method;
 use crate::isolation::IsolationModel;
-use crate::observe::Watch;
+use crate::observe::ProgressOptions;
 use crate::reach::{Reach, Subject};
 use crate::sessions::Order;
 use crate::target::Target;
@@ -23,8 +23,8 @@ impl Method for List {
         Subject::agent(&params.target)
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -43,7 +43,7 @@ pub struct ListParams {
     pub order: Option<Order>,
     /// Whether to report the requests that the call makes.
     #[serde(flatten)]
-    pub watch: Watch,
+    pub progress: ProgressOptions,
 }
 
 /// A list in the service's own shape (contract section 3).
@@ -74,8 +74,8 @@ impl Method for Show {
         Subject::agent(&params.target)
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -88,7 +88,7 @@ pub struct ShowParams {
     pub target: Target,
     /// Whether to report the requests that the call makes.
     #[serde(flatten)]
-    pub watch: Watch,
+    pub progress: ProgressOptions,
 }
 
 /// An agent.

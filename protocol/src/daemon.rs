@@ -247,7 +247,7 @@ impl Method for Stop {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStopParams"))]
 #[serde(rename_all = "camelCase", default)]
 pub struct StopParams {
-    /// Do not wait for runs under way.
+    /// Do not wait for active runs.
     pub force: bool,
 }
 
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_with_a_field_nobody_knows_is_refused() {
+    fn a_binding_with_an_unknown_field_is_refused() {
         let target = r#""target":{"kind":"emulator"}"#;
         assert!(serde_json::from_str::<Bind>(&format!("{{{target}}}")).is_ok());
         for other in [r#""isolations":{}"#, r#""until":5"#] {

@@ -107,6 +107,8 @@ error_kinds! {
     TimedOut = 1051, "timedOut", retryable true;
     /// The host's certificate was refused. Nothing was sent; the hint says which setting helps.
     CertificateNotTrusted = 1053, "certificateNotTrusted", retryable false;
+    /// Another version of the agent answered than the one that was asked for. The turn ran there.
+    VersionMismatch = 1054, "versionMismatch", retryable false;
     /// The agent itself failed.
     AgentFailed = 1052, "agentFailed", retryable false;
 
@@ -146,7 +148,7 @@ error_kinds! {
     NotOffered = 1092, "notOffered", retryable false;
 }
 
-/// Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or leave it.
+/// Whether a failed turn ran. The value tells a program what to do: send it again, find out, or leave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]

@@ -10,7 +10,8 @@ pub use crate::path::{LocalPath, RemotePath};
 use crate::Method;
 use crate::error::ErrorKind;
 use crate::id::SessionId;
-use crate::observe::{SentRequest, Watch};
+use crate::notice::Notice;
+use crate::observe::{ProgressOptions, SentRequest};
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,8 @@ pub enum FileEvent {
 
 /// Uploads a local file to the session's home. An existing file is replaced; the service creates missing directories.
 ///
-/// On a bound connection only where the binding names this method and a directory (`files`), and from below that directory.
+/// On a bound connection this needs a binding that names this method and a directory (`files`), and the file must be below that
+/// directory.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Upload;
 
@@ -75,8 +77,8 @@ impl Method for Upload {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -90,7 +92,7 @@ pub struct UploadParams {
     pub session: SessionParams,
     /// The file to read, at most 50 MiB long ([`MAX_FILE_BYTES`]).
     pub local_path: LocalPath,
-    /// A directory with all that is in it; its contents go into a directory of the target's name, beside what is there.
+    /// A directory and everything in it; its contents go into a directory of the target's name, beside what is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recursive: bool,
     /// Where to put it; its own name in the home when left out.
@@ -101,7 +103,8 @@ pub struct UploadParams {
 /// Copies a file of the session's home to a local one. An existing local file is replaced at once and as a whole when
 /// the last byte is there, and untouched by anything that fails before.
 ///
-/// On a bound connection only where the binding names this method and a directory (`files`), and to below that directory.
+/// On a bound connection this needs a binding that names this method and a directory (`files`), and the file must be below that
+/// directory.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Download;
 
@@ -115,8 +118,8 @@ impl Method for Download {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -132,7 +135,7 @@ pub struct DownloadParams {
     pub path: RemotePath,
     /// The file to write; its directory must exist.
     pub local_path: LocalPath,
-    /// A directory with all that is in it; its contents go into a directory of the target's name, beside what is there.
+    /// A directory and everything in it; its contents go into a directory of the target's name, beside what is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recursive: bool,
 }
@@ -150,9 +153,12 @@ pub struct TransferResponse {
     pub local_path: LocalPath,
     /// Bytes.
     pub bytes: u64,
-    /// What came of a directory. The call succeeds when all of it was gone through; what failed on the way is in here.
+    /// The result for a directory. The call succeeds if the whole directory was traversed; failures on the way are listed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Tree>,
+    /// What the caller should know about what was written, for example that the session will not keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// What was transferred of a directory, file by file.
@@ -161,7 +167,7 @@ pub struct TransferResponse {
 pub struct Tree {
     /// Files transferred.
     pub files: u64,
-    /// Directories gone through, the first one included.
+    /// Directories traversed, including the first.
     pub directories: u64,
     /// What could not be transferred, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -198,8 +204,8 @@ impl Method for List {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -255,12 +261,12 @@ impl Method for Stat {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
-/// Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
+/// Creates a directory and its parents. Not every service offers it: then the error is `notOffered`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MakeDirectory;
 
@@ -274,8 +280,8 @@ impl Method for MakeDirectory {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -304,8 +310,8 @@ impl Method for Delete {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -319,7 +325,7 @@ pub struct DeleteParams {
     pub session: SessionParams,
     /// The file or directory.
     pub path: RemotePath,
-    /// A directory with all that is in it, not only an empty one.
+    /// A directory and everything in it, not only an empty one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recursive: bool,
 }

@@ -78,7 +78,7 @@ impl Framing {
 /// Why the headers of a message do not say how long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderError {
-    /// None of them is a length.
+    /// All of them are invalid lengths.
     NoLength,
     /// They give different lengths.
     DifferingLengths,
@@ -107,7 +107,7 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Takes one line, with or without its end. Other headers, and lines that are no header, say nothing about the length.
+    /// Takes one line, with or without its end. Other headers, and lines that are not headers, do not affect the length.
     pub fn line(&mut self, line: &[u8]) -> Result<(), HeaderError> {
         let header = std::str::from_utf8(line).ok().and_then(|line| line.split_once(':'));
         let Some((_, value)) = header.filter(|(name, _)| name.trim().eq_ignore_ascii_case("content-length")) else {

@@ -1,4 +1,4 @@
-//! Headers that a caller may add to an invoke, checked so that none can break out of its line or pose as one of ours.
+//! Headers that a caller may add to an invoke, checked so that none can break out of its line or imitate one of Cupola's headers.
 
 use crate::text::{private_text, shown_text};
 

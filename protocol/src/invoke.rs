@@ -5,10 +5,11 @@ use crate::error::{ErrorKind, Turn};
 use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
+use crate::latency::Latency;
 use crate::observe::SentRequest;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
-use crate::target::Target;
+use crate::target::{AgentVersion, Target, VersionOverride};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -46,6 +47,7 @@ impl Method for Invoke {
             conversation_id: params.conversation_id.as_ref(),
             allow_shared_session: params.allow_shared_session,
             is_whole_request: params.input_is_request,
+            overrides_version: params.version_override.is_some(),
             ..Subject::of(&params.target, &params.isolation)
         }
     }
@@ -55,7 +57,7 @@ impl Method for Invoke {
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate field on the wire")]
 pub struct InvokeParams {
     /// Which agent.
     pub target: Target,
@@ -96,6 +98,11 @@ pub struct InvokeParams {
     /// Allow a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
+    /// Let this version of the agent answer, or the `latest`, whichever version the agent selects for its callers. The turn runs
+    /// in a session and a conversation of its own, and nothing is saved. The call fails with `versionMismatch` if another version
+    /// answers. Not with a target's `version`, `sessionId`, `conversationId`, [`AgentProtocol::A2a`] or a local agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_override: Option<VersionOverride>,
     /// Headers for the agent's own code. Not with [`AgentProtocol::A2a`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub client_headers: BTreeMap<ClientHeaderName, ClientHeaderValue>,
@@ -138,6 +145,7 @@ impl InvokeParams {
             conversation_id: None,
             new_conversation: false,
             allow_shared_session: false,
+            version_override: None,
             client_headers: BTreeMap::new(),
             call_id: None,
             raw: false,
@@ -205,6 +213,12 @@ pub struct InvokeResponse {
     pub response_id: Option<ResponseId>,
     /// How the target isolates its users.
     pub isolation_model: IsolationModel,
+    /// The version of the agent that answered, if the service says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<AgentVersion>,
+    /// How long the parts of the call took, if the service measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// The service's request id, for its support.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -298,6 +312,16 @@ pub enum InvokeEvent {
         conversation_id: Option<ConversationId>,
         /// How the target isolates its users.
         isolation_model: IsolationModel,
+        /// The version of the agent that answers, if the service says which.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent_version: Option<AgentVersion>,
+        /// The version that the agent selects for new sessions, if another one answers: a session stays at the version that it
+        /// was created with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        selected_version: Option<AgentVersion>,
+        /// How long the parts of the call took up to here, if the service measured it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        latency: Option<Box<Latency>>,
         /// The service's request id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,

@@ -6,6 +6,7 @@
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
 //! - [`runs`]: running and recent invokes, also for other clients
+//! - [`latency`]: how long the parts of an invoke took
 //! - [`headers`]: what a caller may add to an invoke's headers
 //! - [`sessions`]: the service's sandboxes
 //! - [`files`]: the files in them
@@ -21,7 +22,8 @@
 //! - [`display`]: which characters act on the program that displays them
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
-//! - [`rpc`]: the JSON-RPC envelope the methods travel in
+//! - [`rpc`]: the JSON-RPC envelope the methods travel in; [`framing`]: how messages are told apart on a stream
+//! - `method`: what every method declares; [`path`], `text`: paths, and how a validated string is made
 //! - `schema`, with the feature of that name: the protocol's description of itself
 //!
 //! Objects that the service defines (a session, a response) keep the service's own field names, so that its
@@ -40,6 +42,7 @@ pub mod headers;
 pub mod id;
 pub mod invoke;
 pub mod isolation;
+pub mod latency;
 mod method;
 pub mod monitor;
 pub mod notice;

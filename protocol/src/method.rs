@@ -1,6 +1,6 @@
 //! What every method of the protocol declares: its name, its types, and how far it reaches.
 
-use crate::observe::Watch;
+use crate::observe::ProgressOptions;
 use crate::reach::{Reach, Subject};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +27,7 @@ pub trait Method {
     }
 
     /// What to report of the requests that the call makes. Nothing, for methods that do not offer it.
-    fn watch(_params: &Self::Params) -> Watch {
-        Watch::default()
+    fn progress(_params: &Self::Params) -> ProgressOptions {
+        ProgressOptions::default()
     }
 }

@@ -3,7 +3,7 @@
 use crate::id::SessionId;
 use crate::invoke::Notice;
 use crate::isolation::Isolation;
-use crate::observe::{SentRequest, Watch};
+use crate::observe::{ProgressOptions, SentRequest};
 use crate::reach::{Reach, Subject};
 use crate::target::{AgentName, Target};
 use crate::{Invalid, Method};
@@ -31,8 +31,8 @@ impl Method for Monitor {
         }
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -66,7 +66,7 @@ pub struct MonitorParams {
     pub raw: bool,
     /// Events are sent with its token.
     #[serde(flatten)]
-    pub watch: Watch,
+    pub progress: ProgressOptions,
 }
 
 /// The two logs of a session (contract section 6).

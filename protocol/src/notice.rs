@@ -50,6 +50,8 @@ pub enum NoticeCode {
     SessionGone,
     /// The agent left a dialogue open, which was then closed for it.
     DialogueIdle,
+    /// The agent's sessions lose their files when they go idle.
+    FilesNotKept,
     /// Any other code, added by a newer daemon.
     #[serde(other)]
     Other,

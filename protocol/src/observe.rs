@@ -8,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Watch {
+pub struct ProgressOptions {
     /// Send each outgoing request as a [`RequestEvent`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub debug: bool,

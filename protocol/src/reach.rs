@@ -37,6 +37,8 @@ pub struct Subject<'a> {
     pub allow_shared_session: bool,
     /// Whether it carries a complete request for the service, which may name anything.
     pub is_whole_request: bool,
+    /// Whether it asks for another version of the agent than the target does.
+    pub overrides_version: bool,
 }
 
 impl<'a> Subject<'a> {

@@ -4,9 +4,10 @@ use crate::Method;
 use crate::id::{ConversationId, RunId, SessionId};
 use crate::invoke::{InvokeResponse, RunStatus};
 use crate::isolation::Isolation;
+use crate::latency::Latency;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
-use crate::target::Target;
+use crate::target::{AgentVersion, Target};
 use serde::{Deserialize, Serialize};
 
 /// Lists the running and recent runs of this daemon, newest first.
@@ -126,6 +127,12 @@ pub struct RunInfo {
     /// The conversation of this turn, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
+    /// The version of the agent that answers, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_version: Option<AgentVersion>,
+    /// How long the parts of the call took up to the answer's beginning, if the service measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Latency>,
     /// When the request arrived.
     pub started_at: String,
     /// When it ended.

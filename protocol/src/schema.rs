@@ -75,7 +75,7 @@ fn method(definitions: &mut Definitions, group: &Group, entry: &Entry) -> Result
         "x-params": params,
     });
     let streams = method["params"].as_array().into_iter().flatten().any(|param| param["name"] == "partialResultToken");
-    // A method without events of its own has those of the requests it makes.
+    // A method without its own events has those of the requests it makes.
     if streams || entry.event.is_some() {
         let event = entry.event.unwrap_or(SchemaGenerator::subschema_for::<RequestEvent>);
         method["x-event"] = definitions.received_as(event);

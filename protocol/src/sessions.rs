@@ -3,7 +3,7 @@
 use crate::Method;
 use crate::id::SessionId;
 use crate::isolation::Isolation;
-use crate::observe::Watch;
+use crate::observe::ProgressOptions;
 use crate::reach::{Reach, Subject};
 use crate::target::{AgentVersion, Target};
 use serde::{Deserialize, Serialize};
@@ -68,8 +68,8 @@ impl Method for Create {
         Subject::of(&params.target, &params.isolation)
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -88,7 +88,7 @@ pub struct CreateParams {
     pub session_id: Option<SessionId>,
     /// Whether to report the requests that the call makes.
     #[serde(flatten)]
-    pub watch: Watch,
+    pub progress: ProgressOptions,
 }
 
 /// Lists the sessions this isolation can see, in the service's order.
@@ -105,8 +105,8 @@ impl Method for List {
         Subject::of(&params.target, &params.isolation)
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -142,7 +142,7 @@ pub struct ListParams {
     pub after: Option<SessionId>,
     /// Whether to report the requests that the call makes.
     #[serde(flatten)]
-    pub watch: Watch,
+    pub progress: ProgressOptions,
 }
 
 /// A list in the service's own shape (contract section 4.2).
@@ -177,7 +177,7 @@ pub struct SessionParams {
     pub allow_shared_session: bool,
     /// Whether to report the requests that the call makes.
     #[serde(flatten)]
-    pub watch: Watch,
+    pub progress: ProgressOptions,
 }
 
 /// Shows one session.
@@ -194,8 +194,8 @@ impl Method for Show {
         params.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -213,8 +213,8 @@ impl Method for Stop {
         params.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -243,8 +243,8 @@ impl Method for Delete {
         params.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -275,8 +275,8 @@ impl Method for Use {
         }
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.progress.clone()
     }
 }
 
@@ -297,7 +297,7 @@ pub struct UseParams {
     pub allow_shared_session: bool,
     /// Whether to report the requests that the call makes.
     #[serde(flatten)]
-    pub watch: Watch,
+    pub progress: ProgressOptions,
 }
 
 impl VersionIndicator {

@@ -1,4 +1,6 @@
 //! Which agent a call goes to.
+//!
+//! - `agent_endpoint`: one URL that names project, agent and protocol; `directory`: the azd project around a directory
 
 mod agent_endpoint;
 mod directory;
@@ -37,6 +39,24 @@ shown_text! {
         && value.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-'))
         && value.chars().any(|character| character != '.'),
     schema { "minLength" = 1, "maxLength" = MAX_AGENT_VERSION, "pattern" = "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" }
+}
+
+shown_text! {
+    /// The version that answers a single call: a version, or `latest`.
+    VersionOverride, field "versionOverride",
+    rule "must be a version, or `latest`: 1 to 128 characters of A-Z a-z 0-9 . _ -, and more than dots",
+    |value| value.parse::<AgentVersion>().is_ok(),
+    schema { "minLength" = 1, "maxLength" = MAX_AGENT_VERSION, "pattern" = "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$" }
+}
+
+impl VersionOverride {
+    /// The word for the version that was deployed last.
+    const LATEST: &'static str = "latest";
+
+    /// The version that it names; `None` for the latest.
+    pub fn version(&self) -> Option<AgentVersion> {
+        if self.as_str() == Self::LATEST { None } else { self.as_str().parse().ok() }
+    }
 }
 
 shown_text! {
@@ -205,6 +225,19 @@ impl Target {
         }
     }
 
+    /// The same agent at `version`. A local agent has no versions and stays as it is.
+    #[must_use]
+    pub fn at_version(mut self, wanted: AgentVersion) -> Self {
+        match &mut self {
+            Self::Emulator { version, .. } | Self::Project { version, .. } | Self::AgentEndpoint { version, .. } => {
+                *version = Some(wanted);
+            }
+            Self::Local { .. } => {}
+            Self::Directory(directory) => directory.version = Some(wanted),
+        }
+        self
+    }
+
     /// An agent on this machine.
     pub fn local(port: NonZeroU16, agent: Option<AgentName>) -> Self {
         Self::Local { port, agent: agent.unwrap_or_else(local_agent) }
@@ -269,6 +302,14 @@ mod tests {
         for good in ["http://127.0.0.1:8787", "https://localhost:8443/", "http://[::1]:1"] {
             assert!(good.parse::<EmulatorUrl>().is_ok(), "{good:?} was refused");
         }
+    }
+
+    #[test]
+    fn a_version_override_names_a_version_or_the_latest() {
+        let version =
+            |text: &str| text.parse::<VersionOverride>().unwrap().version().map(|version| version.to_string());
+        assert_eq!((version("latest"), version("3").as_deref()), (None, Some("3")));
+        assert!("".parse::<VersionOverride>().is_err() && "a b".parse::<VersionOverride>().is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const FETCH_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long nothing is fetched again after a failed refresh in the background, or after the credential gave the very token
-/// that the service had just refused: tools keep caches of their own, and running them in a loop would not help.
+/// that the service had just refused: tools keep their own caches, and running them in a loop would not help.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// How many accounts and scopes are kept before those of emulators are forgotten: any client may name any local URL.
@@ -86,7 +86,7 @@ struct State {
     token: Option<AccessToken>,
     fetch: Option<Fetch>,
     error: Option<TokenError>,
-    /// No fetch that nobody must wait for before this.
+    /// No background fetch starts before this.
     pause_until: Option<Instant>,
 }
 
@@ -238,7 +238,7 @@ impl Slot {
         }
     }
 
-    /// Joins the fetch in flight or starts one. It runs in its own task, so that nobody who gives up ends it for the others.
+    /// Joins the fetch in flight or starts one. It runs in its own task, so that a caller that gives up does not end it for the others.
     fn start(self: &Arc<Self>, state: &mut State, rejected: Option<AccessToken>) -> Fetch {
         // A finished one is still there only if its task died.
         if let Some(fetch) = state.fetch.as_ref().filter(|fetch| fetch.peek().is_none()) {
@@ -309,7 +309,7 @@ mod tests {
 
     /// Counts its fetches, hands out numbered tokens, and waits for a permit before each answer.
     struct Counting {
-        /// The fetches: was each asked for anew?
+        /// The fetches: was each to skip cached tokens?
         fetches: Mutex<Vec<bool>>,
         gate: Semaphore,
         /// What to answer; numbered tokens once empty.
@@ -342,11 +342,11 @@ mod tests {
             "counting".to_owned()
         }
 
-        fn fetch<'a>(&'a self, _scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+        fn fetch<'a>(&'a self, _scope: &'a str, skip_cached: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
             Box::pin(async move {
                 let number = {
                     let mut fetches = self.fetches.lock().unwrap();
-                    fetches.push(anew);
+                    fetches.push(skip_cached);
                     fetches.len()
                 };
                 self.gate.acquire().await.unwrap().forget();
@@ -563,7 +563,7 @@ mod tests {
             "fleeting".to_owned()
         }
 
-        fn fetch<'a>(&'a self, _scope: &'a str, _anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+        fn fetch<'a>(&'a self, _scope: &'a str, _skip_cached: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
             let number = self.fetches.fetch_add(1, Ordering::Relaxed);
             let token = AccessToken::new(&format!("token-{number}"), SystemTime::now() + Duration::from_hours(1));
             Box::pin(std::future::ready(Ok(token.unwrap())))

@@ -121,7 +121,7 @@ fn certificate_of(pem: &str, key: &Arc<dyn SigningKey>) -> Result<CertificateDer
     certificates
         .into_iter()
         .find(matching)
-        .ok_or_else(|| "its private key belongs to none of its certificates".to_owned())
+        .ok_or_else(|| "its private key does not match any of its certificates".to_owned())
 }
 
 fn not_pem(error: &pem::Error, block: &str) -> String {
@@ -244,7 +244,7 @@ mod tests {
             ("-----BEGIN CERTIFICATE-----".to_owned(), "no END line"),
             (with(&labelled("PRIVATE KEY", "AAAA")), "not an RSA key"),
             (with(&other.signing_key.serialize_pem()), "not an RSA key"),
-            (format!("{}{key}", other.cert.pem()), "belongs to none of its certificates"),
+            (format!("{}{key}", other.cert.pem()), "does not match any of its certificates"),
             (with(&labelled("ENCRYPTED PRIVATE KEY", "AAAA")), "encrypted; decrypt it with: openssl"),
             (
                 with(&labelled("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA")),

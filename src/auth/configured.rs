@@ -29,7 +29,7 @@ const MAX_REASON: usize = 600;
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// How often an HTTP credential asks again: about three seconds in all. The library's own eight take most of a minute,
-/// after which nobody would learn that the machine is offline.
+/// which is too long to learn that the machine is offline.
 const MAX_RETRIES: u32 = 4;
 
 /// How the library says that there is no such tool, behind the tool's name.
@@ -54,10 +54,10 @@ impl Configured {
         Self { config, surroundings, sources: Mutex::new(Vec::new()) }
     }
 
-    /// The sources, built if need be. `anew` builds them again: `azure_identity` keeps tokens inside some of them.
-    fn sources(&self, anew: bool) -> Result<Vec<Source>, TokenError> {
+    /// The sources, built if needed. `rebuild` builds them again: `azure_identity` keeps tokens inside some of them.
+    fn sources(&self, rebuild: bool) -> Result<Vec<Source>, TokenError> {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        if anew || sources.is_empty() {
+        if rebuild || sources.is_empty() {
             let builder = Builder { config: &self.config, surroundings: &self.surroundings };
             *sources = builder.build()?;
         }
@@ -88,9 +88,9 @@ impl Credential for Configured {
         serde_json::to_string(&self.config).unwrap_or_else(|_| self.config.name().to_owned())
     }
 
-    fn fetch<'a>(&'a self, scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+    fn fetch<'a>(&'a self, scope: &'a str, skip_cached: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
         Box::pin(async move {
-            let sources = self.sources(anew)?;
+            let sources = self.sources(skip_cached)?;
             let mut tried = Vec::new();
             for source in &sources {
                 match get_token(source, scope).await {
@@ -146,7 +146,7 @@ fn reason(error: &azure_core::Error) -> String {
         }
         cause = error.source();
     }
-    // It begins with the name of a Rust type, where it goes on.
+    // It begins with the name of a Rust type, before the actual message.
     let text = text.split_once("Credential authentication failed. ").map_or(text.as_str(), |(_, text)| text);
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_REASON).collect()
 }
@@ -353,9 +353,9 @@ mod tests {
             let entra = Arc::<Entra>::default();
             let toml = format!("kind = \"clientSecret\"\ntenantId = \"t\"\nclientId = \"c\"\nsecret = {{ {source} }}");
             let credential = configured(&toml, &entra);
-            for (anew, requests) in [(false, 1), (false, 1), (true, 2)] {
-                credential.fetch("https://ai.azure.com/.default", anew).await.unwrap();
-                assert_eq!(entra.requests.lock().unwrap().len(), requests, "anew: {anew}");
+            for (skip_cached, requests) in [(false, 1), (false, 1), (true, 2)] {
+                credential.fetch("https://ai.azure.com/.default", skip_cached).await.unwrap();
+                assert_eq!(entra.requests.lock().unwrap().len(), requests, "skip_cached: {skip_cached}");
             }
             let request = entra.requests.lock().unwrap()[0].clone();
             assert!(request.starts_with("https://login.microsoftonline.com/t/oauth2/v2.0/token "), "{request}");

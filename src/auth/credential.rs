@@ -140,8 +140,8 @@ pub trait Credential: Send + Sync {
     /// Distinguishes it from others of its kind: part of the caller's fingerprint when a token has no claims.
     fn fingerprint(&self) -> String;
 
-    /// Gets a token for `scope`. With `anew` no token of an inner cache will do: the service refused the last one.
-    fn fetch<'a>(&'a self, scope: &'a str, anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>>;
+    /// Gets a token for `scope`. With `skip_cached` it is not taken from an inner cache, because the service refused the last one.
+    fn fetch<'a>(&'a self, scope: &'a str, skip_cached: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>>;
 
     /// Whom its tokens name, where that is known without one: what is saved of an emulator's sessions can then be looked at while
     /// it does not run.
@@ -170,11 +170,11 @@ where
         "emulator".to_owned()
     }
 
-    fn fetch<'a>(&'a self, _scope: &'a str, _anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+    fn fetch<'a>(&'a self, _scope: &'a str, _skip_cached: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
         let token = AccessToken::new(&(self.0)(), SystemTime::now() + Duration::from_hours(24));
         Box::pin(std::future::ready(token.ok_or_else(|| TokenError::Refused {
             credential: "emulator",
-            reason: "the minted token is no header value".to_owned(),
+            reason: "the created token is not a valid header value".to_owned(),
         })))
     }
 }

@@ -25,14 +25,14 @@ pub enum TokenError {
         /// What it said.
         reason: String,
     },
-    /// None of the developer tools gave one.
+    /// No developer tool provided one.
     #[error("no developer tool gave a token. {}", tried.iter().map(|(tool, reason)| format!("{tool}: {reason}")).collect::<Vec<_>>().join("; "))]
     NoTool {
         /// Which were tried, in order, and what each said.
         tried: Vec<(&'static str, String)>,
     },
     /// There is no emulator of this user, and no token, for a URL.
-    #[error("no connection to {origin}: no emulator of yours runs there")]
+    #[error("no connection to {origin}: none of your emulators is running there")]
     NoEmulator {
         /// Where it was looked for.
         origin: String,
@@ -72,12 +72,12 @@ impl TokenError {
                  your shell's PATH"
             }
             Self::NotTrusted { fault, .. } => fault.hint(),
-            Self::Configuration { .. } => "correct [credential] in the configuration file",
+            Self::Configuration { .. } => "correct [credential] in the configuration file, then run `cupola stop`",
             Self::NoEmulator { .. } => {
                 "start it with `cupola emulator`; for one in a container or of another user, set CUPOLA_EMULATOR_TOKEN to what \
                  `cupola emulator token --url URL` prints there, and start the daemon again (`cupola stop`)"
             }
-            Self::NoTool { .. } => "run `azd auth login` or `az login`, then try again",
+            Self::NoTool { .. } => "sign in with `azd auth login` or `az login`, then try again",
             Self::Refused { credential: "azd", .. } | Self::TimedOut { credential: "azd", .. } => {
                 "run `azd auth login`, then try again"
             }
@@ -85,7 +85,7 @@ impl TokenError {
                 "run `az login`, then try again"
             }
             Self::Refused { .. } | Self::TimedOut { .. } => {
-                "check [credential] in the configuration file and that Entra can be reached"
+                "check [credential] in the configuration file, and that this machine reaches Entra; after a change, run `cupola stop`"
             }
         }
     }

@@ -155,8 +155,8 @@ impl Claims {
 }
 
 impl CallerId {
-    /// Who calls where nobody asks for a token.
-    pub fn nobody() -> Self {
+    /// The caller where no token is needed.
+    pub fn anonymous() -> Self {
         Self("-".to_owned())
     }
 

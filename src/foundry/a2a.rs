@@ -26,7 +26,7 @@ const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("a2a-version
 
 /// One message to send.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
+pub struct A2aTurn<'a> {
     /// What to say, or the whole JSON-RPC request.
     pub input: &'a str,
     /// Is `input` the whole request, to be sent unchanged?
@@ -37,7 +37,7 @@ pub struct Message<'a> {
     pub context_id: Option<&'a ConversationId>,
 }
 
-impl Message<'_> {
+impl A2aTurn<'_> {
     /// The request that sends it.
     fn request(&self, streams: bool) -> String {
         let id = || Uuid::new_v4().to_string();
@@ -72,7 +72,7 @@ struct Capabilities {
 
 impl Agent {
     /// Sends one message, streamed if the agent's card says that it can be.
-    pub async fn send_message(&self, isolation: &WireIsolation, message: Message<'_>) -> Result<Reply, FoundryError> {
+    pub async fn send_message(&self, isolation: &WireIsolation, message: A2aTurn<'_>) -> Result<Reply, FoundryError> {
         let body = if message.is_request {
             message.input.to_owned()
         } else {
@@ -94,7 +94,7 @@ impl Agent {
         Ok(reply)
     }
 
-    /// What the agent's card says, from the cache if it was read recently. An agent without a card can be sent messages all the same.
+    /// What the agent's card says, from the cache if it was read recently. An agent without a card can still be sent messages.
     async fn streams_messages(&self, isolation: &WireIsolation) -> Result<bool, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
         if let Some(known) = self.shared.cards.get(&url) {

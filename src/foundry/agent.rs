@@ -4,12 +4,13 @@ use super::cache::ExpiringCache;
 use super::connections::{Connections, Settings};
 use super::definitions::Definitions;
 use super::error::FoundryError;
-use super::observe::Watcher;
+use super::observe::Observer;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{CallerId, SCOPE, Tokens};
 use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use url::Url;
 
 /// The line to the service: one set of connections and one token cache. Cheap to clone.
@@ -57,13 +58,20 @@ impl fmt::Debug for Foundry {
     }
 }
 
+impl Agent {
+    /// How long a call other than a turn may take.
+    pub(super) fn call_limit(&self) -> Duration {
+        self.shared.connections.settings.call_limit
+    }
+}
+
 /// What one caller adds to its requests, and wants to see of them.
 #[derive(Debug, Clone, Default)]
 pub struct Extras {
-    /// Headers of the turn itself, from [`super::turn_headers`]. Those we set win.
+    /// Headers of the turn itself, from [`super::TurnHeaders`]. Those we set win.
     pub headers: HeaderMap,
     /// Who observes the requests.
-    pub watcher: Option<Watcher>,
+    pub observer: Option<Observer>,
 }
 
 /// One agent of the service. Cheap to clone; its calls are in the modules named after what they do.
@@ -80,7 +88,7 @@ impl Agent {
     pub async fn caller(&self) -> Result<CallerId, FoundryError> {
         match self.address.account() {
             Some(account) => Ok(self.shared.tokens.caller(account, SCOPE).await?),
-            None => Ok(CallerId::nobody()),
+            None => Ok(CallerId::anonymous()),
         }
     }
 
@@ -97,7 +105,7 @@ impl Agent {
 
     /// Does the caller want answers unmodified?
     pub(super) fn wants_raw(&self) -> bool {
-        self.extras.watcher.as_ref().is_some_and(Watcher::wants_raw)
+        self.extras.observer.as_ref().is_some_and(Observer::wants_raw)
     }
 }
 

@@ -79,6 +79,13 @@ impl Agent {
         }
     }
 
+    /// The version that was deployed last; `None` if the agent has none.
+    pub async fn latest_version(&self) -> Result<Option<AgentVersion>, FoundryError> {
+        let request = Request::new(Operation::ReadAgent, Method::GET, self.address.agent(&[]));
+        let agent: AgentObject = self.json(&request).await?;
+        Ok(agent.versions.and_then(|versions| versions.latest?.version))
+    }
+
     /// Reads the agent and `version`, or the version the agent selects, in the service's words and in ours.
     pub async fn describe(&self, version: Option<&AgentVersion>) -> Result<(Described, Definition), FoundryError> {
         let odd = |error: serde_json::Error| FoundryError::UnexpectedAnswer {

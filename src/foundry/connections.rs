@@ -4,7 +4,7 @@
 use super::error::FoundryError;
 use super::plain::PlainClient;
 use super::retry::Failure;
-use super::timing::{CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
+use super::timing::{CALL_LIMIT, CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
 use super::url::{Address, AllowedHosts};
 use crate::auth::Account;
 use crate::system::tls::{self, CertificateFault, is_handshake_failure};
@@ -12,13 +12,14 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Unused connections that are kept per host: enough for a burst of calls. After two hundred streams at once the others are
 /// closed, because each holds buffers here and at the other end.
 pub(super) const IDLE_CONNECTIONS: usize = 8;
 
 /// What the user's configuration says about reaching the service.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The hosts that tokens may be sent to.
     pub allowed_hosts: AllowedHosts,
@@ -28,6 +29,20 @@ pub struct Settings {
     pub resolve: Vec<(String, SocketAddr)>,
     /// Where the emulator inside the daemon listens.
     pub embedded_socket: Option<PathBuf>,
+    /// How long a call other than a turn may take, all its attempts together.
+    pub call_limit: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: AllowedHosts::default(),
+            trusted_certificates: Vec::new(),
+            resolve: Vec::new(),
+            embedded_socket: None,
+            call_limit: CALL_LIMIT,
+        }
+    }
 }
 
 /// The connections, by where they lead and what they are for.
@@ -195,7 +210,7 @@ impl Connections {
         Ok(builder.unix_socket(socket))
     }
 
-    /// There it has a port of its own, and an address like any other emulator.
+    /// There it has its own port, and an address like any other emulator.
     #[cfg(not(unix))]
     fn to_socket(&self, _builder: reqwest::ClientBuilder) -> Result<reqwest::ClientBuilder, FoundryError> {
         Err(FoundryError::Setup("the embedded emulator has no socket".to_owned()))

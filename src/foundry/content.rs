@@ -24,7 +24,7 @@ type Open = dyn Fn() -> BoxFuture<'static, io::Result<Reader>> + Send + Sync;
 pub struct Content {
     length: u64,
     open: Arc<Open>,
-    /// The file it is, for whoever wants to see the request.
+    /// The file it is read from, shown with the request for debugging.
     source: Option<Arc<Path>>,
     sent: Arc<AtomicU64>,
     failure: Arc<OnceLock<String>>,
@@ -56,7 +56,7 @@ impl Content {
         Self::new(length, sent, open)
     }
 
-    /// The same, read from a file that may be named to whoever wants to see the request.
+    /// The same, read from a file that may be named when the request is shown.
     #[must_use]
     pub fn from(self, source: &Path) -> Self {
         Self { source: Some(source.into()), ..self }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_file_is_read_in_small_pieces_and_anew_for_every_attempt() {
+    async fn a_large_file_is_read_in_small_pieces_and_again_for_every_attempt() {
         let content = content(50 * 1024 * 1024, u64::MAX);
         for _attempt in 0..2 {
             let mut pieces = Box::pin(content.pieces());

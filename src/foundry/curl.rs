@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use std::process::Command;
 
-    /// What bash makes of words: each on a line of its own, escaped by `printf %q`'s inverse, the NUL byte.
+    /// What bash makes of words: one per line, escaped by `printf %q`'s inverse, the NUL byte.
     fn arguments(line: &str) -> Vec<String> {
         let script = format!("curl() {{ printf '%s\\0' \"$@\"; }}; {line}");
         let output = Command::new("bash").arg("-c").arg(script).env("TOKEN", "t0").env("LC_ALL", "C.UTF-8").output();

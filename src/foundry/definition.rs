@@ -4,7 +4,7 @@
 use cupola_protocol::invoke::AgentProtocol;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::AgentVersion;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// The parts of an agent's definition that decide how to talk to it.
@@ -16,6 +16,9 @@ pub struct Definition {
     pub status: Option<String>,
     /// Why its deployment failed, if it did.
     pub failure: Option<String>,
+    /// Its sessions are suspended as snapshots of their memory: they keep neither memory nor files when they go idle (contract
+    /// section 21.1).
+    pub has_memory_snapshots: bool,
     /// What it speaks, in the definition's order.
     pub protocols: Vec<SpokenProtocol>,
 }
@@ -48,16 +51,35 @@ impl Definition {
             |spoken: &SpokenProtocol| spoken.version.trim_start_matches('v').split('.').next()?.parse::<u32>().ok();
         let invocable =
             self.protocols.iter().filter(|spoken| matches!(spoken.name.as_str(), "responses" | "invocations"));
-        let major = invocable.chain(&self.protocols).find_map(major)?;
+        // A word that is not known here may count its versions in its own way.
+        let known = self.protocols.iter().filter(|spoken| is_known(&spoken.name));
+        let major = invocable.chain(known).find_map(major)?;
         Some(if major < 2 { IsolationModel::Keys } else { IsolationModel::Identity })
     }
 
     /// Which protocol to invoke it with: the first of `responses`, `invocations` and `invocations_ws` that it speaks. `None` when
-    /// the definition names none of them.
+    /// the definition names no such protocol.
     pub fn protocol(&self) -> Option<AgentProtocol> {
         let speaks = |protocol: &AgentProtocol| self.protocols.iter().any(|spoken| spoken.name == protocol.name());
         [AgentProtocol::Responses, AgentProtocol::Invocations, AgentProtocol::InvocationsWs].into_iter().find(speaks)
     }
+
+    /// The words of its protocols, if it lists some and none is known here.
+    pub fn unknown_protocols(&self) -> Option<String> {
+        let words: Vec<_> = self.protocols.iter().map(|spoken| spoken.name.as_str()).collect();
+        (!words.is_empty() && !words.iter().any(|word| is_known(word))).then(|| words.join(", "))
+    }
+}
+
+/// Is it the word of a protocol that Cupola speaks, or `activity`, which the service speaks for the agent?
+fn is_known(word: &str) -> bool {
+    matches!(word, "responses" | "invocations" | "invocations_ws" | "a2a" | "activity")
+}
+
+/// The entries that can be read: what a newer service adds must not hide the others.
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SpokenProtocol>, D::Error> {
+    let entries = Option::<Vec<Value>>::deserialize(deserializer)?;
+    Ok(entries.into_iter().flatten().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
 
 #[derive(Deserialize)]
@@ -106,8 +128,10 @@ impl DeploymentError {
 #[derive(Default, Deserialize)]
 struct HostedDefinition {
     /// Called `container_protocol_versions` before.
-    #[serde(default, alias = "container_protocol_versions")]
+    #[serde(default, alias = "container_protocol_versions", deserialize_with = "readable")]
     protocol_versions: Vec<SpokenProtocol>,
+    #[serde(default)]
+    enable_memory_snapshot: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -141,11 +165,13 @@ impl AgentObject {
 
 impl From<VersionObject> for Definition {
     fn from(object: VersionObject) -> Self {
+        let definition = object.definition.unwrap_or_default();
         Self {
             version: object.version,
             status: object.status,
             failure: object.error.and_then(DeploymentError::words),
-            protocols: object.definition.unwrap_or_default().protocol_versions,
+            has_memory_snapshots: definition.enable_memory_snapshot.unwrap_or(false),
+            protocols: definition.protocol_versions,
         }
     }
 }
@@ -174,7 +200,16 @@ mod tests {
             ),
             (r#""protocol_versions":[{"protocol":"invocations_ws","version":"1.0.0"}]"#, Some(Keys), "invocations_ws"),
             (r#""protocol_versions":[{"protocol":"responses"}]"#, None, "responses"),
+            (
+                r#""protocol_versions":[{"protocol":"voice_conversation_engine","version":"1.0.0"},
+                    {"protocol":"voice_conversation_engine","version":{"major":7}},{"engine":"x"},
+                    {"protocol":"invocations_ws","version":"2.0.0"}]"#,
+                Some(Identity),
+                "invocations_ws",
+            ),
+            (r#""protocol_versions":[{"protocol":"voice_conversation_engine","version":"1.0.0"}]"#, None, ""),
             (r#""cpu":"1""#, None, ""),
+            (r#""protocol_versions":null"#, None, ""),
         ] {
             let definition = definition(protocols);
             assert_eq!(definition.isolation_model(), model, "{protocols}");

@@ -45,7 +45,7 @@ impl Download {
     }
 
     /// At most `most` bytes are taken; at most [`MAX_FILE_BYTES`] if the service does not say how many there are, because
-    /// an end that nobody has announced may never come.
+    /// a body without a known length may never end.
     pub(super) fn new(answer: HttpAnswer, most: u64) -> Result<Self, FoundryError> {
         Self::of(answer.response, most)
     }

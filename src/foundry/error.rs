@@ -1,4 +1,6 @@
-//! What went wrong at the service, in its own words and as a kind of ours ([`mod@classify`]).
+//! What went wrong at the service, in its own words and as one of Cupola's kinds ([`mod@classify`]).
+//!
+//! - `evidence`: what an error answer shows of its cause; `denial`: what a 403 means (both pure)
 
 mod classify;
 mod denial;
@@ -13,6 +15,7 @@ use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
 use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::id::SessionId;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::fmt;
@@ -112,7 +115,7 @@ pub enum FoundryError {
         /// The path.
         path: String,
     },
-    /// The HTTP client could not be set up, for example for a certificate file that is no certificate.
+    /// The HTTP client could not be set up, for example because a certificate file is invalid.
     #[error("the connection to the service cannot be set up: {0}")]
     Setup(String),
 }
@@ -135,6 +138,8 @@ pub struct ServiceError {
     pub request_id: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// The session that the answer names, also one that the service made for this call.
+    pub session: Option<SessionId>,
     /// Who answered.
     pub(super) speaker: Speaker,
     /// For a 403: a cause that has nothing to do with whose state it is, if the answer names one.
@@ -277,7 +282,7 @@ impl FoundryError {
         }
     }
 
-    /// For a 403: the cause that it names, if that is none of isolation.
+    /// For a 403: the cause that it names, if that is not isolation.
     pub fn denial(&self) -> Option<Denial> {
         self.service().and_then(|error| error.denial)
     }
@@ -326,7 +331,7 @@ impl ServiceError {
         };
         let speaker = Speaker::of(is_local, headers.contains_key("x-platform-server"));
         let kind = match (classify(&evidence), speaker.is_container()) {
-            // Sessions and deployments are the gateway's. An agent that says "not found" speaks of something of its own.
+            // Sessions and deployments are the gateway's. An agent that says "not found" means something of the agent's.
             (ErrorKind::SessionNotFound | ErrorKind::AgentNotFound, true) => ErrorKind::NotFound,
             (ErrorKind::AgentVersionNotReady | ErrorKind::AgentVersionFailed, true) => ErrorKind::AgentFailed,
             (kind, _) => kind,
@@ -347,6 +352,7 @@ impl ServiceError {
             request_id: request_id(headers),
             retry_after: retry_after(headers),
             denial,
+            session: text(headers, "x-agent-session-id").and_then(|id| id.parse().ok()),
             speaker,
             is_named,
             turn,
@@ -499,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_403_that_names_another_cause_is_no_matter_of_isolation() {
+    fn a_403_that_names_another_cause_is_not_about_isolation() {
         for (code, message, denial) in [
             ("PermissionDenied", "", Some(Denial::Permission)),
             ("", "The principal lacks the required data action `agents/endpoints/action`.", Some(Denial::Permission)),
@@ -575,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_no_envelope_are_shown_bounded() {
+    fn bodies_without_an_envelope_are_shown_shortened() {
         for (body, shown) in [
             ("Not Found", "Not Found"),
             ("", "Bad Gateway"),

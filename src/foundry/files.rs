@@ -7,7 +7,7 @@ use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::pages::{Listed, Part};
 use super::request::{JSON, Request};
-use super::send::{CALL_LIMIT, limited};
+use super::send::limited;
 use cupola_protocol::files::{Entry, ListResponse, RemotePath};
 use cupola_protocol::id::SessionId;
 use http::Method;
@@ -88,7 +88,7 @@ impl Agent {
         content: Content,
     ) -> Result<(), FoundryError> {
         let length = content.length();
-        let limit = CALL_LIMIT + Duration::from_secs(length / SLOWEST_UPLOAD);
+        let limit = self.call_limit() + Duration::from_secs(length / SLOWEST_UPLOAD);
         let operation = Operation::UploadFile;
         let request = self.files(operation, Method::PUT, session, &["content"]).at(path);
         let request = request.isolated(isolation).content(content);
@@ -117,7 +117,7 @@ impl Agent {
     ) -> Result<Download, FoundryError> {
         let request = self.files(Operation::DownloadFile, Method::GET, session, &["content"]).at(path);
         let request = request.isolated(isolation);
-        let answer = limited(Operation::DownloadFile, CALL_LIMIT, self.send(&request)).await?;
+        let answer = limited(Operation::DownloadFile, self.call_limit(), self.send(&request)).await?;
         Download::new(answer, most)
     }
 
@@ -176,7 +176,7 @@ impl Agent {
         }
     }
 
-    /// Makes a directory and those above it. Not documented, so not every service has it.
+    /// Creates a directory and its parents. Not documented, so not every service has it.
     pub async fn make_directory(
         &self,
         isolation: &WireIsolation,

@@ -1,5 +1,6 @@
 //! What of an isolation travels, and in which header: the only place that knows their names (contract section 13).
 
+use super::latency;
 use cupola_protocol::Invalid;
 use cupola_protocol::headers::{CallId, ClientHeaderName, ClientHeaderValue};
 use cupola_protocol::isolation::{Isolation, IsolationKey, IsolationModel, UserIdentity};
@@ -13,26 +14,51 @@ const OWNERSHIP_KEY: HeaderName = HeaderName::from_static("x-session-isolation-k
 const USER_IDENTITY: HeaderName = HeaderName::from_static("x-ms-user-identity");
 /// What the gateway names each request for the container.
 const CALL_ID: HeaderName = HeaderName::from_static("x-agent-foundry-call-id");
+/// The version that is to answer, whichever the agent selects (contract section 21.1).
+const VERSION_OVERRIDE: &str = "x-agent-version-override";
 /// What the gateway makes of the identity for the agent's container.
 const LOCAL_USER: HeaderName = HeaderName::from_static("x-agent-user-id");
 
-/// The caller's own headers for one turn. Their types have checked them.
-pub fn turn_headers(
-    client: &BTreeMap<ClientHeaderName, ClientHeaderValue>,
-    call_id: Option<&CallId>,
-) -> Result<HeaderMap, UnsuitedIsolation> {
-    let mut headers = HeaderMap::new();
-    for (name, text) in client {
-        let name =
-            HeaderName::try_from(name.as_str()).map_err(|_| UnsuitedIsolation::NoHeaderValue("clientHeaders"))?;
-        if let Some(value) = value("clientHeaders", Some(text.as_str()))? {
-            headers.insert(name, value);
+/// What is added to the headers of one turn. The types have checked the caller's own.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnHeaders<'a> {
+    /// For the agent's code.
+    pub client: &'a BTreeMap<ClientHeaderName, ClientHeaderValue>,
+    /// For a local agent, which has no service that makes one.
+    pub call_id: Option<&'a CallId>,
+    /// The version that is to answer, whichever the agent selects.
+    pub version: Option<&'a str>,
+    /// Has the service measure how long the parts of the turn take.
+    pub asks_latency: bool,
+}
+
+impl TurnHeaders<'_> {
+    /// As they are sent.
+    pub fn headers(&self) -> Result<HeaderMap, UnsuitedIsolation> {
+        let mut headers = HeaderMap::new();
+        for (name, text) in self.client {
+            let name =
+                HeaderName::try_from(name.as_str()).map_err(|_| UnsuitedIsolation::NoHeaderValue("clientHeaders"))?;
+            if let Some(value) = value("clientHeaders", Some(text.as_str()))? {
+                headers.insert(name, value);
+            }
         }
+        if let Some(value) = value("callId", self.call_id.map(CallId::as_str))? {
+            headers.insert(CALL_ID, value);
+        }
+        if let Some(value) = value("versionOverride", self.version)? {
+            headers.insert(VERSION_OVERRIDE, value);
+        }
+        if self.asks_latency {
+            headers.insert(latency::REQUEST, HeaderValue::from_static("true"));
+        }
+        Ok(headers)
     }
-    if let Some(value) = value("callId", call_id.map(CallId::as_str))? {
-        headers.insert(CALL_ID, value);
-    }
-    Ok(headers)
+}
+
+/// The version that these headers of a turn ask for: in the handshake of a WebSocket, the query names it.
+pub(super) fn version_override(headers: &HeaderMap) -> Option<(&'static str, &str)> {
+    Some((VERSION_OVERRIDE, headers.get(VERSION_OVERRIDE)?.to_str().ok()?))
 }
 
 /// What is sent of an isolation. `Debug` shows which headers, never a value.

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 /// One invocation to ask for.
 #[derive(Debug, Clone, Copy)]
-pub struct Invocation<'a> {
+pub struct InvocationsTurn<'a> {
     /// The request's body, sent as JSON if it parses as JSON, else as plain text.
     pub body: &'a str,
     /// The session to use; the service makes one when left out.
@@ -37,7 +37,11 @@ pub struct Invocation<'a> {
 
 impl Agent {
     /// Asks for one invocation. Returns when the service has answered with a success status.
-    pub async fn invoke(&self, isolation: &WireIsolation, invocation: Invocation<'_>) -> Result<Reply, FoundryError> {
+    pub async fn invoke(
+        &self,
+        isolation: &WireIsolation,
+        invocation: InvocationsTurn<'_>,
+    ) -> Result<Reply, FoundryError> {
         let url = self.address.protocol(AgentProtocol::Invocations, &[]);
         let url = with_session(url, invocation.session_id);
         let is_json = serde_json::from_str::<IgnoredAny>(invocation.body).is_ok();

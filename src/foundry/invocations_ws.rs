@@ -12,7 +12,7 @@ mod stream;
 use super::Agent;
 use super::connections::innermost;
 use super::error::{FoundryError, Operation};
-use super::headers::WireIsolation;
+use super::headers::{WireIsolation, version_override};
 use super::reply::Reply;
 use super::request::Request;
 use super::url::with_session;
@@ -32,7 +32,7 @@ pub const MAX_SENT_BYTES: usize = 1024 * 1024;
 
 /// What to say in a dialogue, and when it is over.
 #[derive(Debug, Clone)]
-pub struct Dialogue<'a> {
+pub struct WebSocketTurn<'a> {
     /// The messages, sent one after the other without waiting for answers.
     pub messages: Vec<&'a str>,
     /// The session to use; the service makes one when left out.
@@ -44,8 +44,15 @@ pub struct Dialogue<'a> {
 
 impl Agent {
     /// Opens a dialogue. Returns when the service has agreed to it.
-    pub async fn converse(&self, isolation: &WireIsolation, dialogue: Dialogue<'_>) -> Result<Reply, FoundryError> {
-        let url = with_session(self.address.protocol(AgentProtocol::InvocationsWs, &[]), dialogue.session_id);
+    pub async fn converse(
+        &self,
+        isolation: &WireIsolation,
+        dialogue: WebSocketTurn<'_>,
+    ) -> Result<Reply, FoundryError> {
+        let mut url = with_session(self.address.protocol(AgentProtocol::InvocationsWs, &[]), dialogue.session_id);
+        if let Some((name, version)) = version_override(&self.extras.headers) {
+            url.query_pairs_mut().append_pair(name, version);
+        }
         let key = generate_key();
         let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::Invoke, reason };
         let header = HeaderValue::from_str(&key).map_err(|error| odd(error.to_string()))?;
@@ -58,9 +65,9 @@ impl Agent {
         let mut reply = Reply::of(&answer, is_raw);
         let connection = answer.response.upgrade().await.map_err(|error| odd(innermost(&error)))?;
         let mapping = MessageMapping::new(dialogue.messages.len(), is_raw);
-        let watcher = self.extras.watcher.clone();
+        let observer = self.extras.observer.clone();
         self.note_turn(Turn::MayHaveRun);
-        reply.events = Messages::begin(connection, &dialogue, mapping, watcher).await.boxed();
+        reply.events = Messages::begin(connection, &dialogue, mapping, observer).await.boxed();
         Ok(reply)
     }
 }

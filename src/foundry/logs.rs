@@ -16,6 +16,7 @@ use super::connections::innermost;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::request::Request;
+use super::send::limited;
 use super::{Agent, sse};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::monitor::{LogKind, Tail};
@@ -37,11 +38,11 @@ const MAX_LINE_BYTES: usize = 1024 * 1024;
 /// Which log to read, and how much of it.
 #[derive(Debug, Clone, Copy)]
 pub struct LogQuery {
-    /// Whose words.
+    /// Which log: the agent's console or system events.
     pub kind: LogKind,
     /// How many of the last lines to begin with.
     pub tail: Tail,
-    /// Go on with what is written from now on.
+    /// Continue with new lines as they are written.
     pub follow: bool,
     /// Pass every event on as it is.
     pub raw: bool,
@@ -101,7 +102,7 @@ impl SessionLog {
         let mut url = self.agent.address.agent(segments);
         add_query(&mut url, self.query, tail);
         let request = Request::new(Operation::ReadLog, Method::GET, url).isolated(&self.isolation);
-        self.agent.send(&request).await
+        limited(Operation::ReadLog, self.agent.call_limit(), self.agent.send(&request)).await
     }
 }
 

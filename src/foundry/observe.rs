@@ -17,7 +17,7 @@ const MAX_WAITING: usize = 64;
 
 /// What is to be seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wants {
+pub struct Interest {
     /// Each request as it is sent.
     pub requests: bool,
     /// Answers unmodified.
@@ -26,19 +26,19 @@ pub struct Wants {
 
 /// One call's eye on its requests.
 #[derive(Debug, Clone)]
-pub struct Watcher {
-    wants: Wants,
-    sender: Sender<Seen>,
+pub struct Observer {
+    interest: Interest,
+    sender: Sender<Observation>,
     /// May the call's turn have run, as far as is known now?
     may_have_run: Arc<AtomicBool>,
 }
 
 /// Something that was seen.
 #[derive(Debug)]
-pub enum Seen {
+pub enum Observation {
     /// A request, as it leaves.
     Request(SentRequest),
-    /// An error answer, as it came. The call may go on and succeed all the same.
+    /// An error answer, as it came. The call may continue and still succeed.
     Refusal(HttpHead, Bytes),
     /// The call waits for something the caller can do something about.
     Waiting(Notice),
@@ -46,42 +46,42 @@ pub enum Seen {
     Notice(Notice),
 }
 
-/// A watcher and where it reports to.
-pub fn watch(wants: Wants) -> (Watcher, Receiver<Seen>) {
+/// An observer and where it reports to.
+pub fn observer(interest: Interest) -> (Observer, Receiver<Observation>) {
     let (sender, receiver) = channel(MAX_WAITING);
-    (Watcher { wants, sender, may_have_run: Arc::default() }, receiver)
+    (Observer { interest, sender, may_have_run: Arc::default() }, receiver)
 }
 
-impl Watcher {
+impl Observer {
     /// Are answers wanted unmodified?
     pub(super) const fn wants_raw(&self) -> bool {
-        self.wants.raw
+        self.interest.raw
     }
 
     pub(super) async fn request(&self, request: Outgoing<'_>, settings: &Settings) {
-        if self.wants.requests {
-            self.report(Seen::Request(request.shown(settings))).await;
+        if self.interest.requests {
+            self.report(Observation::Request(request.shown(settings))).await;
         }
     }
 
     pub(super) async fn refusal(&self, head: HttpHead, body: Bytes) {
-        self.report(Seen::Refusal(head, body)).await;
+        self.report(Observation::Refusal(head, body)).await;
     }
 
     /// Tells the caller why it waits.
     pub async fn waiting(&self, notice: Notice) {
-        self.report(Seen::Waiting(notice)).await;
+        self.report(Observation::Waiting(notice)).await;
     }
 
     /// Tells the caller something that it does not wait for.
     pub async fn tell(&self, notice: Notice) {
-        self.report(Seen::Notice(notice)).await;
+        self.report(Observation::Notice(notice)).await;
     }
 
     /// The same without waiting for room.
     pub(super) fn tell_now(&self, notice: Notice) {
         // Either the call has ended, or its caller has far more to read than this.
-        let _unread = self.sender.try_send(Seen::Notice(notice));
+        let _unread = self.sender.try_send(Observation::Notice(notice));
     }
 
     /// Whether the call's turn ran, as far as is known now: `ran` is known only from an answer.
@@ -94,8 +94,8 @@ impl Watcher {
         self.may_have_run.store(turn != Turn::NotRun, Ordering::Release);
     }
 
-    async fn report(&self, seen: Seen) {
-        // Nobody reads along any more: the call has ended.
+    async fn report(&self, seen: Observation) {
+        // The observer is gone: the call has ended.
         let _gone = self.sender.send(seen).await;
     }
 }
@@ -110,15 +110,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_shown_without_its_token() {
-        let (watcher, mut seen) = watch(Wants { requests: true, raw: false });
+        let (observer, mut seen) = observer(Interest { requests: true, raw: false });
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, "Bearer hush".parse().unwrap());
         headers.insert("x-agent-user-isolation-key", "acme".parse().unwrap());
         let url = "https://acct.services.ai.azure.com/x".parse().unwrap();
         let body = Bytes::from_static(b"secret plan");
         let request = Outgoing { method: &Method::POST, url: &url, headers: &headers, body: Body::Bytes(&body) };
-        watcher.request(request, &Settings::default()).await;
-        let Ok(Seen::Request(sent)) = seen.try_recv() else { panic!("nothing was seen") };
+        observer.request(request, &Settings::default()).await;
+        let Ok(Observation::Request(sent)) = seen.try_recv() else { panic!("nothing was seen") };
         assert!(sent.headers.iter().any(|header| header.value == REDACTED));
         assert!(sent.headers.iter().all(|header| !header.value.contains("hush")));
         assert!(!sent.curl.contains("hush") && sent.curl.contains("$TOKEN"), "{}", sent.curl);

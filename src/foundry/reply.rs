@@ -12,12 +12,14 @@ pub(super) use self::stream::ReplyStream;
 use super::answer::HttpAnswer;
 use super::canceller::Canceller;
 use super::head::HttpHead;
+use super::latency::latency;
 use super::sse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, Notice, NoticeCode, RunFailure};
+use cupola_protocol::latency::Latency;
 use cupola_protocol::target::AgentVersion;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -33,13 +35,17 @@ pub struct Reply {
     pub request_id: Option<String>,
     /// The version that answers, where the service says it (contract section 21.1).
     pub version: Option<AgentVersion>,
+    /// The service did not use the version that was asked for.
+    pub is_version_fallback: bool,
+    /// How long the parts of the turn took up to here, if the service measured it.
+    pub latency: Option<Latency>,
     /// The conversation that the service chose, where the answer's beginning names it.
     pub conversation_id: Option<ConversationId>,
     /// The response's or invocation's id, if it is known already.
     pub response_id: Option<ResponseId>,
     /// The answer's beginning, for a caller who wants it unmodified.
     pub head: Option<HttpHead>,
-    /// For an invocation that goes on without a connection: dropping the reply does not end it, this does.
+    /// For an invocation that continues without a connection: dropping the reply does not end it, this does.
     pub canceller: Option<Canceller>,
     /// The events. The last item is the only [`ReplyItem::End`], and it always comes.
     pub events: BoxStream<'static, ReplyItem>,
@@ -52,6 +58,8 @@ impl Reply {
             session_id: answer.session_id(),
             request_id: answer.request_id(),
             version: answer.header("x-agent-version-resolved").and_then(|version| version.parse().ok()),
+            is_version_fallback: answer.header("x-agent-version-fallback") == Some("true"),
+            latency: latency(answer.response.headers()),
             conversation_id: None,
             response_id: None,
             head: is_raw.then(|| HttpHead::of(&answer.response)),
@@ -122,7 +130,7 @@ pub(super) fn text_missing() -> ReplyItem {
     ReplyItem::Event(InvokeEvent::Notice { notice: Notice { code: NoticeCode::TextMissing, message } })
 }
 
-/// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is no JSON.
+/// JSON text as a raw value on one line: it travels inside line-delimited JSON. `None` if it is not JSON.
 pub(super) fn raw(text: &str) -> Option<Box<RawValue>> {
     // In valid JSON a line break can only stand between tokens.
     let line = if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text.to_owned() };

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 /// One turn to ask for.
 #[derive(Debug, Clone, Copy)]
-pub struct Respond<'a> {
+pub struct ResponsesTurn<'a> {
     /// What to say.
     pub input: &'a str,
     /// The session to use; the service makes one when left out.
@@ -46,7 +46,7 @@ struct ConversationReference<'a> {
 impl Agent {
     /// Asks for one turn, streamed. Returns when the service has taken it and named the session; an agent that does not
     /// stream is waited for as part of the reply's events.
-    pub async fn respond(&self, isolation: &WireIsolation, turn: Respond<'_>) -> Result<Reply, FoundryError> {
+    pub async fn respond(&self, isolation: &WireIsolation, turn: ResponsesTurn<'_>) -> Result<Reply, FoundryError> {
         let body = Body {
             input: turn.input,
             stream: true,

@@ -17,9 +17,6 @@ use cupola_protocol::invoke::{Notice, NoticeCode};
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 
-/// How long a call other than a turn may take, all its attempts together. Creating a session waits for a sandbox.
-pub(super) const CALL_LIMIT: Duration = Duration::from_mins(2);
-
 /// Longest answer that describes one thing, in bytes: an agent's definition with its instructions is the longest of them.
 const MAX_OBJECT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -76,15 +73,15 @@ impl Agent {
                 }
                 Next::Wait(wait) => {
                     tracing::debug!(operation = %request.operation, attempt, ?wait, %error, "trying again");
-                    if let Some(watcher) = &self.extras.watcher {
+                    if let Some(observer) = &self.extras.observer {
                         let message = format!("trying again: {error}");
-                        watcher.tell(Notice { code: NoticeCode::Retried, message }).await;
+                        observer.tell(Notice { code: NoticeCode::Retried, message }).await;
                     }
                     tokio::time::sleep(wait).await;
                 }
                 Next::WaitForStart(wait) => {
-                    if let (1, Some(watcher)) = (attempt, &self.extras.watcher) {
-                        watcher.waiting(not_started(address)).await;
+                    if let (1, Some(observer)) = (attempt, &self.extras.observer) {
+                        observer.waiting(not_started(address)).await;
                     }
                     tokio::time::sleep(wait).await;
                 }
@@ -100,7 +97,7 @@ impl Agent {
         serde_json::from_slice(&body).map_err(|error| odd(format!("its JSON cannot be used: {error}")))
     }
 
-    /// As [`Self::send`], reading the whole answer of at most `limit` bytes within [`CALL_LIMIT`]. They are counted as they
+    /// As [`Self::send`], reading the whole answer of at most `limit` bytes within [`Settings::call_limit`](super::Settings::call_limit). They are counted as they
     /// are kept, after decompression.
     pub(super) async fn read(
         &self,
@@ -108,7 +105,7 @@ impl Agent {
         limit: usize,
     ) -> Result<Result<Bytes, BodyError>, FoundryError> {
         let answer = async { Ok(self.send(request).await?.bytes(limit).await) };
-        limited(request.operation, CALL_LIMIT, answer).await
+        limited(request.operation, self.call_limit(), answer).await
     }
 
     /// As [`Self::send`], for answers without a body that matters.
@@ -118,7 +115,7 @@ impl Agent {
             let _ignored = self.send(request).await?.of_the_service(request.operation)?.bytes(MAX_ERROR_BYTES).await;
             Ok(())
         };
-        limited(request.operation, CALL_LIMIT, done).await
+        limited(request.operation, self.call_limit(), done).await
     }
 
     /// Sends it once and returns when the head of the answer is there.
@@ -129,10 +126,10 @@ impl Agent {
         token: Option<&AccessToken>,
     ) -> Result<reqwest::Response, (Failure, FoundryError)> {
         let headers = request.headers(&self.extras.headers, token, self.wants_raw());
-        if let Some(watcher) = &self.extras.watcher {
+        if let Some(observer) = &self.extras.observer {
             let body = request.shown_body();
             let outgoing = Outgoing { method: &request.method, url: &request.url, headers: &headers, body };
-            watcher.request(outgoing, &self.shared.connections.settings).await;
+            observer.request(outgoing, &self.shared.connections.settings).await;
         }
         let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
         *outgoing.headers_mut() = headers;
@@ -155,8 +152,8 @@ impl Agent {
 
     /// Notes for the caller whether the turn ran, as far as that is known now.
     pub(super) fn note_turn(&self, turn: Turn) {
-        if let Some(watcher) = &self.extras.watcher {
-            watcher.note_turn(turn);
+        if let Some(observer) = &self.extras.observer {
+            observer.note_turn(turn);
         }
     }
 
@@ -173,13 +170,13 @@ impl Agent {
     /// Reads an error answer, and shows it unmodified to a caller that asked for that.
     async fn read_error(&self, request: &Request<'_>, response: reqwest::Response) -> (Failure, FoundryError) {
         let (head, status, headers) = (HttpHead::of(&response), response.status(), response.headers().clone());
-        let raw = self.extras.watcher.as_ref().filter(|watcher| watcher.wants_raw());
+        let raw = self.extras.observer.as_ref().filter(|observer| observer.wants_raw());
         let limit = if raw.is_some() { MAX_ANSWER_BYTES } else { MAX_ERROR_BYTES };
         let body = beginning(response, limit).await;
         let delegated = request.isolation.is_some_and(WireIsolation::is_delegated);
         let error = ServiceError::read(request.operation, delegated, self.address.is_local(), status, &headers, &body);
-        if let Some(watcher) = raw {
-            watcher.refusal(head, body).await;
+        if let Some(observer) = raw {
+            observer.refusal(head, body).await;
         }
         let &ServiceError { status, kind, speaker, is_named, turn, retry_after, .. } = &error;
         let failure = Failure::Refused { status, kind, speaker, is_named, turn, retry_after };

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn keep_alives_between_events_are_no_flood() {
+    fn keep_alives_between_events_do_not_count_as_a_flood() {
         // A week of quiet, four times a minute, and an event now and then for much longer.
         assert_eq!(taken(": keep-alive\n\n", 7 * 24 * 60 * 4), 7 * 24 * 60 * 4);
         let spell = format!("{}data: 1\n\n", ": keep-alive\n\n".repeat(1000));

@@ -1,6 +1,9 @@
-//! How long connections may take, and how long they are kept.
+//! How long calls and connections may take, and how long connections are kept.
 
 use std::time::Duration;
+
+/// How long a call other than a turn may take, all its attempts together. Creating a session waits for a sandbox.
+pub const CALL_LIMIT: Duration = Duration::from_mins(2);
 
 /// How long a connection may take. Longer than three lost SYN packets.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(10);

@@ -99,10 +99,10 @@ impl Refusal<'_> {
         }
     }
 
-    /// The codes that the agent server gives before it calls the agent's code (contract sections 7.2, 9 and 14.2).
+    /// The codes that the agent server gives before it calls the agent's code (contract sections 7.2, 9, 14.2 and 21.1).
     fn is_refused_by_agent_server(&self) -> bool {
         match (self.status, self.code) {
-            (409, Some("conversation_locked" | "conversation_fork_not_supported"))
+            (409, Some("conversation_locked" | "conversation_fork_not_supported" | "response_id_conflict"))
             | (501, Some("not_implemented"))
             | (503, Some("service_unavailable")) => true,
             // It did not understand the request. The agent's own 400 has no source.

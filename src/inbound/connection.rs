@@ -69,7 +69,7 @@ async fn serve_counted(daemon: Arc<Daemon>, table: &'static Table, stream: Strea
     let sniffed = if let Some(sniffed) = sniffed {
         sniffed
     } else {
-        // Whoever has said something gets an answer, also from a daemon that ends.
+        // A client that has sent something gets an answer, even from a daemon that is stopping.
         reader.end_input();
         if cfg!(unix) { reader.sniff().await } else { Sniffed::Nothing }
     };

@@ -39,8 +39,8 @@ pub(crate) fn split(stream: Stream) -> (ReadHalf, WriteHalf) {
     return tokio::io::split(stream);
 }
 
-/// Ends the input: what the other side has sent can still be read, and from now on its sending fails, so that it knows what nobody
-/// will read.
+/// Ends the input: what the other side has sent can still be read, and from now on its sending fails, so that it knows what will
+/// not be read.
 #[cfg(unix)]
 pub(crate) fn end_input(half: &ReadHalf) {
     // It fails when the other side is gone, whose input has ended then.

@@ -7,7 +7,7 @@
 //! - A socket that has been removed is made again. A daemon in whose place another one listens leaves.
 //! - A socket that a service manager listens on (systemd's socket activation) is the manager's: taken as it is, never
 //!   removed, and found busy by any other daemon, because somebody always answers there.
-//! - A socket that was left behind (`kill -9`) is replaced only under the lock, and only when nobody answers on it.
+//! - A socket that was left behind (`kill -9`) is replaced only under the lock, and only when no process answers on it.
 //!
 //! On Windows the same roles are played by a named pipe: it belongs to the user, its access list names the user and the
 //! system only, remote clients are refused, and the system lets only one process create the first instance of a name.
@@ -44,7 +44,7 @@ pub enum Ownership {
     Ours(StateLock),
     /// A daemon that listens on another socket.
     Theirs(PathBuf),
-    /// Nobody can tell: the directory cannot be written, or the system needs no lock.
+    /// Unknown: the directory cannot be written, or the system needs no lock.
     Unknown,
 }
 
@@ -61,13 +61,13 @@ pub enum BindError {
         path: PathBuf,
     },
     /// Something else stands in its place.
-    #[error("{path} is not a socket of yours; remove it, or choose another place with --socket")]
+    #[error("{path} is not a socket, or belongs to another user; remove it, or choose another place with --socket")]
     NotASocket {
         /// What is in the way.
         path: PathBuf,
     },
     /// Another process holds the lock and does not answer.
-    #[error("{} holds {lock}, but nobody answers on its socket; {}", holder.map_or("another daemon".to_owned(), |id| format!("process {id}")), holder.map_or("look for a cupola process that hangs".to_owned(), |id| format!("if it is a daemon of yours that hangs, run: kill -9 {id}")))]
+    #[error("{} holds {lock}, but does not answer on its socket; {}", holder.map_or("another daemon".to_owned(), |id| format!("process {id}")), holder.map_or("look for a cupola process that hangs".to_owned(), |id| format!("if it is a Cupola daemon that hangs, run: kill -9 {id}")))]
     Unresponsive {
         /// The lock file.
         lock: PathBuf,

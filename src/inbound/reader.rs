@@ -119,7 +119,7 @@ impl FrameReader {
         }
     }
 
-    /// Ends the input. What has been sent before can still be read, and whoever sends more finds that it cannot.
+    /// Ends the input. What was sent before can still be read; sending more fails on the other side.
     pub(crate) fn end_input(&self) {
         end_input(&self.half);
     }
@@ -164,7 +164,7 @@ impl FrameReader {
         let _ = timeout(time, tokio::io::copy(&mut self.half, &mut tokio::io::sink())).await;
     }
 
-    /// Asked after the input has ended: does nobody read the answers either?
+    /// Asked after the input has ended: has the reader of the answers gone, too?
     pub(crate) fn peer_is_gone(&self) -> bool {
         peer_is_gone(&self.half)
     }

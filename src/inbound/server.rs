@@ -1,6 +1,6 @@
-//! Accepts clients until the daemon is to end; then waits for what is under way.
+//! Accepts clients until the daemon ends, because it was asked to or was idle for its limit; then waits for what is under way.
 //!
-//! - [`descriptors`]: the limit of open files, which decides how many can be held
+//! - [`descriptors`]: the limit of open files, which bounds what `limits/places` holds
 
 pub mod descriptors;
 
@@ -110,7 +110,7 @@ async fn serve_late(listener: &mut impl Listener, daemon: &Arc<Daemon>, places: 
     }
 }
 
-/// Serves one client in a task of its own.
+/// Serves one client in its own task.
 fn serve(daemon: &Arc<Daemon>, newcomer: Newcomer, stream: Stream) {
     let settling = {
         let daemon = Arc::clone(daemon);

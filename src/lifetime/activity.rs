@@ -1,6 +1,6 @@
 //! What keeps the daemon from leaving: open connections, unanswered requests, runs under way.
 //!
-//! Whoever does work holds a [`WorkGuard`] guard for as long as it lasts. The daemon is idle when there is no guard.
+//! Work in progress holds a [`WorkGuard`] for as long as it lasts. The daemon is idle when there is no guard.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_short_visit_starts_the_wait_anew() {
+    async fn a_short_visit_restarts_the_wait() {
         let activity = Activity::default();
         let start = Instant::now();
         let visit = async {

@@ -1,4 +1,4 @@
-//! How the daemon ends: signals, `daemon/stop`, the idle limit; first a drain, then force.
+//! How the daemon ends, once a signal or `daemon/stop` asks for it: first a drain, then force.
 //!
 //! *Draining*: no new connection, new requests are refused as `shuttingDown`, what is under way ends by itself.
 //! *Forced*: whatever is left is cancelled, gets `CANCEL_GRACE` to answer, and is dropped.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// How long a first signal lets requests and runs go on. Long enough for most answers to finish; short of the 90 s after
+/// How long requests and runs may continue after a first signal. Long enough for most answers to finish; short of the 90 s after
 /// which systemd kills.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(30);
 

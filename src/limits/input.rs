@@ -16,7 +16,7 @@ pub const FREE_BYTES: usize = 16 * 1024;
 /// How long a message that has begun may make no progress. Longer than a busy machine suspends a program.
 pub const STALL_TIME: Duration = Duration::from_secs(30);
 /// Bytes per second that a message must have on average once it takes from the budget: slower than any program writes,
-/// and fast enough that nobody holds the budget with almost nothing.
+/// and fast enough that a client cannot hold the budget with almost nothing.
 const PACE_BYTES: usize = 4 * 1024;
 
 /// The budget of all connections.

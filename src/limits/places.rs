@@ -1,6 +1,6 @@
-//! Who is served while the daemon is full: [`MAX_CONNECTIONS`] are held, and whoever comes then is answered at once.
+//! Who is served while the daemon is full: [`MAX_CONNECTIONS`] are held, and any further one is answered at once.
 //!
-//! A newcomer first takes one of a few *kept places*. It moves on to a place of its own when one is free, or when a
+//! A newcomer first takes one of a few *kept places*. It moves on to a regular place when one is free, or when a
 //! connection that has said nothing gives way. Otherwise it stays where it is: it may ask for the daemon's status and stop
 //! the daemon, every other request is refused as `overloaded` (`crate::rpc::guest`), and it is closed soon after.
 
@@ -12,7 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 /// about 16 KiB and one file descriptor.
 pub const MAX_CONNECTIONS: usize = 1000;
 /// Connections beyond those that are answered at one time. Most are answered within a millisecond; one that says nothing
-/// is closed after [`PATIENCE`], so even a flood of silent connections keeps nobody waiting for long.
+/// is closed after [`PATIENCE`], so even a flood of silent connections does not keep others waiting for long.
 pub const KEPT_PLACES: usize = 64;
 /// How long a connection in a kept place may take for a message, and how long one that has a place may be silent when
 /// others wait. Programs speak at once.
@@ -55,7 +55,7 @@ impl Places {
         Self { own: Arc::new(Semaphore::new(own)), kept: Arc::new(Semaphore::new(kept)) }
     }
 
-    /// Waits for a kept place for whoever connects next.
+    /// Waits for a kept place for the next connection.
     pub(crate) async fn newcomer(&self) -> Newcomer {
         // The semaphore is never closed.
         let kept = Arc::clone(&self.kept).acquire_owned().await.ok();
@@ -68,14 +68,14 @@ impl Places {
         Some(Place { is_kept: true, is_late: true, _permit: Some(kept) })
     }
 
-    /// The same without waiting, for those who came just before the end: nobody waits behind them.
+    /// The same without waiting, for connections that came just before the end: no other waits behind them.
     pub(crate) fn last(&self) -> Newcomer {
         Newcomer { own: Arc::clone(&self.own), kept: Arc::clone(&self.kept).try_acquire_owned().ok() }
     }
 }
 
 impl Newcomer {
-    /// Moves to a place of its own if there is one. `crowded` tells silent connections to give way.
+    /// Moves to a regular place if one is free. `crowded` tells silent connections to give way.
     pub(crate) async fn settle(self, crowded: &Notify) -> Place {
         if let Ok(permit) = Arc::clone(&self.own).try_acquire_owned() {
             return Place { is_kept: false, is_late: false, _permit: Some(permit) };
@@ -99,7 +99,7 @@ impl Place {
         self.is_late
     }
 
-    /// Whether the connection got no place of its own, because the daemon is full.
+    /// Whether the connection is still in a kept place, because the daemon is full.
     pub(crate) const fn is_kept(&self) -> bool {
         self.is_kept
     }

@@ -79,7 +79,7 @@ fn negotiate(offered: Option<&[u32]>) -> Result<(), CallError> {
     Ok(())
 }
 
-/// One editor window closes; the daemon goes on.
+/// One editor window closes; the daemon keeps running.
 pub(crate) async fn shutdown(_call: Call, _params: NoParams) -> Result<(), CallError> {
     Ok(())
 }
@@ -90,7 +90,7 @@ pub(crate) async fn discover(_call: Call, _params: NoParams) -> Result<OpenRpcDo
         let document: Value = serde_json::from_str(OPENRPC).ok()?;
         to_raw_value(&document).ok()
     });
-    let document = DOCUMENT.clone().ok_or_else(|| CallError::internal("the OpenRPC document is no JSON"))?;
+    let document = DOCUMENT.clone().ok_or_else(|| CallError::internal("the OpenRPC document is not JSON"))?;
     Ok(OpenRpcDocument(document))
 }
 

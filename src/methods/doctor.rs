@@ -61,13 +61,16 @@ fn log(daemon: &Daemon) -> Option<Check> {
     let path = daemon.config.log_file.as_ref()?;
     let error = OpenOptions::new().append(true).open(path).err()?;
     Some(Check {
-        hint: Some("make it writable, then run `cupola stop`: the next command starts a daemon with a log".to_owned()),
+        hint: Some(
+            "make it a file that you can write, then run `cupola stop`: the next command starts a daemon with a log"
+                .to_owned(),
+        ),
         ..check("log", CheckStatus::Warning, format!("{} cannot be written: {error}", path.display()))
     })
 }
 
 /// What to do when the state directory is gone.
-const GONE: &str = "run `cupola stop`: the next command starts a daemon with a directory of its own";
+const GONE_HINT: &str = "run `cupola stop`: the next command makes the directory again";
 
 /// Can what is saved be read, and more be written? A running daemon keeps its file open, so a directory that was removed,
 /// opened to others or filled shows with the next write, or when the next daemon starts.
@@ -81,7 +84,7 @@ async fn state(daemon: &Daemon) -> Check {
     let count = match daemon.store.count().await {
         Ok(count) => count,
         Err(_) if !directory.exists() => {
-            return wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE));
+            return wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE_HINT));
         }
         Err(error) => return failed("state", error.into()),
     };
@@ -96,7 +99,9 @@ async fn state(daemon: &Daemon) -> Check {
     match tried.await {
         Ok(Ok(Ok(()))) if replaced > 0 => Check {
             hint: Some(
-                "what was saved before is not continued; leave the state file alone while a daemon runs".to_owned(),
+                "calls continue other sessions than before: `cupola sessions use ID` goes back to one; run `cupola stop` before \
+                 you change the state file"
+                    .to_owned(),
             ),
             ..check(
                 "state",
@@ -108,11 +113,11 @@ async fn state(daemon: &Daemon) -> Check {
         },
         Ok(Ok(Ok(()))) => check("state", CheckStatus::Ok, format!("{shown}, partitions with saved state: {count}")),
         Ok(Ok(Err(error))) if error.kind() == io::ErrorKind::NotFound => {
-            wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE))
+            wrong(format!("{shown} is gone, and nothing can be saved"), Some(GONE_HINT))
         }
         Ok(Ok(Err(error))) => wrong(
             format!("nothing can be written to {shown}: {error}"),
-            Some("check the disk's free space and the directory's permissions"),
+            Some("check the free space of the disk and the permissions of the directory"),
         ),
         Ok(Err(error)) => wrong(error.to_string(), None),
         Err(error) => wrong(format!("{shown} could not be looked at: {error}"), None),
@@ -184,7 +189,7 @@ fn agent(scope: &Scope) -> Check {
         }
         Some(_) => check("target", CheckStatus::Ok, format!("{agent} answers")),
         None => Check {
-            hint: Some("give --isolation-model if the model found below is wrong".to_owned()),
+            hint: Some("pass --isolation-model if the model shown below is wrong".to_owned()),
             ..check("target", CheckStatus::Warning, format!("{agent} is there, but you may not read about it"))
         },
     }
@@ -203,7 +208,7 @@ fn model(scope: &Scope) -> Check {
         (IsolationModel::Keys, false) => (
             CheckStatus::Warning,
             "by isolation keys (container protocol 1.0.0), and none is given",
-            Some("without --user-isolation-key all your users share one state, or are refused"),
+            Some("pass --user-isolation-key; without it all your users share one state, or are refused"),
         ),
         (IsolationModel::Identity, true) => {
             (CheckStatus::Ok, "by identity (container protocol 2.0.0), acting for a user", None)
@@ -233,6 +238,6 @@ fn contradiction(scope: &Scope) -> Option<Check> {
         return None;
     }
     let message = format!("the agent isolates by {}, not by {}", name(defined), name(scope.model));
-    let hint = Some("leave out --isolation-model, and the isolation_model of the profile".to_owned());
+    let hint = Some("leave --isolation-model out, and isolation_model in the profile".to_owned());
     Some(Check { hint, ..check("isolation", CheckStatus::Error, message) })
 }

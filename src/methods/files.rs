@@ -18,6 +18,7 @@ use cupola_protocol::files::{
     DeleteParams, DownloadParams, Entry, FileEvent, ListParams, ListResponse, MAX_FILE_BYTES, PathParams, PathResponse,
     RemotePath, TransferResponse, UploadParams,
 };
+use cupola_protocol::notice::{Notice, NoticeCode};
 use cupola_protocol::rpc::ProgressToken;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +36,7 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
         Some(path) => path,
         None => own_name(&file)?,
     };
-    let (far, local) = (Far::default(), local(&call).await?);
+    let (so_far, local) = (TransferProgress::default(), local(&call).await?);
     // Opened before the service hears of it.
     let source = if recursive && local.is_directory(&file).await? {
         Source::Tree(local.directory(&file).await?)
@@ -46,20 +47,34 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
         let named = NamedSession::resolve(&call, &session).await?;
         let (bytes, tree) = match &source {
             Source::Tree(directory) => {
-                let tree = tree::upload(&named, directory, &path, &far).await?;
-                (far.bytes(), Some(tree))
+                let tree = tree::upload(&named, directory, &path, &so_far).await?;
+                (so_far.bytes(), Some(tree))
             }
             Source::File(file) => {
                 // Cannot be set yet.
-                let _ = far.total.set(file.length);
-                send(&named, file, &path, &far.bytes).await?;
+                let _ = so_far.total.set(file.length);
+                send(&named, file, &path, &so_far.bytes).await?;
                 (file.length, None)
             }
         };
-        Ok((named.session, bytes, tree))
+        let notices = notices(&named);
+        Ok((named.session, bytes, tree, notices))
     };
-    let (session_id, bytes, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, sending).await?;
-    Ok(TransferResponse { session_id, path, local_path, bytes, tree })
+    let (session_id, bytes, tree, notices) =
+        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, sending).await?;
+    Ok(TransferResponse { session_id, path, local_path, bytes, tree, notices })
+}
+
+/// What the caller should know about what was put into the session's home.
+fn notices(named: &NamedSession) -> Vec<Notice> {
+    let is_lost = named.scope.definition.as_ref().is_some_and(|definition| definition.has_memory_snapshots);
+    let message = || {
+        let session = &named.session;
+        format!(
+            "session {session} loses its files when it goes idle, because the agent uses memory snapshots; upload them again after that"
+        )
+    };
+    is_lost.then(|| Notice { code: NoticeCode::FilesNotKept, message: message() }).into_iter().collect()
 }
 
 /// What is uploaded.
@@ -105,7 +120,7 @@ fn of(call: &Call, named: &NamedSession, path: &RemotePath) -> Of {
 
 pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<TransferResponse, CallError> {
     let DownloadParams { session, path, local_path, recursive } = params;
-    let (far, file) = (Far::default(), Path::new(local_path.as_str()));
+    let (so_far, file) = (TransferProgress::default(), Path::new(local_path.as_str()));
     let local = local(&call).await?;
     let fetching = async {
         // Where the file goes is looked at before the service hears of it. A directory may go where no file can.
@@ -113,20 +128,21 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
         let named = NamedSession::resolve(&call, &session).await?;
         let tree = if recursive && entry(&named, &path).await?.is_directory {
             let directory = local.make_directory(file).await?;
-            Some(tree::download(&named, &path, directory, &far).await?)
+            Some(tree::download(&named, &path, directory, &so_far).await?)
         } else {
-            let length = |length| _ = far.total.set(length);
+            let length = |length| _ = so_far.total.set(length);
             let draft = match draft {
                 Some(draft) => draft,
                 None => local.draft(file).await?,
             };
-            fetch(&named, &path, draft, &far.bytes, length).await?;
+            fetch(&named, &path, draft, &so_far.bytes, length).await?;
             None
         };
         Ok((named.session, tree))
     };
-    let (session_id, tree) = watched(&call, session.watch.partial_result_token.as_ref(), &far, fetching).await?;
-    Ok(TransferResponse { session_id, path, local_path, bytes: far.bytes(), tree })
+    let (session_id, tree) =
+        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, fetching).await?;
+    Ok(TransferResponse { session_id, path, local_path, bytes: so_far.bytes(), tree, notices: Vec::new() })
 }
 
 /// Fetches one file. What `fetched` counts already is of the same download.
@@ -183,12 +199,12 @@ pub(crate) async fn delete(call: Call, params: DeleteParams) -> Result<PathRespo
 
 /// How far a transfer is.
 #[derive(Default)]
-struct Far {
+struct TransferProgress {
     bytes: Arc<AtomicU64>,
     total: OnceLock<u64>,
 }
 
-impl Far {
+impl TransferProgress {
     fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -204,10 +220,10 @@ impl Far {
 
 /// Does the work, ends it when the call is cancelled, and tells the caller how far it is; the last event of a whole
 /// transfer has all bytes.
-async fn watched<T>(
+async fn with_progress<T>(
     call: &Call,
     token: Option<&ProgressToken>,
-    far: &Far,
+    so_far: &TransferProgress,
     work: impl Future<Output = Result<T, CallError>> + Send,
 ) -> Result<T, CallError> {
     let mut work = std::pin::pin!(work);
@@ -218,13 +234,13 @@ async fn watched<T>(
             () = call.cancelled.cancelled() => return Err(CallError::cancelled()),
             done = &mut work => {
                 if let (Ok(_), Some(token)) = (&done, token) {
-                    call.progress(token, &far.event()).await?;
+                    call.progress(token, &so_far.event()).await?;
                 }
                 return done;
             }
             _ = ticks.tick() => {
-                if let Some(token) = token.filter(|_| far.has_begun()) {
-                    call.progress(token, &far.event()).await?;
+                if let Some(token) = token.filter(|_| so_far.has_begun()) {
+                    call.progress(token, &so_far.event()).await?;
                 }
             }
         }

@@ -41,7 +41,7 @@ impl RunFollower<'_> {
     }
 }
 
-/// The response to whoever waited for a run.
+/// The response to a client that waited for a run.
 pub(super) fn answer(outcome: &Outcome) -> Result<InvokeResponse, CallError> {
     (**outcome).clone()
 }

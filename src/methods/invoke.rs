@@ -5,7 +5,7 @@
 //! - [`plan`]: what a turn continues (pure)
 //! - [`protocol`]: what it speaks
 //! - [`replace`]: what was saved and is gone
-//! - [`deployment`]: a version that is not ready
+//! - [`deployment`]: a version that is not ready; [`version`]: one that is asked for by a single call
 //! - [`outcome`]: how a failed turn is reported (pure)
 //! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
@@ -17,6 +17,7 @@ mod perform;
 mod plan;
 mod protocol;
 mod replace;
+mod version;
 
 use super::follow::{RunFollower, answer};
 use crate::daemon::Daemon;
@@ -84,7 +85,7 @@ fn check_room(daemon: &Daemon) -> Result<(), CallError> {
         .hint("wait for one to end, or end one: `cupola runs list` shows them, `cupola runs cancel` ends one"))
 }
 
-/// Fields that contradict each other or break a rule of their own.
+/// Fields that contradict each other or are invalid by themselves.
 fn check(params: &InvokeParams) -> Result<(), CallError> {
     let clash = |left: &str, right: &str| {
         Err(CallError::invalid_params(format!("{left} and {right} cannot be given together"))
@@ -101,6 +102,21 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
     }
     if params.new_conversation && params.conversation_id.is_some() {
         return clash("newConversation", "conversationId");
+    }
+    if params.version_override.is_some() {
+        for (is_given, field) in [
+            (params.target.version().is_some(), "version"),
+            (params.session_id.is_some(), "sessionId"),
+            (params.conversation_id.is_some(), "conversationId"),
+        ] {
+            if is_given {
+                return clash("versionOverride", field);
+            }
+        }
+        if matches!(params.target, Target::Local { .. }) {
+            return Err(CallError::invalid_params("a local agent has no versions: the service keeps them")
+                .hint("leave --version-override out, or call the deployed agent"));
+        }
     }
     if params.protocol == Some(AgentProtocol::A2a) && matches!(params.target, Target::Local { .. }) {
         return Err(CallError::invalid_params("a local agent does not speak a2a: the service does that for it")

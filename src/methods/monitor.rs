@@ -1,4 +1,4 @@
-//! `monitor`: passes a session's log on until it ends or nobody wants it any more. Those who follow the same log share one
+//! `monitor`: passes a session's log on until it ends or its last follower leaves. Those who follow the same log share one
 //! stream of the service.
 
 use super::named_session::NamedSession;
@@ -12,7 +12,7 @@ use crate::shared_logs::{Joined, LogKey, LogLine, SharedLog};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{Notice, NoticeCode};
 use cupola_protocol::monitor::{MonitorEvent, MonitorParams, MonitorResponse};
-use cupola_protocol::observe::Watch;
+use cupola_protocol::observe::ProgressOptions;
 use cupola_protocol::rpc::ProgressToken;
 use cupola_protocol::sessions::SessionParams;
 use futures_util::FutureExt;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 pub(crate) async fn monitor(call: Call, params: MonitorParams) -> Result<MonitorResponse, CallError> {
-    if params.follow && params.watch.partial_result_token.is_none() {
+    if params.follow && params.progress.partial_result_token.is_none() {
         return Err(CallError::invalid_params(
             "follow needs a partialResultToken: a followed log has no end to wait for",
         ));
@@ -37,19 +37,15 @@ pub(crate) async fn monitor(call: Call, params: MonitorParams) -> Result<Monitor
 async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, CallError> {
     let MonitorParams { target, isolation, session_id, allow_shared_session, follow, tail, kind, raw, .. } =
         params.clone();
-    let watch = Watch::default();
-    let named = SessionParams { target, isolation, session_id, allow_shared_session, watch };
+    let progress = ProgressOptions::default();
+    let named = SessionParams { target, isolation, session_id, allow_shared_session, progress };
     let named = NamedSession::resolve(call, &named).await?;
-    if named.scope.agent.address().is_local() {
-        return Err(CallError::invalid_params("an agent on a local port has no log stream")
-            .hint("its log is where it was started; sessions of a deployed agent or the emulator have one"));
-    }
     let query = LogQuery { kind, tail, follow, raw };
     let mut sink = Sink { call, params, collected: Vec::new() };
     let agent = named.scope.agent.address().agent_name();
     sink.take(&MonitorEvent::Started { session_id: named.session.clone(), agent }).await?;
-    // Whoever wants to see the requests needs requests of its own.
-    if let (true, false, Some(token)) = (follow, params.watch.debug, &params.watch.partial_result_token) {
+    // A caller that wants to see the requests needs separate ones.
+    if let (true, false, Some(token)) = (follow, params.progress.debug, &params.progress.partial_result_token) {
         return join(call, token, named, query).await;
     }
     // A stream of the service keeps the daemon, as a run does.
@@ -58,7 +54,7 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
     while let Some(event) = next(&mut log, &named).await? {
         sink.take(&event.event).await?;
     }
-    let events = params.watch.partial_result_token.is_none().then_some(sink.collected);
+    let events = params.progress.partial_result_token.is_none().then_some(sink.collected);
     Ok(MonitorResponse { session_id: named.session, count: log.count(), events })
 }
 
@@ -66,7 +62,7 @@ async fn next(log: &mut LogReader, named: &NamedSession) -> Result<Option<LogEve
     log.next().await.map_err(|error| match error {
         LogError::Foundry(error) => named.explain(error, false),
         error @ LogError::NoSandbox => CallError::new(ErrorKind::SessionNotReady, error.to_string())
-            .hint("its log begins with its first invoke; --follow waits for that"),
+            .hint("the log begins with the session's first call: run `cupola invoke`, or wait for it with --follow"),
         error @ LogError::Broken { .. } => CallError::new(ErrorKind::ConnectionFailed, error.to_string()),
     })
 }
@@ -144,7 +140,7 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     async fn take(&mut self, event: &MonitorEvent) -> Result<(), CallError> {
-        match &self.params.watch.partial_result_token {
+        match &self.params.progress.partial_result_token {
             Some(token) => self.call.progress(token, event).await?,
             None => self.collected.push(event.clone()),
         }

@@ -41,6 +41,7 @@ impl NamedSession {
 
 fn nothing_saved() -> CallError {
     CallError::new(ErrorKind::SessionNotFound, "no session is saved for this agent under this isolation").hint(
-        "name one, or give the isolation keys it was made with; `cupola sessions list` shows those this isolation sees",
+        "pass --session-id ID with the isolation keys it was created with, or run `cupola invoke` to create one; `cupola sessions \
+         list` shows the sessions that these keys reach",
     )
 }

@@ -1,5 +1,5 @@
 //! Making a session. What it takes to delete it is stored before the service is asked: an answer that never arrives would leave a
-//! session that nobody can delete.
+//! session that cannot be deleted.
 
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -27,7 +27,7 @@ pub(super) async fn make(
     let intended = match id {
         Some(id) => Some(id.clone()),
         // What has no id yet cannot be stored.
-        None if known.ownership_key.is_some() => Some(made_here()?),
+        None if known.ownership_key.is_some() => Some(session_made_here()?),
         None => None,
     };
     let mut is_new = false;
@@ -62,7 +62,7 @@ pub(super) async fn make(
     Ok((id, session))
 }
 
-/// Does the failure show that there is no session of ours now? An answer that got lost does not, nor does an error of a server that
+/// Does the failure show that no session was made? An answer that got lost does not, nor does an error of a server that
 /// may have got half-way.
 fn made_nothing(error: &FoundryError) -> bool {
     match error {
@@ -82,7 +82,7 @@ pub(super) fn session_id(session: &Session) -> Result<SessionId, CallError> {
     })
 }
 
-/// An id of our own making, for what the service does not name or does not name in time.
-pub(super) fn made_here<Id: std::str::FromStr>() -> Result<Id, CallError> {
+/// A session id of our own making, for what the service does not name or does not name in time.
+pub(super) fn session_made_here() -> Result<SessionId, CallError> {
     Uuid::new_v4().to_string().parse().map_err(|_| CallError::internal("a UUID broke the rule of ids"))
 }

@@ -79,7 +79,7 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
     let forgotten = call.daemon.store.forget(&meant).await?;
     match params.id {
         Some(id) if forgotten == 0 => Err(CallError::new(ErrorKind::NotFound, format!("nothing is saved as {id}"))
-            .hint("`cupola partitions list` shows what is")),
+            .hint("`cupola partitions list` shows what is saved")),
         _ => Ok(ForgetResponse { forgotten }),
     }
 }

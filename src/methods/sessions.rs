@@ -80,8 +80,8 @@ pub(crate) async fn show(call: Call, params: SessionParams) -> Result<Session, C
 }
 
 pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session, CallError> {
-    let UseParams { target, isolation, session_id, allow_shared_session, watch } = params;
-    let params = SessionParams { target, isolation, session_id: Some(session_id), allow_shared_session, watch };
+    let UseParams { target, isolation, session_id, allow_shared_session, progress } = params;
+    let params = SessionParams { target, isolation, session_id: Some(session_id), allow_shared_session, progress };
     let named = NamedSession::resolve(&call, &params).await?;
     let NamedSession { scope, session, .. } = &named;
     let shown = scope.agent.get_session(&scope.wire, session).await.map_err(|error| named.explain(error, false))?;

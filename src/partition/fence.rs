@@ -1,7 +1,7 @@
-//! May this owner touch that session or conversation? Pure: decides from what is remembered, asks nobody.
+//! May this owner touch that session or conversation? Pure: decides from what is remembered, without asking the service.
 //!
 //! The service lets one delegated user enter another's session by its id (contract section 13.3). Cupola does not. This
-//! guards against mixing users up; it is no boundary against programs of the same operating-system user.
+//! guards against mixing users up; it is not a boundary against programs of the same operating-system user.
 
 use crate::partition::Owner;
 

@@ -1,7 +1,7 @@
 //! Order between processes that use one state directory: the daemon, and commands with `--no-daemon` beside it.
 //!
 //! A lock is a file that one process holds locked. The operating system frees it when the process ends, however it ends. Two files
-//! make one lock: whoever holds the first waits for the second, so a process that releases a lock and takes it again stands behind
+//! make one lock: the process that holds the first waits for the second, so a process that releases a lock and takes it again stands behind
 //! those that have come meanwhile. Which of several waiting for the first comes next is left to chance.
 
 use crate::system::directory::private_file;
@@ -51,7 +51,7 @@ impl FileLock {
         }
     }
 
-    /// Takes it, if nobody holds it.
+    /// Acquires it, if no process holds it.
     fn take(path: &Path) -> io::Result<Option<Self>> {
         for _ in 0..MAX_REMOVED {
             let file = private_file().append(true).open(path)?;
@@ -72,7 +72,7 @@ impl FileLock {
 #[cfg(unix)]
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // While it is held: nobody else can have locked this file.
+        // While it is held, no other process can have locked this file.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_takes_it_again_stands_behind_those_who_wait() {
+    async fn a_process_that_takes_it_again_waits_behind_the_others() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let held = FileLock::acquire(path, "a").await.unwrap();

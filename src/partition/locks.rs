@@ -73,7 +73,7 @@ pub enum LockError {
 }
 
 impl<Key: Eq + Hash + Clone> Locks<Key> {
-    /// Queues in which other processes stand, too: those that use the same directory. `name` gives each key a file name of its own.
+    /// Queues in which other processes stand, too: those that use the same directory. `name` gives each key its own file name.
     pub fn between_processes(directory: PathBuf, name: fn(&Key) -> String) -> Self {
         Self { shared: Some(Shared { directory: Arc::new(directory), name }), ..Self::default() }
     }

@@ -5,6 +5,8 @@
 //! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer. What is
 //! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or
 //! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
+//!
+//! - [`mod@format`]: the tables, and how an older file becomes a newer one
 
 mod erase;
 mod files;
@@ -444,7 +446,7 @@ impl Store for SqliteStore {
                     context: parsed(row.get(5)?),
                 };
                 let agent = AgentKey::from_stored(row.get(0)?);
-                // What this program did not write as it stands is nobody's.
+                // A row with an owner that this program did not write is skipped.
                 Ok(Owner::from_bytes(&owner).map(|owner| SavedPartition {
                     partition: Partition { agent, owner, version: parsed(Some(version)) },
                     saved,
@@ -607,7 +609,7 @@ mod tests {
     async fn a_damaged_file_is_reported_kept_and_usable_again_once_mended() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
-        std::fs::write(&path, "this is no database, it is somebody's diary").unwrap();
+        std::fs::write(&path, "this is not a database but somebody's diary").unwrap();
         let store = SqliteStore::new(path.clone()).unwrap();
         let error = store.load(&partition("acme", None)).await.unwrap_err();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");

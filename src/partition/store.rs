@@ -50,7 +50,7 @@ pub enum StoreError {
         /// The engine's reason.
         reason: String,
     },
-    /// The file is no state file, or it is damaged.
+    /// The file is not a state file, or it is damaged.
     #[error("saved state {path} is damaged: {reason}")]
     Corrupt {
         /// The file.

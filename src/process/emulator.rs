@@ -29,7 +29,7 @@ pub fn emulator_token(mut options: TokenOptions) -> ExitCode {
 
 /// A line of an agent, below the agent's name, with nothing in it that acts on a terminal.
 fn show_agent_line(agent: &str, line: &str) {
-    // Standard error may be closed; then there is nobody to show it to.
+    // Standard error may be closed; then it cannot be shown.
     let _ = writeln!(io::stderr(), "{agent} | {}", escaped(line));
 }
 
@@ -37,7 +37,7 @@ fn finished(result: Result<(), Reason>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            // Standard error may be closed; then there is nobody to tell.
+            // Standard error may be closed; then it cannot be reported.
             let _ = writeln!(io::stderr(), "error: {}", one_line(&*reason));
             ExitCode::FAILURE
         }
@@ -52,7 +52,7 @@ fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
         .with_max_level(LevelFilter::WARN)
         .try_init()?;
     if let Some(warning) = options.warning() {
-        // Whoever closed standard error does not want to be told.
+        // A closed standard error means that no warning is wanted.
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
     let runtime = runtime()?;

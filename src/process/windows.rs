@@ -14,7 +14,7 @@ pub(super) fn panics_to(_log: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing to do: whoever starts a daemon here reads its report and no further.
+/// Nothing to do: the process that starts a daemon here only reads its report.
 #[expect(clippy::unnecessary_wraps, reason = "other systems can fail here")]
 pub(super) fn close_standard_streams() -> io::Result<()> {
     Ok(())

@@ -167,6 +167,10 @@ impl Bounds {
             )
             .hint("send the text alone, without inputIsRequest"));
         }
+        if subject.overrides_version {
+            return Err(CallError::out_of_bounds("this connection is bound to the version that its target selects")
+                .hint("leave versionOverride out"));
+        }
         if subject.session_id.is_none() && subject.conversation_id.is_none() {
             return Ok(());
         }
@@ -175,7 +179,7 @@ impl Bounds {
             && !(is_own(daemon, &scope, session).await? && is_of_version(&scope, session).await?)
         {
             return Err(CallError::out_of_bounds(format!("session {session} is not known as this connection's own"))
-                .hint("a session made elsewhere is made known by sessions/use on a connection that is not bound"));
+                .hint("if it was created elsewhere, run `cupola sessions use` (sessions/use) on a connection that is not bound"));
         }
         if let Some(conversation) = subject.conversation_id {
             let owner = daemon.store.conversation_owner(&scope.partition.agent, conversation).await?;
@@ -212,14 +216,14 @@ struct State {
     /// There is no connection beyond this one message.
     is_one_shot: bool,
     has_called: bool,
-    /// A binding was asked for. While there is none, nothing may be called: whoever asked, and sent more without waiting
+    /// A binding was asked for. While there is none, nothing may be called: a client that asked, and sent more without waiting
     /// for the answer, meant it to be bound.
     is_wanted: bool,
     bounds: Option<Arc<Bounds>>,
 }
 
 impl Binding {
-    /// For a request that comes without a connection of its own.
+    /// For a request that comes without its own connection.
     pub(crate) fn one_shot() -> Self {
         Self(Mutex::new(State { is_one_shot: true, ..State::default() }))
     }
@@ -238,7 +242,7 @@ impl Binding {
             return Err(CallError::out_of_bounds(
                 "initialize was to bind this connection and did not, so it may call nothing",
             )
-            .hint("see the error of initialize; bind again, or open another connection"));
+            .hint("the answer to initialize says why; bind again, or open another connection"));
         } else {
             state.has_called = true;
         }

@@ -5,7 +5,7 @@ use super::client::{Client, ClientGone};
 use super::scope::{Confirmed, Scope};
 use crate::daemon::Daemon;
 use crate::error::CallError;
-use crate::foundry::{Extras, Watcher};
+use crate::foundry::{Extras, Observer};
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::rpc::{PROGRESS, ProgressToken};
 use cupola_protocol::target::Target;
@@ -30,7 +30,7 @@ pub struct Call {
     /// Who called.
     pub client: Client,
     /// Who looks on at the requests it makes.
-    pub(super) watcher: Option<Watcher>,
+    pub(super) observer: Option<Observer>,
     /// What the connection was bound to when the call came, if it was.
     pub bounds: Option<Arc<Bounds>>,
     /// Whether the connection is bound.
@@ -55,7 +55,7 @@ impl Call {
 
     /// What this call's requests carry besides what they are for.
     pub(crate) fn extras(&self) -> Extras {
-        Extras { watcher: self.watcher.clone(), ..Extras::default() }
+        Extras { observer: self.observer.clone(), ..Extras::default() }
     }
 
     /// Sends the caller one `$/progress`. Waits while the caller is slow to read; one that does not read at all is cut.

@@ -61,7 +61,7 @@ pub(crate) struct Calls {
     places: Arc<Semaphore>,
     /// The tasks that answer them.
     tasks: TaskTracker,
-    /// Of a connection that has no place of its own, because the daemon is full: what became of its requests.
+    /// For a connection that has no regular place, because the daemon is full: what became of its requests.
     guest: Option<guest::Guest>,
 }
 
@@ -217,13 +217,13 @@ impl Calls {
         }
     }
 
-    /// Methods are calls: without an id nobody could be told what came of them, so they are not begun.
+    /// Methods are calls: without an id their result could not be reported, so they are not begun.
     fn notified(&self, method: &str, params: Option<&str>) -> Step {
         if method == "exit" {
             return Step::Exit;
         }
         if method == Initialize::NAME {
-            // Not begun either. But whoever meant to bind by it must not go on unbound.
+            // It is not begun, but a client that meant to bind with it must not continue unbound.
             let _ = self.binding.enter(method, params);
         }
         if let Some(id) = message::cancels(method, params) {
@@ -279,7 +279,7 @@ impl Calls {
             left: self.cancelled.clone(),
             received,
             client: self.client.clone(),
-            watcher: None,
+            observer: None,
             bounds,
             binding: Arc::clone(&self.binding),
         };
@@ -311,7 +311,7 @@ impl Calls {
                 ErrorKind::Overloaded,
                 format!("this connection has {MAX_REQUESTS_PER_CONNECTION} requests under way"),
             )
-            .hint("read the answers before asking more, or open another connection")
+            .hint("wait for answers before you send more, or open another connection")
         })?;
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
         if in_flight.contains_key(id) {
@@ -356,7 +356,7 @@ fn too_long(bytes: usize) -> CallError {
         .hint("ask for less at a time; an invoke's text also comes in pieces, as events")
 }
 
-/// Why a handler gave no answer of its own.
+/// Why a handler gave no answer.
 enum Ended {
     Panicked,
     /// It was cancelled and did not end in time.

@@ -38,7 +38,7 @@ pub(crate) struct Queued {
     _room: OwnedSemaphorePermit,
 }
 
-/// How a connection ends before its client leaves. Shared by whoever reads, writes and works for it.
+/// How a connection ends before its client leaves. Shared by the tasks that read, write and work for it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ends {
     /// Nothing more can be sent: the client is gone, or does not deserve it.
@@ -92,7 +92,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client, and the outbox that whoever writes to it empties.
+    /// A client, and the outbox that the writing task empties.
     pub(crate) fn new(
         daemon: &Daemon,
         number: u64,
@@ -135,7 +135,7 @@ impl Client {
         }
     }
 
-    /// Queues one message, waiting for room. Whoever writes to the client notices when it takes nothing.
+    /// Queues one message, waiting for room. The writing task notices when the client stops reading.
     pub(crate) async fn send(&self, message: String) -> Result<(), ClientGone> {
         if self.ends.is_stalled() {
             return Err(ClientGone);

@@ -4,32 +4,32 @@
 use super::call::Call;
 use super::client::ClientGone;
 use crate::error::CallError;
-use crate::foundry::{Seen, Wants, watch};
-use cupola_protocol::observe::{RequestEvent, Watch};
+use crate::foundry::{Interest, Observation, observer};
+use cupola_protocol::observe::{ProgressOptions, RequestEvent};
 use cupola_protocol::rpc::ProgressToken;
 use tokio::sync::mpsc::Receiver;
 
 /// What is seen of one call's requests, and for whom.
-pub(super) struct Requests {
+pub(super) struct DebugEvents {
     call: Call,
     token: ProgressToken,
-    seen: Receiver<Seen>,
+    seen: Receiver<Observation>,
 }
 
 impl Call {
     /// The call as its handler gets it, and its requests if the caller wants to see them.
-    pub(super) fn watched(mut self, wanted: Watch) -> (Self, Option<Requests>) {
-        let Watch { debug: true, partial_result_token: Some(token) } = wanted else { return (self, None) };
-        let (watcher, seen) = watch(Wants { requests: true, raw: false });
-        let requests = Requests { call: self.clone(), token, seen };
-        self.watcher = Some(watcher);
+    pub(super) fn debugged(mut self, wanted: ProgressOptions) -> (Self, Option<DebugEvents>) {
+        let ProgressOptions { debug: true, partial_result_token: Some(token) } = wanted else { return (self, None) };
+        let (observer, seen) = observer(Interest { requests: true, raw: false });
+        let requests = DebugEvents { call: self.clone(), token, seen };
+        self.observer = Some(observer);
         (self, Some(requests))
     }
 }
 
-impl Requests {
+impl DebugEvents {
     /// Does the work and reports its requests.
-    pub(super) async fn tell<Done>(
+    pub(super) async fn send_while<Done>(
         mut self,
         work: impl Future<Output = Result<Done, CallError>>,
     ) -> Result<Done, CallError> {
@@ -47,11 +47,11 @@ impl Requests {
         done
     }
 
-    async fn show(&self, seen: Seen) -> Result<(), ClientGone> {
+    async fn show(&self, seen: Observation) -> Result<(), ClientGone> {
         match seen {
-            Seen::Request(request) => self.call.progress(&self.token, &RequestEvent::Request(request)).await,
+            Observation::Request(request) => self.call.progress(&self.token, &RequestEvent::Request(request)).await,
             // Only the requests were asked for.
-            Seen::Refusal(..) | Seen::Waiting(_) | Seen::Notice(_) => Ok(()),
+            Observation::Refusal(..) | Observation::Waiting(_) | Observation::Notice(_) => Ok(()),
         }
     }
 }

@@ -20,19 +20,19 @@ impl CallError {
     /// Something that Cupola knows to be another partition's.
     pub fn foreign(thing: &str, id: &str) -> Self {
         Self::new(ErrorKind::ForeignSession, format!("{thing} {id} belongs to another isolation"))
-            .hint("give the isolation it was made with, or --allow-shared-session if it is meant to be shared")
+            .hint("pass the isolation keys it was created with, or --allow-shared-session if it is meant to be shared")
     }
 
     /// A session that Cupola knows to be made under another ownership key.
     pub fn not_owner(session: &SessionId) -> Self {
         Self::new(ErrorKind::NotSessionOwner, format!("session {session} belongs to another ownership key"))
-            .hint("give the one it was created with: --isolation-key; or none, and the one remembered is used")
+            .hint("pass the one it was created with: --isolation-key; or leave it out to use the saved one")
     }
 
     /// The connection is bound, and not to this.
     pub fn out_of_bounds(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::OutOfBounds, message)
-            .hint("this connection is bound by initialize; open another connection for anything else")
+            .hint("this connection is bound by initialize; to reach anything else, open another connection")
     }
 }
 
@@ -49,7 +49,9 @@ impl From<FoundryError> for CallError {
             data.hint = Some(token.hint().to_owned());
         }
         let hint = match &error {
-            FoundryError::NoWebSockets => Some("give its code a WebSocket handler, or speak --protocol invocations"),
+            FoundryError::NoWebSockets => {
+                Some("give the agent's code a WebSocket handler, or use --protocol invocations")
+            }
             FoundryError::NotTrusted { fault, .. } => Some(fault.hint()),
             FoundryError::Setup(_) => {
                 Some("correct the file; after a change in the configuration file, run `cupola stop`")
@@ -78,12 +80,12 @@ impl From<LocalFileError> for CallError {
         };
         let said = Self::new(kind, error.to_string());
         match error {
-            LocalFileError::NoFile { is_directory: true, .. } => said.hint("a directory needs --recursive"),
-            LocalFileError::Directory { .. } => {
-                said.hint("name the file to write with --target-path; a directory of the session needs --recursive")
-            }
+            LocalFileError::NoFile { is_directory: true, .. } => said.hint("to transfer a directory, add --recursive"),
+            LocalFileError::Directory { .. } => said.hint(
+                "name the file to write with --target-path; to download a directory of the session, add --recursive",
+            ),
             LocalFileError::OutOfReach { .. } => {
-                said.hint("name a file below the directory that the connection was bound with, by a path without links")
+                said.hint("name a file below the directory that the connection was bound with; links are not followed")
             }
             _ => said,
         }
@@ -94,12 +96,11 @@ impl From<PieceError> for CallError {
     fn from(error: PieceError) -> Self {
         match error {
             PieceError::TooMany { .. } => Self::new(ErrorKind::Overloaded, error.to_string())
-                .hint("read or write one to its end first, or wait a minute: what is left alone is closed"),
+                .hint("finish one first, or wait a minute: an idle one is closed"),
             PieceError::Unknown => Self::invalid_params(error.to_string())
-                .hint("begin again without the id: it ends with its connection, and after 60 s without a call"),
-            PieceError::InUse => {
-                Self::invalid_params(error.to_string()).hint("ask for the next piece when the last one was answered")
-            }
+                .hint("begin again without the id: it is closed with its connection, and after 60 s without a call"),
+            PieceError::InUse => Self::invalid_params(error.to_string())
+                .hint("wait for the answer to the last piece, then send the next one"),
         }
     }
 }
@@ -107,7 +108,8 @@ impl From<PieceError> for CallError {
 impl From<HostNotAllowed> for CallError {
     fn from(error: HostNotAllowed) -> Self {
         Self::new(ErrorKind::HostNotAllowed, error.to_string())
-            .hint("check the endpoint; a host of your own goes into allowed_hosts in Cupola's configuration file")
+            .hint("check the endpoint; for a host of your own, add its domain, which is the name without the first label, to allowed_hosts in \
+             Cupola's configuration file, and run `cupola stop`")
     }
 }
 
@@ -130,11 +132,15 @@ impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
             StoreError::Corrupt { path, .. } => {
-                format!("move {path} away to start with empty saved state; nothing in it has been changed")
+                format!(
+                    "run `cupola stop` and move {path} away to start with empty saved state; nothing in it was changed"
+                )
             }
-            StoreError::TooNew { .. } => "use the newer Cupola, or another --state-dir".to_owned(),
+            StoreError::TooNew { .. } => {
+                "use the newer Cupola, or run `cupola stop` and set CUPOLA_STATE_DIR to another directory".to_owned()
+            }
             StoreError::Open { .. } | StoreError::Operation { .. } => {
-                "check the disk's free space and the file's permissions".to_owned()
+                "check that the disk has room and that the file and its directory can be written".to_owned()
             }
         };
         Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(hint)
@@ -163,20 +169,23 @@ impl From<ProjectError> for CallError {
                 "correct the file, or name the agent with --project-endpoint and --agent-name",
             ),
             ProjectError::Several { .. } => {
-                (ErrorKind::AgentNotChosen, "name one before the message, or with --agent-name")
+                (ErrorKind::AgentNotChosen, "name the agent before the message, or pass --agent-name NAME")
             }
             ProjectError::NoProject(_) => (
                 ErrorKind::ProjectNotResolved,
-                "go to an azd project, name the agent with --project-endpoint URL and --agent-name NAME, or try --emulator",
+                "change to the directory of an azd project, pass --project-endpoint URL and --agent-name NAME, or try --emulator",
             ),
-            ProjectError::NoAgents(_) => (ErrorKind::ProjectNotResolved, "name the agent with --agent-name NAME"),
+            ProjectError::NoAgents(_) => {
+                (ErrorKind::ProjectNotResolved, "pass --agent-name NAME to call an agent that azure.yaml does not list")
+            }
             ProjectError::NotDeployed { .. } => (
                 ErrorKind::ProjectNotResolved,
-                "run `azd deploy`, choose another --environment, or name the agent with --agent-name",
+                "run `azd deploy`, choose another environment with --environment NAME, or name the agent with --agent-name",
             ),
-            ProjectError::NoEnvironment { .. } => {
-                (ErrorKind::ProjectNotResolved, "`azd env list` shows which there are; choose one with --environment")
-            }
+            ProjectError::NoEnvironment { .. } => (
+                ErrorKind::ProjectNotResolved,
+                "`azd env list` shows the environments; choose one with --environment NAME",
+            ),
             ProjectError::NoEndpoint { .. } => (
                 ErrorKind::ProjectNotResolved,
                 "pass --project-endpoint URL, run `azd ai project set URL`, set FOUNDRY_PROJECT_ENDPOINT, or try --emulator",
@@ -206,14 +215,14 @@ impl From<LockError> for CallError {
             LockError::Timeout => Self::new(ErrorKind::Busy, error.to_string())
                 .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`"),
             LockError::Unusable { .. } => Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(
-                "check that the state directory exists and that you may write to it; `cupola doctor` looks at it",
+                "check that the state directory exists and that you may write to it; `cupola doctor` says what to do",
             ),
         }
     }
 }
 
 impl From<ClientGone> for CallError {
-    /// Never seen by anyone: whoever would read it has gone.
+    /// Never seen by anyone: the client that would read it has gone.
     fn from(_: ClientGone) -> Self {
         Self::cancelled()
     }

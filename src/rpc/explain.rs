@@ -43,7 +43,14 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
     let is_by_agent = error.service().is_some() && !error.is_from_gateway();
     let denial_hint = || error.denial().filter(|_| !is_by_agent).map(denial_hint);
     let service_hint = service_hint(&error, is_local).or_else(denial_hint);
+    let started_hint = (kind == ErrorKind::SessionNotReady && !is_local && !error.may_have_run()).then(|| {
+        let named = circumstance.and_then(|circumstance| circumstance.session);
+        not_ready_hint(named.or_else(|| error.service()?.session.as_ref()))
+    });
     let explained = CallError::from(error);
+    if let Some(hint) = started_hint {
+        return explained.hint(hint);
+    }
     if kind == ErrorKind::ImpersonationNotPermitted {
         return explained.hint(format!(
             "ask for the data action {IMPERSONATION}, or partition on this machine only with --isolation-model local"
@@ -63,8 +70,9 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
         };
     };
     if is_outdated {
-        return explained
-            .hint("the agent may have been deployed anew and isolate its users in another way now; run it again");
+        return explained.hint(
+            "the agent may have been redeployed and isolate its users in another way now; run the command again",
+        );
     }
     let given = session.is_some();
     let session = session.map_or_else(|| "the session".to_owned(), |session| format!("session {session}"));
@@ -74,13 +82,13 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             ErrorKind::IsolationMismatch,
             format!("{session} was made under another isolation; give the keys it was made with"),
         ),
-        ErrorKind::IsolationKeyRequired => explained.hint(keys.missing()),
+        ErrorKind::IsolationKeyRequired => explained.hint(keys.missing_hint()),
         // A key is needed then: the session is there, and the call had none.
         ErrorKind::IsolationMismatch if model == IsolationModel::Keys && !is_isolated => {
-            explained.because(ErrorKind::IsolationKeyRequired, NO_KEYS)
+            explained.because(ErrorKind::IsolationKeyRequired, NO_KEYS_HINT)
         }
         ErrorKind::IsolationMismatch if model == IsolationModel::Keys => explained.hint(format!(
-            "the isolation keys given are not those of {session}; check them with whoever configured the agent"
+            "the isolation keys given are not those of {session}; check them with the person who configured the agent"
         )),
         ErrorKind::IsolationMismatch => explained.hint(format!(
             "{session} belongs to another identity; a delegated user and a direct caller never share sessions"
@@ -90,7 +98,9 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             "{session} belongs to another ownership key; give the one it was created with: --isolation-key"
         )),
         ErrorKind::Forbidden => {
-            explained.hint(possible_causes(model, is_isolated, deleting, given.then_some(&session)))
+            // One that was made under this isolation can be entered with it; to delete it may take more.
+            let is_in_doubt = given && (verdict != Verdict::Own || deleting);
+            explained.hint(possible_causes_hint(model, is_isolated, deleting, is_in_doubt.then_some(&session)))
         }
         // A newer agent, with which the older model was insisted on.
         ErrorKind::IsolationNotSupported if model == IsolationModel::Keys && names_a_key && is_isolated => {
@@ -101,22 +111,23 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             explained.hint(format!("{session} is gone, and its files with it; start another with --new-session"))
         }
         ErrorKind::SessionNotFound if model == IsolationModel::Keys && !is_isolated => explained.hint(format!(
-            "check the id: {session} does not exist, or it was created under isolation keys, and this call has none \
-             (--user-isolation-key, --chat-isolation-key)"
+            "check the id of {session}; if it was created under isolation keys, give them: --user-isolation-key and/or \
+             --chat-isolation-key"
         )),
         ErrorKind::SessionNotFound => {
             explained.hint(format!("{session} does not exist, or was made under other isolation keys than those given"))
         }
-        ErrorKind::NotFound if model == IsolationModel::Keys && !is_isolated => {
-            explained.hint("it does not exist, or it was created under isolation keys, and this call has none")
-        }
+        ErrorKind::NotFound if model == IsolationModel::Keys && !is_isolated => explained.hint(
+            "check the id; if what it names was created under isolation keys, add them: --user-isolation-key and/or \
+                 --chat-isolation-key",
+        ),
         ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
         _ => explained,
     }
 }
 
 /// What to add to a call without any key.
-const NO_KEYS: &str =
+const NO_KEYS_HINT: &str =
     "no isolation key was given; if the agent requires them, add --user-isolation-key and/or --chat-isolation-key";
 
 /// Which isolation keys a call has.
@@ -128,7 +139,7 @@ pub(crate) struct GivenKeys {
 
 impl GivenKeys {
     /// What to add, when the service says that one is missing.
-    const fn missing(self) -> &'static str {
+    const fn missing_hint(self) -> &'static str {
         match self {
             Self { user: true, chat: false } => {
                 "the agent requires a chat isolation key besides the user's: add --chat-isolation-key"
@@ -136,32 +147,42 @@ impl GivenKeys {
             Self { user: false, chat: true } => {
                 "the agent requires a user isolation key besides the chat's: add --user-isolation-key"
             }
-            Self { user: false, chat: false } => NO_KEYS,
+            Self { user: false, chat: false } => NO_KEYS_HINT,
             Self { user: true, chat: true } => {
-                "the agent requires an isolation key that it does not recognise among those given; check them with whoever \
-                 configured the agent"
+                "the agent requires an isolation key other than the two that were given; ask the person who deployed it which \
+                 one"
             }
         }
     }
 }
 
-/// Why the service may have forbidden a call without naming a cause. The isolation is one where the call names a session.
-fn possible_causes(model: IsolationModel, is_isolated: bool, deleting: bool, session: Option<&String>) -> String {
+/// Why the service may have forbidden a call without naming a cause. The isolation is one where the call is on a `session` that may
+/// have another.
+fn possible_causes_hint(model: IsolationModel, is_isolated: bool, deleting: bool, session: Option<&String>) -> String {
     let role = "your account may lack a role on the project";
     match (session, model) {
         (Some(session), IsolationModel::Keys) if deleting => format!(
-            "the service named no cause: {role}, or {session} was created with another ownership key (--isolation-key)"
+            "the service named no cause: {role}, or {session} has another ownership key: give the one it was created with \
+             (--isolation-key)"
         ),
         (Some(session), IsolationModel::Keys) if is_isolated => {
-            format!("the service named no cause: {role}, or the isolation keys given are not those of {session}")
+            format!(
+                "the service named no cause: {role}, or {session} was created under other isolation keys: give those"
+            )
         }
         (Some(session), IsolationModel::Keys) => {
             format!(
-                "the service named no cause: {role}, or {session} was created under isolation keys, and none was given"
+                "the service named no cause: {role}, or {session} was created under isolation keys: add them \
+                 (--user-isolation-key, --chat-isolation-key)"
             )
         }
-        (Some(session), _) => format!("the service named no cause: {role}, or {session} belongs to another identity"),
-        (None, _) => format!("the service named no cause: {role}; `cupola doctor` looks at what your account may do"),
+        (Some(session), _) => format!(
+            "the service named no cause: {role}, or {session} belongs to another identity: give the one that created it \
+             (--user-identity)"
+        ),
+        (None, _) => format!(
+            "the service named no cause: {role}; ask its administrator for Foundry User, then run the command again"
+        ),
     }
 }
 
@@ -169,13 +190,18 @@ fn possible_causes(model: IsolationModel, is_isolated: bool, deleting: bool, ses
 fn denial_hint(denial: Denial) -> &'static str {
     match denial {
         Denial::Permission => {
-            "your account lacks a role: ask for Foundry User, or Foundry Agent Consumer to invoke only, on the project"
+            "your account lacks a role on the project: ask its administrator for Foundry User, or for Foundry Agent Consumer \
+             to invoke only"
         }
         Denial::Network => {
-            "the project does not take calls from this network: connect by its private network (VPN or private endpoint)"
+            "the project takes no calls from this network: connect to its private network (VPN or private endpoint), then run \
+             the command again"
         }
-        Denial::Preview => "the project's service offers this only as a preview; ask its administrator to enable it",
-        Denial::Disabled => "the agent is disabled; ask whoever deployed it to enable it",
+        Denial::Preview => {
+            "this project offers it only as a preview, and Cupola uses no previews: use a project where hosted agents are \
+             generally available"
+        }
+        Denial::Disabled => "the agent is disabled: ask the person who deployed it to enable it",
     }
 }
 
@@ -187,49 +213,67 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         return None;
     }
     Some(match error.kind() {
-        ErrorKind::ConnectionFailed if is_local => "start the agent, or name the port it listens on: --port PORT",
+        ErrorKind::ConnectionFailed if is_local => "start the agent, or pass the port it listens on: --port PORT",
         _ if is_local => return None,
         ErrorKind::ConnectionFailed if matches!(error, FoundryError::NotConnected { .. }) => {
             "check the endpoint and this machine's network; a daemon keeps the proxy settings it was started with"
         }
-        ErrorKind::SessionNotReady => {
-            "run it again; if that does not help, `cupola monitor --type system` shows why the sandbox does not start"
+        ErrorKind::Conflict if code == Some("response_id_conflict") => {
+            "run the command again: the service gives each call another response id"
         }
-        ErrorKind::SandboxIdle => "run it again: the session resumes with its files",
+        ErrorKind::ServiceUnavailable if code == Some("service_unavailable") && !error.is_from_gateway() => {
+            "run the command again in a moment: the agent's container is shutting down, and the next call starts another"
+        }
+        ErrorKind::SandboxIdle => "run the command again: the session resumes with its files",
         ErrorKind::QuotaExceeded if code == Some("RegionalQuotaExceeded") => {
             "the region has no room for more sessions; try later, or an agent in another region"
         }
         ErrorKind::QuotaExceeded => {
             "make room: `cupola sessions list` shows the sessions, `cupola sessions delete ID` deletes one with its files"
         }
-        ErrorKind::AgentVersionNotReady => "run it again once `cupola agents show` says that the version is active",
+        ErrorKind::AgentVersionNotReady => {
+            "run the command again once `cupola agents show` says that the version is active"
+        }
         ErrorKind::AgentVersionFailed => "`cupola agents show` says why the version could not be deployed",
         _ => return None,
     })
+}
+
+/// What to do about a session that does not start. Only its own log says why.
+fn not_ready_hint(session: Option<&SessionId>) -> String {
+    match session {
+        Some(session) => format!(
+            "`cupola monitor --type system --session-id {session}` shows why it does not start; run the command again, or start \
+             another session with --new-session"
+        ),
+        None => "run the command again; `cupola sessions list` shows the session, and `cupola monitor --type system --session-id ID` why it \
+                 does not start"
+            .to_owned(),
+    }
 }
 
 /// What to do about a failure that is about a file, rather than about who may see the session.
 fn file_hint(error: &FoundryError) -> Option<&'static str> {
     let operation = match error {
         FoundryError::NotOffered { .. } => {
-            return Some("upload a file into the directory instead: the directories above a file are made with it");
+            return Some("upload a file into the directory instead: that creates the directories above it");
         }
-        FoundryError::CutOff { .. } => return Some("run it again; nothing has been changed"),
-        FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows what there is"),
+        FoundryError::CutOff { .. } => return Some("run the command again; nothing was changed"),
+        FoundryError::NoSuchFile { .. } => return Some("`cupola files list` shows the files there are"),
         _ => error.service()?.operation,
     };
     match error.kind() {
         ErrorKind::NotFound if operation.is_about_files() => {
-            Some("`cupola files list` shows what there is; if that shows nothing of yours, check the isolation keys")
+            Some("`cupola files list` shows the files; if none of yours are there, check the isolation keys")
         }
         ErrorKind::Conflict if operation == Operation::DeleteFile => {
-            Some("a directory that is not empty is deleted only with --recursive")
+            Some("to delete a directory with all that is in it, add --recursive")
         }
-        ErrorKind::Conflict if operation == Operation::DownloadFile => Some("a directory needs --recursive"),
+        ErrorKind::Conflict if operation == Operation::DownloadFile => Some("to transfer a directory, add --recursive"),
         ErrorKind::Conflict if operation == Operation::UploadFile => {
-            Some("something of that name is in the way: name another place with --target-path")
+            Some("a file or directory of that name exists: choose another name with --target-path")
         }
-        ErrorKind::FileTooLarge => Some("split the file; the service takes none larger than 50 MB"),
+        ErrorKind::FileTooLarge => Some("split the file: the service takes at most 50 MB"),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! What a connection may call that got no place of its own (`crate::limits::places`): because the daemon is full, or because it has
+//! What a connection without a regular place (`crate::limits::places`) may call: because the daemon is full, or because it has
 //! been told to stop and only finishes its runs.
 
 use crate::error::CallError;
@@ -18,7 +18,7 @@ const OFFERED_LATE: [&str; 4] = [List::NAME, Show::NAME, Attach::NAME, Cancel::N
 /// When trying again is worth it: connections come and go within seconds.
 const RETRY_AFTER_MS: u64 = 1000;
 
-/// A connection without a place of its own: what became of its requests.
+/// A connection without a regular place: what became of its requests.
 #[derive(Debug)]
 pub(crate) struct Guest {
     is_late: bool,

@@ -58,7 +58,7 @@ impl CallId {
         debug_assert!(!rest.is_empty(), "jsonrpsee writes responses in another way: {text}");
         // Within the message itself, and within a batch.
         let rest = readable(rest, 2);
-        // A number goes back as it was written: whoever chose it can read it.
+        // A number goes back as it was written: the client that chose it can read it.
         let id = if self.0.starts_with('"') { readable(&self.0, 2) } else { Cow::Borrowed(&*self.0) };
         let mut answer = String::with_capacity(rest.len() + id.len() + NULL_RESPONSE.len());
         answer.push_str(r#"{"jsonrpc":"2.0","id":"#);
@@ -120,7 +120,7 @@ impl<'a> Incoming<'a> {
             }
             if count > messages.len() {
                 let message = format!("a batch must hold at most {MAX_BATCH_MESSAGES} messages, this one has {count}");
-                let error = CallError::invalid_request(message).hint("send it in parts");
+                let error = CallError::invalid_request(message).hint("send it as several batches");
                 return Err(Refused { id: None, error });
             }
             return Ok(Self::Batch(messages.into_iter().map(Message::parse).collect()));
@@ -232,7 +232,7 @@ pub(super) fn parse<Params: DeserializeOwned>(method: &str, params: Option<&str>
     let text = match params.map(str::trim_ascii) {
         None => "{}",
         Some(text) if text.starts_with('{') => text,
-        // serde would take an array as the fields in their order, which nobody means.
+        // serde would take an array as the fields in their order, which is never intended.
         Some(_) => return Err(CallError::invalid_params(format!("{method}: params must be an object"))),
     };
     shape::check(method, text).map_err(|fault| CallError::invalid_params(format!("{method}: {fault}")))?;
@@ -246,7 +246,7 @@ pub(super) fn read<Params: DeserializeOwned>(method: &str, text: &str) -> Result
 }
 
 /// What serde says of a value of the wrong type, without the value: it may be a key that was written without quotes, or a
-/// prompt in another shape, and errors are logged by whoever gets them.
+/// prompt in another shape, and clients log the errors they get.
 fn without_value(message: &str) -> String {
     for reason in ["invalid type: ", "invalid value: "] {
         if let Some(rest) = message.strip_prefix(reason)
@@ -319,7 +319,7 @@ mod tests {
         for id in ["1", "-7", "18446744073709551616", "1.5", "1e3", "null", r#""1""#, r#""\u00e4/""#, r#""""#] {
             let text = format!(r#"{{"id":{id},"method":"m"}}"#);
             let Ok(Incoming::One(Message::Request { id: parsed, .. })) = Incoming::parse(text.as_bytes()) else {
-                panic!("{id} is no id");
+                panic!("{id} is not an id");
             };
             let response = MethodResponse::response(Id::Null, ResponsePayload::success("ok"), usize::MAX);
             assert_eq!(parsed.answer(&response), format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"ok"}}"#));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_refused_with_its_id_if_it_has_one() {
+    fn an_invalid_request_is_refused_with_its_id_if_it_has_one() {
         for (text, kind, id) in [
             ("{", ErrorKind::ParseError, None),
             ("{} x", ErrorKind::ParseError, None),

@@ -103,7 +103,7 @@ impl Scope {
             IsolationModel::Keys | IsolationModel::Local => ErrorKind::IsolationNotSupported,
         };
         Err(CallError::new(kind, "the agent was redeployed and isolates its users in another way now")
-            .hint("run it again"))
+            .hint("run the command again; this one did nothing"))
     }
 
     /// What the version that answered says about the call: an error when it is another one than was relied on, and isolates in
@@ -115,8 +115,13 @@ impl Scope {
             self.agent.confirm_definition(asked, sent).await;
             return Ok(());
         }
-        let message = if let Some(asked) = asked {
-            format!("version {answered} of the agent answered, but version {asked} was asked for")
+        let (kind, message, hint) = if let Some(asked) = asked {
+            (
+                ErrorKind::VersionMismatch,
+                format!("version {answered} of the agent answered, but version {asked} was asked for"),
+                "`cupola agents show` shows whether that version is active; to send it there, run the command again with \
+                 --new-session",
+            )
         } else {
             // A session stays at its version, so another one than the agent selects may well answer.
             // What cannot be read cannot be judged.
@@ -124,13 +129,17 @@ impl Scope {
             if self.isolation.model.is_some() || model_of(Some(&other), &self.isolation) == self.model {
                 return Ok(());
             }
-            format!(
-                "version {answered} of the agent answered, which isolates its users in another way than this call was sent"
+            (
+                ErrorKind::IsolationMismatch,
+                format!(
+                    "version {answered} of the agent answered, which isolates its users in another way than this call was sent"
+                ),
+                "the agent was redeployed, and the session that answered is not isolated: `cupola sessions list` without \
+                 isolation keys shows it, and `cupola sessions delete` deletes it",
             )
         };
         self.forget_definition();
-        Err(CallError::new(ErrorKind::IsolationMismatch, message)
-            .hint("the agent may have been redeployed meanwhile; what this call did is in another place than it was meant for"))
+        Err(CallError::new(kind, message).hint(hint))
     }
 
     /// May a call touch the session it names? What is not remembered is left to the service.
@@ -173,7 +182,11 @@ impl Scope {
 
     /// Refuses a local agent where nothing can be done without the service, before saved state is looked at.
     pub(crate) fn needs_service(&self) -> Result<(), CallError> {
-        if self.is_local() { Err(FoundryError::NotLocal.into()) } else { Ok(()) }
+        if !self.is_local() {
+            return Ok(());
+        }
+        Err(CallError::from(FoundryError::NotLocal)
+            .hint("use what the agent prints where it was started, or call a deployed agent or the emulator instead"))
     }
 
     /// Were any keys or an identity given that the service gets to see?
@@ -182,7 +195,7 @@ impl Scope {
         user_key.is_some() || chat_key.is_some() || user_identity.is_some()
     }
 
-    /// Does a refusal of this kind show that the agent may have been deployed anew, with the other model, since its
+    /// Does a refusal of this kind show that the agent may have been deployed again, with the other model, since its
     /// definition was read? Nothing has begun then.
     pub(crate) fn is_outdated(&self, refusal: ErrorKind) -> bool {
         let is_other_model = matches!(

@@ -127,11 +127,11 @@ where
     Handler: Fn(Call, M::Params) -> Answer,
     Answer: Future<Output = Result<M::Response, CallError>> + Send + 'static,
 {
-    let (call, requests) = call.watched(M::watch(&params));
+    let (call, requests) = call.debugged(M::progress(&params));
     let answer = handler(call, params);
     match requests {
         None => answer.map(move |outcome| respond(id, outcome)).boxed(),
-        Some(requests) => requests.tell(answer).map(move |outcome| respond(id, outcome)).boxed(),
+        Some(requests) => requests.send_while(answer).map(move |outcome| respond(id, outcome)).boxed(),
     }
 }
 

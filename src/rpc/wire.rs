@@ -2,7 +2,7 @@
 //!
 //! The service's JSON is passed on as it came, and it may hold what is valid JSON and still breaks common readers: thousands
 //! of nested arrays, numbers that 64 bits do not hold, half of a surrogate pair, raw line ends, and line separators that some
-//! line readers split at. docs/protocol.md ("What messages hold") says how each of these travels.
+//! line readers split at. docs/protocol.md ("What messages contain") says how each of these travels.
 
 use std::borrow::Cow;
 

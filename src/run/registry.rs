@@ -187,7 +187,7 @@ mod tests {
     async fn ended_runs_are_kept_for_a_while() {
         let runs = Runs::new(Limits { ended: 2, ..Limits::default() });
         let under_way = begin(&runs, false);
-        assert!(runs.find(under_way.id()).is_none(), "nobody knows whose it is");
+        assert!(runs.find(under_way.id()).is_none(), "its owner is not known yet");
         runs.enter(&under_way, &partition());
         let ids = [ended(&runs), ended(&runs), ended(&runs)];
         assert_eq!(ids.each_ref().map(|id| runs.find(id).is_some()), [false, true, true]);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ended_runs_go_in_time_though_nobody_asks() {
+    async fn ended_runs_expire_without_being_asked_for() {
         let runs = Arc::new(Runs::new(Limits::default()));
         let forgetting = tokio::spawn({
             let runs = Arc::clone(&runs);

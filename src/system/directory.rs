@@ -1,8 +1,8 @@
 //! A directory that only this user can enter: made so, or refused.
 //!
 //! Sockets and saved state live in such directories. The check is made on the opened directory itself, so that nothing
-//! can be put in its place between the check and the use; and an existing directory is never changed, because whoever
-//! loosened it may not be who runs us.
+//! can be put in its place between the check and the use; and an existing directory is never changed, because another
+//! user may have changed its permissions.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// What is written to see whether anything can be, in bytes: more than the state of a hundred more users takes.
 const TRIAL_BYTES: usize = 64 * 1024;
 
-/// An open directory that belongs to this user and to nobody else.
+/// An open directory that belongs to this user alone.
 #[derive(Debug)]
 pub struct PrivateDirectory {
     path: PathBuf,
@@ -24,17 +24,17 @@ pub struct PrivateDirectory {
 pub fn guard(path: &Path) -> Result<&'static str, DirectoryError> {
     if cfg!(windows) {
         // The pipe's own access list does.
-        return Ok("a pipe of yours alone");
+        return Ok("a pipe that only you can open");
     }
     PrivateDirectory::open(path.parent().unwrap_or(path))?;
-    Ok("in a directory of yours alone")
+    Ok("in a directory that only you can open")
 }
 
 /// Why a directory is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// It is not there and cannot be made.
-    #[error("{path} cannot be created: {source}")]
+    #[error("{path} cannot be created: {source}; choose a directory that you can write, or make this one")]
     NotCreated {
         /// The directory.
         path: PathBuf,
@@ -42,15 +42,15 @@ pub enum DirectoryError {
         source: io::Error,
     },
     /// It is there but cannot be opened as a directory.
-    #[error("{path} cannot be opened: {source}")]
+    #[error("{path} cannot be opened: {source}; choose a directory that you can read and write")]
     NotOpened {
         /// The directory.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
-    /// A link could be turned elsewhere by whoever made it.
-    #[error("{path} is a symbolic link or no directory; remove it, or name the directory it leads to")]
+    /// The owner of a link could point it elsewhere.
+    #[error("{path} is a symbolic link or not a directory; remove it, or name the directory it leads to")]
     NotADirectory {
         /// The path.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum DirectoryError {
     },
 }
 
-/// How a file of ours is made: for this user only, whatever the umask is. `--no-daemon` runs under its caller's.
+/// How Cupola creates a file: for this user only, whatever the umask is. `--no-daemon` runs under its caller's.
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_not_followed_and_a_file_is_no_directory() {
+    fn a_link_is_not_followed_and_a_file_is_not_a_directory() {
         let root = tempfile::tempdir().unwrap();
         let target = PrivateDirectory::open(&root.path().join("target")).unwrap();
         let link = root.path().join("link");

@@ -7,6 +7,9 @@
 //!
 //! A file is opened once, checked as what was opened, and used by that handle. Nothing is checked by its path first
 //! and opened by its path later, where it could be another file by then.
+//!
+//! - `directory`, `root`, `draft`: the types above; `guard`: files below a root that decide over trust; `leftovers`: drafts that a
+//!   killed daemon left
 
 mod directory;
 mod draft;
@@ -221,7 +224,7 @@ impl Local {
     }
 }
 
-/// Does what may wait for a disk on a thread of its own.
+/// Runs work that may wait for a disk on a separate thread.
 async fn on_thread<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, LocalFileError> + Send + 'static,

@@ -111,8 +111,10 @@ impl CertificateFault {
                 "another server answered: check the endpoint's host name, the proxy, and resolve in Cupola's configuration file"
             }
             Self::Expired => "check this machine's clock; if it is right, the host's certificate must be renewed",
-            Self::NotYetValid => "check this machine's clock",
-            Self::Revoked => "do not trust this host; report it to whoever runs it, or the proxy in front of it",
+            Self::NotYetValid => "check this machine's clock; if it is right, its owner must replace the certificate",
+            Self::Revoked => {
+                "do not trust this host; report it to the operator of the host, or of the proxy in front of it"
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ pub struct EmbeddedEmulator {
     directory: PathBuf,
     #[cfg(unix)]
     socket: PathBuf,
-    /// Held by whoever starts it.
+    /// Held by the task that starts it.
     starting: tokio::sync::Mutex<()>,
     /// Never held across `.await`.
     running: Mutex<Option<Arc<Emulator>>>,
@@ -197,7 +197,7 @@ impl EmbeddedEmulator {
     }
 }
 
-/// In the data directory, else in `sockets` under a name of its own: there may be sockets of daemons with other directories.
+/// In the data directory, else in `sockets` under its own name: there may be sockets of daemons with other directories.
 #[cfg(unix)]
 fn socket_path(directory: &Path, sockets: &Path) -> PathBuf {
     use base64::Engine as _;

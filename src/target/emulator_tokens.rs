@@ -107,7 +107,7 @@ impl Credential for ForOne {
         format!("emulator {}", self.origin)
     }
 
-    fn fetch<'a>(&'a self, _scope: &'a str, _anew: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
+    fn fetch<'a>(&'a self, _scope: &'a str, _skip_cached: bool) -> BoxFuture<'a, Result<AccessToken, TokenError>> {
         Box::pin(self.emulators.fetch(&self.origin))
     }
 

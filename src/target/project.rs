@@ -133,7 +133,7 @@ pub async fn endpoint_around(target: &DirectoryTarget) -> Result<ProjectEndpoint
     .await
 }
 
-/// Reads on a thread of its own: a network drive may be slow.
+/// Reads on a separate thread: a network drive may be slow.
 async fn apart<Found: Send + 'static>(
     target: &DirectoryTarget,
     read: fn(&DirectoryTarget) -> Result<Found, ProjectError>,
@@ -162,7 +162,7 @@ fn environment_of(
 }
 
 /// An agent as the project's files know it.
-struct Named {
+struct ChosenAgent {
     name: AgentName,
     version: Option<AgentVersion>,
     /// The project's endpoint, as part of the agent's own.
@@ -173,7 +173,7 @@ fn agent(
     target: &DirectoryTarget,
     file: Option<&ProjectFile>,
     environment: Option<&Environment>,
-) -> Result<Named, ProjectError> {
+) -> Result<ChosenAgent, ProjectError> {
     let wanted = target.agent.as_ref().map(ServiceName::as_str);
     let Some(file) = file else {
         let wanted = wanted.ok_or_else(|| ProjectError::NoProject(PathBuf::from(target.path.as_str())))?;
@@ -201,14 +201,14 @@ fn agent(
         let agent = segments.next()?.parse().ok()?;
         let version =
             segments.next().filter(|segment| *segment == "versions").and_then(|_| segments.next()?.parse().ok());
-        Some(Named { name: agent, version, endpoint: project.parse().ok() })
+        Some(ChosenAgent { name: agent, version, endpoint: project.parse().ok() })
     });
     let (name, from_endpoint) = match (known("NAME"), own) {
         (Some(value), own) => (value.parse()?, own),
         (None, Some(own)) => (own.name.clone(), Some(own)),
         (None, None) => {
             if let Some(name) = file.name(agent)? {
-                return Ok(Named { name, version: None, endpoint: None });
+                return Ok(ChosenAgent { name, version: None, endpoint: None });
             }
             if wanted.is_some() {
                 return literal(service, &file.path);
@@ -222,21 +222,21 @@ fn agent(
     };
     let version = known("VERSION").map(|value| value.parse()).transpose()?;
     let (fallback_version, endpoint) = from_endpoint.map_or((None, None), |own| (own.version, own.endpoint));
-    Ok(Named { name, version: version.or(fallback_version), endpoint })
+    Ok(ChosenAgent { name, version: version.or(fallback_version), endpoint })
 }
 
 /// The word itself is the agent's name.
-fn literal(wanted: &str, file: &Path) -> Result<Named, ProjectError> {
+fn literal(wanted: &str, file: &Path) -> Result<ChosenAgent, ProjectError> {
     let name = AgentName::from_str(wanted).map_err(|invalid| ProjectError::Malformed {
         path: file.to_owned(),
         line: None,
         reason: format!("it has no agent called {wanted:?}, and an agent's name {}", invalid.rule),
     })?;
-    Ok(Named { name, version: None, endpoint: None })
+    Ok(ChosenAgent { name, version: None, endpoint: None })
 }
 
 /// Flag, azd environment, the project's own file, azd's user configuration, the caller's environment. A value that breaks its rule is an error at
-/// every level: to go on to the next would call another project than the user wrote down.
+/// every level: continuing to the next would call another project than the user wrote down.
 fn endpoint(
     target: &DirectoryTarget,
     file: Option<&ProjectFile>,

@@ -121,7 +121,7 @@ cupola files ls /data \
 cupola files ls --user-isolation-key tenant-acme --chat-isolation-key thread-42
 #> out "seed.json"
 
-### [and is nobody else's]
+### [and no other tenant sees it]
 cupola files ls --user-isolation-key tenant-contoso --chat-isolation-key thread-42
 #> exit 4
 #> err no session
@@ -180,7 +180,7 @@ done
 #1> sent x-agent-user-isolation-key: tenant-fabrikam
 #2> sent x-ms-user-identity: tenant-fabrikam
 
-### [each tenant has an answer of a session of its own]
+### [each tenant has an answer from a separate session]
 grep -l 'echo: Daily digest' out/*.json
 echo "$(grep -h '^x-agent-session-id: ' out/*.json | sort -u | wc -l) sessions"
 #> out out/acme.json

@@ -164,7 +164,7 @@ function s:tests.an_answer_that_is_long_or_hard_to_read_arrives()
   call job_stop(agent)
 endfunction
 
-" The values of the odd events in an answer, over a channel of its own.
+" The values of the odd events in an answer, over a separate channel.
 function s:Odd(input)
   let values = []
   let channel = ch_open('unix:' .. trim(system('cupola socket')), #{mode: 'lsp', callback: {_, message -> s:Collect(values, message)}})

@@ -97,7 +97,7 @@ async fn a_failure_is_a_failed_run_and_a_cut_stream_no_success() {
     assert_eq!(client.call("invoke", refused).await["error"]["code"], -32602);
     let required = json!({"target": emulator.target("notes-required"), "protocol": "a2a", "input": "x"});
     assert_eq!(client.call("invoke", required).await["error"]["data"]["kind"], "isolationKeyRequired");
-    // A host that is no agent's is refused for an endpoint of this protocol as well.
+    // A host that is not an agent's is refused for an endpoint of this protocol, too.
     let elsewhere = endpoint("a2a").replace("services.ai.azure.com", "example.com");
     let params = json!({"target": {"kind": "agentEndpoint", "url": elsewhere}, "input": "x"});
     assert_eq!(client.call("invoke", params).await["error"]["data"]["kind"], "hostNotAllowed");

@@ -52,6 +52,39 @@ async fn an_agent_says_how_it_isolates_its_users_and_which_version_answers() {
     emulator.end().await;
 }
 
+/// A definition may have words that no version of this program has heard of.
+#[tokio::test]
+async fn protocols_that_are_not_known_break_nothing() {
+    let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let voice = json!({"protocol": "voice_conversation_engine", "version": "1.0.0"});
+    let strange = json!({"engine": {"version": 7}});
+    for (name, known, model) in [("speaker-1", "responses", "identity"), ("speaker-2", "invocations_ws", "identity")] {
+        emulator.deploy_speaking(name, json!([voice, strange, {"protocol": known, "version": "2.0.0"}])).await;
+        let params = json!({"target": emulator.target(name), "isolation": {"userKey": "acme"}, "input": "bye"});
+        let answer = client.call("invoke", params).await["result"].clone();
+        assert_eq!(
+            (&answer["status"], &answer["isolationModel"]),
+            (&json!("completed"), &json!(model)),
+            "{known}: {answer}"
+        );
+    }
+    emulator.deploy_speaking("only-voice", json!([voice])).await;
+    let target = emulator.target("only-voice");
+    let shown = client.call("agents/show", json!({"target": target})).await["result"].clone();
+    assert_eq!(shown["protocols"], json!(["voice_conversation_engine 1.0.0"]), "{shown}");
+    let refused = client.call("invoke", json!({"target": target, "input": "hello"})).await["error"].clone();
+    assert_eq!(
+        (&refused["data"]["kind"], &refused["data"]["turn"]),
+        (&json!("notOffered"), &json!("notRun")),
+        "{refused}"
+    );
+    assert!(refused["message"].as_str().unwrap().contains("voice_conversation_engine"), "{refused}");
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+}
+
 async fn import(client: &mut Client, entry: &Value, more: Value) -> Value {
     let mut params = json!({"entries": [entry]});
     params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -193,7 +193,7 @@ fn holds(word: &str, text: &str, output: &Output, sent: &[Recorded]) -> bool {
         }
         "unsent" => sent.iter().all(|request| request.header(text).is_none()),
         "until" => true,
-        other => panic!("article.sh: {other} is no word"),
+        other => panic!("article.sh: {other} is not a known word"),
     }
 }
 
@@ -233,7 +233,7 @@ async fn everything_the_article_promises_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_commands_go_on_working_on_a_newer_agent_and_send_it_nothing_of_the_older_model() {
+async fn the_same_commands_keep_working_on_a_newer_agent_and_send_it_nothing_of_the_older_model() {
     let sent = read_through('2', Model::Identity, Model::Identity).await;
     let legacy: Vec<_> =
         sent.iter().filter(|request| LEGACY.iter().any(|name| request.header(name).is_some())).collect();

@@ -1,5 +1,6 @@
 //! `cupola attach` with the real binary: both framings, a daemon that dies, a line handed to one tenant.
 
+use crate::hints::advice;
 use crate::support::{Client, Framing, Home, Process, TestEmulator, call};
 use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
@@ -61,7 +62,7 @@ fn stop(home: &Home) {
 }
 
 #[tokio::test]
-async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_goes_on() {
+async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_continues() {
     let mut emulator = TestEmulator::start().await;
     let target = emulator.target("notes");
     emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 600_000 });
@@ -75,11 +76,25 @@ async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_goes_on()
         if framing == Framing::Ndjson {
             program.send(json!({"id": "slow", "method": "invoke", "params": under_way})).await;
             // An answer on the same line shows that the one before has been taken.
+            emulator.fail("*/endpoint/sessions", 1, Fault::Latency { milliseconds: 600_000 });
+            program.send(json!({"id": "made", "method": "sessions/create", "params": {"target": target}})).await;
             ask(&mut program, 1, "daemon/status", &json!({})).await;
         }
         let killed = kill_daemon(&home);
+        // A request that the daemon had not sent yet has met no fault.
+        emulator.heal();
         if framing == Framing::Ndjson {
-            let failed = program.next().await;
+            let (mut failed, mut made) = (program.next().await, program.next().await);
+            if failed["id"] != "slow" {
+                std::mem::swap(&mut failed, &mut made);
+            }
+            let given = advice("send it again; `sessions/list` and `runs/list` show what").given_by(&made);
+            let again = insist(&mut program, 5, "sessions/list", &json!({"target": target})).await;
+            let given = given.works(&again).works(&ask(&mut program, 6, "runs/list", &json!({})).await);
+            given.works(&ask(&mut program, 7, "sessions/create", &json!({"target": target})).await).done();
+            let given = advice("`runs/list` shows the runs if the daemon still runs").given_by(&failed);
+            let given = given.works(&ask(&mut program, 8, "runs/list", &json!({})).await);
+            given.works(&ask(&mut program, 9, "monitor", &json!({"target": target, "tail": 100})).await).done();
             assert_eq!((&failed["id"], &failed["error"]["data"]["kind"]), (&json!("slow"), &json!("daemonGone")));
             let data = &failed["error"]["data"];
             assert_eq!((&data["turn"], &data["retryable"]), (&json!("mayHaveRun"), &json!(false)), "{failed}");
@@ -135,7 +150,7 @@ async fn what_a_bridge_cannot_do_is_said_at_once() {
         let mut command = home.command(flags);
         command.stdin(fs::File::open(home.path("input")).unwrap()).stderr(Stdio::piped());
         let ended = tokio::process::Command::from(command).kill_on_drop(true).output();
-        let output = timeout(PATIENCE, ended).await.expect("it goes on").unwrap();
+        let output = timeout(PATIENCE, ended).await.expect("it continues").unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{flags:?}: {said}");
         assert!(said.contains(says), "{flags:?}: {said}");
@@ -202,7 +217,7 @@ async fn variables_bind_as_flags_do() {
         let mut command = home.command(&["attach"]);
         command.stdin(fs::File::open(home.path("input")).unwrap()).envs(variables.iter().copied());
         let ended = tokio::process::Command::from(command).kill_on_drop(true).output();
-        let output = timeout(PATIENCE, ended).await.expect("it goes on").unwrap();
+        let output = timeout(PATIENCE, ended).await.expect("it continues").unwrap();
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["result"]["bound"], is_bound, "{variables:?}: {answer}");
     }
@@ -221,7 +236,7 @@ async fn a_daemon_that_cannot_bind_is_handed_nothing() {
         // The bridge looks whether a daemon is there, and then opens its line.
         let mut said = String::new();
         for _ in 0..2 {
-            let Ok((stream, _)) = timeout(PATIENCE, listener.accept()).await.expect("nobody comes") else { break };
+            let Ok((stream, _)) = timeout(PATIENCE, listener.accept()).await.expect("nothing connects") else { break };
             let (read, mut write) = stream.into_split();
             let mut lines = BufReader::new(read).lines();
             while let Some(line) = timeout(PATIENCE, lines.next_line()).await.expect("nothing is said").unwrap() {

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A client whose connection is bound.
-async fn bound(daemon: &TestDaemon, bind: Value) -> Client {
+pub(crate) async fn bound(daemon: &TestDaemon, bind: Value) -> Client {
     let mut client = daemon.connect();
     let answer = client.call("initialize", json!({"bind": bind})).await;
     assert_eq!(answer["result"]["bound"], true, "{answer}");
@@ -49,7 +49,7 @@ impl World {
         Self { daemon, emulator, free }
     }
 
-    /// A session that another Cupola has made, on a machine of its own.
+    /// A session that another Cupola has made, on another machine.
     async fn made_elsewhere(&self, target: &Value, isolation: &Value) -> Value {
         let elsewhere = TestDaemon::start();
         let mut client = elsewhere.connect();
@@ -159,7 +159,7 @@ async fn nothing_beyond_is_reached_by_any_parameter() {
 }
 
 #[tokio::test]
-async fn the_same_parameter_twice_or_in_disguise_is_no_way_out() {
+async fn the_same_parameter_twice_or_in_disguise_does_not_escape_the_bounds() {
     let world = World::new().await;
     let (target, other) = (world.emulator.target("notes"), world.emulator.target("versioned"));
     let mut client = bound(&world.daemon, json!({"target": target, "isolation": {"userKey": "acme"}})).await;
@@ -273,7 +273,7 @@ async fn what_is_not_known_as_ones_own_is_out_of_bounds_and_all_of_it_looks_alik
     world.end(vec![]).await;
 }
 
-/// A session's id is free for whoever asks the service first; to ask for another's takes nothing over.
+/// A session's id belongs to the first caller that asks the service for it; asking for another caller's id takes nothing over.
 #[tokio::test]
 async fn to_make_what_is_another_s_takes_nothing_over() {
     let mut world = World::new().await;
@@ -393,7 +393,7 @@ async fn a_method_that_was_named_stays_with_the_target() {
     world.end(vec![client]).await;
 }
 
-/// A version that was asked for is a partition of its own, also to those who look for its runs and its saved state.
+/// A version that was asked for is a separate partition, also to those who look for its runs and its saved state.
 #[tokio::test]
 async fn a_connection_bound_to_a_version_knows_of_no_other() {
     let mut world = World::new().await;
@@ -428,7 +428,7 @@ async fn a_connection_bound_to_a_version_knows_of_no_other() {
         assert_eq!(kind(&refused), "notFound", "{refused}");
     }
     assert_eq!(client.call("partitions/forget", json!({})).await["result"]["forgotten"], 1);
-    // Its sessions are those of its version, too, whoever made them.
+    // Its sessions include those of its version that others made.
     let made = json!({"target": third, "isolation": acme});
     let other = world.free.call("sessions/create", made).await["result"]["agent_session_id"].clone();
     let mut sessions = bound(&world.daemon, json!({"target": second, "isolation": acme})).await;
@@ -462,7 +462,7 @@ async fn a_cancel_reaches_no_other_connections_calls() {
     assert_eq!(theirs.call("test/echo", json!({"text": "begun"})).await["result"], "begun");
     mine.send(json!({"method": "$/cancelRequest", "params": {"id": "t"}})).await;
     assert_eq!(mine.call("test/echo", json!({"text": "done"})).await["result"], "done");
-    assert_eq!(theirs.call("test/echo", json!({"text": "goes on"})).await["result"], "goes on");
+    assert_eq!(theirs.call("test/echo", json!({"text": "continues"})).await["result"], "continues");
     theirs.send(json!({"method": "$/cancelRequest", "params": {"id": "t"}})).await;
     assert_eq!(theirs.next().await["id"], "t");
     for client in [theirs, mine] {

@@ -220,7 +220,7 @@ async fn a_client_that_never_reads_is_cut_and_others_do_not_notice() {
     daemon.end().await;
 }
 
-/// What is not read is not made either: the daemon stops reading long before the answers fill its memory.
+/// Answers that are not read are not made: the daemon stops reading long before the answers fill its memory.
 #[tokio::test]
 async fn a_client_that_never_reads_is_not_listened_to() {
     let daemon = TestDaemon::misbehaving();

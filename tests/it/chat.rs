@@ -48,7 +48,7 @@ fn a_chat_is_one_conversation_until_told_otherwise() {
         text(&said.stderr)
     );
     assert_eq!(fs::read_to_string(home.path("copy.txt")).unwrap(), "from here");
-    // Another program goes on where the chat was.
+    // Another program continues where the chat stopped.
     let list = finish(home.command(&["sessions", "list", "--emulator", "--user-isolation-key", "tenant-acme"]));
     assert_eq!(serde_json::from_slice::<Value>(&list.stdout).unwrap()["data"].as_array().unwrap().len(), 2);
     assert!(finish(home.command(&["stop"])).status.success());

@@ -81,7 +81,7 @@ fn a_command_starts_the_daemon_and_the_next_ones_share_it() {
     assert!(first.is_u64());
     assert_eq!(id(), first);
     assert_eq!(text(&run(&home, &["stop"]).stdout), "Stopping the daemon\n");
-    // The daemon ends on its own time; whoever asks twice hears one of the two.
+    // The daemon takes its time to stop, so a second request gets one of two answers.
     let again = run(&home, &["stop"]);
     assert!(again.status.success() || again.status.code() == Some(6), "{again:?}");
 }
@@ -105,7 +105,7 @@ fn the_answer_is_written_as_it_comes_and_standard_output_is_the_answer_alone() {
     let (read_first, wait) = std::sync::mpsc::channel();
     let daemon = scripted(&home, move |stream| {
         say(stream, &delta("first "));
-        // Goes on only once the first part has been read from the command's standard output.
+        // Continues only once the first part has been read from the command's standard output.
         wait.recv().unwrap();
         say(stream, &delta("second"));
         say(stream, &answer("completed", "first second"));
@@ -285,5 +285,5 @@ fn a_key_that_cannot_be_a_header_value_never_leaves_the_process() {
     let said = text(&output.stderr);
     assert!(said.starts_with("error: --user-isolation-key must be"), "{said}");
     assert!(!said.contains("hush"), "{said}");
-    assert!(!home.socket().exists(), "it started a daemon all the same");
+    assert!(!home.socket().exists(), "it started a daemon anyway");
 }

@@ -42,7 +42,7 @@ async fn a_created_session_is_the_current_one_whichever_version_it_was_created_f
         assert_eq!(made["result"]["sessionId"], created, "{made}");
         assert_eq!(say(&mut client, &any, acme(), "hello").await["sessionId"], created);
     }
-    // Another user has a session of their own.
+    // Another user has another session.
     let other = say(&mut client, &any, json!({"userKey": "contoso"}), "hello").await["sessionId"].clone();
     assert_ne!(other, current(&mut client, &any).await);
     client.leave().await;

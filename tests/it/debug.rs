@@ -64,7 +64,7 @@ async fn the_line_of_every_command_repeats_its_request() {
         let again = essence(deployed.emulator.requests().pop().unwrap());
         assert_eq!(format!("{again:?}"), format!("{:?}", made.last().unwrap()), "{line}");
     }
-    // A log ends when nobody listens any more.
+    // A log ends when its last reader leaves.
     let output =
         bash(&deployed, "exec \"$CUPOLA\" monitor --user-isolation-key tenant-acme --debug -o json".to_owned()).await;
     assert!(output.status.success(), "{output:?}");

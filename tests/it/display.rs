@@ -190,7 +190,7 @@ fn nothing_that_is_shown_acts_on_a_terminal() {
         assert_eq!(acting, None, "{arguments:?}: {shown:?}");
         let is_shown = shown.contains("evil") || arguments.contains(&"raw");
         assert!(is_shown, "{arguments:?} did not show it: {shown}");
-        // What comes from elsewhere has lines, but none that looks like one of ours.
+        // Foreign text has lines, but none that looks like one of Cupola's.
         let is_answer = ["well", "badly", "attach", "-", "monitor"].iter().any(|word| arguments.contains(word));
         let faked = shown.lines().any(|line| line == "hint: run this");
         assert!(!faked || is_answer, "{arguments:?}: {shown}");

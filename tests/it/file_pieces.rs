@@ -189,7 +189,7 @@ async fn what_is_not_as_it_should_be_is_refused_and_writes_nothing() {
     world.end().await;
 }
 
-/// Two pieces of one file, out of order or at once, or a piece of another file: refused, and the right one still goes on.
+/// Two pieces of one file, out of order or at once, or a piece of another file: refused, and the right one still works.
 #[tokio::test]
 async fn pieces_are_taken_in_their_order_and_for_their_own_file_alone() {
     let mut world = World::start().await;
@@ -310,7 +310,7 @@ async fn a_cancelled_piece_ends_its_writing() {
     world.emulator.fail("*/files/content", 1, Fault::Latency { milliseconds: 600_000 });
     let params = json!({"path": "a", "content": encoded(b"two"), "isLast": true, "writeId": begun["writeId"]});
     let id = world.client.request("files/write", crate::files::mine(&world.target, params.clone())).await;
-    // While it is under way, nobody else adds to it.
+    // While it is in progress, no other call can add to it.
     loop {
         let again = world.client.request("files/write", crate::files::mine(&world.target, params.clone())).await;
         let answer = world.client.next().await;
@@ -353,7 +353,7 @@ async fn a_connection_has_a_bounded_number_of_them() {
     let more = json!({"path": "more", "content": "", "isLast": false});
     let (kind, hint) = world.refused("files/write", more.clone()).await;
     assert_eq!(kind, "overloaded");
-    assert!(hint.contains("to its end"), "{hint}");
+    assert!(hint.contains("finish one first"), "{hint}");
     // A file of one piece needs no place, and another client has its own.
     world.ok("files/write", json!({"path": "one", "content": "", "isLast": true})).await;
     let mut other = world.daemon.connect();
@@ -364,7 +364,7 @@ async fn a_connection_has_a_bounded_number_of_them() {
     world.end().await;
 }
 
-/// Each HTTP request is a connection of its own, so nothing is kept from one to the next.
+/// Each HTTP request is its own connection, so nothing is kept from one to the next.
 #[tokio::test]
 async fn over_http_a_file_is_written_in_one_piece_and_read_by_offsets() {
     let mut world = World::start().await;
@@ -382,4 +382,39 @@ async fn over_http_a_file_is_written_in_one_piece_and_read_by_offsets() {
     assert_eq!((decoded(&piece["result"]).as_slice(), piece["result"].get("readId")), (&b"234"[..], None));
     drop(http);
     world.end().await;
+}
+
+/// The service keeps no files for an agent with memory snapshots, so the caller who uploads one is told.
+#[tokio::test]
+async fn a_file_that_the_session_will_lose_comes_with_a_notice() {
+    for snapshot in [true, false] {
+        let mut world = World::with(|options| {
+            for version in options.agents.iter_mut().flat_map(|agent| &mut agent.versions) {
+                version.memory_snapshot = snapshot;
+            }
+        })
+        .await;
+        let local = world.write("plan.txt", "text");
+        let tree = world.local.path().to_str().unwrap().to_owned();
+        let first = world.ok("files/write", json!({"path": "b", "content": "AAAA", "isLast": false})).await;
+        assert_eq!(first.get("notices"), None, "nothing is written yet: {first}");
+        let last = json!({"path": "b", "content": "AAAA", "isLast": true, "writeId": first["writeId"]});
+        for (method, params) in [
+            ("files/write", last),
+            ("files/write", json!({"path": "a", "content": "AAAA", "isLast": true})),
+            ("files/upload", json!({"path": "c", "localPath": local})),
+            ("files/upload", json!({"path": "d", "localPath": tree, "recursive": true})),
+        ] {
+            let done = world.ok(method, params).await;
+            let code = &done["notices"][0]["code"];
+            assert_eq!(*code, if snapshot { json!("filesNotKept") } else { Value::Null }, "{method}: {done}");
+        }
+        let fetched = world.ok("files/download", json!({"path": "a", "localPath": world.path("a")})).await;
+        assert_eq!(fetched.get("notices"), None, "{fetched}");
+        // It is as the notice says.
+        world.ok("sessions/stop", json!({})).await;
+        let files = world.ok("files/list", json!({})).await;
+        assert_eq!(files["entries"].as_array().unwrap().is_empty(), snapshot, "{files}");
+        world.end().await;
+    }
 }

@@ -56,7 +56,7 @@ async fn a_directory_goes_there_and_comes_back_the_same() {
     assert_eq!(data, back);
     assert_eq!(data.len(), 4);
 
-    // Into what is there: the same files anew, the others untouched.
+    // Into an existing directory: the same files are replaced, the others are untouched.
     fs::write(world.path("back/mine"), "kept").unwrap();
     fs::write(world.path("back/top.txt"), "changed").unwrap();
     world.ok("files/download", json!({"path": "data", "localPath": world.path("back"), "recursive": true})).await;
@@ -70,7 +70,7 @@ async fn a_directory_goes_there_and_comes_back_the_same() {
     let down = json!({"path": "alone", "localPath": world.path("alone"), "recursive": true});
     assert_eq!(world.ok("files/download", down).await.get("tree"), None);
     let (kind, hint) = world.refused("files/upload", json!({"localPath": world.path("data")})).await;
-    assert_eq!((kind.as_str(), hint.as_str()), ("localFile", "a directory needs --recursive"));
+    assert_eq!((kind.as_str(), hint.as_str()), ("localFile", "to transfer a directory, add --recursive"));
     world.end().await;
 }
 
@@ -87,7 +87,7 @@ async fn links_lead_nowhere_but_inside() {
     let up = world.ok("files/upload", json!({"localPath": data, "recursive": true})).await;
     assert_eq!((&up["tree"]["files"], up["tree"].get("failures")), (&json!(4), None), "{up}");
     let skipped = up["tree"]["skipped"].to_string();
-    for (name, why) in [("data/out", "out of the directory"), ("dir/up", "no file"), ("dangling", "leads nowhere")] {
+    for (name, why) in [("data/out", "out of the directory"), ("dir/up", "not a file"), ("dangling", "leads nowhere")] {
         assert!(skipped.contains(name) && skipped.contains(why), "{skipped}");
     }
     let listed = world.ok("files/list", json!({"path": "data/a dir"})).await;
@@ -191,7 +191,7 @@ async fn one_file_fails_alone_and_what_concerns_all_ends_the_call() {
     world.end().await;
 }
 
-/// An emulator of its own with these flags, and its URL.
+/// A separate emulator with these flags, and its URL.
 fn emulator(home: &Home, flags: &[&str]) -> (std::process::Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cupola"));
     command.args(["emulator", "--json", "--listen", "127.0.0.1:0"]).args(flags).env_clear();
@@ -225,7 +225,7 @@ fn the_command_copies_directories_and_pipes_without_what_is_not_documented() {
         (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
     };
     assert_eq!(run(&["sessions", "create"], b"").status.code(), Some(0));
-    // Without mkdir an empty directory cannot be made; everything else is there all the same.
+    // Without mkdir an empty directory cannot be made; everything else is still there.
     let (code, out, err) = said(&run(&["files", "upload", "data", "--recursive", "-t", "/work"], b""));
     assert_eq!((code, out.as_str()), (1, "Uploaded data -> /work (3 files, 4 bytes)\n"), "{err}");
     assert!(err.starts_with("error: ") && err.contains("/data/empty: "), "{err}");
@@ -250,7 +250,7 @@ fn the_command_copies_directories_and_pipes_without_what_is_not_documented() {
     let left: Vec<_> = names(&home.path("")).into_iter().filter(|name| name.starts_with("cupola-")).collect();
     assert_eq!(left.len(), 1, "only the emulator's own directory is left: {left:?}");
 
-    // A directory that cannot be read is a failure of its own, unless nothing is forbidden to this user.
+    // A directory that cannot be read is a separate failure, unless nothing is forbidden to this user.
     let locked = local.path().join("data/locked");
     fs::create_dir(&locked).unwrap();
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();

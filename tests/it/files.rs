@@ -206,7 +206,7 @@ async fn a_download_that_breaks_off_harms_nothing_and_leaves_nothing() {
 
     world.emulator.fail("*/files/content", 1, cut(100_000));
     let (kind, hint) = world.refused("files/download", fetch.clone()).await;
-    assert_eq!((kind.as_str(), hint.as_str()), ("connectionFailed", "run it again; nothing has been changed"));
+    assert_eq!((kind.as_str(), hint.as_str()), ("connectionFailed", "run the command again; nothing was changed"));
     let (kind, _) = world.refused("files/download", json!({"path": "none", "localPath": kept})).await;
     assert_eq!(kind, "notFound");
     assert_eq!((world.read("kept").as_str(), world.names()), ("old", vec!["kept".to_owned(), "source".to_owned()]));
@@ -319,7 +319,7 @@ async fn all_pages_of_a_directory_are_listed() {
 }
 
 #[tokio::test]
-async fn where_a_directory_is_no_file_the_hint_says_what_helps() {
+async fn the_hint_helps_when_a_directory_is_given_for_a_file() {
     let mut world = World::start().await;
     let file = world.write("a", "x");
     world.ok("files/upload", json!({"localPath": file, "path": "data/a"})).await;
@@ -383,7 +383,7 @@ async fn another_isolation_reaches_no_file_and_is_told_why() {
         wrong["isolation"] = json!({});
         let keyless = stranger.call(method, wrong).await;
         assert_eq!(keyless["error"]["data"]["kind"], "sessionNotFound", "{method}: {keyless}");
-        assert!(keyless["error"]["data"]["hint"].as_str().unwrap().contains("this call has none"), "{keyless}");
+        assert!(keyless["error"]["data"]["hint"].as_str().unwrap().contains("--user-isolation-key"), "{keyless}");
     }
     assert_eq!(world.names(), ["a.txt"]);
     assert_eq!(world.ok("files/stat", json!({"path": "a.txt"})).await["size"], 6, "it is still there");
@@ -500,6 +500,6 @@ fn the_command_line_is_azds() {
     assert_eq!(run(&["files", "stat", "/data"]).1, Some(4));
     assert_eq!(run(&["files", "upload", "none"]).1, Some(2));
     let other = ["files", "ls", "--emulator", "--user-isolation-key", "tenant-contoso"];
-    assert_eq!(finish(home.command(&other)).status.code(), Some(4), "no session of theirs");
+    assert_eq!(finish(home.command(&other)).status.code(), Some(4), "they have no session");
     assert!(home.command(&["stop", "--force"]).status().unwrap().success());
 }

@@ -2,8 +2,8 @@
 
 use cupola::auth::{Account, Credential, Fixed, SCOPE, Tokens};
 use cupola::foundry::{
-    Address, Agent, AllowedHosts, Ending, Extras, Foundry, FoundryError, Invocation, ListSessions, Reply, ReplyItem,
-    Respond, Seen, Settings, Stopped, Wants, WireIsolation, watch,
+    Address, Agent, AllowedHosts, Ending, Extras, Foundry, FoundryError, Interest, InvocationsTurn, ListSessions,
+    Observation, Reply, ReplyItem, ResponsesTurn, Settings, Stopped, WireIsolation, observer,
 };
 use cupola_emulator::agents::Notes;
 use cupola_emulator::container::Runtime;
@@ -94,7 +94,7 @@ fn user(key: &str) -> WireIsolation {
 }
 
 async fn say(agent: &Agent, isolation: &WireIsolation, input: &str) -> Result<Reply, FoundryError> {
-    agent.respond(isolation, Respond { input, session_id: None, conversation_id: None }).await
+    agent.respond(isolation, ResponsesTurn { input, session_id: None, conversation_id: None }).await
 }
 
 /// The events of a reply, its text as a streaming reader has it, and its ending.
@@ -251,7 +251,7 @@ async fn a_conversation_binds_its_turns_to_one_session() {
     let world = World::start().await;
     let (agent, acme) = (world.agent("notes"), user("acme"));
     let conversation = agent.create_conversation(&acme).await.unwrap();
-    let turn = |input| Respond { input, session_id: None, conversation_id: Some(&conversation) };
+    let turn = |input| ResponsesTurn { input, session_id: None, conversation_id: Some(&conversation) };
     let first = agent.respond(&acme, turn("remember the launch code is 4711")).await.unwrap();
     let session = first.session_id.clone();
     read(first).await;
@@ -296,7 +296,7 @@ async fn refusals_of_both_isolation_models_have_their_kinds() {
     let notes = world.agent("notes");
     let session: SessionId = "session-of-acme".parse().unwrap();
     notes.create_session(&user("acme"), Some(&session), None).await.unwrap();
-    let turn = Respond { input: "hello", session_id: Some(&session), conversation_id: None };
+    let turn = ResponsesTurn { input: "hello", session_id: Some(&session), conversation_id: None };
     assert_eq!(notes.respond(&user("contoso"), turn).await.unwrap_err().kind(), ErrorKind::IsolationMismatch);
     assert_eq!(status(&read(notes.respond(&user("acme"), turn).await.unwrap()).await.2), RunStatus::Completed);
 
@@ -358,15 +358,17 @@ async fn a_turn_is_sent_again_only_when_the_service_said_not_now() {
     ] {
         world.faults.clear();
         world.faults.add(Rule::on("*/responses", fault.clone()).next(1));
-        let (watcher, mut seen) = watch(Wants::default());
-        let agent = agent.with(Extras { watcher: Some(watcher.clone()), ..Extras::default() });
+        let (watching, mut seen) = observer(Interest::default());
+        let agent = agent.with(Extras { observer: Some(watching.clone()), ..Extras::default() });
         match (say(&agent, &acme, "hello").await, failure) {
             (Ok(reply), None) => {
-                let Some(Seen::Notice(notice)) = seen.recv().await else { panic!("nothing was told: {fault:?}") };
+                let Some(Observation::Notice(notice)) = seen.recv().await else {
+                    panic!("nothing was told: {fault:?}")
+                };
                 assert_eq!(notice.code, NoticeCode::Retried, "{fault:?}");
                 assert_eq!(status(&read(reply).await.2), RunStatus::Completed, "{fault:?}");
             }
-            (Err(error), Some(expected)) => assert_eq!((error.kind(), watcher.turn()), expected, "{fault:?}"),
+            (Err(error), Some(expected)) => assert_eq!((error.kind(), watching.turn()), expected, "{fault:?}"),
             (outcome, _) => panic!("{fault:?}: {outcome:?}"),
         }
     }
@@ -380,7 +382,7 @@ async fn a_harmless_request_outlives_a_reset() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_connection_failure() {
+async fn a_port_without_a_listener_is_a_connection_failure() {
     let world = World::start().await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -451,7 +453,7 @@ async fn invocations_of_every_shape() {
         (r#"{"mode":"sse-error"}"#, "", RunStatus::Failed),
         (r#"{"mode":"lro","seconds":0.1}"#, "done", RunStatus::Completed),
     ] {
-        let invocation = Invocation { body, session_id: Some(&session), deadline: None };
+        let invocation = InvocationsTurn { body, session_id: Some(&session), deadline: None };
         let reply = agent.invoke(&acme, invocation).await.unwrap();
         assert_eq!(reply.session_id, Some(session.clone()), "{body}");
         let (_, text, ending) = read(reply).await;
@@ -460,11 +462,12 @@ async fn invocations_of_every_shape() {
         assert!(ending.response_id.is_some(), "{body}");
     }
     world.faults.add(Rule::on("*/invocations", Fault::Cut { after_bytes: 60 }).next(1));
-    let cut = Invocation { body: r#"{"mode":"sse","text":"alpha beta"}"#, session_id: None, deadline: None };
+    let cut = InvocationsTurn { body: r#"{"mode":"sse","text":"alpha beta"}"#, session_id: None, deadline: None };
     assert_eq!(status(&read(agent.invoke(&acme, cut).await.unwrap()).await.2), RunStatus::Truncated);
-    let refused = agent.invoke(&acme, Invocation { body: r#"{"mode":"bad"}"#, session_id: None, deadline: None });
+    let refused = agent.invoke(&acme, InvocationsTurn { body: r#"{"mode":"bad"}"#, session_id: None, deadline: None });
     assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::BadRequest);
-    let crashed = agent.invoke(&acme, Invocation { body: r#"{"mode":"crash"}"#, session_id: None, deadline: None });
+    let crashed =
+        agent.invoke(&acme, InvocationsTurn { body: r#"{"mode":"crash"}"#, session_id: None, deadline: None });
     assert_eq!(crashed.await.unwrap_err().kind(), ErrorKind::AgentFailed);
 }
 
@@ -474,8 +477,8 @@ async fn a_long_invocation_is_cancelled_explicitly() {
     let (agent, acme) = (world.agent("notes"), user("acme"));
     let body = r#"{"mode":"lro","seconds":3600}"#;
     world.faults.add(Rule::on("*/invocations", Fault::FoldedRequestId));
-    let reply = agent.invoke(&acme, Invocation { body, session_id: None, deadline: None }).await.unwrap();
-    reply.canceller.as_ref().expect("it goes on without a connection").cancel().await.unwrap();
+    let reply = agent.invoke(&acme, InvocationsTurn { body, session_id: None, deadline: None }).await.unwrap();
+    reply.canceller.as_ref().expect("it continues without a connection").cancel().await.unwrap();
     assert_eq!(status(&read(reply).await.2), RunStatus::Cancelled);
 }
 
@@ -485,7 +488,7 @@ async fn polls_use_fresh_tokens_and_bear_with_an_unknown_id_for_a_while() {
     let (agent, acme) = (world.agent("notes"), user("acme"));
     let body = r#"{"mode":"lro","seconds":0.1}"#;
     for (fault, mints) in [(fails_with(401, &[], "unauthorized"), 1), (fails_with(404, &[], "not_found"), 0)] {
-        let reply = agent.invoke(&acme, Invocation { body, session_id: None, deadline: None }).await.unwrap();
+        let reply = agent.invoke(&acme, InvocationsTurn { body, session_id: None, deadline: None }).await.unwrap();
         world.faults.add(Rule::on("*/invocations/*", fault).next(1));
         let before = world.mints.load(Ordering::Relaxed);
         assert_eq!(status(&read(reply).await.2), RunStatus::Completed);

@@ -1,6 +1,7 @@
 //! Services and agents that never stop: each is cut off at a bound, with an error that says which.
 
 use crate::files::World;
+use crate::hints::advice;
 use crate::support::TestDaemon;
 use crate::support::peer::{Bytes, Peer};
 use axum::body::Body;
@@ -134,7 +135,7 @@ async fn a_dialogue_of_nothing_but_frames_without_content_is_cut() {
         // Pings: short, and as long as they may be.
         &b"\x89\x00"[..],
         &[&[0x89, 125][..], &[b'p'; 125][..]].concat().leak()[..],
-        // Pongs that nobody asked for.
+        // Unsolicited pongs.
         &b"\x8a\x00"[..],
     ] {
         let (port, serving) = flooding(frames).await;
@@ -253,7 +254,7 @@ async fn a_list_without_end_stops_and_says_that_there_is_more() {
     assert_eq!((list.data.len(), list.has_more, peer.requests()), (3, true, 4));
     assert!(peer.sent() < 20 * MB + IN_TRANSIT, "{} bytes", peer.sent());
 
-    // A page without an end is no part of anything.
+    // A page without an end counts for nothing.
     let peer = Peer::start(|_, _| Bytes::endless("application/json", "[")).await;
     let agent = plain(&peer);
     for error in [
@@ -391,7 +392,7 @@ async fn a_download_ends_where_its_stated_size_does() {
 }
 
 /// Below `evil`, directories and files without end: `deep` is in itself, `wide` has many directories with as many inside, and
-/// `file` goes on for ever.
+/// `file` never ends.
 struct Evil;
 
 impl Interceptor for Evil {
@@ -412,6 +413,9 @@ impl Interceptor for Evil {
             } else if query.contains("wide") {
                 let entries: Vec<_> = (0..9000).map(|number| entry(&format!("d{number}"))).collect();
                 json(json!({"path": "evil/wide", "entries": entries}))
+            } else if query.contains("long") {
+                let entries: Vec<_> = (0..45_000).map(|number| entry(&format!("{number:0>250}"))).collect();
+                json(json!({"path": "evil/long", "entries": entries}))
             } else if query.contains("names") {
                 let entries = [entry(&"n".repeat(5 * MB)), entry(&"ü".repeat(200))];
                 json(json!({"path": "evil/names", "entries": entries}))
@@ -450,7 +454,13 @@ async fn an_endless_directory_or_file_leaves_no_more_than_its_bound() {
     assert!(response["error"]["message"].as_str().unwrap().contains("more than 100000 files"), "{response}");
     // One directory after the other was listed; the last listing went past the bound.
     assert!(std::fs::read_dir(place).unwrap().count() < 20);
+    let in_parts = advice("transfer its parts one by one; or look for a link").given_by(&response);
+    let (response, _) = fetch("evil/long", true).await;
+    let one_by_one = advice("download its parts one by one").given_by(&response);
+    let (part, _) = fetch("evil/deep/deep", true).await;
+    in_parts.works(&part).done();
+    one_by_one.works(&part).done();
     let names = crate::files::names(world.local.path());
-    assert_eq!(names, ["evil-deep", "evil-names", "evil-wide"]);
+    assert_eq!(names, ["evil-deep", "evil-deep-deep", "evil-long", "evil-names", "evil-wide"]);
     world.end().await;
 }

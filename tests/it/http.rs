@@ -324,7 +324,7 @@ async fn what_is_refused_says_why_as_json_rpc() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_request_end_the_connection_only() {
+async fn bytes_that_are_not_a_request_end_the_connection_only() {
     let daemon = TestDaemon::start();
     let mut other = daemon.connect_http();
     let long = format!("POST / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9000));

@@ -218,7 +218,7 @@ async fn a_saved_session_that_is_gone_is_replaced_once_and_said_so() {
 }
 
 #[tokio::test]
-async fn a_new_daemon_goes_on_where_the_old_one_was() {
+async fn a_new_daemon_continues_where_the_old_one_stopped() {
     let emulator = TestEmulator::start().await;
     let target = emulator.target("notes");
     let key = || json!({"userKey": "acme"});

@@ -105,7 +105,7 @@ fn the_time_limit_of_a_call_bounds_also_the_wait_for_a_suspended_daemon_with_a_f
     let mut daemon = home.serve(&[]);
     daemon.report();
     daemon.signal(Signal::STOP);
-    // Until nobody can connect any more without waiting.
+    // Until no more connections are accepted without waiting.
     let mut waiting = Vec::new();
     while let Some(stream) = connect_at_once(&home.socket()) {
         waiting.push(stream);
@@ -129,7 +129,7 @@ fn connect_at_once(socket: &Path) -> Option<rustix::fd::OwnedFd> {
 fn another_program_on_the_socket_is_called_that() {
     let home = Home::new();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(home.path("run/cupola")).unwrap();
-    // It takes whoever comes and says nothing: this test.
+    // The test accepts every connection and sends nothing.
     let listener = UnixListener::bind(home.socket()).unwrap();
     thread::spawn(move || {
         let _all: Vec<UnixStream> = listener.incoming().map_while(Result::ok).collect();
@@ -147,7 +147,7 @@ fn another_program_on_the_socket_is_called_that() {
 type Removal = fn(&Home);
 
 #[test]
-fn a_socket_that_is_removed_comes_back_and_nobody_needs_a_second_daemon() {
+fn a_socket_that_is_removed_comes_back_without_a_second_daemon() {
     let home = Home::new();
     let mut daemon = home.serve(&[]);
     daemon.report();
@@ -243,7 +243,7 @@ fn one_daemon_per_state_directory_is_found_with_and_without_a_runtime_directory(
             sockets.iter().all(|socket| *socket == sockets[0] && Path::new(socket.trim_end()).exists()),
             "{sockets:?}"
         );
-        // A socket of one's own leads to the same daemon when somebody has to start one.
+        // A socket chosen by the user leads to the same daemon when one has to be started.
         let own = home.path("own/v1.sock");
         assert_eq!(finish(usual(&["socket", "--socket", own.to_str().unwrap()])).stdout, sockets[0].as_bytes());
         let stop = if starts_without { usual(&["stop"]) } else { plain(&["stop"]) };
@@ -332,7 +332,7 @@ fn callers_that_race_with_stops_are_all_served() {
 }
 
 #[test]
-fn a_daemon_that_is_told_to_stop_answers_whoever_has_spoken() {
+fn a_daemon_that_is_told_to_stop_answers_every_client_that_has_sent_something() {
     let home = Home::new();
     let mut daemon = home.serve(&[]);
     daemon.report();
@@ -362,7 +362,7 @@ fn a_daemon_that_finishes_its_runs_can_be_asked_for_them_while_the_next_one_serv
     assert_eq!(text(&run(&home, &["runs", "attach", &short]).stdout).trim_end(), "echo: hello");
     assert!(text(&run(&home, &["stop"]).stdout).starts_with("The daemon will stop when the active run has finished"));
     until("it did not withdraw", || !home.socket().exists());
-    // Nobody else runs yet.
+    // No other daemon runs yet.
     let said = text(&run(&home, &["status"]).stderr);
     assert!(
         said.contains(&format!("process {id} was told to stop")) && said.contains("`cupola stop --force`"),
@@ -380,7 +380,7 @@ fn a_daemon_that_finishes_its_runs_can_be_asked_for_them_while_the_next_one_serv
     assert_eq!(run(&home, &["runs", "show", "run-none"]).status.code(), Some(4));
     assert!(text(&run(&home, &["runs", "cancel", &long]).stdout).starts_with("Cancelled run"));
     // Its answer is still to be had, and then the daemon leaves.
-    assert!(first.is_running(), "the answer that nobody has had is gone");
+    assert!(first.is_running(), "the answer that was never fetched is gone");
     assert_eq!(run(&home, &["runs", "attach", &long]).status.code(), Some(130));
     assert!(first.ended().success());
     // The next daemon has the emulator now.
@@ -512,6 +512,25 @@ fn without_a_home_the_advice_is_one_that_works() {
             finish(bare(&["stop"]).env("CUPOLA_STATE_DIR", &state));
         }
     }
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_named_and_making_it_helps() {
+    let home = Home::new();
+    fs::write(home.path("file"), "").unwrap();
+    let invoke = |state: &str, more: &[&str]| {
+        let mut command = home.command(&["invoke", "--emulator", "hello"]);
+        finish(command.args(more).env("CUPOLA_STATE_DIR", home.path(state)).stderr(Stdio::piped()))
+    };
+    for (state, more) in [("one", &[][..]), ("two", &["--no-daemon"])] {
+        let output = invoke("file/state", more);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(6), "{said}");
+        assert!(said.contains("file/state cannot be created") && said.contains("choose a directory"), "{said}");
+        let output = invoke(state, more);
+        assert_eq!(output.status.code(), Some(0), "the advice does not help: {output:?}");
+    }
+    finish(home.command(&["stop"]).env("CUPOLA_STATE_DIR", home.path("one")));
 }
 
 #[test]

@@ -52,8 +52,13 @@ async fn a_local_agent_is_spoken_to_at_its_root_without_a_token() {
     let body: Value = serde_json::from_str(body).unwrap();
     for (sent, field) in [(&body["agent_session_id"], "sessionId"), (&body["conversation"]["id"], "conversationId")] {
         assert_eq!(*sent, response["result"][field]);
-        assert!(Uuid::parse_str(sent.as_str().unwrap()).is_ok(), "{sent}");
     }
+    assert!(Uuid::parse_str(body["agent_session_id"].as_str().unwrap()).is_ok(), "{body}");
+    // The service's form: agent servers of early 2026 fail on any other.
+    let conversation = body["conversation"]["id"].as_str().unwrap();
+    let (key, chance) = conversation.strip_prefix("conv_").unwrap().split_at(18);
+    assert!(key.ends_with("00") && chance.len() == 32, "{conversation}");
+    assert!([key, chance].concat().bytes().all(|byte| byte.is_ascii_alphanumeric()), "{conversation}");
     assert_eq!(
         *third,
         format!("POST /invocations?agent_session_id={}", other["result"]["sessionId"].as_str().unwrap())
@@ -72,18 +77,18 @@ async fn each_partition_has_its_own_ids_and_is_told_once_that_nothing_is_enforce
     assert!(message.starts_with("local agents don't enforce isolation"), "{message}");
     let second = client.call("invoke", params(&agent, &json!({"userKey": "acme"}), "b")).await;
     let other = client.call("invoke", params(&agent, &json!({"userKey": "contoso"}), "c")).await;
-    let mut anew = params(&agent, &json!({"userKey": "acme"}), "d");
-    anew["newSession"] = json!(true);
-    let anew = client.call("invoke", anew).await;
-    let nobody = client.call("invoke", params(&agent, &json!({}), "e")).await;
-    assert_eq!((notices(&second), notices(&nobody)), (vec![], vec![]));
+    let mut fresh = params(&agent, &json!({"userKey": "acme"}), "d");
+    fresh["newSession"] = json!(true);
+    let fresh = client.call("invoke", fresh).await;
+    let unnamed = client.call("invoke", params(&agent, &json!({}), "e")).await;
+    assert_eq!((notices(&second), notices(&unnamed)), (vec![], vec![]));
     for field in ["sessionId", "conversationId"] {
         assert_eq!(first["result"][field], second["result"][field]);
         assert_ne!(first["result"][field], other["result"][field]);
-        assert_ne!(first["result"][field], nobody["result"][field]);
+        assert_ne!(first["result"][field], unnamed["result"][field]);
     }
-    assert_ne!(first["result"]["sessionId"], anew["result"]["sessionId"]);
-    assert_eq!(first["result"]["conversationId"], anew["result"]["conversationId"]);
+    assert_ne!(first["result"]["sessionId"], fresh["result"]["sessionId"]);
+    assert_eq!(first["result"]["conversationId"], fresh["result"]["conversationId"]);
     client.leave().await;
     daemon.end().await;
 }
@@ -109,7 +114,7 @@ async fn a_call_waits_for_the_agent_to_start_and_says_so_once() {
     assert_eq!(response["result"]["text"], "echo: hello", "{response}");
     assert_eq!(notices(&response), ["waitingForAgent"]);
 
-    // Whoever does not want to wait says so; the wait ends with the call.
+    // A client that no longer wants to wait cancels the call, which ends the wait.
     let gone = json!({"target": {"kind": "local", "port": 1}, "input": "x", "timeoutMs": 100});
     assert_eq!(client.call("invoke", gone).await["error"]["data"]["kind"], "timedOut");
     client.leave().await;

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// How often memory is looked at.
 const POLL: Duration = Duration::from_millis(200);
 
-/// What the process has written to and shares with nobody, KiB.
+/// The process's private, modified memory, in KiB.
 #[cfg(target_os = "linux")]
 fn private_kib(daemon: &Process) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", daemon.id())).unwrap();

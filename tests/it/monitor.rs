@@ -102,7 +102,7 @@ async fn what_cannot_be_read_is_said_with_its_cause() {
     let theirs = say(&mut client, &required, acme(), "hello").await["sessionId"].clone();
     let contoso = json!({"userKey": "contoso"});
     for (is_stranger, params, kind, hint) in [
-        (false, json!({"target": target, "isolation": contoso}), "sessionNotFound", "name one"),
+        (false, json!({"target": target, "isolation": contoso}), "sessionNotFound", "--session-id ID"),
         (
             false,
             json!({"target": target, "isolation": contoso, "sessionId": session}),
@@ -220,7 +220,7 @@ async fn followers_share_one_stream_and_a_late_one_begins_with_its_own_tail() {
     for client in [late, speaker] {
         client.leave().await;
     }
-    // Nobody follows, so nothing is read.
+    // Without a follower nothing is read.
     daemon.idle().await;
     daemon.end().await;
     emulator.end().await;

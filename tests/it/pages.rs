@@ -55,11 +55,11 @@ const NOT_RUN: [(&str, &str); 2] = [
 
 fn is_run(step: &Step) -> bool {
     let is_run = !NOT_RUN.iter().any(|(command, _)| step.command.contains(command));
-    assert!(is_run || step.output.is_empty(), "nobody has seen the output of `{}`", step.command);
+    assert!(is_run || step.output.is_empty(), "the output of `{}` was never checked", step.command);
     is_run
 }
 
-/// Runs a page's sessions, in order, in a home of their own that has the project's `docs`.
+/// Runs a page's sessions, in order, in a new home that has the project's `docs`.
 fn replay(page: &str) {
     let mut steps = steps(page);
     steps.retain(is_run);

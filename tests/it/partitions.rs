@@ -1,4 +1,4 @@
-//! `partitions/list` and `partitions/forget`: what is saved, and starting anew.
+//! `partitions/list` and `partitions/forget`: what is saved, and forgetting it.
 
 use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
@@ -44,10 +44,10 @@ async fn each_isolation_has_a_line_and_can_be_forgotten_alone() {
     }
     assert_eq!(list(&mut client, json!({})).await.len(), 2);
 
-    // Started anew; the old session is still there, its owner's and nobody else's.
-    let anew = say(&mut client, &target, key("acme"), "what do you remember?").await;
-    assert_ne!(anew["sessionId"], said[0]["sessionId"]);
-    assert!(!anew["text"].as_str().unwrap().contains("milk"));
+    // A new session was started; the old one is still there and still belongs to its owner alone.
+    let fresh = say(&mut client, &target, key("acme"), "what do you remember?").await;
+    assert_ne!(fresh["sessionId"], said[0]["sessionId"]);
+    assert!(!fresh["text"].as_str().unwrap().contains("milk"));
     let enter = |tenant: &str| json!({"target": target, "isolation": key(tenant), "sessionId": said[0]["sessionId"]});
     assert_eq!(client.call("sessions/show", enter("contoso")).await["error"]["data"]["kind"], "foreignSession");
     assert!(client.call("sessions/use", enter("acme")).await["result"].is_object());

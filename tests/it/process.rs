@@ -76,7 +76,7 @@ fn a_signal_or_a_stop_ends_it_and_takes_the_socket_away() {
 }
 
 #[test]
-fn it_leaves_when_nobody_comes() {
+fn it_exits_when_no_client_connects() {
     let home = Home::new();
     let mut daemon = home.serve(&["--idle-exit", "1"]);
     assert_eq!(daemon.report(), ready(&home));

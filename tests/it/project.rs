@@ -66,7 +66,7 @@ async fn inside_an_azd_project_nothing_needs_to_be_named_and_it_is_the_same_stat
 }
 
 #[tokio::test]
-async fn several_agents_are_an_error_at_once_where_nobody_can_be_asked() {
+async fn several_agents_are_an_error_at_once_without_a_prompt() {
     let deployed = Deployed::start().await;
     let below = azd_project(&deployed, TWO);
     for (arguments, json) in [
@@ -85,7 +85,7 @@ async fn several_agents_are_an_error_at_once_where_nobody_can_be_asked() {
             assert_eq!(error["error"]["data"]["choices"], json!(["my-notes", "strict"]));
         }
     }
-    // The project's list needs none of them chosen.
+    // The project's list does not need a chosen agent.
     parsed(&deployed.run_in(&below, &[], &["agents", "list"]).await);
     assert!(deployed.emulator.turns().is_empty());
     deployed.end().await;
@@ -206,7 +206,7 @@ async fn a_profile_fills_in_what_flags_and_variables_leave_open() {
     let open = deployed.run(&["invoke", "--profile", "acme", "hello"]).await;
     let said = text(&open.stderr);
     assert!(said.contains("chmod 600") && !said.contains("tenant-acme"), "{said}");
-    assert_eq!(deployed.emulator.turns().len(), turns, "something was sent all the same");
+    assert_eq!(deployed.emulator.turns().len(), turns, "something was sent anyway");
     deployed.end().await;
 }
 
@@ -236,9 +236,9 @@ async fn what_azd_has_saved_is_continued_under_the_key_it_is_given() {
     let file = write_azd(&deployed, &theirs["sessionId"], &theirs["conversationId"]);
     let before = fs::read(&file).unwrap();
 
-    let nobody = deployed.run(&["import", "azd"]).await;
-    assert_eq!(nobody.status.code(), Some(2));
-    assert!(text(&nobody.stderr).contains("azd does not save which user"), "{nobody:?}");
+    let unnamed = deployed.run(&["import", "azd"]).await;
+    assert_eq!(unnamed.status.code(), Some(2));
+    assert!(text(&unnamed.stderr).contains("azd does not save which user"), "{unnamed:?}");
     let import = |more: &[&'static str]| [&["import", "azd"], &acme[..], more].concat();
     let dry = deployed.json(&import(&["--dry-run"])).await;
     assert_eq!((&dry["dryRun"], dry["entries"].as_array().unwrap().len()), (&json!(true), 2), "{dry}");

@@ -74,7 +74,7 @@ async fn the_answer_is_passed_on_unmodified_and_as_it_comes() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_shown_as_it_came_and_is_an_error_all_the_same() {
+async fn a_refusal_is_shown_as_it_came_and_is_still_an_error() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let mut client = daemon.connect();
     for protocol in ["responses", "invocations"] {

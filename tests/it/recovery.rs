@@ -1,5 +1,6 @@
 //! The whole program, killed and starved: what was acknowledged is still there.
 
+use crate::hints::advice;
 use crate::support::{Home, at_once, finish, skip};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -74,18 +75,22 @@ fn a_full_disk_is_reported_and_harms_nothing_saved() {
     let ready: Value = serde_json::from_str(&line).unwrap();
     let target = format!("--emulator={}", ready["url"].as_str().unwrap());
     let environment = [("CUPOLA_STATE_DIR", state.as_os_str())];
+    let run_it =
+        |arguments: &[&str]| finish(home.command(arguments).envs(environment).stderr(std::process::Stdio::piped()));
     let cupola = |arguments: &[&str]| {
-        let output = finish(home.command(arguments).envs(environment).stderr(std::process::Stdio::piped()));
+        let output = run_it(arguments);
         (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (printed, complaint) = cupola(&["invoke", &target, "--user-isolation-key", "acme", "remember the milk"]);
     assert_eq!(printed, "Remembered: the milk\n", "{complaint}");
     let filled = std::fs::write(state.join("ballast"), vec![0_u8; 2 * 1024 * 1024]);
     assert!(filled.is_err(), "the disk is not full");
-    let (printed, complaint) = cupola(&["invoke", &target, "--user-isolation-key", "contoso", "hello"]);
-    assert_eq!(printed, "", "{complaint}");
-    assert!(complaint.contains("error: saved state") && complaint.contains("free space"), "{complaint}");
+    let invoke = ["invoke", &target, "--user-isolation-key", "contoso", "hello"];
+    let refused = run_it(&invoke);
+    assert!(refused.stdout.is_empty() && String::from_utf8_lossy(&refused.stderr).contains("error: saved state"));
+    let given = advice("check that the disk has room and that the file").given_by(&refused);
     std::fs::remove_file(state.join("ballast")).unwrap();
+    given.works(&run_it(&invoke)).done();
     let (printed, complaint) = cupola(&["invoke", &target, "--user-isolation-key", "acme", "what do you remember?"]);
     assert_eq!(printed, "I remember:\n- the milk\n", "{complaint}");
     cupola(&["stop", "--force"]);

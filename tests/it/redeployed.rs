@@ -1,5 +1,5 @@
 //! An agent that is redeployed under its name and isolates its users in another way from then on: a call goes out in the old way
-//! within the window that `docs/isolation.md` states at most, and nobody's notes become anybody else's.
+//! within the window that `docs/isolation.md` states at most, and no user's notes reach another user.
 
 use crate::support::{TestDaemon, TestEmulator};
 use crate::tenants::say;
@@ -14,7 +14,7 @@ const AGENT: &str = "versioned";
 const DIRECTIONS: [[(&str, &str); 2]; 2] =
     [[("1.0.0", "keys"), ("2.0.0", "identity")], [("2.0.0", "identity"), ("1.0.0", "keys")]];
 
-/// Lets the daemon's clock go on.
+/// Advances the daemon's clock.
 async fn wait(seconds: u64) {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;
@@ -122,7 +122,7 @@ async fn an_answer_from_a_version_that_isolates_in_another_way_ends_the_call() {
         assert_eq!(ended["data"]["kind"], "isolationMismatch", "{protocol}: {ended}");
         assert_eq!((&ended["data"]["turn"], &ended["data"]["retryable"]), (&json!(turn), &json!(false)), "{ended}");
         assert!(ended["message"].as_str().unwrap().contains("isolates its users in another way"), "{ended}");
-        // That session is nobody's here: neither in the old way nor in the new one.
+        // Cupola does not know that session: neither in the old way nor in the new one.
         for model in ["identity", "keys"] {
             let isolation = json!({"userKey": "alice", "model": model});
             let shown = client.call("sessions/show", json!({"target": target, "isolation": isolation})).await;
@@ -136,7 +136,7 @@ async fn an_answer_from_a_version_that_isolates_in_another_way_ends_the_call() {
     }
 }
 
-/// A session stays at its version, so an answer of that version is no surprise.
+/// A session stays at its version, so an answer of that version is expected.
 #[tokio::test]
 async fn an_answer_from_another_version_that_isolates_alike_is_fine() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);

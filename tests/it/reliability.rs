@@ -72,7 +72,7 @@ impl Cell {
             rule(turn != Some("ran") || *ran == 1, "a turn that is said to have run has");
             let retryable = data.is_some_and(|data| data["retryable"] == true);
             rule(!retryable || turn == Some("notRun"), "only a turn that has not run is retryable");
-            // An agent of this protocol may answer with a page of its own.
+            // An agent of this protocol may answer with its own page.
             let is_its_page = (*fault, *operation) == (Fault::Page, Operation::Invocations);
             rule(data.is_some() || *ran == 1 || is_its_page, "an answer means that the turn ran");
             rule(*ran == 0 || *sent > 0, "a turn runs because it was sent");

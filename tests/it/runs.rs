@@ -1,5 +1,6 @@
 //! Runs: several clients on one, clients that come late, leave, are killed, and who ends it.
 
+use crate::hints::advice;
 use crate::invoke::{check_events, text_of};
 use crate::support::{Client, Home, TestDaemon, TestEmulator, finish};
 use crate::tenants::say;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-/// Takes about five seconds when nobody ends it.
+/// Takes about five seconds if it is not cancelled.
 const LONG: &str = "slow 100 50";
 
 /// Begins a run and reads up to its first text; gives the request's id and the run's.
@@ -65,7 +66,7 @@ async fn until(client: &mut Client, run: &str, wanted: impl Fn(&Value) -> bool) 
 }
 
 #[tokio::test]
-async fn whoever_attaches_gets_every_event_once_and_the_answer() {
+async fn a_follower_gets_every_event_once_and_the_answer() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let target = emulator.target("notes");
     let (mut first, mut second, mut third, mut quiet) =
@@ -139,7 +140,7 @@ async fn what_the_ring_lost_comes_as_a_gap_and_a_snapshot() {
 }
 
 #[tokio::test]
-async fn one_that_does_not_read_holds_nobody_up() {
+async fn one_that_does_not_read_does_not_delay_others() {
     let daemon = TestDaemon::configured(|config| config.runs.ring.entries = 16);
     let emulator = TestEmulator::start().await;
     let (mut stalled, mut reading) = (daemon.connect(), daemon.connect());
@@ -189,9 +190,11 @@ async fn a_client_that_took_nothing_is_told_how_far_it_got_and_continues_there()
     assert_eq!((&last["runId"], &last["number"]), (&json!(run), &number));
     assert!(number.as_u64() < all.last().unwrap()["number"].as_u64(), "it got everything: nothing was tried");
     stalled.closed().await;
+    let given = advice("connect again; `runs/attach` with the run and `after`").given_by(&farewell);
     let mut again = daemon.connect();
     attach(&mut again, &run, json!({"textOnly": true, "after": number})).await;
     let (later, answer) = rest(&mut again).await;
+    given.works(&answer).done();
     assert_eq!(answer["result"], response["result"]);
     assert_eq!(later.last(), all.last());
     again.leave().await;
@@ -289,7 +292,7 @@ async fn anyone_can_cancel_and_everyone_gets_the_ending_once() {
 }
 
 #[tokio::test]
-async fn cancelling_tells_the_agent_of_an_invocation_that_goes_on_by_itself() {
+async fn cancelling_tells_the_agent_when_an_invocation_runs_by_itself() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let (mut first, mut second) = (daemon.connect(), daemon.connect());
     let params = json!({"target": emulator.target("notes"), "protocol": "invocations",
@@ -484,7 +487,7 @@ fn a_killed_program_ends_its_run_unless_it_was_detached() {
     program.wait().unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while runs()[0]["status"] == "running" {
-        assert!(std::time::Instant::now() < deadline, "it goes on for nobody");
+        assert!(std::time::Instant::now() < deadline, "it continues without a follower");
     }
     assert_eq!(runs()[0]["status"], "cancelled");
 

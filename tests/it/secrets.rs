@@ -29,7 +29,7 @@ fn token() -> &'static str {
     TOKEN.get().expect("the credential program is there before anything is searched")
 }
 
-/// What an agent or a person said, to whoever asked for it.
+/// What an agent or a person said, for a caller that asked for it.
 const ANSWERS: [&str; 4] = ["invoke", "runs/attach", "monitor", "files/read"];
 
 /// Calls one method and searches all that comes of it.
@@ -245,7 +245,7 @@ async fn commands(deployed: &Deployed, flags: &[&str], search: &mut Search) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// An emulator's agent that is a process of its own.
+/// An emulator's agent that is a separate process.
 async fn an_agents_process(deployed: &Deployed, search: &mut Search) {
     let script = deployed.home.path("agent.sh");
     let home = deployed.home.path("");

@@ -94,11 +94,11 @@ fn the_reference_names_the_limits_as_they_are() {
     for (about, limit) in [
         ("a message", format!("{} MiB", MAX_FRAME_BYTES / 1024 / 1024)),
         ("the `input` of an `invoke`", format!("{} MiB", MAX_INPUT_BYTES / 1024 / 1024)),
-        ("a client that takes nothing of what it is sent", format!("after {} s", CLIENT_STALL.as_secs())),
+        ("a client that reads nothing of what it is sent", format!("after {} s", CLIENT_STALL.as_secs())),
         ("a message's or request's headers", format!("{} KiB", MAX_HEADER_BYTES / 1024)),
         ("a batch", format!("{MAX_BATCH_MESSAGES} messages")),
-        ("requests under way on one connection", MAX_REQUESTS_PER_CONNECTION.to_string()),
-        ("runs under way in the daemon", Limits::default().under_way.to_string()),
+        ("active requests on one connection", MAX_REQUESTS_PER_CONNECTION.to_string()),
+        ("active runs in the daemon", Limits::default().under_way.to_string()),
         ("connections", MAX_CONNECTIONS.to_string()),
     ] {
         assert!(reference.contains(&format!("| {about} | {limit}")), "{about}: {limit}");

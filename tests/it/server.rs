@@ -1,5 +1,6 @@
-//! How the daemon ends: drain, force, idle. Who is served while it is full. Nobody is left without an answer.
+//! How the daemon ends: drain, force, idle. Who is served while it is full. Every request gets an answer.
 
+use crate::hints::advice;
 use crate::support::daemon::config;
 use crate::support::http::{Http, post};
 use crate::support::{Client, Framing};
@@ -166,7 +167,7 @@ async fn stop_is_answered_before_the_daemon_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn accepting_goes_on_after_it_failed() {
+async fn connections_are_accepted_again_after_a_failure() {
     let server = Server::start(|_| {});
     server.clients.send(Err(io::Error::from_raw_os_error(24))).await.unwrap();
     let mut client = server.connect().await;
@@ -184,7 +185,7 @@ async fn a_thousand_clients_are_held_and_the_next_is_refused_at_once_in_every_fr
         for method in ["initialize", "runs/list", "invoke"] {
             let mut refused = server.connect_by(framing).await;
             assert_overloaded(&refused.call(method, json!({})).await);
-            // It is closed soon, so that it takes nobody's place.
+            // It is closed soon, so that it does not take another connection's place.
             refused.closed().await;
         }
     }
@@ -221,6 +222,10 @@ async fn a_full_daemon_tells_its_status_in_every_framing() {
         assert_overloaded(&guest.call("runs/list", json!({})).await);
         guest.closed().await;
     }
+    let mut guest = server.connect().await;
+    let given = advice("close a client that you no longer need, then try again")
+        .given_by(&guest.call("runs/list", json!({})).await);
+    guest.closed().await;
     let mut guest = Http::new(server.stream().await);
     let answer = guest.post(&json!({"id": 1, "method": "daemon/status"})).await;
     assert_eq!((answer.status, &answer.json()["result"]["connections"]), (200, &full));
@@ -233,6 +238,12 @@ async fn a_full_daemon_tells_its_status_in_every_framing() {
     assert_overloaded(&answers[1]);
     guest.closed().await;
     drop(held);
+    while server.daemon.activity.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut client = server.connect().await;
+    given.works(&client.call("runs/list", json!({})).await).done();
+    drop(client);
     server.stop().await;
 }
 
@@ -295,7 +306,7 @@ async fn half_messages_and_silence_do_not_keep_the_places_for_status() {
 }
 
 #[tokio::test]
-async fn connections_that_say_nothing_keep_nobody_out() {
+async fn connections_that_say_nothing_do_not_keep_others_out() {
     let server = Server::start(|_| {});
     let mut talking = server.connect().await;
     talking.call("initialize", json!({})).await;

@@ -37,7 +37,7 @@ fn systemd_listens_and_the_first_client_starts_the_daemon() {
     let deadline = Instant::now() + Duration::from_secs(20);
     // The file is there a moment before anybody listens. A connection that says nothing leaves again.
     while UnixStream::connect(&socket).is_err() {
-        assert!(Instant::now() < deadline, "nobody listens");
+        assert!(Instant::now() < deadline, "nothing listens");
         std::thread::yield_now();
     }
 

@@ -153,7 +153,7 @@ async fn use_switches_the_partition_and_only_to_what_it_can_see() {
     emulator.end().await;
 }
 
-/// The service makes a session whose answer is lost. It can be deleted all the same, with the key that nobody has to name.
+/// The service makes a session whose answer is lost. It can still be deleted, with the key that Cupola stored.
 #[tokio::test]
 async fn a_session_whose_answer_was_lost_can_be_deleted() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);

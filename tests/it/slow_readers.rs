@@ -1,4 +1,4 @@
-//! The command line behind a pipe that nobody reads for a while, as behind a pager, and what it does when its daemon dies.
+//! The command line behind a pipe that is not read for a while, as behind a pager, and what it does when its daemon dies.
 
 use crate::support::{Framing, Home, Process, call, finish, finish_after};
 use rustix::process::{Pid, Signal, kill_process};
@@ -55,7 +55,7 @@ enum Run {
     Old,
 }
 
-/// Runs a command whose output nobody reads until its run has ended; then reads all of it.
+/// Runs a command whose output is not read until its run has ended; then reads all of it.
 fn unread(home: &Home, command: &mut Command, act: impl FnOnce(&mut Child) -> Run) -> (String, Option<i32>) {
     let before = newest(home);
     let (printed, output) = finish_after(command, |child| {
@@ -177,7 +177,7 @@ fn read_until(lines: &mut impl BufRead, wanted: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_followed_log_goes_on_after_the_daemon_was_killed_or_stopped_and_repeats_nothing() {
+fn a_followed_log_continues_after_the_daemon_was_killed_or_stopped_and_repeats_nothing() {
     let home = Home::new();
     let mut emulator = Process::start(home.command(&["emulator", "--listen", "127.0.0.1:0", "--json"]));
     let ready: Value = serde_json::from_str(&emulator.first_line()).unwrap();

@@ -20,7 +20,7 @@ pub(crate) use local_agent::LocalAgent;
 pub(crate) use process::{Home, Process, at_once, call, finish, finish_after};
 pub(crate) use terminal::Terminal;
 
-/// An address that stays free until the test takes it: below the ports that the system hands to whoever asks for any, for
+/// An address that stays free until the test takes it: below the ports that the system assigns for port 0, for
 /// example to the connections of the tests beside this one.
 pub(crate) fn free_address() -> SocketAddr {
     let addresses = std::iter::repeat_with(|| {

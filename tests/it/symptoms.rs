@@ -62,7 +62,7 @@ async fn every_code_of_the_gateway_has_its_kind_its_retries_and_its_hint() {
         assert!(data["requestId"].is_string(), "{code}: {error}");
         assert!(data["hint"].as_str().unwrap_or_default().contains(hint), "{code}: {error}");
         assert_eq!(emulator.turns().len() - before, turns, "{code}");
-        // The session stays what it was: none of these says that it is gone.
+        // The session stays current: these failures do not say that it is gone.
         assert_eq!(say(&mut client, &target, json!({}), "hello").await["sessionId"], first["sessionId"], "{code}");
     }
     // The daemon retries after failures that are temporary.

@@ -214,7 +214,7 @@ async fn without_the_impersonation_permission_the_error_says_so_and_local_partit
 
 /// Deploys a version of container protocol 2.0.0 of an agent that had 1.0.0, while the daemon knows it as it was.
 #[tokio::test]
-async fn an_agent_deployed_anew_is_taken_for_what_it_is_now() {
+async fn a_redeployed_agent_is_called_in_its_new_way() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let target = emulator.target("notes");
     let mut client = daemon.connect();

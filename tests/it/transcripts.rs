@@ -44,7 +44,7 @@ impl Transcript {
         self.framings.iter().any(|name| name == framing)
     }
 
-    /// Holds the conversation with a daemon nobody has talked to before.
+    /// Replays the conversation with a fresh daemon.
     async fn replay(&self, framing: Framing) {
         let daemon = TestDaemon::start();
         let client = match framing {
@@ -271,7 +271,7 @@ async fn every_transcript_holds_over_http() {
 
 /// Methods that transcripts show refused only, and why.
 const NEVER_GRANTED: [(&str, &str); 3] = [
-    ("daemon/stop", "nobody would be left to go on with"),
+    ("daemon/stop", "it would end the daemon under test"),
     ("files/upload", "no file is on every machine"),
     ("files/download", "no directory is on every machine"),
 ];

@@ -45,6 +45,8 @@ async fn every_refusal_says_whether_the_turn_ran() {
         (status(404, &[], Some(json!("<html>not found</html>"))), "mayHaveRun", false),
         (status(408, &[], None), "mayHaveRun", false),
         (status(409, &[agent], coded("conversation_locked")), "notRun", true),
+        (status(409, &[agent], coded("response_id_conflict")), "notRun", false),
+        (status(409, &[agent], coded("another_conflict")), "mayHaveRun", false),
         (status(429, &[], coded("rate_limit_exceeded")), "notRun", true),
         (status(429, &[], None), "mayHaveRun", false),
         (status(429, &[agent], coded("rate_limit_exceeded")), "mayHaveRun", false),
@@ -111,7 +113,7 @@ async fn a_turn_that_may_have_run_is_not_sent_again_under_another_isolation() {
 }
 
 #[tokio::test]
-async fn a_failure_before_the_turn_says_that_it_did_not_run_and_what_is_no_turn_says_nothing() {
+async fn a_failure_before_the_turn_says_that_it_did_not_run_and_other_calls_say_nothing() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let mut client = daemon.connect();
     let target = emulator.target("notes");
@@ -144,13 +146,13 @@ async fn what_is_refused_here_did_not_run() {
     let target = emulator.target("notes");
     let acme = say(&mut client, &target, json!({"userKey": "acme"}), "hello").await;
     let turns = emulator.turns().len();
-    let nobody = json!({"kind": "agentEndpoint",
+    let missing = json!({"kind": "agentEndpoint",
         "url": "https://evil.example.org/api/projects/p/agents/a/endpoint/protocols/openai/responses"});
     for (params, kind) in [
         (json!({"target": target}), "invalidParams"),
         (json!({"target": target, "input": "x", "newSession": true, "sessionId": "sess_abc123"}), "invalidParams"),
         (json!({"target": target, "input": "x", "sessionId": acme["sessionId"]}), "foreignSession"),
-        (json!({"target": nobody, "input": "x"}), "hostNotAllowed"),
+        (json!({"target": missing, "input": "x"}), "hostNotAllowed"),
         (json!({"target": emulator.target("no-such-agent"), "input": "x"}), "agentNotFound"),
     ] {
         let response = client.call("invoke", params).await;
@@ -390,7 +392,7 @@ async fn a_reader_that_takes_nothing_does_not_stretch_the_time_limit() {
 }
 
 #[tokio::test]
-async fn nothing_is_saved_for_a_call_that_reached_nobody() {
+async fn nothing_is_saved_for_a_call_that_did_not_arrive() {
     let daemon = TestDaemon::start();
     let mut client = daemon.connect();
     let address = free_address();

@@ -1,5 +1,6 @@
 //! Messages that begin and do not end: what they may take of the daemon's memory, and of its time.
 
+use crate::hints::advice;
 use crate::support::{Client, Framing, TestDaemon};
 use cupola::limits::input::{BUDGET_BYTES, FREE_BYTES, STALL_TIME};
 use cupola_protocol::invoke::MAX_INPUT_BYTES;
@@ -65,18 +66,27 @@ async fn half_messages_share_one_budget_and_the_connection_survives_its_end() {
             assert!(daemon.daemon.input.taken() <= BUDGET_BYTES);
             refused.push(client);
         }
+        let mut late = Client::new(daemon.stream(), framing);
+        late.send_bytes(half).await;
+        let given = advice("send it again in a moment").given_by(&late.next().await);
+        drop(late);
         // The rest of what was refused is skipped; what comes behind it is answered.
         for mut client in refused {
             client.send_bytes(rest).await;
             assert!(client.call("daemon/status", json!({})).await["result"].is_object());
             client.leave().await;
         }
-        // Whoever held the budget ends its message and is answered as if nothing had been.
+        // The client that held the budget ends its message and is answered as usual.
         for mut client in holders {
             client.send_bytes(rest).await;
             assert_eq!(client.next().await, json!({"jsonrpc": "2.0", "id": "long", "result": null}));
             client.leave().await;
         }
+        until(&daemon, |taken| taken == 0).await;
+        let mut again = Client::new(daemon.stream(), framing);
+        again.send_bytes(&whole).await;
+        given.works(&again.next().await).done();
+        again.leave().await;
         until(&daemon, |taken| taken == 0).await;
     }
     daemon.end().await;
@@ -135,7 +145,7 @@ async fn a_client_that_leaves_in_the_middle_gives_its_memory_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_a_message_has_a_time_limit_and_a_slow_sender_that_goes_on_has_none() {
+async fn half_a_message_has_a_time_limit_and_a_slow_steady_sender_has_none() {
     let daemon = TestDaemon::start();
     for framing in [Framing::Ndjson, Framing::Lsp] {
         let message = framed(framing, &request(100));

@@ -41,7 +41,7 @@ impl Wrong {
 }
 
 /// A deployed agent whose host shows this certificate, which is among those that are trusted.
-async fn showing(params: CertificateParams) -> Deployed {
+pub(crate) async fn showing(params: CertificateParams) -> Deployed {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("wrong.pem");
     let deployed =
@@ -51,16 +51,16 @@ async fn showing(params: CertificateParams) -> Deployed {
     deployed
 }
 
-fn trusting(path: &Path) -> String {
+pub(crate) fn trusting(path: &Path) -> String {
     format!("trusted_certificates = [\"{}\"]\n", path.display())
 }
 
-fn configure(deployed: &Deployed, settings: &str) {
+pub(crate) fn configure(deployed: &Deployed, settings: &str) {
     let resolve = format!("[resolve]\n\"{HOST}\" = \"{}\"\n", deployed.emulator.address());
     fs::write(deployed.home.path(".config/cupola/config.toml"), format!("{settings}{resolve}")).unwrap();
 }
 
-fn names(names: &[&str]) -> CertificateParams {
+pub(crate) fn names(names: &[&str]) -> CertificateParams {
     CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
 }
 

@@ -130,7 +130,7 @@ async fn refusals_before_the_upgrade_are_those_of_any_invoke() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_cut_is_no_success() {
+async fn a_connection_that_is_cut_is_not_a_success() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let mut client = daemon.connect();
     emulator.fail("*/invocations_ws", 1, Fault::Cut { after_bytes: 13 });

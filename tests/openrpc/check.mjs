@@ -9,7 +9,7 @@ const { Ajv } = await import("ajv");
 const { openrpcDocument } = await import("@open-rpc/meta-schema");
 const { jsonSchema } = await import("@json-schema-tools/meta-schema");
 
-// The schemas are checked as draft 7. They name a meta-schema of their own, which is the second one itself.
+// The schemas are checked as draft 7. They name their own meta-schema, which is the second one itself.
 const ajv = new Ajv({ strict: false, validateSchema: false, validateFormats: false });
 ajv.addSchema(jsonSchema, "https://meta.json-schema.tools");
 const validate = ajv.compile(openrpcDocument);

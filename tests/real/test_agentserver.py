@@ -171,6 +171,52 @@ class Responses(Proof):
         self.assertNotIn(self.session, sessions)
 
 
+class History(Proof):
+    agents = (f"responder=exec:{agent_command('agentserver', 'responses.py')},protocol=2.0.0",)
+
+    def items(self, agent, **fields):
+        answer = self.ok(agent.respond("history", **fields))
+        return text_of(answer.json), answer
+
+    def test_a_chain_finds_its_history_in_any_sandbox_and_no_other_user_does(self):
+        agent = Endpoint(self.emulator, "responder")
+        alice, bob = (agent.as_user({"x-ms-user-identity": name}) for name in ("alice", "bob"))
+        first = self.ok(alice.respond("say hello"))
+        said, second = self.items(alice, previous_response_id=first.json["id"])
+        self.assertEqual(said, "history items: 2")
+        self.assertNotEqual(second.headers["x-agent-session-id"], first.headers["x-agent-session-id"])
+        self.assertEqual(self.items(alice, previous_response_id=second.json["id"])[0], "history items: 4")
+        self.ok(bob.respond("history", previous_response_id=first.json["id"]), 404)
+        self.ok(agent.respond("history", previous_response_id=first.json["id"]), 403)
+        # Bob may enter Alice's session, as in the service. His own chain is his there too.
+        session = first.headers["x-agent-session-id"]
+        bobs = self.ok(bob.respond("say hi")).json["id"]
+        self.assertEqual(self.items(bob, previous_response_id=bobs, agent_session_id=session)[0], "history items: 2")
+        self.ok(bob.respond("history", previous_response_id=first.json["id"], agent_session_id=session), 404)
+
+    def test_what_the_package_keeps_is_not_among_the_sessions_files(self):
+        agent = Endpoint(self.emulator, "responder")
+        session = self.ok(agent.respond("remember this")).headers["x-agent-session-id"]
+        files = self.ok(agent.call("GET", f"/sessions/{session}/files", query={"path": "."})).json
+        self.assertEqual([entry["name"] for entry in files["entries"]], ["notes.txt"])
+
+    def test_a_conversation_is_history(self):
+        agent = Endpoint(self.emulator, "responder")
+        conversation = self.ok(agent.call("POST", "/protocols/openai/conversations", {})).json["id"]
+        for items in (0, 2, 4):
+            said, _ = self.items(agent, conversation=conversation)
+            self.assertEqual(said, f"history items: {items}")
+        with agent.stream("POST", RESPONSES, {"input": "say hi", "stream": True, "conversation": conversation}) as stream:
+            response_id = [data["response"]["id"] for _, data in stream if "response" in data][-1]
+
+        def ids(path):
+            return [item["id"] for item in self.ok(agent.call("GET", path)).json["data"]]
+        # What the user said has the same id on both sides. The package lists no earlier turns of a conversation.
+        kept = ids(f"/protocols/openai/conversations/{conversation}/items")
+        self.assertEqual(len(kept), 8)
+        self.assertEqual(kept[1:2], ids(f"{RESPONSES}/{response_id}/input_items"))
+
+
 class Lifecycle(Proof):
     agents = (
         f"responder=exec:{agent_command('agentserver', 'responses.py')},protocol=2.0.0",
@@ -193,7 +239,7 @@ class Lifecycle(Proof):
         self.assertEqual(after["notes"], "the launch code\n")
         self.assertNotEqual(after["process"], before["process"])
         self.assertEqual(agent.session_status(session), "active")
-        # The package keeps finished responses in files below $HOME.
+        # The package keeps finished responses in files.
         self.ok(agent.call("GET", f"{RESPONSES}/{response_id}"))
 
     def test_a_process_that_dies_is_replaced_and_its_files_stay(self):

@@ -35,6 +35,11 @@ class IsolationKeys(Proof):
         answer = self.ok(self.acme.respond("keys", agent_session_id=self.session))
         self.assertEqual(json.loads(text_of(answer.json)), {"user": "tenant-acme", "chat": "chat-1"})
 
+    def test_conversations_have_ids_that_the_packages_take(self):
+        conversation = self.ok(self.acme.call("POST", "/protocols/openai/conversations", {})).json["id"]
+        for body in ({"id": conversation}, conversation):
+            self.ok(self.acme.respond("keys", conversation=body))
+
     def test_invocations_get_them_too_and_no_others(self):
         agent = Endpoint(self.emulator, "invoked")
         keyed = agent.as_user(ACME)
@@ -47,10 +52,10 @@ class IsolationKeys(Proof):
         self.assertNotEqual(without["session"], received["session"])
 
     def test_a_missing_key_is_refused_before_the_container(self):
-        nobody = self.acme.as_user()
-        self.ok(nobody.respond("keys", agent_session_id=self.session), 403)
-        self.ok(nobody.respond("keys"), 403)
-        self.assertIn(nobody.call("GET", f"/sessions/{self.session}").status, (403, 404))
+        keyless = self.acme.as_user()
+        self.ok(keyless.respond("keys", agent_session_id=self.session), 403)
+        self.ok(keyless.respond("keys"), 403)
+        self.assertIn(keyless.call("GET", f"/sessions/{self.session}").status, (403, 404))
 
     def test_another_tenant_gets_nowhere(self):
         self.ok(self.contoso.respond("keys", agent_session_id=self.session), 403)

@@ -20,7 +20,7 @@ KEYS = ("--user-isolation-key", "tenant-acme", "--chat-isolation-key", "thread-4
 
 
 def free_port():
-    """Below those the system gives to whoever asks for any: nobody takes it before the agent does."""
+    """Below those that the system assigns for port 0, so that no other program takes it before the agent does."""
     while True:
         with socket.socket() as listener, contextlib.suppress(OSError):
             listener.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
@@ -173,7 +173,7 @@ class Invocations(Local):
 
 
 class IsolationKeys(Local):
-    """Containers of protocol 1.0.0 get the keys, though nobody enforces them here."""
+    """Containers of protocol 1.0.0 get the keys, though they are not enforced here."""
 
     agent = ("agentserver-1.0.0", "isolation_keys.py", "responses")
 

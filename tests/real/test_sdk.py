@@ -217,6 +217,19 @@ class Conversations(Sdk):
         with self.assertRaises(NotFoundError):
             openai.conversations.retrieve(made.id)
 
+    def test_project_level_items(self):
+        openai = self.openai(agent=None)
+        message = {"type": "message", "role": "user", "content": "hello"}
+        conversation = openai.conversations.create(items=[message], metadata={"k": "v"})
+        openai.conversations.update(conversation.id, metadata={"a": "b"})
+        self.assertEqual(openai.conversations.retrieve(conversation.id).metadata, {"a": "b"})
+        added = openai.conversations.items.create(conversation.id, items=[message]).data[0]
+        self.assertEqual(openai.conversations.items.retrieve(added.id, conversation_id=conversation.id).id, added.id)
+        self.assertEqual(len(list(openai.conversations.items.list(conversation.id))), 2)
+        openai.conversations.items.delete(added.id, conversation_id=conversation.id)
+        self.assertEqual(len(list(openai.conversations.items.list(conversation.id))), 1)
+        self.assertTrue(openai.conversations.delete(conversation.id).deleted)
+
 
 class Responses(Sdk):
     @classmethod
@@ -293,9 +306,23 @@ class Responses(Sdk):
         self.assertEqual(openai.responses.create(input="hi").status, "completed")
 
     def test_project_level(self):
-        response = self.openai(agent=None).responses.create(
-            input="hi", extra_body={"agent_reference": {"type": "agent_reference", "name": "echo"}})
-        self.assertEqual(response.status, "completed")
+        openai = self.openai(agent=None)
+
+        def create(**options):
+            reference = {"type": "agent_reference", "name": "responder", **options.pop("reference", {})}
+            return openai.responses.create(input="say one two", extra_body={"agent_reference": reference}, **options)
+        response = create()
+        self.assertEqual(response.output_text, "one two")
+        self.assertEqual(openai.responses.retrieve(response.id).id, response.id)
+        self.assertEqual(len(openai.responses.input_items.list(response.id).data), 1)
+        seen = list(create(background=True, stream=True))
+        with openai.responses.retrieve(seen[0].response.id, stream=True, starting_after=3) as events:
+            self.assertEqual([event.type for event in events], [event.type for event in seen[4:]])
+        openai.responses.delete(response.id)
+        with self.assertRaises(NotFoundError):
+            openai.responses.retrieve(response.id)
+        with self.assertRaises(NotFoundError):
+            create(reference={"version": "99"})
 
     def test_errors_and_retries(self):
         path = "*/agents/echo/endpoint/protocols/openai/responses"
@@ -425,7 +452,7 @@ class LogStreams(Sdk):
 
     def test_errors(self):
         session = self.client.agents.create_session("echo", {}).agent_session_id
-        for version, name in (("2", session), ("3", "nobodys-session")):
+        for version, name in (("2", session), ("3", "unknown-session")):
             with self.assertRaises(ResourceNotFoundError):
                 self.client.agents.get_session_log_stream("echo", version, name)
 

@@ -47,7 +47,7 @@ const post = (path, type, body, mode) => () =>
       socket.onerror = () => resolve("error");
     }),
   };
-  // What a page can do without a script of its own.
+  // What a page can do without its own script.
   document.body.innerHTML += '<form method="post" enctype="text/plain" target="frame"><input name=\\'{"path":"*","fault":' +
     '"status","status":418,"x":"\\' value=\\'"}\\'></form>';
   const form = document.querySelector("form");
@@ -131,7 +131,7 @@ class WebPages(Proof):
     agents = ("mine=exec:exit 1",)
 
     def visit(self, pages, url, *flags):
-        """What a page found out, in a Chromium of its own."""
+        """What a page found out, in a separate Chromium."""
         home = tempfile.mkdtemp(prefix="cupola-page-")
         command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
                    "--disable-background-networking", "--disable-component-update", "--disable-sync",

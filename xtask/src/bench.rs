@@ -2,7 +2,7 @@
 //!
 //! Seconds depend on the machine, so every target is a ratio of two medians of the same run; only memory and the
 //! time to a first answer, which people feel, are absolute.
-//! - [`bed`]: release binary, two emulators (plain, TLS), one daemon, all in a directory of their own
+//! - [`bed`]: release binary, two emulators (plain, TLS), one daemon, all in one temporary directory
 //! - [`capture`]: the exact request the daemon sends, so that curl can send the same
 //! - [`memory`]: what is left of streams and turns after a minute
 //! - [`measure`]: interleaved rounds and medians

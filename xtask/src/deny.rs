@@ -177,7 +177,7 @@ fn duplicates(skip: &[Named], packages: &[Package]) -> Vec<String> {
         let is_needed =
             versions.values().any(|found| found.len() > 1 && found.iter().any(|package| is_meant(skip, package)));
         if !is_needed {
-            broken.push(format!("{} in bans.skip of deny.toml is no duplicate any more", skip.name));
+            broken.push(format!("{} in bans.skip of deny.toml is no longer a duplicate", skip.name));
         }
     }
     broken
@@ -238,7 +238,7 @@ mod tests {
         let old = || package("old", "1.0.0", Some("MIT"));
         for (packages, expected) in [
             (vec![package("a", "1.0.0", Some("MIT/Apache-2.0")), old(), package("old", "2.0.0", Some("MIT"))], None),
-            (vec![package("a", "1.0.0", Some("Apache-2.0 WITH LLVM-exception"))], Some("no duplicate any more")),
+            (vec![package("a", "1.0.0", Some("Apache-2.0 WITH LLVM-exception"))], Some("no longer a duplicate")),
             (vec![package("a", "1.0.0", Some("GPL-3.0-only"))], Some("license \"GPL-3.0-only\" is not allowed")),
             (vec![package("a", "1.0.0", Some("MIT AND GPL-3.0-only"))], Some("is not allowed")),
             (vec![package("a", "1.0.0", None)], Some("names no license")),

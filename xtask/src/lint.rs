@@ -1,4 +1,6 @@
 //! `cargo xtask lint`: what is wrong with the sources can be read off them.
+//!
+//! - `features`: dependencies have the same features in the tests as in what ships
 
 mod features;
 

@@ -1,7 +1,7 @@
 //! `cargo xtask schema`: writes down what the protocol says of itself, and what is made from that.
 //!
 //! Everything comes from one OpenRPC document, which `cupola_protocol::schema` makes from the types and their docs. It and
-//! what follows from it are committed, so that nobody needs this task to read or use them; `--check` finds what is stale.
+//! what follows from it are committed, so that they can be read and used without this task; `--check` finds what is stale.
 //!
 //! - [`model`]: the document as the generators need it
 //! - [`typescript`], [`python`]: the clients' types

@@ -102,7 +102,7 @@ fn openrpc_document(steps: Steps<'_>) {
     }
 }
 
-/// The Python client against a daemon of its own.
+/// The Python client against a separate daemon.
 fn python_client() -> Command {
     let mut command = Command::new("python3");
     command.arg(PYTHON).current_dir(root()).env("CUPOLA_BINARY", root().join(BINARY));

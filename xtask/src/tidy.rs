@@ -4,12 +4,14 @@
 //!
 //! - [`floors`]: which modules may use which; [`modules`]: what they use
 //! - [`tasks`]: who may start tasks and threads
-//! - [`english`]: phrases that are refused
-//! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise
+//! - [`english`]: phrases that are refused; [`hints`]: every hint is followed by a test
+//! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise; [`maps`]: the first lines of a file name the modules below it
 
 mod architecture;
 mod english;
 mod floors;
+mod hints;
+mod maps;
 mod modules;
 mod tasks;
 
@@ -98,7 +100,7 @@ const MAX_LINES: usize = 500;
 /// Longest file of tests: a table of cases reads well at a length that code does not.
 const MAX_TEST_LINES: usize = 600;
 
-/// Directories that hold no sources of ours.
+/// Directories without our own sources.
 const SKIPPED: &[&str] = &[".git", "node_modules", "__pycache__"];
 
 /// What cargo puts into a directory that it builds in. Its name does not tell: `src/target` holds sources.
@@ -120,9 +122,11 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
         let text = fs::read_to_string(root.join(&path)).map_err(|error| format!("{path} cannot be read: {error}"))?;
         broken.extend(check_file(&path, &text));
         broken.extend(english::check(&path, &text));
+        broken.extend(maps::check(&path, &text));
     }
     broken.extend(floors::check(root)?);
     broken.extend(tasks::check(root)?);
+    broken.extend(hints::check(root)?);
     broken.extend(architecture::check(root)?);
     Ok(broken)
 }

@@ -1,4 +1,6 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
+//!
+//! - `azd`, `mentioned`: tests: azd's flags exist here, and so does every command and flag that a text names
 
 use crate::commands::{Command, Syntax, invoke};
 use crate::exit;

@@ -1,4 +1,9 @@
 //! The commands, one file each. A command takes its flags and gives back an exit code or a [`Failure`].
+//!
+//! - `invoke`, `chat`, `runs`: turns; `sessions`, `files`, `monitor`: a session, its files and its log
+//! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
+//! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator
+//! - `completions`, `man`: files for the shell and for `man`
 
 pub(crate) mod agents;
 pub(crate) mod attach;
@@ -129,7 +134,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     let mut done = run_once(&command, hooks, syntax);
     if let Err(failure) = &done
         && let Some(scope) = scope_mut(&mut command)
-        && choice::is_made(failure, scope)
+        && choice::ask_for_agent(failure, scope)
     {
         done = run_once(&command, hooks, syntax);
     }

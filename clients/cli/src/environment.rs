@@ -33,7 +33,7 @@ impl Environment {
     }
 
     /// A variable's text. A variable that is set but empty is an error: it is nearly always a script's unset variable, and
-    /// to go on without it would mean going on without isolation.
+    /// continuing without it would mean continuing without isolation.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         let Some(value) = (self.0)(name) else { return Ok(None) };
         if value.is_empty() {
@@ -57,7 +57,7 @@ pub(crate) fn is_dumb() -> bool {
     variable("TERM").is_some_and(|name| name == "dumb")
 }
 
-/// Where files are that nobody keeps: `TMPDIR`, else the system's own place.
+/// The directory for temporary files: `TMPDIR`, else the system's default.
 pub(crate) fn temporary_directory() -> PathBuf {
     std::env::temp_dir()
 }

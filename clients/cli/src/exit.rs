@@ -22,7 +22,7 @@ pub(crate) const TRUNCATED: u8 = 7;
 pub(crate) const MAY_HAVE_RUN: u8 = 8;
 /// Cancelled, as a shell reports a program that Ctrl-C ended.
 pub(crate) const CANCELLED: u8 = 130;
-/// Whoever read standard output went away, as a shell reports SIGPIPE.
+/// The reader of standard output closed it, as a shell reports SIGPIPE.
 pub(crate) const READER_GONE: u8 = 141;
 
 /// The table as `--help` shows it.
@@ -56,6 +56,7 @@ const fn code(kind: ErrorKind) -> u8 {
         ErrorKind::AgentFailed
         | ErrorKind::NotOffered
         | ErrorKind::AgentVersionFailed
+        | ErrorKind::VersionMismatch
         | ErrorKind::Conflict
         | ErrorKind::ProxyTimeout
         | ErrorKind::ServiceError

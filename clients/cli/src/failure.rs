@@ -1,7 +1,7 @@
 //! Why a command did not succeed, and how it is said: to people in lines, to programs as JSON. Always on standard error.
 
 use crate::ownership::Unusable;
-use crate::{exit, terminal};
+use crate::{exit, repeated, terminal};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::ErrorObject;
 use serde_json::json;
@@ -26,7 +26,7 @@ pub(crate) enum Failure {
     },
     /// The daemon answered with an error.
     Call(Box<ErrorObject>),
-    /// The reader of standard output went away; nobody is left to tell.
+    /// The reader of standard output closed it, so there is nowhere to report anything.
     ReaderGone,
     /// Standard output failed.
     Output(io::Error),
@@ -93,8 +93,8 @@ impl Failure {
         let mut data = ErrorData::new(ErrorKind::DaemonGone);
         data.set_turn(Turn::MayHaveRun);
         data.hint = Some(
-            "the turn may have run; look before you send it again: `cupola runs list` shows the runs if the daemon is still \
-             there, `cupola monitor --tail 100` shows what the agent did"
+            "the turn may have run; look before you send it again: `cupola monitor --tail 100` shows what the agent did; see also \
+             `cupola runs list`, if the daemon still runs"
                 .to_owned(),
         );
         Self::Call(Box::new(ErrorObject { code: data.kind.code(), message, data: Some(data) }))
@@ -147,7 +147,7 @@ fn print_lines(to: &mut dyn Write, message: &str, hint: Option<&str>, data: Opti
         }
     }
     for line in hint.unwrap_or_default().lines() {
-        writeln!(to, "hint: {}", terminal::line(line))?;
+        writeln!(to, "hint: {}", terminal::line(&repeated::complete(line)))?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub struct ServeOptions {
     /// Where the log goes.
     pub log_file: Option<PathBuf>,
     /// Started by another command. Either way the daemon writes `ready PATH` to standard output once it listens, or
-    /// `error: REASON`; in the background nobody reads what comes after that line, and standard error goes nowhere.
+    /// `error: REASON`; in the background nobody reads what follows that line, and standard error is discarded.
     pub background: bool,
 }
 
@@ -49,6 +49,8 @@ pub struct EmulatorOptions {
     pub listen_beyond_loopback: bool,
     /// Speak https.
     pub tls: bool,
+    /// A certificate of the user's and its key, PEM files; generated when absent.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Host names besides localhost.
     pub tls_names: Vec<String>,
     /// The agents to offer, each as the user typed it; none means the default ones.

@@ -5,9 +5,11 @@
 //! - [`scope`]: which agent, and whose state: the flags of every command that touches an agent
 //! - [`hooks`]: the daemon and the emulator, which this crate only starts
 //! - [`mod@line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens; [`owner`]: whose place that is
-//! - [`show`]: what people and scripts see; [`terminal`]: the only way to standard output and error
+//! - [`show`]: answers, logs, tables, `--debug`; [`terminal`]: the only way to standard output and error, which makes the text of
+//!   others harmless
 //! - [`azd`]: what azd has saved; [`spool`]: standard input as a file; [`ownership`]: which files are trusted
-//! - [`failure`], [`exit`]: errors, hints and exit codes
+//! - `places`: where the user's files are; `user`: who the user is on Windows
+//! - [`failure`], [`exit`]: errors, hints and exit codes; [`repeated`]: this command line's flags in the commands that hints name
 //!
 //! The command line is blocking. Only the named pipe on Windows needs an async runtime. It reads a configuration file
 //! only when you name a profile, so a warm call is one write and a few reads. Only [`environment`] reads the process's
@@ -24,6 +26,7 @@ mod line;
 pub mod owner;
 pub mod ownership;
 pub mod places;
+mod repeated;
 mod scope;
 mod show;
 pub mod socket;

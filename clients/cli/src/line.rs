@@ -1,4 +1,9 @@
 //! The line to the daemon: finds the daemon, starts it when none answers, and makes calls on the connection.
+//!
+//! - `connect`: finds a daemon, or starts one, and offers it a call; `running`, `start`: the two halves of that; `beside`: what
+//!   `cupola serve` says when one runs already
+//! - `call`: one call on a connection; `patience`: how long it may take; `silent`: what is said of a daemon that does not answer
+//! - `stream`: the socket or pipe; `ahead`: reads it while nobody takes anything; `interrupt`: Ctrl-C
 
 pub(crate) mod ahead;
 pub(crate) mod beside;

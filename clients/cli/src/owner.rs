@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_note_says_nothing() {
+    fn other_text_is_not_read_as_a_note() {
         for text in ["", "7\n", "7\nrelative.sock\n", "seven\n/x\n", "\u{0}"] {
             assert_eq!(Owner::parse(text), None, "{text:?}");
         }

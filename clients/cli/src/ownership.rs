@@ -30,7 +30,7 @@ pub enum Rule {
     Project,
     /// The user's configuration, or a file that it names: as [`Rule::Project`], and no other user can write to the file or
     /// replace it. A group whose id is the owner's own (a *user private group*, as with umask 002) is not another user, and
-    /// in a directory with the sticky bit nobody can replace another user's file.
+    /// in a directory with the sticky bit a user cannot replace another user's file.
     Configuration,
 }
 

@@ -1,11 +1,16 @@
 //! Which agent and whose state: the flags that every command takes that touches an agent, decided in one place.
 //!
 //! A flag wins over a variable, and a variable over the profile.
+//!
+//! - `target`: which agent; `isolation`, `model`: whose state, and how the agent isolates
+//! - `profile`: both under a name; `sourced`: a value and where it came from
+//! - `choice`: asks a person which agent of a project is meant
 
 pub(crate) mod choice;
 pub(crate) mod isolation;
 mod model;
 pub(crate) mod profile;
+mod sourced;
 pub(crate) mod target;
 
 use self::isolation::{IsolationFlags, ownership};
@@ -17,12 +22,13 @@ use crate::hooks::Hooks;
 use crate::line::call::{CALL, encode};
 use crate::line::connect::DaemonFlags;
 use crate::line::interrupt;
+use crate::repeated::Flags;
 use crate::show::debug;
 use crate::terminal;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::observe::Watch;
+use cupola_protocol::observe::ProgressOptions;
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
 use std::io::{self, IsTerminal};
@@ -69,9 +75,26 @@ impl ScopeFlags {
         positional: Option<&str>,
         environment: &Environment,
     ) -> Result<(Target, Isolation), Failure> {
+        self.repeated(positional).keep();
         let profile = self.profile(environment)?;
         let target = self.target.resolve(positional, environment, &profile)?;
         Ok((target, self.isolation.resolve(environment, &profile)?))
+    }
+
+    /// These flags, for the commands that a hint names.
+    fn repeated(&self, positional: Option<&str>) -> Flags {
+        let (target, isolation) = (&self.target, &self.isolation);
+        let mut flags = Flags::default();
+        flags.value("profile", self.profile.as_deref());
+        flags.switch("no-env", self.no_env);
+        target.repeat(positional, &mut flags);
+        flags.hidden("user-isolation-key", isolation.user_isolation_key.is_some());
+        flags.hidden("chat-isolation-key", isolation.chat_isolation_key.is_some());
+        flags.value("user-identity", isolation.user_identity.as_deref());
+        flags.value("chat", isolation.chat.as_deref());
+        let model = isolation.isolation_model.and_then(|model| model.to_possible_value());
+        flags.value("isolation-model", model.as_ref().map(clap::builder::PossibleValue::get_name));
+        flags
     }
 
     /// Adds who may delete the session: `--isolation-key`, else what the profile says.
@@ -89,11 +112,11 @@ impl ScopeFlags {
     }
 
     /// What is to be seen of the requests.
-    pub(crate) fn watch(&self) -> Watch {
-        Watch { debug: self.debug, partial_result_token: self.debug.then_some(CALL) }
+    pub(crate) fn progress(&self) -> ProgressOptions {
+        ProgressOptions { debug: self.debug, partial_result_token: self.debug.then_some(CALL) }
     }
 
-    /// One call on a connection of its own, with an answer and no other events than its requests.
+    /// One call on its own connection, with an answer and no events but its requests.
     pub(crate) fn call<M: Method>(&self, hooks: Hooks, params: M::Params) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(params)?;
         self.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?.receive(|event| {

@@ -30,7 +30,7 @@ impl Spool {
         remove_leftovers(&temporary);
         let directory = temporary.join(format!("cupola-{}-{now}", std::process::id()));
         let mut builder = fs::DirBuilder::new();
-        // In a place that others share, nobody else may look in or have been there before.
+        // The parent is shared, so nobody else may look into the directory, and it must be new.
         builder.recursive(false);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -89,7 +89,7 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // Nobody is left to be told; the system clears its temporary directory in time.
+        // There is nowhere to report a failure; the system clears its temporary directory in time.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
@@ -121,7 +121,10 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Failure {
-    Failure::usage_hint(format!("{} cannot be used: {error}", path.display()), "set TMPDIR to use another directory")
+    Failure::usage_hint(
+        format!("{} cannot be used: {error}", path.display()),
+        "set TMPDIR to a directory that exists and has room",
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
--- What the tests stand on: a daemon of their own with its own home, buffers by name, and waiting with a deadline.
+-- What the tests build on: a separate daemon with its own home, buffers by name, and waiting with a deadline.
 local uv = vim.uv or vim.loop
 
 local M = { notifications = {}, uv = uv }

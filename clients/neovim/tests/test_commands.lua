@@ -33,7 +33,7 @@ return {
       support.as_user('waiter')
       local id = support.daemon_id()
       uv.kill(id, 'sigstop')
-      -- Whatever waited would wait until the end of all tests: nobody lets the daemon go on before.
+      -- A call that waited would hang until the end of all tests, because nothing resumes the daemon before.
       local names = completed('Cupola sessions use ')
       vim.cmd('Cupola invoke are you there?')
       uv.kill(id, 'sigcont')
@@ -54,7 +54,7 @@ return {
     end,
   },
   {
-    'what is no command is said with what there is',
+    'an unknown command is reported with the list of commands',
     function()
       vim.cmd('Cupola dance')
       support.has(support.wait_for_notification('there is no :Cupola dance').text, 'invoke, isolation')

@@ -30,7 +30,7 @@ return {
     end,
   },
   {
-    'bytes that are no message are an error, and so is a length beyond all bounds; what came before them counts',
+    'bytes that are not a message are an error, and so is an excessive length; what came before them counts',
     function()
       for _, bytes in ipairs({
         'HTTP/1.1 400 Bad\r\n\r\n',

@@ -160,7 +160,7 @@ return {
     end,
   },
   {
-    'nothing, and what is no text, is not sent',
+    'empty input, and input that is not text, is not sent',
     function()
       with_lines({ '   ' })
       vim.cmd('1Cupola invoke')

@@ -84,7 +84,7 @@ return {
     end,
   },
   {
-    'a word that is no part of an isolation is refused without repeating it',
+    'a word that does not belong to an isolation is refused without repeating it',
     function()
       vim.cmd('Cupola isolation usr=hush')
       support.has(support.wait_for_notification('say user, chat').text, 'model')

@@ -15,6 +15,17 @@ local function local_file(text)
   return file
 end
 
+local function large_directory(files, bytes)
+  local directory, uv = vim.fn.tempname(), vim.uv or vim.loop
+  vim.fn.mkdir(directory)
+  for number = 1, files do
+    local file = assert(uv.fs_open(directory .. '/' .. number, 'w', 384))
+    assert(uv.fs_ftruncate(file, bytes))
+    uv.fs_close(file)
+  end
+  return directory
+end
+
 return {
   {
     'sessions are listed, made, chosen, stopped and deleted',
@@ -104,7 +115,7 @@ return {
     end,
   },
   {
-    'an open file goes back to whom it came from, whoever is chosen meanwhile',
+    'an open file goes back to the session it came from, even if another one was chosen meanwhile',
     function()
       user_with_session('keeper')
       vim.cmd('Cupola files upload ' .. local_file('mine\n') .. ' mine.txt')
@@ -168,8 +179,8 @@ return {
     function()
       user_with_session('impatient')
       local id = support.daemon_id()
-      -- Long enough that the upload cannot end before the daemon reads the cancellation.
-      vim.cmd('Cupola files upload ' .. local_file(('x'):rep(40 * 1024 * 1024)))
+      -- A directory of two GB, in sparse files: the upload cannot end before the daemon reads the cancellation.
+      vim.cmd('Cupola files upload ' .. large_directory(50, 40 * 1024 * 1024))
       vim.cmd('Cupola cancel')
       support.wait_for_notification('1 cancelled')
       support.wait_for_notification('the call was cancelled')
@@ -191,7 +202,7 @@ return {
     end,
   },
   {
-    'a run that is left goes on, and is found, followed and cancelled',
+    'a run that is left continues, and is found, followed and cancelled',
     function()
       support.as_user('runner')
       vim.cmd('Cupola invoke --detach slow 500 20')
@@ -254,7 +265,7 @@ return {
       support.has(support.wait_for_text('doctor', 'emulator/notes answers'), 'On the way to notes (emulator), user key set')
       vim.cmd('Cupola isolation clear')
       vim.cmd('Cupola doctor')
-      support.wait_for_text('doctor', '\n' .. (' '):rep(21) .. 'without --user-isolation-key')
+      support.wait_for_text('doctor', '\n' .. (' '):rep(21) .. 'pass --user-isolation-key; without it')
       vim.cmd('Cupola target emulator=http://127.0.0.1:1')
       vim.cmd('Cupola doctor')
       support.wait_for_text('doctor', 'error    target')

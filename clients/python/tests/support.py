@@ -1,4 +1,4 @@
-"""What the tests share: a daemon of their own, with its socket and its state in a directory that nothing else uses."""
+"""What the tests share: a separate daemon, with its socket and its state in a directory that nothing else uses."""
 
 import asyncio
 import os
@@ -79,7 +79,7 @@ def until(what, condition):
 
 
 class WithDaemon(unittest.TestCase):
-    """A test case whose class holds one daemon. Each test has an isolation of its own, so that none sees another's."""
+    """A test case whose class holds one daemon. Each test has its own isolation, so that none sees another's."""
 
     @classmethod
     def setUpClass(cls):

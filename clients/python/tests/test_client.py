@@ -20,7 +20,7 @@ class Invoke(WithDaemon):
         self.assertEqual((run.result["text"], run.result["status"]), ("one two three", "completed"))
         self.assertEqual(run.id, run.result["runId"])
 
-    def test_events_arrive_while_the_run_goes_on(self):
+    def test_events_arrive_while_the_run_continues(self):
         with self.client().invoke("slow 50 200") as run:
             self.assertEqual(next(run)["type"], "started")
             self.assertEqual(self.runs(), 1)
@@ -46,7 +46,7 @@ class Invoke(WithDaemon):
         with self.client().invoke("slow 500") as run, self.assertRaises(RuntimeError):
             run.result
 
-    def test_a_run_that_does_not_complete_is_no_text(self):
+    def test_an_incomplete_run_does_not_return_text(self):
         client = self.client()
         for input, status in [("fail", "failed"), ("incomplete", "incomplete")]:
             self.assertEqual(client.invoke(input).wait()["status"], status)
@@ -56,7 +56,7 @@ class Invoke(WithDaemon):
             self.assertIsNotNone(caught.exception.run_id)
             self.assertEqual((caught.exception.turn, caught.exception.retryable), ("ran", False))
 
-    def test_the_session_goes_on_and_a_new_one_does_not(self):
+    def test_the_session_is_continued_and_a_new_one_is_not(self):
         client = self.client()
         client.invoke("remember the milk").text()
         self.assertIn("the milk", client.invoke("what do you remember?").text())
@@ -122,7 +122,7 @@ class Files(WithDaemon):
 
 
 class Dropping(WithDaemon):
-    def test_a_client_that_nobody_holds_is_closed_with_a_warning(self):
+    def test_a_client_that_is_dropped_is_closed_with_a_warning(self):
         with self.assertWarns(ResourceWarning):
             cupola.connect(**self.options).invoke("hello").text()
         other = self.client()

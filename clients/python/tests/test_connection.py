@@ -62,7 +62,7 @@ class Losing(unittest.TestCase):
             for event in run:
                 if event["type"] == "textDelta":
                     self.daemon.kill()
-        # The turn may have run, so nobody is to send it again without a look.
+        # The turn may have run, so the caller must check before sending it again.
         self.assertEqual((caught.exception.turn, caught.exception.retryable), ("mayHaveRun", False))
         self.assertIn("may have run", caught.exception.hint)
         self.daemon.start()

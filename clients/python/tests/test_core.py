@@ -35,7 +35,7 @@ class Calls(unittest.TestCase):
         self.core.receive(encode({"id": second.id, "result": 2}) + encode({"id": first.id, "result": 1}))
         self.assertEqual((first.result, second.result), (1, 2))
 
-    def test_events_find_their_call_and_others_are_nobodys(self):
+    def test_events_reach_their_call_and_others_are_ignored(self):
         call, request = self.core.request("a", {"x": 1}, stream=True)
         self.assertEqual(sent(request)["params"], {"x": 1, "partialResultToken": call.id})
         other, _ = self.core.request("b", {}, stream=True)
@@ -68,7 +68,7 @@ class Calls(unittest.TestCase):
         self.assertEqual((turn.error.turn, turn.error.retryable), ("mayHaveRun", False))
         self.assertEqual((other.error.turn, other.error.retryable, other.error.hint), (None, True, None))
 
-    def test_bytes_that_are_no_messages_are_refused(self):
+    def test_bytes_that_are_not_messages_are_refused(self):
         for data in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"[]\n", b"3\n"):
             with self.assertRaises(ValueError):
                 Core().receive(data)

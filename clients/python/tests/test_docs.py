@@ -23,7 +23,7 @@ FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 class Examples(WithDaemon):
-    """Each docstring gets a client of its own, with an isolation nobody has used."""
+    """Each docstring gets its own client, with an unused isolation."""
 
     def setUp(self):
         self.enterContext(mock.patch.dict(os.environ, self.daemon.environment, clear=True))
@@ -70,7 +70,7 @@ class Examples(WithDaemon):
 
     @contextlib.contextmanager
     def daemon_for(self, test):
-        """An example that stops its daemon gets one of its own."""
+        """An example that stops its daemon gets a separate one."""
         if "daemon.stop(" not in test.docstring:
             yield
             return

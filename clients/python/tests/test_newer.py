@@ -71,7 +71,7 @@ class Newer(unittest.TestCase):
             self.assertEqual([event["type"] for event in run], ["started", "textDelta", "completed"])
         self.assertEqual(run.result["text"], "x")
 
-    def test_messages_nobody_asked_for_are_skipped(self):
+    def test_unsolicited_messages_are_skipped(self):
         odd = b'{"method":"$/news","params":[1]}\n{"id":99,"result":1}\n{"method":"$/progress","params":null}\n'
         client = self.client({"daemon/status": [odd, {"result": {"version": "9"}}]})
         self.assertEqual(client.daemon.status()["version"], "9")
@@ -82,7 +82,7 @@ class Newer(unittest.TestCase):
             client.invoke("hello").text()
         self.assertEqual(caught.exception.kind, "notBound")
 
-    def test_a_peer_that_is_no_daemon_is_left(self):
+    def test_a_peer_that_is_not_a_daemon_is_disconnected(self):
         client = self.client({"initialize": [b"220 mail.example.com ESMTP\r\n"]})
         with self.assertRaises(cupola.ConnectionLost):
             client.daemon.status()

@@ -1,4 +1,4 @@
-"""A program that uses the whole of the package, for the type checker alone: nobody runs it."""
+"""A program that uses the whole of the package, for the type checker alone: it is never run."""
 
 import asyncio
 

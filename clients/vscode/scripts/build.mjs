@@ -15,7 +15,7 @@ const extension = {
     external: ["vscode"],
 };
 
-/** The chat panel runs in a web page of its own. */
+/** The chat panel runs in a separate web page. */
 const chat = {
     ...shared,
     entryPoints: ["src/webview/chat.ts"],

@@ -1,6 +1,6 @@
 // Runs a suite, `unit` or `browser`, and ends with one line: `N passed, M failed`. CUPOLA_BINARY names the `cupola` to
 // test with. What is needed is installed first when it is not there. `browser --screenshots` also takes the pictures of
-// docs/images anew.
+// docs/images again.
 
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Finds the daemon: `cupola socket` prints where it listens, and starts it when nobody does.
+// Finds the daemon: `cupola socket` prints where it listens, and starts it if it is not running.
 
 import { execFile } from "node:child_process";
 import { Failure } from "./failure";

@@ -39,7 +39,7 @@ export class Failure extends Error {
         this.turn = more.turn;
     }
 
-    /** Did the caller end it? Nobody needs to be told then. */
+    /** Did the caller end it? Then there is nothing to report. */
     get isCancelled(): boolean {
         return this.kind === "cancelled";
     }

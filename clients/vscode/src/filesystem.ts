@@ -28,7 +28,7 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
 
     constructor(private readonly scope: Scope) {}
 
-    /** The service tells nobody of a change. */
+    /** The service does not report changes. */
     watch(): vscode.Disposable {
         return new vscode.Disposable(() => undefined);
     }

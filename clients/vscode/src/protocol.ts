@@ -251,7 +251,7 @@ export interface DaemonStatusResponse {
 
 /** How to stop. */
 export interface DaemonStopParams {
-  /** Do not wait for runs under way. */
+  /** Do not wait for active runs. */
   force?: boolean;
 }
 
@@ -386,6 +386,8 @@ export type ErrorKind =
   | "timedOut"
   /** The host's certificate was refused. Nothing was sent; the hint says which setting helps. */
   | "certificateNotTrusted"
+  /** Another version of the agent answered than the one that was asked for. The turn ran there. */
+  | "versionMismatch"
   /** The agent itself failed. */
   | "agentFailed"
   /** Tokens may not be sent to the endpoint's host. */
@@ -447,7 +449,7 @@ export interface FileDeleteParams {
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
-  /** A directory with all that is in it, not only an empty one. */
+  /** A directory and everything in it, not only an empty one. */
   recursive?: boolean;
 }
 
@@ -470,7 +472,7 @@ export interface FileDownloadParams {
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
   /**
-   * A directory with all that is in it; its contents go into a directory of the target's name, beside what is
+   * A directory and everything in it; its contents go into a directory of the target's name, beside what is
    * there.
    */
   recursive?: boolean;
@@ -596,9 +598,9 @@ export interface FileReadParams {
   partialResultToken?: Id;
   /** The first byte to read, counted from 0. With `readId` it is where the last piece ended, and can be left out. */
   offset?: number;
-  /** How many bytes to read, at most 1 MiB, which is also what is read when left out. */
+  /** How many bytes to read: at most 1 MiB, which is also the default. */
   length?: number;
-  /** Continues the reading that this id was the answer of, with the same session and path. */
+  /** Continues the read that returned this id, with the same session and path. */
   readId?: PieceId;
   /** Keep the file open for the next piece, if there is one. */
   keepOpen?: boolean;
@@ -633,10 +635,12 @@ export interface FileTransferResponse {
   /** Bytes. */
   bytes: number;
   /**
-   * What came of a directory. The call succeeds when all of it was gone through; what failed on the way is in
-   * here.
+   * The result for a directory. The call succeeds if the whole directory was traversed; failures on the way are
+   * listed here.
    */
   tree?: Tree;
+  /** What the caller should know about what was written, for example that the session will not keep it. */
+  notices?: Notice[];
 }
 
 /** What to upload, and where to. */
@@ -656,7 +660,7 @@ export interface FileUploadParams {
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
   /**
-   * A directory with all that is in it; its contents go into a directory of the target's name, beside what is
+   * A directory and everything in it; its contents go into a directory of the target's name, beside what is
    * there.
    */
   recursive?: boolean;
@@ -684,7 +688,7 @@ export interface FileWriteParams {
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
-  /** Continues the writing that this id was the answer of, with the same session and path. */
+  /** Continues the write that returned this id, with the same session and path. */
   writeId?: PieceId;
   /**
    * Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes so far is
@@ -705,6 +709,8 @@ export interface FileWriteResponse {
   isWritten: boolean;
   /** Adds the next piece, as long as the file is not written. */
   writeId?: PieceId;
+  /** What the caller should know about what was written, for example that the session will not keep it. */
+  notices?: Notice[];
 }
 
 /** One HTTP header. */
@@ -824,6 +830,15 @@ export interface InvokeEventStarted {
   sessionId?: SessionId;
   /** The conversation of this turn. */
   conversationId?: ConversationId;
+  /** The version of the agent that answers, if the service says which. */
+  agentVersion?: AgentVersion;
+  /**
+   * The version that the agent selects for new sessions, if another one answers: a session stays at the version
+   * that it was created with.
+   */
+  selectedVersion?: AgentVersion;
+  /** How long the parts of the call took up to here, if the service measured it. */
+  latency?: Latency;
   /** The service's request id. */
   requestId?: string;
 }
@@ -1068,6 +1083,13 @@ export interface InvokeParams {
   newConversation?: boolean;
   /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
+  /**
+   * Let this version of the agent answer, or the `latest`, whichever version the agent selects for its callers.
+   * The turn runs in a session and a conversation of its own, and nothing is saved. The call fails with
+   * `versionMismatch` if another version answers. Not with a target's `version`, `sessionId`, `conversationId`,
+   * `a2a` or a local agent.
+   */
+  versionOverride?: VersionOverride;
   /** Headers for the agent's own code. Not with `a2a`. */
   clientHeaders?: Record<string, ClientHeaderValue>;
   /** The `x-agent-foundry-call-id` for a local agent; the service generates its own. */
@@ -1110,6 +1132,10 @@ export interface InvokeResponse {
   conversationId?: ConversationId;
   /** The response's or the invocation's id at the service. */
   responseId?: ResponseId;
+  /** The version of the agent that answered, if the service says which. */
+  agentVersion?: AgentVersion;
+  /** How long the parts of the call took, if the service measured it. */
+  latency?: Latency;
   /** The service's request id, for its support. */
   requestId?: string;
   /** The service's final object (a response, or an invocation's JSON), verbatim. */
@@ -1157,6 +1183,25 @@ export interface LastEvent {
   runId: RunId;
   /** The event's number. */
   number: number;
+}
+
+/**
+ * Where a call's time went, up to the beginning of its answer, as the service measured it. All times are in ms;
+ * what the service does not report is left out.
+ */
+export interface Latency {
+  /** Whether a sandbox had to be started. */
+  sessionStart?: SessionStart;
+  /** The service's own work before the sandbox was asked for. */
+  platformPreprocessingMs?: number;
+  /** Setting up the sandbox; left out when one was running. */
+  infraSetupMs?: number;
+  /** Waiting until the agent in it was ready; left out when one was running. */
+  containerReadinessMs?: number;
+  /** From the request to the agent until its answer began. */
+  containerResponseMs?: number;
+  /** All of it: from the request's arrival until the answer began. */
+  responseBeginMs?: number;
 }
 
 /**
@@ -1339,6 +1384,8 @@ export type NoticeCode =
   | "sessionGone"
   /** The agent left a dialogue open, which was then closed for it. */
   | "dialogueIdle"
+  /** The agent's sessions lose their files when they go idle. */
+  | "filesNotKept"
   /** Any other code, added by a newer daemon. */
   | "other";
 
@@ -1530,6 +1577,10 @@ export interface RunInfo {
   sessionId?: SessionId;
   /** The conversation of this turn, once that is known. */
   conversationId?: ConversationId;
+  /** The version of the agent that answers, once that is known. */
+  agentVersion?: AgentVersion;
+  /** How long the parts of the call took up to the answer's beginning, if the service measured it. */
+  latency?: Latency;
   /** When it ended. */
   endedAt?: string;
 }
@@ -1699,6 +1750,17 @@ export interface SessionParams {
   partialResultToken?: Id;
 }
 
+/** How a session's sandbox was ready for a call. */
+export type SessionStart =
+  /** A sandbox was started. */
+  | "cold"
+  /** It was running. */
+  | "warm"
+  /** An idle session's sandbox was started again. */
+  | "resume"
+  /** Any other word of the service. */
+  | "other";
+
 /** What stopping did. */
 export interface SessionStopResponse {
   /** The session. */
@@ -1837,7 +1899,7 @@ export type TokenState =
 export interface Tree {
   /** Files transferred. */
   files: number;
-  /** Directories gone through, the first one included. */
+  /** Directories traversed, including the first. */
   directories: number;
   /** What could not be transferred, and why. */
   failures?: TreeFailure[];
@@ -1858,7 +1920,7 @@ export interface TreeFailure {
   message: string;
 }
 
-/** Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or leave it. */
+/** Whether a failed turn ran. The value tells a program what to do: send it again, find out, or leave it. */
 export type Turn =
   /** It did not run, and that is certain: it was not sent, or what refused it says so. Sending it again is safe. */
   | "notRun"
@@ -1883,6 +1945,12 @@ export interface VersionIndicator {
   /** The concrete version. */
   agent_version: string;
 }
+
+/**
+ * The version that answers a single call: a version, or `latest`. Must be a version, or `latest`: 1 to 128
+ * characters of A-Z a-z 0-9 . _ -, and more than dots.
+ */
+export type VersionOverride = string;
 
 /** Every method: its parameters, its result, and the values of its `$/progress` notifications. */
 export interface Methods {
@@ -1945,8 +2013,8 @@ export interface Methods {
    * open ends with its connection, and when no piece is asked for within 60 s. At most 8 can be open per
    * connection.
    *
-   * Over HTTP every request is a connection of its own: there `keepOpen` has no effect, and each piece is asked
-   * for by its offset.
+   * Over HTTP every request is its own connection: there `keepOpen` has no effect, and each piece is asked for
+   * by its offset.
    */
   "files/read": { params: FileReadParams; result: FileReadResponse; event: RequestEvent };
   /**
@@ -1959,30 +2027,30 @@ export interface Methods {
    * answer. What was collected is thrown away when the connection ends, when no piece comes within 60 s, or when
    * a call with the `writeId` is cancelled or fails. At most 8 files can be written at once per connection.
    *
-   * Over HTTP every request is a connection of its own, so there a file is written in one piece.
+   * Over HTTP every request is its own connection, so there a file is written in one piece.
    */
   "files/write": { params: FileWriteParams; result: FileWriteResponse; event: RequestEvent };
   /**
    * Uploads a local file to the session's home. An existing file is replaced; the service creates missing
    * directories.
    *
-   * On a bound connection only where the binding names this method and a directory (`files`), and from below
-   * that directory.
+   * On a bound connection this needs a binding that names this method and a directory (`files`), and the file
+   * must be below that directory.
    */
   "files/upload": { params: FileUploadParams; result: FileTransferResponse; event: FileEvent };
   /**
    * Copies a file of the session's home to a local one. An existing local file is replaced at once and as a
    * whole when the last byte is there, and untouched by anything that fails before.
    *
-   * On a bound connection only where the binding names this method and a directory (`files`), and to below that
-   * directory.
+   * On a bound connection this needs a binding that names this method and a directory (`files`), and the file
+   * must be below that directory.
    */
   "files/download": { params: FileDownloadParams; result: FileTransferResponse; event: FileEvent };
   /** Lists what is directly in a directory of the session's home. */
   "files/list": { params: FileListParams; result: FileListResponse; event: RequestEvent };
   /** Shows one file or directory; looked up in its directory's list where the service has no such operation. */
   "files/stat": { params: FilePathParams; result: FileEntry; event: RequestEvent };
-  /** Makes a directory and those above it. Not every service offers it: then the error is `notOffered`. */
+  /** Creates a directory and its parents. Not every service offers it: then the error is `notOffered`. */
   "files/mkdir": { params: FilePathParams; result: FilePathResponse; event: RequestEvent };
   /** Deletes a file or directory. */
   "files/delete": { params: FileDeleteParams; result: FilePathResponse; event: RequestEvent };
@@ -2069,6 +2137,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   connectionFailed: 1050,
   timedOut: 1051,
   certificateNotTrusted: 1053,
+  versionMismatch: 1054,
   agentFailed: 1052,
   hostNotAllowed: 1060,
   outOfBounds: 1061,

@@ -41,7 +41,7 @@ export class Scope implements vscode.Disposable {
             vscode.workspace.onDidGrantWorkspaceTrust(() => this.#renew()),
         ];
         this.#line = this.#open();
-        // Whoever needs the line is told why there is none; until then nobody minds.
+        // A call that needs the line reports why there is none; until then it does not matter.
         this.#line.catch(() => undefined);
     }
 
@@ -55,7 +55,7 @@ export class Scope implements vscode.Disposable {
         return this.#current;
     }
 
-    /** Takes the isolation into use. What runs under the old one goes on to its end. */
+    /** Takes the isolation into use. Calls under the old one continue to their end. */
     async isolate(isolation: Isolation): Promise<void> {
         await this.keys.use(isolation);
         this.#renew();

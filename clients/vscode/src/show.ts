@@ -75,7 +75,7 @@ export async function pickName(
     return picked?.name;
 }
 
-/** Lets the user choose a row. Icons in the rows are ours, so whoever makes them uses `label` for everything else. */
+/** Lets the user choose a row. Icons in the rows come from the extension, so callers use `label` for everything else. */
 export function pick<T extends vscode.QuickPickItem>(
     rows: readonly T[],
     options: { title: string; placeHolder: string },

@@ -25,7 +25,7 @@ export async function openStream(path: string): Promise<Stream> {
     };
 }
 
-/** Reads a message; one that is too long ends the connection, as bytes do that are no message. */
+/** Reads a message; one that is too long ends the connection, as do bytes that are not a message. */
 const decoder = {
     name: "application/json",
     decode: (bytes: Uint8Array): Promise<Message> => {
@@ -42,7 +42,7 @@ function reach(path: string): Promise<Socket> {
         const socket = connect(path);
         const fail = (error: Error) =>
             reject(
-                new Failure("daemonUnavailable", `nobody answers at the daemon's socket: ${error.message}`, {
+                new Failure("daemonUnavailable", `nothing answers at the daemon's socket: ${error.message}`, {
                     hint: "run `cupola serve` in a terminal to see what is wrong",
                     retryable: true,
                 }),

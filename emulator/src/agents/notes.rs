@@ -8,13 +8,16 @@
 //! | `remember [that] X` | appends the line `X` to `$HOME/notes.txt` |
 //! | `what do you remember?` | lists those lines |
 //! | `whoami` | the `x-agent-*` and `x-client-*` headers it was given, as JSON |
-//! | `history` | how many items of earlier turns it knows, by `previous_response_id` |
+//! | `history` | how many items of earlier turns it knows, by `previous_response_id` or `conversation` |
 //! | `stream X` | `X`, word by word |
 //! | `slow N [MS]` | N words with MS (300) milliseconds before each; honours cancellation |
 //! | `pause` | two words with 2.5 s before each, for keep-alive comments |
 //! | `tool`, `reason` | a tool call or a reasoning item, then text |
 //! | `fail` or `failed`, `incomplete` | text, then `response.failed` or `response.incomplete` |
 //! | `early-error`, `late-error` | crashes before or after its first output |
+//! | `draining` | 503 `service_unavailable`, as of an agent server that is shutting down; only on `/responses` |
+//! | `id-conflict` | 409 `response_id_conflict`, as if its response id were in use; only on `/responses` |
+//! | `undeletable` | `echo: undeletable`, and deleting that response fails (500) |
 //! | anything else | `echo: ` and the text |
 //!
 //! If a row has no placeholder, its text must be the whole input. `/invocations` takes the same texts; its module says
@@ -22,13 +25,13 @@
 //!
 //! - `answer`: text → what to answer, pure
 //! - `notebook`: the remembered lines
-//! - `responses`: the `/responses` routes
+//! - `responses`: the `/responses` routes, and the history that a turn continues
 //! - `request`: the body of `POST /responses`, checked
 //! - `run`: one response from its start to its end, and the event log its readers follow
 //! - `perform`: plays an answer on a run as events
 //! - `object`: the response object in each of its forms
 //! - `events`: server-sent events as the agent server writes them
-//! - `store`: responses by id, outliving containers
+//! - `store`: responses by id and by conversation, outliving containers
 //! - `invocations`: the `/invocations` routes; `jobs`: those that take long
 //! - `dialogue`: `/invocations_ws`
 //! - `ids`, `problem`: response and item ids, error envelopes
@@ -48,7 +51,7 @@ mod responses;
 mod run;
 mod store;
 
-use crate::container::{CallError, Container, Runtime, SandboxContext, StartError};
+use crate::container::{CallError, Container, OwnQuestion, Runtime, SandboxContext, StartError};
 use crate::logs::LogStream;
 use axum::Router;
 use axum::body::Body;
@@ -67,7 +70,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Largest request body. The agent server has no limit of its own; this is far above any prompt and bounds memory.
+/// Largest request body. The agent server has no limit; this is far above any prompt and bounds memory.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Environment variable with the seconds between keep-alive comments; 0 or absent means none (contract 15.1).
@@ -156,10 +159,13 @@ impl Container for NotesContainer {
             let id = request_id(request.headers());
             request.extensions_mut().insert(RequestId(id.clone()));
             request.extensions_mut().insert(Arc::clone(&self.agent));
+            let is_shown = request.extensions().get::<OwnQuestion>().is_none();
             let line = format!("{} {}", request.method(), request.uri().path());
             let is_websocket = request.uri().path() == WEBSOCKET_PATH;
             let mut response = ROUTES.call(request).await.unwrap_or_else(|never| match never {});
-            self.agent.log(format!("{line} {}", response.status().as_u16()));
+            if is_shown {
+                self.agent.log(format!("{line} {}", response.status().as_u16()));
+            }
             if is_websocket {
                 return Ok(response);
             }

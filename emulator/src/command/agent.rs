@@ -9,19 +9,22 @@
 //! | option | value | left out |
 //! |---|---|---|
 //! | `protocol` | `1.0.0` (isolation keys) or `2.0.0` (identity) | `2.0.0`, with `require` `1.0.0` |
+//! | `protocols` | what it speaks, joined by `+`: `responses`, `invocations`, `invocations_ws` | all |
 //! | `require` | the keys no request may lack: `user`, `chat` or `user+chat` | none |
 //! | `version` | the version's label; an agent may be given once per version | `1` |
+//! | `snapshot` | `on`: its sessions keep neither memory nor files when they go idle | `off` |
 //! | `idle` | seconds after which a session with nothing to do is stopped | 900 |
 //!
-//! Options are read from the end, so a command may hold commas of its own.
+//! Options are read from the end, so a command may itself contain commas.
 
 use crate::agents::Notes;
 use crate::container::Runtime;
 use crate::isolation::{KeyRule, Model};
 use crate::logs::AgentOutput;
-use crate::options::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
+use crate::options::{AgentSpec, KEYS_OPTIONAL, Protocol, VersionSpec};
 use crate::sandbox::{Exec, Url};
 use crate::variables::AllowedVariables;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +73,10 @@ fn read<'a>(
     let mut version =
         VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, allowed, output)?);
     version.idle_timeout = options.idle;
+    version.memory_snapshot = options.snapshot;
+    if let Some(protocols) = options.protocols {
+        version.protocols = protocols;
+    }
     Ok((name, version))
 }
 
@@ -95,6 +102,8 @@ struct Options<'a> {
     require: Option<&'a str>,
     version: Option<&'a str>,
     idle: Option<Duration>,
+    snapshot: bool,
+    protocols: Option<BTreeSet<Protocol>>,
 }
 
 impl<'a> Options<'a> {
@@ -106,7 +115,15 @@ impl<'a> Options<'a> {
             match name {
                 "protocol" => options.protocol = Some(value),
                 "require" => options.require = Some(value),
+                "protocols" => options.protocols = Some(protocols(value)?),
                 "version" => options.version = Some(value),
+                "snapshot" => {
+                    options.snapshot = match value {
+                        "on" => true,
+                        "off" => false,
+                        _ => return Err(format!("has snapshot={value}; use on or off")),
+                    };
+                }
                 "idle" => {
                     let seconds =
                         value.parse().map_err(|_| format!("has idle={value}, which is not a number of seconds"))?;
@@ -137,6 +154,14 @@ impl<'a> Options<'a> {
     }
 }
 
+fn protocols(value: &str) -> Result<BTreeSet<Protocol>, String> {
+    let parse = |word| Protocol::parse(word).ok_or_else(|| word.to_owned());
+    value.split('+').map(parse).collect::<Result<_, _>>().map_err(|word| {
+        let known = Protocol::ALL.map(Protocol::as_str).join(", ");
+        format!("has protocols={value}, and {word:?} is not a protocol; join some of {known} with '+'")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn the_protocols_of_an_agent_can_be_stated() {
+        let protocols = |text| agents(&[text]).unwrap()[0].versions[0].protocols.iter().copied().collect::<Vec<_>>();
+        assert_eq!(protocols("a=exec:run"), Protocol::ALL);
+        assert_eq!(protocols("a=exec:run,protocols=responses"), [Protocol::Responses]);
+        let two = [Protocol::Invocations, Protocol::InvocationsWs];
+        assert_eq!(protocols("a=exec:run --x=1,protocols=invocations_ws+invocations,version=2"), two);
+        for bad in ["a=exec:run,protocols=", "a=exec:run,protocols=responses+mcp"] {
+            let Err(error) = agents(&[bad]) else { panic!("{bad} was accepted") };
+            assert!(error.to_string().contains("is not a protocol; join some of responses, "), "{error}");
+        }
+    }
+
+    #[test]
     fn a_command_keeps_its_commas_and_equal_signs() {
         let text = "python3 -c 'f(a, b=1)' --set x=1,y=2";
         let whole = format!("{text},version=2");
@@ -180,7 +218,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_cannot_be_offered_is_refused_with_the_reason() {
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 10] = [
             (&["notes"], "has no name"),
             (&["a=notes"], "unknown source"),
             (&["a=builtin:other"], "only notes"),
@@ -188,6 +226,7 @@ mod tests {
             (&["a=url:http://10.0.0.1"], "not on this machine"),
             (&["a=exec:run,protocol=3"], "use 1.0.0 or 2.0.0"),
             (&["a=exec:run,protocol=2.0.0,require=user"], "does not have"),
+            (&["a=exec:run,snapshot=yes"], "use on or off"),
             (&["a=exec:run,idle=soon"], "not a number of seconds"),
             (&["a=exec:run", "a=exec:run"], "given twice"),
         ];

@@ -176,7 +176,7 @@ fn path_matches(pattern: &str, path: &str) -> bool {
 #[serde(try_from = "u16", into = "u16")]
 pub struct Status(StatusCode);
 
-/// Why a number is no [`Status`].
+/// Why a number is not a valid [`Status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the status {0} is not between 200 and 599")]
 pub struct InvalidStatus(u16);

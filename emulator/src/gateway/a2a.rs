@@ -1,4 +1,4 @@
-//! A2A (contract section 11): JSON-RPC in front of an agent's responses protocol; no container has a route of its own for it.
+//! A2A (contract section 11): JSON-RPC in front of an agent's responses protocol; containers have no route for it.
 //!
 //! A message without a `contextId` begins a context; one that names a context continues it: it is given in the context's
 //! session and knows its earlier turns. Like a conversation, a context belongs to its partition, but the two are separate.
@@ -12,7 +12,8 @@ use super::responses;
 use crate::conversation::Conversation;
 use crate::error::{ApiError, SESSION};
 use crate::ids;
-use crate::isolation::{self, Purpose};
+use crate::isolation::{self, Purpose, Refusal};
+use crate::options::Protocol;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -44,11 +45,13 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
 /// The agent's card. The request needs a token, but concerns no session.
 async fn card(call: Call) -> Result<Json<Value>, ApiError> {
     let name = &call.agent.name;
+    let version = call.agent.default_version()?;
+    version.speaks(Protocol::Responses)?;
     Ok(Json(json!({
         "protocolVersion": "0.3.0",
         "name": name,
         "description": format!("The agent {name}, emulated"),
-        "version": call.agent.default_version()?.spec.version,
+        "version": version.spec.version,
         "url": format!("{}/agents/{name}/endpoint/protocols/a2a", call.gateway.project_endpoint),
         "preferredTransport": "JSONRPC",
         "capabilities": {"streaming": true, "pushNotifications": false},
@@ -152,10 +155,12 @@ async fn run(
 /// The context of this id, if it is the request's own. Another's is not shown to exist.
 fn own_context(call: &Call, id: &str) -> Result<Arc<Conversation>, ApiError> {
     let asking = call.default_partition(Purpose::Invoke)?;
-    let found = call.agent.contexts.get(id);
-    found
-        .filter(|context| isolation::reach(&asking, &context.record().partition).is_ok())
-        .ok_or_else(|| ApiError::not_found("Context", id))
+    let context = call.agent.contexts.get(id).ok_or_else(|| ApiError::not_found("Context", id))?;
+    isolation::reach(&asking, &context.record().partition).map_err(|refusal| match refusal {
+        Refusal::Hidden => ApiError::not_found("Context", id),
+        refusal => refusal.into(),
+    })?;
+    Ok(context)
 }
 
 /// Records that the context continues from this answer.
@@ -201,7 +206,7 @@ fn message_of(text: &str) -> Value {
 
 /// The agent's events as those of a task.
 fn streamed(id: Value, context: Arc<Conversation>, body: Body) -> Response {
-    let mut task = Task { request_id: id, id: ids::hex(), context, events: Events::of(&PASSED) };
+    let mut task = Task { request_id: id, id: ids::hex(), context, events: Events::of(&PASSED), has_chunk: false };
     let begun = task.frame(&json!({"kind": "task", "status": {"state": "working"}}));
     let updates = body.into_data_stream().filter_map(move |chunk| {
         let frames = chunk.map(|bytes| task.take(&bytes));
@@ -220,6 +225,8 @@ struct Task {
     id: String,
     context: Arc<Conversation>,
     events: Events,
+    /// A piece of the answer was sent.
+    has_chunk: bool,
 }
 
 impl Task {
@@ -228,13 +235,13 @@ impl Task {
         for data in self.events.push(bytes) {
             let event: Value = serde_json::from_str(&data).unwrap_or_default();
             let update = match event["type"].as_str().unwrap_or_default() {
-                "response.output_text.delta" => json!({
-                    "kind": "artifact-update",
-                    "append": true,
-                    "artifact": {"artifactId": "answer", "parts": [{"kind": "text", "text": event["delta"]}]},
-                }),
+                "response.output_text.delta" => self.chunk(&event["delta"], false),
                 "response.completed" => {
                     answered_in(&self.context, &event["response"]);
+                    if self.has_chunk {
+                        let last = self.chunk(&json!(""), true);
+                        frames.extend_from_slice(&self.frame(&last));
+                    }
                     status("completed", None)
                 }
                 _ => {
@@ -245,6 +252,18 @@ impl Task {
             frames.extend_from_slice(&self.frame(&update));
         }
         Bytes::from(frames)
+    }
+
+    /// A piece of the answer. Only the first is sent without `append`, which is for an artifact that the client knows. That a
+    /// piece was the last shows only when the run has ended, so the last one is empty.
+    fn chunk(&mut self, text: &Value, is_last: bool) -> Value {
+        let append = std::mem::replace(&mut self.has_chunk, true);
+        json!({
+            "kind": "artifact-update",
+            "append": append,
+            "lastChunk": is_last,
+            "artifact": {"artifactId": "answer", "parts": [{"kind": "text", "text": text}]},
+        })
     }
 
     /// A result as one event.

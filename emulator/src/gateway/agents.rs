@@ -25,15 +25,15 @@ pub(super) fn routes() -> Router<Arc<Gateway>> {
         .route("/agents/{agent}/versions/{version}", get(show_version).delete(delete_version))
 }
 
-async fn list(State(gateway): State<Arc<Gateway>>, mut parts: Parts) -> Result<Json<Value>, ApiError> {
+async fn list(State(gateway): State<Arc<Gateway>>, parts: Parts) -> Result<Json<Value>, ApiError> {
     let agents = gateway.catalog.all();
     let Some(first) = agents.first() else {
         return Ok(Json(json!({"object": "list", "data": [], "first_id": null, "last_id": null, "has_more": false})));
     };
-    let call = Call::of(Arc::clone(first), &mut parts, &gateway, HashMap::new()).await?;
+    let call = Call::of(Arc::clone(first), &parts, &gateway, HashMap::new())?;
     let hosted = matches!(call.query("kind"), None | Some("hosted"));
     let agents = agents.iter().filter(|_| hosted).map(|agent| (agent.name.clone(), agent.to_json())).collect();
-    page(&call, agents, Order::Descending).map(Json)
+    page(&call.query, agents, Order::Descending).map(Json)
 }
 
 async fn show(call: Call) -> Result<Json<Value>, ApiError> {
@@ -94,9 +94,7 @@ async fn delete(call: Call) -> Result<Json<Value>, ApiError> {
     end_sessions(&call, None).await?;
     call.gateway.catalog.remove(&name);
     let directory = call.gateway.directory_of(&name);
-    if directory.exists() {
-        std::fs::remove_dir_all(directory).map_err(ApiError::internal)?;
-    }
+    crate::store::discard(&directory).map_err(ApiError::internal)?;
     Ok(Json(json!({"object": "agent.deleted", "name": name, "deleted": true})))
 }
 
@@ -123,7 +121,7 @@ async fn end_sessions(call: &Call, version: Option<&str>) -> Result<(), ApiError
 async fn list_versions(call: Call) -> Result<Json<Value>, ApiError> {
     let shown = |version: &Arc<Version>| (version.spec.version.clone(), version.to_json(&call.agent.name));
     let versions = call.agent.versions().iter().map(shown).collect();
-    page(&call, versions, Order::Descending).map(Json)
+    page(&call.query, versions, Order::Descending).map(Json)
 }
 
 async fn show_version(call: Call) -> Result<Json<Value>, ApiError> {

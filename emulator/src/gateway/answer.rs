@@ -5,6 +5,7 @@ use crate::error::ApiError;
 use crate::session::Lease;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::Response;
 use http::header::CONTENT_TYPE;
 use hyper::body::{Frame, SizeHint};
@@ -18,6 +19,8 @@ const MAX_JSON_ANSWER: usize = 64 * 1024 * 1024;
 struct Watched {
     body: Body,
     recorder: Option<Recorder>,
+    /// What is done before the frame passes.
+    finishing: Option<(BoxFuture<'static, ()>, Frame<Bytes>)>,
     _lease: Lease,
 }
 
@@ -30,18 +33,26 @@ impl HttpBody for Watched {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
-        if let (Some(Ok(frame)), Some(recorder)) = (&frame, &mut this.recorder)
-            && let Some(data) = frame.data_ref()
-        {
+        if this.finishing.is_none() {
+            let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(context));
             // Before the client sees the bytes: it may ask for what they name at once.
-            recorder.stream(data);
+            let turn = match (&frame, &mut this.recorder) {
+                (Some(Ok(frame)), Some(recorder)) => frame.data_ref().and_then(|data| recorder.stream(data)),
+                _ => None,
+            };
+            match (frame, turn) {
+                (Some(Ok(frame)), Some(turn)) => this.finishing = Some((Box::pin(turn.add()), frame)),
+                (frame, _) => return Poll::Ready(frame),
+            }
         }
-        Poll::Ready(frame)
+        if let Some((finish, _)) = &mut this.finishing {
+            std::task::ready!(finish.as_mut().poll(context));
+        }
+        Poll::Ready(this.finishing.take().map(|(_, frame)| Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.finishing.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -73,12 +84,14 @@ pub(super) async fn pass_recorded(
             format!("The agent's answer was interrupted: {error}."),
         )
     })?;
-    if parts.status.is_success() {
-        recorder.whole(&bytes);
+    if parts.status.is_success()
+        && let Some(turn) = recorder.whole(&bytes)
+    {
+        turn.add().await;
     }
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
 fn watch(response: Response<Body>, lease: Lease, recorder: Option<Recorder>) -> Response<Body> {
-    response.map(|body| Body::new(Watched { body, recorder, _lease: lease }))
+    response.map(|body| Body::new(Watched { body, recorder, finishing: None, _lease: lease }))
 }

@@ -1,13 +1,15 @@
 //! What a handler receives: the agent, the caller and what the request says, with the checks they share.
 
 use super::Gateway;
+use super::query::Query;
 use crate::agent::{Agent, Version};
+use crate::container::Container;
 use crate::content_type::{advice, is_json};
 use crate::error::ApiError;
 use crate::isolation::Caller;
 use crate::isolation::{self, Model, Partition, Presented, Purpose, Refusal};
 use crate::session::{Session, Status};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -15,16 +17,21 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::time::Instant;
 
-/// One authenticated request to an agent.
+/// One authenticated request to an agent: the one in the path, or in the request's extensions where the path names none.
 pub(crate) struct Call {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) agent: Arc<Agent>,
     pub(crate) caller: Caller,
     pub(crate) presented: Presented,
     pub(crate) headers: HeaderMap,
+    pub(crate) query: Query,
+    /// When its head had been read.
+    pub(crate) received: Instant,
     params: HashMap<String, String>,
-    query: Vec<(String, String)>,
+    /// Its path below the protocol's root, with its percent-encoding: that of the container's own routes.
+    path: String,
 }
 
 /// A session a request may use, with how its version isolates.
@@ -42,37 +49,33 @@ impl FromRequestParts<Arc<Gateway>> for Call {
             .await
             .map_err(|error| ApiError::invalid("path", error.to_string()))?
             .0;
-        let name = params.get("agent").map_or("", |name| verb(name).0);
-        let agent = gateway.catalog.get(name)?;
-        Self::of(agent, parts, gateway, params).await
+        let agent = match parts.extensions.get::<Arc<Agent>>() {
+            Some(agent) => Arc::clone(agent),
+            None => gateway.catalog.get(params.get("agent").map_or("", |name| verb(name).0))?,
+        };
+        Self::of(agent, parts, gateway, params)
     }
 }
 
 impl Call {
     /// A call to an agent that is named elsewhere than in the path.
-    pub(crate) async fn of(
+    pub(crate) fn of(
         agent: Arc<Agent>,
-        parts: &mut Parts,
+        parts: &Parts,
         gateway: &Arc<Gateway>,
         params: HashMap<String, String>,
     ) -> Result<Self, ApiError> {
-        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, gateway)
-            .await
-            .map_err(|error| ApiError::invalid("query", error.to_string()))?
-            .0;
-        let caller = parts
-            .extensions
-            .get::<Caller>()
-            .cloned()
-            .ok_or_else(|| ApiError::unauthorized("The caller is not known."))?;
+        let (caller, presented) = who(parts)?;
         Ok(Self {
             agent,
             caller,
             gateway: Arc::clone(gateway),
-            presented: parts.extensions.get::<Presented>().cloned().unwrap_or_default(),
+            presented,
             headers: parts.headers.clone(),
+            query: Query::of(&parts.uri),
+            received: Instant::now(),
             params,
-            query,
+            path: parts.uri.path().to_owned(),
         })
     }
 
@@ -84,7 +87,7 @@ impl Call {
         Err(ApiError::new(StatusCode::FORBIDDEN, "agent_disabled", format!("Agent '{}' is disabled.", self.agent.name)))
     }
 
-    /// A path segment; empty when the route has none of that name.
+    /// A path segment; empty when the route has no segment of that name.
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.get(name).map_or("", String::as_str)
     }
@@ -96,22 +99,23 @@ impl Call {
 
     /// A query parameter; an empty one counts as absent.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.query.get(name)
     }
 
-    /// The query as the container gets it: without the API version, with `extra` in place of its namesakes.
-    pub(crate) fn container_query(&self, extra: &[(&str, &str)]) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in &self.query {
-            if name != "api-version" && !extra.iter().any(|(taken, _)| taken == name) {
-                query.append_pair(name, value);
-            }
-        }
-        for (name, value) in extra {
-            query.append_pair(name, value);
-        }
-        let query = query.finish();
-        if query.is_empty() { query } else { format!("?{query}") }
+    /// The container's own path and query of this request, byte for byte as sent; with the session in the query if it is given.
+    pub(crate) fn container_target(&self, session: Option<(&str, &str)>) -> String {
+        format!("{}{}", self.path, self.query.for_container(session))
+    }
+
+    /// The running container of one of the agent's sessions, started or resumed if need be.
+    pub(crate) async fn container(
+        &self,
+        session: &Arc<Session>,
+        version: &Version,
+    ) -> Result<Arc<dyn Container>, ApiError> {
+        let project = &self.gateway.project_endpoint;
+        let context = self.agent.sandbox(&version.spec, project, session.id(), session.home(), session.logs.clone());
+        session.container(&version.spec.runtime, context).await
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -142,12 +146,19 @@ impl Call {
             Refusal::Hidden => ApiError::no_session(id),
             refusal => refusal.into(),
         })?;
-        session.settle(self.now(), self.gateway.idle_timeout_of(&self.agent, &record.agent_version)).await;
+        session.settle(self.now(), self.gateway.idling_of(&self.agent, &record.agent_version)).await;
         if purpose == Purpose::Invoke && session.record().status == Status::Expired {
             return Err(ApiError::no_session(id));
         }
         Ok(Entered { session, version, partition })
     }
+}
+
+/// Who sent a request, and its isolation headers.
+pub(super) fn who(parts: &Parts) -> Result<(Caller, Presented), ApiError> {
+    let caller = parts.extensions.get::<Caller>().cloned();
+    let caller = caller.ok_or_else(|| ApiError::unauthorized("The caller is not known."))?;
+    Ok((caller, parts.extensions.get::<Presented>().cloned().unwrap_or_default()))
 }
 
 fn verb(segment: &str) -> (&str, Option<&str>) {

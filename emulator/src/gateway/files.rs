@@ -126,7 +126,7 @@ async fn list(call: Call) -> Result<Json<Value>, ApiError> {
     let entries = blocking(&path, move || Home::open(&home)?.list(&directory)).await?;
     let entries = entries.into_iter().map(|entry| (entry.name.clone(), json!(entry))).collect();
     // One generation of clients follows no pages, so the first is as large as a page may be.
-    let mut page = page_of(&call, entries, Order::Ascending, MAX_LIMIT)?;
+    let mut page = page_of(&call.query, entries, Order::Ascending, MAX_LIMIT)?;
     Ok(Json(json!({
         "path": path.shown(),
         "entries": page["data"].take(),
@@ -196,7 +196,7 @@ fn parse(text: &str) -> Result<HomePath, ApiError> {
     HomePath::parse(text).map_err(|reason| ApiError::invalid("path", format!("'{text}' cannot be used: {reason}.")))
 }
 
-/// Does file work on a thread of its own.
+/// Does file work on a separate thread.
 async fn blocking<T: Send + 'static>(
     path: &HomePath,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,

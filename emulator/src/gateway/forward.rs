@@ -1,13 +1,15 @@
 //! One request handed to a session's container: which headers it gets, and how its failures are answered.
 
 use super::call::{Call, Entered};
+use super::latency::{Measured, Start};
 use crate::error::{ApiError, SESSION};
 use crate::isolation::{CHAT_KEY, KeyRule, Model, Partition, USER_KEY};
-use crate::session::Lease;
+use crate::session::{Lease, Session, Status};
 use axum::body::Body;
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 /// Request headers the gateway passes on (contract section 1.5); everything else is dropped.
 const PASSED: [&str; 11] = [
@@ -43,12 +45,16 @@ pub(super) async fn forward(
 ) -> Result<(Response<Body>, Lease), ApiError> {
     let session = &entered.session;
     let lease = session.lease(&call.gateway.clock);
-    let container = session.container(&call.agent.name, &entered.version.spec, &call.gateway.project_endpoint).await?;
+    let (preprocessing, start, began) = (call.received.elapsed(), start(session).await, Instant::now());
+    let container = call.container(session, &entered.version).await?;
+    let (readiness, began) = (began.elapsed(), Instant::now());
     let mut request = Request::builder().method(method).uri(path).body(body).map_err(ApiError::internal)?;
-    *request.headers_mut() = container_headers(&call.headers, entered.version.spec.model, &entered.partition);
+    *request.headers_mut() = headers(call, entered);
     request.headers_mut().extend(extra.iter().cloned());
     match container.call(request).await {
         Ok(mut response) => {
+            let measured = Measured { start, preprocessing, readiness, response: began.elapsed() };
+            response.extensions_mut().insert(measured);
             let headers = response.headers_mut();
             // They belong to the container's connection, not to the client's.
             for name in [CONNECTION, TRANSFER_ENCODING, HeaderName::from_static("keep-alive")] {
@@ -69,6 +75,20 @@ pub(super) async fn forward(
             Err(ApiError::call(session.id(), &error))
         }
     }
+}
+
+/// How a session will be ready for a request.
+async fn start(session: &Session) -> Start {
+    match session.record().status {
+        _ if session.running().await.is_some() => Start::Warm,
+        Status::Idle => Start::Resume,
+        _ => Start::Cold,
+    }
+}
+
+/// The headers of a request to the session's container.
+pub(super) fn headers(call: &Call, entered: &Entered) -> HeaderMap {
+    container_headers(&call.headers, entered.version.spec.model, &entered.partition)
 }
 
 /// The headers a container sees: the documented ones of the client's, and whose request it is.

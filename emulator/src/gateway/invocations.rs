@@ -5,11 +5,12 @@ use super::answer::pass;
 use super::call::{Call, Entered};
 use super::forward::forward;
 use super::responses::new_session;
+use super::{latency, version};
 use crate::agent::Version;
-use crate::container::SandboxContext;
 use crate::error::ApiError;
 use crate::isolation::Purpose;
 use crate::logs::LogSink;
+use crate::options::Protocol;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -41,11 +42,13 @@ async fn create(call: Call, request: Request) -> Response {
 }
 
 async fn run(call: &Call, body: Body, session_id: &mut Option<String>) -> Result<Response, ApiError> {
-    let entered = enter(call).await?;
+    let entered = enter(call, Protocol::Invocations).await?;
     let id = entered.session.id();
     *session_id = Some(id.to_owned());
-    let path = format!("/invocations{}", call.container_query(&[(SESSION_QUERY, id)]));
-    let (response, lease) = forward(call, &entered, Method::POST, &path, &[], body).await?;
+    let path = call.container_target(Some((SESSION_QUERY, id)));
+    let (mut response, lease) = forward(call, &entered, Method::POST, &path, &[], body).await?;
+    version::tell_fallback(call, &entered, response.headers_mut());
+    latency::tell(call, &mut response);
     if let Some(Ok(invocation)) = response.headers().get("x-agent-invocation-id").map(|id| id.to_str()) {
         entered.session.remember_invocation(invocation);
     }
@@ -53,35 +56,32 @@ async fn run(call: &Call, body: Body, session_id: &mut Option<String>) -> Result
 }
 
 /// The session of the query, or a new one.
-pub(super) async fn enter(call: &Call) -> Result<Entered, ApiError> {
+pub(super) async fn enter(call: &Call, protocol: Protocol) -> Result<Entered, ApiError> {
     if let Some(id) = call.query(SESSION_QUERY) {
-        return call.session(id, Purpose::Invoke).await;
+        let entered = call.session(id, Purpose::Invoke).await?;
+        entered.version.speaks(protocol)?;
+        return Ok(entered);
     }
-    let version = call.agent.default_version()?;
+    let version = version::wanted(call).map_or_else(|| call.agent.default_version(), Ok)?;
+    version.speaks(protocol)?;
     let partition = call.partition(version.spec.model, Purpose::Invoke)?;
     Ok(Entered { session: new_session(call, &version, &partition)?, version, partition })
 }
 
 async fn show(call: Call) -> Response {
-    existing(&call, Method::GET, "", Body::empty()).await
+    existing(&call, Method::GET, Body::empty()).await
 }
 
 async fn cancel(call: Call, request: Request) -> Response {
-    existing(&call, Method::POST, "/cancel", request.into_body()).await
+    existing(&call, Method::POST, request.into_body()).await
 }
 
-async fn existing(call: &Call, method: Method, suffix: &str, body: Body) -> Response {
+async fn existing(call: &Call, method: Method, body: Body) -> Response {
     let mut session = None;
-    ask(call, method, suffix, body, &mut session).await.unwrap_or_else(|error| error.of_invoke(session.as_deref()))
+    ask(call, method, body, &mut session).await.unwrap_or_else(|error| error.of_invoke(session.as_deref()))
 }
 
-async fn ask(
-    call: &Call,
-    method: Method,
-    suffix: &str,
-    body: Body,
-    session_id: &mut Option<String>,
-) -> Result<Response, ApiError> {
+async fn ask(call: &Call, method: Method, body: Body, session_id: &mut Option<String>) -> Result<Response, ApiError> {
     let invocation = call.param("invocation");
     // A poll after a call without a session names none either: the invocation then leads to it.
     let started_in = || {
@@ -94,9 +94,9 @@ async fn ask(
         return Err(ApiError::not_found("Invocation", invocation));
     };
     let entered = call.session(&id, Purpose::Manage).await?;
+    entered.version.speaks(Protocol::Invocations)?;
     *session_id = Some(id.clone());
-    let segment = percent_encoding::utf8_percent_encode(invocation, percent_encoding::NON_ALPHANUMERIC);
-    let path = format!("/invocations/{segment}{suffix}{}", call.container_query(&[(SESSION_QUERY, &id)]));
+    let path = call.container_target(Some((SESSION_QUERY, &id)));
     let (response, lease) = forward(call, &entered, method, &path, &[], body).await?;
     Ok(pass(response, lease))
 }
@@ -105,6 +105,7 @@ async fn ask(
 /// error, and no session is touched: a sandbox without a session answers once per version.
 async fn document(call: Call) -> Result<Response, ApiError> {
     let version = call.agent.default_version()?;
+    version.speaks(Protocol::Invocations)?;
     let name = call.param("document");
     if name != "openapi.json" {
         let (status, body) = ask_document(&call, &version, name).await?;
@@ -120,14 +121,8 @@ async fn ask_document(call: &Call, version: &Version, name: &str) -> Result<(Sta
     }
     let home = call.gateway.directory_of(&call.agent.name).join("documents").join(crate::ids::hex());
     std::fs::create_dir_all(&home).map_err(ApiError::internal)?;
-    let context = SandboxContext {
-        agent: call.agent.name.clone(),
-        version: version.spec.version.clone(),
-        session_id: crate::ids::session(),
-        home: home.clone(),
-        environment: version.spec.environment.clone(),
-        logs: LogSink::default(),
-    };
+    let (agent, project, id) = (&call.agent, &call.gateway.project_endpoint, crate::ids::session());
+    let context = agent.sandbox(&version.spec, project, &id, home.clone(), LogSink::default());
     let container = version.spec.runtime.start(context).await.map_err(|error| ApiError::start("documents", &error))?;
     let answer = read_document(container.as_ref(), name).await;
     container.stop().await;

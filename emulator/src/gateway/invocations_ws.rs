@@ -6,9 +6,11 @@ use super::answer::pass;
 use super::call::Call;
 use super::forward::forward;
 use super::invocations::{SESSION_QUERY, enter};
+use super::version;
 use crate::container::Upgraded;
 use crate::error::ApiError;
 use crate::hooks::{Connection, Tunnel};
+use crate::options::Protocol;
 use crate::server::Held;
 use crate::session::Lease;
 use axum::Router;
@@ -38,7 +40,7 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const TO_UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
 pub(super) fn routes() -> Router<Arc<Gateway>> {
-    Router::new().route("/protocols/invocations_ws", get(open))
+    Router::new().nest("/protocols", Router::new().route("/invocations_ws", get(open)))
 }
 
 async fn open(call: Call, request: Request) -> Response {
@@ -50,11 +52,12 @@ async fn connect(call: &Call, mut request: Request, session_id: &mut Option<Stri
     let handshake = handshake(request.headers())?;
     let place = request.extensions_mut().remove::<Held>();
     let client = hyper::upgrade::on(&mut request);
-    let entered = enter(call).await?;
+    let entered = enter(call, Protocol::InvocationsWs).await?;
     let id = entered.session.id();
     *session_id = Some(id.to_owned());
-    let path = format!("/invocations_ws{}", call.container_query(&[(SESSION_QUERY, id)]));
+    let path = call.container_target(Some((SESSION_QUERY, id)));
     let (mut response, lease) = forward(call, &entered, Method::GET, &path, &handshake, Body::empty()).await?;
+    version::tell_fallback(call, &entered, response.headers_mut());
     let container = response.extensions_mut().remove::<Upgraded>().and_then(|upgraded| upgraded.take());
     let Some(container) = container.filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS) else {
         return Ok(pass(response, lease));
@@ -95,7 +98,7 @@ async fn relay(client: OnUpgrade, container: Box<dyn Connection>, tunnel: Tunnel
     let ((mut from_client, mut to_client), (from_container, mut to_container)) = (split(client), split(container));
     let limit = tunnel.cut_after();
     let mut from_container = from_container.take(limit.unwrap_or(u64::MAX));
-    // An error ends the connection too: no one is left to report it to.
+    // An error ends the connection too: there is nobody left to report it to.
     tokio::select! {
         _ended = copy(&mut from_client, &mut to_container) => {
             let _gone = to_container.shutdown().await;

@@ -1,6 +1,6 @@
 //! Pages of a list, for both schemes clients know: `after`/`last_id`, and `pagination_token` (contract section 4.3).
 
-use super::call::Call;
+use super::query::Query;
 use crate::error::ApiError;
 use serde_json::{Value, json};
 
@@ -19,38 +19,38 @@ pub(super) enum Order {
 ///
 /// An id that is not in the list has nothing after or before it: a client that follows a page whose last item was
 /// deleted meanwhile ends rather than starts over. An empty page has `last_id: null`, or a pager would never stop.
-pub(super) fn page(call: &Call, items: Vec<(String, Value)>, default: Order) -> Result<Value, ApiError> {
-    page_of(call, items, default, DEFAULT_LIMIT)
+pub(super) fn page(query: &Query, items: Vec<(String, Value)>, default: Order) -> Result<Value, ApiError> {
+    page_of(query, items, default, DEFAULT_LIMIT)
 }
 
 /// The same with another size for a request that names none.
 pub(super) fn page_of(
-    call: &Call,
+    query: &Query,
     items: Vec<(String, Value)>,
     default: Order,
     default_limit: usize,
 ) -> Result<Value, ApiError> {
-    page_with(call, items, default, default_limit, Value::clone)
+    page_with(query, items, default, default_limit, Value::clone)
 }
 
 /// The same of items that are only fetched for the page they are on.
 pub(super) fn page_fetched<Place>(
-    call: &Call,
+    query: &Query,
     items: Vec<(String, Place)>,
     default: Order,
     fetch: impl Fn(&Place) -> Value,
 ) -> Result<Value, ApiError> {
-    page_with(call, items, default, DEFAULT_LIMIT, fetch)
+    page_with(query, items, default, DEFAULT_LIMIT, fetch)
 }
 
 fn page_with<Item>(
-    call: &Call,
+    query: &Query,
     mut items: Vec<(String, Item)>,
     default: Order,
     default_limit: usize,
     show: impl Fn(&Item) -> Value,
 ) -> Result<Value, ApiError> {
-    let limit = match call.query("limit") {
+    let limit = match query.get("limit") {
         None => default_limit,
         Some(text) => text
             .parse()
@@ -58,7 +58,7 @@ fn page_with<Item>(
             .filter(|limit| (1..=MAX_LIMIT).contains(limit))
             .ok_or_else(|| ApiError::invalid("limit", "limit must be between 1 and 100"))?,
     };
-    let order = match call.query("order") {
+    let order = match query.get("order") {
         None => default,
         Some("asc") => Order::Ascending,
         Some("desc") => Order::Descending,
@@ -68,8 +68,8 @@ fn page_with<Item>(
         items.reverse();
     }
     let position = |id: &str| items.iter().position(|(known, _)| known == id);
-    let after = call.query("after").or_else(|| call.query("pagination_token"));
-    let (window, has_more) = match (after, call.query("before")) {
+    let after = query.get("after").or_else(|| query.get("pagination_token"));
+    let (window, has_more) = match (after, query.get("before")) {
         // Documented as exclusive, but the SDK's pager follows a list that has a `before` by adding `after`.
         (Some(after), Some(before)) => {
             let start = position(after).map_or(items.len(), |at| at + 1);

@@ -1,9 +1,28 @@
 //! What the gateway learns from a responses answer as it passes: the id it has, and the items its conversation gets.
 
+use super::call::{Call, Entered};
+use super::forward::headers;
 use crate::agent::Agent;
+use crate::container::OwnQuestion;
+use crate::conversation::{Conversation, id_of};
+use crate::responses::Entry;
 use crate::session::Session;
+use axum::body::{Body, to_bytes};
+use http::{HeaderMap, Request, Response};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// On every answer of an agent server (contract section 21.2).
+const AGENT_SERVER: &str = "x-platform-server";
+
+/// How long a container may take to list a response's input. It has it at hand.
+const INPUT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The most items a container lists at once (contract section 7.5).
+const MAX_INPUT: usize = 100;
 
 /// Longest event looked into, in bytes. Clients give up at 1 to 4 MiB (contract section 7.6); what is longer passes
 /// unrecorded.
@@ -16,58 +35,109 @@ const READ: [&str; 4] = ["response.created", "response.completed", "response.fai
 pub(super) struct Recorder {
     agent: Arc<Agent>,
     session: Arc<Session>,
-    response_id: String,
+    response: Entry,
+    /// What a further request about the response carries.
+    headers: HeaderMap,
+    /// The container says that it is an agent server: it can list the input of a response.
+    lists_input: bool,
     events: Events,
 }
 
+/// What a conversation gets of a response that has ended.
+pub(super) struct Turn {
+    conversation: Arc<Conversation>,
+    /// As the request had it, to be asked for again: only the container knows the ids of these items.
+    input: Vec<Value>,
+    output: Vec<Value>,
+    response_id: String,
+    session: Arc<Session>,
+    headers: HeaderMap,
+    lists_input: bool,
+}
+
 impl Recorder {
-    pub(super) fn new(agent: &Arc<Agent>, session: &Arc<Session>, response_id: &str) -> Self {
+    /// Watches `answer`, the one to `call` about a response of this session.
+    pub(super) fn new(call: &Call, entered: &Entered, response: Entry, answer: &Response<Body>) -> Self {
         Self {
-            agent: Arc::clone(agent),
-            session: Arc::clone(session),
-            response_id: response_id.to_owned(),
+            agent: Arc::clone(&call.agent),
+            session: Arc::clone(&entered.session),
+            response,
+            headers: headers(call, entered),
+            lists_input: answer.headers().contains_key(AGENT_SERVER),
             events: Events::of(&READ),
         }
     }
 
-    /// Takes the next bytes of an event stream.
-    pub(super) fn stream(&mut self, bytes: &[u8]) {
+    /// Takes the next bytes of an event stream. The turn they end is to be added before they are passed on.
+    pub(super) fn stream(&mut self, bytes: &[u8]) -> Option<Turn> {
+        let mut ended = None;
         for data in self.events.push(bytes) {
             if let Ok(event) = serde_json::from_str::<Value>(&data)
                 && let Some(response) = event.get("response")
             {
-                self.response(response);
+                ended = self.response(response).or(ended);
             }
         }
+        ended
     }
 
     /// Takes a whole JSON answer.
-    pub(super) fn whole(&self, bytes: &[u8]) {
-        if let Ok(response) = serde_json::from_slice(bytes) {
-            self.response(&response);
+    pub(super) fn whole(&self, bytes: &[u8]) -> Option<Turn> {
+        self.response(&serde_json::from_slice(bytes).ok()?)
+    }
+
+    fn response(&self, response: &Value) -> Option<Turn> {
+        let text = |name| response.get(name).and_then(Value::as_str);
+        let own_id = text("id").filter(|id| *id != self.response.id);
+        let aliased = own_id.map(|id| self.agent.responses.alias(&self.response, id, &self.session));
+        if !matches!(text("status"), Some("completed" | "failed" | "incomplete")) {
+            return None;
+        }
+        let known = aliased.as_ref().unwrap_or(&self.response);
+        let (conversation, input) = self.agent.responses.take_pending(known)?;
+        let output = response.get("output").and_then(Value::as_array);
+        Some(Turn {
+            conversation: self.agent.conversation(&conversation)?,
+            input,
+            output: output.cloned().unwrap_or_default(),
+            response_id: known.id.clone(),
+            session: Arc::clone(&self.session),
+            headers: self.headers.clone(),
+            lists_input: self.lists_input,
+        })
+    }
+}
+
+impl Turn {
+    /// Adds its items to the conversation.
+    pub(super) async fn add(self) {
+        let asked = timeout(INPUT_WITHIN, self.input_items()).await;
+        let mut items = asked.ok().flatten().unwrap_or(self.input);
+        items.extend(self.output);
+        if let Err(error) = self.conversation.add(items) {
+            tracing::error!(?error, "a conversation's items could not be written");
         }
     }
 
-    fn response(&self, response: &Value) {
-        let text = |name| response.get(name).and_then(Value::as_str);
-        let mut known = self.response_id.as_str();
-        if let Some(id) = text("id").filter(|id| *id != self.response_id) {
-            self.agent.responses.alias(known, id, &self.session);
-            known = id;
+    /// The input's items as the container lists them, so that they have the same ids in both places. Only an agent server is
+    /// asked: to other agents the request would be a puzzle.
+    async fn input_items(&self) -> Option<Vec<Value>> {
+        if !self.lists_input || self.input.is_empty() || self.input.len() > MAX_INPUT {
+            return None;
         }
-        if !matches!(text("status"), Some("completed" | "failed" | "incomplete")) {
-            return;
-        }
-        let Some((conversation, mut items)) = self.agent.responses.take_pending(known) else {
-            return;
-        };
-        let output = response.get("output").and_then(Value::as_array);
-        items.extend(output.into_iter().flatten().cloned());
-        if let Some(conversation) = self.agent.conversation(&conversation)
-            && let Err(error) = conversation.add(items)
-        {
-            tracing::error!(?error, "a conversation's items could not be written");
-        }
+        let uri = format!("/responses/{}/input_items?order=desc&limit={}", self.response_id, self.input.len());
+        let mut request = Request::get(uri).body(Body::empty()).ok()?;
+        *request.headers_mut() = self.headers.clone();
+        request.extensions_mut().insert(OwnQuestion);
+        let response = self.session.running().await?.call(request).await.ok()?;
+        let bytes = to_bytes(response.into_body(), MAX_EVENT).await.ok()?;
+        let mut list: Value = serde_json::from_slice(&bytes).ok()?;
+        let Value::Array(mut items) = list.get_mut("data")?.take() else { return None };
+        // Below the input, newest first, are the items of earlier turns.
+        let earlier: HashSet<String> = self.conversation.items().into_iter().map(|(id, _)| id).collect();
+        items.retain(|item| item.is_object() && !earlier.contains(id_of(item)));
+        items.reverse();
+        (!items.is_empty()).then_some(items)
     }
 }
 

@@ -47,7 +47,7 @@ async fn create(call: Call, Whole(body): Whole) -> Result<Response, ApiError> {
     let shown = session.to_json();
     // The answer says `creating`; the sandbox comes up behind it. A failure shows in the session's status and log.
     tokio::spawn(async move {
-        let _shown_in_status = session.container(&call.agent.name, &version.spec, &call.gateway.project_endpoint).await;
+        let _shown_in_status = call.container(&session, &version).await;
     });
     Ok((StatusCode::CREATED, Json(shown)).into_response())
 }
@@ -68,7 +68,7 @@ async fn list(call: Call) -> Result<Json<Value>, ApiError> {
         .filter(|session| isolation::lists(&asking, &call.caller, &session.record().partition))
         .map(|session| (session.id().to_owned(), session.to_json()))
         .collect();
-    page(&call, sessions, Order::Ascending).map(Json)
+    page(&call.query, sessions, Order::Ascending).map(Json)
 }
 
 /// `POST /sessions/{session}:stop`.
@@ -77,7 +77,7 @@ async fn act(call: Call) -> Result<StatusCode, ApiError> {
         return Err(ApiError::not_found("Operation", call.param("session")));
     };
     let entered = call.session(id, Purpose::Manage).await?;
-    if entered.session.stop(call.now()).await {
+    if entered.session.stop(call.now(), !entered.version.spec.memory_snapshot).await {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::conflict("session_already_stopped", format!("Session '{id}' is stopped already.")))

@@ -1,6 +1,6 @@
-//! `exec:COMMAND`: each session is a process of its own, as in the service each is a sandbox of its own.
+//! `exec:COMMAND`: each session is a separate process, as in the service each is a separate sandbox.
 //!
-//! The command is run by `sh -c` in the emulator's working directory, with an environment of its own: `PATH` and a few
+//! The command is run by `sh -c` in the emulator's working directory, with its own environment: `PATH` and a few
 //! others are kept, the rest is what a hosted container gets (contract section 16). `FOUNDRY_HOSTING_ENVIRONMENT` stays
 //! unset: with it the agent server packages would want the service's storage and a credential.
 //!
@@ -111,11 +111,10 @@ mod unix {
     use tokio::process::Command;
 
     pub(super) async fn start(exec: &Exec, context: SandboxContext) -> Result<Arc<dyn Container>, StartError> {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&context.home)
-            .map_err(|source| StartError::Home { path: context.home.clone(), source })?;
+        for path in [&context.home, &context.state_root] {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.map_err(|source| StartError::Home { path: path.clone(), source })?;
+        }
         if let Some(output) = &exec.output {
             context.logs.mirror(output, &context.agent);
         }
@@ -160,7 +159,7 @@ mod unix {
             .env("FOUNDRY_AGENT_NAME", &context.agent)
             .env("FOUNDRY_AGENT_VERSION", &context.version)
             .env("FOUNDRY_AGENT_SESSION_ID", &context.session_id)
-            .env("AGENTSERVER_STATE_ROOT", context.home.join(".agentserver"))
+            .env("AGENTSERVER_STATE_ROOT", &context.state_root)
             .env_remove("FOUNDRY_HOSTING_ENVIRONMENT");
         command
     }

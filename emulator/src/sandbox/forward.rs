@@ -1,4 +1,4 @@
-//! HTTP to an agent on this machine: bodies stream both ways, nothing is decoded, retried or redirected.
+//! HTTP to an agent on this machine: paths and bodies pass byte for byte, and nothing is decoded, retried or redirected.
 
 use crate::container::{CallError, StartError, Upgraded};
 use axum::body::{Body, HttpBody};
@@ -6,11 +6,13 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Request, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Between two looks at `/readiness`: short against a process's start, long against a loopback round trip.
 const READINESS_INTERVAL: Duration = Duration::from_millis(50);
@@ -35,53 +37,47 @@ const PER_CONNECTION: [HeaderName; 8] = [
 pub(crate) struct Forward {
     /// Scheme, host, port and path prefix, without a slash at the end.
     base: String,
-    client: reqwest::Client,
+    client: Client<HttpConnector, Body>,
 }
 
 impl Forward {
     /// `base` is an `http` URL on loopback.
-    pub(crate) fn new(base: &str) -> Result<Self, reqwest::Error> {
-        let mut builder = reqwest::Client::builder()
-            // A proxy from the environment must never see a session's traffic.
-            .no_proxy()
-            .no_gzip()
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
+    pub(crate) fn new(base: &str) -> Result<Self, http::uri::InvalidUri> {
+        let base = base.trim_end_matches('/').to_owned();
+        base.parse::<Uri>()?;
+        let client = Client::builder(TokioExecutor::new())
+            // A turn must not be sent twice.
+            .retry_canceled_requests(false)
             // A kept connection to an agent that has just ended would turn "gone" into "broken".
-            .pool_max_idle_per_host(0);
-        if let Some(tls) = no_tls() {
-            builder = builder.tls_backend_preconfigured(tls);
-        }
-        Ok(Self { base: base.trim_end_matches('/').to_owned(), client: builder.build()? })
+            .pool_max_idle_per_host(0)
+            .build_http();
+        Ok(Self { base, client })
     }
 
     /// Passes one request on and gives back the answer as it arrives.
-    pub(crate) async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, CallError> {
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let mut headers = parts.headers;
+    pub(crate) async fn call(&self, mut request: Request<Body>) -> Result<http::Response<Body>, CallError> {
+        let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let uri = format!("{}{path}", self.base).parse().map_err(|error| CallError::Broken(format!("{error}")))?;
+        *request.uri_mut() = uri;
+        let length = request.body().size_hint().exact().filter(|length| *length > 0);
+        let headers = request.headers_mut();
         headers.remove(HOST);
         let upgrade = headers.get(UPGRADE).cloned();
-        remove_per_connection(&mut headers);
+        remove_per_connection(headers);
         if let Some(upgrade) = upgrade {
             // The gateway has asked for a WebSocket: this connection is to become one.
             headers.insert(UPGRADE, upgrade);
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         }
-        let mut request = self.client.request(parts.method, format!("{}{path}", self.base));
-        let length = body.size_hint().exact();
-        if length != Some(0) {
-            if let Some(length) = length {
-                // A streamed body loses its length, which some agents need.
-                headers.insert(CONTENT_LENGTH, length.into());
-            }
-            request = request.body(reqwest::Body::wrap_stream(body.into_data_stream()));
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, length.into());
         }
-        let answer = request.headers(headers).send().await.map_err(|error| call_error(&error))?;
+        let mut answer = self.client.request(request).await.map_err(|error| call_error(&error))?.map(Body::new);
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return switched(answer).await;
+            let connection = hyper::upgrade::on(&mut answer).await;
+            let connection = connection.map_err(|error| CallError::Broken(error.to_string()))?;
+            answer.extensions_mut().insert(Upgraded::new(TokioIo::new(connection)));
         }
-        let mut answer = http::Response::<reqwest::Body>::from(answer).map(Body::new);
         remove_per_connection(answer.headers_mut());
         Ok(answer)
     }
@@ -94,8 +90,11 @@ impl Forward {
     ) -> Result<(), StartError> {
         let deadline = Instant::now() + within;
         loop {
-            let attempt = self.client.get(format!("{}/readiness", self.base)).timeout(READINESS_ATTEMPT).send().await;
-            if attempt.is_ok_and(|answer| accept(answer.status())) {
+            let request = Request::get("/readiness").body(Body::empty()).map(|request| self.call(request));
+            if let Ok(request) = request
+                && let Ok(Ok(answer)) = timeout(READINESS_ATTEMPT, request).await
+                && accept(answer.status())
+            {
                 return Ok(());
             }
             if Instant::now() + READINESS_INTERVAL > deadline {
@@ -106,34 +105,14 @@ impl Forward {
     }
 }
 
-/// A 101 answer and the connection behind it.
-async fn switched(answer: reqwest::Response) -> Result<http::Response<Body>, CallError> {
-    let mut switched = http::Response::new(Body::empty());
-    *switched.status_mut() = answer.status();
-    *switched.headers_mut() = answer.headers().clone();
-    remove_per_connection(switched.headers_mut());
-    let connection = answer.upgrade().await.map_err(|error| call_error(&error))?;
-    switched.extensions_mut().insert(Upgraded::new(connection));
-    Ok(switched)
-}
-
-/// reqwest wants a TLS configuration although only `http` is spoken here, and takes it from the process unless given
-/// one: an emulator inside another program must not depend on what that program set up.
-fn no_tls() -> Option<rustls::ClientConfig> {
-    rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .ok()
-        .map(|builder| builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
-}
-
 fn remove_per_connection(headers: &mut HeaderMap) {
     for name in PER_CONNECTION {
         headers.remove(name);
     }
 }
 
-fn call_error(error: &reqwest::Error) -> CallError {
-    // The outermost message only says "error sending request"; the cause says why.
+fn call_error(error: &hyper_util::client::legacy::Error) -> CallError {
+    // The outermost message only says "client error (Connect)"; the cause says why.
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

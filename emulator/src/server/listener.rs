@@ -101,7 +101,7 @@ impl Accepted {
 }
 
 /// The caller owns the directory and has it to itself (the emulator holds its data directory locked), so what stands at the
-/// path is a leftover of its own.
+/// path is another leftover.
 #[cfg(unix)]
 fn bind_unix(path: &std::path::Path) -> io::Result<Listener> {
     use std::os::unix::ffi::OsStrExt as _;

@@ -1,4 +1,4 @@
-//! Contract section 11: A2A in front of the responses protocol, held to the same isolation, with contexts of its own.
+//! Contract section 11: A2A in front of the responses protocol, held to the same isolation, with separate contexts.
 
 use cupola_emulator::agents::Notes;
 use cupola_emulator::{Emulator, Options, stock_agents};
@@ -78,7 +78,7 @@ async fn a_message_is_a_turn_in_the_session_of_the_query() {
 }
 
 #[tokio::test]
-async fn a_context_goes_on_for_whoever_began_it() {
+async fn a_context_continues_for_the_user_who_began_it() {
     let world = World::start().await;
     let say = async |context: Option<&str>, key, method, text| {
         let mut body: Value = serde_json::from_str(&request(method, text)).unwrap();
@@ -115,6 +115,11 @@ async fn a_stream_is_updates_of_a_task() {
     let kinds: Vec<&str> = results.iter().map(|result| result["kind"].as_str().unwrap()).collect();
     assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("task", "status-update"), "{kinds:?}");
     assert_eq!(said(&results), "alpha beta");
+    // Clients drop a piece that continues an artifact they do not have.
+    let pieces: Vec<_> = results.iter().filter(|result| result["kind"] == "artifact-update").collect();
+    let flags: Vec<_> = pieces.iter().map(|piece| (piece["append"] == true, piece["lastChunk"] == true)).collect();
+    assert_eq!(flags, [(false, false), (true, false), (true, true)]);
+    assert!(pieces.iter().all(|piece| piece["artifact"]["artifactId"] == pieces[0]["artifact"]["artifactId"]));
     assert_eq!(results[results.len() - 1]["status"]["state"], "completed");
     assert!(results.iter().all(|result| result["contextId"] == results[0]["contextId"]));
     world.emulator.shutdown().await;

@@ -38,6 +38,16 @@ async fn a_conversation_is_made_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn ids_have_the_services_form_and_share_a_partition_key() {
+    let bench = Bench::start().await;
+    let id = create(&bench, json!({})).await;
+    let body = id.strip_prefix("conv_").unwrap();
+    assert!(body.len() == 50 && body.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    let response = bench.invoke("notes", json!({"input": "hi", "conversation": id})).send().await.ok().json();
+    assert_eq!(response["id"].as_str().unwrap()[7..25], body[..18]);
+}
+
+#[tokio::test]
 async fn items_are_added_listed_shown_and_deleted() {
     let bench = Bench::start().await;
     let message = |text: &str| json!({"type": "message", "role": "user", "content": text});

@@ -114,7 +114,7 @@ async fn a_folder_is_made_with_those_above_it_and_shown_by_stat() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_or_no_folder_is_said() {
+async fn a_wrong_kind_of_entry_is_reported() {
     let bench = bench().await;
     put(&bench, "data/a.txt", "x").await.ok();
     get(&bench, "none").await.refused(404, "not_found");

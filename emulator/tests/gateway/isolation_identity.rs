@@ -1,6 +1,6 @@
 //! Contract section 13.3: protocol 2.0.0, row by row.
 
-use crate::support::{Answer, Bench};
+use crate::support::{Answer, Bench, OWN_ID};
 use cupola_emulator::Token;
 use cupola_emulator::auth::MANAGE_ALL;
 use serde_json::json;
@@ -163,4 +163,73 @@ async fn the_container_gets_one_opaque_id_per_user_and_a_fresh_call_id() {
     assert_ne!(alice, "alice", "opaque");
     assert_ne!(seen(AGENT, Some("bob")).await.0, alice);
     assert_ne!(seen(AGENT, None).await.0, alice);
+}
+
+#[tokio::test]
+async fn the_wall_between_delegated_and_own_stands_before_responses_and_conversations_too() {
+    let bench = Bench::start().await;
+    let alice = turn(&bench, "alice").await;
+    let own = bench.invoke(AGENT, json!({"input": "hi"})).send().await.ok();
+    let chain =
+        |answer: &Answer| bench.invoke(AGENT, json!({"input": "hi", "previous_response_id": answer.json()["id"]}));
+    // G-A3, G-A4 and G-A6 of the field matrix, then the other side of the wall.
+    chain(&alice).acting_for("alice").send().await.ok();
+    chain(&alice).acting_for("bob").send().await.refused(404, "invalid_request_error");
+    chain(&alice).send().await.refused(403, "session_not_accessible");
+    chain(&own).acting_for("alice").send().await.refused(403, "session_not_accessible");
+    chain(&own).caller("bob").send().await.refused(404, "invalid_request_error");
+    let path = |answer: &Answer| format!("/protocols/openai/responses/{}", answer.json()["id"].as_str().unwrap());
+    for method in ["GET", "DELETE"] {
+        bench.endpoint(method, AGENT, &path(&alice)).send().await.refused(403, "session_not_accessible");
+        let other = bench.endpoint(method, AGENT, &path(&alice)).acting_for("bob");
+        other.send().await.refused(404, "invalid_request_error");
+        let wall = bench.endpoint(method, AGENT, &path(&own)).acting_for("alice");
+        wall.send().await.refused(403, "session_not_accessible");
+    }
+
+    let conversations = "/protocols/openai/conversations";
+    let made = bench.endpoint("POST", AGENT, conversations).acting_for("alice").send().await.ok().json();
+    let conversation = format!("{conversations}/{}", made["id"].as_str().unwrap());
+    bench.endpoint("GET", AGENT, &conversation).acting_for("bob").send().await.refused(404, "not_found");
+    bench.endpoint("GET", AGENT, &conversation).send().await.refused(403, "session_not_accessible");
+    let into = bench.invoke(AGENT, json!({"input": "hi", "conversation": made["id"]}));
+    into.send().await.refused(403, "session_not_accessible");
+}
+
+#[tokio::test]
+async fn two_users_may_own_the_same_response_id() {
+    let bench = Bench::start().await;
+    let own_id = |user: &str| bench.invoke(AGENT, json!({"input": "own-id"})).acting_for(user).send();
+    let (alice, bob) = (own_id("alice").await.ok(), own_id("bob").await.ok());
+    assert_eq!((&alice.json()["id"], &bob.json()["id"]), (&json!(OWN_ID), &json!(OWN_ID)));
+    let path = format!("/protocols/openai/responses/{OWN_ID}");
+    for (user, answer) in [("alice", &alice), ("bob", &bob)] {
+        let shown = bench.endpoint("GET", AGENT, &path).acting_for(user).send().await.ok();
+        assert_eq!(shown.session(), answer.session(), "{user}");
+    }
+    bench.endpoint("DELETE", AGENT, &path).acting_for("bob").send().await.ok();
+    bench.endpoint("GET", AGENT, &path).acting_for("bob").send().await.refused(404, "invalid_request_error");
+    bench.endpoint("GET", AGENT, &path).acting_for("alice").send().await.ok();
+}
+
+#[tokio::test]
+async fn a_header_that_says_who_asks_is_refused_when_it_occurs_twice() {
+    let bench = Bench::start().await;
+    for header in
+        ["x-ms-user-identity", "x-agent-user-isolation-key", "x-agent-chat-isolation-key", "x-session-isolation-key"]
+    {
+        let agent = if header == "x-ms-user-identity" { AGENT } else { "notes" };
+        let once = || bench.invoke(agent, json!({"input": "hi"})).header(header, "alice");
+        once().send().await.ok();
+        for second in ["bob", "alice"] {
+            let twice = once().again(header, second).send().await;
+            twice.refused(400, "invalid_request_error");
+            assert_eq!(twice.json()["error"]["param"], header);
+        }
+        let list = bench.endpoint("GET", agent, "/sessions").header(header, "alice").again(header, "bob");
+        list.send().await.refused(400, "invalid_request_error");
+    }
+    let ann = bench.emulator.token("ann");
+    let twice = bench.invoke(AGENT, json!({"input": "hi"})).again("authorization", &format!("Bearer {ann}"));
+    twice.send().await.refused(401, "unauthorized");
 }

@@ -8,7 +8,7 @@ use cupola_emulator::{AgentSpec, VersionSpec};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Agents of `exec:` come first, so that an agent that is posted anew gets their runtime too. None is ever started.
+/// Agents of `exec:` come first, so that an agent that is posted again gets their runtime too. None is ever started.
 async fn bench() -> Bench {
     let allowed = AllowedVariables::new(["GREETING".to_owned()]).unwrap();
     let exec = Arc::new(Exec::new("exit 1").allow(allowed));

@@ -207,3 +207,32 @@ async fn ending_the_emulator_stops_its_containers() {
     assert_eq!(bench.agents.stops_of(&session), 1);
     assert!(endless.bytes().await.is_err(), "an answer that does not end is cut, not completed");
 }
+
+/// Contract section 21.1: an agent with memory snapshots.
+#[tokio::test]
+async fn a_session_with_memory_snapshots_keeps_nothing_across_idleness() {
+    let bench = Bench::start().await;
+    let definition = |snapshot: bool| json!({"definition": {"kind": "hosted", "enable_memory_snapshot": snapshot}});
+    for (agent, snapshot) in [("forgetful", true), ("faithful", false)] {
+        let made = bench.ask("POST", &format!("/agents/{agent}/versions")).body(definition(snapshot)).send().await.ok();
+        assert_eq!(made.json()["definition"]["enable_memory_snapshot"], snapshot);
+        for by_stopping in [true, false] {
+            let session = bench.invoke(agent, json!({"input": "hi"})).send().await.ok().session();
+            let file = format!("/sessions/{session}/files/content?path=a.txt");
+            bench.endpoint("PUT", agent, &file).bytes("text").send().await.ok();
+            bench.endpoint("GET", agent, &file).send().await.ok();
+            if by_stopping {
+                bench.endpoint("POST", agent, &format!("/sessions/{session}:stop")).send().await.ok();
+            } else {
+                bench.clock.advance(Duration::from_secs(1000));
+            }
+            let status = bench.endpoint("GET", agent, &format!("/sessions/{session}")).send().await.ok().json();
+            assert_eq!(status["status"], "idle", "{agent}");
+            let read = bench.endpoint("GET", agent, &file).send().await;
+            assert_eq!(read.status, if snapshot { 404 } else { 200 }, "{agent}, stopped {by_stopping}: {}", read.text);
+            // It can still be used.
+            bench.invoke(agent, json!({"input": "hi", "agent_session_id": session})).send().await.ok();
+            bench.endpoint("PUT", agent, &file).bytes("text").send().await.ok();
+        }
+    }
+}

@@ -4,7 +4,9 @@ use axum::body::Body;
 use bytes::Bytes;
 use cupola_emulator::container::{CallError, Container, Runtime, SandboxContext, StartError};
 use cupola_emulator::isolation::Model;
-use cupola_emulator::{AgentSpec, Clock, Emulator, KEYS_OPTIONAL, KEYS_REQUIRED, Options, Token, VersionSpec, start};
+use cupola_emulator::{
+    AgentSpec, Clock, Emulator, KEYS_OPTIONAL, KEYS_REQUIRED, Options, Protocol, Token, VersionSpec, start,
+};
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::{HeaderMap, Method, StatusCode};
@@ -44,6 +46,8 @@ pub(crate) struct Agents {
     pub(crate) seen: Mutex<Vec<Seen>>,
     pub(crate) started: Mutex<Vec<String>>,
     pub(crate) stopped: Mutex<Vec<String>>,
+    /// What each container was told, in the order of their starts.
+    pub(crate) contexts: Mutex<Vec<SandboxContext>>,
     /// Sessions whose endless stream was dropped.
     pub(crate) dropped: Mutex<Vec<String>>,
     /// How long a start takes.
@@ -71,6 +75,7 @@ impl Runtime for Recorder {
         let agents = Arc::clone(&self.0);
         Box::pin(async move {
             agents.started.lock().unwrap().push(context.session_id.clone());
+            agents.contexts.lock().unwrap().push(context.clone());
             let time = *agents.start_time.lock().unwrap();
             tokio::time::sleep(time).await;
             if context.environment.contains_key("NEVER_READY") {
@@ -213,6 +218,11 @@ fn answer_json(status: StatusCode, value: &Value) -> http::Response<Body> {
         .unwrap()
 }
 
+/// A version whose containers note what reaches them.
+pub(crate) fn recording(agents: &Arc<Agents>, label: &str, model: Model) -> VersionSpec {
+    VersionSpec::new(label, model, Arc::new(Recorder(Arc::clone(agents))))
+}
+
 /// A running emulator whose agents note what reaches them.
 pub(crate) struct Bench {
     pub(crate) emulator: Emulator,
@@ -331,11 +341,13 @@ impl Bench {
 }
 
 fn specs(agents: &Arc<Agents>) -> Vec<AgentSpec> {
-    let version = |label: &str, model: Model| VersionSpec::new(label, model, Arc::new(Recorder(Arc::clone(agents))));
+    let version = |label: &str, model: Model| recording(agents, label, model);
     let ignoring = Model::Keys {
         user: cupola_emulator::isolation::KeyRule::Ignored,
         chat: cupola_emulator::isolation::KeyRule::Ignored,
     };
+    let mut responder = version("1", Model::Identity);
+    responder.protocols = [Protocol::Responses].into();
     let mut slow = version("1", KEYS_OPTIONAL);
     slow.environment.insert("NEVER_READY".into(), "1".into());
     let mut broken = version("1", KEYS_OPTIONAL);
@@ -349,6 +361,7 @@ fn specs(agents: &Arc<Agents>) -> Vec<AgentSpec> {
         AgentSpec::new("notes-identity", vec![version("1", Model::Identity)]),
         AgentSpec::new("identity-two", vec![version("1", Model::Identity)]),
         AgentSpec::new("open", vec![version("1", ignoring)]),
+        AgentSpec::new("responder", vec![responder]),
         AgentSpec::new("slow", vec![slow]),
         AgentSpec::new("broken", vec![broken]),
     ]
@@ -367,6 +380,12 @@ pub(crate) struct Ask<'a> {
 impl Ask<'_> {
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    /// The same header once more.
+    pub(crate) fn again(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(name, value.parse().unwrap());
         self
     }
 

@@ -47,7 +47,7 @@ async fn two_tenants_of_one_agent_remember_apart_through_idle_time_and_restart()
 }
 
 #[tokio::test]
-async fn a_dropped_foreground_run_is_cancelled_and_a_background_one_goes_on() {
+async fn a_dropped_foreground_run_is_cancelled_and_a_background_one_continues() {
     let bench = Bench::start_with(stock).await;
     let run = async |background: bool| {
         let body = json!({"input": "slow 10 20", "stream": true, "background": background});
@@ -103,4 +103,31 @@ async fn faults_strike_before_authentication_and_keep_the_emulators_mark() {
     let url = format!("{}/agents/notes/endpoint/protocols/openai/responses", bench.emulator.project_endpoint());
     let reset = reqwest::Client::new().post(url).send().await;
     assert!(reset.is_err(), "the connection closes without an answer: {reset:?}");
+}
+
+fn ids(list: &Value) -> Vec<Value> {
+    list["data"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect()
+}
+
+#[tokio::test]
+async fn a_conversation_is_history_and_a_broken_invocation_has_sent_its_event() {
+    let bench = Bench::start_with(stock).await;
+    let made = bench.endpoint("POST", "notes", "/protocols/openai/conversations").send().await.ok().json();
+    let conversation = made["id"].as_str().unwrap();
+    for items in [0, 2, 4] {
+        let said = say(&bench, "", conversation, "history").await;
+        assert_eq!(said, format!("history items: {items}"));
+    }
+    let last = bench.invoke("notes", json!({"input": "hi", "conversation": conversation})).send().await.ok().json();
+    let listed = async |path: String| ids(&bench.endpoint("GET", "notes", &path).send().await.ok().json());
+    let kept = listed(format!("/protocols/openai/conversations/{conversation}/items")).await;
+    let seen = listed(format!("/protocols/openai/responses/{}/input_items", last["id"].as_str().unwrap())).await;
+    assert_eq!(kept.len(), 8);
+    assert_eq!(kept[1..2], seen, "the newest input, before its answer");
+    let path = "/protocols/invocations";
+    let mut broken = bench.endpoint("POST", "notes", path).body(json!({"mode": "sse-crash"})).open().await;
+    assert_eq!(broken.status(), 200);
+    let event = broken.chunk().await.unwrap().unwrap();
+    assert_eq!(event, &b"data: {\"type\": \"token\", \"content\": \"so far\"}\n\n"[..]);
+    assert!(broken.chunk().await.is_err(), "then it is cut");
 }

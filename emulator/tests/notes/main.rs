@@ -1,4 +1,4 @@
-//! `builtin:notes` measured against Microsoft's agent server, and what it does of its own.
+//! `builtin:notes` measured against Microsoft's agent server, and what it does beyond it.
 //!
 //! - [`capture`]: reads a captured exchange and makes texts comparable
 //! - [`support`]: a started agent and how to talk to it

@@ -106,3 +106,34 @@ async fn a_request_id_comes_from_the_trace_then_the_caller_then_chance() {
         assert_eq!(answer.json()["error"]["additionalInfo"]["request_id"], json!(id));
     }
 }
+
+#[tokio::test]
+async fn an_id_that_is_in_use_is_refused() {
+    let agent = start().await;
+    let id = format!("caresp_{}", "b".repeat(50));
+    let headers = [("x-agent-response-id", id.as_str())];
+    assert_eq!(agent.send("POST", "/responses", &headers, r#"{"input": "one"}"#).await.status, 200);
+    let again = agent.send("POST", "/responses", &headers, r#"{"input": "two"}"#).await;
+    let error = &again.json()["error"];
+    assert_eq!(
+        (again.status, &error["code"], &error["type"], &error["param"]),
+        (409, &json!("response_id_conflict"), &json!("conflict"), &json!("response_id"))
+    );
+    let kept = agent.get(&format!("/responses/{id}")).await;
+    assert!(kept.status == 200 && kept.text.contains("echo: one"), "{}", kept.text);
+    assert_eq!(agent.send("DELETE", &format!("/responses/{id}"), &[], "").await.status, 200);
+    assert_eq!(agent.send("POST", "/responses", &headers, r#"{"input": "three"}"#).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_begins_nothing_and_a_failed_deletion_changes_nothing() {
+    let agent = start().await;
+    let draining = agent.create(&json!({"input": "draining"})).await;
+    assert_eq!((draining.status, &draining.json()["error"]["code"]), (503, &json!("service_unavailable")));
+    assert!(header(&draining.headers, "x-platform-server").is_some());
+    let created = agent.create(&json!({"input": "undeletable"})).await.json();
+    let path = format!("/responses/{}", created["id"].as_str().unwrap());
+    let refused = agent.send("DELETE", &path, &[], "").await;
+    assert_eq!((refused.status, header(&refused.headers, "x-platform-error-source")), (500, Some("platform")));
+    assert_eq!(agent.get(&path).await.json()["status"], "completed");
+}

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longer than any run here; time is paused, so nobody waits.
+/// Longer than any run here; time is paused, so the tests do not wait.
 const LONG: Duration = Duration::from_mins(2);
 
 /// A container, and the home it lives in.
@@ -48,7 +48,7 @@ pub(crate) struct Open {
     chunks: Vec<String>,
 }
 
-/// A container's answer to a session of its own.
+/// A container's answer in a new session.
 pub(crate) async fn start() -> Agent {
     start_with(&Notes::default(), SESSION, &[]).await
 }
@@ -72,6 +72,7 @@ pub(crate) async fn start_in(
         version: "3".to_owned(),
         session_id: session.to_owned(),
         home: home.to_owned(),
+        state_root: home.with_extension("state"),
         environment: environment.collect::<BTreeMap<_, _>>(),
         logs: logs.clone(),
     };

@@ -189,7 +189,7 @@ pub(crate) const INVOCATIONS: &[Row] = &[
     ("lro-5-cancel", &[Job(30.0)], All),
     ("lro-6-poll-cancelled", &[Job(30.0), Cancel], All),
     ("method-not-allowed", &[], All),
-    ("openapi", &[], Head("each agent has a document of its own")),
+    ("openapi", &[], Head("each agent has its own document")),
     ("readiness", &[], All),
     ("sse", &[], All),
     ("sse-crash", &[], All),
@@ -207,7 +207,7 @@ pub(crate) const INVOCATIONS: &[Row] = &[
 
 const CHAT: Step = BeginAs(&[("x-agent-user-isolation-key", "alice"), ("x-agent-chat-isolation-key", "chat-1")], SLOW);
 const OLD_OBJECT: &str = "the old server's response object has other keys; the new one's is given for both";
-const OLD_AGENT: &str = "the agent behind the capture reports the keys in words of its own";
+const OLD_AGENT: &str = "the agent behind the capture reports the keys in its own words";
 
 #[rustfmt::skip]
 pub(crate) const PROTOCOL_1: &[Row] = &[

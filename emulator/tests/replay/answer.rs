@@ -1,4 +1,4 @@
-//! One exchange over a TCP connection of its own, and the answer as it came.
+//! One exchange over its own TCP connection, and the answer as it came.
 
 use serde_json::Value;
 use std::fmt;

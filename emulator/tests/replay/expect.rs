@@ -123,7 +123,7 @@ impl Expect {
             _ => &[200],
         };
         if !statuses.contains(&answer.status) {
-            return Err(format!("the status is none of {statuses:?}"));
+            return Err(format!("the status is not one of {statuses:?}"));
         }
         let json = answer.json();
         match self {
@@ -137,9 +137,9 @@ impl Expect {
             Self::Session => session(&json),
             Self::List(field) => list(&json, field),
             Self::Object(object) => wanted(json["object"] == *object, "it is another object"),
-            Self::Item => wanted(json["type"].is_string() && json["id"].is_string(), "it is no item"),
+            Self::Item => wanted(json["type"].is_string() && json["id"].is_string(), "it is not an item"),
             Self::Response(status) => {
-                wanted(json["object"] == "response" && json["status"] == *status, "it is no such response")?;
+                wanted(json["object"] == "response" && json["status"] == *status, "it is not such a response")?;
                 session_header(answer, &json)
             }
             Self::Events { after } => events(answer, *after),
@@ -159,7 +159,7 @@ impl Expect {
                 wanted(answer.header("x-agent-session-id").is_some(), "there is no session header")?;
                 wanted(json["status"].is_string(), "there is no status")
             }
-            Self::OpenApi => wanted(json["openapi"].is_string(), "it is no OpenAPI document"),
+            Self::OpenApi => wanted(json["openapi"].is_string(), "it is not an OpenAPI document"),
             Self::Uploaded(bytes) => {
                 wanted(json["path"].is_string(), "there is no path")?;
                 wanted(json["bytes_written"] == *bytes, "another number of bytes was written")
@@ -233,7 +233,7 @@ fn session_header(answer: &Answer, response: &Value) -> Result<(), String> {
 
 fn log(answer: &Answer) -> Result<(), String> {
     let kind = answer.header("content-type").unwrap_or_default();
-    wanted(kind.starts_with("text/event-stream"), "it is no stream of events")?;
+    wanted(kind.starts_with("text/event-stream"), "it is not a stream of events")?;
     let events = answer.events()?;
     wanted(events.iter().all(|(name, _)| name == "log"), "an event has another name")?;
     let (preamble, lines) = events.split_first().ok_or("there is nothing")?;
@@ -250,7 +250,7 @@ fn log(answer: &Answer) -> Result<(), String> {
 
 fn events(answer: &Answer, after: i64) -> Result<(), String> {
     let kind = answer.header("content-type").unwrap_or_default();
-    wanted(kind.starts_with("text/event-stream"), "it is no stream of events")?;
+    wanted(kind.starts_with("text/event-stream"), "it is not a stream of events")?;
     let mut last = after;
     let events = answer.events()?;
     for (name, data) in &events {

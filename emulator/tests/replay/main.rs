@@ -2,7 +2,7 @@
 //!
 //! `fixtures/requests/` holds what three clients sent: the CLI of the isolation-key era (protocol 1.0.0), the CLI of
 //! today and the Python SDK (2.0.0). A name says which command or method it was; the last number counts its requests.
-//! Only the host, the token and ids of things the service made up are replaced. Each is sent to an emulator of its own,
+//! Only the host, the token and ids of things the service made up are replaced. Each is sent to a separate emulator,
 //! in which what it names exists and belongs to whom the request is from.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]

@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// The id that stands for a session nobody made.
+/// The id that stands for a session that was never created.
 const MISSING: &str = "missing";
 
 /// The id that stands for a session already stopped.

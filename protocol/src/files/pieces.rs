@@ -1,11 +1,12 @@
 //! `files/read` and `files/write`: the bytes of a session's files on the connection itself, in pieces of bounded size.
 //!
-//! For clients that have no local file of their own, and for bound connections: no file of this machine is involved.
+//! For clients without a local file, and for bound connections: no file of this machine is involved.
 
 use super::RemotePath;
 use crate::Method;
 use crate::id::SessionId;
-use crate::observe::Watch;
+use crate::notice::Notice;
+use crate::observe::ProgressOptions;
 use crate::reach::{Reach, Subject};
 use crate::sessions::SessionParams;
 use crate::text::shown_text;
@@ -96,7 +97,7 @@ impl schemars::JsonSchema for Piece {
 /// the same download. All pieces are then of one version of the file. A reading that is kept open ends with its connection,
 /// and when no piece is asked for within 60 s. At most 8 can be open per connection.
 ///
-/// Over HTTP every request is a connection of its own: there `keepOpen` has no effect, and each piece is asked for by its offset.
+/// Over HTTP every request is its own connection: there `keepOpen` has no effect, and each piece is asked for by its offset.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Read;
 
@@ -110,8 +111,8 @@ impl Method for Read {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -128,10 +129,10 @@ pub struct ReadParams {
     /// The first byte to read, counted from 0. With `readId` it is where the last piece ended, and can be left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// How many bytes to read, at most 1 MiB, which is also what is read when left out.
+    /// How many bytes to read: at most 1 MiB, which is also the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<NonZeroU32>,
-    /// Continues the reading that this id was the answer of, with the same session and path.
+    /// Continues the read that returned this id, with the same session and path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_id: Option<PieceId>,
     /// Keep the file open for the next piece, if there is one.
@@ -171,7 +172,7 @@ pub struct ReadResponse {
 /// was collected is thrown away when the connection ends, when no piece comes within 60 s, or when a call with the
 /// `writeId` is cancelled or fails. At most 8 files can be written at once per connection.
 ///
-/// Over HTTP every request is a connection of its own, so there a file is written in one piece.
+/// Over HTTP every request is its own connection, so there a file is written in one piece.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Write;
 
@@ -185,8 +186,8 @@ impl Method for Write {
         params.session.subject()
     }
 
-    fn watch(params: &Self::Params) -> Watch {
-        params.session.watch.clone()
+    fn progress(params: &Self::Params) -> ProgressOptions {
+        params.session.progress.clone()
     }
 }
 
@@ -204,7 +205,7 @@ pub struct WriteParams {
     pub content: Piece,
     /// Is it the last piece? Only then is the file sent to the service.
     pub is_last: bool,
-    /// Continues the writing that this id was the answer of, with the same session and path.
+    /// Continues the write that returned this id, with the same session and path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_id: Option<PieceId>,
     /// Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes
@@ -229,6 +230,9 @@ pub struct WriteResponse {
     /// Adds the next piece, as long as the file is not written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_id: Option<PieceId>,
+    /// What the caller should know about what was written, for example that the session will not keep it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub struct Entry {
     pub(super) event: Option<Describe>,
 }
 
-/// A method without events of its own.
+/// A method without its own events.
 fn method<M: Method + JsonSchema>() -> Entry
 where
     M::Params: JsonSchema,
@@ -129,7 +129,7 @@ pub fn groups() -> Vec<Group> {
         },
         Group {
             name: "auth",
-            about: "The tokens the daemon holds. What they are is never said.",
+            about: "The tokens the daemon holds. Their values are never shown.",
             methods: vec![method::<auth::Status>(), method::<auth::Clear>()],
         },
     ]

@@ -46,7 +46,7 @@ shown_text! {
 /// from the daemon's own environment: what azd would read from the caller's is in this object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-// The rule of `Target` ends where its kinds have types of their own.
+// The rule of `Target` does not apply to kinds with their own types.
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DirectoryTarget {
     /// Where to look for `azure.yaml`, here and upwards.

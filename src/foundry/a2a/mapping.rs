@@ -122,7 +122,7 @@ impl Mapping for ResultMapping {
         });
         if !std::mem::replace(&mut self.has_begun, true) {
             let context = json.pointer("/result/contextId").and_then(Value::as_str);
-            // A context that cannot be named again begins anew with every message.
+            // A context without a usable id cannot be continued: every message starts a new one.
             self.context_id = context.and_then(|id| id.parse().ok());
         }
         if let Some(error) = json.get("error").filter(|error| !error.is_null()) {
@@ -142,7 +142,7 @@ impl Mapping for ResultMapping {
     }
 }
 
-/// How a task in this state ended; `None` while it goes on.
+/// How a task in this state ended; `None` while it continues.
 fn ending_of(state: &str, status: Option<&Value>) -> Option<InvokeEvent> {
     let message = || {
         let text = status.and_then(|status| status.get("message")).map(text_of).unwrap_or_default();
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(ending.text.as_deref(), Some("alpha"));
         // Without its last update an answer is not known to be whole.
         assert_eq!(stream(&[begun, &a]).0, ["task", "+al", "end: truncated the stream ended before the answer did"]);
-        // An answer with an unreadable event is not complete either, unless the last event repeats the text.
+        // An answer with an unreadable event is incomplete, too, unless the last event repeats the text.
         let (end, unread) = (r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#, "{\"kind");
         assert!(stream(&[begun, &a, unread, end]).0.iter().any(|line| line.contains("TextMissing")));
         let whole = r#"{"kind":"message","parts":[{"text":"alpha"}]}"#;

@@ -4,7 +4,7 @@ use super::Operation;
 use super::evidence::Evidence;
 use cupola_protocol::error::ErrorKind;
 
-/// Why the service forbids a call whoever's state it is for.
+/// Why the service forbids a call regardless of whose state it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denial {
     /// The caller's account lacks a role or a permission.

@@ -59,7 +59,7 @@ impl Mapping for JsonMapping {
         let ending = if let Ok(json) = serde_json::from_str(&body) {
             finished(&json, &body, items)
         } else {
-            // An empty body, or one that only claims to be JSON: the agent's answer all the same.
+            // An empty body, or one that only claims to be JSON: still the agent's answer.
             push_text(items, body.clone());
             Ending { text: Some(body), ..Ending::of(InvokeEvent::Completed {}) }
         };

@@ -172,7 +172,7 @@ impl Polling {
                 Err(error) if error.status() == Some(404) && self.unknown < MAX_UNKNOWN => self.unknown += 1,
                 Err(error) => {
                     let code = error.service().and_then(|error| error.code.clone());
-                    // The status could not be read, so nobody knows how the invocation stands.
+                    // The status could not be read, so the state of the invocation is unknown.
                     self.end(Ending::of(unclear(error.kind(), error.to_string(), code)));
                 }
             }
@@ -215,7 +215,7 @@ impl Polling {
     }
 }
 
-/// The invocation to ask about after a 202. An agent server puts an id of its own on every answer (`header`), so that alone names no
+/// The invocation to ask about after a 202. An agent server puts its own id on every answer (`header`), so that alone names no
 /// invocation: the body names it, says that it is under way, or says nothing at all.
 fn job_of(body: &str, header: Option<&ResponseId>) -> Option<ResponseId> {
     if body.trim().is_empty() {

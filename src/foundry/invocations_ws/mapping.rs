@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 /// The state of one dialogue.
 #[derive(Debug)]
 pub(super) struct MessageMapping {
-    /// Messages of ours whose answer the agent has not called done. Agents need not say that.
+    /// Messages we sent whose answer the agent has not marked as done. Agents need not say that.
     unanswered: usize,
     is_raw: bool,
     /// All text so far, and where in it the current answer begins.
@@ -61,7 +61,7 @@ impl MessageMapping {
         self.end_with(ending_of(frame), items);
     }
 
-    /// The dialogue is over because nobody has anything more to say.
+    /// The dialogue is over because neither side sends anything more.
     pub(super) fn fell_silent(&mut self, items: &mut VecDeque<ReplyItem>) {
         self.end_with(InvokeEvent::Completed {}, items);
     }
@@ -213,7 +213,7 @@ mod tests {
             (1, vec![r#"{"type":"error","message":"no"}"#], vec!["end: failed AgentFailed: no"]),
             (1, vec![], vec!["end: completed"]),
         ] {
-            // What comes after the ending is not passed on by whoever drives the mapping.
+            // The caller of the mapping does not pass on what follows the ending.
             let mut lines = dialogue(sent, &messages, OK);
             let end = lines.iter().position(|line| line.starts_with("end:")).unwrap();
             lines.truncate(end + 1);

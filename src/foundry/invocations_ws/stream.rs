@@ -1,11 +1,11 @@
 //! The connection of a dialogue as a stream of reply items. Dropping it says goodbye and closes.
 
 use super::super::meter::{Excess, MAX_NOISE_BYTES, Meter};
-use super::super::observe::Watcher;
+use super::super::observe::Observer;
 use super::super::reply::ReplyItem;
 use super::mapping::MessageMapping;
 use super::metered::Metered;
-use super::{Dialogue, MAX_SENT_BYTES};
+use super::{MAX_SENT_BYTES, WebSocketTurn};
 use cupola_protocol::invoke::{Notice, NoticeCode};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use std::collections::VecDeque;
@@ -46,7 +46,7 @@ type Socket = WebSocketStream<Metered<reqwest::Upgraded>>;
 
 /// What happens next on the connection.
 enum Step {
-    /// All messages of ours have been sent.
+    /// All our messages have been sent.
     Sent,
     /// A message, an error, or the connection's end came.
     Received(Option<Result<Message, Error>>),
@@ -68,15 +68,15 @@ pub(super) struct Messages {
     idle_limit: Option<Duration>,
     /// When the agent has been silent for too long: runs from its latest message on.
     silent_at: Option<Instant>,
-    watcher: Option<Watcher>,
+    observer: Option<Observer>,
 }
 
 impl Messages {
     pub(super) async fn begin(
         connection: reqwest::Upgraded,
-        dialogue: &Dialogue<'_>,
+        dialogue: &WebSocketTurn<'_>,
         mapping: MessageMapping,
-        watcher: Option<Watcher>,
+        observer: Option<Observer>,
     ) -> impl Stream<Item = ReplyItem> + Send + use<> {
         let limits = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
@@ -94,7 +94,7 @@ impl Messages {
             noise: 0,
             idle_limit: dialogue.idle_limit,
             silent_at: None,
-            watcher,
+            observer,
         };
         stream::unfold(messages, |mut messages| async move {
             let item = messages.next().await?;
@@ -180,8 +180,8 @@ impl Messages {
         let message = format!(
             "the agent answered, then said nothing for {seconds} s and did not end the dialogue: taken as its end (--idle-timeout)"
         );
-        if let Some(watcher) = &self.watcher {
-            watcher.tell_now(Notice { code: NoticeCode::DialogueIdle, message });
+        if let Some(observer) = &self.observer {
+            observer.tell_now(Notice { code: NoticeCode::DialogueIdle, message });
         }
     }
 

@@ -48,7 +48,7 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Most events in a row that only repeat what was passed on before. A new stream begins with as many lines as its tail has.
 const MAX_REPEATED: u64 = 4 * Tail::MAX.get() as u64;
 
-/// A stream that lasted this long was a good one: pauses begin anew, and its end is not worth a remark.
+/// A stream that lasted this long was a good one: pauses start again from the shortest, and its end is not reported.
 const GOOD_STREAM: Duration = Duration::from_mins(1);
 
 /// Why a log could not be read.
@@ -268,7 +268,7 @@ impl LogReader {
             Some(Err(reason)) => self.broken(&reason),
             None if self.query.follow => {
                 if open.was_good() {
-                    // Streams have a longest life at the service; the next one goes on where this one ended.
+                    // The service limits how long a stream lasts; the next one continues where this one ended.
                     self.attempts = 0;
                     self.state = State::Closed;
                     return Ok(());

@@ -85,7 +85,7 @@ impl Window {
             MonitorEvent::Raw { name, data } => (None, name.as_deref(), data),
             _ => return Verdict::New,
         };
-        // The console's status lines are the stream's own remarks, made anew by each.
+        // The console's status lines are the stream's own remarks, repeated by each.
         if self.kind == LogKind::Console && stream == Some("status") {
             return self.judge_remark(fingerprint(&text));
         }

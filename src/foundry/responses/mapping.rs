@@ -392,7 +392,7 @@ mod tests {
         ] {
             assert_eq!(story(name).0, expected, "{name}");
         }
-        // A killed and recovered run: the second `in_progress` begins the text anew.
+        // A killed and recovered run: the second `in_progress` starts the text again.
         let mut expected: Vec<_> = std::iter::once("+tick0".to_owned()).chain(ticks(1, 8)).collect();
         let (lines, ending) = story("responses-variants/crash-4-replay-all");
         assert_eq!(lines[..expected.len()], expected);

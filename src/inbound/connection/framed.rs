@@ -38,7 +38,7 @@ enum End {
     Unreadable(FrameError),
     /// The daemon drains and every request is answered.
     Drained,
-    /// It has no place of its own, and what it asked is answered.
+    /// The daemon is full and only answers the connection's first requests, which it has done.
     Served,
     /// The client is there and takes nothing. What waits is still sent.
     Stalled,
@@ -139,7 +139,7 @@ async fn served(calls: &Calls) {
     }
 }
 
-/// Sees to it that every request is answered, or cancelled when nobody waits for its answer.
+/// Waits until every request is answered, or cancels it when nobody waits for its answer.
 async fn finish(
     end: End,
     reader: &FrameReader,
@@ -151,7 +151,7 @@ async fn finish(
     let answered = calls.answered();
     tokio::pin!(answered);
     match end {
-        // `printf … | nc` ends its input at once and still reads, so requests go on while the other side is there.
+        // `printf … | nc` ends its input at once and still reads, so requests continue while the other side is there.
         End::Finished => loop {
             tokio::select! {
                 () = &mut answered => return,
@@ -169,7 +169,7 @@ async fn finish(
         End::Served if reader.is_within() => {
             let _ = client.send(refusal(guest::full())).await;
         }
-        // So does one that the daemon has read a part of: nobody else can say that it was not begun.
+        // So does one that the daemon has read in part: only the daemon knows that it was not begun.
         End::Drained if reader.is_within() => {
             let _ = client.send(refusal(CallError::shutting_down())).await;
         }

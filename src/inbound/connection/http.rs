@@ -5,7 +5,7 @@
 //! - [`request`]: which requests are taken at all (pure)
 //! - [`response`]: what is sent: JSON, events, refusals
 //!
-//! Each request is a connection of its own to the calls behind it: nothing is bound, and nothing remains but what was
+//! The calls behind it see each request as a separate connection: nothing is bound, and nothing remains but what was
 //! detached. A client that leaves before its answer, or ends its input, cancels the call.
 
 mod body;
@@ -129,7 +129,7 @@ impl Server<'_> {
         }
     }
 
-    /// One message, or batch, and its answer. Whoever drops this, or the body it gives, cancels the calls.
+    /// One message, or batch, and its answer. Dropping this, or the body it gives, cancels the calls.
     async fn exchange(&self, answers: Answers, message: Frame) -> Response<Body> {
         let (client, messages) = Client::new(&self.daemon, self.number, self.ends.clone(), answers == Answers::Events);
         let (cancelled, last) = (self.daemon.shutdown.work(), CancellationToken::new());

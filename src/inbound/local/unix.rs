@@ -1,4 +1,6 @@
 //! The socket on Unix systems.
+//!
+//! - `lock`: the lock files that say which daemon owns a socket, and which owns a state directory
 
 mod lock;
 
@@ -109,12 +111,12 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
 pub async fn own(state_directory: &Path, socket: &Path) -> Result<Ownership, BindError> {
     // A socket that could never be made is an error, also where another daemon would serve.
     PrivateDirectory::open(socket.parent().unwrap_or(socket))?;
-    // Why a directory cannot be used is said by whoever opens it for use.
+    // The code that opens the directory for use reports why it cannot be used.
     let Ok(directory) = PrivateDirectory::open(state_directory) else { return Ok(Ownership::Unknown) };
     match lock::take(&directory, OsStr::new(STATE_LOCK), socket).await {
         Ok(Taken::Ours(lock)) => Ok(Ownership::Ours(StateLock(lock))),
         Ok(Taken::Theirs(socket)) => Ok(Ownership::Theirs(socket)),
-        // A directory that cannot be written has no lock. The daemon starts all the same, and says so where it would write.
+        // A directory that cannot be written has no lock. The daemon still starts, and reports the problem when it has to write.
         Err(BindError::System { path, source }) => {
             tracing::warn!(path = %path.display(), %source, "another daemon could use this state directory at the same time");
             Ok(Ownership::Unknown)
@@ -202,7 +204,7 @@ fn listen(path: &Path) -> io::Result<Socket> {
     options.create_tokio()
 }
 
-/// Which file has the name; nothing when it is no socket of this user.
+/// Which file has the name; `None` when it is not a socket of this user.
 fn identity(directory: &PrivateDirectory, name: &OsStr) -> Result<Option<FileIdentity>, Errno> {
     let status = rustix::fs::statat(directory.handle(), name, AtFlags::SYMLINK_NOFOLLOW)?;
     let socket = FileType::from_raw_mode(status.st_mode) == FileType::Socket;
@@ -250,7 +252,7 @@ impl LocalListener {
 
     /// Makes the socket again. False when another daemon listens there.
     async fn listen_again(&mut self) -> bool {
-        // The lock beside the socket is taken anew: its file may be gone, too. That of the state directory stays ours.
+        // The lock beside the socket is acquired again, because its file may be gone, too. The state directory's lock is kept.
         self.beside = None;
         let complaint = match bind(&self.path).await {
             Ok(Bound::Listening(mut new)) => {
@@ -296,7 +298,7 @@ impl Listener for LocalListener {
         if self.is_own {
             self.rename_socket();
         }
-        // Only now: whoever gets a lock next must not find our socket.
+        // Only now: the next process that gets a lock must not find our socket.
         (self.is_own, self.beside, self.state) = (false, None, None);
     }
 
@@ -387,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_socket_is_left_alone() {
+    async fn a_file_that_is_not_a_socket_is_left_alone() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("own/v1.sock");
         PrivateDirectory::open(path.parent().unwrap()).unwrap();

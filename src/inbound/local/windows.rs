@@ -54,7 +54,7 @@ pub fn take(inherited: Inherited) -> Result<LocalListener, BindError> {
 #[derive(Debug)]
 pub enum StateLock {}
 
-/// Nobody can tell.
+/// Unknown on this system.
 #[expect(clippy::unused_async, reason = "other systems wait here")]
 pub async fn own(_state_directory: &Path, _socket: &Path) -> Result<Ownership, BindError> {
     Ok(Ownership::Unknown)
@@ -78,7 +78,7 @@ fn listen(path: &Path) -> io::Result<Pipe> {
 }
 
 /// A connection within this process: the client's end and the daemon's. To be called inside a runtime. It has a name for as long as this takes, which
-/// nobody can guess.
+/// other processes cannot guess.
 pub async fn pair() -> io::Result<(cupola_cli::Stream, Stream)> {
     let path = PathBuf::from(format!(r"\\.\pipe\cupola-{}", Uuid::new_v4().simple()));
     let pipe = listen(&path)?;

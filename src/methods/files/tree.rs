@@ -1,11 +1,11 @@
 //! `recursive`: directories, one file after the other, so that memory holds one directory's names and one piece of one
-//! file. What fails with one file is noted and the rest goes on; what would fail with every file ends the call.
+//! file. A failure of one file is noted and the rest continues; a failure that would affect every file ends the call.
 //!
 //! No link leads out of the directory: an upload sends what a link stands for only if that is a file inside, and a download
 //! writes only below its own directory; on a bound connection no link is followed at all ([`Directory`]). Names the service gives are names only: one that says anything about a
 //! place is refused.
 
-use super::{Far, fetch, send};
+use super::{TransferProgress, fetch, send};
 use crate::error::CallError;
 use crate::methods::named_session::NamedSession;
 use crate::system::file::{Directory, Draft, Kind};
@@ -23,7 +23,7 @@ const MAX_FAILURES: usize = 100;
 /// Most files and directories of one call. A session's home is a workspace; more is a loop of links.
 const MAX_ENTRIES: u64 = 100_000;
 
-/// How deep directories are followed. Each one on the way costs a descriptor here, and nobody nests them deeper by hand.
+/// How deep directories are followed. Each one on the way costs a descriptor here, and people do not nest them deeper by hand.
 const MAX_DEPTH: usize = 64;
 
 /// Longest name of one file or directory, in bytes; file systems take no longer ones.
@@ -92,7 +92,7 @@ pub(super) async fn upload(
     named: &NamedSession,
     from: &Directory,
     to: &RemotePath,
-    far: &Far,
+    so_far: &TransferProgress,
 ) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
     // A directory is opened when its turn comes: those that wait cost no descriptor.
@@ -136,7 +136,7 @@ pub(super) async fn upload(
                         let target = below(&target, &name)?;
                         let file = directory.open(&name, MAX_FILE_BYTES).await?;
                         send(named, &file, &target, &Arc::default()).await?;
-                        far.bytes.fetch_add(file.length, Ordering::Relaxed);
+                        so_far.bytes.fetch_add(file.length, Ordering::Relaxed);
                         Ok(())
                     };
                     if progress.note(shown, sent.await)? {
@@ -168,9 +168,9 @@ pub(super) async fn download(
     named: &NamedSession,
     from: &RemotePath,
     to: Directory,
-    far: &Far,
+    so_far: &TransferProgress,
 ) -> Result<Tree, CallError> {
-    let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(named, from, to, far)));
+    let fetching = tokio::time::timeout(TREE_LIMIT, Box::pin(fetch_tree(named, from, to, so_far)));
     fetching.await.unwrap_or_else(|_| {
         let hours = TREE_LIMIT.as_secs() / 3600;
         Err(CallError::new(ErrorKind::TimedOut, format!("the directory was not downloaded within {hours} hours"))
@@ -210,7 +210,12 @@ impl Waiting {
     }
 }
 
-async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: Directory, far: &Far) -> Result<Tree, CallError> {
+async fn fetch_tree(
+    named: &NamedSession,
+    from: &RemotePath,
+    to: Directory,
+    so_far: &TransferProgress,
+) -> Result<Tree, CallError> {
     let mut progress = Progress::new();
     let mut waiting = Waiting::default();
     waiting.push((from.clone(), to, None, 0))?;
@@ -228,7 +233,7 @@ async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: Directory, far:
         };
         let (target, listed) = match listed.await {
             Ok(listed) => listed,
-            // Without its first directory there is nothing to go on with.
+            // Without its first directory there is nothing to continue with.
             Err(error) if depth == 0 => return Err(error),
             Err(error) => {
                 progress.note(directory.as_str().to_owned(), Err(error))?;
@@ -255,12 +260,13 @@ async fn fetch_tree(named: &NamedSession, from: &RemotePath, to: Directory, far:
                 waiting.push((path, target.clone(), Some(name), depth + 1))?;
                 continue;
             }
-            let before = far.bytes();
-            let fetched = async { fetch(named, &path, Draft::begin(&target, &name).await?, &far.bytes, |_| ()).await };
+            let before = so_far.bytes();
+            let fetched =
+                async { fetch(named, &path, Draft::begin(&target, &name).await?, &so_far.bytes, |_| ()).await };
             if progress.note(shown, fetched.await)? {
                 progress.tree.files += 1;
             } else {
-                far.bytes.store(before, Ordering::Relaxed);
+                so_far.bytes.store(before, Ordering::Relaxed);
             }
         }
         if listed.has_more {
@@ -276,7 +282,10 @@ fn own_name(name: &str) -> Result<&str, CallError> {
     let mut parts = Path::new(name).components();
     match (parts.next(), parts.next()) {
         (Some(Component::Normal(part)), None) if part == name && !name.contains(['/', '\\', '\0']) => Ok(name),
-        _ => Err(CallError::new(ErrorKind::UnexpectedAnswer, "the service gives it a name that is no file name here")),
+        _ => Err(CallError::new(
+            ErrorKind::UnexpectedAnswer,
+            "the service gives it a name that is not a valid file name here",
+        )),
     }
 }
 

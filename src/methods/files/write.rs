@@ -2,7 +2,7 @@
 //! service never has a part of a file.
 
 use super::super::named_session::NamedSession;
-use super::of;
+use super::{notices, of};
 use crate::error::CallError;
 use crate::foundry::Content;
 use crate::pieces::{Place, Work, Writing};
@@ -26,7 +26,7 @@ async fn piece(call: &Call, params: WriteParams) -> Result<WriteResponse, CallEr
     let WriteParams { session, path, content: Piece(content), is_last, write_id, offset } = params;
     if !is_last && call.is_one_shot() {
         return Err(CallError::invalid_params("over HTTP a file is written in one piece, with isLast")
-            .hint("speak the NDJSON or LSP framing to write a file in several pieces"));
+            .hint("use the NDJSON or LSP framing to write a file in several pieces"));
     }
     let named = NamedSession::resolve(call, &session).await?;
     let of = of(call, &named, &path);
@@ -46,7 +46,7 @@ async fn piece(call: &Call, params: WriteParams) -> Result<WriteResponse, CallEr
             place.keep(Work::Writing(writing), call.left.clone());
         }
         return Err(CallError::invalid_params(format!("the next piece begins at {so_far}"))
-            .hint("send the pieces one after another, each when the one before was answered"));
+            .hint("send each piece when the one before it was answered"));
     }
     let bytes = so_far + content.len() as u64;
     if bytes > MAX_FILE_BYTES {
@@ -60,6 +60,7 @@ async fn piece(call: &Call, params: WriteParams) -> Result<WriteResponse, CallEr
         bytes,
         is_written,
         write_id,
+        notices: if is_written { notices(&named) } else { Vec::new() },
     };
     let (place, content) = match (known, is_last) {
         (None, true) => (None, Content::bytes(Bytes::from(content))),
@@ -101,6 +102,6 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Sen
     let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| {
         let message = format!("a piece of the file could not be put by in the state directory: {error}");
-        CallError::new(ErrorKind::LocalFile, message).hint("check the disk's free space")
+        CallError::new(ErrorKind::LocalFile, message).hint("free some space on the disk of the state directory")
     })
 }

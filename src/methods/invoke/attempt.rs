@@ -1,13 +1,15 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
-use super::super::new_session::{self, made_here};
+use super::super::new_session::{self, session_made_here};
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_messages, messages, protocol};
+use super::version;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
-    Dialogue, Extras, FoundryError, Invocation, Message, Reply, Respond, Watcher, context_named, turn_headers,
+    A2aTurn, Extras, FoundryError, InvocationsTurn, Observer, Reply, ResponsesTurn, TurnHeaders, WebSocketTurn,
+    context_named,
 };
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
@@ -19,10 +21,12 @@ use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode};
 use cupola_protocol::isolation::IsolationModel;
-use cupola_protocol::target::Target;
+use cupola_protocol::target::{AgentVersion, Target};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
 /// also wait once for a deployment.
@@ -38,6 +42,8 @@ pub(super) struct Taken {
     pub(super) model: IsolationModel,
     pub(super) session: Option<SessionId>,
     pub(super) conversation: Option<ConversationId>,
+    /// The version that the agent selects for new sessions, if another one answers.
+    pub(super) selected_version: Option<AgentVersion>,
     pub(super) notices: Vec<Notice>,
     // Held to the run's end, so that the next call on this session waits for it.
     pub(super) _session_lock: Option<Lock<(AgentKey, SessionId)>>,
@@ -49,31 +55,42 @@ pub(super) async fn begin(
     run: &Arc<Run>,
     params: &InvokeParams,
     arrival: Waiter<Target>,
-    watcher: Watcher,
+    observer: Observer,
 ) -> Result<Taken, CallError> {
-    // Whoever names a call in front of the service is told so below: the service makes its own.
-    let call_id = params.call_id.as_ref().filter(|_| matches!(params.target, Target::Local { .. }));
-    let headers = turn_headers(&params.client_headers, call_id)?;
-    let extras = Extras { headers, watcher: Some(watcher.clone()) };
-    let resolve = || Scope::with(daemon, &params.target, &params.isolation, extras.clone(), Confirmed::Recently);
+    // A call id for the service is refused below: the service makes its own.
+    let is_local = matches!(params.target, Target::Local { .. });
+    let call_id = params.call_id.as_ref().filter(|_| is_local);
+    let mut extras = Extras { observer: Some(observer.clone()), ..Extras::default() };
+    let (mut target, mut version_word) = (Cow::Borrowed(&params.target), None);
+    if let Some(asked) = &params.version_override {
+        let version = version::wanted(daemon, &params.target, asked, extras.clone()).await?;
+        version_word = Some(version.as_ref().map_or(asked.as_str(), AgentVersion::as_str).to_owned());
+        if let Some(version) = version {
+            target = Cow::Owned(params.target.clone().at_version(version));
+        }
+    }
+    let (client, version) = (&params.client_headers, version_word.as_deref());
+    let asks_latency = daemon.config.latency && !is_local;
+    extras.headers = TurnHeaders { client, call_id, version, asks_latency }.headers()?;
+    let resolve = || Scope::with(daemon, &target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
     let arrived = run.wait_behind("calls on this agent that came earlier", arrival.wait()).await?;
     let place = daemon.partition_locks.join(&scope.partition);
     drop(arrived);
     daemon.runs.enter(run, &scope.partition);
-    let refused = match attempt_until_taken(daemon, run, params, &scope, place, &watcher).await {
+    let refused = match attempt_until_taken(daemon, run, params, &scope, place, &observer).await {
         // What may have run is not sent a second time, whatever the refusal says.
-        Err(refused) if scope.is_outdated(refused.kind()) && watcher.turn() == Turn::NotRun => refused,
+        Err(refused) if scope.is_outdated(refused.kind()) && observer.turn() == Turn::NotRun => refused,
         taken => return taken,
     };
-    let anew = Box::pin(resolve()).await?;
-    if anew.model == scope.model {
+    let changed = Box::pin(resolve()).await?;
+    if changed.model == scope.model {
         return Err(refused);
     }
-    daemon.runs.enter(run, &anew.partition);
-    let place = daemon.partition_locks.join(&anew.partition);
-    Box::pin(attempt_until_taken(daemon, run, params, &anew, place, &watcher)).await
+    daemon.runs.enter(run, &changed.partition);
+    let place = daemon.partition_locks.join(&changed.partition);
+    Box::pin(attempt_until_taken(daemon, run, params, &changed, place, &observer)).await
 }
 
 /// Attempts it until the agent has taken the request: again when something saved was gone or a version was not ready.
@@ -83,7 +100,7 @@ async fn attempt_until_taken(
     params: &InvokeParams,
     scope: &Scope,
     place: Waiter<Partition>,
-    watcher: &Watcher,
+    observer: &Observer,
 ) -> Result<Taken, CallError> {
     let attempt = Attempt { daemon, run, params, scope, protocol: protocol(params, scope)? };
     if attempt.protocol == AgentProtocol::InvocationsWs {
@@ -93,10 +110,10 @@ async fn attempt_until_taken(
         return Err(CallError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
             .hint("write the context into the request, or send the text alone"));
     }
-    repeat(&attempt, place, watcher).await
+    repeat(&attempt, place, observer).await
 }
 
-async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watcher) -> Result<Taken, CallError> {
+async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, observer: &Observer) -> Result<Taken, CallError> {
     let Attempt { daemon, scope, .. } = *attempt;
     let version = scope.partition.version.as_ref();
     let (mut has_waited, mut place) = (false, Some(place));
@@ -105,13 +122,13 @@ async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watch
         match attempt.run(place_in_queue).await {
             Ok(Outcome::Taken(taken)) => return Ok(*taken),
             Ok(Outcome::Gone(notice, next)) => {
-                watcher.tell(notice).await;
+                observer.tell(notice).await;
                 place = Some(next);
             }
             Err(refused) if refused.kind() == ErrorKind::AgentVersionNotReady && !has_waited => {
                 has_waited = true;
                 let message = "the agent's version is still being deployed; waiting for it".to_owned();
-                watcher.waiting(Notice { code: NoticeCode::WaitingForVersion, message }).await;
+                observer.waiting(Notice { code: NoticeCode::WaitingForVersion, message }).await;
                 deployment::is_ready(&scope.agent, version, refused).await?;
             }
             Err(refused) if refused.kind() == ErrorKind::AgentVersionFailed => {
@@ -124,7 +141,7 @@ async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, watcher: &Watch
         ErrorKind::SessionNotFound,
         "the service keeps reporting that the session it just created does not exist",
     )
-    .hint("run it again later; `cupola sessions list` shows which sessions there are"))
+    .hint("run the command again later; `cupola sessions list` shows which sessions there are"))
 }
 
 /// How one try went.
@@ -163,7 +180,8 @@ impl Attempt<'_> {
         // Held while ids are being made, so that parallel first calls make one of each.
         let whom = "another call of this agent and isolation, which finds or makes its session";
         let partition_lock = self.run.wait_behind(whom, place.wait()).await?;
-        let saved = self.daemon.store.load(&self.scope.partition).await?;
+        let saved =
+            if self.is_saved() { self.daemon.store.load(&self.scope.partition).await? } else { Saved::default() };
         let verdict = self.fence().await?;
         let plan = Plan::of(&saved, self.facts());
         let session = self.session(plan.session).await?;
@@ -201,11 +219,17 @@ impl Attempt<'_> {
     /// Saves what the agent answered in.
     async fn commit(&self, begun: Begun, hold: Hold, reply: Reply, sent: Instant) -> Result<Outcome, CallError> {
         let Self { daemon, params, scope, .. } = *self;
+        let asked = scope.partition.version.as_ref();
+        if let Some(wanted) = &params.version_override {
+            version::check_answer(wanted, asked, &reply).map_err(|error| error.of_turn(self.turn_answered()))?;
+        }
         scope.check_answer(reply.version.as_ref(), sent).await.map_err(|error| error.of_turn(self.turn_answered()))?;
         let Begun { saved, session, conversation, .. } = begun;
         let session = reply.session_id.clone().or(session);
         let conversation = reply.conversation_id.clone().or(conversation);
-        if let Some(session) = session.as_ref().filter(|session| saved.session.as_ref() != Some(session)) {
+        if let Some(session) =
+            session.as_ref().filter(|session| self.is_saved() && saved.session.as_ref() != Some(session))
+        {
             daemon.store.set_session(&scope.partition, session).await?;
         }
         match &conversation {
@@ -228,20 +252,29 @@ impl Attempt<'_> {
         };
         drop(hold.partition);
         let notices = self.remarks(&saved);
-        let taken = Taken { reply, model: scope.model, session, conversation, notices, _session_lock: session_lock };
+        let selected = scope.definition.as_ref().and_then(|definition| definition.version.clone());
+        let selected_version = selected
+            .filter(|selected| asked.is_none() && reply.version.as_ref().is_some_and(|answered| answered != selected));
+        let model = scope.model;
+        let taken =
+            Taken { reply, model, session, conversation, selected_version, notices, _session_lock: session_lock };
         Ok(Outcome::Taken(Box::new(taken)))
     }
 
     /// Finds out whether something saved is gone, so that the turn can be tried without it.
     async fn replace(&self, begun: Begun, hold: Hold, error: FoundryError) -> Result<Outcome, CallError> {
         drop(hold.partition);
+        let Begun { saved, verdict, session, conversation } = &begun;
+        let gone = self.forget_what_is_gone(&error, saved).await?;
+        if gone.is_none() {
+            self.forget_what_never_began(&error, saved, session.as_ref(), conversation.as_ref()).await?;
+        }
         // The session is held until this call has joined the queue again: the calls behind it wait for their turn.
-        let gone = self.forget_what_is_gone(&error, &begun.saved).await?;
         let next = self.daemon.partition_locks.join(&self.scope.partition);
         drop(hold.session);
         match gone {
             Some(notice) => Ok(Outcome::Gone(notice, next)),
-            None => Err(self.scope.explain_for(error, begun.session.as_ref(), begun.verdict, false)),
+            None => Err(self.scope.explain_for(error, session.as_ref(), *verdict, false)),
         }
     }
 
@@ -304,7 +337,7 @@ impl Attempt<'_> {
         match planned {
             PlannedSession::Known(session) => Ok(Some(session)),
             PlannedSession::WithTurn => Ok(None),
-            PlannedSession::MadeHere => made_here().map(Some),
+            PlannedSession::MadeHere => session_made_here().map(Some),
             PlannedSession::MadeFirst => {
                 scope.confirm(true).await?;
                 let (session, _) = new_session::make(daemon, scope, None, scope.partition.version.as_ref()).await?;
@@ -320,15 +353,22 @@ impl Attempt<'_> {
         match planned {
             PlannedConversation::Known(conversation) => Ok(Some(conversation)),
             PlannedConversation::ByAgent => Ok(None),
-            PlannedConversation::MadeHere => made_here().map(Some),
+            PlannedConversation::MadeHere => conversation_made_here().map(Some),
             PlannedConversation::MadeFirst => {
                 scope.confirm(true).await?;
                 let made = scope.agent.create_conversation(&scope.wire).await;
                 let conversation = made.map_err(|error| self.explain(error))?;
-                daemon.store.set_conversation(&scope.partition, &conversation).await?;
+                if self.is_saved() {
+                    daemon.store.set_conversation(&scope.partition, &conversation).await?;
+                }
                 Ok(Some(conversation))
             }
         }
+    }
+
+    /// Does the next call continue what this one uses? A call that overrides the version leaves nothing behind.
+    fn is_saved(&self) -> bool {
+        self.params.version_override.is_none()
     }
 
     /// Is the input a request of A2A, to be sent as it is?
@@ -357,11 +397,12 @@ impl Attempt<'_> {
         let Self { params, scope, .. } = *self;
         match self.protocol {
             AgentProtocol::Responses => {
-                let request = Respond { input: &params.input, session_id: session, conversation_id: conversation };
+                let request =
+                    ResponsesTurn { input: &params.input, session_id: session, conversation_id: conversation };
                 scope.agent.respond(&scope.wire, request).await
             }
             AgentProtocol::Invocations => {
-                let request = Invocation { body: &params.input, session_id: session, deadline: None };
+                let request = InvocationsTurn { body: &params.input, session_id: session, deadline: None };
                 scope.agent.invoke(&scope.wire, request).await
             }
             AgentProtocol::InvocationsWs => {
@@ -370,14 +411,22 @@ impl Attempt<'_> {
                     Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
                     None => Some(DEFAULT_IDLE_LIMIT),
                 };
-                let dialogue = Dialogue { messages: messages(params), session_id: session, idle_limit };
+                let dialogue = WebSocketTurn { messages: messages(params), session_id: session, idle_limit };
                 scope.agent.converse(&scope.wire, dialogue).await
             }
             AgentProtocol::A2a => {
                 let (input, is_request) = (params.input.as_str(), params.input_is_request);
-                let message = Message { input, is_request, session_id: session, context_id: conversation };
+                let message = A2aTurn { input, is_request, session_id: session, context_id: conversation };
                 scope.agent.send_message(&scope.wire, message).await
             }
         }
     }
+}
+
+/// An id for a conversation of a local agent, as the service makes them: a partition key of 16 hex digits and `00`, then 32
+/// characters. Agent servers of early 2026 fail on any other (contract section 21.2).
+fn conversation_made_here() -> Result<ConversationId, CallError> {
+    let [key, chance] = [(); 2].map(|()| Uuid::new_v4().simple().to_string());
+    let id = format!("conv_{}00{chance}", key.get(..16).unwrap_or_default());
+    id.parse().map_err(|_| CallError::internal("a conversation's id broke the rule of ids"))
 }

@@ -1,14 +1,14 @@
 //! What a run reports about the requests themselves, beside the answer: each as it leaves, a refusal as it came, and why it
 //! waits.
 
-use crate::foundry::{HttpHead, Seen, body_event};
+use crate::foundry::{HttpHead, Observation, body_event};
 use bytes::Bytes;
 use cupola_protocol::invoke::{InvokeEvent, Notice};
 use tokio::sync::mpsc::Receiver;
 
 /// One run's view of its requests.
 pub(super) struct ObservedRequests {
-    seen: Receiver<Seen>,
+    seen: Receiver<Observation>,
     /// The latest refusal: what there is to show if nothing better comes.
     refusal: Option<(HttpHead, Bytes)>,
     /// All notices so far.
@@ -19,7 +19,7 @@ pub(super) struct ObservedRequests {
 }
 
 impl ObservedRequests {
-    pub(super) fn new(seen: Receiver<Seen>) -> Self {
+    pub(super) fn new(seen: Receiver<Observation>) -> Self {
         Self { seen, refusal: None, notices: Vec::new(), held: Vec::new(), has_begun: false }
     }
 
@@ -54,23 +54,23 @@ impl ObservedRequests {
         std::mem::take(&mut self.held).into_iter().map(|notice| InvokeEvent::Notice { notice })
     }
 
-    /// The call has succeeded all the same.
+    /// The call has succeeded after all.
     pub(super) fn forget_refusal(&mut self) {
         self.refusal = None;
     }
 
-    fn take(&mut self, seen: Seen) -> Option<InvokeEvent> {
+    fn take(&mut self, seen: Observation) -> Option<InvokeEvent> {
         match seen {
-            Seen::Request(request) => Some(InvokeEvent::Request(request)),
-            Seen::Refusal(head, body) => {
+            Observation::Request(request) => Some(InvokeEvent::Request(request)),
+            Observation::Refusal(head, body) => {
                 self.refusal = Some((head, body));
                 None
             }
-            Seen::Waiting(notice) => {
+            Observation::Waiting(notice) => {
                 self.notices.push(notice.clone());
                 Some(InvokeEvent::Notice { notice })
             }
-            Seen::Notice(notice) => {
+            Observation::Notice(notice) => {
                 self.notices.push(notice.clone());
                 if self.has_begun {
                     return Some(InvokeEvent::Notice { notice });

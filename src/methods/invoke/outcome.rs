@@ -1,4 +1,4 @@
-//! How a failed turn is reported: whether it ran, and how to find out when nobody can say. Pure.
+//! How a failed turn is reported: whether it ran, and how to find out when that is unknown. Pure.
 
 use crate::error::CallError;
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -43,33 +43,33 @@ impl Stop {
 fn timed_out(standing: &Standing<'_>) -> CallError {
     let seconds = standing.limit.unwrap_or_default().as_secs_f64();
     let timed_out = |message: String| CallError::new(ErrorKind::TimedOut, message);
-    let more_time = "give more time with --timeout SECONDS; 0 means no limit";
+    let more_time_hint = "give more time with --timeout SECONDS; 0 means no limit";
     match (&standing.waits_behind, standing.turn) {
         (Some(whom), Turn::NotRun) => {
             timed_out(format!("the call waited behind {whom} until its time limit of {seconds} s; nothing was sent"))
                 .hint("`cupola runs list` shows what is under way; wait for it, cancel it, or use another session with --new-session")
         }
         (None, Turn::NotRun) => {
-            timed_out(format!("the turn could not be sent within the call's time limit of {seconds} s")).hint(more_time)
+            timed_out(format!("the turn could not be sent within the call's time limit of {seconds} s")).hint(more_time_hint)
         }
         (_, Turn::MayHaveRun | Turn::Ran) => {
-            timed_out(format!("the agent did not finish within the call's time limit of {seconds} s")).hint(more_time)
+            timed_out(format!("the agent did not finish within the call's time limit of {seconds} s")).hint(more_time_hint)
         }
     }
 }
 
-/// Adds to an error whether the turn ran and, when nobody can say, how to find out.
+/// Adds to an error whether the turn ran and, when that is unknown, how to find out.
 pub(super) fn explain(error: CallError, standing: &Standing<'_>) -> CallError {
     let kind = error.kind();
     let mut error = error.of_turn(standing.turn).of_run(standing.run.clone());
     if error.data.turn != Some(Turn::MayHaveRun) || kind == ErrorKind::Cancelled {
         return error;
     }
-    let find_out = find_out(standing, kind != ErrorKind::ShuttingDown);
+    let find_out_hint = find_out_hint(standing, kind != ErrorKind::ShuttingDown);
     let hint = match error.data.hint.take() {
         // A new daemon would be asked for the same turn.
-        Some(hint) if kind != ErrorKind::ShuttingDown => format!("{hint}\n{find_out}"),
-        _ => find_out,
+        Some(hint) if kind != ErrorKind::ShuttingDown => format!("{hint}\n{find_out_hint}"),
+        _ => find_out_hint,
     };
     error.hint(hint)
 }
@@ -77,21 +77,21 @@ pub(super) fn explain(error: CallError, standing: &Standing<'_>) -> CallError {
 /// The same for a run whose answer had begun.
 pub(super) fn explain_failure(mut failure: RunFailure, standing: &Standing<'_>) -> RunFailure {
     if failure.turn == Some(Turn::MayHaveRun) && failure.hint.is_none() && failure.kind != ErrorKind::Cancelled {
-        failure.hint = Some(find_out(standing, failure.kind != ErrorKind::ShuttingDown));
+        failure.hint = Some(find_out_hint(standing, failure.kind != ErrorKind::ShuttingDown));
     }
     failure
 }
 
 /// Where to look for what became of the turn. `is_kept`: this daemon stays, and remembers the run.
-fn find_out(standing: &Standing<'_>, is_kept: bool) -> String {
-    let here = format!("`cupola runs show {}` shows how far it came", standing.run);
-    let there = match &standing.session {
+fn find_out_hint(standing: &Standing<'_>, is_kept: bool) -> String {
+    let here_hint = format!("`cupola runs show {}` shows how far it came", standing.run);
+    let there_hint = match &standing.session {
         _ if standing.is_local => "the agent's own output shows what it did".to_owned(),
         Some(session) => format!("`cupola monitor --tail 100 --session-id {session}` shows what the agent did"),
         None => "`cupola sessions list` shows whether it made a session".to_owned(),
     };
-    let places = if is_kept { format!("{here}, {there}") } else { there };
-    format!("the turn may have run; look before you send it again: {places}")
+    let places = if is_kept { format!("{here_hint}, {there_hint}") } else { there_hint };
+    format!("the turn may have run, so look before you send it again: {places}")
 }
 
 #[cfg(test)]

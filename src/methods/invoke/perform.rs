@@ -1,11 +1,11 @@
-//! A run from its request to its one ending, as a task of its own: whoever follows it may come and go.
+//! A run from its request to its one ending, in its own task: followers may come and go.
 
 use super::attempt::{Taken, begin};
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
 use crate::daemon::Daemon;
 use crate::error::CallError;
-use crate::foundry::{Canceller, Ending, ReplyItem, Wants, watch};
+use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
 use crate::partition::locks::Waiter;
 use crate::run::Run;
 use cupola_protocol::error::Turn;
@@ -61,31 +61,31 @@ struct Performance<'a> {
 impl Performance<'_> {
     async fn answer(&self, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
         let Self { daemon, run, params, .. } = *self;
-        let (watcher, seen) = watch(Wants { requests: params.debug, raw: params.raw });
-        let mut watching = ObservedRequests::new(seen);
+        let (observer, seen) = observer(Interest { requests: params.debug, raw: params.raw });
+        let mut requests = ObservedRequests::new(seen);
         let begun = {
-            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, watcher.clone()));
+            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, observer.clone()));
             let mut stopped = std::pin::pin!(self.stopped());
             loop {
                 tokio::select! {
                     biased;
-                    event = watching.next() => self.take(event).await,
+                    event = requests.next() => self.take(event).await,
                     begun = &mut getting_there => break begun,
-                    stop = &mut stopped => break Err(stop.error(&self.standing(watcher.turn()))),
+                    stop = &mut stopped => break Err(stop.error(&self.standing(observer.turn()))),
                 }
             }
         };
-        self.take_all(watching.rest()).await;
+        self.take_all(requests.rest()).await;
         match begun {
             Ok(begun) => {
-                watching.forget_refusal();
-                self.follow(begun, watching).await
+                requests.forget_refusal();
+                self.follow(begun, requests).await
             }
             Err(error) => {
-                self.take_all(watching.begun()).await;
-                self.take_all(watching.refusal()).await;
-                let mut error = explain(error, &self.standing(watcher.turn()));
-                error.data.notices = watching.notices;
+                self.take_all(requests.begun()).await;
+                self.take_all(requests.refusal()).await;
+                let mut error = explain(error, &self.standing(observer.turn()));
+                error.data.notices = requests.notices;
                 Err(error)
             }
         }
@@ -133,24 +133,28 @@ impl Performance<'_> {
     }
 
     /// Passes the reply's events on until its ending, and makes the response.
-    async fn follow(&self, taken: Taken, mut watching: ObservedRequests) -> Result<InvokeResponse, CallError> {
+    async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, mut notices, _session_lock } = taken;
+        let Taken { mut reply, model, session, conversation, selected_version, mut notices, _session_lock } = taken;
+        let (agent_version, latency) = (reply.version.clone(), reply.latency.clone());
         let started = InvokeEvent::Started {
             session_id: session.clone(),
             conversation_id: conversation.clone(),
             isolation_model: model,
+            agent_version: agent_version.clone(),
+            selected_version,
+            latency: latency.clone().map(Box::new),
             request_id: reply.request_id.clone(),
         };
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
         let head = reply.head.take().map(InvokeEvent::from);
-        self.take_all(std::iter::once(started).chain(watching.begun()).chain(remarks).chain(head)).await;
+        self.take_all(std::iter::once(started).chain(requests.begun()).chain(remarks).chain(head)).await;
         let mut end = None;
         let mut stopped = std::pin::pin!(self.stopped());
         while run.status().is_none() {
             let item = tokio::select! {
                 biased;
-                event = watching.next() => Some(ReplyItem::Event(event)),
+                event = requests.next() => Some(ReplyItem::Event(event)),
                 // Before the events: an agent that always has another one must not keep the run from being ended.
                 stop = &mut stopped => {
                     tell(reply.canceller.as_ref()).await;
@@ -179,7 +183,7 @@ impl Performance<'_> {
             }
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
-                self.take_all(watching.refusal()).await;
+                self.take_all(requests.refusal()).await;
             }
             let is_in_raw = matches!(
                 event,
@@ -199,10 +203,12 @@ impl Performance<'_> {
             conversation_id: conversation,
             response_id: response_id.or_else(|| reply.response_id.clone()),
             isolation_model: model,
+            agent_version,
+            latency,
             request_id: reply.request_id.clone(),
             output,
             failure: failure.map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),
-            notices: watching.notices.into_iter().chain(notices).collect(),
+            notices: requests.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
@@ -224,7 +230,7 @@ fn failure_of(error: CallError) -> RunFailure {
     RunFailure { kind: data.kind, message, service_code: data.service_code, turn: data.turn, hint: data.hint }
 }
 
-/// Ends at the service what goes on without a connection.
+/// Cancels, at the service, an invocation that continues without a connection.
 async fn tell(canceller: Option<&Canceller>) {
     let Some(canceller) = canceller else { return };
     match tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await {

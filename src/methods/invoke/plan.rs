@@ -9,7 +9,7 @@ use cupola_protocol::invoke::{AgentProtocol, InvokeParams};
 pub(super) struct Facts<'a> {
     pub(super) params: &'a InvokeParams,
     pub(super) protocol: AgentProtocol,
-    /// The agent runs on this machine, and nobody but us makes ids.
+    /// The agent runs on this machine, and Cupola makes all ids.
     pub(super) is_local: bool,
     /// The partition is one of a certain version of the agent.
     pub(super) has_version: bool,
@@ -25,7 +25,7 @@ pub(super) enum PlannedSession {
     /// The service is asked for a new one before the turn. A conversation would lead it back to the session that the conversation is
     /// bound to, and no invoke can name a version.
     MadeFirst,
-    /// A new id of ours: a local agent makes none.
+    /// A new id made by Cupola: a local agent makes none.
     MadeHere,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum PlannedConversation {
     ByAgent,
     /// The service is asked for a new one before the turn.
     MadeFirst,
-    /// A new id of ours: a local agent makes none.
+    /// A new id made by Cupola: a local agent makes none.
     MadeHere,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum PlannedConversation {
 pub(super) struct Plan {
     pub(super) session: PlannedSession,
     pub(super) conversation: PlannedConversation,
-    /// Something is saved only once the agent has answered, so that nothing is saved for a call that reached nobody. Until then the
+    /// Something is saved only once the agent has answered, so that nothing is saved for a call that did not reach the agent. Until then the
     /// next call of the partition waits, to find it.
     pub(super) is_saved_with_answer: bool,
 }
@@ -69,6 +69,10 @@ impl Plan {
 
 fn session(saved: &Saved, facts: Facts<'_>) -> PlannedSession {
     let Facts { params, is_local, has_version, .. } = facts;
+    if params.version_override.is_some() {
+        // Named with the turn itself, and in a session of its own.
+        return PlannedSession::WithTurn;
+    }
     match (&params.session_id, &saved.session) {
         (Some(named), _) => PlannedSession::Known(named.clone()),
         (None, Some(saved)) if !params.new_session => PlannedSession::Known(saved.clone()),
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_agent_gets_ids_of_ours_and_a_version_gets_a_session_of_its_own() {
+    fn a_local_agent_gets_ids_from_cupola_and_a_version_gets_its_own_session() {
         let nothing = saved(None, None, None);
         let responses = AgentProtocol::Responses;
         assert_eq!(plan(&nothing, &json!({}), responses, true, false), ["made here", "made here", "with answer"]);

@@ -3,6 +3,7 @@
 use crate::error::CallError;
 use crate::foundry::{Definition, MAX_SENT_BYTES};
 use crate::rpc::scope::Scope;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams};
 use cupola_protocol::target::Target;
 
@@ -13,16 +14,24 @@ pub(super) fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProt
         _ => None,
     };
     let Some(wanted) = params.protocol.or(by_path) else {
+        if let Some(words) = scope.definition.as_ref().and_then(Definition::unknown_protocols) {
+            let message = format!("the agent speaks {words} only, and Cupola does not speak that");
+            return Err(CallError::new(ErrorKind::NotOffered, message));
+        }
         return Ok(scope.definition.as_ref().and_then(Definition::protocol).unwrap_or_default());
     };
     if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {
         let (wanted, by_path) = (wanted.name(), by_path.name());
         return Err(CallError::invalid_params(format!("the agent endpoint is one of {by_path}, not of {wanted}"))
-            .hint("leave --protocol out, or give the endpoint of that protocol"));
+            .hint("leave --protocol out, or pass the endpoint of that protocol"));
     }
     if wanted == AgentProtocol::A2a && !params.client_headers.is_empty() {
         return Err(CallError::invalid_params("clientHeaders cannot be sent with a2a, which has no place for them")
             .hint("leave --client-header out"));
+    }
+    if wanted == AgentProtocol::A2a && params.version_override.is_some() {
+        return Err(CallError::invalid_params("versionOverride cannot be sent with a2a, which has no place for it")
+            .hint("name the version with --version instead"));
     }
     // The service speaks a2a for any agent that speaks responses (contract section 11).
     let (name, needed) = (wanted.name(), if wanted == AgentProtocol::A2a { "responses" } else { wanted.name() });

@@ -5,6 +5,7 @@ use super::plan::continued;
 use crate::error::CallError;
 use crate::foundry::FoundryError;
 use crate::partition::store::Saved;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, Notice, NoticeCode};
 
@@ -15,7 +16,7 @@ impl Attempt<'_> {
         shown.is_err_and(|error| says_not_found(&error, &["session", "sandbox", session.as_str()]))
     }
 
-    /// Does the service say that it no longer has the conversation? Nobody can be asked about a context of A2A: what the
+    /// Does the service say that it no longer has the conversation? A2A has no way to ask about a context: what the
     /// agent refused the message with (`refusal`) must name it.
     async fn is_conversation_gone(&self, conversation: &ConversationId, refusal: &FoundryError) -> bool {
         if self.protocol == AgentProtocol::A2a {
@@ -64,6 +65,32 @@ impl Attempt<'_> {
             }));
         }
         Ok(None)
+    }
+
+    /// A session that was made for this call and does not start is not continued by the next one, and neither is the conversation
+    /// that was made with it, which would lead the service back there. What has worked before stays: it may have files.
+    pub(super) async fn forget_what_never_began(
+        &self,
+        error: &FoundryError,
+        saved: &Saved,
+        session: Option<&SessionId>,
+        conversation: Option<&ConversationId>,
+    ) -> Result<(), CallError> {
+        let Self { daemon, params, scope, .. } = *self;
+        let was_made = params.session_id.is_none() && (session.is_none() || session != saved.session.as_ref());
+        if error.kind() != ErrorKind::SessionNotReady || !error.is_from_gateway() || !was_made {
+            return Ok(());
+        }
+        let agent = &scope.partition.agent;
+        if let Some(session) = session {
+            daemon.store.forget_session(agent, session).await?;
+        }
+        let made =
+            conversation.filter(|_| params.conversation_id.is_none() && continued(saved, self.facts()).is_none());
+        if let Some(conversation) = made {
+            daemon.store.forget_conversation(agent, conversation).await?;
+        }
+        Ok(())
     }
 }
 

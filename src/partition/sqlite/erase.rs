@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(count, 50);
         let agent = partition("acme", None).agent;
         store.forget_session(&agent, &session("session-25")).await.unwrap();
-        assert!(is_anywhere(directory.path()), "nobody was in the way");
+        assert!(is_anywhere(directory.path()), "the reader did not block it");
         drop(reading);
         let deadline = std::time::Instant::now() + 20 * RETRY;
         while is_anywhere(directory.path()) {

@@ -1,5 +1,5 @@
 //! Which files saved state is in. A file that is removed or replaced while it is open takes every write without an error, and
-//! nobody ever finds what was written.
+//! what was written is lost.
 
 use std::path::Path;
 

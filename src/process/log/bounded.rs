@@ -53,7 +53,7 @@ impl Open {
     }
 
     /// Begins an empty file. Where the full one cannot be put aside it is emptied: what is new matters more.
-    fn begin_anew(&mut self, path: &Path) -> io::Result<()> {
+    fn start_over(&mut self, path: &Path) -> io::Result<()> {
         if let Ok(new) = fs::rename(path, config::put_aside(path)).and_then(|()| Self::at(path)) {
             *self = new;
         } else {
@@ -71,7 +71,7 @@ impl Write for Bounded {
         let added = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         // A special file, such as a terminal or a pipe, has no length and is never full.
         if open.bytes > 0 && open.bytes.saturating_add(added) > self.limit && open.file.metadata()?.is_file() {
-            open.begin_anew(&self.path)?;
+            open.start_over(&self.path)?;
             if self.has_panics {
                 system::panics_to(&open.file)?;
             }

@@ -63,7 +63,7 @@ mod tests {
         fn set_interest(&self, _interest: Interest) {}
 
         fn metadata(&self) -> &tracing::Metadata<'_> {
-            unreachable!("nobody asks")
+            unreachable!("never called")
         }
     }
 

@@ -94,7 +94,7 @@ impl Directory {
         }
         match self.top.metadata(self.below.join(name)) {
             Ok(found) if found.is_file() => Kind::File,
-            Ok(_) => Kind::Skipped("a link to something that is no file"),
+            Ok(_) => Kind::Skipped("a link to something that is not a file"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Kind::Skipped("a link that leads nowhere"),
             Err(_) => Kind::Skipped("a link that leads out of the directory"),
         }
@@ -229,7 +229,7 @@ impl Directory {
         Ok((directory, last.to_owned()))
     }
 
-    /// Removes what downloads left in it whose daemon was killed: drafts that nobody is writing.
+    /// Removes leftovers of downloads whose daemon was killed: drafts that no process is writing.
     pub(super) fn sweep(&self) {
         leftovers::sweep(&self.handle, &self.path);
     }

@@ -20,7 +20,7 @@ pub(super) fn draft_name() -> String {
     format!("{}{}{}", DRAFT.0, Uuid::new_v4().simple(), DRAFT.1)
 }
 
-/// Removes drafts that nobody is writing.
+/// Removes drafts that no process is writing.
 pub(super) fn sweep(directory: &Dir, path: &Path) {
     let Ok(entries) = directory.entries() else { return };
     for entry in entries.take(MAX_LOOKED_AT).flatten() {

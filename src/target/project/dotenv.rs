@@ -1,6 +1,6 @@
 //! The syntax of `.env` files as azd writes and reads them: `NAME=value`, `NAME="va\"lue"`, `NAME='value'`, comments.
 //!
-//! No variable is expanded: azd escapes `$` when it writes, and the environment of whoever reads must not show through.
+//! No variable is expanded: azd escapes `$` when it writes, and the reader's environment must not leak in.
 
 /// One assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_assignment_is_refused_by_its_line() {
+    fn a_line_that_is_not_an_assignment_is_refused_by_its_number() {
         for bad in ["nonsense", "=x", "A B=c", "A=\"open", "A='open", "A=\"open\\"] {
             let refusal = parse(&format!("OK=1\n# c\n{bad}\n")).unwrap_err();
             assert_eq!(refusal.line, 3, "{bad}");

@@ -254,7 +254,7 @@ fn a_file_that_is_wrong_is_named_with_its_line() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_no_file_is_not_waited_for() {
+fn only_regular_files_are_opened() {
     let project = tempfile::tempdir().unwrap();
     fs::create_dir(project.path().join("azure.yaml")).unwrap();
     assert!(matches!(resolve_now(&target(&project)), Err(ProjectError::Unusable(Unusable::Unreadable { .. }))));

@@ -32,14 +32,14 @@ async fn a_connection_is_bound_before_its_first_call() {
     assert_eq!(kind(&client.call("initialize", bind.clone()).await), "outOfBounds");
     // It was meant to be bound and is not: so nothing more is done on it.
     assert_eq!(kind(&client.call("daemon/status", json!({})).await), "outOfBounds");
-    // A greeting is no call.
+    // A greeting does not count as a call.
     let mut late = world.daemon.connect();
     late.call("initialize", json!({})).await;
     assert_eq!(late.call("initialize", bind).await["result"]["bound"], true);
     world.end(vec![client, late]).await;
 }
 
-/// Whoever sends more without waiting for the answer of `initialize` meant it to be bound.
+/// A client that sends more without waiting for the answer of `initialize` meant it to be bound.
 #[tokio::test]
 async fn messages_right_behind_are_bound_or_not_done() {
     let world = World::new().await;

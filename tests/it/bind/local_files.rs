@@ -272,7 +272,7 @@ async fn no_path_and_no_link_leads_to_what_decides_over_trust() {
         let up = client.call("files/upload", json!({"localPath": at("given"), "path": "all", "recursive": true})).await;
         let tree = &up["result"]["tree"];
         let shown = tree.to_string();
-        // 2 files of its own and nothing else.
+        // Its own 2 files and nothing else.
         assert_eq!(tree["files"], 2, "{up}");
         for name in &trust[..6] {
             assert!(shown.contains(&*at(name).to_string_lossy()), "{name}: {shown}");

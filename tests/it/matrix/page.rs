@@ -96,24 +96,30 @@ impl Outcome {
 const CURRENT: &str = "
 ## Which session is current
 
-A call without `--version` continues the session that `sessions create`, `sessions use` (both with or without `--version`) or an answered call
-without `--version` made current last; a call with `--version` continues only the last session of that version; `--new-session` replaces the
-session that the same call would have continued; a failed call changes nothing, except that a session it had already created stays current; and
-after a redeployment the current session stays, at its version, until the agent isolates its users in another way, when the next call starts a
-new one.
+- A call without `--version` continues the current session. The last `sessions create`, `sessions use` (both with or without `--version`) or
+  answered call without `--version` made it current.
+- A call with `--version` continues only the last session of that version.
+- `--new-session` replaces the session that the same call would have continued.
+- A failed call changes nothing, except that a session it had already created stays current.
+- After a redeployment the current session stays, at its version. If the agent then isolates its users in another way, the next call starts a
+  new session.
 
-A session and a version that do not fit are refused: the command line does not take `--session-id` together with `--version` on `invoke`, and the
+A session and a version that do not match are refused: the command line does not take `--session-id` together with `--version` on `invoke`, and the
 daemon refuses a session that is bound to another version than the one named.
+
+`invoke --version-override VERSION` (or `latest`) tries a version once: the call gets a new session and a new conversation, continues nothing and
+saves nothing. The service would quietly use its own selection if the version does not exist. Cupola then fails the call instead
+(`versionMismatch`), and its hint says how to delete the session. A bound connection cannot override the version.
 ";
 
 /// What a redeployment changes, and when. `tests/it/redeployed.rs` holds it.
 const WINDOW: &str = "
 ## When an agent is redeployed
 
-How an agent isolates is a matter of its version, so Cupola asks the service for it: before each call that creates a session or a conversation,
-and before any other call if the last confirmation is older than 5 seconds. An answer of the version that was relied on is a confirmation, too.
-So for at most 5 seconds after a redeployment, a call can still go out as the version before isolated; it can only continue a session that the
-same user had there. If the agent is redeployed while a call is on its way, and another version answers that isolates in another way, the call
+How an agent isolates its users depends on its version. Cupola therefore asks the service for the version before each call that creates a
+session or a conversation, and before any other call if the last confirmation is older than 5 seconds. An answer from the expected version is a
+confirmation, too. So for at most 5 seconds after a redeployment, a call can still use the isolation of the previous version; it can only
+continue a session that the same user had there. If the agent is redeployed during a call, and a version answers that isolates in another way, the call
 ends with `isolationMismatch` and its session is not saved. A caller who may not read the agent's definition is not protected by this: name the
 model with `--isolation-model`.
 ";

@@ -19,7 +19,8 @@ pub(super) const RULES: [&str; 8] = [
     "The identity decides, not the caller who acts for it. The service does not separate the sessions of users that \
      one caller acts for: only rule 1 does. It does separate such a user from the caller itself: `isolationMismatch`. \
      A chat is Cupola's own label and is never sent.",
-    "A conversation belongs only to its owner, on every kind of agent: `notFound`.",
+    "A conversation belongs only to its owner, on every kind of agent: `notFound`. Between a user and the caller that acts \
+     for it, the error is `isolationMismatch`, as for sessions.",
     "With `--isolation-model local` the service sees only the caller. Users and chats are kept apart by what Cupola \
      continues for each, and by rule 1; lists show all of them.",
 ];
@@ -50,7 +51,7 @@ pub(super) fn expect(question: Question) -> Outcome {
             (_, invoke) if invoke.is_invoke() => refused("isolationMismatch"),
             _ => refused("sessionNotFound"),
         },
-        Operation::Conversation => refused("notFound"),
+        Operation::Conversation if asking != Asking::NoKeys => refused("notFound"),
         _ if kind == Kind::Identity && asking == Asking::WrongUser => Outcome::Allowed,
         _ => refused("isolationMismatch"),
     }

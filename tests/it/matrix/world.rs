@@ -23,7 +23,7 @@ const FILE: &str = "note.txt";
 /// Far longer than a sandbox takes to start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What was made for one question. Every question has a user of its own, so that none sees what another left behind.
+/// What was made for one question. Every question has its own user, so that none sees what another left behind.
 struct Thing {
     question: Question,
     number: usize,

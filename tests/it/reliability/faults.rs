@@ -17,8 +17,8 @@ const MAX_BODY: usize = 64 * 1024 * 1024;
 const LONG_EVENT: usize = 15 * 1024 * 1024;
 const TOO_LONG_EVENT: usize = 17 * 1024 * 1024;
 
-/// The time limit of a call to an agent that is silent, in ms: enough for the turn to arrive on a busy machine.
-const SILENT_MS: u64 = 8000;
+/// The time limit of a call to an agent or a service that is silent: enough for the request to arrive on a busy machine.
+pub(super) const SILENT_FOR: Duration = Duration::from_secs(8);
 
 /// Who answers with an error status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,8 +130,8 @@ impl Fault {
     /// Can it happen to this operation?
     pub(super) fn strikes(self, operation: Operation) -> bool {
         match self {
-            // Only turns reach the agent, and have a time limit of their own; other calls wait for minutes.
-            Self::Refused { by: By::Agent, .. } | Self::Silence => operation.is_turn(),
+            // Only turns reach the agent.
+            Self::Refused { by: By::Agent, .. } => operation.is_turn(),
             Self::Event(_) | Self::LineEnd(_) | Self::ByteOrderMark => operation.is_streamed(),
             // A file can have any bytes, and one without a stated length has no other end.
             Self::EndedAfter(_) | Self::Page if operation == Operation::Download => false,
@@ -141,9 +141,9 @@ impl Fault {
         }
     }
 
-    /// The time limit that the call is given, in ms; its own default when `None`.
-    pub(super) fn time_limit_ms(self) -> Option<u64> {
-        (self == Self::Silence).then_some(SILENT_MS)
+    /// The time limit that the turn is given; its own default when `None`. Other calls have the daemon's limit.
+    pub(super) fn time_limit(self, operation: Operation) -> Option<Duration> {
+        (self == Self::Silence && operation.is_turn()).then_some(SILENT_FOR)
     }
 
     /// Does the agent get the turn before this strikes?

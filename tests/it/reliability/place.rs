@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-/// A daemon and an agent. Each cell is a user of its own there: `key` is its isolation key.
+/// A daemon and an agent. Each cell is a separate user there: `key` is its isolation key.
 pub(super) trait Place {
     /// The agent.
     fn target(&self) -> Value;
@@ -20,7 +20,7 @@ pub(super) trait Place {
     /// A connection to the daemon.
     async fn connect(&self) -> UnixStream;
 
-    /// One call on a connection of its own.
+    /// One call on its own connection.
     async fn ask(&self, key: &str, method: &str, mut params: Value) -> Value {
         params["target"] = self.target();
         params["isolation"] = json!({"userKey": key});
@@ -58,8 +58,8 @@ pub(super) trait Place {
     async fn call(&self, key: &str, fault: Fault, operation: Operation, session: &str) -> Value {
         let local = self.local(key);
         let mut params = operation.params(session, &local);
-        if let Some(milliseconds) = fault.time_limit_ms() {
-            params["timeoutMs"] = json!(milliseconds);
+        if let Some(limit) = fault.time_limit(operation) {
+            params["timeoutMs"] = json!(limit.as_millis());
         }
         if operation != Operation::Download {
             return self.ask(key, operation.method(), params).await;

@@ -2,7 +2,7 @@
 //! key that it carries.
 
 use super::Cell;
-use super::faults::Fault;
+use super::faults::{Fault, SILENT_FOR};
 use super::operations::Operation;
 use super::place::Place;
 use crate::support::{TestDaemon, TestEmulator};
@@ -93,16 +93,27 @@ pub(super) async fn cells() -> Vec<Cell> {
     let strikes = Strikes::default();
     let interceptor = Arc::new(strikes.clone());
     let emulator = TestEmulator::with(|options| options.interceptor = Some(interceptor)).await;
-    let daemon = TestDaemon::start();
-    let bench =
-        Bench { daemon: &daemon, target: emulator.target("notes"), strikes, directory: tempfile::tempdir().unwrap() };
+    let [daemon, hurried] = [None, Some(SILENT_FOR)]
+        .map(|limit| TestDaemon::configured(|config| config.call_limit = limit.unwrap_or(config.call_limit)));
+    let bench = |daemon| Bench {
+        daemon,
+        target: emulator.target("notes"),
+        strikes: strikes.clone(),
+        directory: tempfile::tempdir().unwrap(),
+    };
+    // A service that is silent would be waited for as long as a sandbox may take to start.
+    let (patient, hurried_bench) = (bench(&daemon), bench(&hurried));
     let faults: Vec<_> = Fault::all().into_iter().filter(|fault| !Fault::WAY.contains(fault)).collect();
     let pairs = faults.iter().flat_map(|fault| Operation::ALL.map(|operation| (*fault, operation)));
     let pairs = pairs.filter(|(fault, operation)| fault.strikes(*operation)).enumerate();
-    let runs = pairs.map(|(number, (fault, operation))| bench.run(number, fault, operation));
+    let runs = pairs.map(|(number, (fault, operation))| {
+        let bench = if fault == Fault::Silence { &hurried_bench } else { &patient };
+        bench.run(number, fault, operation)
+    });
     let cells = stream::iter(runs.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
-    drop(bench);
+    drop((patient, hurried_bench));
     daemon.end().await;
+    hurried.end().await;
     emulator.end().await;
     cells
 }

@@ -88,7 +88,7 @@ impl Scope {
         ]
     }
 
-    /// Calls that end something, on a connection of their own each.
+    /// Calls that end something, each on its own connection.
     pub(crate) fn last_calls(&self) -> Vec<(&'static str, Value)> {
         vec![
             ("initialize", json!({"bind": self.with(json!({}))})),

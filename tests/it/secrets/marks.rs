@@ -111,7 +111,7 @@ const EXPECTED: &[(Place, Mark)] = &[
     (Place::Credential, Mark::Token),
     (Place::Answer, Mark::Prompt),
     (Place::Answer, Mark::Content),
-    // Whoever asks for it sees all of a request but the token.
+    // A caller that asks for it sees all of a request but the token.
     (Place::ShownRequest, Mark::UserKey),
     (Place::ShownRequest, Mark::ChatKey),
     (Place::ShownRequest, Mark::OwnershipKey),

@@ -11,8 +11,12 @@ pub(super) struct Reason {
 }
 
 /// All of them.
-pub(super) const REASONS: [Reason; 20] = [
+pub(super) const REASONS: [Reason; 21] = [
     Reason { says: "a program says its own name", covers: |_, it| part(it, "header user-agent").is_some() },
+    Reason {
+        says: "azd asks for the latency of a turn since beta.16, after these captures (contract section 21.1)",
+        covers: |_, it| part(it, "header x-ms-debug-latency-enabled") == Some((None, Some("true"))),
+    },
     Reason {
         says: "azd leaves open what it can read; Cupola says it",
         covers: |_, it| matches!(part(it, "header accept"), Some((None, Some(_)))),
@@ -66,11 +70,11 @@ pub(super) const REASONS: [Reason; 20] = [
         },
     },
     Reason {
-        says: "azd's defect: what one user's call saved is sent under the next user's name; Cupola begins anew for each",
+        says: "azd's defect: what one user's call saved is sent under the next user's name; Cupola starts a new one for each",
         covers: |case, it| {
             ["invoke-responses-isolated", "fresh-tenant-contoso", "fresh-other-user"].contains(&case.name)
                 && match it {
-                    Extra(request) => begins_anew(request),
+                    Extra(request) => starts_a_new_one(request),
                     _ => part(it, "session in the body") == Some((Some("session_id"), None)),
                 }
         },
@@ -84,8 +88,8 @@ pub(super) const REASONS: [Reason; 20] = [
         },
     },
     Reason {
-        says: "azd's defect: with another version it goes on in the old version's session",
-        covers: |case, it| case.name == "invoke-version" && matches!(it, Extra(request) if begins_anew(request)),
+        says: "azd's defect: with another version it continues in the old version's session",
+        covers: |case, it| case.name == "invoke-version" && matches!(it, Extra(request) if starts_a_new_one(request)),
     },
     Reason {
         says: "a session with an ownership key has an id of Cupola's making, which is stored with the key before the service is asked",
@@ -148,6 +152,6 @@ fn part<'a>(difference: &'a Difference, name: &str) -> Option<(Option<&'a str>, 
 }
 
 /// A session or a conversation is made.
-fn begins_anew(request: &str) -> bool {
+fn starts_a_new_one(request: &str) -> bool {
     ["POST sessions", "POST protocols/openai/conversations"].contains(&request)
 }

@@ -49,7 +49,7 @@ impl TestDaemon {
         Self::on(cupola::methods::table(), directory)
     }
 
-    /// With the real methods and settings of its own.
+    /// With the real methods and its own settings.
     pub(crate) fn configured(adjust: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = config(directory.path());

@@ -161,12 +161,27 @@ impl TestEmulator {
     pub(crate) async fn deploy(&self, agent: &str, protocol: &str) {
         let spoken =
             ["responses", "invocations", "invocations_ws"].map(|name| json!({"protocol": name, "version": protocol}));
+        self.deploy_speaking(agent, json!(spoken)).await;
+    }
+
+    /// Deploys a version whose definition lists these protocols.
+    pub(crate) async fn deploy_speaking(&self, agent: &str, spoken: Value) {
         let definition = json!({"kind": "hosted", "cpu": "0.5", "memory": "1Gi", "container_configuration": {"image": "notes:1"},
             "protocol_versions": spoken});
         let url = format!("{}/api/projects/emulator/agents/{agent}/versions?api-version=v1", self.emulator.url());
         cupola::system::tls::use_ring();
         let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));
         let answer = request.json(&json!({"definition": definition})).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    /// Enables an agent, or disables it.
+    pub(crate) async fn switch(&self, agent: &str, on: bool) {
+        let verb = if on { "enable" } else { "disable" };
+        let url = format!("{}/api/projects/emulator/agents/{agent}:{verb}?api-version=v1", self.emulator.url());
+        cupola::system::tls::use_ring();
+        let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));
+        let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 

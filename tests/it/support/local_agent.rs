@@ -42,6 +42,7 @@ impl LocalAgent {
             version: "1".to_owned(),
             session_id: "local-session".to_owned(),
             home: home.path().to_owned(),
+            state_root: home.path().join("state"),
             environment: BTreeMap::new(),
             logs: LogSink::default(),
         };

@@ -77,7 +77,7 @@ pub(crate) fn table() -> &'static Table {
     &TABLE
 }
 
-/// Ends when it is cancelled, with an answer of its own.
+/// Ends when it is cancelled, with its own answer.
 async fn wait(call: Call, _: NoParams) -> Result<String, CallError> {
     call.cancelled.cancelled().await;
     Err(CallError::cancelled().hint("ended by itself"))

@@ -1,4 +1,4 @@
-//! The real binary as a daemon, in a home of its own; and commands, which must end by themselves.
+//! The real binary as a daemon, with its own home; and commands, which must end by themselves.
 
 use super::{Client, Framing};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -91,7 +91,7 @@ impl Process {
         report
     }
 
-    /// The first line of its standard output, of a process that goes on.
+    /// The first line of its standard output, of a process that keeps running.
     pub(crate) fn first_line(&mut self) -> String {
         let output = self.child.stdout.take().unwrap();
         let mut line = String::new();
@@ -128,7 +128,7 @@ impl Drop for Process {
     }
 }
 
-/// One call of a daemon's method on a connection of its own.
+/// One call of a daemon's method on its own connection.
 pub(crate) fn call(socket: &Path, method: &str) -> Value {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -168,8 +168,8 @@ pub(crate) fn finish_after<Done>(
     (done, output)
 }
 
-/// Does something that waits for a process. One that hangs is killed, with its group if it has one of its own; then
-/// whoever waits goes on.
+/// Does something that waits for a process. One that hangs is killed, with its group if it leads one; then
+/// the waiting test continues.
 fn watched<Done>(id: Pid, act: impl FnOnce() -> Done) -> (Done, bool) {
     let (ended, waiting) = channel::<()>();
     let watchdog = std::thread::spawn(move || {

@@ -1,7 +1,7 @@
 """An agent of the invocations protocol, on the unmodified azure-ai-agentserver-invocations package.
 
 On its WebSocket it echoes each message, except `whoami`, `bye`, which ends the dialogue, and `crash`, which raises.
-A JSON body's `do` chooses what it does; a body that is no JSON is echoed as text.
+A JSON body's `do` chooses what it does; a body that is not JSON is echoed as text.
 
   echo      the body and the ids, as JSON
   stream    one event per word of `text`, then `done`

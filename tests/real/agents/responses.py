@@ -6,9 +6,10 @@ The first word of the input chooses what it does:
   tick COUNT      a delta every 100 ms, until it is cancelled
   remember TEXT   appends TEXT to a file in $HOME
   recall          the file's content, and the id of this process
+  history         how many items of earlier turns the package found
   whoami          what the platform told it about the caller
   die             ends the process
-  stubborn        goes on without looking whether it is cancelled
+  stubborn        continues without checking whether it is cancelled
   fail            raises before anything was answered
 """
 
@@ -50,6 +51,8 @@ async def handle(request, context, cancellation_signal):
     if command == "recall":
         content = notes.read_text() if notes.exists() else ""
         return TextResponse(context, request, text=json.dumps({"notes": content, "process": os.getpid()}))
+    if command == "history":
+        return TextResponse(context, request, text=f"history items: {len(await context.get_history())}")
     if command == "whoami":
         platform = context.platform_context
         return TextResponse(context, request, text=json.dumps({

@@ -1,4 +1,4 @@
-//! What is measured: the release binary, two emulators and one daemon, in a directory of their own that goes away again.
+//! What is measured: the release binary, two emulators and one daemon, in a temporary directory.
 
 use crate::cargo;
 use crate::root;
@@ -41,7 +41,7 @@ pub(super) enum Memory {
     Whole,
     /// What no file backs: what the daemon allocated and has not given back.
     Own,
-    /// What it has written to and nobody else uses, whatever backs it.
+    /// Its private, modified memory, whatever backs it.
     Private,
 }
 
@@ -121,7 +121,7 @@ impl Bed {
     }
 }
 
-/// A daemon and nothing else, in a directory of its own.
+/// A daemon and nothing else, in its own directory.
 pub(super) struct Alone {
     daemon: Process,
     directory: TempDir,
@@ -234,7 +234,7 @@ fn emulator(binary: &Path, directory: &Path, name: &str, tls: bool) -> Result<(P
     Ok((process, endpoint))
 }
 
-/// Runs a command to its end; what it prints is read by nobody.
+/// Runs a command to its end and discards what it prints.
 pub(super) fn succeed(command: &mut Command) -> Result<(), String> {
     let status = command.stdout(Stdio::null()).status().map_err(|error| error.to_string())?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", command.get_program().display())) }

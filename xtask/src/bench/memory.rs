@@ -1,4 +1,4 @@
-//! Does memory come back? What a daemon of its own has taken for itself: at its start, a minute after two hundred streams at
+//! Does memory come back? The memory of a separate daemon: at its start, a minute after two hundred streams at
 //! once, and a minute after ten thousand short turns with the embedded emulator.
 
 use super::bed::{Alone, Memory};

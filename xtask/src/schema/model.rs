@@ -42,7 +42,7 @@ pub(super) struct Type {
     pub(super) name: String,
     pub(super) docs: String,
     pub(super) kind: Kind,
-    /// Fields that nobody describes may be there as well.
+    /// The object may have further fields that are not described.
     pub(super) open: bool,
 }
 
@@ -194,7 +194,7 @@ fn fields(schema: &Value) -> Result<Vec<Field>, String> {
 
 fn shape(schema: &Value) -> Result<Shape, String> {
     if let Some(reference) = schema["$ref"].as_str() {
-        let name = reference.strip_prefix(PLACE).ok_or_else(|| format!("{reference} is no type of the protocol"))?;
+        let name = reference.strip_prefix(PLACE).ok_or_else(|| format!("{reference} is not a type of the protocol"))?;
         return Ok(Shape::Named(name.to_owned()));
     }
     if let Some(word) = schema["const"].as_str() {

@@ -1,6 +1,6 @@
 //! The protocol's types in Python, from 3.10 on, with nothing but the standard library.
 //!
-//! Fields that may be left out need a class of their own there: `NotRequired` came with 3.11.
+//! Optional fields need a separate class there: `NotRequired` came with 3.11.
 
 use super::model::{Field, Kind, Protocol, Shape, Type};
 use std::fmt::Write as _;

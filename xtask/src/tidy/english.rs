@@ -5,12 +5,21 @@
 
 /// A phrase, and what to write instead.
 const PHRASES: &[(&str, &str)] = &[
-    ("is no file but", "\"is a directory, not a file\""),
+    ("is no", "\"is not a …\""),
+    ("are no", "\"are not …\""),
+    ("whoever", "who it is, for example \"the process that …\""),
+    ("anew", "\"again\" or \"a new …\""),
+    ("nobody's", "whose it is, or \"no user's\""),
+    ("none of its", "\"no … of the …\", or what it is"),
+    ("all the same", "\"still\", \"anyway\" or \"nevertheless\""),
+    ("of its own making", "who made it"),
+    ("of ours", "\"our …\", or what it is"),
+    ("whose words", "what it is"),
     ("tells of", "\"reports\" or \"describes\""),
     ("told of", "\"reported\" or \"is told about\""),
     ("went on", "\"continued\""),
-    ("goes on with", "\"continues with\""),
-    ("goes on until", "\"continues until\""),
+    ("goes on", "\"continues\""),
+    ("go on", "\"continue\""),
     ("so many", "a number, \"this many\" or \"fewer\""),
     ("lately", "\"recently\""),
     ("of today", "\"current\""),
@@ -28,6 +37,19 @@ const PHRASES: &[(&str, &str)] = &[
     ("as it were", "nothing"),
 ];
 
+/// Good English that contains one of [`PHRASES`].
+const FINE: &[&str] = &[
+    "there is no",
+    "there are no",
+    "is no longer",
+    "are no longer",
+    "is no more",
+    "are no more",
+    "is no less",
+    "are no less",
+    "are all the same",
+];
+
 /// What is wrong with one file's texts.
 pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     if !is_ours(path) {
@@ -35,7 +57,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     }
     let mut broken = Vec::new();
     for (number, line) in text.lines().enumerate() {
-        let line = plain(line);
+        let line = FINE.iter().fold(plain(line), |line, fine| line.replace(&format!("{fine} "), " . "));
         for (phrase, better) in PHRASES.iter().filter(|(phrase, _)| line.contains(&format!(" {phrase} "))) {
             broken.push(format!("{path}:{}: \"{phrase}\" is not plain English; write {better}", number + 1));
         }
@@ -78,6 +100,19 @@ mod tests {
             ("fn a_thread_went_on() {", "continued"),
             ("\"the service says again and again that\"", "keeps"),
             ("A request of one's own making.", "what it is"),
+            ("{path} is no file but a directory", "is not a"),
+            ("/// Why a number is no [`Status`].", "is not a"),
+            ("on bytes that are no messages", "are not"),
+            ("Checked for whoever listens.", "the process that"),
+            ("a session that begins anew", "again"),
+            ("fn others_are_nobody's() {", "no user's"),
+            ("belongs to none of its certificates", "what it is"),
+            ("it was sent all the same", "anyway"),
+            ("A session of its own making.", "who made it"),
+            ("an id of ours", "our"),
+            ("/// Whose words.", "what it is"),
+            ("fn a_background_run_goes_on() {", "continues"),
+            ("there is nothing to go on with", "continue"),
         ] {
             let broken = check("src/a.rs", line);
             assert!(broken.len() == 1 && broken[0].contains(says), "{line}: {broken:?}");
@@ -87,6 +122,21 @@ mod tests {
             "It tells often.",
             "the table of todays",
             "is no longer a file",
+            "there is no file",
+            "'there is no :Cupola %s'",
+            "fn there_are_no_messages() {",
+            "the bytes are no longer messages",
+            "it is no more than a guess",
+            "who ever listens there?",
+            "if !is_new && can_ewe {",
+            "nobody waits for it",
+            "none of the others",
+            "both names are all the same",
+            "its own making",
+            "of hours",
+            "whose word it is",
+            "what is going on",
+            "the next line goes onto the list",
             "if !told && !of_connection {",
         ] {
             assert_eq!(check("src/a.rs", line), Vec::<String>::new(), "{line}");

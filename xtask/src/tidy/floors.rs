@@ -42,7 +42,7 @@ pub(super) const HOUSES: &[House] = &[
             &["spool"],
             &["environment", "socket"],
             &["failure"],
-            &["exit", "owner", "places", "ownership", "terminal", "user"],
+            &["exit", "owner", "places", "ownership", "repeated", "terminal", "user"],
         ],
     },
     House {
@@ -73,7 +73,7 @@ pub(super) const HOUSES: &[House] = &[
             &["reach", "rpc"],
             &["error", "isolation", "target"],
             &["headers", "id"],
-            &["agent_protocol", "notice", "path"],
+            &["agent_protocol", "latency", "notice", "path"],
             &["display", "text"],
         ],
     },

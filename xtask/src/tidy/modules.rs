@@ -244,7 +244,7 @@ impl Reader {
         }
     }
 
-    /// Paths among the words of a macro's call, which nobody parses before the macro does.
+    /// Paths among the words of a macro's call, which only the macro parses.
     fn tokens(&mut self, tokens: proc_macro2::TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut colons = 0;
@@ -296,7 +296,7 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
-        // Within a module that has no file of its own, `super` leads to this file.
+        // Within a module without a separate file, `super` leads to this file.
         let Some((_, items)) = &module.content else { return };
         let mut inner = Self { module: Module::default(), within: join(&self.within, &module.ident.to_string()) };
         for item in items {

@@ -48,7 +48,7 @@ fn texts() -> Vec<(PathBuf, String)> {
     found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
 }
 
-/// Everything between backticks that begins as a command of ours, each line by itself.
+/// Everything between backticks that begins with `cupola`, line by line.
 fn commands(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     quoted.filter(|quoted| quoted.starts_with("cupola ") && !quoted.contains('…'))

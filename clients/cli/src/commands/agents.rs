@@ -79,10 +79,10 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::Show { common, agent } => (common, agent.as_deref()),
     };
     let (target, _) = common.scope.resolve(positional)?;
-    let watch = common.scope.watch();
+    let progress = common.scope.progress();
     match &flags.action {
         Action::List { limit, .. } => {
-            let params = ListParams { target, limit: *limit, order: None, watch };
+            let params = ListParams { target, limit: *limit, order: None, progress };
             let raw = common.scope.call::<List>(hooks, params)?;
             let mut has_more = false;
             common.print(&raw, || {
@@ -95,7 +95,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             }
         }
         Action::Show { .. } => {
-            let raw = common.scope.call::<Show>(hooks, ShowParams { target, watch })?;
+            let raw = common.scope.call::<Show>(hooks, ShowParams { target, progress })?;
             common.print(&raw, || Ok(one(&typed::<Show>(&raw)?)))?;
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Messages pass through unchanged, in the framing the program speaks. When the daemon goes away, whatever was asked and not
 //! answered is answered with an error that says whether it may be tried again; the next request opens a new connection (and starts a
-//! daemon, if none runs), repeats the greetings on it, and goes on.
+//! daemon, if none runs), repeats the greetings on it, and continues.
 //!
 //! - [`frame`]: messages on a blocking stream
 //! - [`pending`]: what the program still waits for
@@ -163,7 +163,7 @@ fn local_directory(path: &Path) -> Result<LocalPath, Failure> {
     text.parse().map_err(|invalid: cupola_protocol::Invalid| Failure::usage(format!("--files {shown}: {invalid}")))
 }
 
-/// The program's `initialize`: set by whoever reads its answer, repeated by whoever opens the next line.
+/// The program's `initialize`: stored when its answer is read, and repeated when the connection is opened again.
 type Greeting = Arc<Mutex<Option<Vec<u8>>>>;
 
 /// What is needed to open the line again.
@@ -230,7 +230,7 @@ impl Bridge<'_> {
         Ok(())
     }
 
-    /// Sends a greeting of ours and takes its answer, which nobody else is to see. Is the connection bound now?
+    /// Sends the greeting again and consumes its answer, which the program must not see. Returns whether the connection is bound now.
     fn greet(
         &self,
         stream: &Stream,
@@ -265,7 +265,7 @@ impl Bridge<'_> {
     }
 }
 
-/// The program's greeting under an id of ours: its own has been answered long ago.
+/// The program's greeting with a new id, because its own id was answered long ago.
 fn again(initialize: &[u8]) -> Option<Vec<u8>> {
     #[derive(Deserialize)]
     struct Greeting<'a> {

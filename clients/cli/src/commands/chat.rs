@@ -102,11 +102,11 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Fai
     interrupt::stay();
     let mut lines = Lines::new(is_terminal)?;
     while let Some(line) = lines.next()? {
-        match Said::of(&line) {
-            Said::Nothing => {}
-            Said::Quit => break,
-            Said::Help => tell(COMMANDS),
-            Said::New { session } => {
+        match Input::of(&line) {
+            Input::Nothing => {}
+            Input::Quit => break,
+            Input::Help => tell(COMMANDS),
+            Input::New { session } => {
                 (chat.new_conversation, chat.new_session) = (true, session);
                 tell(if session {
                     "The next turn starts a new session."
@@ -114,7 +114,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Fai
                     "The next turn starts a new conversation."
                 });
             }
-            Said::Keys(mut words) => {
+            Input::Keys(mut words) => {
                 if let [kind] = words.as_slice()
                     && KINDS.contains(&kind.as_str())
                 {
@@ -123,8 +123,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Fai
                 }
                 chat.keys(&words);
             }
-            Said::Command(words) => chat.command(words),
-            Said::Turn(text) => chat.turn(text),
+            Input::Command(words) => chat.command(words),
+            Input::Turn(text) => chat.turn(text),
         }
     }
     Ok(chat.last)
@@ -145,7 +145,7 @@ impl Chat {
         self.scope.resolve_in(None, &Environment::process(self.scope.no_env))
     }
 
-    /// Shows a failure and goes on: the next line may do better.
+    /// Shows a failure and continues: the next line may succeed.
     fn note(&mut self, outcome: Result<u8, Failure>) {
         self.last = outcome.unwrap_or_else(|failure| {
             // Nothing is left to do if the failure cannot be shown.
@@ -157,7 +157,7 @@ impl Chat {
     fn turn(&mut self, text: String) {
         let mut outcome = self.try_turn(text.clone());
         if let Err(failure) = &outcome
-            && choice::is_made(failure, &mut self.scope)
+            && choice::ask_for_agent(failure, &mut self.scope)
         {
             outcome = self.try_turn(text);
         }
@@ -197,7 +197,7 @@ impl Chat {
         let line = std::iter::once("cupola".to_owned()).chain(words).map(OsString::from);
         let outcome = match (self.syntax.parse)(line.collect()) {
             Ok(command) => match self.run(command) {
-                // Ctrl-C is how one leaves a log: that it worked is no error.
+                // Ctrl-C is how a user leaves a log, so it is not an error.
                 Err(failure) if interrupt::happened() && failure.exit_code() == exit::CANCELLED => Ok(exit::CANCELLED),
                 outcome => outcome,
             },
@@ -275,7 +275,7 @@ fn whose(isolation: &Isolation) -> String {
 
 /// What one line means.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Input {
     Nothing,
     Turn(String),
     New { session: bool },
@@ -285,7 +285,7 @@ enum Said {
     Quit,
 }
 
-impl Said {
+impl Input {
     fn of(line: &str) -> Self {
         let text = line.trim();
         if text.is_empty() {
@@ -347,7 +347,7 @@ impl Lines {
         }
     }
 
-    /// The next line, joined with those it goes on in; nothing when the user leaves.
+    /// The next line, joined with its continuation lines; `None` when the user leaves.
     fn next(&mut self) -> Result<Option<String>, Failure> {
         let mut whole = String::new();
         loop {
@@ -362,7 +362,7 @@ impl Lines {
             whole.push('\n');
         }
         if let Self::Terminal(editor) = self
-            && !matches!(Said::of(&whole), Said::Keys(_))
+            && !matches!(Input::of(&whole), Input::Keys(_))
         {
             // Kept for the arrow keys; a key is not to come back on the screen.
             editor.add_history_entry(&whole).map_err(unreadable)?;
@@ -420,7 +420,7 @@ fn unreadable(error: impl std::fmt::Display) -> Failure {
     Failure::usage(format!("could not read the next line: {error}"))
 }
 
-/// Says something that is no answer.
+/// Prints a notice, which is not part of an answer.
 fn tell(text: &str) {
     // Nothing is left to do if it cannot be shown.
     let _ = writeln!(terminal::stderr(), "{text}");
@@ -434,19 +434,19 @@ mod tests {
     fn a_line_is_a_turn_unless_it_begins_with_one_slash() {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         for (line, said) in [
-            ("  ", Said::Nothing),
-            (" hello / there ", Said::Turn("hello / there".to_owned())),
-            ("//etc/passwd?", Said::Turn("/etc/passwd?".to_owned())),
-            ("/new", Said::New { session: false }),
-            ("/new session", Said::New { session: true }),
-            ("/new thing", Said::Command(words(&["new", "thing"]))),
-            ("/keys user 'a b'", Said::Keys(words(&["user", "a b"]))),
-            ("/files download \"my file\"", Said::Command(words(&["files", "download", "my file"]))),
-            ("/files it's", Said::Command(words(&["files", "it's"]))),
-            ("/", Said::Help),
-            ("/quit", Said::Quit),
+            ("  ", Input::Nothing),
+            (" hello / there ", Input::Turn("hello / there".to_owned())),
+            ("//etc/passwd?", Input::Turn("/etc/passwd?".to_owned())),
+            ("/new", Input::New { session: false }),
+            ("/new session", Input::New { session: true }),
+            ("/new thing", Input::Command(words(&["new", "thing"]))),
+            ("/keys user 'a b'", Input::Keys(words(&["user", "a b"]))),
+            ("/files download \"my file\"", Input::Command(words(&["files", "download", "my file"]))),
+            ("/files it's", Input::Command(words(&["files", "it's"]))),
+            ("/", Input::Help),
+            ("/quit", Input::Quit),
         ] {
-            assert_eq!(Said::of(line), said, "{line}");
+            assert_eq!(Input::of(line), said, "{line}");
         }
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Flags {
 /// Asks the daemon to look, and shows what it found.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let environment = Environment::process(flags.scope.no_env);
-    // Where nobody names an agent this is the project around here, and the daemon says whether there is one.
+    // Without an agent this is the project around this directory; the daemon says whether there is one.
     let (target, isolation) = flags.scope.resolve_in(flags.agent.as_deref(), &environment)?;
     // Before anything that may take its time: does the daemon answer at all?
     let (mut connection, status) = flags.scope.daemon.after::<Status>(hooks.embedded, || NoParams {})?;

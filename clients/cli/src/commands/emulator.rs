@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "\
 An AGENT is NAME=SOURCE[,OPTION=VALUE]... SOURCE is builtin:notes, exec:COMMAND (one process per session, with its own \
-HOME and PORT) or url:URL (an agent that already runs). Options are protocol=1.0.0|2.0.0, require=user|chat|user+chat, \
+HOME and PORT) or url:URL (an agent that already runs). Options are protocol=1.0.0|2.0.0, \
+protocols=PROTOCOL[+PROTOCOL]... (responses, invocations, invocations_ws; all by default), require=user|chat|user+chat, \
 version=LABEL and idle=SECONDS. Without any agent the emulator offers notes, notes-required and notes-identity.
 
 You do not need this command for `--emulator`, which uses an emulator inside the daemon.
@@ -76,7 +77,13 @@ struct StartFlags {
     /// Use https with a generated certificate, whose path is printed at startup
     #[arg(long)]
     tls: bool,
-    /// Another host name for the certificate, besides localhost; can be repeated
+    /// Use this certificate (a PEM file with its chain) instead of a generated one; its names need --tls-name
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert (a PEM file)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Another host name that clients may use, besides localhost; a generated certificate covers it; can be repeated
     #[arg(long = "tls-name", value_name = "NAME", requires = "tls")]
     tls_names: Vec<String>,
     /// An agent to offer; can be repeated
@@ -118,6 +125,7 @@ pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
         listen: flags.listen,
         listen_beyond_loopback: flags.listen_beyond_loopback,
         tls: flags.tls,
+        tls_files: flags.tls_cert.zip(flags.tls_key),
         tls_names: flags.tls_names,
         agents: flags.agents,
         allowed_variables: flags.allowed_variables,

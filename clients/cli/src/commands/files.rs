@@ -1,4 +1,6 @@
 //! `cupola files upload|download|list|stat|mkdir|delete`, with the flags and the output of `azd ai agent files`.
+//!
+//! - `transfer`: `upload` and `download`
 
 mod transfer;
 
@@ -193,8 +195,8 @@ impl Common {
     fn session(&self, agent: Option<&str>) -> Result<SessionParams, Failure> {
         let (target, isolation) = self.scope.resolve(agent)?;
         let session_id = self.session_id.as_deref().map(|id| parse("--session-id", id)).transpose()?;
-        let (allow_shared_session, watch) = (self.allow_shared_session, self.scope.watch());
-        Ok(SessionParams { target, isolation, session_id, allow_shared_session, watch })
+        let (allow_shared_session, progress) = (self.allow_shared_session, self.scope.progress());
+        Ok(SessionParams { target, isolation, session_id, allow_shared_session, progress })
     }
 
     fn print(&self, raw: &RawValue, sentence: &str) -> Result<(), Failure> {

@@ -99,7 +99,10 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let Source::Azd(flags) = &flags.source;
     let directory = flags.azd_config_dir.clone().or_else(|| places::azd_config_directory(variable));
     let Some(directory) = directory else {
-        return Err(Failure::usage_hint("azd's directory is not known: HOME is not set", "pass --azd-config-dir PATH"));
+        return Err(Failure::usage_hint(
+            "azd's directory is not known: HOME is not set",
+            "pass --azd-config-dir PATH, or set HOME",
+        ));
     };
     let saved = azd::read(&directory.join("config.json"), User::current())?;
     let given = flags.isolation.resolve(&Environment::process(flags.no_env), &Profile::default())?;

@@ -112,6 +112,10 @@ struct StateFlags {
     /// Allow using a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
+    /// Let this version of the agent answer, or `latest`, in a new session and conversation. Nothing is saved; fails if
+    /// another version answers
+    #[arg(long, value_name = "VERSION", conflicts_with_all = ["version", "session_id", "conversation_id"])]
+    version_override: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -160,7 +164,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     };
     // From here on the turn may have reached the agent, whatever became of the daemon.
     let code = code.map_err(Failure::of_sent_turn);
-    // Whoever pressed Ctrl-C wanted the script around this to know, even if the answer was complete by then.
+    // After Ctrl-C, a calling script must see it, even if the answer was complete by then.
     if interrupt::happened() && code.is_ok() { Ok(exit::CANCELLED) } else { code }
 }
 
@@ -187,7 +191,7 @@ pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failur
     }
 }
 
-/// Leaves once the service has taken the request: the run goes on. What is printed is what it can be found by.
+/// Exits once the service has accepted the request; the run continues. Prints the run's id, so that it can be found again.
 fn detach(connection: &mut Connection, output: Output) -> Result<u8, Failure> {
     let mut started = None;
     connection.receive_until(|event| {
@@ -280,7 +284,7 @@ impl Flags {
         if self.detach && self.output == Output::Raw {
             return Err(Failure::usage_hint(
                 "--detach cannot be used with -o raw: it exits before there is an HTTP response to print",
-                "omit one of them",
+                "omit --detach or -o raw",
             ));
         }
         let (target, isolation) = self.scope.resolve_in(agent, environment)?;
@@ -303,6 +307,11 @@ impl Flags {
             conversation_id: state.conversation_id.as_deref().map(|id| parse("--conversation-id", id)).transpose()?,
             new_conversation: state.new_conversation,
             allow_shared_session: state.allow_shared_session,
+            version_override: state
+                .version_override
+                .as_deref()
+                .map(|version| parse("--version-override", version))
+                .transpose()?,
             client_headers: self.client_header.iter().map(|line| client_header(line)).collect::<Result<_, _>>()?,
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
             raw: self.output == Output::Raw,
@@ -423,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_no_message() {
+    fn input_that_is_not_text_is_not_a_message() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"a\xff").unwrap();
         let Err(Failure::Usage { message, .. }) = Message::File(file.path()).read() else { panic!("it was taken") };

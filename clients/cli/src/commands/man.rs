@@ -59,7 +59,7 @@ fn page(command: &clap::Command) -> io::Result<String> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command).source(format!("cupola {VERSION}")).render(&mut page)?;
     let page = String::from_utf8_lossy(&page).replacen(FIRST_SECTION, &format!("{WHOLE_WORDS}{FIRST_SECTION}"), 1);
-    // A URL may go on in the next line, without a hyphen that would be copied with it.
+    // A URL may wrap onto the next line without a hyphen, which would be copied with it.
     Ok(page.replace('/', "/\\:") + &sections(&end))
 }
 

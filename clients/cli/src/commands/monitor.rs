@@ -21,7 +21,7 @@ use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorParams, Tail};
-use cupola_protocol::observe::Watch;
+use cupola_protocol::observe::ProgressOptions;
 use resume::Printed;
 use serde_json::value::RawValue;
 use std::io::{BufWriter, Write};
@@ -144,7 +144,7 @@ const MOST_LOST_IN_A_ROW: u32 = 5;
 /// How often to look for a daemon.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Returns when a daemon runs, or at Ctrl-C. Starts none: whoever stopped it wants it stopped.
+/// Returns when a daemon runs, or at Ctrl-C. Starts none: the user stopped it on purpose.
 fn wait_for_a_daemon(flags: &Flags) -> Result<(), Failure> {
     let place = flags.scope.daemon.place()?;
     // The one that was stopped may still be there, with other calls to finish.
@@ -156,14 +156,14 @@ fn wait_for_a_daemon(flags: &Flags) -> Result<(), Failure> {
     }
 }
 
-/// A remark about the log. That it cannot be shown is no reason to end.
+/// A notice about the log. A failure to print it does not end the command.
 fn tell(message: &str) {
     let _ = writeln!(terminal::stderr(), "{}", terminal::paragraph("notice: ", message));
 }
 
 /// Prints what comes on one connection.
 fn print(flags: &Flags, connection: &mut Connection, style: Style, shown: &mut Printed) -> Result<(), Failure> {
-    // What is on a terminal is made harmless piece by piece, because the log has colours of ours.
+    // On a terminal each piece is escaped separately, because Cupola adds colours of its own to the log.
     let mut out = BufWriter::new(terminal::stdout_as_is());
     match flags.output {
         Output::Default | Output::Raw => {
@@ -231,7 +231,7 @@ impl Flags {
                 Kind::System => LogKind::System,
             },
             raw: self.raw || self.output == Output::Raw,
-            watch: Watch {
+            progress: ProgressOptions {
                 debug: self.scope.debug,
                 partial_result_token: (self.output != Output::Json || self.scope.debug).then_some(CALL),
             },

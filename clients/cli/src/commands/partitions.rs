@@ -1,4 +1,4 @@
-//! `cupola partitions list|forget`: what is saved per agent and isolation, and starting anew.
+//! `cupola partitions list|forget`: what is saved per agent and isolation, and forgetting it.
 
 use crate::exit;
 use crate::failure::Failure;

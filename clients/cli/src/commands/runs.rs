@@ -10,6 +10,7 @@ use crate::line::patience::Patience;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
+use crate::show::latency;
 use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
@@ -129,7 +130,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 text_only: *output != invoke::Output::Jsonl,
                 partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
             };
-            // Ctrl-C ends this process as it ends any other: the daemon sees it leave, and the run goes on.
+            // Ctrl-C ends this process as it ends any other: the daemon sees it disconnect, and the run continues.
             let call = encode::<Attach>(params)?;
             let how = How { output: *output, introduce: false, quiet: *quiet };
             let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
@@ -255,6 +256,8 @@ fn one_run(run: &RunInfo) -> String {
         ("Status", name(run.status).to_owned()),
         ("Session ID", session(run)),
         ("Conversation ID", conversation),
+        ("Agent Version", run.agent_version.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Latency", run.latency.as_ref().map(latency::line).unwrap_or_default()),
         ("Started At", run.started_at.clone()),
         ("Ended At", run.ended_at.clone().unwrap_or_default()),
         ("Last Event", run.last_event.to_string()),

@@ -51,13 +51,13 @@ pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
     })
 }
 
-/// A session of its own: neither Ctrl-C nor the end of the starter's terminal reaches the daemon.
+/// Starts a new terminal session: neither Ctrl-C nor the end of the starter's terminal reaches the daemon.
 #[cfg(unix)]
 fn leave_the_terminal() {
     // Fails only for the leader of a process group, which a child of the starter never is.
     let _ = rustix::process::setsid();
 }
 
-/// Whoever starts it gives it a console of its own.
+/// Nothing to do: the process that starts it gives it a console.
 #[cfg(windows)]
 fn leave_the_terminal() {}

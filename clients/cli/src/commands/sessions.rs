@@ -210,12 +210,12 @@ impl Common {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let common = flags.action.common();
     let (target, mut isolation) = flags.action.scope().resolve(flags.action.agent())?;
-    let watch = common.scope.watch();
+    let progress = common.scope.progress();
     match &flags.action {
         Action::Create { session_id: given, isolation_key, positional_key, .. } => {
             common.scope.own(&mut isolation, isolation_key.as_ref().or(positional_key.as_ref()))?;
             let session_id = given.as_deref().map(|session| parse("--session-id", session)).transpose()?;
-            let raw = common.scope.call::<Create>(hooks, CreateParams { target, isolation, session_id, watch })?;
+            let raw = common.scope.call::<Create>(hooks, CreateParams { target, isolation, session_id, progress })?;
             common.print_session(&raw)?;
         }
         Action::List { limit, order, after, .. } => {
@@ -224,7 +224,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 ListOrder::Desc => Order::Desc,
             });
             let after = after.as_deref().map(|after| parse("--after", after)).transpose()?;
-            let params = ListParams { target, isolation, limit: *limit, order, after, watch };
+            let params = ListParams { target, isolation, limit: *limit, order, after, progress };
             let raw = common.scope.call::<List>(hooks, params)?;
             print_list(common, &raw)?;
         }
@@ -235,7 +235,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::Use { session, allow_shared_session, .. } => {
             let session_id = parse("SESSION_ID", session)?;
             let allow_shared_session = *allow_shared_session;
-            let params = UseParams { target, isolation, session_id, allow_shared_session, watch };
+            let params = UseParams { target, isolation, session_id, allow_shared_session, progress };
             let raw = common.scope.call::<Use>(hooks, params)?;
             common.print_session(&raw)?;
         }
@@ -249,7 +249,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             common.scope.own(&mut isolation, isolation_key.as_ref())?;
             let session_id = Some(parse("SESSION_ID", session)?);
             let allow_shared_session = *allow_shared_session;
-            let params = SessionParams { target, isolation, session_id, allow_shared_session, watch };
+            let params = SessionParams { target, isolation, session_id, allow_shared_session, progress };
             let raw = common.scope.call::<Delete>(hooks, params)?;
             let deleted = typed::<Delete>(&raw)?;
             common.print_sentence(&raw, &format!("Deleted session {}.", deleted.session_id))?;
@@ -261,8 +261,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 impl OneSession {
     fn params(&self, target: Target, isolation: Isolation) -> Result<SessionParams, Failure> {
         let session_id = session_id(self.session.as_deref())?;
-        let (allow_shared_session, watch) = (self.allow_shared_session, self.common.scope.watch());
-        Ok(SessionParams { target, isolation, session_id, allow_shared_session, watch })
+        let (allow_shared_session, progress) = (self.allow_shared_session, self.common.scope.progress());
+        Ok(SessionParams { target, isolation, session_id, allow_shared_session, progress })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The daemon's stream, read ahead of whoever prints it.
+//! The daemon's stream, read ahead of the code that prints it.
 //!
 //! The daemon ends the calls of a client that takes nothing. But a person may look at a pager for as long as they like, and
 //! then nothing is printed. So from the first event on a thread reads what the daemon sends, and what is not printed yet waits
@@ -44,7 +44,7 @@ struct State {
     memory: VecDeque<u8>,
     file: Option<Backlog>,
     end: Option<io::Result<()>>,
-    /// Nobody takes anything any more.
+    /// The reader is gone.
     is_left: bool,
 }
 
@@ -85,7 +85,7 @@ impl Ahead {
         if self.waiting.is_some() {
             return;
         }
-        // The limit is for whoever waits for the bytes; the thread has none.
+        // The limit applies to the code that waits for the bytes; the thread has none.
         if self.limit.is_some() && self.stream.set_read_timeout(None).is_err() {
             return;
         }
@@ -122,7 +122,7 @@ impl Waiting {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads until the end, or until nobody takes anything any more.
+    /// Reads until the end, or until the reader is gone.
     fn fill(&self, mut stream: Stream) {
         let mut buffer = vec![0; READ_BYTES];
         let end = loop {
@@ -141,7 +141,7 @@ impl Waiting {
         self.came.notify_all();
     }
 
-    /// Keeps what came; waits where there is no room. False when nobody takes anything any more.
+    /// Stores the bytes, and waits while there is no room. False when the reader is gone.
     fn keep(&self, bytes: &[u8]) -> bool {
         let mut state = self.locked();
         while !state.is_left {
@@ -267,7 +267,7 @@ mod tests {
         let (client, mut daemon) = Stream::pair().unwrap();
         let mut ahead = Ahead::new(client);
         ahead.begin();
-        // Far more than a socket and the memory hold, and nobody takes any of it.
+        // Far more than a socket and the memory hold, and nobody reads any of it.
         let sent = pattern(3 * MEMORY_BYTES);
         daemon.write_all(&sent).unwrap();
         let mut half = vec![0; sent.len() / 2];

@@ -2,7 +2,7 @@
 //!
 //! A greeting goes ahead of the call. Its answer shows that the daemon works, and which version it is.
 //!
-//! Messages are read with borrowed types and raw JSON: what nobody looks at is never parsed into a tree.
+//! Messages are read with borrowed types and raw JSON: fields that are not needed are never parsed into a tree.
 
 use super::ahead::Ahead;
 use super::interrupt;
@@ -251,7 +251,7 @@ impl Connection {
             let message: Message<'_> = serde_json::from_slice(&self.line).map_err(|error| garbage(&error))?;
             match (message.method.as_deref(), message.id) {
                 (Some(PROGRESS), _) => {
-                    // Whoever prints it may wait for a reader.
+                    // Printing it may have to wait for a reader.
                     self.reader.get_mut().begin();
                     self.has_spoken = true;
                     let params = message.params.map_or("null", RawValue::get);
@@ -438,11 +438,12 @@ pub(crate) fn lost(error: &io::Error) -> Failure {
     )
 }
 
+/// What to do about a daemon that does not speak as this program does.
+const VERSIONS_HINT: &str =
+    "the daemon may be of another version: run `cupola stop`; the next command starts one of this version";
+
 fn garbage(error: &dyn std::fmt::Display) -> Failure {
-    Failure::daemon_hint(
-        format!("the daemon sent an invalid message: {error}"),
-        "run `cupola status` to compare versions",
-    )
+    Failure::daemon_hint(format!("the daemon sent an invalid message: {error}"), VERSIONS_HINT)
 }
 
 /// An answer as the type that the method promises.
@@ -454,7 +455,7 @@ pub(crate) fn typed<M: Method>(answer: &RawValue) -> Result<M::Response, Failure
 pub(crate) fn misunderstood(method: &str, error: &serde_json::Error) -> Failure {
     Failure::daemon_hint(
         format!("the daemon's answer to {method} is not what this version expects: {error}"),
-        "run `cupola status` to compare versions",
+        VERSIONS_HINT,
     )
 }
 

@@ -86,7 +86,7 @@ impl DaemonFlags {
         Ok(path)
     }
 
-    /// A connection on which the daemon has answered a call that needs no place of its own in a full daemon, and the answer.
+    /// A connection on which the daemon has answered a call that even a full daemon accepts, and the answer.
     pub(crate) fn after<M: Method>(
         &self,
         embedded: Embedded,

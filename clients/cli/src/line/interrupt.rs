@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 /// Set by the first Ctrl-C. A process has one set of signal handlers, so this is one flag.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Does this process go on when a call ends? Then Ctrl-C may end no more than the call, whatever it is.
+/// Does this process continue when a call ends? Then Ctrl-C may only end the call, whatever it is.
 static STAYS: AtomicBool = AtomicBool::new(false);
 
 /// Where the call under way is to be cancelled, and the message that does it.
@@ -34,7 +34,7 @@ pub(crate) fn stay() {
     STAYS.store(true, Ordering::SeqCst);
 }
 
-/// As [`cancels`], for a call whose command Ctrl-C simply ends unless the process goes on.
+/// As [`cancels`], for a call whose command Ctrl-C simply ends unless the process continues.
 pub(crate) fn spares(stream: &Stream, id: Id) {
     if STAYS.load(Ordering::SeqCst) {
         cancels(stream, id);

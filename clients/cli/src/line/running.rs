@@ -131,7 +131,7 @@ impl Place {
     }
 }
 
-/// Connects to a daemon that already runs; `None` when nobody listens.
+/// Connects to a daemon that already runs; `None` when nothing listens.
 pub(crate) fn running(path: &Path, patience: &Patience) -> Result<Option<Stream>, Failure> {
     if !local::is_there(path)? {
         return Ok(None);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_is_no_error() {
+    fn a_missing_daemon_is_not_an_error() {
         let directory = private_directory();
         assert!(
             running(&directory.path().join("none").join("v1.sock"), &Patience::for_first_word()).unwrap().is_none()
@@ -182,7 +182,7 @@ mod tests {
         drop(UnixListener::bind(&stale).unwrap());
         assert!(
             running(&stale, &Patience::for_first_word()).unwrap().is_none(),
-            "a socket nobody listens on counted as a daemon"
+            "a socket without a listener counted as a daemon"
         );
     }
 
@@ -202,7 +202,7 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o770)).unwrap();
         assert!(refusal(&path).contains("can be written by others (mode 770)"));
-        assert!(listener.accept().is_err(), "it connected all the same");
+        assert!(listener.accept().is_err(), "it connected anyway");
     }
 
     #[test]

@@ -35,7 +35,7 @@ const ERROR: &str = "error: ";
 pub(super) enum Started {
     /// A daemon runs, and listens there.
     Found(Stream, PathBuf),
-    /// It was ready, and nobody answers: it has been stopped since.
+    /// It was ready, but does not answer: it has been stopped since.
     Gone(Failure),
 }
 
@@ -60,7 +60,7 @@ pub(super) fn start(place: &Place, patience: &Patience) -> Result<Started, Failu
     after_report(&report, place, patience)
 }
 
-/// A console of its own, and a group of its own: neither Ctrl-C nor the end of the starter's window reaches the daemon. Not
+/// Gives it its own console and process group: neither Ctrl-C nor the end of the starter's window reaches the daemon. Not
 /// without any console, because each program it starts (`az`, `azd`) would then open a window.
 #[cfg(windows)]
 fn leave_the_console(command: &mut Command) {
@@ -70,7 +70,7 @@ fn leave_the_console(command: &mut Command) {
     command.creation_flags(CREATE_NO_WINDOW | CREATE_NEW_PROCESS_GROUP);
 }
 
-/// The daemon leaves the terminal itself, by a session of its own.
+/// The daemon leaves the terminal itself, by starting a new session.
 #[cfg(unix)]
 fn leave_the_console(_command: &mut Command) {}
 

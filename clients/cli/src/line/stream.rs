@@ -1,4 +1,6 @@
 //! The byte stream to the daemon: a Unix socket, or a named pipe on Windows.
+//!
+//! - `pipe`: a named pipe as a blocking stream
 
 #[cfg(windows)]
 mod pipe;
@@ -15,8 +17,8 @@ pub type Stream = std::os::unix::net::UnixStream;
 #[cfg(windows)]
 pub type Stream = pipe::Pipe;
 
-/// Connects, and waits for at most `limit` until the daemon has room for one more in its queue: one that is suspended takes nobody
-/// out of it.
+/// Connects, and waits for at most `limit` until the daemon has room for one more connection in its queue: a suspended daemon
+/// accepts none.
 #[cfg(unix)]
 pub(crate) fn connect(path: &Path, limit: Duration) -> io::Result<Stream> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout};

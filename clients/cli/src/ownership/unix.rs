@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owners_own_group_is_nobody_else() {
+    fn the_owners_private_group_is_not_another_user() {
         for (mode, owner, group, can) in [
             (0o100_664, 1000, 1000, false),
             (0o100_664, 1000, 100, true),

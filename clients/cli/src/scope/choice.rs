@@ -11,7 +11,7 @@ use std::io::{self, BufRead, Write};
 const MAX_ANSWER_BYTES: u64 = 1024;
 
 /// Asks, if that is what a command failed for and somebody can be asked: it can be run again then, with this scope.
-pub(crate) fn is_made(failure: &Failure, scope: &mut ScopeFlags) -> bool {
+pub(crate) fn ask_for_agent(failure: &Failure, scope: &mut ScopeFlags) -> bool {
     let Some(choices) = open(failure).filter(|_| scope.may_ask()) else { return false };
     // The call is over, so Ctrl-C leaves the question.
     interrupt::settle();

@@ -2,12 +2,11 @@
 
 use super::model::Model;
 use super::profile::Profile;
+use super::sourced::Sourced;
 use crate::environment::{CHAT_KEY, Environment, IDENTITY, USER_KEY};
 use crate::failure::Failure;
 use clap::Args;
-use cupola_protocol::Invalid;
 use cupola_protocol::isolation::{ChatLabel, Isolation, UserIdentity};
-use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
@@ -39,16 +38,15 @@ impl IsolationFlags {
     /// others say about the user; so does whichever first names the chat: half of one isolation and half of another would be
     /// a third user.
     pub(crate) fn resolve(&self, environment: &Environment, profile: &Profile) -> Result<Isolation, Failure> {
-        let flag =
-            |name: &str, value: &Option<String>| value.clone().map(|value| Given { name: name.to_owned(), value });
+        let flag = |name: &str, value: &Option<String>| value.as_deref().map(|value| Sourced::new(name, value));
         let variable = |name: &str| {
             let value = if self.alone { None } else { environment.text(name)? };
-            Ok::<_, Failure>(value.map(|value| Given { name: name.to_owned(), value }))
+            Ok::<_, Failure>(value.map(|value| Sourced::new(name, &value)))
         };
         let field = |field: &str, value: Option<&String>| {
             value
                 .filter(|_| !self.alone)
-                .map(|value| Given { name: format!("{field} of profile {}", profile.name), value: value.clone() })
+                .map(|value| Sourced::new(format!("{field} of profile {}", profile.name), value))
         };
         let (user_key, identity) = first_named(
             (flag("--user-isolation-key", &self.user_isolation_key), flag("--user-identity", &self.user_identity)),
@@ -66,10 +64,10 @@ impl IsolationFlags {
         let model = self.isolation_model.or(profile.isolation_model);
         Ok(Isolation {
             model: model.map(Into::into),
-            user_key: user_key.map(Given::key).transpose()?,
-            chat_key: chat_key.map(Given::key).transpose()?,
-            user_identity: identity.map(|given| given.parse(UserIdentity::RULE)).transpose()?,
-            chat: label.map(|given| given.parse(ChatLabel::RULE)).transpose()?,
+            user_key: user_key.map(Sourced::key).transpose()?,
+            chat_key: chat_key.map(Sourced::key).transpose()?,
+            user_identity: identity.map(|given| given.parse_secret(UserIdentity::RULE)).transpose()?,
+            chat: label.map(|given| given.parse_secret(ChatLabel::RULE)).transpose()?,
             ..Isolation::default()
         })
     }
@@ -77,11 +75,11 @@ impl IsolationFlags {
 
 /// The first source that says anything. Variables are not even looked at when a flag speaks.
 fn first_named(
-    flags: (Option<Given>, Option<Given>),
-    variables: impl FnOnce() -> Result<(Option<Given>, Option<Given>), Failure>,
-    profile: (Option<Given>, Option<Given>),
-) -> Result<(Option<Given>, Option<Given>), Failure> {
-    let speaks = |pair: &(Option<Given>, Option<Given>)| pair.0.is_some() || pair.1.is_some();
+    flags: (Option<Sourced>, Option<Sourced>),
+    variables: impl FnOnce() -> Result<(Option<Sourced>, Option<Sourced>), Failure>,
+    profile: (Option<Sourced>, Option<Sourced>),
+) -> Result<(Option<Sourced>, Option<Sourced>), Failure> {
+    let speaks = |pair: &(Option<Sourced>, Option<Sourced>)| pair.0.is_some() || pair.1.is_some();
     if speaks(&flags) {
         return Ok(flags);
     }
@@ -91,32 +89,13 @@ fn first_named(
 
 /// `--isolation-key` of `sessions create` and `sessions delete`, else the one of the profile.
 pub(crate) fn ownership(isolation: &mut Isolation, flag: Option<&String>, profile: &Profile) -> Result<(), Failure> {
-    let given = |name: String, value: &String| Given { name, value: value.clone() };
-    let flag = flag.map(|value| given("--isolation-key".to_owned(), value));
-    let of_profile = || Some(given(format!("ownership_key of profile {}", profile.name), profile.ownership_key()?));
-    isolation.ownership_key = flag.or_else(of_profile).map(Given::key).transpose()?;
+    let flag = flag.map(|value| Sourced::new("--isolation-key", value));
+    let of_profile = || {
+        let source = format!("ownership_key of profile {}", profile.name);
+        Some(Sourced::new(source, profile.ownership_key()?))
+    };
+    isolation.ownership_key = flag.or_else(of_profile).map(Sourced::key).transpose()?;
     Ok(())
-}
-
-/// A value and the name under which the user gave it.
-struct Given {
-    name: String,
-    value: String,
-}
-
-impl Given {
-    fn key(self) -> Result<cupola_protocol::isolation::IsolationKey, Failure> {
-        Isolation::key("key", self.value).map_err(|invalid| refusal(&self.name, invalid.rule))
-    }
-
-    fn parse<Value: FromStr<Err = Invalid>>(self, rule: &str) -> Result<Value, Failure> {
-        self.value.parse().map_err(|_| refusal(&self.name, rule))
-    }
-}
-
-/// Names the flag and the rule, never the value.
-fn refusal(name: &str, rule: &str) -> Failure {
-    Failure::usage(format!("{name} {rule}"))
 }
 
 #[cfg(test)]
@@ -195,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_the_user_first_names_all_of_it() {
+    fn the_first_source_that_names_a_user_sets_the_whole_isolation() {
         let profile: Profile =
             toml::from_str("user_isolation_key = \"from-profile\"\nchat = \"desk\"\nisolation_model = \"local\"")
                 .unwrap();

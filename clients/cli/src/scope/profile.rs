@@ -110,7 +110,7 @@ impl Profile {
         Ok(profile)
     }
 
-    /// Reads the variables that the profile names. One that is not set is an error: to go on without it would mean going on
+    /// Reads the variables that the profile names. One that is not set is an error: continuing without it would mean continuing
     /// without isolation.
     fn fill_from(&mut self, environment: &Environment) -> Result<(), Failure> {
         let name = &self.name;

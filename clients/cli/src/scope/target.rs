@@ -1,11 +1,14 @@
 //! `--emulator`, `--project-endpoint`, `--agent-endpoint`, `--local` and friends: which agent a call goes to.
 
+pub(crate) use super::sourced::parse;
+
 use super::profile::{Port, Profile, Switch};
+use super::sourced::Sourced;
 use crate::environment::{Environment, variable};
 use crate::failure::Failure;
 use crate::places;
+use crate::repeated::Flags;
 use clap::Args;
-use cupola_protocol::Invalid;
 use cupola_protocol::target::{
     AbsolutePath, AgentEndpoint, AgentName, AgentVersion, DEFAULT_LOCAL_PORT, DirectoryTarget, Target,
 };
@@ -13,7 +16,6 @@ use std::fs;
 use std::io;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
@@ -60,32 +62,16 @@ pub(crate) struct TargetFlags {
 /// The value of `--emulator` without one, and of `CUPOLA_EMULATOR` when it names no URL: the daemon's own emulator.
 const EMBEDDED: &str = "1";
 
-/// A value and what the user gave it by.
-struct Given {
-    by: String,
-    value: String,
-}
-
-impl Given {
-    fn new(by: impl Into<String>, value: &str) -> Self {
-        Self { by: by.into(), value: value.to_owned() }
-    }
-
-    fn parse<Value: FromStr<Err = Invalid>>(&self) -> Result<Value, Failure> {
-        parse(&self.by, &self.value)
-    }
-}
-
 /// Where the agent is.
 enum Place {
-    Emulator(Given),
-    Project(Given),
-    AgentEndpoint(Given),
+    Emulator(Sourced),
+    Project(Sourced),
+    AgentEndpoint(Sourced),
     Local(NonZeroU16),
     /// The azd project around a directory; the current one when none is named.
     Directory {
         path: Option<PathBuf>,
-        environment: Option<Given>,
+        environment: Option<Sourced>,
     },
 }
 
@@ -93,6 +79,23 @@ impl TargetFlags {
     /// Was anything said about the target on the command line?
     pub(crate) fn is_given(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// These flags, for the commands that a hint names.
+    pub(crate) fn repeat(&self, positional: Option<&str>, flags: &mut Flags) {
+        match self.emulator.as_deref() {
+            Some(EMBEDDED) => flags.switch("emulator", true),
+            Some(url) => flags.joined("emulator", url),
+            None => {}
+        }
+        flags.value("project-endpoint", self.project_endpoint.as_deref());
+        flags.value("agent-endpoint", self.agent_endpoint.as_deref());
+        flags.switch("local", self.local);
+        flags.value("port", self.port.map(|port| port.to_string()).as_deref());
+        flags.value("agent-name", self.agent_name.as_deref().or(positional));
+        flags.value("version", self.version.as_deref());
+        flags.value("environment", self.environment.as_deref());
+        flags.value("cwd", self.cwd.as_deref().and_then(Path::to_str));
     }
 
     /// Flags first, then variables, then the profile; and when none of them says where the agent is, the azd project around
@@ -113,13 +116,13 @@ impl TargetFlags {
         // An agent and a version belong to the place they were written beside.
         let beside = |field: &str, value: Option<&String>| {
             let value = value.filter(|_| is_profiles)?;
-            Some(Given::new(format!("{field} of profile {}", profile.name), value))
+            Some(Sourced::new(format!("{field} of profile {}", profile.name), value))
         };
-        let version = self.version.as_ref().map(|version| Given::new("--version", version));
+        let version = self.version.as_ref().map(|version| Sourced::new("--version", version));
         let version = version.or_else(|| beside("version", profile.version.as_ref()));
         let version: Option<AgentVersion> = version.map(|given| given.parse()).transpose()?;
         let agent = self.agent(positional, environment)?.or_else(|| beside("agent", profile.agent.as_ref()));
-        let name = || agent.as_ref().map(Given::parse::<AgentName>).transpose();
+        let name = || agent.as_ref().map(Sourced::parse::<AgentName>).transpose();
         Ok(match place {
             Place::Emulator(given) => {
                 let url = if given.value == EMBEDDED { None } else { Some(given.parse()?) };
@@ -148,29 +151,29 @@ impl TargetFlags {
     /// Where flags and variables say the agent is. A flag that names another place silences the emulator's variable.
     fn place(&self, environment: &Environment) -> Result<Option<Place>, Failure> {
         if let Some(url) = &self.agent_endpoint {
-            return Ok(Some(Place::AgentEndpoint(Given::new("--agent-endpoint", url))));
+            return Ok(Some(Place::AgentEndpoint(Sourced::new("--agent-endpoint", url))));
         }
         if self.local {
             return Ok(Some(Place::Local(self.port.unwrap_or(DEFAULT_LOCAL_PORT))));
         }
         if let Some(value) = &self.emulator {
-            return Ok(Some(Place::Emulator(Given::new("--emulator", value))));
+            return Ok(Some(Place::Emulator(Sourced::new("--emulator", value))));
         }
         if let Some(url) = &self.project_endpoint {
-            return Ok(Some(Place::Project(Given::new("--project-endpoint", url))));
+            return Ok(Some(Place::Project(Sourced::new("--project-endpoint", url))));
         }
         if self.cwd.is_some() || self.environment.is_some() {
             return Ok(Some(Place::Directory { path: None, environment: None }));
         }
         let variable = environment.text("CUPOLA_EMULATOR")?.filter(|value| value != "0");
-        Ok(variable.map(|value| Place::Emulator(Given::new("CUPOLA_EMULATOR", &value))))
+        Ok(variable.map(|value| Place::Emulator(Sourced::new("CUPOLA_EMULATOR", &value))))
     }
 
     /// The azd project around a directory, with what azd takes from its caller's environment.
     fn directory(
         &self,
         path: Option<PathBuf>,
-        selected: Option<Given>,
+        selected: Option<Sourced>,
         environment: &Environment,
     ) -> Result<DirectoryTarget, Failure> {
         let path = self.cwd.clone().or(path).unwrap_or_else(|| PathBuf::from("."));
@@ -179,9 +182,9 @@ impl TargetFlags {
         // Links are followed, so that `..` means what it means to the system.
         let path = fs::canonicalize(&path).map_err(unknown)?;
         let environment = match (&self.environment, selected) {
-            (Some(flag), _) => Some(Given::new("--environment", flag)),
+            (Some(flag), _) => Some(Sourced::new("--environment", flag)),
             (None, Some(selected)) => Some(selected),
-            (None, None) => environment.text("AZURE_ENV_NAME")?.map(|value| Given::new("AZURE_ENV_NAME", &value)),
+            (None, None) => environment.text("AZURE_ENV_NAME")?.map(|value| Sourced::new("AZURE_ENV_NAME", &value)),
         };
         let azd = places::azd_config_directory(variable);
         Ok(DirectoryTarget {
@@ -191,10 +194,10 @@ impl TargetFlags {
         })
     }
 
-    /// The URL names the agent; whoever names one as well must mean the same.
+    /// The URL names the agent; an agent given as well must be the same.
     fn by_endpoint(
         &self,
-        url: &Given,
+        url: &Sourced,
         positional: Option<&str>,
         version: Option<AgentVersion>,
     ) -> Result<Target, Failure> {
@@ -211,22 +214,22 @@ impl TargetFlags {
         Ok(Target::AgentEndpoint { url, version })
     }
 
-    fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<Given>, Failure> {
+    fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<Sourced>, Failure> {
         match (self.agent_name.as_deref(), positional) {
             (Some(flag), Some(word)) if flag != word => Err(Failure::usage_hint(
                 format!("the agent was given twice: as {word} and with --agent-name {flag}"),
                 format!("if {word} is part of the message, put the whole message in quotes"),
             )),
-            (Some(flag), _) => Ok(Some(Given::new("--agent-name", flag))),
-            (None, Some(word)) => Ok(Some(Given::new("AGENT", word))),
-            (None, None) => Ok(environment.text("CUPOLA_AGENT")?.map(|value| Given::new("CUPOLA_AGENT", &value))),
+            (Some(flag), _) => Ok(Some(Sourced::new("--agent-name", flag))),
+            (None, Some(word)) => Ok(Some(Sourced::new("AGENT", word))),
+            (None, None) => Ok(environment.text("CUPOLA_AGENT")?.map(|value| Sourced::new("CUPOLA_AGENT", &value))),
         }
     }
 }
 
 /// Where a profile says the agent is.
 fn profile_place(profile: &Profile) -> Option<Place> {
-    let given = |field: &str, value: &str| Given::new(format!("{field} of profile {}", profile.name), value);
+    let given = |field: &str, value: &str| Sourced::new(format!("{field} of profile {}", profile.name), value);
     if let Some(url) = &profile.agent_endpoint {
         return Some(Place::AgentEndpoint(given("agent_endpoint", url)));
     }
@@ -253,18 +256,6 @@ fn profile_place(profile: &Profile) -> Option<Place> {
 fn absolute(what: &str, path: &Path) -> Result<AbsolutePath, Failure> {
     let text = path.to_str().ok_or_else(|| Failure::usage(format!("{what} {} is not valid UTF-8", path.display())))?;
     parse(what, text)
-}
-
-/// Most characters of a bad value that are shown: enough to recognize it.
-const MAX_SHOWN: usize = 300;
-
-/// Parses a value that may be shown, naming the flag or variable it came from.
-pub(crate) fn parse<Value: FromStr<Err = Invalid>>(name: &str, value: &str) -> Result<Value, Failure> {
-    value.parse().map_err(|invalid: Invalid| {
-        let shown: String = value.chars().take(MAX_SHOWN).collect();
-        let more = if shown.len() < value.len() { format!("... ({} bytes)", value.len()) } else { String::new() };
-        Failure::usage(format!("{name} {}: got {shown:?}{more}", invalid.rule))
-    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! An invoke as people and scripts see it: the answer alone on standard output, as it is produced; everything about the
 //! answer on standard error.
 
+use super::latency;
 use crate::exit;
 use crate::failure::Failure;
+use crate::repeated;
 use crate::terminal;
 use cupola_protocol::invoke::{RunFailure, RunStatus};
 use serde::Deserialize;
@@ -40,6 +42,12 @@ struct Shown<'line> {
     session_id: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     conversation_id: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    agent_version: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    selected_version: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    latency: Option<&'line RawValue>,
 }
 
 /// The response, as far as it is shown.
@@ -64,7 +72,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         let Ok(event) = serde_json::from_str::<Shown<'_>>(value.get()) else { return Ok(()) };
         match event.kind.as_ref() {
             "textDelta" => self.write(event.delta.as_deref().unwrap_or_default())?,
-            "started" => self.introduce(event.session_id.as_deref(), event.conversation_id.as_deref()),
+            "started" => self.introduce(&event),
             "notice" => self.notice(event.message.as_deref().unwrap_or_default()),
             "snapshot" => self.replace(event.text.as_deref().unwrap_or_default())?,
             _ => {}
@@ -85,7 +93,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         Ok(ending.code())
     }
 
-    /// The call failed in mid-answer: ends the line, so that the failure stands on one of its own.
+    /// The call failed in mid-answer: ends the line, so that the failure gets its own line.
     pub(crate) fn break_off(&mut self, failure: &Failure) {
         if !matches!(failure, Failure::ReaderGone | Failure::Output(_)) {
             // The failure is what is reported; that the newline could not be written adds nothing.
@@ -119,15 +127,23 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.write(whole)
     }
 
-    fn introduce(&mut self, session: Option<&str>, conversation: Option<&str>) {
+    fn introduce(&mut self, started: &Shown<'_>) {
         if !self.introduce || self.quiet {
             return;
         }
-        if let Some(session) = session {
+        if let Some(session) = started.session_id.as_deref() {
             self.tell(&format!("Session:      {}", terminal::line(session)));
         }
-        if let Some(conversation) = conversation {
+        if let Some(conversation) = started.conversation_id.as_deref() {
             self.tell(&format!("Conversation: {}", terminal::line(conversation)));
+        }
+        if let (Some(version), Some(selected)) = (&started.agent_version, &started.selected_version) {
+            let (version, selected) = (terminal::line(version), terminal::line(selected));
+            self.tell(&format!("Version:      {version} (new sessions get version {selected})"));
+        }
+        let latency = started.latency.and_then(|latency| serde_json::from_str(latency.get()).ok());
+        if let Some(latency) = latency {
+            self.tell(&format!("Latency:      {}", latency::line(&latency)));
         }
     }
 
@@ -136,7 +152,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         self.tell(&terminal::paragraph("notice: ", message));
     }
 
-    /// A remark. That it cannot be shown is no reason to end the run.
+    /// A notice. A failure to print it does not end the run.
     fn tell(&mut self, line: &str) {
         if !self.quiet {
             let _: io::Result<()> = self.out.flush().and_then(|()| writeln!(self.err, "{line}"));
@@ -161,7 +177,7 @@ impl Ending<'_> {
         code(self.status, self.failure.as_ref())
     }
 
-    /// Says why it is no complete answer, if it is none. That it cannot be shown is no reason for anything else.
+    /// Says why the answer is incomplete, if it is. A failure to print that is ignored.
     pub(crate) fn explain(&self, err: &mut impl Write) {
         let message = match (self.status, &self.failure) {
             (RunStatus::Completed, _) => return,
@@ -180,7 +196,7 @@ impl Ending<'_> {
         }
         let hint = self.failure.as_ref().and_then(|failure| failure.hint.as_deref());
         for line in hint.unwrap_or_default().lines() {
-            let _ = writeln!(err, "hint: {}", terminal::line(line));
+            let _ = writeln!(err, "hint: {}", terminal::line(&repeated::complete(line)));
         }
     }
 }
@@ -211,6 +227,22 @@ mod tests {
         let (out, err, code) =
             shown(&[started, HEL, other, newer, LO], r#"{"status":"completed","text":"hellö \"x\""}"#);
         assert_eq!((out.as_str(), err.as_str(), code), ("hellö \"x\"\n", "", exit::OK));
+    }
+
+    #[test]
+    fn who_answers_and_how_fast_is_introduced() {
+        let introduced = |started: &str| {
+            let mut printer =
+                Printer { out: Vec::new(), err: Vec::new(), introduce: true, quiet: false, written: String::new() };
+            printer.event(serde_json::from_str(started).unwrap(), false).unwrap();
+            String::from_utf8(printer.err).unwrap()
+        };
+        assert_eq!(introduced(r#"{"type":"started","agentVersion":"3"}"#), "");
+        let other = introduced(r#"{"type":"started","agentVersion":"3","selectedVersion":"4"}"#);
+        assert_eq!(other, "Version:      3 (new sessions get version 4)\n");
+        let latency = r#"{"type":"started","latency":{"sessionStart":"warm","responseBeginMs":40}}"#;
+        assert_eq!(introduced(latency), "Latency:      warm session, 40 ms\n");
+        assert_eq!(introduced(r#"{"type":"started","latency":"of another kind"}"#), "");
     }
 
     #[test]

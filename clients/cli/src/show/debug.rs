@@ -31,7 +31,7 @@ struct Kind<'line> {
     kind: Cow<'line, str>,
 }
 
-/// Shows an event if it is a request, and says whether it is one. That it cannot be shown is no reason to end the call.
+/// Shows an event if it is a request, and returns whether it is one. A failure to print it does not end the call.
 pub(crate) fn show(event: &RawValue, to: &mut impl Write) -> bool {
     // Most events are something else, and not worth a second look.
     let is_request = serde_json::from_str::<Kind<'_>>(event.get()).is_ok_and(|event| event.kind == "request");

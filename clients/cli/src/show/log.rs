@@ -67,7 +67,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         if more { Ok(()) } else { self.out.flush().map_err(Failure::writing) }
     }
 
-    /// A remark. That it cannot be shown is no reason to end.
+    /// A notice. A failure to print it does not end the command.
     fn tell(&mut self, line: &str) {
         let _: io::Result<()> = self.out.flush().and_then(|()| writeln!(self.err, "{line}"));
     }
@@ -134,7 +134,7 @@ impl Style {
         timestamp.map_or_else(|| NO_TIME.to_owned(), |timestamp| self.coloured(DIM, &self.clock(timestamp)))
     }
 
-    /// A time of day in the chosen zone; whatever is no time is shown as it is.
+    /// A time of day in the chosen zone; text that is not a time is shown unchanged.
     fn clock(self, timestamp: &str) -> String {
         let format = format_description!("[hour]:[minute]:[second]");
         OffsetDateTime::parse(timestamp, &Rfc3339)
@@ -152,7 +152,7 @@ impl Style {
         if self.is_terminal { terminal::text(text) } else { text.into() }
     }
 
-    /// The same for what stands in a line of ours.
+    /// The same for text within one of Cupola's own lines.
     fn safe_line(self, text: &str) -> Cow<'_, str> {
         if self.is_terminal { terminal::line(text) } else { text.into() }
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_log_line_passes_through() {
+    fn text_that_is_not_a_log_line_passes_through() {
         for (event, expected) in [
             (r#"{"type":"line","message":"just text"}"#, "just text\n"),
             (r#"{"type":"line","stream":"stdout","message":"x"}"#, "          stdout   x\n"),

@@ -55,7 +55,7 @@ impl RawResponse {
         }
     }
 
-    /// Ends the last line, so that what a terminal shows next stands on one of its own.
+    /// Ends the last line, so that the terminal's next output starts on a new line.
     pub(crate) fn end_line(&mut self, out: &mut impl Write) -> Result<(), Failure> {
         if std::mem::take(&mut self.is_in_line) { out.write_all(b"\n").map_err(Failure::writing) } else { Ok(()) }
     }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_of_a_message_passes_for_one_of_ours() {
+    fn a_message_cannot_imitate_cupolas_own_lines() {
         assert_eq!(paragraph("error: ", "no\nhint: run this\n"), "error: no\n       hint: run this");
     }
 

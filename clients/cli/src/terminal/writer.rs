@@ -42,7 +42,7 @@ impl<Out: Write> Write for Harmless<Out> {
 impl<Out: Write> Drop for Harmless<Out> {
     fn drop(&mut self) {
         if !self.held.is_empty() {
-            // Nobody is left to be told.
+            // There is nowhere to report a failure.
             let _ = self.out.write_all(harmless::text(&String::from_utf8_lossy(&self.held)).as_bytes());
             let _ = self.out.flush();
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_do_not_pass_either() {
+    fn bytes_that_are_not_text_are_not_written() {
         assert_eq!(written(&[b"a\x9b2J\xff", b"\xc2", b"b"]), "a\u{fffd}2J\u{fffd}\u{fffd}b");
     }
 

@@ -27,7 +27,7 @@ local function buffer_of_answers()
     filetype = 'markdown',
     keys = {
       ['<C-c>'] = { M.cancel_all, 'cancel the answers under way' },
-      q = { function() vim.cmd('close') end, 'close the window; answers go on' },
+      q = { function() vim.cmd('close') end, 'close the window; answers keep arriving' },
     },
     on_unload = M.cancel_all,
   })

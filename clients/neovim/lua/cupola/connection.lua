@@ -131,7 +131,7 @@ function Connection:dispatch(message)
       self:close_when_idle()
     end
   elseif message.error and not message.id then
-    -- The daemon could not read something we sent, so something of ours will never be answered.
+    -- The daemon could not read something we sent, so one of our messages will never be answered.
     self:close(message.error.message)
   end
 end

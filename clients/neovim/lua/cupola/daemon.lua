@@ -134,7 +134,7 @@ function Line:is_open()
 end
 
 ---@class cupola.Call
----@field cancel fun() Ends the call. Its `on_done` is called all the same.
+---@field cancel fun() Ends the call. Its `on_done` is still called.
 
 --- Calls a method of the daemon.
 ---@param method string
@@ -162,14 +162,14 @@ function Line:call(method, params, handlers)
   }
 end
 
---- Ends the connection. The daemon goes on; the next call makes another.
+--- Closes the connection. The daemon keeps running; the next call opens another connection.
 function Line:close()
   if self.current then
     self.current:close('it was ended here')
   end
 end
 
---- Says that new calls are made elsewhere: what is under way goes on, and then the connection is closed.
+--- Sends new calls over another connection: calls in progress finish, and then this connection is closed.
 function Line:retire()
   self.is_retired = true
   if self:is_open() then

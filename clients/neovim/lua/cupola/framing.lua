@@ -15,7 +15,7 @@ function M.encode(message)
   return ('Content-Length: %d\r\n\r\n%s'):format(#body, body)
 end
 
---- A function that takes bytes as they come and gives the messages they complete. On bytes that are no messages it also
+--- A function that takes bytes as they come and gives the messages they complete. On bytes that are not messages it also
 --- gives the reason, and the connection is of no use then; the messages before them count.
 ---@return fun(chunk: string): table[], string?
 function M.decoder()
@@ -39,7 +39,7 @@ function M.decoder()
       local head = bytes:sub(position, head_end - 1):lower()
       local length = tonumber(('\n' .. head):match('\ncontent%-length:[ \t]*(%d+)[ \t]*%f[\r\n%z]'))
       if not length then
-        return messages, 'the daemon sent bytes that are no message'
+        return messages, 'the daemon sent bytes that are not a message'
       elseif length > M.MAX_BYTES then
         return messages, ('the daemon sent a message of more than %d bytes'):format(M.MAX_BYTES)
       end

@@ -10,7 +10,7 @@ local M = {}
 --- How long the daemon may take to start and answer, in ms.
 local PATIENCE = 15000
 
--- Neovim 0.10 renamed these; before 0.8 they were in a module of their own.
+-- Neovim 0.10 renamed these; before 0.8 they were in another module.
 local health = vim.health or require('health')
 local start = health.start or health.report_start
 

@@ -37,7 +37,7 @@ local SOURCES = {
   agents = {
     method = 'agents/list',
     -- A bound line may not ask for it.
-    is_of_nobody = true,
+    needs_no_isolation = true,
     names = function(result)
       return vim.tbl_map(function(agent) return agent.name end, result.data)
     end,
@@ -78,10 +78,10 @@ function M.names(scope, what)
   local last = asked[scope][what]
   if not last or now - last > FRESH_MS then
     asked[scope][what] = now
-    local ask = SOURCES[what].is_of_nobody and scope.look or scope.call
+    local ask = SOURCES[what].needs_no_isolation and scope.look or scope.call
     ask(SOURCES[what].method, {}, {
       on_done = function(reason, result)
-        -- Nobody asked to see a failure of completion.
+        -- The user did not ask for anything, so a failure of completion is not shown.
         if not reason then
           M.learn(scope, what, result)
         end

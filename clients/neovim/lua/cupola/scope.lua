@@ -1,5 +1,5 @@
 --- Which agent calls go to, and whose state they see. A scope never changes: choosing another target or isolation makes
---- another scope, and what was begun or listed in the old one goes on in the old one.
+--- another scope, and what was begun or listed in the old one continues in the old one.
 ---
 --- Isolation keys live in closures alone, so that printing a scope cannot show them.
 local daemon = require('cupola.daemon')
@@ -10,8 +10,8 @@ local M = {}
 ---@class cupola.Scope
 ---@field target table Which agent, as the protocol writes it.
 ---@field call fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call Calls a method of the daemon in this scope.
----@field transfer fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call The same for `files/upload` and `files/download`, which a bound line may not call: there on a line of its own, bound to the directory of `localPath` too.
----@field look fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call The same on the line that is bound to nothing: for what bound lines may not ask.
+---@field transfer fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call The same for `files/upload` and `files/download`, which a bound line may not call: there on its own line, bound to the directory of `localPath` too.
+---@field look fun(method: string, params: table, handlers: cupola.Handlers): cupola.Call The same on the line that is bound to nothing: for calls that a bound line may not make.
 ---@field retire fun() Says that new calls are made in another scope.
 ---@field with fun(change: table): cupola.Scope The scope with another `target` or `isolation`.
 ---@field label string For people: the agent, and which parts of the isolation are set.

@@ -104,7 +104,7 @@ function M.set_lines(buffer, lines)
   end)
 end
 
---- The windows that show the buffer's end, and so want to go on showing it.
+--- The windows that show the buffer's end, and so should keep showing it.
 ---@param buffer integer
 ---@return integer[]
 function M.followers(buffer)

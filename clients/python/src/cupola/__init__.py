@@ -9,7 +9,7 @@
                     print(cupola.harmless(event["delta"]), end="")
 
 `Client` blocks, `AsyncClient` is the same for asyncio. What is sent and received is in `cupola.protocol`. The examples
-in this package's documentation take `client` to be connected so, with an isolation nobody has used yet.
+in this package's documentation assume a `client` that is connected like this, with an isolation that has not been used yet.
 """
 
 # The project's own version. Before the imports, because the clients tell it to the daemon.

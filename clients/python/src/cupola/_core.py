@@ -38,7 +38,7 @@ class Decoder:
         self._searched = 0
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """The messages that are complete now, one after the other. Raises an error when the bytes are no messages."""
+        """The messages that are complete now, one after the other. Raises an error when the bytes are not messages."""
         self._buffer += data
         start = 0
         try:
@@ -54,7 +54,7 @@ class Decoder:
 
 
 class Call:
-    """One request: the events nobody has taken yet, and how it ended."""
+    """One request: the events that have not been read yet, and how it ended."""
 
     __slots__ = ("id", "method", "events", "ended", "result", "error")
 
@@ -101,7 +101,7 @@ class Core:
         return encode({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": call.id}})
 
     def forget(self, call: Call) -> bool:
-        """Takes nothing more of a call that goes on; false if it has been answered."""
+        """Ignores further messages of a call that continues; false if it has been answered."""
         if self._calls.pop(call.id, None) is None:
             return False
         call.events.clear()

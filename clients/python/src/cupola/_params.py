@@ -24,7 +24,7 @@ class Scope:
         return {**self.agent(), **isolation}
 
     def agent(self) -> dict[str, Any]:
-        """The agent alone, for calls that see nobody's state."""
+        """The agent alone, for calls that read no user's state."""
         return {"target": self.target} if self.target is not None else {}
 
 

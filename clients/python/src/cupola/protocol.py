@@ -157,6 +157,8 @@ ErrorKind: TypeAlias = Literal[
     "timedOut",
     # The host's certificate was refused. Nothing was sent; the hint says which setting helps.
     "certificateNotTrusted",
+    # Another version of the agent answered than the one that was asked for. The turn ran there.
+    "versionMismatch",
     # The agent itself failed.
     "agentFailed",
     # Tokens may not be sent to the endpoint's host.
@@ -277,6 +279,8 @@ NoticeCode: TypeAlias = Literal[
     "sessionGone",
     # The agent left a dialogue open, which was then closed for it.
     "dialogueIdle",
+    # The agent's sessions lose their files when they go idle.
+    "filesNotKept",
     # Any other code, added by a newer daemon.
     "other",
 ]
@@ -371,6 +375,18 @@ SessionId: TypeAlias = str
 A-Z a-z 0-9 _ -.
 """
 
+SessionStart: TypeAlias = Literal[
+    # A sandbox was started.
+    "cold",
+    # It was running.
+    "warm",
+    # An idle session's sandbox was started again.
+    "resume",
+    # Any other word of the service.
+    "other",
+]
+"""How a session's sandbox was ready for a call."""
+
 Tail: TypeAlias = int
 """How many of the last lines: 1 to 300, 50 when left out."""
 
@@ -396,13 +412,18 @@ Turn: TypeAlias = Literal[
     # under another isolation than the call's.
     "ran",
 ]
-"""Whether a failed turn ran. The three tell a program apart what to do: send it again, find out, or
-leave it.
+"""Whether a failed turn ran. The value tells a program what to do: send it again, find out, or leave
+it.
 """
 
 UserIdentity: TypeAlias = str
 """The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of
 A-Z a-z 0-9 . _ : - @.
+"""
+
+VersionOverride: TypeAlias = str
+"""The version that answers a single call: a version, or `latest`. Must be a version, or `latest`: 1 to
+128 characters of A-Z a-z 0-9 . _ -, and more than dots.
 """
 
 
@@ -610,7 +631,7 @@ class DaemonStopParams(TypedDict, total=False):
     """How to stop."""
 
     force: bool
-    """Do not wait for runs under way."""
+    """Do not wait for active runs."""
 
 
 class DaemonStopResponse(TypedDict):
@@ -709,7 +730,7 @@ class FileDeleteParams(_FileDeleteParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     recursive: bool
-    """A directory with all that is in it, not only an empty one."""
+    """A directory and everything in it, not only an empty one."""
 
 
 class _FileDownloadParams(TypedDict):
@@ -735,8 +756,8 @@ class FileDownloadParams(_FileDownloadParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     recursive: bool
-    """A directory with all that is in it; its contents go into a directory of the target's name,
-    beside what is there.
+    """A directory and everything in it; its contents go into a directory of the target's name, beside
+    what is there.
     """
 
 
@@ -883,9 +904,9 @@ class FileReadParams(_FileReadParams, total=False):
     be left out.
     """
     length: int
-    """How many bytes to read, at most 1 MiB, which is also what is read when left out."""
+    """How many bytes to read: at most 1 MiB, which is also the default."""
     readId: PieceId
-    """Continues the reading that this id was the answer of, with the same session and path."""
+    """Continues the read that returned this id, with the same session and path."""
     keepOpen: bool
     """Keep the file open for the next piece, if there is one."""
 
@@ -927,8 +948,12 @@ class FileTransferResponse(_FileTransferResponse, total=False):
     """What was transferred."""
 
     tree: Tree
-    """What came of a directory. The call succeeds when all of it was gone through; what failed on the
-    way is in here.
+    """The result for a directory. The call succeeds if the whole directory was traversed; failures on
+    the way are listed here.
+    """
+    notices: list[Notice]
+    """What the caller should know about what was written, for example that the session will not keep
+    it.
     """
 
 
@@ -953,8 +978,8 @@ class FileUploadParams(_FileUploadParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     recursive: bool
-    """A directory with all that is in it; its contents go into a directory of the target's name,
-    beside what is there.
+    """A directory and everything in it; its contents go into a directory of the target's name, beside
+    what is there.
     """
     path: RemotePath
     """Where to put it; its own name in the home when left out."""
@@ -985,7 +1010,7 @@ class FileWriteParams(_FileWriteParams, total=False):
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
     writeId: PieceId
-    """Continues the writing that this id was the answer of, with the same session and path."""
+    """Continues the write that returned this id, with the same session and path."""
     offset: int
     """Where in the file the piece begins. Pieces must arrive in order: any number other than the bytes
     so far is refused, and the writing can continue with the right piece.
@@ -1008,6 +1033,10 @@ class FileWriteResponse(_FileWriteResponse, total=False):
 
     writeId: PieceId
     """Adds the next piece, as long as the file is not written."""
+    notices: list[Notice]
+    """What the caller should know about what was written, for example that the session will not keep
+    it.
+    """
 
 
 class HttpHeader(TypedDict):
@@ -1112,6 +1141,14 @@ class InvokeEventStarted(_InvokeEventStarted, total=False):
     """The session that answers."""
     conversationId: ConversationId
     """The conversation of this turn."""
+    agentVersion: AgentVersion
+    """The version of the agent that answers, if the service says which."""
+    selectedVersion: AgentVersion
+    """The version that the agent selects for new sessions, if another one answers: a session stays at
+    the version that it was created with.
+    """
+    latency: Latency
+    """How long the parts of the call took up to here, if the service measured it."""
     requestId: str
     """The service's request id."""
 
@@ -1369,6 +1406,12 @@ class InvokeParams(_InvokeParams, total=False):
     """Start a conversation, or a context, instead of using the saved one."""
     allowSharedSession: bool
     """Allow a session that Cupola knows to belong to another partition."""
+    versionOverride: VersionOverride
+    """Let this version of the agent answer, or the `latest`, whichever version the agent selects for
+    its callers. The turn runs in a session and a conversation of its own, and nothing is saved. The
+    call fails with `versionMismatch` if another version answers. Not with a target's `version`,
+    `sessionId`, `conversationId`, `a2a` or a local agent.
+    """
     clientHeaders: dict[str, ClientHeaderValue]
     """Headers for the agent's own code. Not with `a2a`."""
     callId: CallId
@@ -1416,6 +1459,10 @@ class InvokeResponse(_InvokeResponse, total=False):
     """The conversation this turn belongs to, now saved for the partition."""
     responseId: ResponseId
     """The response's or the invocation's id at the service."""
+    agentVersion: AgentVersion
+    """The version of the agent that answered, if the service says which."""
+    latency: Latency
+    """How long the parts of the call took, if the service measured it."""
     requestId: str
     """The service's request id, for its support."""
     output: Any
@@ -1451,6 +1498,25 @@ class LastEvent(TypedDict):
     """The run."""
     number: int
     """The event's number."""
+
+
+class Latency(TypedDict, total=False):
+    """Where a call's time went, up to the beginning of its answer, as the service measured it. All
+    times are in ms; what the service does not report is left out.
+    """
+
+    sessionStart: SessionStart
+    """Whether a sandbox had to be started."""
+    platformPreprocessingMs: int
+    """The service's own work before the sandbox was asked for."""
+    infraSetupMs: int
+    """Setting up the sandbox; left out when one was running."""
+    containerReadinessMs: int
+    """Waiting until the agent in it was ready; left out when one was running."""
+    containerResponseMs: int
+    """From the request to the agent until its answer began."""
+    responseBeginMs: int
+    """All of it: from the request's arrival until the answer began."""
 
 
 class _MonitorEventRequest(TypedDict):
@@ -1758,6 +1824,11 @@ class RunInfo(_RunInfo, total=False):
     """The session that answers, once that is known."""
     conversationId: ConversationId
     """The conversation of this turn, once that is known."""
+    agentVersion: AgentVersion
+    """The version of the agent that answers, once that is known."""
+    latency: Latency
+    """How long the parts of the call took up to the answer's beginning, if the service measured it.
+    """
     endedAt: str
     """When it ended."""
 
@@ -2035,7 +2106,7 @@ class _Tree(TypedDict):
     files: int
     """Files transferred."""
     directories: int
-    """Directories gone through, the first one included."""
+    """Directories traversed, including the first."""
 
 
 class Tree(_Tree, total=False):
@@ -2161,6 +2232,7 @@ ERROR_CODES: Final[Mapping[ErrorKind, int]] = {
     "connectionFailed": 1050,
     "timedOut": 1051,
     "certificateNotTrusted": 1053,
+    "versionMismatch": 1054,
     "agentFailed": 1052,
     "hostNotAllowed": 1060,
     "outOfBounds": 1061,

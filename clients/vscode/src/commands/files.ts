@@ -38,14 +38,14 @@ export function fileCommands(problems: Problems, scope: Scope, view: FilesView):
         const kinds = await Promise.all(files.map((file) => vscode.workspace.fs.stat(file)));
         const directories = files.filter((_, index) => (kinds[index]?.type ?? 0) & vscode.FileType.Directory);
         const names = directories.map((directory) => basename(directory.path)).join(", ");
-        const question = `Upload ${names} with all that is in it?`;
+        const question = `Upload ${names} and everything in it?`;
         const isMeant = directories.length === 0 || (await show.isConfirmed(question, "Upload"));
         if (isMeant) {
             await upload(files, HOME);
         }
     };
     const remove = async (node: FileNode) => {
-        const what = node.isDirectory ? `directory ${node.path} with all that is in it` : node.path;
+        const what = node.isDirectory ? `directory ${node.path} and everything in it` : node.path;
         if (await show.isConfirmed(`Delete ${what}?`, "Delete")) {
             await vscode.workspace.fs.delete(sessionFile(node.sessionId, node.path), { recursive: node.isDirectory });
         }

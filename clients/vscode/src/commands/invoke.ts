@@ -44,7 +44,7 @@ export function invokeCommands(
                 vscode.commands.executeCommand("setContext", "cupola.running", conversation.isRunning),
             ),
         ),
-        // Another agent or isolation: what it was told is none of the next one's.
+        // With another agent or isolation the previous message must not be offered again.
         scope.onLine(() => conversation.forget()),
     ];
 }
@@ -55,7 +55,7 @@ function questionFromBox(): Thenable<string | undefined> {
         title: "Cupola: Invoke",
         prompt: "What to ask the agent",
         placeHolder: "remember the launch code is 4711",
-        // More lines than one do not fit into the box; they have a command of their own.
+        // The box holds one line only; another command takes several.
         ...(selected !== "" && !selected.includes("\n") && { value: selected }),
     });
 }

@@ -36,7 +36,7 @@ function withoutColours(given: string): string {
 }
 
 /**
- * Markdown of an agent for VS Code's chat, wherever its pieces are cut. Links and images with a text of their own become text,
+ * Markdown of an agent for VS Code's chat, wherever its pieces are cut. Links and images that have their own text become text,
  * so that no address is hidden behind words. An address that is written out stays one that can be opened: VS Code shows it
  * and asks first.
  */

@@ -1,7 +1,7 @@
 // Runs as rows of a tree: answers that are under way or ended recently, of all clients. Pure: from what the daemon says to what
 // is shown.
 
-import type { RunInfo, RunState } from "../protocol";
+import type { Latency, RunInfo, RunState } from "../protocol";
 import { age, shortId } from "./sessions";
 
 /** One row. */
@@ -43,6 +43,10 @@ export function runRows(runs: readonly RunInfo[], now: number): RunRow[] {
     });
 }
 
+function latency({ responseBeginMs, sessionStart }: Latency): string {
+    return [`${responseBeginMs} ms`, ...(sessionStart ? [sessionStart] : [])].join(" · ");
+}
+
 function details(run: RunInfo): [string, string][] {
     const time = (text: string | undefined) => text && new Date(text).toLocaleString();
     const all: [string, string | undefined][] = [
@@ -50,6 +54,8 @@ function details(run: RunInfo): [string, string][] {
         ["Began", time(run.startedAt)],
         ["Ended", time(run.endedAt)],
         ["Session", run.sessionId],
+        ["Version", run.agentVersion],
+        ["Answer began after", run.latency?.responseBeginMs === undefined ? undefined : latency(run.latency)],
     ];
     return all.filter((detail): detail is [string, string] => detail[1] !== undefined);
 }

@@ -3,14 +3,14 @@
 import type { Failure } from "../failure";
 import type { InvokeEvent, InvokeResponse, RunState } from "../protocol";
 
-/** How an answer is: as its run is, or not followed any more while the run goes on. */
+/** The status of an answer: its run's status, or no longer followed while the run continues. */
 export type TurnStatus = RunState | "left";
 
 /** What is shown of one turn. */
 export interface Turn {
     id: number;
     question: string;
-    /** Was the run begun by somebody else, so that it goes on without this turn? */
+    /** Was the run started elsewhere, so that it continues without this turn? */
     isAttached: boolean;
     /** The answer so far. */
     text: string;

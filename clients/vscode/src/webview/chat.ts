@@ -30,7 +30,7 @@ const STATUSES: Record<TurnStatus, string> = {
     incomplete: "Incomplete",
     cancelled: "Cancelled",
     truncated: "Cut off",
-    left: "Not followed any more; the run goes on",
+    left: "No longer followed; the run continues",
 };
 
 window.addEventListener("message", ({ data }: MessageEvent<ToPage>) => {
@@ -161,7 +161,7 @@ function welcome(): HTMLElement {
         tag(
             "p",
             "",
-            "Answers stream in here. The session and the conversation go on from one question to the next, for each isolation its own.",
+            "Answers stream in here. Each question continues the session and conversation of the last; each isolation has its own.",
         ),
     );
     return box;

@@ -208,7 +208,7 @@ test("an answer that a shell began is listed, shown as it grows, and cancelled",
     await expectText(workbench.lastTurn, /run-[^]*tick0 tick1[^]*tick3/);
     await workbench.picture("runs");
     await workbench.command("Cupola: Cancel");
-    await expectText(workbench.lastTurn, /the run goes on/);
+    await expectText(workbench.lastTurn, /the run continues/);
     await workbench.rowButton(run, "Show Answer");
     await expectText(workbench.lastTurn, /tick3/);
     await workbench.rowButton(run, "Cancel Run");

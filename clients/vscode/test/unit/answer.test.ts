@@ -26,7 +26,7 @@ test("an answer is written into another chat as it comes", () =>
         assert.deepEqual(await answer(line(home), "hello", stream, AbortSignal.abort()), {});
     }));
 
-test("a conversation shows each turn as it grows, and can start anew", () =>
+test("a conversation shows each turn as it grows, and can start fresh", () =>
     inHome(async (home) => {
         const conversation = new Conversation();
         const texts: string[] = [];
@@ -38,10 +38,10 @@ test("a conversation shows each turn as it grows, and can start anew", () =>
         assert.equal((await conversation.ask(to, "hello")).conversationId, first.conversationId);
         conversation.startAnew();
         assert.equal(conversation.turns.length, 0);
-        const anew = await conversation.ask(to, "hello");
-        assert.notEqual(anew.conversationId, first.conversationId);
-        assert.equal(anew.sessionId, first.sessionId);
-        assert.equal((await conversation.ask(to, "hello")).conversationId, anew.conversationId);
+        const fresh = await conversation.ask(to, "hello");
+        assert.notEqual(fresh.conversationId, first.conversationId);
+        assert.equal(fresh.sessionId, first.sessionId);
+        assert.equal((await conversation.ask(to, "hello")).conversationId, fresh.conversationId);
     }));
 
 test("a run that somebody began is shown from its beginning, left without harm, and seen to its end", () =>

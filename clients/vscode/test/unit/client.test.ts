@@ -93,7 +93,7 @@ test("a client reaches only what it is bound to, before and after the daemon was
         assert.equal(client.server?.bound, true);
     }));
 
-test("a daemon that was killed is started again by the next call, and saved state goes on", () =>
+test("a daemon that was killed is started again by the next call, and saved state is continued", () =>
     inHome(async (home) => {
         const client = home.client({ target: NOTES, isolation: acme });
         const call = (input: string) => client.request("invoke", { target: NOTES, isolation: acme, input });

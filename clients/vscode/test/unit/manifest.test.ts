@@ -76,7 +76,7 @@ test("text is shown by the module that makes it harmless, and nowhere else", () 
             );
         }
     }
-    // Whoever is listed does it still.
+    // Every listed exception must still apply.
     for (const [pattern, files] of SHOWING) {
         for (const name of files) {
             assert.match(text("src", name), pattern);

@@ -1,4 +1,4 @@
-// What the suites stand on: a daemon in a home of its own, and waiting for what will happen.
+// What the suites build on: a daemon with its own home, and waiting for events.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -57,11 +57,12 @@ export class Home {
         } catch {
             // None runs: a test may have ended it.
         }
-        rmSync(this.path, { recursive: true, force: true });
+        // `stop` does not wait for the end of the daemon, which still writes meanwhile.
+        rmSync(this.path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     }
 }
 
-/** Runs a test in a home of its own. */
+/** Runs a test with its own home. */
 export async function inHome(test: (home: Home) => Promise<void>): Promise<void> {
     const home = new Home();
     try {

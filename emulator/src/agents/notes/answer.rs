@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_in_a_sentence_is_no_command() {
+    fn a_word_in_a_sentence_is_not_a_command() {
         for text in ["tool time", "fail me not", "slow down please", "slow 3 ms", "whoami then", "pause here"] {
             assert_eq!(Command::parse(text), Command::Say(Answer::echo(text)), "{text}");
         }

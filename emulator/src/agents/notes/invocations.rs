@@ -37,6 +37,9 @@ const MAX_ID_CHARS: usize = 256;
 /// Longest long-running invocation: past any client's patience, short of overflowing a timer.
 const MAX_JOB_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 
+/// Between the event of `sse-crash` and the end of its connection: every connection on the way has sent the event by then.
+const UNTIL_CUT: Duration = Duration::from_millis(50);
+
 const INVOCATION_ID: &str = "x-agent-invocation-id";
 const SESSION_ID: &str = "x-agent-session-id";
 
@@ -243,8 +246,12 @@ fn token(piece: &str, whole: bool) -> Bytes {
 
 /// An event stream whose code fails after one event: the body just breaks off.
 fn cut(frame: Bytes) -> Response {
-    let chunks = [Ok(frame), Err(io::Error::other("the agent's stream failed"))];
-    let mut response = Body::from_stream(stream::iter(chunks)).into_response();
+    let broken = stream::once(async {
+        // The event must leave before the error, or hyper drops both.
+        tokio::time::sleep(UNTIL_CUT).await;
+        Err(io::Error::other("the agent's stream failed"))
+    });
+    let mut response = Body::from_stream(stream::iter([Ok(frame)]).chain(broken)).into_response();
     set(response.headers_mut(), header::CONTENT_TYPE.as_str(), events::CONTENT_TYPE);
     response
 }

@@ -21,7 +21,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// 400 with a code of its own.
+    /// 400 with its own code.
     pub(super) fn invalid(code: &'static str, message: impl Into<String>, param: Option<&str>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -63,6 +63,26 @@ impl Problem {
         problem
     }
 
+    /// 409: this user has a response of that id (contract section 21.1).
+    pub(super) fn id_conflict(id: &str) -> Self {
+        let message = format!("Response with id '{id}' already exists.");
+        let problem = Self::invalid("response_id_conflict", message, Some("response_id"));
+        Self { status: StatusCode::CONFLICT, ..problem }
+    }
+
+    /// 503: the server is shutting down and begins nothing more.
+    pub(super) fn draining() -> Self {
+        let problem = Self::invalid("service_unavailable", "The server is shutting down.", None);
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..problem }
+    }
+
+    /// 500: the response could not be removed from where it is kept, and stays.
+    pub(super) fn not_deleted(id: &str) -> Self {
+        let message = format!("Response with id '{id}' could not be deleted.");
+        let problem = Self::invalid("server_error", message, None);
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..problem }
+    }
+
     /// Adds the request's id to the envelope, as the server does on `POST /responses` only.
     pub(super) fn with_request_id(mut self, id: &RequestId) -> Self {
         self.request_id = Some(id.0.clone());
@@ -72,11 +92,16 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let (kind, source) = match self.status {
+            StatusCode::CONFLICT => ("conflict", "user"),
+            status if status.is_server_error() => ("server_error", "platform"),
+            _ => ("invalid_request_error", "user"),
+        };
         let mut error = json!({
             "code": self.code,
             "message": self.message,
             "param": self.param,
-            "type": "invalid_request_error",
+            "type": kind,
         });
         if let Some(details) = self.details {
             error["details"] = *details;
@@ -85,7 +110,7 @@ impl IntoResponse for Problem {
             error["additionalInfo"] = json!({"request_id": id});
         }
         let mut response = json_body(self.status, &json!({"error": error}));
-        set(response.headers_mut(), ERROR_SOURCE, "user");
+        set(response.headers_mut(), ERROR_SOURCE, source);
         response
     }
 }

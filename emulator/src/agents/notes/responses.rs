@@ -30,6 +30,11 @@ const DEFAULT_PAGE: usize = 20;
 /// Earlier items a run remembers, as `input_items` reads no more (contract 7.5).
 const MAX_HISTORY: usize = MAX_PAGE;
 
+/// The texts of turns that the server itself refuses, and of a response that it cannot delete.
+const DRAINING: &str = "draining";
+const ID_CONFLICT: &str = "id-conflict";
+const UNDELETABLE: &str = "undeletable";
+
 type Answered = Result<Response, Problem>;
 
 /// `POST /responses`: starts a run and answers in the way asked for.
@@ -96,6 +101,9 @@ pub(super) async fn delete(
         if !run.has_ended() {
             return Err(refused("Cannot delete an in-flight response."));
         }
+        if run.input.iter().any(|item| item.pointer("/content/0/text").is_some_and(|text| text == UNDELETABLE)) {
+            return Err(Problem::not_deleted(&id));
+        }
         agent.store.remove(&id);
         let deleted = json!({"id": id, "object": "response", "deleted": true});
         Ok(json_body(StatusCode::OK, &deleted))
@@ -131,6 +139,9 @@ pub(super) async fn input_items(
 fn prepare(agent: &Agent, headers: &HeaderMap, body: &[u8]) -> Result<(Run, bool, String), Problem> {
     let request = CreateResponse::parse(body)?;
     let text = request.text();
+    if text == DRAINING {
+        return Err(Problem::draining());
+    }
     let chosen = headers.get(RESPONSE_ID).and_then(|id| id.to_str().ok());
     let id = match chosen.map(str::trim).filter(|id| !id.is_empty()) {
         Some(id) if ids::is_well_formed(id) => id.to_owned(),
@@ -146,6 +157,10 @@ fn prepare(agent: &Agent, headers: &HeaderMap, body: &[u8]) -> Result<(Run, bool
             ids::new_id(ids::RESPONSE, near.or(request.conversation.as_deref()))
         }
     };
+    let owner = Owner::of(headers);
+    if text == ID_CONFLICT || agent.store.get(&id).is_some_and(|run| run.admits(headers)) {
+        return Err(Problem::id_conflict(&id));
+    }
     let input = request.input_items(&id);
     let previous = request.previous_response_id.as_deref();
     let history = previous.map_or_else(Vec::new, |previous| history(agent, previous));
@@ -161,7 +176,6 @@ fn prepare(agent: &Agent, headers: &HeaderMap, body: &[u8]) -> Result<(Run, bool
         agent_reference: request.agent_reference,
         session_id: request.agent_session_id.unwrap_or_else(|| agent.context.session_id.clone()),
     };
-    let owner = Owner::of(headers);
     let stopped = agent.stopped.clone();
     let run = Run::new(head, request.mode, owner, input, history, stopped);
     Ok((run, request.store, text))
@@ -172,16 +186,22 @@ fn history(agent: &Agent, previous: &str) -> Vec<Value> {
     let Some(run) = agent.store.get(previous) else {
         return Vec::new();
     };
-    let output = run.visible().map_or_else(Vec::new, |snapshot| snapshot.output);
-    let mut items: Vec<Value> = run.history.iter().chain(&run.input).cloned().collect();
-    items.extend(output);
+    let mut items = run.history.clone();
+    items.extend(run.own_items());
     items.drain(..items.len().saturating_sub(MAX_HISTORY));
     items
 }
 
 async fn answer(agent: &Agent, run: &Run, headers: &HeaderMap, text: &str) -> Answer {
     match Command::parse(text) {
-        Command::History => Answer::history(run.history.len()),
+        Command::History => {
+            // `input_items` does not list those of a conversation (seen with the real one), but an agent is given them.
+            let conversation = run.head.conversation.as_deref();
+            let earlier = conversation.map(|conversation| agent.store.in_conversation(conversation));
+            let earlier = earlier.into_iter().flatten().filter(|run| run.has_ended());
+            let items = run.history.len() + earlier.map(|run| run.own_items().len()).sum::<usize>();
+            Answer::history(items.min(MAX_HISTORY))
+        }
         command => agent.answer(command, headers).await,
     }
 }

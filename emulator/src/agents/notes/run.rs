@@ -31,7 +31,7 @@ pub(super) struct Mode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Owner {
     /// Created without an identity: anyone may see it.
-    Nobody,
+    Unidentified,
     /// Container protocol 2.0.0: the same `x-agent-user-id`.
     User(String),
     /// Container protocol 1.0.0: the same chat key, whatever the user key.
@@ -47,12 +47,12 @@ impl Owner {
         if let Some(user) = text(headers, USER_HEADER) {
             return Self::User(user);
         }
-        text(headers, CHAT_HEADER).map_or(Self::Nobody, Self::Chat)
+        text(headers, CHAT_HEADER).map_or(Self::Unidentified, Self::Chat)
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
         match self {
-            Self::Nobody => true,
+            Self::Unidentified => true,
             Self::User(user) => text(headers, USER_HEADER).as_ref() == Some(user),
             Self::Chat(chat) => text(headers, CHAT_HEADER).as_ref() == Some(chat),
         }
@@ -286,6 +286,12 @@ impl Run {
         let log = self.log();
         let seen = self.mode.background || log.ended.is_some();
         log.snapshot.clone().filter(|_| seen)
+    }
+
+    /// Its input, then its output as far as others may see it.
+    pub(super) fn own_items(&self) -> Vec<Value> {
+        let output = self.visible().map_or_else(Vec::new, |snapshot| snapshot.output);
+        self.input.iter().cloned().chain(output).collect()
     }
 
     /// Whether its events can still be replayed.

@@ -31,6 +31,8 @@ struct Kept {
     by_id: HashMap<String, Slot>,
     /// Ids, oldest first. Holds exactly the keys of `by_id`.
     order: VecDeque<String>,
+    /// Ids by conversation, oldest first. Holds only keys of `by_id`.
+    conversations: HashMap<String, Vec<String>>,
     /// Those that are on disk and in memory, oldest first, with their length on disk.
     recent: VecDeque<(String, usize)>,
 }
@@ -96,6 +98,9 @@ impl Store {
     pub(super) fn put(&self, run: Arc<Run>) {
         let mut kept = self.kept();
         let id = run.head.id.clone();
+        if let Some(conversation) = &run.head.conversation {
+            kept.conversations.entry(conversation.clone()).or_default().push(id.clone());
+        }
         if kept.by_id.insert(id.clone(), Slot::Memory(run)).is_none() {
             kept.order.push_back(id);
         }
@@ -142,6 +147,12 @@ impl Store {
         self.disk.as_ref()?.read(id).map(Arc::new)
     }
 
+    /// The runs of a conversation, oldest first.
+    pub(super) fn in_conversation(&self, conversation: &str) -> Vec<Arc<Run>> {
+        let ids = self.kept().conversations.get(conversation).cloned().unwrap_or_default();
+        ids.iter().filter_map(|id| self.get(id)).collect()
+    }
+
     /// Forgets a run.
     pub(super) fn remove(&self, id: &str) {
         self.forget(&mut self.kept(), id);
@@ -153,6 +164,10 @@ impl Store {
         }
         kept.order.retain(|known| known != id);
         kept.recent.retain(|(known, _)| known != id);
+        kept.conversations.retain(|_, ids| {
+            ids.retain(|known| known != id);
+            !ids.is_empty()
+        });
         if let Some(disk) = &self.disk {
             // It is not there when the run had not ended.
             let _ = fs::remove_file(disk.path(id));

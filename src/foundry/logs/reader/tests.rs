@@ -54,6 +54,7 @@ impl Source for Scripted {
                     message: "no".to_owned(),
                     request_id: None,
                     retry_after: None,
+                    session: None,
                     speaker: Speaker::Gateway,
                     is_named: false,
                     turn: cupola_protocol::error::Turn::MayHaveRun,
@@ -184,7 +185,7 @@ async fn a_tail_that_is_cut_is_completed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_followed_log_goes_on_over_broken_streams_without_repeating_a_line() {
+async fn a_followed_log_continues_over_broken_streams_without_repeating_a_line() {
     let scripts = [
         stream(&[PREAMBLE, CONNECTING, A], End::Broken),
         Script::Refused(ErrorKind::ServiceUnavailable, 503),
@@ -213,7 +214,7 @@ async fn a_followed_log_goes_on_over_broken_streams_without_repeating_a_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pauses_grow_to_half_a_minute_and_begin_anew_after_a_good_stream() {
+async fn pauses_grow_to_half_a_minute_and_start_over_after_a_good_stream() {
     let dead = || Script::Refused(ErrorKind::ServiceUnavailable, 503);
     let mut scripts = vec![stream(&[A], End::Broken)];
     scripts.extend(std::iter::repeat_with(dead).take(7));

@@ -81,7 +81,7 @@ impl Refusal {
 
     pub(super) fn cut_off(reason: &str) -> Self {
         let message = format!("the body could not be read: {reason}");
-        Self::new(StatusCode::BAD_REQUEST, &message, "send as many bytes as Content-Length says")
+        Self::new(StatusCode::BAD_REQUEST, &message, "send the body as Content-Length or Transfer-Encoding says")
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn check(head: &Parts) -> Result<Answers, Refusal> {
     let named = head.uri.authority().map(http::uri::Authority::as_str);
     let host = only(headers, &HOST);
     if !host.is_some_and(|host| HOSTS.contains(&host)) || named.is_some_and(|named| Some(named) != host) {
-        let hint = "use http://cupola/ as the URL";
+        let hint = "the host must be cupola: use http://cupola/ as the URL";
         let message = "Host must be cupola or localhost, without a port";
         return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, message, hint));
     }

@@ -25,7 +25,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// When trying again is worth it, as the errors say in milliseconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// A body of ours.
+/// A body that Cupola sends.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The messages for one request's client. Dropping it cancels the calls that make them.
@@ -34,7 +34,7 @@ pub(super) struct Outbox {
     client: Client,
     /// Has the client been told why it gets no more?
     has_said_farewell: bool,
-    /// Cancelled when every call is answered. Who else can still send, a run that goes on, has nothing to say here then.
+    /// Cancelled when every call is answered. A run that continues may still send, but its events are not wanted here.
     last: CancellationToken,
     _cancel: DropGuard,
 }

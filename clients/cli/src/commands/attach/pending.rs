@@ -24,7 +24,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     <&'a RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A message's parts: one, or several of a batch. What is no message has none; the daemon will say so.
+/// A message's parts: one, or several of a batch. Anything that is not a message has none, and the daemon reports it.
 fn envelopes(message: &[u8]) -> (Vec<Envelope<'_>>, bool) {
     if message.trim_ascii_start().starts_with(b"[") {
         let parts: Vec<&RawValue> = serde_json::from_slice(message).unwrap_or_default();
@@ -85,9 +85,9 @@ impl Asked {
                 data.set_turn(if was_sent { Turn::MayHaveRun } else { Turn::NotRun });
             }
             let hint = if data.retryable {
-                "send it again; `sessions/list` and `runs/list` say what an earlier attempt left behind"
+                "send it again; `sessions/list` and `runs/list` show what the first attempt left behind"
             } else {
-                "the turn may have run; look before you send it again: `runs/list` shows the runs if the daemon is still there, \
+                "the turn may have run; look before you send it again: `runs/list` shows the runs if the daemon still runs, \
                  `monitor` what the agent did"
             };
             data.hint = Some(hint.to_owned());

@@ -48,7 +48,7 @@ pub(super) fn upload(
         Some(_) => Some(Spool::of_standard_input()?),
     };
     let local_path = local(spool.as_ref().map_or(file, Spool::path))?;
-    session.watch.partial_result_token = common.asks_for_events();
+    session.progress.partial_result_token = common.asks_for_events();
     let raw = common.transfer::<Upload>(hooks, UploadParams { session, local_path, path, recursive })?;
     let done = typed::<Upload>(&raw)?;
     common.end(&raw, &done, &format!("Uploaded {} -> {}", file.display(), done.path))
@@ -70,7 +70,7 @@ pub(super) fn download(
     target: Option<&Path>,
     recursive: bool,
 ) -> Result<u8, Failure> {
-    session.watch.partial_result_token = common.asks_for_events();
+    session.progress.partial_result_token = common.asks_for_events();
     if target == Some(Path::new(STANDARD)) {
         if recursive {
             return Err(Failure::usage("a directory cannot go to standard output"));
@@ -90,7 +90,7 @@ pub(super) fn download(
 }
 
 impl Common {
-    /// Progress is for whoever looks at it.
+    /// Progress is only requested when someone can see it.
     fn asks_for_events(&self) -> Option<ProgressToken> {
         (self.scope.debug || terminal::stderr_is_terminal()).then_some(CALL)
     }
@@ -116,16 +116,21 @@ impl Common {
     fn end(&self, raw: &RawValue, done: &TransferResponse, sentence: &str) -> Result<u8, Failure> {
         let mut code = exit::OK;
         let mut sentence = sentence.to_owned();
+        if self.output != Some(Output::Json) {
+            for notice in &done.notices {
+                let _ = writeln!(terminal::stderr(), "{}", terminal::paragraph("notice: ", &notice.message));
+            }
+        }
         if let Some(tree) = &done.tree {
             if self.output != Some(Output::Json) {
-                // Nobody is hurt if it cannot be said; the exit code still tells.
+                // Ignored if it cannot be written: the exit code still reports it.
                 let _ = explain(tree, &mut terminal::stderr());
             }
             sentence = format!("{sentence} ({}, {})", count(tree.files, "file"), count(done.bytes, "byte"));
             code = tree.failures.first().map_or(code, |failure| exit::of_failure(failure.kind, None));
         }
         self.print(raw, &sentence)?;
-        // Whoever pressed Ctrl-C wanted the script around this to know, even if all was done by then.
+        // After Ctrl-C, a calling script must see it, even if everything was done by then.
         Ok(if interrupt::happened() { exit::CANCELLED } else { code })
     }
 }
@@ -160,7 +165,7 @@ impl<Out: Write> Progress<Out> {
         };
         if self.is_wanted && !event.more {
             let total = total_bytes.map(|total| format!(" of {}", megabytes(total))).unwrap_or_default();
-            // Nobody is hurt if it cannot be shown.
+            // Ignored if it cannot be written.
             let _ = write!(self.out, "\r\x1b[K{}{total} MB", megabytes(bytes));
             let _ = self.out.flush();
             self.shown = true;

@@ -1,4 +1,4 @@
-//! Is the socket the user's own? Checked before anything is sent, because prompts and keys would go to whoever listens.
+//! Is the socket the user's own? Checked before anything is sent, because prompts and keys go to the process that listens there.
 
 use crate::failure::Failure;
 use crate::line::stream::Stream;
@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
-/// Group and others may not write: whoever can write the directory can put another socket in its place.
+/// Group and others may not write: anyone who can write to the directory can replace the socket.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Whether there is a socket. An error when it, or the directory it is in, is not the user's alone.
@@ -25,7 +25,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
         let mode = metadata.mode() & 0o7777;
         return Err(Failure::daemon_hint(
             format!("{} can be written by others (mode {mode:o}); nothing was sent", directory.display()),
-            format!("chmod 700 {}", directory.display()),
+            format!("run: chmod 700 {}", directory.display()),
         ));
     }
     let Some(metadata) = look(path)? else { return Ok(false) };

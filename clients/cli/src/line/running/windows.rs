@@ -1,4 +1,4 @@
-//! Is the pipe the user's own? Checked before anything is sent, because prompts and keys would go to whoever listens, and
+//! Is the pipe the user's own? Checked before anything is sent, because prompts and keys go to the process that listens there, and
 //! any user of the machine may be the first to take a pipe's name.
 
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ use std::path::Path;
 /// What the name of every pipe of this machine begins with.
 const PIPES: &str = r"\\.\pipe\";
 
-/// Opening tells whether it is there. An error when it is no pipe's name: a file would be opened as readily.
+/// Opening tells whether it is there. An error when it is not a pipe's name, because a file would be opened just as well.
 pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
     let name = path.to_string_lossy().replace('/', r"\").to_lowercase();
     if name.len() > PIPES.len() && name.starts_with(PIPES) {
@@ -17,7 +17,7 @@ pub(super) fn is_there(path: &Path) -> Result<bool, Failure> {
     }
     Err(Failure::daemon_hint(
         format!("{} is not the name of a pipe; nothing was sent", path.display()),
-        format!("set --socket or CUPOLA_SOCKET to {PIPES}NAME"),
+        format!("name a pipe: set --socket or CUPOLA_SOCKET to {PIPES}NAME"),
     ))
 }
 

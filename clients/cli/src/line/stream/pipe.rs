@@ -20,7 +20,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(5);
 /// How often to ask.
 const BUSY_POLL: Duration = Duration::from_millis(5);
 
-/// Waits for the pipes of this process. It has no thread of its own: whoever waits drives it.
+/// Waits for the pipes of this process. It has no thread: the caller that waits drives it.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| Builder::new_current_thread().enable_all().build());
 
 fn runtime() -> io::Result<&'static Runtime> {
@@ -54,7 +54,7 @@ fn wait<T>(limit: Option<Duration>, end: impl Future<Output = io::Result<T>>) ->
 }
 
 impl Pipe {
-    /// Opens the pipe of that name (`\\.\pipe\NAME`). `NotFound` when nobody serves it.
+    /// Opens the pipe of that name (`\\.\pipe\NAME`). `NotFound` when no process serves it.
     ///
     /// The server learns who the client is, and cannot act in its name: tokio asks for no more than identification.
     pub fn connect(path: &Path) -> io::Result<Self> {

@@ -1,5 +1,5 @@
 --- `:Cupola runs [attach|cancel ID]`: answers under way and recently ended, of all clients, as a list with keys or
---- one action. A question asked with `--detach` goes on without this editor and is found here.
+--- one action. A question asked with `--detach` continues without this editor and is listed here.
 local answers = require('cupola.answers')
 local failure = require('cupola.failure')
 local known = require('cupola.known')

@@ -75,7 +75,7 @@ local function refresh(in_scope, list)
   })
   in_scope.call('sessions/show', {}, {
     on_done = function(_, result)
-      -- No current session is no failure: the next invoke makes one.
+      -- A missing current session is not a failure: the next invoke creates one.
       current = result and result.agent_session_id
       arrived()
     end,

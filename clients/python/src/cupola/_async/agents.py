@@ -8,7 +8,7 @@ from .group import AsyncGroup
 
 
 class AsyncAgents(AsyncGroup):
-    """Nobody's state is seen here, so no isolation is sent."""
+    """These calls read no user's state, so no isolation is sent."""
 
     async def list(self, *, limit: int | None = None, order: Order | None = None) -> AgentListResponse:
         """The agents of the project that the client's target is in.

@@ -90,6 +90,7 @@ class AsyncClient:
         conversation_id: str | None = None,
         new_conversation: bool = False,
         allow_shared_session: bool = False,
+        version_override: str | None = None,
         client_headers: Mapping[str, str] | None = None,
         call_id: str | None = None,
         raw: bool = False,
@@ -103,9 +104,10 @@ class AsyncClient:
     ) -> AsyncRun:
         """Sends one input to the agent. What comes back is an iterator of events; leaving its `with` early cancels.
 
-        The saved session and conversation go on unless others are named. `text_only` leaves out the service's own
-        events. `timeout` is in seconds, 0 for none; the daemon's own is 30 min. `idle_timeout`, in seconds too, and
-        `message_per_line` are for dialogues over WebSockets, `input_is_request` for A2A. With `detach` the run outlives this
+        The saved session and conversation are continued unless others are named. `version_override` tries a version of the
+        agent, or the `latest`, in a new session, and saves nothing. `text_only` leaves out the service's own events. `timeout`
+        is in seconds, 0 for none; the daemon's own is 30 min. `idle_timeout`, in seconds too, and `message_per_line` are for
+        dialogues over WebSockets, `input_is_request` for A2A. With `detach` the run outlives this
         client, and leaving early only stops listening; the input is sent in this call, even if nothing of the run is read.
 
         >>> async with client.invoke("remember the code is 4711") as run:
@@ -123,6 +125,7 @@ class AsyncClient:
             conversation_id=conversation_id,
             new_conversation=new_conversation,
             allow_shared_session=allow_shared_session,
+            version_override=version_override,
             client_headers=client_headers,
             call_id=call_id,
             raw=raw,

@@ -90,7 +90,7 @@ class AsyncConnection:
         self._wake([call])
 
     def forget(self, call: Call) -> None:
-        """Takes nothing more of a call that goes on at the daemon."""
+        """Ignores further messages of a call that continues at the daemon."""
         self._core.forget(call)
         self._wake([call])
 

@@ -174,7 +174,7 @@ class AsyncFiles(AsyncGroup):
     async def mkdir(
         self, path: str, *, session_id: str | None = None, allow_shared_session: bool = False
     ) -> FilePathResponse:
-        """Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
+        """Creates a directory and its parents. Not every service offers it: then the error is `notOffered`.
 
         >>> session = await client.sessions.create()
         >>> (await client.files.mkdir("data/in"))["path"]

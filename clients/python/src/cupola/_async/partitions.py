@@ -25,7 +25,7 @@ class AsyncPartitions(AsyncGroup):
         return result
 
     async def forget(self, id: str | None = None) -> PartitionForgetResponse:
-        """Starts anew with the next call: what the client's agent and isolation continue is forgotten, or the partition
+        """Forgets what the client's agent and isolation continue, so that the next call starts fresh; or the partition
         with this `id`. Sessions and their files stay.
 
         >>> text = await client.invoke("remember the milk").text()

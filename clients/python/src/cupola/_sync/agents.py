@@ -9,7 +9,7 @@ from .group import Group
 
 
 class Agents(Group):
-    """Nobody's state is seen here, so no isolation is sent."""
+    """These calls read no user's state, so no isolation is sent."""
 
     def list(self, *, limit: int | None = None, order: Order | None = None) -> AgentListResponse:
         """The agents of the project that the client's target is in.

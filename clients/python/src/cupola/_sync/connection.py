@@ -41,7 +41,7 @@ class Connection:
         self._core = Core()
         # Guards the core, and is notified when it has moved.
         self._moved = threading.Condition()
-        # Sending may block until the daemon reads; the reader must be able to go on meanwhile.
+        # Sending may block until the daemon reads; the reader must be able to continue meanwhile.
         self._sending = threading.Lock()
         self.is_open = True
         threading.Thread(target=self._read, name="cupola-reader", daemon=True).start()
@@ -88,7 +88,7 @@ class Connection:
             self._send(data)
 
     def forget(self, call: Call) -> None:
-        """Takes nothing more of a call that goes on at the daemon."""
+        """Ignores further messages of a call that continues at the daemon."""
         with self._moved:
             self._core.forget(call)
             self._moved.notify_all()

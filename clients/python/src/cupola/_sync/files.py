@@ -175,7 +175,7 @@ class Files(Group):
     def mkdir(
         self, path: str, *, session_id: str | None = None, allow_shared_session: bool = False
     ) -> FilePathResponse:
-        """Makes a directory and those above it. Not every service offers it: then the error is `notOffered`.
+        """Creates a directory and its parents. Not every service offers it: then the error is `notOffered`.
 
         >>> session = client.sessions.create()
         >>> client.files.mkdir("data/in")["path"]

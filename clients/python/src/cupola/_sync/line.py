@@ -59,7 +59,7 @@ class Line:
                 self._connection.close()
 
     def __del__(self) -> None:
-        # Nobody can close it any more, and what reads from the connection would keep it open for ever.
+        # No caller can close it any more, and the task that reads from the connection would keep it open forever.
         if self._connection is not None and self._connection.is_open:
             warnings.warn("a cupola client was dropped without being closed", ResourceWarning, source=self)
             self._connection.abandon()

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub(crate) use version::Version;
 use version::guid;
 
-/// Names the project to containers, as the resource manager would. There is no such resource.
+/// The project's Azure resource id, as containers get it. No such resource exists.
 const PROJECT_ARM_ID: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/emulator/providers/\
     Microsoft.CognitiveServices/accounts/emulator/projects/emulator";
 

@@ -1,13 +1,13 @@
 //! `cupola doctor` where something is wrong, and `cupola auth`, with the real binary.
 
 use crate::support::deployed::{Deployed, project};
-use crate::support::{Client, Home, Process, TestDaemon, TestEmulator, at_once, finish};
+use crate::support::{Client, Home, TestDaemon, TestEmulator, at_once, finish};
 use crate::tenants::say;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -124,13 +124,7 @@ fn doctor_sees_a_state_directory_that_is_open_to_others_or_gone() {
 #[test]
 fn doctor_sees_that_nothing_more_can_be_written() {
     let home = Home::new();
-    // A limit on the size of files stands in for a full disk: saved state fits, a little more does not.
-    let limited = format!("trap '' XFSZ; ulimit -f 60; exec {} serve --background", env!("CARGO_BIN_EXE_cupola"));
-    let mut command = Command::new("bash");
-    command.args(["-c", &limited]).env_clear().env("HOME", home.path("")).env("XDG_RUNTIME_DIR", home.path("run"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut daemon = Process::start(command);
-    assert!(daemon.report().starts_with("ready"));
+    let mut daemon = home.serve_with_little_space();
     let (status, message, hint) = found(&home, &[], "state");
     assert!(finish(home.command(&["stop"])).status.success());
     assert!(daemon.ended().success());

@@ -41,14 +41,20 @@ pub(crate) struct Entered {
     pub(crate) partition: Partition,
 }
 
+/// What the route takes from the path, by name.
+pub(super) async fn path_params(
+    parts: &mut Parts,
+    gateway: &Arc<Gateway>,
+) -> Result<HashMap<String, String>, ApiError> {
+    let params = Path::<HashMap<String, String>>::from_request_parts(parts, gateway).await;
+    params.map(|Path(params)| params).map_err(|error| ApiError::invalid("path", error.to_string()))
+}
+
 impl FromRequestParts<Arc<Gateway>> for Call {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiError> {
-        let params = Path::<HashMap<String, String>>::from_request_parts(parts, gateway)
-            .await
-            .map_err(|error| ApiError::invalid("path", error.to_string()))?
-            .0;
+        let params = path_params(parts, gateway).await?;
         let agent = match parts.extensions.get::<Arc<Agent>>() {
             Some(agent) => Arc::clone(agent),
             None => gateway.catalog.get(params.get("agent").map_or("", |name| verb(name).0))?,

@@ -2,13 +2,13 @@
 //! has them, and the project itself.
 
 use super::Gateway;
-use super::call::{Whole, json_body, who};
+use super::call::{Whole, json_body, path_params, who};
 use super::paging::{Order, page_fetched};
 use super::query::Query;
 use crate::conversation::{Conversation, Conversations, ItemPlace, MAX_ITEMS, id_of};
 use crate::error::ApiError;
 use crate::isolation::{self, Caller, Model, Partition, Presented, Purpose};
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::FromRequestParts;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::request::Parts;
@@ -46,10 +46,7 @@ impl FromRequestParts<Arc<Gateway>> for Call {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Arc<Gateway>) -> Result<Self, ApiError> {
-        let params = Path::<HashMap<String, String>>::from_request_parts(parts, gateway)
-            .await
-            .map_err(|error| ApiError::invalid("path", error.to_string()))?
-            .0;
+        let params = path_params(parts, gateway).await?;
         let (caller, presented) = who(parts)?;
         let (kept, model) = match params.get("agent") {
             Some(name) => {

@@ -2,7 +2,7 @@
 
 use super::{Check, Outcome, Stopped, advice, command, run};
 use crate::support::deployed::{Deployed, project};
-use crate::support::{Process, finish};
+use crate::support::finish;
 use cupola_emulator::faults::Fault;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -11,7 +11,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 const INVOKE: &str = "invoke --emulator hello";
 const STATE: &str = ".local/state/cupola";
@@ -101,17 +100,6 @@ fn a_state_directory_that_goes_away_under_a_daemon_is_made_again_and_its_session
     given.works(&run(&home, INVOKE)).done();
 }
 
-/// A daemon that can write little: a limit on the size of files stands in for a full disk.
-fn limited(home: &Stopped) -> Process {
-    let limited = format!("trap '' XFSZ; ulimit -f 60; exec {} serve --background", env!("CARGO_BIN_EXE_cupola"));
-    let mut command = Command::new("bash");
-    command.args(["-c", &limited]).env_clear().env("HOME", home.path("")).env("XDG_RUNTIME_DIR", home.path("run"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut daemon = Process::start(command);
-    assert!(daemon.report().starts_with("ready"));
-    daemon
-}
-
 fn call(socket: &Path, method: &str, params: &Value) -> Value {
     let mut stream = UnixStream::connect(socket).unwrap();
     writeln!(stream, "{}", json!({"id": 1, "method": method, "params": params})).unwrap();
@@ -130,7 +118,7 @@ fn a_disk_that_is_full_is_given_room() {
     run(&home, "stop --force");
     emulator.ended();
     let piece = json!({"target": target, "path": "a", "content": "A".repeat(400_000), "isLast": false});
-    let mut full = limited(&home);
+    let mut full = home.serve_with_little_space();
     let state = advice("check the free space of the disk and the permissions of the directory");
     let state = state.given_by(&check(&home, "", "state"));
     let given = advice("free some space on the disk of the state directory");

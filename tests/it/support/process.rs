@@ -54,6 +54,18 @@ impl Home {
         Process::start(self.command(&arguments))
     }
 
+    /// The daemon, able to write little: a limit on the size of files stands in for a full disk. Saved state fits, a little more does
+    /// not.
+    pub(crate) fn serve_with_little_space(&self) -> Process {
+        let limited = format!("trap '' XFSZ; ulimit -f 60; exec {} serve --background", env!("CARGO_BIN_EXE_cupola"));
+        let mut command = Command::new("bash");
+        command.args(["-c", &limited]).env_clear().env("HOME", self.path("")).env("XDG_RUNTIME_DIR", self.path("run"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut daemon = Process::start(command);
+        assert!(daemon.report().starts_with("ready"));
+        daemon
+    }
+
     /// A client of `cupola attach` with these flags, whose standard input and output are the client's connection.
     pub(crate) fn attach(&self, flags: &[&str], framing: Framing) -> (Process, Client) {
         let (client, bridge) = UnixStream::pair().unwrap();

@@ -80,7 +80,7 @@ impl Ahead {
         Ok(())
     }
 
-    /// From now on everything is read as it comes. Where no thread can be had, it stays as it was.
+    /// From now on everything is read as it comes. If no thread can be started, reads work as before.
     pub(crate) fn begin(&mut self) {
         if self.waiting.is_some() {
             return;
@@ -89,12 +89,20 @@ impl Ahead {
         if self.limit.is_some() && self.stream.set_read_timeout(None).is_err() {
             return;
         }
-        let Ok(stream) = self.stream.try_clone() else { return };
+        self.waiting = self.start().ok();
+        if self.waiting.is_none() {
+            // The limit is the stream's again. If it cannot be set, it is forgotten, so that the next one is set for sure.
+            self.limit = self.limit.filter(|limit| self.stream.set_read_timeout(Some(*limit)).is_ok());
+        }
+    }
+
+    /// Starts the thread.
+    fn start(&self) -> io::Result<Arc<Waiting>> {
+        let stream = self.stream.try_clone()?;
         let waiting = Arc::<Waiting>::default();
         let filled = Arc::clone(&waiting);
-        if thread::Builder::new().name("read ahead".to_owned()).spawn(move || filled.fill(stream)).is_ok() {
-            self.waiting = Some(waiting);
-        }
+        thread::Builder::new().name("read ahead".to_owned()).spawn(move || filled.fill(stream))?;
+        Ok(waiting)
     }
 }
 
@@ -141,7 +149,7 @@ impl Waiting {
         self.came.notify_all();
     }
 
-    /// Stores the bytes, and waits while there is no room. False when the reader is gone.
+    /// Keeps the bytes, and waits until there is room for them. Returns false if the reader is gone.
     fn keep(&self, bytes: &[u8]) -> bool {
         let mut state = self.locked();
         while !state.is_left {
@@ -191,7 +199,7 @@ impl Waiting {
 }
 
 impl State {
-    /// False when there is no room: too much waits, or no file can be had.
+    /// Keeps the bytes if there is room. Returns false if too many bytes wait already, or if the file cannot be written.
     fn keep(&mut self, bytes: &[u8]) -> bool {
         if self.file.is_none() {
             if self.memory.len() + bytes.len() <= MEMORY_BYTES {

@@ -140,8 +140,8 @@ impl Connection {
         self.receive(|_| Ok(()))
     }
 
-    /// As [`Self::call_raw`], of what a daemon answers at once even if it is full: there is no greeting, and the answer must come in
-    /// the time for the first word.
+    /// Like [`Self::call_raw`], for methods that even a full daemon answers at once. It sends no greeting, and the answer must come
+    /// within [`Patience::first_word`].
     pub(crate) fn call_at_once<M: Method>(
         &mut self,
         params: M::Params,
@@ -277,7 +277,7 @@ impl Connection {
         }
     }
 
-    /// Sends the call to the daemon that comes after this one, which has not begun it. False when there is no way to.
+    /// Sends the call to the next daemon, because this one stopped before it began the call. Returns false if there is no further try.
     fn go_to_next(&mut self) -> Result<bool, Failure> {
         let Some(next) = self.again.take().and_then(|again| again()) else { return Ok(false) };
         *self = next?;

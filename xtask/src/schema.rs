@@ -1,12 +1,14 @@
-//! `cargo xtask schema`: writes down what the protocol says of itself, and what is made from that.
+//! `cargo xtask schema`: writes down what the protocol and the source files say of themselves, and what is made from that.
 //!
-//! Everything comes from one OpenRPC document, which `cupola_protocol::schema` makes from the types and their docs. It and
+//! What concerns the protocol comes from one OpenRPC document, which `cupola_protocol::schema` makes from the types and their docs. It and
 //! what follows from it are committed, so that they can be read and used without this task; `--check` finds what is stale.
 //!
 //! - [`model`]: the document as the generators need it
 //! - [`typescript`], [`python`]: the clients' types
 //! - [`mod@reference`]: the page for people, with examples from [`transcripts`]
+//! - [`files`]: the list of source files in `ARCHITECTURE.md`
 
+mod files;
 mod model;
 mod python;
 mod reference;
@@ -25,7 +27,10 @@ const REMEDY: &str = "run: cargo xtask schema";
 /// The part of the reference that is written by hand.
 const INTRODUCTION: &str = "protocol/schema/introduction.md";
 
-/// A file made from the document.
+/// The page whose last section lists the source files.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
+
+/// A file made from the document or the sources.
 struct Made {
     /// Relative to the root.
     path: &'static str,
@@ -48,7 +53,7 @@ pub(crate) fn check() -> Result<(), String> {
     let files = made()?;
     let is_stale = |file: &&Made| fs::read_to_string(root().join(file.path)).ok().as_ref() != Some(&file.text);
     let stale: Vec<&str> = files.iter().filter(is_stale).map(|file| file.path).collect();
-    if stale.is_empty() { Ok(()) } else { Err(format!("not what the protocol says: {}; {REMEDY}", stale.join(", "))) }
+    if stale.is_empty() { Ok(()) } else { Err(format!("not what the sources say: {}; {REMEDY}", stale.join(", "))) }
 }
 
 fn made() -> Result<Vec<Made>, String> {
@@ -58,11 +63,14 @@ fn made() -> Result<Vec<Made>, String> {
     let introduction = fs::read_to_string(root().join(INTRODUCTION))
         .map_err(|error| format!("{INTRODUCTION} cannot be read: {error}"))?;
     let reference = reference::write(&protocol, &introduction, &transcripts::examples(&root())?);
+    let page = fs::read_to_string(root().join(ARCHITECTURE))
+        .map_err(|error| format!("{ARCHITECTURE} cannot be read: {error}"))?;
     Ok(vec![
         Made { path: "protocol/schema/openrpc.json", text: pretty + "\n" },
         Made { path: "clients/vscode/src/protocol.ts", text: typescript::write(&protocol) },
         Made { path: "clients/python/src/cupola/protocol.py", text: python::write(&protocol) },
         Made { path: "docs/protocol.md", text: reference },
+        Made { path: ARCHITECTURE, text: files::write(&page, &root())? },
     ])
 }
 

@@ -25,13 +25,9 @@ pub(crate) fn schema() -> ExitCode {
     report.finish(false)
 }
 
-/// Formatting, clippy, documentation, dependencies, invariants, and what is made from the protocol's types.
+/// What can be read off the sources first, then what needs the compiler: clippy and the documentation.
 pub(crate) fn all(steps: Steps<'_>) {
     steps.command(cargo_in_root(&["fmt", "--all", "--check"]));
-    steps.command(cargo_in_root(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
-    let mut documentation = cargo_in_root(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-    documentation.env("RUSTDOCFLAGS", DOCUMENTATION);
-    steps.command(documentation);
     steps.check("schema", schema::check);
     steps.check("dependencies (deny.toml)", deny::check);
     steps.check("features", features::check);
@@ -39,6 +35,10 @@ pub(crate) fn all(steps: Steps<'_>) {
         let broken = tidy::check(&root())?;
         if broken.is_empty() { Ok(()) } else { Err(format!("\n   {}", broken.join("\n   "))) }
     });
+    steps.command(cargo_in_root(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+    let mut documentation = cargo_in_root(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    documentation.env("RUSTDOCFLAGS", DOCUMENTATION);
+    steps.command(documentation);
 }
 
 /// A cargo command in the workspace's directory.

@@ -33,24 +33,31 @@ pub(crate) enum Skipping {
     Fails,
 }
 
-/// Runs all of it. What shares nothing runs side by side: while one lane compiles and tests the Rust sources, the others install
-/// what their suites need, wait for the binary, and run.
+/// Runs all of it. What shares nothing runs side by side: one lane compiles and tests the Rust sources, the
+/// others install what their suites need, wait for the binary, and run.
 pub(crate) fn run(skipping: Skipping) -> ExitCode {
     let report = Report::default();
     let (tell_python, for_python) = mpsc::channel();
     let (tell_editors, for_editors) = mpsc::channel();
+    let (tell_lint, for_lint) = mpsc::channel();
     thread::scope(|scope| {
         let steps = report.lane("rust");
         scope.spawn(move || {
             // This is the only build: the tests and the binary that ships have the same features. It comes first, because the
             // others wait for it.
             steps.command(cargo_in_root(&["test", "--workspace", "--exclude", "xtask", "--no-run"]));
-            drop((tell_python, tell_editors));
+            drop((tell_python, tell_editors, tell_lint));
+            // The fuzz targets are among them.
+            let mut tests = cargo_in_root(&["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
+            tests.env("RUST_TEST_THREADS", test_threads().to_string());
+            steps.tests(fuzz::as_in_tests(tests));
+        });
+        let steps = report.lane("lint");
+        scope.spawn(move || {
+            wait_for(&for_lint);
+            // Its first steps need no compiler, so the tests have found their binaries before clippy locks the build directory.
             lint::all(steps);
             steps.tests(cargo_in_root(&["test", "--package", "xtask"]));
-            // The fuzz targets are among them.
-            let tests = cargo_in_root(&["test", "--workspace", "--exclude", "xtask", "--no-fail-fast"]);
-            steps.tests(fuzz::as_in_tests(tests));
         });
         let steps = report.lane("python");
         scope.spawn(move || {
@@ -76,6 +83,13 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
         });
     });
     report.finish(skipping == Skipping::Fails)
+}
+
+/// How many tests of one binary run at once. Most of them wait for processes, time limits and retries, and need little of a core.
+fn test_threads() -> usize {
+    /// With 2 cores, the integration tests end after two thirds of the time that they take with a thread for each core.
+    const FOR_EACH_CORE: usize = 4;
+    thread::available_parallelism().map_or(1, usize::from) * FOR_EACH_CORE
 }
 
 /// Nothing is ever sent: the other end goes when the binary has been built.

@@ -331,9 +331,9 @@ fn a_call_that_a_stopping_daemon_refuses_is_answered_by_the_next_one() {
     writeln!(stream, "{}", json!({"id": 0, "method": "initialize"})).unwrap();
     let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
     answers.next().unwrap().unwrap();
-    // Both are read at once, so the second one comes to a daemon that stops.
+    // One write: both are read at once, so the second one comes to a daemon that stops.
     let (stop, list) = (json!({"id": 1, "method": "daemon/stop"}), json!({"id": 2, "method": "auth/status"}));
-    write!(stream, "{stop}\n{list}\n").unwrap();
+    stream.write_all(format!("{stop}\n{list}\n").as_bytes()).unwrap();
     let refused = answers
         .map_while(Result::ok)
         .map(|line| serde_json::from_str::<Value>(&line).unwrap())

@@ -1,20 +1,16 @@
 //! `cupola attach` with the real binary: both framings, a daemon that dies, a line handed to one tenant.
 
 use crate::hints::advice;
-use crate::support::{Client, Framing, Home, Process, TestEmulator, call};
+use crate::support::{Client, Framing, Home, PATIENCE, Process, TestEmulator, call};
 use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 use tokio::time::timeout;
-
-/// Far more than starting a daemon takes.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The answer of one call, past events and other answers.
 async fn ask(client: &mut Client, id: u32, method: &str, params: &Value) -> Value {

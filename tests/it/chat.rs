@@ -1,7 +1,6 @@
 //! `cupola chat` with the real binary: fed by a program, and by a person at a terminal.
 
-use crate::support::process::COMMAND_PATIENCE;
-use crate::support::{Home, Terminal, TestEmulator, finish, finish_after};
+use crate::support::{Home, PATIENCE, Terminal, TestEmulator, finish, finish_after};
 use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -113,7 +112,7 @@ async fn ctrl_c_ends_the_turn_and_not_the_chat() {
         let ((), output) = finish_after(command, |child| {
             let mut input = child.stdin.take().unwrap();
             input.write_all(b"slow\n").unwrap();
-            let deadline = Instant::now() + COMMAND_PATIENCE;
+            let deadline = Instant::now() + PATIENCE;
             while emulator.turns().is_empty() {
                 assert!(Instant::now() < deadline, "the turn did not begin");
                 std::thread::yield_now();

@@ -557,7 +557,10 @@ async fn not_even_the_most_detailed_log_has_a_token_a_key_or_a_prompt() {
     let writer = log.clone();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
+    // With a single subscriber in the process, what another test's thread, which has none, comes by first is off for everyone.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(subscriber);
+    tracing::callsite::rebuild_interest_cache();
     let world = World::encrypted().await;
     let agent = world.agent("notes");
     let token = world.tokens.get(&Account::Emulator(world.emulator.url().into()), SCOPE).await.unwrap();

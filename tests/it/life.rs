@@ -1,7 +1,7 @@
 //! The daemon can always be reached, or the command says why: a daemon that is suspended, without its socket, full of clients that
 //! wait, stopping repeatedly, of another version, another program, or one that other shells started.
 
-use crate::support::{Home, Process, at_once, call, finish};
+use crate::support::{Home, PATIENCE, Process, at_once, call, finish};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -12,9 +12,6 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// Far more than anything here takes on a machine that is busy.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every command that talks to a daemon.
 const COMMANDS: [&[&str]; 21] = [

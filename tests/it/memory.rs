@@ -1,6 +1,6 @@
 //! The real binary gives memory back: after streams and turns, what it has taken for itself returns to where it was.
 
-use crate::support::{Home, Process};
+use crate::support::{Home, PATIENCE, Process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -15,8 +15,6 @@ const TURNS: usize = 300;
 /// What may be left, KiB. The benchmark (`cargo xtask bench --memory`) holds the release binary to 4 MiB after far more
 /// work; this one has unoptimised code and shares its machine with other tests, so it only notices what does not come back.
 const LEFT_KIB: u64 = 8 * 1024;
-/// The promise is a minute; a busy machine gets more.
-const PATIENCE: Duration = Duration::from_mins(3);
 /// How often memory is looked at.
 const POLL: Duration = Duration::from_millis(200);
 

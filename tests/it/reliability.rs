@@ -20,13 +20,9 @@ use faults::Fault;
 use operations::Operation;
 use serde_json::Value;
 use std::path::Path;
-use std::time::Duration;
 
 /// Set it to write the page instead of comparing with it.
 const UPDATE: &str = "CUPOLA_UPDATE_DOCS";
-
-/// Longer than the longest limit that a fault here runs into, which is the one for a program that gives a token (1 min).
-const PATIENCE: Duration = Duration::from_mins(3);
 
 /// One fault on one operation, and what came of it.
 struct Cell {

@@ -5,7 +5,7 @@ mod cases;
 mod marks;
 
 use crate::support::deployed::{Deployed, project};
-use crate::support::{Client, Framing, call, finish, finish_after};
+use crate::support::{Client, Framing, PATIENCE, call, finish, finish_after};
 use cases::{Scope, identity, keys, misdirected, mistaken};
 use cupola_emulator::faults::Fault;
 use marks::{Mark, Place, Search};
@@ -16,11 +16,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::UnixStream;
-
-/// How long something may take that takes milliseconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The token that the credential program gives: signed when the emulator is there, the same for the whole walk.
 static TOKEN: OnceLock<String> = OnceLock::new();

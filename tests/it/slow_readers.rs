@@ -1,14 +1,12 @@
 //! The command line behind a pipe that is not read for a while, as behind a pager, and what it does when its daemon dies.
 
-use crate::support::{Framing, Home, Process, call, finish, finish_after};
+use crate::support::{Framing, Home, PATIENCE, Process, call, finish, finish_after};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Far more than anything here takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(40);
 /// Enough words that the events about them fill a pipe, a socket and what the daemon keeps for one client several times.
 const WORDS: usize = 12_000;
 

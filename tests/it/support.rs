@@ -12,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod terminal;
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 pub(crate) use client::{Client, Framing};
 pub(crate) use daemon::TestDaemon;
@@ -19,6 +20,9 @@ pub(crate) use emulator::TestEmulator;
 pub(crate) use local_agent::LocalAgent;
 pub(crate) use process::{Home, Process, at_once, call, finish, finish_after};
 pub(crate) use terminal::Terminal;
+
+/// How long a test waits for what must happen. Only what hangs takes this long, also on a machine that has much else to do.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// An address that stays free until the test takes it: below the ports that the system assigns for port 0, for
 /// example to the connections of the tests beside this one.

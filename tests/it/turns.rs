@@ -2,15 +2,12 @@
 
 use crate::invoke::stream;
 use crate::support::peer::{Bytes, Peer};
-use crate::support::{Client, LocalAgent, TestDaemon, TestEmulator, free_address};
+use crate::support::{Client, LocalAgent, PATIENCE, TestDaemon, TestEmulator, free_address};
 use crate::tenants::say;
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Generous: a loaded machine is slow, and only a fault takes that long.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an error says of its turn, after a look at what goes with it.
 fn turn_of(response: &Value) -> &str {

@@ -1,15 +1,12 @@
 //! Two processes on one state directory: the daemon, and a command with `--no-daemon` beside it. Their calls wait for each other as
 //! those of one process do.
 
-use crate::support::{Home, TestDaemon, TestEmulator, at_once, finish};
+use crate::support::{Home, PATIENCE, TestDaemon, TestEmulator, at_once, finish};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 const NOTES: usize = 4;
 

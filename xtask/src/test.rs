@@ -87,8 +87,8 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
 
 /// How many tests of one binary run at once. Most of them wait for processes, time limits and retries, and need little of a core.
 fn test_threads() -> usize {
-    /// With 2 cores, the integration tests end after two thirds of the time that they take with a thread for each core.
-    const FOR_EACH_CORE: usize = 4;
+    /// More would end sooner still, but then tests of time limits fail because their machine is busy.
+    const FOR_EACH_CORE: usize = 2;
     thread::available_parallelism().map_or(1, usize::from) * FOR_EACH_CORE
 }
 

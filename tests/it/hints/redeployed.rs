@@ -2,15 +2,12 @@
 
 use super::advice;
 use crate::files::World;
-use crate::support::{TestDaemon, TestEmulator};
+use crate::support::{PATIENCE, TestDaemon, TestEmulator};
 use crate::tenants::say;
 use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-
-/// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Long enough to deploy a version meanwhile.
 const SLOWLY: Fault = Fault::Latency { milliseconds: 2000 };

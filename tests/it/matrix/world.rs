@@ -1,12 +1,11 @@
 //! An emulator in which everything asked for exists and belongs to whom it should.
 
 use super::{Asking, Kind, Operation, Outcome, Question};
-use crate::support::{Client, TestDaemon, TestEmulator, free_address};
+use crate::support::{Client, PATIENCE, TestDaemon, TestEmulator, free_address};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 use std::path::PathBuf;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,9 +18,6 @@ const CHAT: &str = "thread-1";
 const OTHER_CHAT: &str = "thread-2";
 
 const FILE: &str = "note.txt";
-
-/// Far longer than a sandbox takes to start.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What was made for one question. Every question has its own user, so that none sees what another left behind.
 struct Thing {

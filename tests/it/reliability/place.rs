@@ -1,8 +1,9 @@
 //! What a cell does with a daemon, wherever the daemon is: it makes a session to continue, calls, and looks at what is left.
 
+use super::Saved;
 use super::faults::Fault;
 use super::operations::{FILE, Operation, TEXT};
-use super::{PATIENCE, Saved};
+use crate::support::PATIENCE;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;

@@ -1,12 +1,9 @@
 //! A client that notices what it was not asked to read.
 
+use super::PATIENCE;
 use serde_json::{Value, json};
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-
-/// Far more than anything here takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {

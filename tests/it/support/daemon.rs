@@ -2,7 +2,7 @@
 
 use super::emulator::emulators_directory;
 use super::http::Http;
-use super::{Client, Framing, methods};
+use super::{Client, Framing, PATIENCE, methods};
 use cupola::config::{Config, Flags};
 use cupola::daemon::Daemon;
 use cupola::inbound::server;
@@ -12,9 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
-
-/// Longer than the daemon waits before it cuts a client or a call.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A daemon that refuses leftovers: a test ends with [`TestDaemon::end`], which fails when a task is still alive.
 #[must_use = "call end()"]

@@ -1,12 +1,9 @@
 //! HTTP/1.1 on the socket, byte by byte.
 
+use super::PATIENCE;
 use serde_json::Value;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-
-/// Longer than anything the daemon waits for.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One client's connection.
 pub(crate) struct Http {

@@ -1,6 +1,6 @@
 //! The real binary as a daemon, with its own home; and commands, which must end by themselves.
 
-use super::{Client, Framing};
+use super::{Client, Framing, PATIENCE};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 use std::borrow::BorrowMut;
@@ -14,10 +14,6 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Far more than anything here takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The same for a command line, which may start a daemon and make many calls on a busy machine.
-pub(crate) const COMMAND_PATIENCE: Duration = Duration::from_mins(1);
 /// How often something is looked at that cannot be waited for.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -185,7 +181,7 @@ pub(crate) fn finish_after<Done>(
 fn watched<Done>(id: Pid, act: impl FnOnce() -> Done) -> (Done, bool) {
     let (ended, waiting) = channel::<()>();
     let watchdog = std::thread::spawn(move || {
-        let hangs = waiting.recv_timeout(COMMAND_PATIENCE) == Err(RecvTimeoutError::Timeout);
+        let hangs = waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
         if hangs {
             let _ = kill_process_group(id, Signal::KILL).or_else(|_| kill_process(id, Signal::KILL));
         }

@@ -1,6 +1,6 @@
 //! A terminal as a program sees it, and the person who sits at it.
 
-use super::process::COMMAND_PATIENCE;
+use super::PATIENCE;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -47,7 +47,7 @@ impl Terminal {
 
     /// Looks until this is shown, and gives what stands before it, from where the last look ended.
     pub(crate) fn look_for(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + COMMAND_PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let news = &self.seen[self.looked..];
             if let Some(at) = news.find(text) {
@@ -63,7 +63,7 @@ impl Terminal {
 
     /// Every byte that was shown, once all programs have let go of the terminal.
     pub(crate) fn all(self) -> Vec<u8> {
-        let deadline = Instant::now() + COMMAND_PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         let mut bytes = Vec::new();
         loop {
             match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

@@ -5,7 +5,7 @@ use cupola::process;
 use cupola_cli::{EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
 use std::process::ExitCode;
 
-/// glibc's allocator keeps what a burst of work left in fragments; this one gives it back (docs/memory.md).
+/// glibc's allocator keeps what a burst of work left in fragments; this one gives it back (`tests/it/memory.rs`).
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,4 +1,5 @@
-//! Asks about and ends an invocation that the service runs without a connection to the caller (contract section 9).
+//! Polls and cancels a long-running invocation, which the service accepted with 202 and runs without a connection to the caller
+//! (contract section 9).
 
 use super::agent::Agent;
 use super::answer::HttpAnswer;

@@ -1,4 +1,4 @@
-//! What agents are, as the service said it last: kept for as long as a call may rely on it, and asked for once by all who want to
+//! What agents are, as the service said it last: kept for as long as a call may rely on it (5 s), and asked for once by all who want to
 //! know at the same time.
 
 use super::definition::Definition;

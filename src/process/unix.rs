@@ -1,4 +1,5 @@
-//! What the daemon asks of a Unix system about its own process.
+//! What the daemon asks of a Unix system about its own process: new files are private, unused memory is given back, and its standard
+//! streams are closed or become the log.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,4 +1,4 @@
-//! TLS on this machine: its provider, the certificates that the user's configuration adds, and why a certificate was refused.
+//! TLS on this machine: its provider, the certificates that `trusted_certificates` in the configuration adds, and why a certificate was refused.
 
 use cupola_cli::ownership::{self, Rule, Unusable, User};
 use rustls::pki_types::CertificateDer;

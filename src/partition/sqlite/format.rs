@@ -1,4 +1,4 @@
-//! The state file's format: its tables, and how an older file becomes a newer one. Its number is SQLite's `user_version`.
+//! The state file's format: its tables, how an older file becomes a newer one, and which files are refused. Its number is SQLite's `user_version`.
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 

@@ -1,4 +1,5 @@
-//! `files upload` and `files download`: what moves bytes, how far it is, and what came of a directory.
+//! `files upload` and `files download`: moves bytes, also from standard input and to standard output (`-`), and says how far it is and
+//! what came of a directory.
 
 use super::Common;
 use crate::exit;

@@ -1,12 +1,15 @@
-"""Proves the emulator with real software: Microsoft's agent server packages run in it, Microsoft's SDK talks to it.
+"""Tests the emulator, and Cupola, with real counterparts: published packages that run unchanged.
 
-    python3 tests/real/run.py --binary target/debug/cupola [--environments DIR] [--prepare] [MODULE[.CLASS[.TEST]]...]
+    python3 tests/real/run.py --binary target/debug/cupola [--environments DIR] [--prepare] [SUITE[.CLASS[.TEST]]...]
 
 Each requirements file becomes one virtual environment below DIR (default `target/real`), made again only when the
 file changes; `--prepare` stops after that. Needs Python 3.10 or newer with `venv`, and a package index the first time.
+`docs/emulator.md` lists the versions; `cargo xtask lint` compares that table with the requirements files.
 """
 
 import argparse
+import concurrent.futures
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -18,9 +21,35 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-# Which environment runs a module of tests: the SDK's needs the SDK, the others only the standard library.
-MODULES = {"test_agentserver": None, "test_isolation_keys": None, "test_local": None, "test_sdk": "sdk",
-           "test_strangers": None}
+# Suites spend half of their time waiting for agents to import their packages. More of them at once would make a machine
+# with two cores miss the deadlines of the tests.
+AT_ONCE = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """A module of tests, and the environments it uses."""
+
+    module: str
+    # Whose Python runs the tests. Without one, the Python that runs this script, and only the standard library.
+    client: str | None = None
+    # Where the agents of agents/ that use Microsoft's current agent servers run.
+    agentserver: str = "agentserver"
+    # A counterpart must run. The other suites may skip a test that needs Chromium or root.
+    may_skip: bool = False
+
+
+# The longest ones come first, so that none of them runs alone at the end.
+SUITES = {
+    "agentserver": Suite("test_agentserver"),
+    "local": Suite("test_local"),
+    "strangers": Suite("test_strangers", may_skip=True),
+    "sdk": Suite("test_sdk", client="sdk"),
+    "isolation_keys": Suite("test_isolation_keys"),
+    # agent-framework's hosting package requires the pre-releases.
+    "agentserver_preview": Suite("test_agentserver", agentserver="agent-framework"),
+    "agent_framework": Suite("test_agent_framework", client="agent-framework", agentserver="agent-framework"),
+}
 
 
 def make_environment(directory, requirements):
@@ -37,18 +66,50 @@ def make_environment(directory, requirements):
     stamp.write_text(wanted)
 
 
-def run_tests(command, variables):
-    """Runs unittest, shows what it says, and returns how many tests ran and how many of them did not pass."""
-    process = subprocess.Popen(command, cwd=HERE, env=variables, stderr=subprocess.PIPE, text=True)
-    run = bad = 0
-    for line in process.stderr:
-        print(line, end="", flush=True)
-        if match := re.fullmatch(r"Ran (\d+) tests? in .*\n", line):
-            run = int(match[1])
-        elif line.startswith("FAILED ("):
-            bad = sum(int(number) for number in re.findall(r"(?:failures|errors)=(\d+)", line))
-    # A module that does not even load, or a run that is killed, is one that did not pass.
-    return (run, bad) if process.wait() == 0 else (max(run, 1), max(bad, 1))
+def prepare(environments):
+    """Makes all virtual environments."""
+    def make(requirements):
+        name = requirements.stem.removeprefix("requirements-")
+        started = time.monotonic()
+        make_environment(environments / name, requirements)
+        print(f"environment {name}: {time.monotonic() - started:.1f} s", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(make, sorted(HERE.glob("requirements-*.txt"))))
+
+
+def run_suite(test, environments, binary):
+    """Runs one suite, shows what it says, and returns how many tests ran and how many of them did not pass."""
+    name, dot, part = test.partition(".")
+    suite = SUITES[name]
+    variables = {
+        **os.environ,
+        "CUPOLA_REAL_BINARY": str(binary),
+        "CUPOLA_REAL_ENVIRONMENTS": str(environments),
+        "CUPOLA_REAL_AGENTSERVER": suite.agentserver,
+    }
+    python = environments / suite.client / "bin" / "python" if suite.client else sys.executable
+    started = time.monotonic()
+    done = subprocess.run([python, "-m", "unittest", suite.module + dot + part], cwd=HERE, env=variables,
+                          stderr=subprocess.PIPE, text=True)
+    run, bad = count(done.stderr, suite.may_skip)
+    if done.returncode != 0:
+        # A module that does not even load, or a run that is killed, is one that did not pass.
+        run, bad = max(run, 1), max(bad, 1)
+    # In one piece, so that the lines of suites that run side by side stay together.
+    print(f"{done.stderr}{test}: {run - bad} of {run}, {time.monotonic() - started:.1f} s", flush=True)
+    return run, bad
+
+
+def count(report, may_skip):
+    """How many tests unittest ran, and how many of them did not pass. A skipped test did not pass, unless it may be."""
+    ran = re.search(r"^Ran (\d+) tests? in ", report, re.MULTILINE)
+    run = int(ran[1]) if ran else 0
+    result = report.rstrip().rpartition("\n")[2]
+    kinds = "failures|errors|unexpected successes" + ("" if may_skip else "|skipped")
+    bad = sum(int(number) for number in re.findall(rf"\b(?:{kinds})=(\d+)", result))
+    # A class that cannot be set up is an error, and none of its tests ran.
+    run = max(run, bad)
+    return (run, bad) if run else (1, 1)
 
 
 def main():
@@ -56,34 +117,18 @@ def main():
     arguments.add_argument("--binary", type=pathlib.Path, required=True, help="the cupola binary")
     arguments.add_argument("--environments", type=pathlib.Path, default=HERE.parents[1] / "target" / "real")
     arguments.add_argument("--prepare", action="store_true", help="make the environments and stop")
-    arguments.add_argument("tests", nargs="*", default=list(MODULES))
+    arguments.add_argument("tests", nargs="*", default=list(SUITES))
     arguments = arguments.parse_args()
 
-    environments = arguments.environments.resolve()
-    for requirements in sorted(HERE.glob("requirements-*.txt")):
-        name = requirements.stem.removeprefix("requirements-")
-        started = time.monotonic()
-        make_environment(environments / name, requirements)
-        print(f"environment {name}: {time.monotonic() - started:.1f} s", flush=True)
-
+    environments, binary = arguments.environments.resolve(), arguments.binary.resolve()
+    prepare(environments)
     if arguments.prepare:
         return
-
-    variables = {
-        **os.environ,
-        "CUPOLA_REAL_BINARY": str(arguments.binary.resolve()),
-        "CUPOLA_REAL_ENVIRONMENTS": str(environments),
-    }
-    passed = failed = 0
-    for test in arguments.tests:
-        environment = MODULES[test.partition(".")[0]]
-        python = environments / environment / "bin" / "python" if environment else sys.executable
-        started = time.monotonic()
-        run, bad = run_tests([python, "-m", "unittest", test], variables)
-        print(f"{test}: {time.monotonic() - started:.1f} s", flush=True)
-        passed, failed = passed + run - bad, failed + bad
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda test: run_suite(test, environments, binary), arguments.tests))
+    run, bad = (sum(numbers) for numbers in zip(*results))
+    print(f"{run - bad} passed, {bad} failed")
+    sys.exit(1 if bad else 0)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,21 @@ PATIENCE = 60
 
 
 def agent_command(environment, script, *arguments):
-    """The shell command that runs a script of agents/ in one of run.py's virtual environments."""
+    """The shell command that runs a script of agents/ in one of run.py's virtual environments. The suite decides which
+    one "agentserver" is.
+    """
+    if environment == "agentserver":
+        environment = os.environ["CUPOLA_REAL_AGENTSERVER"]
     python = pathlib.Path(os.environ["CUPOLA_REAL_ENVIRONMENTS"]) / environment / "bin" / "python"
     return shlex.join([str(python), str(HERE / "agents" / script), *arguments])
+
+
+def agentserver_name():
+    """What the suite's agent servers say of themselves in `x-platform-server`: a package and its pinned version."""
+    requirements = HERE / f"requirements-{os.environ['CUPOLA_REAL_AGENTSERVER']}.txt"
+    package = "azure-ai-agentserver-responses"
+    pinned, = (line for line in requirements.read_text().splitlines() if line.startswith(f"{package}=="))
+    return pinned.replace("==", "/")
 
 
 def until(what, condition):

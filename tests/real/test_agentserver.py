@@ -1,10 +1,10 @@
-"""The newest agent server packages, unchanged, as `exec:` agents of protocol 2.0.0."""
+"""The current agent server packages, released and pre-release, as `exec:` agents of protocol 2.0.0."""
 
 import http.client
 import json
 import unittest
 
-from support import Endpoint, Proof, agent_command, text_of, until
+from support import Endpoint, Proof, agent_command, agentserver_name, text_of, until
 
 RESPONSES = "/protocols/openai/responses"
 INVOCATIONS = "/protocols/invocations"
@@ -41,7 +41,7 @@ class Responses(Proof):
         self.assertTrue(response["id"].startswith("caresp_"))
         self.assertEqual(response["agent_session_id"], self.session)
         self.assertEqual(answer.headers["x-agent-session-id"], self.session)
-        self.assertIn("azure-ai-agentserver-responses/2.3.0", answer.headers["x-platform-server"])
+        self.assertIn(agentserver_name(), answer.headers["x-platform-server"])
         self.assertTrue(answer.headers["x-request-id"])
 
     def test_the_old_session_field_routes_too(self):

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import unittest
 
-from support import PATIENCE, agent_command
+from support import PATIENCE, agent_command, agentserver_name
 
 KEYS = ("--user-isolation-key", "tenant-acme", "--chat-isolation-key", "thread-42")
 
@@ -96,7 +96,7 @@ class Responses(Local):
         head, _, body = raw.partition("\n\n")
         # The server writes no reason phrase.
         self.assertEqual(head.splitlines()[0], "HTTP/1.1 200")
-        self.assertIn("azure-ai-agentserver-responses/2.3.0", head)
+        self.assertIn(agentserver_name(), head)
         self.assertTrue(body.startswith("event: response.created\ndata: {"))
 
     def test_failure(self):

@@ -97,7 +97,7 @@ fn wait_for(built: &mpsc::Receiver<()>) {
     let _ended = built.recv();
 }
 
-/// Microsoft's own agent servers and SDK against the emulator.
+/// Published packages, among them Microsoft's agent servers and SDK, against the emulator.
 fn real_counterparts(options: &[&str]) -> Command {
     let mut command = Command::new("python3");
     command.args([REAL, "--binary", BINARY]).args(options).current_dir(root());

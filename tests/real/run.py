@@ -45,6 +45,8 @@ SUITES = {
     "local": Suite("test_local"),
     "strangers": Suite("test_strangers", may_skip=True),
     "sdk": Suite("test_sdk", client="sdk"),
+    "sdk_async": Suite("test_sdk_async", client="sdk"),
+    "sdk_node": Suite("test_sdk_node"),
     "isolation_keys": Suite("test_isolation_keys"),
     # agent-framework's hosting package requires the pre-releases.
     "agentserver_preview": Suite("test_agentserver", agentserver="agent-framework"),
@@ -66,15 +68,34 @@ def make_environment(directory, requirements):
     stamp.write_text(wanted)
 
 
+def make_node_packages(directory, lock):
+    """A directory with exactly the packages of a lock file; nothing to do when it is there."""
+    stamp = directory / "package-lock.sha256"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(lock.with_name(name), directory)
+    # No package's script is run: nothing here needs one.
+    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=directory,
+                   stdout=subprocess.DEVNULL, check=True)
+    stamp.write_text(wanted)
+
+
 def prepare(environments):
-    """Makes all virtual environments."""
-    def make(requirements):
-        name = requirements.stem.removeprefix("requirements-")
+    """Makes all virtual environments, and the directory of Node packages."""
+    def make(wanted):
+        name, maker, source = wanted
         started = time.monotonic()
-        make_environment(environments / name, requirements)
+        maker(environments / name, source)
         print(f"environment {name}: {time.monotonic() - started:.1f} s", flush=True)
+    all_wanted = [(path.stem.removeprefix("requirements-"), make_environment, path)
+                  for path in sorted(HERE.glob("requirements-*.txt"))]
+    all_wanted.append(("node", make_node_packages, HERE / "node" / "package-lock.json"))
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(make, sorted(HERE.glob("requirements-*.txt"))))
+        list(pool.map(make, all_wanted))
 
 
 def run_suite(test, environments, binary):

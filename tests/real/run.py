@@ -46,6 +46,8 @@ SUITES = {
     "strangers": Suite("test_strangers", may_skip=True),
     "sdk": Suite("test_sdk", client="sdk"),
     "sdk_async": Suite("test_sdk_async", client="sdk"),
+    "a2a": Suite("test_a2a", client="a2a"),
+    "a2a_old": Suite("test_a2a", client="a2a-0.3"),
     "sdk_node": Suite("test_sdk_node"),
     "isolation_keys": Suite("test_isolation_keys"),
     # agent-framework's hosting package requires the pre-releases.
@@ -90,7 +92,8 @@ def prepare(environments):
         name, maker, source = wanted
         started = time.monotonic()
         maker(environments / name, source)
-        print(f"environment {name}: {time.monotonic() - started:.1f} s", flush=True)
+        # With its end of line in one piece, for those that run side by side.
+        print(f"environment {name}: {time.monotonic() - started:.1f} s\n", end="", flush=True)
     all_wanted = [(path.stem.removeprefix("requirements-"), make_environment, path)
                   for path in sorted(HERE.glob("requirements-*.txt"))]
     all_wanted.append(("node", make_node_packages, HERE / "node" / "package-lock.json"))
@@ -117,7 +120,7 @@ def run_suite(test, environments, binary):
         # A module that does not even load, or a run that is killed, is one that did not pass.
         run, bad = max(run, 1), max(bad, 1)
     # In one piece, so that the lines of suites that run side by side stay together.
-    print(f"{done.stderr}{test}: {run - bad} of {run}, {time.monotonic() - started:.1f} s", flush=True)
+    print(f"{done.stderr}{test}: {run - bad} of {run}, {time.monotonic() - started:.1f} s\n", end="", flush=True)
     return run, bad
 
 

@@ -1,13 +1,16 @@
 """What the proofs share: an emulator process and a small HTTP client. Standard library only."""
 
+import contextlib
 import dataclasses
 import http.client
 import json
 import os
 import pathlib
 import queue
+import random
 import shlex
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
@@ -38,6 +41,14 @@ def agentserver_name():
     package = "azure-ai-agentserver-responses"
     pinned, = (line for line in requirements.read_text().splitlines() if line.startswith(f"{package}=="))
     return pinned.replace("==", "/")
+
+
+def free_port():
+    """Below those that the system assigns for port 0, so that no other program takes it before the agent does."""
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+            return listener.getsockname()[1]
 
 
 def until(what, condition):
@@ -141,13 +152,16 @@ class Emulator:
         self.certificate = ready.get("certificate")
         self._tokens = {}
 
+    def new_token(self, *flags):
+        """A token, as a user of the emulator would make one for a client."""
+        command = [os.environ["CUPOLA_REAL_BINARY"], "emulator", "token", "--data-dir", self.directory, *flags]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
+        return done.stdout.strip()
+
     def token_of(self, caller):
-        """A token that names `caller`, as its user would make one for a client."""
+        """A token that names `caller`."""
         if caller not in self._tokens:
-            command = [os.environ["CUPOLA_REAL_BINARY"], "emulator", "token", "--data-dir", self.directory,
-                       "--caller", caller]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
-            self._tokens[caller] = done.stdout.strip()
+            self._tokens[caller] = self.new_token("--caller", caller)
         return self._tokens[caller]
 
     def stop(self):
@@ -190,6 +204,28 @@ class Emulator:
         """A dialogue in a session; a context manager."""
         url = self._url(path, {"agent_session_id": session})
         return Dialogue(*self._request("GET", url, None, headers, caller))
+
+
+class CommandLine:
+    """`cupola` as a user who has nothing but a token for the emulator at `url`. Its daemon ends with `stop`."""
+
+    def __init__(self, url, token):
+        self.url, self.home = url, tempfile.mkdtemp(prefix="cupola-user-")
+        self.variables = {"PATH": os.environ["PATH"], "HOME": self.home, "XDG_RUNTIME_DIR": f"{self.home}/run",
+                          "CUPOLA_EMULATOR_TOKEN": token}
+
+    def run(self, *arguments):
+        return subprocess.run([os.environ["CUPOLA_REAL_BINARY"], *arguments], env=self.variables, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=2 * PATIENCE)
+
+    def invoke(self, *arguments):
+        return self.run("invoke", f"--emulator={self.url}", *arguments)
+
+    def stop(self):
+        self.run("stop", "--force")
+        # A daemon that ends removes its socket meanwhile.
+        shutil.rmtree(self.home, ignore_errors=True)
 
 
 class Endpoint:

@@ -1,30 +1,19 @@
 """`cupola invoke --local` and Microsoft's agent servers, started by hand as their developer would: no emulator, no service."""
 
-import contextlib
 import json
 import os
 import pathlib
-import random
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import unittest
 
-from support import PATIENCE, agent_command, agentserver_name
+from support import PATIENCE, agent_command, agentserver_name, free_port
 
 KEYS = ("--user-isolation-key", "tenant-acme", "--chat-isolation-key", "thread-42")
-
-
-def free_port():
-    """Below those that the system assigns for port 0, so that no other program takes it before the agent does."""
-    while True:
-        with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
-            return listener.getsockname()[1]
 
 
 class Local(unittest.TestCase):

@@ -23,6 +23,8 @@ pub(super) struct ResultMapping {
     answered: Answered,
     /// All text so far.
     text: String,
+    /// The id of each artifact, and where its text begins in `text`. One ends where the next one begins.
+    artifacts: Vec<(String, usize)>,
     /// Where the first result says it belongs.
     context_id: Option<ConversationId>,
     has_begun: bool,
@@ -33,7 +35,15 @@ pub(super) struct ResultMapping {
 
 impl ResultMapping {
     pub(super) fn new(answered: Answered) -> Self {
-        Self { answered, text: String::new(), context_id: None, has_begun: false, has_lost: false, is_ended: false }
+        Self {
+            answered,
+            text: String::new(),
+            artifacts: Vec::new(),
+            context_id: None,
+            has_begun: false,
+            has_lost: false,
+            is_ended: false,
+        }
     }
 
     /// Has there been a result, or an error in place of one?
@@ -72,6 +82,34 @@ impl ResultMapping {
         items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text: whole }));
     }
 
+    /// Adds to an artifact that was sent before, or puts its new text in the place of the old one. Artifacts that have no id
+    /// are all one, which is only added to.
+    fn artifact(&mut self, update: &Value, items: &mut VecDeque<ReplyItem>) {
+        let artifact = update.get("artifact").unwrap_or(&Value::Null);
+        let text = text_of(artifact);
+        let id = artifact.get("artifactId").and_then(Value::as_str).unwrap_or_default();
+        let Some(index) = self.artifacts.iter().position(|(known, _)| known == id) else {
+            self.artifacts.push((id.to_owned(), self.text.len()));
+            return self.append(text, items);
+        };
+        let start_of = |index: usize| self.artifacts.get(index).map_or(self.text.len(), |(_, start)| *start);
+        let (start, end) = (start_of(index), start_of(index + 1));
+        let old = self.text.get(start..end).unwrap_or_default();
+        let appends = id.is_empty() || update.get("append") == Some(&Value::Bool(true));
+        if end == self.text.len() {
+            let rest = if appends { Some(text.as_str()) } else { text.strip_prefix(old) };
+            if let Some(rest) = rest.map(ToOwned::to_owned) {
+                return self.append(rest, items);
+            }
+        }
+        let new = if appends { [old, &text].concat() } else { text };
+        for (_, later) in self.artifacts.iter_mut().skip(index + 1) {
+            *later = *later - (end - start) + new.len();
+        }
+        self.text.replace_range(start..end, &new);
+        items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text: self.text.clone() }));
+    }
+
     fn result(&mut self, result: &Value, data: &str, items: &mut VecDeque<ReplyItem>) {
         let status = result.get("status");
         let state = status.and_then(|status| status.get("state")).and_then(Value::as_str);
@@ -84,7 +122,7 @@ impl ResultMapping {
                 return self.end_with(InvokeEvent::Completed {}, data, items);
             }
             Some("artifact-update") => {
-                return self.append(result.get("artifact").map(text_of).unwrap_or_default(), items);
+                return self.artifact(result, items);
             }
             Some("task" | "status-update") => {
                 if let Some(event) = state.and_then(|state| ending_of(state, status)) {
@@ -250,6 +288,37 @@ mod tests {
         assert_eq!(failure.service_code.as_deref(), Some("-32603"));
         let (lines, _) = map(Split::whole(), ResultMapping::new(Answered::Whole), b"<html>", BodyEnd::Clean);
         assert_eq!(lines.len(), 1, "{lines:?}");
+    }
+
+    #[test]
+    fn an_artifact_is_extended_or_replaced_by_its_id() {
+        let update = |id: &str, append: bool, text: &str| {
+            let artifact = serde_json::json!({"artifactId": id, "parts": [{"kind": "text", "text": text}]});
+            serde_json::json!({"kind": "artifact-update", "append": append, "artifact": artifact}).to_string()
+        };
+        let done = r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#;
+        for (updates, expected) in [
+            (vec![("a", false, "dra"), ("a", true, "ft"), ("a", false, "final")], vec!["+dra", "+ft", "=final"]),
+            // The whole text again, with more at its end.
+            (vec![("a", false, "one"), ("a", false, "one two")], vec!["+one", "+ two"]),
+            (vec![("a", false, "one "), ("b", false, "two"), ("a", true, "and ")], vec!["+one ", "+two", "=one and two"]),
+            (
+                vec![("a", false, "grüße "), ("b", false, "b"), ("a", false, "x "), ("b", true, "c"), ("b", false, "d")],
+                vec!["+grüße ", "+b", "=x b", "+c", "=x d"],
+            ),
+            // Not what the protocol says, but it was an answer before.
+            (vec![("", false, "one "), ("", false, "two")], vec!["+one ", "+two"]),
+        ] {
+            let mut results: Vec<String> = updates.iter().map(|&(id, append, text)| update(id, append, text)).collect();
+            results.push(done.to_owned());
+            let (lines, ending) = stream(&results.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(lines[..lines.len() - 1], expected, "{updates:?}");
+            let shown = expected.iter().fold(String::new(), |text, line| match line.strip_prefix('+') {
+                Some(more) => text + more,
+                None => line[1..].to_owned(),
+            });
+            assert_eq!(ending.text, Some(shown), "{updates:?}");
+        }
     }
 
     #[test]

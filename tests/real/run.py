@@ -46,6 +46,7 @@ SUITES = {
     "strangers": Suite("test_strangers", may_skip=True),
     "sdk": Suite("test_sdk", client="sdk"),
     "sdk_async": Suite("test_sdk_async", client="sdk"),
+    "field_matrix": Suite("test_field_matrix"),
     "a2a": Suite("test_a2a", client="a2a"),
     "a2a_old": Suite("test_a2a", client="a2a-0.3"),
     "sdk_node": Suite("test_sdk_node"),

@@ -269,8 +269,9 @@ fn malformed(param: String) -> ApiError {
     ApiError::new(http::StatusCode::BAD_REQUEST, "invalid_parameters", "Malformed identifier.").param(param)
 }
 
-/// A stored response of the request's own partition. Another's is not shown to exist, unless the wall between delegated and own
-/// state is all that hides it.
+/// A stored response of the request's own partition, to be continued. Another's is not shown to exist, unless the wall between
+/// delegated and own state is all that hides it. The gateway answers in its own words, not the container's (case G-A4 of contract
+/// section 13.5).
 fn own_response(call: &Call, id: &str, asking: &Partition) -> Result<(), ApiError> {
     let mut refusal = Refusal::Hidden;
     for entry in call.agent.responses.get(id) {
@@ -280,7 +281,10 @@ fn own_response(call: &Call, id: &str, asking: &Partition) -> Result<(), ApiErro
             Err(_) => {}
         }
     }
-    Err(hidden_response(refusal, id))
+    Err(match refusal {
+        Refusal::Hidden => ApiError::not_found("Response", id),
+        refusal => refusal.into(),
+    })
 }
 
 fn hidden_response(refusal: Refusal, id: &str) -> ApiError {

@@ -87,7 +87,7 @@ async fn responses_and_conversations_stay_per_user() {
         answer.refused(404, "invalid_request_error");
     }
     let chained = bench.invoke(AGENT, json!({"input": "hi", "previous_response_id": response}));
-    chained.acting_for("bob").send().await.refused(404, "invalid_request_error");
+    chained.acting_for("bob").send().await.refused(404, "not_found");
     let chained = bench.invoke(AGENT, json!({"input": "hi", "previous_response_id": response}));
     chained.acting_for("alice").send().await.ok();
     let made = bench.endpoint("POST", AGENT, "/protocols/openai/conversations").acting_for("alice").send().await.ok();
@@ -174,10 +174,10 @@ async fn the_wall_between_delegated_and_own_stands_before_responses_and_conversa
         |answer: &Answer| bench.invoke(AGENT, json!({"input": "hi", "previous_response_id": answer.json()["id"]}));
     // G-A3, G-A4 and G-A6 of the field matrix, then the other side of the wall.
     chain(&alice).acting_for("alice").send().await.ok();
-    chain(&alice).acting_for("bob").send().await.refused(404, "invalid_request_error");
+    chain(&alice).acting_for("bob").send().await.refused(404, "not_found");
     chain(&alice).send().await.refused(403, "session_not_accessible");
     chain(&own).acting_for("alice").send().await.refused(403, "session_not_accessible");
-    chain(&own).caller("bob").send().await.refused(404, "invalid_request_error");
+    chain(&own).caller("bob").send().await.refused(404, "not_found");
     let path = |answer: &Answer| format!("/protocols/openai/responses/{}", answer.json()["id"].as_str().unwrap());
     for method in ["GET", "DELETE"] {
         bench.endpoint(method, AGENT, &path(&alice)).send().await.refused(403, "session_not_accessible");

@@ -120,7 +120,7 @@ async fn different_keys_have_different_conversations_and_responses() {
     bench.endpoint("GET", "notes", &path).user_key("acme").send().await.ok();
     bench.endpoint("GET", "notes", &path).user_key("contoso").send().await.refused(404, "invalid_request_error");
     let chained = bench.invoke("notes", json!({"input": "hi", "previous_response_id": id}));
-    chained.user_key("contoso").send().await.refused(404, "invalid_request_error");
+    chained.user_key("contoso").send().await.refused(404, "not_found");
 }
 
 #[tokio::test]

@@ -118,10 +118,10 @@ async fn a_chain_keeps_the_partition_key_and_needs_a_known_link() {
     assert_ne!(next.session(), first.session(), "a chain binds no session");
     let unknown = "caresp_00112233445566770012345678901234567890123456789012";
     let refused = bench.invoke("notes", json!({"input": "hi", "previous_response_id": unknown})).send().await;
-    refused.refused(404, "invalid_request_error");
+    refused.refused(404, "not_found");
     let forgotten = bench.invoke("notes", json!({"input": "hi", "store": false})).send().await.ok().json();
     let refused = bench.invoke("notes", json!({"input": "hi", "previous_response_id": forgotten["id"]})).send().await;
-    refused.refused(404, "invalid_request_error");
+    refused.refused(404, "not_found");
     let both = json!({"input": "hi", "previous_response_id": id, "conversation": "conv_1"});
     bench.invoke("notes", both).send().await.refused(400, "invalid_request_error");
 }
@@ -184,7 +184,7 @@ async fn the_containers_own_refusal_passes_and_its_response_is_not_known() {
     refused.refused(400, "invalid_request");
     let id = bench.agents.last().header("x-agent-response-id").unwrap().to_owned();
     let chained = bench.invoke("notes", json!({"input": "hi", "previous_response_id": id})).send().await;
-    chained.refused(404, "invalid_request_error");
+    chained.refused(404, "not_found");
     let endless = "[".repeat(100_000);
     let long = vec![b' '; 64 * 1024 * 1024 + 1];
     let refused = bench.endpoint("POST", "notes", "/protocols/openai/responses").bytes(long).send().await;

@@ -49,6 +49,7 @@ SUITES = {
     "field_matrix": Suite("test_field_matrix"),
     "a2a": Suite("test_a2a", client="a2a"),
     "a2a_old": Suite("test_a2a", client="a2a-0.3"),
+    "langchain": Suite("test_langchain", client="langchain"),
     "sdk_node": Suite("test_sdk_node"),
     "isolation_keys": Suite("test_isolation_keys"),
     # agent-framework's hosting package requires the pre-releases.

@@ -135,6 +135,15 @@ class Caller(Framework):
                 await ben.run("history", session=session)
             self.assertIn("404", str(refused.exception))
 
+    async def test_tools_stay_with_the_caller(self):
+        def add(first: int, second: int) -> int:
+            """Adds."""
+            return first + second
+
+        # The service refuses tools where an agent is named, so the framework must not send them.
+        for agent in self.both_paths("responder", tools=[add]):
+            self.assertEqual((await agent.run("say hi")).text, "hi")
+
     async def test_the_version_that_is_asked_for(self):
         agent = self.agent("responder", False, agent_version="7")
         self.assertEqual((await agent.run("say hi")).text, "hi")

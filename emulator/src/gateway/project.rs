@@ -13,8 +13,10 @@ use axum::extract::{Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use http::StatusCode;
 use http::request::Parts;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ pub(super) fn routes(gateway: &Arc<Gateway>) -> Router<Arc<Gateway>> {
 #[derive(Deserialize)]
 struct Body {
     agent_reference: AgentReference,
+    #[serde(default)]
+    tools: Value,
 }
 
 #[derive(Deserialize)]
@@ -39,8 +43,13 @@ struct AgentReference {
 }
 
 async fn create(State(gateway): State<Arc<Gateway>>, parts: Parts, Whole(body): Whole) -> Result<Response, ApiError> {
-    let name = json_body::<Body>(&body)?.agent_reference.name;
-    let agent = gateway.catalog.get(&name)?;
+    let Body { agent_reference, tools } = json_body(&body)?;
+    if !tools.is_null() {
+        // As reported from the service (microsoft/agent-framework#5130): the agent defines its own tools.
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_payload", "Not allowed when agent is specified.")
+            .param("tools"));
+    }
+    let agent = gateway.catalog.get(&agent_reference.name)?;
     let call = Call::of(agent, &parts, &gateway, HashMap::new())?;
     call.enabled()?;
     let mut session = None;

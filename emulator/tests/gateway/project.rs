@@ -110,6 +110,16 @@ async fn the_version_of_the_reference_answers_and_an_unknown_one_is_404() {
 }
 
 #[tokio::test]
+async fn a_request_that_names_an_agent_may_not_bring_tools() {
+    let bench = Bench::start().await;
+    let tool = json!({"type": "function", "name": "add", "parameters": {}});
+    let refused = create(&bench, json!({"tools": [tool]})).await;
+    refused.refused(400, "invalid_payload");
+    assert_eq!(refused.json()["error"]["param"], "tools");
+    create(&bench, json!({"tools": null})).await.ok();
+}
+
+#[tokio::test]
 async fn a_session_answers_only_as_the_version_it_is_bound_to() {
     let bench = Bench::start().await;
     let turn = |more: Value| {

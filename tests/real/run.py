@@ -46,6 +46,7 @@ SUITES = {
     "strangers": Suite("test_strangers", may_skip=True),
     "sdk": Suite("test_sdk", client="sdk"),
     "sdk_async": Suite("test_sdk_async", client="sdk"),
+    "sdk_old": Suite("test_sdk", client="agent-framework"),
     "field_matrix": Suite("test_field_matrix"),
     "a2a": Suite("test_a2a", client="a2a"),
     "a2a_old": Suite("test_a2a", client="a2a-0.3"),
@@ -54,6 +55,7 @@ SUITES = {
     "isolation_keys": Suite("test_isolation_keys"),
     # agent-framework's hosting package requires the pre-releases.
     "agentserver_preview": Suite("test_agentserver", agentserver="agent-framework"),
+    "local_preview": Suite("test_local", agentserver="agent-framework"),
     "agent_framework": Suite("test_agent_framework", client="agent-framework", agentserver="agent-framework"),
 }
 
@@ -133,7 +135,7 @@ def count(report, may_skip):
     result = report.rstrip().rpartition("\n")[2]
     kinds = "failures|errors|unexpected successes" + ("" if may_skip else "|skipped")
     bad = sum(int(number) for number in re.findall(rf"\b(?:{kinds})=(\d+)", result))
-    # A class that cannot be set up is an error, and none of its tests ran.
+    # When a class cannot be set up, unittest reports one error and counts no test of it.
     run = max(run, bad)
     return (run, bad) if run else (1, 1)
 

@@ -5,9 +5,11 @@
 //! - [`floors`]: which modules may use which; [`modules`]: what they use
 //! - [`tasks`]: who may start tasks and threads
 //! - [`english`]: phrases that are refused; [`hints`]: every hint is followed by a test
+//! - [`counterparts`]: docs/emulator.md names the versions it is tested with
 //! - [`architecture`]: what ARCHITECTURE.md and SECURITY.md promise; [`maps`]: the first lines of a file name the modules below it
 
 mod architecture;
+mod counterparts;
 mod english;
 mod floors;
 mod hints;
@@ -128,6 +130,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, String> {
     broken.extend(tasks::check(root)?);
     broken.extend(hints::check(root)?);
     broken.extend(architecture::check(root)?);
+    broken.extend(counterparts::check(root)?);
     Ok(broken)
 }
 

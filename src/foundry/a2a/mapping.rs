@@ -301,9 +301,18 @@ mod tests {
             (vec![("a", false, "dra"), ("a", true, "ft"), ("a", false, "final")], vec!["+dra", "+ft", "=final"]),
             // The whole text again, with more at its end.
             (vec![("a", false, "one"), ("a", false, "one two")], vec!["+one", "+ two"]),
-            (vec![("a", false, "one "), ("b", false, "two"), ("a", true, "and ")], vec!["+one ", "+two", "=one and two"]),
             (
-                vec![("a", false, "grüße "), ("b", false, "b"), ("a", false, "x "), ("b", true, "c"), ("b", false, "d")],
+                vec![("a", false, "one "), ("b", false, "two"), ("a", true, "and ")],
+                vec!["+one ", "+two", "=one and two"],
+            ),
+            (
+                vec![
+                    ("a", false, "grüße "),
+                    ("b", false, "b"),
+                    ("a", false, "x "),
+                    ("b", true, "c"),
+                    ("b", false, "d"),
+                ],
                 vec!["+grüße ", "+b", "=x b", "+c", "=x d"],
             ),
             // Not what the protocol says, but it was an answer before.

@@ -12,7 +12,7 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ResourceNotFoundError
 from openai import DefaultAsyncHttpxClient, NotFoundError
 
-from support import Emulator, agent_command
+from support import PATIENCE, Emulator, agent_command
 
 # unittest turns on asyncio's debug mode, which reports each step that takes 100 ms.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
@@ -80,12 +80,15 @@ class Async(unittest.IsolatedAsyncioTestCase):
         await self.openai("echo").responses.create(input="hello", extra_body={"agent_session_id": session})
         response, chunks = await self.agents.get_session_log_stream(
             "echo", "3", session, cls=lambda response, chunks, _: (response.http_response, chunks))
-        text = ""
-        async with asyncio.timeout(60):
+
+        async def read_to(wanted):
+            text = ""
             async for chunk in chunks:
                 text += chunk.decode()
-                if "POST /responses 200" in text:
-                    break
+                if wanted in text:
+                    return
+            raise AssertionError(f"the stream ended: {text}")
+        await asyncio.wait_for(read_to("POST /responses 200"), PATIENCE)
         await response.close()
 
         await self.agents.stop_session("echo", session)

@@ -68,7 +68,7 @@ fn compare(page: &str, pinned: &BTreeMap<String, Pins>, suites: &str) -> Vec<Str
             match pins.get(name.trim_matches('`')) {
                 Some(pin) if pin == version => {}
                 Some(pin) => {
-                    broken.push(format!("{PAGE}: {counterpart}: {name} is {pin} in {file}, not \"{version}\""))
+                    broken.push(format!("{PAGE}: {counterpart}: {name} is {pin} in {file}, not \"{version}\""));
                 }
                 None => broken.push(format!("{PAGE}: {counterpart}: {name} is not in {file}")),
             }

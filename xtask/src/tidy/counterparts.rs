@@ -1,5 +1,6 @@
-//! The table of docs/emulator.md that says what the emulator is tested with names the versions that are really installed, and
-//! every environment of tests/real is in it and used by a suite.
+//! docs/emulator.md names the versions that the emulator is tested with.
+//!
+//! Its table is compared with the files of tests/real that pin them. Each of these files is in the table, and a suite uses it.
 
 use std::collections::BTreeMap;
 use std::fs;

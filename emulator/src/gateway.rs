@@ -116,6 +116,29 @@ impl Gateway {
         self.data_dir.join(AGENTS).join(crate::store::file_name(agent))
     }
 
+    /// Replaces every container that runs an agent's sources, because of `cause`.
+    pub(crate) async fn renew_all(&self, cause: &str) {
+        let agents = self.catalog.all();
+        for version in agents.iter().flat_map(|agent| agent.versions()) {
+            if version.spec.runtime.runs_sources() {
+                // It may describe another API now.
+                *version.openapi.lock().await = None;
+            }
+        }
+        let renewals =
+            agents.iter().flat_map(|agent| agent.sessions.all().into_iter().map(move |session| (agent, session)));
+        let renewals = renewals.map(|(agent, session)| async move {
+            let Ok(version) = agent.version(&session.record().agent_version) else { return };
+            if !version.spec.runtime.runs_sources() {
+                return;
+            }
+            let (project, logs) = (&self.project_endpoint, session.logs.clone());
+            let context = agent.sandbox(&version.spec, project, session.id(), session.home(), logs);
+            session.renew(version.spec.runtime.as_ref(), context, cause).await;
+        });
+        futures_util::future::join_all(renewals).await;
+    }
+
     /// Stops every sandbox. Their sessions stay, idle.
     pub(crate) async fn stop_all(&self) {
         let now = self.clock.now();

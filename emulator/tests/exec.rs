@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use cupola_emulator::container::{CallError, Container, Runtime, SandboxContext, StartError};
 use cupola_emulator::logs::{LogKind, LogSink};
 use cupola_emulator::sandbox::{Exec, Url};
+use cupola_emulator::variables::AgentVariables;
 use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -118,11 +119,14 @@ impl Drop for OnDrop {
 #[tokio::test]
 async fn a_session_is_told_who_it_is_and_little_else() {
     let home = tempfile::tempdir().unwrap();
-    let exec = Exec::new(this_binary("agent"));
+    let given = [("MODEL", "of the operator"), ("FOUNDRY_PROJECT_ENDPOINT", "https://example.com")];
+    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let exec = Exec::new(this_binary("agent")).environment(AgentVariables::new(given).unwrap());
     let context = context(
         home.path(),
         &[
             ("GREETING", "good day"),
+            ("MODEL", "of the version"),
             ("FOUNDRY_AGENT_SESSION_ID", "somebody-else"),
             ("FOUNDRY_HOSTING_ENVIRONMENT", "hosted"),
         ],
@@ -136,6 +140,8 @@ async fn a_session_is_told_who_it_is_and_little_else() {
     assert_eq!(value("FOUNDRY_AGENT_VERSION"), Some("3"));
     assert_eq!(value("FOUNDRY_AGENT_SESSION_ID"), Some("session-0001"));
     assert_eq!(value("GREETING"), Some("good day"));
+    assert_eq!(value("MODEL"), Some("of the operator"));
+    assert_eq!(value("FOUNDRY_PROJECT_ENDPOINT"), Some("https://example.com"));
     assert_eq!(value("FOUNDRY_HOSTING_ENVIRONMENT"), None);
     let state_root = PathBuf::from(value("AGENTSERVER_STATE_ROOT").unwrap());
     assert!(state_root.is_dir() && !state_root.starts_with(home.path()), "{}", state_root.display());

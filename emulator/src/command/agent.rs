@@ -23,7 +23,7 @@ use crate::isolation::{KeyRule, Model};
 use crate::logs::AgentOutput;
 use crate::options::{AgentSpec, KEYS_OPTIONAL, Protocol, VersionSpec};
 use crate::sandbox::{Exec, Url};
-use crate::variables::AllowedVariables;
+use crate::variables::{AgentVariables, AllowedVariables};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,17 +40,22 @@ pub struct InvalidAgent {
     pub problem: String,
 }
 
-/// Reads every `--agent`; those of one name become the versions of one agent. Versions posted later may set the `allowed`
-/// environment variables of `exec:` agents.
-pub fn read_agents(
-    texts: &[String],
-    allowed: &AllowedVariables,
-    output: Option<&AgentOutput>,
-) -> Result<Vec<AgentSpec>, InvalidAgent> {
+/// What all `exec:` agents share.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// The variables that agent versions posted later may set.
+    pub allowed: AllowedVariables,
+    /// The variables that each process gets.
+    pub variables: AgentVariables,
+    /// Is told what the agents write.
+    pub output: Option<AgentOutput>,
+}
+
+/// Reads every `--agent`; those of one name become the versions of one agent.
+pub fn read_agents(texts: &[String], settings: &Settings) -> Result<Vec<AgentSpec>, InvalidAgent> {
     let mut agents: Vec<AgentSpec> = Vec::new();
     for text in texts {
-        let (name, version) =
-            read(text, allowed, output).map_err(|problem| InvalidAgent { text: text.clone(), problem })?;
+        let (name, version) = read(text, settings).map_err(|problem| InvalidAgent { text: text.clone(), problem })?;
         match agents.iter_mut().find(|agent| agent.name == name) {
             None => agents.push(AgentSpec::new(name, vec![version])),
             Some(agent) if agent.versions.iter().any(|known| known.version == version.version) => {
@@ -63,15 +68,10 @@ pub fn read_agents(
     Ok(agents)
 }
 
-fn read<'a>(
-    text: &'a str,
-    allowed: &AllowedVariables,
-    output: Option<&AgentOutput>,
-) -> Result<(&'a str, VersionSpec), String> {
+fn read<'a>(text: &'a str, settings: &Settings) -> Result<(&'a str, VersionSpec), String> {
     let (name, rest) = text.split_once('=').ok_or("has no name")?;
     let (source, options) = Options::split_from(rest)?;
-    let mut version =
-        VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, allowed, output)?);
+    let mut version = VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, settings)?);
     version.idle_timeout = options.idle;
     version.memory_snapshot = options.snapshot;
     if let Some(protocols) = options.protocols {
@@ -80,12 +80,14 @@ fn read<'a>(
     Ok((name, version))
 }
 
-fn runtime(source: &str, allowed: &AllowedVariables, output: Option<&AgentOutput>) -> Result<Arc<dyn Runtime>, String> {
+fn runtime(source: &str, settings: &Settings) -> Result<Arc<dyn Runtime>, String> {
     match source.split_once(':') {
         Some(("builtin", "notes")) => Ok(Arc::new(Notes::default())),
         Some(("builtin", other)) => Err(format!("asks for the builtin {other:?}; there is only notes")),
         Some(("exec", command)) if !command.trim().is_empty() => {
-            Ok(Arc::new(Exec::new(command).allow(allowed.clone()).show_on(output.cloned())))
+            let Settings { allowed, variables, output } = settings;
+            let exec = Exec::new(command).allow(allowed.clone()).environment(variables.clone());
+            Ok(Arc::new(exec.show_on(output.clone())))
         }
         Some(("exec", _)) => Err("has no command".to_owned()),
         Some(("url", url)) => match Url::new(url) {
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     fn agents(texts: &[&str]) -> Result<Vec<AgentSpec>, InvalidAgent> {
-        read_agents(&texts.iter().map(ToString::to_string).collect::<Vec<_>>(), &AllowedVariables::default(), None)
+        read_agents(&texts.iter().map(ToString::to_string).collect::<Vec<_>>(), &Settings::default())
     }
 
     #[test]

@@ -6,13 +6,15 @@
 //! file and one more `merge` below.
 //!
 //! - `responses`, `invocations`, `invocations_ws`, `a2a`: the protocols; `project`: the project's own routes for responses
-//! - `agents`, `sessions`, `files`, `logs`, `conversations`: everything else that a token may ask for
+//! - `agents`, `sessions`, `files`, `logs`, `conversations`: everything else that a token may ask for; `absent`: what only the service
+//!   has
 //! - `call`: what a handler receives; `query`, `paging`: of its URL; `forward`: a request to a session's container, `answer`: the way
 //!   back, `record`: what is learned from an answer that passes
 //! - `version`: which version answers a call; `latency`: the headers that say where its time went
 
 mod a2a;
 mod about;
+mod absent;
 mod agents;
 mod answer;
 mod call;
@@ -170,6 +172,7 @@ pub(crate) fn router(
         .merge(agents::routes())
         .merge(project::routes(gateway))
         .merge(logs::routes())
+        .merge(absent::routes())
         .nest("/agents/{agent}/endpoint", endpoint)
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), authenticate));
     let mut router = Router::new()

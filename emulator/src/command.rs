@@ -11,7 +11,6 @@ use crate::agents::Notes;
 use crate::emulator::{self, Emulator, StartError};
 use crate::faults::Faults;
 use crate::gateway::door::is_beyond_loopback;
-use crate::hooks::Acceptor;
 use crate::logs::AgentOutput;
 use crate::options::{Options, Undocumented, stock_agents};
 use crate::private;
@@ -166,8 +165,9 @@ pub async fn run(
     started.idle_timeout = options.idle_timeout;
     started.withhold_impersonation = options.withhold_impersonation;
     started.without = options.without;
-    started.acceptor = tls.clone().map(|tls| Arc::new(tls) as Arc<dyn Acceptor>);
-    started.interceptor = Some(Arc::new(Faults::default()));
+    let faults = Faults::default();
+    started.acceptor = tls.clone().map(|tls| faults.around(Arc::new(tls)));
+    started.interceptor = Some(Arc::new(faults));
     let emulator = emulator::start(started).await?;
 
     let registration = options.registry.and_then(|list| {

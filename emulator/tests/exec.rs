@@ -250,13 +250,16 @@ fn a_url_must_be_plain_http_on_this_machine() {
 async fn an_agent_that_ends_early_is_reported_with_its_last_words() {
     let home = tempfile::tempdir().unwrap();
     let exec = Exec::new("echo 'no module named agent' >&2; exit 3");
-    let Err(error) = exec.start(context(home.path(), &[])).await else {
+    let context = context(home.path(), &[]);
+    // An earlier start of the same session.
+    assert!(exec.start(context.clone()).await.is_err());
+    let Err(error) = exec.start(context).await else {
         panic!("it can not have started");
     };
     assert!(matches!(error, StartError::Exited { .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains("exit status: 3"), "{message}");
-    assert!(message.contains("no module named agent"), "{message}");
+    assert_eq!(message.matches("no module named agent").count(), 1, "{message}");
 }
 
 /// A program with one session in it: prints the agent's port, then waits to be killed.

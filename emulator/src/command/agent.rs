@@ -108,31 +108,50 @@ struct Options<'a> {
     protocols: Option<BTreeSet<Protocol>>,
 }
 
+/// Keeps the value of an option, or says what is wrong with it.
+type Set = for<'a> fn(&mut Options<'a>, &'a str) -> Result<(), String>;
+
+/// Every option, as `docs/emulator.md` lists them.
+const OPTIONS: [(&str, Set); 6] = [
+    ("protocol", |options, value| {
+        options.protocol = Some(value);
+        Ok(())
+    }),
+    ("protocols", |options, value| {
+        options.protocols = Some(protocols(value)?);
+        Ok(())
+    }),
+    ("require", |options, value| {
+        options.require = Some(value);
+        Ok(())
+    }),
+    ("version", |options, value| {
+        options.version = Some(value);
+        Ok(())
+    }),
+    ("snapshot", |options, value| {
+        options.snapshot = match value {
+            "on" => true,
+            "off" => false,
+            _ => return Err(format!("has snapshot={value}; use on or off")),
+        };
+        Ok(())
+    }),
+    ("idle", |options, value| {
+        let seconds = value.parse().map_err(|_| format!("has idle={value}, which is not a number of seconds"))?;
+        options.idle = Some(Duration::from_secs(seconds));
+        Ok(())
+    }),
+];
+
 impl<'a> Options<'a> {
     /// Takes options off the end until what is left ends in none.
     fn split_from(mut text: &'a str) -> Result<(&'a str, Self), String> {
         let mut options = Self::default();
         while let Some((before, last)) = text.rsplit_once(',') {
             let Some((name, value)) = last.split_once('=') else { break };
-            match name {
-                "protocol" => options.protocol = Some(value),
-                "require" => options.require = Some(value),
-                "protocols" => options.protocols = Some(protocols(value)?),
-                "version" => options.version = Some(value),
-                "snapshot" => {
-                    options.snapshot = match value {
-                        "on" => true,
-                        "off" => false,
-                        _ => return Err(format!("has snapshot={value}; use on or off")),
-                    };
-                }
-                "idle" => {
-                    let seconds =
-                        value.parse().map_err(|_| format!("has idle={value}, which is not a number of seconds"))?;
-                    options.idle = Some(Duration::from_secs(seconds));
-                }
-                _ => break,
-            }
+            let Some((_, set)) = OPTIONS.iter().find(|(known, _)| *known == name) else { break };
+            set(&mut options, value)?;
             text = before;
         }
         Ok((text, options))
@@ -201,6 +220,15 @@ mod tests {
             let Err(error) = agents(&[bad]) else { panic!("{bad} was accepted") };
             assert!(error.to_string().contains("is not a protocol; join some of responses, "), "{error}");
         }
+    }
+
+    #[test]
+    fn the_page_lists_every_option_and_no_other() {
+        let page = include_str!("../../../docs/emulator.md");
+        let table = page.split("| Option | Value | Default |").nth(1).unwrap();
+        let rows = table.trim_start().lines().skip(1).take_while(|line| line.starts_with('|'));
+        let listed: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+        assert_eq!(listed, OPTIONS.map(|(name, _)| name));
     }
 
     #[test]

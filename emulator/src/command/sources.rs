@@ -1,18 +1,35 @@
 //! `--watch DIR`: notices when the sources of agents change.
 //!
 //! An editor writes a file in several steps, and a checkout writes many files, so a change is reported once it has been quiet for a
-//! moment. What programs write beside sources ([`IGNORED`]) and the emulator's own data are not sources.
+//! moment. What programs write beside sources ([`IGNORED`], [`IGNORED_ENDS`], hidden directories) and the emulator's own data are not
+//! sources: a restart that writes to a log would otherwise cause the next restart.
 
 use notify::event::EventKind;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Directories, anywhere below a watched one, in which nothing is a source: version control, and what builds, package managers and
+/// Directories, anywhere below a watched one, in which nothing is a source, besides hidden ones: what builds, package managers and
 /// interpreters write.
-pub const IGNORED: [&str; 9] =
-    [".git", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv", "__pycache__", "node_modules", "target", "venv"];
+pub const IGNORED: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];
+
+/// Ends of the names of files that are no sources: logs, databases, and what editors write while a file is open.
+pub const IGNORED_ENDS: [&str; 12] = [
+    ".log",
+    ".db",
+    ".db-journal",
+    ".db-shm",
+    ".db-wal",
+    ".sqlite",
+    ".sqlite3",
+    ".sqlite-journal",
+    ".pyc",
+    ".swp",
+    ".tmp",
+    "~",
+];
 
 /// How long nothing may change before a change is reported. Editors take a few milliseconds for all steps of a save.
 const QUIET: Duration = Duration::from_millis(200);
@@ -100,10 +117,17 @@ fn source_of(event: &Event, roots: &[PathBuf], data: &Path) -> Option<PathBuf> {
     }
     event.paths.iter().filter(|path| !path.starts_with(data)).find_map(|path| {
         let below = roots.iter().find_map(|root| path.strip_prefix(root).ok())?;
-        let is_ignored = below.iter().any(|name| IGNORED.iter().any(|ignored| name == *ignored));
+        let is_ignored = below.iter().any(|name| IGNORED.iter().any(|ignored| name == *ignored))
+            || below.parent().is_some_and(|directory| directory.iter().any(is_hidden))
+            || (path.is_dir() && below.file_name().is_some_and(is_hidden))
+            || IGNORED_ENDS.iter().any(|end| below.to_string_lossy().ends_with(end));
         // The root itself changes with everything in it.
         (!is_ignored && !below.as_os_str().is_empty()).then(|| below.to_owned())
     })
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 #[cfg(test)]
@@ -128,6 +152,10 @@ mod tests {
             ("/agent/src/__pycache__/main.pyc", None),
             ("/agent/web/node_modules/a/index.js", None),
             ("/agent/.git/index", None),
+            ("/agent/.venv/lib/a.py", None),
+            ("/agent/emulator.log", None),
+            ("/agent/notes.db-wal", None),
+            ("/agent/main.py~", None),
             ("/agent/data/agents/mine/state", None),
             ("/agent", None),
             ("/elsewhere/main.py", None),

@@ -117,7 +117,7 @@ impl Runtime for Exec {
 mod unix {
     use super::{Exec, KEPT_VARIABLES, QUOTED_LINES, READY_WITHIN};
     use crate::container::{CallError, Container, SandboxContext, StartError};
-    use crate::logs::{LogKind, LogSink, LogStream};
+    use crate::logs::{LogKind, LogReader, LogSink, LogStream};
     use crate::sandbox::forward::Forward;
     use crate::sandbox::port::PortLease;
     use crate::sandbox::process::Process;
@@ -138,6 +138,8 @@ mod unix {
         }
         let spawn_error = |source| StartError::Spawn { command: exec.command.clone(), source };
         let port = PortLease::take().map_err(spawn_error)?;
+        // What earlier starts of the session wrote is not this one's.
+        let mut written = context.logs.read(LogKind::Console, 0);
         let process =
             Process::start(environment(exec, &context, &port), &exec.command, &context.logs).map_err(spawn_error)?;
         let forward = Forward::new(&format!("http://127.0.0.1:{}", port.number()))
@@ -147,7 +149,7 @@ mod unix {
             // An agent that could not bind its port has ended by now; another process answers there.
             biased;
             status = process.wait() => {
-                return Err(StartError::Exited { status, output: last_output(&context.logs) });
+                return Err(StartError::Exited { status, output: last_output(&mut written) });
             }
             ready = forward.ready(READY_WITHIN, |status| status.is_success()) => {
                 if let Err(error) = ready {
@@ -183,9 +185,10 @@ mod unix {
         command
     }
 
-    fn last_output(logs: &LogSink) -> String {
-        let lines: Vec<_> = logs.tail(LogKind::Console, QUOTED_LINES).into_iter().map(|line| line.message).collect();
-        if lines.is_empty() { "(none)".to_owned() } else { lines.join("\n") }
+    fn last_output(written: &mut LogReader) -> String {
+        let lines: Vec<_> = written.take().lines.into_iter().map(|line| line.message).collect();
+        let last = lines.get(lines.len().saturating_sub(QUOTED_LINES)..).unwrap_or_default();
+        if last.is_empty() { "(none)".to_owned() } else { last.join("\n") }
     }
 
     /// A session's process that has become ready.

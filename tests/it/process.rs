@@ -138,7 +138,7 @@ fn the_emulator_shows_what_its_agents_write_by_name_and_harmless() {
     let home = Home::new();
     let agent = "broken=exec:printf 'loading\\n\\033[2Jboom\\n'; exit 3";
     let mut command = home.command(&["emulator", "--listen", "127.0.0.1:0", "--json", "--agent", agent]);
-    // Standard error is no terminal, so there are no colours.
+    // A pipe gets no colours.
     command.stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();

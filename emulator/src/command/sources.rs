@@ -1,8 +1,7 @@
 //! `--watch DIR`: notices when the sources of agents change.
 //!
 //! An editor writes a file in several steps, and a checkout writes many files, so a change is reported once it has been quiet for a
-//! moment. What programs write beside sources ([`IGNORED`], [`IGNORED_ENDS`], hidden directories) and the emulator's own data are not
-//! sources: a restart that writes to a log would otherwise cause the next restart.
+//! moment. What programs write beside sources ([`IGNORED`], [`IGNORED_ENDS`], hidden directories) and the emulator's own data do not count: a restart that writes to a log would otherwise cause the next restart.
 
 use notify::event::EventKind;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -15,7 +14,7 @@ use tokio::sync::watch;
 /// interpreters write.
 pub const IGNORED: [&str; 4] = ["__pycache__", "node_modules", "target", "venv"];
 
-/// Ends of the names of files that are no sources: logs, databases, and what editors write while a file is open.
+/// Ends of the names of files that do not count as sources: logs, databases, and what editors write while a file is open.
 pub const IGNORED_ENDS: [&str; 12] = [
     ".log",
     ".db",
@@ -111,11 +110,12 @@ impl Sources {
 
 /// The source that an event is about, relative to the root it is below.
 fn source_of(event: &Event, roots: &[PathBuf], data: &Path) -> Option<PathBuf> {
-    // Reading is no change.
+    // Reading changes nothing.
     if matches!(event.kind, EventKind::Access(_)) {
         return None;
     }
-    event.paths.iter().filter(|path| !path.starts_with(data)).find_map(|path| {
+    // Of a rename, the new name.
+    event.paths.iter().rev().filter(|path| !path.starts_with(data)).find_map(|path| {
         let below = roots.iter().find_map(|root| path.strip_prefix(root).ok())?;
         let is_ignored = below.iter().any(|name| IGNORED.iter().any(|ignored| name == *ignored))
             || below.parent().is_some_and(|directory| directory.iter().any(is_hidden))
@@ -162,7 +162,7 @@ mod tests {
         ] {
             assert_eq!(found(created, path).as_deref(), expected, "{path}");
         }
-        assert_eq!(found(EventKind::Access(AccessKind::Any), "/agent/main.py"), None, "reading is no change");
+        assert_eq!(found(EventKind::Access(AccessKind::Any), "/agent/main.py"), None, "reading changes nothing");
     }
 
     #[tokio::test]

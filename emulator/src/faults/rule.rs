@@ -321,6 +321,7 @@ impl From<Headers> for BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_star_stands_for_any_run_of_characters() {
@@ -385,6 +386,23 @@ mod tests {
         let text = r#"{"method":"POST","path":"*/responses","count":1,"fault":"status","status":502,"headers":{"x-adc-response-details":"SandboxIdle"},"body":"not available"}"#;
         let rule: Rule = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&rule).unwrap(), text);
+    }
+
+    #[test]
+    fn the_page_has_an_example_of_every_fault_that_can_be_switched_on() {
+        let page = include_str!("../../../docs/emulator.md");
+        let table = page.split("| Fault | Example |").nth(1).unwrap();
+        let rows = table.trim_start().lines().skip(1).take_while(|line| line.starts_with('|'));
+        let examples: Vec<Rule> = rows
+            .map(|row| row.rsplit('|').nth(1).unwrap().trim().trim_matches('`'))
+            .map(|example| serde_json::from_str(example).unwrap_or_else(|error| panic!("{example}: {error}")))
+            .collect();
+        let shown: BTreeSet<_> =
+            examples.iter().map(|rule| serde_json::to_value(rule).unwrap()["fault"].to_string()).collect();
+        // The error about another word lists all of them.
+        let error = serde_json::from_str::<Rule>(r#"{"fault":"other"}"#).unwrap_err().to_string();
+        let known = error.split("expected one of").nth(1).unwrap().split('`').skip(1).step_by(2);
+        assert_eq!(shown, known.map(|word| format!("\"{word}\"")).collect());
     }
 
     #[test]

@@ -122,9 +122,9 @@ async fn ask(bench: &Bench, ids: &Ids, method: &str, path: &str, body: &'static 
 
 /// What answers a route that is there: it may refuse this request, but not for want of the route.
 fn is_served(answer: &Answer) -> bool {
-    let is_no_route = answer.status == 404 && answer.text.contains("There is no resource at");
-    let is_no_verb = answer.status == 404 && answer.text.contains("Operation '");
-    !is_no_route && !is_no_verb && !matches!(answer.status, 405 | 501)
+    let lacks_route = answer.status == 404 && answer.text.contains("There is no resource at");
+    let lacks_verb = answer.status == 404 && answer.text.contains("Operation '");
+    !lacks_route && !lacks_verb && !matches!(answer.status, 405 | 501)
 }
 
 #[tokio::test]

@@ -45,12 +45,12 @@ impl Output {
         let (number, width) = self.place_of(agent);
         let mut line = String::new();
         // Writing to a string does not fail.
-        let _ = if !self.has_colours {
-            writeln!(line, "{agent:width$} | {}", escaped(text))
-        } else {
+        let _ = if self.has_colours {
             let colour = COLOURS.get(number % COLOURS.len()).copied().unwrap_or_default();
             let dim = if stream == LogStream::Status { DIM } else { "" };
             writeln!(line, "\x1b[{colour}m{agent:width$} |{PLAIN} {dim}{}{PLAIN}", escaped_in_colours(text))
+        } else {
+            writeln!(line, "{agent:width$} | {}", escaped(text))
         };
         line
     }

@@ -46,12 +46,11 @@ pub(super) fn read(
         variables.extend(read_file(path)?);
     }
     for text in given {
-        variables.push(match text.split_once('=') {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
-            None => {
-                let value = lookup(text).ok_or_else(|| VariablesError::NotSet { name: text.clone() })?;
-                (text.clone(), value)
-            }
+        variables.push(if let Some((name, value)) = text.split_once('=') {
+            (name.to_owned(), value.to_owned())
+        } else {
+            let value = lookup(text).ok_or_else(|| VariablesError::NotSet { name: text.clone() })?;
+            (text.clone(), value)
         });
     }
     Ok(variables)

@@ -28,7 +28,7 @@ const AT_ONCE: usize = 32;
 #[derive(Debug, Clone)]
 struct Strike {
     fault: Fault,
-    /// The fault as the emulator knows it: whoever runs `cupola emulator` can have it too.
+    /// The fault as the emulator knows it: a rule for `/__cupola/faults` causes it as well.
     faults: Faults,
     operation: Operation,
     sent: usize,

@@ -150,10 +150,25 @@ impl LogSink {
 
     /// Adds a line, dropping the oldest when there are too many.
     pub fn push(&self, stream: LogStream, message: impl Into<String>) {
-        let line = LogLine { at: OffsetDateTime::now_utc(), stream, message: message.into() };
+        let message = message.into();
+        self.mirror_line(stream, &message);
+        self.keep(stream, message);
+    }
+
+    /// Adds a line that repeats what the agent wrote. The mirror has shown that, and gets `short` instead.
+    pub(crate) fn push_repeated(&self, stream: LogStream, message: String, short: &str) {
+        self.mirror_line(stream, short);
+        self.keep(stream, message);
+    }
+
+    fn mirror_line(&self, stream: LogStream, message: &str) {
         if let Some((output, agent)) = self.0.mirror.get() {
-            output.0(agent, stream, &line.message);
+            output.0(agent, stream, message);
         }
+    }
+
+    fn keep(&self, stream: LogStream, message: String) {
+        let line = LogLine { at: OffsetDateTime::now_utc(), stream, message };
         {
             let mut logs = self.locked();
             match stream {

@@ -234,7 +234,8 @@ impl Session {
                     _ => Status::Failed,
                 };
                 self.change(|record| record.status = status);
-                self.logs.push(LogStream::Status, format!("The container did not start: {}", error.summary()));
+                let short = format!("The container did not start: {}", error.summary());
+                self.logs.push_repeated(LogStream::Status, format!("The container did not start: {error}"), &short);
                 Err(ApiError::start(&self.id, &error))
             }
         }

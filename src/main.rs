@@ -28,6 +28,9 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         tls_names,
         agents,
         allowed_variables,
+        variables,
+        variable_files,
+        watch,
         data_directory,
         idle_seconds,
         withhold_impersonation,
@@ -35,7 +38,7 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         json,
     } = options;
     let idle_timeout = idle_seconds.map(std::time::Duration::from_secs);
-    process::emulator(cupola_emulator::command::CommandOptions {
+    let options = cupola_emulator::command::CommandOptions {
         listen,
         listen_beyond_loopback,
         tls,
@@ -43,6 +46,8 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         tls_names,
         agents,
         allowed_variables,
+        variables: Vec::new(),
+        watch,
         data_directory,
         idle_timeout,
         withhold_impersonation,
@@ -50,7 +55,8 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         registry: None,
         agent_output: None,
         json,
-    })
+    };
+    process::emulator(options, &variable_files, &variables)
 }
 
 fn emulator_token(options: EmulatorTokenOptions) -> ExitCode {

@@ -1,23 +1,24 @@
 //! `cupola emulator`: a separate emulator in a terminal, or started by a test that reads its first line.
 //!
-//! - [`agent`]: the `--agent` option
+//! - [`agent`]: the `--agent` option; [`sources`]: the `--watch` option
 //! - [`token`]: `cupola emulator token`
 
 pub mod agent;
+pub mod sources;
 pub mod token;
 
 use crate::agents::Notes;
 use crate::emulator::{self, Emulator, StartError};
 use crate::faults::Faults;
 use crate::gateway::door::is_beyond_loopback;
-use crate::hooks::Acceptor;
 use crate::logs::AgentOutput;
 use crate::options::{Options, Undocumented, stock_agents};
 use crate::private;
 use crate::tls::{Tls, TlsError};
-use crate::variables::{AllowedVariables, InvalidName};
-use agent::InvalidAgent;
+use crate::variables::{AgentVariables, AllowedVariables, InvalidName, InvalidVariable};
+use agent::{InvalidAgent, Settings};
 use serde::Serialize;
+use sources::{Sources, WatchError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,10 @@ pub struct CommandOptions {
     pub tls_names: Vec<String>,
     /// Environment variables that posted versions may set in `exec:` agents.
     pub allowed_variables: Vec<String>,
+    /// Environment variables that all `exec:` agents get.
+    pub variables: Vec<(String, String)>,
+    /// Directories with the sources of `exec:` agents: their sandboxes are restarted when something changes there.
+    pub watch: Vec<PathBuf>,
     /// Every `--agent` as typed; none means the three stock agents.
     pub agents: Vec<String>,
     /// Where state is kept; a directory for this run only when absent.
@@ -86,6 +91,12 @@ pub enum CommandError {
     /// An `--allow-env` cannot be allowed.
     #[error("--allow-env: {0}")]
     Variable(#[from] InvalidName),
+    /// A variable cannot be given to agents.
+    #[error("--env or --env-file: {0}")]
+    Environment(#[from] InvalidVariable),
+    /// A directory cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The data directory cannot be used.
     #[error("the data directory {} cannot be used: {source}", path.display())]
     DataDirectory {
@@ -126,12 +137,20 @@ pub async fn run(
     output: &mut (dyn Write + Send),
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), CommandError> {
-    let allowed = AllowedVariables::new(options.allowed_variables)?;
+    let settings = Settings {
+        allowed: AllowedVariables::new(options.allowed_variables)?,
+        variables: AgentVariables::new(options.variables)?,
+        output: options.agent_output,
+    };
     let directory = DataDirectory::prepare(options.data_directory)?;
     let agents = if options.agents.is_empty() {
         stock_agents(&(Arc::new(Notes::with_responses_in(directory.path().join("responses"))) as _))
     } else {
-        agent::read_agents(&options.agents, &allowed, options.agent_output.as_ref())?
+        agent::read_agents(&options.agents, &settings)?
+    };
+    let sources = match options.watch.as_slice() {
+        [] => None,
+        directories => Some(Sources::watch(directories, directory.path())?),
     };
     let tls = match &options.tls_files {
         _ if !options.tls => None,
@@ -146,8 +165,9 @@ pub async fn run(
     started.idle_timeout = options.idle_timeout;
     started.withhold_impersonation = options.withhold_impersonation;
     started.without = options.without;
-    started.acceptor = tls.clone().map(|tls| Arc::new(tls) as Arc<dyn Acceptor>);
-    started.interceptor = Some(Arc::new(Faults::default()));
+    let faults = Faults::default();
+    started.acceptor = tls.clone().map(|tls| faults.around(Arc::new(tls)));
+    started.interceptor = Some(Arc::new(faults));
     let emulator = emulator::start(started).await?;
 
     let registration = options.registry.and_then(|list| {
@@ -156,13 +176,25 @@ pub async fn run(
     });
     let announced = announce(&emulator, tls.as_ref().map(Tls::certificate), options.json, output);
     if announced.is_ok() {
-        shutdown.await;
+        tokio::select! {
+            () = shutdown => {}
+            () = follow(sources, &emulator) => {}
+        }
     }
     // Before the port is free for others.
     drop(registration);
     emulator.shutdown().await;
     drop(directory);
     Ok(announced?)
+}
+
+/// Restarts the agents whenever their sources change; never ends.
+async fn follow(sources: Option<Sources>, emulator: &Emulator) {
+    let Some(mut sources) = sources else { return std::future::pending().await };
+    loop {
+        let changed = sources.changed().await;
+        emulator.sources_changed(&changed).await;
+    }
 }
 
 fn announce(
@@ -236,6 +268,8 @@ mod tests {
             tls_files: None,
             tls_names: Vec::new(),
             allowed_variables: Vec::new(),
+            variables: Vec::new(),
+            watch: Vec::new(),
             registry: None,
             agent_output: None,
             tls: true,
@@ -322,6 +356,19 @@ mod tests {
         let mut output = Vec::new();
         let error = run(options, &mut output, async {}).await.unwrap_err();
         assert!(error.to_string().contains("--allow-env") && output.is_empty(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_variable_of_a_session_and_a_directory_that_is_not_there_end_it_before_it_listens() {
+        let variables = vec![("PORT".to_owned(), "80".to_owned())];
+        let watch = vec![PathBuf::from("absent")];
+        for (options, expected) in
+            [(CommandOptions { variables, ..options() }, "PORT"), (CommandOptions { watch, ..options() }, "absent")]
+        {
+            let mut output = Vec::new();
+            let error = run(options, &mut output, async {}).await.unwrap_err();
+            assert!(error.to_string().contains(expected) && output.is_empty(), "{error}");
+        }
     }
 
     #[tokio::test]

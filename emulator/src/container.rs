@@ -45,6 +45,11 @@ pub trait Runtime: Send + Sync {
         let _ = variables;
         Ok(())
     }
+
+    /// Does a container run the agent's sources as they were when it was started? Then it is replaced when they change.
+    fn runs_sources(&self) -> bool {
+        false
+    }
 }
 
 /// A running container.
@@ -111,6 +116,16 @@ pub enum StartError {
         /// The operating system's reason.
         source: std::io::Error,
     },
+}
+
+impl StartError {
+    /// The same in one line, without what the agent wrote: its log has that already.
+    pub(crate) fn summary(&self) -> String {
+        match self {
+            Self::Exited { status, .. } => format!("the agent ended before it was ready: {status}"),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Why a container gave no answer.

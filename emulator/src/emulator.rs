@@ -215,6 +215,12 @@ impl Emulator {
         registry::register(directory, &Entry { url: self.url.clone(), secret })
     }
 
+    /// The sources of `exec:` agents have changed, `path` for one: replaces each of their containers that runs or did not start. Returns
+    /// once the new ones are ready or have failed.
+    pub async fn sources_changed(&self, path: &Path) {
+        self.gateway.renew_all(&format!("Restarting the container: {} changed", path.display())).await;
+    }
+
     /// Its routes, to call without a socket.
     pub fn router(&self) -> Router {
         self.router.clone()

@@ -1,29 +1,38 @@
 //! Failures on demand: service failures that are rare in practice, switched on per route.
 //!
 //! - `rule`: what a fault is, which requests it is for and how often; pure
-//! - `body`: answer bodies that come late, slowly or not to their end
+//! - `body`: answer bodies that come late, slowly, changed or not to their end; `connection`: connections that end before a request
 //! - `control`: `GET`, `POST` and `DELETE /__cupola/faults`, for anyone with a token
 //!
 //! A [`Faults`] is handed to the gateway as its [`Interceptor`].
 
 mod body;
+mod connection;
 mod control;
 mod rule;
 
-pub use rule::{Fault, Match, Rule};
+pub use rule::{Fault, LineEnd, Match, Rule};
 
 use crate::hooks::{Interceptor, Reset, Tunnel};
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
+use http::header::CONTENT_LENGTH;
+use rule::Chosen;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Where faults are controlled. Never itself a victim of one, else a fault on every path could not be taken back.
 pub const CONTROL_PATH: &str = "/__cupola/faults";
+
+/// The most of a refused request's body that is read, in bytes. Unread, it would cost the connection, which is another fault.
+const MAX_REFUSED_BODY: usize = 64 * 1024 * 1024;
+
+/// The most of a lost answer that is waited for, in bytes.
+const MAX_LOST_ANSWER: usize = 64 * 1024 * 1024;
 
 /// The header by which two proxies each add an id, so that a client sees them folded into one value.
 const REQUEST_ID: &str = "x-request-id";
@@ -77,17 +86,33 @@ impl Interceptor for Faults {
 impl Faults {
     async fn strike(&self, request: Request, next: Next) -> Response {
         let chosen = self.locked().choose(request.method(), request.uri().path());
-        for fault in &chosen {
+        for Chosen { fault, runs } in &chosen {
             match fault {
                 Fault::Latency { milliseconds } => {
                     tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
                 }
-                Fault::Status { status, headers, body } => return status_answer(*status, headers, body.as_ref()),
-                Fault::Reset => return reset_answer(),
-                Fault::Cut { .. } | Fault::Drip { .. } | Fault::SlowFirstByte { .. } | Fault::FoldedRequestId => {}
+                Fault::Status { .. } | Fault::Reset | Fault::Silence => {
+                    if *runs || *fault == Fault::Silence {
+                        // The answer is read to its end, so that the turn has run.
+                        drop(to_bytes(next.run(request).await.into_body(), MAX_LOST_ANSWER).await);
+                    } else {
+                        drop(to_bytes(request.into_body(), MAX_REFUSED_BODY).await);
+                    }
+                    return in_place(fault).await;
+                }
+                _ => {}
             }
         }
-        chosen.iter().fold(next.run(request).await, alter)
+        chosen.iter().fold(next.run(request).await, |answer, chosen| alter(answer, &chosen.fault))
+    }
+}
+
+/// What comes in place of the emulator's answer.
+async fn in_place(fault: &Fault) -> Response {
+    match fault {
+        Fault::Status { status, headers, body } => status_answer(*status, headers, body.as_ref()),
+        Fault::Silence => std::future::pending().await,
+        _ => reset_answer(),
     }
 }
 
@@ -102,6 +127,10 @@ fn alter(answer: Response, fault: &Fault) -> Response {
     }
     match *fault {
         Fault::Cut { after_bytes } => answer.map(|body| body::cut(body, after_bytes)),
+        Fault::End { after_bytes } => of_another_length(answer.map(|body| body::end(body, after_bytes))),
+        Fault::LongEvent { bytes } => of_another_length(answer.map(|body| body::after_event(body, bytes))),
+        Fault::LineEnd { with } => of_another_length(answer.map(|body| body::line_ends(body, with.as_str()))),
+        Fault::ByteOrderMark => of_another_length(answer.map(body::after_mark)),
         Fault::Drip { bytes, every_milliseconds } => {
             answer.map(|body| body::drip(body, bytes.get(), Duration::from_millis(every_milliseconds)))
         }
@@ -109,8 +138,14 @@ fn alter(answer: Response, fault: &Fault) -> Response {
             answer.map(|body| body::late(body, Duration::from_millis(milliseconds)))
         }
         Fault::FoldedRequestId => fold_request_id(answer),
-        Fault::Latency { .. } | Fault::Status { .. } | Fault::Reset => answer,
+        Fault::Latency { .. } | Fault::Status { .. } | Fault::Reset | Fault::Silence | Fault::GoAway => answer,
     }
+}
+
+/// The length that the answer states is no longer its body's.
+fn of_another_length(mut answer: Response) -> Response {
+    answer.headers_mut().remove(CONTENT_LENGTH);
+    answer
 }
 
 fn fold_request_id(mut answer: Response) -> Response {

@@ -6,13 +6,15 @@
 //! file and one more `merge` below.
 //!
 //! - `responses`, `invocations`, `invocations_ws`, `a2a`: the protocols; `project`: the project's own routes for responses
-//! - `agents`, `sessions`, `files`, `logs`, `conversations`: everything else that a token may ask for
+//! - `agents`, `sessions`, `files`, `logs`, `conversations`: everything else that a token may ask for; `absent`: what only the service
+//!   has
 //! - `call`: what a handler receives; `query`, `paging`: of its URL; `forward`: a request to a session's container, `answer`: the way
 //!   back, `record`: what is learned from an answer that passes
 //! - `version`: which version answers a call; `latency`: the headers that say where its time went
 
 mod a2a;
 mod about;
+mod absent;
 mod agents;
 mod answer;
 mod call;
@@ -116,6 +118,29 @@ impl Gateway {
         self.data_dir.join(AGENTS).join(crate::store::file_name(agent))
     }
 
+    /// Replaces every container that runs an agent's sources, because of `cause`.
+    pub(crate) async fn renew_all(&self, cause: &str) {
+        let agents = self.catalog.all();
+        for version in agents.iter().flat_map(|agent| agent.versions()) {
+            if version.spec.runtime.runs_sources() {
+                // It may describe another API now.
+                *version.openapi.lock().await = None;
+            }
+        }
+        let renewals =
+            agents.iter().flat_map(|agent| agent.sessions.all().into_iter().map(move |session| (agent, session)));
+        let renewals = renewals.map(|(agent, session)| async move {
+            let Ok(version) = agent.version(&session.record().agent_version) else { return };
+            if !version.spec.runtime.runs_sources() {
+                return;
+            }
+            let (project, logs) = (&self.project_endpoint, session.logs.clone());
+            let context = agent.sandbox(&version.spec, project, session.id(), session.home(), logs);
+            session.renew(version.spec.runtime.as_ref(), context, cause).await;
+        });
+        futures_util::future::join_all(renewals).await;
+    }
+
     /// Stops every sandbox. Their sessions stay, idle.
     pub(crate) async fn stop_all(&self) {
         let now = self.clock.now();
@@ -147,6 +172,7 @@ pub(crate) fn router(
         .merge(agents::routes())
         .merge(project::routes(gateway))
         .merge(logs::routes())
+        .merge(absent::routes())
         .nest("/agents/{agent}/endpoint", endpoint)
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), authenticate));
     let mut router = Router::new()

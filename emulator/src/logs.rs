@@ -58,15 +58,16 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// Is told each line that an agent writes: who wrote it, and the line, as the agent wrote it.
+/// Is told each line that an agent writes, and what happens to its sandboxes.
 #[derive(Clone)]
 pub struct AgentOutput(Arc<Show>);
 
-type Show = dyn Fn(&str, &str) + Send + Sync;
+type Show = dyn Fn(&str, LogStream, &str) + Send + Sync;
 
 impl AgentOutput {
-    /// `show` gets the agent's name and the line, which may have control characters. It must not wait.
-    pub fn new(show: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
+    /// `show` gets the agent's name, where the line comes from, and the line as it was written: it may have control characters. It must
+    /// not wait.
+    pub fn new(show: impl Fn(&str, LogStream, &str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(show))
     }
 }
@@ -149,10 +150,25 @@ impl LogSink {
 
     /// Adds a line, dropping the oldest when there are too many.
     pub fn push(&self, stream: LogStream, message: impl Into<String>) {
-        let line = LogLine { at: OffsetDateTime::now_utc(), stream, message: message.into() };
+        let message = message.into();
+        self.mirror_line(stream, &message);
+        self.keep(stream, message);
+    }
+
+    /// Adds a line that repeats what the agent wrote. The mirror has shown that, and gets `short` instead.
+    pub(crate) fn push_repeated(&self, stream: LogStream, message: String, short: &str) {
+        self.mirror_line(stream, short);
+        self.keep(stream, message);
+    }
+
+    fn mirror_line(&self, stream: LogStream, message: &str) {
         if let Some((output, agent)) = self.0.mirror.get() {
-            output.0(agent, &line.message);
+            output.0(agent, stream, message);
         }
+    }
+
+    fn keep(&self, stream: LogStream, message: String) {
+        let line = LogLine { at: OffsetDateTime::now_utc(), stream, message };
         {
             let mut logs = self.locked();
             match stream {

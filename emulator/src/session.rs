@@ -213,12 +213,8 @@ impl Session {
     ) -> Result<Arc<dyn Container>, ApiError> {
         match self.record().status {
             Status::Deleted | Status::Expired => return Err(ApiError::no_session(&self.id)),
-            Status::Failed => {
-                return Err(ApiError::session_failed(format!(
-                    "Session '{}' failed to start; delete it to recover.",
-                    self.id
-                )));
-            }
+            // The service would refuse it until it is deleted. Here its agent may have been mended meanwhile.
+            Status::Failed => self.logs.push(LogStream::Status, "Starting the container again after a failed start"),
             Status::Idle => self.logs.push(LogStream::Status, "Resuming the container 'agent-container'"),
             Status::Creating | Status::Active => {
                 self.logs.push(LogStream::Status, "Starting the container 'agent-container'");
@@ -232,15 +228,33 @@ impl Session {
                 Ok(container)
             }
             Err(error) => {
-                // Not being ready in time may pass; anything else stays until the session is deleted.
+                // Not being ready in time may pass; anything else is a failure, until the next start.
                 let status = match error {
                     crate::container::StartError::NotReady { .. } => Status::Idle,
                     _ => Status::Failed,
                 };
                 self.change(|record| record.status = status);
-                self.logs.push(LogStream::Status, error.to_string());
+                let short = format!("The container did not start: {}", error.summary());
+                self.logs.push_repeated(LogStream::Status, format!("The container did not start: {error}"), &short);
                 Err(ApiError::start(&self.id, &error))
             }
+        }
+    }
+
+    /// Replaces the container by another one of `runtime`, told `context`, because `cause`. Only if one runs or the last start failed:
+    /// any other session starts one when it needs it. How the start went is in the session's log.
+    pub(crate) async fn renew(&self, runtime: &dyn Runtime, context: SandboxContext, cause: &str) {
+        let mut slot = Arc::clone(&self.slot).lock_owned().await;
+        let container = slot.take();
+        if container.is_none() && self.record().status != Status::Failed {
+            return;
+        }
+        self.logs.push(LogStream::Status, cause);
+        if let Some(container) = container {
+            container.stop().await;
+        }
+        if self.start(slot, runtime, context).await.is_err() {
+            tracing::debug!(session = self.id, "the renewed container did not start");
         }
     }
 

@@ -1,10 +1,12 @@
-//! Which environment variables a posted agent version may set in an `exec:` process: those whose names the operator allowed,
-//! and never one that decides what code runs.
+//! Which environment variables an `exec:` process gets besides those of a hosted container: any that the operator gives it
+//! ([`AgentVariables`]), and of a posted agent version those whose names the operator allowed ([`AllowedVariables`]), never one that
+//! decides what code runs.
 //!
 //! Loaders, interpreters and shells read variables that make them run other code, send requests elsewhere or trust other
 //! certificates. Anyone with a token can set an allowed name, so such a name cannot be allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Beginnings of names, with spaces between: of loaders and the C library; shells; Python, Node.js, Perl, Ruby, PHP, Lua, R,
 /// Julia, Tcl, Erlang, Elixir, Guile and Haskell; Java, .NET, Rust, Git and SSH; certificates, and directories with configuration
@@ -64,6 +66,67 @@ pub enum Refused {
     Value(String),
 }
 
+/// What the emulator itself tells each process about its session: no other value would work.
+const OF_SESSION: [&str; 9] = [
+    "HOME",
+    "PORT",
+    "FOUNDRY_AGENT_ID",
+    "FOUNDRY_AGENT_NAME",
+    "FOUNDRY_AGENT_SESSION_GUID",
+    "FOUNDRY_AGENT_SESSION_ID",
+    "FOUNDRY_AGENT_VERSION",
+    "FOUNDRY_HOSTING_ENVIRONMENT",
+    "AGENTSERVER_STATE_ROOT",
+];
+
+/// A variable that the operator cannot give to agents.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidVariable {
+    /// It is not a variable's name.
+    #[error("{0:?} is not the name of an environment variable: write letters, digits and '_', and no digit first")]
+    Malformed(String),
+    /// The emulator sets it.
+    #[error("the variable {0} cannot be set: the emulator sets it for each session")]
+    OfSession(String),
+    /// No variable can hold the value.
+    #[error("the value of the variable {0} has a NUL character, which no variable can hold")]
+    Value(String),
+}
+
+/// Variables that the operator gives to `exec:` agents. Values may be secrets, so they are never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct AgentVariables(BTreeMap<String, String>);
+
+impl AgentVariables {
+    /// These variables; of two with one name the later one.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, InvalidVariable> {
+        let checked = variables.into_iter().map(|(name, value)| {
+            if !is_name(&name) {
+                return Err(InvalidVariable::Malformed(name));
+            }
+            if OF_SESSION.contains(&name.as_str()) {
+                return Err(InvalidVariable::OfSession(name));
+            }
+            if value.contains('\0') {
+                return Err(InvalidVariable::Value(name));
+            }
+            Ok((name, value))
+        });
+        checked.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Names and values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Debug for AgentVariables {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// The names that posted agent versions may set. None unless the operator says otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedVariables(BTreeSet<String>);
@@ -89,11 +152,14 @@ impl AllowedVariables {
     }
 }
 
+fn is_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
 /// Can this name be allowed?
 fn check(name: &str) -> Result<(), InvalidName> {
-    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
-    if !is_name {
+    if !is_name(name) {
         return Err(InvalidName::Malformed(name.to_owned()));
     }
     let upper = name.to_ascii_uppercase();
@@ -132,6 +198,21 @@ mod tests {
             assert!(matches!(AllowedVariables::new([bad.to_owned()]), Err(InvalidName::Malformed(_))), "{bad:?}");
             assert!(AllowedVariables::default().admit(&posted(bad, "x")).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_operator_may_give_any_variable_but_those_of_a_session_and_its_value_is_not_shown() {
+        let of = |name: &str, value: &str| AgentVariables::new([(name.to_owned(), value.to_owned())]);
+        for name in ["MODEL_KEY", "PYTHONPATH", "FOUNDRY_PROJECT_ENDPOINT", "HTTPS_PROXY"] {
+            let shown = format!("{:?}", of(name, "k-4711").unwrap());
+            assert!(shown.contains(name) && !shown.contains("4711"), "{shown}");
+        }
+        for name in ["PORT", "HOME", "FOUNDRY_AGENT_SESSION_ID", "AGENTSERVER_STATE_ROOT"] {
+            assert_eq!(of(name, "x"), Err(InvalidVariable::OfSession(name.to_owned())));
+        }
+        assert_eq!(of("1A", "x"), Err(InvalidVariable::Malformed("1A".to_owned())));
+        let refusal = of("A", "secret\0").unwrap_err();
+        assert!(!refusal.to_string().contains("secret"), "{refusal}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use cupola_emulator::container::{CallError, Container, Runtime, SandboxContext, StartError};
 use cupola_emulator::logs::{LogKind, LogSink};
 use cupola_emulator::sandbox::{Exec, Url};
+use cupola_emulator::variables::AgentVariables;
 use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -118,11 +119,14 @@ impl Drop for OnDrop {
 #[tokio::test]
 async fn a_session_is_told_who_it_is_and_little_else() {
     let home = tempfile::tempdir().unwrap();
-    let exec = Exec::new(this_binary("agent"));
+    let given = [("MODEL", "of the operator"), ("FOUNDRY_PROJECT_ENDPOINT", "https://example.com")];
+    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let exec = Exec::new(this_binary("agent")).environment(AgentVariables::new(given).unwrap());
     let context = context(
         home.path(),
         &[
             ("GREETING", "good day"),
+            ("MODEL", "of the version"),
             ("FOUNDRY_AGENT_SESSION_ID", "somebody-else"),
             ("FOUNDRY_HOSTING_ENVIRONMENT", "hosted"),
         ],
@@ -136,6 +140,8 @@ async fn a_session_is_told_who_it_is_and_little_else() {
     assert_eq!(value("FOUNDRY_AGENT_VERSION"), Some("3"));
     assert_eq!(value("FOUNDRY_AGENT_SESSION_ID"), Some("session-0001"));
     assert_eq!(value("GREETING"), Some("good day"));
+    assert_eq!(value("MODEL"), Some("of the operator"));
+    assert_eq!(value("FOUNDRY_PROJECT_ENDPOINT"), Some("https://example.com"));
     assert_eq!(value("FOUNDRY_HOSTING_ENVIRONMENT"), None);
     let state_root = PathBuf::from(value("AGENTSERVER_STATE_ROOT").unwrap());
     assert!(state_root.is_dir() && !state_root.starts_with(home.path()), "{}", state_root.display());
@@ -244,13 +250,16 @@ fn a_url_must_be_plain_http_on_this_machine() {
 async fn an_agent_that_ends_early_is_reported_with_its_last_words() {
     let home = tempfile::tempdir().unwrap();
     let exec = Exec::new("echo 'no module named agent' >&2; exit 3");
-    let Err(error) = exec.start(context(home.path(), &[])).await else {
+    let context = context(home.path(), &[]);
+    // An earlier start of the same session.
+    assert!(exec.start(context.clone()).await.is_err());
+    let Err(error) = exec.start(context).await else {
         panic!("it can not have started");
     };
     assert!(matches!(error, StartError::Exited { .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains("exit status: 3"), "{message}");
-    assert!(message.contains("no module named agent"), "{message}");
+    assert_eq!(message.matches("no module named agent").count(), 1, "{message}");
 }
 
 /// A program with one session in it: prints the agent's port, then waits to be killed.

@@ -1,23 +1,33 @@
 //! A separate emulator as a process: it stays in the terminal until a signal ends it; a second one does not wait for its agents.
+//!
+//! - [`output`]: what its agents write; [`variables`]: `--env` and `--env-file`
 
-use super::log::{OneLine, escaped};
+mod output;
+mod variables;
+
+use super::log::OneLine;
 use super::{Reason, one_line, runtime};
 use crate::config;
 use crate::lifetime::shutdown;
 use cupola_emulator::command::token::{TokenOptions, token};
 use cupola_emulator::command::{self, CommandOptions};
 use cupola_emulator::logs::AgentOutput;
-use std::io::{self, IsTerminal, Write};
+use output::{Output, has_colours};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-/// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error.
-pub fn emulator(mut options: CommandOptions) -> ExitCode {
+/// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error. Its agents get the
+/// `variables`, each `NAME=VALUE` or `NAME`, and those in the `files`.
+pub fn emulator(mut options: CommandOptions, files: &[PathBuf], variables: &[String]) -> ExitCode {
     options.registry = config::own_emulators_directory();
-    options.agent_output = Some(AgentOutput::new(show_agent_line));
-    finished(try_emulator(options))
+    let output = Output::new(&options.agents, has_colours());
+    options.agent_output = Some(AgentOutput::new(move |agent, stream, line| output.show(agent, stream, line)));
+    let read = variables::read(files, variables, config::variable).map_err(Reason::from);
+    finished(read.and_then(|variables| try_emulator(CommandOptions { variables, ..options })))
 }
 
 /// Prints a token for an emulator of this user.
@@ -25,12 +35,6 @@ pub fn emulator_token(mut options: TokenOptions) -> ExitCode {
     options.registry = config::own_emulators_directory();
     let printed = token(&options).map_err(Reason::from).and_then(|token| Ok(writeln!(io::stdout(), "{token}")?));
     finished(printed)
-}
-
-/// A line of an agent, below the agent's name, with nothing in it that acts on a terminal.
-fn show_agent_line(agent: &str, line: &str) {
-    // Standard error may be closed; then it cannot be shown.
-    let _ = writeln!(io::stderr(), "{agent} | {}", escaped(line));
 }
 
 fn finished(result: Result<(), Reason>) -> ExitCode {
@@ -45,7 +49,7 @@ fn finished(result: Result<(), Reason>) -> ExitCode {
 }
 
 fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
-    let colours = io::stderr().is_terminal();
+    let colours = has_colours();
     tracing_subscriber::fmt()
         .with_writer(OneLine::new(BoxMakeWriter::new(io::stderr), colours))
         .with_ansi(colours)

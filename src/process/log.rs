@@ -111,6 +111,11 @@ pub(super) fn escaped(text: &str) -> String {
     one_line(text, false)
 }
 
+/// The same, but colours stay.
+pub(super) fn escaped_in_colours(text: &str) -> String {
+    one_line(text, true)
+}
+
 fn one_line(text: &str, has_colours: bool) -> String {
     let mut line = String::with_capacity(text.len() + 1);
     let mut rest = text;

@@ -10,7 +10,7 @@
 //! endpoint is decided where every endpoint is checked ([`crate::foundry::Address`]). The order of the sources is azd's
 //! (contract section 17.1).
 
-mod dotenv;
+pub(crate) mod dotenv;
 mod environment;
 mod project_file;
 mod read;

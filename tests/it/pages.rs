@@ -1,6 +1,7 @@
 //! The sessions in the pages are what really happens: every `console` block is run, in order, and compared word for word.
 
-use crate::support::{Home, finish, skip};
+use crate::support::{Home, finish, finish_after, free_address, skip};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -32,7 +33,10 @@ fn steps(text: &str) -> Vec<Step> {
 }
 
 /// Programs that the pages use beside `cupola`, and Debian's packages of them.
-const PROGRAMS: [(&str, &str); 3] = [("nc", "netcat-openbsd"), ("jq", "jq"), ("curl", "curl")];
+const PROGRAMS: [(&str, &str); 4] = [("nc", "netcat-openbsd"), ("jq", "jq"), ("curl", "curl"), ("python3", "python3")];
+
+/// The port that pages show for an emulator. Another one may be there on the machine that runs the tests.
+const PORT: &str = "8787";
 
 /// The package that is missing for a command, if one is.
 fn missing_for(command: &str) -> Option<&'static str> {
@@ -53,6 +57,19 @@ const NOT_RUN: [(&str, &str); 2] = [
     ("launchctl ", "it is part of macOS; tests/it/service.rs reads its file"),
 ];
 
+/// Groups of processes that a page leaves in the background; they end with this.
+#[derive(Default)]
+struct Background(Vec<Pid>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for group in &self.0 {
+            // One that has ended by itself is fine.
+            let _ = kill_process_group(*group, Signal::TERM);
+        }
+    }
+}
+
 fn is_run(step: &Step) -> bool {
     let is_run = !NOT_RUN.iter().any(|(command, _)| step.command.contains(command));
     assert!(is_run || step.output.is_empty(), "the output of `{}` was never checked", step.command);
@@ -68,14 +85,17 @@ fn replay(page: &str) {
     symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"), home.path("docs")).unwrap();
     let binaries = Path::new(env!("CARGO_BIN_EXE_cupola")).parent().unwrap();
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
+    let port = free_address().port().to_string();
+    let mut background = Background::default();
     for step in steps {
+        let [told, expected] = [&step.command, &step.output].map(|text| text.replace(PORT, &port));
         if let Some(package) = missing_for(&step.command) {
             skip(&step.command, &format!("a program is missing (Debian: {package})"));
             continue;
         }
         let mut command = Command::new("bash");
         command
-            .args(["-c", &format!("exec 2>&1\n{}", step.command)])
+            .args(["-c", &format!("exec 2>&1\n{told}")])
             .env_clear()
             .current_dir(home.path(""))
             .env("HOME", home.path(""))
@@ -83,11 +103,14 @@ fn replay(page: &str) {
             .env("PATH", &path)
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        let output = finish(command);
+        let (group, output) = finish_after(command, |child| Pid::from_child(child));
+        if told.contains(" &\n") {
+            background.0.push(group);
+        }
         let printed = String::from_utf8_lossy(&output.stdout);
         // Ids of requests are new every time.
         let stable: String = printed.split_inclusive('\n').filter(|line| !line.starts_with("request id: ")).collect();
-        assert_eq!(stable, step.output, "$ {}", step.command);
+        assert_eq!(stable, expected, "$ {}", step.command);
     }
     assert!(finish(home.command(&["stop", "--force"])).status.success());
 }

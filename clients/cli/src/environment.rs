@@ -48,7 +48,7 @@ impl Environment {
 
 /// May colours be written to a terminal? `NO_COLOR` with any value but the empty one says no, and so does a terminal that
 /// has none.
-pub(crate) fn allows_colours() -> bool {
+pub fn allows_colours() -> bool {
     variable("NO_COLOR").is_none_or(|value| value.is_empty()) && !is_dumb()
 }
 

@@ -57,6 +57,12 @@ pub struct EmulatorOptions {
     pub agents: Vec<String>,
     /// Environment variables that posted agent versions may set.
     pub allowed_variables: Vec<String>,
+    /// Environment variables for all `exec:` agents, each `NAME=VALUE`, or `NAME` for the value that this process has.
+    pub variables: Vec<String>,
+    /// Files with more of them; the former win.
+    pub variable_files: Vec<PathBuf>,
+    /// Directories with the sources of `exec:` agents.
+    pub watch: Vec<PathBuf>,
     /// Where the secret, sessions, their files and the certificate are kept.
     pub data_directory: Option<PathBuf>,
     /// Idle time of every session, in seconds, in place of what its agent says.

@@ -38,7 +38,7 @@ pub mod user;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub use environment::ISOLATION_VARIABLES;
+pub use environment::{ISOLATION_VARIABLES, allows_colours};
 pub use hooks::{EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
 pub use line::beside::already_served;
 pub use line::stream::Stream;

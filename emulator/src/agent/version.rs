@@ -24,7 +24,7 @@ pub(crate) struct Version {
     metadata: Value,
     definition: Value,
     /// The `OpenAPI` document its container answered with, asked for once.
-    pub(crate) openapi: tokio::sync::OnceCell<(StatusCode, bytes::Bytes)>,
+    pub(crate) openapi: tokio::sync::Mutex<Option<(StatusCode, bytes::Bytes)>>,
 }
 
 impl Version {
@@ -77,7 +77,7 @@ impl Version {
     }
 
     fn new(spec: VersionSpec, now: i64, description: Value, metadata: Value, definition: Value) -> Self {
-        Self { spec, created_at: now, description, metadata, definition, openapi: tokio::sync::OnceCell::new() }
+        Self { spec, created_at: now, description, metadata, definition, openapi: tokio::sync::Mutex::default() }
     }
 
     /// How long its sessions may do nothing before their sandboxes stop.

@@ -23,7 +23,7 @@ use crate::isolation::{KeyRule, Model};
 use crate::logs::AgentOutput;
 use crate::options::{AgentSpec, KEYS_OPTIONAL, Protocol, VersionSpec};
 use crate::sandbox::{Exec, Url};
-use crate::variables::AllowedVariables;
+use crate::variables::{AgentVariables, AllowedVariables};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,17 +40,22 @@ pub struct InvalidAgent {
     pub problem: String,
 }
 
-/// Reads every `--agent`; those of one name become the versions of one agent. Versions posted later may set the `allowed`
-/// environment variables of `exec:` agents.
-pub fn read_agents(
-    texts: &[String],
-    allowed: &AllowedVariables,
-    output: Option<&AgentOutput>,
-) -> Result<Vec<AgentSpec>, InvalidAgent> {
+/// What all `exec:` agents share.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// The variables that agent versions posted later may set.
+    pub allowed: AllowedVariables,
+    /// The variables that each process gets.
+    pub variables: AgentVariables,
+    /// Is told what the agents write.
+    pub output: Option<AgentOutput>,
+}
+
+/// Reads every `--agent`; those of one name become the versions of one agent.
+pub fn read_agents(texts: &[String], settings: &Settings) -> Result<Vec<AgentSpec>, InvalidAgent> {
     let mut agents: Vec<AgentSpec> = Vec::new();
     for text in texts {
-        let (name, version) =
-            read(text, allowed, output).map_err(|problem| InvalidAgent { text: text.clone(), problem })?;
+        let (name, version) = read(text, settings).map_err(|problem| InvalidAgent { text: text.clone(), problem })?;
         match agents.iter_mut().find(|agent| agent.name == name) {
             None => agents.push(AgentSpec::new(name, vec![version])),
             Some(agent) if agent.versions.iter().any(|known| known.version == version.version) => {
@@ -63,15 +68,10 @@ pub fn read_agents(
     Ok(agents)
 }
 
-fn read<'a>(
-    text: &'a str,
-    allowed: &AllowedVariables,
-    output: Option<&AgentOutput>,
-) -> Result<(&'a str, VersionSpec), String> {
+fn read<'a>(text: &'a str, settings: &Settings) -> Result<(&'a str, VersionSpec), String> {
     let (name, rest) = text.split_once('=').ok_or("has no name")?;
     let (source, options) = Options::split_from(rest)?;
-    let mut version =
-        VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, allowed, output)?);
+    let mut version = VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, settings)?);
     version.idle_timeout = options.idle;
     version.memory_snapshot = options.snapshot;
     if let Some(protocols) = options.protocols {
@@ -80,12 +80,14 @@ fn read<'a>(
     Ok((name, version))
 }
 
-fn runtime(source: &str, allowed: &AllowedVariables, output: Option<&AgentOutput>) -> Result<Arc<dyn Runtime>, String> {
+fn runtime(source: &str, settings: &Settings) -> Result<Arc<dyn Runtime>, String> {
     match source.split_once(':') {
         Some(("builtin", "notes")) => Ok(Arc::new(Notes::default())),
         Some(("builtin", other)) => Err(format!("asks for the builtin {other:?}; there is only notes")),
         Some(("exec", command)) if !command.trim().is_empty() => {
-            Ok(Arc::new(Exec::new(command).allow(allowed.clone()).show_on(output.cloned())))
+            let Settings { allowed, variables, output } = settings;
+            let exec = Exec::new(command).allow(allowed.clone()).environment(variables.clone());
+            Ok(Arc::new(exec.show_on(output.clone())))
         }
         Some(("exec", _)) => Err("has no command".to_owned()),
         Some(("url", url)) => match Url::new(url) {
@@ -106,31 +108,50 @@ struct Options<'a> {
     protocols: Option<BTreeSet<Protocol>>,
 }
 
+/// Keeps the value of an option, or says what is wrong with it.
+type Set = for<'a> fn(&mut Options<'a>, &'a str) -> Result<(), String>;
+
+/// Every option, as `docs/emulator.md` lists them.
+const OPTIONS: [(&str, Set); 6] = [
+    ("protocol", |options, value| {
+        options.protocol = Some(value);
+        Ok(())
+    }),
+    ("protocols", |options, value| {
+        options.protocols = Some(protocols(value)?);
+        Ok(())
+    }),
+    ("require", |options, value| {
+        options.require = Some(value);
+        Ok(())
+    }),
+    ("version", |options, value| {
+        options.version = Some(value);
+        Ok(())
+    }),
+    ("snapshot", |options, value| {
+        options.snapshot = match value {
+            "on" => true,
+            "off" => false,
+            _ => return Err(format!("has snapshot={value}; use on or off")),
+        };
+        Ok(())
+    }),
+    ("idle", |options, value| {
+        let seconds = value.parse().map_err(|_| format!("has idle={value}, which is not a number of seconds"))?;
+        options.idle = Some(Duration::from_secs(seconds));
+        Ok(())
+    }),
+];
+
 impl<'a> Options<'a> {
     /// Takes options off the end until what is left ends in none.
     fn split_from(mut text: &'a str) -> Result<(&'a str, Self), String> {
         let mut options = Self::default();
         while let Some((before, last)) = text.rsplit_once(',') {
             let Some((name, value)) = last.split_once('=') else { break };
-            match name {
-                "protocol" => options.protocol = Some(value),
-                "require" => options.require = Some(value),
-                "protocols" => options.protocols = Some(protocols(value)?),
-                "version" => options.version = Some(value),
-                "snapshot" => {
-                    options.snapshot = match value {
-                        "on" => true,
-                        "off" => false,
-                        _ => return Err(format!("has snapshot={value}; use on or off")),
-                    };
-                }
-                "idle" => {
-                    let seconds =
-                        value.parse().map_err(|_| format!("has idle={value}, which is not a number of seconds"))?;
-                    options.idle = Some(Duration::from_secs(seconds));
-                }
-                _ => break,
-            }
+            let Some((_, set)) = OPTIONS.iter().find(|(known, _)| *known == name) else { break };
+            set(&mut options, value)?;
             text = before;
         }
         Ok((text, options))
@@ -167,7 +188,7 @@ mod tests {
     use super::*;
 
     fn agents(texts: &[&str]) -> Result<Vec<AgentSpec>, InvalidAgent> {
-        read_agents(&texts.iter().map(ToString::to_string).collect::<Vec<_>>(), &AllowedVariables::default(), None)
+        read_agents(&texts.iter().map(ToString::to_string).collect::<Vec<_>>(), &Settings::default())
     }
 
     #[test]
@@ -199,6 +220,15 @@ mod tests {
             let Err(error) = agents(&[bad]) else { panic!("{bad} was accepted") };
             assert!(error.to_string().contains("is not a protocol; join some of responses, "), "{error}");
         }
+    }
+
+    #[test]
+    fn the_page_lists_every_option_and_no_other() {
+        let page = include_str!("../../../docs/emulator.md");
+        let table = page.split("| Option | Value | Default |").nth(1).unwrap();
+        let rows = table.trim_start().lines().skip(1).take_while(|line| line.starts_with('|'));
+        let listed: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+        assert_eq!(listed, OPTIONS.map(|(name, _)| name));
     }
 
     #[test]

@@ -35,6 +35,28 @@ pub enum Fault {
     },
     /// The connection ends without an answer.
     Reset,
+    /// The request runs, and no answer ever comes.
+    Silence,
+    /// The answer's body ends in good order before its end.
+    End {
+        /// Bytes that still arrive.
+        after_bytes: usize,
+    },
+    /// The answer, a stream of events, begins with a long one.
+    LongEvent {
+        /// The length of its text.
+        bytes: usize,
+    },
+    /// Lines of the answer end otherwise.
+    LineEnd {
+        /// With what.
+        with: LineEnd,
+    },
+    /// The answer begins with a byte order mark.
+    ByteOrderMark,
+    /// An HTTP/2 connection is closed with GOAWAY before it serves a request, whichever the request is. Only with TLS: without it, clients
+    /// speak HTTP/1.1.
+    GoAway,
     /// The answer's body breaks off; the connection ends with it.
     Cut {
         /// Bytes that still arrive.
@@ -54,6 +76,25 @@ pub enum Fault {
     },
     /// `x-request-id` carries two ids in one value, comma-separated (contract 1.6).
     FoldedRequestId,
+}
+
+/// How a line can end besides with a line feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LineEnd {
+    /// A carriage return.
+    Cr,
+    /// A carriage return and a line feed.
+    CrLf,
+}
+
+impl LineEnd {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cr => "\r",
+            Self::CrLf => "\r\n",
+        }
+    }
 }
 
 /// Which requests a fault is for.
@@ -85,6 +126,9 @@ pub struct Rule {
     /// How many of the next requests; all, until removed, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<NonZeroU64>,
+    /// Of `status` and `reset`: the request runs first, and its answer is lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub runs: bool,
     /// What happens to them.
     #[serde(flatten)]
     pub fault: Fault,
@@ -94,7 +138,7 @@ impl Rule {
     /// A fault on every request whose path matches, until removed.
     pub fn on(path: impl Into<String>, fault: Fault) -> Self {
         let matches = Match { method: None, path: Some(path.into()) };
-        Self { matches, count: None, fault }
+        Self { matches, count: None, runs: false, fault }
     }
 
     /// Only the next `count` requests; 0 is taken as 1.
@@ -103,6 +147,14 @@ impl Rule {
         self.count = Some(NonZeroU64::new(count).unwrap_or(NonZeroU64::MIN));
         self
     }
+}
+
+/// A fault that strikes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Chosen {
+    pub(super) fault: Fault,
+    /// The request runs before its answer is lost.
+    pub(super) runs: bool,
 }
 
 /// The rules switched on, in that order.
@@ -131,14 +183,24 @@ impl Rules {
         self.rules.iter().map(|(id, rule)| (*id, rule.clone())).collect()
     }
 
+    /// Does a fault strike the next connection? One with a count has it lowered, as for requests.
+    pub(super) fn choose_connection(&mut self) -> bool {
+        let chosen = self.take(|rule| rule.fault == Fault::GoAway);
+        !chosen.is_empty()
+    }
+
     /// The faults of one request; those with a count have it lowered, and are gone when it was the last.
-    pub(super) fn choose(&mut self, method: &Method, path: &str) -> Vec<Fault> {
+    pub(super) fn choose(&mut self, method: &Method, path: &str) -> Vec<Chosen> {
+        self.take(|rule| rule.fault != Fault::GoAway && rule.matches.covers(method, path))
+    }
+
+    fn take(&mut self, strikes: impl Fn(&Rule) -> bool) -> Vec<Chosen> {
         let mut chosen = Vec::new();
         self.rules.retain(|_, rule| {
-            if !rule.matches.covers(method, path) {
+            if !strikes(rule) {
                 return true;
             }
-            chosen.push(rule.fault.clone());
+            chosen.push(Chosen { fault: rule.fault.clone(), runs: rule.runs });
             match rule.count {
                 None => true,
                 Some(count) => {
@@ -259,6 +321,7 @@ impl From<Headers> for BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_star_stands_for_any_run_of_characters() {
@@ -303,7 +366,19 @@ mod tests {
         let mut rules = Rules::default();
         rules.add(Rule::on("*", Fault::FoldedRequestId));
         rules.add(Rule::on("*", Fault::Cut { after_bytes: 3 }));
-        assert_eq!(rules.choose(&Method::GET, "/"), [Fault::FoldedRequestId, Fault::Cut { after_bytes: 3 }]);
+        let chosen: Vec<_> = rules.choose(&Method::GET, "/").into_iter().map(|chosen| chosen.fault).collect();
+        assert_eq!(chosen, [Fault::FoldedRequestId, Fault::Cut { after_bytes: 3 }]);
+    }
+
+    #[test]
+    fn a_connections_fault_strikes_no_request_and_the_other_way_round() {
+        let mut rules = Rules::default();
+        rules.add(Rule::on("*", Fault::Reset));
+        assert!(!rules.choose_connection());
+        rules.clear();
+        rules.add(Rule::on("*", Fault::GoAway).next(1));
+        assert!(rules.choose(&Method::GET, "/").is_empty());
+        assert!(rules.choose_connection() && !rules.choose_connection(), "once");
     }
 
     #[test]
@@ -311,6 +386,23 @@ mod tests {
         let text = r#"{"method":"POST","path":"*/responses","count":1,"fault":"status","status":502,"headers":{"x-adc-response-details":"SandboxIdle"},"body":"not available"}"#;
         let rule: Rule = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&rule).unwrap(), text);
+    }
+
+    #[test]
+    fn the_page_has_an_example_of_every_fault_that_can_be_switched_on() {
+        let page = include_str!("../../../docs/emulator.md");
+        let table = page.split("| Fault | Example |").nth(1).unwrap();
+        let rows = table.trim_start().lines().skip(1).take_while(|line| line.starts_with('|'));
+        let examples: Vec<Rule> = rows
+            .map(|row| row.rsplit('|').nth(1).unwrap().trim().trim_matches('`'))
+            .map(|example| serde_json::from_str(example).unwrap_or_else(|error| panic!("{example}: {error}")))
+            .collect();
+        let shown: BTreeSet<_> =
+            examples.iter().map(|rule| serde_json::to_value(rule).unwrap()["fault"].to_string()).collect();
+        // The error about another word lists all of them.
+        let error = serde_json::from_str::<Rule>(r#"{"fault":"other"}"#).unwrap_err().to_string();
+        let known = error.split("expected one of").nth(1).unwrap().split('`').skip(1).step_by(2);
+        assert_eq!(shown, known.map(|word| format!("\"{word}\"")).collect());
     }
 
     #[test]

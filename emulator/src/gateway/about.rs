@@ -1,13 +1,14 @@
 //! `GET /__cupola/about`: what this emulator is, offers, and does not do.
 
 use super::Gateway;
+use super::absent::ABSENT;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Where the emulator knowingly differs from the service.
-pub(crate) const LIMITS: [&str; 21] = [
+/// Where the emulator knowingly differs from the service, besides the operations it lacks.
+const LIMITS: [&str; 21] = [
     "No model and no image: an agent version runs the runtime it was configured with; a posted definition's image is not pulled, it gets its agent's runtime.",
     "Tokens are signed with the emulator's own secret (HS256); Entra's are refused.",
     "Roles and permissions are the token's own 'permissions' claim, not role assignments.",
@@ -23,7 +24,7 @@ pub(crate) const LIMITS: [&str; 21] = [
     "A background response enters its conversation when it is streamed or fetched to its end.",
     "File operations do not wake an idle session, but count as its activity; what the service does is not documented.",
     "A log stream without follow ends after its last line; whether the service ends it is not documented.",
-    "MCP and activity endpoints are not served.",
+    "A session whose container did not start is 'failed', and the next request starts another one; the service keeps it failed until it is deleted.",
     "A WebSocket's frames pass unread: the service's limits (1 MB per frame, 5 min idle, 30 min in all) are not enforced.",
     "x-agent-version-resolution is not sent: its words are not documented.",
     "x-ms-debug-latency-*: no HTTP/2 trailer, and a later GET does not repeat them; infra-setup-ms is always 0.",
@@ -47,5 +48,6 @@ pub(super) async fn about(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "agents": agents,
         "limits": LIMITS,
+        "absent": ABSENT,
     }))
 }

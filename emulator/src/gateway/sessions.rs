@@ -1,8 +1,8 @@
 //! Sessions: create, show, list, stop, delete (contract section 4).
 
-use super::Gateway;
 use super::call::{Call, Whole, json_body};
 use super::paging::{Order, page};
+use super::{Gateway, absent};
 use crate::error::ApiError;
 use crate::isolation::{self, Purpose};
 use crate::sessions::NewSession;
@@ -73,8 +73,10 @@ async fn list(call: Call) -> Result<Json<Value>, ApiError> {
 
 /// `POST /sessions/{session}:stop`.
 async fn act(call: Call) -> Result<StatusCode, ApiError> {
-    let (id, Some("stop")) = call.param_and_verb("session") else {
-        return Err(ApiError::not_found("Operation", call.param("session")));
+    let id = match call.param_and_verb("session") {
+        (id, Some("stop")) => id,
+        (_, Some(verb)) if absent::is_absent_verb(verb) => return Err(absent::error(verb)),
+        _ => return Err(ApiError::not_found("Operation", call.param("session"))),
     };
     let entered = call.session(id, Purpose::Manage).await?;
     if entered.session.stop(call.now(), !entered.version.spec.memory_snapshot).await {

@@ -4,14 +4,14 @@
 //! others are kept, the rest is what a hosted container gets (contract section 16). `FOUNDRY_HOSTING_ENVIRONMENT` stays
 //! unset: with it the agent server packages would want the service's storage and a credential.
 //!
-//! Of the variables that a posted agent version has, only those reach a process whose names the operator allowed
+//! The operator may give it more variables ([`Exec::environment`]). Of the variables that a posted agent version has, only those reach a process whose names the operator allowed
 //! ([`Exec::allow`]); a version with any other is refused.
 //!
 //! Windows has no process groups and no `sh`; there every start fails with an error that says so.
 
 use crate::container::{Container, Runtime, SandboxContext, StartError};
 use crate::logs::AgentOutput;
-use crate::variables::{AllowedVariables, Refused};
+use crate::variables::{AgentVariables, AllowedVariables, Refused};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,13 +40,20 @@ pub struct Exec {
     command: String,
     grace: Duration,
     allowed: AllowedVariables,
+    environment: AgentVariables,
     output: Option<AgentOutput>,
 }
 
 impl Exec {
     /// `command` is a shell command line that serves HTTP on `$PORT`.
     pub fn new(command: impl Into<String>) -> Self {
-        Self { command: command.into(), grace: GRACE, allowed: AllowedVariables::default(), output: None }
+        Self {
+            command: command.into(),
+            grace: GRACE,
+            allowed: AllowedVariables::default(),
+            environment: AgentVariables::default(),
+            output: None,
+        }
     }
 
     /// Sets the time between SIGTERM and SIGKILL, [`GRACE`] by default.
@@ -63,6 +70,13 @@ impl Exec {
         self
     }
 
+    /// Sets environment variables for every process. They win over those of an agent version.
+    #[must_use]
+    pub fn environment(mut self, variables: AgentVariables) -> Self {
+        self.environment = variables;
+        self
+    }
+
     /// Sets which environment variables a posted agent version may set; none by default.
     #[must_use]
     pub fn allow(mut self, variables: AllowedVariables) -> Self {
@@ -74,6 +88,10 @@ impl Exec {
 impl Runtime for Exec {
     fn admit(&self, variables: &BTreeMap<String, String>) -> Result<(), Refused> {
         self.allowed.admit(variables)
+    }
+
+    fn runs_sources(&self) -> bool {
+        true
     }
 
     fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
@@ -99,7 +117,7 @@ impl Runtime for Exec {
 mod unix {
     use super::{Exec, KEPT_VARIABLES, QUOTED_LINES, READY_WITHIN};
     use crate::container::{CallError, Container, SandboxContext, StartError};
-    use crate::logs::{LogKind, LogSink, LogStream};
+    use crate::logs::{LogKind, LogReader, LogSink, LogStream};
     use crate::sandbox::forward::Forward;
     use crate::sandbox::port::PortLease;
     use crate::sandbox::process::Process;
@@ -120,8 +138,10 @@ mod unix {
         }
         let spawn_error = |source| StartError::Spawn { command: exec.command.clone(), source };
         let port = PortLease::take().map_err(spawn_error)?;
+        // What earlier starts of the session wrote is not this one's.
+        let mut written = context.logs.read(LogKind::Console, 0);
         let process =
-            Process::start(environment(&context, &port), &exec.command, &context.logs).map_err(spawn_error)?;
+            Process::start(environment(exec, &context, &port), &exec.command, &context.logs).map_err(spawn_error)?;
         let forward = Forward::new(&format!("http://127.0.0.1:{}", port.number()))
             .map_err(|error| spawn_error(std::io::Error::other(error)))?;
 
@@ -129,7 +149,7 @@ mod unix {
             // An agent that could not bind its port has ended by now; another process answers there.
             biased;
             status = process.wait() => {
-                return Err(StartError::Exited { status, output: last_output(&context.logs) });
+                return Err(StartError::Exited { status, output: last_output(&mut written) });
             }
             ready = forward.ready(READY_WITHIN, |status| status.is_success()) => {
                 if let Err(error) = ready {
@@ -141,7 +161,7 @@ mod unix {
         Ok(Arc::new(Running { forward, process, logs: context.logs, grace: exec.grace, _port: port }))
     }
 
-    fn environment(context: &SandboxContext, port: &PortLease) -> Command {
+    fn environment(exec: &Exec, context: &SandboxContext, port: &PortLease) -> Command {
         let mut command = Command::new("sh");
         command.env_clear();
         for name in KEPT_VARIABLES {
@@ -153,6 +173,7 @@ mod unix {
             // Logs would otherwise wait in a buffer until the agent ends.
             .env("PYTHONUNBUFFERED", "1")
             .envs(&context.environment)
+            .envs(exec.environment.iter())
             // What identifies the session comes last: a definition can not pretend to be another one.
             .env("HOME", &context.home)
             .env("PORT", port.number().to_string())
@@ -164,9 +185,10 @@ mod unix {
         command
     }
 
-    fn last_output(logs: &LogSink) -> String {
-        let lines: Vec<_> = logs.tail(LogKind::Console, QUOTED_LINES).into_iter().map(|line| line.message).collect();
-        if lines.is_empty() { "(none)".to_owned() } else { lines.join("\n") }
+    fn last_output(written: &mut LogReader) -> String {
+        let lines: Vec<_> = written.take().lines.into_iter().map(|line| line.message).collect();
+        let last = lines.get(lines.len().saturating_sub(QUOTED_LINES)..).unwrap_or_default();
+        if last.is_empty() { "(none)".to_owned() } else { last.join("\n") }
     }
 
     /// A session's process that has become ready.

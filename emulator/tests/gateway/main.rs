@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail the test")]
 
 mod a2a;
+mod about;
 mod agents;
 mod auth;
 mod conversations;

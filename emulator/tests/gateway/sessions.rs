@@ -6,6 +6,7 @@ use cupola_emulator::container::Runtime;
 use cupola_emulator::{Options, start, stock_agents};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn notes() -> Arc<dyn Runtime> {
@@ -185,6 +186,71 @@ async fn a_container_that_does_not_come_up_is_told_apart() {
     assert!(broken.text.contains("boom"), "{}", broken.text);
     let shown = bench.endpoint("GET", "broken", &format!("/sessions/{}", broken.session())).send().await.ok();
     assert_eq!(shown.json()["status"], "failed");
+}
+
+#[tokio::test]
+async fn a_failed_start_is_healed_by_the_next_one() {
+    let bench = Bench::start().await;
+    let turn = |session: &str| json!({"input": "hi", "agent_session_id": session});
+    create(&bench, json!({"agent_session_id": "sess-heal-1"})).await;
+    eventually("the first container runs", async || status(&bench, "sess-heal-1").await == "active").await;
+    bench.endpoint("POST", "notes", "/sessions/sess-heal-1:stop").send().await.ok();
+    bench.agents.are_broken.store(true, Ordering::SeqCst);
+    for _ in 0..2 {
+        let refused = bench.invoke("notes", turn("sess-heal-1")).send().await;
+        refused.refused(424, "session_not_ready");
+        assert!(refused.text.contains("boom"), "each start says what went wrong: {}", refused.text);
+        assert_eq!(status(&bench, "sess-heal-1").await, "failed");
+    }
+    bench.agents.are_broken.store(false, Ordering::SeqCst);
+    // Also by another emulator over the same data.
+    let bench = bench.restart().await;
+    bench.invoke("notes", turn("sess-heal-1")).send().await.ok();
+    assert_eq!(status(&bench, "sess-heal-1").await, "active");
+}
+
+#[tokio::test]
+async fn changed_sources_replace_each_container_that_runs_or_did_not_start() {
+    let bench = Bench::start().await;
+    for id in ["sess-runs-1", "sess-idle-1"] {
+        create(&bench, json!({"agent_session_id": id})).await;
+        eventually("its container runs", async || status(&bench, id).await == "active").await;
+    }
+    bench.endpoint("POST", "notes", "/sessions/sess-idle-1:stop").send().await.ok();
+    let starts = || ["sess-runs-1", "sess-idle-1"].map(|id| bench.agents.starts_of(id));
+    assert_eq!(starts(), [1, 1]);
+
+    bench.agents.are_broken.store(true, Ordering::SeqCst);
+    bench.emulator.sources_changed("main.py".as_ref()).await;
+    assert_eq!((starts(), bench.agents.stops_of("sess-runs-1")), ([2, 1], 1));
+    assert_eq!(status(&bench, "sess-runs-1").await, "failed");
+
+    bench.agents.are_broken.store(false, Ordering::SeqCst);
+    bench.emulator.sources_changed("main.py".as_ref()).await;
+    assert_eq!((starts(), status(&bench, "sess-runs-1").await), ([3, 1], json!("active")));
+    bench.invoke("notes", json!({"input": "hi", "agent_session_id": "sess-runs-1"})).send().await.ok();
+    assert_eq!(starts(), [3, 1], "the turn finds the new container");
+    let log = bench
+        .ask("GET", "/agents/notes/sessions/sess-runs-1:logstream?kind=system&tail=50&follow=false")
+        .send()
+        .await
+        .ok();
+    assert!(log.text.contains("Restarting the container: main.py changed"), "{}", log.text);
+    assert!(log.text.contains("The container did not start: the agent ended before it was ready"), "{}", log.text);
+}
+
+#[tokio::test]
+async fn an_agent_whose_sources_changed_is_asked_again_for_its_description() {
+    let bench = Bench::start().await;
+    let document = || bench.endpoint("GET", "notes", "/protocols/invocations/docs/openapi.json").send();
+    let asked = || bench.agents.seen.lock().unwrap().iter().filter(|seen| seen.target.contains("openapi")).count();
+    for _ in 0..2 {
+        document().await.ok();
+    }
+    assert_eq!(asked(), 1);
+    bench.emulator.sources_changed("main.py".as_ref()).await;
+    document().await.ok();
+    assert_eq!(asked(), 2);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) struct Agents {
     pub(crate) contexts: Mutex<Vec<SandboxContext>>,
     /// Sessions whose endless stream was dropped.
     pub(crate) dropped: Mutex<Vec<String>>,
+    /// Whether containers end before they are ready, as an agent with a mistake does.
+    pub(crate) are_broken: AtomicBool,
     /// How long a start takes.
     pub(crate) start_time: Mutex<Duration>,
 }
@@ -81,12 +84,16 @@ impl Runtime for Recorder {
             if context.environment.contains_key("NEVER_READY") {
                 return Err(StartError::NotReady { seconds: 1 });
             }
-            if context.environment.contains_key("CRASHES") {
+            if context.environment.contains_key("CRASHES") || agents.are_broken.load(Ordering::SeqCst) {
                 return Err(StartError::Exited { status: "exit status: 1".into(), output: "boom".into() });
             }
             let container: Arc<dyn Container> = Arc::new(Sandbox { agents, context });
             Ok(container)
         })
+    }
+
+    fn runs_sources(&self) -> bool {
+        true
     }
 }
 

@@ -4,22 +4,22 @@
 
 /// One assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Assignment {
-    pub(super) name: String,
-    pub(super) value: String,
+pub(crate) struct Assignment {
+    pub(crate) name: String,
+    pub(crate) value: String,
     /// Counted from 1.
-    pub(super) line: u64,
+    pub(crate) line: u64,
 }
 
 /// Why a file is none: a line, counted from 1, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NotDotenv {
-    pub(super) line: u64,
-    pub(super) reason: &'static str,
+pub(crate) struct NotDotenv {
+    pub(crate) line: u64,
+    pub(crate) reason: &'static str,
 }
 
 /// The assignments, in their order. Where a name is repeated the last one counts.
-pub(super) fn parse(text: &str) -> Result<Vec<Assignment>, NotDotenv> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Assignment>, NotDotenv> {
     let mut assignments = Vec::new();
     for (line, text) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
         let text = text.trim();

@@ -188,7 +188,7 @@ async fn a_session_that_never_became_ready_is_named_and_not_continued_in_silence
         let log = client.call("monitor", params(&json!({"kind": "system", "sessionId": session}))).await;
         let said = log.to_string();
         let given = given.works(&log).helps(said.contains("ImportError"));
-        // The agent has been mended; the session has not.
+        // The agent has been mended; at the service, the session would not be.
         is_broken.store(false, Ordering::Relaxed);
         let again = client.call("invoke", invoke(&json!({}))).await;
         assert_ne!(again["result"]["sessionId"], session, "{again}");

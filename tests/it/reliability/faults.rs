@@ -1,17 +1,9 @@
-//! The faults, and how the answer of the service becomes one.
+//! The faults, and how each is brought about.
 
 use super::operations::Operation;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::response::{IntoResponse as _, Response};
-use cupola_emulator::hooks::{Reset, Tunnel};
-use futures_util::{StreamExt as _, stream};
-use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
 use std::fmt;
 use std::time::{Duration, SystemTime};
-
-/// More than any answer here has.
-const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// The longest event that is read: 16 MiB.
 const LONG_EVENT: usize = 15 * 1024 * 1024;
@@ -157,95 +149,66 @@ impl Fault {
         }
     }
 
-    /// The answer in place of the service's, or made of it (`answer`), if the fault lets the request pass.
-    pub(super) async fn alter(self, answer: Option<Response>) -> Response {
-        if let (Self::Refused { status, by, retry_after, .. }, _) = (self, &answer) {
-            return refusal(status, by, retry_after);
-        }
-        let answer = answer.unwrap_or_default();
-        if let Some(tunnel) = answer.extensions().get::<Tunnel>() {
-            if let Self::ResetAfter(bytes) = self {
-                tunnel.cut(bytes);
+    /// The rule that switches it on in an emulator, if it is a fault of the service. A time to try again, if it has one, is two seconds
+    /// after `now`.
+    pub(super) fn rule(self, now: SystemTime) -> Option<Value> {
+        Some(match self {
+            Self::Refused { status, by, retry_after, is_once } => {
+                let mut rule = json!({"fault": "status", "status": status});
+                let mut header = |name: &str, value: &str| rule["headers"][name] = json!(value);
+                match by {
+                    By::Agent => header("x-platform-server", "azure-ai-agentserver-core/2.2.0"),
+                    By::Gateway(Some(cause)) => header("x-adc-response-details", cause),
+                    By::Gateway(None) => {}
+                }
+                match retry_after {
+                    RetryAfter::None => {}
+                    RetryAfter::Seconds => header("retry-after", "1"),
+                    RetryAfter::Date => {
+                        header("retry-after", &httpdate::fmt_http_date(now + Duration::from_secs(2)));
+                    }
+                }
+                if by == By::Agent {
+                    rule["runs"] = json!(true);
+                }
+                if is_once {
+                    rule["count"] = json!(1);
+                }
+                rule
             }
-            return answer;
-        }
-        match self {
-            Self::Silence => {
-                drop(whole(answer).await);
-                std::future::pending().await
-            }
-            Self::Reset => {
-                drop(whole(answer).await);
-                let mut reset = Response::new(Body::empty());
-                reset.extensions_mut().insert(Reset);
-                reset
-            }
+            Self::Reset => json!({"fault": "reset", "runs": true}),
+            Self::ResetAfter(bytes) => json!({"fault": "cut", "afterBytes": bytes}),
+            Self::EndedAfter(bytes) => json!({"fault": "end", "afterBytes": bytes}),
+            Self::Silence => json!({"fault": "silence"}),
+            Self::Drip => json!({"fault": "drip", "bytes": 64, "everyMilliseconds": 2}),
+            Self::ByteByByte => json!({"fault": "drip", "bytes": 1, "everyMilliseconds": 0}),
+            Self::Event(bytes) => json!({"fault": "longEvent", "bytes": bytes}),
+            Self::LineEnd("\r") => json!({"fault": "lineEnd", "with": "cr"}),
+            Self::LineEnd(_) => json!({"fault": "lineEnd", "with": "crlf"}),
+            Self::ByteOrderMark => json!({"fault": "byteOrderMark"}),
             Self::Page => {
-                ([(CONTENT_TYPE, "text/html")], "<html><body>Sign in to the network</body></html>").into_response()
+                let page = "<html><body>Sign in to the network</body></html>";
+                json!({"fault": "status", "status": 200, "headers": {"content-type": "text/html"}, "body": page})
             }
-            _ => self.reshape(answer).await,
+            Self::GoAway => json!({"fault": "goAway"}),
+            Self::NotListening
+            | Self::NotTrusted
+            | Self::NoAddress
+            | Self::ToolFails
+            | Self::ToolPrintsGarbage
+            | Self::ToolHangs => return None,
+        })
+    }
+
+    /// What brings it about where no rule does.
+    pub(super) const fn instead(self) -> &'static str {
+        match self {
+            Self::NotListening => "stop the emulator",
+            Self::NotTrusted => "start the emulator with `--tls`, and do not trust its certificate",
+            Self::NoAddress => "give Cupola a host name that has no address",
+            _ => "put a program called `azd` that does this first in the daemon's `PATH`",
         }
     }
-
-    /// The same answer with another body.
-    async fn reshape(self, answer: Response) -> Response {
-        let (mut parts, body) = answer.into_parts();
-        parts.headers.remove(http::header::CONTENT_LENGTH);
-        let bytes = to_bytes(body, MAX_BODY).await.unwrap();
-        let pieces = |size: usize, pause: Duration| {
-            let pieces: Vec<_> = bytes.chunks(size).map(Bytes::copy_from_slice).collect();
-            Body::from_stream(stream::iter(pieces).then(move |piece| async move {
-                tokio::time::sleep(pause).await;
-                Ok::<_, std::convert::Infallible>(piece)
-            }))
-        };
-        let body = match self {
-            Self::ResetAfter(length) => {
-                let beginning = bytes.slice(..length.min(bytes.len()));
-                let broken = Err(std::io::Error::other("reset"));
-                // What comes before the error must leave first.
-                Body::from_stream(stream::iter([Ok(beginning), broken]).then(|piece| async {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    piece
-                }))
-            }
-            Self::EndedAfter(length) => Body::from(bytes.slice(..length.min(bytes.len()))),
-            Self::Drip => pieces(64, Duration::from_millis(2)),
-            Self::ByteByByte => pieces(1, Duration::ZERO),
-            Self::Event(length) => {
-                let event = format!("event: note\ndata: {{\"type\":\"note\",\"text\":\"{}\"}}\n\n", "x".repeat(length));
-                Body::from([event.as_bytes(), &bytes].concat())
-            }
-            Self::LineEnd(end) => Body::from(String::from_utf8_lossy(&bytes).replace('\n', end)),
-            Self::ByteOrderMark => Body::from(["\u{feff}".as_bytes(), &bytes].concat()),
-            _ => Body::from(bytes),
-        };
-        Response::from_parts(parts, body)
-    }
-}
-
-/// Reads an answer to its end, so that the turn has run.
-async fn whole(answer: Response) -> Bytes {
-    to_bytes(answer.into_body(), MAX_BODY).await.unwrap_or_default()
-}
-
-fn refusal(status: u16, by: By, retry_after: RetryAfter) -> Response {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
-    let mut header = |name, value: &str| {
-        answer.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
-    };
-    match by {
-        By::Agent => header("x-platform-server", "azure-ai-agentserver-core/2.2.0"),
-        By::Gateway(Some(cause)) => header("x-adc-response-details", cause),
-        By::Gateway(None) => {}
-    }
-    match retry_after {
-        RetryAfter::None => {}
-        RetryAfter::Seconds => header("retry-after", "1"),
-        RetryAfter::Date => header("retry-after", &httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2))),
-    }
-    answer
 }
 
 impl fmt::Display for Fault {

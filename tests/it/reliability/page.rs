@@ -5,6 +5,7 @@ use super::operations::{ANSWER, Operation};
 use super::{Cell, Saved};
 use serde_json::Value;
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 const HEAD: &str = "\
 # What happens when something fails
@@ -28,6 +29,17 @@ the answer of an agent of the invocations protocol, or from the bytes of a file.
 every other request has a limit of two minutes.
 ";
 
+const CAUSES: &str = "
+## How to cause each fault
+
+`cupola emulator` brings about the faults of the service and the agent: send the rule to `/__cupola/faults`
+([emulator.md](emulator.md#faults)). The results above are those of these rules. With `method` and `path`, a rule strikes only some
+requests. A time to try again is a date in the future; here it is one of 1970. `goAway` needs `--tls`.
+
+| fault | rule, or what to do |
+|---|---|
+";
+
 /// The whole page. Operations with the same results share a table.
 pub(super) fn render(cells: &[Cell]) -> String {
     let mut page = HEAD.to_owned();
@@ -42,6 +54,11 @@ pub(super) fn render(cells: &[Cell]) -> String {
     for (operations, table) in tables {
         let names: Vec<_> = operations.iter().map(ToString::to_string).collect();
         write!(page, "\n## {}\n\n{table}", names.join("; ")).unwrap();
+    }
+    page.push_str(CAUSES);
+    for fault in Fault::all() {
+        let cause = fault.rule(SystemTime::UNIX_EPOCH).map_or(fault.instead().to_owned(), |rule| format!("`{rule}`"));
+        writeln!(page, "| {fault} | {cause} |").unwrap();
     }
     page
 }

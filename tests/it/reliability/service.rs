@@ -6,10 +6,10 @@ use super::faults::{Fault, SILENT_FOR};
 use super::operations::Operation;
 use super::place::Place;
 use crate::support::{TestDaemon, TestEmulator};
-use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use cupola_emulator::faults::Faults;
 use cupola_emulator::hooks::Interceptor;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
@@ -17,19 +17,19 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 
 /// How many cells run at once: most of their time they wait between two tries.
 const AT_ONCE: usize = 32;
 
-/// More than any request here has, in bytes.
-const MAX_REQUEST: usize = 1024 * 1024;
-
 /// What happened to the requests of one key.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Strike {
     fault: Fault,
+    /// The fault as the emulator knows it: a rule for `/__cupola/faults` causes it as well.
+    faults: Faults,
     operation: Operation,
     sent: usize,
     ran: usize,
@@ -41,7 +41,11 @@ pub(super) struct Strikes(Arc<Mutex<HashMap<String, Strike>>>);
 
 impl Strikes {
     pub(super) fn begin(&self, key: &str, fault: Fault, operation: Operation) {
-        self.0.lock().unwrap().insert(key.to_owned(), Strike { fault, operation, sent: 0, ran: 0 });
+        let faults = Faults::default();
+        if let Some(rule) = fault.rule(SystemTime::now()) {
+            faults.add(serde_json::from_value(rule).unwrap());
+        }
+        self.0.lock().unwrap().insert(key.to_owned(), Strike { fault, faults, operation, sent: 0, ran: 0 });
     }
 
     /// How often the request was sent, and how many turns ran.
@@ -49,8 +53,8 @@ impl Strikes {
         self.0.lock().unwrap().remove(key).map(|strike| (strike.sent, strike.ran)).unwrap()
     }
 
-    /// What strikes this request, and whether it reaches the agent.
-    fn choose(&self, request: &Request) -> Option<(Fault, bool, bool)> {
+    /// What strikes this request.
+    fn choose(&self, request: &Request) -> Option<Faults> {
         let key = request.headers().get("x-agent-user-isolation-key")?.to_str().ok()?;
         let of_agent = request.uri().path().split_once("/agents/")?.1.split_once('/')?.1;
         let path = of_agent.strip_prefix("endpoint/").unwrap_or(of_agent);
@@ -62,27 +66,16 @@ impl Strikes {
         if passes && strike.operation.is_turn() {
             strike.ran += 1;
         }
-        Some((strike.fault, passes, is_over))
+        Some(strike.faults.clone())
     }
 }
 
 impl Interceptor for Strikes {
     fn intercept(&self, request: Request, next: Next) -> BoxFuture<'_, Response> {
         Box::pin(async move {
-            let Some((fault, passes, is_over)) = self.choose(&request) else { return next.run(request).await };
-            let is_upgrade = request.headers().contains_key(http::header::UPGRADE);
-            let answer = match fault {
-                // The emulator does not see what is refused. An unread body would cost the connection, which is another fault.
-                Fault::Refused { .. } if !is_over => {
-                    drop(to_bytes(request.into_body(), MAX_REQUEST).await);
-                    None
-                }
-                _ if passes || !is_upgrade => Some(next.run(request).await),
-                _ => None,
-            };
-            match answer {
-                Some(answer) if is_over => answer,
-                answer => fault.alter(answer).await,
+            match self.choose(&request) {
+                Some(faults) => faults.intercept(request, next).await,
+                None => next.run(request).await,
             }
         })
     }

@@ -9,19 +9,16 @@ use super::service::Strikes;
 use super::{Cell, Saved};
 use crate::support::deployed::Deployed;
 use crate::support::{Process, free_address};
-use cupola_emulator::hooks::{Acceptor, Connection};
-use futures_util::future::BoxFuture;
+use cupola_emulator::faults::Faults;
 use futures_util::{StreamExt as _, stream};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use std::time::SystemTime;
+use tokio::net::UnixStream;
 
 /// The host. No name below `.invalid` has an address unless the settings give it one.
 const HOST: &str = "notes.agents.invalid";
@@ -29,37 +26,8 @@ const HOST: &str = "notes.agents.invalid";
 /// Makes it a host that tokens may be sent to.
 const ALLOWED: &str = "allowed_hosts = [\"agents.invalid\"]\n";
 
-/// HTTP/2: the server's settings, then GOAWAY with "no stream was looked at" and no error.
-const GO_AWAY: &[u8] = &[
-    0, 0, 0, 4, 0, 0, 0, 0, 0, //
-    0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-];
-
 /// How many calls run at once.
 const AT_ONCE: usize = 16;
-
-/// TLS that says GOAWAY while it is told to.
-struct Leaving {
-    tls: Arc<dyn Acceptor>,
-    says_go_away: Arc<AtomicBool>,
-}
-
-impl Acceptor for Leaving {
-    fn accept(&self, stream: TcpStream) -> BoxFuture<'_, io::Result<Box<dyn Connection>>> {
-        Box::pin(async move {
-            let mut stream = self.tls.accept(stream).await?;
-            if !self.says_go_away.load(Ordering::Relaxed) {
-                return Ok(stream);
-            }
-            stream.write_all(GO_AWAY).await?;
-            stream.flush().await?;
-            // What the other side says is read, so that the system does not answer it with a reset.
-            let mut heard = [0; 1024];
-            while stream.read(&mut heard).await? > 0 {}
-            Err(io::Error::other("said GOAWAY"))
-        })
-    }
-}
 
 /// A cell before its call.
 struct Prepared {
@@ -72,12 +40,11 @@ struct Prepared {
 
 /// All cells of these faults.
 pub(super) async fn cells() -> Vec<Cell> {
-    let says_go_away = Arc::new(AtomicBool::new(false));
+    let faults = Faults::default();
     let strikes = Strikes::default();
     let deployed = Deployed::at(HOST, |options| {
         options.interceptor = Some(Arc::new(strikes.clone()));
-        let tls = options.acceptor.take().unwrap();
-        options.acceptor = Some(Arc::new(Leaving { tls, says_go_away: Arc::clone(&says_go_away) }));
+        options.acceptor = options.acceptor.take().map(|tls| faults.around(tls));
     })
     .await;
     let way = Way::new(deployed, strikes);
@@ -90,7 +57,9 @@ pub(super) async fn cells() -> Vec<Cell> {
     let mut called = Vec::new();
     for fault in Fault::WAY {
         way.configure(fault);
-        says_go_away.store(fault == Fault::GoAway, Ordering::Relaxed);
+        if let Some(rule) = fault.rule(SystemTime::now()) {
+            faults.add(serde_json::from_value(rule).unwrap());
+        }
         let daemon = way.serve();
         let (these, others) = prepared.into_iter().partition(|prepared| prepared.fault == fault);
         prepared = others;
@@ -99,7 +68,7 @@ pub(super) async fn cells() -> Vec<Cell> {
             stream::iter(these).map(|prepared| way.strike(prepared)).buffered(AT_ONCE).collect::<Vec<_>>().await,
         );
         stop(daemon).await;
-        says_go_away.store(false, Ordering::Relaxed);
+        faults.clear();
         way.heal();
     }
 

@@ -10,7 +10,7 @@ pub(crate) const HELP: &str = "\
 An AGENT is NAME=SOURCE[,OPTION=VALUE]... SOURCE is builtin:notes, exec:COMMAND (one process per session, with its own \
 HOME and PORT) or url:URL (an agent that already runs). Options are protocol=1.0.0|2.0.0, \
 protocols=PROTOCOL[+PROTOCOL]... (responses, invocations, invocations_ws; all by default), require=user|chat|user+chat, \
-version=LABEL and idle=SECONDS. Without any agent the emulator offers notes, notes-required and notes-identity.
+version=LABEL, snapshot=on and idle=SECONDS. Without any agent the emulator offers notes, notes-required and notes-identity.
 
 You do not need this command for `--emulator`, which uses an emulator inside the daemon.
 
@@ -23,6 +23,7 @@ Examples:
   cupola emulator
   cupola emulator --agent 'mine=exec:python3 main.py,protocol=2.0.0'
   cupola invoke --emulator=http://127.0.0.1:8787 mine \"hello\"
+  cupola emulator --agent 'mine=exec:python3 main.py' --watch . --env-file .env
   cupola emulator --agent 'mine=exec:python3 main.py' --allow-env MODEL_NAME
   cupola emulator token --caller ann --expires 3600
   cupola emulator --without mkdir,stat
@@ -89,6 +90,15 @@ struct StartFlags {
     /// An agent to offer; can be repeated
     #[arg(long = "agent", value_name = "AGENT")]
     agents: Vec<String>,
+    /// An environment variable for all exec: agents: NAME=VALUE, or NAME to pass on your own; can be repeated
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    variables: Vec<String>,
+    /// Read environment variables for all exec: agents from this file of NAME=VALUE lines; --env wins; can be repeated
+    #[arg(long = "env-file", value_name = "FILE")]
+    variable_files: Vec<PathBuf>,
+    /// Restart the sandboxes of exec: agents when a source file below this directory changes; can be repeated
+    #[arg(long, value_name = "DIR")]
+    watch: Vec<PathBuf>,
     /// An environment variable that agent versions created through the API may set for exec: agents; can be repeated
     #[arg(long = "allow-env", value_name = "NAME")]
     allowed_variables: Vec<String>,
@@ -129,6 +139,9 @@ pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
         tls_names: flags.tls_names,
         agents: flags.agents,
         allowed_variables: flags.allowed_variables,
+        variables: flags.variables,
+        variable_files: flags.variable_files,
+        watch: flags.watch,
         data_directory: flags.data_dir,
         idle_seconds: flags.idle,
         withhold_impersonation: flags.withhold_impersonation,

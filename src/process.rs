@@ -7,8 +7,9 @@
 //! that a starter may also read to the end.
 //!
 //! - [`log`]: what is written to the log; the log file is `log/bounded`
-//! - [`mod@emulator`]: the separate emulator as a process
+//! - [`mod@emulator`]: the separate emulator as a process; [`mod@conformance`]: the checklist as a process
 
+mod conformance;
 mod emulator;
 mod log;
 #[cfg(unix)]
@@ -21,6 +22,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use conformance::conformance;
 pub use emulator::{emulator, emulator_token};
 
 use crate::config::{Config, Flags};

@@ -2,6 +2,8 @@
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;
+use cupola_protocol::rpc::ErrorObject;
+use cupola_protocol::target::Target;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ pub struct Hooks {
     pub emulator: fn(EmulatorOptions) -> ExitCode,
     /// Prints a token for an emulator.
     pub emulator_token: fn(EmulatorTokenOptions) -> ExitCode,
+    /// Tries the checklist of the wire contract on an agent. True if it answered as the contract says.
+    pub conformance: fn(ConformanceOptions) -> Result<bool, Box<ErrorObject>>,
 }
 
 /// What the command line says about the daemon to run, as typed. What is `None` the daemon decides from its environment
@@ -82,6 +86,19 @@ pub struct EmulatorTokenOptions {
     pub url: Option<String>,
     /// The emulator's data directory.
     pub data_directory: Option<PathBuf>,
+}
+
+/// What the command line says about the agent to check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConformanceOptions {
+    /// The agent.
+    pub target: Target,
+    /// The person has agreed to what it costs, and is not asked.
+    pub is_agreed: bool,
+    /// The service may create and name sessions.
+    pub allows_unnamed: bool,
+    /// Print JSON instead of a table.
+    pub json: bool,
 }
 
 /// Operations on a session's files that azd has and the service does not document.

@@ -21,7 +21,7 @@ pub(super) const HOUSES: &[House] = &[
             &["lib"],
             &["process"],
             &["inbound"],
-            &["methods"],
+            &["conformance", "methods"],
             &["rpc"],
             &["daemon"],
             &["config", "shared_logs", "target", "pieces"],

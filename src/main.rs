@@ -12,7 +12,10 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    cupola_cli::run(std::env::args_os(), Hooks { serve, embedded: process::embedded, emulator, emulator_token, conformance })
+    cupola_cli::run(
+        std::env::args_os(),
+        Hooks { serve, embedded: process::embedded, emulator, emulator_token, conformance },
+    )
 }
 
 fn serve(options: ServeOptions) -> ExitCode {

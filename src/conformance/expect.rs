@@ -64,7 +64,8 @@ impl<'a> Expectation<'a> {
         match self {
             Self::Status(wanted) => {
                 let status = answer.status.to_string();
-                let is = |wanted: &str| wanted == status || wanted.strip_suffix("xx").is_some_and(|d| status.starts_with(d));
+                let is =
+                    |wanted: &str| wanted == status || wanted.strip_suffix("xx").is_some_and(|d| status.starts_with(d));
                 (!wanted.split('|').any(is)).then_some((STATUS, status))
             }
             Self::At { place, how, value } => {
@@ -215,11 +216,15 @@ mod tests {
             ": keep-alive\n\nevent: a\ndata: {\"type\": \"a\", \"sequence_number\": 0}\n\nevent: b\r\ndata: {\"type\": \"b\", \
              \"sequence_number\": 2, \"response\": {\"id\": \"r\"}}\r\n\r\n",
         );
-        for condition in ["events = a b", "events.last = b", "response.id = r", "events.named = yes", "events.numbered = yes"]
+        for condition in
+            ["events = a b", "events.last = b", "response.id = r", "events.named = yes", "events.numbered = yes"]
         {
             assert!(holds(&stream, condition), "{condition}");
         }
-        let odd = answer("text/event-stream", "event: a\ndata: {\"type\": \"b\", \"sequence_number\": 1}\n\nevent: b\ndata: {}\n\n");
+        let odd = answer(
+            "text/event-stream",
+            "event: a\ndata: {\"type\": \"b\", \"sequence_number\": 1}\n\nevent: b\ndata: {}\n\n",
+        );
         assert!(holds(&odd, "events.named = no") && holds(&odd, "events.numbered = no"));
         assert!(holds(&answer("text/event-stream", ": keep-alive\n\n"), "events = "));
     }

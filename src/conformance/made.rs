@@ -104,7 +104,8 @@ impl One {
 /// Is it gone? A run that is still under way must be cancelled first.
 async fn delete(one: &One, subject: &Subject) -> bool {
     let place = one.place();
-    let gone = |answer: Option<Read>| answer.is_some_and(|answer| (200..300).contains(&answer.status) || answer.status == 404);
+    let gone =
+        |answer: Option<Read>| answer.is_some_and(|answer| (200..300).contains(&answer.status) || answer.status == 404);
     let send = format!("DELETE {place}");
     let first = ask(&send, one, subject).await;
     if one.thing != Thing::Response || !first.as_ref().is_some_and(|answer| answer.status == 400) {

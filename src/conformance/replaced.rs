@@ -66,7 +66,8 @@ fn marked(word: &str) -> String {
     let after = &word[core.len()..];
     let has_digit = core.contains(|letter: char| letter.is_ascii_digit());
     let is_number = core.chars().all(|letter| letter.is_ascii_digit() || letter == '.') && core.len() < 12;
-    let has_inner_dot = core.trim_start_matches('.').contains('.') && !DOTTED.iter().any(|known| core.starts_with(known));
+    let has_inner_dot =
+        core.trim_start_matches('.').contains('.') && !DOTTED.iter().any(|known| core.starts_with(known));
     let mark = match core {
         _ if core.contains("://") => "<url>",
         _ if core.contains('@') => "<address>",

@@ -103,9 +103,8 @@ impl Subject {
 
     fn has(&self, need: Need) -> bool {
         let speaks = |need: Need| {
-            need.protocol().is_some_and(|protocol| {
-                self.definition.protocols.iter().any(|spoken| spoken.name == protocol.name())
-            })
+            need.protocol()
+                .is_some_and(|protocol| self.definition.protocols.iter().any(|spoken| spoken.name == protocol.name()))
         };
         let is_identity = self.model != IsolationModel::Keys;
         match need {
@@ -134,8 +133,7 @@ impl Subject {
 
     /// How a report describes it: nothing that says whose it is.
     pub fn described(&self) -> BTreeMap<&'static str, String> {
-        let protocols =
-            self.definition.protocols.iter().map(|spoken| format!("{} {}", spoken.name, spoken.version));
+        let protocols = self.definition.protocols.iter().map(|spoken| format!("{} {}", spoken.name, spoken.version));
         let is_emulator = !matches!(self.agent.address().account(), Some(crate::auth::Account::Configured));
         BTreeMap::from([
             ("target", if is_emulator { "emulator" } else { "service" }.to_owned()),

@@ -76,7 +76,9 @@ impl<'a> Trial<'a> {
     async fn send(&mut self, case: &Case, request: &Outgoing) -> Outcome {
         let answer = match self.subject.send(request).await {
             Ok(answer) => Read::of(&answer),
-            Err(error) => return Outcome::Differs { answered: format!("no answer: {}", self.replaced.apply(&error.to_string())) },
+            Err(error) => {
+                return Outcome::Differs { answered: format!("no answer: {}", self.replaced.apply(&error.to_string())) };
+            }
         };
         self.note(case, request, &answer);
         let mut faults = Vec::new();

@@ -64,8 +64,7 @@ impl Agent {
             let mut request = reqwest::Request::new(probe.method, url);
             *request.headers_mut() = headers;
             *request.body_mut() = probe.body.map(Into::into);
-            let mut response =
-                http.execute(request).await.map_err(|unanswered| self.unanswered(unanswered).1)?;
+            let mut response = http.execute(request).await.map_err(|unanswered| self.unanswered(unanswered).1)?;
             let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
             let mut body = BytesMut::new();
             while let Some(piece) = response.chunk().await.map_err(|error| odd(innermost(&error)))? {

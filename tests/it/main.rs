@@ -11,6 +11,7 @@ mod bind;
 mod calls;
 mod chat;
 mod cli;
+mod conformance;
 mod current_session;
 mod debug;
 mod display;

@@ -48,7 +48,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     if !flags.yes && !flags.scope.may_ask() {
         return Err(Failure::usage_hint(
             "a run uses turns and sessions of the agent, and nobody can be asked whether that is all right",
-            "add --yes",
+            "add --yes to start the run without a question",
         ));
     }
     let is_clean = (hooks.conformance)(ConformanceOptions {

@@ -36,6 +36,8 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         idle_seconds,
         withhold_impersonation,
         without,
+        record,
+        record_without_prompts,
         json,
     } = options;
     let idle_timeout = idle_seconds.map(std::time::Duration::from_secs);
@@ -51,6 +53,8 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         idle_timeout,
         withhold_impersonation,
         without: without.into_iter().map(undocumented).collect(),
+        record,
+        record_without_prompts,
         registry: None,
         agent_output: None,
         json,

@@ -14,6 +14,8 @@ use crate::hooks::Acceptor;
 use crate::logs::AgentOutput;
 use crate::options::{Options, Undocumented, stock_agents};
 use crate::private;
+use crate::recording::format::RecordingError;
+use crate::recording::record::Recorder;
 use crate::tls::{Tls, TlsError};
 use crate::variables::{AllowedVariables, InvalidName};
 use agent::InvalidAgent;
@@ -54,6 +56,10 @@ pub struct CommandOptions {
     pub withhold_impersonation: bool,
     /// What of the undocumented is left out.
     pub without: Vec<Undocumented>,
+    /// Keep the exchanges with all agents in this file, which must not exist.
+    pub record: Option<PathBuf>,
+    /// Keep digests of requests instead of the requests.
+    pub record_without_prompts: bool,
     /// Where running emulators are listed, so that other commands of this user find its secret.
     pub registry: Option<PathBuf>,
     /// Is told each line that `exec:` agents write.
@@ -94,6 +100,9 @@ pub enum CommandError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// The recording could not be created.
+    #[error("--record: {0}")]
+    Recording(#[from] RecordingError),
     /// The certificate could not be created.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -128,11 +137,17 @@ pub async fn run(
 ) -> Result<(), CommandError> {
     let allowed = AllowedVariables::new(options.allowed_variables)?;
     let directory = DataDirectory::prepare(options.data_directory)?;
-    let agents = if options.agents.is_empty() {
+    let mut agents = if options.agents.is_empty() {
         stock_agents(&(Arc::new(Notes::with_responses_in(directory.path().join("responses"))) as _))
     } else {
         agent::read_agents(&options.agents, &allowed, options.agent_output.as_ref())?
     };
+    if let Some(file) = &options.record {
+        let recorder = Recorder::create(file, !options.record_without_prompts)?;
+        for version in agents.iter_mut().flat_map(|agent| &mut agent.versions) {
+            version.runtime = recorder.around(Arc::clone(&version.runtime));
+        }
+    }
     let tls = match &options.tls_files {
         _ if !options.tls => None,
         Some((certificate, key)) => Some(Tls::load(certificate, key)?),
@@ -237,6 +252,8 @@ mod tests {
             tls_names: Vec::new(),
             allowed_variables: Vec::new(),
             registry: None,
+            record: None,
+            record_without_prompts: false,
             agent_output: None,
             tls: true,
             agents: Vec::new(),

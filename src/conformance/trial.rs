@@ -77,7 +77,9 @@ impl<'a> Trial<'a> {
         let answer = match self.subject.send(request).await {
             Ok(answer) => Read::of(&answer),
             Err(error) => {
-                return Outcome::Differs { answered: format!("no answer: {}", self.replaced.apply(&error.to_string())) };
+                return Outcome::Differs {
+                    answered: format!("no answer: {}", self.replaced.apply(&error.to_string())),
+                };
             }
         };
         self.note(case, request, &answer);

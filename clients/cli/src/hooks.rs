@@ -69,6 +69,10 @@ pub struct EmulatorOptions {
     pub withhold_impersonation: bool,
     /// Leave these out.
     pub without: Vec<Undocumented>,
+    /// Keep the exchanges with all agents in this file.
+    pub record: Option<PathBuf>,
+    /// Keep digests of requests instead of the requests.
+    pub record_without_prompts: bool,
     /// Say where it listens as one line of JSON.
     pub json: bool,
 }

@@ -57,7 +57,7 @@ pub(super) const HOUSES: &[House] = &[
             &["registry", "conversation", "session"],
             &["auth", "server"],
             &["error", "options"],
-            &["agents", "faults", "sandbox"],
+            &["agents", "faults", "recording", "sandbox"],
             &["container", "home", "tls"],
             &["clock", "content_type", "hooks", "ids", "isolation", "logs", "private", "store", "variables"],
         ],

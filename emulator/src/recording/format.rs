@@ -129,6 +129,14 @@ pub enum RecordingError {
         /// Its version.
         found: u32,
     },
+    /// It was begun with the other choice about prompts.
+    #[error("the recording {} {}; name another file", path.display(), if *prompts { "keeps prompts" } else { "keeps no prompts" })]
+    Prompts {
+        /// The file.
+        path: PathBuf,
+        /// What it was begun with.
+        prompts: bool,
+    },
     /// It has nothing for the agent.
     #[error("the recording {} has no exchange of an agent {agent:?}; it has: {}", path.display(), others.join(", "))]
     NoAgent {
@@ -151,6 +159,21 @@ pub fn create(path: &Path, prompts: bool) -> Result<(File, Head), RecordingError
     let mut file = private::create(path).map_err(unusable)?;
     write_line(&mut file, &head).map_err(unusable)?;
     Ok((file, head))
+}
+
+/// Creates a file, or opens a recording to append to it. Any other file is refused, and so is one that others can open.
+pub fn open(path: &Path, prompts: bool) -> Result<(File, Head), RecordingError> {
+    match create(path, prompts) {
+        Err(RecordingError::Exists { .. }) => {}
+        created => return created,
+    }
+    let unusable = |source| RecordingError::File { path: path.to_owned(), source };
+    private::open(path).map_err(unusable)?;
+    let head = read(path)?.head;
+    if head.prompts != prompts {
+        return Err(RecordingError::Prompts { path: path.to_owned(), prompts: head.prompts });
+    }
+    Ok((File::options().append(true).open(path).map_err(unusable)?, head))
 }
 
 /// Appends one line, in one piece, so that a process that ends leaves whole lines.
@@ -235,6 +258,14 @@ mod tests {
         let refusal = create(&path, true).unwrap_err().to_string();
         assert!(refusal.contains("exists already") && refusal.contains("a.jsonl"), "{refusal}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
+        // It can be continued, but not with another choice about prompts.
+        let (mut more, _) = open(&path, true).unwrap();
+        write_line(&mut more, &exchange()).unwrap();
+        assert_eq!(super::read(&path).unwrap().exchanges.len(), 2);
+        assert!(open(&path, false).unwrap_err().to_string().contains("keeps prompts"));
+        std::fs::write(&path, "notes of mine").unwrap();
+        assert!(open(&path, true).unwrap_err().to_string().contains("line 1"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"notes of mine");
     }
 
     #[test]

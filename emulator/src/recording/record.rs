@@ -1,5 +1,6 @@
 //! An agent whose exchanges are kept in a file. It answers as it would without.
 
+use super::capture::{KEPT_HEADERS, hidden};
 use super::format::{self, Answer, Asked, Exchange, Head, Piece, RecordingError};
 use super::markers::Values;
 use super::request::{Known, partition};
@@ -7,14 +8,11 @@ use crate::container::{CallError, Container, OwnQuestion, Runtime, SandboxContex
 use crate::isolation::Partition;
 use crate::variables::Refused;
 use axum::body::{Body, to_bytes};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, UPGRADE};
 use http::{HeaderMap, Method, Request, Response};
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,10 +24,6 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Longest request that passes, in bytes: as long as what the emulator's own routes take.
 const MAX_REQUEST_BYTES: usize = 64 * 1024 * 1024;
-
-/// Headers of answers that clients and the gateway look at.
-const KEPT_HEADERS: [&str; 5] =
-    ["content-type", "retry-after", "x-platform-server", "x-platform-error-source", "x-agent-invocation-id"];
 
 /// A file that exchanges are written to.
 #[derive(Debug)]
@@ -219,93 +213,20 @@ impl Kept {
     }
 
     fn end(mut self) {
-        let left_out = |why: &str| {
-            tracing::warn!("an exchange is not in the recording {}: {why}", self.recorder.path.display());
-        };
-        if self.length > MAX_BODY_BYTES {
-            return left_out("its answer is too long");
+        let pieces = if self.length > MAX_BODY_BYTES { Err("its answer is too long") } else { self.pieces() };
+        match pieces {
+            Ok(pieces) => {
+                self.exchange.answer.pieces = pieces;
+                self.recorder.write(&self.exchange);
+            }
+            Err(why) => {
+                tracing::warn!("an exchange is not in the recording {}: {why}", self.recorder.path.display());
+            }
         }
-        let is_stream = self.exchange.answer.headers.get("content-type").is_some_and(|kind| is_events(kind));
-        let pieces = pieces(&self.pieces, is_stream);
-        let pieces: Vec<_> = pieces
-            .into_iter()
-            .map(|piece| Piece { text: piece.text.map(|text| self.values.hide(&text)), ..piece })
-            .collect();
-        if is_stream && spells_out(&pieces, &self.values) {
-            return left_out("its stream spells out a key, an identity or a token over several events");
-        }
-        self.exchange.answer.pieces = pieces;
-        self.recorder.write(&self.exchange);
-    }
-}
-
-pub(super) fn is_events(kind: &str) -> bool {
-    kind.starts_with("text/event-stream")
-}
-
-/// The pieces that are kept: each event of a stream with its time, everything else whole.
-fn pieces(came: &[(u64, Bytes)], is_stream: bool) -> Vec<Piece> {
-    let last = came.last().map_or(0, |(after, _)| *after);
-    let mut whole = BytesMut::new();
-    for (_, bytes) in came {
-        whole.extend_from_slice(bytes);
-    }
-    let Ok(text) = std::str::from_utf8(&whole) else {
-        return vec![Piece { after_ms: last, text: None, base64: Some(STANDARD.encode(&whole)) }];
-    };
-    let piece = |after_ms: u64, text: &str| Piece { after_ms, text: Some(text.to_owned()), base64: None };
-    if !is_stream {
-        return if text.is_empty() { Vec::new() } else { vec![piece(last, text)] };
-    }
-    let (mut pieces, mut end) = (Vec::new(), 0);
-    let mut ends = came.iter().scan(0, |sum, (after, bytes)| {
-        *sum += bytes.len();
-        Some((*sum, *after))
-    });
-    let mut current = ends.next();
-    for event in text.split_inclusive("\n\n") {
-        end += event.len();
-        while current.is_some_and(|(until, _)| until < end) {
-            current = ends.next();
-        }
-        pieces.push(piece(current.map_or(last, |(_, after)| after), event));
-    }
-    pieces
-}
-
-/// Do the texts of a stream's events together have something in them that is in none of them alone?
-fn spells_out(pieces: &[Piece], values: &Values) -> bool {
-    let delta = |piece: &Piece| {
-        let data = piece.text.as_deref()?.lines().find_map(|line| line.strip_prefix("data:"))?;
-        serde_json::from_str::<Value>(data).ok()?.get("delta")?.as_str().map(str::to_owned)
-    };
-    let spelled: String = pieces.iter().filter_map(delta).collect();
-    values.hide(&spelled) != spelled
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_has_the_time_at_which_it_was_complete() {
-        let came = [(1, "event: a\nda"), (5, "ta: 1\n\nevent: b\n"), (9, "data: 2\n\n")];
-        let came = came.map(|(after, text)| (after, Bytes::from_static(text.as_bytes())));
-        let pieces = pieces(&came, true);
-        let shown: Vec<_> = pieces.iter().map(|piece| (piece.after_ms, piece.text.as_deref().unwrap())).collect();
-        assert_eq!(shown, [(5, "event: a\ndata: 1\n\n"), (9, "event: b\ndata: 2\n\n")]);
     }
 
-    #[test]
-    fn a_key_that_is_spelled_out_is_noticed() {
-        let mut values = Values::default();
-        values.put("user", Some("tenant-acme"));
-        let event = |delta: &str| Piece {
-            after_ms: 0,
-            text: Some(format!("event: x\ndata: {{\"delta\": \"{delta}\"}}\n\n")),
-            base64: None,
-        };
-        assert!(spells_out(&[event("you are ten"), event("ant-acme")], &values));
-        assert!(!spells_out(&[event("you are "), event("nobody")], &values));
+    fn pieces(&self) -> Result<Vec<Piece>, &'static str> {
+        let kind = self.exchange.answer.headers.get("content-type").map_or("", String::as_str);
+        hidden(&self.pieces, kind, &self.values)
     }
 }

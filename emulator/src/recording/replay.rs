@@ -1,9 +1,9 @@
 //! `replay:FILE`: an agent that gives the answers of a recording, each to the user it was recorded for. What the file does not have is
 //! an error that says so: never another user's answer, and never a similar one.
 
+use super::capture::is_events;
 use super::format::{Exchange, Recording, RecordingError, read};
 use super::markers::Values;
-use super::record::is_events;
 use super::request::{Known, partition};
 use crate::container::{CallError, Container, OwnQuestion, Runtime, SandboxContext, StartError};
 use crate::isolation::Partition;

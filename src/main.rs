@@ -14,7 +14,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     cupola_cli::run(
         std::env::args_os(),
-        Hooks { serve, embedded: process::embedded, emulator, emulator_token, conformance },
+        Hooks { serve, embedded: process::embedded, emulator, emulator_token, conformance, record: process::record },
     )
 }
 

@@ -108,7 +108,7 @@ async fn delete(one: &One, subject: &Subject) -> bool {
         |answer: Option<Read>| answer.is_some_and(|answer| (200..300).contains(&answer.status) || answer.status == 404);
     let send = format!("DELETE {place}");
     let first = ask(&send, one, subject).await;
-    if one.thing != Thing::Response || !first.as_ref().is_some_and(|answer| answer.status == 400) {
+    if one.thing != Thing::Response || first.as_ref().is_none_or(|answer| answer.status != 400) {
         return gone(first);
     }
     ask(&format!("POST {place}/cancel"), one, subject).await;

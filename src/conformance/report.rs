@@ -55,7 +55,7 @@ pub struct Row {
 /// What became of the things that a run made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Cleanup {
-    /// So many were deleted.
+    /// How many were deleted.
     pub deleted: usize,
     /// These could not be. They keep their ids here, so that a person can delete them: this is not part of the report.
     #[serde(skip)]
@@ -141,17 +141,17 @@ impl Report {
     /// As a table in Markdown: first what differs, then the rest.
     pub fn markdown(&self) -> String {
         let Counts { as_contract, differs, not_applicable, not_run } = self.counts;
-        let mut text = format!("{}\n\n", self.program);
-        for (name, value) in &self.subject {
-            text += &format!("- {name}: {}\n", cell(value));
-        }
-        text += &format!(
-            "- as the contract says: {as_contract}; differs: {differs}; not run: {not_run}; does not apply: {not_applicable}\n"
-        );
+        let mut lines = vec![self.program.to_owned(), String::new()];
+        lines.extend(self.subject.iter().map(|(name, value)| format!("- {name}: {}", cell(value))));
+        lines.push(format!(
+            "- as the contract says: {as_contract}; differs: {differs}; not run: {not_run}; does not apply: {not_applicable}"
+        ));
         if self.interrupted {
-            text += "- the run was interrupted\n";
+            lines.push("- the run was interrupted".to_owned());
         }
-        text += "\n| result | case | contract | what was done | contract says | service answered |\n|---|---|---|---|---|---|\n";
+        lines.push(String::new());
+        lines.push("| result | case | contract | what was done | contract says | service answered |".to_owned());
+        lines.push("|---|---|---|---|---|---|".to_owned());
         let rank = |row: &&Row| match row.outcome {
             Outcome::Differs { .. } => 0,
             Outcome::NotRun { .. } => 1,
@@ -168,9 +168,9 @@ impl Report {
                 Outcome::NotRun { why } => ("**not run**", why),
             };
             let cells = [result, &row.id, &row.source, &row.case, &row.contract_says, answered].map(cell);
-            text += &format!("| {} |\n", cells.join(" | "));
+            lines.push(format!("| {} |", cells.join(" | ")));
         }
-        text
+        lines.join("\n") + "\n"
     }
 }
 

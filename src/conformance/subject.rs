@@ -23,6 +23,7 @@ pub const PREFIX: &str = "cupola-conformance-";
 
 /// An agent, looked at.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact about the target")]
 pub struct Subject {
     agent: Agent,
     name: String,

@@ -97,18 +97,18 @@ impl<'a> Trial<'a> {
         }
         let mut answered = answer.status.to_string();
         if let Some(code) = answer.at("error.code").filter(|code| *code != "null") {
-            answered += &format!(" {}", self.replaced.apply(&code));
+            answered = format!("{answered} {}", self.replaced.apply(&code));
         }
         if faults.is_empty() {
             return Outcome::AsContract { answered };
         }
         // The status stands at the beginning.
         for (place, found) in faults.iter().filter(|(place, _)| place != STATUS) {
-            answered += &format!("; {place}: {found}");
+            answered = format!("{answered}; {place}: {found}");
         }
         if let Some(message) = answer.at("error.message") {
             let message: String = message.chars().take(MAX_MESSAGE).collect();
-            answered += &format!(" ({})", self.replaced.apply(&message));
+            answered = format!("{answered} ({})", self.replaced.apply(&message));
         }
         Outcome::Differs { answered }
     }

@@ -109,8 +109,8 @@ async fn a_case_that_differs_is_shown_without_saying_whose_target_it_is_and_all_
     let target = Target::start(false).await;
     let message = "host acct.services.ai.azure.com, id 0b5c2a8e-7d3f-4c1e-9a8b-1f2e3d4c5b6a, user ann@contoso.com";
     let body = serde_json::json!({"error": {"code": "odd", "message": message}});
-    let status = serde_json::from_value(serde_json::json!(418)).unwrap();
-    target.faults.add(Rule::on("*:stop", Fault::Status { status, headers: Default::default(), body: Some(body) }));
+    let fault = serde_json::json!({"path": "*:stop", "fault": "status", "status": 418, "body": body});
+    target.faults.add(serde_json::from_value(fault).unwrap());
     let output = finish(target.command("notes-identity", &["--yes"]));
     let shown = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(1), "{shown}");

@@ -39,6 +39,7 @@ mod private;
 mod process;
 mod project;
 mod raw;
+mod recording;
 mod recovery;
 mod redeployed;
 mod reliability;

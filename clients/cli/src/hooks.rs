@@ -2,11 +2,13 @@
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;
+use cupola_protocol::isolation::Isolation;
 use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::target::Target;
+use serde_json::value::RawValue;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The parts of the program that the command line only starts: it depends on neither the daemon nor the emulator.
@@ -22,6 +24,22 @@ pub struct Hooks {
     pub emulator_token: fn(EmulatorTokenOptions) -> ExitCode,
     /// Tries the checklist of the wire contract on an agent. True if it answered as the contract says.
     pub conformance: fn(ConformanceOptions) -> Result<bool, Box<ErrorObject>>,
+    /// Opens a recording, in which prompts are kept or not, and gives what adds a call to it.
+    pub record: fn(&Path, bool) -> Result<SaveCall, String>,
+}
+
+/// Adds a call to a recording. The error says why it cannot be kept.
+pub type SaveCall = Box<dyn FnOnce(&RecordedCall) -> Result<(), String>>;
+
+/// An invoke as the daemon has told it, with `raw` and `debug`.
+#[derive(Debug)]
+pub struct RecordedCall {
+    /// Its events, and when each came, in milliseconds.
+    pub events: Vec<(u64, Box<RawValue>)>,
+    /// Its response, if it has one.
+    pub response: Option<Box<RawValue>>,
+    /// Whose call it was.
+    pub isolation: Isolation,
 }
 
 /// What the command line says about the daemon to run, as typed. What is `None` the daemon decides from its environment

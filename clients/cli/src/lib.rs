@@ -39,7 +39,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use environment::ISOLATION_VARIABLES;
-pub use hooks::{ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
+pub use hooks::{
+    ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, RecordedCall, SaveCall, ServeOptions,
+    Undocumented,
+};
 pub use line::beside::already_served;
 pub use line::stream::Stream;
 

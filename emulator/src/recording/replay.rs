@@ -84,8 +84,8 @@ impl Container for ReplayContainer {
             let Some(user) =
                 parts.extensions.get::<Partition>().filter(|_| parts.extensions.get::<OwnQuestion>().is_none())
             else {
-                // Of nobody, so of no user's recording.
-                return Ok(refusal(StatusCode::NOT_FOUND, "not_in_recording", "Nobody's requests are recorded."));
+                // Without a user there is nothing to compare with the recording.
+                return Ok(refusal(StatusCode::NOT_FOUND, "not_in_recording", "Only requests of users are recorded."));
             };
             let body = to_bytes(body, MAX_REQUEST_BYTES).await.map_err(|error| broken(&error))?;
             let names = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).names.clone();

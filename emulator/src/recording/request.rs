@@ -112,7 +112,8 @@ fn digest(parts: &[&str], rest: &[u8]) -> String {
         hash.update(part);
     }
     hash.update(rest);
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let half = hash.finalize().first_chunk().copied().unwrap_or_default();
+    uuid::Uuid::from_bytes(half).simple().to_string()
 }
 
 /// Response ids by the names that the recording has for them.

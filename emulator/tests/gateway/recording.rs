@@ -153,7 +153,7 @@ async fn a_recording_has_no_keys_identities_or_tokens_and_no_prompts_if_none_are
             assert!(!kept.contains(secret), "{secret} is in {kept}");
         }
         assert_eq!(kept.contains("remember I am"), prompts, "{kept}");
-        // It can be replayed all the same.
+        // It can still be replayed.
         let bench = replaying(&path, AGENT, false).await;
         let again = say(&bench, "alice@contoso.com", "remember I am alice@contoso.com").await.ok();
         assert!(again.text.contains("I am alice@contoso.com"), "{}", again.text);
@@ -173,8 +173,8 @@ async fn answers_come_at_once_or_as_slowly_as_they_did() {
     for piece in lines[1]["answer"]["pieces"].as_array_mut().unwrap() {
         piece["afterMs"] = json!(300);
     }
-    let slow: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    std::fs::write(&path, slow).unwrap();
+    let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
+    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
     for is_timed in [false, true] {
         let bench = replaying(&path, AGENT, is_timed).await;
         let began = Instant::now();

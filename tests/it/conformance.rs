@@ -1,7 +1,7 @@
 //! `cupola conformance`: the emulator answers every case as the contract says, and a run leaves nothing behind.
 
 use crate::hints::advice;
-use crate::support::{Home, Terminal, TestEmulator, at_once, finish, finish_after};
+use crate::support::{Home, PATIENCE, Terminal, TestEmulator, at_once, finish, finish_after};
 use cupola::conformance::checklist;
 use cupola_emulator::faults::{Fault, Faults, Rule};
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,11 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
-
-/// Longer than a busy machine takes to get to a turn.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An emulator whose data can be looked at.
 struct Target {

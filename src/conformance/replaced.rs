@@ -48,12 +48,17 @@ impl Replaced {
                 shown += &marked(word);
                 rest = after;
             } else {
-                shown.push(if first.is_control() { ' ' } else { first });
+                shown.push(if acts(first) { ' ' } else { first });
                 rest = &rest[first.len_utf8()..];
             }
         }
         shown
     }
+}
+
+/// Does it act on a terminal, or on the direction or visibility of the text around it?
+fn acts(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
 const fn is_of_word(letter: char) -> bool {
@@ -100,6 +105,7 @@ mod tests {
             ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln", "Bearer <host>"),
             ("in_progress, response.failed", "in_progress, response.failed"),
             ("12 of 5.0 seconds\nand more", "12 of 5.0 seconds and more"),
+            ("a \u{1b}[31m\u{202e}red\u{7} word", "a  [31m red  word"),
         ] {
             assert_eq!(replaced.apply(text), shown);
         }

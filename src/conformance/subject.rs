@@ -134,7 +134,9 @@ impl Subject {
 
     /// How a report describes it: nothing that says whose it is.
     pub fn described(&self) -> BTreeMap<&'static str, String> {
-        let protocols = self.definition.protocols.iter().map(|spoken| format!("{} {}", spoken.name, spoken.version));
+        let replaced = self.replaced();
+        let protocols = self.definition.protocols.iter();
+        let protocols = protocols.map(|spoken| replaced.apply(&format!("{} {}", spoken.name, spoken.version)));
         let is_emulator = !matches!(self.agent.address().account(), Some(crate::auth::Account::Configured));
         BTreeMap::from([
             ("target", if is_emulator { "emulator" } else { "service" }.to_owned()),

@@ -1,5 +1,6 @@
 //! The checklist as a process: says what a run costs, asks, shows progress, and cleans up also when a signal ends it.
 
+use super::log::escaped;
 use super::runtime;
 use crate::config::{Config, Flags};
 use crate::conformance::checklist::{self, Case};
@@ -48,7 +49,10 @@ async fn check(target: &Target, is_agreed: bool, allows_unnamed: bool, json: boo
     let directory = tempfile::tempdir().map_err(|error| invalid(&error))?;
     let emulator = Arc::new(EmbeddedEmulator::new(directory.path().join("emulator"), directory.path()));
     let (_, targets) = service(&config, Arc::clone(&emulator)).map_err(|error| invalid(&error))?;
-    let subject = Subject::read(&targets, target, allows_unnamed).await?;
+    let subject = tokio::select! {
+        subject = Subject::read(&targets, target, allows_unnamed) => subject?,
+        _ = asked.recv() => return Err(CallError::cancelled()),
+    };
     let cost = announcement(&subject, &cases);
     if !is_agreed && !agree(&cost, &mut asked).await {
         emulator.release().await;
@@ -67,7 +71,7 @@ async fn check(target: &Target, is_agreed: bool, allows_unnamed: bool, json: boo
     // A reader that has closed its end wants no more of it; the exit code still tells.
     let _ = io::stdout().write_all(shown.as_bytes()).and_then(|()| io::stdout().flush());
     for left in report.left() {
-        say(&format!("warning: this could not be deleted: {left}"));
+        say(&format!("warning: this could not be deleted: {}", escaped(left)));
     }
     Ok(report.is_clean())
 }

@@ -99,27 +99,9 @@ impl Daemon {
         let sockets = config.socket.parent().unwrap_or(&config.state_directory);
         let emulator =
             Arc::new(EmbeddedEmulator::of(config.state_directory.join(EMULATOR_DIRECTORY), sockets, shutdown.clone()));
-        let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
-        let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
-        let surroundings = Surroundings {
-            variable: Arc::new(config::variable),
-            trusted_certificates: config.trusted_certificates.clone(),
-            resolve: config.resolve.clone(),
-            ..Surroundings::default()
-        };
-        let finder = Arc::clone(&emulators);
-        let of_emulator = Arc::new(move |origin: &str| finder.credential(origin));
-        let tokens = Tokens::new(config.credential.clone(), surroundings, of_emulator);
-        let settings = Settings {
-            allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
-            trusted_certificates: config.trusted_certificates.clone(),
-            resolve: config.resolve.clone(),
-            embedded_socket: emulator.socket().map(ToOwned::to_owned),
-            call_limit: config.call_limit,
-        };
-        let foundry = Foundry::new(settings, Arc::new(tokens));
+        let (foundry, targets) = service(&config, emulator)?;
         Ok(Arc::new(Self {
-            targets: Targets::new(foundry.clone(), emulator, emulators),
+            targets,
             foundry,
             store: Arc::new(store),
             arrivals: Locks::default(),
@@ -142,4 +124,29 @@ impl Daemon {
             state_directory,
         }))
     }
+}
+
+/// The line to the service as the settings describe it, and what finds agents on it. `emulator` is the one that `--emulator` means.
+pub(crate) fn service(config: &Config, emulator: Arc<EmbeddedEmulator>) -> Result<(Foundry, Targets), InvalidSuffix> {
+    let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
+    let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
+    let surroundings = Surroundings {
+        variable: Arc::new(config::variable),
+        trusted_certificates: config.trusted_certificates.clone(),
+        resolve: config.resolve.clone(),
+        ..Surroundings::default()
+    };
+    let finder = Arc::clone(&emulators);
+    let of_emulator = Arc::new(move |origin: &str| finder.credential(origin));
+    let tokens = Tokens::new(config.credential.clone(), surroundings, of_emulator);
+    let settings = Settings {
+        allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
+        trusted_certificates: config.trusted_certificates.clone(),
+        resolve: config.resolve.clone(),
+        embedded_socket: emulator.socket().map(ToOwned::to_owned),
+        call_limit: config.call_limit,
+    };
+    let foundry = Foundry::new(settings, Arc::new(tokens));
+    let targets = Targets::new(foundry.clone(), emulator, emulators);
+    Ok((foundry, targets))
 }

@@ -15,7 +15,7 @@
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`latency`]: how long the parts of a turn took (pure)
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
-//! - [`meter`]: how much of one answer is taken (pure)
+//! - [`meter`]: how much of one answer is taken (pure); [`probe`]: one request exactly as a caller wants it
 //! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: asks about and ends an invocation that runs
 //!   without a connection
 //!
@@ -47,6 +47,7 @@ mod meter;
 mod observe;
 mod pages;
 mod plain;
+mod probe;
 mod reply;
 mod request;
 mod responses;
@@ -74,6 +75,7 @@ pub use self::invocations::InvocationsTurn;
 pub use self::invocations_ws::{MAX_SENT_BYTES, WebSocketTurn};
 pub use self::logs::{LogError, LogEvent, LogPart, LogQuery, LogReader};
 pub use self::observe::{Interest, Observation, Observer, observer};
+pub use self::probe::{Probe, ProbeAnswer};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::ResponsesTurn;
 pub use self::sessions::{ListSessions, Stopped};

@@ -7,10 +7,13 @@
 //! that a starter may also read to the end.
 //!
 //! - [`log`]: what is written to the log; the log file is `log/bounded`
-//! - [`mod@emulator`]: the separate emulator as a process
+//! - [`mod@emulator`]: the separate emulator as a process; [`mod@conformance`]: the checklist as a process; `recording`: calls that are
+//!   added to a recording
 
+mod conformance;
 mod emulator;
 mod log;
+mod recording;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -21,7 +24,9 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use conformance::conformance;
 pub use emulator::{emulator, emulator_token};
+pub use recording::record;
 
 use crate::config::{Config, Flags};
 use crate::daemon::Daemon;

@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 /// Text one answer may have, in bytes. The response must carry all of it in one message; an agent that writes more than
 /// this is not answering a person.
-const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a run leaves behind: its answer, or why there is none. Shared by all who waited for it.
 pub type Outcome = Arc<Result<InvokeResponse, CallError>>;

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 const LONG_ABOUT: &str = "\
 A resident, isolated line to Microsoft Foundry hosted agents.
 
-Every command except `serve` and `emulator` is a small client of one daemon per user, and starts the daemon if it is not running. \
+Every command except `serve`, `emulator` and `conformance` is a small client of one daemon per user, and starts the daemon if it is not running. \
 The daemon keeps tokens and connections warm and, per isolation key, the session and conversation to continue.
 
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"

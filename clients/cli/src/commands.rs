@@ -2,7 +2,8 @@
 //!
 //! - `invoke`, `chat`, `runs`: turns; `sessions`, `files`, `monitor`: a session, its files and its log
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
-//! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator
+//! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
+//!   the checklist of the wire contract
 //! - `completions`, `man`: files for the shell and for `man`
 
 pub(crate) mod agents;
@@ -10,6 +11,7 @@ pub(crate) mod attach;
 pub(crate) mod auth;
 pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod emulator;
 pub(crate) mod files;
@@ -90,6 +92,9 @@ pub(crate) enum Command {
     /// Run an emulator of Foundry's data plane in this terminal
     #[command(after_help = emulator::HELP)]
     Emulator(emulator::Flags),
+    /// Check whether a service answers as the wire contract says
+    #[command(after_help = conformance::HELP)]
+    Conformance(conformance::Flags),
     /// Print a completion script for a shell
     #[command(after_help = completions::HELP)]
     Completions(completions::Flags),
@@ -124,6 +129,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         Command::Import(flags) => flags.is_json(),
         Command::Monitor(flags) => flags.output.is_json(),
         Command::Status(flags) => flags.is_json(),
+        Command::Conformance(flags) => flags.output == crate::show::table::Output::Json,
         Command::Doctor(flags) => flags.output == crate::show::table::Output::Json,
         _ => false,
     };
@@ -167,6 +173,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Man(flags) => man::run(flags, syntax),
         Command::Doctor(flags) => doctor::run(flags, hooks),
         Command::Auth(flags) => auth::run(flags, hooks),
+        Command::Conformance(flags) => conformance::run(flags, hooks),
         Command::Chat(flags) => chat::run(flags, hooks, syntax),
         // They never return to here: they are the process.
         Command::Serve(_) | Command::Emulator(_) => Ok(exit::OK),
@@ -181,6 +188,7 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
         Command::Files(flags) => Some(flags.scope_mut()),
         Command::Agents(flags) => Some(flags.scope_mut()),
         Command::Monitor(flags) => Some(&mut flags.scope),
+        Command::Conformance(flags) => Some(&mut flags.scope),
         _ => None,
     }
 }

@@ -2,9 +2,13 @@
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::rpc::ErrorObject;
+use cupola_protocol::target::Target;
+use serde_json::value::RawValue;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The parts of the program that the command line only starts: it depends on neither the daemon nor the emulator.
@@ -18,6 +22,24 @@ pub struct Hooks {
     pub emulator: fn(EmulatorOptions) -> ExitCode,
     /// Prints a token for an emulator.
     pub emulator_token: fn(EmulatorTokenOptions) -> ExitCode,
+    /// Tries the checklist of the wire contract on an agent. True if it answered as the contract says.
+    pub conformance: fn(ConformanceOptions) -> Result<bool, Box<ErrorObject>>,
+    /// Opens a recording, in which prompts are kept or not, and gives what adds a call to it.
+    pub record: fn(&Path, bool) -> Result<SaveCall, String>,
+}
+
+/// Adds a call to a recording. The error says why it cannot be kept.
+pub type SaveCall = Box<dyn FnOnce(&RecordedCall) -> Result<(), String>>;
+
+/// An invoke as the daemon has told it, with `raw` and `debug`.
+#[derive(Debug)]
+pub struct RecordedCall {
+    /// Its events, and when each came, in milliseconds.
+    pub events: Vec<(u64, Box<RawValue>)>,
+    /// Its response, if it has one.
+    pub response: Option<Box<RawValue>>,
+    /// Whose call it was.
+    pub isolation: Isolation,
 }
 
 /// What the command line says about the daemon to run, as typed. What is `None` the daemon decides from its environment
@@ -71,6 +93,10 @@ pub struct EmulatorOptions {
     pub withhold_impersonation: bool,
     /// Leave these out.
     pub without: Vec<Undocumented>,
+    /// Keep the exchanges with all agents in this file.
+    pub record: Option<PathBuf>,
+    /// Keep digests of requests instead of the requests.
+    pub record_without_prompts: bool,
     /// Say where it listens as one line of JSON.
     pub json: bool,
 }
@@ -88,6 +114,19 @@ pub struct EmulatorTokenOptions {
     pub url: Option<String>,
     /// The emulator's data directory.
     pub data_directory: Option<PathBuf>,
+}
+
+/// What the command line says about the agent to check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConformanceOptions {
+    /// The agent.
+    pub target: Target,
+    /// The person has agreed to what it costs, and is not asked.
+    pub is_agreed: bool,
+    /// The service may create and name sessions.
+    pub allows_unnamed: bool,
+    /// Print JSON instead of a table.
+    pub json: bool,
 }
 
 /// Operations on a session's files that azd has and the service does not document.

@@ -3,7 +3,7 @@
 //! Reading order:
 //! - [`arguments`]: the command line as a whole and its help; [`commands`]: one file per command
 //! - [`scope`]: which agent, and whose state: the flags of every command that touches an agent
-//! - [`hooks`]: the daemon and the emulator, which this crate only starts
+//! - [`hooks`]: the daemon, the emulator and the checklist, which this crate only starts
 //! - [`mod@line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens; [`owner`]: whose place that is
 //! - [`show`]: answers, logs, tables, `--debug`; [`terminal`]: the only way to standard output and error, which makes the text of
 //!   others harmless
@@ -39,7 +39,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use environment::{ISOLATION_VARIABLES, allows_colours};
-pub use hooks::{EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
+pub use hooks::{
+    ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, RecordedCall, SaveCall, ServeOptions,
+    Undocumented,
+};
 pub use line::beside::already_served;
 pub use line::stream::Stream;
 

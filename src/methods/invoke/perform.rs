@@ -7,7 +7,7 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
 use crate::partition::locks::Waiter;
-use crate::run::Run;
+use crate::run::{MAX_TEXT_BYTES, Run};
 use cupola_protocol::error::Turn;
 use cupola_protocol::id::ResponseId;
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
@@ -149,7 +149,7 @@ impl Performance<'_> {
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
         let head = reply.head.take().map(InvokeEvent::from);
         self.take_all(std::iter::once(started).chain(requests.begun()).chain(remarks).chain(head)).await;
-        let mut end = None;
+        let (mut end, mut raw_text) = (None, String::new());
         let mut stopped = std::pin::pin!(self.stopped());
         while run.status().is_none() {
             let item = tokio::select! {
@@ -189,7 +189,9 @@ impl Performance<'_> {
                 event,
                 InvokeEvent::TextDelta { .. } | InvokeEvent::Snapshot { .. } | InvokeEvent::Output { .. }
             );
-            if !(self.params.raw && is_in_raw) {
+            if self.params.raw && is_in_raw {
+                collect(event, &mut raw_text);
+            } else {
                 self.take(event).await;
             }
         }
@@ -198,7 +200,7 @@ impl Performance<'_> {
         Ok(InvokeResponse {
             run_id: run.id().clone(),
             status: run.status().unwrap_or(RunStatus::Truncated),
-            text: text.unwrap_or_else(|| run.text()),
+            text: text.unwrap_or_else(|| if self.params.raw { raw_text } else { run.text() }),
             session_id: session,
             conversation_id: conversation,
             response_id: response_id.or_else(|| reply.response_id.clone()),
@@ -211,6 +213,15 @@ impl Performance<'_> {
             notices: requests.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
+    }
+}
+
+/// Adds to the text of a raw answer, whose events do not carry it. What is longer than a run may keep is left out.
+fn collect(event: InvokeEvent, text: &mut String) {
+    match event {
+        InvokeEvent::TextDelta { delta } if text.len() + delta.len() <= MAX_TEXT_BYTES => text.push_str(&delta),
+        InvokeEvent::Snapshot { text: whole } => *text = whole,
+        _ => {}
     }
 }
 

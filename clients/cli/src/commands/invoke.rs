@@ -1,5 +1,9 @@
 //! `cupola invoke`: sends a message to an agent and prints its answer as it is produced. Takes what
 //! `azd ai agent invoke` takes, in the same order.
+//!
+//! - `record`: the exchange goes to a file, too (`--record`)
+
+mod record;
 
 use crate::environment::Environment;
 use crate::exit;
@@ -91,6 +95,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     state: StateFlags,
     #[command(flatten)]
+    record: record::RecordFlags,
+    #[command(flatten)]
     pub(crate) scope: ScopeFlags,
 }
 
@@ -154,13 +160,18 @@ enum Protocol {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let params = flags.params(&Environment::process(flags.scope.no_env))?;
     let introduce = flags.output == Output::Default && !flags.quiet && terminal::stderr_is_terminal();
+    let recording = flags.record.open(flags.output, &params.isolation, hooks)?;
     let call = encode::<Invoke>(params)?;
     let on_sent = |stream: &Stream| interrupt::cancels(stream, CALL);
     let mut connection = flags.scope.daemon.ask_within(hooks.embedded, call, flags.patience(), on_sent)?;
     let code = if flags.detach {
         detach(&mut connection, flags.output)
     } else {
-        print(&mut connection, &How { output: flags.output, introduce, quiet: flags.quiet })
+        let how = How { output: flags.output, introduce, quiet: flags.quiet };
+        match recording {
+            Some(recording) => recording.print(&mut connection, &how, flags.scope.debug),
+            None => print(&mut connection, &how),
+        }
     };
     // From here on the turn may have reached the agent, whatever became of the daemon.
     let code = code.map_err(Failure::of_sent_turn);
@@ -289,6 +300,8 @@ impl Flags {
         }
         let (target, isolation) = self.scope.resolve_in(agent, environment)?;
         let state = &self.state;
+        // A recording needs each request and the answers as they are on the wire.
+        let records = self.record.record.is_some();
         Ok(InvokeParams {
             input_is_request: matches!(message, Message::File(_)) && self.speaks_a2a(&target),
             target,
@@ -314,12 +327,13 @@ impl Flags {
                 .transpose()?,
             client_headers: self.client_header.iter().map(|line| client_header(line)).collect::<Result<_, _>>()?,
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
-            raw: self.output == Output::Raw,
+            raw: self.output == Output::Raw || records,
             detach: self.detach,
-            debug: self.scope.debug,
+            debug: self.scope.debug || records,
             text_only: self.output != Output::Jsonl,
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),
-            partial_result_token: (self.output != Output::Json || self.scope.debug || self.detach).then_some(CALL),
+            partial_result_token: (self.output != Output::Json || self.scope.debug || self.detach || records)
+                .then_some(CALL),
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod a2a;
 mod agents;
+mod answers;
 mod article;
 mod attach;
 mod bind;
@@ -38,6 +39,7 @@ mod partitions;
 mod private;
 mod process;
 mod project;
+mod questions;
 mod raw;
 mod recording;
 mod recovery;

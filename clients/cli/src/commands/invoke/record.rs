@@ -10,6 +10,7 @@ use crate::show::answer::Printer;
 use crate::show::debug;
 use crate::terminal;
 use clap::Args;
+use cupola_protocol::invoke::Question;
 use cupola_protocol::isolation::Isolation;
 use serde_json::value::RawValue;
 use std::io::Write;
@@ -53,9 +54,13 @@ impl RecordFlags {
 
 impl Recording {
     /// Prints the answer and saves the exchange, also when the call failed.
-    pub(super) fn print(self, connection: &mut Connection, how: &How, shows_requests: bool) -> Result<u8, Failure> {
-        let (out, err) = (terminal::stdout(), terminal::stderr());
-        let mut printer = Printer { out, err, introduce: how.introduce, quiet: how.quiet, written: String::new() };
+    pub(super) fn print(
+        self,
+        connection: &mut Connection,
+        how: &How,
+        shows_requests: bool,
+    ) -> Result<(u8, Vec<Question>), Failure> {
+        let mut printer = how.printer();
         let (began, mut events) = (Instant::now(), Vec::new());
         let received = connection.receive(|event| {
             let after = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -73,7 +78,8 @@ impl Recording {
             let _ = writeln!(terminal::stderr(), "warning: the exchange was not recorded: {}", terminal::line(why));
         }
         let code = shown(&received?, how, &mut printer)?;
-        Ok(if saved.is_err() && code == exit::OK { exit::FAILED } else { code })
+        let code = if saved.is_err() && code == exit::OK { exit::FAILED } else { code };
+        Ok((code, printer.questions))
     }
 }
 

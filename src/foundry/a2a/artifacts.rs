@@ -1,7 +1,7 @@
 //! The text of a task's artifacts, as they are sent, extended and sent again. Pure.
 //!
 //! An update with `append` extends the artifact of its id; one without replaces it, or is the first of it (A2A 0.3 and 1.0,
-//! `TaskArtifactUpdateEvent`).
+//! `TaskArtifactUpdateEvent`). The standard requires the id; updates without one are all of one artifact, which is only extended.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ impl Artifacts {
         let artifact = update.get("artifact").unwrap_or(&Value::Null);
         let id = artifact.get("artifactId").and_then(Value::as_str).unwrap_or_default();
         let text = text_of(artifact);
-        let appends = update.get("append") == Some(&Value::Bool(true));
+        let appends = id.is_empty() || update.get("append") == Some(&Value::Bool(true));
         match self.known.iter_mut().find(|(known, _)| known == id) {
             Some((_, known)) if appends => known.push_str(&text),
             Some((_, known)) => *known = text,

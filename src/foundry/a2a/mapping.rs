@@ -396,7 +396,7 @@ mod tests {
             (vec![("a", false, "one"), ("a", false, "one two")], vec!["+one", "+ two"]),
             (
                 vec![("a", false, "one "), ("b", false, "two"), ("a", true, "and ")],
-                vec!["+one ", "+two", "=one and two"],
+                vec!["+one ", "+\ntwo", "=one and \ntwo"],
             ),
             (
                 vec![
@@ -406,7 +406,7 @@ mod tests {
                     ("b", true, "c"),
                     ("b", false, "d"),
                 ],
-                vec!["+grüße ", "+b", "=x b", "+c", "=x d"],
+                vec!["+grüße ", "+\nb", "=x \nb", "+c", "=x \nd"],
             ),
             // Not what the protocol says, but it was an answer before.
             (vec![("", false, "one "), ("", false, "two")], vec!["+one ", "+two"]),

@@ -11,6 +11,7 @@ pub(super) use self::evidence::kind_of_code;
 
 use self::classify::classify;
 use self::evidence::Evidence;
+use super::complaint::Complaint;
 use super::turn::{Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
@@ -316,16 +317,19 @@ impl ServiceError {
         body: &[u8],
     ) -> Self {
         let json = serde_json::from_slice::<Value>(body).ok();
-        let error = json.as_ref().and_then(|json| json.get("error"));
+        let error = json.as_ref().and_then(|json| json.get("error")).filter(|error| error.is_object());
         let text_of = |name| error.and_then(|error: &Value| error.get(name)).and_then(Value::as_str);
+        // Agents write their refusals in forms of their own.
+        let complaint = json.as_ref().map(|json| Complaint::in_object(json).unwrap_or_else(|| Complaint::of(json)));
+        let Complaint { code: said_code, message: said } = complaint.unwrap_or_default();
         let details = text(headers, "x-adc-response-details");
         let evidence = Evidence {
             operation,
             delegated,
             status: status.as_u16(),
             details,
-            code: text_of("code"),
-            message: text_of("message").or_else(|| error.and_then(Value::as_str)).unwrap_or_default(),
+            code: text_of("code").or(said_code.as_deref().filter(|_| error.is_none())),
+            message: text_of("message").or(said.as_deref()).unwrap_or_default(),
             param: text_of("param"),
             source: text(headers, "x-platform-error-source"),
         };

@@ -2,10 +2,12 @@
 //! section 9).
 //!
 //! - [`mapping`]: answers as events (pure)
+//! - [`shapes`]: what an event of an agent means whose events are its own (pure)
 //! - [`polling`]: following an operation that was accepted with 202
 
-pub(super) mod mapping;
+mod mapping;
 mod polling;
+pub(super) mod shapes;
 
 use super::Agent;
 use super::answer::HttpAnswer;
@@ -64,7 +66,7 @@ impl Agent {
 fn mapped(answer: HttpAnswer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'static, super::ReplyItem> {
     let (is_events, is_json) = (answer.is_events(), answer.is_json());
     if is_events {
-        ReplyStream::new(answer.body(), Split::events(), TokenMapping::new(id), is_raw).boxed()
+        ReplyStream::new(answer.body(), Split::lenient_events(), TokenMapping::new(id), is_raw).boxed()
     } else if is_json {
         ReplyStream::new(answer.body(), Split::whole(), JsonMapping::new(id), is_raw).boxed()
     } else {

@@ -104,6 +104,11 @@ impl Mapping for ResponseMapping {
             return;
         }
         self.has_begun = true;
+        if event.data.is_empty() && event.name.as_deref() == Some("error") {
+            self.is_ended = true;
+            items.push_back(self.end_with(failure_of(&Value::Null)));
+            return;
+        }
         let Ok(frame) = serde_json::from_str::<Frame<'_>>(&event.data) else {
             let name = event.name.unwrap_or_else(|| "message".to_owned());
             items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));

@@ -13,17 +13,18 @@
 //!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
-//! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
+//! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`] (with [`a2a_version`]): a turn; [`sse`] and their event mapping are pure
 //! - [`latency`]: how long the parts of a turn took (pure)
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
 //! - [`meter`]: how much of one answer is taken (pure)
-//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: asks about and ends an invocation that runs
-//!   without a connection
+//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: ends what an agent works on without a
+//!   connection
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
 //! gathered in.
 
 mod a2a;
+mod a2a_version;
 mod agent;
 mod agents;
 mod answer;

@@ -1,5 +1,6 @@
 //! The line to the service, and one agent at the end of it.
 
+use super::a2a_version::Manner;
 use super::cache::ExpiringCache;
 use super::connections::{Connections, Settings};
 use super::definitions::Definitions;
@@ -23,8 +24,8 @@ pub struct Foundry {
 pub(super) struct Shared {
     pub(super) connections: Connections,
     pub(super) tokens: Arc<Tokens>,
-    /// Can an agent's messages be streamed? By the address of its card.
-    pub(super) cards: ExpiringCache<Url, bool>,
+    /// How an agent is sent messages, by the address of its card.
+    pub(super) cards: ExpiringCache<Url, Manner>,
     /// What agents are, by the address of their definition.
     pub(super) definitions: Definitions,
 }

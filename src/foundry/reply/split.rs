@@ -149,6 +149,10 @@ impl<M: Mapping> Splitter<M> {
         &self.mapping
     }
 
+    pub(super) fn into_mapping(self) -> M {
+        self.mapping
+    }
+
     /// Is there an ending that only waits for the last byte?
     pub(super) const fn has_ending(&self) -> bool {
         self.ending.is_some()

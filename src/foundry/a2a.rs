@@ -43,7 +43,7 @@ pub struct A2aTurn<'a> {
 
 /// The context that a whole request names, if it names one.
 pub fn context_named(request: &str) -> Option<ConversationId> {
-    let request: Value = serde_json::from_str(request).ok()?;
+    let request: Value = serde_json::from_str(request.trim_start_matches('\u{feff}')).ok()?;
     request.pointer("/params/message/contextId")?.as_str()?.parse().ok()
 }
 
@@ -52,7 +52,8 @@ impl Agent {
     /// has ended.
     pub async fn send_message(&self, isolation: &WireIsolation, message: A2aTurn<'_>) -> Result<Reply, FoundryError> {
         let (version, body) = if message.is_request {
-            (Version::of_request(message.input), message.input.to_owned())
+            let request = message.input.trim_start_matches('\u{feff}');
+            (Version::of_request(request), request.to_owned())
         } else {
             let Manner { version, streams } = self.manner(isolation).await?;
             (version, version.message(message.input, message.context_id, streams).to_string())

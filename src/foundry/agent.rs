@@ -8,6 +8,7 @@ use super::error::FoundryError;
 use super::observe::Observer;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{CallerId, SCOPE, Tokens};
+use cupola_protocol::invoke::AgentProtocol;
 use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) tokens: Arc<Tokens>,
     /// How an agent is sent messages, by the address of its card.
     pub(super) cards: ExpiringCache<Url, Manner>,
+    /// What agents turned out to speak whose definition does not say it, by the address where responses are asked for.
+    spoken: ExpiringCache<Url, AgentProtocol>,
     /// What agents are, by the address of their definition.
     pub(super) definitions: Definitions,
 }
@@ -33,8 +36,9 @@ pub(super) struct Shared {
 impl Foundry {
     /// Nothing is read, connected or fetched before the first request.
     pub fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
-        let (cards, definitions) = (ExpiringCache::default(), Definitions::default());
-        Self { shared: Arc::new(Shared { connections: Connections::new(settings), tokens, cards, definitions }) }
+        let connections = Connections::new(settings);
+        let (cards, spoken, definitions) = (ExpiringCache::default(), ExpiringCache::default(), Definitions::default());
+        Self { shared: Arc::new(Shared { connections, tokens, cards, spoken, definitions }) }
     }
 
     /// The agent at `address`. Costs nothing.
@@ -60,6 +64,16 @@ impl fmt::Debug for Foundry {
 }
 
 impl Agent {
+    /// What the agent spoke lately, where that had to be found out: an agent on this machine has no definition that says it.
+    pub fn spoken(&self) -> Option<AgentProtocol> {
+        self.shared.spoken.get(&self.address.protocol(AgentProtocol::Responses, &[]))
+    }
+
+    /// Remembers what it spoke.
+    pub fn found_to_speak(&self, protocol: AgentProtocol) {
+        self.shared.spoken.insert(self.address.protocol(AgentProtocol::Responses, &[]), protocol);
+    }
+
     /// How long a call other than a turn may take.
     pub(super) fn call_limit(&self) -> Duration {
         self.shared.connections.settings.call_limit

@@ -46,10 +46,13 @@ impl Agent {
     ) -> Result<Reply, FoundryError> {
         let url = self.address.protocol(AgentProtocol::Invocations, &[]);
         let url = with_session(url, invocation.session_id);
-        let is_json = serde_json::from_str::<IgnoredAny>(invocation.body).is_ok();
+        // Editors of Windows begin JSON files with a byte order mark, which JSON does not allow.
+        let json = invocation.body.trim_start_matches('\u{feff}');
+        let is_json = serde_json::from_str::<IgnoredAny>(json).is_ok();
+        let (kind, body) = if is_json { (JSON, json) } else { (TEXT, invocation.body) };
         let request = Request::new(Operation::Invoke, Method::POST, url)
             .isolated(isolation)
-            .body(if is_json { JSON } else { TEXT }, invocation.body.to_owned());
+            .body(kind, body.to_owned());
         let answer = self.send(&request).await?;
         let mut reply = Reply::of(&answer, self.wants_raw());
         reply.response_id = answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok());

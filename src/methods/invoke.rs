@@ -91,6 +91,10 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
         Err(CallError::invalid_params(format!("{left} and {right} cannot be given together"))
             .hint("leave one of them out"))
     };
+    if params.input.trim().is_empty() {
+        return Err(CallError::invalid_params("the input is empty, so there is nothing to send")
+            .hint("write a message; if it comes from a pipe or a file, check that something arrives"));
+    }
     if params.input.len() > MAX_INPUT_BYTES {
         let (given, most) = (params.input.len(), MAX_INPUT_BYTES / (1024 * 1024));
         let message = format!("the input has {given} bytes, and at most {most} MiB ({MAX_INPUT_BYTES} bytes) are sent");

@@ -5,6 +5,7 @@
 
 mod a2a;
 mod agents;
+mod answers;
 mod article;
 mod attach;
 mod bind;

@@ -3,7 +3,7 @@
 use super::super::new_session::{self, session_made_here};
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
-use super::protocol::{check_messages, messages, protocol};
+use super::protocol::{check_messages, messages, other, protocol};
 use super::version;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
-/// also wait once for a deployment.
+/// also wait once for a deployment, and find once that the agent speaks another protocol.
 const MAX_REPLACEMENTS: usize = 2;
 
 /// How long an agent that has answered over a WebSocket may say nothing before the dialogue is taken as over, unless the caller
@@ -102,7 +102,7 @@ async fn attempt_until_taken(
     place: Waiter<Partition>,
     observer: &Observer,
 ) -> Result<Taken, CallError> {
-    let attempt = Attempt { daemon, run, params, scope, protocol: protocol(params, scope)? };
+    let attempt = Attempt { daemon, run, params, scope, protocol: protocol(params, scope)?, is_second_choice: false };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, scope)?;
     }
@@ -110,17 +110,26 @@ async fn attempt_until_taken(
         return Err(CallError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
             .hint("write the context into the request, or send the text alone"));
     }
-    repeat(&attempt, place, observer).await
+    repeat(attempt, place, observer).await
 }
 
-async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, observer: &Observer) -> Result<Taken, CallError> {
-    let Attempt { daemon, scope, .. } = *attempt;
+async fn repeat(mut attempt: Attempt<'_>, place: Waiter<Partition>, observer: &Observer) -> Result<Taken, CallError> {
+    let Attempt { daemon, scope, .. } = attempt;
     let version = scope.partition.version.as_ref();
     let (mut has_waited, mut place) = (false, Some(place));
-    for _ in 0..=MAX_REPLACEMENTS + 1 {
+    for _ in 0..=MAX_REPLACEMENTS + 2 {
         let place_in_queue = place.take().unwrap_or_else(|| daemon.partition_locks.join(&scope.partition));
         match attempt.run(place_in_queue).await {
-            Ok(Outcome::Taken(taken)) => return Ok(*taken),
+            Ok(Outcome::Taken(taken)) => {
+                if attempt.is_second_choice {
+                    scope.agent.found_to_speak(attempt.protocol);
+                }
+                return Ok(*taken);
+            }
+            Ok(Outcome::Speaks(protocol, next)) => {
+                (attempt.protocol, attempt.is_second_choice) = (protocol, true);
+                place = Some(next);
+            }
             Ok(Outcome::Gone(notice, next)) => {
                 observer.tell(notice).await;
                 place = Some(next);
@@ -149,6 +158,8 @@ enum Outcome {
     Taken(Box<Taken>),
     /// Something saved is gone and has been forgotten: try again without it, from this place in the queue.
     Gone(Notice, Waiter<Partition>),
+    /// The agent has no route for the protocol: try this one, from this place in the queue.
+    Speaks(AgentProtocol, Waiter<Partition>),
 }
 
 /// What one try continues, once it has it.
@@ -173,6 +184,8 @@ pub(super) struct Attempt<'a> {
     pub(super) params: &'a InvokeParams,
     pub(super) scope: &'a Scope,
     pub(super) protocol: AgentProtocol,
+    /// The agent has no route for the protocol that was tried first.
+    is_second_choice: bool,
 }
 
 impl Attempt<'_> {
@@ -264,6 +277,10 @@ impl Attempt<'_> {
     /// Finds out whether something saved is gone, so that the turn can be tried without it.
     async fn replace(&self, begun: Begun, hold: Hold, error: FoundryError) -> Result<Outcome, CallError> {
         drop(hold.partition);
+        let others = other(self.params, self.protocol).filter(|_| error.lacks_route() && !self.is_second_choice);
+        if let Some(protocol) = others {
+            return Ok(Outcome::Speaks(protocol, self.daemon.partition_locks.join(&self.scope.partition)));
+        }
         let Begun { saved, verdict, session, conversation } = &begun;
         let gone = self.forget_what_is_gone(&error, saved).await?;
         if gone.is_none() {

@@ -60,7 +60,8 @@ fn events_are_those_of_the_standard_wherever_the_bytes_are_cut() {
         seeds.push(body.into_bytes());
     }
     seeds.push("\u{feff}event: a\rdata: 1\r\rdata:2\r\n\r\n: comment\ndata\ndata:  3\n\n".into());
-    let words = ["data:", "data: ", "event: ", "\n\n", "\r\n\r\n", "\r", ":", "id: 1", "retry: 5", "event: error", "\u{feff}"];
+    let words =
+        ["data:", "data: ", "event: ", "\n\n", "\r\n\r\n", "\r", ":", "id: 1", "retry: 5", "event: error", "\u{feff}"];
     check!().with_generator((mutated(seeds, &words), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
         let whole = parsed(&[bytes]);
         assert_eq!(whole.0, by_the_standard(bytes));

@@ -20,8 +20,8 @@ use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
 use http::{HeaderName, HeaderValue, Method};
 use mapping::{Answered, ResultMapping};
-use serde_json::Value;
 use polling::Tasks;
+use serde_json::Value;
 
 /// The header that names a version.
 const fn version_header(version: Version) -> (HeaderName, HeaderValue) {
@@ -39,6 +39,8 @@ pub struct A2aTurn<'a> {
     pub session_id: Option<&'a SessionId>,
     /// The context to continue; the agent begins one when left out. A whole request names its own.
     pub context_id: Option<&'a ConversationId>,
+    /// The task that waits for this message.
+    pub task_id: Option<&'a str>,
 }
 
 /// The context that a whole request names, if it names one.
@@ -56,7 +58,7 @@ impl Agent {
             (Version::of_request(request), request.to_owned())
         } else {
             let Manner { version, streams } = self.manner(isolation).await?;
-            (version, version.message(message.input, message.context_id, streams).to_string())
+            (version, version.message(message.input, message.context_id, message.task_id, streams).to_string())
         };
         let url = with_session(self.address.protocol(AgentProtocol::A2a, &[]), message.session_id);
         let request = Request::new(Operation::Invoke, Method::POST, url)

@@ -49,8 +49,14 @@ impl Version {
         }
     }
 
-    /// A request that sends `text`, to be answered in the context if one is named.
-    pub(super) fn message(self, text: &str, context: Option<&ConversationId>, streams: bool) -> Value {
+    /// A request that sends `text`, to be answered in the context if one is named, and as what the task waits for.
+    pub(super) fn message(
+        self,
+        text: &str,
+        context: Option<&ConversationId>,
+        task: Option<&str>,
+        streams: bool,
+    ) -> Value {
         let id = Uuid::new_v4().to_string();
         let mut message = match self {
             Self::V0 => json!({"role": "user", "messageId": id, "parts": [{"kind": "text", "text": text}]}),
@@ -58,6 +64,9 @@ impl Version {
         };
         if let Some(context) = context {
             message["contextId"] = json!(context);
+        }
+        if let Some(task) = task {
+            message["taskId"] = json!(task);
         }
         let method = if streams { Method::Stream } else { Method::Send };
         self.request(method, &json!({"message": message}))
@@ -162,7 +171,8 @@ pub(super) fn unwrapped(result: &Value) -> (Option<Kind>, &Value) {
     if let Some(kind) = kind {
         return (named.into_iter().map(|(_, kind)| kind).find(|known| known.name() == kind), result);
     }
-    let held = named.into_iter().find_map(|(name, kind)| Some((kind, result.get(name)?)).filter(|held| held.1.is_object()));
+    let held =
+        named.into_iter().find_map(|(name, kind)| Some((kind, result.get(name)?)).filter(|held| held.1.is_object()));
     match held {
         Some((kind, held)) => (Some(kind), held),
         // One that does not say what it is: it is known by what it has.
@@ -175,10 +185,11 @@ pub(super) fn unwrapped(result: &Value) -> (Option<Kind>, &Value) {
 /// A task's state, as 0.3 writes it.
 pub(super) fn state_of(status: Option<&Value>) -> Option<String> {
     let state = status?.get("state")?.as_str()?;
-    Some(state.strip_prefix("TASK_STATE_").map_or_else(
-        || state.to_owned(),
-        |state| state.to_ascii_lowercase().replace('_', "-"),
-    ))
+    Some(
+        state
+            .strip_prefix("TASK_STATE_")
+            .map_or_else(|| state.to_owned(), |state| state.to_ascii_lowercase().replace('_', "-")),
+    )
 }
 
 /// Is it the user's own message?
@@ -196,9 +207,17 @@ mod tests {
         for (given, version, streams) in [
             (json!({}), Version::V0, false),
             (json!({"protocolVersion": "0.3.0", "capabilities": {"streaming": true}}), Version::V0, true),
-            (json!({"supportedInterfaces": [{"url": "u", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
-                "capabilities": {"streaming": true}}), Version::V1, true),
-            (json!({"supportedInterfaces": [{"protocolVersion": "1.0"}, {"protocolVersion": "0.3"}]}), Version::V0, false),
+            (
+                json!({"supportedInterfaces": [{"url": "u", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+                "capabilities": {"streaming": true}}),
+                Version::V1,
+                true,
+            ),
+            (
+                json!({"supportedInterfaces": [{"protocolVersion": "1.0"}, {"protocolVersion": "0.3"}]}),
+                Version::V0,
+                false,
+            ),
             (json!({"capabilities": null, "supportedInterfaces": null}), Version::V0, false),
             (json!({"capabilities": {"streaming": null}, "protocolVersion": "1.0"}), Version::V1, false),
         ] {

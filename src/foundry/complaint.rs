@@ -28,13 +28,16 @@ const ERRORS: [&str; 4] = ["error", "errors", "errorMessage", "errorText"];
 impl Complaint {
     /// The failure that an object reports in a member of its own. Absent, null, false and empty members report none.
     pub(super) fn in_object(object: &Value) -> Option<Self> {
-        let (name, found) = ERRORS.iter().find_map(|name| Some((*name, object.get(name)?)).filter(|(_, it)| says(it)))?;
+        let (name, found) =
+            ERRORS.iter().find_map(|name| Some((*name, object.get(name)?)).filter(|(_, it)| says(it)))?;
         let beside = || Self { code: None, message: message_of(object) };
         Some(match found {
             Value::String(text) if name == "error" => match message_of(object) {
                 // `{"error": "invalid_request", "message": "…"}`
                 Some(message) if is_code(text) => Self { code: Some(text.clone()), message: Some(message) },
-                Some(message) if message != *text => Self { code: code_of(object, false), message: Some(format!("{text}: {message}")) },
+                Some(message) if message != *text => {
+                    Self { code: code_of(object, false), message: Some(format!("{text}: {message}")) }
+                }
                 _ => Self { code: code_of(object, false), message: Some(text.clone()) },
             },
             Value::String(text) => Self { code: code_of(object, false), message: Some(text.clone()) },
@@ -100,7 +103,10 @@ mod tests {
             (json!({"error": "It broke", "message": "m"}), Some((None, Some("It broke: m")))),
             (json!({"error": "It broke", "code": "c"}), Some((Some("c"), Some("It broke")))),
             (json!({"error": "overloaded"}), Some((None, Some("overloaded")))),
-            (json!({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}), Some((Some("overloaded_error"), Some("m")))),
+            (
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}),
+                Some((Some("overloaded_error"), Some("m"))),
+            ),
             (json!({"error": {"code": 429, "message": "m"}}), Some((Some("429"), Some("m")))),
             (json!({"error": true, "message": "m"}), Some((None, Some("m")))),
             (json!({"errors": [{"message": "m"}]}), Some((None, Some("m")))),

@@ -50,9 +50,8 @@ impl Agent {
         let json = invocation.body.trim_start_matches('\u{feff}');
         let is_json = serde_json::from_str::<IgnoredAny>(json).is_ok();
         let (kind, body) = if is_json { (JSON, json) } else { (TEXT, invocation.body) };
-        let request = Request::new(Operation::Invoke, Method::POST, url)
-            .isolated(isolation)
-            .body(kind, body.to_owned());
+        let request =
+            Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(kind, body.to_owned());
         let answer = self.send(&request).await?;
         let mut reply = Reply::of(&answer, self.wants_raw());
         reply.response_id = answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok());

@@ -50,7 +50,8 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
     let lacks_route = error.lacks_route();
     let explained = CallError::from(error);
     if lacks_route {
-        return explained.hint("choose the protocol that the agent speaks: --protocol responses, invocations or invocations_ws");
+        return explained
+            .hint("choose the protocol that the agent speaks: --protocol responses, invocations or invocations_ws");
     }
     if let Some(hint) = started_hint {
         return explained.hint(hint);

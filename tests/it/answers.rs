@@ -11,6 +11,7 @@ use cupola_emulator::hooks::Interceptor;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 /// One row of the table of forms.
@@ -53,7 +54,8 @@ async fn an_answer_in_any_known_form_has_its_text_and_a_failure_is_never_success
         let call = json!({"target": target, "protocol": "invocations", "input": "hello"});
         let response = client.call("invoke", call).await;
         // A cancellation that the agent reports is the call's error.
-        let status = if response["error"]["code"] == -32800 { &json!("cancelled") } else { &response["result"]["status"] };
+        let status =
+            if response["error"]["code"] == -32800 { &json!("cancelled") } else { &response["result"]["status"] };
         assert_eq!(status.as_str(), ending.split([' ', ':']).next(), "{source}: {response}");
         if ending == "completed" {
             assert_eq!(response["result"]["text"].as_str(), Some(text.as_str()), "{source}");
@@ -69,12 +71,14 @@ async fn an_answer_in_any_known_form_has_its_text_and_a_failure_is_never_success
 #[tokio::test]
 async fn a_failure_in_any_form_is_shown_and_never_exit_code_0() {
     let home = Home::new();
-    let rows: Arc<Vec<Shape>> = Arc::new(shapes().into_iter().filter(|row| !row.ending.starts_with("completed")).collect());
+    let rows: Arc<Vec<Shape>> =
+        Arc::new(shapes().into_iter().filter(|row| !row.ending.starts_with("completed")).collect());
     let served = Arc::clone(&rows);
     let peer = Peer::start(move |_, before| answer("200 OK", "text/event-stream", &served[before].stream)).await;
     let port = peer.address.port().to_string();
     for Shape { source, text, ending, .. } in rows.iter() {
-        let command = home.command(&["invoke", "--local", "--port", &port, "-p", "invocations", "hello"]);
+        let mut command = home.command(&["invoke", "--local", "--port", &port, "-p", "invocations", "hello"]);
+        command.stderr(std::process::Stdio::piped());
         let output = tokio::task::spawn_blocking(move || finish(command)).await.unwrap();
         let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_ne!(output.status.code(), Some(0), "{source}: {said} {told}");
@@ -110,7 +114,7 @@ async fn an_agent_without_the_default_protocol_is_found_out_and_remembered() {
     assert_eq!(refused["error"]["data"]["turn"], "notRun", "{refused}");
     let mut followed = call;
     followed["protocol"] = json!("invocations");
-    hint.works(&client.call("invoke", followed).await);
+    let _ = hint.works(&client.call("invoke", followed).await);
     client.leave().await;
     daemon.end().await;
 }
@@ -119,7 +123,10 @@ async fn an_agent_without_the_default_protocol_is_found_out_and_remembered() {
 async fn an_agents_own_404_is_its_answer_and_no_other_protocol_is_tried() {
     let daemon = TestDaemon::start();
     let mut client = daemon.connect();
-    let peer = Peer::start(|_, _| answer("404 Not Found", "application/json", r#"{"error":"no_order","message":"There is no order 7."}"#)).await;
+    let peer = Peer::start(|_, _| {
+        answer("404 Not Found", "application/json", r#"{"error":"no_order","message":"There is no order 7."}"#)
+    })
+    .await;
     let call = json!({"target": {"kind": "local", "port": peer.address.port()}, "input": "hello"});
     let refused = client.call("invoke", call).await;
     let message = refused["error"]["message"].as_str().unwrap();
@@ -137,7 +144,7 @@ async fn an_empty_input_is_refused_before_anything_is_sent() {
         let refused = client.call("invoke", json!({"target": emulator.target("notes"), "input": input})).await;
         let hint = advice("write a message; if it comes from a pipe").given_by(&refused);
         assert_eq!(refused["error"]["data"]["turn"], "notRun", "{refused}");
-        hint.works(&client.call("invoke", json!({"target": emulator.target("notes"), "input": "hello"})).await);
+        let _ = hint.works(&client.call("invoke", json!({"target": emulator.target("notes"), "input": "hello"})).await);
     }
     assert_eq!(emulator.turns().len(), 2);
     client.leave().await;
@@ -153,7 +160,7 @@ async fn json_with_a_byte_order_mark_is_sent_as_json_without_it() {
     let call = json!({"target": emulator.target("notes"), "protocol": "invocations", "input": input});
     let response = client.call("invoke", call).await;
     assert_eq!(response["result"]["status"], "completed", "{response}");
-    let sent = emulator.asked("POST", "invocations").pop().unwrap();
+    let sent = emulator.asked("POST", "protocols/invocations").pop().unwrap();
     assert_eq!((sent.header("content-type"), &sent.body), (Some("application/json"), &json!({"message": "hello"})));
     client.leave().await;
     daemon.end().await;
@@ -192,24 +199,58 @@ impl Worker {
 impl Interceptor for Worker {
     fn intercept(&self, request: Request, next: Next) -> BoxFuture<'_, Response> {
         Box::pin(async move {
-            let path = request.uri().path().to_owned();
-            let json = |value: &Value| {
-                let response = Response::builder().header("content-type", "application/json");
-                response.body(Body::from(value.to_string())).unwrap()
-            };
-            if path.ends_with("/agentCard/v0.3") {
+            let is_card = request.uri().path().ends_with("/agentCard/v0.3");
+            if is_card && self.is_new {
                 let interface = json!({"url": "x", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"});
-                let interfaces = if self.is_new { json!([interface]) } else { Value::Null };
-                return json(&json!({"capabilities": {"streaming": false}, "supportedInterfaces": interfaces}));
+                return answered(&json!({"supportedInterfaces": [interface]}));
             }
-            if !path.ends_with("/protocols/a2a") {
-                return next.run(request).await;
-            }
-            let body = to_bytes(request.into_body(), 64 * 1024).await.unwrap();
-            let body: Value = serde_json::from_slice(&body).unwrap();
-            let result = self.result(body["method"].as_str().unwrap());
-            json(&json!({"jsonrpc": "2.0", "id": body["id"], "result": result}))
+            a2a(request, next, |body| self.result(body["method"].as_str().unwrap())).await
         })
+    }
+}
+
+fn answered(value: &Value) -> Response {
+    let response = Response::builder().header("content-type", "application/json");
+    response.body(Body::from(value.to_string())).unwrap()
+}
+
+/// Answers requests of A2A with results, whole, and a card that says so.
+async fn a2a(request: Request, next: Next, result: impl FnOnce(&Value) -> Value) -> Response {
+    if request.uri().path().ends_with("/agentCard/v0.3") {
+        return answered(&json!({"capabilities": {"streaming": false}}));
+    }
+    if !request.uri().path().ends_with("/protocols/a2a") {
+        return next.run(request).await;
+    }
+    let body = to_bytes(request.into_body(), 64 * 1024).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    answered(&json!({"jsonrpc": "2.0", "id": body["id"], "result": result(&body)}))
+}
+
+/// An A2A agent that answers one request after the other.
+#[derive(Clone, Default)]
+pub(crate) struct Script {
+    results: Arc<Mutex<VecDeque<Value>>>,
+    seen: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Script {
+    pub(crate) fn of(results: impl IntoIterator<Item = Value>) -> Self {
+        Self { results: Arc::new(Mutex::new(results.into_iter().collect())), ..Self::default() }
+    }
+
+    /// The requests it got.
+    pub(crate) fn seen(&self) -> Vec<Value> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+impl Interceptor for Script {
+    fn intercept(&self, request: Request, next: Next) -> BoxFuture<'_, Response> {
+        Box::pin(a2a(request, next, |body| {
+            self.seen.lock().unwrap().push(body.clone());
+            self.results.lock().unwrap().pop_front().unwrap()
+        }))
     }
 }
 
@@ -217,10 +258,9 @@ impl Interceptor for Worker {
 async fn a_task_that_is_worked_on_is_asked_for_until_it_has_ended() {
     let daemon = TestDaemon::start();
     let mut client = daemon.connect();
-    for (is_new, methods) in [
-        (false, ["message/send", "tasks/get", "tasks/get"]),
-        (true, ["SendMessage", "GetTask", "GetTask"]),
-    ] {
+    for (is_new, methods) in
+        [(false, ["message/send", "tasks/get", "tasks/get"]), (true, ["SendMessage", "GetTask", "GetTask"])]
+    {
         let worker = Worker { is_new, ..Worker::default() };
         let interceptor = worker.clone();
         let emulator = TestEmulator::with(|options| options.interceptor = Some(Arc::new(interceptor))).await;

@@ -38,6 +38,7 @@ mod partitions;
 mod private;
 mod process;
 mod project;
+mod questions;
 mod raw;
 mod recovery;
 mod redeployed;

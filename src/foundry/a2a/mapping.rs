@@ -1,13 +1,13 @@
 //! Results of A2A requests as our events. Pure.
 
 use super::super::a2a_version::{Kind, is_users, state_of, unwrapped};
-use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::complaint::Complaint;
+use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
 use super::artifacts::{Artifacts, text_of_all};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::ConversationId;
-use cupola_protocol::invoke::{InvokeEvent, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, Question, QuestionKind, RunStatus};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -118,6 +118,19 @@ impl ResultMapping {
         items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text: whole }));
     }
 
+    /// The agent interrupts its task for the person.
+    fn ask(&self, state: &str, status: Option<&Value>, items: &mut VecDeque<ReplyItem>) {
+        let kind = match state {
+            "input-required" => QuestionKind::Input,
+            "auth-required" => QuestionKind::Consent,
+            _ => return,
+        };
+        let Some(id) = self.task.clone() else { return };
+        let message = status.and_then(|status| status.get("message")).map(text_of).filter(|text| !text.is_empty());
+        let question = Question { id, kind, message, tool: None, server: None, arguments: None, url: None };
+        items.push_back(ReplyItem::Event(InvokeEvent::Question { question: Box::new(question) }));
+    }
+
     fn result(&mut self, result: &Value, data: &str, items: &mut VecDeque<ReplyItem>) {
         let (kind, result) = unwrapped(result);
         let id = if kind == Some(Kind::Task) { "id" } else { "taskId" };
@@ -141,6 +154,7 @@ impl ResultMapping {
                     if !text.is_empty() && (kind == Kind::Task || self.text.is_empty()) && !is_failure(&event) {
                         self.replace(text, items);
                     }
+                    self.ask(state.as_deref().unwrap_or_default(), status, items);
                     return self.end_with(event, data, items);
                 }
                 if self.answered == Answered::Whole || result.get("final") == Some(&Value::Bool(true)) {
@@ -294,7 +308,10 @@ mod tests {
     #[test]
     fn results_of_version_1_are_read_as_those_of_0_3() {
         for (result, expected) in [
-            (r#"{"message":{"role":"ROLE_AGENT","messageId":"m","parts":[{"text":"hello"}]}}"#, vec!["+hello", "end: completed"]),
+            (
+                r#"{"message":{"role":"ROLE_AGENT","messageId":"m","parts":[{"text":"hello"}]}}"#,
+                vec!["+hello", "end: completed"],
+            ),
             (
                 r#"{"task":{"id":"t","contextId":"c","status":{"state":"TASK_STATE_COMPLETED"},"artifacts":[{"artifactId":"a","parts":[{"text":"hello"}]}]}}"#,
                 vec!["+hello", "end: completed"],
@@ -307,7 +324,10 @@ mod tests {
                 r#"{"task":{"id":"t","status":{"state":"TASK_STATE_COMPLETED"},"history":[{"role":"ROLE_AGENT","parts":[{"text":"h"}]},{"role":"ROLE_USER","parts":[{"text":"u"}]}]}}"#,
                 vec!["+h", "end: completed"],
             ),
-            (r#"{"task":{"id":"t","status":{"state":"TASK_STATE_AUTH_REQUIRED"}}}"#, vec!["end: incomplete auth-required"]),
+            (
+                r#"{"task":{"id":"t","status":{"state":"TASK_STATE_AUTH_REQUIRED"}}}"#,
+                vec!["end: incomplete auth-required"],
+            ),
         ] {
             assert_eq!(whole(result).0, expected, "{result}");
         }
@@ -323,7 +343,9 @@ mod tests {
     #[test]
     fn artifacts_are_appended_and_replaced_as_the_standard_says() {
         let update = |append: &str, id: &str, text: &str| {
-            format!(r#"{{"kind":"artifact-update","taskId":"t"{append},"artifact":{{"artifactId":"{id}","parts":[{{"text":"{text}"}}]}}}}"#)
+            format!(
+                r#"{{"kind":"artifact-update","taskId":"t"{append},"artifact":{{"artifactId":"{id}","parts":[{{"text":"{text}"}}]}}}}"#
+            )
         };
         let done = r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#;
         let (append, replace) = (r#","append":true"#, r#","append":false"#);
@@ -332,7 +354,10 @@ mod tests {
             (vec![update("", "a", "draft"), update(replace, "a", "final")], vec!["+draft", "=final"]),
             (vec![update("", "a", "draft"), update("", "a", "draft two")], vec!["+draft", "+ two"]),
             (vec![update("", "a", "one"), update("", "b", "two")], vec!["+one", "+\ntwo"]),
-            (vec![update("", "a", "one"), update("", "b", "two"), update(append, "a", "!")], vec!["+one", "+\ntwo", "=one!\ntwo"]),
+            (
+                vec![update("", "a", "one"), update("", "b", "two"), update(append, "a", "!")],
+                vec!["+one", "+\ntwo", "=one!\ntwo"],
+            ),
             (vec![update(append, "a", "early")], vec!["+early"]),
         ] {
             let mut results: Vec<&str> = updates.iter().map(String::as_str).collect();

@@ -41,7 +41,8 @@ impl Tasks {
         let (tasks, id) = (self.clone(), task.to_owned());
         Canceller::new(task, move || {
             let (tasks, id) = (tasks.clone(), id.clone());
-            async move { tasks.agent.done(&tasks.request(Operation::CancelInvocation, Method::Cancel, &id)).await }.boxed()
+            async move { tasks.agent.done(&tasks.request(Operation::CancelInvocation, Method::Cancel, &id)).await }
+                .boxed()
         })
     }
 

@@ -32,17 +32,8 @@ pub(in crate::foundry) enum Said {
 const DEPTH: usize = 5;
 
 /// Members that hold the next piece of text, in any event.
-const PIECES: [&str; 9] = [
-    "delta",
-    "content",
-    "text",
-    "token",
-    "chunk",
-    "delta_content",
-    "deltaContent",
-    "inputTextDelta",
-    "output_text",
-];
+const PIECES: [&str; 9] =
+    ["delta", "content", "text", "token", "chunk", "delta_content", "deltaContent", "inputTextDelta", "output_text"];
 
 /// Members that hold text in an event that has no type or is one of the answer's own.
 const ANSWERS: [&str; 7] = ["response", "answer", "output", "message", "completion", "data", "result"];
@@ -84,10 +75,46 @@ const FINALS: [&str; 17] = [
 
 /// Words in the types of events that are not about the answer's text.
 const ASIDES: [&str; 40] = [
-    "action", "activity", "begin", "citation", "citations", "created", "custom", "debug", "evidence", "function",
-    "heartbeat", "hook", "idle", "info", "init", "keepalive", "log", "metadata", "observation", "permission", "ping",
-    "progress", "queued", "reasoning", "session", "skill", "snapshot", "sources", "start", "started", "state", "status",
-    "step", "system", "thinking", "thought", "tool", "trace", "usage", "user",
+    "action",
+    "activity",
+    "begin",
+    "citation",
+    "citations",
+    "created",
+    "custom",
+    "debug",
+    "evidence",
+    "function",
+    "heartbeat",
+    "hook",
+    "idle",
+    "info",
+    "init",
+    "keepalive",
+    "log",
+    "metadata",
+    "observation",
+    "permission",
+    "ping",
+    "progress",
+    "queued",
+    "reasoning",
+    "session",
+    "skill",
+    "snapshot",
+    "sources",
+    "start",
+    "started",
+    "state",
+    "status",
+    "step",
+    "system",
+    "thinking",
+    "thought",
+    "tool",
+    "trace",
+    "usage",
+    "user",
 ];
 
 /// Words in the types of events that report a part of the work: that it failed is not the failure of the run.
@@ -110,7 +137,8 @@ pub(in crate::foundry) fn read(name: Option<&str>, data: &Value) -> Said {
         return read(name, inner);
     }
     let member = |name: &str| data.get(name).and_then(Value::as_str);
-    let kind = member("type").or_else(|| member("event")).or(name).filter(|kind| *kind != "message").unwrap_or_default();
+    let kind =
+        member("type").or_else(|| member("event")).or(name).filter(|kind| *kind != "message").unwrap_or_default();
     let word = word_of(kind);
     let has = |words: &[&str]| word.split('_').any(|part| words.contains(&part));
     if !has(&PARTS_OF_WORK)
@@ -137,10 +165,26 @@ pub(in crate::foundry) fn read(name: Option<&str>, data: &Value) -> Said {
         return text_in(data, true, DEPTH).map_or(Said::Aside, Said::Message);
     }
     let is_answers = word.is_empty()
-        || has(&["answer", "assistant", "chat", "chunk", "content", "data", "delta", "message", "response", "text", "token", "update"]);
+        || has(&[
+            "answer",
+            "assistant",
+            "chat",
+            "chunk",
+            "content",
+            "data",
+            "delta",
+            "message",
+            "response",
+            "text",
+            "token",
+            "update",
+        ]);
     match text_in(data, is_answers, DEPTH) {
         Some(text) => Said::Text(text),
-        None if ["choices", "candidates", "messageStart", "messageStop"].iter().any(|name| data.get(name).is_some()) => {
+        None if ["choices", "candidates", "messageStart", "messageStop"]
+            .iter()
+            .any(|name| data.get(name).is_some()) =>
+        {
             Said::Aside
         }
         None => Said::Unknown,
@@ -187,9 +231,12 @@ fn failure(Complaint { code, message }: Complaint) -> InvokeEvent {
 
 /// What the model says about the end of its answer, in the events of chat completions and of the AI SDK.
 pub(super) fn stopped_early(data: &Value) -> Option<InvokeEvent> {
-    let reason = data.pointer("/choices/0/finish_reason").or_else(|| data.get("finishReason")).and_then(Value::as_str)?;
+    let reason =
+        data.pointer("/choices/0/finish_reason").or_else(|| data.get("finishReason")).and_then(Value::as_str)?;
     match reason {
-        "length" | "content_filter" | "content-filter" => Some(InvokeEvent::Incomplete { reason: Some(reason.to_owned()) }),
+        "length" | "content_filter" | "content-filter" => {
+            Some(InvokeEvent::Incomplete { reason: Some(reason.to_owned()) })
+        }
         "error" => Some(failure(Complaint::default())),
         _ => None,
     }
@@ -249,7 +296,8 @@ fn text_in(data: &Value, is_answers: bool, depth: usize) -> Option<String> {
         Value::Object(_) => {
             let nested = ["parts", "contentBlockDelta", "kwargs"].into_iter();
             let names = PIECES.into_iter().chain(nested).chain(ANSWERS.into_iter().filter(|_| is_answers));
-            let by_name = || names.filter_map(|name| data.get(name)).find_map(|found| text_in(found, is_answers, depth));
+            let by_name =
+                || names.filter_map(|name| data.get(name)).find_map(|found| text_in(found, is_answers, depth));
             let first = |name: &str| data.get(name).and_then(|several| several.get(0));
             let chosen = || first("choices").or_else(|| first("candidates")).and_then(|it| text_in(it, true, depth));
             by_name().or_else(chosen)

@@ -1,6 +1,7 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
 use super::super::new_session::{self, session_made_here};
+use super::answering;
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_messages, messages, other, protocol};
@@ -45,6 +46,8 @@ pub(super) struct Taken {
     /// The version that the agent selects for new sessions, if another one answers.
     pub(super) selected_version: Option<AgentVersion>,
     pub(super) notices: Vec<Notice>,
+    /// Whose call it is: what the agent asks is asked there.
+    pub(super) partition: Partition,
     // Held to the run's end, so that the next call on this session waits for it.
     pub(super) _session_lock: Option<Lock<(AgentKey, SessionId)>>,
 }
@@ -102,7 +105,12 @@ async fn attempt_until_taken(
     place: Waiter<Partition>,
     observer: &Observer,
 ) -> Result<Taken, CallError> {
-    let attempt = Attempt { daemon, run, params, scope, protocol: protocol(params, scope)?, is_second_choice: false };
+    let protocol = protocol(params, scope)?;
+    answering::check(params, protocol)?;
+    // Held until the turn is over one way or the other: nobody else answers the same questions meanwhile.
+    let (params, _claim) = answering::claim(daemon, params, scope, observer).await?;
+    let params = params.as_ref();
+    let attempt = Attempt { daemon, run, params, scope, protocol, is_second_choice: false };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, scope)?;
     }
@@ -269,8 +277,9 @@ impl Attempt<'_> {
         let selected_version = selected
             .filter(|selected| asked.is_none() && reply.version.as_ref().is_some_and(|answered| answered != selected));
         let model = scope.model;
-        let taken =
-            Taken { reply, model, session, conversation, selected_version, notices, _session_lock: session_lock };
+        let partition = scope.partition.clone();
+        let _session_lock = session_lock;
+        let taken = Taken { reply, model, session, conversation, selected_version, notices, partition, _session_lock };
         Ok(Outcome::Taken(Box::new(taken)))
     }
 
@@ -331,7 +340,13 @@ impl Attempt<'_> {
     async fn fence(&self) -> Result<Verdict, CallError> {
         let Self { daemon, params, scope, .. } = *self;
         let (agent, owner) = (&scope.partition.agent, scope.partition.owner);
-        let in_request = if self.is_whole_request() { context_named(&params.input) } else { None };
+        if let Some(response) = &params.previous_response_id {
+            let remembered = daemon.questions.response_owner(agent, response);
+            if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
+                return Err(CallError::foreign("response", response.as_str()));
+            }
+        }
+        let in_request = if self.is_whole_request() { params.input.text().and_then(context_named) } else { None };
         if let Some(conversation) = params.conversation_id.as_ref().or(in_request.as_ref()) {
             let remembered = daemon.store.conversation_owner(agent, conversation).await?;
             if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
@@ -412,14 +427,19 @@ impl Attempt<'_> {
         conversation: Option<&ConversationId>,
     ) -> Result<Reply, FoundryError> {
         let Self { params, scope, .. } = *self;
+        let text = params.input.text().unwrap_or_default();
         match self.protocol {
             AgentProtocol::Responses => {
-                let request =
-                    ResponsesTurn { input: &params.input, session_id: session, conversation_id: conversation };
+                let request = ResponsesTurn {
+                    input: &params.input,
+                    session_id: session,
+                    conversation_id: conversation,
+                    previous_response_id: params.previous_response_id.as_ref(),
+                };
                 scope.agent.respond(&scope.wire, request).await
             }
             AgentProtocol::Invocations => {
-                let request = InvocationsTurn { body: &params.input, session_id: session, deadline: None };
+                let request = InvocationsTurn { body: text, session_id: session, deadline: None };
                 scope.agent.invoke(&scope.wire, request).await
             }
             AgentProtocol::InvocationsWs => {
@@ -432,9 +452,20 @@ impl Attempt<'_> {
                 scope.agent.converse(&scope.wire, dialogue).await
             }
             AgentProtocol::A2a => {
-                let (input, is_request) = (params.input.as_str(), params.input_is_request);
-                let message = A2aTurn { input, is_request, session_id: session, context_id: conversation };
-                scope.agent.send_message(&scope.wire, message).await
+                let task = answering::waiting_task(self.daemon, params, scope, conversation);
+                let message = A2aTurn {
+                    input: text,
+                    is_request: params.input_is_request,
+                    session_id: session,
+                    context_id: conversation,
+                    task_id: task.as_deref(),
+                };
+                let reply = scope.agent.send_message(&scope.wire, message).await;
+                if let Some(task) = task.filter(|_| reply.is_ok()) {
+                    // The task has its answer, and may ask again.
+                    let _claimed = self.daemon.questions.claim(&scope.partition, &[&task], || true);
+                }
+                reply
             }
         }
     }

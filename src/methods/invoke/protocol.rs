@@ -68,11 +68,8 @@ pub(super) fn other(params: &InvokeParams, tried: AgentProtocol) -> Option<Agent
 
 /// What is said in a dialogue.
 pub(super) fn messages(params: &InvokeParams) -> Vec<&str> {
-    if params.message_per_line {
-        params.input.lines().filter(|line| !line.is_empty()).collect()
-    } else {
-        vec![&params.input]
-    }
+    let text = params.input.text().unwrap_or_default();
+    if params.message_per_line { text.lines().filter(|line| !line.is_empty()).collect() } else { vec![text] }
 }
 
 /// Refuses a dialogue of nothing, and what the service would close it for.

@@ -93,7 +93,9 @@ enum Protocol {
 impl Protocols {
     fn names(self) -> Vec<String> {
         let Self::List(several) = self else { return Vec::new() };
-        let named = several.into_iter().filter_map(|it| if let Protocol::Named { protocol } = it { Some(protocol) } else { None });
+        let named = several
+            .into_iter()
+            .filter_map(|it| if let Protocol::Named { protocol } = it { Some(protocol) } else { None });
         named.collect()
     }
 }

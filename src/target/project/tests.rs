@@ -336,18 +336,24 @@ fn what_an_agent_speaks_is_found_in_the_files_of_each_layout() {
     let referred = "services:\n  a:\n    host: azure.ai.agent\n    config:\n      $ref: ./agents/a.yaml\n";
     let listed = "services:\n  p:\n    host: microsoft.foundry\n    agents:\n      - $ref: agents/a.yaml\n";
     let definition = "name: shop\nprotocols:\n  - protocol: invocations\n    version: 2.0.0\n  - 7\n";
-    let files = |file: &'static str| {
-        [("azure.yaml", file), ("src/a/agent.yaml", definition), ("agents/a.yaml", definition)]
-    };
+    let files =
+        |file: &'static str| [("azure.yaml", file), ("src/a/agent.yaml", definition), ("agents/a.yaml", definition)];
     for file in [unified, beside, referred, listed] {
         let project = project(&files(file));
         let mut target = target(&project);
         target.endpoint = Some(ENDPOINT.parse().unwrap());
         let resolved = resolve_now(&target).unwrap();
-        assert_eq!((resolved.agent.as_str(), resolved.protocols.as_slice()), ("shop", &["invocations".to_owned()][..]), "{file}");
+        assert_eq!(
+            (resolved.agent.as_str(), resolved.protocols.as_slice()),
+            ("shop", &["invocations".to_owned()][..]),
+            "{file}"
+        );
     }
     // What lies outside the project is not read.
-    let outside = project(&[("project/azure.yaml", "services:\n  a:\n    host: azure.ai.agent\n    config: {$ref: ../a.yaml}\n"), ("a.yaml", definition)]);
+    let outside = project(&[
+        ("project/azure.yaml", "services:\n  a:\n    host: azure.ai.agent\n    config: {$ref: ../a.yaml}\n"),
+        ("a.yaml", definition),
+    ]);
     let mut target = DirectoryTarget::new(path(&outside.path().join("project")));
     target.endpoint = Some(ENDPOINT.parse().unwrap());
     assert!(resolve_now(&target).is_err());

@@ -61,6 +61,13 @@ pub enum Input {
     Items(Vec<Value>),
 }
 
+impl std::fmt::Debug for Input {
+    /// Leaves the content out: prompts do not belong in logs.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} bytes of input", self.len())
+    }
+}
+
 impl Input {
     /// The text, unless it is a list of items.
     pub fn text(&self) -> Option<&str> {

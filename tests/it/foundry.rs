@@ -13,7 +13,7 @@ use cupola_emulator::tls::Tls;
 use cupola_emulator::{Emulator, Options, stock_agents};
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::SessionId;
-use cupola_protocol::invoke::{AgentProtocol, InvokeEvent, NoticeCode, RunStatus, Input};
+use cupola_protocol::invoke::{AgentProtocol, Input, InvokeEvent, NoticeCode, RunStatus};
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -95,8 +95,7 @@ fn user(key: &str) -> WireIsolation {
 
 async fn say(agent: &Agent, isolation: &WireIsolation, input: &str) -> Result<Reply, FoundryError> {
     let input = Input::from(input);
-    let turn =
-        ResponsesTurn { input: &input, session_id: None, conversation_id: None, previous_response_id: None };
+    let turn = ResponsesTurn { input: &input, session_id: None, conversation_id: None, previous_response_id: None };
     agent.respond(isolation, turn).await
 }
 
@@ -306,12 +305,8 @@ async fn refusals_of_both_isolation_models_have_their_kinds() {
     let session: SessionId = "session-of-acme".parse().unwrap();
     notes.create_session(&user("acme"), Some(&session), None).await.unwrap();
     let input = Input::from("hello");
-    let turn = ResponsesTurn {
-        input: &input,
-        session_id: Some(&session),
-        conversation_id: None,
-        previous_response_id: None,
-    };
+    let turn =
+        ResponsesTurn { input: &input, session_id: Some(&session), conversation_id: None, previous_response_id: None };
     assert_eq!(notes.respond(&user("contoso"), turn).await.unwrap_err().kind(), ErrorKind::IsolationMismatch);
     assert_eq!(status(&read(notes.respond(&user("acme"), turn).await.unwrap()).await.2), RunStatus::Completed);
 

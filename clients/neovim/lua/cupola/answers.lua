@@ -213,7 +213,10 @@ local function ask(in_scope, questions)
       local label = ('%s %s once'):format(approve and 'Allow' or 'Refuse', question.tool or 'the tool')
       M.stream(in_scope, 'invoke', { input = { item }, textOnly = true }, label)
     elseif index == 1 then
-      vim.ui.open(question.url)
+      -- Neovim 0.9 has no way to open a link; there it is shown only.
+      if vim.ui.open then
+        vim.ui.open(question.url)
+      end
     end
     ask(in_scope, questions)
   end)

@@ -17,7 +17,11 @@ function line(home: Home, target: Target = { kind: "emulator" }): Line {
 test("an answer is written into another chat as it comes", () =>
     inHome(async (home) => {
         const pieces: string[] = [];
-        const stream = { markdown: (text: string) => void pieces.push(text), progress: () => undefined, button: () => undefined };
+        const stream = {
+            markdown: (text: string) => void pieces.push(text),
+            progress: () => undefined,
+            button: () => undefined,
+        };
         const never = new AbortController().signal;
         assert.deepEqual(await answer(line(home), "stream red green", stream, never), {});
         assert.deepEqual(pieces, ["red", " green"]);

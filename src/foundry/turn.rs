@@ -50,7 +50,7 @@ pub(super) struct Refusal<'a> {
     pub(super) lacks_route: bool,
 }
 
-/// What servers answer with 404 that have no route for a request: Starlette, aiohttp, FastAPI and Go. The agent's code was not called.
+/// What servers answer with 404 that have no route for a request: Starlette, aiohttp, `FastAPI` and Go. The agent's code was not called.
 const NO_ROUTE: [&str; 4] = ["Not Found", "404: Not Found", r#"{"detail":"Not Found"}"#, "404 page not found"];
 
 /// Does a container's answer say that it has no route for the request? ASP.NET says it without a body.

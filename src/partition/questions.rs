@@ -77,6 +77,9 @@ pub struct Claim {
     was_sent: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
+/// A claim, and what was asked where.
+pub type Claimed = (Claim, Vec<(Question, AskedIn)>);
+
 impl Questions {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -107,7 +110,7 @@ impl Questions {
         partition: &Partition,
         ids: &[&str],
         was_sent: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Result<(Claim, Vec<(Question, AskedIn)>), (String, NotOpen)> {
+    ) -> Result<Claimed, (String, NotOpen)> {
         let mut kept = self.kept();
         let mut none = VecDeque::new();
         let asked = kept.questions.get_mut(partition).unwrap_or(&mut none);
@@ -116,7 +119,7 @@ impl Questions {
             let known = asked.iter().find(|known| known.question.id == *id);
             match known {
                 Some(known) if known.state == State::Open => {
-                    found.push((known.question.clone(), known.asked_in.clone()))
+                    found.push((known.question.clone(), known.asked_in.clone()));
                 }
                 Some(_) => return Err(((*id).to_owned(), NotOpen::Answered)),
                 None => return Err(((*id).to_owned(), NotOpen::Unknown)),

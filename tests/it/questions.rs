@@ -4,7 +4,9 @@ use crate::answers::Script;
 use crate::hints::advice;
 use crate::invoke::stream;
 use crate::support::{Home, TestDaemon, TestEmulator, finish, finish_after};
+use cupola_emulator::faults::Fault;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::process::Stdio;
 
 fn turn(emulator: &TestEmulator, user: &str, input: impl Into<Value>) -> Value {
@@ -101,10 +103,10 @@ async fn an_answer_that_was_not_sent_can_be_given_again() {
     emulator.fail(
         "*/responses*",
         1,
-        cupola_emulator::faults::Fault::Status {
+        Fault::Status {
             status: 409.try_into().unwrap(),
             body: Some(locked),
-            headers: Default::default(),
+            headers: BTreeMap::new().try_into().unwrap(),
         },
     );
     let refused = client.call("invoke", turn(&emulator, "acme", approval(id, true))).await;
@@ -224,7 +226,7 @@ fn a_chat_answers_what_the_agent_asks() {
     let mut command = home.command(&["chat", "--emulator"]);
     let lines = "/approve\nask pay\n/approve\nask pay\n/deny\nask pay\n/approve mcpr_unknown\n";
     command.stdin(Stdio::piped()).stderr(Stdio::piped());
-    let (_, output) = finish_after(command, |process| {
+    let ((), output) = finish_after(command, |process| {
         use std::io::Write as _;
         process.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     });

@@ -1,7 +1,7 @@
 //! The text of a task's artifacts, as they are sent, extended and sent again. Pure.
 //!
 //! An update with `append` extends the artifact of its id; one without replaces it, or is the first of it (A2A 0.3 and 1.0,
-//! "TaskArtifactUpdateEvent").
+//! `TaskArtifactUpdateEvent`).
 
 use super::mapping::text_of;
 use serde_json::Value;

@@ -30,13 +30,20 @@ pub(super) struct ResultMapping {
     context_id: Option<ConversationId>,
     /// The task that the answer belongs to.
     task: Option<String>,
-    /// The answer ended before its task.
-    is_unfinished: bool,
     artifacts: Artifacts,
     has_begun: bool,
     /// An event could not be read, and may have held text.
     has_lost: bool,
-    is_ended: bool,
+    course: Course,
+}
+
+/// How far the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Open,
+    Ended,
+    /// It ended before its task.
+    LeftItsTask,
 }
 
 impl ResultMapping {
@@ -46,11 +53,10 @@ impl ResultMapping {
             text: String::new(),
             context_id: None,
             task: None,
-            is_unfinished: false,
             artifacts: Artifacts::default(),
             has_begun: false,
             has_lost: false,
-            is_ended: false,
+            course: Course::Open,
         }
     }
 
@@ -71,12 +77,12 @@ impl ResultMapping {
 
     /// The task that the agent still works on, although the answer has ended.
     pub(super) fn unfinished(&self) -> Option<&str> {
-        self.task.as_deref().filter(|_| self.is_unfinished)
+        self.task.as_deref().filter(|_| self.course == Course::LeftItsTask)
     }
 
     /// Takes the answer to a question about the task. Adds nothing while the agent works on it.
     pub(super) fn polled(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
-        (self.answered, self.is_ended, self.is_unfinished) = (Answered::Whole, false, false);
+        (self.answered, self.course) = (Answered::Whole, Course::Open);
         let mut said = VecDeque::new();
         if let Ok(json) = serde_json::from_str::<Value>(&event.data)
             && let Some(error) = json.get("error").filter(|error| !error.is_null())
@@ -87,13 +93,13 @@ impl ResultMapping {
             return self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, &event.data, items);
         }
         self.event(event, &mut said);
-        if !self.is_unfinished {
+        if self.course != Course::LeftItsTask {
             items.append(&mut said);
         }
     }
 
     fn end_with(&mut self, event: InvokeEvent, data: &str, items: &mut VecDeque<ReplyItem>) {
-        self.is_ended = true;
+        self.course = Course::Ended;
         if self.has_lost {
             items.push_back(text_missing());
         }
@@ -158,9 +164,10 @@ impl ResultMapping {
                     return self.end_with(event, data, items);
                 }
                 if self.answered == Answered::Whole || result.get("final") == Some(&Value::Bool(true)) {
-                    self.is_unfinished = true;
                     let reason = format!("the agent left its task {}", state.as_deref().unwrap_or("in no known state"));
-                    return self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, data, items);
+                    self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, data, items);
+                    self.course = Course::LeftItsTask;
+                    return;
                 }
             }
             None if self.answered == Answered::Whole => {
@@ -176,7 +183,7 @@ impl ResultMapping {
 
 impl Mapping for ResultMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
-        if self.is_ended {
+        if self.course != Course::Open {
             return;
         }
         let json = serde_json::from_str::<Value>(&event.data).unwrap_or_else(|_| {
@@ -198,12 +205,15 @@ impl Mapping for ResultMapping {
     }
 
     fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
-        if self.is_ended {
+        if self.course != Course::Open {
             return;
         }
         // The agent may work on without the connection.
-        self.is_unfinished = how == BodyEnd::Clean && self.task.is_some();
+        let leaves_task = how == BodyEnd::Clean && self.task.is_some();
         self.end_with(how.too_soon(), "", items);
+        if leaves_task {
+            self.course = Course::LeftItsTask;
+        }
     }
 }
 

@@ -103,15 +103,14 @@ impl Following {
                 At::Answer(mut events) => {
                     let item = events.next().await?;
                     let unfinished = matches!(item, ReplyItem::End(_)).then(|| events.mapping().unfinished()).flatten();
-                    match unfinished.map(ToOwned::to_owned) {
-                        Some(task) => self.at = At::Task(Box::new(events.into_mapping()), task),
-                        None => {
-                            if !matches!(item, ReplyItem::End(_)) {
-                                self.at = At::Answer(events);
-                            }
-                            return Some(item);
-                        }
+                    if let Some(task) = unfinished.map(ToOwned::to_owned) {
+                        self.at = At::Task(Box::new(events.into_mapping()), task);
+                        continue;
                     }
+                    if !matches!(item, ReplyItem::End(_)) {
+                        self.at = At::Answer(events);
+                    }
+                    return Some(item);
                 }
                 At::Task(mapping, task) => self.poll(*mapping, &task).await,
                 At::End => return None,

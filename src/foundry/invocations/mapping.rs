@@ -160,14 +160,14 @@ impl TokenMapping {
     }
 
     /// The current message, repeated whole.
-    fn message(&mut self, whole: String, items: &mut VecDeque<ReplyItem>) {
+    fn message(&mut self, whole: &str, items: &mut VecDeque<ReplyItem>) {
         self.is_understood = true;
         let said = self.text.get(self.begin..).unwrap_or_default();
         if let Some(rest) = whole.strip_prefix(said) {
             self.text(rest.to_owned(), items);
         } else {
             self.text.truncate(self.begin);
-            self.text.push_str(&whole);
+            self.text.push_str(whole);
             push(items, InvokeEvent::Snapshot { text: self.text.clone() });
         }
         self.begin = self.text.len();
@@ -239,7 +239,7 @@ impl Mapping for TokenMapping {
                 }
                 self.is_understood = true;
             }
-            Said::Message(whole) => self.message(whole, items),
+            Said::Message(whole) => self.message(&whole, items),
             Said::Aside => self.is_understood = true,
             Said::Unknown => self.unknown(line, items),
         }

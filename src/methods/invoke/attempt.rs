@@ -278,8 +278,16 @@ impl Attempt<'_> {
             .filter(|selected| asked.is_none() && reply.version.as_ref().is_some_and(|answered| answered != selected));
         let model = scope.model;
         let partition = scope.partition.clone();
-        let _session_lock = session_lock;
-        let taken = Taken { reply, model, session, conversation, selected_version, notices, partition, _session_lock };
+        let taken = Taken {
+            reply,
+            model,
+            session,
+            conversation,
+            selected_version,
+            notices,
+            partition,
+            _session_lock: session_lock,
+        };
         Ok(Outcome::Taken(Box::new(taken)))
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn show(questions: &[Question], advises: bool, err: &mut impl Write) 
                 }
             }
             QuestionKind::Input | QuestionKind::Other => {
-                writeln!(err, "question: the agent waits for more information")?
+                writeln!(err, "question: the agent waits for more information")?;
             }
         }
         if let Some(message) = question.message.as_ref().filter(|_| question.kind != QuestionKind::Input) {

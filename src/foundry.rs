@@ -13,7 +13,7 @@
 //!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
 //! - [`logs`]: a session's log, over as many streams as it takes
-//! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`] (with [`a2a_version`]): a turn; [`sse`] and their event mapping are pure
+//! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`latency`]: how long the parts of a turn took (pure)
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
 //! - [`meter`]: how much of one answer is taken (pure)
@@ -24,7 +24,6 @@
 //! gathered in.
 
 mod a2a;
-mod a2a_version;
 mod agent;
 mod agents;
 mod answer;

@@ -3,14 +3,16 @@
 //! What other protocols call a conversation is a context here: the agent begins one with a message that names none.
 //!
 //! - [`mapping`]: results as our events; [`artifacts`]: a task's artifacts (both pure)
+//! - [`version`]: the protocol's two versions (pure)
 //! - [`polling`]: a task that the agent works on without a connection
 
 mod artifacts;
 mod mapping;
 mod polling;
+mod version;
 
 use super::Agent;
-use super::a2a_version::{Card, Manner, Version};
+use super::agent::A2aManner;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Reply, ReplyStream, Split};
@@ -22,6 +24,7 @@ use http::{HeaderName, HeaderValue, Method};
 use mapping::{Answered, ResultMapping};
 use polling::Tasks;
 use serde_json::Value;
+use version::{Card, Version};
 
 /// The header that names a version.
 const fn version_header(version: Version) -> (HeaderName, HeaderValue) {
@@ -57,7 +60,8 @@ impl Agent {
             let request = message.input.trim_start_matches('\u{feff}');
             (Version::of_request(request), request.to_owned())
         } else {
-            let Manner { version, streams } = self.manner(isolation).await?;
+            let manner = self.manner(isolation).await?;
+            let (version, streams) = (Version::from(manner), manner.streams);
             (version, version.message(message.input, message.context_id, message.task_id, streams).to_string())
         };
         let url = with_session(self.address.protocol(AgentProtocol::A2a, &[]), message.session_id);
@@ -82,7 +86,7 @@ impl Agent {
     }
 
     /// What the agent's card says, from the cache if it was read recently. An agent without a card can still be sent messages.
-    async fn manner(&self, isolation: &WireIsolation) -> Result<Manner, FoundryError> {
+    async fn manner(&self, isolation: &WireIsolation) -> Result<A2aManner, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
         if let Some(known) = self.shared.cards.get(&url) {
             return Ok(known);
@@ -92,9 +96,9 @@ impl Agent {
             .header(version_header(Version::default()));
         let manner = match self.json::<Card>(&request).await {
             Ok(card) => card.manner(),
-            Err(error) if error.status() == Some(404) => Manner::default(),
+            Err(error) if error.status() == Some(404) => A2aManner::default(),
             // Any other refusal is about this call, not about the agent.
-            Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(Manner::default()),
+            Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(A2aManner::default()),
             Err(error) => return Err(error),
         };
         self.shared.cards.insert(url, manner);

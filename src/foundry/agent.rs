@@ -1,6 +1,5 @@
 //! The line to the service, and one agent at the end of it.
 
-use super::a2a_version::Manner;
 use super::cache::ExpiringCache;
 use super::connections::{Connections, Settings};
 use super::definitions::Definitions;
@@ -26,11 +25,20 @@ pub(super) struct Shared {
     pub(super) connections: Connections,
     pub(super) tokens: Arc<Tokens>,
     /// How an agent is sent messages, by the address of its card.
-    pub(super) cards: ExpiringCache<Url, Manner>,
+    pub(super) cards: ExpiringCache<Url, A2aManner>,
     /// What agents turned out to speak whose definition does not say it, by the address where responses are asked for.
     spoken: ExpiringCache<Url, AgentProtocol>,
     /// What agents are, by the address of their definition.
     pub(super) definitions: Definitions,
+}
+
+/// How an agent is sent messages of A2A, by its card.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct A2aManner {
+    /// It speaks 1.0 only, not 0.3.
+    pub(super) is_new: bool,
+    /// It can stream its answers.
+    pub(super) streams: bool,
 }
 
 impl Foundry {
@@ -64,7 +72,7 @@ impl fmt::Debug for Foundry {
 }
 
 impl Agent {
-    /// What the agent spoke lately, where that had to be found out: an agent on this machine has no definition that says it.
+    /// What the agent spoke recently, where that had to be found out: an agent on this machine has no definition that says it.
     pub fn spoken(&self) -> Option<AgentProtocol> {
         self.shared.spoken.get(&self.address.protocol(AgentProtocol::Responses, &[]))
     }

@@ -3,7 +3,6 @@
 //! An update with `append` extends the artifact of its id; one without replaces it, or is the first of it (A2A 0.3 and 1.0,
 //! `TaskArtifactUpdateEvent`).
 
-use super::mapping::text_of;
 use serde_json::Value;
 
 /// Artifacts in the order in which they were begun.
@@ -26,6 +25,12 @@ impl Artifacts {
         }
         joined(self.known.iter().map(|(_, text)| text.as_str()))
     }
+}
+
+/// The text parts of a message or an artifact.
+pub(super) fn text_of(holder: &Value) -> String {
+    let parts = holder.get("parts").and_then(Value::as_array).into_iter().flatten();
+    parts.filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
 }
 
 /// The text of a task's artifacts, all there.

@@ -1,10 +1,10 @@
 //! Results of A2A requests as our events. Pure.
 
-use super::super::a2a_version::{Kind, is_users, state_of, unwrapped};
 use super::super::complaint::Complaint;
 use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
-use super::artifacts::{Artifacts, text_of_all};
+use super::artifacts::{Artifacts, text_of, text_of_all};
+use super::version::{Kind, is_users, state_of, unwrapped};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::ConversationId;
 use cupola_protocol::invoke::{InvokeEvent, Question, QuestionKind, RunStatus};
@@ -235,12 +235,6 @@ fn ending_of(state: &str, status: Option<&Value>) -> Option<InvokeEvent> {
 
 fn is_failure(event: &InvokeEvent) -> bool {
     event.ending() == Some(RunStatus::Failed)
-}
-
-/// The text parts of a message or an artifact.
-pub(super) fn text_of(holder: &Value) -> String {
-    let parts = holder.get("parts").and_then(Value::as_array).into_iter().flatten();
-    parts.filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
 }
 
 /// The first text a task has, in the order azd looks: its status, its artifacts, the latest message that is not the user's.

@@ -1,7 +1,6 @@
 //! Following a task that the agent works on without a connection: asks for it until it has ended.
 
 use super::super::Agent;
-use super::super::a2a_version::{Method, Version};
 use super::super::canceller::Canceller;
 use super::super::error::{FoundryError, Operation};
 use super::super::headers::WireIsolation;
@@ -10,6 +9,7 @@ use super::super::request::{JSON, Request};
 use super::super::sse;
 use super::super::url::with_session;
 use super::mapping::ResultMapping;
+use super::version::{Method, Version};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
 use futures_util::stream::{self, BoxStream};

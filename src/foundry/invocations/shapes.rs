@@ -202,13 +202,13 @@ fn ending_in(word: &str, data: &Value) -> Option<InvokeEvent> {
     }
     let last = word.rsplit('_').next().unwrap_or_default();
     let status = data.get("status").and_then(Value::as_str).map(str::to_ascii_lowercase).unwrap_or_default();
-    let is_no = |name: &str| data.get(name) == Some(&Value::Bool(false));
-    let is_yes = |name: &str| data.get(name) == Some(&Value::Bool(true));
+    let is_false = |name: &str| data.get(name) == Some(&Value::Bool(false));
+    let is_true = |name: &str| data.get(name) == Some(&Value::Bool(true));
     let says_so = matches!(last, "error" | "failed" | "failure" | "exception" | "fatal")
         || matches!(status.as_str(), "error" | "failed" | "failure")
-        || is_no("success")
-        || is_yes("is_error")
-        || is_yes("isError");
+        || is_false("success")
+        || is_true("is_error")
+        || is_true("isError");
     if says_so {
         // Some put the failure into a member of their own, as the SDKs of Copilot and OpenAI do.
         let inner = ["data", "response"].into_iter().filter_map(|name| data.get(name)).find(|inner| inner.is_object());

@@ -10,7 +10,7 @@ use cupola_protocol::id::ConversationId;
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode, QuestionKind};
 use std::borrow::Cow;
 
-/// Claims what the items of the input answer. Gives the call as it goes on, where the questions were asked.
+/// Claims what the items of the input answer. Returns the call as it continues where the questions were asked.
 pub(super) async fn claim<'a>(
     daemon: &Daemon,
     params: &'a InvokeParams,

@@ -177,9 +177,7 @@ impl Chat {
             (Some(id), _) => Ok(id.to_owned()),
             (None, [only]) => Ok(only.id.clone()),
             (None, []) => Err(Failure::usage("the agent's last turn asked for no approval")),
-            (None, _) => {
-                Err(Failure::usage_hint("there are several questions", "name the question: /approve ID, /deny ID"))
-            }
+            (None, _) => Err(Failure::usage("the agent asked several questions: name one, as in /approve ID")),
         };
         match chosen {
             Ok(id) => self.turn(question::Input::Items(vec![question::approval(&id, approve)])),

@@ -3,6 +3,7 @@
 //! The service documents 0.3 (contract section 11); agents' frameworks write 1.0, too. 1.0 names methods, roles and states as
 //! Protocol Buffers do, and says what a result is by the member that holds it instead of by `kind`.
 
+use super::super::agent::A2aManner;
 use cupola_protocol::id::ConversationId;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,6 +26,12 @@ pub(super) enum Method {
     Stream,
     Get,
     Cancel,
+}
+
+impl From<A2aManner> for Version {
+    fn from(manner: A2aManner) -> Self {
+        if manner.is_new { Self::V1 } else { Self::V0 }
+    }
 }
 
 impl Version {
@@ -118,21 +125,13 @@ struct Interface {
     protocol_version: Option<String>,
 }
 
-/// How to talk to an agent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Manner {
-    pub(super) version: Version,
-    pub(super) streams: bool,
-}
-
 impl Card {
     /// 0.3 if the agent speaks it.
-    pub(super) fn manner(&self) -> Manner {
+    pub(super) fn manner(&self) -> A2aManner {
         let interfaces = self.supported_interfaces.iter().flatten().map(|interface| &interface.protocol_version);
         let mut versions = interfaces.chain([&self.protocol_version]).flatten().peekable();
-        let is_new = versions.peek().is_some() && versions.all(|version| !version.starts_with("0."));
-        Manner {
-            version: if is_new { Version::V1 } else { Version::V0 },
+        A2aManner {
+            is_new: versions.peek().is_some() && versions.all(|version| !version.starts_with("0.")),
             streams: self.capabilities.as_ref().and_then(|capabilities| capabilities.streaming).unwrap_or(false),
         }
     }
@@ -221,7 +220,7 @@ mod tests {
             (json!({"capabilities": null, "supportedInterfaces": null}), Version::V0, false),
             (json!({"capabilities": {"streaming": null}, "protocolVersion": "1.0"}), Version::V1, false),
         ] {
-            assert_eq!(card(given.clone()), Manner { version, streams }, "{given}");
+            assert_eq!(card(given.clone()), A2aManner { is_new: version == Version::V1, streams }, "{given}");
         }
     }
 

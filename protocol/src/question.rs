@@ -1,7 +1,9 @@
 //! What an agent asks the person, and the input that answers it.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use std::fmt;
 
 /// The type of an input item that answers a tool's approval, as the responses protocol names it.
 pub const APPROVAL: &str = "mcp_approval_response";
@@ -50,7 +52,7 @@ pub enum QuestionKind {
 }
 
 /// What is sent to an agent.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Input {
@@ -61,9 +63,42 @@ pub enum Input {
     Items(Vec<Value>),
 }
 
-impl std::fmt::Debug for Input {
+impl<'de> Deserialize<'de> for Input {
+    /// As serde's own for an untagged enum, with a message that says what may be given.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Given;
+
+        impl<'de> Visitor<'de> for Given {
+            type Value = Input;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("text, or a list of input items")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Input, E> {
+                Ok(Input::Text(text.to_owned()))
+            }
+
+            fn visit_string<E>(self, text: String) -> Result<Input, E> {
+                Ok(Input::Text(text))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Input, A::Error> {
+                let mut all = Vec::new();
+                while let Some(item) = items.next_element::<Map<String, Value>>()? {
+                    all.push(Value::Object(item));
+                }
+                Ok(Input::Items(all))
+            }
+        }
+
+        deserializer.deserialize_any(Given)
+    }
+}
+
+impl fmt::Debug for Input {
     /// Leaves the content out: prompts do not belong in logs.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} bytes of input", self.len())
     }
 }
@@ -152,5 +187,8 @@ mod tests {
         assert_eq!((text.text(), text.len(), text.approvals().count()), (Some("hello"), 5, 0));
         let reference: Input = serde_json::from_str(r#"[{"type":"item_reference","id":"x"}]"#).unwrap();
         assert!(reference.has_references());
+        for wrong in ["5", "null", "[\"text\"]", "{}"] {
+            assert!(serde_json::from_str::<Input>(wrong).is_err(), "{wrong}");
+        }
     }
 }

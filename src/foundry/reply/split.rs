@@ -100,12 +100,18 @@ fn unnamed(bytes: &[u8]) -> sse::Event {
     sse::Event { name: None, data: String::from_utf8_lossy(bytes).into_owned() }
 }
 
+/// How many bytes of empty lines are kept before a stream counts as one of events.
+const MAX_BLANK: usize = 64;
+
 /// Is this the beginning of server-sent events, rather than of bare text? `None` while both are possible.
 fn begins_events(bytes: &[u8]) -> Option<bool> {
     const FIELDS: [&[u8]; 5] = [b"data", b"event", b"id", b"retry", b""];
     // A byte order mark may stand first.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let Some(start) = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
+        // Nothing but empty lines: the events' own limit on noise applies.
+        return (bytes.len() > MAX_BLANK).then_some(true);
+    };
     let line = bytes.get(start..).unwrap_or_default();
     let Some(end) = line.iter().position(|byte| matches!(byte, b':' | b'\r' | b'\n')) else {
         let may_be = FIELDS.iter().any(|field| field.starts_with(line)) || b"\xEF\xBB\xBF".starts_with(line);
@@ -206,5 +212,31 @@ impl<M: Mapping> Splitter<M> {
         if self.is_raw && matches!(items.back(), Some(ReplyItem::End(_))) {
             self.ending = items.pop_back();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_one_of_events_if_its_first_line_has_a_field_of_theirs() {
+        for (body, expected) in [
+            ("data: x", Some(true)),
+            ("data\n", Some(true)),
+            ("event: x", Some(true)),
+            (": keep-alive", Some(true)),
+            ("\n\r\nid: 1", Some(true)),
+            ("\u{feff}data: x", Some(true)),
+            ("Hello", Some(false)),
+            ("Hello: there", Some(false)),
+            ("datum", Some(false)),
+            ("dat", None),
+            ("\n", None),
+            ("", None),
+        ] {
+            assert_eq!(begins_events(body.as_bytes()), expected, "{body:?}");
+        }
+        assert_eq!(begins_events("\n".repeat(MAX_BLANK + 1).as_bytes()), Some(true));
     }
 }

@@ -199,6 +199,7 @@ pub(super) fn shown(items: &VecDeque<ReplyItem>) -> Vec<String> {
         InvokeEvent::TextDelta { delta } => format!("+{delta}"),
         InvokeEvent::Output { name, .. } => name.clone(),
         InvokeEvent::Snapshot { text } => format!("={text}"),
+        InvokeEvent::Question { question } => format!("?{:?} {}", question.kind, question.id),
         InvokeEvent::Completed {} => "completed".to_owned(),
         InvokeEvent::Cancelled {} => "cancelled".to_owned(),
         InvokeEvent::Failed { failure } => format!("failed {:?}: {}", failure.kind, failure.message),

@@ -330,7 +330,7 @@ mod tests {
             ),
             (
                 r#"{"task":{"id":"t","status":{"state":"TASK_STATE_AUTH_REQUIRED"}}}"#,
-                vec!["end: incomplete auth-required"],
+                vec!["?Consent t", "end: incomplete auth-required"],
             ),
         ] {
             assert_eq!(whole(result).0, expected, "{result}");

@@ -165,7 +165,7 @@ impl Bounds {
             return Err(CallError::out_of_bounds(
                 "a whole request could name another caller's session or conversation",
             )
-            .hint("send the text alone, without inputIsRequest"));
+            .hint("send the text alone, without inputIsRequest or item references"));
         }
         if subject.overrides_version {
             return Err(CallError::out_of_bounds("this connection is bound to the version that its target selects")

@@ -65,10 +65,17 @@ mod tests {
         let approval = shown(
             r#"{"id":"mcpr_1","kind":"approval","tool":"delete\u001b[2J","server":"files","arguments":"{\"path\":\n\"notes\"}"}"#,
         );
+        // The flags of this process's command line, which another test may have set, stand in the hint's commands.
+        let (question, hint) = approval.split_once("hint: ").unwrap();
         assert_eq!(
-            approval,
-            "question: the agent asks to call the tool delete\u{fffd}[2J of the server files\n  arguments: {\"path\":\n             \"notes\"}\n\
-             hint: `cupola invoke --approve mcpr_1` allows this call once, `cupola invoke --deny mcpr_1` refuses it\n"
+            question,
+            "question: the agent asks to call the tool delete\u{fffd}[2J of the server files\n  arguments: {\"path\":\n             \"notes\"}\n"
+        );
+        let (allowing, refusing) = hint.split_once(" allows this call once, ").unwrap();
+        assert!(
+            allowing.starts_with("`cupola invoke --approve mcpr_1")
+                && refusing.starts_with("`cupola invoke --deny mcpr_1"),
+            "{hint}"
         );
         let link = format!("https://login.example/{}", "x".repeat(400));
         assert!(

@@ -1,5 +1,5 @@
-//! Polls and cancels a long-running invocation, which the service accepted with 202 and runs without a connection to the caller
-//! (contract section 9).
+//! Polls and cancels a turn that the service runs without a connection to the caller: a long-running invocation, which it accepted
+//! with 202 (contract section 9), or a response in the background (contract section 7.5).
 
 use super::agent::Agent;
 use super::answer::HttpAnswer;
@@ -12,13 +12,16 @@ use cupola_protocol::invoke::AgentProtocol;
 use http::Method;
 use std::fmt;
 
-/// Ends a long-running invocation at the service.
+/// Ends at the service what runs there without a connection.
 #[derive(Clone)]
 pub struct Canceller {
     pub(super) agent: Agent,
     pub(super) isolation: WireIsolation,
     pub(super) id: ResponseId,
+    /// Where an invocation runs. A response is found by its id alone.
     pub(super) session_id: Option<SessionId>,
+    /// What began it.
+    pub(super) protocol: AgentProtocol,
 }
 
 impl fmt::Debug for Canceller {
@@ -30,7 +33,26 @@ impl fmt::Debug for Canceller {
 impl Canceller {
     /// Asks the agent to cancel. An error may mean that the agent has no such handler (404) or that the invocation had ended.
     pub async fn cancel(&self) -> Result<(), FoundryError> {
-        self.agent.done(&self.request(Operation::CancelInvocation, Method::POST, &["cancel"])).await
+        let operation = match self.protocol {
+            AgentProtocol::Responses => Operation::CancelResponse,
+            _ => Operation::CancelInvocation,
+        };
+        self.agent.done(&self.request(operation, Method::POST, &["cancel"])).await
+    }
+
+    /// Reads the response.
+    pub(super) async fn show(&self) -> Result<HttpAnswer, FoundryError> {
+        self.agent.send(&self.request(Operation::ShowResponse, Method::GET, &[])).await
+    }
+
+    /// Reads the response's events after a sequence number, or all (contract section 15.4).
+    pub(super) async fn replay(&self, after: Option<i64>) -> Result<HttpAnswer, FoundryError> {
+        let mut request = self.request(Operation::FollowResponse, Method::GET, &[]);
+        request.url.query_pairs_mut().append_pair("stream", "true");
+        if let Some(after) = after {
+            request.url.query_pairs_mut().append_pair("starting_after", &after.to_string());
+        }
+        self.agent.send(&request).await
     }
 
     /// Asks how the invocation is.
@@ -40,7 +62,7 @@ impl Canceller {
 
     fn request(&self, operation: Operation, method: Method, rest: &[&str]) -> Request<'_> {
         let segments = [&[self.id.as_str()], rest].concat();
-        let url = self.agent.address.protocol(AgentProtocol::Invocations, &segments);
+        let url = self.agent.address.protocol(self.protocol, &segments);
         Request::new(operation, method, with_session(url, self.session_id.as_ref())).isolated(&self.isolation)
     }
 }

@@ -94,7 +94,7 @@ fn user(key: &str) -> WireIsolation {
 }
 
 async fn say(agent: &Agent, isolation: &WireIsolation, input: &str) -> Result<Reply, FoundryError> {
-    agent.respond(isolation, ResponsesTurn { input, session_id: None, conversation_id: None }).await
+    agent.respond(isolation, ResponsesTurn { input, session_id: None, conversation_id: None, background: false }).await
 }
 
 /// The events of a reply, its text as a streaming reader has it, and its ending.
@@ -110,6 +110,7 @@ async fn read(mut reply: Reply) -> (Vec<InvokeEvent>, String, Ending) {
                 }
                 events.push(event);
             }
+            ReplyItem::At(_) | ReplyItem::Lost => panic!("nothing here runs in the background"),
             ReplyItem::End(ending) => {
                 assert!(reply.events.next().await.is_none(), "something followed the ending");
                 return (events, text, *ending);
@@ -251,7 +252,8 @@ async fn a_conversation_binds_its_turns_to_one_session() {
     let world = World::start().await;
     let (agent, acme) = (world.agent("notes"), user("acme"));
     let conversation = agent.create_conversation(&acme).await.unwrap();
-    let turn = |input| ResponsesTurn { input, session_id: None, conversation_id: Some(&conversation) };
+    let turn =
+        |input| ResponsesTurn { input, session_id: None, conversation_id: Some(&conversation), background: false };
     let first = agent.respond(&acme, turn("remember the launch code is 4711")).await.unwrap();
     let session = first.session_id.clone();
     read(first).await;
@@ -296,7 +298,7 @@ async fn refusals_of_both_isolation_models_have_their_kinds() {
     let notes = world.agent("notes");
     let session: SessionId = "session-of-acme".parse().unwrap();
     notes.create_session(&user("acme"), Some(&session), None).await.unwrap();
-    let turn = ResponsesTurn { input: "hello", session_id: Some(&session), conversation_id: None };
+    let turn = ResponsesTurn { input: "hello", session_id: Some(&session), conversation_id: None, background: false };
     assert_eq!(notes.respond(&user("contoso"), turn).await.unwrap_err().kind(), ErrorKind::IsolationMismatch);
     assert_eq!(status(&read(notes.respond(&user("acme"), turn).await.unwrap()).await.2), RunStatus::Completed);
 

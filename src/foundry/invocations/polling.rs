@@ -14,8 +14,9 @@ use super::mapping::{JsonMapping, failure_in, text_of};
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::InvokeEvent;
+use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -106,35 +107,57 @@ impl Polling {
             reply.events = stream::iter(answered(&body, reply.response_id.clone(), agent.wants_raw())).boxed();
             return;
         };
-        let target = Canceller { agent: agent.clone(), isolation: isolation.clone(), id: id.clone(), session_id };
+        let target = Canceller {
+            agent: agent.clone(),
+            isolation: isolation.clone(),
+            id: id.clone(),
+            session_id,
+            protocol: AgentProtocol::Invocations,
+        };
         reply.response_id = Some(id);
         reply.canceller = Some(target.clone());
+        reply.survives = true;
+        let mut polling = Self::of(target, deadline, bounded(wait));
+        if polling.is_raw {
+            polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
+        }
+        polling.note(&body);
+        reply.events = polling.items();
+    }
+
+    /// Follows an invocation that was accepted before.
+    pub(super) fn resume(target: Canceller) -> Reply {
+        let mut reply = Reply::resumed(target.id.clone(), target.clone());
+        reply.events = Self::of(target, None, MIN_WAIT).items();
+        reply
+    }
+
+    fn of(target: Canceller, deadline: Option<Instant>, wait: Duration) -> Self {
         let asked = target.clone();
         let ask: Ask = Box::new(move || {
             let target = asked.clone();
             async move { Polled::read(target.poll().await?).await }.boxed()
         });
-        let mut polling = Self {
+        Self {
+            is_raw: target.agent.wants_raw(),
             id: target.id,
             ask,
-            is_raw: agent.wants_raw(),
             deadline,
-            wait: bounded(wait),
+            wait,
             unknown: 0,
             seen: String::new(),
             meter: Meter::default(),
             items: VecDeque::new(),
             is_ended: false,
-        };
-        if polling.is_raw {
-            polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
         }
-        polling.note(&body);
-        reply.events = stream::unfold(polling, |mut polling| async move {
+    }
+
+    fn items(self) -> BoxStream<'static, ReplyItem> {
+        stream::unfold(self, |mut polling| async move {
             let item = polling.next().await?;
             Some((item, polling))
         })
-        .boxed();
+        .boxed()
     }
 
     async fn next(&mut self) -> Option<ReplyItem> {

@@ -13,6 +13,7 @@ use crate::partition::store::Store;
 use crate::partition::{AgentKey, Partition, digest};
 use crate::pieces::Pieces;
 use crate::run::Runs;
+use crate::run::journal::Journal;
 use crate::shared_logs::SharedLogs;
 use crate::system::directory::{DirectoryError, PrivateDirectory};
 use crate::target::Targets;
@@ -67,6 +68,8 @@ pub struct Daemon {
     pub session_locks: Locks<(AgentKey, SessionId)>,
     /// Invokes under way and those that ended recently.
     pub runs: Runs,
+    /// What is written down of them for the next daemon.
+    pub journal: Journal,
     /// Logs that are followed.
     pub shared_logs: SharedLogs,
     /// Files that are read or written in pieces.
@@ -118,10 +121,12 @@ impl Daemon {
             call_limit: config.call_limit,
         };
         let foundry = Foundry::new(settings, Arc::new(tokens));
+        let store: Arc<dyn Store> = Arc::new(store);
         Ok(Arc::new(Self {
             targets: Targets::new(foundry.clone(), emulator, emulators),
             foundry,
-            store: Arc::new(store),
+            journal: Journal::new(Arc::clone(&store), locks.clone()),
+            store,
             arrivals: Locks::default(),
             partition_locks: Locks::between_processes(locks.clone(), Partition::lock_name),
             session_locks: Locks::between_processes(locks, |(agent, session)| {

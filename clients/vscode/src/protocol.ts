@@ -820,8 +820,11 @@ export interface InvokeEventStarted {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** How the target isolates its users. */
@@ -841,6 +844,8 @@ export interface InvokeEventStarted {
   latency?: Latency;
   /** The service's request id. */
   requestId?: string;
+  /** The run outlives the daemon: if the daemon ends, the next one continues it under the same id. */
+  survives?: boolean;
 }
 
 /** An outgoing request, if `debug` was set. May come before `started`. */
@@ -849,8 +854,11 @@ export interface InvokeEventRequest {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The method. */
@@ -876,8 +884,11 @@ export interface InvokeEventHttpHead {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** For example `HTTP/1.1 200 OK`. */
@@ -892,8 +903,11 @@ export interface InvokeEventHttpBody {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The bytes, if they are UTF-8. */
@@ -908,8 +922,11 @@ export interface InvokeEventTextDelta {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The text, to be appended. */
@@ -922,8 +939,11 @@ export interface InvokeEventOutput {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The service's event name. */
@@ -938,8 +958,11 @@ export interface InvokeEventNotice {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** A stable code. */
@@ -954,8 +977,11 @@ export interface InvokeEventGap {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The last event number before the gap. */
@@ -968,8 +994,11 @@ export interface InvokeEventSnapshot {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The whole text up to now. */
@@ -982,8 +1011,11 @@ export interface InvokeEventCompleted {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
 }
@@ -994,8 +1026,11 @@ export interface InvokeEventFailed {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** Why. */
@@ -1008,8 +1043,11 @@ export interface InvokeEventIncomplete {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The service's reason, for example `max_output_tokens`. */
@@ -1022,8 +1060,11 @@ export interface InvokeEventCancelled {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
 }
@@ -1034,8 +1075,11 @@ export interface InvokeEventTruncated {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The reason, as far as it is known. */
@@ -1108,6 +1152,13 @@ export interface InvokeParams {
    * response last.
    */
   detach?: boolean;
+  /**
+   * Let the run outlive the daemon, too: it runs in the service's background mode, and the next daemon continues
+   * it. `detach` asks for this as well. Whether the run can is in its `started` event: only `responses`, and
+   * `invocations` that the agent accepts with 202, can. Not with `raw`, and not with the embedded emulator,
+   * which ends with the daemon.
+   */
+  survive?: boolean;
   /** Give up after this long, in ms; the default is 30 min, 0 means never. */
   timeoutMs?: number;
   /** Send events as `$/progress` with this token. */
@@ -1583,6 +1634,10 @@ export interface RunInfo {
   latency?: Latency;
   /** When it ended. */
   endedAt?: string;
+  /** Whether it outlives the daemon: the next one continues it. */
+  survives?: boolean;
+  /** Why a run that an earlier daemon left has no answer. */
+  reason?: string;
 }
 
 /** Which runs. All, when nothing is given. */
@@ -1591,6 +1646,8 @@ export interface RunListParams {
   target?: Target;
   /** Only those of this isolation; `{}` means calls without isolation. Needs `target`. */
   isolation?: Isolation;
+  /** Also runs that earlier daemons left when they ended. They are kept for a day. */
+  all?: boolean;
 }
 
 /** The runs. */
@@ -1975,7 +2032,10 @@ export interface Methods {
    * leaves, unless `detach` is set. Cancelling this call always cancels the run.
    */
   "invoke": { params: InvokeParams; result: InvokeResponse; event: InvokeEvent };
-  /** Lists the running and recent runs of this daemon, newest first. */
+  /**
+   * Lists the running and recent runs of this daemon, newest first; with `all` also those that earlier daemons
+   * left.
+   */
   "runs/list": { params: RunListParams; result: RunListResponse; event: never };
   /** Shows one run. */
   "runs/show": { params: RunParams; result: RunInfo; event: never };
@@ -1985,6 +2045,9 @@ export interface Methods {
    * Each event comes once, in the order of its number. In place of events that the daemon no longer has, it
    * sends a `gap`, then a `snapshot` of their text, then the remaining events. If the run could not begin, the
    * answer is its error.
+   *
+   * A run that outlives the daemon is followed on the next one in the same way. One that ended with its daemon
+   * is `truncated`: the answer says what is known of it.
    */
   "runs/attach": { params: RunAttachParams; result: InvokeResponse; event: InvokeEvent };
   /**

@@ -46,8 +46,11 @@ pub(super) struct Taken {
     pub(super) selected_version: Option<AgentVersion>,
     pub(super) notices: Vec<Notice>,
     // Held to the run's end, so that the next call on this session waits for it.
-    pub(super) _session_lock: Option<Lock<(AgentKey, SessionId)>>,
+    pub(super) _session_lock: Option<SessionLock>,
 }
+
+/// A session that is this run's.
+pub(super) type SessionLock = Lock<(AgentKey, SessionId)>;
 
 /// Finds the session and conversation to continue, sends the input, and commits what the service chose.
 pub(super) async fn begin(
@@ -169,7 +172,7 @@ struct Hold {
 /// One try to get the request to the service.
 pub(super) struct Attempt<'a> {
     pub(super) daemon: &'a Daemon,
-    run: &'a Run,
+    pub(super) run: &'a Run,
     pub(super) params: &'a InvokeParams,
     pub(super) scope: &'a Scope,
     pub(super) protocol: AgentProtocol,
@@ -189,6 +192,7 @@ impl Attempt<'_> {
         self.run.continues(session.as_ref(), conversation.as_ref());
         let begun = Begun { saved, verdict, session, conversation };
         let hold = self.hold(partition_lock, begun.session.as_ref(), plan.is_saved_with_answer).await?;
+        self.note_before(begun.session.as_ref(), begun.conversation.as_ref()).await?;
         let sent = Instant::now();
         match self.send(begun.session.as_ref(), begun.conversation.as_ref()).await {
             Ok(reply) => self.commit(begun, hold, reply, sent).await,
@@ -255,6 +259,7 @@ impl Attempt<'_> {
         let selected = scope.definition.as_ref().and_then(|definition| definition.version.clone());
         let selected_version = selected
             .filter(|selected| asked.is_none() && reply.version.as_ref().is_some_and(|answered| answered != selected));
+        self.note_answer(&reply, session.as_ref(), conversation.as_ref()).await;
         let model = scope.model;
         let taken =
             Taken { reply, model, session, conversation, selected_version, notices, _session_lock: session_lock };
@@ -397,8 +402,9 @@ impl Attempt<'_> {
         let Self { params, scope, .. } = *self;
         match self.protocol {
             AgentProtocol::Responses => {
-                let request =
-                    ResponsesTurn { input: &params.input, session_id: session, conversation_id: conversation };
+                let background = self.run.may_survive();
+                let input = params.input.as_str();
+                let request = ResponsesTurn { input, session_id: session, conversation_id: conversation, background };
                 scope.agent.respond(&scope.wire, request).await
             }
             AgentProtocol::Invocations => {

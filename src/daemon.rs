@@ -14,6 +14,7 @@ use crate::partition::store::Store;
 use crate::partition::{AgentKey, Partition, digest};
 use crate::pieces::Pieces;
 use crate::run::Runs;
+use crate::run::journal::Journal;
 use crate::shared_logs::SharedLogs;
 use crate::system::directory::{DirectoryError, PrivateDirectory};
 use crate::target::Targets;
@@ -70,6 +71,8 @@ pub struct Daemon {
     pub runs: Runs,
     /// What agents asked, and whose responses are.
     pub questions: Questions,
+    /// What is written down of them for the next daemon.
+    pub journal: Journal,
     /// Logs that are followed.
     pub shared_logs: SharedLogs,
     /// Files that are read or written in pieces.
@@ -103,10 +106,12 @@ impl Daemon {
         let emulator =
             Arc::new(EmbeddedEmulator::of(config.state_directory.join(EMULATOR_DIRECTORY), sockets, shutdown.clone()));
         let (foundry, targets) = service(&config, emulator)?;
+        let store: Arc<dyn Store> = Arc::new(store);
         Ok(Arc::new(Self {
             targets,
             foundry,
-            store: Arc::new(store),
+            journal: Journal::new(Arc::clone(&store), locks.clone()),
+            store,
             arrivals: Locks::default(),
             partition_locks: Locks::between_processes(locks.clone(), Partition::lock_name),
             session_locks: Locks::between_processes(locks, |(agent, session)| {

@@ -18,7 +18,7 @@
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
 //! - [`meter`]: how much of one answer is taken (pure); [`probe`]: one request exactly as a caller wants it
 //! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: ends what an agent works on without a
-//!   connection
+//!   connection, [`background_turn`]: such a turn by its id
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
 //! gathered in.
@@ -27,6 +27,7 @@ mod a2a;
 mod agent;
 mod agents;
 mod answer;
+mod background_turn;
 mod cache;
 mod canceller;
 mod complaint;

@@ -23,6 +23,8 @@ mod partitions;
 mod runs;
 mod sessions;
 
+pub(crate) use self::invoke::take_up;
+
 use crate::rpc::table::Table;
 use cupola_protocol::doctor::Doctor;
 use cupola_protocol::invoke::Invoke;

@@ -78,6 +78,7 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
             Found::Another(socket) => return Ok(Some(socket)),
         };
         let daemon = Daemon::start(config)?;
+        methods::take_up(&daemon).await;
         let asked = shutdown::signals()?;
         tracing::info!(socket = %listener.path().display(), version = env!("CARGO_PKG_VERSION"), "listening");
         report_ready(listener.path());

@@ -130,6 +130,11 @@ pub struct InvokeParams {
     /// last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detach: bool,
+    /// Let the run outlive the daemon, too: it runs in the service's background mode, and the next daemon continues it. `detach`
+    /// asks for this as well. Whether the run can is in its `started` event: only `responses`, and `invocations` that the agent
+    /// accepts with 202, can. Not with `raw`, and not with the embedded emulator, which ends with the daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub survive: bool,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -160,6 +165,7 @@ impl InvokeParams {
             debug: false,
             text_only: false,
             detach: false,
+            survive: false,
             message_per_line: false,
             idle_timeout_ms: None,
             timeout_ms: None,
@@ -273,8 +279,10 @@ pub struct RunFailure {
 pub struct NumberedEvent {
     /// The run's id.
     pub run_id: RunId,
-    /// Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A `gap` and the
-    /// `snapshot` after it have the number of the last event they stand for.
+    /// Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does not see every
+    /// number. A `gap` and the `snapshot` after it have the number of the last event they stand for. In a run that was to survive,
+    /// an event keeps its number whichever daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    /// (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     pub number: u64,
     /// What happened.
     #[serde(flatten)]
@@ -336,6 +344,9 @@ pub enum InvokeEvent {
         /// The service's request id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
+        /// The run outlives the daemon: if the daemon ends, the next one continues it under the same id.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        survives: bool,
     },
     /// An outgoing request, if `debug` was set. May come before `started`.
     Request(SentRequest),

@@ -184,6 +184,12 @@ pub enum Operation {
     PollInvocation,
     /// Cancel a long-running invocation.
     CancelInvocation,
+    /// Show a response.
+    ShowResponse,
+    /// Stream a response's events again.
+    FollowResponse,
+    /// Cancel a response.
+    CancelResponse,
     /// Take a file.
     UploadFile,
     /// Give a file.
@@ -201,7 +207,15 @@ pub enum Operation {
 impl Operation {
     /// Does the agent itself answer it, rather than the service around it?
     pub(super) const fn is_turn(self) -> bool {
-        matches!(self, Self::Invoke | Self::PollInvocation | Self::CancelInvocation)
+        matches!(
+            self,
+            Self::Invoke
+                | Self::PollInvocation
+                | Self::CancelInvocation
+                | Self::ShowResponse
+                | Self::FollowResponse
+                | Self::CancelResponse
+        )
     }
 
     /// Does it work on the files of a session?
@@ -235,6 +249,9 @@ impl fmt::Display for Operation {
             Self::Invoke => "invoke the agent",
             Self::PollInvocation => "tell how the invocation is",
             Self::CancelInvocation => "cancel the invocation",
+            Self::ShowResponse => "show the response",
+            Self::FollowResponse => "stream the response's events",
+            Self::CancelResponse => "cancel the response",
             Self::UploadFile => "take the file",
             Self::DownloadFile => "give the file",
             Self::ListFiles => "list files",

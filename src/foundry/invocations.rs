@@ -11,6 +11,7 @@ pub(super) mod shapes;
 
 use super::Agent;
 use super::answer::HttpAnswer;
+use super::background_turn::BackgroundTurn;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Reply, ReplyStream, Split};
@@ -62,6 +63,14 @@ impl Agent {
             reply.events = mapped(answer, reply.response_id.clone(), self.wants_raw());
         }
         Ok(reply)
+    }
+}
+
+impl Agent {
+    /// Follows an invocation that the agent accepted with 202 before, by its id. Nothing is sent but questions.
+    pub fn resume_invocation(&self, isolation: &WireIsolation, id: ResponseId, session_id: Option<SessionId>) -> Reply {
+        let protocol = AgentProtocol::Invocations;
+        Polling::resume(BackgroundTurn { agent: self.clone(), isolation: isolation.clone(), id, session_id, protocol })
     }
 }
 

@@ -45,8 +45,10 @@ pub struct Reply {
     pub response_id: Option<ResponseId>,
     /// The answer's beginning, for a caller who wants it unmodified.
     pub head: Option<HttpHead>,
-    /// For an invocation that continues without a connection: dropping the reply does not end it, this does.
+    /// For a turn that continues without a connection: dropping the reply does not end it, this does.
     pub canceller: Option<Canceller>,
+    /// The turn continues at the service without a connection, and can be followed again by [`Self::response_id`].
+    pub survives: bool,
     /// The events. The last item is the only [`ReplyItem::End`], and it always comes.
     pub events: BoxStream<'static, ReplyItem>,
 }
@@ -64,6 +66,26 @@ impl Reply {
             response_id: None,
             head: is_raw.then(|| HttpHead::of(&answer.response)),
             canceller: None,
+            survives: false,
+            events: futures_util::stream::empty().boxed(),
+        }
+    }
+}
+
+impl Reply {
+    /// The answer to a turn that was begun before, whose beginning is gone. The caller adds the events.
+    pub(super) fn resumed(id: ResponseId, canceller: Canceller) -> Self {
+        Self {
+            session_id: None,
+            request_id: None,
+            version: None,
+            is_version_fallback: false,
+            latency: None,
+            conversation_id: None,
+            response_id: Some(id),
+            head: None,
+            canceller: Some(canceller),
+            survives: true,
             events: futures_util::stream::empty().boxed(),
         }
     }
@@ -85,6 +107,10 @@ impl fmt::Debug for Reply {
 pub enum ReplyItem {
     /// Not an ending.
     Event(InvokeEvent),
+    /// What follows came with this sequence number (contract section 15.3). Only of a turn that can be read again.
+    At(u64),
+    /// What came up to here can no longer be read: a snapshot of the text follows, then the ending.
+    Lost,
     /// The ending: last, and once.
     End(Box<Ending>),
 }
@@ -208,6 +234,8 @@ pub(super) fn shown(items: &VecDeque<ReplyItem>) -> Vec<String> {
         other => format!("{other:?}"),
     };
     let line = |item: &ReplyItem| match item {
+        ReplyItem::At(number) => format!("@{number}"),
+        ReplyItem::Lost => "lost".to_owned(),
         ReplyItem::Event(event) => {
             assert!(event.ending().is_none(), "an ending among the events: {event:?}");
             show(event)

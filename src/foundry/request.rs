@@ -155,7 +155,7 @@ impl<'a> Request<'a> {
         // A compressed event stream arrives in lumps, and a compressed file does not have its own length.
         let (kind, verbatim) = match self.operation {
             Operation::Invoke => (EVENTS, true),
-            Operation::ReadLog => (EVENT_STREAM, true),
+            Operation::ReadLog | Operation::FollowResponse => (EVENT_STREAM, true),
             Operation::DownloadFile => (OCTETS, true),
             // The last answer of a long-running invocation is shown as it came.
             Operation::PollInvocation => (JSON, raw),

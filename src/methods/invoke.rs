@@ -8,24 +8,33 @@
 //! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready; [`version`]: one that is asked for by a single call
 //! - [`outcome`]: how a failed turn is reported (pure)
+//! - [`noted`]: what the journal gets of a run; [`resume`]: what earlier daemons left,
+//!   [`reached`]: how that is found at the service
 //! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
 mod answering;
 mod attempt;
 mod deployment;
+mod noted;
 mod observed;
 mod outcome;
 mod perform;
 mod plan;
 mod protocol;
+mod reached;
 mod replace;
+mod resume;
 mod version;
 
-use super::follow::{RunFollower, answer};
+pub(super) use self::outcome::{Standing, explain_failure};
+pub(crate) use self::resume::{take_up, take_up_one};
+
+use super::follow::{RunFollower, answer, answered};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::partition::locks::Waiter;
 use crate::rpc::Call;
+use crate::run::Beginning;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, MAX_INPUT_BYTES, RunStatus};
 use cupola_protocol::target::Target;
@@ -44,7 +53,8 @@ pub(crate) fn invoke(
 async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
     let daemon = &call.daemon;
     check(&params).and_then(|()| check_room(daemon)).map_err(|refused| refused.of_turn(Turn::NotRun))?;
-    let run = daemon.runs.begin(&daemon.activity, params.detach, daemon.shutdown.work());
+    let beginning = Beginning { detached: params.detach, may_survive: may_survive(daemon, &params) };
+    let run = daemon.runs.begin(&daemon.activity, beginning, daemon.shutdown.work());
     let reader = run.follow(0).await;
     let (token, text_only) = (params.partial_result_token.clone(), params.text_only);
     let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, arrival, call.received);
@@ -55,7 +65,14 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
     let mut following = std::pin::pin!(follower.follow(&run, reader));
     let outcome = tokio::select! {
         biased;
-        outcome = &mut following => return answer(&outcome?),
+        outcome = &mut following => {
+            let outcome = outcome?;
+            // The client of a detached run may have left without it.
+            if !run.is_detached() {
+                answered(daemon, &run).await;
+            }
+            return answer(&outcome);
+        }
         () = call.cancelled.cancelled() => {
             if !daemon.shutdown.is_forced() {
                 if call.left.is_cancelled() {
@@ -75,6 +92,13 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
         // It had ended otherwise by then.
         _ => answer(&outcome),
     }
+}
+
+/// Is the run to outlive the daemon, as far as its request says? The embedded emulator ends with the daemon, and an unmodified
+/// answer cannot be read a second time.
+fn may_survive(daemon: &Daemon, params: &InvokeParams) -> bool {
+    let is_embedded = matches!(params.target, Target::Emulator { url: None, .. });
+    (params.detach || params.survive) && daemon.journal.is_open() && !params.raw && !is_embedded
 }
 
 /// Are there as many runs as the daemon takes?

@@ -3,8 +3,10 @@
 //! Every call sees what every earlier one wrote, from this process or another: nothing above the trait caches, so an
 //! engine shared by several daemons can take the embedded one's place unseen.
 
+use crate::partition::journal::Entry;
 use crate::partition::{AgentKey, Owner, Partition};
-use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::invoke::RunStatus;
 use futures_util::future::BoxFuture;
 use std::time::SystemTime;
 
@@ -135,6 +137,21 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Forgets what to continue in `partitions`, and the ownership keys of their sessions. Whose the sessions are stays
     /// known, because another user could enter them otherwise. Returns in how many something was saved.
     fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Writes a run into the journal, in the name of `daemon`; an entry that is there already is replaced.
+    fn put_run(&self, daemon: &str, entry: &Entry) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Notes how a run of the journal ended.
+    fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Notes that somebody has had the answer of a run of the journal.
+    fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Takes runs out of the journal. What they had is erased for good.
+    fn forget_runs(&self, runs: &[RunId]) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Every run of the journal, the latest changed first, and the daemon that it was written in the name of.
+    fn runs(&self) -> BoxFuture<'_, Result<Vec<(String, Entry)>, StoreError>>;
 
     /// How many partitions have saved state.
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// One call's agent, partition and isolation.
 pub(crate) struct Scope {
+    /// The target, with its agent named.
+    pub(crate) target: Target,
     pub(crate) agent: Agent,
     pub(crate) partition: Partition,
     pub(crate) model: IsolationModel,
@@ -77,6 +79,7 @@ impl Scope {
         let wire =
             if is_local { WireIsolation::for_local_agent(isolation)? } else { WireIsolation::new(model, isolation)? };
         Ok(Self {
+            target: target.clone(),
             agent,
             partition: Partition { agent: key, owner, version: target.version().cloned() },
             model,

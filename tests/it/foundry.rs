@@ -95,7 +95,13 @@ fn user(key: &str) -> WireIsolation {
 
 async fn say(agent: &Agent, isolation: &WireIsolation, input: &str) -> Result<Reply, FoundryError> {
     let input = Input::from(input);
-    let turn = ResponsesTurn { input: &input, session_id: None, conversation_id: None, previous_response_id: None };
+    let turn = ResponsesTurn {
+        input: &input,
+        session_id: None,
+        conversation_id: None,
+        previous_response_id: None,
+        background: false,
+    };
     agent.respond(isolation, turn).await
 }
 
@@ -112,6 +118,7 @@ async fn read(mut reply: Reply) -> (Vec<InvokeEvent>, String, Ending) {
                 }
                 events.push(event);
             }
+            ReplyItem::At(_) | ReplyItem::Lost => panic!("nothing here runs in the background"),
             ReplyItem::End(ending) => {
                 assert!(reply.events.next().await.is_none(), "something followed the ending");
                 return (events, text, *ending);
@@ -259,6 +266,7 @@ async fn a_conversation_binds_its_turns_to_one_session() {
         session_id: None,
         conversation_id: Some(&conversation),
         previous_response_id: None,
+        background: false,
     };
     let first = agent.respond(&acme, turn(&tell)).await.unwrap();
     let session = first.session_id.clone();
@@ -305,8 +313,13 @@ async fn refusals_of_both_isolation_models_have_their_kinds() {
     let session: SessionId = "session-of-acme".parse().unwrap();
     notes.create_session(&user("acme"), Some(&session), None).await.unwrap();
     let input = Input::from("hello");
-    let turn =
-        ResponsesTurn { input: &input, session_id: Some(&session), conversation_id: None, previous_response_id: None };
+    let turn = ResponsesTurn {
+        input: &input,
+        session_id: Some(&session),
+        conversation_id: None,
+        previous_response_id: None,
+        background: false,
+    };
     assert_eq!(notes.respond(&user("contoso"), turn).await.unwrap_err().kind(), ErrorKind::IsolationMismatch);
     assert_eq!(status(&read(notes.respond(&user("acme"), turn).await.unwrap()).await.2), RunStatus::Completed);
 

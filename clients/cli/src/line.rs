@@ -2,13 +2,15 @@
 //!
 //! - `connect`: finds a daemon, or starts one, and offers it a call; `running`, `start`: the two halves of that; `beside`: what
 //!   `cupola serve` says when one runs already
-//! - `call`: one call on a connection; `patience`: how long it may take; `silent`: what is said of a daemon that does not answer
+//! - `call`: one call on a connection; `patience`: how long it may take; `silent`: what is said of a daemon that does not answer;
+//!   `continued`: how one that follows a run continues on the next daemon
 //! - `stream`: the socket or pipe; `ahead`: reads it while nobody takes anything; `interrupt`: Ctrl-C
 
 pub(crate) mod ahead;
 pub(crate) mod beside;
 pub(crate) mod call;
 pub(crate) mod connect;
+pub(crate) mod continued;
 pub(crate) mod interrupt;
 pub(crate) mod patience;
 pub(crate) mod running;

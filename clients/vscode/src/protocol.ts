@@ -824,8 +824,11 @@ export interface InvokeEventStarted {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** How the target isolates its users. */
@@ -845,6 +848,8 @@ export interface InvokeEventStarted {
   latency?: Latency;
   /** The service's request id. */
   requestId?: string;
+  /** The run outlives the daemon: if the daemon ends, the next one continues it under the same id. */
+  survives?: boolean;
 }
 
 /** An outgoing request, if `debug` was set. May come before `started`. */
@@ -853,8 +858,11 @@ export interface InvokeEventRequest {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The method. */
@@ -880,8 +888,11 @@ export interface InvokeEventHttpHead {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** For example `HTTP/1.1 200 OK`. */
@@ -896,8 +907,11 @@ export interface InvokeEventHttpBody {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The bytes, if they are UTF-8. */
@@ -912,8 +926,11 @@ export interface InvokeEventTextDelta {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The text, to be appended. */
@@ -940,8 +957,11 @@ export interface InvokeEventOutput {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The service's event name. */
@@ -956,8 +976,11 @@ export interface InvokeEventNotice {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** A stable code. */
@@ -972,8 +995,11 @@ export interface InvokeEventGap {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The last event number before the gap. */
@@ -986,8 +1012,11 @@ export interface InvokeEventSnapshot {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The whole text up to now. */
@@ -1000,8 +1029,11 @@ export interface InvokeEventCompleted {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
 }
@@ -1012,8 +1044,11 @@ export interface InvokeEventFailed {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** Why. */
@@ -1026,8 +1061,11 @@ export interface InvokeEventIncomplete {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The service's reason, for example `max_output_tokens`. */
@@ -1040,8 +1078,11 @@ export interface InvokeEventCancelled {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
 }
@@ -1052,8 +1093,11 @@ export interface InvokeEventTruncated {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** The reason, as far as it is known. */
@@ -1135,6 +1179,13 @@ export interface InvokeParams {
    * response last.
    */
   detach?: boolean;
+  /**
+   * Let the run outlive the daemon, too: it runs in the service's background mode, and the next daemon continues
+   * it. `detach` asks for this as well. Whether the run can is in its `started` event: only `responses`, and
+   * `invocations` that the agent accepts with 202, can. Not with `raw`, and not with the embedded emulator,
+   * which ends with the daemon.
+   */
+  survive?: boolean;
   /** Give up after this long, in ms; the default is 30 min, 0 means never. */
   timeoutMs?: number;
   /** Send events as `$/progress` with this token. */
@@ -1652,6 +1703,10 @@ export interface RunInfo {
   latency?: Latency;
   /** When it ended. */
   endedAt?: string;
+  /** Whether it outlives the daemon: the next one continues it. */
+  survives?: boolean;
+  /** Why a run that an earlier daemon left has no answer. */
+  reason?: string;
 }
 
 /** Which runs. All, when nothing is given. */
@@ -1660,6 +1715,8 @@ export interface RunListParams {
   target?: Target;
   /** Only those of this isolation; `{}` means calls without isolation. Needs `target`. */
   isolation?: Isolation;
+  /** Also runs that earlier daemons left when they ended. They are kept for a day. */
+  all?: boolean;
 }
 
 /** The runs. */
@@ -2044,7 +2101,10 @@ export interface Methods {
    * leaves, unless `detach` is set. Cancelling this call always cancels the run.
    */
   "invoke": { params: InvokeParams; result: InvokeResponse; event: InvokeEvent };
-  /** Lists the running and recent runs of this daemon, newest first. */
+  /**
+   * Lists the running and recent runs of this daemon, newest first; with `all` also those that earlier daemons
+   * left.
+   */
   "runs/list": { params: RunListParams; result: RunListResponse; event: never };
   /** Shows one run. */
   "runs/show": { params: RunParams; result: RunInfo; event: never };
@@ -2054,6 +2114,9 @@ export interface Methods {
    * Each event comes once, in the order of its number. In place of events that the daemon no longer has, it
    * sends a `gap`, then a `snapshot` of their text, then the remaining events. If the run could not begin, the
    * answer is its error.
+   *
+   * A run that outlives the daemon is followed on the next one in the same way. One that ended with its daemon
+   * is `truncated`: the answer says what is known of it.
    */
   "runs/attach": { params: RunAttachParams; result: InvokeResponse; event: InvokeEvent };
   /**

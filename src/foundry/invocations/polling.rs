@@ -3,15 +3,13 @@
 
 use super::super::Agent;
 use super::super::answer::{HttpAnswer, MAX_ANSWER_BYTES};
-use super::super::canceller::Canceller;
+use super::super::background_turn::BackgroundTurn;
 use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::head::HttpHead;
 use super::super::headers::WireIsolation;
 use super::super::meter::Meter;
 use super::super::reply::{Ending, Mapping, Reply, ReplyItem, body_event, failed, raw, unclear};
-use super::super::request::Request;
 use super::super::sse;
-use super::super::url::with_session;
 use super::mapping::{JsonMapping, text_of};
 use super::shapes::failure_in;
 use bytes::Bytes;
@@ -19,8 +17,8 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use http::Method;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -77,41 +75,6 @@ impl Polled {
 /// One question: how is the invocation?
 type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<Polled, FoundryError>> + Send + Sync>;
 
-/// An invocation that was accepted with 202.
-#[derive(Clone)]
-struct LongInvocation {
-    agent: Agent,
-    isolation: WireIsolation,
-    id: ResponseId,
-    session_id: Option<SessionId>,
-}
-
-impl LongInvocation {
-    /// Asks how it is.
-    async fn poll(&self) -> Result<HttpAnswer, FoundryError> {
-        self.agent.send(&self.request(Operation::PollInvocation, Method::GET, &[])).await
-    }
-
-    /// What ends it.
-    fn canceller(&self) -> Canceller {
-        let invocation = self.clone();
-        Canceller::new(self.id.as_str(), move || {
-            let invocation = invocation.clone();
-            async move {
-                let request = invocation.request(Operation::CancelInvocation, Method::POST, &["cancel"]);
-                invocation.agent.done(&request).await
-            }
-            .boxed()
-        })
-    }
-
-    fn request(&self, operation: Operation, method: Method, rest: &[&str]) -> Request<'_> {
-        let segments = [&[self.id.as_str()], rest].concat();
-        let url = self.agent.address.protocol(AgentProtocol::Invocations, &segments);
-        Request::new(operation, method, with_session(url, self.session_id.as_ref())).isolated(&self.isolation)
-    }
-}
-
 /// The state of following one invocation.
 pub(super) struct Polling {
     id: ResponseId,
@@ -145,35 +108,57 @@ impl Polling {
             reply.events = stream::iter(answered(&body, reply.response_id.clone(), agent.wants_raw())).boxed();
             return;
         };
-        let target = LongInvocation { agent: agent.clone(), isolation: isolation.clone(), id: id.clone(), session_id };
+        let target = BackgroundTurn {
+            agent: agent.clone(),
+            isolation: isolation.clone(),
+            id: id.clone(),
+            session_id,
+            protocol: AgentProtocol::Invocations,
+        };
         reply.response_id = Some(id);
         reply.canceller = Some(target.canceller());
+        reply.survives = true;
+        let mut polling = Self::of(target, deadline, bounded(wait));
+        if polling.is_raw {
+            polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
+        }
+        polling.note(&body);
+        reply.events = polling.items();
+    }
+
+    /// Follows an invocation that was accepted before.
+    pub(super) fn resume(target: BackgroundTurn) -> Reply {
+        let mut reply = Reply::resumed(target.id.clone(), target.canceller());
+        reply.events = Self::of(target, None, MIN_WAIT).items();
+        reply
+    }
+
+    fn of(target: BackgroundTurn, deadline: Option<Instant>, wait: Duration) -> Self {
         let asked = target.clone();
         let ask: Ask = Box::new(move || {
             let target = asked.clone();
             async move { Polled::read(target.poll().await?).await }.boxed()
         });
-        let mut polling = Self {
+        Self {
+            is_raw: target.agent.wants_raw(),
             id: target.id,
             ask,
-            is_raw: agent.wants_raw(),
             deadline,
-            wait: bounded(wait),
+            wait,
             unknown: 0,
             seen: String::new(),
             meter: Meter::default(),
             items: VecDeque::new(),
             is_ended: false,
-        };
-        if polling.is_raw {
-            polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
         }
-        polling.note(&body);
-        reply.events = stream::unfold(polling, |mut polling| async move {
+    }
+
+    fn items(self) -> BoxStream<'static, ReplyItem> {
+        stream::unfold(self, |mut polling| async move {
             let item = polling.next().await?;
             Some((item, polling))
         })
-        .boxed();
+        .boxed()
     }
 
     async fn next(&mut self) -> Option<ReplyItem> {

@@ -159,6 +159,10 @@ impl<M: Mapping> Splitter<M> {
         self.mapping
     }
 
+    pub(in super::super) const fn mapping_mut(&mut self) -> &mut M {
+        &mut self.mapping
+    }
+
     /// Is there an ending that only waits for the last byte?
     pub(super) const fn has_ending(&self) -> bool {
         self.ending.is_some()

@@ -46,12 +46,15 @@ impl Mapping for ObjectMapping {
 
 /// The state of one stream: what was applied so far.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct ResponseMapping {
     /// The greatest sequence number applied. Numbers may skip, and a replay may repeat (contract section 15.3).
     applied: Option<i64>,
     has_begun: bool,
     is_in_progress: bool,
     is_ended: bool,
+    /// The service runs it in the background, so that it can be read again.
+    is_background: bool,
     text: Text,
     /// The ids of what was asked.
     asked: Vec<String>,
@@ -101,6 +104,8 @@ struct Ids<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     agent_session_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    background: Option<&'a RawValue>,
 }
 
 impl Mapping for ResponseMapping {
@@ -130,6 +135,11 @@ impl Mapping for ResponseMapping {
         let name = frame.kind.map(Cow::into_owned).or(event.name).unwrap_or_else(|| "message".to_owned());
         if let Some(snapshot) = frame.response {
             self.note_ids(snapshot);
+        }
+        if let Some(number) = frame.sequence_number.and_then(|number| u64::try_from(number).ok())
+            && self.is_background
+        {
+            items.push_back(ReplyItem::At(number));
         }
         match name.as_str() {
             "response.output_text.delta" | "response.refusal.delta" => {
@@ -181,7 +191,8 @@ impl Mapping for ResponseMapping {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
-        if self.text.has_hole() {
+        // One in the background is read again.
+        if self.text.has_hole() && !self.is_background {
             items.push_back(text_missing());
         }
         items.push_back(self.end_with(how.too_soon()));
@@ -189,6 +200,41 @@ impl Mapping for ResponseMapping {
 }
 
 impl ResponseMapping {
+    /// Nothing read yet of a response that runs in the background.
+    pub(super) fn of_background(id: ResponseId) -> Self {
+        Self { is_background: true, response_id: Some(id), ..Self::default() }
+    }
+
+    /// The same state for another connection.
+    pub(super) fn again(self) -> Self {
+        Self { is_ended: false, ..self }
+    }
+
+    /// Does the service run it in the background?
+    pub(super) const fn is_background(&self) -> bool {
+        self.is_background
+    }
+
+    /// The greatest sequence number that was applied.
+    pub(super) const fn applied(&self) -> Option<i64> {
+        self.applied
+    }
+
+    /// The text so far.
+    pub(super) const fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// The ids of the questions that were told already.
+    pub(super) fn asked(&self) -> &[String] {
+        &self.asked
+    }
+
+    /// As [`Self::text`], to be changed.
+    pub(super) const fn text_mut(&mut self) -> &mut Text {
+        &mut self.text
+    }
+
     /// Has there been a whole event?
     pub(super) const fn has_begun(&self) -> bool {
         self.has_begun
@@ -204,6 +250,7 @@ impl ResponseMapping {
             return;
         }
         if let Ok(ids) = serde_json::from_str::<Ids<'_>>(snapshot.get()) {
+            self.is_background |= ids.background.is_some_and(|background| background.get() == "true");
             self.response_id = self.response_id.take().or_else(|| ids.id.and_then(|id| id.parse().ok()));
             self.session_id = self.session_id.take().or_else(|| ids.agent_session_id.and_then(|id| id.parse().ok()));
         }
@@ -241,6 +288,22 @@ fn text_of(object: &Value) -> String {
         .collect()
 }
 
+/// As [`text_of`]; `None` where there is none.
+pub(super) fn text_of_raw(object: &RawValue) -> Option<String> {
+    parse(object).map(|object| text_of(&object)).filter(|text| !text.is_empty())
+}
+
+/// A response's id.
+pub(super) fn id_of(object: &RawValue) -> Option<ResponseId> {
+    parse(object)?.get("id")?.as_str()?.parse().ok()
+}
+
+/// Is it a response that has not ended?
+pub(super) fn is_under_way(object: &RawValue) -> bool {
+    let object = parse(object).unwrap_or_default();
+    matches!(object.get("status").and_then(Value::as_str), Some("in_progress" | "queued"))
+}
+
 /// How a run ended, by the service's word for it.
 fn status_of(word: &str) -> Option<RunStatus> {
     Some(match word {
@@ -255,7 +318,7 @@ fn status_of(word: &str) -> Option<RunStatus> {
 /// Ends with a final object: first whatever makes the deltas agree with it, then the ending. The object's status says how it
 /// went, not the event's name: `response.failed` covers cancelled runs, and HTTP 200 failed ones (contract section 7.2).
 /// Where the object has no text, what was streamed is all there is. `asked`: the questions that were told already.
-fn finish(
+pub(super) fn finish(
     raw_object: &RawValue,
     name: Option<&str>,
     streamed: &Text,
@@ -314,7 +377,7 @@ mod fuzz_responses;
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Split, items, map};
+    use crate::foundry::reply::{Split, Splitter, items, map, shown};
     use cupola_protocol::invoke::NoticeCode;
     use serde_json::json;
 
@@ -323,7 +386,8 @@ mod tests {
         let answer = fixtures::answer(name);
         let how = if answer.is_cut { BodyEnd::Broken("cut".to_owned()) } else { BodyEnd::Clean };
         let (lines, ending) = map(Split::events(), ResponseMapping::default(), &answer.body, how);
-        (lines.into_iter().filter(|line| !line.starts_with("response.")).collect(), ending)
+        let is_told = |line: &String| !line.starts_with("response.") && !line.starts_with('@');
+        (lines.into_iter().filter(is_told).collect(), ending)
     }
 
     fn stream(frames: &str) -> (Vec<String>, Ending) {
@@ -380,6 +444,31 @@ mod tests {
                 }
             }
             assert_eq!((shown.as_str(), told), (text, is_missing), "{frames:?}");
+        }
+    }
+
+    /// The first connection broke after an event; the second has what the service sent after it.
+    #[test]
+    fn a_stream_that_is_read_on_over_another_connection_tells_the_same_under_the_same_places() {
+        let whole = fixtures::answer("responses/background-stream-get-replay-all");
+        let text = String::from_utf8(whole.body.clone()).unwrap();
+        let frames: Vec<_> = text.split_inclusive("\n\n").collect();
+        let told = |pieces: &[String]| {
+            let (mut mapping, mut lines) = (ResponseMapping::default(), Vec::new());
+            for piece in pieces {
+                let mut splitter = Splitter::new(Split::events(), mapping, false);
+                let mut items = VecDeque::new();
+                splitter.bytes(piece.as_bytes(), &mut items);
+                lines.extend(shown(&items));
+                mapping = std::mem::take(splitter.mapping_mut()).again();
+            }
+            lines
+        };
+        let expected = told(std::slice::from_ref(&text));
+        assert!(expected.contains(&"@0".to_owned()) && expected.last().is_some_and(|end| end == "end: completed"));
+        for cut in 1..frames.len() {
+            // The service repeats the event before the cut, as one does that counts otherwise.
+            assert_eq!(told(&[frames[..cut].concat(), frames[cut - 1..].concat()]), expected, "cut after {cut}");
         }
     }
 

@@ -49,8 +49,11 @@ pub(super) struct Taken {
     /// Whose call it is: what the agent asks is asked there.
     pub(super) partition: Partition,
     // Held to the run's end, so that the next call on this session waits for it.
-    pub(super) _session_lock: Option<Lock<(AgentKey, SessionId)>>,
+    pub(super) _session_lock: Option<SessionLock>,
 }
+
+/// A session that is this run's.
+pub(super) type SessionLock = Lock<(AgentKey, SessionId)>;
 
 /// Finds the session and conversation to continue, sends the input, and commits what the service chose.
 pub(super) async fn begin(
@@ -188,7 +191,7 @@ struct Hold {
 /// One try to get the request to the service.
 pub(super) struct Attempt<'a> {
     pub(super) daemon: &'a Daemon,
-    run: &'a Run,
+    pub(super) run: &'a Run,
     pub(super) params: &'a InvokeParams,
     pub(super) scope: &'a Scope,
     pub(super) protocol: AgentProtocol,
@@ -210,6 +213,7 @@ impl Attempt<'_> {
         self.run.continues(session.as_ref(), conversation.as_ref());
         let begun = Begun { saved, verdict, session, conversation };
         let hold = self.hold(partition_lock, begun.session.as_ref(), plan.is_saved_with_answer).await?;
+        self.note_before(begun.session.as_ref(), begun.conversation.as_ref()).await?;
         let sent = Instant::now();
         match self.send(begun.session.as_ref(), begun.conversation.as_ref()).await {
             Ok(reply) => self.commit(begun, hold, reply, sent).await,
@@ -276,6 +280,7 @@ impl Attempt<'_> {
         let selected = scope.definition.as_ref().and_then(|definition| definition.version.clone());
         let selected_version = selected
             .filter(|selected| asked.is_none() && reply.version.as_ref().is_some_and(|answered| answered != selected));
+        self.note_answer(&reply, session.as_ref(), conversation.as_ref()).await;
         let model = scope.model;
         let partition = scope.partition.clone();
         let taken = Taken {
@@ -443,6 +448,7 @@ impl Attempt<'_> {
                     session_id: session,
                     conversation_id: conversation,
                     previous_response_id: params.previous_response_id.as_ref(),
+                    background: self.run.may_survive(),
                 };
                 scope.agent.respond(&scope.wire, request).await
             }

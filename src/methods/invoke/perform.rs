@@ -1,15 +1,19 @@
 //! A run from its request to its one ending, in its own task: followers may come and go.
 
 use super::attempt::{Taken, begin};
+use super::noted::limit;
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
+use super::reached::{SessionPlace, reach};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
+use crate::partition::journal::Entry;
 use crate::partition::locks::Waiter;
 use crate::partition::questions::AskedIn;
+use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
-use cupola_protocol::error::Turn;
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ResponseId;
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
 use cupola_protocol::target::Target;
@@ -17,14 +21,14 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
-
-/// How long an invoke may take unless the caller says otherwise: azd's own limit (contract section 17.3).
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// How long the service may take to hear of a cancellation. Less than a cancelled call waits for its run's ending.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a run is read whose time limit passed while no daemon ran: it may have ended in time.
+const LATE_LOOK: Duration = Duration::from_secs(30);
 
 /// Carries the run out and publishes its outcome, whatever happens.
 pub(super) async fn perform(
@@ -34,18 +38,23 @@ pub(super) async fn perform(
     arrival: Waiter<Target>,
     received: std::time::Instant,
 ) {
-    let limit = match params.timeout_ms {
-        Some(0) => None,
-        Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
-        None => Some(DEFAULT_TIMEOUT),
-    };
+    let limit = limit(&params);
     let deadline = limit.map(|limit| Instant::now() + limit);
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
-    let outcome = AssertUnwindSafe(Box::pin(performance.answer(arrival))).catch_unwind().await;
-    let outcome = outcome.unwrap_or_else(|_| {
-        Err(CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun).of_run(run.id().clone()))
-    });
-    daemon.runs.end(&run, outcome);
+    Box::pin(performance.publish(performance.answer(arrival))).await;
+}
+
+/// As [`perform`], of a run that an earlier daemon began. Waits for the session at `place`.
+pub(super) async fn resume(daemon: Arc<Daemon>, run: Arc<Run>, entry: Entry, place: Option<SessionPlace>) {
+    let Some(reach) = &entry.reach else { return };
+    let mut params = InvokeParams::new(reach.target.clone(), reach.isolation.clone(), String::new());
+    params.detach = entry.facts.detached;
+    let until = entry.facts.deadline.unwrap_or(entry.facts.started_at + KEPT_FOR);
+    let limit = until.duration_since(entry.facts.started_at).ok();
+    let rest = until.duration_since(SystemTime::now()).unwrap_or_default().max(LATE_LOOK);
+    let (received, deadline) = (std::time::Instant::now(), Some(Instant::now() + rest));
+    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
+    Box::pin(performance.publish(performance.continue_from(&entry, place))).await;
 }
 
 /// One run, and what it works on.
@@ -60,6 +69,48 @@ struct Performance<'a> {
 }
 
 impl Performance<'_> {
+    /// Publishes what comes of it, once it is written down.
+    async fn publish(&self, answer: impl Future<Output = Result<InvokeResponse, CallError>>) {
+        let outcome = AssertUnwindSafe(answer).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            let panicked = CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun);
+            Err(panicked.of_run(self.run.id().clone()))
+        });
+        if let (Err(error), None) = (&outcome, self.run.status())
+            && !self.is_left(error.kind())
+        {
+            let is_cancelled = error.kind() == ErrorKind::Cancelled;
+            self.note_end(if is_cancelled { RunStatus::Cancelled } else { RunStatus::Failed }).await;
+        }
+        self.daemon.runs.end(self.run, outcome);
+    }
+
+    /// Is a run that ended here for this reason left to the next daemon?
+    fn is_left(&self, kind: ErrorKind) -> bool {
+        kind == ErrorKind::ShuttingDown && self.run.survives()
+    }
+
+    /// Writes the ending down, before anybody hears of it.
+    async fn note_end(&self, status: RunStatus) {
+        let is_awaited = self.run.survives() && !self.run.is_read();
+        let stays = if is_awaited { ENDED_FOR } else { ANSWERED_FOR };
+        self.daemon.journal.ended(self.run.id(), status, stays).await;
+    }
+
+    /// Follows at the service what an earlier daemon began.
+    async fn continue_from(&self, entry: &Entry, place: Option<SessionPlace>) -> Result<InvokeResponse, CallError> {
+        let (observer, seen) = observer(Interest { requests: false, raw: false });
+        let reached = {
+            let mut reaching = std::pin::pin!(reach(self.daemon, entry, place, observer));
+            tokio::select! {
+                biased;
+                reached = &mut reaching => reached.map_err(|error| explain(error, &self.standing(Turn::MayHaveRun))),
+                stop = self.stopped() => Err(stop.error(&self.standing(Turn::MayHaveRun))),
+            }
+        }?;
+        self.follow(reached, ObservedRequests::new(seen)).await
+    }
+
     async fn answer(&self, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
         let Self { daemon, run, params, .. } = *self;
         let (observer, seen) = observer(Interest { requests: params.debug, raw: params.raw });
@@ -111,6 +162,8 @@ impl Performance<'_> {
                 if self.daemon.shutdown.is_forced() { Stop::ShuttingDown } else { Stop::Cancelled }
             }
             () = self.timeout() => Stop::TimedOut,
+            // The next daemon continues it: nobody waits for its end.
+            () = self.daemon.shutdown.hurried(), if self.run.survives() => Stop::ShuttingDown,
         }
     }
 
@@ -124,6 +177,9 @@ impl Performance<'_> {
 
     /// Passes an event on. A slow reader does not stretch the time limit.
     async fn take(&self, event: InvokeEvent) {
+        if let (Some(status), None) = (event.ending(), self.run.status()) {
+            self.note_end(status).await;
+        }
         self.run.take(event, self.timeout()).await;
     }
 
@@ -148,6 +204,7 @@ impl Performance<'_> {
             selected_version,
             latency: latency.clone().map(Box::new),
             request_id: reply.request_id.clone(),
+            survives: run.survives(),
         };
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
         let head = reply.head.take().map(InvokeEvent::from);
@@ -160,8 +217,11 @@ impl Performance<'_> {
                 event = requests.next() => Some(ReplyItem::Event(event)),
                 // Before the events: an agent that always has another one must not keep the run from being ended.
                 stop = &mut stopped => {
-                    tell(reply.canceller.as_ref()).await;
                     let error = stop.error(&self.standing(Turn::MayHaveRun));
+                    if self.is_left(error.kind()) {
+                        return Err(error);
+                    }
+                    tell(reply.canceller.as_ref()).await;
                     if stop == Stop::Cancelled {
                         self.take(InvokeEvent::Cancelled {}).await;
                         end = Some(End { failure: Some(failure_of(error)), ..End::default() });
@@ -174,6 +234,15 @@ impl Performance<'_> {
             };
             let event = match item {
                 Some(ReplyItem::Event(event)) => event,
+                Some(ReplyItem::At(sequence)) => {
+                    run.at(sequence);
+                    continue;
+                }
+                Some(ReplyItem::Lost) => {
+                    let after = run.last_event();
+                    run.lost();
+                    InvokeEvent::Gap { after }
+                }
                 Some(ReplyItem::End(ending)) => {
                     let Ending { event, text, output, response_id } = *ending;
                     end = Some(End { text, output, response_id, failure: None });
@@ -263,7 +332,7 @@ fn failure_of(error: CallError) -> RunFailure {
     RunFailure { kind: data.kind, message, service_code: data.service_code, turn: data.turn, hint: data.hint }
 }
 
-/// Cancels, at the service, an invocation that continues without a connection.
+/// Cancels, at the service, a turn that continues without a connection.
 async fn tell(canceller: Option<&Canceller>) {
     let Some(canceller) = canceller else { return };
     match tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await {

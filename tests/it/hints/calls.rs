@@ -87,9 +87,9 @@ async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
 async fn what_is_not_there_is_found_in_a_list() {
     let mut world = World::start().await;
     let target = world.target.clone();
-    let given = advice("shows those under way and those that ended recently");
+    let given = advice("shows those under way, those that ended recently, and what earlier daemons left");
     let given = given.given_by(&world.client.call("runs/show", json!({"runId": "run-none"})).await);
-    let listed = world.client.call("runs/list", json!({})).await;
+    let listed = world.client.call("runs/list", json!({"all": true})).await;
     let run = listed["result"]["runs"][0]["runId"].clone();
     let shown = world.client.call("runs/show", json!({"runId": run})).await;
     given.works(&listed).works(&shown).done();

@@ -40,6 +40,11 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
             &["invoke --emulator --detach hello", "invoke --emulator -o raw hello"],
         ),
         (
+            "invoke --emulator --survive -o raw hello",
+            advice("omit --survive or -o raw"),
+            &["invoke --emulator --survive hello", "invoke --emulator -o raw hello"],
+        ),
+        (
             "invoke --emulator -f long.txt",
             advice("`, and name the file in the message"),
             &["files upload --emulator long.txt", "invoke --emulator what~is~in~long.txt?"],

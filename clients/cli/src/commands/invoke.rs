@@ -10,6 +10,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::call::{CALL, Connection, encode, misunderstood};
+use crate::line::continued::Continued;
 use crate::line::interrupt;
 use crate::line::patience::Patience;
 use crate::line::stream::Stream;
@@ -62,6 +63,7 @@ Examples:
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Flags {
     /// The message, preceded by the agent unless --agent-name is given. `-` reads the message from standard input
     #[arg(value_name = "[AGENT] MESSAGE", num_args = 0..=2)]
@@ -94,6 +96,10 @@ pub(crate) struct Flags {
     /// Exit once the service has accepted the message, and print the run's id; see `cupola runs`
     #[arg(long, conflicts_with = "no_daemon")]
     detach: bool,
+    /// Let the run outlive the daemon: it runs in the service's background mode, and this command continues with the next daemon.
+    /// --detach implies it
+    #[arg(long, conflicts_with = "no_daemon")]
+    survive: bool,
     /// Print only the answer and errors
     #[arg(long)]
     quiet: bool,
@@ -204,6 +210,10 @@ fn turn(flags: &Flags, hooks: Hooks, params: InvokeParams) -> Result<(u8, Vec<Qu
     let call = encode::<Invoke>(params)?;
     let on_sent = |stream: &Stream| interrupt::cancels(stream, CALL);
     let mut connection = flags.scope.daemon.ask_within(hooks.embedded, call, flags.patience(), on_sent)?;
+    if flags.survive {
+        let ask = flags.scope.daemon.asking(hooks.embedded);
+        connection.continue_by(Continued::of_invoke(CALL, flags.output != Output::Jsonl), ask);
+    }
     let outcome = if flags.detach {
         detach(&mut connection, flags.output).map(|code| (code, Vec::new()))
     } else {
@@ -353,6 +363,12 @@ impl Flags {
                 "omit --detach or -o raw",
             ));
         }
+        if self.survive && self.output == Output::Raw {
+            return Err(Failure::usage_hint(
+                "--survive cannot be used with -o raw: the unmodified answer cannot be read a second time",
+                "omit --survive or -o raw",
+            ));
+        }
         let (target, isolation) = self.scope.resolve_in(agent, environment)?;
         let state = &self.state;
         // A recording needs each request and the answers as they are on the wire.
@@ -389,10 +405,15 @@ impl Flags {
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
             raw: self.output == Output::Raw || records,
             detach: self.detach,
+            survive: self.survive,
             debug: self.scope.debug || records,
             text_only: self.output != Output::Jsonl && self.show.is_empty(),
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),
-            partial_result_token: (self.output != Output::Json || self.scope.debug || self.detach || records)
+            partial_result_token: (self.output != Output::Json
+                || self.scope.debug
+                || self.detach
+                || self.survive
+                || records)
                 .then_some(CALL),
         })
     }

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::call::{CALL, Connection, Unbegun, encode, misunderstood, typed};
 use crate::line::connect::DaemonFlags;
+use crate::line::continued::Continued;
 use crate::line::patience::Patience;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
@@ -21,10 +22,12 @@ use serde_json::value::{RawValue, to_raw_value};
 
 pub(crate) const HELP: &str = "\
 A run is one invoke. It continues while a client follows it, or on its own after `cupola invoke --detach`. The daemon keeps \
-finished runs in memory for a few minutes.
+finished runs in memory for a few minutes. After the daemon has ended, the next one continues the runs that survive, and \
+`cupola runs list --all` shows the others for a day.
 
 Examples:
   cupola runs list -o table
+  cupola runs list --all
   cupola runs list --agent-name my-agent --user-isolation-key tenant-acme
   cupola runs attach run-0f3c
   cupola runs cancel run-0f3c";
@@ -39,6 +42,9 @@ pub(crate) struct Flags {
 enum Action {
     /// List runs, newest first: all, or those of the given agent and isolation
     List {
+        /// Also list what earlier daemons left when they ended
+        #[arg(long)]
+        all: bool,
         /// How to print it
         #[arg(long, short, value_name = "FORMAT", default_value = "json")]
         output: Output,
@@ -109,8 +115,8 @@ fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Outpu
 /// Runs one of the actions.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     match &flags.action {
-        Action::List { output, scope } => {
-            let mut params = ListParams::default();
+        Action::List { all, output, scope } => {
+            let mut params = ListParams { all: *all, ..ListParams::default() };
             if let Some((target, isolation)) = scope.named()? {
                 params.target = Some(target);
                 params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
@@ -131,10 +137,14 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
             };
             // Ctrl-C ends this process as it ends any other: the daemon sees it disconnect, and the run continues.
+            let continued = Continued::of_attach(&params);
             let call = encode::<Attach>(params)?;
             let (asides, asks) = (Vec::new(), false);
             let how = How { output: *output, introduce: false, quiet: *quiet, asides, asks };
             let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
+            if !one.daemon.no_daemon {
+                connection.continue_by(continued, one.daemon.asking(hooks.embedded));
+            }
             return one.or_late(
                 invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn),
                 |connection, patience| {
@@ -263,6 +273,8 @@ fn one_run(run: &RunInfo) -> String {
         ("Ended At", run.ended_at.clone().unwrap_or_default()),
         ("Last Event", run.last_event.to_string()),
         ("Detached", if run.detached { "yes" } else { "no" }.to_owned()),
+        ("Survives", if run.survives { "yes" } else { "" }.to_owned()),
+        ("Reason", run.reason.clone().unwrap_or_default()),
         ("Clients", run.clients.to_string()),
     ];
     fields(rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (field.to_owned(), value)))

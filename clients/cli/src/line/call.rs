@@ -5,6 +5,7 @@
 //! Messages are read with borrowed types and raw JSON: fields that are not needed are never parsed into a tree.
 
 use super::ahead::Ahead;
+use super::continued::Continued;
 use super::interrupt;
 use super::patience::Patience;
 use super::silent::silent;
@@ -14,6 +15,7 @@ use crate::terminal;
 use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
+use cupola_protocol::runs::Attach;
 use cupola_protocol::{Method, PROTOCOL_VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,6 +40,8 @@ pub(crate) struct Connection {
     patience: Patience,
     /// How the call is sent to another daemon if this one stops before it begins the call.
     again: Option<Again>,
+    /// How the call continues on another daemon if this one ends in the middle of it.
+    continued: Option<(Continued, Ask)>,
     /// Has an event of the call or its answer come?
     has_spoken: bool,
     /// Did it end before the answer?
@@ -46,6 +50,9 @@ pub(crate) struct Connection {
 
 /// Sends the call again, to the daemon that comes next. `None` when it has been tried for long enough.
 pub(crate) type Again = Box<dyn FnOnce() -> Option<Result<Connection, Failure>>>;
+
+/// Sends an encoded call to the daemon that runs then, or to one that is started.
+pub(crate) type Ask = Box<dyn Fn(Vec<u8>) -> Result<Connection, Failure>>;
 
 /// Why a daemon has not begun a call.
 #[derive(Debug)]
@@ -103,6 +110,7 @@ impl Connection {
             line: Vec::new(),
             patience: Patience::for_first_word(),
             again: None,
+            continued: None,
             has_spoken: false,
             is_lost: false,
         }
@@ -126,6 +134,11 @@ impl Connection {
     /// Sends the call by `again` if this daemon turns out to stop before it begins the call.
     pub(crate) fn again_by(&mut self, again: Again) {
         self.again = Some(again);
+    }
+
+    /// Continues the call on another daemon if this one ends in the middle of it.
+    pub(crate) fn continue_by(&mut self, continued: Continued, ask: Ask) {
+        self.continued = Some((continued, ask));
     }
 
     /// Sends a call and waits for its typed answer.
@@ -242,6 +255,9 @@ impl Connection {
                     && !self.has_spoken
                     && !interrupt::happened();
                 if !is_unread || !self.go_to_next()? {
+                    if !stream::is_over(&error) && self.continue_on_next()? {
+                        continue;
+                    }
                     self.is_lost = !stream::is_over(&error) && error.kind() != io::ErrorKind::FileTooLarge;
                     return Err(self.broken(&error));
                 }
@@ -256,6 +272,9 @@ impl Connection {
                     self.has_spoken = true;
                     let params = message.params.map_or("null", RawValue::get);
                     let progress: Progress<'_> = serde_json::from_str(params).map_err(|error| garbage(&error))?;
+                    if let Some((continued, _)) = &mut self.continued {
+                        continued.saw(progress.value);
+                    }
                     if on_event(Event { value: progress.value, more })?.is_break() {
                         return Ok(None);
                     }
@@ -263,6 +282,10 @@ impl Connection {
                 // Without an id: the daemon could not read the request well enough to know it.
                 (None, Some(CALL) | None) if message.error.is_some() => {
                     let error = error_object(message.error.unwrap_or(RawValue::NULL));
+                    let is_left = error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::ShuttingDown);
+                    if is_left && self.continue_on_next()? {
+                        continue;
+                    }
                     let was_begun = self.has_spoken || !error.data.as_ref().is_some_and(is_refusal_to_begin);
                     if was_begun || interrupt::happened() || !self.go_to_next()? {
                         return Err(Failure::Call(Box::new(error)));
@@ -281,6 +304,18 @@ impl Connection {
     fn go_to_next(&mut self) -> Result<bool, Failure> {
         let Some(next) = self.again.take().and_then(|again| again()) else { return Ok(false) };
         *self = next?;
+        Ok(true)
+    }
+
+    /// Continues what this daemon has begun on the next one. Returns false if it cannot be continued.
+    fn continue_on_next(&mut self) -> Result<bool, Failure> {
+        if interrupt::happened() {
+            return Ok(false);
+        }
+        let Some((mut continued, ask)) = self.continued.take() else { return Ok(false) };
+        let Some(next) = continued.next() else { return Ok(false) };
+        *self = ask(encode::<Attach>(next)?)?;
+        (self.continued, self.has_spoken) = (Some((continued, ask)), true);
         Ok(true)
     }
 

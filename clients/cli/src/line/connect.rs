@@ -3,7 +3,7 @@
 //! The daemon is greeted first, and the call is sent when it has answered: a daemon that hangs has never seen the call. A daemon that
 //! stops before it has begun the call says so, or leaves it unread; the call is then sent to the daemon that comes after.
 
-use super::call::{Connection, Unbegun};
+use super::call::{Ask, Connection, Unbegun};
 use super::patience::Patience;
 use super::running::Place;
 use super::start;
@@ -124,6 +124,12 @@ impl DaemonFlags {
     /// Sends an encoded call to a daemon that answers. `on_sent` runs each time that it has been sent.
     pub(crate) fn ask(&self, embedded: Embedded, call: Vec<u8>, on_sent: OnSent) -> Result<Connection, Failure> {
         self.ask_within(embedded, call, Patience::for_first_word(), on_sent)
+    }
+
+    /// As [`Self::ask`], to be sent later: what a call that has lost its daemon is continued with.
+    pub(crate) fn asking(&self, embedded: Embedded) -> Ask {
+        let daemon = self.clone();
+        Box::new(move |call| daemon.ask(embedded, call, |_| ()))
     }
 
     /// As [`Self::ask`], within limits.

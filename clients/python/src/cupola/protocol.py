@@ -1146,8 +1146,11 @@ class _InvokeEventStarted(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     isolationModel: IsolationModel
     """How the target isolates its users."""
@@ -1170,6 +1173,9 @@ class InvokeEventStarted(_InvokeEventStarted, total=False):
     """How long the parts of the call took up to here, if the service measured it."""
     requestId: str
     """The service's request id."""
+    survives: bool
+    """The run outlives the daemon: if the daemon ends, the next one continues it under the same id.
+    """
 
 
 class _InvokeEventRequest(TypedDict):
@@ -1177,8 +1183,11 @@ class _InvokeEventRequest(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     method: str
     """The method."""
@@ -1208,8 +1217,11 @@ class InvokeEventHttpHead(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     statusLine: str
     """For example `HTTP/1.1 200 OK`."""
@@ -1222,8 +1234,11 @@ class _InvokeEventHttpBody(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1243,8 +1258,11 @@ class InvokeEventTextDelta(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     delta: str
     """The text, to be appended."""
@@ -1271,8 +1289,11 @@ class InvokeEventOutput(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     name: str
     """The service's event name."""
@@ -1287,8 +1308,11 @@ class InvokeEventNotice(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     code: NoticeCode
     """A stable code."""
@@ -1303,8 +1327,11 @@ class InvokeEventGap(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     after: int
     """The last event number before the gap."""
@@ -1317,8 +1344,11 @@ class InvokeEventSnapshot(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     text: str
     """The whole text up to now."""
@@ -1331,8 +1361,11 @@ class InvokeEventCompleted(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1343,8 +1376,11 @@ class InvokeEventFailed(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     failure: RunFailure
     """Why."""
@@ -1355,8 +1391,11 @@ class _InvokeEventIncomplete(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1374,8 +1413,11 @@ class InvokeEventCancelled(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1384,8 +1426,11 @@ class _InvokeEventTruncated(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1469,6 +1514,12 @@ class InvokeParams(_InvokeParams, total=False):
     detach: bool
     """Keep running after the client leaves, even with no client attached. A client that stays still
     gets the response last.
+    """
+    survive: bool
+    """Let the run outlive the daemon, too: it runs in the service's background mode, and the next
+    daemon continues it. `detach` asks for this as well. Whether the run can is in its `started`
+    event: only `responses`, and `invocations` that the agent accepts with 202, can. Not with `raw`,
+    and not with the embedded emulator, which ends with the daemon.
     """
     timeoutMs: int
     """Give up after this long, in ms; the default is 30 min, 0 means never."""
@@ -1900,6 +1951,10 @@ class RunInfo(_RunInfo, total=False):
     """
     endedAt: str
     """When it ended."""
+    survives: bool
+    """Whether it outlives the daemon: the next one continues it."""
+    reason: str
+    """Why a run that an earlier daemon left has no answer."""
 
 
 class RunListParams(TypedDict, total=False):
@@ -1909,6 +1964,8 @@ class RunListParams(TypedDict, total=False):
     """Only those of this agent."""
     isolation: Isolation
     """Only those of this isolation; `{}` means calls without isolation. Needs `target`."""
+    all: bool
+    """Also runs that earlier daemons left when they ended. They are kept for a day."""
 
 
 class RunListResponse(TypedDict):

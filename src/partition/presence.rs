@@ -1,0 +1,55 @@
+//! Which daemons are alive: each holds a file lock in its own name, which the operating system frees however it ends.
+
+use super::file_lock::FileLock;
+use std::io;
+use std::path::Path;
+use uuid::Uuid;
+
+/// A daemon's name, held for as long as it lives.
+#[derive(Debug)]
+pub struct Presence {
+    name: String,
+    _lock: FileLock,
+}
+
+impl Presence {
+    /// A new daemon's, under a name that no other has.
+    pub fn begin(directory: &Path) -> io::Result<Self> {
+        let name = format!("daemon-{}", Uuid::new_v4().simple());
+        let lock = FileLock::attempt(directory, &name)?;
+        let lock = lock.ok_or_else(|| io::Error::other("a name that was just made is in use"))?;
+        Ok(Self { name, _lock: lock })
+    }
+
+    /// The name of a daemon that is gone, held so that nobody else takes over what it left; `None` while it lives, or while
+    /// another one takes it over.
+    pub fn of_one_gone(directory: &Path, name: &str) -> io::Result<Option<Self>> {
+        // The name becomes a file's.
+        if !name.chars().all(|character| character.is_ascii_alphanumeric() || character == '-') {
+            return Err(io::Error::other("a daemon has letters, digits and hyphens in its name"));
+        }
+        Ok(FileLock::attempt(directory, name)?.map(|lock| Self { name: name.to_owned(), _lock: lock }))
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_gone_when_its_lock_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let alive = Presence::begin(directory.path()).unwrap();
+        let name = alive.name().to_owned();
+        assert!(Presence::of_one_gone(directory.path(), &name).unwrap().is_none());
+        drop(alive);
+        let gone = Presence::of_one_gone(directory.path(), &name).unwrap();
+        assert!(gone.is_some());
+        assert!(Presence::of_one_gone(directory.path(), &name).unwrap().is_none(), "two take it over");
+    }
+}

@@ -65,11 +65,12 @@ mod tests {
         let approval = shown(
             r#"{"id":"mcpr_1","kind":"approval","tool":"delete\u001b[2J","server":"files","arguments":"{\"path\":\n\"notes\"}"}"#,
         );
-        assert_eq!(
-            approval,
-            "question: the agent asks to call the tool delete\u{fffd}[2J of the server files\n  arguments: {\"path\":\n             \"notes\"}\n\
-             hint: `cupola invoke --approve mcpr_1` allows this call once, `cupola invoke --deny mcpr_1` refuses it\n"
-        );
+        let shown_whole = "question: the agent asks to call the tool delete\u{fffd}[2J of the server files\n  arguments: {\"path\":\n             \"notes\"}\nhint: ";
+        assert!(approval.starts_with(shown_whole), "{approval}");
+        // The hint has the flags of this process's command line, too.
+        for flag in ["`cupola invoke --approve mcpr_1", "`cupola invoke --deny mcpr_1"] {
+            assert!(approval.contains(flag), "{approval}");
+        }
         let link = format!("https://login.example/{}", "x".repeat(400));
         assert!(
             shown(&format!(r#"{{"id":"c","kind":"consent","url":"{link}"}}"#)).contains(&format!("link: {link}\n"))

@@ -943,8 +943,11 @@ export interface InvokeEventQuestion {
   /** The run's id. */
   runId: RunId;
   /**
-   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
-   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does
+   * not see every number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+   * In a run that was to survive, an event keeps its number whichever daemon reads it from the service, and
+   * numbers are skipped. What the daemon itself says there (`notice`, `request`) has the number of the event
+   * before it, 0 at first, and is not repeated.
    */
   number: number;
   /** What is asked. */

@@ -95,14 +95,12 @@ fn user(key: &str) -> WireIsolation {
 
 async fn say(agent: &Agent, isolation: &WireIsolation, input: &str) -> Result<Reply, FoundryError> {
     let input = Input::from(input);
-    let turn = ResponsesTurn {
-        input: &input,
-        session_id: None,
-        conversation_id: None,
-        previous_response_id: None,
-        background: false,
-    };
-    agent.respond(isolation, turn).await
+    agent.respond(isolation, turn(&input)).await
+}
+
+/// A first turn, without anything to continue.
+const fn turn(input: &Input) -> ResponsesTurn<'_> {
+    ResponsesTurn { input, session_id: None, conversation_id: None, previous_response_id: None, background: false }
 }
 
 /// The events of a reply, its text as a streaming reader has it, and its ending.
@@ -261,13 +259,7 @@ async fn a_conversation_binds_its_turns_to_one_session() {
     let (agent, acme) = (world.agent("notes"), user("acme"));
     let conversation = agent.create_conversation(&acme).await.unwrap();
     let (tell, ask) = (Input::from("remember the launch code is 4711"), Input::from("what do you remember?"));
-    let turn = |input| ResponsesTurn {
-        input,
-        session_id: None,
-        conversation_id: Some(&conversation),
-        previous_response_id: None,
-        background: false,
-    };
+    let turn = |input| ResponsesTurn { conversation_id: Some(&conversation), ..turn(input) };
     let first = agent.respond(&acme, turn(&tell)).await.unwrap();
     let session = first.session_id.clone();
     read(first).await;
@@ -313,13 +305,7 @@ async fn refusals_of_both_isolation_models_have_their_kinds() {
     let session: SessionId = "session-of-acme".parse().unwrap();
     notes.create_session(&user("acme"), Some(&session), None).await.unwrap();
     let input = Input::from("hello");
-    let turn = ResponsesTurn {
-        input: &input,
-        session_id: Some(&session),
-        conversation_id: None,
-        previous_response_id: None,
-        background: false,
-    };
+    let turn = ResponsesTurn { session_id: Some(&session), ..turn(&input) };
     assert_eq!(notes.respond(&user("contoso"), turn).await.unwrap_err().kind(), ErrorKind::IsolationMismatch);
     assert_eq!(status(&read(notes.respond(&user("acme"), turn).await.unwrap()).await.2), RunStatus::Completed);
 

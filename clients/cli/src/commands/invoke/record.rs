@@ -1,6 +1,7 @@
 //! `--record`: the exchange with the agent goes to a file, besides the answer to standard output.
 
-use super::{How, Output, ending};
+use super::Output;
+use super::print::{How, ending};
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::{Hooks, RecordedCall, SaveCall};

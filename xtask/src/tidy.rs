@@ -93,7 +93,7 @@ const WRITES_AS_IS: &[&str] = &[
     "clients/cli/src/terminal.rs",
     "clients/cli/src/commands/attach.rs",
     "clients/cli/src/commands/files/transfer.rs",
-    "clients/cli/src/commands/invoke.rs",
+    "clients/cli/src/commands/invoke/print.rs",
     "clients/cli/src/commands/monitor.rs",
 ];
 

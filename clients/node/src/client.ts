@@ -10,6 +10,7 @@ import { Partitions } from "./calls/partitions.js";
 import { Runs } from "./calls/runs.js";
 import { Sessions } from "./calls/sessions.js";
 import { type Bind, type CallOptions, Connection, type Method, type Params, type Result } from "./connection.js";
+import { continued } from "./continued.js";
 import { InstalledDaemon } from "./installed.js";
 import { type AnyLine, Line } from "./line.js";
 import { Log } from "./log.js";
@@ -70,14 +71,17 @@ export class Client {
     /**
      * Sends one input to the agent, at once. The saved session and conversation are continued unless the options say
      * otherwise. Leaving the iteration of its events early cancels the run; with `detach` the run continues, also after this
-     * client is closed.
+     * client is closed. With `survive`, and with `detach`, it outlives the daemon, too, if the `started` event says so: the
+     * run is then followed on the next daemon.
      */
     invoke(input: Input, { signal, ...params }: Options<"invoke", "input"> = {}): Run {
         const line = this.#line;
-        return new Run((onEvent, signal) => line.request("invoke", { input, ...params }, { onEvent, signal }), {
-            signal,
-            leavesRunning: params.detach === true,
-        });
+        const run = continued(
+            line.connection,
+            (onEvent, signal) => line.request("invoke", { input, ...params }, { onEvent, signal }),
+            params.textOnly ?? false,
+        );
+        return new Run(run, { signal, leavesRunning: params.detach === true });
     }
 
     /**

@@ -1,7 +1,8 @@
 // The package `cupola-client`: a client of Cupola, the per-user daemon that keeps one warm line to Microsoft Foundry hosted
 // agents.
 //
-// - `client`: what scripts use; `run` and `log` are its streaming calls, made of `streaming`; `targets` names agents
+// - `client`: what scripts use; `run` and `log` are its streaming calls, made of `streaming`; `continued` follows a run on
+//   the next daemon; `targets` names agents
 // - `calls`: the groups of methods of a client
 // - `line`: an agent and an isolation on a `connection`, which `stream` frames; `installed` finds or starts the daemon
 // - `pieces`: whole files over a connection

@@ -1,7 +1,7 @@
 // docs/node.md is what really happens: its parts are run as one script, with the package as its users install it.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -72,6 +72,47 @@ test("the page is what really happens, with the package as it is installed", () 
         for (const [index, { code, output }] of page.entries()) {
             assert.equal(outputs[index], output, code);
         }
+    }));
+
+/** A program that uses the types; each line that must not compile says so. */
+const TYPED = `
+import { connect, CupolaError, emulator, type InvokeResponse, type Session } from "cupola-client";
+const client = await connect({ target: emulator("notes"), isolation: { userKey: "acme" } });
+for await (const event of client.invoke("hello", { newSession: true, signal: AbortSignal.timeout(1000) })) {
+    if (event.type === "textDelta") {
+        const delta: string = event.delta;
+        // @ts-expect-error: only other events have it
+        event.name;
+    }
+}
+const response: InvokeResponse = await client.invoke([{ type: "message" }]).result();
+const session: Session = await client.sessions.create({ sessionId: "session-1" });
+const status = await client.call("daemon/status", {});
+const runs: number = status.runs;
+// @ts-expect-error: the client adds its own isolation
+client.invoke("hello", { isolation: {} });
+// @ts-expect-error: there is no such method
+client.call("daemon/none", {});
+// @ts-expect-error: a session is named by a string
+client.sessions.use(1);
+// @ts-expect-error: there is no such option
+connect({ agent: "notes" });
+export function kind(error: unknown): string | undefined {
+    return error instanceof CupolaError ? error.kind : undefined;
+}
+export { response, runs, session };
+`;
+
+test("a program in TypeScript is checked against the package's types", () =>
+    inHome(async (home) => {
+        const project = install(home);
+        writeFileSync(join(project, "typed.ts"), TYPED);
+        const tsc = join(PACKAGE, "node_modules", "typescript", "bin", "tsc");
+        const types = ["--typeRoots", join(PACKAGE, "node_modules", "@types"), "--types", "node"];
+        const options = ["--strict", "--noEmit", "--target", "es2022", "--module", "nodenext", ...types];
+        const checked = spawnSync(process.execPath, [tsc, ...options, "typed.ts"], { cwd: project, encoding: "utf8" });
+        assert.equal(checked.stdout, "");
+        assert.equal(checked.status, 0);
     }));
 
 test("the version that the client tells the daemon is the package's", () => {

@@ -1,6 +1,7 @@
 // `runs/*`: invokes that are under way and those that ended recently, for programs that did not begin them.
 
 import { Calls, type Options, type Signal } from "../calls.js";
+import { continued } from "../continued.js";
 import type { RunInfo, RunListResponse } from "../protocol.js";
 import { Run } from "../run.js";
 
@@ -22,10 +23,14 @@ export class Runs extends Calls {
      */
     attach(runId: string, { signal, ...params }: Options<"runs/attach", "runId"> = {}): Run {
         const { connection } = this.line;
-        return new Run(
+        const { after, textOnly = false } = params;
+        const run = continued(
+            connection,
             (onEvent, signal) => connection.request("runs/attach", { runId, ...params }, { onEvent, signal }),
-            { signal },
+            textOnly,
+            { runId, ...(after !== undefined && { after }) },
         );
+        return new Run(run, { signal });
     }
 
     /** Ends a run, for everyone who follows it. */

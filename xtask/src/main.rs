@@ -6,7 +6,7 @@
 //! - [`fuzz`]: the fuzz targets; [`kills`]: the daemon, killed repeatedly
 //! - [`deny`]: licences, bans and advisories of the dependencies
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
-//! - [`vscode`]: the suites of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
+//! - [`node`]: the suite of the Node client; [`vscode`]: those of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
 //! - [`mod@bench`]: side by side in one run, ratios with their targets
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
@@ -17,6 +17,7 @@ mod editors;
 mod fuzz;
 mod kills;
 mod lint;
+mod node;
 mod schema;
 mod steps;
 mod test;

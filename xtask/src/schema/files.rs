@@ -16,6 +16,7 @@ const FOLDERS: &[&str] = &[
     "protocol/src",
     "clients/cli/src",
     "emulator/src",
+    "clients/node/src",
     "clients/vscode/src",
     "clients/neovim/lua",
     "clients/python/src",

@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where texts are, from the top of the repository.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "docs",
     "src",
     "protocol/src",
     "emulator/src",
     "clients/cli/src",
+    "clients/node/src",
     "clients/python/src",
     "clients/vscode/src",
     "clients/neovim",

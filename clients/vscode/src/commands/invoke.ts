@@ -1,10 +1,10 @@
 // Asking: from an input box or the editor's selection, the answer in the chat panel; and what else changes a conversation.
 
 import * as vscode from "vscode";
+import type { Question } from "cupola-client";
 import { DECIDE } from "../model/answer";
 import type { Conversation } from "../model/conversation";
 import type { Problems } from "../problem";
-import type { Question } from "../protocol";
 import type { Scope } from "../scope";
 import * as show from "../show";
 import type { ChatPanel } from "../views/chat";

@@ -1,8 +1,6 @@
 // One answer, written into somebody else's chat as it comes. Knows of that chat only what it needs.
 
-import { Failure } from "../failure";
-import type { Line } from "../line";
-import type { InvokeEvent } from "../protocol";
+import { CupolaError, type InvokeEvent, type Line } from "cupola-client";
 import { Markdown, markdown } from "./harmless";
 import { decision, describe } from "./questions";
 import { afterEvent, afterFailure, afterResponse, newTurn } from "./turn";
@@ -44,7 +42,7 @@ export async function answer(
             await line.request("invoke", { input: question, textOnly: true }, { signal, onEvent }),
         );
     } catch (error) {
-        turn = afterFailure(turn, Failure.from(error));
+        turn = afterFailure(turn, CupolaError.from(error));
     }
     const rest = shown.end();
     if (rest !== "") {

@@ -1,8 +1,6 @@
 // The turns with an agent that this window has seen. In memory only: prompts and answers are not kept anywhere.
 
-import { Failure } from "../failure";
-import type { Line } from "../line";
-import type { InvokeEvent, InvokeResponse, Question } from "../protocol";
+import { CupolaError, type InvokeEvent, type InvokeResponse, type Line, type Question } from "cupola-client";
 import { approval, consentLink, decision } from "./questions";
 import { shortId } from "./sessions";
 import { afterEvent, afterFailure, afterResponse, newTurn, type Turn } from "./turn";
@@ -79,7 +77,7 @@ export class Conversation {
         if (!isShown) {
             const turn = { ...newTurn(this.#nextId++, shortId(runId), true), runId };
             await this.#follow(turn, async (options) =>
-                (await line).client.request("runs/attach", { runId, textOnly: true }, options),
+                (await line).connection.request("runs/attach", { runId, textOnly: true }, options),
             );
         }
     }
@@ -93,7 +91,7 @@ export class Conversation {
         try {
             turn = afterResponse(turn, await call({ signal: cancel.signal, onEvent }));
         } catch (error) {
-            turn = afterFailure(turn, Failure.from(error));
+            turn = afterFailure(turn, CupolaError.from(error));
         }
         this.#running.delete(turn.id);
         this.#changed(turn);

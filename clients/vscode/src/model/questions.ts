@@ -1,6 +1,6 @@
 // What an agent asks the person, in words, and the input that answers it. Pure.
 
-import type { Input, Question } from "../protocol";
+import type { Input, Question } from "cupola-client";
 
 /** What the agent wants, with everything that it wants to do. */
 export function describe({ kind, tool, server, message }: Question): string {

@@ -1,7 +1,6 @@
 // One question and its answer, as the chat panel shows them. Pure: events in, what is shown out.
 
-import type { Failure } from "../failure";
-import type { InvokeEvent, InvokeResponse, Question, RunState } from "../protocol";
+import type { CupolaError, InvokeEvent, InvokeResponse, Question, RunState } from "cupola-client";
 
 /** The status of an answer: its run's status, or no longer followed while the run continues. */
 export type TurnStatus = RunState | "left";
@@ -76,7 +75,7 @@ export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
 }
 
 /** The turn when there is no response. */
-export function afterFailure(turn: Turn, failure: Failure): Turn {
+export function afterFailure(turn: Turn, failure: CupolaError): Turn {
     if (failure.isCancelled) {
         return { ...turn, status: turn.isAttached ? "left" : "cancelled" };
     }

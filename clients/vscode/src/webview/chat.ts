@@ -1,10 +1,10 @@
 // The script of the chat panel's page: shows turns, sends questions. All text goes in as text, never as HTML.
 
+import type { Question } from "cupola-client";
 import { text } from "../model/harmless";
 import { consentLink, describe } from "../model/questions";
 import { shortId } from "../model/sessions";
 import type { Turn, TurnStatus } from "../model/turn";
-import type { Question } from "../protocol";
 import type { FromPage, PageCommand, ToPage, Where } from "../views/messages";
 
 declare function acquireVsCodeApi(): { postMessage(message: FromPage): void };

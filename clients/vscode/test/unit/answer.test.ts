@@ -2,16 +2,15 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Line } from "../../src/line";
+import { Line, type Target } from "cupola-client";
 import { answer } from "../../src/model/answer";
 import { Conversation } from "../../src/model/conversation";
 import { runRows } from "../../src/model/runs";
-import type { Target } from "../../src/protocol";
-import { eventually, type Home, inHome } from "./support";
+import { eventually, type Home, inHome } from "../../../node/test/support";
 
 function line(home: Home, target: Target = { kind: "emulator" }): Line {
     const isolation = target.kind === "emulator" && target.agent === undefined ? { userKey: "tenant-acme" } : {};
-    return new Line(target, isolation, home.client({ target, isolation }));
+    return new Line(target, isolation, home.connection({ target, isolation }));
 }
 
 test("an answer is written into another chat as it comes", () =>
@@ -88,10 +87,10 @@ test("a run that somebody began is shown from its beginning, left without harm, 
         conversation.cancel();
         await left;
         assert.equal(conversation.turns[0]?.status, "left");
-        const { client } = await to;
-        assert.equal((await client.request("runs/show", { runId })).status, "running");
+        const { connection } = await to;
+        assert.equal((await connection.request("runs/show", { runId })).status, "running");
         const followed = conversation.attach(to, runId);
-        await client.request("runs/cancel", { runId });
+        await connection.request("runs/cancel", { runId });
         await followed;
         assert.equal(conversation.turns[1]?.status, "cancelled");
         const [row] = runRows((await (await to).request("runs/list", {})).runs, Date.now());

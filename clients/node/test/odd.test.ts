@@ -3,17 +3,18 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { Client } from "../../src/client";
-import type { InvokeEvent, Target } from "../../src/protocol";
-import { MAX_MESSAGE_BYTES } from "../../src/stream";
-import { failure, inHome, type Home } from "./support";
+import { StreamMessageReader } from "vscode-jsonrpc/node";
+import { Connection } from "../src/connection.js";
+import type { InvokeEvent, Target } from "../src/protocol.js";
+import { MAX_MESSAGE_BYTES } from "../src/stream.js";
+import { ROOT } from "./root.js";
+import { failure, inHome, type Home } from "./support.js";
 
-/** Where the test is run: the package's directory. */
-const AGENT = join(__dirname, "..", "..", "..", "..", "..", "tests", "fixtures", "odd_agent.py");
+const AGENT = join(ROOT, "tests", "fixtures", "odd_agent.py");
 
 /** What the odd agent's answer is, in events and as a whole. */
 async function ask(home: Home, input: string, protocol: "responses" | "invocations") {
@@ -23,7 +24,7 @@ async function ask(home: Home, input: string, protocol: "responses" | "invocatio
         const target: Target = { kind: "local", port: Number(port) };
         const events: InvokeEvent[] = [];
         const onEvent = (event: InvokeEvent) => events.push(event);
-        const result = await home.client().request("invoke", { target, input, protocol }, { onEvent });
+        const result = await home.connection().request("invoke", { target, input, protocol }, { onEvent });
         return { events, result };
     } finally {
         agent.kill();
@@ -54,7 +55,7 @@ test("a long answer arrives whole", () =>
 
 test("a request that no message can hold is refused here, and the connection lives", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         const target: Target = { kind: "emulator" };
         const refused = await failure(client.request("invoke", { target, input: "x".repeat(MAX_MESSAGE_BYTES) }));
         assert.equal(refused.kind, "messageTooLong");
@@ -87,10 +88,77 @@ test("every call ends when the reader does", () =>
             });
             server.listen(path);
             await once(server, "listening");
-            const client = new Client({ socket: () => Promise.resolve(path) }, "0.0.0", undefined, 500);
+            const client = new Connection({ daemon: { socket: () => Promise.resolve(path) }, initializeLimitMs: 500 });
             const lost = await failure(client.request("agents/show", { target: { kind: "emulator" } }));
             assert.equal(lost.kind, "connectionLost", nonsense);
             client.close();
+            server.close();
+            await once(server, "close");
+        }
+    }));
+
+/** What a scripted peer is asked. */
+interface Asked {
+    id: number;
+    method: string;
+    params: { partialResultToken?: string };
+}
+
+/** A peer instead of the daemon: `answer` gets each message after `initialize`. */
+async function scripted(home: Home, hello: object, answer: (socket: Socket, asked: Asked) => void): Promise<Server> {
+    const server = createServer((socket) => {
+        socket.on("error", () => undefined);
+        new StreamMessageReader(socket).listen((message) => {
+            const asked = message as unknown as Asked;
+            if (asked.method === "initialize") {
+                socket.write(framed({ id: asked.id, result: { protocolVersion: 1, ...hello } }));
+            } else if (asked.id !== undefined) {
+                answer(socket, asked);
+            }
+        });
+    });
+    server.listen(join(home.path, "scripted.sock"));
+    await once(server, "listening");
+    return server;
+}
+
+function framed(message: object): string {
+    const body = JSON.stringify({ jsonrpc: "2.0", ...message });
+    return `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+test("events and an answer that arrive together with the end of the connection count", () =>
+    inHome(async (home) => {
+        const server = await scripted(home, {}, (socket, { id, params }) => {
+            const token = params.partialResultToken;
+            const event = { method: "$/progress", params: { token, value: { type: "textDelta", delta: "x" } } };
+            const answer = { id, result: { status: "completed", text: "x".repeat(100) } };
+            socket.end(framed(event).repeat(100) + framed(answer));
+        });
+        const path = join(home.path, "scripted.sock");
+        const connection = new Connection({ daemon: { known: path, socket: () => Promise.resolve(path) } });
+        for (let round = 0; round < 3; round += 1) {
+            let text = "";
+            const onEvent = (event: InvokeEvent) => (text += event.type === "textDelta" ? event.delta : "");
+            const answer = connection.request("invoke", { input: "hello" }, { onEvent });
+            assert.equal((await answer).text, "x".repeat(100));
+            assert.equal(text, "x".repeat(100));
+        }
+        connection.close();
+        server.close();
+    }));
+
+test("a daemon that does not bind the connection is not used", () =>
+    inHome(async (home) => {
+        for (const hello of [{}, { bound: false }]) {
+            const asked: string[] = [];
+            const server = await scripted(home, hello, (_, { method }) => asked.push(method));
+            const path = join(home.path, "scripted.sock");
+            const daemon = { known: path, socket: () => Promise.resolve(path) };
+            const connection = new Connection({ daemon, bind: { target: { kind: "emulator" } } });
+            assert.equal((await failure(connection.request("invoke", { input: "hello" }))).kind, "notBound");
+            assert.deepEqual(asked, []);
+            connection.close();
             server.close();
             await once(server, "close");
         }

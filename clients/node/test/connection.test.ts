@@ -1,11 +1,11 @@
-// The client against a real daemon: calls, events, cancelling, isolation, and a daemon that goes away.
+// One connection to a real daemon: calls, events, cancelling, isolation, and a daemon that goes away.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Client, type State } from "../../src/client";
-import { InstalledDaemon } from "../../src/daemon";
-import type { InvokeEvent, Isolation, Target } from "../../src/protocol";
-import { eventually, failure, inHome, PROGRAM } from "./support";
+import { Connection, type State } from "../src/connection.js";
+import { InstalledDaemon } from "../src/installed.js";
+import type { InvokeEvent, Isolation, Target } from "../src/protocol.js";
+import { eventually, failure, inHome, PROGRAM } from "./support.js";
 
 const NOTES: Target = { kind: "emulator" };
 const acme: Isolation = { userKey: "tenant-acme" };
@@ -19,7 +19,7 @@ test("an answer streams in pieces that make up the response", () =>
         const events: InvokeEvent[] = [];
         const params = { target: NOTES, input: "stream red green blue", textOnly: true };
         const response = await home
-            .client()
+            .connection()
             .request("invoke", params, { onEvent: (event: InvokeEvent) => events.push(event) });
         assert.equal(response.text, "red green blue");
         assert.equal(response.status, "completed");
@@ -30,7 +30,7 @@ test("an answer streams in pieces that make up the response", () =>
 
 test("two answers stream at once and do not mix", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         const ask = async (isolation: Isolation, words: string) => {
             let text = "";
             const onEvent = (event: InvokeEvent) => (text += event.type === "textDelta" ? event.delta : "");
@@ -42,7 +42,7 @@ test("two answers stream at once and do not mix", () =>
 
 test("a call that is cancelled ends at once and at the daemon, too", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         const stop = new AbortController();
         const onEvent = (event: InvokeEvent) => event.type === "textDelta" && stop.abort();
         const ended = await failure(
@@ -63,7 +63,7 @@ test("a call that is cancelled ends at once and at the daemon, too", () =>
 test("an error says what is wrong, its kind and what to do", () =>
     inHome(async (home) => {
         const target: Target = { kind: "emulator", agent: "notes-required" };
-        const refused = await failure(home.client().request("invoke", { target, input: "hello" }));
+        const refused = await failure(home.connection().request("invoke", { target, input: "hello" }));
         assert.equal(refused.kind, "isolationKeyRequired");
         assert.match(refused.message, /x-agent-user-isolation-key/);
         assert.ok(refused.hint);
@@ -73,7 +73,7 @@ test("an error says what is wrong, its kind and what to do", () =>
 test("other keys see another tenant's state", () =>
     inHome(async (home) => {
         const say = async (isolation: Isolation, input: string) => {
-            const client = home.client({ target: NOTES, isolation });
+            const client = home.connection({ target: NOTES, isolation });
             return (await client.request("invoke", { target: NOTES, isolation, input })).text;
         };
         await say(acme, "remember we are acme");
@@ -83,7 +83,7 @@ test("other keys see another tenant's state", () =>
 
 test("a client reaches only what it is bound to, before and after the daemon was killed", () =>
     inHome(async (home) => {
-        const client = home.client({ target: NOTES, isolation: acme });
+        const client = home.connection({ target: NOTES, isolation: acme });
         const elsewhere = () =>
             failure(client.request("invoke", { target: NOTES, isolation: contoso, input: "hello" }));
         assert.equal((await elsewhere()).kind, "outOfBounds");
@@ -95,7 +95,7 @@ test("a client reaches only what it is bound to, before and after the daemon was
 
 test("a daemon that was killed is started again by the next call, and saved state is continued", () =>
     inHome(async (home) => {
-        const client = home.client({ target: NOTES, isolation: acme });
+        const client = home.connection({ target: NOTES, isolation: acme });
         const call = (input: string) => client.request("invoke", { target: NOTES, isolation: acme, input });
         const { sessionId } = await call("remember the milk");
         const first = client.server?.processId ?? assert.fail("not connected");
@@ -112,7 +112,7 @@ test("a daemon that was killed is started again by the next call, and saved stat
 
 test("a turn that was under way may have run when the daemon is killed", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         const kill = (event: InvokeEvent) =>
             event.type === "textDelta" && process.kill(client.server?.processId ?? 0, "SIGKILL");
         let killed = false;
@@ -131,7 +131,7 @@ test("a turn that was under way may have run when the daemon is killed", () =>
 
 test("a daemon that somebody else starts again is found without a call", () =>
     inHome(async (home) => {
-        const client = home.client({ target: NOTES, isolation: acme });
+        const client = home.connection({ target: NOTES, isolation: acme });
         await client.request("daemon/status", {});
         const first = client.server?.processId ?? assert.fail("not connected");
         home.cupola("stop", "--force");
@@ -144,7 +144,7 @@ test("a daemon that somebody else starts again is found without a call", () =>
 
 test("who waits for the next connection gets it, and starts no daemon", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         await client.request("daemon/status", {});
         const waiting = client.nextConnection(1, new AbortController().signal);
         home.cupola("stop", "--force");
@@ -162,7 +162,7 @@ test("who waits for the next connection gets it, and starts no daemon", () =>
 
 test("a call says on which connection it was sent", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         const sent: number[] = [];
         const onSent = (number: number) => sent.push(number);
         const { processId } = await client.request("daemon/status", {}, { onSent });
@@ -174,7 +174,7 @@ test("a call says on which connection it was sent", () =>
 
 test("a read that is lost with its connection is sent again", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         const { processId } = await client.request("daemon/status", {});
         process.kill(processId, "SIGSTOP");
         const list = client.request("sessions/list", { target: NOTES });
@@ -186,30 +186,33 @@ test("a read that is lost with its connection is sent again", () =>
 
 test("a client that is retired ends what is under way, takes nothing new, and closes", () =>
     inHome(async (home) => {
-        const client = home.client();
+        const client = home.connection();
         let started = false;
         const onEvent = () => (started = true);
         const answer = client.request("invoke", { target: NOTES, input: "slow 5 20" }, { onEvent });
         await eventually("the answer begins", () => started || undefined);
         client.retire();
-        assert.equal((await failure(client.request("daemon/status", {}))).kind, "cancelled");
+        const refused = await failure(client.request("daemon/status", {}));
+        assert.deepEqual([refused.kind, refused.isCancelled], ["closed", true]);
         assert.equal((await answer).status, "completed");
         assert.equal(client.state, "closed");
     }));
 
 test("a program that is not there is named, with what to do", async () => {
-    const client = new Client(new InstalledDaemon(() => "/nowhere/cupola", {}), "0.0.0");
+    const client = new Connection({
+        daemon: new InstalledDaemon({ program: () => "/nowhere/cupola", environment: {} }),
+    });
     const missing = await failure(client.request("daemon/status", {}));
     assert.equal(missing.kind, "programNotFound");
     assert.match(missing.message, /\/nowhere\/cupola/);
-    assert.match(missing.hint ?? "", /cupola\.path/);
+    assert.match(missing.hint ?? "", /CUPOLA_BINARY/);
     client.close();
 });
 
 test("the daemon's own reason for not starting is passed on", () =>
     inHome(async (home) => {
         const environment = { ...home.environment, CUPOLA_SOCKET: "/dev/null/v1.sock" };
-        const client = new Client(new InstalledDaemon(() => PROGRAM, environment), "0.0.0");
+        const client = new Connection({ daemon: new InstalledDaemon({ program: () => PROGRAM, environment }) });
         const refused = await failure(client.request("daemon/status", {}));
         assert.equal(refused.kind, "daemonUnavailable");
         assert.match(refused.message, /\/dev\/null/);
@@ -218,8 +221,8 @@ test("the daemon's own reason for not starting is passed on", () =>
 
 test("a daemon that is suspended is not waited for without end", () =>
     inHome(async (home) => {
-        const { processId } = await home.client().request("daemon/status", {});
-        const client = new Client(home.daemon, "0.0.0", undefined, 100);
+        const { processId } = await home.connection().request("daemon/status", {});
+        const client = new Connection({ daemon: home.daemon, initializeLimitMs: 100 });
         process.kill(processId, "SIGSTOP");
         const mute = await failure(client.request("daemon/status", {}));
         process.kill(processId, "SIGCONT");
@@ -230,7 +233,7 @@ test("a daemon that is suspended is not waited for without end", () =>
 
 test("a daemon that starts while others ask is one daemon", () =>
     inHome(async (home) => {
-        const clients = [home.client(), home.client(), home.client()];
+        const clients = [home.connection(), home.connection(), home.connection()];
         const all = await Promise.all(clients.map((client) => client.request("daemon/status", {})));
         assert.equal(new Set(all.map((status) => status.processId)).size, 1);
     }));

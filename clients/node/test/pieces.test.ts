@@ -4,17 +4,17 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Line } from "../../src/line";
-import { exists, PIECE_BYTES, readFile, writeFile } from "../../src/pieces";
-import type { Isolation, Target } from "../../src/protocol";
-import { failure, inHome } from "./support";
+import { Line } from "../src/line.js";
+import { exists, PIECE_BYTES, readFile, writeFile } from "../src/pieces.js";
+import type { Isolation, Target } from "../src/protocol.js";
+import { failure, inHome } from "./support.js";
 
 const target: Target = { kind: "emulator" };
 const isolation: Isolation = { userKey: "tenant-acme" };
 
 test("files of every size are written and read whole", async () => {
     await inHome(async (home) => {
-        const line = new Line(target, isolation, home.client({ target, isolation }));
+        const line = new Line(target, isolation, home.connection({ target, isolation }));
         const { sessionId } = await line.request("invoke", { input: "hello" });
         assert.ok(sessionId);
         const file = { sessionId, path: "data/a.bin" };
@@ -30,7 +30,7 @@ test("files of every size are written and read whole", async () => {
 
 test("only the service's word that a file is not there counts as that", async () => {
     await inHome(async (home) => {
-        const client = home.client({ target, isolation });
+        const client = home.connection({ target, isolation });
         const line = new Line(target, isolation, client);
         const { sessionId } = await line.request("invoke", { input: "remember the milk" });
         assert.ok(sessionId);
@@ -39,7 +39,7 @@ test("only the service's word that a file is not there counts as that", async ()
         const refusing = new Line(target, { userKey: "tenant-contoso" }, client);
         assert.equal((await failure(exists(refusing, { sessionId, path: "none" }))).kind, "outOfBounds");
         client.close();
-        assert.equal((await failure(exists(line, { sessionId, path: "none" }))).kind, "cancelled");
+        assert.equal((await failure(exists(line, { sessionId, path: "none" }))).kind, "closed");
     });
 });
 
@@ -49,14 +49,14 @@ test("a bound line transfers local files below its directory alone", async () =>
         mkdirSync(root);
         writeFileSync(join(root, "inside"), "text");
         writeFileSync(join(home.path, "outside"), "text");
-        const usual = new Line(target, isolation, home.client({ target, isolation }));
+        const usual = new Line(target, isolation, home.connection({ target, isolation }));
         const { sessionId } = await usual.request("invoke", { input: "remember the milk" });
         assert.ok(sessionId);
         const upload = (line: Line, name: string) =>
             line.request("files/upload", { sessionId, localPath: join(home.path, name), path: "a" });
         assert.equal((await failure(upload(usual, "root/inside"))).kind, "outOfBounds");
         const methods = ["files/upload", "files/download"];
-        const line = new Line(target, isolation, home.client({ target, isolation, methods, files: root }));
+        const line = new Line(target, isolation, home.connection({ target, isolation, methods, files: root }));
         assert.equal((await upload(line, "root/inside")).bytes, 4);
         assert.equal((await failure(upload(line, "outside"))).kind, "outOfBounds");
         const localPath = join(root, "notes.txt");

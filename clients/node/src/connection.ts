@@ -1,18 +1,19 @@
-// Speaks with the daemon: one connection, bound to one agent and one isolation, made when it is first needed and made
-// again when it is lost. Knows nothing of VS Code.
+// One connection to the daemon, made when it is first needed and made again when it was lost; it may be bound to one agent and
+// one isolation.
 
 import { CancellationTokenSource, createMessageConnection, NullLogger, ProgressType } from "vscode-jsonrpc/node";
 import type { MessageConnection } from "vscode-jsonrpc/node";
-import type { Daemon } from "./daemon";
-import { connectionLost, Failure, turnLost } from "./failure";
-import type { InitializeParams, InitializeResponse, Methods } from "./protocol";
-import { MAX_MESSAGE_BYTES, openStream, type Stream } from "./stream";
+import { cancelled, connectionLost, CupolaError, turnLost } from "./error.js";
+import { type Daemon, InstalledDaemon } from "./installed.js";
+import type { InitializeParams, InitializeResponse, Methods, ProgramInfo } from "./protocol.js";
+import { MAX_MESSAGE_BYTES, openStream, type Stream } from "./stream.js";
+import { VERSION } from "./version.js";
 
 /** The protocol's major version that this client is written for. */
 const PROTOCOL_VERSION = 1;
 /** The daemon answers `initialize` within milliseconds; past this it is not one. */
 const INITIALIZE_LIMIT_MS = 10_000;
-/** A daemon that is just ending may still take a connection, and then drop it: so often in a row is that believed. */
+/** A daemon that is just ending may still accept a connection and then drop it; after this many in a row it is an error. */
 const OPEN_ATTEMPTS = 6;
 /** The first wait before a lost connection is tried again; each further wait is twice as long. */
 const FIRST_WAIT_MS = 50;
@@ -32,21 +33,25 @@ const REPEATABLE: ReadonlySet<string> = new Set<keyof Methods>([
     "sessions/show",
 ]);
 
+/** The name of a method. */
 export type Method = keyof Methods;
+/** What a method takes. */
 export type Params<M extends Method> = Methods[M]["params"];
+/** What a method returns. */
 export type Result<M extends Method> = Methods[M]["result"];
 /** What comes before the result, to those who ask for it. */
 export type Event<M extends Method> = Methods[M]["event"];
+/** What a connection may be bound to. */
 export type Bind = NonNullable<InitializeParams["bind"]>;
 
-/** How the connection is: not asked for yet, there, lost and looked for, or given up for good. */
+/** The connection's state: not needed yet, connected, lost, or closed for good. */
 export type State = "idle" | "connected" | "lost" | "closed";
 
 /** What a call may add. */
 export interface CallOptions<M extends Method> {
     /** Cancels the call at the daemon. */
     signal?: AbortSignal | undefined;
-    /** Hears on which connection the call is sent; a call that is repeated says so again. */
+    /** Is told on which connection the call is sent; a call that is repeated says so again. */
     onSent?: ((connection: number) => void) | undefined;
     /** Takes the call's events as they come; asks for them, too. */
     onEvent?: ((event: Event<M>) => void) | undefined;
@@ -57,10 +62,33 @@ interface Link {
     /** Counts the client's connections. */
     number: number;
     connection: MessageConnection;
+    stream: Stream;
     daemon: InitializeResponse;
+    /** Set once the connection has ended; nothing more can be sent on it. */
+    closing?: Promise<void>;
 }
 
-export class Client {
+/** How to connect. */
+export interface ConnectionOptions {
+    /** How to find the daemon; by default as the `cupola` command does. */
+    daemon?: Daemon | undefined;
+    /** What every connection is bound to; without it the program may call anything. */
+    bind?: Bind | undefined;
+    /** The program that connects, for the daemon's log. */
+    clientInfo?: ProgramInfo | undefined;
+    /** Looks for a daemon that was lost, instead of waiting for the next call. For programs that run for long. */
+    looksForDaemon?: boolean | undefined;
+    /** How long the daemon may take for `initialize`, in ms. */
+    initializeLimitMs?: number | undefined;
+}
+
+/** Reconnects by itself. It keeps the process running only during calls. */
+export class Connection {
+    readonly #daemon: Daemon;
+    readonly #bind: Bind | undefined;
+    readonly #clientInfo: ProgramInfo;
+    readonly #looksForDaemon: boolean;
+    readonly #initializeLimitMs: number;
     #state: State = "idle";
     #link: Link | undefined;
     /** Attempts to connect come one after another: the next one takes the connection that the last one made. */
@@ -73,24 +101,25 @@ export class Client {
     readonly #closed = new AbortController();
     readonly #listeners = new Set<(state: State) => void>();
 
-    /** `bind` is what every connection is bound to; without it the client may call anything. */
-    constructor(
-        private readonly daemon: Daemon,
-        private readonly version: string,
-        private readonly bind?: Bind,
-        private readonly initializeLimitMs = INITIALIZE_LIMIT_MS,
-    ) {}
+    constructor(options: ConnectionOptions = {}) {
+        this.#daemon = options.daemon ?? new InstalledDaemon();
+        this.#path = this.#daemon.known;
+        this.#bind = options.bind;
+        this.#clientInfo = options.clientInfo ?? { name: "cupola-node", version: VERSION };
+        this.#looksForDaemon = options.looksForDaemon ?? false;
+        this.#initializeLimitMs = options.initializeLimitMs ?? INITIALIZE_LIMIT_MS;
+    }
 
     /** Is every connection bound to one agent and one isolation? */
     get isBound(): boolean {
-        return this.bind !== undefined;
+        return this.#bind !== undefined;
     }
 
     get state(): State {
         return this.#state;
     }
 
-    /** What the daemon said of itself, while it is connected. */
+    /** What the daemon said about itself, while it is connected. */
     get server(): InitializeResponse | undefined {
         return this.#link?.daemon;
     }
@@ -102,7 +131,7 @@ export class Client {
     }
 
     /**
-     * Waits until there is a later connection than the one of that number, made by whomever; it may be there already.
+     * Waits until there is a later connection than the one of that number, whatever made it; it may be there already.
      * Starts no daemon for it. Ends early with `signal`.
      */
     nextConnection(after: number, signal: AbortSignal): Promise<void> {
@@ -113,7 +142,7 @@ export class Client {
                 if (isOver || isThere()) {
                     forget();
                     signal.removeEventListener("abort", look);
-                    isOver ? reject(new Failure("cancelled", "cancelled")) : resolve();
+                    isOver ? reject(cancelled()) : resolve();
                 }
             };
             const forget = this.onState(look);
@@ -122,22 +151,36 @@ export class Client {
         });
     }
 
-    /** One call: exactly one result, or a [`Failure`]. Starts the daemon when none runs. */
-    async request<M extends Method>(method: M, params: Params<M>, options: CallOptions<M> = {}): Promise<Result<M>> {
-        if (this.#retired) {
-            throw new Failure("cancelled", "another agent or isolation was chosen");
-        }
-        this.#calls += 1;
-        try {
-            return await this.#send(method, params, options).catch((error: unknown) => {
-                const failure = Failure.from(error);
+    /** Connects now instead of at the first call. Starts the daemon when none runs. */
+    async open(): Promise<void> {
+        await this.#counted(() => this.#connected(true));
+    }
+
+    /** One call: exactly one result, or a `CupolaError`. Starts the daemon when none runs. */
+    request<M extends Method>(method: M, params: Params<M>, options: CallOptions<M> = {}): Promise<Result<M>> {
+        return this.#counted(() =>
+            this.#send(method, params, options).catch((error: unknown) => {
+                const failure = CupolaError.from(error);
                 const again = failure.kind === "connectionLost" && REPEATABLE.has(method) && this.#state !== "closed";
                 return again ? this.#send(method, params, options) : Promise.reject(failure);
-            });
+            }),
+        );
+    }
+
+    /** Work that needs the connection, which keeps the process running meanwhile. */
+    async #counted<T>(work: () => Promise<T>): Promise<T> {
+        if (this.#retired) {
+            throw new CupolaError("closed", "the client is closed");
+        }
+        this.#calls += 1;
+        this.#link?.stream.hold(true);
+        try {
+            return await work();
         } catch (error) {
-            throw Failure.from(error);
+            throw CupolaError.from(error);
         } finally {
             this.#calls -= 1;
+            this.#link?.stream.hold(this.#calls > 0);
             this.#closeWhenRetired();
         }
     }
@@ -164,7 +207,7 @@ export class Client {
 
     async #send<M extends Method>(method: M, params: Params<M>, options: CallOptions<M>): Promise<Result<M>> {
         const { signal, onSent, onEvent } = options;
-        signal?.throwIfAborted();
+        refuseAborted(signal);
         const { connection, number } = await this.#connected(true);
         const cancellation = new CancellationTokenSource();
         const cancel = () => cancellation.cancel();
@@ -172,13 +215,13 @@ export class Client {
         const token = `${method}#${++this.#tokens}`;
         const progress = onEvent && connection.onProgress(new ProgressType<Event<M>>(), token, onEvent);
         try {
-            signal?.throwIfAborted();
+            refuseAborted(signal);
             const sent = onEvent === undefined ? params : { ...params, partialResultToken: token };
             refuseTooLong(sent);
             onSent?.(number);
             return await connection.sendRequest<Result<M>>(method, sent, cancellation.token);
         } catch (error) {
-            const failure = Failure.from(error);
+            const failure = CupolaError.from(error);
             if (failure.kind === "connectionLost") {
                 // A write may fail before the end of the connection is heard of.
                 this.#lost(connection);
@@ -194,7 +237,10 @@ export class Client {
 
     /** The connection there is, or a new one; with `start`, to a daemon started for it. */
     #connected(start: boolean): Promise<Link> {
-        const attempt = this.#attempts.catch(() => undefined).then(() => this.#link ?? this.#openTenaciously(start));
+        const attempt = this.#attempts
+            .catch(() => undefined)
+            .then(() => this.#link?.closing)
+            .then(() => this.#link ?? this.#openTenaciously(start));
         this.#attempts = attempt;
         return attempt;
     }
@@ -205,7 +251,7 @@ export class Client {
             try {
                 return await this.#open(start);
             } catch (error) {
-                const failure = Failure.from(error);
+                const failure = CupolaError.from(error);
                 if (!start || failure.kind !== "connectionLost" || attempt === OPEN_ATTEMPTS) {
                     throw failure;
                 }
@@ -215,21 +261,25 @@ export class Client {
     }
 
     async #open(start: boolean): Promise<Link> {
-        this.#closed.signal.throwIfAborted();
+        this.#refuseClosed();
         const stream = await this.#reach(start);
-        const connection = createMessageConnection(stream.reader, stream.writer, NullLogger);
-        connection.onClose(() => this.#lost(connection));
+        const options = { messageStrategy: stream.strategy };
+        const connection = createMessageConnection(stream.reader, stream.writer, NullLogger, options);
+        connection.onClose(() => this.#closes(connection, stream));
         connection.onError(() => stream.destroy());
         connection.listen();
         let isMute = false;
         const timer = setTimeout(() => {
             isMute = true;
             stream.destroy();
-        }, this.initializeLimitMs);
+        }, this.#initializeLimitMs);
         try {
             const daemon = await connection.sendRequest<InitializeResponse>("initialize", this.#hello());
-            this.#closed.signal.throwIfAborted();
-            this.#link = { number: ++this.#connections, connection, daemon };
+            this.#refuseClosed();
+            if (this.#bind !== undefined && daemon.bound !== true) {
+                throw notBound();
+            }
+            this.#link = { number: ++this.#connections, connection, stream, daemon };
             this.#set("connected");
             return this.#link;
         } catch (error) {
@@ -249,19 +299,27 @@ export class Client {
                 return stream ?? Promise.reject(connectionLost());
             }
         }
-        this.#path = await this.daemon.socket(start);
+        this.#path = await this.#daemon.socket(start);
         return openStream(this.#path);
     }
 
     #hello(): InitializeParams {
         return {
-            clientInfo: { name: "cupola-vscode", version: this.version },
+            clientInfo: this.#clientInfo,
             protocolVersions: [PROTOCOL_VERSION],
-            ...(this.bind && { bind: this.bind }),
+            ...(this.#bind && { bind: this.#bind }),
         };
     }
 
-    /** Fails what was under way, and looks for the daemon until it is there. */
+    /** An answer may have arrived together with the end of the connection, so it is handled first. */
+    #closes(connection: MessageConnection, stream: Stream): void {
+        const drained = stream.drained().then(() => this.#lost(connection));
+        if (this.#link?.connection === connection) {
+            this.#link.closing = drained;
+        }
+    }
+
+    /** Fails what was under way. */
     #lost(connection: MessageConnection): void {
         if (this.#link?.connection !== connection) {
             connection.dispose();
@@ -270,7 +328,9 @@ export class Client {
         this.#drop();
         if (this.#state !== "closed") {
             this.#set("lost");
-            void this.#lookForIt();
+            if (this.#looksForDaemon) {
+                void this.#lookForIt();
+            }
         }
     }
 
@@ -281,6 +341,12 @@ export class Client {
             if (this.#state === "lost") {
                 await this.#connected(false).catch(() => undefined);
             }
+        }
+    }
+
+    #refuseClosed(): void {
+        if (this.#closed.signal.aborted) {
+            throw new CupolaError("closed", "the client is closed");
         }
     }
 
@@ -305,7 +371,7 @@ export class Client {
 function refuseTooLong(params: unknown): void {
     const bytes = Buffer.byteLength(JSON.stringify(params)) + ENVELOPE_BYTES;
     if (bytes > MAX_MESSAGE_BYTES) {
-        throw new Failure(
+        throw new CupolaError(
             "messageTooLong",
             `the request has ${bytes} bytes, and a message may have ${MAX_MESSAGE_BYTES}`,
             {
@@ -315,9 +381,23 @@ function refuseTooLong(params: unknown): void {
     }
 }
 
+/** A signal's reason is the caller's own, and not what went wrong here. */
+function refuseAborted(signal: AbortSignal | undefined): void {
+    if (signal?.aborted === true) {
+        throw cancelled();
+    }
+}
+
+/** A daemon that would serve anything on a connection that was to be bound. */
+function notBound(): CupolaError {
+    return new CupolaError("notBound", "the daemon did not bind the connection: it is too old", {
+        hint: "stop it with `cupola stop`: the next call starts the installed version",
+    });
+}
+
 /** A daemon that accepts the connection but does not answer. */
-function mute(): Failure {
-    return new Failure("daemonUnavailable", "the daemon accepted the connection but does not answer", {
+function mute(): CupolaError {
+    return new CupolaError("daemonUnavailable", "the daemon accepted the connection but does not answer", {
         hint: "it may be suspended: `cupola status` names its process and says what helps",
         retryable: true,
     });

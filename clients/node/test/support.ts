@@ -5,9 +5,10 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, type Bind } from "../../src/client";
-import { InstalledDaemon } from "../../src/daemon";
-import { Failure } from "../../src/failure";
+import { Client, type ClientOptions } from "../src/client.js";
+import { type Bind, Connection } from "../src/connection.js";
+import { CupolaError } from "../src/error.js";
+import { InstalledDaemon } from "../src/installed.js";
 
 /** Far more than anything here takes; a test that waits this long has failed. */
 const PATIENCE_MS = 20_000;
@@ -17,19 +18,26 @@ export const PROGRAM = process.env["CUPOLA_BINARY"] ?? "cupola";
 
 /** A home directory with nothing in it, and the daemon that is started in it. */
 export class Home {
-    readonly path = mkdtempSync(join(tmpdir(), "cupola-vscode-"));
+    readonly path = mkdtempSync(join(tmpdir(), "cupola-node-"));
     readonly environment: NodeJS.ProcessEnv = {
         PATH: process.env["PATH"],
         HOME: this.path,
         XDG_RUNTIME_DIR: join(this.path, "run"),
     };
-    readonly daemon = new InstalledDaemon(() => PROGRAM, this.environment);
-    readonly #clients: Client[] = [];
+    readonly daemon = new InstalledDaemon({ program: () => PROGRAM, environment: this.environment });
+    readonly #opened: { close(): void }[] = [];
 
-    /** A client, closed with the home. */
-    client(bind?: Bind): Client {
-        const client = new Client(this.daemon, "0.0.0", bind);
-        this.#clients.push(client);
+    /** A connection, closed with the home. It looks for its daemon, as an editor's does. */
+    connection(bind?: Bind): Connection {
+        const connection = new Connection({ daemon: this.daemon, bind, looksForDaemon: true });
+        this.#opened.push(connection);
+        return connection;
+    }
+
+    /** A client, closed with the home, of a daemon that runs already. */
+    async client(options: ClientOptions = {}): Promise<Client> {
+        const client = new Client({ socket: await this.daemon.socket(true), program: PROGRAM, ...options });
+        this.#opened.push(client);
         return client;
     }
 
@@ -48,17 +56,24 @@ export class Home {
         return status.processId;
     }
 
-    close(): void {
-        for (const client of this.#clients) {
-            client.close();
+    async close(): Promise<void> {
+        for (const opened of this.#opened) {
+            opened.close();
         }
         try {
             this.cupola("stop", "--force");
         } catch {
             // None runs: a test may have ended it.
         }
-        // `stop` does not wait for the end of the daemon, which still writes meanwhile.
-        rmSync(this.path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+        // `stop` does not wait for the end of the daemon, which may add a file while its directory is being removed.
+        await eventually("the home is removed", () => {
+            try {
+                rmSync(this.path, { recursive: true, force: true });
+                return true;
+            } catch (error) {
+                return (error as NodeJS.ErrnoException).code === "ENOTEMPTY" ? undefined : Promise.reject(error);
+            }
+        });
     }
 }
 
@@ -68,7 +83,7 @@ export async function inHome(test: (home: Home) => Promise<void>): Promise<void>
     try {
         await test(home);
     } finally {
-        home.close();
+        await home.close();
     }
 }
 
@@ -89,11 +104,11 @@ export async function eventually<T>(
 }
 
 /** The failure that a call ends with. */
-export async function failure(call: Promise<unknown>): Promise<Failure> {
+export async function failure(call: Promise<unknown>): Promise<CupolaError> {
     try {
         await call;
     } catch (error) {
-        assert.ok(error instanceof Failure, `not a Failure: ${String(error)}`);
+        assert.ok(error instanceof CupolaError, `not a CupolaError: ${String(error)}`);
         return error;
     }
     return assert.fail("the call succeeded");

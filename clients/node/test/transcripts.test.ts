@@ -1,45 +1,53 @@
-// The shared wire conversations of tests/transcripts, replayed through the extension's own connection code.
+// The shared wire conversations of tests/transcripts, replayed through this package's own framing.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Message } from "vscode-jsonrpc/node";
-import { openStream } from "../../src/stream";
-import { inHome } from "./support";
+import { openStream } from "../src/stream.js";
+import { ROOT } from "./root.js";
+import { inHome } from "./support.js";
 
-/** This file runs from dist/test/unit. */
-const DIRECTORY = join(__dirname, "../../../../../tests/transcripts");
+const DIRECTORY = join(ROOT, "tests", "transcripts");
 /** Far more than a daemon takes for its next message. */
 const PATIENCE_MS = 20_000;
 
 type Captured = Map<string, unknown>;
 
 for (const name of readdirSync(DIRECTORY).filter((name) => name.endsWith(".jsonl"))) {
-    const lines = readFileSync(join(DIRECTORY, name), "utf8")
+    const [about, ...lines] = readFileSync(join(DIRECTORY, name), "utf8")
         .split("\n")
-        .filter((line) => line !== "");
-    test(`transcript ${name}`, () => inHome(async (home) => replay(await home.daemon.socket(true), lines)));
+        .filter((line) => line !== "")
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const framings = about?.["framings"];
+    if (framings === undefined || (framings as string[]).includes("lsp")) {
+        test(`transcript ${name}`, () => inHome(async (home) => replay(await home.daemon.socket(true), lines)));
+    }
 }
 
-async function replay(socket: string, lines: readonly string[]): Promise<void> {
+async function replay(socket: string, steps: readonly Record<string, unknown>[]): Promise<void> {
     const stream = await openStream(socket);
     const received = new Inbox();
     stream.reader.listen((message) => received.put(message));
     const captured: Captured = new Map();
     try {
-        for (const [index, line] of lines.entries()) {
-            const step = JSON.parse(line) as Record<string, unknown>;
+        for (const [index, step] of steps.entries()) {
+            const where = `line ${index + 2}`;
             const sent = step["->"];
             const expected = step["<-"];
             if (sent !== undefined) {
                 await stream.writer.write(filled(sent, captured) as Message);
             } else if (expected !== undefined) {
-                compare(await received.next(`line ${index + 1}`), expected, captured, `line ${index + 1}`);
+                compare(await received.next(where), expected, captured, where);
             } else {
-                assert.ok("about" in step, `line ${index + 1} is neither sent, received nor a remark`);
+                assert.fail(`${where} is neither sent nor received`);
             }
         }
+        const closed = new Promise<void>((resolve) => stream.reader.onClose(() => resolve()));
+        stream.writer.end();
+        await closed;
+        received.isEmpty();
     } finally {
         stream.destroy();
     }
@@ -53,6 +61,10 @@ class Inbox {
     put(message: unknown): void {
         this.#messages.push(message);
         this.#wake?.();
+    }
+
+    isEmpty(): void {
+        assert.deepEqual(this.#messages, [], "messages came after the last line");
     }
 
     async next(what: string): Promise<unknown> {

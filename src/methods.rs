@@ -29,8 +29,8 @@ use cupola_protocol::doctor::Doctor;
 use cupola_protocol::invoke::Invoke;
 use cupola_protocol::monitor::Monitor;
 use cupola_protocol::{
-    agents as agent, auth as token, chats as chat, daemon as protocol, files as file, partitions as partition, runs as run,
-    sessions as session,
+    agents as agent, auth as token, chats as chat, daemon as protocol, files as file, partitions as partition,
+    runs as run, sessions as session,
 };
 use std::sync::LazyLock;
 

@@ -90,12 +90,7 @@ pub(super) fn of(
 }
 
 /// Deletes a row. False if there is none.
-pub(super) fn delete(
-    connection: &Connection,
-    agent: &str,
-    owner: [u8; 32],
-    label: &str,
-) -> rusqlite::Result<bool> {
+pub(super) fn delete(connection: &Connection, agent: &str, owner: [u8; 32], label: &str) -> rusqlite::Result<bool> {
     let deleted = connection
         .execute("DELETE FROM chat WHERE agent = ?1 AND owner = ?2 AND label = ?3", params![agent, owner, label])?;
     Ok(deleted > 0)

@@ -79,8 +79,6 @@ struct Message<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     params: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    result: Option<&'a RawValue>,
 }
 
 /// Serves the editor until it has nothing more to say and every request is answered.
@@ -96,15 +94,13 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     thread::scope(|threads| {
         let mut input = BufReader::new(io::stdin());
         let mut message = Vec::new();
-        let read = loop {
+        loop {
             match frame::read(Framing::Ndjson, &mut input, &mut message) {
                 Ok(true) => server.message(&message, threads),
-                Ok(false) => break Ok(exit::OK),
-                Err(error) => break Err(Failure::usage(format!("could not read standard input: {error}"))),
+                Ok(false) => return Ok(exit::OK),
+                Err(error) => return Err(Failure::usage(format!("could not read standard input: {error}"))),
             }
-        };
-        server.adapter.editor.left();
-        read
+        }
     })
 }
 
@@ -138,7 +134,8 @@ impl Server {
         match (message.method.as_deref(), message.id) {
             (Some(method), Some(id)) => self.request(method, id, message.params, threads),
             (Some(method), None) => self.notification(method, message.params),
-            (None, Some(id)) => editor.answered(id, message.result),
+            // Nothing was asked.
+            (None, Some(_)) => {}
             (None, None) => editor.answer(RawValue::NULL, Err::<(), _>(Error::invalid_request())),
         }
     }
@@ -181,7 +178,9 @@ impl Server {
             // There is nothing to sign in to here: the daemon has the credential.
             _ if method == names.authenticate => adapter.editor.answer(id, Ok(AuthenticateResponse::new())),
             _ if method == names.session_prompt => self.prompt(id, params, threads),
-            _ if method == names.session_new => self.apart(id, params, threads, |request| adapter.new_session(&request)),
+            _ if method == names.session_new => {
+                self.apart(id, params, threads, |request| adapter.new_session(&request))
+            }
             _ if method == names.session_load => self.apart(id, params, threads, |request| adapter.load(&request)),
             _ if method == names.session_resume => self.apart(id, params, threads, |request| adapter.resume(&request)),
             _ if method == names.session_list => self.apart(id, params, threads, |request| adapter.list(&request)),

@@ -12,11 +12,12 @@ use crate::line::call::VERSION;
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
     AgentCapabilities, CloseSessionRequest, CloseSessionResponse, DeleteSessionRequest, DeleteSessionResponse, Error,
-    Implementation, InitializeRequest, InitializeResponse, ListSessionsRequest, ListSessionsResponse, LoadSessionRequest,
-    LoadSessionResponse, Meta, NewSessionRequest, NewSessionResponse, PromptCapabilities, PromptRequest, PromptResponse,
-    ResumeSessionRequest, ResumeSessionResponse, SessionCapabilities, SessionCloseCapabilities, SessionConfigOptionValue,
-    SessionDeleteCapabilities, SessionId, SessionInfo, SessionInfoUpdate, SessionListCapabilities,
-    SessionResumeCapabilities, SessionUpdate, SetSessionConfigOptionRequest, SetSessionConfigOptionResponse,
+    Implementation, InitializeRequest, InitializeResponse, ListSessionsRequest, ListSessionsResponse,
+    LoadSessionRequest, LoadSessionResponse, Meta, NewSessionRequest, NewSessionResponse, PromptCapabilities,
+    PromptRequest, PromptResponse, ResumeSessionRequest, ResumeSessionResponse, SessionCapabilities,
+    SessionCloseCapabilities, SessionConfigOption, SessionConfigOptionValue, SessionDeleteCapabilities, SessionId,
+    SessionInfo, SessionInfoUpdate, SessionListCapabilities, SessionResumeCapabilities, SessionUpdate,
+    SetSessionConfigOptionRequest, SetSessionConfigOptionResponse,
 };
 use cupola_protocol::chats::{self, ChatDetails, ChatInfo, ChatParams, ForgetParams, ItemsParams, SaveParams};
 use cupola_protocol::isolation::Isolation;
@@ -29,8 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 /// What is said once about the editor's MCP servers.
-const NOT_CONNECTED: &str =
-    "The MCP servers of this editor are not connected: a hosted agent runs in the cloud and uses the tools it was deployed with.";
+const NOT_CONNECTED: &str = "The MCP servers of this editor are not connected: a hosted agent runs in the cloud and uses the tools it was deployed with.";
 /// What is said in place of a history that the service does not keep.
 const NO_HISTORY: &str = "The service keeps no history for this agent's protocol. The session continues; its earlier messages cannot be shown.";
 /// How many items of a conversation are read at once.
@@ -98,13 +98,14 @@ impl Adapter {
             .agent_info(Implementation::new("cupola", VERSION).title("Microsoft Foundry hosted agents"))
     }
 
-    /// Opens a session. Nothing is saved before its first prompt.
+    /// Opens a session. It is saved at once, because some clients open a session in one process and send its prompts from another.
     pub(super) fn new_session(&self, request: &NewSessionRequest) -> Result<NewSessionResponse, Error> {
         let (base, open) = self.named(request.meta.as_ref())?;
         let details = ChatDetails { cwd: Some(directory(&request.cwd)?), ..ChatDetails::default() };
         let id = SessionId::new(Uuid::new_v4().to_string());
-        let session = Session::new(id.clone(), &base, details, false)?;
+        let session = Session::new(id.clone(), &base, details)?;
         let options = self.options(&session, open)?;
+        self.save(&session)?;
         self.note_servers(request.mcp_servers.len());
         self.table().insert(id.clone(), Arc::new(session));
         Ok(NewSessionResponse::new(id).config_options(options))
@@ -129,7 +130,7 @@ impl Adapter {
         Ok(ResumeSessionResponse::new().config_options(options))
     }
 
-    /// The sessions of this isolation, the newest first.
+    /// The sessions of this isolation that have had a prompt, the newest first.
     pub(super) fn list(&self, request: &ListSessionsRequest) -> Result<ListSessionsResponse, Error> {
         if request.cursor.is_some() {
             return Err(invalid("there is no such cursor: session/list answers with all sessions at once"));
@@ -138,10 +139,11 @@ impl Adapter {
         let is_meant = |cwd: &Path| request.cwd.as_deref().is_none_or(|wanted| wanted == cwd);
         let sessions = self.saved(&base)?.into_iter().filter_map(|chat| {
             let id = id_of(&base.isolation, &chat.chat)?;
+            // The first prompt names it.
+            let title = chat.details.title?;
             let cwd = chat.details.cwd?;
             let cwd = Path::new(cwd.as_str());
-            let title = chat.details.title.map(|title| title.to_string());
-            is_meant(cwd).then(|| SessionInfo::new(id, cwd).title(title).updated_at(chat.updated_at))
+            is_meant(cwd).then(|| SessionInfo::new(id, cwd).title(title.to_string()).updated_at(chat.updated_at))
         });
         Ok(ListSessionsResponse::new(sessions.collect()))
     }
@@ -161,7 +163,7 @@ impl Adapter {
             Some(session) => session,
             None => {
                 let (base, _) = self.named(request.meta.as_ref())?;
-                let session = Session::new(request.session_id.clone(), &base, ChatDetails::default(), true)?;
+                let session = Session::new(request.session_id.clone(), &base, ChatDetails::default())?;
                 match self.saved(&session.scope)?.pop() {
                     Some(chat) => session.state().details = chat.details,
                     // It is gone, as was asked.
@@ -195,14 +197,8 @@ impl Adapter {
         let offered = self.options_with(&session, &before, open)?;
         let details = options::choose(&offered, &before, &request.config_id.0, &value.0).ok_or_else(unknown)?;
         let options = self.options_with(&session, &details, open)?;
-        let is_saved = {
-            let mut state = session.state();
-            state.details = details;
-            state.is_saved
-        };
-        if is_saved {
-            self.save(&session)?;
-        }
+        session.state().details = details;
+        self.save(&session)?;
         Ok(SetSessionConfigOptionResponse::new(options))
     }
 
@@ -236,7 +232,7 @@ impl Adapter {
         }
     }
 
-    /// Saves a session before its turn, so that what the turn leaves behind can be found again. The first prompt names it.
+    /// Saves when a session was used last. Its first prompt names it.
     fn titled(&self, session: &Session, text: &str) -> Result<(), Error> {
         let title = {
             let mut state = session.state();
@@ -245,7 +241,6 @@ impl Adapter {
             title
         };
         self.save(session)?;
-        session.state().is_saved = true;
         if let Some(title) = title {
             let info = SessionInfoUpdate::new().title(title.to_string());
             self.editor.update(&session.id, SessionUpdate::SessionInfoUpdate(info));
@@ -270,7 +265,7 @@ impl Adapter {
     fn reopen(&self, id: &SessionId, cwd: &Path, meta: Option<&Meta>) -> Result<(Session, Open), Error> {
         let (base, open) = self.named(meta)?;
         let cwd = directory(cwd)?;
-        let session = Session::new(id.clone(), &base, ChatDetails::default(), true)?;
+        let session = Session::new(id.clone(), &base, ChatDetails::default())?;
         let saved = self.saved(&session.scope)?.into_iter();
         let details = saved
             .filter(|chat| Some(&chat.chat) == session.scope.isolation.chat.as_ref())
@@ -305,7 +300,7 @@ impl Adapter {
             }
         }
         let mut updates = teller.settle(true);
-        if is_empty {
+        if is_empty && session.state().details.title.is_some() {
             updates.push(teller.note(NO_HISTORY));
         }
         for update in updates {
@@ -314,7 +309,7 @@ impl Adapter {
         Ok(())
     }
 
-    fn options(&self, session: &Session, open: Open) -> Result<Vec<agent_client_protocol_schema::v1::SessionConfigOption>, Error> {
+    fn options(&self, session: &Session, open: Open) -> Result<Vec<SessionConfigOption>, Error> {
         let details = session.state().details.clone();
         self.options_with(session, &details, open)
     }
@@ -324,7 +319,7 @@ impl Adapter {
         session: &Session,
         details: &ChatDetails,
         open: Open,
-    ) -> Result<Vec<agent_client_protocol_schema::v1::SessionConfigOption>, Error> {
+    ) -> Result<Vec<SessionConfigOption>, Error> {
         options::of(&self.calls, &session.scope, details, open).map_err(|failure| problem::of(&failure))
     }
 
@@ -340,9 +335,9 @@ impl Adapter {
     fn named(&self, meta: Option<&Meta>) -> Result<(Scope, Open), Error> {
         let Some(named) = meta.and_then(|meta| meta.get("cupola")) else { return Ok((self.base.clone(), self.open)) };
         if !self.is_unbound {
-            return Err(invalid(
-                "_meta.cupola cannot be used: this agent is bound to the flags it was started with\n\
-                 hint: start `cupola acp` with --unbound to let each session name its agent and isolation",
+            return Err(problem::refused(
+                "_meta.cupola cannot be used: this agent is bound to the flags it was started with",
+                "start `cupola acp` with --unbound to let each session name its agent and isolation",
             ));
         }
         let named = Named::deserialize(named).map_err(|_| {
@@ -356,13 +351,7 @@ impl Adapter {
 
     fn session(&self, id: &SessionId) -> Result<Arc<Session>, Error> {
         let session = self.table().get(id).cloned();
-        session.ok_or_else(|| {
-            let mut error = problem::no_session(id);
-            error.message = format!(
-                "session {id} is not open\nhint: open it with session/load or session/resume; session/list shows the sessions"
-            );
-            error
-        })
+        session.ok_or_else(|| problem::not_open(id))
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Session>>> {

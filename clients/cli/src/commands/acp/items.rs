@@ -23,8 +23,9 @@ pub(super) enum Item {
 /// A call of a tool.
 #[derive(Debug, PartialEq)]
 pub(super) struct Tool {
-    /// What its result names it by.
     pub(super) id: String,
+    /// What its result names it by, if that is a separate item.
+    pub(super) call: Option<String>,
     pub(super) title: String,
     pub(super) name: Option<String>,
     pub(super) kind: ToolKind,
@@ -41,7 +42,8 @@ impl Item {
         match text("type") {
             "message" => message(item, id),
             "reasoning" => {
-                let part = |name: &str| item.get(name).map(|parts| joined(parts, "\n\n")).filter(|text| !text.is_empty());
+                let part =
+                    |name: &str| item.get(name).map(|parts| joined(parts, "\n\n")).filter(|text| !text.is_empty());
                 let text = part("summary").or_else(|| part("content")).unwrap_or_default();
                 Self::Thought { id, text }
             }
@@ -49,9 +51,9 @@ impl Item {
                 let output = item.get("output").cloned().unwrap_or_default();
                 Self::Returned { call: text("call_id").to_owned(), output }
             }
-            kind if kind.ends_with("_call") || kind == "mcp_approval_request" => tool(item, kind)
-                .filter(|tool| !tool.id.is_empty())
-                .map_or(Self::Other, Self::Tool),
+            kind if kind.ends_with("_call") || kind == "mcp_approval_request" => {
+                tool(item, kind).filter(|tool| !tool.id.is_empty()).map_or(Self::Other, Self::Tool)
+            }
             _ => Self::Other,
         }
     }
@@ -115,7 +117,8 @@ fn tool(item: &Value, item_kind: &str) -> Option<Tool> {
         _ => ToolCallStatus::InProgress,
     };
     Some(Tool {
-        id: text("call_id").or_else(|| text("id"))?.to_owned(),
+        id: text("id").or_else(|| text("call_id"))?.to_owned(),
+        call: text("call_id").map(ToOwned::to_owned),
         title,
         name: name.map(ToOwned::to_owned),
         kind,
@@ -175,7 +178,7 @@ mod tests {
             (
                 json!({"type": "function_call", "id": "fc", "call_id": "c1", "name": "get_time", "arguments": "{\"a\":1}",
                     "status": "completed"}),
-                "c1",
+                "fc",
                 "get_time",
                 InProgress,
             ),

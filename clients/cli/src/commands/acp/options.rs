@@ -27,19 +27,27 @@ pub(super) struct Open {
 }
 
 /// The options of a session with these details. None where the caller may not ask for them.
-pub(super) fn of(calls: &Calls, scope: &Scope, details: &ChatDetails, open: Open) -> Result<Vec<SessionConfigOption>, Failure> {
+pub(super) fn of(
+    calls: &Calls,
+    scope: &Scope,
+    details: &ChatDetails,
+    open: Open,
+) -> Result<Vec<SessionConfigOption>, Failure> {
     if matches!(scope.target, Target::Local { .. }) {
         return Ok(Vec::new());
     }
     let scope = Scope { target: chosen(&scope.target, details), isolation: scope.isolation.clone() };
     let (target, progress) = (scope.target.clone(), ProgressOptions::default());
     let mut options = Vec::new();
-    let Some(shown) = allowed(calls.call::<Show>(&scope, ShowParams { target: target.clone(), progress: progress.clone() }))?
+    let Some(shown) =
+        allowed(calls.call::<Show>(&scope, ShowParams { target: target.clone(), progress: progress.clone() }))?
     else {
         return Ok(options);
     };
     let name = |agent: &Value| agent.get("name").and_then(Value::as_str).map(ToOwned::to_owned);
-    if open.agent && let Some(current) = name(&shown.agent) {
+    if open.agent
+        && let Some(current) = name(&shown.agent)
+    {
         let params = ListParams { target, limit: Some(MAX_AGENTS), order: None, progress };
         let listed = allowed(calls.call::<List>(&scope, params))?.map(|listed| listed.data).unwrap_or_default();
         let mut names: Vec<_> = listed.iter().filter_map(name).collect();
@@ -54,10 +62,11 @@ pub(super) fn of(calls: &Calls, scope: &Scope, details: &ChatDetails, open: Open
         let mut choices = vec![SessionConfigSelectOption::new(SELECTED, "The agent's own selection")];
         let version = |object: Option<&Value>| object?.get("version")?.as_str().map(ToOwned::to_owned);
         let latest = version(shown.agent.get("versions").and_then(|versions| versions.get("latest")));
-        let mut known: Vec<_> = [latest, version(Some(&shown.version)), details.version.as_ref().map(ToString::to_string)]
-            .into_iter()
-            .flatten()
-            .collect();
+        let mut known: Vec<_> =
+            [latest, version(Some(&shown.version)), details.version.as_ref().map(ToString::to_string)]
+                .into_iter()
+                .flatten()
+                .collect();
         known.dedup();
         choices.extend(known.into_iter().map(|version| SessionConfigSelectOption::new(version.clone(), version)));
         options.push(SessionConfigOption::select(VERSION, "Version", current, choices));
@@ -66,7 +75,12 @@ pub(super) fn of(calls: &Calls, scope: &Scope, details: &ChatDetails, open: Open
 }
 
 /// The details after a choice. None if there is no such option, or no such value.
-pub(super) fn choose(options: &[SessionConfigOption], details: &ChatDetails, id: &str, value: &str) -> Option<ChatDetails> {
+pub(super) fn choose(
+    options: &[SessionConfigOption],
+    details: &ChatDetails,
+    id: &str,
+    value: &str,
+) -> Option<ChatDetails> {
     let option = options.iter().find(|option| option.id.0.as_ref() == id)?;
     if !is_offered(option, value) {
         return None;
@@ -95,7 +109,9 @@ fn is_offered(option: &SessionConfigOption, value: &str) -> bool {
 fn allowed<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(Failure::Call(error)) if error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::Forbidden) => Ok(None),
+        Err(Failure::Call(error)) if error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::Forbidden) => {
+            Ok(None)
+        }
         Err(failure) => Err(failure),
     }
 }

@@ -37,14 +37,35 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
     error.data(json!(ErrorData::new(ErrorKind::InvalidParams)))
 }
 
+/// As [`invalid`], with what to do instead.
+pub(super) fn refused(message: &str, hint: &str) -> Error {
+    of_kind(ErrorKind::InvalidParams, ErrorCode::InvalidParams, message, hint)
+}
+
 /// There is no such session, or it is another isolation's: the answer is the same.
 pub(super) fn no_session(id: &SessionId) -> Error {
-    let mut error = Error::from(ErrorCode::ResourceNotFound);
-    error.message = format!(
-        "there is no session {id} for this agent and isolation\nhint: session/list shows the sessions that can be loaded; \
-         they belong to the flags that `cupola acp` was started with"
-    );
-    error.data(json!(ErrorData::new(ErrorKind::SessionNotFound)))
+    of_kind(
+        ErrorKind::SessionNotFound,
+        ErrorCode::ResourceNotFound,
+        &format!("there is no session {id} for this agent and isolation"),
+        "session/list shows the sessions that can be loaded: those of the agent and the isolation that `cupola acp` was started with",
+    )
+}
+
+/// The session is not open in this process.
+pub(super) fn not_open(id: &SessionId) -> Error {
+    of_kind(
+        ErrorKind::SessionNotFound,
+        ErrorCode::ResourceNotFound,
+        &format!("session {id} is not open"),
+        "open it with session/load or session/resume; session/list shows the sessions",
+    )
+}
+
+fn of_kind(kind: ErrorKind, code: ErrorCode, message: &str, hint: &str) -> Error {
+    let mut data = ErrorData::new(kind);
+    data.hint = Some(hint.to_owned());
+    with_hint(code.into(), message, Some(hint), Some(json!(data)))
 }
 
 /// Was it cancelled?

@@ -37,7 +37,8 @@ pub(super) fn text(blocks: &[ContentBlock]) -> Result<String, Error> {
 /// What a session is called: the first line of its first prompt.
 pub(super) fn title(prompt: &str) -> Option<ChatTitle> {
     let line = prompt.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("<context "))?;
-    let printable: String = line.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    let printable: String =
+        line.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
     let mut characters = printable.chars();
     let mut title: String = characters.by_ref().take(TITLE_CHARACTERS).collect();
     if characters.next().is_some() {

@@ -28,16 +28,14 @@ pub(super) struct Session {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) details: ChatDetails,
-    /// Has the daemon been told of the details? A session without a turn leaves nothing behind.
-    pub(super) is_saved: bool,
     turn: Option<Arc<Stop>>,
 }
 
 impl Session {
     /// A session with this id, in `base`'s isolation.
-    pub(super) fn new(id: SessionId, base: &Scope, details: ChatDetails, is_saved: bool) -> Result<Self, Error> {
+    pub(super) fn new(id: SessionId, base: &Scope, details: ChatDetails) -> Result<Self, Error> {
         let scope = Scope { target: base.target.clone(), isolation: within(&base.isolation, &id)? };
-        let state = Mutex::new(State { details, is_saved, turn: None });
+        let state = Mutex::new(State { details, turn: None });
         Ok(Self { id, scope, state, ended: Condvar::new() })
     }
 

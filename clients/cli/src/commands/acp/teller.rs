@@ -8,7 +8,7 @@ use agent_client_protocol_schema::v1::{
 };
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, NumberedEvent, RunStatus};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How large a model's context is: unknown, because the service does not say.
 const CONTEXT_SIZE: u64 = 0;
@@ -26,6 +26,8 @@ pub(super) struct Teller {
     /// Every tool's call that was told, and those of them that have not ended.
     calls: BTreeSet<String>,
     open: BTreeSet<String>,
+    /// What results name calls by, and the ids of the calls.
+    by_call: BTreeMap<String, String>,
 }
 
 impl Teller {
@@ -88,31 +90,35 @@ impl Teller {
     pub(super) fn item(&mut self, item: Item) -> Vec<SessionUpdate> {
         match item {
             Item::User { id, text } if !text.is_empty() => vec![SessionUpdate::UserMessageChunk(chunk(&text, &id))],
-            Item::Agent { id, text, .. } if !text.is_empty() => vec![SessionUpdate::AgentMessageChunk(chunk(&text, &id))],
+            Item::Agent { id, text, .. } if !text.is_empty() => {
+                vec![SessionUpdate::AgentMessageChunk(chunk(&text, &id))]
+            }
             Item::Thought { id, text } if !text.is_empty() => vec![SessionUpdate::AgentThoughtChunk(chunk(&text, &id))],
             Item::Tool(tool) => vec![self.tool(tool)],
-            Item::Returned { call, output } if self.calls.contains(&call) => {
-                self.open.remove(&call);
-                let shown = output.as_str().map_or_else(|| output.to_string(), ToOwned::to_owned);
+            Item::Returned { call, output } => {
+                let Some(id) = self.by_call.get(&call) else { return Vec::new() };
+                self.open.remove(id);
                 let fields = ToolCallUpdateFields::new()
                     .status(ToolCallStatus::Completed)
-                    .content(vec![content(&shown)])
+                    .content(vec![content(&shown(&output))])
                     .raw_output(output);
-                vec![SessionUpdate::ToolCallUpdate(ToolCallUpdate::new(call, fields))]
+                vec![SessionUpdate::ToolCallUpdate(ToolCallUpdate::new(id.clone(), fields))]
             }
             _ => Vec::new(),
         }
     }
 
     fn tool(&mut self, tool: Tool) -> SessionUpdate {
-        let Tool { id, title, name, kind, status, input, output } = tool;
+        let Tool { id, call, title, name, kind, status, input, output } = tool;
+        if let Some(call) = call {
+            self.by_call.insert(call, id.clone());
+        }
         if matches!(status, ToolCallStatus::Completed | ToolCallStatus::Failed) {
             self.open.remove(&id);
         } else {
             self.open.insert(id.clone());
         }
-        let shown: Vec<_> = output.iter().map(|output| output.as_str().map_or_else(|| output.to_string(), ToOwned::to_owned)).collect();
-        let shown = shown.iter().map(|output| content(output)).collect::<Vec<_>>();
+        let shown: Vec<_> = output.iter().map(|output| content(&shown(output))).collect();
         if self.calls.insert(id.clone()) {
             let call = ToolCall::new(id, title).name(name).kind(kind).status(status).content(shown);
             return SessionUpdate::ToolCall(call.raw_input(input).raw_output(output));
@@ -183,6 +189,11 @@ fn usage(answer: &InvokeResponse) -> Option<u64> {
     count("total_tokens").or_else(|| Some(count("input_tokens")? + count("output_tokens")?)).filter(|used| *used > 0)
 }
 
+/// What a tool returned, for people.
+fn shown(output: &Value) -> String {
+    output.as_str().map_or_else(|| output.to_string(), ToOwned::to_owned)
+}
+
 fn chunk(text: &str, message: &str) -> ContentChunk {
     let chunk = ContentChunk::new(text_block(text));
     if message.is_empty() { chunk } else { chunk.message_id(message) }
@@ -214,7 +225,8 @@ mod tests {
     }
 
     fn answer(text: &str, more: &Value) -> InvokeResponse {
-        let mut answer = json!({"runId": "run-1", "status": "completed", "text": text, "isolationModel": "keys", "durationMs": 1});
+        let mut answer =
+            json!({"runId": "run-1", "status": "completed", "text": text, "isolationModel": "keys", "durationMs": 1});
         answer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(answer).unwrap()
     }
@@ -225,10 +237,16 @@ mod tests {
         let mut ids = Vec::new();
         for event in [
             json!({"type": "textDelta", "delta": "a"}),
-            output("response.output_item.added", &json!({"item": {"type": "message", "role": "assistant", "id": "m1", "content": []}})),
+            output(
+                "response.output_item.added",
+                &json!({"item": {"type": "message", "role": "assistant", "id": "m1", "content": []}}),
+            ),
             json!({"type": "textDelta", "delta": "b"}),
             json!({"type": "textDelta", "delta": "c"}),
-            output("response.output_item.added", &json!({"item": {"type": "message", "role": "assistant", "id": "m2", "content": []}})),
+            output(
+                "response.output_item.added",
+                &json!({"item": {"type": "message", "role": "assistant", "id": "m2", "content": []}}),
+            ),
             json!({"type": "textDelta", "delta": "d"}),
         ] {
             ids.extend(told(&mut teller, &event).iter().map(|update| update["messageId"].clone()));
@@ -258,12 +276,17 @@ mod tests {
     #[test]
     fn a_tool_is_announced_once_updated_after_that_and_ended_in_any_case() {
         let mut teller = Teller::default();
-        let call = |status: &str| json!({"item": {"type": "function_call", "id": "f", "call_id": "c", "name": "time",
-            "arguments": "{\"zone\":\"UTC\"}", "status": status}});
+        let call = |status: &str| {
+            json!({"item": {"type": "function_call", "id": "f", "call_id": "c", "name": "time",
+            "arguments": "{\"zone\":\"UTC\"}", "status": status}})
+        };
         let first = told(&mut teller, &output("response.output_item.added", &call("in_progress")));
         assert_eq!((&first[0]["sessionUpdate"], &first[0]["status"]), (&json!("tool_call"), &json!("in_progress")));
         let second = told(&mut teller, &output("response.output_item.done", &call("completed")));
-        assert_eq!((&second[0]["sessionUpdate"], &second[0]["rawInput"]), (&json!("tool_call_update"), &json!({"zone": "UTC"})));
+        assert_eq!(
+            (&second[0]["sessionUpdate"], &second[0]["rawInput"]),
+            (&json!("tool_call_update"), &json!({"zone": "UTC"}))
+        );
         let returned = json!({"item": {"type": "function_call_output", "call_id": "c", "output": "noon"}});
         let third = told(&mut teller, &output("response.output_item.done", &returned));
         assert_eq!((&third[0]["status"], &third[0]["rawOutput"]), (&json!("completed"), &json!("noon")));
@@ -278,7 +301,10 @@ mod tests {
     #[test]
     fn reasoning_is_told_once_whether_it_comes_in_pieces_or_whole() {
         let mut teller = Teller::default();
-        let done = output("response.output_item.done", &json!({"item": {"type": "reasoning", "id": "r", "summary": [{"text": "hm"}]}}));
+        let done = output(
+            "response.output_item.done",
+            &json!({"item": {"type": "reasoning", "id": "r", "summary": [{"text": "hm"}]}}),
+        );
         let delta = output("response.reasoning_summary_text.delta", &json!({"item_id": "r", "delta": "hm"}));
         assert_eq!(told(&mut teller, &delta)[0]["sessionUpdate"], "agent_thought_chunk");
         assert!(told(&mut teller, &done).is_empty());

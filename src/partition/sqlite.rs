@@ -13,12 +13,11 @@ mod erase;
 mod files;
 mod format;
 
-use crate::partition::store::{KnownSession, Saved, SavedChat, SavedPartition, Store, StoreError};
+use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::directory::private_file;
-use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, SessionId};
-use cupola_protocol::isolation::{ChatLabel, IsolationKey};
+use cupola_protocol::isolation::IsolationKey;
 use files::Files;
 use format::Unusable;
 use futures_util::FutureExt;
@@ -484,32 +483,6 @@ impl Store for SqliteStore {
             transaction.commit()?;
             Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
         })
-    }
-
-    fn save_chat(
-        &self,
-        agent: &AgentKey,
-        owner: &Owner,
-        label: &ChatLabel,
-        details: &ChatDetails,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        let row = chats::Row::new(agent, owner, label, details, now());
-        self.run(move |connection| row.write(connection))
-    }
-
-    fn chats(&self, agent: &AgentKey, owner: &Owner, limit: u32) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>> {
-        let (agent, owner) = (agent.as_str().to_owned(), *owner.bytes());
-        self.run(move |connection| chats::of(connection, &agent, owner, limit))
-    }
-
-    fn forget_chat(
-        &self,
-        agent: &AgentKey,
-        owner: &Owner,
-        label: &ChatLabel,
-    ) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let (agent, owner, label) = (agent.as_str().to_owned(), *owner.bytes(), label.to_string());
-        self.run_and_erase(move |connection| chats::delete(connection, &agent, owner, &label))
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -91,8 +91,31 @@ pub enum StoreError {
     },
 }
 
+/// What clients remember about chats: saved beside the partitions.
+pub trait ChatStore {
+    /// Remembers a chat of `owner`, whose fingerprint has no label, in place of what was remembered about it.
+    fn save_chat(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        label: &ChatLabel,
+        details: &ChatDetails,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The newest chats of an owner, the latest saved first: at most `limit`.
+    fn chats(&self, agent: &AgentKey, owner: &Owner, limit: u32) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>>;
+
+    /// Forgets what is remembered about a chat. False if that was nothing.
+    fn forget_chat(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        label: &ChatLabel,
+    ) -> BoxFuture<'_, Result<bool, StoreError>>;
+}
+
 /// Saved state. A write has been committed when its future is done.
-pub trait Store: std::fmt::Debug + Send + Sync {
+pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
     /// What to continue in `partition`; nothing saved is [`Saved::default`].
     fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>>;
 
@@ -148,26 +171,6 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Forgets what to continue in `partitions`, and the ownership keys of their sessions. Whose the sessions are stays
     /// known, because another user could enter them otherwise. Returns in how many something was saved.
     fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>>;
-
-    /// Remembers a chat of `owner`, whose fingerprint has no label, in place of what was remembered about it.
-    fn save_chat(
-        &self,
-        agent: &AgentKey,
-        owner: &Owner,
-        label: &ChatLabel,
-        details: &ChatDetails,
-    ) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// The newest chats of an owner, the latest saved first: at most `limit`.
-    fn chats(&self, agent: &AgentKey, owner: &Owner, limit: u32) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>>;
-
-    /// Forgets what is remembered about a chat. False if that was nothing.
-    fn forget_chat(
-        &self,
-        agent: &AgentKey,
-        owner: &Owner,
-        label: &ChatLabel,
-    ) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// How many partitions have saved state.
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;

@@ -259,7 +259,7 @@ async fn a_turn_is_cancelled_in_every_way_and_cancelling_nothing_does_nothing() 
     let mut editor = Editor::start(&home, &["--emulator"]).await;
     let session = editor.new_session().await;
     editor.notify("session/cancel", json!({"sessionId": session})).await;
-    editor.notify("session/cancel", json!({"sessionId": "nobody's"})).await;
+    editor.notify("session/cancel", json!({"sessionId": "no-such-session"})).await;
     editor.notify("$/cancel_request", json!({"requestId": 77})).await;
     assert_eq!(editor.prompt(&session, "hello").await["result"]["stopReason"], "end_turn");
 
@@ -405,7 +405,7 @@ async fn what_an_editor_gets_wrong_is_answered_and_the_line_continues() {
         ("session/new", json!({"mcpServers": []}), -32602),
         ("session/prompt", json!({"sessionId": session}), -32602),
         ("session/prompt", image, -32602),
-        ("session/prompt", prompt("nobody's", "hello"), -32002),
+        ("session/prompt", prompt("no-such-session", "hello"), -32002),
         ("session/load", reopening(&"x".repeat(200), CWD), -32602),
         ("session/list", json!({"cursor": "later"}), -32602),
     ] {

@@ -1,72 +1,68 @@
 //! What clients remember about chats, as rows of the state file.
 
-use super::parsed;
-use crate::partition::store::SavedChat;
+use super::{SqliteStore, now, parsed};
+use crate::partition::store::{ChatStore, SavedChat, StoreError};
 use crate::partition::{AgentKey, Owner};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::isolation::ChatLabel;
+use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A row, owned so that it can travel to the writer.
-pub(super) struct Row {
-    agent: String,
-    owner: [u8; 32],
-    label: String,
-    cwd: Option<String>,
-    title: Option<String>,
-    chosen_agent: Option<String>,
-    chosen_version: Option<String>,
-    updated_at: i64,
-}
-
-impl Row {
-    pub(super) fn new(
+impl ChatStore for SqliteStore {
+    fn save_chat(
+        &self,
         agent: &AgentKey,
         owner: &Owner,
         label: &ChatLabel,
         details: &ChatDetails,
-        updated_at: i64,
-    ) -> Self {
-        Self {
-            agent: agent.as_str().to_owned(),
-            owner: *owner.bytes(),
-            label: label.to_string(),
-            cwd: details.cwd.as_ref().map(ToString::to_string),
-            title: details.title.as_ref().map(ToString::to_string),
-            chosen_agent: details.agent.as_ref().map(ToString::to_string),
-            chosen_version: details.version.as_ref().map(ToString::to_string),
-            updated_at,
-        }
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let key = (agent.as_str().to_owned(), *owner.bytes(), label.to_string());
+        let details = details.clone();
+        self.run(move |connection| save(connection, &key, &details))
     }
 
-    /// Puts it in the place of the one with its key.
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        connection.execute(
-            "INSERT OR REPLACE INTO chat (agent, owner, label, cwd, title, chosen_agent, chosen_version, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                self.agent,
-                self.owner,
-                self.label,
-                self.cwd,
-                self.title,
-                self.chosen_agent,
-                self.chosen_version,
-                self.updated_at
-            ],
-        )?;
-        Ok(())
+    fn chats(&self, agent: &AgentKey, owner: &Owner, limit: u32) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>> {
+        let (agent, owner) = (agent.as_str().to_owned(), *owner.bytes());
+        self.run(move |connection| of(connection, &agent, owner, limit))
+    }
+
+    fn forget_chat(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        label: &ChatLabel,
+    ) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let key = (agent.as_str().to_owned(), *owner.bytes(), label.to_string());
+        self.run_and_erase(move |connection| delete(connection, &key))
     }
 }
 
+/// A row's primary key, owned so that it can travel to the writer: agent, owner, label.
+type Key = (String, [u8; 32], String);
+
+/// Puts a row in the place of the one with its key.
+fn save(connection: &Connection, (agent, owner, label): &Key, details: &ChatDetails) -> rusqlite::Result<()> {
+    let ChatDetails { cwd, title, agent: chosen_agent, version } = details;
+    connection.execute(
+        "INSERT OR REPLACE INTO chat (agent, owner, label, cwd, title, chosen_agent, chosen_version, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            agent,
+            owner,
+            label,
+            cwd.as_ref().map(ToString::to_string),
+            title.as_ref().map(ToString::to_string),
+            chosen_agent.as_ref().map(ToString::to_string),
+            version.as_ref().map(ToString::to_string),
+            now()
+        ],
+    )?;
+    Ok(())
+}
+
 /// The newest rows of an owner.
-pub(super) fn of(
-    connection: &Connection,
-    agent: &str,
-    owner: [u8; 32],
-    limit: u32,
-) -> rusqlite::Result<Vec<SavedChat>> {
+fn of(connection: &Connection, agent: &str, owner: [u8; 32], limit: u32) -> rusqlite::Result<Vec<SavedChat>> {
     let mut rows = connection.prepare_cached(
         "SELECT label, cwd, title, chosen_agent, chosen_version, updated_at FROM chat
          WHERE agent = ?1 AND owner = ?2 ORDER BY updated_at DESC, label LIMIT ?3",
@@ -90,7 +86,7 @@ pub(super) fn of(
 }
 
 /// Deletes a row. False if there is none.
-pub(super) fn delete(connection: &Connection, agent: &str, owner: [u8; 32], label: &str) -> rusqlite::Result<bool> {
+fn delete(connection: &Connection, (agent, owner, label): &Key) -> rusqlite::Result<bool> {
     let deleted = connection
         .execute("DELETE FROM chat WHERE agent = ?1 AND owner = ?2 AND label = ?3", params![agent, owner, label])?;
     Ok(deleted > 0)
@@ -98,10 +94,8 @@ pub(super) fn delete(connection: &Connection, agent: &str, owner: [u8; 32], labe
 
 #[cfg(test)]
 mod tests {
-    use super::super::SqliteStore;
     use super::super::tests::partition;
     use super::*;
-    use crate::partition::store::Store;
 
     #[tokio::test]
     async fn a_chat_is_its_owners_alone_and_leaves_nothing_behind_when_it_is_forgotten() {

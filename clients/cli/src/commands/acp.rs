@@ -125,7 +125,7 @@ struct Server {
 }
 
 impl Server {
-    /// Takes one message. What may have to wait for the daemon goes on in a thread of its own.
+    /// Takes one message. What may have to wait for the daemon gets a thread of its own.
     fn message<'scope>(&'scope self, bytes: &[u8], threads: &'scope Threads<'scope, '_>) {
         let editor = &self.adapter.editor;
         let Ok(message) = serde_json::from_slice::<Message<'_>>(bytes) else {
@@ -179,7 +179,7 @@ impl Server {
             _ if method == names.authenticate => adapter.editor.answer(id, Ok(AuthenticateResponse::new())),
             _ if method == names.session_prompt => self.prompt(id, params, threads),
             _ if method == names.session_new => {
-                self.apart(id, params, threads, |request| adapter.new_session(&request))
+                self.apart(id, params, threads, |request| adapter.new_session(&request));
             }
             _ if method == names.session_load => self.apart(id, params, threads, |request| adapter.load(&request)),
             _ if method == names.session_resume => self.apart(id, params, threads, |request| adapter.resume(&request)),

@@ -71,7 +71,7 @@ impl Adapter {
     pub(super) fn new(calls: Calls, base: Scope, open: Open, is_unbound: bool, debug: bool) -> Self {
         Self {
             calls,
-            editor: Editor::default(),
+            editor: Editor::new(),
             base,
             open,
             is_unbound,
@@ -159,18 +159,17 @@ impl Adapter {
     /// Closes a session and forgets it. The service keeps its conversation.
     pub(super) fn delete(&self, request: &DeleteSessionRequest) -> Result<DeleteSessionResponse, Error> {
         let open = self.table().remove(&request.session_id);
-        let session = match open {
-            Some(session) => session,
-            None => {
-                let (base, _) = self.named(request.meta.as_ref())?;
-                let session = Session::new(request.session_id.clone(), &base, ChatDetails::default())?;
-                match self.saved(&session.scope)?.pop() {
-                    Some(chat) => session.state().details = chat.details,
-                    // It is gone, as was asked.
-                    None => return Ok(DeleteSessionResponse::new()),
-                }
-                Arc::new(session)
-            }
+        let session = if let Some(session) = open {
+            session
+        } else {
+            let (base, _) = self.named(request.meta.as_ref())?;
+            let session = Session::new(request.session_id.clone(), &base, ChatDetails::default())?;
+            let Some(chat) = self.saved(&session.scope)?.pop() else {
+                // It is gone, as was asked.
+                return Ok(DeleteSessionResponse::new());
+            };
+            session.state().details = chat.details;
+            Arc::new(session)
         };
         session.cancel_and_wait();
         let mut scopes = vec![session.scope.clone()];
@@ -335,7 +334,7 @@ impl Adapter {
     fn named(&self, meta: Option<&Meta>) -> Result<(Scope, Open), Error> {
         let Some(named) = meta.and_then(|meta| meta.get("cupola")) else { return Ok((self.base.clone(), self.open)) };
         if !self.is_unbound {
-            return Err(problem::refused(
+            return Err(problem::invalid_with(
                 "_meta.cupola cannot be used: this agent is bound to the flags it was started with",
                 "start `cupola acp` with --unbound to let each session name its agent and isolation",
             ));

@@ -12,8 +12,9 @@ use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The editor.
-#[derive(Default)]
 pub(super) struct Editor {
+    /// A person reads what is sent.
+    is_terminal: bool,
     capabilities: Mutex<ClientCapabilities>,
 }
 
@@ -35,6 +36,11 @@ struct Message<'a, T> {
 }
 
 impl Editor {
+    /// At the other end of standard input and output.
+    pub(super) fn new() -> Self {
+        Self { is_terminal: terminal::stdout_is_terminal(), capabilities: Mutex::default() }
+    }
+
     /// Keeps what it said that it can do.
     pub(super) fn can(&self, capabilities: ClientCapabilities) {
         *locked(&self.capabilities) = capabilities;
@@ -51,25 +57,27 @@ impl Editor {
             Ok(result) => (Some(result), None),
             Err(error) => (None, Some(error)),
         };
-        send(&Answer { jsonrpc: "2.0", id, result, error });
+        self.send(&Answer { jsonrpc: "2.0", id, result, error });
     }
 
     /// Tells what happens in a session.
     pub(super) fn update(&self, session: &SessionId, update: SessionUpdate) {
         let params = SessionNotification::new(session.clone(), update);
-        send(&Message { jsonrpc: "2.0", method: CLIENT_METHOD_NAMES.session_update, params });
+        self.send(&Message { jsonrpc: "2.0", method: CLIENT_METHOD_NAMES.session_update, params });
+    }
+
+    /// Writes one message. Without a reader there is nothing left to do, and the end of this process cancels its runs.
+    fn send(&self, message: &impl Serialize) {
+        let Ok(mut text) = serde_json::to_string(message) else { return };
+        if self.is_terminal {
+            text = terminal::json(&text).into_owned();
+        }
+        if frame::write(Framing::Ndjson, terminal::stdout_as_is(), text.as_bytes()).is_err() {
+            process::exit(exit::READER_GONE.into());
+        }
     }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Writes one message. Without a reader there is nothing left to do, and the end of this process cancels its runs.
-fn send(message: &impl Serialize) {
-    let Ok(text) = serde_json::to_string(message) else { return };
-    let text = if terminal::stdout_is_terminal() { terminal::json(&text).into_owned() } else { text };
-    if frame::write(Framing::Ndjson, terminal::stdout_as_is(), text.as_bytes()).is_err() {
-        process::exit(exit::READER_GONE.into());
-    }
 }

@@ -38,7 +38,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
 }
 
 /// As [`invalid`], with what to do instead.
-pub(super) fn refused(message: &str, hint: &str) -> Error {
+pub(super) fn invalid_with(message: &str, hint: &str) -> Error {
     of_kind(ErrorKind::InvalidParams, ErrorCode::InvalidParams, message, hint)
 }
 
@@ -82,12 +82,13 @@ fn refusal(kind: &str, code: ErrorCode, message: &str, hint: Option<&str>) -> Er
 }
 
 fn with_hint(code: i32, message: &str, hint: Option<&str>, data: Option<Value>) -> Error {
-    let mut text = message.to_owned();
+    let mut error = Error::from(ErrorCode::from(code));
+    message.clone_into(&mut error.message);
     for line in hint.unwrap_or_default().lines() {
-        text.push_str("\nhint: ");
-        text.push_str(&repeated::complete(line));
+        error.message.push_str("\nhint: ");
+        error.message.push_str(&repeated::complete(line));
     }
-    Error::new(code, text).data(data)
+    error.data(data)
 }
 
 #[cfg(test)]

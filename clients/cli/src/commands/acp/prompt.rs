@@ -14,12 +14,12 @@ pub(super) fn text(blocks: &[ContentBlock]) -> Result<String, Error> {
         match block {
             ContentBlock::Text(content) => text.push_str(&content.text),
             // Only its name and its address: the agent cannot read this machine's files.
-            ContentBlock::ResourceLink(link) => text.push_str(&format!("[{}]({})", link.name, link.uri)),
+            ContentBlock::ResourceLink(link) => text.extend(["[", &link.name, "](", &link.uri, ")"]),
             ContentBlock::Resource(embedded) => match &embedded.resource {
                 EmbeddedResourceResource::TextResourceContents(contents) => {
                     let newline = if contents.text.ends_with('\n') { "" } else { "\n" };
                     let (uri, contents) = (&contents.uri, &contents.text);
-                    text.push_str(&format!("\n<context uri=\"{uri}\">\n{contents}{newline}</context>\n"));
+                    text.extend(["\n<context uri=\"", uri, "\">\n", contents, newline, "</context>\n"]);
                 }
                 _ => return Err(unsendable("a binary resource")),
             },

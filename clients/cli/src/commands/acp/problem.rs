@@ -13,7 +13,7 @@ pub(super) fn of(failure: &Failure) -> Error {
     match failure {
         Failure::Call(error) => {
             let hint = error.data.as_ref().and_then(|data| data.hint.as_deref());
-            with_hint(error.code, &error.message, hint, error.data.as_ref().map(|data| json!(data)))
+            worded(error.code, &error.message, hint, error.data.as_ref().map(|data| json!(data)))
         }
         Failure::Usage { message, hint } => refusal("usage", ErrorCode::InvalidParams, message, hint.as_deref()),
         Failure::Daemon { message, hint } => {
@@ -27,7 +27,7 @@ pub(super) fn of(failure: &Failure) -> Error {
 /// Of a run that did not complete.
 pub(super) fn of_run(failure: &RunFailure) -> Error {
     let code = failure.kind.code();
-    with_hint(code, &failure.message, failure.hint.as_deref(), Some(json!(failure)))
+    worded(code, &failure.message, failure.hint.as_deref(), Some(json!(failure)))
 }
 
 /// Parameters that cannot be used.
@@ -65,7 +65,7 @@ pub(super) fn not_open(id: &SessionId) -> Error {
 fn of_kind(kind: ErrorKind, code: ErrorCode, message: &str, hint: &str) -> Error {
     let mut data = ErrorData::new(kind);
     data.hint = Some(hint.to_owned());
-    with_hint(code.into(), message, Some(hint), Some(json!(data)))
+    worded(code.into(), message, Some(hint), Some(json!(data)))
 }
 
 /// Was it cancelled?
@@ -78,10 +78,10 @@ fn refusal(kind: &str, code: ErrorCode, message: &str, hint: Option<&str>) -> Er
     if let Some(hint) = hint {
         data["hint"] = json!(hint);
     }
-    with_hint(code.into(), message, hint, Some(data))
+    worded(code.into(), message, hint, Some(data))
 }
 
-fn with_hint(code: i32, message: &str, hint: Option<&str>, data: Option<Value>) -> Error {
+fn worded(code: i32, message: &str, hint: Option<&str>, data: Option<Value>) -> Error {
     let mut error = Error::from(ErrorCode::from(code));
     message.clone_into(&mut error.message);
     for line in hint.unwrap_or_default().lines() {

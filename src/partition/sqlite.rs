@@ -7,9 +7,11 @@
 //! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or
 //! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
 //!
-//! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun
+//! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
+//!   chats
 //! - [`opening`]: makes the file private, checks it and brings it up before it is used
 
+mod chats;
 mod erase;
 mod files;
 mod format;

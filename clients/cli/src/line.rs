@@ -4,6 +4,7 @@
 //!   `cupola serve` says when one runs already
 //! - `call`: one call on a connection; `patience`: how long it may take; `silent`: what is said of a daemon that does not answer;
 //!   `continued`: how one that follows a run continues on the next daemon
+//! - `frame`: messages on standard input and output, for commands that pass them on
 //! - `stream`: the socket or pipe; `ahead`: reads it while nobody takes anything; `interrupt`: Ctrl-C
 
 pub(crate) mod ahead;
@@ -11,6 +12,7 @@ pub(crate) mod beside;
 pub(crate) mod call;
 pub(crate) mod connect;
 pub(crate) mod continued;
+pub(crate) mod frame;
 pub(crate) mod interrupt;
 pub(crate) mod patience;
 pub(crate) mod running;

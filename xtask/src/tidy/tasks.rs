@@ -44,6 +44,11 @@ const PLACES: &[(&str, &str, &str)] = &[
         "new",
         "reads one connection; its handle is joined when the connection is replaced",
     ),
+    (
+        "clients/cli/src/commands/acp.rs",
+        "thread",
+        "answers one request; the command waits for all of them before it ends",
+    ),
     ("clients/cli/src/line/start.rs", "wait_for_report", "ends with the daemon's first line or its process"),
 ];
 

@@ -31,7 +31,7 @@ pub(crate) mod stop;
 
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call;
+use crate::line::version;
 use crate::scope::ScopeFlags;
 use crate::scope::choice;
 use crate::{exit, terminal};
@@ -140,7 +140,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     };
     let is_turn = matches!(command, Command::Invoke(_));
     if json {
-        call::hold_version_warning();
+        version::hold_warning();
     }
     let mut done = run_once(&command, hooks, syntax);
     if let Err(failure) = &done
@@ -150,7 +150,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         done = run_once(&command, hooks, syntax);
     }
     if done.is_ok() {
-        call::warn_of_version();
+        version::warn();
     }
     ExitCode::from(done.unwrap_or_else(|failure| {
         let mut stderr = terminal::stderr();

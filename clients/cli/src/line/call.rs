@@ -10,8 +10,8 @@ use super::interrupt;
 use super::patience::Patience;
 use super::silent::silent;
 use super::stream::{self, Stream};
+use super::version::{self, VERSION};
 use crate::failure::Failure;
-use crate::terminal;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
@@ -22,7 +22,6 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Most messages are events of a few hundred bytes; this many are read at once.
@@ -202,9 +201,9 @@ impl Connection {
                 };
             }
             let greeted = message.result.unwrap_or(RawValue::NULL);
-            report_version_skew(greeted);
-            if bind.is_some() && !is_bound(greeted) {
-                return Err(Unbegun::Otherwise(too_old_to_bind()));
+            version::report_skew(greeted);
+            if bind.is_some() && !version::is_bound(greeted) {
+                return Err(Unbegun::Otherwise(version::too_old_to_bind()));
             }
             return Ok(());
         }
@@ -397,9 +396,6 @@ pub(crate) fn encode<M: Method>(params: M::Params) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// This program's version.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// Adds one message and its newline.
 fn append<Params: Serialize>(bytes: &mut Vec<u8>, request: &Request<Params>) -> Result<(), Failure> {
     serde_json::to_writer(&mut *bytes, request)
@@ -423,69 +419,6 @@ fn error_object(raw: &RawValue) -> ErrorObject {
         let known = ErrorKind::ALL.iter().find(|kind| kind.code() == bare.code);
         ErrorObject { code: bare.code, message: bare.message, data: known.map(|kind| ErrorData::new(*kind)) }
     })
-}
-
-/// The other version of a daemon that was met, and when the person hears of it.
-static OTHER_VERSION: Mutex<OtherVersion> = Mutex::new(OtherVersion { waits: false, is_told: false, version: None });
-
-struct OtherVersion {
-    waits: bool,
-    is_told: bool,
-    version: Option<String>,
-}
-
-/// From now on the warning about another version waits for [`warn_of_version`]: an error is written as JSON, and must stand alone.
-pub(crate) fn hold_version_warning() {
-    OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner).waits = true;
-}
-
-/// Prints the warning that was held, if there is one.
-pub(crate) fn warn_of_version() {
-    let mut other = OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(version) = other.version.take().filter(|_| !other.is_told) {
-        other.is_told = true;
-        let _ = writeln!(
-            terminal::stderr(),
-            "warning: the running daemon is version {}, but this program is {VERSION}; run `cupola stop` to update it",
-            terminal::line(&version)
-        );
-    }
-}
-
-/// An older daemon keeps running after an update; say so once, because its behaviour is the older one's. On a pipe as well: a
-/// script's log is where somebody will look.
-fn report_version_skew(greeted: &RawValue) {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Greeted {
-        server_info: ProgramInfo,
-    }
-    let Ok(greeted) = serde_json::from_str::<Greeted>(greeted.get()) else { return };
-    let mut other = OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner);
-    other.version = greeted.server_info.version.filter(|version| version != VERSION);
-    let waits = other.waits;
-    drop(other);
-    if !waits {
-        warn_of_version();
-    }
-}
-
-/// Does a greeting say that the connection is bound?
-fn is_bound(greeted: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Granted {
-        #[serde(default)]
-        bound: bool,
-    }
-    serde_json::from_str::<Granted>(greeted.get()).is_ok_and(|granted| granted.bound)
-}
-
-/// A daemon that does not know bindings ignores them, and would let the connection reach everything.
-pub(crate) fn too_old_to_bind() -> Failure {
-    Failure::daemon_hint(
-        "the running daemon is too old to bind a connection; nothing was sent",
-        "run `cupola stop`; the next command starts a daemon of this version",
-    )
 }
 
 /// The connection ended before the answer.

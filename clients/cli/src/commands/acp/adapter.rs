@@ -8,7 +8,7 @@ use super::problem::{self, invalid};
 use super::session::{Session, Stop, id_of};
 use super::teller::Teller;
 use super::{prompt, turn};
-use crate::line::call::VERSION;
+use crate::line::version::VERSION;
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
     AgentCapabilities, CloseSessionRequest, CloseSessionResponse, DeleteSessionRequest, DeleteSessionResponse, Error,

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { inspect } from "node:util";
 import { Client } from "../src/client.js";
 import { RunFailed } from "../src/error.js";
+import { Line } from "../src/line.js";
 import type { InvokeEvent } from "../src/protocol.js";
 import { emulator } from "../src/targets.js";
 import { eventually, failure, type Home, inHome } from "./support.js";
@@ -219,7 +220,9 @@ test("nothing that prints a client, a line or a failure shows the isolation", ()
         const run = client.invoke("hello");
         await run.text();
         const refused = await failure(client.using({ isolation: contoso }).invoke("hello").text());
-        for (const value of [client, client.files, run, refused, client.monitor()]) {
+        const connection = home.connection({ target, isolation: acme });
+        const line = new Line(target, acme, connection);
+        for (const value of [client, client.files, run, refused, client.monitor(), line, connection]) {
             const shown = `${inspect(value, { depth: 20 })} ${JSON.stringify(value)}`;
             assert.doesNotMatch(shown, /tenant-/);
         }

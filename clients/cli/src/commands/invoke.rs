@@ -24,6 +24,7 @@ use crate::show::raw::RawResponse;
 use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
 use cupola_protocol::invoke::{AgentProtocol, Input, Invoke, InvokeParams, MAX_INPUT_BYTES, Question};
 use cupola_protocol::question;
@@ -177,7 +178,7 @@ enum Protocol {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let mut params = flags.params(&Environment::process(flags.scope.no_env))?;
     loop {
-        let (code, questions) = turn(flags, hooks, params.clone())?;
+        let (code, questions) = turn(flags, hooks, params.clone()).map_err(|failure| flags.about_words(failure))?;
         let answers = if code == exit::WAITS && flags.asks() {
             // The call is over, so Ctrl-C leaves the question.
             interrupt::settle();
@@ -416,6 +417,24 @@ impl Flags {
         Ok(Input::Items(items))
     }
 
+    /// Where the first of two words is no agent, they may be one message.
+    fn about_words(&self, failure: Failure) -> Failure {
+        let Failure::Call(mut error) = failure else { return failure };
+        if let (Some(data), [_, _]) =
+            (error.data.as_mut().filter(|data| data.kind == ErrorKind::AgentNotFound), self.words.as_slice())
+        {
+            let words = self.words.join(" ");
+            let hint = format!("if both words are the message, put them in quotes: \"{words}\"");
+            data.hint = Some(data.hint.take().map_or_else(|| hint.clone(), |first| format!("{first}\n{hint}")));
+        }
+        Failure::Call(error)
+    }
+
+    /// Is nothing said but the answer and errors?
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Is there somebody to ask what the agent asks?
     fn asks(&self) -> bool {
         self.output == Output::Default && !self.detach && !self.quiet && self.scope.may_ask()
@@ -441,6 +460,10 @@ impl Flags {
             ([], None) if answers => Ok((None, Message::None)),
             ([agent], None) if answers => Ok((Some(agent), Message::None)),
             ([message], None) => Ok((None, Message::of(message))),
+            ([url, _], None) if url.starts_with("http://") || url.starts_with("https://") => Err(Failure::usage_hint(
+                format!("{url} is a URL, not the name of an agent"),
+                "write --emulator=URL with `=`, or name an agent by --agent-endpoint URL",
+            )),
             ([agent, message], None) => Ok((Some(agent), Message::of(message))),
             ([], Some(file)) => Ok((None, Message::File(file))),
             ([agent], Some(file)) => Ok((Some(agent), Message::File(file))),

@@ -67,8 +67,14 @@ mod tests {
         );
         assert_eq!(
             approval,
-            "question: the agent asks to call the tool delete\u{fffd}[2J of the server files\n  arguments: {\"path\":\n             \"notes\"}\n\
-             hint: `cupola invoke --approve mcpr_1` allows this call once, `cupola invoke --deny mcpr_1` refuses it\n"
+            format!(
+                "question: the agent asks to call the tool delete\u{fffd}[2J of the server files\n  arguments: {{\"path\":\n             \"notes\"}}\n\
+                 hint: {}\n",
+                // Another test may have kept its flags.
+                repeated::complete(
+                    "`cupola invoke --approve mcpr_1` allows this call once, `cupola invoke --deny mcpr_1` refuses it"
+                )
+            )
         );
         let link = format!("https://login.example/{}", "x".repeat(400));
         assert!(

@@ -123,7 +123,7 @@ fn the_beginning_of_an_id_is_accepted_when_it_is_the_only_one() {
     assert_eq!(text(&deleted.stdout), "Deleted session session-acme-0001-of-a-script.\n");
     assert_eq!(sessions(&home, "acme"), ["session-acme-0002-of-a-script"]);
     let foreign = session(&["show", "session-contoso"]);
-    assert_eq!(foreign.status.code(), Some(4), "sessions of others are no candidates: {foreign:?}");
+    assert_eq!(foreign.status.code(), Some(4), "sessions of others are not candidates: {foreign:?}");
 
     let detached = run(&home, &of("acme", &["invoke", "--detach", "hello"]));
     let id = text(&detached.stdout).trim().to_owned();

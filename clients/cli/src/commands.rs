@@ -43,6 +43,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The commands.
+#[expect(clippy::large_enum_variant, reason = "a process has one command, so its size does not matter")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send a message to an agent and print its answer

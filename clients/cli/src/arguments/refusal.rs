@@ -6,14 +6,12 @@ use std::num::ParseIntError;
 
 /// The refusal of `cupola invoke`, whose message is often typed without quotes.
 pub(super) fn of_invoke(error: Error) -> Error {
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidArg) else { return plain(error) };
-    if error.kind() != ErrorKind::UnknownArgument || word.starts_with('-') {
+    if error.kind() != ErrorKind::TooManyValues {
         return plain(error);
     }
-    let message = format!(
-        "unexpected argument '{word}'\n\n  tip: put a message of several words in quotes: cupola invoke \"first second third\"\n"
-    );
-    Error::raw(ErrorKind::UnknownArgument, message)
+    let message = "a message of several words must be in quotes\n\n\
+        For example: cupola invoke \"first second third\"\n";
+    Error::raw(ErrorKind::TooManyValues, message)
 }
 
 /// The refusal without the words of Rust's parser of numbers.
@@ -47,8 +45,8 @@ mod tests {
                 "error: invalid value 'soon' for '--timeout <SECONDS>': it must be a whole number\n",
             ),
             (
-                "cupola agents list --limit=-1",
-                "error: invalid value '-1' for '--limit <NUMBER>': it must be a whole number\n",
+                "cupola agents list --limit=many",
+                "error: invalid value 'many' for '--limit <NUMBER>': it must be a whole number\n",
             ),
         ] {
             assert_eq!(refused(line), shown);
@@ -58,7 +56,7 @@ mod tests {
     #[test]
     fn a_message_without_quotes_is_recognized() {
         let shown = refused("cupola invoke notes hello big world");
-        assert!(shown.contains("tip: put a message of several words in quotes"), "{shown}");
-        assert!(!refused("cupola invoke --no-such-flag hi").contains("in quotes"));
+        assert!(shown.contains("a message of several words must be in quotes"), "{shown}");
+        assert!(!refused("cupola invoke -X hi").contains("quotes"));
     }
 }

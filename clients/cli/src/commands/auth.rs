@@ -20,7 +20,7 @@ Examples:
   cupola auth status
   az login && cupola auth clear";
 
-/// A script that expects to be signed in afterwards must not go on.
+/// A script that expects to be signed in afterwards must stop.
 const SIGN_IN: &str = "Cupola has no sign-in of its own: it uses the one of the Azure CLI or of azd.\n\
     Run `az login` or `azd auth login`. After you change the account, also run `cupola auth clear`.\n\
     `cupola auth status` shows what is used.";

@@ -62,7 +62,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Fai
     });
     let Ok(known) = known(&wanted, hooks, syntax) else { return Ok(exit::OK) };
     let fitting = known.iter().filter(|word| word.starts_with(&wanted.beginning));
-    show::print(&fitting.map(|word| format!("{}{word}\n", wanted.before)).collect::<String>())?;
+    let lines: Vec<_> = fitting.flat_map(|word| [wanted.before.as_str(), word, "\n"]).collect();
+    show::print(&lines.concat())?;
     Ok(exit::OK)
 }
 
@@ -80,13 +81,13 @@ fn known(wanted: &Wanted, hooks: Hooks, syntax: Syntax) -> Result<Vec<String>, F
         Kind::Agent => {
             let (target, _) = scope.resolve(None)?;
             let params = agents::ListParams { target, limit: None, order: None, progress };
-            let listed = typed::<agents::List>(&*scope.call::<agents::List>(hooks, params)?)?.data;
+            let listed = typed::<agents::List>(&scope.call::<agents::List>(hooks, params)?)?.data;
             listed.iter().filter_map(|agent| agent["name"].as_str().map(str::to_owned)).collect()
         }
         Kind::Session => {
             let (target, isolation) = scope.resolve(None)?;
             let params = sessions::ListParams { target, isolation, limit: None, order: None, after: None, progress };
-            let listed = typed::<sessions::List>(&*scope.call::<sessions::List>(hooks, params)?)?.data;
+            let listed = typed::<sessions::List>(&scope.call::<sessions::List>(hooks, params)?)?.data;
             listed.into_iter().map(|session| session.agent_session_id).collect()
         }
         Kind::Run => {
@@ -165,7 +166,7 @@ fn takes_value(arg: &Arg) -> bool {
 }
 
 fn kind(arg: &Arg, command: &clap::Command) -> Option<Kind> {
-    let value = arg.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
+    let value = arg.get_value_names().and_then(|names| names.first()).map(clap::builder::Str::as_str);
     Some(match (arg.get_long(), value) {
         (Some("agent-name"), _) | (None, Some("AGENT" | "[AGENT] MESSAGE")) => Kind::Agent,
         // A session that is made gets an id of its own.
@@ -207,7 +208,7 @@ mod tests {
         for line in [
             "cupola",
             "cupola run",
-            "cupola runs show --soc",
+            "cupola runs show --",
             "cupola sessions create --session-id ",
             "cupola invoke 'open",
             "cupola files upload ",

@@ -1,8 +1,10 @@
 //! `cupola invoke`: sends a message to an agent and prints its answer as it is produced. Takes what
 //! `azd ai agent invoke` takes, in the same order.
 //!
+//! - `message`: where the message comes from
 //! - `record`: the exchange goes to a file, too (`--record`)
 
+mod message;
 mod record;
 
 use crate::environment::Environment;
@@ -24,19 +26,18 @@ use crate::show::raw::RawResponse;
 use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
-use cupola_protocol::error::ErrorKind;
 use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
-use cupola_protocol::invoke::{AgentProtocol, Input, Invoke, InvokeParams, MAX_INPUT_BYTES, Question};
+use cupola_protocol::invoke::{AgentProtocol, Input, Invoke, InvokeParams, Question};
 use cupola_protocol::question;
 use cupola_protocol::target::Target;
+use message::Message;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
@@ -178,7 +179,8 @@ enum Protocol {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let mut params = flags.params(&Environment::process(flags.scope.no_env))?;
     loop {
-        let (code, questions) = turn(flags, hooks, params.clone()).map_err(|failure| flags.about_words(failure))?;
+        let (code, questions) =
+            turn(flags, hooks, params.clone()).map_err(|failure| message::explained(failure, &flags.words))?;
         let answers = if code == exit::WAITS && flags.asks() {
             // The call is over, so Ctrl-C leaves the question.
             interrupt::settle();
@@ -417,19 +419,6 @@ impl Flags {
         Ok(Input::Items(items))
     }
 
-    /// Where the first of two words is no agent, they may be one message.
-    fn about_words(&self, failure: Failure) -> Failure {
-        let Failure::Call(mut error) = failure else { return failure };
-        if let (Some(data), [_, _]) =
-            (error.data.as_mut().filter(|data| data.kind == ErrorKind::AgentNotFound), self.words.as_slice())
-        {
-            let words = self.words.join(" ");
-            let hint = format!("if both words are the message, put them in quotes: \"{words}\"");
-            data.hint = Some(data.hint.take().map_or_else(|| hint.clone(), |first| format!("{first}\n{hint}")));
-        }
-        Failure::Call(error)
-    }
-
     /// Is nothing said but the answer and errors?
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
@@ -487,59 +476,6 @@ fn client_header(line: &str) -> Result<(ClientHeaderName, ClientHeaderValue), Fa
     ))
 }
 
-/// Where the message comes from.
-#[derive(Debug, PartialEq, Eq)]
-enum Message<'a> {
-    /// Only answers to what the agent asked.
-    None,
-    Text(&'a str),
-    StandardInput,
-    File(&'a Path),
-}
-
-impl<'a> Message<'a> {
-    fn of(word: &'a str) -> Self {
-        if word == "-" { Self::StandardInput } else { Self::Text(word) }
-    }
-
-    fn read(&self) -> Result<String, Failure> {
-        match self {
-            Self::None => Ok(String::new()),
-            Self::Text(text) => Ok((*text).to_owned()),
-            Self::File(path) if *path != Path::new("-") => {
-                let name = path.display().to_string();
-                let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
-                bounded(&name, file)
-            }
-            Self::StandardInput | Self::File(_) => bounded("standard input", io::stdin().lock()),
-        }
-    }
-}
-
-/// All of a source, which may be as long as an input may be.
-fn bounded(what: &str, source: impl Read) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let most = MAX_INPUT_BYTES as u64;
-    source.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(what, &error))?;
-    if bytes.len() > MAX_INPUT_BYTES {
-        return Err(Failure::usage_hint(
-            format!("{what} is longer than a message to an agent may be: at most {} MiB ({most} bytes)", most >> 20),
-            "upload it with `cupola files upload`, and name the file in the message",
-        ));
-    }
-    String::from_utf8(bytes).map_err(|_| unreadable(what, &io::ErrorKind::InvalidData.into()))
-}
-
-fn unreadable(what: &str, error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::InvalidData {
-        return Failure::usage_hint(
-            format!("{what} is not UTF-8 text"),
-            "to send binary data, upload it to the session with `cupola files upload`",
-        );
-    }
-    Failure::usage(format!("cannot read {what}: {error}"))
-}
-
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
@@ -548,6 +484,7 @@ mod tests {
     use crate::commands::Command;
     use std::ffi::OsString;
     use std::io::{BufRead, BufReader};
+    use std::path::Path;
     use std::thread;
 
     fn flags(words: &[&str]) -> Flags {
@@ -556,21 +493,6 @@ mod tests {
             Command::Invoke(flags) => flags,
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn input_that_is_not_text_is_not_a_message() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"a\xff").unwrap();
-        let Err(Failure::Usage { message, .. }) = Message::File(file.path()).read() else { panic!("it was taken") };
-        assert!(message.ends_with("is not UTF-8 text"), "{message}");
-    }
-
-    #[test]
-    fn an_input_that_is_too_long_is_refused_with_the_limit() {
-        assert_eq!(bounded("it", io::repeat(b'x').take(MAX_INPUT_BYTES as u64)).unwrap().len(), MAX_INPUT_BYTES);
-        let Err(Failure::Usage { message, .. }) = bounded("it", io::repeat(b'x')) else { panic!("it was taken") };
-        assert!(message.ends_with("at most 16 MiB (16777216 bytes)"), "{message}");
     }
 
     #[test]

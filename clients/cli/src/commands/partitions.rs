@@ -95,7 +95,7 @@ fn partition(given: &str, scope: &ScopeFlags, hooks: Hooks) -> Result<PartitionI
         Ok(id) => return Ok(id),
         Err(failure) => failure,
     };
-    let listed = typed::<List>(&*scope.call::<List>(hooks, ListParams { target: None, isolation: None })?)?;
+    let listed = typed::<List>(&scope.call::<List>(hooks, ListParams { target: None, isolation: None })?)?;
     let known: Vec<_> = listed.partitions.iter().map(|partition| partition.id.to_string()).collect();
     match short_id::whole(given, &known)? {
         Some(id) => parse("ID", &id),

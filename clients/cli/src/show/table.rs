@@ -85,7 +85,7 @@ pub(crate) fn fields(rows: impl IntoIterator<Item = (String, String)>) -> String
 pub(crate) fn table<const WIDTH: usize>(header: [&str; WIDTH], rows: impl Iterator<Item = [String; WIDTH]>) -> String {
     let lines = with_header(header, rows);
     match terminal::stdout_columns() {
-        Some(columns) => fitted(lines, columns, now()),
+        Some(columns) => fitted(&lines, columns, now()),
         None => columns(&lines),
     }
 }
@@ -116,9 +116,9 @@ pub(crate) fn columns<const WIDTH: usize>(lines: &[[String; WIDTH]]) -> String {
     text
 }
 
-/// As [`columns`], in so many columns of a terminal where that is possible: no column is cut below its header, or below
+/// As [`columns`], in a terminal of `room` columns where that is possible: no column is cut below its header, or below
 /// [`LEAST`].
-fn fitted<const WIDTH: usize>(lines: Vec<[String; WIDTH]>, room: usize, now: i64) -> String {
+fn fitted<const WIDTH: usize>(lines: &[[String; WIDTH]], room: usize, now: i64) -> String {
     let mut lines: Vec<_> =
         lines.iter().map(|cells| cells.each_ref().map(|cell| Cow::from(terminal::line(cell).into_owned()))).collect();
     let room = room.saturating_sub(GAP * WIDTH.saturating_sub(1));
@@ -143,7 +143,7 @@ fn fitted<const WIDTH: usize>(lines: Vec<[String; WIDTH]>, room: usize, now: i64
     columns(&cut.collect::<Vec<[String; WIDTH]>>())
 }
 
-/// A column is not cut below this many columns of the terminal: with less, the beginnings of ids look all the same.
+/// A column is not cut below this many columns of the terminal: with less, the beginnings of ids are hard to tell apart.
 const LEAST: usize = 10;
 /// Stands for what was cut.
 pub(crate) const CUT: char = '…';
@@ -261,8 +261,8 @@ mod tests {
             with_header(["RUN ID", "STARTED", "AGENT"], rows.into_iter())
         };
         let now = 1_767_225_600 + 7200;
-        assert_eq!(fitted(lines(), 120, now), columns(&lines()), "what fits is not touched");
-        let narrow = fitted(lines(), 40, now);
+        assert_eq!(fitted(&lines(), 120, now), columns(&lines()), "what fits is not touched");
+        let narrow = fitted(&lines(), 40, now);
         assert_eq!(
             narrow,
             "RUN ID           STARTED  AGENT\n\
@@ -271,7 +271,7 @@ mod tests {
              日本語日本語日…  -        emulator/notes\n"
         );
         assert!(narrow.lines().all(|line| line.width() <= 40), "{narrow}");
-        assert!(fitted(lines(), 5, now).contains("run-8e393…"), "ids stay recognizable");
+        assert!(fitted(&lines(), 5, now).contains("run-8e393…"), "ids stay recognizable");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const ERASE: &[u8] = b"\r\x1b[2K";
 
 /// A process has one terminal, so there is one line.
 static LINE: Mutex<Line> =
-    Mutex::new(Line { what: None, began: None, turn: 0, has_answered: false, is_shown: false, is_mid_line: false });
+    Mutex::new(Line { what: None, began: None, turn: 0, has_answered: false, is_shown: false, is_unended: false });
 
 struct Line {
     /// What this command waits for. Nothing is shown without it.
@@ -30,7 +30,7 @@ struct Line {
     has_answered: bool,
     is_shown: bool,
     /// Text without its line end stands in front of the cursor.
-    is_mid_line: bool,
+    is_unended: bool,
 }
 
 /// From now on the line is shown while a call waits for this, such as `the agent`. For a terminal that can erase a line.
@@ -39,7 +39,9 @@ pub(crate) fn allow(what: &'static str) {
 }
 
 /// A wait. It ends when this is dropped.
-pub(crate) struct Wait(());
+pub(crate) struct Wait {
+    turn: u64,
+}
 
 /// Begins to wait.
 pub(crate) fn begin() -> Wait {
@@ -51,13 +53,16 @@ pub(crate) fn begin() -> Wait {
         // Without a thread nothing is said, which does no harm.
         let _ = thread::Builder::new().name("waiting".to_owned()).spawn(move || tick(turn));
     }
-    Wait(())
+    Wait { turn: line.turn }
 }
 
 impl Wait {
     /// A part of the answer has come, so the time begins again.
     pub(crate) fn has_come(&self) {
         let mut line = held();
+        if line.turn != self.turn {
+            return;
+        }
         line.began = line.began.map(|_| Instant::now());
         line.has_answered = true;
         line.erase();
@@ -79,7 +84,7 @@ fn tick(turn: u64) {
         let mut line = held();
         let Some(began) = line.began.filter(|_| line.turn == turn) else { return };
         let waited = began.elapsed();
-        if let (Some(what), true, false) = (line.what, waited >= UNEXPLAINED, line.is_mid_line) {
+        if let (Some(what), true, false) = (line.what, waited >= UNEXPLAINED, line.is_unended) {
             let mut stderr = io::stderr();
             line.is_shown = true;
             let _ = stderr.write_all(ERASE).and_then(|()| write!(stderr, "{}", said(what, waited, line.has_answered)));
@@ -134,7 +139,7 @@ impl<Out: Write> Write for Below<Out> {
         line.erase();
         let written = self.out.write(bytes)?;
         if let Some(last) = bytes[..written].last() {
-            line.is_mid_line = *last != b'\n';
+            line.is_unended = *last != b'\n';
         }
         Ok(written)
     }

@@ -22,7 +22,7 @@ pub(super) fn named<Done>(
     act: impl Fn(SessionId) -> Result<Done, Failure>,
 ) -> Result<Done, Failure> {
     let refused = match parse::<SessionId>("SESSION_ID", given).and_then(&act) {
-        Err(failure) if is_no_session(&failure) => failure,
+        Err(failure) if lacks_session(&failure) => failure,
         other => return other,
     };
     // That the list cannot be had explains the refusal less than the refusal itself.
@@ -65,11 +65,11 @@ pub(super) fn all(
 ) -> Result<Vec<Session>, Failure> {
     let (target, isolation, progress) = (target.clone(), isolation.clone(), common.scope.progress());
     let params = ListParams { target, isolation, limit: None, order: None, after: None, progress };
-    Ok(typed::<List>(&*common.scope.call::<List>(hooks, params)?)?.data)
+    Ok(typed::<List>(&common.scope.call::<List>(hooks, params)?)?.data)
 }
 
-/// Is there no session of this id? A beginning may also be too short for an id.
-fn is_no_session(failure: &Failure) -> bool {
+/// Does no session have this id? A beginning may also be too short for an id.
+fn lacks_session(failure: &Failure) -> bool {
     match failure {
         Failure::Usage { .. } => true,
         Failure::Call(error) => error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::SessionNotFound),

@@ -99,7 +99,7 @@ fn delete(common: &Common, hooks: Hooks, target: &Target, isolation: &Isolation,
     // A session of another user is never meant: it takes `cupola sessions delete --allow-shared-session`.
     let (allow_shared_session, progress) = (false, common.scope.progress());
     let params = SessionParams { target, isolation, session_id, allow_shared_session, progress };
-    typed::<Delete>(&*common.scope.call::<Delete>(hooks, params)?)?;
+    typed::<Delete>(&common.scope.call::<Delete>(hooks, params)?)?;
     Ok(())
 }
 
@@ -109,9 +109,9 @@ fn report(is_json: bool, deleted: &[String], kept: &[Kept]) -> Result<(), Failur
             kept.iter().map(|Kept { id, why }| json!({ "sessionId": id, "error": why.to_string() })).collect();
         return show::print_json(&raw(&json!({ "wouldDelete": [], "deleted": deleted, "kept": kept }))?);
     }
-    let mut text: String = deleted.iter().map(|id| format!("Deleted session {id}.\n")).collect();
-    text += &format!("Deleted {}.\n", counted(deleted.len()));
-    show::print(&text)?;
+    let mut lines: Vec<_> = deleted.iter().map(|id| format!("Deleted session {id}.\n")).collect();
+    lines.push(format!("Deleted {}.\n", counted(deleted.len())));
+    show::print(&lines.concat())?;
     for Kept { id, why } in kept {
         let _ = writeln!(terminal::stderr(), "error: session {} was not deleted:", terminal::line(id));
         let _ = why.print(&mut terminal::stderr());
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn the_last_use_counts_and_what_has_no_time_is_kept() {
-        let (week, now) = (Duration::from_secs(604_800), 2_000_000);
+        let (week, now) = (Duration::from_hours(168), 2_000_000);
         assert!(is_older(&session("idle", 1, 1_395_200), week, now));
         assert!(!is_older(&session("idle", 1, 1_395_201), week, now), "used a second later");
         assert!(is_older(&session("idle", 1, 0), week, now), "never used, so its creation counts");

@@ -38,6 +38,7 @@ mod memory;
 mod monitor;
 mod pages;
 mod partitions;
+mod people;
 mod private;
 mod process;
 mod project;

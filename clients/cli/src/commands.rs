@@ -5,13 +5,15 @@
 //! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
 //!   the checklist of the wire contract
 //! - `acp`: hosted agents in editors that speak the Agent Client Protocol
-//! - `completions`, `man`: files for the shell and for `man`
+//! - `completions`, `man`: files for the shell and for `man`; `complete`: what the shell's files ask for
+//! - `short_id`: the beginning of an id in place of the id
 
 pub(crate) mod acp;
 pub(crate) mod agents;
 pub(crate) mod attach;
 pub(crate) mod auth;
 pub(crate) mod chat;
+pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod conformance;
 pub(crate) mod doctor;
@@ -25,6 +27,7 @@ pub(crate) mod partitions;
 pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+mod short_id;
 pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod stop;
@@ -34,13 +37,15 @@ use crate::hooks::Hooks;
 use crate::line::version;
 use crate::scope::ScopeFlags;
 use crate::scope::choice;
-use crate::{exit, terminal};
+use crate::terminal::waiting;
+use crate::{environment, exit, terminal};
 use clap::Subcommand;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The commands.
+#[expect(clippy::large_enum_variant, reason = "a process has one command, so its size does not matter")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send a message to an agent and print its answer
@@ -68,7 +73,7 @@ pub(crate) enum Command {
     #[command(after_help = import::HELP)]
     Import(import::Flags),
     /// Print a session's log, or follow it
-    #[command(after_help = monitor::HELP)]
+    #[command(alias = "logs", after_help = monitor::HELP)]
     Monitor(monitor::Flags),
     /// Show the daemon's status
     #[command(after_help = status::HELP)]
@@ -103,6 +108,9 @@ pub(crate) enum Command {
     /// Print a completion script for a shell
     #[command(after_help = completions::HELP)]
     Completions(completions::Flags),
+    /// Print what could stand at the end of a command line, for the completion scripts
+    #[command(hide = true)]
+    Complete(complete::Flags),
     /// Write the manual pages to a directory
     #[command(after_help = man::HELP)]
     Man(man::Flags),
@@ -139,6 +147,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         _ => false,
     };
     let is_turn = matches!(command, Command::Invoke(_));
+    explain_waiting(&command);
     if json {
         version::hold_warning();
     }
@@ -160,6 +169,22 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     }))
 }
 
+/// A person at a terminal sees what is waited for. Commands that wait for things to happen say nothing, and neither does one that was
+/// told to.
+fn explain_waiting(command: &Command) {
+    if !terminal::stderr_is_terminal() || environment::is_dumb() {
+        return;
+    }
+    match command {
+        Command::Invoke(flags) if flags.is_quiet() => {}
+        Command::Invoke(_) | Command::Chat(_) | Command::Runs(_) => waiting::allow(waiting::AGENT),
+        Command::Sessions(_) | Command::Files(_) | Command::Agents(_) | Command::Doctor(_) | Command::Auth(_) => {
+            waiting::allow(waiting::SERVICE);
+        }
+        _ => {}
+    }
+}
+
 fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failure> {
     match command {
         Command::Invoke(flags) => invoke::run(flags, hooks),
@@ -176,6 +201,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Attach(flags) => attach::run(flags, hooks),
         Command::Acp(flags) => acp::run(flags, hooks),
         Command::Completions(flags) => completions::run(flags, syntax),
+        Command::Complete(flags) => complete::run(flags, hooks, syntax),
         Command::Man(flags) => man::run(flags, syntax),
         Command::Doctor(flags) => doctor::run(flags, hooks),
         Command::Auth(flags) => auth::run(flags, hooks),

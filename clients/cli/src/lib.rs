@@ -48,6 +48,7 @@ pub use line::stream::Stream;
 
 /// Runs one command line. `arguments` starts with the program's name, as [`std::env::args_os`] does.
 pub fn run(arguments: impl Iterator<Item = OsString>, hooks: Hooks) -> ExitCode {
+    terminal::attend(allows_colours());
     match arguments::parse(arguments) {
         Ok(arguments) => commands::run(arguments.command, hooks, arguments::SYNTAX),
         Err(message) => {

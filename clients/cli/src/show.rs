@@ -34,6 +34,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     write_out(terminal::text(text).as_bytes())
 }
 
+/// Writes text of this program that has colours of its own; the text between them is harmless.
+pub(crate) fn print_painted(text: &str) -> Result<(), Failure> {
+    write_out(text.as_bytes())
+}
+
 /// Writes JSON to standard output, indented as azd does it: two blanks, members in their order, a final newline.
 pub(crate) fn print_json(raw: &RawValue) -> Result<(), Failure> {
     write_out(indented(raw).as_bytes())

@@ -20,6 +20,8 @@ const TRACKERS: &[&str] = &["tasks", "tracker", "exchanges", "self"];
 /// A function that may start something outside the trackers: its file, its name, and why.
 const PLACES: &[(&str, &str, &str)] = &[
     ("clients/cli/src/line/ahead.rs", "start", "reads as long as the connection; the process ends with the command"),
+    ("clients/cli/src/commands/complete.rs", "run", "ends the process at its time limit"),
+    ("clients/cli/src/terminal/waiting.rs", "begin", "ends a second after its wait, or with the command"),
     ("src/auth/cache.rs", "start", "a fetch serves all callers that wait for it; forcing the end may drop it"),
     ("src/auth/cache.rs", "fetch", "renews a used token in time; it holds its slot weakly and may be dropped"),
     ("src/foundry/content.rs", "pieces_of", "waited for in place: a disk may be slow"),

@@ -1,6 +1,6 @@
 //! Texts name commands and flags: in hints, help, comments and other clients. Each that is named exists.
 
-use super::definition;
+use super::{SYNONYMS, definition};
 use clap::Command;
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,6 +71,10 @@ fn unknown(line: &str) -> Option<String> {
         words.next();
     }
     let word = words.peek().copied().unwrap_or_default();
+    let is_synonym = command.get_name() == root.get_name() && SYNONYMS.iter().any(|(synonym, _)| *synonym == word);
+    if is_synonym {
+        return None;
+    }
     if command.has_subcommands() && word.starts_with(|letter: char| letter.is_ascii_lowercase()) {
         return Some(word.to_owned());
     }

@@ -1,8 +1,10 @@
 //! `cupola invoke`: sends a message to an agent and prints its answer as it is produced. Takes what
 //! `azd ai agent invoke` takes, in the same order.
 //!
+//! - `message`: where the message comes from
 //! - `print`: the answer, in every format; `record`: the exchange goes to a file, too (`--record`)
 
+mod message;
 mod print;
 mod record;
 
@@ -24,13 +26,12 @@ use crate::show::aside::Aside;
 use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
-use cupola_protocol::invoke::{AgentProtocol, Input, Invoke, InvokeParams, MAX_INPUT_BYTES, Question};
+use cupola_protocol::invoke::{AgentProtocol, Input, Invoke, InvokeParams, Question};
 use cupola_protocol::question;
 use cupola_protocol::target::Target;
+use message::Message;
 use serde_json::Value;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
@@ -177,7 +178,8 @@ enum Protocol {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let mut params = flags.params(&Environment::process(flags.scope.no_env))?;
     loop {
-        let (code, questions) = turn(flags, hooks, params.clone())?;
+        let (code, questions) =
+            turn(flags, hooks, params.clone()).map_err(|failure| message::explained(failure, &flags.words))?;
         let answers = if code == exit::WAITS && flags.asks() {
             // The call is over, so Ctrl-C leaves the question.
             interrupt::settle();
@@ -308,6 +310,11 @@ impl Flags {
         Ok(Input::Items(items))
     }
 
+    /// Is nothing said but the answer and errors?
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Is there somebody to ask what the agent asks?
     fn asks(&self) -> bool {
         self.output == Output::Default && !self.detach && !self.quiet && self.scope.may_ask()
@@ -333,6 +340,10 @@ impl Flags {
             ([], None) if answers => Ok((None, Message::None)),
             ([agent], None) if answers => Ok((Some(agent), Message::None)),
             ([message], None) => Ok((None, Message::of(message))),
+            ([url, _], None) if url.starts_with("http://") || url.starts_with("https://") => Err(Failure::usage_hint(
+                format!("{url} is a URL, not the name of an agent"),
+                "write --emulator=URL with `=`, or name an agent by --agent-endpoint URL",
+            )),
             ([agent, message], None) => Ok((Some(agent), Message::of(message))),
             ([], Some(file)) => Ok((None, Message::File(file))),
             ([agent], Some(file)) => Ok((Some(agent), Message::File(file))),
@@ -356,59 +367,6 @@ fn client_header(line: &str) -> Result<(ClientHeaderName, ClientHeaderValue), Fa
     ))
 }
 
-/// Where the message comes from.
-#[derive(Debug, PartialEq, Eq)]
-enum Message<'a> {
-    /// Only answers to what the agent asked.
-    None,
-    Text(&'a str),
-    StandardInput,
-    File(&'a Path),
-}
-
-impl<'a> Message<'a> {
-    fn of(word: &'a str) -> Self {
-        if word == "-" { Self::StandardInput } else { Self::Text(word) }
-    }
-
-    fn read(&self) -> Result<String, Failure> {
-        match self {
-            Self::None => Ok(String::new()),
-            Self::Text(text) => Ok((*text).to_owned()),
-            Self::File(path) if *path != Path::new("-") => {
-                let name = path.display().to_string();
-                let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
-                bounded(&name, file)
-            }
-            Self::StandardInput | Self::File(_) => bounded("standard input", io::stdin().lock()),
-        }
-    }
-}
-
-/// All of a source, which may be as long as an input may be.
-fn bounded(what: &str, source: impl Read) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
-    let most = MAX_INPUT_BYTES as u64;
-    source.take(most + 1).read_to_end(&mut bytes).map_err(|error| unreadable(what, &error))?;
-    if bytes.len() > MAX_INPUT_BYTES {
-        return Err(Failure::usage_hint(
-            format!("{what} is longer than a message to an agent may be: at most {} MiB ({most} bytes)", most >> 20),
-            "upload it with `cupola files upload`, and name the file in the message",
-        ));
-    }
-    String::from_utf8(bytes).map_err(|_| unreadable(what, &io::ErrorKind::InvalidData.into()))
-}
-
-fn unreadable(what: &str, error: &io::Error) -> Failure {
-    if error.kind() == io::ErrorKind::InvalidData {
-        return Failure::usage_hint(
-            format!("{what} is not UTF-8 text"),
-            "to send binary data, upload it to the session with `cupola files upload`",
-        );
-    }
-    Failure::usage(format!("cannot read {what}: {error}"))
-}
-
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
@@ -416,7 +374,7 @@ mod tests {
     use crate::arguments::parse as parse_line;
     use crate::commands::Command;
     use std::ffi::OsString;
-    use std::io::Write as _;
+    use std::path::Path;
 
     fn flags(words: &[&str]) -> Flags {
         let line = ["cupola", "invoke"].iter().chain(words).map(OsString::from);
@@ -424,21 +382,6 @@ mod tests {
             Command::Invoke(flags) => flags,
             other => panic!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn input_that_is_not_text_is_not_a_message() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(b"a\xff").unwrap();
-        let Err(Failure::Usage { message, .. }) = Message::File(file.path()).read() else { panic!("it was taken") };
-        assert!(message.ends_with("is not UTF-8 text"), "{message}");
-    }
-
-    #[test]
-    fn an_input_that_is_too_long_is_refused_with_the_limit() {
-        assert_eq!(bounded("it", io::repeat(b'x').take(MAX_INPUT_BYTES as u64)).unwrap().len(), MAX_INPUT_BYTES);
-        let Err(Failure::Usage { message, .. }) = bounded("it", io::repeat(b'x')) else { panic!("it was taken") };
-        assert!(message.ends_with("at most 16 MiB (16777216 bytes)"), "{message}");
     }
 
     #[test]

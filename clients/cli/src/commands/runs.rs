@@ -1,6 +1,7 @@
 //! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended recently.
 
 use super::invoke::{self, How};
+use super::short_id;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -19,6 +20,7 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
 use serde_json::value::{RawValue, to_raw_value};
+use std::cell::OnceCell;
 
 pub(crate) const HELP: &str = "\
 A run is one invoke. It continues while a client follows it, or on its own after `cupola invoke --detach`. The daemon keeps \
@@ -45,9 +47,9 @@ enum Action {
         /// Also list what earlier daemons left when they ended
         #[arg(long)]
         all: bool,
-        /// How to print it
-        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
-        output: Output,
+        /// How to print it; if omitted, a table on a terminal and JSON elsewhere
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<Output>,
         #[command(flatten)]
         scope: Box<ScopeFlags>,
     },
@@ -55,9 +57,9 @@ enum Action {
     Show {
         #[command(flatten)]
         one: OneRun,
-        /// How to print it
-        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
-        output: Output,
+        /// How to print it; if omitted, a table on a terminal and JSON elsewhere
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<Output>,
     },
     /// Print a run's answer from the beginning and as it arrives. Ctrl-C detaches and does not cancel the run
     Attach {
@@ -88,6 +90,9 @@ struct OneRun {
     /// The run
     #[arg(value_name = "RUN_ID")]
     run: String,
+    /// The run's whole id, where `run` was only the beginning of it.
+    #[arg(skip)]
+    whole: OnceCell<String>,
     #[command(flatten)]
     daemon: DaemonFlags,
 }
@@ -112,8 +117,20 @@ fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Outpu
         .try_map(|name| invoke::Output::from_str(&name, false))
 }
 
-/// Runs one of the actions.
+/// Runs one of the actions. Where there is no run of that id, it may be the beginning of one.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let done = act(flags, hooks);
+    match &flags.action {
+        Action::Show { one, .. } | Action::Attach { one, .. } | Action::Cancel { one, .. }
+            if is_unknown(&done) && one.complete(hooks)? =>
+        {
+            act(flags, hooks)
+        }
+        _ => done,
+    }
+}
+
+fn act(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     match &flags.action {
         Action::List { all, output, scope } => {
             let mut params = ListParams { all: *all, ..ListParams::default() };
@@ -123,15 +140,15 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             }
             let raw = scope.call::<List>(hooks, params.clone())?;
             let raw = with_late(raw, scope.daemon.asked_late::<List>(|| params.clone()))?;
-            print::<List>(*output, &raw, |listed| runs(&listed.runs))?;
+            print::<List>(output.unwrap_or_else(Output::usual), &raw, |listed| runs(&listed.runs))?;
         }
         Action::Show { one, output } => {
             let raw = one.call::<Show>(hooks)?;
-            print::<Show>(*output, &raw, one_run)?;
+            print::<Show>(output.unwrap_or_else(Output::usual), &raw, one_run)?;
         }
         Action::Attach { one, after, output, quiet } => {
             let params = AttachParams {
-                run_id: parse("RUN_ID", &one.run)?,
+                run_id: parse("RUN_ID", one.id())?,
                 after: *after,
                 text_only: *output != invoke::Output::Jsonl,
                 partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
@@ -165,9 +182,23 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 }
 
 impl OneRun {
+    fn id(&self) -> &str {
+        self.whole.get().unwrap_or(&self.run)
+    }
+
+    /// Finds the only run whose id begins with what was given.
+    fn complete(&self, hooks: Hooks) -> Result<bool, Failure> {
+        let call = encode::<List>(ListParams::default())?;
+        let raw = self.daemon.ask(hooks.embedded, call, |_| ())?.receive(|_| Ok(()))?;
+        let raw = with_late(raw, self.daemon.asked_late::<List>(ListParams::default))?;
+        let known: Vec<_> = typed::<List>(&raw)?.runs.iter().map(|run| run.run_id.to_string()).collect();
+        let whole = short_id::whole(&self.run, &known)?.filter(|id| *id != self.run);
+        Ok(whole.is_some_and(|id| self.whole.set(id).is_ok()))
+    }
+
     /// A call about this run.
     fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", &self.run)? })?;
+        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", self.id())? })?;
         let answer = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?.receive(|_| Ok(()));
         self.or_late(answer, |connection, patience| {
             connection.offer(&call, patience).map_err(Unbegun::failure)?;

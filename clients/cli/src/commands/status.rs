@@ -32,6 +32,7 @@ pub(crate) struct Flags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// Lines for people
+    #[value(alias = "table")]
     Default,
     /// The daemon's answer
     Json,

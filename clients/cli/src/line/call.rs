@@ -12,6 +12,7 @@ use super::silent::silent;
 use super::stream::{self, Stream};
 use super::version::{self, VERSION};
 use crate::failure::Failure;
+use crate::terminal::waiting;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
@@ -255,6 +256,7 @@ impl Connection {
         &mut self,
         mut on_event: impl FnMut(Event<'_>) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<Option<Box<RawValue>>, Failure> {
+        let wait = waiting::begin();
         loop {
             if let Err(error) = self.read_line(None) {
                 // Linux resets a Unix socket's connection when its peer closes with bytes unread, and only then. After Ctrl-C the
@@ -279,6 +281,7 @@ impl Connection {
                     // Printing it may have to wait for a reader.
                     self.reader.get_mut().begin();
                     self.has_spoken = true;
+                    wait.has_come();
                     let params = message.params.map_or("null", RawValue::get);
                     let progress: Progress<'_> = serde_json::from_str(params).map_err(|error| garbage(&error))?;
                     if let Some((continued, _)) = &mut self.continued {

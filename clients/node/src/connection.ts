@@ -276,7 +276,7 @@ export class Connection {
         try {
             const daemon = await connection.sendRequest<InitializeResponse>("initialize", this.#hello());
             this.#refuseClosed();
-            if (this.#bind !== undefined && daemon.bound === (null as unknown)) {
+            if (this.#bind !== undefined && daemon.bound !== true) {
                 throw notBound();
             }
             this.#link = { number: ++this.#connections, connection, stream, daemon };

@@ -3,12 +3,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { StreamMessageReader } from "vscode-jsonrpc/node";
 import { Connection } from "../src/connection.js";
+import type { Daemon } from "../src/installed.js";
 import type { InvokeEvent, Target } from "../src/protocol.js";
 import { MAX_MESSAGE_BYTES } from "../src/stream.js";
 import { ROOT } from "./root.js";
@@ -104,8 +105,13 @@ interface Asked {
     params: { partialResultToken?: string };
 }
 
-/** A peer instead of the daemon: `answer` gets each message after `initialize`. */
-async function scripted(home: Home, hello: object, answer: (socket: Socket, asked: Asked) => void): Promise<Server> {
+/** A connection to a peer instead of the daemon: `answer` gets each message after `initialize`. */
+async function withScripted(
+    home: Home,
+    hello: object,
+    answer: (socket: Socket, asked: Asked) => void,
+    use: (daemon: Daemon) => Promise<void>,
+): Promise<void> {
     const server = createServer((socket) => {
         socket.on("error", () => undefined);
         new StreamMessageReader(socket).listen((message) => {
@@ -117,9 +123,15 @@ async function scripted(home: Home, hello: object, answer: (socket: Socket, aske
             }
         });
     });
-    server.listen(join(home.path, "scripted.sock"));
+    const path = join(home.path, "scripted.sock");
+    server.listen(path);
     await once(server, "listening");
-    return server;
+    try {
+        await use({ known: path, socket: () => Promise.resolve(path) });
+    } finally {
+        server.close();
+        await once(server, "close");
+    }
 }
 
 function framed(message: object): string {
@@ -129,37 +141,39 @@ function framed(message: object): string {
 
 test("events and an answer that arrive together with the end of the connection count", () =>
     inHome(async (home) => {
-        const server = await scripted(home, {}, (socket, { id, params }) => {
+        const answer = (socket: Socket, { id, params }: Asked) => {
             const token = params.partialResultToken;
             const event = { method: "$/progress", params: { token, value: { type: "textDelta", delta: "x" } } };
             const answer = { id, result: { status: "completed", text: "x".repeat(100) } };
             socket.end(framed(event).repeat(100) + framed(answer));
+        };
+        await withScripted(home, {}, answer, async (daemon) => {
+            const connection = new Connection({ daemon });
+            for (let round = 0; round < 3; round += 1) {
+                let text = "";
+                const onEvent = (event: InvokeEvent) => (text += event.type === "textDelta" ? event.delta : "");
+                const answer = connection.request("invoke", { input: "hello" }, { onEvent });
+                assert.equal((await answer).text, "x".repeat(100));
+                assert.equal(text, "x".repeat(100));
+            }
+            connection.close();
         });
-        const path = join(home.path, "scripted.sock");
-        const connection = new Connection({ daemon: { known: path, socket: () => Promise.resolve(path) } });
-        for (let round = 0; round < 3; round += 1) {
-            let text = "";
-            const onEvent = (event: InvokeEvent) => (text += event.type === "textDelta" ? event.delta : "");
-            const answer = connection.request("invoke", { input: "hello" }, { onEvent });
-            assert.equal((await answer).text, "x".repeat(100));
-            assert.equal(text, "x".repeat(100));
-        }
-        connection.close();
-        server.close();
     }));
 
 test("a daemon that does not bind the connection is not used", () =>
     inHome(async (home) => {
         for (const hello of [{}, { bound: false }]) {
             const asked: string[] = [];
-            const server = await scripted(home, hello, (_, { method }) => asked.push(method));
-            const path = join(home.path, "scripted.sock");
-            const daemon = { known: path, socket: () => Promise.resolve(path) };
-            const connection = new Connection({ daemon, bind: { target: { kind: "emulator" } } });
-            assert.equal((await failure(connection.request("invoke", { input: "hello" }))).kind, "notBound");
+            const answer = (socket: Socket, { method }: Asked) => {
+                asked.push(method);
+                socket.destroy();
+            };
+            await withScripted(home, hello, answer, async (daemon) => {
+                const connection = new Connection({ daemon, bind: { target: { kind: "emulator" } } });
+                const refused = await failure(connection.request("invoke", { input: "hello" }));
+                connection.close();
+                assert.equal(refused.kind, "notBound");
+            });
             assert.deepEqual(asked, []);
-            connection.close();
-            server.close();
-            await once(server, "close");
         }
     }));

@@ -15,7 +15,7 @@
 //! - [`agent_protocol`]: the protocols that agents are called with
 //! - [`notice`]: what a caller should know although the call continues
 //! - [`observe`]: what a caller can see of the requests that a call makes
-//! - [`partitions`]: saved state
+//! - [`partitions`]: saved state; [`chats`]: conversations that a client keeps apart by a label
 //! - [`daemon`]: handshake, status and stop
 //! - [`doctor`]: what is wrong, and how to fix it
 //! - [`auth`]: the tokens the daemon holds
@@ -32,6 +32,7 @@
 pub mod agent_protocol;
 pub mod agents;
 pub mod auth;
+pub mod chats;
 pub mod daemon;
 pub mod display;
 pub mod doctor;

@@ -171,6 +171,8 @@ pub enum Operation {
     CreateConversation,
     /// Show a conversation.
     ShowConversation,
+    /// List a conversation's items.
+    ListItems,
     /// Read a session's log.
     ReadLog,
     /// Read the agent's A2A card.
@@ -227,6 +229,7 @@ impl fmt::Display for Operation {
             Self::DeleteSession => "delete the session",
             Self::CreateConversation => "create a conversation",
             Self::ShowConversation => "show the conversation",
+            Self::ListItems => "read the conversation",
             Self::ReadLog => "read the session's log",
             Self::ReadCard => "show the agent's card",
             Self::Invoke => "invoke the agent",

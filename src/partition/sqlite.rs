@@ -6,8 +6,9 @@
 //! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or
 //! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
 //!
-//! - [`mod@format`]: the tables, and how an older file becomes a newer one
+//! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`chats`]: the table of chats
 
+mod chats;
 mod erase;
 mod files;
 mod format;

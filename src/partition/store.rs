@@ -4,7 +4,9 @@
 //! engine shared by several daemons can take the embedded one's place unseen.
 
 use crate::partition::{AgentKey, Owner, Partition};
+use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::isolation::ChatLabel;
 use futures_util::future::BoxFuture;
 use std::time::SystemTime;
 
@@ -37,6 +39,17 @@ pub struct KnownSession {
     pub owner: Owner,
     /// The ownership key it was created with, needed to delete it.
     pub ownership_key: Option<cupola_protocol::isolation::IsolationKey>,
+}
+
+/// What a client remembers about a chat, and when it said so last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedChat {
+    /// Its label.
+    pub label: ChatLabel,
+    /// What to remember.
+    pub details: ChatDetails,
+    /// When that was saved last.
+    pub updated_at: SystemTime,
 }
 
 /// Saved state could not be read or written.
@@ -78,8 +91,31 @@ pub enum StoreError {
     },
 }
 
+/// What clients remember about chats: saved beside the partitions.
+pub trait ChatStore {
+    /// Remembers a chat of `owner`, whose fingerprint has no label, in place of what was remembered about it.
+    fn save_chat(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        label: &ChatLabel,
+        details: &ChatDetails,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The newest chats of an owner, the latest saved first: at most `limit`.
+    fn chats(&self, agent: &AgentKey, owner: &Owner, limit: u32) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>>;
+
+    /// Forgets what is remembered about a chat. False if that was nothing.
+    fn forget_chat(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        label: &ChatLabel,
+    ) -> BoxFuture<'_, Result<bool, StoreError>>;
+}
+
 /// Saved state. A write has been committed when its future is done.
-pub trait Store: std::fmt::Debug + Send + Sync {
+pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
     /// What to continue in `partition`; nothing saved is [`Saved::default`].
     fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>>;
 

@@ -168,11 +168,74 @@ export interface Capabilities {
   framings: string[];
 }
 
+/** Which chat. */
+export interface ChatForgetParams {
+  /** Whose chat it is; `chat` is its label and must be given. */
+  isolation: Isolation;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
+}
+
+/** What was forgotten. */
+export interface ChatForgetResponse {
+  /** Whether anything had been saved about it. */
+  forgotten: boolean;
+}
+
+/** A chat. */
+export interface ChatInfo {
+  /** Its label. */
+  chat: ChatLabel;
+  /** When it was saved last. RFC 3339, UTC. */
+  updatedAt: string;
+  /** The directory the client works in. */
+  cwd?: AbsolutePath;
+  /** What it is called in a list. */
+  title?: ChatTitle;
+  /** The agent that the person chose, if it is another one than the target's. */
+  agent?: AgentName;
+  /** The version that the person chose. */
+  version?: AgentVersion;
+}
+
 /**
  * A label that partitions Cupola's own saved state only; nothing of it is sent. Must be 1 to 128 characters,
  * without control characters.
  */
 export type ChatLabel = string;
+
+/** The chats. */
+export interface ChatListResponse {
+  /** The most recently saved first; at most 1000. */
+  chats: ChatInfo[];
+}
+
+/** An agent, and whose chats. */
+export interface ChatParams {
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
+  /** Whose chats. With a `chat`, that one alone and those whose labels begin with it and a slash. */
+  isolation?: Isolation;
+}
+
+/** Which chat, and what to remember. */
+export interface ChatSaveParams {
+  /** Whose chat it is; `chat` is its label and must be given. */
+  isolation: Isolation;
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
+  /** The directory the client works in. */
+  cwd?: AbsolutePath;
+  /** What it is called in a list. */
+  title?: ChatTitle;
+  /** The agent that the person chose, if it is another one than the target's. */
+  agent?: AgentName;
+  /** The version that the person chose. */
+  version?: AgentVersion;
+}
+
+/** What a chat is called in a list. Must be 1 to 200 characters, without control characters. */
+export type ChatTitle = string;
 
 /** The result of one check. */
 export interface Check {
@@ -1177,6 +1240,28 @@ export type IsolationModel =
   /** Nothing is sent; Cupola alone keeps a session and a conversation per key. */
   | "local";
 
+/** Whose conversation, and which part of it. */
+export interface ItemsParams {
+  /** Which agent. Left out on a bound connection only, which has its own. */
+  target?: Target;
+  /** Whose conversation. */
+  isolation?: Isolation;
+  /** Only the items after the one with this id. */
+  after?: string;
+  /** How many at most; 100 when left out, and never more than 1000. */
+  limit?: number;
+}
+
+/** A part of a conversation, in the service's own shape. */
+export interface ItemsResponse {
+  /** The service's items, verbatim. Empty if the isolation continues no conversation. */
+  data: unknown[];
+  /** The last one's id: pass it as `after` for more. */
+  last_id: string | null;
+  /** Whether there are more after `last_id`. */
+  has_more: boolean;
+}
+
 /** How far a client got in a run: `runs/attach` continues after it. */
 export interface LastEvent {
   /** The run. */
@@ -2084,6 +2169,23 @@ export interface Methods {
    * service is asked only for the agent's definition, unless every isolation names its model.
    */
   "partitions/import": { params: ImportParams; result: ImportResponse; event: never };
+  /** Remembers a chat, in place of what was remembered about it before. */
+  "chats/save": { params: ChatSaveParams; result: null; event: never };
+  /**
+   * Lists the chats of one isolation that were saved with `chats/save`. The service is asked only for the
+   * agent's definition.
+   */
+  "chats/list": { params: ChatParams; result: ChatListResponse; event: never };
+  /**
+   * Forgets a chat: what was saved about it, and which session and conversation it continues, with every version
+   * of the agent. The service keeps the session, its files and the conversation.
+   */
+  "chats/forget": { params: ChatForgetParams; result: ChatForgetResponse; event: never };
+  /**
+   * Reads the items of the conversation that the isolation continues, oldest first: messages, reasoning, tool
+   * calls. They come from the service; Cupola stores none of them.
+   */
+  "chats/items": { params: ItemsParams; result: ItemsResponse; event: never };
   /** Shows the daemon's status. */
   "daemon/status": { params: NoParams; result: DaemonStatusResponse; event: never };
   /**

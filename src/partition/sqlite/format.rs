@@ -28,20 +28,37 @@ CREATE TABLE conversation (
 ) WITHOUT ROWID;
 ";
 
+/// What clients remember about chats. An owner's fingerprint has no label here: the label is beside it, in readable form.
+const CHATS: &str = "
+CREATE TABLE chat (
+    agent TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    label TEXT NOT NULL,
+    cwd TEXT,
+    title TEXT,
+    chosen_agent TEXT,
+    chosen_version TEXT,
+    updated_at INTEGER NOT NULL,     -- Unix seconds, UTC
+    PRIMARY KEY (agent, owner, label)
+) WITHOUT ROWID;
+";
+
 /// What leads from each format to the next, from an empty file on. Added to, never edited: files of every format exist.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     TABLES,
     // A2A's contexts, beside the conversations of the responses protocol.
     "ALTER TABLE partition ADD COLUMN context TEXT;",
+    CHATS,
 ];
 
 /// What is read of a file, and the format that brought it. Prepared, never run: that shows whether the tables are ours, and of
 /// the format that the file states.
-const READS: [(i64, &str); 4] = [
+const READS: [(i64, &str); 5] = [
     (1, "SELECT agent, owner, version, session, conversation, updated_at FROM partition"),
     (1, "SELECT agent, id, owner, ownership_key FROM session"),
     (1, "SELECT agent, id, owner FROM conversation"),
     (2, "SELECT context FROM partition"),
+    (3, "SELECT agent, owner, label, cwd, title, chosen_agent, chosen_version, updated_at FROM chat"),
 ];
 
 /// Why a file cannot be used.

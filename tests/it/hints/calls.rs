@@ -34,6 +34,12 @@ async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
             vec![json!({"input": "x", "newConversation": true}), json!({"input": "x", "conversationId": conversation})],
         ),
         (
+            advice("name the chat by any label of your own"),
+            "chats/save",
+            json!({}),
+            vec![json!({"isolation": {"chat": "one"}})],
+        ),
+        (
             advice("write the context into the request"),
             "invoke",
             json!({"input": "{}", "inputIsRequest": true, "protocol": "a2a", "conversationId": "c-1"}),

@@ -67,7 +67,7 @@ pub(super) const HOUSES: &[House] = &[
         floors: &[
             &["lib", "schema"],
             &["agents", "auth", "files", "monitor", "runs"],
-            &["daemon", "doctor", "framing", "invoke", "partitions", "sessions"],
+            &["chats", "daemon", "doctor", "framing", "invoke", "partitions", "sessions"],
             &["method"],
             &["observe"],
             &["reach", "rpc"],

@@ -57,6 +57,9 @@ ChatLabel: TypeAlias = str
 characters, without control characters.
 """
 
+ChatTitle: TypeAlias = str
+"""What a chat is called in a list. Must be 1 to 200 characters, without control characters."""
+
 CheckStatus: TypeAlias = Literal[
     # Nothing is wrong.
     "ok",
@@ -559,6 +562,82 @@ class Capabilities(TypedDict):
     """Every method that may be called on this connection."""
     framings: list[str]
     """The framings the socket accepts: `lsp`, `ndjson`, `http`."""
+
+
+class _ChatForgetParams(TypedDict):
+    isolation: Isolation
+    """Whose chat it is; `chat` is its label and must be given."""
+
+
+class ChatForgetParams(_ChatForgetParams, total=False):
+    """Which chat."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+
+
+class ChatForgetResponse(TypedDict):
+    """What was forgotten."""
+
+    forgotten: bool
+    """Whether anything had been saved about it."""
+
+
+class _ChatInfo(TypedDict):
+    chat: ChatLabel
+    """Its label."""
+    updatedAt: str
+    """When it was saved last. RFC 3339, UTC."""
+
+
+class ChatInfo(_ChatInfo, total=False):
+    """A chat."""
+
+    cwd: AbsolutePath
+    """The directory the client works in."""
+    title: ChatTitle
+    """What it is called in a list."""
+    agent: AgentName
+    """The agent that the person chose, if it is another one than the target's."""
+    version: AgentVersion
+    """The version that the person chose."""
+
+
+class ChatListResponse(TypedDict):
+    """The chats."""
+
+    chats: list[ChatInfo]
+    """The most recently saved first; at most 1000."""
+
+
+class ChatParams(TypedDict, total=False):
+    """An agent, and whose chats."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    isolation: Isolation
+    """Whose chats. With a `chat`, that one alone and those whose labels begin with it and a slash.
+    """
+
+
+class _ChatSaveParams(TypedDict):
+    isolation: Isolation
+    """Whose chat it is; `chat` is its label and must be given."""
+
+
+class ChatSaveParams(_ChatSaveParams, total=False):
+    """Which chat, and what to remember."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    cwd: AbsolutePath
+    """The directory the client works in."""
+    title: ChatTitle
+    """What it is called in a list."""
+    agent: AgentName
+    """The agent that the person chose, if it is another one than the target's."""
+    version: AgentVersion
+    """The version that the person chose."""
 
 
 class _Check(TypedDict):
@@ -1491,6 +1570,30 @@ class Isolation(TypedDict, total=False):
     """Forces a model instead of detecting it."""
 
 
+class ItemsParams(TypedDict, total=False):
+    """Whose conversation, and which part of it."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    isolation: Isolation
+    """Whose conversation."""
+    after: str
+    """Only the items after the one with this id."""
+    limit: int
+    """How many at most; 100 when left out, and never more than 1000."""
+
+
+class ItemsResponse(TypedDict):
+    """A part of a conversation, in the service's own shape."""
+
+    data: list[Any]
+    """The service's items, verbatim. Empty if the isolation continues no conversation."""
+    last_id: Union[str, None]
+    """The last one's id: pass it as `after` for more."""
+    has_more: bool
+    """Whether there are more after `last_id`."""
+
+
 class LastEvent(TypedDict):
     """How far a client got in a run: `runs/attach` continues after it."""
 
@@ -2359,6 +2462,18 @@ class Call(Protocol):
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> ImportResponse: ...
 
     @overload
+    def __call__(self, method: Literal["chats/save"], params: ChatSaveParams, /) -> None: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/list"], params: ChatParams, /) -> ChatListResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/forget"], params: ChatForgetParams, /) -> ChatForgetResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> ItemsResponse: ...
+
+    @overload
     def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> DaemonStatusResponse: ...
 
     @overload
@@ -2460,6 +2575,18 @@ class AsyncCall(Protocol):
 
     @overload
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> Awaitable[ImportResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/save"], params: ChatSaveParams, /) -> Awaitable[None]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/list"], params: ChatParams, /) -> Awaitable[ChatListResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/forget"], params: ChatForgetParams, /) -> Awaitable[ChatForgetResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> Awaitable[ItemsResponse]: ...
 
     @overload
     def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> Awaitable[DaemonStatusResponse]: ...

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
 mod a2a;
+mod acp;
 mod agents;
 mod article;
 mod attach;

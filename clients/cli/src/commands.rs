@@ -3,8 +3,10 @@
 //! - `invoke`, `chat`, `runs`: turns; `sessions`, `files`, `monitor`: a session, its files and its log
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
 //! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator
+//! - `acp`: hosted agents in editors that speak the Agent Client Protocol
 //! - `completions`, `man`: files for the shell and for `man`
 
+pub(crate) mod acp;
 pub(crate) mod agents;
 pub(crate) mod attach;
 pub(crate) mod auth;
@@ -84,6 +86,9 @@ pub(crate) enum Command {
     /// Connect standard input and output to the daemon, for programs that start a child process
     #[command(after_help = attach::HELP)]
     Attach(attach::Flags),
+    /// Serve hosted agents to an editor over the Agent Client Protocol
+    #[command(after_help = acp::HELP)]
+    Acp(acp::Flags),
     /// Run the daemon in this terminal
     #[command(after_help = serve::HELP)]
     Serve(serve::Flags),
@@ -163,6 +168,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags),
         Command::Attach(flags) => attach::run(flags, hooks),
+        Command::Acp(flags) => acp::run(flags, hooks),
         Command::Completions(flags) => completions::run(flags, syntax),
         Command::Man(flags) => man::run(flags, syntax),
         Command::Doctor(flags) => doctor::run(flags, hooks),

@@ -9,7 +9,7 @@ use std::path::Path;
 const SOURCES: &[&str] = &["src", "emulator/src", "clients/cli/src"];
 
 /// Names that start something.
-const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinned"];
+const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinned", "spawn_scoped"];
 
 /// What stands before the name when it is a function of tokio's or of the standard library's.
 const STARTERS: &[&str] = &["tokio", "task", "thread"];
@@ -42,6 +42,11 @@ const PLACES: &[(&str, &str, &str)] = &[
         "clients/cli/src/commands/attach.rs",
         "new",
         "reads one connection; its handle is joined when the connection is replaced",
+    ),
+    (
+        "clients/cli/src/commands/acp.rs",
+        "thread",
+        "answers one request; the command waits for all of them before it ends",
     ),
     ("clients/cli/src/line/start.rs", "wait_for_report", "ends with the daemon's first line or its process"),
 ];

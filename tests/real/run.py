@@ -2,6 +2,8 @@
 
     python3 tests/real/run.py --binary target/debug/cupola [--environments DIR] [--prepare] [MODULE[.CLASS[.TEST]]...]
 
+The clients of the Agent Client Protocol are among them: the Python SDK always, and those that run on Node if `test_acp_node` is named.
+
 Each requirements file becomes one virtual environment below DIR (default `target/real`), made again only when the
 file changes; `--prepare` stops after that. Needs Python 3.10 or newer with `venv`, and a package index the first time.
 """
@@ -19,8 +21,11 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 
 # Which environment runs a module of tests: the SDK's needs the SDK, the others only the standard library.
-MODULES = {"test_agentserver": None, "test_isolation_keys": None, "test_local": None, "test_sdk": "sdk",
+MODULES = {"test_acp_python": "acp", "test_agentserver": None, "test_isolation_keys": None, "test_local": None, "test_sdk": "sdk",
            "test_strangers": None}
+
+# Tests that also need Node and its package manager. They run when they are named.
+NODE_MODULES = {"test_acp_node": None}
 
 
 def make_environment(directory, requirements):
@@ -35,6 +40,22 @@ def make_environment(directory, requirements):
     subprocess.run([directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
                     "--disable-pip-version-check", "--requirement", requirements], check=True)
     stamp.write_text(wanted)
+
+
+def make_packages(directory, source):
+    """The packages of a package-lock.json, and the scripts beside it."""
+    lock = (source / "package-lock.json").read_text()
+    stamp = directory / "installed.json"
+    if not (stamp.exists() and stamp.read_text() == lock):
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.copytree(source, directory)
+        # No package's script is run: nothing here needs one. Not `npm ci`: it refuses a lock that lacks optional packages of
+        # systems that a registry does not serve.
+        subprocess.run(["npm", "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"],
+                       cwd=directory, stdin=subprocess.DEVNULL, check=True)
+        stamp.write_text(lock)
+    for script in source.glob("*.mjs"):
+        shutil.copy(script, directory)
 
 
 def run_tests(command, variables):
@@ -69,6 +90,12 @@ def main():
     if arguments.prepare:
         return
 
+    modules = {**MODULES, **NODE_MODULES}
+    if any(test.partition(".")[0] in NODE_MODULES for test in arguments.tests):
+        started = time.monotonic()
+        make_packages(environments / "acp-node", HERE / "acp")
+        print(f"environment acp-node: {time.monotonic() - started:.1f} s", flush=True)
+
     variables = {
         **os.environ,
         "CUPOLA_REAL_BINARY": str(arguments.binary.resolve()),
@@ -76,7 +103,7 @@ def main():
     }
     passed = failed = 0
     for test in arguments.tests:
-        environment = MODULES[test.partition(".")[0]]
+        environment = modules[test.partition(".")[0]]
         python = environments / environment / "bin" / "python" if environment else sys.executable
         started = time.monotonic()
         run, bad = run_tests([python, "-m", "unittest", test], variables)

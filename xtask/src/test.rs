@@ -19,6 +19,8 @@ const BINARY: &str = "target/debug/cupola";
 
 /// The suites of real counterparts and of the Python client.
 const REAL: &str = "tests/real/run.py";
+/// Those of the real counterparts that need Node as well.
+const REAL_ON_NODE: &str = "test_acp_node";
 const PYTHON: &str = "clients/python/tests/run.py";
 
 /// The check of the OpenRPC document.
@@ -66,8 +68,13 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
                 steps.command(real_counterparts(&["--prepare"]));
             }
             wait_for(&for_python);
-            for (name, suite) in [(REAL, real_counterparts(&[])), (PYTHON, python_client())] {
-                match &usable {
+            let with_node = usable.clone().and_then(|()| vscode::node_is_usable());
+            for (name, suite, usable) in [
+                (REAL, real_counterparts(&[]), &usable),
+                (REAL_ON_NODE, real_counterparts(&[REAL_ON_NODE]), &with_node),
+                (PYTHON, python_client(), &usable),
+            ] {
+                match usable {
                     Ok(()) => steps.tests(suite),
                     Err(reason) => steps.skip(name, reason),
                 }

@@ -8,6 +8,7 @@ use crate::lifetime::shutdown::Shutdown;
 use crate::limits::input::InputBudget;
 use crate::limits::output::WaitingBudget;
 use crate::partition::locks::Locks;
+use crate::partition::questions::Questions;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
 use crate::partition::{AgentKey, Partition, digest};
@@ -67,6 +68,8 @@ pub struct Daemon {
     pub session_locks: Locks<(AgentKey, SessionId)>,
     /// Invokes under way and those that ended recently.
     pub runs: Runs,
+    /// What agents asked, and whose responses are.
+    pub questions: Questions,
     /// Logs that are followed.
     pub shared_logs: SharedLogs,
     /// Files that are read or written in pieces.
@@ -128,6 +131,7 @@ impl Daemon {
                 digest(&[Some("session"), Some(agent.as_str()), Some(session.as_str())])
             }),
             runs: Runs::new(config.runs),
+            questions: Questions::default(),
             shared_logs: SharedLogs::default(),
             pieces: Pieces::default(),
             config,

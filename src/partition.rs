@@ -2,11 +2,12 @@
 //!
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
 //! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order, by `file_lock` also
-//! those of other processes.
+//! those of other processes. [`questions`] are what agents asked and nobody has answered yet.
 
 pub mod fence;
 mod file_lock;
 pub mod locks;
+pub mod questions;
 pub mod sqlite;
 pub mod store;
 

@@ -19,6 +19,11 @@ pub enum AgentProtocol {
 }
 
 impl AgentProtocol {
+    /// The protocol that definitions and project files call so; `None` for one that Cupola does not speak.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Responses, Self::Invocations, Self::InvocationsWs, Self::A2a].into_iter().find(|it| it.name() == name)
+    }
+
     /// Its name in definitions and endpoints.
     pub const fn name(self) -> &'static str {
         match self {

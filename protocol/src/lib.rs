@@ -19,6 +19,7 @@
 //! - [`daemon`]: handshake, status and stop
 //! - [`doctor`]: what is wrong, and how to fix it
 //! - [`auth`]: the tokens the daemon holds
+//! - [`question`]: what an agent asks the person, and the input that answers it
 //! - [`display`]: which characters act on the program that displays them
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
@@ -50,6 +51,7 @@ pub mod notice;
 pub mod observe;
 pub mod partitions;
 pub mod path;
+pub mod question;
 pub mod reach;
 pub mod rpc;
 pub mod runs;

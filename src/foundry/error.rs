@@ -11,7 +11,8 @@ pub(super) use self::evidence::kind_of_code;
 
 use self::classify::classify;
 use self::evidence::Evidence;
-use super::turn::{Refusal, Speaker};
+use super::complaint::Complaint;
+use super::turn::{self, Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -146,6 +147,8 @@ pub struct ServiceError {
     pub denial: Option<Denial>,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
     pub(super) is_named: bool,
+    /// The agent has no route for the protocol that was spoken.
+    pub(super) lacks_route: bool,
     /// Did the turn run, if it was one?
     pub(super) turn: Turn,
 }
@@ -301,6 +304,11 @@ impl FoundryError {
         self.service().is_some_and(|error| error.operation == Operation::Invoke && error.turn != Turn::NotRun)
     }
 
+    /// Does the agent not speak the protocol of the turn? Nothing ran then.
+    pub fn lacks_route(&self) -> bool {
+        self.service().is_some_and(|error| error.lacks_route)
+    }
+
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         self.service().map(|error| error.status)
@@ -319,16 +327,19 @@ impl ServiceError {
         body: &[u8],
     ) -> Self {
         let json = serde_json::from_slice::<Value>(body).ok();
-        let error = json.as_ref().and_then(|json| json.get("error"));
+        let error = json.as_ref().and_then(|json| json.get("error")).filter(|error| error.is_object());
         let text_of = |name| error.and_then(|error: &Value| error.get(name)).and_then(Value::as_str);
+        // Agents write their refusals in forms of their own.
+        let complaint = json.as_ref().map(|json| Complaint::in_object(json).unwrap_or_else(|| Complaint::of(json)));
+        let Complaint { code: said_code, message: said } = complaint.unwrap_or_default();
         let details = text(headers, "x-adc-response-details");
         let evidence = Evidence {
             operation,
             delegated,
             status: status.as_u16(),
             details,
-            code: text_of("code"),
-            message: text_of("message").or_else(|| error.and_then(Value::as_str)).unwrap_or_default(),
+            code: text_of("code").or(said_code.as_deref().filter(|_| error.is_none())),
+            message: text_of("message").or(said.as_deref()).unwrap_or_default(),
             param: text_of("param"),
             source: text(headers, "x-platform-error-source"),
         };
@@ -341,7 +352,10 @@ impl ServiceError {
         };
         let denial = if kind == ErrorKind::Forbidden { Denial::of(&evidence) } else { None };
         let Evidence { status: number, code, source, .. } = evidence;
-        let turn = Refusal { speaker, status: number, details, code, source }.turn();
+        let lacks_route = operation == Operation::Invoke
+            && speaker.is_container()
+            && turn::lacks_route(number, text(headers, "server"), body);
+        let turn = Refusal { speaker, status: number, details, code, source, lacks_route }.turn();
         let is_named = details.is_some() || evidence.code.is_some_and(is_known);
         let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
         // Unknown words such as `platform` appear in the header too; the body's code says more then.
@@ -358,6 +372,7 @@ impl ServiceError {
             session: text(headers, "x-agent-session-id").and_then(|id| id.parse().ok()),
             speaker,
             is_named,
+            lacks_route,
             turn,
         }
     }

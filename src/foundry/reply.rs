@@ -146,6 +146,8 @@ pub(super) fn raw_or_string(text: &str) -> Box<RawValue> {
 pub(super) trait Mapping {
     /// Takes the next piece: a server-sent event, the whole body, or some of its text ([`Split`]). Only events have names.
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>);
+    /// The body is bare text, although it claims to be events ([`Split::lenient_events`]): the pieces that follow are its text.
+    fn is_bare_text(&mut self) {}
     /// Takes the end of the body. Adds the ending if there was none.
     fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>);
 }
@@ -197,6 +199,7 @@ pub(super) fn shown(items: &VecDeque<ReplyItem>) -> Vec<String> {
         InvokeEvent::TextDelta { delta } => format!("+{delta}"),
         InvokeEvent::Output { name, .. } => name.clone(),
         InvokeEvent::Snapshot { text } => format!("={text}"),
+        InvokeEvent::Question { question } => format!("?{:?} {}", question.kind, question.id),
         InvokeEvent::Completed {} => "completed".to_owned(),
         InvokeEvent::Cancelled {} => "cancelled".to_owned(),
         InvokeEvent::Failed { failure } => format!("failed {:?}: {}", failure.kind, failure.message),

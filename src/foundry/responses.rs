@@ -1,8 +1,9 @@
 //! A turn of the responses protocol (contract section 7): the request, and its answer streamed or whole.
 //!
-//! - [`mapping`]: the service's events as ours, [`text`]: their text (both pure)
+//! - [`mapping`]: the service's events as ours, [`text`]: their text, [`questions`]: what the agent asks (all pure)
 
 mod mapping;
+mod questions;
 mod text;
 
 use super::Agent;
@@ -10,8 +11,8 @@ use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Reply, ReplyStream, Split};
 use super::request::{JSON, Request};
-use cupola_protocol::id::{ConversationId, SessionId};
-use cupola_protocol::invoke::AgentProtocol;
+use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
+use cupola_protocol::invoke::{AgentProtocol, Input};
 use futures_util::StreamExt as _;
 use http::Method;
 use mapping::{ObjectMapping, ResponseMapping};
@@ -21,21 +22,25 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy)]
 pub struct ResponsesTurn<'a> {
     /// What to say.
-    pub input: &'a str,
+    pub input: &'a Input,
     /// The session to use; the service makes one when left out.
     pub session_id: Option<&'a SessionId>,
     /// The conversation to continue.
     pub conversation_id: Option<&'a ConversationId>,
+    /// The response to continue instead.
+    pub previous_response_id: Option<&'a ResponseId>,
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
-    input: &'a str,
+    input: &'a Input,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_session_id: Option<&'a SessionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation: Option<ConversationReference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_response_id: Option<&'a ResponseId>,
 }
 
 #[derive(Serialize)]
@@ -52,6 +57,7 @@ impl Agent {
             stream: true,
             agent_session_id: turn.session_id,
             conversation: turn.conversation_id.map(|id| ConversationReference { id }),
+            previous_response_id: turn.previous_response_id,
         };
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
         let url = self.address.protocol(AgentProtocol::Responses, &[]);

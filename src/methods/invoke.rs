@@ -4,11 +4,13 @@
 //! - [`attempt`]: gets the request to the agent, in the session and conversation of the plan
 //! - [`plan`]: what a turn continues (pure)
 //! - [`protocol`]: what it speaks
+//! - [`answering`]: which questions of the agent it answers
 //! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready; [`version`]: one that is asked for by a single call
 //! - [`outcome`]: how a failed turn is reported (pure)
 //! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
+mod answering;
 mod attempt;
 mod deployment;
 mod observed;
@@ -91,6 +93,10 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
         Err(CallError::invalid_params(format!("{left} and {right} cannot be given together"))
             .hint("leave one of them out"))
     };
+    if params.input.is_empty() {
+        return Err(CallError::invalid_params("the input is empty, so there is nothing to send")
+            .hint("write a message; if it comes from a pipe or a file, check that something arrives"));
+    }
     if params.input.len() > MAX_INPUT_BYTES {
         let (given, most) = (params.input.len(), MAX_INPUT_BYTES / (1024 * 1024));
         let message = format!("the input has {given} bytes, and at most {most} MiB ({MAX_INPUT_BYTES} bytes) are sent");
@@ -102,6 +108,14 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
     }
     if params.new_conversation && params.conversation_id.is_some() {
         return clash("newConversation", "conversationId");
+    }
+    if params.previous_response_id.is_some() {
+        if params.conversation_id.is_some() {
+            return clash("previousResponseId", "conversationId");
+        }
+        if params.new_conversation {
+            return clash("previousResponseId", "newConversation");
+        }
     }
     if params.version_override.is_some() {
         for (is_given, field) in [

@@ -24,6 +24,8 @@ pub(crate) struct Scope {
     pub(crate) definition: Option<Definition>,
     /// The version azd deployed last, if the target is an azd project.
     pub(crate) deployed: Option<AgentVersion>,
+    /// What the azd project's files say that the agent speaks.
+    pub(crate) protocols: Vec<String>,
     /// When it was asked for.
     begun: Instant,
 }
@@ -53,7 +55,7 @@ impl Scope {
         confirmed: Confirmed,
     ) -> Result<Self, CallError> {
         let begun = Instant::now();
-        let Resolved { target, agent, deployed } = daemon.targets.resolve(target).await?;
+        let Resolved { target, agent, deployed, protocols } = daemon.targets.resolve(target).await?;
         let (target, agent) = (target.as_ref(), agent.with(extras));
         let caller = agent.caller().await?;
         let key = AgentKey::new(target);
@@ -82,6 +84,7 @@ impl Scope {
             wire,
             definition,
             deployed,
+            protocols,
             begun,
         })
     }

@@ -6,6 +6,7 @@
 mod a2a;
 mod acp;
 mod agents;
+mod answers;
 mod article;
 mod attach;
 mod bind;
@@ -38,6 +39,7 @@ mod partitions;
 mod private;
 mod process;
 mod project;
+mod questions;
 mod raw;
 mod recovery;
 mod redeployed;

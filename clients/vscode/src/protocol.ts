@@ -860,6 +860,9 @@ export interface InitializeResponse {
   bound: boolean;
 }
 
+/** What is sent to an agent. */
+export type Input = string | unknown[];
+
 /** The value of one `$/progress` notification of an `invoke`. */
 export type InvokeEvent =
   | InvokeEventStarted
@@ -867,6 +870,7 @@ export type InvokeEvent =
   | InvokeEventHttpHead
   | InvokeEventHttpBody
   | InvokeEventTextDelta
+  | InvokeEventQuestion
   | InvokeEventOutput
   | InvokeEventNotice
   | InvokeEventGap
@@ -977,6 +981,20 @@ export interface InvokeEventTextDelta {
   number: number;
   /** The text, to be appended. */
   delta: string;
+}
+
+/** The agent asks the person. The run ends after it; `invoke` answers it. */
+export interface InvokeEventQuestion {
+  type: "question";
+  /** The run's id. */
+  runId: RunId;
+  /**
+   * Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A
+   * `gap` and the `snapshot` after it have the number of the last event they stand for.
+   */
+  number: number;
+  /** What is asked. */
+  question: Question;
 }
 
 /** Any other event of the service, verbatim. */
@@ -1107,8 +1125,12 @@ export interface InvokeEventTruncated {
 
 /** What to send and to whom. */
 export interface InvokeParams {
-  /** The text to send, at most 16 MiB. With `invocations` it is the request's body, as JSON if it parses as JSON. */
-  input: string;
+  /**
+   * The text to send, at most 16 MiB. With `invocations` it is the request's body, as JSON if it parses as JSON.
+   * With `responses` it may be a list of input items, which also answers questions (`Question`): each approval
+   * must answer one that is open in this partition, and the first answer counts.
+   */
+  input: Input;
   /** Which agent. Left out on a bound connection only, which has its own. */
   target?: Target;
   /** Whose state. */
@@ -1144,6 +1166,11 @@ export interface InvokeParams {
   conversationId?: ConversationId;
   /** Start a conversation, or a context, instead of using the saved one. */
   newConversation?: boolean;
+  /**
+   * Continue from this response instead of a conversation: a branch, which the next call does not continue by
+   * itself. Applies to `responses` only. Not with `conversationId` or `newConversation`.
+   */
+  previousResponseId?: ResponseId;
   /** Allow a session that Cupola knows to belong to another partition. */
   allowSharedSession?: boolean;
   /**
@@ -1205,6 +1232,8 @@ export interface InvokeResponse {
   output?: unknown;
   /** Why it did not complete. */
   failure?: RunFailure;
+  /** What the agent asks the person; it waits for the answers. */
+  questions?: Question[];
   /** What the caller should know about how the call was carried out. */
   notices?: Notice[];
 }
@@ -1471,6 +1500,8 @@ export type NoticeCode =
   | "dialogueIdle"
   /** The agent's sessions lose their files when they go idle. */
   | "filesNotKept"
+  /** A question of the agent is being answered: which tool is allowed or refused, and with which arguments. */
+  | "answering"
   /** Any other code, added by a newer daemon. */
   | "other";
 
@@ -1573,6 +1604,44 @@ export interface ProgressParams {
  * user, no query, no trailing path.
  */
 export type ProjectEndpoint = string;
+
+/**
+ * The agent waits for the person. The run that asked has ended; the answer is another `invoke` in the same
+ * partition.
+ */
+export interface Question {
+  /**
+   * The agent's own id of the question. `items` with an item `mcp_approval_response` names it as
+   * `approval_request_id`.
+   */
+  id: string;
+  /** What is asked. */
+  kind: QuestionKind;
+  /** What the agent says about it, for people. */
+  message?: string;
+  /** The tool that the agent wants to call. */
+  tool?: string;
+  /** The server that has the tool, or that wants consent, by its label. */
+  server?: string;
+  /** The arguments of the tool's call, as the agent wrote them: usually JSON. */
+  arguments?: string;
+  /** Where the person gives consent. Always `https`; show it whole, and open it only if the person says so. */
+  url?: string;
+}
+
+/** What a question is about. */
+export type QuestionKind =
+  /**
+   * May the agent call this tool with these arguments? Answered with an approval or a denial; the first answer
+   * counts.
+   */
+  | "approval"
+  /** The person signs in at a link, then sends the message again. */
+  | "consent"
+  /** The agent needs more information. Answered with the next message. */
+  | "input"
+  /** Any other kind, added by a newer daemon. */
+  | "other";
 
 /**
  * A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent as it is.

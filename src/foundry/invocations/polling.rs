@@ -9,14 +9,18 @@ use super::super::head::HttpHead;
 use super::super::headers::WireIsolation;
 use super::super::meter::Meter;
 use super::super::reply::{Ending, Mapping, Reply, ReplyItem, body_event, failed, raw, unclear};
+use super::super::request::Request;
 use super::super::sse;
-use super::mapping::{JsonMapping, failure_in, text_of};
+use super::super::url::with_session;
+use super::mapping::{JsonMapping, text_of};
+use super::shapes::failure_in;
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::InvokeEvent;
+use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use http::Method;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -73,6 +77,41 @@ impl Polled {
 /// One question: how is the invocation?
 type Ask = Box<dyn Fn() -> BoxFuture<'static, Result<Polled, FoundryError>> + Send + Sync>;
 
+/// An invocation that was accepted with 202.
+#[derive(Clone)]
+struct LongInvocation {
+    agent: Agent,
+    isolation: WireIsolation,
+    id: ResponseId,
+    session_id: Option<SessionId>,
+}
+
+impl LongInvocation {
+    /// Asks how it is.
+    async fn poll(&self) -> Result<HttpAnswer, FoundryError> {
+        self.agent.send(&self.request(Operation::PollInvocation, Method::GET, &[])).await
+    }
+
+    /// What ends it.
+    fn canceller(&self) -> Canceller {
+        let invocation = self.clone();
+        Canceller::new(self.id.as_str(), move || {
+            let invocation = invocation.clone();
+            async move {
+                let request = invocation.request(Operation::CancelInvocation, Method::POST, &["cancel"]);
+                invocation.agent.done(&request).await
+            }
+            .boxed()
+        })
+    }
+
+    fn request(&self, operation: Operation, method: Method, rest: &[&str]) -> Request<'_> {
+        let segments = [&[self.id.as_str()], rest].concat();
+        let url = self.agent.address.protocol(AgentProtocol::Invocations, &segments);
+        Request::new(operation, method, with_session(url, self.session_id.as_ref())).isolated(&self.isolation)
+    }
+}
+
 /// The state of following one invocation.
 pub(super) struct Polling {
     id: ResponseId,
@@ -106,9 +145,9 @@ impl Polling {
             reply.events = stream::iter(answered(&body, reply.response_id.clone(), agent.wants_raw())).boxed();
             return;
         };
-        let target = Canceller { agent: agent.clone(), isolation: isolation.clone(), id: id.clone(), session_id };
+        let target = LongInvocation { agent: agent.clone(), isolation: isolation.clone(), id: id.clone(), session_id };
         reply.response_id = Some(id);
-        reply.canceller = Some(target.clone());
+        reply.canceller = Some(target.canceller());
         let asked = target.clone();
         let ask: Ask = Box::new(move || {
             let target = asked.clone();

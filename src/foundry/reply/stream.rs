@@ -44,6 +44,11 @@ impl<M: Mapping> ReplyStream<M> {
         self.splitter.mapping()
     }
 
+    /// What the mapping knows in the end.
+    pub(in super::super) fn into_mapping(self) -> M {
+        self.splitter.into_mapping()
+    }
+
     /// Reads until the mapping knows enough, or until the ending. Takes no items.
     pub(in super::super) async fn until(&mut self, is_enough: impl Fn(&M) -> bool) {
         let has_ending =

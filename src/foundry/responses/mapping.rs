@@ -3,10 +3,11 @@
 use super::super::error::kind_of_code;
 use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
+use super::questions;
 use super::text::{Part, Text};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::{InvokeEvent, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, Question, RunStatus};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -27,7 +28,7 @@ impl Mapping for ObjectMapping {
     fn event(&mut self, body: sse::Event, items: &mut VecDeque<ReplyItem>) {
         self.is_ended = true;
         match raw(&body.data) {
-            Some(object) => finish(&object, None, &Text::default(), items),
+            Some(object) => finish(&object, None, &Text::default(), &[], items),
             None => items.push_back(end(Ending::of(unclear(
                 ErrorKind::UnexpectedAnswer,
                 "the service answered with neither events nor JSON",
@@ -52,6 +53,8 @@ pub(super) struct ResponseMapping {
     is_in_progress: bool,
     is_ended: bool,
     text: Text,
+    /// The ids of what was asked.
+    asked: Vec<String>,
     pub(super) session_id: Option<SessionId>,
     pub(super) response_id: Option<ResponseId>,
 }
@@ -75,6 +78,8 @@ struct Frame<'a> {
     content_index: Option<&'a RawValue>,
     #[serde(borrow, default)]
     response: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    item: Option<&'a RawValue>,
 }
 
 impl Frame<'_> {
@@ -104,6 +109,11 @@ impl Mapping for ResponseMapping {
             return;
         }
         self.has_begun = true;
+        if event.data.is_empty() && event.name.as_deref() == Some("error") {
+            self.is_ended = true;
+            items.push_back(self.end_with(failure_of(&Value::Null)));
+            return;
+        }
         let Ok(frame) = serde_json::from_str::<Frame<'_>>(&event.data) else {
             let name = event.name.unwrap_or_else(|| "message".to_owned());
             items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
@@ -134,6 +144,12 @@ impl Mapping for ResponseMapping {
                 let whole = string(if name == "response.refusal.done" { frame.refusal } else { frame.text });
                 items.extend(whole.and_then(|whole| self.text.confirm(part, &whole)));
             }
+            "response.output_item.done" => {
+                if let Some(question) = frame.item.and_then(parse).as_ref().and_then(questions::of_item) {
+                    self.asked.push(question.id.clone());
+                    items.push_back(asks(question));
+                }
+            }
             // Any after the first: the run restarted, and this is its state (contract section 15.4).
             "response.in_progress" if std::mem::replace(&mut self.is_in_progress, true) => {
                 let text = frame.response.and_then(parse).map(|object| text_of(&object)).unwrap_or_default();
@@ -144,7 +160,7 @@ impl Mapping for ResponseMapping {
                 self.is_ended = true;
                 let object = frame.response.and_then(|object| raw(object.get()));
                 let object = object.unwrap_or_else(|| RawValue::NULL.to_owned());
-                finish(&object, Some(&name), &self.text, items);
+                finish(&object, Some(&name), &self.text, &self.asked, items);
                 return;
             }
             // Replaces the terminal event when nothing was created.
@@ -194,6 +210,10 @@ impl ResponseMapping {
     }
 }
 
+fn asks(question: Question) -> ReplyItem {
+    ReplyItem::Event(InvokeEvent::Question { question: Box::new(question) })
+}
+
 fn parse(object: &RawValue) -> Option<Value> {
     serde_json::from_str(object.get()).ok()
 }
@@ -234,8 +254,14 @@ fn status_of(word: &str) -> Option<RunStatus> {
 
 /// Ends with a final object: first whatever makes the deltas agree with it, then the ending. The object's status says how it
 /// went, not the event's name: `response.failed` covers cancelled runs, and HTTP 200 failed ones (contract section 7.2).
-/// Where the object has no text, what was streamed is all there is.
-fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &Text, items: &mut VecDeque<ReplyItem>) {
+/// Where the object has no text, what was streamed is all there is. `asked`: the questions that were told already.
+fn finish(
+    raw_object: &RawValue,
+    name: Option<&str>,
+    streamed: &Text,
+    asked: &[String],
+    items: &mut VecDeque<ReplyItem>,
+) {
     let object = parse(raw_object).unwrap_or_default();
     let text = |name: &str| object.get(name).and_then(Value::as_str);
     let final_text = text_of(&object);
@@ -249,6 +275,8 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &Text, items: &mu
     if streamed.has_hole() && final_text.is_empty() {
         items.push_back(text_missing());
     }
+    let output = object.get("output").and_then(Value::as_array).into_iter().flatten();
+    items.extend(output.filter_map(questions::of_item).filter(|question| !asked.contains(&question.id)).map(asks));
     let error = object.get("error").filter(|error| error.is_object());
     let by_status = text("status").and_then(status_of);
     let by_name = name.and_then(|name| status_of(name.strip_prefix("response.")?));

@@ -7,6 +7,7 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
 use crate::partition::locks::Waiter;
+use crate::partition::questions::AskedIn;
 use crate::run::Run;
 use cupola_protocol::error::Turn;
 use cupola_protocol::id::ResponseId;
@@ -135,7 +136,9 @@ impl Performance<'_> {
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, selected_version, mut notices, _session_lock } = taken;
+        let Taken { mut reply, model, session, conversation, selected_version, mut notices, partition, _session_lock } =
+            taken;
+        let mut questions = Vec::new();
         let (agent_version, latency) = (reply.version.clone(), reply.latency.clone());
         let started = InvokeEvent::Started {
             session_id: session.clone(),
@@ -181,14 +184,32 @@ impl Performance<'_> {
             if let InvokeEvent::Notice { notice } = &event {
                 notices.push(notice.clone());
             }
+            if let InvokeEvent::Question { question } = &event {
+                questions.push(question.as_ref().clone());
+            }
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
                 self.take_all(requests.refusal()).await;
             }
             let is_in_raw = matches!(
                 event,
-                InvokeEvent::TextDelta { .. } | InvokeEvent::Snapshot { .. } | InvokeEvent::Output { .. }
+                InvokeEvent::TextDelta { .. }
+                    | InvokeEvent::Snapshot { .. }
+                    | InvokeEvent::Output { .. }
+                    | InvokeEvent::Question { .. }
             );
+            if event.ending().is_some() {
+                // Open before anyone hears of the end, so that an answer that follows at once finds them.
+                let response =
+                    end.as_ref().and_then(|end| end.response_id.clone()).or_else(|| reply.response_id.clone());
+                if let Some(response) = &response {
+                    self.daemon.questions.answered_with(&partition, response);
+                }
+                let asked_in = AskedIn { conversation: conversation.clone(), response };
+                for question in &questions {
+                    self.daemon.questions.ask(&partition, question.clone(), asked_in.clone());
+                }
+            }
             if !(self.params.raw && is_in_raw) {
                 self.take(event).await;
             }
@@ -207,6 +228,7 @@ impl Performance<'_> {
             latency,
             request_id: reply.request_id.clone(),
             output,
+            questions,
             failure: failure.map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),
             notices: requests.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -73,7 +73,7 @@ pub(super) const HOUSES: &[House] = &[
             &["reach", "rpc"],
             &["error", "isolation", "target"],
             &["headers", "id"],
-            &["agent_protocol", "latency", "notice", "path"],
+            &["agent_protocol", "latency", "notice", "path", "question"],
             &["display", "text"],
         ],
     },

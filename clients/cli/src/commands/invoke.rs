@@ -10,18 +10,22 @@ use crate::line::interrupt;
 use crate::line::patience::Patience;
 use crate::line::stream::Stream;
 use crate::scope::ScopeFlags;
+use crate::scope::approval;
 use crate::scope::target::parse;
 use crate::show;
 use crate::show::answer::{Ending, Printer};
+use crate::show::aside::Aside;
 use crate::show::debug;
 use crate::show::raw::RawResponse;
 use crate::terminal;
 use clap::{Args, ValueEnum};
 use cupola_protocol::Method;
 use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
-use cupola_protocol::invoke::{AgentProtocol, Invoke, InvokeParams, MAX_INPUT_BYTES};
+use cupola_protocol::invoke::{AgentProtocol, Input, Invoke, InvokeParams, MAX_INPUT_BYTES, Question};
+use cupola_protocol::question;
 use cupola_protocol::target::Target;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fs::File;
@@ -44,6 +48,7 @@ Examples:
   cupola invoke --agent-endpoint https://acct.services.ai.azure.com/api/projects/proj/agents/my-agent/endpoint/protocols/openai/responses \"Hello\"
   cupola invoke --local --port 8088 \"Hello\"
   git diff | cupola invoke --emulator -
+  cupola invoke --emulator --approve mcpr_0123
   cupola runs attach $(cupola invoke --emulator --detach \"slow 20\")
   cupola invoke --emulator --protocol invocations -f request.json -o json
   printf 'hello\\nbye\\n' | cupola invoke --emulator --protocol invocations_ws --message-per-line -
@@ -88,6 +93,15 @@ pub(crate) struct Flags {
     /// Print only the answer and errors
     #[arg(long)]
     quiet: bool,
+    /// Show these on standard error, too, separated by commas
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    show: Vec<Aside>,
+    /// Allow the tool call of this question, once. Can be repeated; a message is optional then
+    #[arg(long, value_name = "ID")]
+    approve: Vec<String>,
+    /// Refuse the tool call of this question. Can be repeated; a message is optional then
+    #[arg(long, value_name = "ID")]
+    deny: Vec<String>,
     #[command(flatten)]
     state: StateFlags,
     #[command(flatten)]
@@ -109,6 +123,9 @@ struct StateFlags {
     /// Start a new conversation
     #[arg(long)]
     new_conversation: bool,
+    /// Continue from this response: a branch, which later calls do not continue
+    #[arg(long, value_name = "ID", conflicts_with_all = ["conversation_id", "new_conversation"])]
+    previous_response_id: Option<String>,
     /// Allow using a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
@@ -150,22 +167,46 @@ enum Protocol {
     A2a,
 }
 
-/// Sends the message and prints the answer.
+/// Sends the message and prints the answer. On a terminal, asks what the agent asks, and continues with that.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
-    let params = flags.params(&Environment::process(flags.scope.no_env))?;
+    let mut params = flags.params(&Environment::process(flags.scope.no_env))?;
+    loop {
+        let (code, questions) = turn(flags, hooks, params.clone())?;
+        let answers = if code == exit::WAITS && flags.asks() {
+            // The call is over, so Ctrl-C leaves the question.
+            interrupt::settle();
+            approval::ask(&questions, approval::line).unwrap_or_default()
+        } else {
+            None
+        };
+        let Some(items) = answers else { return Ok(code) };
+        params = InvokeParams {
+            new_session: false,
+            new_conversation: false,
+            conversation_id: None,
+            previous_response_id: None,
+            input: Input::Items(items),
+            ..params
+        };
+    }
+}
+
+/// One turn: its exit code, and what the agent asked in it.
+fn turn(flags: &Flags, hooks: Hooks, params: InvokeParams) -> Result<(u8, Vec<Question>), Failure> {
     let introduce = flags.output == Output::Default && !flags.quiet && terminal::stderr_is_terminal();
     let call = encode::<Invoke>(params)?;
     let on_sent = |stream: &Stream| interrupt::cancels(stream, CALL);
     let mut connection = flags.scope.daemon.ask_within(hooks.embedded, call, flags.patience(), on_sent)?;
-    let code = if flags.detach {
-        detach(&mut connection, flags.output)
+    let outcome = if flags.detach {
+        detach(&mut connection, flags.output).map(|code| (code, Vec::new()))
     } else {
-        print(&mut connection, &How { output: flags.output, introduce, quiet: flags.quiet })
+        let (output, asides, asks) = (flags.output, flags.show.clone(), flags.asks());
+        print(&mut connection, &How { output, introduce, quiet: flags.quiet, asides, asks })
     };
     // From here on the turn may have reached the agent, whatever became of the daemon.
-    let code = code.map_err(Failure::of_sent_turn);
+    let outcome = outcome.map_err(Failure::of_sent_turn);
     // After Ctrl-C, a calling script must see it, even if the answer was complete by then.
-    if interrupt::happened() && code.is_ok() { Ok(exit::CANCELLED) } else { code }
+    if interrupt::happened() && outcome.is_ok() { Ok((exit::CANCELLED, Vec::new())) } else { outcome }
 }
 
 /// How an answer is printed.
@@ -175,20 +216,26 @@ pub(super) struct How {
     pub(super) introduce: bool,
     /// Say nothing but the answer and errors.
     pub(super) quiet: bool,
+    /// What happens beside the answer that is shown, too.
+    pub(super) asides: Vec<Aside>,
+    /// Somebody is asked here what the agent asks.
+    pub(super) asks: bool,
 }
 
-/// Prints the run that a connection's call follows, and gives its exit code.
-pub(super) fn print(connection: &mut Connection, how: &How) -> Result<u8, Failure> {
-    match how.output {
+/// Prints the run that a connection's call follows, and gives its exit code, and what the agent asked.
+pub(super) fn print(connection: &mut Connection, how: &How) -> Result<(u8, Vec<Question>), Failure> {
+    let code = match how.output {
         Output::Default => {
-            let (out, err) = (terminal::stdout(), terminal::stderr());
-            let printer = Printer { out, err, introduce: how.introduce, quiet: how.quiet, written: String::new() };
-            print_text(connection, printer)
+            let mut printer = Printer::new(terminal::stdout(), terminal::stderr());
+            (printer.introduce, printer.quiet, printer.asks) = (how.introduce, how.quiet, how.asks);
+            printer.asides.clone_from(&how.asides);
+            return print_text(connection, printer);
         }
         Output::Json => print_json(connection, terminal::stdout_as_is()),
         Output::Jsonl => print_lines(connection, BufWriter::new(terminal::stdout_as_is())),
         Output::Raw => print_raw(connection, terminal::stdout()),
-    }
+    };
+    code.map(|code| (code, Vec::new()))
 }
 
 /// Exits once the service has accepted the request; the run continues. Prints the run's id, so that it can be found again.
@@ -227,13 +274,14 @@ struct Started<'line> {
 pub(super) fn print_text<Out: Write, Err: Write>(
     connection: &mut Connection,
     mut printer: Printer<Out, Err>,
-) -> Result<u8, Failure> {
+) -> Result<(u8, Vec<Question>), Failure> {
     let received = connection.receive(|event| {
         debug::show(event.value, &mut printer.err);
         printer.event(event.value, event.more)
     });
     let raw = received.inspect_err(|failure| printer.break_off(failure))?;
-    printer.end(&ending(&raw)?)
+    let code = printer.end(&ending(&raw)?)?;
+    Ok((code, printer.questions))
 }
 
 fn print_json(connection: &mut Connection, mut out: impl Write) -> Result<u8, Failure> {
@@ -293,7 +341,7 @@ impl Flags {
             input_is_request: matches!(message, Message::File(_)) && self.speaks_a2a(&target),
             target,
             isolation,
-            input: message.read()?,
+            input: self.input(&message)?,
             message_per_line: self.message_per_line,
             idle_timeout_ms: self.idle_timeout.map(|seconds| seconds.saturating_mul(1000)),
             protocol: self.protocol.map(|protocol| match protocol {
@@ -306,6 +354,11 @@ impl Flags {
             new_session: state.new_session,
             conversation_id: state.conversation_id.as_deref().map(|id| parse("--conversation-id", id)).transpose()?,
             new_conversation: state.new_conversation,
+            previous_response_id: state
+                .previous_response_id
+                .as_deref()
+                .map(|id| parse("--previous-response-id", id))
+                .transpose()?,
             allow_shared_session: state.allow_shared_session,
             version_override: state
                 .version_override
@@ -317,10 +370,34 @@ impl Flags {
             raw: self.output == Output::Raw,
             detach: self.detach,
             debug: self.scope.debug,
-            text_only: self.output != Output::Jsonl,
+            text_only: self.output != Output::Jsonl && self.show.is_empty(),
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),
             partial_result_token: (self.output != Output::Json || self.scope.debug || self.detach).then_some(CALL),
         })
+    }
+
+    /// What is sent: text, or answers to what the agent asked, with a message or without.
+    fn input(&self, message: &Message<'_>) -> Result<Input, Failure> {
+        let answers = [(&self.approve, true), (&self.deny, false)];
+        let mut items: Vec<Value> = answers
+            .into_iter()
+            .flat_map(|(ids, approve)| ids.iter().map(move |id| question::approval(id, approve)))
+            .collect();
+        if items.is_empty() {
+            return Ok(message.read()?.into());
+        }
+        if let Some(both) = self.approve.iter().find(|id| self.deny.contains(id)) {
+            return Err(Failure::usage(format!("{both} is both approved and denied")));
+        }
+        if *message != Message::None {
+            items.push(question::message(&message.read()?));
+        }
+        Ok(Input::Items(items))
+    }
+
+    /// Is there somebody to ask what the agent asks?
+    fn asks(&self) -> bool {
+        self.output == Output::Default && !self.detach && !self.quiet && self.scope.may_ask()
     }
 
     /// The daemon ends the call at its time limit; the command does not wait much longer for a daemon that does not.
@@ -335,10 +412,13 @@ impl Flags {
         self.protocol == Some(Protocol::A2a) || by_path
     }
 
-    /// As azd reads its positionals: one is the message, or the agent if the message comes from a file; two are agent and
-    /// message.
+    /// As azd reads its positionals: one is the message, or the agent if the message comes from a file or answers need none; two
+    /// are agent and message.
     fn agent_and_message(&self) -> Result<(Option<&str>, Message<'_>), Failure> {
+        let answers = !self.approve.is_empty() || !self.deny.is_empty();
         match (self.words.as_slice(), &self.input_file) {
+            ([], None) if answers => Ok((None, Message::None)),
+            ([agent], None) if answers => Ok((Some(agent), Message::None)),
             ([message], None) => Ok((None, Message::of(message))),
             ([agent, message], None) => Ok((Some(agent), Message::of(message))),
             ([], Some(file)) => Ok((None, Message::File(file))),
@@ -366,6 +446,8 @@ fn client_header(line: &str) -> Result<(ClientHeaderName, ClientHeaderValue), Fa
 /// Where the message comes from.
 #[derive(Debug, PartialEq, Eq)]
 enum Message<'a> {
+    /// Only answers to what the agent asked.
+    None,
     Text(&'a str),
     StandardInput,
     File(&'a Path),
@@ -378,6 +460,7 @@ impl<'a> Message<'a> {
 
     fn read(&self) -> Result<String, Failure> {
         match self {
+            Self::None => Ok(String::new()),
             Self::Text(text) => Ok((*text).to_owned()),
             Self::File(path) if *path != Path::new("-") => {
                 let name = path.display().to_string();
@@ -526,7 +609,11 @@ mod tests {
         ] {
             let words = [words, vec!["-f", file.to_str().unwrap()]].concat();
             let params = flags(&words).params(&Environment::of(&[])).unwrap();
-            assert_eq!((params.input_is_request, params.input.as_str()), (is_request, "{\"a\": 1}\n"), "{words:?}");
+            assert_eq!(
+                (params.input_is_request, params.input.text().unwrap()),
+                (is_request, "{\"a\": 1}\n"),
+                "{words:?}"
+            );
         }
     }
 
@@ -583,8 +670,7 @@ mod tests {
     fn a_daemon_lost_in_mid_answer_leaves_what_came_and_fails() {
         let script = SCRIPT.rsplit_once("{\"id\"").unwrap().0;
         let mut out = Vec::new();
-        let printer =
-            Printer { out: &mut out, err: Vec::new(), introduce: false, quiet: false, written: String::new() };
+        let printer = Printer::new(&mut out, Vec::new());
         let failure = print_text(&mut daemon(script), printer).unwrap_err();
         assert_eq!(failure.of_sent_turn().exit_code(), exit::MAY_HAVE_RUN);
         assert_eq!(out, b"hello\n");

@@ -132,13 +132,14 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             };
             // Ctrl-C ends this process as it ends any other: the daemon sees it disconnect, and the run continues.
             let call = encode::<Attach>(params)?;
-            let how = How { output: *output, introduce: false, quiet: *quiet };
+            let (asides, asks) = (Vec::new(), false);
+            let how = How { output: *output, introduce: false, quiet: *quiet, asides, asks };
             let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
             return one.or_late(
-                invoke::print(&mut connection, &how).map_err(Failure::of_sent_turn),
+                invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn),
                 |connection, patience| {
                     connection.offer(&call, patience).map_err(Unbegun::failure)?;
-                    invoke::print(connection, &how).map_err(Failure::of_sent_turn)
+                    invoke::print(connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn)
                 },
             );
         }

@@ -216,6 +216,9 @@ ImportOutcome: TypeAlias = Literal[
 ]
 """What happened to one id."""
 
+Input: TypeAlias = Union[str, list[Any]]
+"""What is sent to an agent."""
+
 IsolationKey: TypeAlias = str
 """An isolation key of container protocol 1.0.0: opaque, passed through verbatim. Must be 1 to 1024
 bytes, without control characters (CR, LF, NUL) and without blanks at either end.
@@ -284,6 +287,9 @@ NoticeCode: TypeAlias = Literal[
     "dialogueIdle",
     # The agent's sessions lose their files when they go idle.
     "filesNotKept",
+    # A question of the agent is being answered: which tool is allowed or refused, and with which
+    # arguments.
+    "answering",
     # Any other code, added by a newer daemon.
     "other",
 ]
@@ -322,6 +328,19 @@ from its own configuration. Must look like
 https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT: https, no port, no user, no query, no
 trailing path.
 """
+
+QuestionKind: TypeAlias = Literal[
+    # May the agent call this tool with these arguments? Answered with an approval or a denial; the
+    # first answer counts.
+    "approval",
+    # The person signs in at a link, then sends the message again.
+    "consent",
+    # The agent needs more information. Answered with the next message.
+    "input",
+    # Any other kind, added by a newer daemon.
+    "other",
+]
+"""What a question is about."""
 
 RemotePath: TypeAlias = str
 """A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent
@@ -1310,6 +1329,20 @@ class InvokeEventTextDelta(TypedDict):
     """The text, to be appended."""
 
 
+class InvokeEventQuestion(TypedDict):
+    """The agent asks the person. The run ends after it; `invoke` answers it."""
+
+    type: Literal["question"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
+    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """
+    question: Question
+    """What is asked."""
+
+
 class InvokeEventOutput(TypedDict):
     """Any other event of the service, verbatim."""
 
@@ -1443,9 +1476,11 @@ class InvokeEventTruncated(_InvokeEventTruncated, total=False):
 
 
 class _InvokeParams(TypedDict):
-    input: str
+    input: Input
     """The text to send, at most 16 MiB. With `invocations` it is the request's body, as JSON if it
-    parses as JSON.
+    parses as JSON. With `responses` it may be a list of input items, which also answers questions
+    (`Question`): each approval must answer one that is open in this partition, and the first answer
+    counts.
     """
 
 
@@ -1483,6 +1518,10 @@ class InvokeParams(_InvokeParams, total=False):
     """
     newConversation: bool
     """Start a conversation, or a context, instead of using the saved one."""
+    previousResponseId: ResponseId
+    """Continue from this response instead of a conversation: a branch, which the next call does not
+    continue by itself. Applies to `responses` only. Not with `conversationId` or `newConversation`.
+    """
     allowSharedSession: bool
     """Allow a session that Cupola knows to belong to another partition."""
     versionOverride: VersionOverride
@@ -1548,6 +1587,8 @@ class InvokeResponse(_InvokeResponse, total=False):
     """The service's final object (a response, or an invocation's JSON), verbatim."""
     failure: RunFailure
     """Why it did not complete."""
+    questions: list[Question]
+    """What the agent asks the person; it waits for the answers."""
     notices: list[Notice]
     """What the caller should know about how the call was carried out."""
 
@@ -1844,6 +1885,34 @@ class ProgressParams(TypedDict):
     """The caller's token."""
     value: Any
     """What happened."""
+
+
+class _Question(TypedDict):
+    id: str
+    """The agent's own id of the question. `items` with an item `mcp_approval_response` names it as
+    `approval_request_id`.
+    """
+    kind: QuestionKind
+    """What is asked."""
+
+
+class Question(_Question, total=False):
+    """The agent waits for the person. The run that asked has ended; the answer is another `invoke` in
+    the same partition.
+    """
+
+    message: str
+    """What the agent says about it, for people."""
+    tool: str
+    """The tool that the agent wants to call."""
+    server: str
+    """The server that has the tool, or that wants consent, by its label."""
+    arguments: str
+    """The arguments of the tool's call, as the agent wrote them: usually JSON."""
+    url: str
+    """Where the person gives consent. Always `https`; show it whole, and open it only if the person
+    says so.
+    """
 
 
 class _RequestEventRequest(TypedDict):
@@ -2254,6 +2323,7 @@ InvokeEvent: TypeAlias = Union[
     InvokeEventHttpHead,
     InvokeEventHttpBody,
     InvokeEventTextDelta,
+    InvokeEventQuestion,
     InvokeEventOutput,
     InvokeEventNotice,
     InvokeEventGap,

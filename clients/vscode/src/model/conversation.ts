@@ -2,7 +2,8 @@
 
 import { Failure } from "../failure";
 import type { Line } from "../line";
-import type { InvokeEvent, InvokeResponse } from "../protocol";
+import type { InvokeEvent, InvokeResponse, Question } from "../protocol";
+import { approval, consentLink, decision } from "./questions";
 import { shortId } from "./sessions";
 import { afterEvent, afterFailure, afterResponse, newTurn, type Turn } from "./turn";
 
@@ -44,6 +45,32 @@ export class Conversation {
         return this.#follow(newTurn(this.#nextId++, question), async (options) =>
             (await line).request("invoke", params, options),
         );
+    }
+
+    /** Answers what the agent asked in a turn; nothing if it has an answer. The daemon sees to it that the first answer counts. */
+    async answer(line: Promise<Line>, turnId: number, id: string, approve: boolean): Promise<Turn | undefined> {
+        const turn = this.#turns.find((known) => known.id === turnId);
+        const question = turn?.questions.find((open) => open.id === id && open.kind === "approval");
+        if (turn === undefined || question === undefined) {
+            return undefined;
+        }
+        this.#changed({ ...turn, questions: turn.questions.filter((open) => open !== question) });
+        return this.decide(line, question, approve);
+    }
+
+    /** The same for a question that was shown elsewhere. */
+    decide(line: Promise<Line>, question: Question, approve: boolean): Promise<Turn> {
+        const params = { input: approval(question, approve), textOnly: true };
+        return this.#follow(newTurn(this.#nextId++, decision(question, approve)), async (options) =>
+            (await line).request("invoke", params, options),
+        );
+    }
+
+    /** The link of a consent that a turn asks for. */
+    link(turnId: number, id: string): string | undefined {
+        const turn = this.#turns.find((known) => known.id === turnId);
+        const question = turn?.questions.find((open) => open.id === id);
+        return question === undefined ? undefined : consentLink(question);
     }
 
     /** Shows what a run has said so far, and follows it: as `ask`, but cancelling leaves the run alone. */

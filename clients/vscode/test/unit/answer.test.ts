@@ -17,7 +17,11 @@ function line(home: Home, target: Target = { kind: "emulator" }): Line {
 test("an answer is written into another chat as it comes", () =>
     inHome(async (home) => {
         const pieces: string[] = [];
-        const stream = { markdown: (text: string) => void pieces.push(text), progress: () => undefined };
+        const stream = {
+            markdown: (text: string) => void pieces.push(text),
+            progress: () => undefined,
+            button: () => undefined,
+        };
         const never = new AbortController().signal;
         assert.deepEqual(await answer(line(home), "stream red green", stream, never), {});
         assert.deepEqual(pieces, ["red", " green"]);
@@ -42,6 +46,32 @@ test("a conversation shows each turn as it grows, and can start fresh", () =>
         assert.notEqual(fresh.conversationId, first.conversationId);
         assert.equal(fresh.sessionId, first.sessionId);
         assert.equal((await conversation.ask(to, "hello")).conversationId, fresh.conversationId);
+    }));
+
+test("what the agent asks is answered once, with a button", () =>
+    inHome(async (home) => {
+        const conversation = new Conversation();
+        const to = Promise.resolve(line(home));
+        const asked = await conversation.ask(to, 'ask delete_file {"path":"notes.txt"}');
+        const [question] = asked.questions;
+        assert.deepEqual([question?.tool, question?.arguments], ["delete_file", '{"path":"notes.txt"}']);
+        const id = question?.id ?? "";
+        const allowed = await conversation.answer(to, asked.id, id, true);
+        assert.deepEqual([allowed?.question, allowed?.text], ["Allow delete_file once", "Called: delete_file"]);
+        assert.equal(conversation.turns[0]?.questions.length, 0, "it is not offered again");
+        assert.equal(await conversation.answer(to, asked.id, id, false), undefined);
+
+        const consent = await conversation.ask(to, "consent");
+        const link = conversation.link(consent.id, consent.questions[0]?.id ?? "");
+        assert.equal(link, "https://consent.example/authorize?server=notes");
+        const titles: string[] = [];
+        const stream = {
+            markdown: () => undefined,
+            progress: () => undefined,
+            button: ({ title }: { title: string }) => void titles.push(title),
+        };
+        await answer(line(home), "ask pay", stream, new AbortController().signal);
+        assert.deepEqual(titles, ["Allow pay once", "Refuse pay once"]);
     }));
 
 test("a run that somebody began is shown from its beginning, left without harm, and seen to its end", () =>

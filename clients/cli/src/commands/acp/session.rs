@@ -9,7 +9,9 @@ use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::isolation::{ChatLabel, Isolation};
 use cupola_protocol::rpc::{CANCEL, Cancel, Request};
 use cupola_protocol::target::{ServiceName, Target};
+use serde_json::value::RawValue;
 use std::io::Write as _;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What the labels of sessions begin with: other clients' chats are not sessions.
@@ -100,8 +102,8 @@ pub(super) struct Stop(Mutex<StopState>);
 #[derive(Default)]
 struct StopState {
     is_wanted: bool,
-    /// Where the call is, once it has been sent.
-    call: Option<Stream>,
+    /// What ends that which the turn waits for.
+    end: Option<Box<dyn Fn() + Send>>,
 }
 
 impl Stop {
@@ -118,18 +120,31 @@ impl Stop {
     pub(super) fn now(&self) {
         let mut state = self.state();
         state.is_wanted = true;
-        if let Some(call) = &state.call {
-            cancel(call);
+        if let Some(end) = &state.end {
+            end();
         }
     }
 
     /// The call has been sent on this connection: here it can be cancelled from now on.
     pub(super) fn sent(&self, stream: &Stream) {
-        let mut state = self.state();
-        state.call = stream.try_clone().ok();
-        if state.is_wanted {
-            cancel(stream);
+        if let Ok(stream) = stream.try_clone() {
+            self.ends_by(Box::new(move || cancel(&stream)));
         }
+    }
+
+    /// The person was asked: from now on the end of the turn is an answer.
+    pub(super) fn asking(&self, answer: Sender<Option<Box<RawValue>>>) {
+        self.ends_by(Box::new(move || {
+            let _ = answer.send(None);
+        }));
+    }
+
+    fn ends_by(&self, end: Box<dyn Fn() + Send>) {
+        let mut state = self.state();
+        if state.is_wanted {
+            end();
+        }
+        state.end = Some(end);
     }
 }
 

@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use tokio::io::AsyncWriteExt as _;
 
 /// A directory that an editor works in. It need not exist: nothing is read from it.
 const CWD: &str = "/home/ada/shop";
@@ -29,7 +30,8 @@ impl Editor {
         line.set_nonblocking(true).unwrap();
         let line = Client::new(tokio::net::UnixStream::from_std(line).unwrap(), Framing::Ndjson);
         let mut editor = Self { process, line, updates: Vec::new() };
-        let greeted = editor.ask("initialize", json!({"protocolVersion": 1, "clientCapabilities": {}})).await;
+        let capabilities = json!({"elicitation": {"url": {}}});
+        let greeted = editor.ask("initialize", json!({"protocolVersion": 1, "clientCapabilities": capabilities})).await;
         assert_eq!(greeted["result"]["protocolVersion"], 1, "{greeted}");
         editor
     }
@@ -58,6 +60,23 @@ impl Editor {
             assert_eq!(message["method"], "session/update", "{message}");
             self.updates.push(message["params"].clone());
         }
+    }
+
+    /// What the person is asked next.
+    async fn asked(&mut self, method: &str) -> Value {
+        loop {
+            let message = self.line.next().await;
+            if message["method"] == method {
+                return message;
+            }
+            assert_eq!(message["method"], "session/update", "{message}");
+            self.updates.push(message["params"].clone());
+        }
+    }
+
+    /// The person's answer.
+    async fn reply(&mut self, asked: &Value, result: Value) {
+        self.line.send(json!({"jsonrpc": "2.0", "id": asked["id"], "result": result})).await;
     }
 
     async fn notify(&mut self, method: &str, params: Value) {
@@ -422,5 +441,72 @@ async fn what_an_editor_gets_wrong_is_answered_and_the_line_continues() {
         assert_eq!(notes.count(), expected);
     }
     editor.leave().await;
+    stop(&home);
+}
+
+#[tokio::test]
+async fn the_person_decides_in_the_editor_what_the_agent_may_do() {
+    let home = Home::new();
+    let mut editor = Editor::start(&home, &["--emulator"]).await;
+    let session = editor.new_session().await;
+    for (option, says, status) in
+        [("allow", "Called: delete_file", "completed"), ("deny", "Not called: delete_file", "failed")]
+    {
+        let turn = editor.begin(&session, r#"ask delete_file {"path": "notes.txt"}"#).await;
+        let asked = editor.asked("session/request_permission").await;
+        let call = &asked["params"]["toolCall"];
+        assert_eq!((&call["title"], &call["rawInput"]), (&json!("notes: delete_file"), &json!({"path": "notes.txt"})));
+        let kinds: Vec<_> =
+            asked["params"]["options"].as_array().unwrap().iter().map(|it| it["kind"].clone()).collect();
+        assert_eq!(kinds, ["allow_once", "reject_once"]);
+        let shown = editor.updates.iter().find(|update| update["update"]["sessionUpdate"] == "tool_call").unwrap();
+        // A call without a status is pending.
+        let shown = (&shown["update"]["toolCallId"], &shown["update"]["status"]);
+        assert_eq!(shown, (&call["toolCallId"], &Value::Null));
+        editor.reply(&asked, json!({"outcome": {"outcome": "selected", "optionId": option}})).await;
+        let ended = editor.answer(turn).await;
+        assert_eq!(ended["result"]["stopReason"], "end_turn", "{ended}");
+        let is_last = |update: &&Value| update["update"]["sessionUpdate"] == "tool_call_update";
+        assert_eq!(editor.updates.iter().rfind(is_last).unwrap()["update"]["status"], status);
+        assert_eq!(editor.answer_text(), says);
+    }
+
+    // Without an answer nothing is called, and the turn ends.
+    for outcome in [
+        json!({"outcome": {"outcome": "cancelled"}}),
+        json!({"outcome": {"outcome": "selected", "optionId": "always"}}),
+    ] {
+        let turn = editor.begin(&session, "ask delete_file").await;
+        let asked = editor.asked("session/request_permission").await;
+        editor.reply(&asked, outcome).await;
+        let ended = editor.answer(turn).await;
+        assert_eq!((&ended["result"]["stopReason"], editor.answer_text()), (&json!("end_turn"), String::new()));
+    }
+    let turn = editor.begin(&session, "ask delete_file").await;
+    editor.asked("session/request_permission").await;
+    editor.notify("session/cancel", json!({"sessionId": session})).await;
+    assert_eq!(editor.answer(turn).await["result"]["stopReason"], "cancelled");
+
+    for (action, is_told) in [("accept", false), ("decline", true)] {
+        editor.updates.clear();
+        let turn = editor.begin(&session, "consent").await;
+        let asked = editor.asked("elicitation/create").await;
+        assert_eq!(
+            (&asked["params"]["mode"], &asked["params"]["sessionId"]),
+            (&json!("url"), &json!(session)),
+            "{asked}"
+        );
+        let url = asked["params"]["url"].as_str().unwrap().to_owned();
+        assert!(url.starts_with("https://"), "{asked}");
+        editor.reply(&asked, json!({"action": action})).await;
+        assert_eq!(editor.answer(turn).await["result"]["stopReason"], "end_turn");
+        assert_eq!(editor.answer_text().contains(&url), is_told, "{action}");
+    }
+
+    // The end of the editor leaves the question open, and ends the command.
+    editor.begin(&session, "ask delete_file").await;
+    editor.asked("session/request_permission").await;
+    editor.line.stream.shutdown().await.unwrap();
+    assert!(editor.process.ended().success());
     stop(&home);
 }

@@ -5,6 +5,7 @@ import collections
 import contextlib
 
 from acp import PROTOCOL_VERSION, RequestError, spawn_agent_process, text_block
+from acp.schema import AllowedOutcome, RequestPermissionResponse
 
 from editor import BINARY, Editor
 from support import PATIENCE
@@ -23,6 +24,12 @@ class Client:
     async def session_update(self, session_id, update, **_):
         self.updates.append(update)
         self.came.set()
+
+    async def request_permission(self, session_id, tool_call, options, **_):
+        """Allows what it is asked."""
+        self.asked = tool_call
+        allowed = next(option for option in options if option.kind == "allow_once")
+        return RequestPermissionResponse(outcome=AllowedOutcome(outcome="selected", option_id=allowed.option_id))
 
     async def until(self, kind):
         """Waits for an update of this kind."""
@@ -126,6 +133,17 @@ class PythonSdk(Editor):
                 self.assertTrue(failed.exception.data["kind"])
 
         self.both(proof)
+
+    def test_the_person_allows_a_tool(self):
+        async def proof():
+            async with self.agent(self.notes()) as (client, agent):
+                session = (await agent.new_session(cwd=self.work)).session_id
+                ended = await self.prompt(agent, session, "ask delete_file")
+                self.assertEqual(ended.stop_reason, "end_turn")
+                self.assertEqual(client.asked.title, "notes: delete_file")
+                self.assertIn("Called: delete_file", client.said().values())
+
+        asyncio.run(asyncio.wait_for(proof(), 4 * PATIENCE))
 
     def test_the_person_chooses_the_agent(self):
         async def proof():

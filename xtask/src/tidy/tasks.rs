@@ -9,7 +9,7 @@ use std::path::Path;
 const SOURCES: &[&str] = &["src", "emulator/src", "clients/cli/src"];
 
 /// Names that start something.
-const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinned"];
+const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinned", "spawn_scoped"];
 
 /// What stands before the name when it is a function of tokio's or of the standard library's.
 const STARTERS: &[&str] = &["tokio", "task", "thread"];

@@ -6,7 +6,7 @@
 //! - [`adapter`]: what each request does
 //! - [`session`]: a session and the turn in it; [`turn`]: a prompt from its request to its ending
 //! - [`prompt`], [`items`], [`teller`]: what the person wrote as text, and what the service says as updates; pure
-//! - [`options`]: what the person can choose
+//! - [`options`]: what the person can choose; [`questions`]: what the agent asks the person
 //! - [`calls`]: the daemon's side of the line; [`editor`]: the editor's; [`problem`]: errors
 
 mod adapter;
@@ -16,6 +16,7 @@ mod items;
 mod options;
 mod problem;
 mod prompt;
+mod questions;
 mod session;
 mod teller;
 mod turn;
@@ -79,6 +80,8 @@ struct Message<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     params: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    result: Option<&'a RawValue>,
 }
 
 /// Serves the editor until it has nothing more to say and every request is answered.
@@ -94,13 +97,15 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     thread::scope(|threads| {
         let mut input = BufReader::new(io::stdin());
         let mut message = Vec::new();
-        loop {
+        let read = loop {
             match frame::read(Framing::Ndjson, &mut input, &mut message) {
                 Ok(true) => server.message(&message, threads),
-                Ok(false) => return Ok(exit::OK),
-                Err(error) => return Err(Failure::usage(format!("could not read standard input: {error}"))),
+                Ok(false) => break Ok(exit::OK),
+                Err(error) => break Err(Failure::usage(format!("could not read standard input: {error}"))),
             }
-        }
+        };
+        server.adapter.editor.left();
+        read
     })
 }
 
@@ -134,8 +139,7 @@ impl Server {
         match (message.method.as_deref(), message.id) {
             (Some(method), Some(id)) => self.request(method, id, message.params, threads),
             (Some(method), None) => self.notification(method, message.params),
-            // Nothing was asked.
-            (None, Some(_)) => {}
+            (None, Some(id)) => editor.answered(id, message.result),
             (None, None) => editor.answer(RawValue::NULL, Err::<(), _>(Error::invalid_request())),
         }
     }
@@ -199,7 +203,7 @@ impl Server {
                 self.prompts().insert(id.get().to_owned(), Arc::clone(&prompt.stop));
                 let key = id.get().to_owned();
                 self.thread(id, threads, move || {
-                    let ending = self.adapter.prompt(prompt);
+                    let ending = self.adapter.prompt(&prompt);
                     self.prompts().remove(&key);
                     ending
                 });
@@ -234,12 +238,18 @@ impl Server {
             return self.adapter.editor.answer(id, Err::<(), _>(error));
         }
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        let id = id.to_owned();
-        threads.spawn(move || {
+        let owned = id.to_owned();
+        let started = thread::Builder::new().spawn_scoped(threads, move || {
             let result = answer();
             self.under_way.fetch_sub(1, Ordering::Relaxed);
-            self.adapter.editor.answer(&id, result);
+            self.adapter.editor.answer(&owned, result);
         });
+        if let Err(error) = started {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            let mut refused = Error::internal_error();
+            refused.message = format!("could not start a thread for the request: {error}");
+            self.adapter.editor.answer(id, Err::<(), _>(refused));
+        }
     }
 
     fn prompts(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Stop>>> {

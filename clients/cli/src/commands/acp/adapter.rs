@@ -5,7 +5,7 @@ use super::editor::Editor;
 use super::items::Item;
 use super::options::{self, Open};
 use super::problem::{self, invalid};
-use super::session::{Session, Stop, id_of};
+use super::session::{Session, Stop, busy, id_of};
 use super::teller::Teller;
 use super::{prompt, turn};
 use crate::line::version::VERSION;
@@ -60,11 +60,17 @@ struct Named {
     isolation: Option<Isolation>,
 }
 
-/// A prompt that has begun.
+/// A prompt that has begun. Its session takes the next one when it is dropped.
 pub(super) struct Prompt {
     session: Arc<Session>,
     pub(super) stop: Arc<Stop>,
     text: String,
+}
+
+impl Drop for Prompt {
+    fn drop(&mut self) {
+        self.session.end();
+    }
 }
 
 impl Adapter {
@@ -107,7 +113,7 @@ impl Adapter {
         let options = self.options(&session, open)?;
         self.save(&session)?;
         self.note_servers(request.mcp_servers.len());
-        self.table().insert(id.clone(), Arc::new(session));
+        self.open(session)?;
         Ok(NewSessionResponse::new(id).config_options(options))
     }
 
@@ -117,7 +123,7 @@ impl Adapter {
         self.replay(&session)?;
         let options = self.options(&session, open)?;
         self.note_servers(request.mcp_servers.len());
-        self.table().insert(session.id.clone(), Arc::new(session));
+        self.open(session)?;
         Ok(LoadSessionResponse::new().config_options(options))
     }
 
@@ -126,7 +132,7 @@ impl Adapter {
         let (session, open) = self.reopen(&request.session_id, &request.cwd, request.meta.as_ref())?;
         let options = self.options(&session, open)?;
         self.note_servers(request.mcp_servers.len());
-        self.table().insert(session.id.clone(), Arc::new(session));
+        self.open(session)?;
         Ok(ResumeSessionResponse::new().config_options(options))
     }
 
@@ -210,17 +216,14 @@ impl Adapter {
     }
 
     /// Takes a turn.
-    pub(super) fn prompt(&self, prompt: Prompt) -> Result<PromptResponse, Error> {
+    pub(super) fn prompt(&self, prompt: &Prompt) -> Result<PromptResponse, Error> {
         let Prompt { session, stop, text } = prompt;
-        let ending = self.titled(&session, &text).and_then(|()| {
-            if self.owes_note.swap(false, Ordering::Relaxed) {
-                let note = Teller::new(self.editor.takes_notices()).note(NOT_CONNECTED);
-                self.editor.update(&session.id, note);
-            }
-            turn::take(&self.calls, &self.editor, &session, &stop, text, self.debug)
-        });
-        session.end();
-        ending
+        self.titled(session, text)?;
+        if self.owes_note.swap(false, Ordering::Relaxed) {
+            let note = Teller::new(self.editor.takes_notices()).note(NOT_CONNECTED);
+            self.editor.update(&session.id, note);
+        }
+        turn::take(&self.calls, &self.editor, session, stop, text, self.debug)
     }
 
     /// Cancels the turn of a session, if it has one.
@@ -346,6 +349,16 @@ impl Adapter {
         let target = named.target.unwrap_or_else(|| self.base.target.clone());
         let isolation = named.isolation.unwrap_or_else(|| self.base.isolation.clone());
         Ok((Scope { target, isolation }, open))
+    }
+
+    /// From now on prompts of the session are taken. One with a turn under way is not replaced: nothing could cancel the turn then.
+    fn open(&self, session: Session) -> Result<(), Error> {
+        let mut table = self.table();
+        if table.get(&session.id).is_some_and(|open| open.is_busy()) {
+            return Err(busy());
+        }
+        table.insert(session.id.clone(), Arc::new(session));
+        Ok(())
     }
 
     fn session(&self, id: &SessionId) -> Result<Arc<Session>, Error> {

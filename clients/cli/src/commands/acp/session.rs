@@ -9,7 +9,9 @@ use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::isolation::{ChatLabel, Isolation};
 use cupola_protocol::rpc::{CANCEL, Cancel, Request};
 use cupola_protocol::target::{ServiceName, Target};
+use serde_json::value::RawValue;
 use std::io::Write as _;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What the labels of sessions begin with: other clients' chats are not sessions.
@@ -52,11 +54,16 @@ impl Session {
     pub(super) fn begin(&self) -> Result<Arc<Stop>, Error> {
         let mut state = self.state();
         if state.turn.is_some() {
-            return Err(invalid("a prompt of this session is under way: wait for it, or cancel it"));
+            return Err(busy());
         }
         let stop = Arc::new(Stop::default());
         state.turn = Some(Arc::clone(&stop));
         Ok(stop)
+    }
+
+    /// Is a turn under way?
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().turn.is_some()
     }
 
     /// The turn has ended.
@@ -83,6 +90,11 @@ impl Session {
     }
 }
 
+/// There is one turn at a time.
+pub(super) fn busy() -> Error {
+    invalid("a prompt of this session is under way: wait for it, or cancel it")
+}
+
 /// Ends a turn that is under way.
 #[derive(Default)]
 pub(super) struct Stop(Mutex<StopState>);
@@ -90,8 +102,8 @@ pub(super) struct Stop(Mutex<StopState>);
 #[derive(Default)]
 struct StopState {
     is_wanted: bool,
-    /// Where the call is, once it has been sent.
-    call: Option<Stream>,
+    /// What ends that which the turn waits for.
+    end: Option<Box<dyn Fn() + Send>>,
 }
 
 impl Stop {
@@ -108,18 +120,31 @@ impl Stop {
     pub(super) fn now(&self) {
         let mut state = self.state();
         state.is_wanted = true;
-        if let Some(call) = &state.call {
-            cancel(call);
+        if let Some(end) = &state.end {
+            end();
         }
     }
 
     /// The call has been sent on this connection: here it can be cancelled from now on.
     pub(super) fn sent(&self, stream: &Stream) {
-        let mut state = self.state();
-        state.call = stream.try_clone().ok();
-        if state.is_wanted {
-            cancel(stream);
+        if let Ok(stream) = stream.try_clone() {
+            self.ends_by(Box::new(move || cancel(&stream)));
         }
+    }
+
+    /// The person was asked: from now on the end of the turn is an answer.
+    pub(super) fn asking(&self, answer: Sender<Option<Box<RawValue>>>) {
+        self.ends_by(Box::new(move || {
+            let _ = answer.send(None);
+        }));
+    }
+
+    fn ends_by(&self, end: Box<dyn Fn() + Send>) {
+        let mut state = self.state();
+        if state.is_wanted {
+            end();
+        }
+        state.end = Some(end);
     }
 }
 
@@ -187,6 +212,7 @@ mod tests {
         assert!(within(&work, &SessionId::new("x".repeat(200))).is_err());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_turn_that_is_cancelled_before_it_is_sent_is_cancelled_when_it_is() {
         let (client, daemon) = Stream::pair().unwrap();

@@ -136,6 +136,10 @@ impl Teller {
             self.message = answer.run_id.to_string();
         }
         let mut updates = self.whole(&answer.text);
+        // The person has not decided on them yet.
+        for question in &answer.questions {
+            self.open.remove(&question.id);
+        }
         updates.extend(self.settle(answer.status == RunStatus::Completed));
         updates.extend(usage(answer).map(|used| SessionUpdate::UsageUpdate(UsageUpdate::new(used, CONTEXT_SIZE))));
         updates
@@ -156,6 +160,11 @@ impl Teller {
         } else {
             SessionUpdate::AgentThoughtChunk(ContentChunk::new(text_block(text)))
         }
+    }
+
+    /// A message by itself.
+    pub(super) fn says(message: &str, text: &str) -> SessionUpdate {
+        SessionUpdate::AgentMessageChunk(chunk(text, message))
     }
 
     fn delta(&mut self, delta: &str) -> Vec<SessionUpdate> {

@@ -3,12 +3,12 @@
 use super::calls::Calls;
 use super::editor::Editor;
 use super::items::Item;
-use super::problem;
 use super::session::{Session, Stop};
 use super::teller::Teller;
-use crate::failure::Failure;
+use super::{problem, questions};
+use crate::line::call::typed;
 use agent_client_protocol_schema::v1::{Error, Meta, PromptResponse, StopReason};
-use cupola_protocol::invoke::{Invoke, InvokeParams, InvokeResponse, NumberedEvent, RunStatus};
+use cupola_protocol::invoke::{Input, Invoke, InvokeParams, InvokeResponse, NumberedEvent, RunStatus};
 use cupola_protocol::rpc::ProgressToken;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -16,20 +16,41 @@ use std::sync::Arc;
 /// The progress of the one call on a connection.
 const TOKEN: ProgressToken = ProgressToken::Number(1);
 
-/// Sends a prompt and waits for its ending.
+/// Sends a prompt and waits for its ending. What the agent asks on the way is asked in the editor, and the answers are sent.
 pub(super) fn take(
     calls: &Calls,
     editor: &Editor,
     session: &Session,
     stop: &Arc<Stop>,
-    text: String,
+    text: &str,
     debug: bool,
 ) -> Result<PromptResponse, Error> {
-    if stop.is_wanted() {
-        return Ok(PromptResponse::new(StopReason::Cancelled));
+    let mut input = Input::from(text);
+    loop {
+        if stop.is_wanted() {
+            return Ok(PromptResponse::new(StopReason::Cancelled));
+        }
+        let answer = run(calls, editor, session, stop, input, debug)?;
+        let Some(answer) = answer else { return Ok(PromptResponse::new(StopReason::Cancelled)) };
+        match questions::answers(editor, session, stop, &answer.questions) {
+            Some(items) => input = Input::Items(items),
+            None if stop.is_wanted() => return Ok(PromptResponse::new(StopReason::Cancelled)),
+            None => return ending(&answer),
+        }
     }
+}
+
+/// One run, told as it happens. None if it was cancelled.
+fn run(
+    calls: &Calls,
+    editor: &Editor,
+    session: &Session,
+    stop: &Arc<Stop>,
+    input: Input,
+    debug: bool,
+) -> Result<Option<InvokeResponse>, Error> {
     let scope = session.chosen();
-    let mut params = InvokeParams::new(scope.target.clone(), scope.isolation.clone(), text);
+    let mut params = InvokeParams::new(scope.target.clone(), scope.isolation.clone(), input);
     params.debug = debug;
     params.partial_result_token = Some(TOKEN);
     let mut teller = Teller::new(editor.takes_notices());
@@ -48,23 +69,19 @@ pub(super) fn take(
             Ok(())
         },
     );
-    let answer = answer.and_then(|answer| crate::line::call::typed::<Invoke>(&answer));
-    let (updates, ending) = match &answer {
-        Ok(answer) => (teller.end(answer), ending(answer)),
-        Err(failure) => (teller.settle(false), failed(failure, stop)),
+    let answer = answer.and_then(|answer| typed::<Invoke>(&answer));
+    let updates = match &answer {
+        Ok(answer) => teller.end(answer),
+        Err(_) => teller.settle(false),
     };
     for update in updates {
         editor.update(&session.id, update);
     }
-    ending
-}
-
-/// The call failed, or was cancelled.
-fn failed(failure: &Failure, stop: &Stop) -> Result<PromptResponse, Error> {
-    if stop.is_wanted() || problem::is_cancelled(failure) {
-        return Ok(PromptResponse::new(StopReason::Cancelled));
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(failure) if stop.is_wanted() || problem::is_cancelled(&failure) => Ok(None),
+        Err(failure) => Err(problem::of(&failure)),
     }
-    Err(problem::of(failure))
 }
 
 /// How a run ended, as a reason to stop; what is cut or failed is an error.

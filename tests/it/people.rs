@@ -187,31 +187,24 @@ fn labels_have_colours_on_a_terminal_unless_told_otherwise() {
 
 #[test]
 fn a_person_sees_what_is_waited_for_until_the_answer_comes() {
-    for (flags, is_told) in [(&[][..], true), (&["--quiet"][..], false)] {
-        let home = Home::new();
-        let (seen, waits) = channel::<()>();
-        let daemon = scripted(&home, move |stream| {
-            if is_told {
-                waits.recv().unwrap();
-            }
-            say(stream, &answer("completed", "done"));
-        });
-        let (mut person, program) = terminal(80);
-        let mut command = home.command(&[&["invoke", "--emulator", "hello"], flags].concat());
-        command.stderr(program);
-        let ((), done) = finish_after(command, |_| {
-            if is_told {
-                person.look_for("waiting for the agent: 2 s; a new session can take 90 s to start");
-                person.look_for("waiting for the agent: 3 s");
-                seen.send(()).unwrap();
-            }
-        });
-        assert_eq!(text(&done.stdout), "done\n", "{done:?}");
-        daemon.join().unwrap();
-        let shown = text(&person.all());
-        assert!(!is_told || shown.ends_with("\r\u{1b}[2K"), "the line stays: {shown:?}");
-        assert!(is_told || shown.is_empty(), "{shown:?}");
-    }
+    let home = Home::new();
+    let (seen, waits) = channel::<()>();
+    let daemon = scripted(&home, move |stream| {
+        waits.recv().unwrap();
+        say(stream, &answer("completed", "done"));
+    });
+    let (mut person, program) = terminal(80);
+    let mut command = home.command(&["invoke", "--emulator", "hello"]);
+    command.stderr(program);
+    let ((), done) = finish_after(command, |_| {
+        person.look_for("waiting for the agent: 2 s; a new session can take 90 s to start");
+        person.look_for("waiting for the agent: 3 s");
+        seen.send(()).unwrap();
+    });
+    assert_eq!(text(&done.stdout), "done\n", "{done:?}");
+    daemon.join().unwrap();
+    let shown = text(&person.all());
+    assert!(shown.ends_with("\r\u{1b}[2K"), "the line stays: {shown:?}");
 }
 
 #[test]

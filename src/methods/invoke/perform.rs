@@ -8,6 +8,7 @@ use super::reached::{SessionPlace, reach};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
+use crate::partition::Partition;
 use crate::partition::journal::Entry;
 use crate::partition::locks::Waiter;
 use crate::partition::questions::AskedIn;
@@ -15,7 +16,7 @@ use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ResponseId;
-use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Question, RunFailure, RunStatus};
 use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
@@ -189,6 +190,16 @@ impl Performance<'_> {
         }
     }
 
+    /// Opens the questions before anyone hears of the end, so that an answer that follows at once finds them.
+    fn open_questions(&self, partition: &Partition, questions: &[Question], asked_in: AskedIn) {
+        if let Some(response) = &asked_in.response {
+            self.daemon.questions.answered_with(partition, response);
+        }
+        for question in questions {
+            self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
+        }
+    }
+
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
@@ -260,26 +271,12 @@ impl Performance<'_> {
                 // A question about a long-running invocation was refused: that is its last answer.
                 self.take_all(requests.refusal()).await;
             }
-            let is_in_raw = matches!(
-                event,
-                InvokeEvent::TextDelta { .. }
-                    | InvokeEvent::Snapshot { .. }
-                    | InvokeEvent::Output { .. }
-                    | InvokeEvent::Question { .. }
-            );
             if event.ending().is_some() {
-                // Open before anyone hears of the end, so that an answer that follows at once finds them.
                 let response =
                     end.as_ref().and_then(|end| end.response_id.clone()).or_else(|| reply.response_id.clone());
-                if let Some(response) = &response {
-                    self.daemon.questions.answered_with(&partition, response);
-                }
-                let asked_in = AskedIn { conversation: conversation.clone(), response };
-                for question in &questions {
-                    self.daemon.questions.ask(&partition, question.clone(), asked_in.clone());
-                }
+                self.open_questions(&partition, &questions, AskedIn { conversation: conversation.clone(), response });
             }
-            if self.params.raw && is_in_raw {
+            if self.params.raw && is_in_raw(&event) {
                 collect(event, &mut raw_text);
             } else {
                 self.take(event).await;
@@ -305,6 +302,17 @@ impl Performance<'_> {
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }
+}
+
+/// Does a raw answer carry what the event says?
+const fn is_in_raw(event: &InvokeEvent) -> bool {
+    matches!(
+        event,
+        InvokeEvent::TextDelta { .. }
+            | InvokeEvent::Snapshot { .. }
+            | InvokeEvent::Output { .. }
+            | InvokeEvent::Question { .. }
+    )
 }
 
 /// Adds to the text of a raw answer, whose events do not carry it. What is longer than a run may keep is left out.

@@ -331,7 +331,8 @@ async fn a_call_without_time_is_given_more_or_another_session() {
     while world.emulator.turns().len() < 2 {
         tokio::task::yield_now().await;
     }
-    let waiting = json!({"input": "hello", "timeoutMs": 50});
+    // Long enough to reach its place in the queue on a busy machine.
+    let waiting = json!({"input": "hello", "timeoutMs": 1000});
     let given =
         advice("shows what is under way; wait for it, cancel it").given_by(&world.call("invoke", waiting).await);
     let given = given.works(&world.call("invoke", json!({"input": "hello", "newSession": true})).await);

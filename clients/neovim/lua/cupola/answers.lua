@@ -3,6 +3,7 @@
 local failure = require('cupola.failure')
 local harmless = require('cupola.harmless')
 local known = require('cupola.known')
+local list = require('cupola.list')
 local view = require('cupola.view')
 
 local M = {}
@@ -206,7 +207,7 @@ local function ask(in_scope, questions)
   else
     return ask(in_scope, questions)
   end
-  vim.ui.select(choices, { prompt = harmless.line(prompt) }, function(_, index)
+  list.choose(prompt, choices, function(index)
     if index and question.kind == 'approval' then
       local approve = index == 1
       local item = { type = 'mcp_approval_response', approval_request_id = question.id, approve = approve }

@@ -475,8 +475,9 @@ impl Attempt<'_> {
                     task_id: task.as_deref(),
                 };
                 let reply = scope.agent.send_message(&scope.wire, message).await;
-                if let Some(task) = task.filter(|_| reply.is_ok()) {
-                    // The task has its answer, and may ask again.
+                let may_have_arrived = reply.as_ref().map_or_else(FoundryError::may_have_run, |_| true);
+                if let Some(task) = task.filter(|_| may_have_arrived) {
+                    // The task has its answer, and may ask again. One that ended with an error takes no other message.
                     let _claimed = self.daemon.questions.claim(&scope.partition, &[&task], || true);
                 }
                 reply

@@ -191,7 +191,7 @@ impl Performance<'_> {
     }
 
     /// Opens the questions before anyone hears of the end, so that an answer that follows at once finds them.
-    fn open_questions(&self, partition: &Partition, questions: &[Question], asked_in: AskedIn) {
+    fn open_questions(&self, partition: &Partition, questions: &[Question], asked_in: &AskedIn) {
         if let Some(response) = &asked_in.response {
             self.daemon.questions.answered_with(partition, response);
         }
@@ -274,7 +274,7 @@ impl Performance<'_> {
             if event.ending().is_some() {
                 let response =
                     end.as_ref().and_then(|end| end.response_id.clone()).or_else(|| reply.response_id.clone());
-                self.open_questions(&partition, &questions, AskedIn { conversation: conversation.clone(), response });
+                self.open_questions(&partition, &questions, &AskedIn { conversation: conversation.clone(), response });
             }
             if self.params.raw && is_in_raw(&event) {
                 collect(event, &mut raw_text);

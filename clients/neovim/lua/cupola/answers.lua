@@ -1,7 +1,6 @@
 --- The buffer that answers are streamed into: each question quoted, its answer below, at a mark of its own, so that
 --- several answers can grow at once.
 local failure = require('cupola.failure')
-local harmless = require('cupola.harmless')
 local known = require('cupola.known')
 local list = require('cupola.list')
 local view = require('cupola.view')

@@ -73,8 +73,13 @@ end
 ---@param choices string[]
 ---@param callback fun(index?: integer)
 function M.choose(question, choices, callback)
-  vim.ui.select(choices, { prompt = harmless.line(question) }, function(_, index)
-    callback(index)
+  vim.ui.select(choices, { prompt = harmless.line(question) }, function(choice)
+    for index, known in ipairs(choices) do
+      if choice == known then
+        return callback(index)
+      end
+    end
+    callback(nil)
   end)
 end
 

@@ -18,6 +18,8 @@ struct Editor {
     line: Client,
     /// Updates of sessions since they were looked at last.
     updates: Vec<Value>,
+    /// Answers that came before they were looked for: two requests are answered in either order.
+    answers: Vec<Value>,
 }
 
 impl Editor {
@@ -29,7 +31,7 @@ impl Editor {
         let process = Process::start(command);
         line.set_nonblocking(true).unwrap();
         let line = Client::new(tokio::net::UnixStream::from_std(line).unwrap(), Framing::Ndjson);
-        let mut editor = Self { process, line, updates: Vec::new() };
+        let mut editor = Self { process, line, updates: Vec::new(), answers: Vec::new() };
         let capabilities = json!({"elicitation": {"url": {}}});
         let greeted = editor.ask("initialize", json!({"protocolVersion": 1, "clientCapabilities": capabilities})).await;
         assert_eq!(greeted["result"]["protocolVersion"], 1, "{greeted}");
@@ -43,12 +45,17 @@ impl Editor {
     }
 
     async fn answer(&mut self, id: u64) -> Value {
+        if let Some(index) = self.answers.iter().position(|answer| answer["id"] == id) {
+            return self.answers.remove(index);
+        }
         loop {
             let message = self.line.next().await;
             if message["method"] == "session/update" {
                 self.updates.push(message["params"].clone());
             } else if message["id"] == id {
                 return message;
+            } else {
+                self.answers.push(message);
             }
         }
     }

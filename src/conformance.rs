@@ -6,7 +6,7 @@
 //! - [`checklist`]: the cases, which are data (`checklist.toml`); `expect`: what an answer must be like (pure)
 //! - [`subject`]: the agent that is looked at, and which cases apply to it
 //! - [`trial`]: the cases, one after the other, on it; `made`: what they made, which is deleted in any case
-//! - [`report`]: what came of each case, for people and as JSON; `replaced`: without anything that would say whose it is (pure)
+//! - [`report`]: what came of each case, for people and as JSON; `replaced`: removes names, ids and hosts from what is reported (pure)
 
 pub mod checklist;
 mod expect;

@@ -82,6 +82,27 @@ struct Facts {
     survives: bool,
 }
 
+impl Facts {
+    /// Nothing is known yet.
+    const fn new(busy: WorkGuard, numbers: Numbers) -> Self {
+        Self {
+            place: None,
+            busy: Some(busy),
+            session: None,
+            conversation: None,
+            version: None,
+            latency: None,
+            status: None,
+            failure: None,
+            waits_behind: None,
+            ended_at: None,
+            text_bytes: 0,
+            numbers,
+            survives: false,
+        }
+    }
+}
+
 /// A reader of a run's events, and where a client that has seen some of them continues.
 #[derive(Debug)]
 pub struct Following {
@@ -113,21 +134,7 @@ fn run_id() -> RunId {
 impl Run {
     fn new(busy: WorkGuard, limits: crate::feed::Limits, beginning: Beginning, stop: CancellationToken) -> Arc<Self> {
         let Beginning { detached, may_survive } = beginning;
-        let facts = Facts {
-            place: None,
-            busy: Some(busy),
-            session: None,
-            conversation: None,
-            version: None,
-            latency: None,
-            status: None,
-            failure: None,
-            waits_behind: None,
-            ended_at: None,
-            text_bytes: 0,
-            numbers: Numbers::new(may_survive),
-            survives: false,
-        };
+        let facts = Facts::new(busy, Numbers::new(may_survive));
         Arc::new(Self {
             id: run_id(),
             detached,
@@ -145,18 +152,11 @@ impl Run {
     fn taken_up(busy: WorkGuard, limits: crate::feed::Limits, entry: &Entry, stop: CancellationToken) -> Arc<Self> {
         let facts = Facts {
             place: Some(entry.partition.clone()),
-            busy: Some(busy),
             session: entry.facts.session.clone(),
             conversation: entry.facts.conversation.clone(),
             version: entry.facts.version.clone(),
-            latency: None,
-            status: None,
-            failure: None,
-            waits_behind: None,
-            ended_at: None,
-            text_bytes: 0,
-            numbers: Numbers::new(true),
             survives: true,
+            ..Facts::new(busy, Numbers::new(true))
         };
         Arc::new(Self {
             id: entry.run.clone(),
@@ -421,7 +421,7 @@ impl Run {
     }
 }
 
-/// How many entries a reader has taken that has seen the events up to the number `after`.
+/// How many entries a reader has already taken if it has seen the events up to `after`.
 fn place(ring: &Ring<Event>, after: u64) -> u64 {
     if after < ring.rest().number {
         // It has missed some that are dropped.

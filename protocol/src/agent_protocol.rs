@@ -19,7 +19,7 @@ pub enum AgentProtocol {
 }
 
 impl AgentProtocol {
-    /// The protocol that definitions and project files call so; `None` for one that Cupola does not speak.
+    /// The protocol with this name in definitions and project files; `None` if Cupola does not speak it.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Responses, Self::Invocations, Self::InvocationsWs, Self::A2a].into_iter().find(|it| it.name() == name)
     }

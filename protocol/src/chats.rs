@@ -157,7 +157,7 @@ pub struct ForgetResponse {
 }
 
 /// Reads the items of the conversation that the isolation continues, oldest first: messages, reasoning, tool calls. They come from
-/// the service; Cupola stores none of them.
+/// the service; Cupola does not store them.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Items;
 

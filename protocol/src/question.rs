@@ -142,7 +142,12 @@ impl Input {
 
     /// Does an item name another one by its id?
     pub fn has_references(&self) -> bool {
-        matches!(self, Self::Items(items) if items.iter().any(|item| item.get("type").is_some_and(|kind| kind == "item_reference")))
+        // The type of a reference may be left out. So may that of a message, but a message has a role.
+        let is_reference = |item: &Value| match item.get("type").and_then(Value::as_str) {
+            Some(kind) => kind == "item_reference",
+            None => item.get("role").is_none(),
+        };
+        matches!(self, Self::Items(items) if items.iter().any(is_reference))
     }
 }
 
@@ -185,8 +190,15 @@ mod tests {
         assert!(!input.has_references() && !input.is_empty());
         let text: Input = serde_json::from_str("\"hello\"").unwrap();
         assert_eq!((text.text(), text.len(), text.approvals().count()), (Some("hello"), 5, 0));
-        let reference: Input = serde_json::from_str(r#"[{"type":"item_reference","id":"x"}]"#).unwrap();
-        assert!(reference.has_references());
+        for (item, is_reference) in [
+            (r#"{"type":"item_reference","id":"x"}"#, true),
+            (r#"{"id":"x"}"#, true),
+            (r#"{"type":null,"id":"x"}"#, true),
+            (r#"{"role":"user","content":"hello"}"#, false),
+        ] {
+            let input: Input = serde_json::from_str(&format!("[{item}]")).unwrap();
+            assert_eq!(input.has_references(), is_reference, "{item}");
+        }
         for wrong in ["5", "null", "[\"text\"]", "{}"] {
             assert!(serde_json::from_str::<Input>(wrong).is_err(), "{wrong}");
         }

@@ -26,7 +26,7 @@ pub(super) struct Shared {
     pub(super) tokens: Arc<Tokens>,
     /// How an agent is sent messages, by the address of its card.
     pub(super) cards: ExpiringCache<Url, A2aManner>,
-    /// What agents turned out to speak whose definition does not say it, by the address where responses are asked for.
+    /// Protocols that agents turned out to speak, by the address where responses are asked for.
     spoken: ExpiringCache<Url, AgentProtocol>,
     /// What agents are, by the address of their definition.
     pub(super) definitions: Definitions,
@@ -72,7 +72,7 @@ impl fmt::Debug for Foundry {
 }
 
 impl Agent {
-    /// What the agent spoke recently, where that had to be found out: an agent on this machine has no definition that says it.
+    /// The protocol that the agent turned out to speak recently, after it had no route for the one tried first.
     pub fn spoken(&self) -> Option<AgentProtocol> {
         self.shared.spoken.get(&self.address.protocol(AgentProtocol::Responses, &[]))
     }

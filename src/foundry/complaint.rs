@@ -1,6 +1,6 @@
 //! How agents and services report a failure in JSON: their own code and message, wherever they put them. Pure.
 //!
-//! There is no common form (contract section 1.7 lists the service's). What is read here was seen in public agents:
+//! Agents share no common form (contract section 1.7 lists the service's). What is read here was seen in public agents:
 //! `{"error": {"code", "message"}}`, `{"error": "code", "message": "…"}`, `{"error": "message"}`, `{"detail": "…"}`,
 //! `{"errors": [{…}]}`, `{"errorMessage": "…", "errorType": "…"}`, `{"errorText": "…"}`.
 

@@ -2,7 +2,7 @@
 //! section 9).
 //!
 //! - [`mapping`]: answers as events (pure)
-//! - [`shapes`]: what an event of an agent means whose events are its own (pure)
+//! - [`shapes`]: what an agent's own events mean (pure)
 //! - [`polling`]: following an operation that was accepted with 202
 
 mod mapping;

@@ -22,7 +22,7 @@ use cupola_protocol::invoke::{InvokeEvent, Notice, NoticeCode, RunFailure};
 use cupola_protocol::latency::Latency;
 use cupola_protocol::target::AgentVersion;
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, unfold};
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::fmt;
@@ -70,9 +70,7 @@ impl Reply {
             events: futures_util::stream::empty().boxed(),
         }
     }
-}
 
-impl Reply {
     /// The answer to a turn that was begun before, whose beginning is gone. The caller adds the events.
     pub(super) fn resumed(id: ResponseId, canceller: Canceller) -> Self {
         Self {
@@ -166,6 +164,21 @@ pub(super) fn raw(text: &str) -> Option<Box<RawValue>> {
 /// Any text as a raw value: itself if it is JSON, else a JSON string.
 pub(super) fn raw_or_string(text: &str) -> Box<RawValue> {
     raw(text).or_else(|| serde_json::value::to_raw_value(text).ok()).unwrap_or_else(|| RawValue::NULL.to_owned())
+}
+
+/// What reads a reply over several requests: it gives one item after another, and nothing after the ending.
+pub(super) trait Source: Sized + Send + 'static {
+    /// The next item.
+    fn next(&mut self) -> impl Future<Output = Option<ReplyItem>> + Send;
+
+    /// All of them.
+    fn into_items(self) -> BoxStream<'static, ReplyItem> {
+        unfold(self, |mut source| async move {
+            let item = source.next().await?;
+            Some((item, source))
+        })
+        .boxed()
+    }
 }
 
 /// Turns the pieces of one protocol's answer into reply items. Pure: it sees data, not connections.

@@ -128,7 +128,10 @@ impl Agent {
         answer: HttpAnswer,
         mut reply: Reply,
     ) -> Result<Reply, FoundryError> {
-        let body = answer.bytes(MAX_ANSWER_BYTES).await.unwrap_or_default();
+        let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| FoundryError::UnexpectedAnswer {
+            operation: Operation::Invoke,
+            reason: error.to_string(),
+        })?;
         let object = std::str::from_utf8(&body).ok().and_then(raw);
         let id = object.as_deref().filter(|object| is_under_way(object)).and_then(id_of);
         if let Some(id) = id {

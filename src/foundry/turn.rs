@@ -50,7 +50,8 @@ pub(super) struct Refusal<'a> {
     pub(super) lacks_route: bool,
 }
 
-/// What servers answer with 404 that have no route for a request: Starlette, aiohttp, `FastAPI` and Go. The agent's code was not called.
+/// The 404 bodies of servers that have no route for a request: Starlette, aiohttp, `FastAPI` and Go. A handler that raises a bare 404
+/// answers in the same words, so only an agent whose protocol the caller did not choose is asked in another one.
 const NO_ROUTE: [&str; 4] = ["Not Found", "404: Not Found", r#"{"detail":"Not Found"}"#, "404 page not found"];
 
 /// Does a container's answer say that it has no route for the request? ASP.NET says it without a body.

@@ -28,10 +28,9 @@ pub(crate) async fn save(call: Call, params: SaveParams) -> Result<(), CallError
 
 pub(crate) async fn list(call: Call, params: ChatParams) -> Result<ListResponse, CallError> {
     let partition = owner(&call, &params.target, &params.isolation).await?;
-    let saved = call.daemon.store.chats(&partition.agent, &partition.owner, MAX_LISTED).await?;
     let within = params.isolation.chat.as_ref();
-    let chats = saved.into_iter().filter(|chat| within.is_none_or(|within| is_within(within, &chat.label)));
-    Ok(ListResponse { chats: chats.map(info).collect() })
+    let saved = call.daemon.store.chats(&partition.agent, &partition.owner, within, MAX_LISTED).await?;
+    Ok(ListResponse { chats: saved.into_iter().map(info).collect() })
 }
 
 pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetResponse, CallError> {
@@ -70,12 +69,6 @@ fn label(isolation: &Isolation) -> Result<&ChatLabel, CallError> {
         CallError::invalid_params("isolation.chat is missing: it is the chat's label")
             .hint("name the chat by any label of your own, for example a random one")
     })
-}
-
-/// Is it the chat itself, or one below it?
-fn is_within(within: &ChatLabel, label: &ChatLabel) -> bool {
-    let rest = label.as_str().strip_prefix(within.as_str());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn info(chat: SavedChat) -> ChatInfo {

@@ -54,6 +54,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
 pub(crate) async fn show(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
     Ok(match find(&call, &params.run_id).await? {
         Found::Here(run) => run.info(),
+        Found::AtService(entry) => take_up_one(&call.daemon, *entry).info(),
         Found::Left(entry) => left::info(&entry),
     })
 }
@@ -62,6 +63,7 @@ pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeRes
     let after = params.after.unwrap_or_default();
     let run = match find(&call, &params.run_id).await? {
         Found::Here(run) => run,
+        Found::AtService(entry) => take_up_one(&call.daemon, *entry),
         Found::Left(entry) => {
             if let Some(token) = &params.partial_result_token {
                 call.progress(token, &left::ending(&entry, after)).await?;
@@ -99,6 +101,14 @@ pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeRes
 pub(crate) async fn cancel(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
     let run = match find(&call, &params.run_id).await? {
         Found::Here(run) => run,
+        Found::AtService(entry) => {
+            let has_ended = entry.ended.is_some();
+            let run = take_up_one(&call.daemon, *entry);
+            if has_ended {
+                return Ok(run.info());
+            }
+            run
+        }
         Found::Left(entry) => return Ok(left::info(&entry)),
     };
     run.cancel();
@@ -121,6 +131,8 @@ async fn own(call: &Call) -> Result<Option<Partition>, CallError> {
 enum Found {
     /// This daemon has it.
     Here(Arc<Run>),
+    /// It is not kept in memory any more, but the service still has it.
+    AtService(Box<Entry>),
     /// An earlier daemon left it, and nobody can continue it.
     Left(Box<Entry>),
 }
@@ -136,9 +148,8 @@ async fn find(call: &Call, id: &RunId) -> Result<Found, CallError> {
     let written = written.filter(|entry| own.as_ref().is_none_or(|own| own.covers(&entry.partition)));
     match written {
         Some(entry) if entry.is_settled() => return Ok(Found::Left(Box::new(entry))),
-        // It is not kept in memory any more, but the service still has it.
         Some(entry) if entry.reach.is_some() && entry.facts.response.is_some() => {
-            return Ok(Found::Here(take_up_one(&call.daemon, entry)));
+            return Ok(Found::AtService(Box::new(entry)));
         }
         _ => {}
     }

@@ -5,6 +5,9 @@ use std::io;
 use std::path::Path;
 use uuid::Uuid;
 
+/// What every daemon's name begins with.
+const PREFIX: &str = "daemon-";
+
 /// A daemon's name, held for as long as it lives.
 #[derive(Debug)]
 pub struct Presence {
@@ -15,7 +18,13 @@ pub struct Presence {
 impl Presence {
     /// A new daemon's, under a name that no other has.
     pub fn begin(directory: &Path) -> io::Result<Self> {
-        let name = format!("daemon-{}", Uuid::new_v4().simple());
+        // The lock of a daemon that is gone is taken for a moment: freeing it removes its file.
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            if let Some(name) = entry.file_name().to_str().filter(|name| name.starts_with(PREFIX)) {
+                drop(Self::of_one_gone(directory, name));
+            }
+        }
+        let name = format!("{PREFIX}{}", Uuid::new_v4().simple());
         let lock = FileLock::attempt(directory, &name)?;
         let lock = lock.ok_or_else(|| io::Error::other("a name that was just made is in use"))?;
         Ok(Self { name, _lock: lock })

@@ -11,7 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most questions that are kept for one partition: far more than an agent asks in one turn.
-const MAX_QUESTIONS: usize = 64;
+pub const MAX_QUESTIONS: usize = 64;
 
 /// Most partitions with questions. The one that asked first is forgotten first.
 const MAX_PARTITIONS: usize = 1000;
@@ -165,6 +165,10 @@ fn set(asked: &mut VecDeque<Known>, ids: &[impl AsRef<str>], state: State) {
     for known in asked {
         if ids.iter().any(|id| id.as_ref() == known.question.id) {
             known.state = state;
+            if state == State::Answered {
+                // Nobody asks for them again.
+                (known.question.arguments, known.question.message) = (None, None);
+            }
         }
     }
 }

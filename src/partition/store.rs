@@ -104,8 +104,15 @@ pub trait ChatStore {
         details: &ChatDetails,
     ) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The newest chats of an owner, the latest saved first: at most `limit`.
-    fn chats(&self, agent: &AgentKey, owner: &Owner, limit: u32) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>>;
+    /// The newest chats of an owner, the latest saved first: at most `limit`. With a label, those of this label and those below it
+    /// (`label/…`).
+    fn chats(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        within: Option<&ChatLabel>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>>;
 
     /// Forgets what is remembered about a chat. False if that was nothing.
     fn forget_chat(

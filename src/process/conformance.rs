@@ -115,7 +115,7 @@ fn announcement(subject: &Subject, cases: &[Case]) -> String {
 /// Does the person agree? Only a clear yes counts.
 async fn agree(cost: &str, asked: &mut Receiver<StopSignal>) -> bool {
     say(cost);
-    // Standard error may be closed; then there is no answer either.
+    // Standard error may be closed. Then nobody can answer.
     let _ = write!(io::stderr(), "Continue? [y/N] ");
     let reading = tokio::task::spawn_blocking(|| {
         let mut line = String::new();

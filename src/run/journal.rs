@@ -29,7 +29,7 @@ pub const ENDED_FOR: Duration = Duration::from_mins(10);
 /// somebody looks.
 pub const KEPT_FOR: Duration = Duration::from_hours(24);
 
-/// Runs of earlier daemons that are kept without an answer. Those beyond go first that are oldest.
+/// How many runs of earlier daemons are kept without an answer. The oldest are dropped first.
 pub const MAX_KEPT: usize = 256;
 
 /// The journal of one daemon.
@@ -70,7 +70,7 @@ impl Journal {
         self.store.put_run(presence.name(), entry).await
     }
 
-    /// The run ended like this: it is written down before a client hears of it. `stays` for so long.
+    /// Writes down how the run ended, before a client hears of it, and takes it out after `stays`.
     pub async fn ended(&self, run: &RunId, status: RunStatus, stays: Duration) {
         if !self.is_open() {
             return;
@@ -187,7 +187,10 @@ impl Journal {
         }
         self.forget(&old).await;
         for entry in &inherited.entries {
-            self.store.put_run(own.name(), entry).await?;
+            // It is taken up nevertheless; only its end will not be written down.
+            if let Err(error) = self.store.put_run(own.name(), entry).await {
+                tracing::warn!(%error, run = %entry.run, "a run could not be taken over in the journal");
+            }
         }
         Ok(inherited)
     }
@@ -204,7 +207,7 @@ impl Journal {
         Ok(self.own().await?.find(|entry| entry.run == *run))
     }
 
-    /// Those in this daemon's name. What another one has that is alive, it tells itself.
+    /// Those in this daemon's name. A daemon that is alive reports its own.
     async fn own(&self) -> Result<impl Iterator<Item = Entry>, StoreError> {
         let Some(own) = self.presence.get() else { return Ok(Vec::new().into_iter()) };
         let runs = self.store.runs().await?.into_iter().filter(|(daemon, _)| daemon == own.name());

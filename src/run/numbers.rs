@@ -50,7 +50,7 @@ impl Numbers {
     /// What comes next has this sequence number.
     pub(super) fn at(&mut self, sequence: u64) {
         if let Way::OfService { next } = &mut self.way {
-            *next = Some(STARTED + 1 + sequence.saturating_mul(STRIDE));
+            *next = Some(sequence.saturating_mul(STRIDE).saturating_add(STARTED + 1));
         }
     }
 
@@ -79,10 +79,10 @@ impl Numbers {
             )
             | (InvokeEvent::Output { .. }, None) => return self.last,
             (InvokeEvent::Started { .. }, _) => STARTED,
-            (_, next) => next.unwrap_or_default().max(self.last + 1),
+            (_, next) => next.unwrap_or_default().max(self.last.saturating_add(1)),
         };
         if next.is_some() {
-            *next = Some(number + 1);
+            *next = Some(number.saturating_add(1));
         }
         self.last = number;
         number

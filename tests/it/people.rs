@@ -159,7 +159,7 @@ fn lists_are_tables_that_fit_on_a_terminal_and_json_elsewhere() {
     let table = shown(&home, 80, &of("acme", &["sessions", "list"]));
     assert!(
         table.contains("s ago") && table.contains("in ") && table.contains(" d\n"),
-        "times are ages where there is no room: {table}"
+        "times are shown as ages when the table is too wide: {table}"
     );
     assert!(shown(&home, 200, &of("acme", &["sessions", "list"])).contains("Z  "), "and times where there is");
     stop(&home);

@@ -33,7 +33,7 @@ fn script(name: &str) -> Command {
     command
 }
 
-/// Says why not if there is no Node that is new enough, with its package manager.
+/// An error says why Node, in a version that is new enough, or its package manager cannot be used.
 pub(crate) fn node_is_usable() -> Result<(), String> {
     let probe = format!("process.exit(Number(process.versions.node.split('.')[0]) < {OLDEST_NODE} ? 1 : 0)");
     match Command::new("node").args(["-e", &probe]).status() {

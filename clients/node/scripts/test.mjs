@@ -4,9 +4,8 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "node:test";
-import { spec } from "node:test/reporters";
 import { installPackages, root } from "./packages.mjs";
+import { runSuite } from "./suite.mjs";
 
 /** Far more than the tests take; one that hangs shall not hang the build. */
 const LIMIT_MS = 300_000;
@@ -27,13 +26,4 @@ const files = readdirSync(join(compiled, "test"))
     .filter((name) => name.endsWith(".test.js"))
     .filter((name) => wanted.length === 0 || wanted.includes(name.replace(/\.test\.js$/, "")))
     .map((name) => join(compiled, "test", name));
-let passed = 0;
-let failed = 0;
-const tests = run({ files, concurrency: true, timeout: LIMIT_MS });
-tests.on("test:pass", (test) => (passed += test.details.type === "suite" ? 0 : 1));
-tests.on("test:fail", (test) => (failed += test.details.type === "suite" ? 0 : 1));
-tests.compose(spec).pipe(process.stdout);
-process.once("exit", () => {
-    process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
-    console.log(`${passed} passed, ${failed} failed`);
-});
+runSuite({ files, concurrency: true, timeout: LIMIT_MS });

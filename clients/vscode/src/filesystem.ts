@@ -108,7 +108,7 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
     }
 }
 
-/** The editor tells a file that is not there from one that cannot be had now. */
+/** The editor treats a file that does not exist differently from one that cannot be read now. */
 function refuse(uri: vscode.Uri): (error: unknown) => never {
     return (error) => {
         const failure = CupolaError.from(error);

@@ -117,7 +117,7 @@ fn pieces(came: &[(u64, Bytes)], is_stream: bool) -> Vec<Piece> {
     pieces
 }
 
-/// Do the texts of a stream's events together have something in them that is in none of them alone?
+/// Do the texts of a stream's events spell out one of the values when they are put together?
 fn spells_out(pieces: &[Piece], values: &Values) -> bool {
     let delta = |piece: &Piece| {
         let data = piece.text.as_deref()?.lines().find_map(|line| line.strip_prefix("data:"))?;

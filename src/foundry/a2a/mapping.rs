@@ -89,7 +89,7 @@ impl ResultMapping {
         {
             // The agent does not say what became of the task.
             let message = Complaint::of(error).message.unwrap_or_else(|| "no message".to_owned());
-            let reason = format!("the agent works on its task and cannot be asked for it: {message}");
+            let reason = format!("the agent is still working on its task, but the task cannot be read: {message}");
             return self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, &event.data, items);
         }
         self.event(event, &mut said);
@@ -345,34 +345,6 @@ mod tests {
     }
 
     #[test]
-    fn artifacts_are_appended_and_replaced_as_the_standard_says() {
-        let update = |append: &str, id: &str, text: &str| {
-            format!(
-                r#"{{"kind":"artifact-update","taskId":"t"{append},"artifact":{{"artifactId":"{id}","parts":[{{"text":"{text}"}}]}}}}"#
-            )
-        };
-        let done = r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#;
-        let (append, replace) = (r#","append":true"#, r#","append":false"#);
-        for (updates, expected) in [
-            (vec![update("", "a", "al"), update(append, "a", "pha")], vec!["+al", "+pha"]),
-            (vec![update("", "a", "draft"), update(replace, "a", "final")], vec!["+draft", "=final"]),
-            (vec![update("", "a", "draft"), update("", "a", "draft two")], vec!["+draft", "+ two"]),
-            (vec![update("", "a", "one"), update("", "b", "two")], vec!["+one", "+\ntwo"]),
-            (
-                vec![update("", "a", "one"), update("", "b", "two"), update(append, "a", "!")],
-                vec!["+one", "+\ntwo", "=one!\ntwo"],
-            ),
-            (vec![update(append, "a", "early")], vec!["+early"]),
-        ] {
-            let mut results: Vec<&str> = updates.iter().map(String::as_str).collect();
-            results.push(done);
-            let mut lines = stream(&results).0;
-            assert_eq!(lines.pop().as_deref(), Some("end: completed"));
-            assert_eq!(lines, expected, "{updates:?}");
-        }
-    }
-
-    #[test]
     fn an_error_of_the_protocol_is_a_failure_with_its_code() {
         let body = br#"{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"it broke"}}"#;
         let (lines, ending) = map(Split::whole(), ResultMapping::new(Answered::Whole), body, BodyEnd::Clean);
@@ -392,6 +364,7 @@ mod tests {
         let done = r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#;
         for (updates, expected) in [
             (vec![("a", false, "dra"), ("a", true, "ft"), ("a", false, "final")], vec!["+dra", "+ft", "=final"]),
+            (vec![("a", true, "early")], vec!["+early"]),
             // The whole text again, with more at its end.
             (vec![("a", false, "one"), ("a", false, "one two")], vec!["+one", "+ two"]),
             (

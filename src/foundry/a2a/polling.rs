@@ -4,7 +4,7 @@ use super::super::Agent;
 use super::super::canceller::Canceller;
 use super::super::error::{FoundryError, Operation};
 use super::super::headers::WireIsolation;
-use super::super::reply::{Ending, ReplyItem, ReplyStream, unclear};
+use super::super::reply::{Ending, ReplyItem, ReplyStream, Source, unclear};
 use super::super::request::{JSON, Request};
 use super::super::sse;
 use super::super::url::with_session;
@@ -12,18 +12,18 @@ use super::mapping::ResultMapping;
 use super::version::{Method, Version};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How long to wait between two questions: what azd waits for an invocation (contract section 9).
+/// How long to wait between two polls: what azd waits for an invocation (contract section 9).
 const WAIT: Duration = Duration::from_secs(2);
 
-/// How many questions in a row may fail before the task counts as lost.
+/// How many polls in a row may fail before the task counts as lost.
 const MAX_FAILURES: u32 = 3;
 
-/// Longest answer to a question, in bytes.
+/// Longest answer to a poll, in bytes.
 const MAX_TASK_BYTES: usize = super::super::answer::MAX_ANSWER_BYTES;
 
 /// An agent's tasks, in one session.
@@ -46,8 +46,8 @@ impl Tasks {
         })
     }
 
-    /// The answer to one question.
-    async fn ask(&self, task: &str) -> Result<String, FoundryError> {
+    /// The answer to one poll.
+    async fn poll_once(&self, task: &str) -> Result<String, FoundryError> {
         let request = self.request(Operation::PollInvocation, Method::Get, task);
         let odd = |reason: String| FoundryError::UnexpectedAnswer { operation: Operation::PollInvocation, reason };
         let body = self.agent.read(&request, MAX_TASK_BYTES).await?.map_err(|error| odd(error.to_string()))?;
@@ -65,12 +65,7 @@ impl Tasks {
 
     /// The events of an answer and, if it leaves its task unfinished, those of the task's end.
     pub(super) fn followed(self, events: ReplyStream<ResultMapping>) -> BoxStream<'static, ReplyItem> {
-        let following = Following { tasks: self, at: At::Answer(Box::new(events)), items: VecDeque::new() };
-        stream::unfold(following, |mut following| async move {
-            let item = following.next().await?;
-            Some((item, following))
-        })
-        .boxed()
+        Following { tasks: self, at: At::Answer(Box::new(events)), items: VecDeque::new() }.into_items()
     }
 }
 
@@ -90,7 +85,7 @@ struct Following {
     items: VecDeque<ReplyItem>,
 }
 
-impl Following {
+impl Source for Following {
     async fn next(&mut self) -> Option<ReplyItem> {
         loop {
             if let Some(item) = self.items.pop_front() {
@@ -117,13 +112,15 @@ impl Following {
             }
         }
     }
+}
 
+impl Following {
     /// Asks until there is something to tell.
     async fn poll(&mut self, mut mapping: ResultMapping, task: &str) {
         let mut failures = 0;
         loop {
             tokio::time::sleep(WAIT).await;
-            match self.tasks.ask(task).await {
+            match self.tasks.poll_once(task).await {
                 Ok(data) => {
                     failures = 0;
                     mapping.polled(sse::Event { name: None, data }, &mut self.items);
@@ -140,7 +137,7 @@ impl Following {
                         self.items.push_back(ReplyItem::End(Box::new(Ending::of(event))));
                         return;
                     }
-                    tracing::debug!(%error, "a question about a task was not answered");
+                    tracing::debug!(%error, "a poll of a task failed");
                 }
             }
         }

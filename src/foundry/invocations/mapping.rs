@@ -111,7 +111,7 @@ pub(super) struct TokenMapping {
     begin: usize,
     /// An event was understood, so others are not the answer's text.
     is_understood: bool,
-    /// The data of events that were not understood since then: the answer, if there is no other text.
+    /// The data of events that were not understood since then: the answer, unless other text comes.
     held: String,
     /// It is text, and not events.
     is_bare: bool,

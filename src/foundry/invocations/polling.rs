@@ -8,7 +8,7 @@ use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::head::HttpHead;
 use super::super::headers::WireIsolation;
 use super::super::meter::Meter;
-use super::super::reply::{Ending, Mapping, Reply, ReplyItem, body_event, failed, raw, unclear};
+use super::super::reply::{Ending, Mapping, Reply, ReplyItem, Source, body_event, failed, raw, unclear};
 use super::super::sse;
 use super::mapping::{JsonMapping, text_of};
 use super::shapes::failure_in;
@@ -17,7 +17,6 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -123,13 +122,13 @@ impl Polling {
             polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
         }
         polling.note(&body);
-        reply.events = polling.items();
+        reply.events = polling.into_items();
     }
 
     /// Follows an invocation that was accepted before.
     pub(super) fn resume(target: BackgroundTurn) -> Reply {
         let mut reply = Reply::resumed(target.id.clone(), target.canceller());
-        reply.events = Self::of(target, None, MIN_WAIT).items();
+        reply.events = Self::of(target, None, MIN_WAIT).into_items();
         reply
     }
 
@@ -152,15 +151,9 @@ impl Polling {
             is_ended: false,
         }
     }
+}
 
-    fn items(self) -> BoxStream<'static, ReplyItem> {
-        stream::unfold(self, |mut polling| async move {
-            let item = polling.next().await?;
-            Some((item, polling))
-        })
-        .boxed()
-    }
-
+impl Source for Polling {
     async fn next(&mut self) -> Option<ReplyItem> {
         loop {
             if let Some(item) = self.items.pop_front() {
@@ -202,7 +195,9 @@ impl Polling {
             }
         }
     }
+}
 
+impl Polling {
     fn end(&mut self, ending: Ending) {
         self.is_ended = true;
         let ending = Ending { response_id: Some(self.id.clone()), ..ending };

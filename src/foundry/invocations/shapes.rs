@@ -1,4 +1,4 @@
-//! What one event of an agent means whose events are its developer's own. Pure.
+//! What an event means in the invocations protocol, where each agent's developer defines the events. Pure.
 //!
 //! The invocations protocol leaves the answer's form to the agent. `tests/fixtures/invocation-shapes.toml` is the table of the
 //! forms that were seen in public agents and samples, with the text and the failure of each; a test walks it. The rules here
@@ -191,7 +191,7 @@ pub(in crate::foundry) fn read(name: Option<&str>, data: &Value) -> Said {
     }
 }
 
-/// How a run that is reported as one object, or by the words of an event, ended: `None` unless it says that it went wrong.
+/// How the run that an object reports went wrong; `None` if it does not say so.
 pub(in crate::foundry) fn failure_in(object: &Value) -> Option<InvokeEvent> {
     ending_in("", object)
 }

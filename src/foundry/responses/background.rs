@@ -4,10 +4,10 @@
 use super::super::answer::MAX_ANSWER_BYTES;
 use super::super::background_turn::BackgroundTurn;
 use super::super::error::{FoundryError, Operation};
-use super::super::reply::{Ending, ReplyItem, ReplyStream, Split, raw};
+use super::super::reply::{Ending, ReplyItem, ReplyStream, Source, Split, raw};
 use super::mapping::{ResponseMapping, finish, is_under_way, text_of_raw};
 use cupola_protocol::invoke::InvokeEvent;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryFutureExt as _};
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
@@ -55,14 +55,11 @@ impl Following {
     }
 
     fn from(target: BackgroundTurn, state: State) -> BoxStream<'static, ReplyItem> {
-        let following = Self { target, state, attempts: 0, items: VecDeque::new(), is_ended: false };
-        stream::unfold(following, |mut following| async move {
-            let item = following.next().await?;
-            Some((item, following))
-        })
-        .boxed()
+        Self { target, state, attempts: 0, items: VecDeque::new(), is_ended: false }.into_items()
     }
+}
 
+impl Source for Following {
     async fn next(&mut self) -> Option<ReplyItem> {
         loop {
             if let Some(item) = self.items.pop_front() {
@@ -86,7 +83,10 @@ impl Following {
                     return Some(ReplyItem::End(ending));
                 }
                 Some(item) => {
-                    self.attempts = 0;
+                    // Only an event with a new number is progress.
+                    if matches!(item, ReplyItem::At(_)) {
+                        self.attempts = 0;
+                    }
                     return Some(item);
                 }
                 None => {
@@ -96,7 +96,9 @@ impl Following {
             }
         }
     }
+}
 
+impl Following {
     /// Asks for the events after the last one that was read; where the service does not have them, for the response itself.
     async fn connect(&mut self) {
         let State::Broken(mapping) = &mut self.state else { return };
@@ -122,7 +124,7 @@ impl Following {
             }
         };
         match refused {
-            // Its events cannot be had any more (contract section 7.5).
+            // The service no longer has its events (contract section 7.5).
             None => {}
             Some(error) if error.status() == Some(400) => {}
             Some(error) => return self.failed(&error),

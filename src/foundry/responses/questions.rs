@@ -17,10 +17,9 @@ pub(super) fn of_item(item: &Value) -> Option<Question> {
         _ => return None,
     };
     let arguments = item.get("arguments").filter(|arguments| !arguments.is_null());
-    let link = text("consent_link").filter(|_| kind == QuestionKind::Consent);
-    let url = link.filter(|link| is_safe(link)).map(ToOwned::to_owned);
+    let url = text("consent_link").filter(|_| kind == QuestionKind::Consent).and_then(safe);
     let refused = (kind == QuestionKind::Consent && url.is_none())
-        .then(|| "the agent gave no https link for the consent, so there is none to open".to_owned());
+        .then(|| "the agent asked for consent without a usable https link".to_owned());
     Some(Question {
         id: own("id")?,
         kind,
@@ -33,11 +32,11 @@ pub(super) fn of_item(item: &Value) -> Option<Question> {
     })
 }
 
-/// Only a plain `https` link is shown: one with a user name can pass for another host.
-fn is_safe(link: &str) -> bool {
-    Url::parse(link).is_ok_and(|url| {
-        url.scheme() == "https" && url.username().is_empty() && url.password().is_none() && url.host().is_some()
-    })
+/// The link as it will be opened, if it is plain `https`: one with a user name can pass for another host.
+fn safe(link: &str) -> Option<String> {
+    let url = Url::parse(link).ok()?;
+    let is_plain = url.scheme() == "https" && url.username().is_empty() && url.password().is_none();
+    (is_plain && url.host().is_some()).then(|| url.into())
 }
 
 #[cfg(test)]
@@ -60,6 +59,9 @@ mod tests {
             consent("https://login.example/consent?x=1").url.as_deref(),
             Some("https://login.example/consent?x=1")
         );
+        // What is shown is what will be opened.
+        assert_eq!(consent("https://login.\texample/a\nb").url.as_deref(), Some("https://login.example/ab"));
+        assert_eq!(consent("https://lоgin.example/").url.as_deref(), Some("https://xn--lgin-e6e.example/"));
         for unsafe_link in [
             "http://login.example",
             "javascript:alert(1)",

@@ -47,13 +47,12 @@ fn continued<'a>(params: &'a InvokeParams, asked_in: &AskedIn) -> Cow<'a, Invoke
         return Cow::Borrowed(params);
     }
     let AskedIn { conversation, response } = asked_in.clone();
-    let response = response.filter(|_| conversation.is_none());
     Cow::Owned(InvokeParams { conversation_id: conversation, previous_response_id: response, ..params.clone() })
 }
 
 fn not_open(id: &str, why: NotOpen) -> CallError {
     match why {
-        NotOpen::Answered => CallError::new(ErrorKind::Conflict, format!("question {id} has an answer already"))
+        NotOpen::Answered => CallError::new(ErrorKind::Conflict, format!("question {id} was already answered"))
             .hint("the first answer counts; send the message again if the agent is to ask again"),
         NotOpen::Unknown => CallError::new(ErrorKind::NotFound, format!("no question {id} is open for this agent and isolation"))
             .hint("check the id and the isolation keys; a question is forgotten when the daemon stops: send the message again"),

@@ -110,7 +110,7 @@ async fn attempt_until_taken(
 ) -> Result<Taken, CallError> {
     let protocol = protocol(params, scope)?;
     answering::check(params, protocol)?;
-    // Held until the turn is over one way or the other: nobody else answers the same questions meanwhile.
+    // Held until it is known whether the answers were sent: nobody else answers the same questions meanwhile.
     let (params, _claim) = answering::claim(daemon, params, scope, observer).await?;
     let params = params.as_ref();
     let attempt = Attempt { daemon, run, params, scope, protocol, is_second_choice: false };

@@ -1,24 +1,13 @@
 //! What the journal gets of a run: that it is about to be sent, if it is to outlive the daemon, and what answers it.
 
 use super::attempt::Attempt;
+use super::perform::limit;
 use crate::error::CallError;
 use crate::foundry::Reply;
 use crate::partition::journal::{Entry, Facts, Reach};
 use cupola_protocol::id::{ConversationId, SessionId};
-use cupola_protocol::invoke::{AgentProtocol, InvokeParams};
-use std::time::{Duration, SystemTime};
-
-/// How long an invoke may take unless the caller says otherwise: azd's own limit (contract section 17.3).
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
-
-/// How long a run may take.
-pub(super) fn limit(params: &InvokeParams) -> Option<Duration> {
-    match params.timeout_ms {
-        Some(0) => None,
-        Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
-        None => Some(DEFAULT_TIMEOUT),
-    }
-}
+use cupola_protocol::invoke::AgentProtocol;
+use std::time::SystemTime;
 
 impl Attempt<'_> {
     /// Before a turn is sent that is to outlive the daemon. Nobody may be there to see it end: the journal is its only witness.
@@ -66,7 +55,7 @@ impl Attempt<'_> {
             version: None,
             response: None,
             started_at: run.started_at(),
-            deadline: limit(params).map(|limit| run.started_at() + limit),
+            deadline: limit(params).and_then(|limit| run.started_at().checked_add(limit)),
             answered: false,
             reason: None,
         };

@@ -1,7 +1,6 @@
 //! A run from its request to its one ending, in its own task: followers may come and go.
 
 use super::attempt::{Taken, begin};
-use super::noted::limit;
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
 use super::reached::{SessionPlace, reach};
@@ -11,7 +10,7 @@ use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
 use crate::partition::Partition;
 use crate::partition::journal::Entry;
 use crate::partition::locks::Waiter;
-use crate::partition::questions::AskedIn;
+use crate::partition::questions::{AskedIn, MAX_QUESTIONS};
 use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -28,7 +27,10 @@ use tokio::time::Instant;
 /// How long the service may take to hear of a cancellation. Less than a cancelled call waits for its run's ending.
 const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
-/// How long a run is read whose time limit passed while no daemon ran: it may have ended in time.
+/// How long an invoke may take unless the caller says otherwise: azd's own limit (contract section 17.3).
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
+
+/// How long to read a run if its time limit passed while no daemon ran: it may have ended in time.
 const LATE_LOOK: Duration = Duration::from_secs(30);
 
 /// Carries the run out and publishes its outcome, whatever happens.
@@ -178,10 +180,15 @@ impl Performance<'_> {
 
     /// Passes an event on. A slow reader does not stretch the time limit.
     async fn take(&self, event: InvokeEvent) {
-        if let (Some(status), None) = (event.ending(), self.run.status()) {
+        let (is_open, ending) = (self.run.status().is_none(), event.ending());
+        if let Some(status) = ending.filter(|_| is_open) {
             self.note_end(status).await;
         }
         self.run.take(event, self.timeout()).await;
+        // Text that is too long ends the run, too.
+        if let Some(status) = self.run.status().filter(|_| is_open && ending.is_none()) {
+            self.note_end(status).await;
+        }
     }
 
     async fn take_all(&self, events: impl Iterator<Item = InvokeEvent>) {
@@ -195,6 +202,8 @@ impl Performance<'_> {
         if let Some(response) = &asked_in.response {
             self.daemon.questions.answered_with(partition, response);
         }
+        let response = asked_in.response.clone().filter(|_| asked_in.conversation.is_none());
+        let asked_in = AskedIn { response, ..asked_in.clone() };
         for question in questions {
             self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
         }
@@ -261,11 +270,12 @@ impl Performance<'_> {
                 }
                 None => InvokeEvent::Truncated { reason: None },
             };
-            if let InvokeEvent::Notice { notice } = &event {
-                notices.push(notice.clone());
-            }
-            if let InvokeEvent::Question { question } = &event {
-                questions.push(question.as_ref().clone());
+            match &event {
+                InvokeEvent::Notice { notice } => notices.push(notice.clone()),
+                InvokeEvent::Question { question } if questions.len() < MAX_QUESTIONS => {
+                    questions.push(*question.clone());
+                }
+                _ => {}
             }
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
@@ -301,6 +311,15 @@ impl Performance<'_> {
             notices: requests.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
+    }
+}
+
+/// How long a run may take.
+pub(super) fn limit(params: &InvokeParams) -> Option<Duration> {
+    match params.timeout_ms {
+        Some(0) => None,
+        Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
+        None => Some(DEFAULT_TIMEOUT),
     }
 }
 

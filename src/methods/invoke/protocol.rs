@@ -59,11 +59,13 @@ pub(super) fn other(params: &InvokeParams, tried: AgentProtocol) -> Option<Agent
     if params.protocol.or(by_path(&params.target)).is_some() {
         return None;
     }
-    match tried {
+    let other = match tried {
         AgentProtocol::Responses => Some(AgentProtocol::Invocations),
         AgentProtocol::Invocations => Some(AgentProtocol::Responses),
         AgentProtocol::InvocationsWs | AgentProtocol::A2a => None,
-    }
+    };
+    // What only the first protocol can carry is not sent without it.
+    other.filter(|other| super::answering::check(params, *other).is_ok())
 }
 
 /// What is said in a dialogue.

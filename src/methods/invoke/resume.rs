@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tracing::Instrument as _;
 
-/// How often it is looked whether a daemon that was alive has left something.
+/// How often to check whether a daemon that was alive has left runs.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Why a run has no answer that ended with its daemon.
+/// Why a run that ended with its daemon has no answer.
 const CUT: &str = "the daemon that served the run ended before the answer did";
 
-/// Why a run has no answer whose response was not known yet.
+/// Why a run has no answer if its response was not known yet.
 const UNNAMED: &str = "the daemon ended before the service had named the response, so the turn may or may not have run";
 
 /// Opens the journal and takes up what it has. Called once, before the first client is served.
@@ -48,8 +48,8 @@ async fn inherit(daemon: &Arc<Daemon>) -> bool {
     let inherited = match daemon.journal.inherit().await {
         Ok(inherited) => inherited,
         Err(error) => {
-            tracing::warn!(%error, "the runs of earlier daemons cannot be read");
-            return false;
+            tracing::warn!(%error, "the runs of earlier daemons cannot be read; trying again");
+            return true;
         }
     };
     for entry in inherited.entries {

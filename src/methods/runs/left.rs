@@ -34,7 +34,7 @@ pub(super) fn info(entry: &Entry) -> RunInfo {
 /// The ending that a client gets which has seen the events up to `after`.
 pub(super) fn ending(entry: &Entry, after: u64) -> NumberedEvent {
     let event = InvokeEvent::Truncated { reason: Some(reason(entry).to_owned()) };
-    NumberedEvent { run_id: entry.run.clone(), number: after + 1, event }
+    NumberedEvent { run_id: entry.run.clone(), number: after.saturating_add(1), event }
 }
 
 /// The response to a client that asks for its answer.

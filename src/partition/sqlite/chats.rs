@@ -22,9 +22,15 @@ impl ChatStore for SqliteStore {
         self.run(move |connection| save(connection, &key, &details))
     }
 
-    fn chats(&self, agent: &AgentKey, owner: &Owner, limit: u32) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>> {
-        let (agent, owner) = (agent.as_str().to_owned(), *owner.bytes());
-        self.run(move |connection| of(connection, &agent, owner, limit))
+    fn chats(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        within: Option<&ChatLabel>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>> {
+        let (agent, owner, within) = (agent.as_str().to_owned(), *owner.bytes(), within.map(ToString::to_string));
+        self.run(move |connection| of(connection, &agent, owner, within.as_deref(), limit))
     }
 
     fn forget_chat(
@@ -61,13 +67,20 @@ fn save(connection: &Connection, (agent, owner, label): &Key, details: &ChatDeta
     Ok(())
 }
 
-/// The newest rows of an owner.
-fn of(connection: &Connection, agent: &str, owner: [u8; 32], limit: u32) -> rusqlite::Result<Vec<SavedChat>> {
+/// The newest rows of an owner, with a label only that one and those below it.
+fn of(
+    connection: &Connection,
+    agent: &str,
+    owner: [u8; 32],
+    within: Option<&str>,
+    limit: u32,
+) -> rusqlite::Result<Vec<SavedChat>> {
     let mut rows = connection.prepare_cached(
         "SELECT label, cwd, title, chosen_agent, chosen_version, updated_at FROM chat
-         WHERE agent = ?1 AND owner = ?2 ORDER BY updated_at DESC, label LIMIT ?3",
+         WHERE agent = ?1 AND owner = ?2 AND (?3 IS NULL OR label = ?3 OR substr(label, 1, length(?3) + 1) = ?3 || '/')
+         ORDER BY updated_at DESC, label LIMIT ?4",
     )?;
-    let rows = rows.query_map(params![agent, owner, limit], |row| {
+    let rows = rows.query_map(params![agent, owner, within, limit], |row| {
         let (label, seconds): (Option<String>, i64) = (row.get(0)?, row.get(5)?);
         let details = ChatDetails {
             cwd: parsed(row.get(1)?),
@@ -85,7 +98,7 @@ fn of(connection: &Connection, agent: &str, owner: [u8; 32], limit: u32) -> rusq
     rows.filter_map(Result::transpose).collect()
 }
 
-/// Deletes a row. False if there is none.
+/// Deletes a row. False if it was not there.
 fn delete(connection: &Connection, (agent, owner, label): &Key) -> rusqlite::Result<bool> {
     let deleted = connection
         .execute("DELETE FROM chat WHERE agent = ?1 AND owner = ?2 AND label = ?3", params![agent, owner, label])?;
@@ -115,11 +128,16 @@ mod tests {
         store.save_chat(&contoso.agent, &contoso.owner, &two, &ChatDetails::default()).await.unwrap();
 
         let store = SqliteStore::new(path.clone()).unwrap();
-        let chats = store.chats(&acme.agent, &acme.owner, 10).await.unwrap();
+        let chats = store.chats(&acme.agent, &acme.owner, None, 10).await.unwrap();
         assert_eq!(chats.iter().map(|chat| (&chat.label, &chat.details)).collect::<Vec<_>>(), [(&one, &details)]);
+        for (within, count) in [("acp", 1), ("acp/one", 1), ("acp/o", 0), ("ac", 0)] {
+            let within: ChatLabel = within.parse().unwrap();
+            let chats = store.chats(&acme.agent, &acme.owner, Some(&within), 10).await.unwrap();
+            assert_eq!(chats.len(), count, "{within}");
+        }
         assert!(!store.forget_chat(&acme.agent, &acme.owner, &two).await.unwrap(), "it is another owner's");
         assert!(store.forget_chat(&acme.agent, &acme.owner, &one).await.unwrap());
-        assert!(store.chats(&acme.agent, &acme.owner, 10).await.unwrap().is_empty());
+        assert!(store.chats(&acme.agent, &acme.owner, None, 10).await.unwrap().is_empty());
         drop(store);
         for entry in std::fs::read_dir(directory.path()).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();

@@ -67,11 +67,11 @@ fn quoted(text: &str) -> Option<(String, &str)> {
     }
     let quoted = text.strip_prefix('"')?;
     let mut value = String::new();
-    let mut characters = quoted.char_indices();
+    let mut characters = quoted.chars();
     loop {
-        match characters.next()?.1 {
+        match characters.next()? {
             '"' => return Some((value, characters.as_str())),
-            '\\' => match characters.next()?.1 {
+            '\\' => match characters.next()? {
                 'n' => value.push('\n'),
                 'r' => value.push('\r'),
                 other => value.push(other),

@@ -9,7 +9,7 @@ use std::path::Path;
 /// an id per agent, version and user.
 pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The file's text as `user` may believe it; nothing if there is no such file. Editors and shells of Windows begin files with a byte
+/// The file's text as `user` may believe it; `None` if the file does not exist. Editors and shells of Windows begin files with a byte
 /// order mark, and write UTF-16.
 pub(super) fn text(path: &Path, user: User) -> Result<Option<String>, ProjectError> {
     let Some(bytes) = ownership::bytes(path, Rule::Project, MAX_FILE_BYTES, user)? else { return Ok(None) };

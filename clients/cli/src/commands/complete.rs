@@ -55,7 +55,7 @@ struct Wanted {
 /// Prints the words, one a line.
 pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Failure> {
     let Some(wanted) = wanted(&flags.line, &(syntax.definition)()) else { return Ok(exit::OK) };
-    // Fails only if there is no thread to be had; then the shell waits for the service.
+    // Fails only if a thread cannot be started. Then the shell waits for the service.
     let _ = thread::Builder::new().name("limit".to_owned()).spawn(|| {
         thread::sleep(LONGEST);
         process::exit(i32::from(exit::OK));
@@ -103,7 +103,7 @@ fn known(wanted: &Wanted, hooks: Hooks, syntax: Syntax) -> Result<Vec<String>, F
     })
 }
 
-/// Reads a line up to the cursor; nothing if its last word is none of these.
+/// Reads a line up to the cursor. `None` if its last word is not a name of one of these kinds.
 fn wanted(line: &str, definition: &clap::Command) -> Option<Wanted> {
     let mut words = shlex::split(line)?;
     let last = if line.ends_with(char::is_whitespace) { String::new() } else { words.pop()? };

@@ -108,7 +108,7 @@ impl Flags {
     }
 }
 
-/// A run may have been begun for any output, so the unmodified HTTP answer is not always to be had.
+/// A run may have been begun for any output, so its unmodified HTTP answer may not have been kept.
 fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Output> {
     use clap::ValueEnum;
     use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -117,7 +117,7 @@ fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Outpu
         .try_map(|name| invoke::Output::from_str(&name, false))
 }
 
-/// Runs one of the actions. Where there is no run of that id, it may be the beginning of one.
+/// Runs one of the actions. If no run has the given id, the id may be the beginning of a longer one.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let done = act(flags, hooks);
     match &flags.action {

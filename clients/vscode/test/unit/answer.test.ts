@@ -97,7 +97,7 @@ test("a run that somebody began is shown from its beginning, left without harm, 
         assert.deepEqual([row?.id, row?.isRunning, row?.icon], [runId, false, "circle-slash"]);
     }));
 
-test("a conversation is cancelled, and a line that cannot be had is a turn that failed", () =>
+test("a conversation is cancelled, and a turn fails when the connection cannot be made", () =>
     inHome(async (home) => {
         const conversation = new Conversation();
         const asked = conversation.ask(Promise.resolve(line(home)), "slow 2000 20");

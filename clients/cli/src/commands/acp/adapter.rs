@@ -139,7 +139,7 @@ impl Adapter {
     /// The sessions of this isolation that have had a prompt, the newest first.
     pub(super) fn list(&self, request: &ListSessionsRequest) -> Result<ListSessionsResponse, Error> {
         if request.cursor.is_some() {
-            return Err(invalid("there is no such cursor: session/list answers with all sessions at once"));
+            return Err(invalid("unknown cursor: session/list returns all sessions at once and gives no cursors"));
         }
         let (base, _) = self.named(request.meta.as_ref())?;
         let is_meant = |cwd: &Path| request.cwd.as_deref().is_none_or(|wanted| wanted == cwd);

@@ -102,7 +102,7 @@ impl Editor {
         self.ask(CLIENT_METHOD_NAMES.elicitation_create, request, stop)
     }
 
-    /// Asks, and waits for the answer. None if there is none: an error, another shape, the end of the turn, or of the editor.
+    /// Asks, and waits for the answer. `None` after an error, an answer of another shape, or the end of the turn or of the editor.
     fn ask<Answer: DeserializeOwned>(&self, method: &str, params: &impl Serialize, stop: &Stop) -> Option<Answer> {
         let (sender, answer) = mpsc::channel();
         let id = {
@@ -122,7 +122,7 @@ impl Editor {
         serde_json::from_str(answer?.get()).ok()
     }
 
-    /// The editor's answer to a question; none if it is an error.
+    /// The editor's answer to a question; `None` if it is an error.
     pub(super) fn answered(&self, id: &RawValue, result: Option<&RawValue>) {
         let waiting = id.get().parse::<u64>().ok().and_then(|id| locked(&self.asked).waiting.remove(&id));
         if let Some(waiting) = waiting {

@@ -74,7 +74,7 @@ pub(super) fn of(
     Ok(options)
 }
 
-/// The details after a choice. None if there is no such option, or no such value.
+/// The details after a choice. `None` if the option or the value is unknown.
 pub(super) fn choose(
     options: &[SessionConfigOption],
     details: &ChatDetails,

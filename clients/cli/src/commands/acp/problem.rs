@@ -42,12 +42,12 @@ pub(super) fn invalid_with(message: &str, hint: &str) -> Error {
     of_kind(ErrorKind::InvalidParams, ErrorCode::InvalidParams, message, hint)
 }
 
-/// There is no such session, or it is another isolation's: the answer is the same.
+/// The session does not exist, or it belongs to another isolation. Both get the same answer, so that nobody can find out which.
 pub(super) fn no_session(id: &SessionId) -> Error {
     of_kind(
         ErrorKind::SessionNotFound,
         ErrorCode::ResourceNotFound,
-        &format!("there is no session {id} for this agent and isolation"),
+        &format!("session {id} was not found for this agent and isolation"),
         "session/list shows the sessions that can be loaded: those of the agent and the isolation that `cupola acp` was started with",
     )
 }

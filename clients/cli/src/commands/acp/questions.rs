@@ -12,12 +12,12 @@ use cupola_protocol::question::{Question, QuestionKind, approval};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// The two answers to a tool's call. It is allowed once: there is no way to allow later calls ahead.
+/// The two answers to a tool call. It can be allowed once; later calls cannot be allowed in advance.
 const ALLOW: &str = "allow";
 const DENY: &str = "deny";
 
-/// The items that answer what the agent asked. None if nothing is to be sent: nothing can be answered here, or the person left a
-/// question open.
+/// The items that answer what the agent asked. `None` if nothing is to be sent, because nothing can be answered here or the person
+/// left a question open.
 pub(super) fn answers(
     editor: &Editor,
     session: &Session,

@@ -12,8 +12,8 @@ use cupola_protocol::isolation::Isolation;
 use cupola_protocol::sessions::{List, ListParams, Session, SessionParams, Show};
 use cupola_protocol::target::Target;
 
-/// Does something with a session. If there is none of this id, with the only one that this isolation can see and whose id begins
-/// like that. A whole id costs no further request.
+/// Does something with a session. If no session has the given id, it is the beginning of one: the session must be visible to this
+/// isolation, and the only one whose id begins so. A whole id costs no further request.
 pub(super) fn named<Done>(
     common: &Common,
     hooks: Hooks,
@@ -25,7 +25,7 @@ pub(super) fn named<Done>(
         Err(failure) if lacks_session(&failure) => failure,
         other => return other,
     };
-    // That the list cannot be had explains the refusal less than the refusal itself.
+    // If the sessions cannot be listed, the refusal says more than that.
     let Ok(listed) = all(common, hooks, target, isolation) else { return Err(refused) };
     let known: Vec<_> = listed.into_iter().map(|session| session.agent_session_id).collect();
     match short_id::whole(given, &known)? {

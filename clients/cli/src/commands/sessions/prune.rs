@@ -81,12 +81,14 @@ pub(super) fn run(
     let (mut deleted, mut kept) = (Vec::new(), Vec::new());
     for session in old {
         let id = session.agent_session_id;
-        // The first Ctrl-C ends it between two sessions.
-        if interrupt::happened() {
-            break;
-        }
         match delete(common, hooks, target, isolation, &id) {
-            Ok(()) => deleted.push(id),
+            Ok(()) => {
+                // At once: Ctrl-C ends the command here, and the person must know what is gone.
+                if !is_json {
+                    show::print(&format!("Deleted session {id}.\n"))?;
+                }
+                deleted.push(id);
+            }
             Err(why) => kept.push(Kept { id, why }),
         }
     }
@@ -109,9 +111,7 @@ fn report(is_json: bool, deleted: &[String], kept: &[Kept]) -> Result<(), Failur
             kept.iter().map(|Kept { id, why }| json!({ "sessionId": id, "error": why.to_string() })).collect();
         return show::print_json(&raw(&json!({ "wouldDelete": [], "deleted": deleted, "kept": kept }))?);
     }
-    let mut lines: Vec<_> = deleted.iter().map(|id| format!("Deleted session {id}.\n")).collect();
-    lines.push(format!("Deleted {}.\n", counted(deleted.len())));
-    show::print(&lines.concat())?;
+    show::print(&format!("Deleted {}.\n", counted(deleted.len())))?;
     for Kept { id, why } in kept {
         let _ = writeln!(terminal::stderr(), "error: session {} was not deleted:", terminal::line(id));
         let _ = why.print(&mut terminal::stderr());
@@ -119,11 +119,11 @@ fn report(is_json: bool, deleted: &[String], kept: &[Kept]) -> Result<(), Failur
     Ok(())
 }
 
-/// Does the person at the terminal agree? Where there is none, `--yes` must.
+/// Does the person at the terminal agree? Without a terminal, `--yes` is needed.
 fn confirmed(common: &Common, count: usize) -> Result<bool, Failure> {
     if !common.scope.may_ask() {
         return Err(Failure::usage_hint(
-            format!("{} would be deleted, and there is no terminal to confirm it on", counted(count)),
+            format!("{} would be deleted, and this cannot be confirmed without a terminal", counted(count)),
             "add --yes to delete them, or --dry-run to see which they are",
         ));
     }

@@ -61,4 +61,19 @@ mod tests {
         assert!(gone.is_some());
         assert!(Presence::of_one_gone(directory.path(), &name).unwrap().is_none(), "two take it over");
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_killed_daemons_left_is_removed_by_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let alive = Presence::begin(directory.path()).unwrap();
+        std::fs::write(directory.path().join("daemon-of-one-that-was-killed"), "").unwrap();
+        let next = Presence::begin(directory.path()).unwrap();
+        let mut left: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        let mut names = [alive.name(), next.name()];
+        names.sort_unstable();
+        assert_eq!(left, names);
+    }
 }

@@ -153,4 +153,13 @@ mod tests {
         numbers.at(7);
         assert_eq!([numbers.number(&notice()), numbers.number(&started()), numbers.number(&delta())], [1, 2, 3]);
     }
+
+    #[test]
+    fn a_number_beyond_all_others_stays_the_greatest() {
+        let mut numbers = Numbers::new(true);
+        for _ in 0..3 {
+            numbers.at(u64::MAX);
+            assert_eq!(numbers.number(&delta()), u64::MAX);
+        }
+    }
 }

@@ -8,7 +8,7 @@
 mod chance;
 mod follower;
 
-use crate::support::{Home, Process, TestEmulator, finish};
+use crate::support::{Home, PATIENCE, Process, TestEmulator, finish};
 use chance::Chance;
 use follower::Follower;
 use rustix::process::Signal;
@@ -23,8 +23,6 @@ const WORDS: usize = 24;
 const PACE: u64 = 4;
 /// Events that a client gets of it, about: the kill comes after one of these.
 const EVENTS: u64 = 36;
-/// Far longer than a run stays in the journal after its answer.
-const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What one round is like.
 #[derive(Debug, Clone, Copy)]
@@ -63,13 +61,6 @@ fn answer() -> String {
     (0..WORDS).map(|word| format!("tick{word}")).collect::<Vec<_>>().join(" ")
 }
 
-fn serve(home: &Home) -> Process {
-    let mut daemon = home.serve(&[]);
-    let report = daemon.report();
-    assert!(report.starts_with("ready"), "{report}");
-    daemon
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_is_killed_loses_and_repeats_nothing() {
     let rounds = setting("CUPOLA_KILL_ROUNDS", ROUNDS);
@@ -79,7 +70,7 @@ async fn a_daemon_that_is_killed_loses_and_repeats_nothing() {
     let mut emulator = TestEmulator::start().await;
     emulator.list_in(&home);
     let target = emulator.target("notes");
-    let mut daemon = serve(&home);
+    let mut daemon = home.serve_ready();
     for number in 0..rounds {
         let round = Round::of(number);
         let said = format!("seed {seed}, {round:?}; CUPOLA_KILL_SEED={seed} repeats it");
@@ -125,7 +116,7 @@ async fn play(
     for follower in &mut followers {
         while follower.read().await {}
     }
-    let next = serve(home);
+    let next = home.serve_ready();
     for follower in &mut followers {
         if follower.has_run() {
             follower.come_back(home).await;

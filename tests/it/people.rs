@@ -200,8 +200,11 @@ fn a_person_sees_what_is_waited_for_until_the_answer_comes() {
     let mut command = home.command(&["invoke", "--emulator", "hello"]);
     command.stderr(program);
     let ((), done) = finish_after(command, |_| {
-        person.look_for("waiting for the agent: 2 s; a new session can take 90 s to start");
-        person.look_for("waiting for the agent: 3 s");
+        // Which seconds are shown depends on how busy the machine is.
+        for _ in 0..2 {
+            person.look_for("waiting for the agent: ");
+            person.look_for(" s; a new session can take 90 s to start");
+        }
         seen.send(()).unwrap();
     });
     assert_eq!(text(&done.stdout), "done\n", "{done:?}");

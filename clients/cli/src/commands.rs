@@ -169,8 +169,8 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     }))
 }
 
-/// A person at a terminal sees what is waited for. Commands that wait for things to happen say nothing, and neither does one that was
-/// told to.
+/// Shows a person at a terminal what the command waits for. Commands that wait for events, such as `monitor`, show nothing, and neither
+/// does `invoke --quiet`.
 fn explain_waiting(command: &Command) {
     if !terminal::stderr_is_terminal() || environment::is_dumb() {
         return;

@@ -81,7 +81,7 @@ pub struct EmulatorOptions {
     pub allowed_variables: Vec<String>,
     /// Environment variables for all `exec:` agents, each `NAME=VALUE`, or `NAME` for the value that this process has.
     pub variables: Vec<String>,
-    /// Files with more of them; the former win.
+    /// Files with more variables. A variable in `variables` wins over the same one in a file.
     pub variable_files: Vec<PathBuf>,
     /// Directories with the sources of `exec:` agents.
     pub watch: Vec<PathBuf>,

@@ -1,13 +1,9 @@
 //! One client of a run over all its connections: what it was told, and that each of it came once.
 
-use crate::support::Home;
+use crate::support::{Home, PATIENCE};
 use serde_json::{Value, json};
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::UnixStream;
-
-/// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const ENDINGS: [&str; 5] = ["completed", "failed", "incomplete", "cancelled", "truncated"];
 

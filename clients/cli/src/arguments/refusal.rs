@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_is_called_that() {
+    fn a_value_that_is_not_a_number_is_refused_in_plain_words() {
         for (line, shown) in [
             (
                 "cupola invoke -t soon hi",

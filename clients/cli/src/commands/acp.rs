@@ -159,7 +159,7 @@ impl Server {
             && let Ok(cancel) = serde_json::from_str::<CancelRequest<'_>>(text)
         {
             let prompt = self.prompts().get(cancel.id.get()).cloned();
-            // Any other request is answered in a moment.
+            // Only prompts can be cancelled; a cancellation of any other request is ignored.
             if let Some(prompt) = prompt {
                 prompt.now();
             }
@@ -202,11 +202,14 @@ impl Server {
             Ok(prompt) => {
                 self.prompts().insert(id.get().to_owned(), Arc::clone(&prompt.stop));
                 let key = id.get().to_owned();
-                self.thread(id, threads, move || {
+                let has_begun = self.thread(id, threads, move || {
                     let ending = self.adapter.prompt(&prompt);
                     self.prompts().remove(&key);
                     ending
                 });
+                if !has_begun {
+                    self.prompts().remove(id.get());
+                }
             }
             Err(error) => self.adapter.editor.answer(id, Err::<(), _>(error)),
         }
@@ -221,21 +224,25 @@ impl Server {
         answer: impl FnOnce(Params) -> Result<Answer, Error> + Send + 'scope,
     ) {
         match read::<Params>(params) {
-            Ok(params) => self.thread(id, threads, move || answer(params)),
+            Ok(params) => {
+                self.thread(id, threads, move || answer(params));
+            }
             Err(error) => self.adapter.editor.answer(id, Err::<(), _>(error)),
         }
     }
 
+    /// Answers a request from a new thread. False if it was refused instead.
     fn thread<'scope, Answer: Serialize>(
         &'scope self,
         id: &RawValue,
         threads: &'scope Threads<'scope, '_>,
         answer: impl FnOnce() -> Result<Answer, Error> + Send + 'scope,
-    ) {
+    ) -> bool {
         if self.under_way.load(Ordering::Relaxed) >= MAX_REQUESTS {
             let mut error = Error::internal_error();
             error.message = format!("{MAX_REQUESTS} requests are under way; wait until one of them has ended");
-            return self.adapter.editor.answer(id, Err::<(), _>(error));
+            self.adapter.editor.answer(id, Err::<(), _>(error));
+            return false;
         }
         self.under_way.fetch_add(1, Ordering::Relaxed);
         let owned = id.to_owned();
@@ -249,7 +256,9 @@ impl Server {
             let mut refused = Error::internal_error();
             refused.message = format!("could not start a thread for the request: {error}");
             self.adapter.editor.answer(id, Err::<(), _>(refused));
+            return false;
         }
+        true
     }
 
     fn prompts(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Stop>>> {

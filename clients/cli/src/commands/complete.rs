@@ -91,7 +91,7 @@ fn known(wanted: &Wanted, hooks: Hooks, syntax: Syntax) -> Result<Vec<String>, F
             listed.into_iter().map(|session| session.agent_session_id).collect()
         }
         Kind::Run => {
-            let raw = scope.call::<runs::List>(hooks, runs::ListParams::default())?;
+            let raw = scope.call::<runs::List>(hooks, runs::ListParams { all: true, ..runs::ListParams::default() })?;
             typed::<runs::List>(&raw)?.runs.iter().map(|run| run.run_id.to_string()).collect()
         }
         Kind::Partition => {

@@ -203,12 +203,13 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 fn turn(flags: &Flags, hooks: Hooks, params: InvokeParams) -> Result<(u8, Vec<Question>), Failure> {
     let introduce = flags.output == Output::Default && !flags.quiet && terminal::stderr_is_terminal();
     let recording = flags.record.open(flags.output, &params.isolation, hooks)?;
+    let text_only = params.text_only;
     let call = encode::<Invoke>(params)?;
     let on_sent = |stream: &Stream| interrupt::cancels(stream, CALL);
     let mut connection = flags.scope.daemon.ask_within(hooks.embedded, call, flags.patience(), on_sent)?;
     if flags.survive {
-        let ask = flags.scope.daemon.asking(hooks.embedded);
-        connection.continue_by(Continued::of_invoke(CALL, flags.output != Output::Jsonl), ask);
+        let ask = flags.scope.daemon.asking(hooks.embedded, |stream| interrupt::cancels(stream, CALL));
+        connection.continue_by(Continued::of_invoke(CALL, text_only), ask);
     }
     let outcome = if flags.detach {
         print::detach(&mut connection, flags.output).map(|code| (code, Vec::new()))

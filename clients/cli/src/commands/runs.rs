@@ -122,7 +122,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let done = act(flags, hooks);
     match &flags.action {
         Action::Show { one, .. } | Action::Attach { one, .. } | Action::Cancel { one, .. }
-            if is_unknown(&done) && one.complete(hooks)? =>
+            if (is_unknown(&done) || matches!(done, Err(Failure::Usage { .. }))) && one.complete(hooks)? =>
         {
             act(flags, hooks)
         }
@@ -160,7 +160,7 @@ fn act(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let how = How { output: *output, introduce: false, quiet: *quiet, asides, asks };
             let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
             if !one.daemon.no_daemon {
-                connection.continue_by(continued, one.daemon.asking(hooks.embedded));
+                connection.continue_by(continued, one.daemon.asking(hooks.embedded, |_| ()));
             }
             return one.or_late(
                 invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn),
@@ -188,9 +188,10 @@ impl OneRun {
 
     /// Finds the only run whose id begins with what was given.
     fn complete(&self, hooks: Hooks) -> Result<bool, Failure> {
-        let call = encode::<List>(ListParams::default())?;
+        let all = || ListParams { all: true, ..ListParams::default() };
+        let call = encode::<List>(all())?;
         let raw = self.daemon.ask(hooks.embedded, call, |_| ())?.receive(|_| Ok(()))?;
-        let raw = with_late(raw, self.daemon.asked_late::<List>(ListParams::default))?;
+        let raw = with_late(raw, self.daemon.asked_late::<List>(all))?;
         let known: Vec<_> = typed::<List>(&raw)?.runs.iter().map(|run| run.run_id.to_string()).collect();
         let whole = short_id::whole(&self.run, &known)?.filter(|id| *id != self.run);
         Ok(whole.is_some_and(|id| self.whole.set(id).is_ok()))

@@ -1,4 +1,4 @@
-//! `cupola sessions create|list|show|use|stop|delete`, with the flags and the output of `azd ai agent sessions`.
+//! `cupola sessions create|list|show|use|stop|delete|prune`. All but `prune` have the flags and the output of `azd ai agent sessions`.
 //!
 //! - `prune`: deletes those that were not used for some time
 //! - `named`: the session that a command names, by its id or by the id's beginning

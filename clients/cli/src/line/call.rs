@@ -315,7 +315,9 @@ impl Connection {
     /// Sends the call to the next daemon, because this one stopped before it began the call. Returns false if it cannot be tried again.
     fn go_to_next(&mut self) -> Result<bool, Failure> {
         let Some(next) = self.again.take().and_then(|again| again()) else { return Ok(false) };
+        let continued = self.continued.take();
         *self = next?;
+        self.continued = continued;
         Ok(true)
     }
 

@@ -133,9 +133,9 @@ impl DaemonFlags {
     }
 
     /// As [`Self::ask`], to be sent later: what a call that has lost its daemon is continued with.
-    pub(crate) fn asking(&self, embedded: Embedded) -> Ask {
+    pub(crate) fn asking(&self, embedded: Embedded, on_sent: fn(&Stream)) -> Ask {
         let daemon = self.clone();
-        Box::new(move |call| daemon.ask(embedded, call, |_| ()))
+        Box::new(move |call| daemon.ask(embedded, call, on_sent))
     }
 
     /// As [`Self::ask`], on a connection that is bound before the call is sent.

@@ -1,4 +1,4 @@
-//! Asks the person in front of a terminal what an agent wants to know: may it call a tool?
+//! Asks the person at a terminal: whether an agent may call a tool ([`ask`]), or any question that one line answers ([`line`]).
 
 use crate::terminal;
 use cupola_protocol::question::{Question, QuestionKind, approval};

@@ -51,7 +51,7 @@ pub(crate) fn usage(response: &Value, wanted: &[Aside], err: &mut impl Write) ->
     let number = |name: &str| response.pointer(&format!("/usage/{name}")).and_then(Value::as_u64);
     match (number("input_tokens"), number("output_tokens")) {
         (Some(input), Some(output)) => {
-            let total = number("total_tokens").unwrap_or(input + output);
+            let total = number("total_tokens").unwrap_or(input.saturating_add(output));
             writeln!(err, "usage: {input} input tokens, {output} output tokens, {total} in all")
         }
         _ => writeln!(err, "usage: the agent does not say how many tokens it used"),

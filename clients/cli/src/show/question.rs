@@ -40,7 +40,8 @@ pub(crate) fn show(questions: &[Question], advises: bool, err: &mut impl Write) 
 }
 
 fn advice(question: &Question) -> String {
-    let id = &question.id;
+    // The id is the agent's text, and the command may be pasted into a shell.
+    let id = repeated::quoted(&question.id);
     match question.kind {
         QuestionKind::Approval => {
             format!("`cupola invoke --approve {id}` allows this call once, `cupola invoke --deny {id}` refuses it")
@@ -77,6 +78,8 @@ mod tests {
                 && refusing.starts_with("`cupola invoke --deny mcpr_1"),
             "{hint}"
         );
+        let pasted = shown(r#"{"id":"x; reboot","kind":"approval"}"#);
+        assert!(pasted.contains("--approve 'x; reboot'") && pasted.contains("--deny 'x; reboot'"), "{pasted}");
         let link = format!("https://login.example/{}", "x".repeat(400));
         assert!(
             shown(&format!(r#"{{"id":"c","kind":"consent","url":"{link}"}}"#)).contains(&format!("link: {link}\n"))

@@ -106,31 +106,31 @@ impl Adapter {
 
     /// Opens a session. It is saved at once, because some clients open a session in one process and send its prompts from another.
     pub(super) fn new_session(&self, request: &NewSessionRequest) -> Result<NewSessionResponse, Error> {
-        let (base, open) = self.named(request.meta.as_ref())?;
+        let base = self.named(request.meta.as_ref())?;
         let details = ChatDetails { cwd: Some(directory(&request.cwd)?), ..ChatDetails::default() };
         let id = SessionId::new(Uuid::new_v4().to_string());
         let session = Session::new(id.clone(), &base, details)?;
-        let options = self.options(&session, open)?;
+        let options = self.options(&session)?;
         self.save(&session)?;
         self.note_servers(request.mcp_servers.len());
         self.open(session)?;
         Ok(NewSessionResponse::new(id).config_options(options))
     }
 
-    /// Opens a session of an earlier time, and tells what happened in it.
+    /// Opens an earlier session, and tells what happened in it.
     pub(super) fn load(&self, request: &LoadSessionRequest) -> Result<LoadSessionResponse, Error> {
-        let (session, open) = self.reopen(&request.session_id, &request.cwd, request.meta.as_ref())?;
+        let session = self.reopen(&request.session_id, &request.cwd, request.meta.as_ref())?;
         self.replay(&session)?;
-        let options = self.options(&session, open)?;
+        let options = self.options(&session)?;
         self.note_servers(request.mcp_servers.len());
         self.open(session)?;
         Ok(LoadSessionResponse::new().config_options(options))
     }
 
-    /// Opens a session of an earlier time without telling what happened in it.
+    /// Opens an earlier session without telling what happened in it.
     pub(super) fn resume(&self, request: &ResumeSessionRequest) -> Result<ResumeSessionResponse, Error> {
-        let (session, open) = self.reopen(&request.session_id, &request.cwd, request.meta.as_ref())?;
-        let options = self.options(&session, open)?;
+        let session = self.reopen(&request.session_id, &request.cwd, request.meta.as_ref())?;
+        let options = self.options(&session)?;
         self.note_servers(request.mcp_servers.len());
         self.open(session)?;
         Ok(ResumeSessionResponse::new().config_options(options))
@@ -141,7 +141,7 @@ impl Adapter {
         if request.cursor.is_some() {
             return Err(invalid("unknown cursor: session/list returns all sessions at once and gives no cursors"));
         }
-        let (base, _) = self.named(request.meta.as_ref())?;
+        let base = self.named(request.meta.as_ref())?;
         let is_meant = |cwd: &Path| request.cwd.as_deref().is_none_or(|wanted| wanted == cwd);
         let sessions = self.saved(&base)?.into_iter().filter_map(|chat| {
             let id = id_of(&base.isolation, &chat.chat)?;
@@ -168,13 +168,13 @@ impl Adapter {
         let session = if let Some(session) = open {
             session
         } else {
-            let (base, _) = self.named(request.meta.as_ref())?;
+            let base = self.named(request.meta.as_ref())?;
             let session = Session::new(request.session_id.clone(), &base, ChatDetails::default())?;
-            let Some(chat) = self.saved(&session.scope)?.pop() else {
+            let Some(details) = self.details_of(&session)? else {
                 // It is gone, as was asked.
                 return Ok(DeleteSessionResponse::new());
             };
-            session.state().details = chat.details;
+            session.state().details = details;
             Arc::new(session)
         };
         session.cancel_and_wait();
@@ -197,12 +197,15 @@ impl Adapter {
         let session = self.session(&request.session_id)?;
         let unknown = || invalid(format!("the session has no option {} with this value", request.config_id));
         let SessionConfigOptionValue::ValueId { value } = &request.value else { return Err(unknown()) };
-        let open = if session.scope.target == self.base.target { self.open } else { CLOSED };
         let before = session.state().details.clone();
-        let offered = self.options_with(&session, &before, open)?;
+        let offered = self.options_with(&session, &before)?;
         let details = options::choose(&offered, &before, &request.config_id.0, &value.0).ok_or_else(unknown)?;
-        let options = self.options_with(&session, &details, open)?;
-        session.state().details = details;
+        let options = self.options_with(&session, &details)?;
+        {
+            // The first prompt may have set the title meanwhile.
+            let mut state = session.state();
+            (state.details.agent, state.details.version) = (details.agent, details.version);
+        }
         self.save(&session)?;
         Ok(SetSessionConfigOptionResponse::new(options))
     }
@@ -263,22 +266,26 @@ impl Adapter {
         Ok(listed.chats)
     }
 
-    /// A session of an earlier time, if it is this isolation's and of the same directory.
-    fn reopen(&self, id: &SessionId, cwd: &Path, meta: Option<&Meta>) -> Result<(Session, Open), Error> {
-        let (base, open) = self.named(meta)?;
+    /// What is saved of a session: of its own label, and of none below it.
+    fn details_of(&self, session: &Session) -> Result<Option<ChatDetails>, Error> {
+        let own = session.scope.isolation.chat.as_ref();
+        Ok(self.saved(&session.scope)?.into_iter().find(|chat| Some(&chat.chat) == own).map(|chat| chat.details))
+    }
+
+    /// An earlier session, if it is this isolation's and of the same directory.
+    fn reopen(&self, id: &SessionId, cwd: &Path, meta: Option<&Meta>) -> Result<Session, Error> {
+        if self.table().get(id).is_some_and(|open| open.is_busy()) {
+            return Err(busy());
+        }
+        let base = self.named(meta)?;
         let cwd = directory(cwd)?;
         let session = Session::new(id.clone(), &base, ChatDetails::default())?;
-        let saved = self.saved(&session.scope)?.into_iter();
-        let details = saved
-            .filter(|chat| Some(&chat.chat) == session.scope.isolation.chat.as_ref())
-            .map(|chat| chat.details)
-            .next()
-            .ok_or_else(|| problem::no_session(id))?;
+        let details = self.details_of(&session)?.ok_or_else(|| problem::no_session(id))?;
         if let Some(saved) = details.cwd.as_ref().filter(|saved| Path::new(saved.as_str()) != Path::new(cwd.as_str())) {
             return Err(invalid(format!("session {id} was made in {saved}, and cannot be opened in {cwd}")));
         }
         session.state().details = details;
-        Ok((session, open))
+        Ok(session)
     }
 
     /// Tells all that the conversation has, as the service keeps it.
@@ -297,7 +304,8 @@ impl Adapter {
                 }
             }
             match page.last_id {
-                Some(last) if page.has_more => params.after = Some(last),
+                // A service that repeats itself is not asked for ever.
+                Some(last) if page.has_more && params.after.as_ref() != Some(&last) => params.after = Some(last),
                 _ => break,
             }
         }
@@ -311,17 +319,14 @@ impl Adapter {
         Ok(())
     }
 
-    fn options(&self, session: &Session, open: Open) -> Result<Vec<SessionConfigOption>, Error> {
+    fn options(&self, session: &Session) -> Result<Vec<SessionConfigOption>, Error> {
         let details = session.state().details.clone();
-        self.options_with(session, &details, open)
+        self.options_with(session, &details)
     }
 
-    fn options_with(
-        &self,
-        session: &Session,
-        details: &ChatDetails,
-        open: Open,
-    ) -> Result<Vec<SessionConfigOption>, Error> {
+    fn options_with(&self, session: &Session, details: &ChatDetails) -> Result<Vec<SessionConfigOption>, Error> {
+        // A target that the session named also names its agent.
+        let open = if session.scope.target == self.base.target { self.open } else { CLOSED };
         options::of(&self.calls, &session.scope, details, open).map_err(|failure| problem::of(&failure))
     }
 
@@ -334,8 +339,8 @@ impl Adapter {
 
     /// The agent and the isolation of a request: those of the flags, or with `--unbound` what it names. What it names is in no error:
     /// there are keys in it.
-    fn named(&self, meta: Option<&Meta>) -> Result<(Scope, Open), Error> {
-        let Some(named) = meta.and_then(|meta| meta.get("cupola")) else { return Ok((self.base.clone(), self.open)) };
+    fn named(&self, meta: Option<&Meta>) -> Result<Scope, Error> {
+        let Some(named) = meta.and_then(|meta| meta.get("cupola")) else { return Ok(self.base.clone()) };
         if !self.is_unbound {
             return Err(problem::invalid_with(
                 "_meta.cupola cannot be used: this agent is bound to the flags it was started with",
@@ -345,10 +350,9 @@ impl Adapter {
         let named = Named::deserialize(named).map_err(|_| {
             invalid("_meta.cupola is not valid: it takes `target` and `isolation`, as the daemon's methods do")
         })?;
-        let open = if named.target.is_some() { CLOSED } else { self.open };
         let target = named.target.unwrap_or_else(|| self.base.target.clone());
         let isolation = named.isolation.unwrap_or_else(|| self.base.isolation.clone());
-        Ok((Scope { target, isolation }, open))
+        Ok(Scope { target, isolation })
     }
 
     /// From now on prompts of the session are taken. One with a turn under way is not replaced: nothing could cancel the turn then.

@@ -24,7 +24,7 @@ pub(super) fn answers(
     stop: &Arc<Stop>,
     questions: &[Question],
 ) -> Option<Vec<Value>> {
-    let mut items = Vec::new();
+    let (mut items, mut updates) = (Vec::new(), Vec::new());
     for question in questions {
         match question.kind {
             QuestionKind::Approval => {
@@ -32,13 +32,17 @@ pub(super) fn answers(
                 let status = if is_allowed { ToolCallStatus::Completed } else { ToolCallStatus::Failed };
                 let fields = ToolCallUpdateFields::new().status(status);
                 let update = ToolCallUpdate::new(question.id.clone(), fields);
-                editor.update(&session.id, SessionUpdate::ToolCallUpdate(update));
+                updates.push(SessionUpdate::ToolCallUpdate(update));
                 items.push(approval(&question.id, is_allowed));
             }
             QuestionKind::Consent => consent(editor, session, stop, question),
             // The agent's own words ask for it, and the next prompt answers.
             QuestionKind::Input | QuestionKind::Other => {}
         }
+    }
+    // Only now is it certain that the answers are sent.
+    for update in updates {
+        editor.update(&session.id, update);
     }
     (!items.is_empty()).then_some(items)
 }
@@ -69,7 +73,7 @@ fn consent(editor: &Editor, session: &Session, stop: &Arc<Stop>, question: &Ques
     let server = question.server.as_deref().unwrap_or("The agent");
     let Some(url) = &question.url else {
         let message = question.message.as_deref().unwrap_or("the agent asks for consent and gives no link");
-        return editor.update(&session.id, Teller::default().note(message));
+        return editor.update(&session.id, Teller::new(editor.takes_notices()).note(message));
     };
     if editor.opens_links() {
         let scope = ElicitationSessionScope::new(session.id.clone());

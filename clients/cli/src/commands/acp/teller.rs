@@ -195,7 +195,9 @@ fn usage(answer: &InvokeResponse) -> Option<u64> {
     let output: Value = serde_json::from_str(answer.output.as_ref()?.get()).ok()?;
     let usage = output.get("usage")?;
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
-    count("total_tokens").or_else(|| Some(count("input_tokens")? + count("output_tokens")?)).filter(|used| *used > 0)
+    count("total_tokens")
+        .or_else(|| Some(count("input_tokens")?.saturating_add(count("output_tokens")?)))
+        .filter(|used| *used > 0)
 }
 
 /// What a tool returned, for people.

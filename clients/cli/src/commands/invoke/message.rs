@@ -69,8 +69,8 @@ fn unreadable(what: &str, error: &io::Error) -> Failure {
 pub(super) fn explained(failure: Failure, words: &[String]) -> Failure {
     let Failure::Call(mut error) = failure else { return failure };
     let data = error.data.as_mut().filter(|data| data.kind == ErrorKind::AgentNotFound);
-    if let (Some(data), [first, second]) = (data, words) {
-        let hint = format!("if both words are the message, put them in quotes: \"{first} {second}\"");
+    if let (Some(data), [_, _]) = (data, words) {
+        let hint = "if both words are the message, put them in quotes".to_owned();
         data.hint = Some(data.hint.take().map_or_else(|| hint.clone(), |before| format!("{before}\n{hint}")));
     }
     Failure::Call(error)

@@ -23,7 +23,7 @@ use std::time::Instant;
 pub(super) struct RecordFlags {
     /// Add the exchange to this recording, for `cupola emulator --agent NAME=replay:FILE`; keys, identities and tokens are
     /// replaced. The answer is printed when it is complete
-    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["detach", "survive"])]
     pub(super) record: Option<PathBuf>,
     /// Keep only a digest of the message
     #[arg(long, requires = "record")]

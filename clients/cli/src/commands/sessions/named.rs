@@ -34,8 +34,8 @@ pub(super) fn named<Done>(
     }
 }
 
-/// As [`named`], for deleting: the service says that it has deleted what never was, so the session is looked at before. One that
-/// cannot be seen is deleted by the id as given.
+/// Like [`named`], for deleting. The service reports success for a session that never existed, so this looks the session up first. If
+/// that fails, the id is used as given.
 pub(super) fn to_delete(
     common: &Common,
     hooks: Hooks,

@@ -75,7 +75,11 @@ pub(super) fn run(
         return Ok(exit::OK);
     }
     if !flags.yes && !confirmed(common, old.len())? {
-        show::print("Nothing was deleted.\n")?;
+        if is_json {
+            show::print_json(&raw(&json!({ "wouldDelete": ids(&old), "deleted": [], "kept": [] }))?)?;
+        } else {
+            show::print("Nothing was deleted.\n")?;
+        }
         return Ok(exit::OK);
     }
     let (mut deleted, mut kept) = (Vec::new(), Vec::new());

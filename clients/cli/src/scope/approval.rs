@@ -1,4 +1,4 @@
-//! Asks the person at a terminal: whether an agent may call a tool ([`ask`]), or any question that one line answers ([`line`]).
+//! Asks the person at a terminal: whether an agent may call a tool ([`ask`]), or any question that one line answers ([`line()`]).
 
 use crate::terminal;
 use cupola_protocol::question::{Question, QuestionKind, approval};

@@ -26,9 +26,16 @@ const ENVELOPE_BYTES = 256;
 /** Methods that only read: one that was lost with its connection is sent once more. */
 const REPEATABLE: ReadonlySet<string> = new Set<keyof Methods>([
     "agents/list",
+    "agents/show",
+    "auth/status",
+    "chats/items",
+    "chats/list",
     "daemon/status",
     "files/list",
     "files/stat",
+    "partitions/list",
+    "runs/list",
+    "runs/show",
     "sessions/list",
     "sessions/show",
 ]);

@@ -183,7 +183,9 @@ test("a read that is lost with its connection is sent again", () =>
             client.request("auth/status", {}),
             client.request("chats/items", { target: NOTES }),
             client.request("chats/list", { target: NOTES }),
+            client.request("daemon/doctor", {}),
             client.request("partitions/list", {}),
+            client.request("rpc.discover", {}),
             client.request("runs/list", {}),
         ];
         const shown = failure(client.request("runs/show", { runId: "none" }));

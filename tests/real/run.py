@@ -96,24 +96,8 @@ def make_packages(directory, source):
         shutil.copy(script, directory)
 
 
-def make_node_packages(directory, lock):
-    """A directory with exactly the packages of a lock file; nothing to do when it is there."""
-    stamp = directory / "package-lock.sha256"
-    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(lock.with_name(name), directory)
-    # No package's script is run: nothing here needs one.
-    subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=directory,
-                   stdout=subprocess.DEVNULL, check=True)
-    stamp.write_text(wanted)
-
-
 def prepare(environments, has_node):
-    """Makes all virtual environments, and the directory of Node packages."""
+    """Makes all virtual environments, and the directories of Node packages."""
     def make(wanted):
         name, maker, source = wanted
         started = time.monotonic()
@@ -123,7 +107,7 @@ def prepare(environments, has_node):
     all_wanted = [(path.stem.removeprefix("requirements-"), make_environment, path)
                   for path in sorted(HERE.glob("requirements-*.txt"))]
     if has_node:
-        all_wanted.append(("node", make_node_packages, HERE / "node" / "package-lock.json"))
+        all_wanted.append(("node", make_packages, HERE / "node"))
         all_wanted.append(("acp-node", make_packages, HERE / "acp"))
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(make, all_wanted))

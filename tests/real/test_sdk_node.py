@@ -3,11 +3,10 @@
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import unittest
 
-from support import HERE, PATIENCE, Proof, agent_command
+from support import PATIENCE, Proof, agent_command
 
 
 class Node(Proof):
@@ -20,8 +19,6 @@ class Node(Proof):
 
     def test_all(self):
         directory = pathlib.Path(os.environ["CUPOLA_REAL_ENVIRONMENTS"]) / "node"
-        # Node looks for packages beside the file.
-        shutil.copy(HERE / "node" / "sdk.test.mjs", directory)
         variables = {
             **os.environ,
             "NODE_EXTRA_CA_CERTS": self.emulator.certificate,

@@ -183,6 +183,30 @@ return {
     end,
   },
   {
+    'an answer that asks and then fails or is cut off says so, one that only waits does not',
+    function()
+      for status, remark in pairs({ failed = '*failed: it broke*', truncated = '*truncated: it broke*', incomplete = false }) do
+        local result = { status = status, text = 'said', failure = { message = 'it broke' }, questions = { { kind = 'input' } } }
+        local scope = {
+          label = status,
+          call = function(_, _, handlers)
+            vim.schedule(function() handlers.on_done(nil, result) end)
+            return { cancel = function() end }
+          end,
+        }
+        require('cupola.answers').stream(scope, 'invoke', {}, 'question')
+        local text = support.wait_for_text('answers', 'The agent waits for more information')
+        support.wait('the end of the answer', function() return require('cupola.answers').under_way() == 0 end)
+        if remark then
+          support.wait_for_text('answers', remark)
+        else
+          support.lacks(support.text('answers'), 'it broke')
+        end
+        vim.cmd('bwipeout! ' .. support.buffer('answers'))
+      end
+    end,
+  },
+  {
     'empty input, and input that is not text, is not sent',
     function()
       with_lines({ '   ' })

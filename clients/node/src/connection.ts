@@ -20,15 +20,30 @@ const FIRST_WAIT_MS = 50;
 /** The longest such wait: an editor that is left alone looks for the daemon this often. */
 const LONGEST_WAIT_MS = 5_000;
 
+/** How long a closing connection waits for its last requests. The daemon answers `runs/cancel` within seconds. */
+const LAST_REQUESTS_LIMIT_MS = 5_000;
+
 /** What a request has around its parameters, generously. */
 const ENVELOPE_BYTES = 256;
 
-/** Methods that only read: one that was lost with its connection is sent once more. */
+/**
+ * Methods that only read: one that was lost with its connection is sent once more. Not `files/read`: a reading that is kept
+ * open ends with its connection.
+ */
 const REPEATABLE: ReadonlySet<string> = new Set<keyof Methods>([
     "agents/list",
+    "agents/show",
+    "auth/status",
+    "chats/items",
+    "chats/list",
+    "daemon/doctor",
     "daemon/status",
     "files/list",
     "files/stat",
+    "partitions/list",
+    "rpc.discover",
+    "runs/list",
+    "runs/show",
     "sessions/list",
     "sessions/show",
 ]);
@@ -98,6 +113,7 @@ export class Connection {
     #tokens = 0;
     #connections = 0;
     #retired = false;
+    readonly #lastRequests = new Set<Promise<unknown>>();
     readonly #closed = new AbortController();
     readonly #listeners = new Set<(state: State) => void>();
 
@@ -167,6 +183,17 @@ export class Connection {
         );
     }
 
+    /** The same for a call that the daemon must get even if the program closes the connection right after it. */
+    async requestBeforeClose<M extends Method>(method: M, params: Params<M>): Promise<Result<M>> {
+        const call = this.request(method, params);
+        this.#lastRequests.add(call);
+        try {
+            return await call;
+        } finally {
+            this.#lastRequests.delete(call);
+        }
+    }
+
     /** Work that needs the connection, which keeps the process running meanwhile. */
     async #counted<T>(work: () => Promise<T>): Promise<T> {
         if (this.#retired) {
@@ -191,9 +218,18 @@ export class Connection {
         this.#closeWhenRetired();
     }
 
-    /** Ends everything at once. */
+    /** Ends everything at once, or as soon as the requests are answered that must reach the daemon. */
     close(): void {
         this.#retired = true;
+        if (this.#lastRequests.size === 0) {
+            this.#end();
+            return;
+        }
+        const answered = Promise.allSettled(this.#lastRequests);
+        void Promise.race([answered, pause(LAST_REQUESTS_LIMIT_MS, this.#closed.signal)]).then(() => this.#end());
+    }
+
+    #end(): void {
         this.#closed.abort();
         this.#drop();
         this.#set("closed");

@@ -29,6 +29,7 @@ export function continued(
         let after = attached?.after ?? 0;
         let outlives = attached !== undefined;
         let tries = 0;
+        let lost: CupolaError | undefined;
         const follow = (event: InvokeEvent) => {
             runId = event.runId;
             after = Math.max(after, event.number);
@@ -42,11 +43,48 @@ export function continued(
             } catch (error) {
                 const failure = CupolaError.from(error);
                 if (failure.kind !== "connectionLost" || !outlives || runId === undefined || tries === MAX_TRIES) {
-                    throw failure;
+                    // Why the run cannot be followed says nothing about its turn, which was sent.
+                    throw lost !== undefined && !failure.isCancelled && failure.turn === undefined ? lost : failure;
+                }
+                if (failure.turn !== undefined) {
+                    lost ??= failure;
                 }
                 const params = { runId, after, textOnly };
-                next = (onEvent, signal) => connection.request("runs/attach", params, { onEvent, signal });
+                const attach: typeof call = (onEvent, signal) =>
+                    connection.request("runs/attach", params, { onEvent, signal });
+                next = attached === undefined ? own(connection, runId, attach) : attach;
             }
+        }
+    };
+}
+
+/**
+ * Follows a run that this program began on an earlier daemon. Cancelling ends the run, as it would have there: cancelling
+ * `attach` alone only detaches.
+ */
+function own(
+    connection: Connection,
+    runId: string,
+    attach: StreamingCall<InvokeEvent, InvokeResponse>,
+): StreamingCall<InvokeEvent, InvokeResponse> {
+    return async (onEvent, signal) => {
+        let ended: Promise<unknown> = Promise.resolve();
+        const end = () => {
+            ended = connection.requestBeforeClose("runs/cancel", { runId });
+            // Its failure is told where it is awaited; there may be a result instead.
+            ended.catch(() => undefined);
+        };
+        signal.addEventListener("abort", end);
+        if (signal.aborted) {
+            end();
+        }
+        try {
+            return await attach(onEvent, signal);
+        } catch (error) {
+            await ended;
+            throw error;
+        } finally {
+            signal.removeEventListener("abort", end);
         }
     };
 }

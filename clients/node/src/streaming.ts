@@ -55,7 +55,10 @@ export class Streaming<E, R> implements AsyncIterable<E> {
         this.#result.catch(() => undefined);
     }
 
-    /** The result, complete in itself. Events that wait stay for an iteration that begins later. */
+    /**
+     * The result, complete in itself. Up to `MAX_WAITING_EVENTS` events stay for an iteration that begins later; beyond that,
+     * all of them are dropped.
+     */
     result(): Promise<R> {
         if (this.#wants === "unknown") {
             this.#wants = "result";
@@ -75,8 +78,9 @@ export class Streaming<E, R> implements AsyncIterable<E> {
             for (;;) {
                 while (this.#taken < this.#waiting.length) {
                     const event = this.#waiting[this.#taken++] as E;
-                    if (this.#taken === this.#waiting.length) {
-                        this.#waiting = [];
+                    // Not each time: what is left is copied.
+                    if (2 * this.#taken >= this.#waiting.length) {
+                        this.#waiting = this.#waiting.slice(this.#taken);
                         this.#taken = 0;
                     }
                     yield event;

@@ -178,9 +178,22 @@ test("a read that is lost with its connection is sent again", () =>
         const { processId } = await client.request("daemon/status", {});
         process.kill(processId, "SIGSTOP");
         const list = client.request("sessions/list", { target: NOTES });
+        const others = [
+            client.request("agents/show", { target: NOTES }),
+            client.request("auth/status", {}),
+            client.request("chats/items", { target: NOTES }),
+            client.request("chats/list", { target: NOTES }),
+            client.request("daemon/doctor", {}),
+            client.request("partitions/list", {}),
+            client.request("rpc.discover", {}),
+            client.request("runs/list", {}),
+        ];
+        const shown = failure(client.request("runs/show", { runId: "none" }));
         // The stopped daemon cannot answer; once killed, the next one does.
         process.kill(processId, "SIGKILL");
         assert.deepEqual((await list).data, []);
+        await Promise.all(others);
+        assert.notEqual((await shown).kind, "connectionLost");
         assert.notEqual(client.server?.processId, processId);
     }));
 

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { cancelled, CupolaError } from "../src/error.js";
 import { MAX_WAITING_EVENTS, Streaming } from "../src/streaming.js";
 import { failure } from "./support.js";
@@ -108,6 +110,27 @@ test("events that nobody takes end the call, unless its result is wanted", async
     flood(wanted.emit);
     wanted.end("done");
     assert.equal(await result, "done");
+});
+
+test("events that were taken are not kept for a program that is always one event behind", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    let emit!: (event: object) => void;
+    const call = new Streaming<object, string>((onEvent) => {
+        emit = onEvent;
+        return new Promise(() => undefined);
+    });
+    const events = call[Symbol.asyncIterator]();
+    const taken: WeakRef<object>[] = [];
+    emit({});
+    for (let number = 0; number < 20; number += 1) {
+        emit({});
+        taken.push(new WeakRef((await events.next()).value as object));
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    const kept = taken.filter((event) => event.deref() !== undefined).length;
+    assert.ok(kept <= 2, `${kept} of ${taken.length} are kept`);
 });
 
 test("a failure that nobody awaits does not end the process", async () => {

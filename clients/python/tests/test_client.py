@@ -56,6 +56,11 @@ class Invoke(WithDaemon):
             self.assertIsNotNone(caught.exception.run_id)
             self.assertEqual((caught.exception.turn, caught.exception.retryable), ("ran", False))
 
+    def test_an_input_may_be_a_list_of_items(self):
+        content = [{"type": "input_text", "text": "hello"}]
+        items = [{"type": "message", "role": "user", "content": content}]
+        self.assertEqual(self.client().invoke(items).text(), "echo: hello")
+
     def test_the_session_is_continued_and_a_new_one_is_not(self):
         client = self.client()
         client.invoke("remember the milk").text()

@@ -1,6 +1,7 @@
 """Finding the daemon, losing it, and finding it again."""
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
@@ -69,6 +70,8 @@ class Losing(unittest.TestCase):
         self.assertIn("may have run", caught.exception.hint)
         self.daemon.start()
         self.assertIn("the milk", self.client.invoke("what do you remember?").text())
+        listed = [{each["runId"] for each in self.client.runs.list(all=all)["runs"]} for all in (False, True)]
+        self.assertEqual([run.id in each for each in listed], [False, True])
 
     def test_a_run_that_survives_continues_on_the_next_daemon_and_nothing_comes_twice(self):
         client = cupola.connect(target=cupola.emulator(url=self.emulator()), socket=self.daemon.socket)
@@ -87,6 +90,102 @@ class Losing(unittest.TestCase):
         expected = " ".join(f"tick{number}" for number in range(30))
         self.assertEqual((run.result["text"], text, len(endings)), (expected, expected, 1))
         self.assertEqual(numbers, sorted(set(numbers)))
+
+    def test_a_run_that_cannot_be_followed_may_have_run_whatever_prevents_it(self):
+        target = cupola.emulator(url=self.emulator())
+        for options, is_started in [({}, False), ({"bind": True, "methods": ["invoke"]}, True)]:
+            client = cupola.connect(target=target, socket=self.daemon.socket, **options)
+            self.addCleanup(client.close)
+            with client.invoke("slow 30 20", survive=True) as run:
+                next(run)
+                self.daemon.kill()
+                if is_started:
+                    self.daemon.start()
+                with mock.patch.dict(os.environ, {"CUPOLA_BINARY": "/nowhere/cupola"}):
+                    with self.assertRaises(cupola.ConnectionLost) as caught:
+                        run.wait()
+            self.assertEqual((caught.exception.turn, caught.exception.retryable), ("mayHaveRun", False))
+            if is_started:
+                with self.assertRaises(cupola.ConnectionLost):
+                    run.result
+            else:
+                self.daemon.start()
+
+    def next_daemon(self):
+        """Only while nobody waits for the daemon, who would start one, too."""
+        self.daemon.kill()
+        self.daemon.start()
+
+    def take(self, run):
+        """Takes all events of a run, in a thread, until it is given up."""
+
+        def take():
+            with contextlib.suppress(cupola.CallCancelled):
+                for _ in run:
+                    pass
+
+        taker = threading.Thread(target=take)
+        taker.start()
+        self.addCleanup(taker.join)
+
+    def until_followed(self, others, run_id):
+        until("the run is followed", lambda: others.runs.show(run_id)["clients"] == 1)
+
+    def assert_cancelled(self, others, run_id):
+        until("the run ends", lambda: others.runs.show(run_id)["status"] != "running")
+        self.assertEqual(others.runs.show(run_id)["status"], "cancelled")
+
+    def test_leaving_or_cancelling_a_run_that_continued_on_the_next_daemon_ends_it_there(self):
+        target = cupola.emulator(url=self.emulator())
+        others = cupola.connect(target=target, socket=self.daemon.socket)
+        self.addCleanup(others.close)
+        for how in ["leave", "cancel", "close", "unnoticed"]:
+            with self.subTest(how), cupola.connect(target=target, socket=self.daemon.socket) as client:
+                with client.invoke("slow 1000 20", survive=True) as run:
+                    run_id = next(run)["runId"]
+                    self.next_daemon()
+                    # Who takes nothing more does not follow the run.
+                    if how == "unnoticed":
+                        until("the connection is lost", lambda: client._line.open_connection is None)
+                    else:
+                        self.take(run)
+                        self.until_followed(others, run_id)
+                    if how == "cancel":
+                        run.cancel()
+                        self.assert_cancelled(others, run_id)
+                if how == "close":
+                    client.close()
+                self.assert_cancelled(others, run_id)
+
+    def test_a_task_that_leaves_a_run_that_continued_ends_it_too(self):
+        target = cupola.emulator(url=self.emulator())
+        others = cupola.connect(target=target, socket=self.daemon.socket)
+        self.addCleanup(others.close)
+
+        async def leave():
+            async with cupola.AsyncClient(target=target, socket=self.daemon.socket) as client:
+                async with client.invoke("slow 1000 20", survive=True) as run:
+                    run_id = (await run.__anext__())["runId"]
+                    await asyncio.to_thread(self.next_daemon)
+                    taker = asyncio.create_task(run.wait())
+                    await asyncio.to_thread(self.until_followed, others, run_id)
+                    taker.cancel()
+                    await asyncio.gather(taker, return_exceptions=True)
+            return run_id
+
+        self.assert_cancelled(others, asyncio.run(leave()))
+
+    def test_a_run_that_was_attached_to_is_left_alone_after_it_continued_on_the_next_daemon(self):
+        client = cupola.connect(target=cupola.emulator(url=self.emulator()), socket=self.daemon.socket)
+        self.addCleanup(client.close)
+        with client.invoke("slow 30 20", survive=True, detach=True) as run:
+            run_id = next(run)["runId"]
+        with client.runs.attach(run_id) as attached:
+            next(attached)
+            self.next_daemon()
+            self.take(attached)
+            self.until_followed(client, run_id)
+        self.assertEqual(client.runs.attach(run_id).wait()["status"], "completed")
 
     def emulator(self):
         """The URL of one that outlives the daemon."""

@@ -25,6 +25,7 @@ class Surface(unittest.TestCase):
         for call, params, without in [
             (client.invoke, protocol.InvokeParams, set()),
             (client.monitor, protocol.MonitorParams, set()),
+            (client.runs.list, protocol.RunListParams, set()),
             (client.runs.attach, protocol.RunAttachParams, set()),
             (client.sessions.create, protocol.SessionCreateParams, DEBUG),
             (client.sessions.list, protocol.SessionListParams, DEBUG),
@@ -44,7 +45,7 @@ class Surface(unittest.TestCase):
             (client.agents.list, protocol.AgentListParams, DEBUG),
         ]:
             with self.subTest(call.__qualname__):
-                given = {wire(name) for name in inspect.signature(call).parameters} - {"progress"}
+                given = {wire(name) for name in inspect.signature(call).parameters} - {"progress", "everyones"}
                 fields = params.__required_keys__ | params.__optional_keys__
                 self.assertEqual(given, fields - OWN - without)
 

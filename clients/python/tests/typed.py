@@ -15,6 +15,8 @@ def blocking() -> InvokeResponse:
                     text: str = event["delta"]
                     print(text)
         sessions: list[str] = [each["agent_session_id"] for each in client.sessions.list(order="asc")["data"]]
+        items = [{"type": "message", "role": "user", "content": "hello"}]
+        print(client.invoke(items).text().upper(), client.runs.list(all=True)["runs"][0]["runId"].upper())
         print(sessions, client.using(target=cupola.local()).daemon.status()["version"].upper())
         return run.result
 

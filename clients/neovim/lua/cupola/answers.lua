@@ -251,7 +251,9 @@ function M.stream(in_scope, method, params, question)
       for _, question in ipairs(questions) do
         answer:append((#answer.parts > 0 and '\n\n' or '') .. described(question))
       end
-      answer:finish(#questions == 0 and shortcoming(result) or nil)
+      -- An answer that waits for the person is not cut short.
+      local waits = #questions > 0 and result.status == 'incomplete'
+      answer:finish(not waits and shortcoming(result) or nil)
       ask(in_scope, vim.list_slice(questions))
     end,
   })

@@ -1,7 +1,7 @@
 // One answer, written into somebody else's chat as it comes. Knows of that chat only what it needs.
 
 import { CupolaError, type InvokeEvent, type Line } from "cupola-client";
-import { Markdown, markdown } from "./harmless";
+import { code, label, Markdown, markdown } from "./harmless";
 import { decision, describe } from "./questions";
 import { afterEvent, afterFailure, afterResponse, newTurn } from "./turn";
 
@@ -50,14 +50,16 @@ export async function answer(
     }
     for (const question of turn.questions) {
         stream.markdown(`\n\n${markdown(describe(question))}\n\n`);
-        for (const detail of [question.arguments, question.url]) {
-            if (detail !== undefined) {
-                stream.markdown(`${markdown(detail)}\n\n`);
-            }
+        if (question.arguments !== undefined) {
+            stream.markdown(`${code(question.arguments)}\n\n`);
+        }
+        if (question.url !== undefined) {
+            stream.markdown(`${markdown(question.url)}\n\n`);
         }
         if (question.kind === "approval") {
             for (const approve of [true, false]) {
-                stream.button({ command: DECIDE, title: decision(question, approve), arguments: [question, approve] });
+                const title = label(decision(question, approve));
+                stream.button({ command: DECIDE, title, arguments: [question, approve] });
             }
         }
     }

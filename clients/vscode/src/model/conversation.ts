@@ -8,6 +8,9 @@ import { afterEvent, afterFailure, afterResponse, newTurn, type Turn } from "./t
 /** The oldest turns are forgotten past this many; a panel with more is not read any more. */
 const MOST_TURNS = 200;
 
+/** The daemon's refusals of an answer to a question that is not open: it has an answer, or is not known any more. */
+const NOT_OPEN: readonly (string | undefined)[] = ["conflict", "notFound"];
+
 /** What a call that streams an answer is given. */
 interface Following {
     signal: AbortSignal;
@@ -45,7 +48,10 @@ export class Conversation {
         );
     }
 
-    /** Answers what the agent asked in a turn; nothing if it has an answer. The daemon sees to it that the first answer counts. */
+    /**
+     * Answers what the agent asked in a turn; nothing if it has an answer. The daemon sees to it that the first answer counts. If
+     * the answer is not sent, the question can be answered again.
+     */
     async answer(line: Promise<Line>, turnId: number, id: string, approve: boolean): Promise<Turn | undefined> {
         const turn = this.#turns.find((known) => known.id === turnId);
         const question = turn?.questions.find((open) => open.id === id && open.kind === "approval");
@@ -53,7 +59,12 @@ export class Conversation {
             return undefined;
         }
         this.#changed({ ...turn, questions: turn.questions.filter((open) => open !== question) });
-        return this.decide(line, question, approve);
+        const answered = await this.decide(line, question, approve);
+        const asking = this.#turns.find((known) => known.id === turnId);
+        if (asking !== undefined && !answered.wasSent && !NOT_OPEN.includes(answered.problem?.kind)) {
+            this.#changed({ ...asking, questions: [...asking.questions, question] });
+        }
+        return answered;
     }
 
     /** The same for a question that was shown elsewhere. */

@@ -44,6 +44,21 @@ export function markdown(given: string): string {
     return harmless(given);
 }
 
+/**
+ * A whole text as a block of code in Markdown, where every character of it is shown: as Markdown, `*` or `<tag>` would change
+ * what a person reads.
+ */
+export function code(given: string): string {
+    const shown = text(given);
+    let longest = 2;
+    for (const [ticks] of shown.matchAll(/`+/g)) {
+        longest = Math.max(longest, ticks.length);
+    }
+    const fence = "`".repeat(longest + 1);
+    // A fence with a language cannot end a block that the agent left open.
+    return `${fence}text\n${shown}\n${fence}`;
+}
+
 function harmless(given: string): string {
     return (
         text(given)

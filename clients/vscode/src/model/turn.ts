@@ -14,6 +14,8 @@ export interface Turn {
     /** The answer so far. */
     text: string;
     status: TurnStatus;
+    /** May the service have the question? Not if the call failed before it was sent. */
+    wasSent: boolean;
     notices: string[];
     /** What the agent asked and nobody here has answered yet. */
     questions: Question[];
@@ -35,7 +37,7 @@ const ENDINGS: Partial<Record<TurnStatus, string>> = {
 export function newTurn(id: number, question: string, isAttached = false): Turn {
     const ids = { runId: undefined, sessionId: undefined, conversationId: undefined };
     const nothing = { text: "", notices: [], questions: [], problem: undefined, durationMs: undefined };
-    return { id, question, isAttached, status: "running", ...ids, ...nothing };
+    return { id, question, isAttached, status: "running", wasSent: true, ...ids, ...nothing };
 }
 
 /** The turn after an event. Events of types a newer daemon added change nothing. */
@@ -64,6 +66,7 @@ export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
         ...turn,
         text: response.text,
         status,
+        wasSent: failure?.turn !== "notRun",
         notices: (response.notices ?? []).map((notice) => notice.message),
         questions: response.questions ?? [],
         problem: words === undefined ? undefined : problem(words, failure?.kind ?? status, failure?.hint),
@@ -79,7 +82,8 @@ export function afterFailure(turn: Turn, failure: CupolaError): Turn {
     if (failure.isCancelled) {
         return { ...turn, status: turn.isAttached ? "left" : "cancelled" };
     }
-    return { ...turn, status: "failed", problem: problem(failure.message, failure.kind, failure.hint) };
+    const wasSent = failure.turn !== undefined && failure.turn !== "notRun";
+    return { ...turn, status: "failed", wasSent, problem: problem(failure.message, failure.kind, failure.hint) };
 }
 
 function problem(message: string, kind: string, hint: string | undefined): NonNullable<Turn["problem"]> {

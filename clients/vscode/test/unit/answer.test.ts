@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Line, type Target } from "cupola-client";
+import { CupolaError, Line, type Target } from "cupola-client";
 import { answer } from "../../src/model/answer";
 import { Conversation } from "../../src/model/conversation";
 import { runRows } from "../../src/model/runs";
@@ -64,13 +64,44 @@ test("what the agent asks is answered once, with a button", () =>
         const link = conversation.link(consent.id, consent.questions[0]?.id ?? "");
         assert.equal(link, "https://consent.example/authorize?server=notes");
         const titles: string[] = [];
+        const texts: string[] = [];
         const stream = {
-            markdown: () => undefined,
+            markdown: (text: string) => void texts.push(text),
             progress: () => undefined,
             button: ({ title }: { title: string }) => void titles.push(title),
         };
-        await answer(line(home), "ask pay", stream, new AbortController().signal);
+        const never = new AbortController().signal;
+        await answer(line(home), 'ask pay {"to":"*~~a~~<b>"}', stream, never);
         assert.deepEqual(titles, ["Allow pay once", "Refuse pay once"]);
+        assert.ok(texts.includes('```text\n{"to":"*~~a~~<b>"}\n```\n\n'), texts.join(""));
+        await answer(line(home), "ask $(check)", stream, never);
+        assert.equal(titles.at(-1), "Refuse $ (check) once");
+    }));
+
+test("a question is offered again if its answer was not sent", () =>
+    inHome(async (home) => {
+        const conversation = new Conversation();
+        const to = Promise.resolve(line(home));
+        const asked = await conversation.ask(to, "ask delete_file");
+        const id = asked.questions[0]?.id ?? "";
+        const refuse = (kind: string, turn: "notRun" | "mayHaveRun") =>
+            conversation.answer(Promise.reject(new CupolaError(kind, "no", { turn })), asked.id, id, true);
+        assert.equal((await refuse("authenticationFailed", "notRun"))?.status, "failed");
+        assert.deepEqual(conversation.turns[0]?.questions, asked.questions);
+        assert.equal((await conversation.answer(to, asked.id, id, true))?.text, "Called: delete_file");
+        assert.equal(conversation.turns[0]?.questions.length, 0);
+
+        // The daemon answers this when somebody else was faster: nobody can answer any more.
+        for (const [kind, turn] of [
+            ["conflict", "notRun"],
+            ["connectionLost", "mayHaveRun"],
+        ] as const) {
+            const open = await conversation.ask(to, "ask delete_file");
+            const question = open.questions[0]?.id ?? "";
+            const refused = Promise.reject(new CupolaError(kind, "no", { turn }));
+            await conversation.answer(refused, open.id, question, true);
+            assert.equal(conversation.turns.find((known) => known.id === open.id)?.questions.length, 0, kind);
+        }
     }));
 
 test("a run that somebody began is shown from its beginning, left without harm, and seen to its end", () =>

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { fromSegment, toSegment } from "../../src/model/files";
-import { label, line, markdown, Markdown, text } from "../../src/model/harmless";
+import { code, label, line, markdown, Markdown, text } from "../../src/model/harmless";
 
 /** The table that all clients share. This file runs from dist/test/unit. */
 const CASES = JSON.parse(readFileSync(join(__dirname, "../../../../../tests/fixtures/display.json"), "utf8")) as {
@@ -62,6 +62,19 @@ test("an address in a chat is not hidden behind words, wherever the text is cut"
         const shown = new Markdown();
         assert.equal([...given].map((piece) => shown.push(piece)).join("") + shown.end(), expected);
     }
+});
+
+test("a text that is shown as code is shown whole, and cannot end the code", () => {
+    for (const [given, expected] of [
+        ["rm *.txt ~~a~~ <b> C:\\new", "```text\nrm *.txt ~~a~~ <b> C:\\new\n```"],
+        ["a\n```\n**b**", "````text\na\n```\n**b**\n````"],
+        ["`````", "``````text\n`````\n``````"],
+        ["", "```text\n\n```"],
+        ["\u202eb\u001b[31mc", "```text\n\ufffdbc\n```"],
+    ] as const) {
+        assert.equal(code(given), expected);
+    }
+    assert.equal(code("`a ".repeat(1_000_000)).slice(0, 8), "```text\n");
 });
 
 test("a file's name in a document's address is harmless, and is the same name again", () => {

@@ -193,6 +193,11 @@ test("every ending but completion says why", () => {
         ...response,
         failure: { kind: "serviceError", message: "cut off", turn: "mayHaveRun", hint: "look" },
     });
+    const unsent = afterResponse(newTurn(1, "x"), {
+        ...response,
+        failure: { kind: "serviceError", message: "not sent", turn: "notRun" },
+    });
+    assert.deepEqual([failed.wasSent, cut.wasSent, unsent.wasSent], [true, true, false]);
     assert.deepEqual(cut.problem, { message: "cut off", kind: "serviceError", hint: "look" });
     const refused = afterFailure(newTurn(1, "x"), new CupolaError("forbidden", "no", { hint: "ask" }));
     assert.deepEqual([refused.status, refused.problem], ["failed", { message: "no", kind: "forbidden", hint: "ask" }]);

@@ -13,8 +13,9 @@ from .stream import AsyncRun
 class AsyncRuns(AsyncGroup):
     """A run has one id in the daemon: `run.id`, from its first event on."""
 
-    async def list(self, *, everyones: bool = False) -> RunListResponse:
-        """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows.
+    async def list(self, *, everyones: bool = False, all: bool = False) -> RunListResponse:
+        """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows. With
+        `all`, also those that earlier daemons left.
 
         >>> text = await client.invoke("hello").text()
         >>> [run["status"] for run in (await client.runs.list())["runs"]]
@@ -24,7 +25,7 @@ class AsyncRuns(AsyncGroup):
         if "target" in scope:
             # Without it the runs of every isolation would be meant.
             scope.setdefault("isolation", {})
-        result: RunListResponse = await self._line.call("runs/list", scope)
+        result: RunListResponse = await self._line.call("runs/list", {**scope, **given(all=all)})
         return result
 
     async def show(self, run_id: str) -> RunInfo:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .. import __version__
 from .._params import Scope, given, initialize, milliseconds
@@ -83,7 +83,7 @@ class Client:
 
     def invoke(
         self,
-        input: str,
+        input: str | Sequence[Mapping[str, Any]],
         *,
         protocol: AgentProtocol | None = None,
         session_id: str | None = None,
@@ -105,15 +105,16 @@ class Client:
         detach: bool = False,
         survive: bool = False,
     ) -> Run:
-        """Sends one input to the agent. What comes back is an iterator of events; leaving its `with` early cancels.
+        """Sends one input to the agent: text, or a list of the service's own input items. What comes back is an iterator of
+        events; leaving its `with` early cancels.
 
-        The saved session and conversation are continued unless others are named. `previous_response_id` branches off at an earlier response.
-        `version_override` tries a version of the
-        agent, or the `latest`, in a new session, and saves nothing. `text_only` leaves out the service's own events. `timeout`
-        is in seconds, 0 for none; the daemon's own is 30 min. `idle_timeout`, in seconds too, and `message_per_line` are for
-        dialogues over WebSockets, `input_is_request` for A2A. With `detach` the run outlives this
-        client, and leaving early only stops listening; the input is sent in this call, even if nothing of the run is read. With
-        `survive`, and with `detach`, it outlives the daemon, too, if the `started` event says so; the next daemon continues it.
+        The saved session and conversation are continued unless others are named. `previous_response_id` branches off at an
+        earlier response. `version_override` tries a version of the agent, or the `latest`, in a new session, and saves
+        nothing. `text_only` leaves out the service's own events. `timeout` is in seconds, 0 for none; the daemon's own is 30
+        min. `idle_timeout`, in seconds too, and `message_per_line` are for dialogues over WebSockets, `input_is_request` for
+        A2A. With `detach` the run outlives this client, and leaving early only stops listening; the input is sent in this
+        call, even if nothing of the run is read. With `survive`, and with `detach`, it outlives the daemon, too, if the
+        `started` event says so; the next daemon continues it.
 
         >>> with client.invoke("remember the code is 4711") as run:
         ...     for event in run:

@@ -14,8 +14,9 @@ from .stream import Run
 class Runs(Group):
     """A run has one id in the daemon: `run.id`, from its first event on."""
 
-    def list(self, *, everyones: bool = False) -> RunListResponse:
-        """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows.
+    def list(self, *, everyones: bool = False, all: bool = False) -> RunListResponse:
+        """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows. With
+        `all`, also those that earlier daemons left.
 
         >>> text = client.invoke("hello").text()
         >>> [run["status"] for run in client.runs.list()["runs"]]
@@ -25,7 +26,7 @@ class Runs(Group):
         if "target" in scope:
             # Without it the runs of every isolation would be meant.
             scope.setdefault("isolation", {})
-        result: RunListResponse = self._line.call("runs/list", scope)
+        result: RunListResponse = self._line.call("runs/list", {**scope, **given(all=all)})
         return result
 
     def show(self, run_id: str) -> RunInfo:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from .._core import Call
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
-from ..errors import ConnectionLost, RunFailed
+from ..errors import CallCancelled, ConnectionLost, CupolaError, RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import Connection, Lock
 from .line import Line
@@ -38,6 +39,8 @@ class Stream(Generic[Event, Result]):
         self._leave_running = leave_running
         self._starting = Lock()
         self._under_way: tuple[Connection, Call] | None = None
+        self._lost: CupolaError | None = None
+        self._has_failed = False
 
     @property
     def result(self) -> Result:
@@ -46,7 +49,7 @@ class Stream(Generic[Event, Result]):
         if call is None or not call.ended:
             raise RuntimeError("there is no result yet: take every event, or call wait()")
         if call.error is not None:
-            raise call.error
+            raise self._told(call.error)
         result: Result = call.result
         return result
 
@@ -100,16 +103,27 @@ class Stream(Generic[Event, Result]):
                         known: Event = event
                         return known
                 raise StopIteration
-            except ConnectionLost:
-                again = self._again()
+            except CupolaError as error:
+                again = self._again() if isinstance(error, ConnectionLost) else None
                 if again is None:
-                    raise
+                    self._has_failed = True
+                    if (told := self._told(error)) is error:
+                        raise
+                    raise told from error
+                if error.turn is not None:
+                    self._lost = self._lost or error
                 self._method, self._params = again
                 self._under_way = None
 
     def _again(self) -> tuple[str, Mapping[str, Any]] | None:
         """What continues the call on the next daemon, after this one has gone."""
         return None
+
+    def _told(self, error: CupolaError) -> CupolaError:
+        """What the caller is told. Why a run cannot be followed says nothing about its turn, which was sent."""
+        if self._lost is None or error.turn is not None or isinstance(error, CallCancelled):
+            return error
+        return self._lost
 
     def _saw(self, event: Mapping[str, Any]) -> None:
         """Every event passes here, known or not."""
@@ -150,6 +164,38 @@ class Run(Stream[InvokeEvent, InvokeResponse]):
     _survives = False
     _tries = 0
 
+    def __init__(self, line: Line, method: str, params: Mapping[str, Any], *, leave_running: bool = False) -> None:
+        super().__init__(line, method, params, leave_running=leave_running)
+        self._is_attached = method == "runs/attach"
+
+    def cancel(self) -> None:
+        """Gives the call up; the daemon ends the run, unless it was only attached to. Nothing happens when it has ended.
+
+        >>> with client.invoke("slow 50") as run:
+        ...     run.cancel()
+        """
+        is_elsewhere = self._is_elsewhere
+        super().cancel()
+        if is_elsewhere:
+            self._line.soon.do(self._end)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Is it under way, and not on the daemon that this program began it on? Giving up what follows it there only
+        detaches."""
+        if self._is_attached or not self._survives or self._has_failed:
+            return False
+        if self._under_way is None:
+            return True
+        call = self._under_way[1]
+        return isinstance(call.error, ConnectionLost) if call.ended else call.method == "runs/attach"
+
+    def _end(self) -> None:
+        """Has the next daemon end the run. It answers once the run has ended, which nobody here waits for."""
+        with contextlib.suppress(CupolaError):
+            connection = self._line.connection()
+            connection.start("runs/cancel", {"runId": self.id}, stream=False)
+
     def _saw(self, event: Mapping[str, Any]) -> None:
         self.id = event.get("runId", self.id)
         self._number = max(self._number, event.get("number", 0))
@@ -157,12 +203,11 @@ class Run(Stream[InvokeEvent, InvokeResponse]):
         self._tries = 0
 
     def _again(self) -> tuple[str, Mapping[str, Any]] | None:
-        is_attached = self._method == "runs/attach"
-        run = self._params.get("runId", self.id) if is_attached else self.id
-        if run is None or not (self._survives or is_attached) or self._tries == MAX_TRIES:
+        run = self._params.get("runId", self.id)
+        if run is None or not (self._survives or self._is_attached) or self._tries == MAX_TRIES:
             return None
         self._tries += 1
-        after = max(self._number, self._params.get("after") or 0 if is_attached else 0)
+        after = max(self._number, self._params.get("after") or 0)
         return "runs/attach", {"runId": run, "after": after, "textOnly": self._params.get("textOnly", False)}
 
     def text(self) -> str:

@@ -2318,7 +2318,7 @@ export interface Methods {
   "chats/forget": { params: ChatForgetParams; result: ChatForgetResponse; event: never };
   /**
    * Reads the items of the conversation that the isolation continues, oldest first: messages, reasoning, tool
-   * calls. They come from the service; Cupola stores none of them.
+   * calls. They come from the service; Cupola does not store them.
    */
   "chats/items": { params: ItemsParams; result: ItemsResponse; event: never };
   /** Shows the daemon's status. */

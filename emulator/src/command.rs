@@ -161,17 +161,17 @@ pub async fn run(
         [] => None,
         directories => Some(Sources::watch(directories, directory.path())?),
     };
+    let tls = match &options.tls_files {
+        _ if !options.tls => None,
+        Some((certificate, key)) => Some(Tls::load(certificate, key)?),
+        None => Some(Tls::generate(directory.path(), &options.tls_names)?),
+    };
     if let Some(file) = &options.record {
         let recorder = Recorder::create(file, !options.record_without_prompts)?;
         for version in agents.iter_mut().flat_map(|agent| &mut agent.versions) {
             version.runtime = recorder.around(Arc::clone(&version.runtime));
         }
     }
-    let tls = match &options.tls_files {
-        _ if !options.tls => None,
-        Some((certificate, key)) => Some(Tls::load(certificate, key)?),
-        None => Some(Tls::generate(directory.path(), &options.tls_names)?),
-    };
 
     let mut started = Options::new(directory.path(), agents);
     started.listen = options.listen.into();
@@ -183,7 +183,14 @@ pub async fn run(
     let faults = Faults::default();
     started.acceptor = tls.clone().map(|tls| faults.around(Arc::new(tls)));
     started.interceptor = Some(Arc::new(faults));
-    let emulator = emulator::start(started).await?;
+    let emulator = emulator::start(started).await.inspect_err(|_| {
+        // It has no exchange yet, and would be refused the next time because it exists.
+        if let Some(file) = &options.record
+            && let Err(error) = std::fs::remove_file(file)
+        {
+            tracing::warn!("the recording {} could not be removed: {error}", file.display());
+        }
+    })?;
 
     let registration = options.registry.and_then(|list| {
         let registered = emulator.register(&list);
@@ -386,6 +393,24 @@ mod tests {
             let error = run(options, &mut output, async {}).await.unwrap_err();
             assert!(error.to_string().contains(expected) && output.is_empty(), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_start_that_fails_leaves_no_recording() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("a.jsonl");
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let record = || CommandOptions { record: Some(file.clone()), ..options() };
+        let absent = root.path().join("absent");
+        let unencrypted = CommandOptions { tls_files: Some((absent.clone(), absent)), ..record() };
+        let unreachable = CommandOptions { listen: taken.local_addr().unwrap(), ..record() };
+        for (options, expected) in [(unencrypted, "absent"), (unreachable, "cannot listen")] {
+            let error = run(options, &mut Vec::new(), async {}).await.unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+            assert!(!file.exists(), "{error}");
+        }
+        run(record(), &mut Vec::new(), async {}).await.unwrap();
+        assert!(file.exists());
     }
 
     #[tokio::test]

@@ -121,12 +121,6 @@ impl Gateway {
     /// Replaces every container that runs an agent's sources, because of `cause`.
     pub(crate) async fn renew_all(&self, cause: &str) {
         let agents = self.catalog.all();
-        for version in agents.iter().flat_map(|agent| agent.versions()) {
-            if version.spec.runtime.runs_sources() {
-                // It may describe another API now.
-                *version.openapi.lock().await = None;
-            }
-        }
         let renewals =
             agents.iter().flat_map(|agent| agent.sessions.all().into_iter().map(move |session| (agent, session)));
         let renewals = renewals.map(|(agent, session)| async move {
@@ -139,6 +133,12 @@ impl Gateway {
             session.renew(version.spec.runtime.as_ref(), context, cause).await;
         });
         futures_util::future::join_all(renewals).await;
+        for version in agents.iter().flat_map(|agent| agent.versions()) {
+            if version.spec.runtime.runs_sources() {
+                // It may describe another API now.
+                version.forget_openapi();
+            }
+        }
     }
 
     /// Stops every sandbox. Their sessions stay, idle.

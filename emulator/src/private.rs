@@ -30,14 +30,21 @@ pub(crate) fn directory(path: &Path) -> io::Result<()> {
 /// Opens a file for reading. One that is a link, belongs to someone else or can be read by others is refused; the error says
 /// what to run.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
+    opened(path, OpenOptions::new().read(true))
+}
+
+/// The same for reading and appending.
+pub(crate) fn open_to_append(path: &Path) -> io::Result<File> {
+    opened(path, OpenOptions::new().read(true).append(true))
+}
+
+fn opened(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     #[cfg(unix)]
     {
         // A pipe in its place would wait for its writer.
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
         let flags = i32::try_from(flags.bits()).unwrap_or_default();
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags);
     }
     let file = options.open(path)?;
     if !file.metadata()?.is_file() {

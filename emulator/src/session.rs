@@ -213,7 +213,7 @@ impl Session {
     ) -> Result<Arc<dyn Container>, ApiError> {
         match self.record().status {
             Status::Deleted | Status::Expired => return Err(ApiError::no_session(&self.id)),
-            // The service would refuse it until it is deleted. Here its agent may have been mended meanwhile.
+            // The service refuses such a session until it is deleted. Here the agent may have been fixed in the meantime.
             Status::Failed => self.logs.push(LogStream::Status, "Starting the container again after a failed start"),
             Status::Idle => self.logs.push(LogStream::Status, "Resuming the container 'agent-container'"),
             Status::Creating | Status::Active => {

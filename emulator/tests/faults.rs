@@ -142,4 +142,9 @@ async fn an_invalid_fault_is_refused_with_the_reason() {
         assert!(answer.starts_with("HTTP/1.1 400 "), "{body}: {answer}");
         assert!(answer.contains(r#""message":"no fault: "#), "{answer}");
     }
+    // It would strike the connection that removes it, too.
+    let endless = send(address, "POST", CONTROL_PATH, r#"{"fault":"goAway"}"#).await;
+    assert!(endless.starts_with("HTTP/1.1 400 ") && endless.contains("goAway needs a count"), "{endless}");
+    let counted = send(address, "POST", CONTROL_PATH, r#"{"fault":"goAway","count":1}"#).await;
+    assert!(counted.starts_with("HTTP/1.1 201 "), "{counted}");
 }

@@ -150,7 +150,7 @@ impl Read {
     }
 }
 
-/// The frames of an event stream; comments are none.
+/// The frames of an event stream, without its comments.
 fn frames(text: &str) -> Vec<(String, Value)> {
     let text = text.replace("\r\n", "\n");
     let frame = |frame: &str| {

@@ -31,12 +31,14 @@ struct One {
 #[derive(Debug)]
 pub(super) struct Made {
     began: SystemTime,
+    /// What is not deleted yet.
     things: Vec<One>,
+    cleanup: Cleanup,
 }
 
 impl Default for Made {
     fn default() -> Self {
-        Self { began: SystemTime::now(), things: Vec::new() }
+        Self { began: SystemTime::now(), things: Vec::new(), cleanup: Cleanup::default() }
     }
 }
 
@@ -47,26 +49,25 @@ impl Made {
         }
     }
 
-    /// Everything that is not deleted yet.
-    pub(super) fn shown(&self) -> Vec<String> {
-        self.things.iter().map(One::shown).collect()
+    /// What was deleted, and what is left: it could not be deleted, or was not reached.
+    pub(super) fn cleanup(&self) -> Cleanup {
+        let mut cleanup = self.cleanup.clone();
+        cleanup.left.extend(self.things.iter().map(One::shown));
+        cleanup
     }
 
-    pub(super) async fn delete_all(&mut self, subject: &Subject) -> Cleanup {
+    pub(super) async fn delete_all(&mut self, subject: &Subject) {
         self.things.sort_by_key(|one| one.thing);
-        let mut cleanup = Cleanup::default();
         while let Some(one) = self.things.first() {
-            if one.is_unnamed && !self.is_ours(one, subject).await {
-                cleanup.left.push(one.shown());
-            } else if delete(one, subject).await {
-                cleanup.deleted += 1;
-            } else {
-                cleanup.left.push(one.shown());
-            }
+            let is_deleted = (!one.is_unnamed || self.is_ours(one, subject).await) && delete(one, subject).await;
             // Only now: what is being deleted when the run is ended is not forgotten.
-            self.things.remove(0);
+            let one = self.things.remove(0);
+            if is_deleted {
+                self.cleanup.deleted += 1;
+            } else {
+                self.cleanup.left.push(one.shown());
+            }
         }
-        cleanup
     }
 
     /// Did the session begin after the run did?

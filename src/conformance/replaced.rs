@@ -1,10 +1,16 @@
 //! Texts without anything that would say whose they are: what is known is replaced by its name, and what looks like an id, a token, an
 //! address or a host by a mark (pure).
 
+use cupola_protocol::display::acts;
+
 /// From this length on, a word with a digit in it counts as an id.
 const ID_LENGTH: usize = 8;
 /// From this length on, any word counts as one.
 const LONG_WORD: usize = 40;
+/// Longest part of a text of the service in a report, in characters: a sentence or two.
+const MAX_TEXT: usize = 160;
+/// Dots of an IPv4 address. A version has fewer.
+const ADDRESS_DOTS: usize = 3;
 /// Words with dots in them that are not hosts.
 const DOTTED: [&str; 2] = ["response.", "text."];
 
@@ -23,6 +29,12 @@ impl Replaced {
             // The longest first: one may be part of another.
             self.known.sort_by_key(|(known, _)| std::cmp::Reverse(known.len()));
         }
+    }
+
+    /// The beginning of a text of the service, fit to be shown to anyone. It is cut last: a part of an id or a host would not be
+    /// recognized.
+    pub(super) fn beginning(&self, text: &str) -> String {
+        self.apply(text).chars().take(MAX_TEXT).collect()
     }
 
     /// The text, fit to be shown to anyone, on one line.
@@ -56,11 +68,6 @@ impl Replaced {
     }
 }
 
-/// Does it act on a terminal, or on the direction or visibility of the text around it?
-fn acts(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-}
-
 const fn is_of_word(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '@' | ':' | '/' | '+' | '=' | '%' | '~')
 }
@@ -70,7 +77,9 @@ fn marked(word: &str) -> String {
     let core = word.trim_end_matches(['.', ':', '/']);
     let after = &word[core.len()..];
     let has_digit = core.contains(|letter: char| letter.is_ascii_digit());
-    let is_number = core.chars().all(|letter| letter.is_ascii_digit() || letter == '.') && core.len() < 12;
+    let is_number = core.chars().all(|letter| letter.is_ascii_digit() || letter == '.')
+        && core.len() < 12
+        && core.matches('.').count() < ADDRESS_DOTS;
     let has_inner_dot =
         core.trim_start_matches('.').contains('.') && !DOTTED.iter().any(|known| core.starts_with(known));
     let mark = match core {
@@ -101,13 +110,30 @@ mod tests {
             ("the agent notes of version 3", "the agent <agent> of version 3"),
             ("see https://acct.services.ai.azure.com/api/projects/p", "see <url>"),
             ("could not reach acct.services.ai.azure.com:443", "could not reach <host>"),
+            ("could not reach 10.0.0.5:443", "could not reach <host>"),
+            ("could not reach 10.0.0.5.", "could not reach <host>."),
+            ("responses 2.0.0", "responses 2.0.0"),
             ("ann@contoso.com may not", "<address> may not"),
             ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln", "Bearer <host>"),
             ("in_progress, response.failed", "in_progress, response.failed"),
             ("12 of 5.0 seconds\nand more", "12 of 5.0 seconds and more"),
             ("a \u{1b}[31m\u{202e}red\u{7} word", "a  [31m red  word"),
+            ("an \u{e0041}invisible tag", "an  invisible tag"),
         ] {
             assert_eq!(replaced.apply(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_after_it_was_made_fit() {
+        let replaced = Replaced::default();
+        for secret in ["acct.services.ai.azure.com", "0b5c2a8e-7d3f-4c1e-9a8b-1f2e3d4c5b6a", "ann@contoso.com"] {
+            for length in MAX_TEXT - 20..MAX_TEXT {
+                let text = format!("{} {secret}", "x ".repeat(length / 2));
+                let shown = replaced.beginning(&text);
+                assert!(shown.chars().count() <= MAX_TEXT);
+                assert!(shown.trim_start_matches(['x', ' ']).is_empty() || shown.contains('<'), "{shown}");
+            }
         }
     }
 }

@@ -123,7 +123,7 @@ impl Report {
         Self { version: VERSION, program, subject, counts, cases, cleanup, interrupted }
     }
 
-    /// Has every case that applies been answered as the contract says, and is everything deleted?
+    /// Has every case that applies been tried and answered as the contract says?
     pub fn is_clean(&self) -> bool {
         self.counts.differs == 0 && self.counts.not_run == 0 && !self.interrupted
     }

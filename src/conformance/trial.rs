@@ -9,9 +9,6 @@ use super::subject::{Outgoing, Subject};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// Longest part of the service's own message in a report, in characters: a sentence or two.
-const MAX_MESSAGE: usize = 160;
-
 /// A run under way.
 #[derive(Debug)]
 pub struct Trial<'a> {
@@ -27,7 +24,8 @@ impl<'a> Trial<'a> {
         Self { subject, names: subject.names(), replaced: subject.replaced(), made: Made::default() }
     }
 
-    /// Tries one case. What it made is known from before its request is sent, so that it can be deleted also when no answer comes.
+    /// Tries one case. A session that it creates is known from before its request is sent, so that it can be deleted also when no answer
+    /// comes. The ids of a response, a conversation and a session that the service names are known only from the answer.
     pub async fn attempt(&mut self, case: &Case) -> Row {
         let outcome = match self.subject.lacks(case) {
             Some(why) => Outcome::NotApplicable { why: why.to_owned() },
@@ -39,18 +37,21 @@ impl<'a> Trial<'a> {
         Row::of(case, outcome)
     }
 
-    /// Deletes everything that was made. What could not be deleted is named.
-    pub async fn clean_up(&mut self) -> Cleanup {
-        self.made.delete_all(self.subject).await
+    /// Deletes everything that was made. It may be ended at any time.
+    pub async fn clean_up(&mut self) {
+        self.made.delete_all(self.subject).await;
     }
 
-    /// What was made and not deleted yet.
-    pub fn left(&self) -> Vec<String> {
-        self.made.shown()
+    /// What was deleted so far, and what was made and is left.
+    pub fn cleanup(&self) -> Cleanup {
+        self.made.cleanup()
     }
 
     /// The request of a case; the name that is not known, if there is one.
     fn request(&mut self, case: &Case) -> Result<Outgoing, String> {
+        for text in &case.expect {
+            self.filled(text)?;
+        }
         let mut headers = self.subject.headers(case.who);
         for (name, value) in &case.headers {
             headers.insert(name.clone(), self.filled(value)?);
@@ -87,7 +88,7 @@ impl<'a> Trial<'a> {
         for text in &case.expect {
             let Ok(text) = self.filled(text) else { continue };
             let fault = Expectation::parse(&text).and_then(|expected| expected.fault(&answer));
-            faults.extend(fault.map(|(place, found)| (place.to_owned(), self.replaced.apply(&found))));
+            faults.extend(fault.map(|(place, found)| (place.to_owned(), self.replaced.beginning(&found))));
         }
         for (name, place) in &case.keep {
             if let Some(value) = answer.at(place) {
@@ -97,7 +98,7 @@ impl<'a> Trial<'a> {
         }
         let mut answered = answer.status.to_string();
         if let Some(code) = answer.at("error.code").filter(|code| *code != "null") {
-            answered = format!("{answered} {}", self.replaced.apply(&code));
+            answered = format!("{answered} {}", self.replaced.beginning(&code));
         }
         if faults.is_empty() {
             return Outcome::AsContract { answered };
@@ -107,8 +108,7 @@ impl<'a> Trial<'a> {
             answered = format!("{answered}; {place}: {found}");
         }
         if let Some(message) = answer.at("error.message") {
-            let message: String = message.chars().take(MAX_MESSAGE).collect();
-            answered = format!("{answered} ({})", self.replaced.apply(&message));
+            answered = format!("{answered} ({})", self.replaced.beginning(&message));
         }
         Outcome::Differs { answered }
     }

@@ -4,7 +4,7 @@ use super::log::escaped;
 use super::runtime;
 use crate::config::{Config, Flags};
 use crate::conformance::checklist::{self, Case};
-use crate::conformance::report::{Cleanup, Report, Row};
+use crate::conformance::report::{Report, Row};
 use crate::conformance::subject::{Cost, PREFIX, Subject};
 use crate::conformance::trial::Trial;
 use crate::daemon::service;
@@ -20,6 +20,10 @@ use tokio::sync::mpsc::Receiver;
 
 /// How long deleting what was made may take in all: some dozen short requests.
 const CLEANUP_LIMIT: Duration = Duration::from_mins(5);
+
+/// How long an interrupted run waits for the answer under way, which may name something to delete. Most answers come within seconds; a
+/// person who interrupts does not wait longer.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
 
 /// Tries the checklist on an agent, and prints the report. True if it answered as the contract says.
 pub fn conformance(
@@ -84,22 +88,30 @@ async fn tried(subject: &Subject, cases: &[Case], asked: &mut Receiver<StopSigna
         if is_watched {
             say(&format!("{:>3}/{} {} {}", rows.len() + 1, cases.len(), case.id, case.title));
         }
+        let mut attempt = std::pin::pin!(trial.attempt(case));
         tokio::select! {
-            row = trial.attempt(case) => rows.push(row),
+            row = &mut attempt => rows.push(row),
             _ = asked.recv() => {
-                say("interrupted; deleting what was created (interrupt again to stop at once)");
+                say("interrupted; waiting for the last answer (interrupt again to stop waiting)");
                 interrupted = true;
+                tokio::select! {
+                    row = tokio::time::timeout(LAST_ANSWER, attempt) => rows.extend(row),
+                    _ = asked.recv() => {}
+                }
                 break;
             }
         }
     }
+    if interrupted {
+        say("deleting what was created (interrupt again to stop at once)");
+    }
     rows.extend(cases[rows.len()..].iter().map(Row::not_reached));
-    let cleaned = tokio::select! {
-        cleaned = tokio::time::timeout(CLEANUP_LIMIT, trial.clean_up()) => cleaned.ok(),
-        _ = asked.recv() => None,
-    };
-    let cleanup = cleaned.unwrap_or_else(|| Cleanup { deleted: 0, left: trial.left() });
-    Report::new(subject.described(), rows, cleanup, interrupted)
+    // What is left when the time is over or a signal comes is named.
+    tokio::select! {
+        _ = tokio::time::timeout(CLEANUP_LIMIT, trial.clean_up()) => {}
+        _ = asked.recv() => {}
+    }
+    Report::new(subject.described(), rows, trial.cleanup(), interrupted)
 }
 
 /// What a run costs, in a sentence.

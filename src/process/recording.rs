@@ -45,7 +45,14 @@ fn exchanges(call: &RecordedCall) -> Vec<Seen> {
                 // One answer per request, and only of those that an agent answers.
                 let Some((_, Asked { agent, method, uri, body })) = request.clone() else { continue };
                 let line = event["statusLine"].as_str().unwrap_or_default();
-                let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+                let parsed = line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
+                let Some(status) = parsed.filter(|status| (200..=599).contains(status)) else {
+                    // Another answer follows one below 200. The body of any other would be added to the exchange before.
+                    if parsed.is_none_or(|status| status >= 200) {
+                        request = None;
+                    }
+                    continue;
+                };
                 seen.push(Seen {
                     agent,
                     user: user.clone(),
@@ -119,5 +126,35 @@ fn user(isolation: &Isolation, response: &Value) -> Partition {
     match identity.or_else(|| key(&isolation.user_key)).filter(|_| model == IsolationModel::Identity) {
         Some(user) => Partition::Delegated(user),
         None => Partition::Own(CALLER.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_an_answer_with_a_final_status_is_an_exchange_and_no_other_adds_to_it() {
+        let request = json!({"type": "request", "method": "POST", "body": "{}",
+            "url": "http://127.0.0.1:1/api/projects/p/agents/a/endpoint/protocols/openai/responses?api-version=v1"});
+        let head = |line: &str| json!({"type": "httpHead", "statusLine": line, "headers": []});
+        let body = |text: &str| json!({"type": "httpBody", "text": text});
+        let events = [
+            request.clone(),
+            head("HTTP/1.1 103 Early Hints"),
+            head("HTTP/1.1 200 OK"),
+            body("answer"),
+            request.clone(),
+            head("HTTP/1.1 999 Odd"),
+            body("odd"),
+            request,
+            head("HTTP/1.1"),
+            body("none"),
+        ];
+        let events = (0..).zip(events.iter().map(|event| serde_json::value::to_raw_value(event).unwrap())).collect();
+        let seen = exchanges(&RecordedCall { events, response: None, isolation: Isolation::default() });
+        let seen: Vec<_> = seen.iter().map(|seen| (seen.status, seen.pieces.as_slice())).collect();
+        assert_eq!(seen, [(200, &[(3, Bytes::from_static(b"answer"))][..])]);
     }
 }

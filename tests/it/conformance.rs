@@ -2,17 +2,24 @@
 
 use crate::hints::advice;
 use crate::support::{Home, PATIENCE, Terminal, TestEmulator, at_once, finish, finish_after};
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use cupola::conformance::checklist;
 use cupola_emulator::faults::{Fault, Faults, Rule};
+use cupola_emulator::hooks::Interceptor;
+use futures_util::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Output};
-use std::sync::Arc;
+use std::process::{Child, ChildStderr, Command, Output};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 /// An emulator whose data can be looked at.
 struct Target {
@@ -22,13 +29,50 @@ struct Target {
     home: Home,
 }
 
+/// Faults behind a gate, at which new conversations wait until it is open.
+#[derive(Default)]
+struct Gate {
+    faults: Faults,
+    reached: CancellationToken,
+    open: CancellationToken,
+    /// The paths of what was to be deleted.
+    deleted: Mutex<Vec<String>>,
+}
+
+impl Interceptor for Gate {
+    fn intercept(&self, request: Request, next: Next) -> BoxFuture<'_, Response> {
+        Box::pin(async move {
+            let path = request.uri().path();
+            if request.method() == "DELETE" {
+                self.deleted.lock().unwrap().push(path.to_owned());
+            }
+            if request.method() == "POST" && path.ends_with("/conversations") {
+                self.reached.cancel();
+                self.open.cancelled().await;
+            }
+            self.faults.intercept(request, next).await
+        })
+    }
+}
+
+impl Gate {
+    fn has_deleted(&self, kind: &str) -> bool {
+        self.deleted.lock().unwrap().iter().any(|path| path.contains(kind))
+    }
+}
+
 impl Target {
     /// The recorder of other tests does not take 50 MB, so only faults stand before this one.
     async fn start(withhold: bool) -> Self {
-        let (data, faults, home) = (tempfile::tempdir().unwrap(), Faults::default(), Home::new());
+        let faults = Faults::default();
+        Self::behind(Arc::new(faults.clone()), faults, withhold).await
+    }
+
+    async fn behind(interceptor: Arc<dyn Interceptor>, faults: Faults, withhold: bool) -> Self {
+        let (data, home) = (tempfile::tempdir().unwrap(), Home::new());
         let mut emulator = TestEmulator::with(|options| {
             options.data_dir = data.path().join("data");
-            options.interceptor = Some(Arc::new(faults.clone()));
+            options.interceptor = Some(interceptor);
             options.withhold_impersonation = withhold;
         })
         .await;
@@ -63,6 +107,37 @@ fn collect_sessions(directory: &Path, found: &mut Vec<String>) {
             collect_sessions(&entry.path(), found);
         }
     }
+}
+
+fn interrupt(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::INT).unwrap();
+}
+
+/// Returns when it holds, or after a while in any case.
+fn wait_for(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+}
+
+/// Reads up to a line that contains `text`.
+fn read_to(said: &mut impl BufRead, text: &str) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended without saying {text:?}");
+    }
+}
+
+/// Interrupts a run while it waits for the answer that names its conversation, which then comes.
+fn interrupted_at_the_gate(gate: &Gate, child: &mut Child) -> BufReader<ChildStderr> {
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    wait_for(|| gate.reached.is_cancelled());
+    interrupt(child);
+    read_to(&mut said, "waiting for the last answer");
+    gate.open.cancel();
+    said
 }
 
 fn report(output: &Output) -> Value {
@@ -145,20 +220,78 @@ async fn an_interrupted_run_deletes_what_it_created_and_says_what_it_did_not_try
     let hang = Fault::Latency { milliseconds: 600_000 };
     target.faults.add(Rule::on("*/protocols/openai/responses", hang).next(1));
     let command = target.command("notes-identity", &["--yes", "-o", "json"]);
-    let (was_there, output) = finish_after(command, |child| {
-        let deadline = Instant::now() + PATIENCE;
-        while target.sessions().is_empty() && Instant::now() < deadline {
-            std::thread::yield_now();
-        }
+    let ((was_there, _said), output) = finish_after(command, |child| {
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        wait_for(|| !target.sessions().is_empty());
         let was_there = target.sessions();
-        kill_process(Pid::from_child(child), Signal::INT).unwrap();
-        was_there
+        interrupt(child);
+        read_to(&mut said, "interrupt again to stop waiting");
+        interrupt(child);
+        (was_there, said)
     });
     assert!(was_there.iter().any(|id| id.contains("cupola-conformance-")), "{was_there:?}");
     let report = report(&output);
     assert_eq!((&report["interrupted"], output.status.code()), (&Value::Bool(true), Some(1)), "{report:#}");
     assert!(ids(&report, "notRun").contains("RESPONSE-2"));
     assert_eq!(target.sessions(), Vec::<String>::new());
+    target.emulator.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_waits_for_the_answer_that_names_what_is_to_be_deleted() {
+    let gate = Arc::new(Gate::default());
+    let target = Target::behind(Arc::clone(&gate) as _, gate.faults.clone(), false).await;
+    let command = target.command("notes", &["--yes", "-o", "json"]);
+    let (mut said, output) = finish_after(command, |child| interrupted_at_the_gate(&gate, child));
+    let report = report(&output);
+    assert!(ids(&report, "asContract").contains("CONVERSATION-1"), "{report:#}");
+    assert!(ids(&report, "notRun").contains("CONVERSATION-2"), "{report:#}");
+    assert!(gate.has_deleted("/conversations/conv_"), "{:?}", gate.deleted);
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("could not be deleted"), "{rest}");
+    target.emulator.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_deletion_is_interrupted_names_all_that_is_left() {
+    let gate = Arc::new(Gate::default());
+    let target = Target::behind(Arc::clone(&gate) as _, gate.faults.clone(), false).await;
+    let command = target.command("notes", &["--yes", "-o", "json"]);
+    let (mut said, output) = finish_after(command, |child| {
+        // Responses can be deleted, the conversation cannot, and the sessions take forever.
+        wait_for(|| gate.reached.is_cancelled());
+        for fault in [
+            json!({"method": "DELETE", "path": "*/conversations/*", "fault": "status", "status": 500}),
+            json!({"method": "DELETE", "path": "*/sessions/*", "fault": "latency", "milliseconds": 600_000}),
+        ] {
+            target.faults.add(serde_json::from_value(fault).unwrap());
+        }
+        gate.deleted.lock().unwrap().clear();
+        let said = interrupted_at_the_gate(&gate, child);
+        wait_for(|| gate.has_deleted("/sessions/"));
+        interrupt(child);
+        said
+    });
+    let report = report(&output);
+    assert!(report["cleanup"]["deleted"].as_u64().unwrap() > 0, "{report:#}");
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    for left in ["conversation conv_", "session cupola-conformance-"] {
+        assert!(rest.contains(&format!("could not be deleted: {left}")), "{left}: {rest}");
+    }
+    target.emulator.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_case_whose_expectation_needs_what_another_did_not_give_is_not_run() {
+    let target = Target::start(false).await;
+    let fault = json!({"path": "*/protocols/openai/responses", "fault": "status", "status": 200, "body": {}});
+    target.faults.add(serde_json::from_value(fault).unwrap());
+    let flags = ["--yes", "--service-named-sessions", "-o", "json"];
+    let report = report(&finish(target.command("notes-identity", &flags)));
+    assert!(ids(&report, "differs").contains("UNNAMED-1"), "{report:#}");
+    assert!(ids(&report, "notRun").contains("UNNAMED-3"), "{report:#}");
     target.emulator.end().await;
 }
 

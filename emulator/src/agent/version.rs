@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Idle time of a version that names none (contract section 14.1).
@@ -23,9 +23,11 @@ pub(crate) struct Version {
     description: Value,
     metadata: Value,
     definition: Value,
-    /// The `OpenAPI` document its container answered with, asked for once.
-    pub(crate) openapi: tokio::sync::Mutex<Option<(StatusCode, bytes::Bytes)>>,
+    openapi: Mutex<Arc<Document>>,
 }
+
+/// The `OpenAPI` document that a version's container answered with, asked for once.
+pub(crate) type Document = tokio::sync::OnceCell<(StatusCode, bytes::Bytes)>;
 
 impl Version {
     /// A version whose definition follows from its spec. `now` in milliseconds, UTC.
@@ -77,7 +79,17 @@ impl Version {
     }
 
     fn new(spec: VersionSpec, now: i64, description: Value, metadata: Value, definition: Value) -> Self {
-        Self { spec, created_at: now, description, metadata, definition, openapi: tokio::sync::Mutex::default() }
+        Self { spec, created_at: now, description, metadata, definition, openapi: Mutex::default() }
+    }
+
+    /// Its `OpenAPI` document, or where it belongs once its container has answered.
+    pub(crate) fn openapi(&self) -> Arc<Document> {
+        Arc::clone(&self.openapi.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The next one who needs the document asks for it again.
+    pub(crate) fn forget_openapi(&self) {
+        *self.openapi.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
 
     /// How long its sessions may do nothing before their sandboxes stop.

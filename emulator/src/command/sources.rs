@@ -97,15 +97,19 @@ impl Sources {
 
     /// Waits for a change, and until no other has followed for a moment. Says which file changed last, relative to its directory.
     pub(super) async fn changed(&mut self) -> PathBuf {
-        if self.changed.changed().await.is_err() {
-            // The watcher lives as long as `self`, and holds the sender.
-            std::future::pending::<()>().await;
-        }
-        let quiet = async { while tokio::time::timeout(QUIET, self.changed.changed()).await.is_ok() {} };
-        // Either way the newest change is the one to report.
-        let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
-        self.changed.borrow_and_update().clone()
+        settled(&mut self.changed).await
     }
+}
+
+async fn settled(changed: &mut watch::Receiver<PathBuf>) -> PathBuf {
+    if changed.changed().await.is_err() {
+        // The watcher lives as long as its `Sources`, and holds the sender.
+        std::future::pending::<()>().await;
+    }
+    let quiet = async { while tokio::time::timeout(QUIET, changed.changed()).await.is_ok() {} };
+    // Either way the newest change is the one to report.
+    let _ = tokio::time::timeout(LONGEST_WAIT, quiet).await;
+    changed.borrow_and_update().clone()
 }
 
 /// The source that an event is about, relative to the root it is below.
@@ -165,18 +169,42 @@ mod tests {
         assert_eq!(found(EventKind::Access(AccessKind::Any), "/agent/main.py"), None, "reading changes nothing");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn changes_that_follow_each_other_are_reported_once() {
+        let (sender, mut changed) = watch::channel(PathBuf::new());
+        let writes = async {
+            for path in ["a", "b", "c"] {
+                tokio::time::sleep(QUIET / 2).await;
+                sender.send_replace(path.into());
+            }
+        };
+        let (reported, ()) = tokio::join!(settled(&mut changed), writes);
+        assert_eq!(reported, Path::new("c"));
+        assert!(!changed.has_changed().unwrap(), "the change is reported twice");
+        // Even without a pause, one is reported.
+        let endless = async {
+            loop {
+                tokio::time::sleep(QUIET / 2).await;
+                sender.send_replace("d".into());
+            }
+        };
+        let began = tokio::time::Instant::now();
+        tokio::select! {
+            reported = settled(&mut changed) => assert_eq!(reported, Path::new("d")),
+            () = endless => {}
+        }
+        assert!(began.elapsed() <= QUIET + LONGEST_WAIT);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_is_named_by_its_path_below_the_directory() {
         let directory = tempfile::tempdir().unwrap();
         let nested = directory.path().join("src");
         std::fs::create_dir(&nested).unwrap();
         let mut sources = Sources::watch(&[directory.path().to_owned()], Path::new("/nowhere")).unwrap();
-        for content in ["a", "b", "c"] {
-            std::fs::write(nested.join("main.py"), content).unwrap();
-        }
+        std::fs::write(nested.join("main.py"), "a").unwrap();
         let changed = tokio::time::timeout(Duration::from_secs(20), sources.changed()).await.unwrap();
         assert_eq!(changed, Path::new("src/main.py"));
-        assert!(!sources.changed.has_changed().unwrap(), "the change is reported twice");
     }
 
     #[test]

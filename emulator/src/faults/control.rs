@@ -9,7 +9,7 @@
 //! Each call needs a token, which the gateway checks, and a rule is sent as `application/json`. A body that is not a rule is
 //! answered 400 with what is wrong, in the service's error envelope.
 
-use super::{Faults, Rule};
+use super::{Fault, Faults, Rule};
 use crate::content_type::{advice, is_json};
 use axum::Json;
 use axum::extract::{Query, Request};
@@ -24,6 +24,9 @@ const MAX_RULE_BYTES: usize = 1024 * 1024;
 
 /// The code of most refusals.
 const INVALID: &str = "invalid_request";
+
+/// Why a `goAway` without a count is refused.
+const ENDLESS: &str = "goAway needs a count: without one, no connection could reach this address to remove it";
 
 #[derive(Serialize)]
 struct Listed {
@@ -62,6 +65,7 @@ async fn add(faults: &Faults, request: Request) -> Response {
         Err(error) => return refused(StatusCode::PAYLOAD_TOO_LARGE, INVALID, &error.to_string()),
     };
     match serde_json::from_slice::<Rule>(&body) {
+        Ok(Rule { fault: Fault::GoAway, count: None, .. }) => refused(StatusCode::BAD_REQUEST, INVALID, ENDLESS),
         Ok(rule) => {
             let id = faults.add(rule.clone());
             (StatusCode::CREATED, Json(Listed { id, rule })).into_response()

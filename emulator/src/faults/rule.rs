@@ -47,9 +47,9 @@ pub enum Fault {
         /// The length of its text.
         bytes: usize,
     },
-    /// Lines of the answer end otherwise.
+    /// Lines of the answer end with something other than a line feed.
     LineEnd {
-        /// With what.
+        /// What replaces each line feed.
         with: LineEnd,
     },
     /// The answer begins with a byte order mark.

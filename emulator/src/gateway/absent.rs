@@ -1,5 +1,5 @@
-//! Operations that the service has and the emulator does not: each is answered 501 and listed by `about`, so that nobody takes a
-//! missing route for a missing resource.
+//! Operations that the service has and the emulator does not: each is answered 501 and listed by `about`, so that a missing
+//! route is not mistaken for a missing resource.
 
 use super::Gateway;
 use crate::error::ApiError;

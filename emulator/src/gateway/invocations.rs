@@ -111,11 +111,8 @@ async fn document(call: Call) -> Result<Response, ApiError> {
         let (status, body) = ask_document(&call, &version, name).await?;
         return Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response());
     }
-    let mut known = version.openapi.lock().await;
-    let (status, body) = match &*known {
-        Some(document) => document.clone(),
-        None => known.insert(ask_document(&call, &version, name).await?).clone(),
-    };
+    let known = version.openapi();
+    let (status, body) = known.get_or_try_init(|| ask_document(&call, &version, name)).await?.clone();
     Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 

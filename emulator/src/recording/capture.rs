@@ -44,31 +44,65 @@ pub struct Seen {
 impl Seen {
     /// The exchange as a file with this head keeps it. The error says why it cannot be kept.
     pub fn exchange(&self, head: &Head) -> Result<Exchange, &'static str> {
-        let known = Known::of(&self.method, &self.uri, &self.body, &HashMap::new());
         let mut headers = HeaderMap::new();
         if let Some(Ok(id)) = self.response_id.as_deref().map(HeaderValue::from_str) {
             headers.insert("x-agent-response-id", id);
         }
-        let values = known.values(&self.session, &self.user, &headers, head.prompts);
-        let partition = partition(&head.salt, &self.user);
-        let text = std::str::from_utf8(&self.body).ok().filter(|text| head.prompts && !text.is_empty());
+        let request = Incoming {
+            agent: &self.agent,
+            session: &self.session,
+            user: &self.user,
+            method: &self.method,
+            uri: &self.uri,
+            headers: &headers,
+            body: &self.body,
+        };
+        let (mut exchange, values) = begun(&request, head, &HashMap::new(), None);
         let kept = self.headers.iter().filter(|(name, _)| KEPT_HEADERS.contains(&name.as_str()));
         let headers: BTreeMap<_, _> = kept.map(|(name, value)| (name.clone(), values.hide(value))).collect();
         let kind = headers.get("content-type").map_or("", String::as_str);
         let pieces = hidden(&self.pieces, kind, &values)?;
-        Ok(Exchange {
-            agent: self.agent.clone(),
-            digest: known.digest(&head.salt, &self.agent, &partition),
-            partition,
-            response_id: None,
-            request: Asked {
-                method: known.method.to_string(),
-                path: values.hide(&known.path),
-                body: text.map(|text| values.hide(text)),
-            },
-            answer: Answer { status: self.status, headers, pieces },
-        })
+        exchange.answer = Answer { status: self.status, headers, pieces };
+        Ok(exchange)
     }
+}
+
+/// A request to an agent.
+pub(super) struct Incoming<'a> {
+    pub(super) agent: &'a str,
+    pub(super) session: &'a str,
+    pub(super) user: &'a Partition,
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+/// The exchange that begins with a request, still without its answer, and the values that must not be in it. `names` has what the
+/// recording calls the responses of this run, `response_id` what it calls the one that the request creates.
+pub(super) fn begun(
+    request: &Incoming<'_>,
+    head: &Head,
+    names: &HashMap<String, String>,
+    response_id: Option<String>,
+) -> (Exchange, Values) {
+    let known = Known::of(request.method, request.uri, request.body, names);
+    let values = known.values(request.session, request.user, request.headers, head.prompts);
+    let partition = partition(&head.salt, request.user);
+    let text = std::str::from_utf8(request.body).ok().filter(|text| head.prompts && !text.is_empty());
+    let exchange = Exchange {
+        agent: request.agent.to_owned(),
+        digest: known.digest(&head.salt, request.agent, &partition),
+        partition,
+        response_id,
+        request: Asked {
+            method: known.method.to_string(),
+            path: values.hide(&known.path),
+            body: text.map(|text| values.hide(text)),
+        },
+        answer: Answer { status: 0, headers: BTreeMap::new(), pieces: Vec::new() },
+    };
+    (exchange, values)
 }
 
 /// The pieces that are kept of a body of this type.
@@ -119,12 +153,30 @@ fn pieces(came: &[(u64, Bytes)], is_stream: bool) -> Vec<Piece> {
 
 /// Do the texts of a stream's events spell out one of the values when they are put together?
 fn spells_out(pieces: &[Piece], values: &Values) -> bool {
-    let delta = |piece: &Piece| {
-        let data = piece.text.as_deref()?.lines().find_map(|line| line.strip_prefix("data:"))?;
-        serde_json::from_str::<Value>(data).ok()?.get("delta")?.as_str().map(str::to_owned)
-    };
-    let spelled: String = pieces.iter().filter_map(delta).collect();
-    values.hide(&spelled) != spelled
+    // By the place that they have in their events. What is not JSON has none.
+    let mut texts = BTreeMap::new();
+    let lines = pieces.iter().filter_map(|piece| piece.text.as_deref()).flat_map(|text| text.split(['\r', '\n']));
+    for data in lines.filter_map(|line| line.strip_prefix("data:")) {
+        match serde_json::from_str(data) {
+            Ok(value @ (Value::String(_) | Value::Array(_) | Value::Object(_))) => gather(&value, "", &mut texts),
+            _ => texts.entry(String::new()).or_default().push_str(data.strip_prefix(' ').unwrap_or(data)),
+        }
+    }
+    texts.values().any(|text| values.hide(text) != *text)
+}
+
+/// Adds each string in a value to those that stood in the same place before.
+fn gather(value: &Value, place: &str, texts: &mut BTreeMap<String, String>) {
+    match value {
+        Value::String(text) => texts.entry(place.to_owned()).or_default().push_str(text),
+        Value::Array(values) => {
+            values.iter().enumerate().for_each(|(at, value)| gather(value, &format!("{place}/{at}"), texts));
+        }
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| gather(value, &format!("{place}/{name}"), texts));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 #[cfg(test)]
@@ -141,15 +193,24 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_spelled_out_is_noticed() {
+    fn a_key_or_a_token_that_is_spelled_out_is_noticed() {
         let mut values = Values::default();
         values.put("user", Some("tenant-acme"));
-        let event = |delta: &str| Piece {
-            after_ms: 0,
-            text: Some(format!("event: x\ndata: {{\"delta\": \"{delta}\"}}\n\n")),
-            base64: None,
+        let is_noticed = |event: &str, texts: [&str; 2]| {
+            let came = Bytes::from(texts.map(|text| event.replace("TEXT", text)).concat());
+            spells_out(&pieces(&[(0, came)], true), &values)
         };
-        assert!(spells_out(&[event("you are ten"), event("ant-acme")], &values));
-        assert!(!spells_out(&[event("you are "), event("nobody")], &values));
+        for event in [
+            "event: x\ndata: {\"type\": \"x\", \"delta\": \"TEXT\"}\n\n",
+            "data: {\"type\": \"token\", \"content\": \"TEXT\"}\n\n",
+            "data: {\"choices\": [{\"delta\": {\"content\": \"TEXT\"}}]}\n\n",
+            "event: x\r\ndata: {\"delta\": \"TEXT\"}\r\n\r\n",
+            "data: {\"delta\": \"TEXT\"}\r\r",
+            "data: TEXT\n\n",
+        ] {
+            assert!(is_noticed(event, ["you are ten", "ant-acme"]), "{event}");
+            assert!(is_noticed(event, ["see eyJhbGciOi.eyJz", "dWIi.c2ln"]), "{event}");
+            assert!(!is_noticed(event, ["you are ", "nobody"]), "{event}");
+        }
     }
 }

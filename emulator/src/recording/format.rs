@@ -1,6 +1,8 @@
 //! The file: JSON Lines. The first line says what it is, each other line is one exchange. `docs/emulator.md` documents it.
 
 use crate::private;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -168,12 +170,12 @@ pub fn open(path: &Path, prompts: bool) -> Result<(File, Head), RecordingError> 
         created => return created,
     }
     let unusable = |source| RecordingError::File { path: path.to_owned(), source };
-    private::open(path).map_err(unusable)?;
-    let head = read(path)?.head;
+    let file = private::open_to_append(path).map_err(unusable)?;
+    let head = read_from(&file, path)?.head;
     if head.prompts != prompts {
         return Err(RecordingError::Prompts { path: path.to_owned(), prompts: head.prompts });
     }
-    Ok((File::options().append(true).open(path).map_err(unusable)?, head))
+    Ok((file, head))
 }
 
 /// Appends one line, in one piece, so that a process that ends leaves whole lines.
@@ -186,12 +188,22 @@ pub fn write_line(file: &mut impl Write, line: &impl Serialize) -> io::Result<()
 /// Reads a whole file. Damage anywhere refuses all of it: an answer from a damaged file would be a guess.
 pub fn read(path: &Path) -> Result<Recording, RecordingError> {
     let unusable = |source| RecordingError::File { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unusable)?;
-    let about = file.metadata().map_err(unusable)?;
-    if !about.is_file() || about.len() > MAX_FILE_BYTES {
-        let reason = format!("it must be a regular file of at most {MAX_FILE_BYTES} bytes");
-        return Err(unusable(io::Error::other(reason)));
+    // Opening a pipe would wait for its writer.
+    check(&std::fs::metadata(path).map_err(unusable)?).map_err(unusable)?;
+    read_from(&File::open(path).map_err(unusable)?, path)
+}
+
+fn check(about: &std::fs::Metadata) -> io::Result<()> {
+    if about.is_file() && about.len() <= MAX_FILE_BYTES {
+        return Ok(());
     }
+    Err(io::Error::other(format!("it must be a regular file of at most {MAX_FILE_BYTES} bytes")))
+}
+
+/// Reads an open file, `path` for errors.
+fn read_from(file: &File, path: &Path) -> Result<Recording, RecordingError> {
+    let unusable = |source| RecordingError::File { path: path.to_owned(), source };
+    check(&file.metadata().map_err(unusable)?).map_err(unusable)?;
     let (mut head, mut exchanges) = (None::<Head>, Vec::new());
     for (number, line) in (1..).zip(BufReader::new(file).split(b'\n')) {
         let line = line.map_err(unusable)?;
@@ -203,6 +215,10 @@ pub fn read(path: &Path) -> Result<Recording, RecordingError> {
         let exchange: Exchange = serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
         if !(200..=599).contains(&exchange.answer.status) {
             return Err(damaged(format!("{} is not the status of an answer", exchange.answer.status)));
+        }
+        let mut encoded = exchange.answer.pieces.iter().filter_map(|piece| piece.base64.as_deref());
+        if let Some(error) = encoded.find_map(|text| STANDARD.decode(text).err()) {
+            return Err(damaged(format!("a piece is not base64: {error}")));
         }
         exchanges.push(exchange);
     }
@@ -283,10 +299,29 @@ mod tests {
             (whole[..whole.len() - 4].to_owned(), "line 2"),
             (whole.replace("\"status\":200", "\"status\":20"), "line 2"),
             (whole.replace("\"digest\":", "\"digests\":"), "line 2"),
+            (whole.replace("\"pieces\":[]", "\"pieces\":[{\"afterMs\":0,\"base64\":\"aGk\"}]"), "line 2"),
         ] {
             std::fs::write(&path, text).unwrap();
             let refusal = read(&path).unwrap_err().to_string();
             assert!(refusal.contains(expected) && refusal.contains("a.jsonl"), "{refusal}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.jsonl");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (sender, refused) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for refusal in [read(&path).map(drop), open(&path, true).map(drop)] {
+                sender.send(refusal.unwrap_err().to_string()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let refusal = refused.recv_timeout(std::time::Duration::from_secs(20)).unwrap();
+            assert!(refusal.contains("regular file"), "{refusal}");
         }
     }
 }

@@ -6,6 +6,7 @@ const DISTINCTIVE: usize = 8;
 
 /// What stands for a token. It is never put back.
 const TOKEN: &str = "⟦token⟧";
+const TOKEN_NAME: &str = "token";
 
 /// Values by their markers.
 #[derive(Debug, Clone, Default)]
@@ -26,10 +27,36 @@ impl Values {
         for (marker, value) in &self.0 {
             let marker = format!("⟦{marker}⟧");
             for form in forms(value) {
-                text = replaced(&text, &form, &marker);
+                text = self.replaced(&text, &form, &marker);
             }
         }
         without_tokens(&text)
+    }
+
+    /// A short value is replaced where it is a word of its own only: a key `a` is not every letter a. What belongs to a marker stays.
+    fn replaced(&self, text: &str, value: &str, marker: &str) -> String {
+        let (mut done, mut rest) = (String::new(), text);
+        while let Some(at) = rest.find(value) {
+            let (before, after) = (&rest[..at], &rest[at + value.len()..]);
+            done += before;
+            let is_of_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+            let is_inside_word = is_of_word(done.chars().next_back()) || is_of_word(after.chars().next());
+            let stays = (value.len() < DISTINCTIVE && is_inside_word) || self.is_in_marker(&done, value, after);
+            done += if stays { value } else { marker };
+            rest = after;
+        }
+        done + rest
+    }
+
+    /// Is a value between these texts the name of a marker, or a part of one? A key can be called `user`.
+    fn is_in_marker(&self, before: &str, value: &str, after: &str) -> bool {
+        let names = self.0.iter().map(|(name, _)| *name).chain([TOKEN_NAME]);
+        names
+            .flat_map(|name| name.match_indices(value).map(move |(at, _)| (&name[..at], &name[at + value.len()..])))
+            .any(|(first, last)| {
+                before.strip_suffix(first).is_some_and(|before| before.ends_with('⟦'))
+                    && after.strip_prefix(last).is_some_and(|after| after.starts_with('⟧'))
+            })
     }
 
     /// The text with these in the places of the markers. `is_json`: as they are written in JSON.
@@ -54,23 +81,6 @@ fn escaped(value: &str) -> String {
     quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
 }
 
-/// A short value is replaced where it is a word of its own only: a key `a` is not every letter a.
-fn replaced(text: &str, value: &str, marker: &str) -> String {
-    if value.len() >= DISTINCTIVE {
-        return text.replace(value, marker);
-    }
-    let (mut done, mut rest) = (String::new(), text);
-    while let Some(at) = rest.find(value) {
-        let (before, after) = (&rest[..at], &rest[at + value.len()..]);
-        let is_word = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
-        let previous = before.chars().next_back().or_else(|| done.chars().next_back());
-        done += before;
-        done += if is_word(previous) || is_word(after.chars().next()) { value } else { marker };
-        rest = after;
-    }
-    done + rest
-}
-
 /// JSON Web Tokens, and whatever follows the word Bearer.
 fn without_tokens(text: &str) -> String {
     let is_of_token =
@@ -79,8 +89,9 @@ fn without_tokens(text: &str) -> String {
     while !rest.is_empty() {
         let end = rest.find(|letter| !is_of_token(letter)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
-        let is_jwt = word.starts_with("eyJ") && word.matches('.').count() >= 2;
-        let is_bearer = word.len() >= DISTINCTIVE && done.to_ascii_lowercase().ends_with("bearer ");
+        // A parameter's name or a path may stand before it.
+        let is_jwt = word.find("eyJ").is_some_and(|at| word[at..].matches('.').count() >= 2);
+        let is_bearer = word.len() >= DISTINCTIVE && ends_with_bearer(&done);
         done += if is_jwt || is_bearer { TOKEN } else { word };
         let mut letters = after.chars();
         if let Some(letter) = letters.next() {
@@ -89,6 +100,12 @@ fn without_tokens(text: &str) -> String {
         rest = letters.as_str();
     }
     done
+}
+
+fn ends_with_bearer(text: &str) -> bool {
+    const BEARER: &str = "bearer ";
+    let tail = text.len().checked_sub(BEARER.len()).and_then(|at| text.get(at..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(BEARER))
 }
 
 #[cfg(test)]
@@ -111,11 +128,34 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_called_like_a_marker_damages_no_marker() {
+        let mut values = Values::default();
+        for (marker, value) in [
+            ("prompt", "session"),
+            ("user-id", "0b5c2a8e-7d3f"),
+            ("chat", "response"),
+            ("response", "caresp_1"),
+            ("user", "user"),
+            ("session", "token"),
+        ] {
+            values.put(marker, Some(value));
+        }
+        let text = "session 0b5c2a8e-7d3f response caresp_1 user token eyJhbGciOi.eyJzdWIi.c2ln";
+        let hidden = values.hide(text);
+        assert_eq!(hidden, "⟦prompt⟧ ⟦user-id⟧ ⟦chat⟧ ⟦response⟧ ⟦user⟧ ⟦session⟧ ⟦token⟧");
+        assert_eq!(values.hide(&hidden), hidden);
+        assert_eq!(values.fill(&hidden, false), text.replace("eyJhbGciOi.eyJzdWIi.c2ln", TOKEN));
+    }
+
+    #[test]
     fn tokens_are_hidden() {
         let values = Values::default();
         for (text, hidden) in [
             ("see eyJhbGciOi.eyJzdWIi.c2ln!", "see ⟦token⟧!"),
+            ("see ?access_token=eyJhbGciOi.eyJzdWIi.c2ln", "see ?⟦token⟧"),
+            ("see a/b/eyJhbGciOi.eyJzdWIi.c2ln!", "see ⟦token⟧!"),
             ("Authorization: Bearer abcdefgh-1234", "Authorization: Bearer ⟦token⟧"),
+            ("BEARER abcdefgh-1234", "BEARER ⟦token⟧"),
             ("a bearer of news", "a bearer of news"),
             ("öffne eyJ", "öffne eyJ"),
         ] {

@@ -1,9 +1,8 @@
 //! An agent whose exchanges are kept in a file. It answers as it would without.
 
-use super::capture::{KEPT_HEADERS, hidden};
-use super::format::{self, Answer, Asked, Exchange, Head, Piece, RecordingError};
+use super::capture::{Incoming, KEPT_HEADERS, begun, hidden};
+use super::format::{self, Exchange, Head, Piece, RecordingError};
 use super::markers::Values;
-use super::request::{Known, partition};
 use crate::container::{CallError, Container, OwnQuestion, Runtime, SandboxContext, StartError};
 use crate::isolation::Partition;
 use crate::variables::Refused;
@@ -12,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, UPGRADE};
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -85,6 +84,10 @@ impl Runtime for Recorded {
     fn admit(&self, variables: &BTreeMap<String, String>) -> Result<(), Refused> {
         self.runtime.admit(variables)
     }
+
+    fn runs_sources(&self) -> bool {
+        self.runtime.runs_sources()
+    }
 }
 
 struct RecordedContainer {
@@ -122,32 +125,19 @@ impl Container for RecordedContainer {
 
 impl RecordedContainer {
     fn kept(&self, parts: &http::request::Parts, body: &Bytes, user: &Partition, began: Instant) -> Kept {
-        let Head { salt, prompts, .. } = &self.recorder.head;
         let response_id = self.recorder.name(&parts.method, parts.uri.path(), &parts.headers);
-        let names = self.recorder.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let known = Known::of(&parts.method, &parts.uri, body, &names);
-        let values = known.values(&self.session, user, &parts.headers, *prompts);
-        let partition = partition(salt, user);
-        let text = std::str::from_utf8(body).ok().filter(|text| *prompts && !text.is_empty());
-        Kept {
-            recorder: Arc::clone(&self.recorder),
-            exchange: Exchange {
-                agent: self.agent.clone(),
-                digest: known.digest(salt, &self.agent, &partition),
-                partition,
-                response_id,
-                request: Asked {
-                    method: known.method.to_string(),
-                    path: values.hide(&known.path),
-                    body: text.map(|text| values.hide(text)),
-                },
-                answer: Answer { status: 0, headers: BTreeMap::new(), pieces: Vec::new() },
-            },
-            values,
-            began,
-            pieces: Vec::new(),
-            length: 0,
-        }
+        let request = Incoming {
+            agent: &self.agent,
+            session: &self.session,
+            user,
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            body,
+        };
+        let names = self.recorder.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let (exchange, values) = begun(&request, &self.recorder.head, &names, response_id);
+        Kept { recorder: Arc::clone(&self.recorder), exchange, values, began, pieces: Vec::new(), length: 0 }
     }
 }
 
@@ -172,9 +162,10 @@ impl Kept {
             }
         }
         let (parts, body) = response.into_parts();
-        // A server does not ask a body of known length for its end.
+        // A server does not ask a body of known length for its end, and never asks for one that its status rules out.
+        let has_none = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let expected = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if expected == Some(0) {
+        if has_none || expected == Some(0) {
             self.end();
             return Response::from_parts(parts, body);
         }
@@ -228,5 +219,71 @@ impl Kept {
     fn pieces(&self) -> Result<Vec<Piece>, &'static str> {
         let kind = self.exchange.answer.headers.get("content-type").map_or("", String::as_str);
         hidden(&self.pieces, kind, &self.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::LogSink;
+    use crate::recording::format::read;
+    use crate::sandbox::exec::Exec;
+
+    /// An agent whose every answer has this status and no body.
+    struct Bodiless(StatusCode);
+
+    impl Runtime for Bodiless {
+        fn start(&self, _: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
+            let container: Arc<dyn Container> = Arc::new(Self(self.0));
+            Box::pin(async { Ok(container) })
+        }
+    }
+
+    impl Container for Bodiless {
+        fn call(&self, _: Request<Body>) -> BoxFuture<'_, Result<Response<Body>, CallError>> {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = self.0;
+            Box::pin(async { Ok(response) })
+        }
+
+        fn stop(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {})
+        }
+    }
+
+    fn recorder() -> (tempfile::TempDir, PathBuf, Arc<Recorder>) {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a.jsonl");
+        let recorder = Recorder::create(&path, true).unwrap();
+        (root, path, recorder)
+    }
+
+    #[test]
+    fn a_recorded_agent_is_replaced_when_its_sources_change_if_it_would_be_without() {
+        let (_root, _, recorder) = recorder();
+        assert!(recorder.around(Arc::new(Exec::new("true"))).runs_sources());
+        assert!(!recorder.around(Arc::new(Bodiless(StatusCode::OK))).runs_sources());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_has_no_body_by_its_status_is_kept_though_no_server_asks_for_the_body() {
+        let (root, path, recorder) = recorder();
+        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+            let context = SandboxContext {
+                agent: "mine".to_owned(),
+                version: "1".to_owned(),
+                session_id: "s-1".to_owned(),
+                home: root.path().to_owned(),
+                state_root: root.path().to_owned(),
+                environment: BTreeMap::new(),
+                logs: LogSink::default(),
+            };
+            let container = recorder.around(Arc::new(Bodiless(status))).start(context).await.unwrap();
+            let mut request = Request::delete("/invocations/1").body(Body::empty()).unwrap();
+            request.extensions_mut().insert(Partition::Own("ann".to_owned()));
+            assert_eq!(container.call(request).await.unwrap().status(), status);
+        }
+        let kept = read(&path).unwrap().exchanges;
+        assert_eq!(kept.iter().map(|exchange| exchange.answer.status).collect::<Vec<_>>(), [204, 304]);
     }
 }

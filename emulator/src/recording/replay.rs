@@ -88,8 +88,10 @@ impl Container for ReplayContainer {
                 return Ok(refusal(StatusCode::NOT_FOUND, "not_in_recording", "Only requests of users are recorded."));
             };
             let body = to_bytes(body, MAX_REQUEST_BYTES).await.map_err(|error| broken(&error))?;
-            let names = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner).names.clone();
-            let known = Known::of(&parts.method, &parts.uri, &body, &names);
+            let known = {
+                let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+                Known::of(&parts.method, &parts.uri, &body, &state.names)
+            };
             let head = &self.shared.recording.head;
             let digest = known.digest(&head.salt, &self.agent, &partition(&head.salt, user));
             let new_id = parts.headers.get("x-agent-response-id").and_then(|id| id.to_str().ok());

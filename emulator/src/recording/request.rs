@@ -133,6 +133,8 @@ fn rename(value: &mut Value, names: &HashMap<String, String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderName, HeaderValue};
+    use std::collections::BTreeSet;
 
     fn known(path: &str, body: &str) -> Known {
         let names = HashMap::from([("caresp_live".to_owned(), "response-1".to_owned())]);
@@ -169,10 +171,25 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_every_marker() {
+        let page = include_str!("../../../docs/emulator.md");
+        let row = page.lines().find(|line| line.starts_with("| a marker |")).unwrap();
+        let named: BTreeSet<_> = row.split('`').skip(1).step_by(2).collect();
+        let body = r#"{"input": "hello", "previous_response_id": "caresp_1", "conversation": "conv_1"}"#;
+        let headers = [("x-agent-response-id", "caresp_2"), ("x-agent-user-id", "u-1")];
+        let headers = headers.into_iter().chain([("x-agent-foundry-call-id", "call-1")]);
+        let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let user = Partition::Keys { user: Some("ann".to_owned()), chat: Some("desk".to_owned()) };
+        let values = known("/responses", body).values("s-1", &user, &headers.collect(), false);
+        let hidden = values.hide("s-1 caresp_2 caresp_1 conv_1 ann desk u-1 call-1 hello eyJhbGciOi.eyJzdWIi.c2ln");
+        assert_eq!(hidden.split(' ').collect::<BTreeSet<_>>(), named);
+    }
+
+    #[test]
     fn users_are_told_apart_and_cannot_be_read_back() {
         let keys = |user: &str| Partition::Keys { user: Some(user.to_owned()), chat: None };
         let all = [keys("ann"), keys("bob"), Partition::Own("ann".to_owned()), Partition::Delegated("ann".to_owned())];
-        let shown: std::collections::BTreeSet<_> = all.iter().map(|one| partition("salt", one)).collect();
+        let shown: BTreeSet<_> = all.iter().map(|one| partition("salt", one)).collect();
         assert_eq!(shown.len(), all.len());
         assert!(shown.iter().all(|text| !text.contains("ann")));
         assert_ne!(partition("salt", &keys("ann")), partition("other", &keys("ann")));

@@ -5,7 +5,7 @@ use crate::support::{Answer, Bench};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Agent, session, conversation, item, response and invocation, as the table below names them.
+/// Agent, session, response, invocation and conversation, as the table below names them. A deletion replaces those at 1 and 2.
 type Ids = [(&'static str, String); 5];
 
 /// Method, path below the project and body of every operation, in an order in which each can succeed.

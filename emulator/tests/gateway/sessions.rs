@@ -254,6 +254,25 @@ async fn an_agent_whose_sources_changed_is_asked_again_for_its_description() {
 }
 
 #[tokio::test]
+async fn containers_are_replaced_also_while_an_agent_does_not_give_its_description() {
+    let bench = Bench::start().await;
+    let session = bench.invoke("notes", json!({"input": "hi"})).send().await.ok().session();
+    *bench.agents.start_time.lock().unwrap() = Duration::from_hours(1);
+    let document = bench.endpoint("GET", "notes", "/protocols/invocations/docs/openapi.json").send();
+    let replaced = async {
+        eventually("the description is asked for", async || bench.agents.started.lock().unwrap().len() == 2).await;
+        *bench.agents.start_time.lock().unwrap() = Duration::ZERO;
+        let changed = bench.emulator.sources_changed("main.py".as_ref());
+        tokio::time::timeout(Duration::from_secs(30), changed).await.expect("the container is not replaced");
+    };
+    tokio::select! {
+        answer = document => panic!("{}", answer.text),
+        () = replaced => {}
+    }
+    assert_eq!(bench.agents.starts_of(&session), 2);
+}
+
+#[tokio::test]
 async fn a_data_directory_serves_one_emulator_at_a_time() {
     let bench = Bench::start().await;
     let directory = bench.data_dir();

@@ -190,7 +190,8 @@ impl Fault {
                 let page = "<html><body>Sign in to the network</body></html>";
                 json!({"fault": "status", "status": 200, "headers": {"content-type": "text/html"}, "body": page})
             }
-            Self::GoAway => json!({"fault": "goAway"}),
+            // More than there are connections: without a count, the rule could not be removed.
+            Self::GoAway => json!({"fault": "goAway", "count": 1000}),
             Self::NotListening
             | Self::NotTrusted
             | Self::NoAddress

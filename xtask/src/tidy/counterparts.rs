@@ -57,7 +57,7 @@ fn compare(page: &str, pinned: &BTreeMap<String, Pins>, suites: &str) -> Vec<Str
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let &[counterpart, packages, file] = cells.as_slice() else {
-            broken.push(format!("{PAGE}: a row of \"{HEADING}\" has not three columns: {row}"));
+            broken.push(format!("{PAGE}: a row of \"{HEADING}\" does not have three columns: {row}"));
             continue;
         };
         let file = file.trim_matches('`');

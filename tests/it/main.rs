@@ -9,6 +9,7 @@ mod agents;
 mod answers;
 mod article;
 mod attach;
+mod azd_output;
 mod bind;
 mod calls;
 mod chat;

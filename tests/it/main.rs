@@ -28,6 +28,7 @@ mod framing;
 mod hints;
 mod hostile;
 mod http;
+mod invocations;
 mod invoke;
 mod kills;
 mod latency;

@@ -163,6 +163,15 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     {
         done = run_once(&command, hooks, syntax);
     }
+    if let Err(failure) = &done
+        && let Some(session) = named_session(&mut command)
+    {
+        match session.complete(failure, hooks) {
+            Ok(true) => done = run_once(&command, hooks, syntax),
+            Ok(false) => {}
+            Err(ambiguous) => done = Err(ambiguous),
+        }
+    }
     if done.is_ok() {
         version::warn();
     }
@@ -230,6 +239,16 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
         Command::Agents(flags) => Some(flags.scope_mut()),
         Command::Monitor(flags) => Some(&mut flags.scope),
         Command::Conformance(flags) => Some(&mut flags.scope),
+        _ => None,
+    }
+}
+
+/// The session that a command names, if it can be run again: standard input cannot be read twice.
+fn named_session(command: &mut Command) -> Option<short_id::NamedSession<'_>> {
+    match command {
+        Command::Invoke(flags) => flags.named_session(),
+        Command::Files(flags) => flags.named_session(),
+        Command::Monitor(flags) => Some(flags.named_session()),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@
 
 mod transfer;
 
+use super::short_id::NamedSession;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -152,6 +153,17 @@ impl Flags {
     /// Columns where nothing else was asked for: a person reads this.
     pub(crate) fn prefer_table(&mut self) {
         self.common_mut().output.get_or_insert(Output::Table);
+    }
+
+    /// The session that it names, unless it reads standard input.
+    pub(super) fn named_session(&mut self) -> Option<NamedSession<'_>> {
+        let (agent, file) = self.action.agent_and_file().ok()?;
+        if file == Path::new("-") {
+            return None;
+        }
+        let agent = agent.map(str::to_owned);
+        let common = self.common_mut();
+        Some(NamedSession { scope: &common.scope, agent, id: &mut common.session_id })
     }
 
     fn common_mut(&mut self) -> &mut Common {

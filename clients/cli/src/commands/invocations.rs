@@ -12,6 +12,8 @@ use crate::show;
 use crate::show::table::{Output, fields};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
+use cupola_protocol::error::{ErrorData, ErrorKind};
+use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::runs::{Cancel, List, ListParams, RunInfo, RunState, Show};
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -117,10 +119,13 @@ impl One {
         };
         let Some(found) = found else {
             let what = self.id.as_deref().map_or("no invocation".to_owned(), |id| format!("no invocation {id}"));
-            return Err(Failure::usage_hint(
-                format!("{what} of this agent and isolation is known"),
-                "`cupola runs list --all` lists those that are; Cupola knows the ones that it began, for a day at most",
-            ));
+            let mut data = ErrorData::new(ErrorKind::NotFound);
+            data.hint = Some(
+                "`cupola runs list --all` lists those that are; Cupola knows the ones that it began, for a day at most"
+                    .to_owned(),
+            );
+            let message = format!("{what} of this agent and isolation is known");
+            return Err(Failure::Call(Box::new(ErrorObject { code: data.kind.code(), message, data: Some(data) })));
         };
         Ok(OneRun::of(&found.run_id, self.scope.daemon.clone()))
     }

@@ -10,6 +10,7 @@ mod record;
 
 pub(super) use print::{How, print, print_text};
 
+use super::short_id::NamedSession;
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -31,7 +32,7 @@ use cupola_protocol::question;
 use cupola_protocol::target::Target;
 use message::Message;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
@@ -310,6 +311,14 @@ impl Flags {
             items.push(question::message(&message.read()?));
         }
         Ok(Input::Items(items))
+    }
+
+    /// The session that it names, unless the message is read from standard input.
+    pub(super) fn named_session(&mut self) -> Option<NamedSession<'_>> {
+        let (agent, message) = self.agent_and_message().ok()?;
+        let is_read = matches!(message, Message::StandardInput) || message == Message::File(Path::new("-"));
+        let agent = agent.map(str::to_owned);
+        (!is_read).then_some(NamedSession { scope: &self.scope, agent, id: &mut self.state.session_id })
     }
 
     /// Is nothing said but the answer and errors?

@@ -228,7 +228,7 @@ impl Common {
         if self.output.unwrap_or_else(Output::usual) == Output::Table {
             return show::print(&table::files(&entries()?));
         }
-        show::print_json(&azd::files(raw)?)
+        show::print_json(&azd::files(raw))
     }
 }
 

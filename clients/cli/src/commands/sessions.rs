@@ -320,7 +320,7 @@ impl OneSession {
 
 fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
     if common.output.unwrap_or_else(Output::usual) == Output::Json {
-        return show::print_json(&azd::sessions(raw)?);
+        return show::print_json(&azd::sessions(raw));
     }
     let list = typed::<List>(raw)?;
     show::print(&(table::sessions(&list.data) + &azd::more(&list)))

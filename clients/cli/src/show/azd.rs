@@ -1,14 +1,12 @@
 //! The service's objects with the members and types that azd prints, for scripts that read them. Cupola's own members stay beside them.
 
 use super::table::moment;
-use crate::failure::Failure;
-use crate::line::call::misunderstood;
 use cupola_protocol::sessions::ListResponse;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 /// A page of sessions: azd calls the way to the next page `pagination_token`, and leaves it out on the last page.
-pub(crate) fn sessions(raw: &RawValue) -> Result<Box<RawValue>, Failure> {
+pub(crate) fn sessions(raw: &RawValue) -> Box<RawValue> {
     with(raw, |list| {
         let last = list.get("last_id").filter(|last| last.is_string()).cloned();
         if let (Some(last), Some(true)) = (last, list.get("has_more").and_then(Value::as_bool)) {
@@ -25,7 +23,7 @@ pub(crate) fn more(list: &ListResponse) -> String {
 }
 
 /// A file or a list of files: azd's `modified_time` is RFC 3339.
-pub(crate) fn files(raw: &RawValue) -> Result<Box<RawValue>, Failure> {
+pub(crate) fn files(raw: &RawValue) -> Box<RawValue> {
     with(raw, |value| match value.get_mut("entries").and_then(Value::as_array_mut) {
         Some(entries) => entries.iter_mut().for_each(dated),
         None => dated(value),
@@ -40,12 +38,13 @@ fn dated(entry: &mut Value) {
     }
 }
 
-fn with(raw: &RawValue, change: impl FnOnce(&mut Value)) -> Result<Box<RawValue>, Failure> {
+/// Changes an object. What cannot be read as one is printed as it is.
+fn with(raw: &RawValue, change: impl FnOnce(&mut Value)) -> Box<RawValue> {
     let changed = serde_json::from_str(raw.get()).and_then(|mut value: Value| {
         change(&mut value);
         to_raw_value(&value)
     });
-    changed.map_err(|error| misunderstood("list", &error))
+    changed.unwrap_or_else(|_| raw.to_owned())
 }
 
 #[cfg(test)]
@@ -66,7 +65,7 @@ mod tests {
             (r#"{"data":[],"last_id":"s-2","has_more":false}"#, r#"{"data":[],"last_id":"s-2","has_more":false}"#),
             (r#"{"data":[],"last_id":null,"has_more":true}"#, r#"{"data":[],"last_id":null,"has_more":true}"#),
         ] {
-            assert_eq!(sessions(raw(page)).unwrap().get(), shown);
+            assert_eq!(sessions(raw(page)).get(), shown);
         }
     }
 
@@ -79,7 +78,7 @@ mod tests {
                 r#"{"path":".","entries":[{"name":"a","modified_time":"2026-01-01T00:00:00Z"},{"name":"b"}]}"#,
             ),
         ] {
-            assert_eq!(files(raw(given)).unwrap().get(), shown);
+            assert_eq!(files(raw(given)).get(), shown);
         }
     }
 }

@@ -131,6 +131,11 @@ function Answer:replace(text)
   if vim.startswith(text, shown) then
     return self:append(text:sub(#shown + 1))
   end
+  if (text:gsub('%s', '')) == (shown:gsub('%s', '')) then
+    -- Some agents stream their words without what is between them.
+    self.parts = { text }
+    return
+  end
   self:append(('\n\n*The agent began again:*\n\n%s'):format(text))
   self.parts = { text }
 end

@@ -3,6 +3,7 @@
 
 use crate::support::{Home, finish};
 use serde::Deserialize;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -60,7 +61,7 @@ fn table() -> String {
             Some(difference) => ("JSON".to_owned(), format!("the same members, {difference}")),
             None => (cell(&case.azd, case.azd_exit), cell(cupola, case.cupola_exit)),
         };
-        table += &format!("| `{}`{what} | {azd} | {cupola} |\n", case.command);
+        writeln!(table, "| `{}`{what} | {azd} | {cupola} |", case.command).unwrap();
     }
     table
 }

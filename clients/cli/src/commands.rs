@@ -55,7 +55,7 @@ pub(crate) enum Command {
     /// List, show, follow and cancel runs
     #[command(after_help = runs::HELP)]
     Runs(runs::Flags),
-    /// Show, follow and cancel what an agent was asked, with the words of azd; see also `runs`
+    /// Show, follow and cancel invocations, as azd does; see also `runs`
     #[command(after_help = invocations::HELP)]
     Invocations(invocations::Flags),
     /// Talk to an agent, turn by turn
@@ -192,7 +192,7 @@ fn explain_waiting(command: &Command) {
     match command {
         Command::Invoke(flags) if flags.is_quiet() => {}
         Command::Invoke(_) | Command::Chat(_) | Command::Runs(_) | Command::Invocations(_) => {
-            waiting::allow(waiting::AGENT)
+            waiting::allow(waiting::AGENT);
         }
         Command::Sessions(_) | Command::Files(_) | Command::Agents(_) | Command::Doctor(_) | Command::Auth(_) => {
             waiting::allow(waiting::SERVICE);

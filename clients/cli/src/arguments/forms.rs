@@ -142,14 +142,13 @@ impl<'a> Flag<'a> {
     /// Reads a word. Nothing if it is not a flag of this command.
     fn read(command: &'a Command, word: &'a str) -> Option<Self> {
         let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-        let (argument, is_whole) = match name.strip_prefix("--") {
-            Some(long) => (command.get_arguments().find(|argument| has_long(argument, long))?, true),
-            None => {
-                let mut letters = name.strip_prefix('-')?.chars();
-                let letter = letters.next()?;
-                let argument = command.get_arguments().find(|argument| argument.get_short() == Some(letter))?;
-                (argument, letters.next().is_none())
-            }
+        let (argument, is_whole) = if let Some(long) = name.strip_prefix("--") {
+            (command.get_arguments().find(|argument| has_long(argument, long))?, true)
+        } else {
+            let mut letters = name.strip_prefix('-')?.chars();
+            let letter = letters.next()?;
+            let argument = command.get_arguments().find(|argument| argument.get_short() == Some(letter))?;
+            (argument, letters.next().is_none())
         };
         let is_switch = matches!(argument.get_action(), ArgAction::SetTrue);
         let takes_next = !is_switch && is_whole && value.is_none() && !argument.is_require_equals_set();

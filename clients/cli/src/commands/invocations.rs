@@ -152,7 +152,7 @@ fn print(run: &RunInfo, output: Output) -> Result<(), Failure> {
         Output::Json => {
             let (_, id) = named(run);
             let shown = json!({"id": id, "object": "response", "status": status(run.status), "agent_session_id": session, "run": run});
-            show::print_json(&*to_raw_value(&shown).map_err(|error| misunderstood(Show::NAME, &error))?)
+            show::print_json(&to_raw_value(&shown).map_err(|error| misunderstood(Show::NAME, &error))?)
         }
         Output::Table => {
             let rows = [

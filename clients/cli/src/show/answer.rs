@@ -178,7 +178,9 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         if is_same_but_for_blanks(whole, &self.written) {
             // Some agents stream the words of their answer without what is between them.
             if !self.quiet {
-                self.tell("notice: the agent streamed its answer without some of its blanks; -o json has the whole text");
+                self.tell(
+                    "notice: the agent streamed its answer without some of its blanks; -o json has the whole text",
+                );
             }
             // What is written now ends as it ended before.
             let end = if self.written.ends_with('\n') { "\n" } else { "" };

@@ -16,8 +16,8 @@ pub(crate) fn sessions(raw: &RawValue) -> Box<RawValue> {
 }
 
 /// The line below azd's table of sessions that says how to get the next page.
-pub(crate) fn more(list: &ListResponse) -> String {
-    let last = list.last_id.as_ref().filter(|_| list.has_more);
+pub(crate) fn more(page: &ListResponse) -> String {
+    let last = page.last_id.as_ref().filter(|_| page.has_more);
     last.map(|last| format!("\nMore results available. Use --pagination-token {last:?} to fetch the next page.\n"))
         .unwrap_or_default()
 }

@@ -108,13 +108,15 @@ pub enum ConfigError {
     /// The file is there but cannot be read, or another user could have written it.
     #[error("the configuration file {0}{advice}", advice = .0.advice())]
     Unusable(#[source] Unusable),
-    /// The file is not a valid configuration; the source names line and field.
-    #[error("the configuration file {path} is wrong: {source}")]
+    /// The file is not a valid configuration.
+    #[error("the configuration file {path} is wrong in line {line}: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Line, column, field and rule.
-        source: Box<toml::de::Error>,
+        /// Counted from 1.
+        line: usize,
+        /// Field and rule. The line itself may hold a secret.
+        reason: String,
     },
     /// A value breaks its rule.
     #[error("{origin}: {value:?} must be {rule}")]
@@ -299,8 +301,11 @@ impl Settings {
             None if named => return Err(ConfigError::Missing(path.to_owned())),
             None => return Ok(Self::default()),
         };
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let lines = |end: usize| text.bytes().take(end).filter(|byte| *byte == b'\n').count();
+            let line = error.span().map_or(0, |span| lines(span.start)) + 1;
+            ConfigError::Malformed { path: path.to_owned(), line, reason: error.message().to_owned() }
+        })
     }
 }
 

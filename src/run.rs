@@ -22,7 +22,7 @@ use crate::partition::journal::Entry;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
 use cupola_protocol::error::{ErrorKind, Turn};
-use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
 use cupola_protocol::latency::Latency;
 use cupola_protocol::runs::{RunInfo, RunState};
@@ -64,8 +64,12 @@ struct Facts {
     place: Option<Partition>,
     /// Keeps the daemon from leaving until the run has ended.
     busy: Option<WorkGuard>,
+    /// The first words of what was asked.
+    question: Option<String>,
     session: Option<SessionId>,
     conversation: Option<ConversationId>,
+    /// The answer's id at the service.
+    response: Option<ResponseId>,
     /// The version that answers.
     version: Option<AgentVersion>,
     latency: Option<Latency>,
@@ -88,8 +92,10 @@ impl Facts {
         Self {
             place: None,
             busy: Some(busy),
+            question: None,
             session: None,
             conversation: None,
+            response: None,
             version: None,
             latency: None,
             status: None,
@@ -154,6 +160,7 @@ impl Run {
             place: Some(entry.partition.clone()),
             session: entry.facts.session.clone(),
             conversation: entry.facts.conversation.clone(),
+            response: entry.facts.response.clone(),
             version: entry.facts.version.clone(),
             survives: true,
             ..Facts::new(busy, Numbers::new(true))
@@ -258,6 +265,16 @@ impl Run {
         let mut facts = self.facts();
         facts.session = session.cloned();
         facts.conversation = conversation.cloned();
+    }
+
+    /// What it was asked, before anything is sent.
+    pub fn asks(&self, question: Option<String>) {
+        self.facts().question = question;
+    }
+
+    /// The service has named its answer.
+    pub fn answered_by(&self, response: Option<&ResponseId>) {
+        self.facts().response = response.cloned();
     }
 
     /// It waits behind `whom` until `place` is there.
@@ -378,8 +395,10 @@ impl Run {
             run_id: self.id.clone(),
             agent: facts.place.as_ref().map(|own| own.agent.as_str().to_owned()).unwrap_or_default(),
             status: facts.status.map_or(RunState::Running, RunState::from),
+            question: facts.question.clone(),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),
+            response_id: facts.response.clone(),
             agent_version: facts.version.clone(),
             latency: facts.latency.clone(),
             started_at: rfc3339(self.started_at),
@@ -401,6 +420,9 @@ impl Run {
         let mut kept = self.feed.inspect(|ring| ring.bytes() + ring.rest().text.len());
         let mut facts = self.facts();
         if let Ok(response) = &outcome {
+            if response.response_id.is_some() {
+                facts.response.clone_from(&response.response_id);
+            }
             kept += response.text.len() + response.output.as_ref().map_or(0, |output| output.get().len());
         }
         facts.status.get_or_insert(match &outcome {

@@ -51,6 +51,9 @@ pub enum QuestionKind {
     Other,
 }
 
+/// How many characters the first words of a question have at most: what a row of a list has room for.
+const FIRST_WORDS: usize = 80;
+
 /// What is sent to an agent.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -110,6 +113,21 @@ impl Input {
             Self::Text(text) => Some(text),
             Self::Items(_) => None,
         }
+    }
+
+    /// The first words of its text, on one line, by which a person recognizes it. Nothing if it has no text.
+    pub fn first_words(&self) -> Option<String> {
+        let mut words = String::new();
+        for word in self.text()?.split_whitespace() {
+            let is_first = words.is_empty();
+            if !is_first && words.chars().count() + word.chars().count() >= FIRST_WORDS {
+                words.push_str(" …");
+                break;
+            }
+            words.extend((!is_first).then_some(' '));
+            words.extend(word.chars().take(FIRST_WORDS));
+        }
+        Some(words).filter(|words| !words.is_empty())
     }
 
     /// Is there nothing to send?
@@ -176,6 +194,17 @@ pub fn message(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_words_are_one_short_line() {
+        let of = |text: &str| Input::Text(text.to_owned()).first_words();
+        assert_eq!(of("  remember\nthe   code "), Some("remember the code".to_owned()));
+        assert_eq!(of(" \n"), None);
+        let long = of(&"word ".repeat(50)).unwrap();
+        assert!(long.ends_with("word …") && long.chars().count() <= FIRST_WORDS + 2, "{long}");
+        assert_eq!(of(&"日".repeat(500)).unwrap().chars().count(), FIRST_WORDS);
+        assert_eq!(Input::Items(vec![]).first_words(), None);
+    }
 
     #[test]
     fn items_tell_what_they_answer() {

@@ -1,7 +1,7 @@
 //! `runs/*`: running and recent invokes, also for clients that did not start them.
 
 use crate::Method;
-use crate::id::{ConversationId, RunId, SessionId};
+use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::invoke::{InvokeResponse, RunStatus};
 use crate::isolation::Isolation;
 use crate::latency::Latency;
@@ -127,12 +127,18 @@ pub struct RunInfo {
     pub agent: String,
     /// Running, or how it ended.
     pub status: RunState,
+    /// The first words of what was asked. Not known of a run that an earlier daemon began: prompts are not saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
     /// The session that answers, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
     /// The conversation of this turn, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation_id: Option<ConversationId>,
+    /// The response's or the invocation's id at the service, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_id: Option<ResponseId>,
     /// The version of the agent that answers, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<AgentVersion>,

@@ -55,6 +55,7 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
     check(&params).and_then(|()| check_room(daemon)).map_err(|refused| refused.of_turn(Turn::NotRun))?;
     let beginning = Beginning { detached: params.detach, may_survive: may_survive(daemon, &params) };
     let run = daemon.runs.begin(&daemon.activity, beginning, daemon.shutdown.work());
+    run.asks(params.input.first_words());
     let reader = run.follow(0).await;
     let (token, text_only) = (params.partial_result_token.clone(), params.text_only);
     let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, arrival, call.received);

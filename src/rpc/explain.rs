@@ -48,6 +48,7 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
         not_ready_hint(named.or_else(|| error.service()?.session.as_ref()))
     });
     let lacks_route = error.lacks_route();
+    let lacks_version = error.service().is_some_and(|error| error.message.to_lowercase().contains("version"));
     let explained = CallError::from(error);
     if lacks_route {
         return explained
@@ -70,7 +71,7 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
     let Some(Circumstance { model, keys, is_isolated, is_outdated, session, verdict, deleting, .. }) = circumstance
     else {
         return match kind {
-            ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
+            ErrorKind::AgentNotFound => explained.hint(unknown_agent_hint(lacks_version)),
             _ => explained,
         };
     };
@@ -126,8 +127,17 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
             "check the id; if what it names was created under isolation keys, add them: --user-isolation-key and/or \
                  --chat-isolation-key",
         ),
-        ErrorKind::AgentNotFound => explained.hint("`cupola agents list` shows which agents the project has"),
+        ErrorKind::AgentNotFound => explained.hint(unknown_agent_hint(lacks_version)),
         _ => explained,
+    }
+}
+
+/// What shows the agents that exist, or the agent whose version does not.
+const fn unknown_agent_hint(lacks_version: bool) -> &'static str {
+    if lacks_version {
+        "`cupola agents show` shows the agent and its newest version"
+    } else {
+        "`cupola agents list` shows which agents the project has"
     }
 }
 

@@ -248,15 +248,32 @@ pub(super) fn read<Params: DeserializeOwned>(method: &str, text: &str) -> Result
 /// What serde says of a value of the wrong type, without the value: it may be a key that was written without quotes, or a
 /// prompt in another shape, and clients log the errors they get.
 fn without_value(message: &str) -> String {
+    // Clients write a message as one line, so its columns help nobody.
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let message = message.replacen("unknown variant ", "unknown value ", 1);
     for reason in ["invalid type: ", "invalid value: "] {
         if let Some(rest) = message.strip_prefix(reason)
             && let Some(expected) = rest.rfind(", expected ")
         {
             let kind = rest[..expected].split(['`', '"']).next().unwrap_or_default().trim_end();
-            return format!("{reason}{kind}{}", &rest[expected..]);
+            let wanted = &rest[expected + ", expected ".len()..];
+            return format!("{reason}{kind}, expected {}", in_words(wanted));
         }
     }
-    message.to_owned()
+    message
+}
+
+/// What serde wants, without the names of Rust's types.
+fn in_words(wanted: &str) -> &str {
+    match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "an integer",
+        "f32" | "f64" => "a number",
+        _ if wanted.starts_with("struct ") || wanted.contains("enum ") || wanted == "a map" => "an object",
+        _ if wanted.starts_with("a sequence") => "a list",
+        _ if wanted.starts_with("a nonzero u") => "a whole number above zero",
+        _ => wanted,
+    }
 }
 
 /// The id of a request of which only the beginning is here, if the id is in it.
@@ -395,11 +412,11 @@ mod tests {
     #[test]
     fn an_error_says_which_type_was_given_and_not_the_value() {
         for (text, expected) in [
-            ("4711", "invalid type: integer, expected a string at line 1 column 4"),
-            ("-4711.5", "invalid type: floating point, expected a string at line 1 column 7"),
-            ("true", "invalid type: boolean, expected a string at line 1 column 4"),
-            ("[1]", "invalid type: sequence, expected a string at line 1 column 0"),
-            ("null", "invalid type: null, expected a string at line 1 column 4"),
+            ("4711", "invalid type: integer, expected a string"),
+            ("-4711.5", "invalid type: floating point, expected a string"),
+            ("true", "invalid type: boolean, expected a string"),
+            ("[1]", "invalid type: sequence, expected a string"),
+            ("null", "invalid type: null, expected a string"),
         ] {
             let error = serde_json::from_str::<String>(text).unwrap_err().to_string();
             assert_eq!(without_value(&error), expected, "{error}");
@@ -407,7 +424,7 @@ mod tests {
         let text = r#""hush, expected \"`hush""#;
         let error = serde_json::from_str::<u8>(text).unwrap_err().to_string();
         assert!(error.contains("hush"), "{error}");
-        assert_eq!(without_value(&error), format!("invalid type: string, expected u8 at line 1 column {}", text.len()));
+        assert_eq!(without_value(&error), "invalid type: string, expected a whole number");
         assert_eq!(without_value("missing field `input`"), "missing field `input`");
     }
 }

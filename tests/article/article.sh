@@ -207,6 +207,35 @@ ai-invoke --new-session "Start fresh"
 #1> sent x-agent-chat-isolation-key: thread-42
 #2> sent x-ms-user-identity: tenant-acme
 
+### [the same function with a variable that is not set: as with azd, no such key is sent, and Cupola tells it]
+USER_KEY="tenant-acme"
+unset CHAT_KEY
+function ai-invoke() {
+  cupola invoke \
+    --user-isolation-key "$USER_KEY" \
+    --chat-isolation-key "$CHAT_KEY" \
+    "$@"
+}
+ai-invoke "Hello without a chat"
+#> out echo: Hello without a chat
+#> err notice: --chat-isolation-key is empty, so none is sent
+#1> sent x-agent-user-isolation-key: tenant-acme
+#> unsent x-agent-chat-isolation-key
+#2> sent x-ms-user-identity: tenant-acme
+
+### [with an override on top: as with azd, the last one counts]
+function ai-invoke() {
+  cupola invoke \
+    --user-isolation-key "tenant-acme" \
+    --chat-isolation-key "thread-42" \
+    "$@"
+}
+ai-invoke --user-isolation-key tenant-contoso --new-session=true -o raw -o default "Hello from another tenant"
+#> out echo: Hello from another tenant
+#1> sent x-agent-user-isolation-key: tenant-contoso
+#1> sent x-agent-chat-isolation-key: thread-42
+#2> sent x-ms-user-identity: tenant-contoso
+
 ### keys in a CI pipeline
 USER_KEY=tenant-acme CHAT_KEY=thread-42 CI=true bash -e -c '
     cupola invoke \

@@ -17,6 +17,9 @@ fn the_manual_is_written_where_it_is_asked_for() {
     let page = fs::read_to_string(directory.join("cupola-invoke.1")).unwrap();
     assert!(page.starts_with(".ie"), "{}", &page[..80]);
     assert!(page.contains("\"cupola 0."), "the footer names no version: {}", &page[..200]);
+    let chat = fs::read_to_string(directory.join("cupola-chat.1")).unwrap();
+    assert!(chat.contains(".SH SYNOPSIS\ncupola chat [OPTIONS] [AGENT]\n.SH DESCRIPTION"), "{chat}");
+    assert!(chat.contains("/approve, /deny"), "the page says nothing of what can be typed in a chat: {chat}");
     fs::write(home.path("file"), "").unwrap();
     let refused = finish(home.command(&["man", home.path("file/man1").to_str().unwrap()]));
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");

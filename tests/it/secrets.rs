@@ -38,6 +38,7 @@ async fn drive(client: &mut Client, search: &mut Search, method: &str, params: &
             let place = match message.get("error") {
                 Some(_) => Place::Error,
                 None if ANSWERS.contains(&method) => Place::Answer,
+                None if method.starts_with("runs/") => Place::Runs,
                 None => Place::Description,
             };
             search.look(place, method, message.to_string().as_bytes());

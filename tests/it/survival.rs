@@ -2,7 +2,7 @@
 
 use crate::support::{Client, Framing, Home, PATIENCE, Process, TestEmulator, call, finish, finish_after};
 use cupola_emulator::faults::Fault;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -216,6 +216,41 @@ async fn a_signal_leaves_a_surviving_run_to_the_next_daemon_at_once() {
     let shown = client.call("runs/show", json!({"runId": run})).await;
     assert_eq!(shown["result"]["status"], "running", "{shown} after {seen}");
     drop(client);
+    world.end().await;
+}
+
+/// Ctrl-C means the same after the daemon was replaced: the run ends, at the service too.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_cancels_the_run_that_the_next_daemon_continues() {
+    let mut world = World::start().await;
+    let target = format!("--emulator={}", world.target["url"].as_str().unwrap());
+    let mut command = world.home.command(&["invoke", &target, "--survive", "slow 2000 25"]);
+    command.stderr(Stdio::piped());
+    let (home, daemon, emulator) = (&world.home, &mut world.daemon, &world.emulator);
+    let cancels = || emulator.requests().iter().filter(|request| request.path.contains("/cancel")).count();
+    let ((), output) = tokio::task::block_in_place(|| {
+        finish_after(command, |child| {
+            let mut out = BufReader::new(child.stdout.take().unwrap());
+            out.read_exact(&mut [0; 6]).unwrap();
+            daemon.signal(Signal::KILL);
+            daemon.ended();
+            *daemon = home.serve_ready();
+            // It follows the run on the next daemon once that has a client.
+            let deadline = std::time::Instant::now() + PATIENCE;
+            while call(&home.socket(), "runs/list")["result"]["runs"][0]["clients"] != 1 {
+                assert!(std::time::Instant::now() < deadline, "the command did not continue");
+            }
+            out.read_exact(&mut [0; 6]).unwrap();
+            assert_eq!(cancels(), 0);
+            kill_process(Pid::from_child(child), Signal::INT).unwrap();
+            out.read_to_end(&mut Vec::new()).unwrap();
+        })
+    });
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{complaint}");
+    assert_eq!(cancels(), 1, "{complaint}");
+    let run = call(&world.home.socket(), "runs/list")["result"]["runs"][0].clone();
+    assert_eq!(run["status"], "cancelled", "{run}");
     world.end().await;
 }
 

@@ -1,8 +1,10 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 //!
 //! - `refusal`: a command line that is refused, in words that say what to do
+//! - `forms`: what azd's flags can be written like and clap's cannot
 //! - `azd`, `mentioned`: tests: azd's flags exist here, and so does every command and flag that a text names
 
+mod forms;
 mod refusal;
 
 use crate::commands::{Command, Syntax, invoke};
@@ -12,11 +14,14 @@ use std::ffi::OsString;
 
 /// A resident, isolated line to Microsoft Foundry hosted agents.
 #[derive(Debug, Parser)]
-#[command(name = "cupola", version, long_about = LONG_ABOUT, after_help = exit::HELP, disable_help_subcommand = true)]
+#[command(name = "cupola", version, long_about = LONG_ABOUT, after_help = exit::HELP, disable_help_subcommand = true, args_override_self = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// What to tell about how the command line was read.
+    #[arg(skip)]
+    pub notices: Vec<String>,
 }
 
 const LONG_ABOUT: &str = "\
@@ -30,7 +35,7 @@ The daemon keeps tokens and connections warm and, per isolation key, the session
 
 /// `cupola invoke` without the other commands: defining them all takes a good part of the time that a warm call takes.
 #[derive(Debug, Parser)]
-#[command(name = "cupola", version, disable_help_subcommand = true)]
+#[command(name = "cupola", version, disable_help_subcommand = true, args_override_self = true)]
 struct InvokeAlone {
     #[command(subcommand)]
     command: OnlyInvoke,
@@ -55,16 +60,18 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         arguments.remove(1);
         arguments.push("--help".into());
     }
-    if arguments.get(1).is_some_and(|command| command == "invoke") {
-        let invoke = InvokeAlone::try_parse_from(arguments).map_err(refusal::of_invoke)?;
-        let OnlyInvoke::Invoke(flags) = invoke.command;
-        return Ok(Arguments { command: Command::Invoke(flags) });
-    }
     let synonym = SYNONYMS.iter().find(|(word, _)| arguments.get(1).is_some_and(|command| command == word));
     if let Some((_, meant)) = synonym {
         arguments.splice(1..2, meant.iter().map(OsString::from));
     }
-    Arguments::try_parse_from(arguments).map_err(refusal::plain)
+    let forms::Rewritten { line, notices } = forms::rewritten(arguments, definition);
+    if line.get(1).is_some_and(|command| command == "invoke") {
+        let invoke = InvokeAlone::try_parse_from(line).map_err(refusal::of_invoke)?;
+        let OnlyInvoke::Invoke(flags) = invoke.command;
+        return Ok(Arguments { command: Command::Invoke(flags), notices });
+    }
+    let parsed = Arguments::try_parse_from(line).map_err(refusal::plain)?;
+    Ok(Arguments { notices, ..parsed })
 }
 
 /// The definition of every command, for completions and manual pages.
@@ -191,6 +198,22 @@ mod tests {
             "sessions prune --older-than 7d --dry-run",
             "sessions prune --older-than 12h --yes -o json",
             "status -o table",
+            "invoke --user-isolation-key a --user-isolation-key b --emulator --emulator -o raw -o default hi",
+            "invoke --new-session=true --no-prompt=true --new-session=false hi",
+            "invoke --session-id s_1234567 --new-session hi",
+            "invoke --conversation-id c --new-conversation hi",
+            "invoke --long-running --no-wait hi",
+            "--no-prompt -C .. --debug -o raw invoke hi",
+            "sessions -o table list extra",
+            "sessions create a 3 --version 4",
+            "sessions create a 3 sk-1 --isolation-key sk-2",
+            "files mkdir x -d y",
+            "files delete a -f b --recursive=false",
+            "files upload -f -dash.txt",
+            "files upload my-agent a.txt --file b.txt",
+            "invocations show --id resp_1 -p responses -n my-agent -o table",
+            "invocations follow",
+            "invocations cancel --id run-1 --emulator --user-isolation-key acme",
         ] {
             if let Err(error) = parsed(line) {
                 panic!("{line}: {error}");
@@ -214,8 +237,6 @@ mod tests {
             "runs attach run-1 -o raw",
             "runs attach run-1 --after -1",
             "sessions delete",
-            "sessions create a 3 --version 4",
-            "sessions create a 3 sk-1 --isolation-key sk-2",
             "sessions create a 3 sk-1 more",
             "sessions use",
             "sessions prune",
@@ -240,9 +261,7 @@ mod tests {
             "invoke --local --version 2 hello",
             "invoke --port 9000 hello",
             "invoke --local --port 0 hello",
-            "invoke --session-id s_1234567 --new-session hello",
             "invoke --session-id s_1234567 --version 2 hello",
-            "invoke --conversation-id c --new-conversation hello",
             "invoke --isolation-model wrong hello",
             "invoke --timeout -1 hello",
             "invoke -o raw-ish hello",

@@ -1,6 +1,6 @@
 //! The commands, one file each. A command takes its flags and gives back an exit code or a [`Failure`].
 //!
-//! - `invoke`, `chat`, `runs`: turns; `sessions`, `files`, `monitor`: a session, its files and its log
+//! - `invoke`, `chat`, `runs`: turns; `invocations`: runs by azd's words; `sessions`, `files`, `monitor`: a session, its files and its log
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
 //! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
 //!   the checklist of the wire contract
@@ -20,6 +20,7 @@ pub(crate) mod doctor;
 pub(crate) mod emulator;
 pub(crate) mod files;
 pub(crate) mod import;
+pub(crate) mod invocations;
 pub(crate) mod invoke;
 pub(crate) mod man;
 pub(crate) mod monitor;
@@ -54,6 +55,9 @@ pub(crate) enum Command {
     /// List, show, follow and cancel runs
     #[command(after_help = runs::HELP)]
     Runs(runs::Flags),
+    /// Show, follow and cancel invocations, as azd does; see also `runs`
+    #[command(after_help = invocations::HELP)]
+    Invocations(invocations::Flags),
     /// Talk to an agent, turn by turn
     #[command(after_help = chat::HELP)]
     Chat(chat::Flags),
@@ -137,6 +141,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         Command::Invoke(flags) => flags.output.is_json(),
         Command::Partitions(flags) => flags.is_json(),
         Command::Runs(flags) => flags.is_json(),
+        Command::Invocations(flags) => flags.is_json(),
         Command::Sessions(flags) => flags.is_json(),
         Command::Files(flags) => flags.is_json(),
         Command::Import(flags) => flags.is_json(),
@@ -158,6 +163,15 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     {
         done = run_once(&command, hooks, syntax);
     }
+    if let Err(failure) = &done
+        && let Some(session) = named_session(&mut command)
+    {
+        match session.complete(failure, hooks) {
+            Ok(true) => done = run_once(&command, hooks, syntax),
+            Ok(false) => {}
+            Err(ambiguous) => done = Err(ambiguous),
+        }
+    }
     if done.is_ok() {
         version::warn();
     }
@@ -177,7 +191,9 @@ fn explain_waiting(command: &Command) {
     }
     match command {
         Command::Invoke(flags) if flags.is_quiet() => {}
-        Command::Invoke(_) | Command::Chat(_) | Command::Runs(_) => waiting::allow(waiting::AGENT),
+        Command::Invoke(_) | Command::Chat(_) | Command::Runs(_) | Command::Invocations(_) => {
+            waiting::allow(waiting::AGENT);
+        }
         Command::Sessions(_) | Command::Files(_) | Command::Agents(_) | Command::Doctor(_) | Command::Auth(_) => {
             waiting::allow(waiting::SERVICE);
         }
@@ -190,6 +206,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Invoke(flags) => invoke::run(flags, hooks),
         Command::Partitions(flags) => partitions::run(flags, hooks),
         Command::Runs(flags) => runs::run(flags, hooks),
+        Command::Invocations(flags) => invocations::run(flags, hooks),
         Command::Sessions(flags) => sessions::run(flags, hooks),
         Command::Files(flags) => files::run(flags, hooks),
         Command::Agents(flags) => agents::run(flags, hooks),
@@ -216,11 +233,22 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
 fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
     match command {
         Command::Invoke(flags) => Some(&mut flags.scope),
+        Command::Invocations(flags) => Some(flags.scope_mut()),
         Command::Sessions(flags) => Some(flags.scope_mut()),
         Command::Files(flags) => Some(flags.scope_mut()),
         Command::Agents(flags) => Some(flags.scope_mut()),
         Command::Monitor(flags) => Some(&mut flags.scope),
         Command::Conformance(flags) => Some(&mut flags.scope),
+        _ => None,
+    }
+}
+
+/// The session that a command names, if it can be run again: standard input cannot be read twice.
+fn named_session(command: &mut Command) -> Option<short_id::NamedSession<'_>> {
+    match command {
+        Command::Invoke(flags) => flags.named_session(),
+        Command::Files(flags) => flags.named_session(),
+        Command::Monitor(flags) => Some(flags.named_session()),
         _ => None,
     }
 }

@@ -36,6 +36,7 @@ mod terminal;
 pub mod user;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 pub use environment::{ISOLATION_VARIABLES, allows_colours};
@@ -50,7 +51,13 @@ pub use line::stream::Stream;
 pub fn run(arguments: impl Iterator<Item = OsString>, hooks: Hooks) -> ExitCode {
     terminal::attend(allows_colours());
     match arguments::parse(arguments) {
-        Ok(arguments) => commands::run(arguments.command, hooks, arguments::SYNTAX),
+        Ok(arguments) => {
+            for notice in &arguments.notices {
+                // That it could not be told changes nothing about the command.
+                let _ = writeln!(terminal::stderr(), "notice: {notice}");
+            }
+            commands::run(arguments.command, hooks, arguments::SYNTAX)
+        }
         Err(message) => {
             // Nothing is left to do if the message cannot be shown.
             let _ = message.print();

@@ -10,49 +10,52 @@ const OF_AGENT: &[&str] = &["agents", "files", "invoke", "monitor", "sessions"];
 /// What stands for a key.
 const HIDDEN: &str = "…";
 
-static MEANT: OnceLock<String> = OnceLock::new();
+static MEANT: OnceLock<Flags> = OnceLock::new();
 
-/// The flags as words of a shell.
+/// The flags as words of a shell, each with its name.
 #[derive(Debug, Default)]
-pub(crate) struct Flags(String);
+pub(crate) struct Flags(Vec<(String, String)>);
 
 impl Flags {
     /// A flag without a value.
     pub(crate) fn switch(&mut self, name: &str, is_given: bool) {
         if is_given {
-            self.0.push_str(" --");
-            self.0.push_str(name);
+            self.0.push((name.to_owned(), format!(" --{name}")));
         }
     }
 
     /// A flag with its value.
     pub(crate) fn value(&mut self, name: &str, value: Option<&str>) {
-        self.switch(name, value.is_some());
         if let Some(value) = value {
-            self.0.push(' ');
-            self.0.push_str(&quoted(value));
+            self.0.push((name.to_owned(), format!(" --{name} {}", quoted(value))));
         }
     }
 
     /// A flag whose value may have to come behind `=`.
     pub(crate) fn joined(&mut self, name: &str, value: &str) {
-        self.switch(name, true);
-        self.0.push('=');
-        self.0.push_str(&quoted(value));
+        self.0.push((name.to_owned(), format!(" --{name}={}", quoted(value))));
     }
 
     /// A flag whose value must not be shown.
     pub(crate) fn hidden(&mut self, name: &str, is_given: bool) {
-        self.switch(name, is_given);
         if is_given {
-            self.0.push(' ');
-            self.0.push_str(HIDDEN);
+            self.0.push((name.to_owned(), format!(" --{name} {HIDDEN}")));
         }
+    }
+
+    /// Those that a command needs: a list of agents is about all of them, and an agent is shown to find out its version.
+    fn of(&self, command: &str) -> String {
+        let left_out: &[&str] = match command {
+            "agents list" => &["agent-name", "version"],
+            "agents show" => &["version"],
+            _ => &[],
+        };
+        self.0.iter().filter(|(name, _)| !left_out.contains(&name.as_str())).map(|(_, text)| text.as_str()).collect()
     }
 
     /// Keeps them for the hints of this process. The first ones stay: a chat's commands are about the chat's agent.
     pub(crate) fn keep(self) {
-        let _ = MEANT.set(self.0);
+        let _ = MEANT.set(self);
     }
 }
 
@@ -61,17 +64,18 @@ pub(crate) fn complete(line: &str) -> Cow<'_, str> {
     MEANT.get().map_or(Cow::Borrowed(line), |flags| completed(line, flags))
 }
 
-fn completed<'a>(line: &'a str, flags: &str) -> Cow<'a, str> {
+fn completed<'a>(line: &'a str, flags: &Flags) -> Cow<'a, str> {
     let mut completed = String::new();
     for (number, part) in line.split('`').enumerate() {
         if number > 0 {
             completed.push('`');
         }
         completed.push_str(part);
-        let command = part.strip_prefix("cupola ").and_then(|rest| rest.split(' ').next());
+        let command = part.strip_prefix("cupola ").unwrap_or_default();
+        let group = command.split(' ').next().unwrap_or_default();
         // Every second part is between two of them.
-        if number % 2 == 1 && command.is_some_and(|command| OF_AGENT.contains(&command)) {
-            completed.push_str(flags);
+        if number % 2 == 1 && OF_AGENT.contains(&group) {
+            completed.push_str(&flags.of(command));
         }
     }
     Cow::Owned(completed)
@@ -95,18 +99,24 @@ mod tests {
         let mut flags = Flags::default();
         flags.joined("emulator", "http://127.0.0.1:8787");
         flags.value("agent-name", Some("my agent's"));
-        flags.value("version", None);
+        flags.value("version", Some("3"));
+        flags.value("environment", None);
         flags.switch("no-daemon", false);
         flags.hidden("user-isolation-key", true);
         for (line, shown) in [
             (
                 "`cupola monitor --tail 100` shows it, `cupola runs list` too",
-                "`cupola monitor --tail 100 --emulator=http://127.0.0.1:8787 --agent-name 'my agent'\\''s' --user-isolation-key …` \
-                 shows it, `cupola runs list` too",
+                "`cupola monitor --tail 100 --emulator=http://127.0.0.1:8787 --agent-name 'my agent'\\''s' --version 3 \
+                 --user-isolation-key …` shows it, `cupola runs list` too",
             ),
             ("run cupola invoke; `azd deploy`", "run cupola invoke; `azd deploy`"),
+            ("`cupola agents list`", "`cupola agents list --emulator=http://127.0.0.1:8787 --user-isolation-key …`"),
+            (
+                "`cupola agents show`",
+                "`cupola agents show --emulator=http://127.0.0.1:8787 --agent-name 'my agent'\\''s' --user-isolation-key …`",
+            ),
         ] {
-            assert_eq!(completed(line, &flags.0), shown);
+            assert_eq!(completed(line, &flags), shown);
         }
     }
 }

@@ -37,6 +37,7 @@ use std::io::{self, IsTerminal};
 /// The flags every command that touches an agent takes.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "General")]
 pub(crate) struct ScopeFlags {
     /// Use this profile of profiles.toml for anything not set by flags or variables [env: CUPOLA_PROFILE]
     #[arg(long, value_name = "NAME")]

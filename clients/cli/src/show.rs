@@ -2,10 +2,11 @@
 //!
 //! - `answer`, `raw`: an invoke's answer, and its unmodified HTTP response; `log`: a session's log; `latency`: where a turn's time went
 //! - `question`: what an agent asks; `aside`: what happens beside an answer
-//! - `table`: columns; `debug`: the requests and `curl` lines that the daemon made (`src/foundry/curl.rs`)
+//! - `azd`: objects with azd's members; `table`: columns; `debug`: the requests and `curl` lines that the daemon made (`src/foundry/curl.rs`)
 
 pub(crate) mod answer;
 pub(crate) mod aside;
+pub(crate) mod azd;
 pub(crate) mod debug;
 pub(crate) mod latency;
 pub(crate) mod log;

@@ -56,6 +56,26 @@ return {
     end,
   },
   {
+    'reasoning and tool calls stand above the answer, folded',
+    function()
+      support.as_user('thinking')
+      for _, case in ipairs({ { 'reason', 'Reasoning' }, { 'tool', 'Tool: ' } }) do
+        vim.cmd('Cupola invoke ' .. case[1])
+        local buffer
+        support.wait('what the agent did', function()
+          buffer = support.buffer('answers')
+          return buffer and table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), '\n'):find('> ' .. case[2], 1, true)
+        end)
+        local closed
+        vim.api.nvim_win_call(vim.fn.win_findbuf(buffer)[1], function()
+          closed = vim.fn.foldclosed(vim.fn.search('> ' .. case[2], 'nw'))
+        end)
+        support.equal(closed > 0, true)
+        support.wait('the answer', function() return require('cupola.answers').under_way() == 0 end)
+      end
+    end,
+  },
+  {
     'timers fire while an answer streams: nothing waits for it',
     function()
       support.as_user('ticking')

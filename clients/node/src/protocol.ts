@@ -8,7 +8,7 @@ export type AbsolutePath = string;
 
 /**
  * An agent's own endpoint:
- * `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
+ * `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=VERSION]`
  * with `invocations`, `invocations_ws`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL.
  *
  * As with `ProjectEndpoint`, only the shape is checked here. Must look like
@@ -1781,10 +1781,14 @@ export interface RunInfo {
   detached: boolean;
   /** The number of clients that follow it. */
   clients: number;
+  /** The first words of what was asked. Not known of a run that an earlier daemon began: prompts are not saved. */
+  question?: string;
   /** The session that answers, once that is known. */
   sessionId?: SessionId;
   /** The conversation of this turn, once that is known. */
   conversationId?: ConversationId;
+  /** The response's or the invocation's id at the service, once that is known. */
+  responseId?: ResponseId;
   /** The version of the agent that answers, once that is known. */
   agentVersion?: AgentVersion;
   /** How long the parts of the call took up to the answer's beginning, if the service measured it. */

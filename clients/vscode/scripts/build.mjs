@@ -2,7 +2,7 @@
 
 import * as esbuild from "esbuild";
 
-const shared = { bundle: true, minify: true, sourcemap: "linked", legalComments: "none", logLevel: "warning" };
+const shared = { bundle: true, minify: true, sourcemap: "linked", legalComments: "eof", logLevel: "warning" };
 
 /** The extension runs in VS Code's own Node; `vscode` is given to it there. */
 const extension = {

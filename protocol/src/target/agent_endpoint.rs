@@ -7,17 +7,18 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The only version of the service's API there is (contract section 1.3).
-const API_VERSION: &str = "api-version=v1";
+/// Says which version of the service's API the URL was made for. azd of the isolation keys writes `2025-11-15-preview`, later ones `v1`.
+/// Cupola speaks `v1`, whatever the URL says (contract section 1.3).
+const API_VERSION: &str = "api-version=";
 
 /// [`AgentEndpoint::RULE`] for readers of the schema.
 #[cfg(feature = "schema")]
 const PATTERN: &str = "^https://[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*/api/projects/[.]*[A-Za-z0-9_-][A-Za-z0-9._-]*\
     /agents/[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\
-    /endpoint/protocols/(openai/responses|openai/v1/responses|invocations|invocations_ws|a2a)(\\?api-version=v1)?$";
+    /endpoint/protocols/(openai/responses|openai/v1/responses|invocations|invocations_ws|a2a)(\\?api-version=[A-Za-z0-9.-]+)?$";
 
 /// An agent's own endpoint:
-/// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
+/// `https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=VERSION]`
 /// with `invocations`, `invocations_ws`, `a2a`, `openai/responses` or `openai/v1/responses` for PROTOCOL (contract section 17.1).
 ///
 /// As with [`ProjectEndpoint`], only the shape is checked here.
@@ -60,9 +61,10 @@ impl AgentEndpoint {
     fn parse(text: &str) -> Option<Self> {
         let address = match text.split_once('?') {
             None => text,
-            // An explicit empty version is a mistake in whatever made the URL, so it is not repaired here.
-            Some((address, API_VERSION)) => address,
-            Some(_) => return None,
+            // As for azd, an explicit empty version is a mistake in whatever made the URL.
+            Some((address, query)) => {
+                query.strip_prefix(API_VERSION).filter(|given| is_version(given)).map(|_| address)?
+            }
         };
         let (_, path) = https_parts(address).filter(|_| text.len() <= MAX_URL)?;
         let mut names = path.strip_prefix("/api/projects/")?.split('/');
@@ -87,6 +89,10 @@ impl AgentEndpoint {
             protocol,
         })
     }
+}
+
+fn is_version(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }
 
 impl TryFrom<String> for AgentEndpoint {
@@ -137,7 +143,7 @@ mod tests {
             ("invocations_ws", InvocationsWs),
             ("a2a", A2a),
         ] {
-            for query in ["", "?api-version=v1"] {
+            for query in ["", "?api-version=v1", "?api-version=2025-11-15-preview"] {
                 let endpoint: AgentEndpoint = format!("{AGENT}/endpoint/protocols/{path}{query}").parse().unwrap();
                 assert_eq!(endpoint.project().as_str(), "https://acct.services.ai.azure.com/api/projects/p");
                 assert_eq!((endpoint.agent().as_str(), endpoint.protocol()), ("notes", protocol));
@@ -151,7 +157,7 @@ mod tests {
             "/endpoint/protocols/openai/responses?api-version=",
             "/endpoint/protocols/openai/responses?api-version",
             "/endpoint/protocols/openai/responses?",
-            "/endpoint/protocols/openai/responses?api-version=v2",
+            "/endpoint/protocols/openai/responses?api-version=v%31",
             "/endpoint/protocols/openai/responses?api-version=v1&x=1",
             "/endpoint/protocols/openai/responses?x=1&api-version=v1",
             "/endpoint/protocols/openai/responses#api-version=v1",

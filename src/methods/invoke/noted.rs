@@ -35,6 +35,7 @@ impl Attempt<'_> {
         let mut entry = self.entry(session, conversation, survives);
         entry.facts.version.clone_from(&reply.version);
         entry.facts.response.clone_from(&reply.response_id);
+        self.run.answered_by(reply.response_id.as_ref());
         async move {
             let written = self.daemon.journal.write(&entry).await;
             if let Err(error) = &written {

@@ -35,6 +35,11 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
             &["invoke --emulator hello~world"],
         ),
         (
+            "invocations show --emulator --user-isolation-key nobody",
+            advice("`cupola runs list --all` lists those that are"),
+            &["runs list --all"],
+        ),
+        (
             "sessions prune --emulator --older-than 0s",
             advice("add --yes to delete them, or --dry-run"),
             &["sessions prune --emulator --older-than 0s --dry-run", "sessions prune --emulator --older-than 0s --yes"],

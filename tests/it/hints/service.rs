@@ -235,6 +235,13 @@ async fn agents_sessions_and_keys_that_do_not_fit_say_what_does() {
     let given = given.given_by(&world.client.call("agents/show", json!({"target": nobody})).await);
     given.works(&world.client.call("agents/list", json!({"target": nobody})).await).done();
 
+    let mut version = world.emulator.target("notes");
+    version["version"] = json!("99");
+    let given = advice("`cupola agents show` shows the agent and its newest version");
+    let given = given.given_by(&world.client.call("agents/show", json!({"target": version})).await);
+    let agent = world.emulator.target("notes");
+    given.works(&world.client.call("agents/show", json!({"target": agent})).await).done();
+
     let given = advice("if the agent requires them, add --user-isolation-key");
     let given = given.given_by(&world.client.call("invoke", invoke(&strict, json!({}), json!({}))).await);
     given.works(&world.client.call("invoke", invoke(&strict, acme.clone(), json!({}))).await).done();

@@ -86,6 +86,8 @@ pub(crate) enum Place {
     Error,
     /// Responses that describe: status, doctor, lists, sessions, files.
     Description,
+    /// Responses that describe runs, to those who may read their answers.
+    Runs,
     /// An agent's answer, to the caller that asked.
     Answer,
     /// A request that was shown because the call said `debug`.
@@ -109,6 +111,8 @@ const EXPECTED: &[(Place, Mark)] = &[
     (Place::Transferred, Mark::Content),
     (Place::Spool, Mark::Content),
     (Place::Credential, Mark::Token),
+    // The first words of what was asked.
+    (Place::Runs, Mark::Prompt),
     (Place::Answer, Mark::Prompt),
     (Place::Answer, Mark::Content),
     // A caller that asks for it sees all of a request but the token.

@@ -30,13 +30,10 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 
-pub(crate) const HELP: &str = "\
-Examples:
-  cupola chat --emulator
-  cupola chat --emulator --user-isolation-key tenant-acme
-  cupola chat --profile acme my-agent";
-
-const COMMANDS: &str = "\
+/// What can be typed in a chat: shown there by `/help`, and at the end of the command's own help.
+macro_rules! commands {
+    () => {
+        "\
 In a chat:
   /new                  start a new conversation with the next turn
   /new session          start a new session, too
@@ -51,7 +48,22 @@ In a chat:
   /keys none            use no keys
   /help, /quit          show this help, or quit; Ctrl-D also quits
 Ctrl-C cancels the current turn. A line that ends with a backslash continues
-on the next line. Start with // to send a leading slash.";
+on the next line. Start with // to send a leading slash."
+    };
+}
+
+const COMMANDS: &str = commands!();
+
+pub(crate) const HELP: &str = concat!(
+    "\
+Examples:
+  cupola chat --emulator
+  cupola chat --emulator --user-isolation-key tenant-acme
+  cupola chat --profile acme my-agent
+
+",
+    commands!()
+);
 
 /// How `/keys` is used, where it was used otherwise.
 const KEYS: &str = "\

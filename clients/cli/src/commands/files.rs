@@ -4,6 +4,7 @@
 
 mod transfer;
 
+use super::short_id::NamedSession;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -11,6 +12,7 @@ use crate::line::call::typed;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
+use crate::show::azd;
 use crate::show::table::{self, Output};
 use clap::{Args, Subcommand};
 use cupola_protocol::files::{
@@ -49,10 +51,10 @@ enum Action {
         #[arg(value_name = "[AGENT] FILE", num_args = 0..=2, required_unless_present = "file_flag")]
         words: Vec<OsString>,
         /// The local file; - reads standard input and requires --target-path
-        #[arg(id = "file_flag", long = "file", short = 'f', value_name = "FILE")]
+        #[arg(id = "file_flag", long = "file", short = 'f', value_name = "FILE", allow_hyphen_values = true)]
         file_flag: Option<PathBuf>,
         /// The target path; a path that ends in a slash is a directory. Defaults to the file's name in the home directory
-        #[arg(long, short = 't', value_name = "PATH")]
+        #[arg(long, short = 't', value_name = "PATH", allow_hyphen_values = true)]
         target_path: Option<String>,
         /// Upload a directory and everything in it, file by file; skip links that lead outside it
         #[arg(long, short)]
@@ -63,13 +65,13 @@ enum Action {
     /// Download a file, or a directory with --recursive
     Download {
         /// The file in the session
-        #[arg(value_name = "PATH", required_unless_present = "file_flag", conflicts_with = "file_flag")]
+        #[arg(value_name = "PATH", required_unless_present = "file_flag")]
         file: Option<String>,
         /// The same as PATH
-        #[arg(id = "file_flag", long = "file", short = 'f', value_name = "PATH")]
+        #[arg(id = "file_flag", long = "file", short = 'f', value_name = "PATH", allow_hyphen_values = true)]
         file_flag: Option<String>,
         /// The local file to write; - writes standard output. Defaults to the file's name in the current directory
-        #[arg(long, short = 't', value_name = "FILE")]
+        #[arg(long, short = 't', value_name = "FILE", allow_hyphen_values = true)]
         target_path: Option<PathBuf>,
         /// Download a directory and everything in it; the local directory may already exist
         #[arg(long, short)]
@@ -97,10 +99,10 @@ enum Action {
     /// Create a directory and its parents
     Mkdir {
         /// The directory
-        #[arg(value_name = "PATH", required_unless_present = "dir_flag", conflicts_with = "dir_flag")]
+        #[arg(value_name = "PATH", required_unless_present = "dir_flag")]
         path: Option<String>,
         /// The same as PATH
-        #[arg(id = "dir_flag", long = "dir", short = 'd', value_name = "PATH")]
+        #[arg(id = "dir_flag", long = "dir", short = 'd', value_name = "PATH", allow_hyphen_values = true)]
         dir_flag: Option<String>,
         #[command(flatten)]
         common: Common,
@@ -109,10 +111,10 @@ enum Action {
     #[command(visible_aliases = ["rm", "remove"])]
     Delete {
         /// The file or directory
-        #[arg(value_name = "PATH", required_unless_present = "file_flag", conflicts_with = "file_flag")]
+        #[arg(value_name = "PATH", required_unless_present = "file_flag")]
         path: Option<String>,
         /// The same as PATH
-        #[arg(id = "file_flag", long = "file", short = 'f', value_name = "PATH")]
+        #[arg(id = "file_flag", long = "file", short = 'f', value_name = "PATH", allow_hyphen_values = true)]
         file_flag: Option<String>,
         /// Delete a directory and everything in it
         #[arg(long, short)]
@@ -153,6 +155,17 @@ impl Flags {
         self.common_mut().output.get_or_insert(Output::Table);
     }
 
+    /// The session that it names, unless it reads standard input.
+    pub(super) fn named_session(&mut self) -> Option<NamedSession<'_>> {
+        let (agent, file) = self.action.agent_and_file().ok()?;
+        if file == Path::new("-") {
+            return None;
+        }
+        let agent = agent.map(str::to_owned);
+        let common = self.common_mut();
+        Some(NamedSession { scope: &common.scope, agent, id: &mut common.session_id })
+    }
+
     fn common_mut(&mut self) -> &mut Common {
         match &mut self.action {
             Action::Upload { common, .. }
@@ -170,11 +183,12 @@ impl Action {
     fn agent_and_file(&self) -> Result<(Option<&str>, &Path), Failure> {
         let Self::Upload { words, file_flag, .. } = self else { return Ok((None, Path::new(""))) };
         match (words.as_slice(), file_flag) {
-            ([file], None) => Ok((None, Path::new(file))),
-            ([agent, file], None) => Ok((Some(text(agent)?), Path::new(file))),
+            // As in azd, two words count more than --file.
+            ([agent, file], _) => Ok((Some(text(agent)?), Path::new(file))),
             ([], Some(file)) => Ok((None, file)),
-            ([agent], Some(file)) => Ok((Some(text(agent)?), file)),
-            _ => Err(Failure::usage("the file was given twice: as an argument and with --file")),
+            ([agent, ..], Some(file)) => Ok((Some(text(agent)?), file)),
+            ([], None) => Err(Failure::usage("name the local file")),
+            ([file, ..], None) => Ok((None, Path::new(file))),
         }
     }
 
@@ -214,7 +228,7 @@ impl Common {
         if self.output.unwrap_or_else(Output::usual) == Output::Table {
             return show::print(&table::files(&entries()?));
         }
-        show::print_json(raw)
+        show::print_json(&azd::files(raw))
     }
 }
 
@@ -271,7 +285,7 @@ fn text(word: &OsString) -> Result<&str, Failure> {
     word.to_str().ok_or_else(|| Failure::usage("the agent's name is not valid UTF-8"))
 }
 
-/// The path given as an argument or by its flag; one of them is required.
+/// The path given as an argument or by its flag; one of them is required. As in azd, the flag counts more.
 fn either(name: &str, word: Option<&str>, flag: Option<&str>) -> Result<RemotePath, Failure> {
-    parse(name, word.or(flag).unwrap_or_default())
+    parse(name, flag.or(word).unwrap_or_default())
 }

@@ -10,6 +10,7 @@ mod record;
 
 pub(super) use print::{How, print, print_text};
 
+use super::short_id::NamedSession;
 use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -31,7 +32,7 @@ use cupola_protocol::question;
 use cupola_protocol::target::Target;
 use message::Message;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) const USAGE: &str = "cupola invoke [OPTIONS] [AGENT] MESSAGE";
@@ -64,7 +65,7 @@ pub(crate) struct Flags {
     #[arg(value_name = "[AGENT] MESSAGE", num_args = 0..=2)]
     words: Vec<String>,
     /// Read the message from a file; `-` reads standard input
-    #[arg(long, short = 'f', value_name = "FILE")]
+    #[arg(long, short = 'f', value_name = "FILE", allow_hyphen_values = true)]
     input_file: Option<PathBuf>,
     /// How to print the answer
     #[arg(long, short, value_name = "FORMAT", default_value = "default")]
@@ -89,11 +90,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
     /// Exit once the service has accepted the message, and print the run's id; see `cupola runs`
-    #[arg(long, conflicts_with = "no_daemon")]
+    #[arg(long, visible_alias = "no-wait", conflicts_with = "no_daemon")]
     detach: bool,
     /// Let the run outlive the daemon: it runs in the service's background mode, and this command continues with the next daemon.
     /// --detach implies it
-    #[arg(long, conflicts_with = "no_daemon")]
+    #[arg(long, visible_alias = "long-running", conflicts_with = "no_daemon")]
     survive: bool,
     /// Print only the answer and errors
     #[arg(long)]
@@ -119,13 +120,13 @@ pub(crate) struct Flags {
 #[command(next_help_heading = "Session and conversation")]
 struct StateFlags {
     /// Use this session, and continue it in later calls
-    #[arg(long, short, value_name = "ID", conflicts_with_all = ["new_session", "version"])]
+    #[arg(long, short, value_name = "ID", conflicts_with = "version")]
     session_id: Option<String>,
     /// Start a new session
     #[arg(long)]
     new_session: bool,
     /// Use this conversation, and continue it in later calls
-    #[arg(long, value_name = "ID", conflicts_with = "new_conversation")]
+    #[arg(long, value_name = "ID")]
     conversation_id: Option<String>,
     /// Start a new conversation
     #[arg(long)]
@@ -162,7 +163,7 @@ impl Output {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Protocol {
+pub(super) enum Protocol {
     /// openai/responses
     Responses,
     /// invocations
@@ -208,7 +209,7 @@ fn turn(flags: &Flags, hooks: Hooks, params: InvokeParams) -> Result<(u8, Vec<Qu
     let on_sent = |stream: &Stream| interrupt::cancels(stream, CALL);
     let mut connection = flags.scope.daemon.ask_within(hooks.embedded, call, flags.patience(), on_sent)?;
     if flags.survive {
-        let ask = flags.scope.daemon.asking(hooks.embedded, |stream| interrupt::cancels(stream, CALL));
+        let ask = flags.scope.daemon.asking(hooks.embedded, |_| ());
         connection.continue_by(Continued::of_invoke(CALL, text_only), ask);
     }
     let outcome = if flags.detach {
@@ -261,9 +262,10 @@ impl Flags {
                 Protocol::A2a => AgentProtocol::A2a,
             }),
             session_id: state.session_id.as_deref().map(|id| parse("--session-id", id)).transpose()?,
-            new_session: state.new_session,
+            // As in azd, an id that is named counts more than the wish for a new one.
+            new_session: state.new_session && state.session_id.is_none(),
             conversation_id: state.conversation_id.as_deref().map(|id| parse("--conversation-id", id)).transpose()?,
-            new_conversation: state.new_conversation,
+            new_conversation: state.new_conversation && state.conversation_id.is_none(),
             previous_response_id: state
                 .previous_response_id
                 .as_deref()
@@ -309,6 +311,14 @@ impl Flags {
             items.push(question::message(&message.read()?));
         }
         Ok(Input::Items(items))
+    }
+
+    /// The session that it names, unless the message is read from standard input.
+    pub(super) fn named_session(&mut self) -> Option<NamedSession<'_>> {
+        let (agent, message) = self.agent_and_message().ok()?;
+        let is_read = matches!(message, Message::StandardInput) || message == Message::File(Path::new("-"));
+        let agent = agent.map(str::to_owned);
+        (!is_read).then_some(NamedSession { scope: &self.scope, agent, id: &mut self.state.session_id })
     }
 
     /// Is nothing said but the answer and errors?

@@ -23,6 +23,9 @@ pub(crate) struct Flags {
     directory: PathBuf,
 }
 
+/// Where a page shows how the command is used.
+const SYNOPSIS: &str = ".SH SYNOPSIS\n";
+
 /// Where a page's text begins.
 const FIRST_SECTION: &str = ".SH NAME";
 
@@ -30,7 +33,8 @@ const FIRST_SECTION: &str = ".SH NAME";
 const WHOLE_WORDS: &str = ".ad l\n.nh\n";
 
 /// The sections of a help's end, as manual pages call them. Whatever else stands there is notes.
-const SECTIONS: [(&str, &str); 2] = [("Examples:", "EXAMPLES"), ("Exit codes:", "EXIT STATUS")];
+const SECTIONS: [(&str, &str); 3] =
+    [("Examples:", "EXAMPLES"), ("Exit codes:", "EXIT STATUS"), ("In a chat:", "COMMANDS IN A CHAT")];
 
 /// Writes one page per command.
 pub(crate) fn run(flags: &Flags, syntax: Syntax) -> Result<u8, Failure> {
@@ -55,12 +59,25 @@ fn write_page(command: &clap::Command, directory: &Path) -> io::Result<()> {
 
 fn page(command: &clap::Command) -> io::Result<String> {
     let end = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-    let command = command.clone().after_help(Resettable::Reset);
+    let mut command = command.clone().after_help(Resettable::Reset);
+    let usage = command.render_usage().to_string();
     let mut page = Vec::new();
     clap_mangen::Man::new(command).source(format!("cupola {VERSION}")).render(&mut page)?;
-    let page = String::from_utf8_lossy(&page).replacen(FIRST_SECTION, &format!("{WHOLE_WORDS}{FIRST_SECTION}"), 1);
+    let page = with_usage(&String::from_utf8_lossy(&page), &usage);
+    let page = page.replacen(FIRST_SECTION, &format!("{WHOLE_WORDS}{FIRST_SECTION}"), 1);
     // A URL may wrap onto the next line without a hyphen, which would be copied with it.
     Ok(page.replace('/', "/\\:") + &sections(&end))
+}
+
+/// The page with the usage that the help shows: the one of the library names every flag, and none of their values.
+fn with_usage(page: &str, usage: &str) -> String {
+    let usage = usage.trim_start_matches("Usage: ").trim_end();
+    let parts = page.split_once(SYNOPSIS).and_then(|(before, rest)| Some((before, rest.split_once(".SH ")?.1)));
+    let Some((before, after)) = parts else { return page.to_owned() };
+    let usage = Roff::new().text([roman(usage)]).render();
+    // Its first lines are definitions that the page has already.
+    let usage = usage.lines().last().unwrap_or_default();
+    format!("{before}{SYNOPSIS}{usage}\n.SH {after}")
 }
 
 /// What a help ends with, as sections. Lines of examples stay as they are.

@@ -4,6 +4,7 @@
 
 mod resume;
 
+use super::short_id::NamedSession;
 use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
@@ -98,6 +99,13 @@ impl Output {
     /// Do programs read the output?
     pub(crate) fn is_json(self) -> bool {
         matches!(self, Self::Json | Self::Jsonl)
+    }
+}
+
+impl Flags {
+    /// The session that it names.
+    pub(super) fn named_session(&mut self) -> NamedSession<'_> {
+        NamedSession { scope: &self.scope, agent: self.agent.clone(), id: &mut self.session_id }
     }
 }
 

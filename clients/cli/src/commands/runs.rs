@@ -17,6 +17,7 @@ use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
 use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::RunId;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
 use serde_json::value::{RawValue, to_raw_value};
@@ -86,7 +87,7 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
-struct OneRun {
+pub(super) struct OneRun {
     /// The run
     #[arg(value_name = "RUN_ID")]
     run: String,
@@ -146,30 +147,7 @@ fn act(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let raw = one.call::<Show>(hooks)?;
             print::<Show>(output.unwrap_or_else(Output::usual), &raw, one_run)?;
         }
-        Action::Attach { one, after, output, quiet } => {
-            let params = AttachParams {
-                run_id: parse("RUN_ID", one.id())?,
-                after: *after,
-                text_only: *output != invoke::Output::Jsonl,
-                partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
-            };
-            // Ctrl-C ends this process as it ends any other: the daemon sees it disconnect, and the run continues.
-            let continued = Continued::of_attach(&params);
-            let call = encode::<Attach>(params)?;
-            let (asides, asks) = (Vec::new(), false);
-            let how = How { output: *output, introduce: false, quiet: *quiet, asides, asks };
-            let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
-            if !one.daemon.no_daemon {
-                connection.continue_by(continued, one.daemon.asking(hooks.embedded, |_| ()));
-            }
-            return one.or_late(
-                invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn),
-                |connection, patience| {
-                    connection.offer(&call, patience).map_err(Unbegun::failure)?;
-                    invoke::print(connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn)
-                },
-            );
-        }
+        Action::Attach { one, after, output, quiet } => return one.attach(hooks, *after, *output, *quiet),
         Action::Cancel { one, output } => {
             let raw = one.call::<Cancel>(hooks)?;
             match output {
@@ -182,6 +160,11 @@ fn act(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 }
 
 impl OneRun {
+    /// A run by its whole id.
+    pub(super) fn of(run: &RunId, daemon: DaemonFlags) -> Self {
+        Self { run: run.to_string(), whole: OnceCell::new(), daemon }
+    }
+
     fn id(&self) -> &str {
         self.whole.get().unwrap_or(&self.run)
     }
@@ -197,8 +180,39 @@ impl OneRun {
         Ok(whole.is_some_and(|id| self.whole.set(id).is_ok()))
     }
 
+    /// Prints the answer, from after this event on. Ctrl-C ends this process as it ends any other: the daemon sees it disconnect, and
+    /// the run continues.
+    pub(super) fn attach(
+        &self,
+        hooks: Hooks,
+        after: Option<u64>,
+        output: invoke::Output,
+        quiet: bool,
+    ) -> Result<u8, Failure> {
+        let params = AttachParams {
+            run_id: parse("RUN_ID", self.id())?,
+            after,
+            text_only: output != invoke::Output::Jsonl,
+            partial_result_token: (output != invoke::Output::Json).then_some(CALL),
+        };
+        let continued = Continued::of_attach(&params);
+        let call = encode::<Attach>(params)?;
+        let how = How { output, introduce: false, quiet, asides: Vec::new(), asks: false };
+        let mut connection = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
+        if !self.daemon.no_daemon {
+            connection.continue_by(continued, self.daemon.asking(hooks.embedded, |_| ()));
+        }
+        self.or_late(
+            invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn),
+            |connection, patience| {
+                connection.offer(&call, patience).map_err(Unbegun::failure)?;
+                invoke::print(connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn)
+            },
+        )
+    }
+
     /// A call about this run.
-    fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
+    pub(super) fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(RunParams { run_id: parse("RUN_ID", self.id())? })?;
         let answer = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?.receive(|_| Ok(()));
         self.or_late(answer, |connection, patience| {
@@ -233,7 +247,7 @@ fn is_unknown<Done>(asked: &Result<Done, Failure>) -> bool {
 }
 
 /// A list, and those of daemons that were told to stop and finish their runs.
-fn with_late(raw: Box<RawValue>, late: Vec<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
+pub(super) fn with_late(raw: Box<RawValue>, late: Vec<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
     if late.is_empty() {
         return Ok(raw);
     }
@@ -262,7 +276,7 @@ fn sentence(run: &RunInfo) -> String {
     }
 }
 
-const fn name(state: RunState) -> &'static str {
+pub(super) const fn name(state: RunState) -> &'static str {
     match state {
         RunState::Running => "running",
         RunState::Completed => "completed",
@@ -296,9 +310,11 @@ fn one_run(run: &RunInfo) -> String {
     let rows = [
         ("Run ID", run.run_id.to_string()),
         ("Agent", run.agent.clone()),
+        ("Question", run.question.clone().unwrap_or_default()),
         ("Status", name(run.status).to_owned()),
         ("Session ID", session(run)),
         ("Conversation ID", conversation),
+        ("Response ID", run.response_id.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Agent Version", run.agent_version.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Latency", run.latency.as_ref().map(latency::line).unwrap_or_default()),
         ("Started At", run.started_at.clone()),

@@ -13,6 +13,7 @@ use crate::line::call::typed;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
+use crate::show::azd;
 use crate::show::table::{self, Output};
 use crate::terminal;
 use clap::{Args, Subcommand, ValueEnum};
@@ -47,10 +48,10 @@ enum Action {
         #[arg(value_name = "AGENT")]
         agent: Option<String>,
         /// The agent version to bind it to
-        #[arg(value_name = "VERSION", conflicts_with = "version")]
+        #[arg(value_name = "VERSION")]
         agent_version: Option<String>,
         /// As --isolation-key
-        #[arg(value_name = "ISOLATION_KEY", conflicts_with = "isolation_key")]
+        #[arg(value_name = "ISOLATION_KEY")]
         positional_key: Option<String>,
         /// The session's id; chosen by the service if omitted
         #[arg(long, value_name = "SESSION_ID")]
@@ -72,6 +73,9 @@ enum Action {
         /// Only sessions after this one
         #[arg(long, visible_alias = "pagination-token", value_name = "SESSION_ID")]
         after: Option<String>,
+        /// Ignored, as azd does
+        #[arg(hide = true)]
+        ignored: Vec<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -180,14 +184,18 @@ impl Flags {
 impl Action {
     /// The agent named without a flag: only where azd takes one.
     fn agent(&self) -> Option<&str> {
-        if let Self::Create { agent, .. } = self { agent.as_deref() } else { None }
+        match self {
+            // As in azd, the flag counts more than the word.
+            Self::Create { agent, common, .. } if common.scope.target.agent_name.is_none() => agent.as_deref(),
+            _ => None,
+        }
     }
 
     /// Which agent and whose state, with the version that was named without a flag.
     fn scope(&self) -> Cow<'_, ScopeFlags> {
         let scope = &self.common().scope;
         match self {
-            Self::Create { agent_version: Some(version), .. } => {
+            Self::Create { agent_version: Some(version), .. } if scope.target.version.is_none() => {
                 let mut scope = scope.clone();
                 scope.target.version = Some(version.clone());
                 Cow::Owned(scope)
@@ -236,7 +244,14 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let raw = common.scope.call::<Create>(hooks, CreateParams { target, isolation, session_id, progress })?;
             common.print_session(&raw)?;
         }
-        Action::List { limit, order, after, .. } => {
+        Action::List { limit, order, after, ignored, .. } => {
+            if let Some(word) = ignored.first() {
+                let _ = writeln!(
+                    terminal::stderr(),
+                    "notice: {} is ignored; to name the agent, use --agent-name",
+                    terminal::line(word)
+                );
+            }
             let order = order.map(|order| match order {
                 ListOrder::Asc => Order::Asc,
                 ListOrder::Desc => Order::Desc,
@@ -305,12 +320,8 @@ impl OneSession {
 
 fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
     if common.output.unwrap_or_else(Output::usual) == Output::Json {
-        return show::print_json(raw);
+        return show::print_json(&azd::sessions(raw));
     }
     let list = typed::<List>(raw)?;
-    show::print(&table::sessions(&list.data))?;
-    if let (true, Some(last), true) = (list.has_more, &list.last_id, terminal::stderr_is_terminal()) {
-        let _ = writeln!(terminal::stderr(), "more sessions: --after {}", terminal::line(last));
-    }
-    Ok(())
+    show::print(&(table::sessions(&list.data) + &azd::more(&list)))
 }

@@ -1,7 +1,15 @@
 //! The beginning of an id in place of the id: tables on a terminal show no more, and people type no more.
 
 use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::typed;
+use crate::scope::ScopeFlags;
 use crate::show::table::CUT;
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::SessionId;
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::sessions::{List, ListParams, Session};
+use cupola_protocol::target::Target;
 
 /// The shortest beginning that is accepted. Less is more likely a slip than a choice, and some commands delete.
 const SHORTEST: usize = 4;
@@ -31,6 +39,55 @@ pub(super) fn whole(given: &str, known: &[String]) -> Result<Option<String>, Fai
             )))
         }
     }
+}
+
+/// The session that a command names by `--session-id`, and where it is looked for.
+pub(super) struct NamedSession<'a> {
+    /// Which agent, and whose sessions.
+    pub scope: &'a ScopeFlags,
+    /// The agent named without a flag.
+    pub agent: Option<String>,
+    /// The id, or the beginning of one.
+    pub id: &'a mut Option<String>,
+}
+
+impl NamedSession<'_> {
+    /// After a command has failed because no session has this id: puts the only id that begins so in its place. False if there is none.
+    pub(super) fn complete(self, failure: &Failure, hooks: Hooks) -> Result<bool, Failure> {
+        let Some(given) = self.id.clone().filter(|given| lacks_session(failure, given)) else { return Ok(false) };
+        let Ok((target, isolation)) = self.scope.resolve(self.agent.as_deref()) else { return Ok(false) };
+        // If the sessions cannot be listed, the failure says more than that.
+        let Ok(listed) = sessions(self.scope, hooks, &target, &isolation) else { return Ok(false) };
+        let found = whole(&given, &ids(listed))?.filter(|id| *id != given);
+        let is_found = found.is_some();
+        *self.id = found.or(Some(given));
+        Ok(is_found)
+    }
+}
+
+/// Does no session have this id? A beginning may also be too short for an id, or end in the sign for what was cut.
+pub(super) fn lacks_session(failure: &Failure, given: &str) -> bool {
+    match failure {
+        Failure::Usage { .. } => given.parse::<SessionId>().is_err(),
+        Failure::Call(error) => error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::SessionNotFound),
+        _ => false,
+    }
+}
+
+/// Every session that this isolation can see.
+pub(super) fn sessions(
+    scope: &ScopeFlags,
+    hooks: Hooks,
+    target: &Target,
+    isolation: &Isolation,
+) -> Result<Vec<Session>, Failure> {
+    let (target, isolation, progress) = (target.clone(), isolation.clone(), scope.progress());
+    let params = ListParams { target, isolation, limit: None, order: None, after: None, progress };
+    Ok(typed::<List>(&scope.call::<List>(hooks, params)?)?.data)
+}
+
+pub(super) fn ids(listed: Vec<Session>) -> Vec<String> {
+    listed.into_iter().map(|session| session.agent_session_id).collect()
 }
 
 #[cfg(test)]

@@ -329,6 +329,9 @@ impl Connection {
         let Some((mut continued, ask)) = self.continued.take() else { return Ok(false) };
         let Some(next) = continued.next() else { return Ok(false) };
         *self = ask(encode::<Attach>(next)?)?;
+        if let Some(run) = continued.run_to_cancel() {
+            interrupt::cancels_run(self.stream(), run);
+        }
         (self.continued, self.has_spoken) = (Some((continued, ask)), true);
         Ok(true)
     }

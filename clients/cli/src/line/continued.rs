@@ -13,6 +13,8 @@ const MAX_TRIES: u32 = 5;
 pub(crate) struct Continued {
     text_only: bool,
     token: Option<ProgressToken>,
+    /// Ctrl-C is to cancel the run, as if its first daemon still served it.
+    owns_run: bool,
     /// Known once the run has begun, if it outlives the daemon.
     run: Option<RunId>,
     /// The last event that came.
@@ -33,13 +35,19 @@ struct Seen {
 impl Continued {
     /// Of an `invoke`. It is continued once an event says that the run outlives the daemon.
     pub(crate) const fn of_invoke(token: ProgressToken, text_only: bool) -> Self {
-        Self { text_only, token: Some(token), run: None, number: 0, tries: 0 }
+        Self { text_only, token: Some(token), owns_run: true, run: None, number: 0, tries: 0 }
     }
 
     /// Of a `runs/attach`.
     pub(crate) fn of_attach(params: &AttachParams) -> Self {
         let (run, number) = (Some(params.run_id.clone()), params.after.unwrap_or_default());
-        Self { text_only: params.text_only, token: params.partial_result_token.clone(), run, number, tries: 0 }
+        let (text_only, token) = (params.text_only, params.partial_result_token.clone());
+        Self { text_only, token, owns_run: false, run, number, tries: 0 }
+    }
+
+    /// The run that Ctrl-C is to cancel on the next daemon.
+    pub(super) fn run_to_cancel(&self) -> Option<&RunId> {
+        self.run.as_ref().filter(|_| self.owns_run)
     }
 
     /// An event came.

@@ -3,7 +3,10 @@
 use super::stream::Stream;
 use crate::exit;
 use crate::terminal;
+use cupola_protocol::Method;
+use cupola_protocol::id::RunId;
 use cupola_protocol::rpc::{CANCEL, Cancel, Id, Request};
+use cupola_protocol::runs::{Cancel as CancelRun, RunParams};
 use std::io::Write;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +20,9 @@ static STAYS: AtomicBool = AtomicBool::new(false);
 
 /// Where the call under way is to be cancelled, and the message that does it.
 static CALL: Mutex<Option<(Stream, Vec<u8>)>> = Mutex::new(None);
+
+/// The id of the call that cancels a run, beside the call that follows it. Nobody waits for its answer.
+const BESIDE: Id = Id::Number(2);
 
 /// Has the user asked to cancel?
 pub(crate) fn happened() -> bool {
@@ -44,8 +50,24 @@ pub(crate) fn spares(stream: &Stream, id: Id) {
 /// From now on Ctrl-C cancels call `id` on this connection. Called once the request has been written, so that setting up
 /// costs the call no time.
 pub(crate) fn cancels(stream: &Stream, id: Id) {
-    let Ok(stream) = stream.try_clone() else { return };
-    let Ok(mut message) = serde_json::to_vec(&Request::notification(CANCEL, Cancel { id })) else { return };
+    on_interrupt(stream, serde_json::to_vec(&Request::notification(CANCEL, Cancel { id })));
+}
+
+/// As [`cancels`], for a run that another daemon began: the call on this connection only follows it, so cancelling the call would leave
+/// the run alone. Ctrl-C may have come while there was no connection.
+pub(super) fn cancels_run(stream: &Stream, run_id: &RunId) {
+    let request = Request::call(BESIDE, CancelRun::NAME, RunParams { run_id: run_id.clone() });
+    on_interrupt(stream, serde_json::to_vec(&request));
+    if happened()
+        && let Some((stream, message)) = CALL.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+    {
+        let _ = stream.write_all(message);
+    }
+}
+
+/// From now on Ctrl-C sends this message on this connection.
+fn on_interrupt(stream: &Stream, message: serde_json::Result<Vec<u8>>) {
+    let (Ok(stream), Ok(mut message)) = (stream.try_clone(), message) else { return };
     message.push(b'\n');
     *CALL.lock().unwrap_or_else(PoisonError::into_inner) = Some((stream, message));
     // Fails when it is set already, which is as good. Without a handler Ctrl-C ends this process, and the daemon cancels

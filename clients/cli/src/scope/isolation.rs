@@ -39,6 +39,8 @@ impl IsolationFlags {
     /// a third user.
     pub(crate) fn resolve(&self, environment: &Environment, profile: &Profile) -> Result<Isolation, Failure> {
         let flag = |name: &str, value: &Option<String>| value.as_deref().map(|value| Sourced::new(name, value));
+        // As in azd, an empty flag sends nothing. It still speaks: nothing else names a user then.
+        let sent = |given: Option<Sourced>| given.filter(|given| !given.is_empty_flag());
         let variable = |name: &str| {
             let value = if self.alone { None } else { environment.text(name)? };
             Ok::<_, Failure>(value.map(|value| Sourced::new(name, &value)))
@@ -64,9 +66,9 @@ impl IsolationFlags {
         let model = self.isolation_model.or(profile.isolation_model);
         Ok(Isolation {
             model: model.map(Into::into),
-            user_key: user_key.map(Sourced::key).transpose()?,
-            chat_key: chat_key.map(Sourced::key).transpose()?,
-            user_identity: identity.map(|given| given.parse_secret(UserIdentity::RULE)).transpose()?,
+            user_key: sent(user_key).map(Sourced::key).transpose()?,
+            chat_key: sent(chat_key).map(Sourced::key).transpose()?,
+            user_identity: sent(identity).map(|given| given.parse_secret(UserIdentity::RULE)).transpose()?,
             chat: label.map(|given| given.parse_secret(ChatLabel::RULE)).transpose()?,
             ..Isolation::default()
         })
@@ -94,7 +96,8 @@ pub(crate) fn ownership(isolation: &mut Isolation, flag: Option<&String>, profil
         let source = format!("ownership_key of profile {}", profile.name);
         Some(Sourced::new(source, profile.ownership_key()?))
     };
-    isolation.ownership_key = flag.or_else(of_profile).map(Sourced::key).transpose()?;
+    let given = flag.or_else(of_profile).filter(|given| !given.is_empty_flag());
+    isolation.ownership_key = given.map(Sourced::key).transpose()?;
     Ok(())
 }
 
@@ -117,7 +120,6 @@ mod tests {
         let environment = Environment::of(&[("CUPOLA_USER_ISOLATION_KEY", "hush\n")]);
         for (flags, name) in [
             (flags(Some(bad), None), "--user-isolation-key"),
-            (flags(Some(""), None), "--user-isolation-key"),
             (flags(None, Some("hush hush")), "--user-identity"),
             (
                 IsolationFlags { chat_isolation_key: Some(bad.to_owned()), ..flags(Some("u"), None) },
@@ -135,6 +137,18 @@ mod tests {
         let mut isolation = Isolation::default();
         let refused = ownership(&mut isolation, Some(&bad.to_owned()), &Profile::default()).unwrap_err();
         assert!(matches!(refused, Failure::Usage { message, .. } if message.starts_with("--isolation-key must be")));
+    }
+
+    #[test]
+    fn an_empty_flag_sends_nothing_and_silences_variables_and_profile() {
+        let environment = Environment::of(&[("CUPOLA_USER_ISOLATION_KEY", "u"), ("CUPOLA_CHAT_ISOLATION_KEY", "c")]);
+        let profile: Profile = toml::from_str("ownership_key = \"sk\"\nuser_isolation_key = \"p\"").unwrap();
+        let flags = IsolationFlags { chat_isolation_key: Some(String::new()), ..flags(Some(""), None) };
+        let mut resolved = flags.resolve(&environment, &profile).unwrap();
+        ownership(&mut resolved, Some(&String::new()), &profile).unwrap();
+        assert_eq!(resolved, Isolation::default());
+        let profile: Profile = toml::from_str("user_isolation_key = \"\"").unwrap();
+        assert!(IsolationFlags::default().resolve(&Environment::of(&[]), &profile).is_err());
     }
 
     #[test]

@@ -16,6 +16,11 @@ impl Sourced {
         Self { source: source.into(), value: value.to_owned() }
     }
 
+    /// Is it a flag without text, as a script passes a variable that is not set?
+    pub(super) fn is_empty_flag(&self) -> bool {
+        self.value.is_empty() && self.source.starts_with("--")
+    }
+
     /// Parses a value that may be shown.
     pub(super) fn parse<Value: FromStr<Err = Invalid>>(&self) -> Result<Value, Failure> {
         parse(&self.source, &self.value)

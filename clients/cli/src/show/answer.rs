@@ -97,6 +97,12 @@ pub(crate) struct Ending<'line> {
     request_id: Option<Cow<'line, str>>,
 }
 
+/// Are these the same letters in the same order?
+fn is_same_but_for_blanks(one: &str, other: &str) -> bool {
+    let letters = |text: &str| text.chars().filter(|letter| !letter.is_whitespace()).collect::<String>();
+    letters(one) == letters(other)
+}
+
 impl<Out: Write, Err: Write> Printer<Out, Err> {
     /// Shows one event. `more` says that another one is already here, so that flushing can wait for it.
     pub(crate) fn event(&mut self, value: &RawValue, more: bool) -> Result<(), Failure> {
@@ -168,6 +174,18 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
         if let Some(rest) = whole.strip_prefix(self.written.as_str()) {
             let rest = rest.to_owned();
             return self.write(&rest);
+        }
+        if is_same_but_for_blanks(whole, &self.written) {
+            // Some agents stream the words of their answer without what is between them.
+            if !self.quiet {
+                self.tell(
+                    "notice: the agent streamed its answer without some of its blanks; -o json has the whole text",
+                );
+            }
+            // What is written now ends as it ended before.
+            let end = if self.written.ends_with('\n') { "\n" } else { "" };
+            self.written = format!("{}{end}", whole.trim_end());
+            return Ok(());
         }
         let end = if self.written.ends_with('\n') { "" } else { "\n" };
         self.out.write_all(end.as_bytes()).map_err(Failure::writing)?;
@@ -324,6 +342,19 @@ mod tests {
         let (out, err, _) = shown(&[HEL, differs], r#"{"status":"completed","text":"good day"}"#);
         assert_eq!(out, "hel\ngood day\n");
         assert!(err.starts_with("warning: the service restarted the answer"), "{err}");
+    }
+
+    #[test]
+    fn an_answer_that_streamed_without_its_blanks_is_written_once() {
+        let delta = |text: &str| format!(r#"{{"type":"textDelta","delta":"{text}"}}"#);
+        let (one, two) = (delta("good"), delta("day"));
+        let whole = r#"{"type":"snapshot","text":"good day"}"#;
+        let (out, err, code) = shown(&[&one, &two, whole], r#"{"status":"completed","text":"good day"}"#);
+        assert_eq!((out.as_str(), code), ("goodday\n", exit::OK));
+        assert_eq!(
+            err,
+            "notice: the agent streamed its answer without some of its blanks; -o json has the whole text\n"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 --- The buffer that answers are streamed into: each question quoted, its answer below, at a mark of its own, so that
 --- several answers can grow at once.
+local asides = require('cupola.asides')
 local failure = require('cupola.failure')
 local known = require('cupola.known')
 local list = require('cupola.list')
@@ -101,12 +102,39 @@ function Answer:draw()
   view.follow(self.buffer, windows)
 end
 
+--- Shows what happened beside the answer, above what comes next, folded: `zo` opens it.
+---@param lines string[]
+function Answer:aside(lines)
+  self:draw()
+  if #lines == 0 or not self:is_there() then
+    return
+  end
+  local position = vim.api.nvim_buf_get_extmark_by_id(self.buffer, namespace, self.mark, {})
+  local row, column = position[1], position[2]
+  local inserted = vim.list_extend(column == 0 and {} or { '', '' }, vim.list_extend(vim.deepcopy(lines), { '', '' }))
+  view.edit(self.buffer, function()
+    vim.api.nvim_buf_set_text(self.buffer, row, column, row, column, inserted)
+  end)
+  local first = row + (column == 0 and 1 or 3)
+  for _, window in ipairs(vim.fn.win_findbuf(self.buffer)) do
+    vim.api.nvim_win_call(window, function()
+      vim.wo.foldmethod = 'manual'
+      vim.cmd(('silent! %d,%dfold'):format(first, first + #lines - 1))
+    end)
+  end
+end
+
 --- Makes the answer's text this one: only what is not there yet is added, unless the beginning differs.
 ---@param text string
 function Answer:replace(text)
   local shown = table.concat(self.parts)
   if vim.startswith(text, shown) then
     return self:append(text:sub(#shown + 1))
+  end
+  if (text:gsub('%s', '')) == (shown:gsub('%s', '')) then
+    -- Some agents stream their words without what is between them.
+    self.parts = { text }
+    return
   end
   self:append(('\n\n*The agent began again:*\n\n%s'):format(text))
   self.parts = { text }
@@ -211,7 +239,7 @@ local function ask(in_scope, questions)
       local approve = index == 1
       local item = { type = 'mcp_approval_response', approval_request_id = question.id, approve = approve }
       local label = ('%s %s once'):format(approve and 'Allow' or 'Refuse', question.tool or 'the tool')
-      M.stream(in_scope, 'invoke', { input = { item }, textOnly = true }, label)
+      M.stream(in_scope, 'invoke', { input = { item } }, label)
     elseif index == 1 then
       -- Neovim 0.9 has no way to open a link; there it is shown only.
       if vim.ui.open then
@@ -236,6 +264,8 @@ function M.stream(in_scope, method, params, question)
         answer:append(event.delta)
       elseif event.type == 'snapshot' then
         answer:replace(event.text)
+      elseif event.type == 'output' then
+        answer:aside(asides.lines(event))
       elseif event.type == 'notice' then
         failure.say(event.message, vim.log.levels.WARN)
       elseif event.type == 'started' and event.sessionId then

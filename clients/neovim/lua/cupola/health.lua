@@ -24,6 +24,7 @@ local function harmlessly(report)
 end
 
 local ok = harmlessly(health.ok or health.report_ok)
+local info = harmlessly(health.info or health.report_info)
 local warn = harmlessly(health.warn or health.report_warn)
 local fail = harmlessly(health.error or health.report_error)
 
@@ -65,7 +66,7 @@ local function examined()
   return reason, result and result.checks
 end
 
-local REPORTERS = { ok = ok, warning = warn, error = fail, skipped = ok }
+local REPORTERS = { ok = ok, warning = warn, error = fail, skipped = info }
 
 local function check_way()
   ok('calls go to ' .. scope.current().label)
@@ -74,7 +75,7 @@ local function check_way()
     return fail(reason.message, reason.data and reason.data.hint and { reason.data.hint } or nil)
   end
   for _, check in ipairs(checks) do
-    local report = REPORTERS[check.status] or ok
+    local report = REPORTERS[check.status] or info
     report(('%s: %s'):format(check.name, check.message), check.hint and { check.hint } or nil)
   end
 end

@@ -15,7 +15,7 @@ caller. Must be an absolute path of at most 4096 bytes, without control characte
 
 AgentEndpoint: TypeAlias = str
 """An agent's own endpoint:
-`https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=v1]`
+`https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT/agents/AGENT/endpoint/protocols/PROTOCOL[?api-version=VERSION]`
 with `invocations`, `invocations_ws`, `a2a`, `openai/responses` or `openai/v1/responses` for
 PROTOCOL.
 
@@ -2046,10 +2046,16 @@ class _RunInfo(TypedDict):
 class RunInfo(_RunInfo, total=False):
     """The status of a run. Times are RFC 3339, UTC."""
 
+    question: str
+    """The first words of what was asked. Not known of a run that an earlier daemon began: prompts are
+    not saved.
+    """
     sessionId: SessionId
     """The session that answers, once that is known."""
     conversationId: ConversationId
     """The conversation of this turn, once that is known."""
+    responseId: ResponseId
+    """The response's or the invocation's id at the service, once that is known."""
     agentVersion: AgentVersion
     """The version of the agent that answers, once that is known."""
     latency: Latency

@@ -17,7 +17,7 @@ export function runCommands(
 ): vscode.Disposable[] {
     return [
         problems.command("cupola.runs.attach", (row: RunRow) => {
-            void conversation.attach(scope.line(), row.id);
+            void conversation.attach(scope.line(), row.id, row.label);
             panel.show(true);
         }),
         problems.command("cupola.runs.cancel", async (row: RunRow) => {

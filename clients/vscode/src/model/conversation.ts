@@ -42,7 +42,7 @@ export class Conversation {
     ask(line: Promise<Line>, question: string): Promise<Turn> {
         const newConversation = this.#startsConversation;
         this.#startsConversation = false;
-        const params = { input: question, textOnly: true, ...(newConversation && { newConversation }) };
+        const params = { input: question, ...(newConversation && { newConversation }) };
         return this.#follow(newTurn(this.#nextId++, question), async (options) =>
             (await line).request("invoke", params, options),
         );
@@ -69,7 +69,7 @@ export class Conversation {
 
     /** The same for a question that was shown elsewhere. */
     decide(line: Promise<Line>, question: Question, approve: boolean): Promise<Turn> {
-        const params = { input: approval(question, approve), textOnly: true };
+        const params = { input: approval(question, approve) };
         return this.#follow(newTurn(this.#nextId++, decision(question, approve)), async (options) =>
             (await line).request("invoke", params, options),
         );
@@ -83,12 +83,12 @@ export class Conversation {
     }
 
     /** Shows what a run has said so far, and follows it: as `ask`, but cancelling leaves the run alone. */
-    async attach(line: Promise<Line>, runId: string): Promise<void> {
+    async attach(line: Promise<Line>, runId: string, name = shortId(runId)): Promise<void> {
         const isShown = this.#turns.some((turn) => turn.runId === runId && turn.status === "running");
         if (!isShown) {
-            const turn = { ...newTurn(this.#nextId++, shortId(runId), true), runId };
+            const turn = { ...newTurn(this.#nextId++, name, true), runId };
             await this.#follow(turn, async (options) =>
-                (await line).connection.request("runs/attach", { runId, textOnly: true }, options),
+                (await line).connection.request("runs/attach", { runId }, options),
             );
         }
     }

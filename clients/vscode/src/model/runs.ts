@@ -7,7 +7,10 @@ import { age, shortId } from "./sessions";
 /** One row. */
 export interface RunRow {
     id: string;
+    /** What was asked, where that is known. */
     label: string;
+    /** As the daemon says it. */
+    status: string;
     description: string;
     /** A codicon's name and, where it says something, a theme colour. */
     icon: string;
@@ -33,7 +36,9 @@ export function runRows(runs: readonly RunInfo[], now: number): RunRow[] {
         const remark = run.status === "running" && run.detached ? ["detached"] : [];
         return {
             id: run.runId,
-            label: run.status,
+            label: run.question ?? run.status,
+            status: run.status,
+            // The icon says how it is.
             description: [age(now - Date.parse(run.startedAt)), ...remark, shortId(run.runId)].join(" · "),
             icon,
             color,
@@ -51,6 +56,7 @@ function details(run: RunInfo): [string, string][] {
     const time = (text: string | undefined) => text && new Date(text).toLocaleString();
     const all: [string, string | undefined][] = [
         ["Run", run.runId],
+        ["Status", run.status],
         ["Began", time(run.startedAt)],
         ["Ended", time(run.endedAt)],
         ["Session", run.sessionId],

@@ -1,6 +1,6 @@
 // The sessions as rows of a tree. Pure: from what the daemon says to what is shown.
 
-import type { Session } from "cupola-client";
+import type { RunInfo, Session } from "cupola-client";
 
 /** One row. */
 export interface SessionRow {
@@ -33,21 +33,36 @@ const ICONS: Record<string, [icon: string, color?: string]> = {
 const SHORT_ID = 13;
 
 /** The rows, the current session first, then as the daemon listed them. `now` is in ms since 1970. */
-export function sessionRows(sessions: readonly Session[], current: string | undefined, now: number): SessionRow[] {
-    const rows = sessions.map((session) => row(session, session.agent_session_id === current, now));
+export function sessionRows(
+    sessions: readonly Session[],
+    current: string | undefined,
+    now: number,
+    runs: readonly RunInfo[] = [],
+): SessionRow[] {
+    // The runs come newest first, and a session is recognized by what it was asked first.
+    const questions = new Map(runs.map((run) => [run.sessionId, run.question]));
+    const rows = sessions.map((session) => {
+        const id = session.agent_session_id;
+        return row(session, questions.get(id), id === current, now);
+    });
     return [...rows.filter((row) => row.isCurrent), ...rows.filter((row) => !row.isCurrent)];
 }
 
-function row(session: Session, isCurrent: boolean, now: number): SessionRow {
+function row(session: Session, question: string | undefined, isCurrent: boolean, now: number): SessionRow {
     const id = session.agent_session_id;
     const [icon, color] = ICONS[session.status ?? ""] ?? ["circle-outline"];
     const used = session.last_accessed_at ?? session.created_at;
     // What the icon says needs no words in a narrow view.
     const status = session.status === "active" ? undefined : session.status;
-    const parts = [isCurrent ? "current" : undefined, status, used == null ? undefined : age(now - used * 1000)];
+    const parts = [
+        isCurrent ? "current" : undefined,
+        status,
+        used == null ? undefined : age(now - used * 1000),
+        question === undefined ? undefined : shortId(id),
+    ];
     return {
         id,
-        label: shortId(id),
+        label: question ?? shortId(id),
         description: parts.filter((part) => part !== undefined && part !== null).join(" · "),
         status: session.status ?? "",
         icon,

@@ -1,5 +1,6 @@
 // One question and its answer, as the chat panel shows them. Pure: events in, what is shown out.
 
+import { type Aside, aside } from "./asides";
 import type { CupolaError, InvokeEvent, InvokeResponse, Question, RunState } from "cupola-client";
 
 /** The status of an answer: its run's status, or no longer followed while the run continues. */
@@ -17,6 +18,8 @@ export interface Turn {
     /** May the service have the question? Not if the call failed before it was sent. */
     wasSent: boolean;
     notices: string[];
+    /** What happened beside the answer: reasoning and tool calls. */
+    asides: Aside[];
     /** What the agent asked and nobody here has answered yet. */
     questions: Question[];
     /** Why there is no whole answer. */
@@ -27,6 +30,9 @@ export interface Turn {
     durationMs: number | undefined;
 }
 
+/** The newest are kept: an agent may call tools without end. */
+const MOST_ASIDES = 50;
+
 /** What the words of an ending are when the agent gives none. */
 const ENDINGS: Partial<Record<TurnStatus, string>> = {
     failed: "The agent failed.",
@@ -36,7 +42,7 @@ const ENDINGS: Partial<Record<TurnStatus, string>> = {
 
 export function newTurn(id: number, question: string, isAttached = false): Turn {
     const ids = { runId: undefined, sessionId: undefined, conversationId: undefined };
-    const nothing = { text: "", notices: [], questions: [], problem: undefined, durationMs: undefined };
+    const nothing = { text: "", notices: [], asides: [], questions: [], problem: undefined, durationMs: undefined };
     return { id, question, isAttached, status: "running", wasSent: true, ...ids, ...nothing };
 }
 
@@ -51,6 +57,10 @@ export function afterEvent(turn: Turn, event: InvokeEvent): Turn {
             return { ...turn, text: event.text };
         case "notice":
             return { ...turn, notices: [...turn.notices, event.message] };
+        case "output": {
+            const found = aside(event.name, event.data);
+            return found === undefined ? turn : { ...turn, asides: [...turn.asides, found].slice(-MOST_ASIDES) };
+        }
         default:
             return turn;
     }

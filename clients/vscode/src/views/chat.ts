@@ -157,7 +157,7 @@ function page(webview: vscode.Webview, [dist, media]: vscode.Uri[]): string {
     </header>
     <main id="turns" role="log" aria-live="polite" aria-label="Conversation" tabindex="0"></main>
     <form id="form">
-        <textarea id="question" rows="1" aria-label="Question" placeholder="Ask the agent (Shift+Enter: new line)"></textarea>
+        <textarea id="question" rows="1" aria-label="Question" placeholder="Ask the agent" title="Enter sends the question, Shift+Enter begins a new line"></textarea>
         <button id="send" type="submit">Send</button>
         <button id="stop" type="button" hidden>Stop</button>
     </form>

@@ -54,7 +54,7 @@ export class RunsView implements vscode.TreeDataProvider<RunRow | CupolaError>, 
             label: row.label,
             description: row.description,
             tooltip: row.details.map(([name, value]) => `${name}: ${value}`),
-            spoken: `Run ${row.id}, ${row.label}, ${row.description}`,
+            spoken: `Run ${row.label}, ${row.status}, ${row.description}`,
         });
         item.id = row.id;
         item.contextValue = row.isRunning ? "run.running" : "run";

@@ -26,11 +26,16 @@ export class SessionsView implements vscode.TreeDataProvider<SessionRow | Cupola
         }
         try {
             const line = await this.scope.line();
-            const [list, current] = await Promise.all([
+            const [list, current, runs] = await Promise.all([
                 line.request("sessions/list", { limit: MOST_SESSIONS, order: "desc" }),
                 currentSession(line),
+                // Without them the rows are called by their ids.
+                line.request("runs/list", {}).then(
+                    ({ runs }) => runs,
+                    () => [],
+                ),
             ]);
-            return sessionRows(list.data, current, Date.now());
+            return sessionRows(list.data, current, Date.now(), runs);
         } catch (error) {
             const failure = CupolaError.from(error);
             return failure.isCancelled ? [] : [failure];

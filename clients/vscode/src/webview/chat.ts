@@ -2,6 +2,7 @@
 
 import type { Question } from "cupola-client";
 import { text } from "../model/harmless";
+import { markdown, type Node as Shown } from "../model/markdown";
 import { consentLink, describe } from "../model/questions";
 import { shortId } from "../model/sessions";
 import type { Turn, TurnStatus } from "../model/turn";
@@ -121,7 +122,9 @@ function render(turn: Turn): HTMLElement {
     article.append(tag("div", "question", turn.question));
     article.append(...turn.notices.map((notice) => tag("div", "notice", notice)));
     if (turn.text !== "" || turn.status === "running") {
-        article.append(tag("div", "answer", turn.text));
+        const answer = tag("div", "answer");
+        answer.append(...markdown(turn.text).map(dom));
+        article.append(...turn.asides.map(aside), answer);
     }
     article.append(...turn.questions.map((asked) => asks(turn, asked)));
     if (turn.problem !== undefined) {
@@ -131,6 +134,23 @@ function render(turn: Turn): HTMLElement {
     footer.title = text([turn.sessionId, turn.conversationId].filter((id) => id !== undefined).join("\n"));
     article.append(footer);
     return article;
+}
+
+/** An element of an answer. Its text goes in as text. */
+function dom(node: Shown): string | HTMLElement {
+    if (typeof node === "string") {
+        return text(node);
+    }
+    const made = tag(node.tag, "");
+    made.append(...node.children.map(dom));
+    return made;
+}
+
+/** What happened beside the answer, folded. */
+function aside({ title, text: content }: Turn["asides"][number]): HTMLElement {
+    const box = tag("details", "aside");
+    box.append(tag("summary", "", title), tag("pre", "", content));
+    return box;
 }
 
 /** What the agent asks, whole, and the buttons that answer it. */

@@ -52,7 +52,7 @@ test("an answer streams into the chat panel", async () => {
     const question = workbench.chat.locator("#question");
     await question.fill("what do you remember?");
     await question.press("Enter");
-    await expectText(workbench.lastTurn, /I remember:\s+- the launch code is 4711/);
+    await expectText(workbench.lastTurn, /I remember:\s*the launch code is 4711/);
 });
 
 test("a selection is sent as it is", async () => {
@@ -160,6 +160,9 @@ test("files are uploaded, opened, changed, downloaded and deleted", async () => 
     await workbench.rowButton(workbench.row("Files", "seed.json"), "Delete");
     await workbench.confirm("Delete");
     await workbench.row("Files", "seed.json").waitFor({ state: "detached" });
+    // Its document is struck out now, and would be in every later picture.
+    await page.locator('.tab[aria-label^="seed.json"]').click();
+    await workbench.command("View: Close Editor");
 });
 
 test("directories are made, filled, looked into and deleted", async () => {
@@ -203,9 +206,10 @@ test("an answer that a shell began is listed, shown as it grows, and cancelled",
     await workbench.command("Cupola: New Conversation");
     await workbench.page.locator('.pane-header[aria-label^="Runs"]').click();
     await workbench.command("Cupola: Refresh");
-    const run = workbench.row("Runs", "running");
+    // It is called by what was asked.
+    const run = workbench.row("Runs", "slow 2000 50");
     await run.click();
-    await expectText(workbench.lastTurn, /run-[^]*tick0 tick1[^]*tick3/);
+    await expectText(workbench.lastTurn, /slow 2000 50[^]*tick0 tick1[^]*tick3/);
     await workbench.picture("runs");
     await workbench.command("Cupola: Cancel");
     await expectText(workbench.lastTurn, /the run continues/);
@@ -213,7 +217,7 @@ test("an answer that a shell began is listed, shown as it grows, and cancelled",
     await expectText(workbench.lastTurn, /tick3/);
     await workbench.rowButton(run, "Cancel Run");
     await expectText(workbench.lastTurn, /Cancelled/);
-    await workbench.row("Runs", "cancelled").waitFor();
+    await workbench.page.locator('.monaco-list-row[aria-label*="slow 2000 50, cancelled"]').waitFor();
     await workbench.command("Cupola: New Conversation");
     await ask("what do you remember?", /launch code is 4711/);
     await workbench.page.locator('.pane-header[aria-label^="Runs"]').click();
@@ -263,7 +267,7 @@ test("nothing that a hostile service says can be clicked", async () => {
         await workbench.command("Cupola: New Conversation");
         await workbench.command("Cupola: Invoke…");
         await workbench.answer("Cupola: Invoke", HOSTILE);
-        await expectText(workbench.lastTurn, /echo: \[Sign in\]\(command:/);
+        await expectText(workbench.lastTurn, /echo: \[?Sign in\]? ?\(command:/);
         await emulator.refuse("POST", "*/openai/responses", HOSTILE);
         await ask("fail", /\[Sign in\]\(command:[^]*hint: run this/);
         assert.equal(await workbench.chat.locator("body a, body [href], body [onclick]").count(), 0);

@@ -6,6 +6,7 @@ import { CupolaError, type InvokeResponse, type Isolation, type MonitorEvent, ty
 import { fileRows, isPlainName, parent, size } from "../../src/model/files";
 import { describe, FIELDS, MASK, shown, withField } from "../../src/model/isolation";
 import { LogLines } from "../../src/model/log";
+import { runRows } from "../../src/model/runs";
 import { age, sessionRows } from "../../src/model/sessions";
 import {
     asTarget,
@@ -33,6 +34,29 @@ test("the current session comes first and says so", () => {
             ["session-2", "current · just now", "circle-filled", true],
             ["sess_01234567…", "idle · 10 min ago", "circle-outline", false],
             ["session-3", "dreaming", "circle-outline", false],
+        ],
+    );
+});
+
+test("sessions and runs are called by what was asked", () => {
+    const asked = { runId: "run-0123456789abcdef", agent: "a", startedAt: new Date(NOW - 60_000).toISOString() };
+    const run = { ...asked, status: "completed" as const, lastEvent: 3, detached: false, clients: 0 };
+    const runs = [
+        { ...run, sessionId: "session-2", question: "and then?" },
+        { ...run, sessionId: "session-2", question: "what is the plan?" },
+        { ...run, status: "failed" as const },
+    ];
+    const sessions = [{ agent_session_id: "session-2", last_accessed_at: SECONDS - 10 }];
+    assert.deepEqual(
+        sessionRows(sessions, undefined, NOW, runs).map(({ label, description }) => [label, description]),
+        [["what is the plan?", "just now · session-2"]],
+    );
+    assert.deepEqual(
+        runRows(runs, NOW).map(({ label, status }) => [label, status]),
+        [
+            ["and then?", "completed"],
+            ["what is the plan?", "completed"],
+            ["failed", "failed"],
         ],
     );
 });

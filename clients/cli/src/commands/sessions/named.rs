@@ -4,12 +4,10 @@ use super::Common;
 use crate::commands::short_id;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::typed;
 use crate::scope::target::parse;
-use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::sessions::{List, ListParams, Session, SessionParams, Show};
+use cupola_protocol::sessions::{SessionParams, Show};
 use cupola_protocol::target::Target;
 
 /// Does something with a session. If no session has the given id, it is the beginning of one: the session must be visible to this
@@ -22,13 +20,12 @@ pub(super) fn named<Done>(
     act: impl Fn(SessionId) -> Result<Done, Failure>,
 ) -> Result<Done, Failure> {
     let refused = match parse::<SessionId>("SESSION_ID", given).and_then(&act) {
-        Err(failure) if lacks_session(&failure) => failure,
+        Err(failure) if short_id::lacks_session(&failure, given) => failure,
         other => return other,
     };
     // If the sessions cannot be listed, the refusal says more than that.
-    let Ok(listed) = all(common, hooks, target, isolation) else { return Err(refused) };
-    let known: Vec<_> = listed.into_iter().map(|session| session.agent_session_id).collect();
-    match short_id::whole(given, &known)? {
+    let Ok(listed) = short_id::sessions(&common.scope, hooks, target, isolation) else { return Err(refused) };
+    match short_id::whole(given, &short_id::ids(listed))? {
         Some(id) if id != given => act(parse("SESSION_ID", &id)?),
         _ => Err(refused),
     }
@@ -53,26 +50,5 @@ pub(super) fn to_delete(
         Ok(Some(id)) => Ok(id),
         Err(failure @ Failure::Usage { .. }) => Err(failure),
         _ => parse("SESSION_ID", given),
-    }
-}
-
-/// Every session that this isolation can see.
-pub(super) fn all(
-    common: &Common,
-    hooks: Hooks,
-    target: &Target,
-    isolation: &Isolation,
-) -> Result<Vec<Session>, Failure> {
-    let (target, isolation, progress) = (target.clone(), isolation.clone(), common.scope.progress());
-    let params = ListParams { target, isolation, limit: None, order: None, after: None, progress };
-    Ok(typed::<List>(&common.scope.call::<List>(hooks, params)?)?.data)
-}
-
-/// Does no session have this id? A beginning may also be too short for an id.
-fn lacks_session(failure: &Failure) -> bool {
-    match failure {
-        Failure::Usage { .. } => true,
-        Failure::Call(error) => error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::SessionNotFound),
-        _ => false,
     }
 }

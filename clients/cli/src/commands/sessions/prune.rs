@@ -1,7 +1,8 @@
 //! `cupola sessions prune`: deletes the sessions that were not used for some time. A project has room for 15 to 50 sessions, and each
 //! that a script leaves behind takes a place for 30 days.
 
-use super::{Common, named};
+use super::Common;
+use crate::commands::short_id;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -57,7 +58,7 @@ pub(super) fn run(
     target: &Target,
     isolation: &Isolation,
 ) -> Result<u8, Failure> {
-    let listed = named::all(common, hooks, target, isolation)?;
+    let listed = short_id::sessions(&common.scope, hooks, target, isolation)?;
     let old: Vec<Session> =
         listed.into_iter().filter(|session| is_older(session, flags.older_than, table::now())).collect();
     let is_json = common.output == Some(Output::Json);

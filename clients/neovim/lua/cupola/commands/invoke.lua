@@ -48,7 +48,7 @@ function M.ask(question, options, in_scope)
     return failure.say('the text is not valid UTF-8 and cannot be sent', vim.log.levels.ERROR)
   end
   in_scope = in_scope or scope.current()
-  local params = vim.tbl_extend('force', { input = question, textOnly = true }, options or {})
+  local params = vim.tbl_extend('force', { input = question }, options or {})
   return answers.stream(in_scope, 'invoke', params, question)
 end
 

@@ -13,7 +13,7 @@ local ACTIONS = { 'attach', 'cancel' }
 ---@param in_scope cupola.Scope
 ---@param run string
 local function attach(in_scope, run)
-  answers.stream(in_scope, 'runs/attach', { runId = run, textOnly = true }, run)
+  answers.stream(in_scope, 'runs/attach', { runId = run }, run)
 end
 
 ---@param in_scope cupola.Scope

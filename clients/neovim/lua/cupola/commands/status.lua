@@ -2,6 +2,11 @@
 local failure = require('cupola.failure')
 local scope = require('cupola.scope')
 
+--- A number of things, in the singular or the plural.
+local function count(number, word)
+  return ('%d %s%s'):format(number, word, number == 1 and '' or 's')
+end
+
 local M = { about = 'show the daemon and what calls go to' }
 
 function M.run()
@@ -13,7 +18,7 @@ function M.run()
       failure.say(table.concat({
         scope.current().label,
         ('daemon %s, process %d, up %d s'):format(status.version, status.processId, math.floor(status.uptimeMs / 1000)),
-        ('%d connections, %d runs'):format(status.connections, status.runs),
+        ('%s, %s'):format(count(status.connections, 'connection'), count(status.runs, 'run')),
       }, '\n'))
     end,
   })

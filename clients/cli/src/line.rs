@@ -3,12 +3,14 @@
 //! - `connect`: finds a daemon, or starts one, and offers it a call; `running`, `start`: the two halves of that; `beside`: what
 //!   `cupola serve` says when one runs already
 //! - `call`: one call on a connection; `patience`: how long it may take; `silent`: what is said of a daemon that does not answer
+//! - `frame`: messages on standard input and output, for commands that pass them on
 //! - `stream`: the socket or pipe; `ahead`: reads it while nobody takes anything; `interrupt`: Ctrl-C
 
 pub(crate) mod ahead;
 pub(crate) mod beside;
 pub(crate) mod call;
 pub(crate) mod connect;
+pub(crate) mod frame;
 pub(crate) mod interrupt;
 pub(crate) mod patience;
 pub(crate) mod running;

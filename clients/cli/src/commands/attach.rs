@@ -4,17 +4,16 @@
 //! answered is answered with an error that says whether it may be tried again; the next request opens a new connection (and starts a
 //! daemon, if none runs), repeats the greetings on it, and continues.
 //!
-//! - [`frame`]: messages on a blocking stream
 //! - [`pending`]: what the program still waits for
 
-mod frame;
 mod pending;
 
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::ahead::Ahead;
-use crate::line::call::{Unbegun, VERSION, lost, misunderstood};
+use crate::line::call::{Unbegun, VERSION, lost, misunderstood, too_old_to_bind};
+use crate::line::frame;
 use crate::line::patience::Patience;
 use crate::line::silent::silent;
 use crate::line::stream::{self, Stream};
@@ -218,10 +217,7 @@ impl Bridge<'_> {
             serde_json::to_vec(&request).map_err(|error| Unbegun::Otherwise(Failure::daemon(error.to_string())))?;
         if !self.greet(stream, reader, &request, unbegun)? && self.bind.is_some() {
             // It ignores what it does not know, as it should, and would let the program reach everything.
-            return Err(Unbegun::Otherwise(Failure::daemon_hint(
-                "the running daemon is too old to bind a connection; nothing was sent",
-                "run `cupola stop`; the next command starts a daemon of this version",
-            )));
+            return Err(Unbegun::Otherwise(too_old_to_bind()));
         }
         let initialize = self.initialize.lock().unwrap_or_else(PoisonError::into_inner).as_deref().and_then(again);
         if let Some(initialize) = initialize {

@@ -11,7 +11,7 @@ use super::silent::silent;
 use super::stream::{self, Stream};
 use crate::failure::Failure;
 use crate::terminal;
-use cupola_protocol::daemon::{Initialize, InitializeParams, ProgramInfo};
+use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
 use cupola_protocol::{Method, PROTOCOL_VERSION};
@@ -160,9 +160,14 @@ impl Connection {
 
     /// Greets the daemon and waits for its first word, for a limited time.
     pub(crate) fn greet(&mut self, patience: &Patience) -> Result<(), Unbegun> {
+        self.greet_and_bind(None, patience)
+    }
+
+    /// As [`Self::greet`], and has the connection bound.
+    pub(crate) fn greet_and_bind(&mut self, bind: Option<&Bind>, patience: &Patience) -> Result<(), Unbegun> {
         let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
         let protocol_versions = Some(vec![PROTOCOL_VERSION]);
-        let params = InitializeParams { client_info: Some(program), protocol_versions, bind: None };
+        let params = InitializeParams { client_info: Some(program), protocol_versions, bind: bind.cloned() };
         let mut bytes = Vec::new();
         append(&mut bytes, &Request::call(GREETING, Initialize::NAME, params)).map_err(Unbegun::Otherwise)?;
         self.offer(&bytes, patience)?;
@@ -178,11 +183,16 @@ impl Connection {
                 return match error.data.as_ref().map(|data| data.kind) {
                     Some(ErrorKind::ShuttingDown) => Err(Unbegun::Stopping(Failure::Call(Box::new(error)))),
                     Some(ErrorKind::Overloaded) => Err(Unbegun::Otherwise(Failure::Call(Box::new(error)))),
+                    _ if bind.is_some() => Err(Unbegun::Otherwise(Failure::Call(Box::new(error)))),
                     // It has spoken. What it makes of the call, it will say.
                     _ => Ok(()),
                 };
             }
-            report_version_skew(message.result.unwrap_or(RawValue::NULL));
+            let greeted = message.result.unwrap_or(RawValue::NULL);
+            report_version_skew(greeted);
+            if bind.is_some() && !is_bound(greeted) {
+                return Err(Unbegun::Otherwise(too_old_to_bind()));
+            }
             return Ok(());
         }
     }
@@ -423,6 +433,24 @@ fn report_version_skew(greeted: &RawValue) {
     if !waits {
         warn_of_version();
     }
+}
+
+/// Does a greeting say that the connection is bound?
+fn is_bound(greeted: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Granted {
+        #[serde(default)]
+        bound: bool,
+    }
+    serde_json::from_str::<Granted>(greeted.get()).is_ok_and(|granted| granted.bound)
+}
+
+/// A daemon that does not know bindings ignores them, and would let the connection reach everything.
+pub(crate) fn too_old_to_bind() -> Failure {
+    Failure::daemon_hint(
+        "the running daemon is too old to bind a connection; nothing was sent",
+        "run `cupola stop`; the next command starts a daemon of this version",
+    )
 }
 
 /// The connection ended before the answer.

@@ -11,6 +11,7 @@ use super::stream::Stream;
 use crate::failure::Failure;
 use clap::Args;
 use cupola_protocol::Method;
+use cupola_protocol::daemon::Bind;
 use serde_json::value::RawValue;
 use std::io;
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ pub(crate) struct DaemonFlags {
 pub(crate) type Embedded = fn() -> io::Result<Stream>;
 
 /// Runs each time that a call has been sent.
-pub(crate) type OnSent = fn(&Stream);
+pub(crate) type OnSent = Rc<dyn Fn(&Stream)>;
 
 impl DaemonFlags {
     /// Where the daemon is looked for.
@@ -122,8 +123,25 @@ impl DaemonFlags {
     }
 
     /// Sends an encoded call to a daemon that answers. `on_sent` runs each time that it has been sent.
-    pub(crate) fn ask(&self, embedded: Embedded, call: Vec<u8>, on_sent: OnSent) -> Result<Connection, Failure> {
+    pub(crate) fn ask(
+        &self,
+        embedded: Embedded,
+        call: Vec<u8>,
+        on_sent: impl Fn(&Stream) + 'static,
+    ) -> Result<Connection, Failure> {
         self.ask_within(embedded, call, Patience::for_first_word(), on_sent)
+    }
+
+    /// As [`Self::ask`], on a connection that is bound before the call is sent.
+    pub(crate) fn ask_bound(
+        &self,
+        embedded: Embedded,
+        bind: Bind,
+        call: Vec<u8>,
+        on_sent: impl Fn(&Stream) + 'static,
+    ) -> Result<Connection, Failure> {
+        let (patience, on_sent) = (Patience::for_first_word(), Rc::new(on_sent));
+        Offer { daemon: self.clone(), embedded, bind: Some(bind), call: call.into(), patience, on_sent }.make()
     }
 
     /// As [`Self::ask`], within limits.
@@ -132,9 +150,10 @@ impl DaemonFlags {
         embedded: Embedded,
         call: Vec<u8>,
         patience: Patience,
-        on_sent: OnSent,
+        on_sent: impl Fn(&Stream) + 'static,
     ) -> Result<Connection, Failure> {
-        Offer { daemon: self.clone(), embedded, call: call.into(), patience, on_sent }.make()
+        let on_sent = Rc::new(on_sent);
+        Offer { daemon: self.clone(), embedded, bind: None, call: call.into(), patience, on_sent }.make()
     }
 }
 
@@ -142,6 +161,8 @@ impl DaemonFlags {
 struct Offer {
     daemon: DaemonFlags,
     embedded: Embedded,
+    /// What the connection is bound to first.
+    bind: Option<Bind>,
     call: Rc<[u8]>,
     patience: Patience,
     on_sent: OnSent,
@@ -154,8 +175,8 @@ impl Offer {
             let stream = self.daemon.connect(self.embedded, &self.patience).map_err(Unbegun::Otherwise)?;
             let mut connection = Connection::new(stream);
             // A daemon inside this process is there.
-            if !self.daemon.no_daemon {
-                connection.greet(&self.patience)?;
+            if !self.daemon.no_daemon || self.bind.is_some() {
+                connection.greet_and_bind(self.bind.as_ref(), &self.patience)?;
             }
             connection.offer(&self.call, &self.patience)?;
             Ok(connection)

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, Read, Write};
 const MAX_LINE_BYTES: usize = MAX_MESSAGE_BYTES + 2;
 
 /// The framing of a stream, from its first bytes. Nothing when the stream ends without any.
-pub(super) fn detect(reader: &mut impl BufRead) -> io::Result<Option<Framing>> {
+pub(crate) fn detect(reader: &mut impl BufRead) -> io::Result<Option<Framing>> {
     loop {
         let buffer = reader.fill_buf()?;
         let blank = buffer.len() - buffer.trim_ascii_start().len();
@@ -30,7 +30,7 @@ pub(super) fn detect(reader: &mut impl BufRead) -> io::Result<Option<Framing>> {
 }
 
 /// Reads the next message into `message`, without what frames it. False when the stream has ended.
-pub(super) fn read(framing: Framing, reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<bool> {
+pub(crate) fn read(framing: Framing, reader: &mut impl BufRead, message: &mut Vec<u8>) -> io::Result<bool> {
     message.clear();
     match framing {
         Framing::Ndjson => read_line(reader, message),
@@ -39,7 +39,7 @@ pub(super) fn read(framing: Framing, reader: &mut impl BufRead, message: &mut Ve
 }
 
 /// Writes one message with what frames it, and flushes.
-pub(super) fn write(framing: Framing, mut writer: impl Write, message: &[u8]) -> io::Result<()> {
+pub(crate) fn write(framing: Framing, mut writer: impl Write, message: &[u8]) -> io::Result<()> {
     let mut framed = Vec::with_capacity(message.len() + 32);
     framing.encode(message, &mut framed);
     writer.write_all(&framed)?;

@@ -11,7 +11,10 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    cupola_cli::run(std::env::args_os(), Hooks { serve, embedded: process::embedded, emulator, emulator_token })
+    cupola_cli::run(
+        std::env::args_os(),
+        Hooks { serve, embedded: process::embedded, emulator, emulator_token, mcp: cupola_mcp::serve },
+    )
 }
 
 fn serve(options: ServeOptions) -> ExitCode {

@@ -2,6 +2,7 @@
 //!
 //! - `invoke`, `chat`, `runs`: turns; `sessions`, `files`, `monitor`: a session, its files and its log
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
+//! - `mcp`: agents as tools for programs with a language model
 //! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator
 //! - `completions`, `man`: files for the shell and for `man`
 
@@ -16,6 +17,7 @@ pub(crate) mod files;
 pub(crate) mod import;
 pub(crate) mod invoke;
 pub(crate) mod man;
+pub(crate) mod mcp;
 pub(crate) mod monitor;
 pub(crate) mod partitions;
 pub(crate) mod runs;
@@ -84,6 +86,9 @@ pub(crate) enum Command {
     /// Connect standard input and output to the daemon, for programs that start a child process
     #[command(after_help = attach::HELP)]
     Attach(attach::Flags),
+    /// Offer agents as tools to programs that speak the Model Context Protocol
+    #[command(after_help = mcp::HELP)]
+    Mcp(mcp::Flags),
     /// Run the daemon in this terminal
     #[command(after_help = serve::HELP)]
     Serve(serve::Flags),
@@ -163,6 +168,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags),
         Command::Attach(flags) => attach::run(flags, hooks),
+        Command::Mcp(flags) => mcp::run(flags, hooks),
         Command::Completions(flags) => completions::run(flags, syntax),
         Command::Man(flags) => man::run(flags, syntax),
         Command::Doctor(flags) => doctor::run(flags, hooks),

@@ -1,4 +1,10 @@
-//! What the command line only starts, the daemon and the emulator, and the options that it hands them.
+//! What the command line only starts (the daemon, the emulator, the MCP server) and the options that it hands them.
+//!
+//! - [`bound`]: calls for one agent and one isolation, for the MCP server
+
+mod bound;
+
+pub use bound::{BoundLine, Stop};
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;
@@ -18,6 +24,33 @@ pub struct Hooks {
     pub emulator: fn(EmulatorOptions) -> ExitCode,
     /// Prints a token for an emulator.
     pub emulator_token: fn(EmulatorTokenOptions) -> ExitCode,
+    /// Serves the Model Context Protocol on standard input and output until the input ends. The error says what is wrong with the
+    /// options, or with the input.
+    pub mcp: fn(McpOptions) -> Result<(), String>,
+}
+
+/// What the command line says about the MCP server to run.
+#[derive(Debug, Clone)]
+pub struct McpOptions {
+    /// The agents to offer; at least one.
+    pub agents: Vec<McpAgent>,
+    /// Each agent is a tool of its own.
+    pub has_tool_per_agent: bool,
+    /// Only tools that change nothing.
+    pub read_only: bool,
+    /// Tools that delete or replace data, too.
+    pub allow_destructive: bool,
+    /// Only the tools of these names; all when empty.
+    pub only: Vec<String>,
+}
+
+/// An agent that the MCP server offers.
+#[derive(Debug, Clone)]
+pub struct McpAgent {
+    /// What a model calls it.
+    pub name: String,
+    /// Calls for it.
+    pub line: BoundLine,
 }
 
 /// What the command line says about the daemon to run, as typed. What is `None` the daemon decides from its environment

@@ -8,7 +8,7 @@
 //!
 //! [`harmless`] has the functions, [`writer`] the stream that applies them.
 
-mod harmless;
+pub mod harmless;
 mod writer;
 
 pub(crate) use harmless::{json, line, paragraph, text};

@@ -1,0 +1,196 @@
+//! Calls for one agent and one isolation. Each goes over a connection of its own, which is bound to the two before anything is called
+//! on it: a daemon that was replaced in between makes no difference, and no call can reach anything else.
+
+use super::Hooks;
+use crate::failure::Failure;
+use crate::line::call::{CALL, Event, encode, typed};
+use crate::line::connect::{DaemonFlags, Embedded};
+use crate::line::stream::Stream;
+use crate::show::debug;
+use crate::{repeated, terminal};
+use cupola_protocol::Method;
+use cupola_protocol::daemon::Bind;
+use cupola_protocol::error::{ErrorData, ErrorKind};
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::rpc::{CANCEL, Cancel, ErrorObject, Request};
+use cupola_protocol::target::Target;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The token of the events of the one call on a connection.
+const TOKEN: u64 = 1;
+
+/// Makes calls for one agent under one isolation.
+#[derive(Debug, Clone)]
+pub struct BoundLine {
+    daemon: DaemonFlags,
+    embedded: Embedded,
+    bind: Bind,
+    shows_requests: bool,
+}
+
+impl BoundLine {
+    /// Calls for this agent and this isolation. `shows_requests`: as `--debug` shows them, on standard error.
+    pub(crate) fn new(
+        daemon: &DaemonFlags,
+        hooks: Hooks,
+        target: Target,
+        isolation: Isolation,
+        shows_requests: bool,
+    ) -> Self {
+        let bind = Bind { target, isolation, methods: Some(Vec::new()), files: None };
+        Self { daemon: daemon.clone(), embedded: hooks.embedded, bind, shows_requests }
+    }
+
+    /// May call these methods and no other; none until this is called. The daemon refuses the others.
+    #[must_use]
+    pub fn allowing(mut self, methods: impl IntoIterator<Item = &'static str>) -> Self {
+        self.bind.methods = Some(methods.into_iter().filter_map(|name| name.parse().ok()).collect());
+        self
+    }
+
+    /// One call. `arguments` are its parameters without the target and the isolation, which are this line's whatever the arguments
+    /// say. With `on_event`, the call's events come first.
+    pub fn call<M: Method>(
+        &self,
+        mut arguments: Map<String, Value>,
+        stop: &Arc<Stop>,
+        on_event: Option<&mut dyn FnMut(&RawValue)>,
+    ) -> Result<M::Response, ErrorObject> {
+        arguments.insert("target".to_owned(), json!(self.bind.target));
+        arguments.insert("isolation".to_owned(), json!(self.bind.isolation));
+        if self.shows_requests {
+            arguments.insert("debug".to_owned(), json!(true));
+        }
+        if self.shows_requests || on_event.is_some() {
+            arguments.insert("partialResultToken".to_owned(), json!(TOKEN));
+        }
+        let params = serde_json::from_value(Value::Object(arguments))
+            .map_err(|error| refused(ErrorKind::InvalidParams, error.to_string()))?;
+        self.send::<M>(params, stop, on_event).map_err(in_words)
+    }
+
+    fn send<M: Method>(
+        &self,
+        params: M::Params,
+        stop: &Arc<Stop>,
+        mut on_event: Option<&mut dyn FnMut(&RawValue)>,
+    ) -> Result<M::Response, Failure> {
+        if stop.is_wanted() {
+            return Err(Failure::Call(Box::new(refused(ErrorKind::Cancelled, "the call was cancelled".to_owned()))));
+        }
+        let sent = Arc::clone(stop);
+        let call = encode::<M>(params)?;
+        let mut connection =
+            self.daemon.ask_bound(self.embedded, self.bind.clone(), call, move |stream| sent.sent(stream))?;
+        let answer = connection.receive(|Event { value, .. }| {
+            if !debug::show(value, &mut terminal::stderr())
+                && let Some(on_event) = &mut on_event
+            {
+                on_event(value);
+            }
+            Ok(())
+        });
+        // What was lost on its way may have reached the agent.
+        let answer = answer.map_err(|failure| if M::IS_TURN { failure.of_sent_turn() } else { failure })?;
+        typed::<M>(&answer)
+    }
+}
+
+/// A failure as the daemon's own errors are, with this command line's flags in the commands that its hint names.
+fn in_words(failure: Failure) -> ErrorObject {
+    let (mut error, hint) = match failure {
+        Failure::Call(error) => {
+            let hint = error.data.as_ref().and_then(|data| data.hint.clone());
+            (*error, hint)
+        }
+        Failure::Usage { message, hint } => (refused(ErrorKind::InvalidParams, message), hint),
+        Failure::Daemon { message, hint } => (refused(ErrorKind::DaemonGone, message), hint),
+        Failure::Output(error) => (refused(ErrorKind::InternalError, error.to_string()), None),
+        Failure::ReaderGone => (refused(ErrorKind::InternalError, "the output is closed".to_owned()), None),
+    };
+    if let (Some(data), Some(hint)) = (&mut error.data, hint) {
+        let lines: Vec<_> = hint.lines().map(repeated::complete).collect();
+        data.hint = Some(lines.join("\n"));
+    }
+    error
+}
+
+fn refused(kind: ErrorKind, message: String) -> ErrorObject {
+    ErrorObject { code: kind.code(), message, data: Some(ErrorData::new(kind)) }
+}
+
+/// Cancels a call, before or after it was sent.
+#[derive(Debug, Default)]
+pub struct Stop(Mutex<StopState>);
+
+#[derive(Debug, Default)]
+struct StopState {
+    is_wanted: bool,
+    /// Where the call is, once it has been sent.
+    call: Option<Stream>,
+}
+
+impl Stop {
+    /// Cancels the call.
+    pub fn now(&self) {
+        let mut state = self.state();
+        state.is_wanted = true;
+        if let Some(call) = &state.call {
+            cancel(call);
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.state().is_wanted
+    }
+
+    /// The call has been sent on this connection: here it can be cancelled from now on.
+    fn sent(&self, stream: &Stream) {
+        let mut state = self.state();
+        state.call = stream.try_clone().ok();
+        if state.is_wanted {
+            cancel(stream);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, StopState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cancels the one call on a connection. If it cannot be written the connection has ended, and the call with it.
+fn cancel(mut stream: &Stream) {
+    if let Ok(mut message) = serde_json::to_vec(&Request::notification(CANCEL, Cancel { id: CALL })) {
+        message.push(b'\n');
+        let _ = stream.write_all(&message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_cancelled_before_it_is_sent_is_cancelled_when_it_is() {
+        let (client, daemon) = Stream::pair().unwrap();
+        let stop = Stop::default();
+        stop.now();
+        stop.sent(&client);
+        drop((stop, client));
+        let said = std::io::read_to_string(daemon).unwrap();
+        assert!(said.contains(r#""method":"$/cancelRequest","params":{"id":1}"#), "{said}");
+    }
+
+    #[test]
+    fn every_failure_is_an_error_object_that_keeps_its_hint() {
+        let failures =
+            [Failure::usage_hint("wrong", "do this"), Failure::daemon_hint("gone", "do this"), Failure::ReaderGone];
+        let errors = failures.map(in_words);
+        let hint = |error: &ErrorObject| error.data.as_ref().unwrap().hint.clone();
+        assert_eq!(errors.each_ref().map(hint), [Some("do this".to_owned()), Some("do this".to_owned()), None]);
+        assert_eq!(errors[1].data.as_ref().unwrap().kind, ErrorKind::DaemonGone);
+    }
+}

@@ -136,6 +136,11 @@ fn every_session_in_the_attach_page_is_what_really_happens() {
 }
 
 #[test]
+fn every_session_in_the_mcp_page_is_what_really_happens() {
+    replay(include_str!("../../docs/mcp.md"));
+}
+
+#[test]
 fn every_session_in_the_emulator_page_is_what_really_happens() {
     replay(include_str!("../../docs/emulator.md"));
 }

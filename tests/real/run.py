@@ -55,6 +55,8 @@ SUITES = {
     "sdk_async": Suite("test_sdk_async", client="sdk"),
     "sdk_old": Suite("test_sdk", client="agent-framework"),
     "sdk_node": Suite("test_sdk_node"),
+    "mcp": Suite("test_mcp", client="mcp"),
+    "mcp_node": Suite("test_mcp_node"),
     "strangers": Suite("test_strangers", may_skip=True),
     "isolation_keys": Suite("test_isolation_keys"),
     "runner": Suite("test_run"),
@@ -156,9 +158,10 @@ def main():
     prepare(environments, has_node)
     if arguments.prepare:
         return
-    if not has_node and "sdk_node" in arguments.tests:
-        print("skipped: sdk_node: npm is not installed", flush=True)
-        arguments.tests.remove("sdk_node")
+    for name in ("sdk_node", "mcp_node"):
+        if not has_node and name in arguments.tests:
+            print(f"skipped: {name}: npm is not installed", flush=True)
+            arguments.tests.remove(name)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(lambda test: run_suite(test, environments, binary), arguments.tests))
     run, bad = (sum(numbers) for numbers in zip(*results))

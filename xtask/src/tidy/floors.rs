@@ -46,6 +46,10 @@ pub(super) const HOUSES: &[House] = &[
         ],
     },
     House {
+        sources: "clients/mcp/src/",
+        floors: &[&["lib"], &["server"], &["offer", "resources"], &["tools"], &["call"], &["text"]],
+    },
+    House {
         sources: "emulator/src/",
         floors: &[
             &["lib", "command"],

@@ -253,7 +253,7 @@ async fn cancelling_a_call_cancels_the_run() {
         let note = program.line.next().await;
         assert_eq!(note["params"]["progressToken"], 7, "{note}");
         program.notify("notifications/cancelled", json!({"requestId": id, "reason": "enough"})).await;
-        // The run's end is seen by whoever lists runs.
+        // The run's end is in the list of runs.
         let is_cancelled = || {
             let listed = finish(home.command(&["runs", "list", "-o", "json"]));
             String::from_utf8_lossy(&listed.stdout).contains("\"cancelled\"")

@@ -4,7 +4,7 @@
 
 mod bound;
 
-pub use bound::{BoundLine, Stop};
+pub use bound::{BoundLine, CallFailure, Stop};
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;

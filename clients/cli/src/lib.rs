@@ -40,7 +40,8 @@ use std::process::ExitCode;
 
 pub use environment::{ISOLATION_VARIABLES, allows_colours};
 pub use hooks::{
-    BoundLine, EmulatorOptions, EmulatorTokenOptions, Hooks, McpAgent, McpOptions, ServeOptions, Stop, Undocumented,
+    BoundLine, CallFailure, EmulatorOptions, EmulatorTokenOptions, Hooks, McpAgent, McpOptions, ServeOptions, Stop,
+    Undocumented,
 };
 pub use line::beside::already_served;
 pub use line::stream::Stream;

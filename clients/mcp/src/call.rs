@@ -1,11 +1,10 @@
 //! One call of a tool: its arguments, what it asks the daemon, and what it gives back.
 
 use crate::text::{self, UNTRUSTED};
-use cupola_cli::{McpAgent, Stop};
+use cupola_cli::{CallFailure, McpAgent, Stop};
 use cupola_protocol::Method;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::invoke::{InvokeEvent, NumberedEvent};
-use cupola_protocol::rpc::ErrorObject;
 use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam, ProgressToken};
 use rmcp::service::{RequestContext, RoleServer};
 use serde::Serialize;
@@ -41,7 +40,7 @@ pub(crate) struct Reply {
 pub(crate) struct Refusal {
     pub(crate) kind: ErrorKind,
     message: String,
-    hint: Option<String>,
+    advice: Option<String>,
     turn: Option<Turn>,
 }
 
@@ -151,7 +150,7 @@ impl Reply {
 
 impl Refusal {
     pub(crate) fn new(kind: ErrorKind, message: String) -> Self {
-        Self { kind, message, hint: None, turn: None }
+        Self { kind, message, advice: None, turn: None }
     }
 
     /// The arguments cannot be used.
@@ -166,7 +165,7 @@ impl Refusal {
         if let Some(turn) = self.turn {
             words += &format!("\nturn: {}", turn.name());
         }
-        for line in self.hint.as_deref().unwrap_or_default().lines() {
+        for line in self.advice.as_deref().unwrap_or_default().lines() {
             words += &format!("\nhint: {}", text::line(line));
         }
         words
@@ -178,12 +177,8 @@ impl Refusal {
     }
 }
 
-impl From<ErrorObject> for Refusal {
-    fn from(error: ErrorObject) -> Self {
-        let (kind, hint, turn) = match error.data {
-            Some(data) => (data.kind, data.hint, data.turn),
-            None => (ErrorKind::InternalError, None, None),
-        };
-        Self { kind, message: error.message, hint, turn }
+impl From<CallFailure> for Refusal {
+    fn from(CallFailure { kind, message, advice, turn }: CallFailure) -> Self {
+        Self { kind, message, advice, turn }
     }
 }

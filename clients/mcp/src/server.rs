@@ -81,7 +81,7 @@ impl Server {
         let agent = &self.agents[place];
         let ask =
             || async { call::ask::<Show>(context, agent, json!({}), None).await.map(|shown| description(&shown)) };
-        // An agent that cannot be shown now is a tool all the same.
+        // An agent that cannot be shown now is still a tool.
         let known = self.descriptions[place].get_or_try_init(ask).await.ok().and_then(Option::as_deref);
         let mut text = format!("{} The agent is {}.", tool.description, agent.name);
         if let Some(known) = known {

@@ -35,13 +35,13 @@ pub(crate) enum Effect {
 impl Effect {
     /// The hints for a program that decides what to ask a person about.
     pub(crate) fn annotations(self) -> ToolAnnotations {
-        let hints = ToolAnnotations::new().read_only(self == Self::Reads).open_world(self == Self::Asks);
+        let annotations = ToolAnnotations::new().read_only(self == Self::Reads).open_world(self == Self::Asks);
         match self {
-            Self::Reads => hints.destructive(false).idempotent(true),
+            Self::Reads => annotations.destructive(false).idempotent(true),
             // What an agent does with a message Cupola cannot know; the protocol's default says that it may destroy.
-            Self::Asks => hints.idempotent(false),
-            Self::Changes(is_idempotent) => hints.destructive(false).idempotent(is_idempotent),
-            Self::Destroys => hints.destructive(true).idempotent(true),
+            Self::Asks => annotations.idempotent(false),
+            Self::Changes(is_idempotent) => annotations.destructive(false).idempotent(is_idempotent),
+            Self::Destroys => annotations.destructive(true).idempotent(true),
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::show::debug;
 use crate::{repeated, terminal};
 use cupola_protocol::Method;
 use cupola_protocol::daemon::Bind;
-use cupola_protocol::error::{ErrorData, ErrorKind};
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::rpc::{CANCEL, Cancel, ErrorObject, Request};
+use cupola_protocol::rpc::{CANCEL, Cancel, Request};
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -58,7 +58,7 @@ impl BoundLine {
         mut arguments: Map<String, Value>,
         stop: &Arc<Stop>,
         on_event: Option<&mut dyn FnMut(&RawValue)>,
-    ) -> Result<M::Response, ErrorObject> {
+    ) -> Result<M::Response, CallFailure> {
         arguments.insert("target".to_owned(), json!(self.bind.target));
         arguments.insert("isolation".to_owned(), json!(self.bind.isolation));
         if self.shows_requests {
@@ -68,8 +68,11 @@ impl BoundLine {
             arguments.insert("partialResultToken".to_owned(), json!(TOKEN));
         }
         let params = serde_json::from_value(Value::Object(arguments))
-            .map_err(|error| refused(ErrorKind::InvalidParams, error.to_string()))?;
-        self.send::<M>(params, stop, on_event).map_err(in_words)
+            .map_err(|error| CallFailure::new(ErrorKind::InvalidParams, error.to_string(), None))?;
+        if stop.is_wanted() {
+            return Err(CallFailure::new(ErrorKind::Cancelled, "the call was cancelled".to_owned(), None));
+        }
+        self.send::<M>(params, stop, on_event).map_err(CallFailure::from)
     }
 
     fn send<M: Method>(
@@ -78,9 +81,6 @@ impl BoundLine {
         stop: &Arc<Stop>,
         mut on_event: Option<&mut dyn FnMut(&RawValue)>,
     ) -> Result<M::Response, Failure> {
-        if stop.is_wanted() {
-            return Err(Failure::Call(Box::new(refused(ErrorKind::Cancelled, "the call was cancelled".to_owned()))));
-        }
         let sent = Arc::clone(stop);
         let call = encode::<M>(params)?;
         let mut connection =
@@ -99,27 +99,40 @@ impl BoundLine {
     }
 }
 
-/// A failure as the daemon's own errors are, with this command line's flags in the commands that its hint names.
-fn in_words(failure: Failure) -> ErrorObject {
-    let (mut error, hint) = match failure {
-        Failure::Call(error) => {
-            let hint = error.data.as_ref().and_then(|data| data.hint.clone());
-            (*error, hint)
-        }
-        Failure::Usage { message, hint } => (refused(ErrorKind::InvalidParams, message), hint),
-        Failure::Daemon { message, hint } => (refused(ErrorKind::DaemonGone, message), hint),
-        Failure::Output(error) => (refused(ErrorKind::InternalError, error.to_string()), None),
-        Failure::ReaderGone => (refused(ErrorKind::InternalError, "the output is closed".to_owned()), None),
-    };
-    if let (Some(data), Some(hint)) = (&mut error.data, hint) {
-        let lines: Vec<_> = hint.lines().map(repeated::complete).collect();
-        data.hint = Some(lines.join("\n"));
-    }
-    error
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFailure {
+    /// The kind.
+    pub kind: ErrorKind,
+    /// What happened.
+    pub message: String,
+    /// What to do next, with this command line's flags in the commands that it names.
+    pub advice: Option<String>,
+    /// Of a call that sends a turn: whether it ran.
+    pub turn: Option<Turn>,
 }
 
-fn refused(kind: ErrorKind, message: String) -> ErrorObject {
-    ErrorObject { code: kind.code(), message, data: Some(ErrorData::new(kind)) }
+impl CallFailure {
+    fn new(kind: ErrorKind, message: String, advice: Option<&str>) -> Self {
+        let advice = advice.map(|advice| advice.lines().map(repeated::complete).collect::<Vec<_>>().join("\n"));
+        Self { kind, message, advice, turn: None }
+    }
+}
+
+impl From<Failure> for CallFailure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Call(error) => match error.data {
+                Some(data) => Self { turn: data.turn, ..Self::new(data.kind, error.message, data.hint.as_deref()) },
+                // Not an error of Cupola's daemon.
+                None => Self::new(ErrorKind::InternalError, error.message, None),
+            },
+            Failure::Usage { message, hint } => Self::new(ErrorKind::InvalidParams, message, hint.as_deref()),
+            Failure::Daemon { message, hint } => Self::new(ErrorKind::DaemonGone, message, hint.as_deref()),
+            Failure::Output(error) => Self::new(ErrorKind::InternalError, error.to_string(), None),
+            Failure::ReaderGone => Self::new(ErrorKind::InternalError, "the output is closed".to_owned(), None),
+        }
+    }
 }
 
 /// Cancels a call, before or after it was sent.
@@ -185,12 +198,14 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_is_an_error_object_that_keeps_its_hint() {
+    fn every_failure_keeps_its_kind_and_says_what_to_do() {
         let failures =
             [Failure::usage_hint("wrong", "do this"), Failure::daemon_hint("gone", "do this"), Failure::ReaderGone];
-        let errors = failures.map(in_words);
-        let hint = |error: &ErrorObject| error.data.as_ref().unwrap().hint.clone();
-        assert_eq!(errors.each_ref().map(hint), [Some("do this".to_owned()), Some("do this".to_owned()), None]);
-        assert_eq!(errors[1].data.as_ref().unwrap().kind, ErrorKind::DaemonGone);
+        let failures = failures.map(CallFailure::from);
+        let advice = failures.each_ref().map(|failure| failure.advice.as_deref());
+        assert_eq!(advice, [Some("do this"), Some("do this"), None]);
+        assert_eq!(failures[1].kind, ErrorKind::DaemonGone);
+        let sent = CallFailure::from(Failure::daemon("gone").of_sent_turn());
+        assert_eq!(sent.turn, Some(Turn::MayHaveRun));
     }
 }

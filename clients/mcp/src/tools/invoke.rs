@@ -62,8 +62,8 @@ pub(crate) struct Failure {
     /// What happened.
     pub(crate) message: String,
     /// What to do next.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) hint: Option<String>,
+    #[serde(rename = "hint", skip_serializing_if = "Option::is_none")]
+    pub(crate) advice: Option<String>,
 }
 
 pub(crate) async fn invoke(mut call: Call) -> Result<Reply, Refusal> {
@@ -102,8 +102,8 @@ impl Answer {
 
 impl Failure {
     pub(crate) fn of(failure: &RunFailure) -> Self {
-        let hint = failure.hint.as_deref().map(text::short);
-        Self { kind: word(&failure.kind), message: text::short(&failure.message), hint }
+        let advice = failure.hint.as_deref().map(text::short);
+        Self { kind: word(&failure.kind), message: text::short(&failure.message), advice }
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn show(mut call: Call) -> Result<Reply, Refusal> {
             }
             // It could not begin.
             Err(refusal) => {
-                run.failure = Some(Failure { kind: word(&refusal.kind), message: refusal.words(), hint: None });
+                run.failure = Some(Failure { kind: word(&refusal.kind), message: refusal.words(), advice: None });
             }
         }
     }

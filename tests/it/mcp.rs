@@ -18,6 +18,8 @@ struct Program {
     process: Process,
     line: Client,
     is_newer: bool,
+    /// What the program can do besides.
+    capabilities: Value,
     /// Notifications and other answers since they were looked at last.
     notes: Vec<Value>,
 }
@@ -26,13 +28,17 @@ impl Program {
     /// Starts the server with these flags, and greets it.
     async fn start(home: &Home, flags: &[&str]) -> Self {
         let mut program = Self::begin(home, flags, false);
+        program.greet().await;
+        program
+    }
+
+    async fn greet(&mut self) {
         let client = json!({"name": "test", "version": "1"});
-        let greeting = json!({"protocolVersion": OLDER, "capabilities": {}, "clientInfo": client});
-        let greeted = program.ask("initialize", greeting).await;
+        let greeting = json!({"protocolVersion": OLDER, "capabilities": self.capabilities, "clientInfo": client});
+        let greeted = self.ask("initialize", greeting).await;
         assert_eq!(greeted["result"]["protocolVersion"], OLDER, "{greeted}");
         assert_eq!(greeted["result"]["serverInfo"]["name"], "cupola", "{greeted}");
-        program.notify("notifications/initialized", json!({})).await;
-        program
+        self.notify("notifications/initialized", json!({})).await;
     }
 
     fn begin(home: &Home, flags: &[&str], is_newer: bool) -> Self {
@@ -42,14 +48,14 @@ impl Program {
         let process = Process::start(command);
         line.set_nonblocking(true).unwrap();
         let line = Client::new(tokio::net::UnixStream::from_std(line).unwrap(), Framing::Ndjson);
-        Self { process, line, is_newer, notes: Vec::new() }
+        Self { process, line, is_newer, capabilities: json!({}), notes: Vec::new() }
     }
 
     async fn request(&mut self, method: &str, mut params: Value) -> u64 {
         if self.is_newer {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(NEWER);
             params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({"name": "test", "version": "1"});
-            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
         }
         self.line.request(method, params).await
     }
@@ -348,6 +354,64 @@ async fn files_are_written_and_deleted_only_where_the_operator_allows_it() {
     assert!(refusal(&unnamed).contains("sessionId"), "{unnamed}");
     program.done("sessions_delete", json!({"sessionId": session})).await;
     assert_eq!(program.done("sessions_list", json!({})).await["sessions"], json!([]));
+    program.leave().await;
+}
+
+#[tokio::test]
+async fn a_person_who_can_be_asked_decides_whether_data_is_destroyed() {
+    let home = Home::new();
+    let mut program = Program::begin(&home, &["--emulator", "--allow-destructive"], false);
+    program.capabilities = json!({"elicitation": {}});
+    program.greet().await;
+    let session = program.done("sessions_create", json!({})).await["session"]["sessionId"].as_str().unwrap().to_owned();
+    let write = json!({"name": "files_write", "arguments": {"path": "a.txt", "text": "one"}});
+    for (action, is_allowed) in [("decline", false), ("cancel", false), ("accept", true)] {
+        let id = program.request("tools/call", write.clone()).await;
+        let question = program.line.next().await;
+        assert_eq!(question["method"], "elicitation/create", "{question}");
+        assert!(question["params"]["message"].as_str().unwrap().contains("\npath: a.txt"), "{question}");
+        let mut answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": action}});
+        if is_allowed {
+            answer["result"]["content"] = json!({});
+        }
+        program.line.send(answer).await;
+        let result = program.answer(id).await["result"].clone();
+        assert_eq!(result["isError"] != true, is_allowed, "{action}: {result}");
+        assert_eq!(is_there(&home, &session, "a.txt"), is_allowed, "{action}");
+    }
+    // What only reads needs no permission.
+    program.done("files_read", json!({"path": "a.txt"})).await;
+    program.leave().await;
+}
+
+#[tokio::test]
+async fn in_the_newer_era_an_answer_counts_once_and_for_the_call_it_was_asked_about() {
+    let home = Home::new();
+    let mut program = Program::begin(&home, &["--emulator", "--allow-destructive"], true);
+    program.capabilities = json!({"elicitation": {"form": {}}});
+    let session = program.done("sessions_create", json!({})).await["session"]["sessionId"].as_str().unwrap().to_owned();
+    let call = |path: &str, action: &str, state: &Value| {
+        json!({"name": "files_write", "arguments": {"path": path, "text": "one"}, "requestState": state,
+            "inputResponses": {"permission": {"action": action, "content": {}}}})
+    };
+    let ask = json!({"name": "files_write", "arguments": {"path": "a.txt", "text": "one"}});
+    let asked = program.ask("tools/call", ask.clone()).await;
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    let state = asked["result"]["requestState"].clone();
+    // An answer that nobody was asked for, and one to another question.
+    for wrong in [call("a.txt", "accept", &json!("made up")), call("b.txt", "accept", &state)] {
+        let again = program.ask("tools/call", wrong).await;
+        assert_eq!(again["result"]["resultType"], "input_required", "{again}");
+    }
+    let declined = program.ask("tools/call", call("a.txt", "decline", &state)).await;
+    assert!(refusal(&declined["result"]).contains("the person did not allow it"), "{declined}");
+    let reused = program.ask("tools/call", call("a.txt", "accept", &state)).await;
+    assert_eq!(reused["result"]["resultType"], "input_required", "{reused}");
+    assert!(!is_there(&home, &session, "a.txt") && !is_there(&home, &session, "b.txt"));
+    let state = program.ask("tools/call", ask).await["result"]["requestState"].clone();
+    let written = program.ask("tools/call", call("a.txt", "accept", &state)).await;
+    assert_eq!(written["result"]["structuredContent"]["bytes"], 3, "{written}");
+    assert!(is_there(&home, &session, "a.txt"));
     program.leave().await;
 }
 

@@ -6,12 +6,14 @@
 //!
 //! - [`server`]: what the protocol asks for; [`offer`]: which tools there are with which flags
 //! - [`tools`]: one file per kind of tool; [`resources`]: files of a session by their address
+//! - [`permission`]: the person decides whether a tool may destroy data
 //! - [`call`]: one call of a tool and what it asks the daemon; [`text`]: text of others, for a model to read
 //!
 //! It is a crate of its own because the protocol's library needs an async runtime, and the command line starts without one.
 
 mod call;
 mod offer;
+mod permission;
 mod resources;
 mod server;
 mod text;

@@ -2,9 +2,10 @@
 
 use crate::call::{self, Call, Refusal};
 use crate::offer::Offer;
+use crate::permission::{Permission, Permissions};
 use crate::resources;
 use crate::tools::agents::description;
-use crate::tools::{FILES_READ, Tool};
+use crate::tools::{Effect, FILES_READ, Tool};
 use cupola_cli::{McpAgent, McpOptions};
 use cupola_protocol::agents::Show;
 use rmcp::ErrorData as McpError;
@@ -36,6 +37,7 @@ pub(crate) struct Server {
     /// What each agent's author says about it, once it was asked for.
     descriptions: Vec<OnceCell<Option<String>>>,
     places: Semaphore,
+    permissions: Permissions,
 }
 
 impl Server {
@@ -45,7 +47,7 @@ impl Server {
         let bound = |agent: McpAgent| McpAgent { line: agent.line.allowing(methods.iter().copied()), ..agent };
         let agents: Arc<[McpAgent]> = options.agents.into_iter().map(bound).collect();
         let descriptions = agents.iter().map(|_| OnceCell::new()).collect();
-        Ok(Self { agents, offer, descriptions, places: Semaphore::new(MAX_CALLS) })
+        Ok(Self { agents, offer, descriptions, places: Semaphore::new(MAX_CALLS), permissions: Permissions::default() })
     }
 
     /// A tool as a program sees it. Where several agents are offered, an argument says which one is meant.
@@ -121,19 +123,25 @@ impl Server {
         &self,
         tool: Tool,
         agent: Option<McpAgent>,
-        mut arguments: JsonObject,
+        request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> CallToolResponse {
+        let mut arguments = request.arguments.unwrap_or_default();
+        let agent = match agent.map_or_else(|| self.agent(&tool, &mut arguments), Ok) {
+            Ok(agent) => agent,
+            Err(refusal) => return refusal.into_result().into(),
+        };
+        if tool.effect == Effect::Destroys {
+            let given = (request.input_responses, request.request_state);
+            match self.permissions.ask(&tool, &agent.name, &arguments, given, &context).await {
+                Permission::Given => {}
+                Permission::Refused(refusal) => return refusal.into_result().into(),
+                Permission::Asked(question) => return question.into(),
+            }
+        }
         // The semaphore is never closed.
         let _place = self.places.acquire().await;
-        let agent = match agent {
-            Some(agent) => Ok(agent),
-            None => self.agent(&tool, &mut arguments),
-        };
-        let done = match agent {
-            Ok(agent) => (tool.run)(Call { agents: Arc::clone(&self.agents), agent, arguments, context }).await,
-            Err(refusal) => Err(refusal),
-        };
+        let done = (tool.run)(Call { agents: Arc::clone(&self.agents), agent, arguments, context }).await;
         done.map_or_else(Refusal::into_result, call::Reply::into_result).into()
     }
 }
@@ -174,7 +182,7 @@ impl ServerHandler for Server {
             return Err(McpError::invalid_params(format!("there is no tool {:?}", request.name), None));
         };
         let agent = agent.cloned();
-        Ok(self.run(tool, agent, request.arguments.unwrap_or_default(), context).await)
+        Ok(self.run(tool, agent, request, context).await)
     }
 
     async fn list_resource_templates(

@@ -47,7 +47,7 @@ pub(super) const HOUSES: &[House] = &[
     },
     House {
         sources: "clients/mcp/src/",
-        floors: &[&["lib"], &["server"], &["offer", "resources"], &["tools"], &["call"], &["text"]],
+        floors: &[&["lib"], &["server"], &["offer", "permission", "resources"], &["tools"], &["call"], &["text"]],
     },
     House {
         sources: "emulator/src/",

@@ -19,6 +19,7 @@ Examples:
   cupola mcp --emulator --user-isolation-key tenant-acme --read-only
   cupola mcp --profile acme --only agent_invoke --only files_read";
 
+#[expect(clippy::doc_markdown, reason = "the comments are help texts")]
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
     /// Offer this agent as a tool of its own name, in place of agent_invoke; can be repeated

@@ -48,7 +48,7 @@ impl Call {
     /// The arguments. What a tool does not know is refused: it may be meant to reach something else.
     pub(crate) fn arguments<Arguments: DeserializeOwned>(&mut self) -> Result<Arguments, Refusal> {
         let arguments = Value::Object(std::mem::take(&mut self.arguments));
-        serde_json::from_value(arguments).map_err(|error| Refusal::arguments(error.to_string()))
+        serde_json::from_value(arguments).map_err(|error| Refusal::arguments(&error.to_string()))
     }
 
     /// A call of the daemon for the agent.
@@ -85,7 +85,7 @@ pub(crate) async fn ask<M: Method>(
     let answer = {
         let stop = Arc::clone(&stop);
         task::spawn_blocking(move || {
-            let Value::Object(params) = params else { return Err(Refusal::arguments("not an object".to_owned())) };
+            let Value::Object(params) = params else { return Err(Refusal::arguments("not an object")) };
             // Nobody listens when the request is gone.
             let mut on_event = |event: &RawValue| drop(delta(event).map(|text| pieces.blocking_send(text)));
             let answer = line.call::<M>(params, &stop, if is_told { Some(&mut on_event) } else { None });
@@ -154,7 +154,7 @@ impl Refusal {
     }
 
     /// The arguments cannot be used.
-    pub(crate) fn arguments(message: String) -> Self {
+    pub(crate) fn arguments(message: &str) -> Self {
         Self::new(ErrorKind::InvalidParams, format!("the arguments are not valid: {message}"))
     }
 
@@ -163,10 +163,12 @@ impl Refusal {
         let kind = serde_json::to_value(self.kind).unwrap_or_default();
         let mut words = format!("error: {}\nkind: {}", text::short(&self.message), kind.as_str().unwrap_or("unknown"));
         if let Some(turn) = self.turn {
-            words += &format!("\nturn: {}", turn.name());
+            words.push_str("\nturn: ");
+            words.push_str(turn.name());
         }
         for line in self.advice.as_deref().unwrap_or_default().lines() {
-            words += &format!("\nhint: {}", text::line(line));
+            words.push_str("\nhint: ");
+            words.push_str(&text::line(line));
         }
         words
     }

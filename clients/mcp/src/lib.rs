@@ -33,7 +33,7 @@ pub fn serve(options: McpOptions) -> Result<(), String> {
     let server = Server::new(options)?;
     let runtime =
         Builder::new_current_thread().enable_all().build().map_err(|error| format!("could not start: {error}"))?;
-    let served = runtime.block_on(async {
+    let ending = runtime.block_on(async {
         match server.serve(rmcp::transport::stdio()).await {
             Ok(running) => running.waiting().await.map(|_| ()).map_err(|error| error.to_string()),
             // Nobody has said anything: there was nothing to serve.
@@ -42,5 +42,5 @@ pub fn serve(options: McpOptions) -> Result<(), String> {
         }
     });
     runtime.shutdown_timeout(GRACE);
-    served
+    ending
 }

@@ -105,7 +105,7 @@ pub(crate) const ALL: &[Tool] = &[
         has_agent: true,
         methods: &["runs/show", "runs/attach"],
         input: input::<runs::Arguments>,
-        output: output::<runs::Run>,
+        output: output::<runs::Shown>,
         run: |call| Box::pin(runs::show(call)),
     },
     Tool {
@@ -116,7 +116,7 @@ pub(crate) const ALL: &[Tool] = &[
         has_agent: true,
         methods: &["runs/cancel"],
         input: input::<runs::Arguments>,
-        output: output::<runs::Run>,
+        output: output::<runs::Shown>,
         run: |call| Box::pin(runs::cancel(call)),
     },
     Tool {
@@ -127,7 +127,7 @@ pub(crate) const ALL: &[Tool] = &[
         has_agent: true,
         methods: &["sessions/list"],
         input: input::<sessions::ListArguments>,
-        output: output::<sessions::Sessions>,
+        output: output::<sessions::Page>,
         run: |call| Box::pin(sessions::list(call)),
     },
     Tool {
@@ -215,7 +215,7 @@ pub(crate) const ALL: &[Tool] = &[
         has_agent: true,
         methods: &["monitor"],
         input: input::<logs::Arguments>,
-        output: output::<logs::Lines>,
+        output: output::<logs::Log>,
         run: |call| Box::pin(logs::tail(call)),
     },
 ];

@@ -159,7 +159,7 @@ pub(crate) async fn read(mut call: Call) -> Result<Reply, Refusal> {
     let ReadArguments { session_id, path, offset, length } = call.arguments()?;
     let length = length.unwrap_or(MAX_READ);
     if !(1..=MAX_READ).contains(&length) {
-        return Err(Refusal::arguments(format!("length must be 1 to {MAX_READ}")));
+        return Err(Refusal::arguments(&format!("length must be 1 to {MAX_READ}")));
     }
     let mut params = named(session_id);
     params["path"] = json!(path);
@@ -187,9 +187,9 @@ pub(crate) async fn write(mut call: Call) -> Result<Reply, Refusal> {
     let WriteArguments { session_id, path, text, base64 } = call.arguments()?;
     let content = match (text, base64) {
         (Some(text), None) if text.len() <= MAX_PIECE_BYTES => STANDARD.encode(text),
-        (Some(_), None) => return Err(Refusal::arguments(format!("text must have at most {MAX_PIECE_BYTES} bytes"))),
+        (Some(_), None) => return Err(Refusal::arguments(&format!("text must have at most {MAX_PIECE_BYTES} bytes"))),
         (None, Some(base64)) => base64,
-        _ => return Err(Refusal::arguments("give either text or base64".to_owned())),
+        _ => return Err(Refusal::arguments("give either text or base64")),
     };
     let mut params = named(session_id);
     params["path"] = json!(path);

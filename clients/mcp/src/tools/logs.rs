@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 /// The end of a log.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Lines {
+pub(crate) struct Log {
     untrusted: &'static str,
     session_id: String,
     /// Oldest first.
@@ -73,7 +73,7 @@ pub(crate) async fn tail(mut call: Call) -> Result<Reply, Refusal> {
         }
     }
     let is_cut = keep_newest(&mut lines);
-    Reply::of(&Lines { untrusted: UNTRUSTED, session_id: read.session_id.to_string(), lines, is_cut, notices })
+    Reply::of(&Log { untrusted: UNTRUSTED, session_id: read.session_id.to_string(), lines, is_cut, notices })
 }
 
 /// Removes the oldest lines until the text is within its bound. Returns whether there were any.

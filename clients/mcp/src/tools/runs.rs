@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 /// A run.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Run {
+pub(crate) struct Shown {
     untrusted: &'static str,
     /// Its id.
     run_id: String,
@@ -46,7 +46,7 @@ pub(crate) struct Run {
 
 pub(crate) async fn show(mut call: Call) -> Result<Reply, Refusal> {
     let Arguments { run_id } = call.arguments()?;
-    let mut run = Run::of(call.ask::<Show>(json!({"runId": run_id})).await?);
+    let mut run = Shown::of(call.ask::<Show>(json!({"runId": run_id})).await?);
     if run.ended_at.is_some() {
         // What has ended is answered at once.
         match call.ask::<Attach>(json!({"runId": run_id, "textOnly": true})).await {
@@ -65,10 +65,10 @@ pub(crate) async fn show(mut call: Call) -> Result<Reply, Refusal> {
 
 pub(crate) async fn cancel(mut call: Call) -> Result<Reply, Refusal> {
     let Arguments { run_id } = call.arguments()?;
-    Reply::of(&Run::of(call.ask::<Cancel>(json!({"runId": run_id})).await?))
+    Reply::of(&Shown::of(call.ask::<Cancel>(json!({"runId": run_id})).await?))
 }
 
-impl Run {
+impl Shown {
     fn of(run: RunInfo) -> Self {
         let ended_at = run.ended_at.filter(|_| run.status != RunState::Running);
         Self {

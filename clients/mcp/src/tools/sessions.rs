@@ -52,7 +52,7 @@ pub(crate) struct ListArguments {
 /// Sessions.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Sessions {
+pub(crate) struct Page {
     untrusted: &'static str,
     sessions: Vec<Listed>,
     /// Whether there are more; pass the last session's id as `after`.
@@ -109,7 +109,7 @@ pub(crate) async fn list(mut call: Call) -> Result<Reply, Refusal> {
     let ListArguments { limit, after } = call.arguments()?;
     let limit = limit.unwrap_or(LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Refusal::arguments(format!("limit must be 1 to {MAX_LIMIT}")));
+        return Err(Refusal::arguments(&format!("limit must be 1 to {MAX_LIMIT}")));
     }
     let mut params = json!({"limit": limit});
     if let Some(after) = after {
@@ -117,7 +117,7 @@ pub(crate) async fn list(mut call: Call) -> Result<Reply, Refusal> {
     }
     let listed = call.ask::<List>(params).await?;
     let sessions = listed.data.iter().map(Listed::of).collect();
-    Reply::of(&Sessions { untrusted: UNTRUSTED, sessions, has_more: listed.has_more })
+    Reply::of(&Page { untrusted: UNTRUSTED, sessions, has_more: listed.has_more })
 }
 
 pub(crate) async fn create(mut call: Call) -> Result<Reply, Refusal> {

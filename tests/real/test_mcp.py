@@ -29,12 +29,12 @@ class Mcp(Proof):
             arguments = ["mcp", f"--emulator={self.emulator.url}", *flags]
             server = StdioServerParameters(command=os.environ["CUPOLA_REAL_BINARY"], args=arguments,
                                            env=self.user.variables)
-            async with asyncio.timeout(2 * PATIENCE), Client(server, mode=mode) as client:
+            async with Client(server, mode=mode) as client:
                 self.assertEqual(client.protocol_version, version)
                 await proof(client)
         for mode, version in ERAS.items():
             with self.subTest(era=version):
-                asyncio.run(prove(mode, version))
+                asyncio.run(asyncio.wait_for(prove(mode, version), 2 * PATIENCE))
 
     def test_an_agent_is_asked_and_what_it_wrote_is_read(self):
         async def proof(client):

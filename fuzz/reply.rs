@@ -18,10 +18,13 @@ pub(in crate::foundry) fn told(items: VecDeque<ReplyItem>) -> Told {
         let event = match &item {
             ReplyItem::Event(event) => event,
             ReplyItem::End(ending) => &ending.event,
+            // Places in the stream, for those who read it again.
+            ReplyItem::At(_) | ReplyItem::Lost => continue,
         };
         let line = serde_json::to_string(event).unwrap();
         assert!(!line.contains(['\n', '\r']), "an event must be one line: {line:?}");
         match item {
+            ReplyItem::At(_) | ReplyItem::Lost => {}
             ReplyItem::Event(event) => {
                 assert!(event.ending().is_none(), "an ending among the events: {event:?}");
                 match event {

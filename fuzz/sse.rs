@@ -37,7 +37,8 @@ fn by_the_standard(bytes: &[u8]) -> Vec<Event> {
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
             _ if line.is_empty() => {
-                if !data.is_empty() {
+                // The one exception: an error without data.
+                if !data.is_empty() || name == "error" {
                     events.push(Event { name: (!name.is_empty()).then(|| name.clone()), data: data.join("\n") });
                 }
                 (name, data) = (String::new(), Vec::new());
@@ -59,7 +60,8 @@ fn events_are_those_of_the_standard_wherever_the_bytes_are_cut() {
         seeds.push(body.into_bytes());
     }
     seeds.push("\u{feff}event: a\rdata: 1\r\rdata:2\r\n\r\n: comment\ndata\ndata:  3\n\n".into());
-    let words = ["data:", "data: ", "event: ", "\n\n", "\r\n\r\n", "\r", ":", "id: 1", "retry: 5", "\u{feff}"];
+    let words =
+        ["data:", "data: ", "event: ", "\n\n", "\r\n\r\n", "\r", ":", "id: 1", "retry: 5", "event: error", "\u{feff}"];
     check!().with_generator((mutated(seeds, &words), cuts())).for_each(|(bytes, cuts): &(Input, Vec<u8>)| {
         let whole = parsed(&[bytes]);
         assert_eq!(whole.0, by_the_standard(bytes));

@@ -7,6 +7,7 @@ use bolero::{ValueGenerator, check, produce};
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use std::fmt;
 use std::fs;
+use std::path::Path;
 
 /// Bytes at the beginning that say what the rest is; most changes go there.
 const HEADER_BYTES: usize = 100;

@@ -8,11 +8,13 @@ use crate::lifetime::shutdown::Shutdown;
 use crate::limits::input::InputBudget;
 use crate::limits::output::WaitingBudget;
 use crate::partition::locks::Locks;
+use crate::partition::questions::Questions;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
 use crate::partition::{AgentKey, Partition, digest};
 use crate::pieces::Pieces;
 use crate::run::Runs;
+use crate::run::journal::Journal;
 use crate::shared_logs::SharedLogs;
 use crate::system::directory::{DirectoryError, PrivateDirectory};
 use crate::target::Targets;
@@ -67,6 +69,10 @@ pub struct Daemon {
     pub session_locks: Locks<(AgentKey, SessionId)>,
     /// Invokes under way and those that ended recently.
     pub runs: Runs,
+    /// What agents asked, and whose responses are.
+    pub questions: Questions,
+    /// What is written down of them for the next daemon.
+    pub journal: Journal,
     /// Logs that are followed.
     pub shared_logs: SharedLogs,
     /// Files that are read or written in pieces.
@@ -99,35 +105,20 @@ impl Daemon {
         let sockets = config.socket.parent().unwrap_or(&config.state_directory);
         let emulator =
             Arc::new(EmbeddedEmulator::of(config.state_directory.join(EMULATOR_DIRECTORY), sockets, shutdown.clone()));
-        let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
-        let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
-        let surroundings = Surroundings {
-            variable: Arc::new(config::variable),
-            trusted_certificates: config.trusted_certificates.clone(),
-            resolve: config.resolve.clone(),
-            ..Surroundings::default()
-        };
-        let finder = Arc::clone(&emulators);
-        let of_emulator = Arc::new(move |origin: &str| finder.credential(origin));
-        let tokens = Tokens::new(config.credential.clone(), surroundings, of_emulator);
-        let settings = Settings {
-            allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
-            trusted_certificates: config.trusted_certificates.clone(),
-            resolve: config.resolve.clone(),
-            embedded_socket: emulator.socket().map(ToOwned::to_owned),
-            call_limit: config.call_limit,
-        };
-        let foundry = Foundry::new(settings, Arc::new(tokens));
+        let (foundry, targets) = service(&config, emulator)?;
+        let store: Arc<dyn Store> = Arc::new(store);
         Ok(Arc::new(Self {
-            targets: Targets::new(foundry.clone(), emulator, emulators),
+            targets,
             foundry,
-            store: Arc::new(store),
+            journal: Journal::new(Arc::clone(&store), locks.clone()),
+            store,
             arrivals: Locks::default(),
             partition_locks: Locks::between_processes(locks.clone(), Partition::lock_name),
             session_locks: Locks::between_processes(locks, |(agent, session)| {
                 digest(&[Some("session"), Some(agent.as_str()), Some(session.as_str())])
             }),
             runs: Runs::new(config.runs),
+            questions: Questions::default(),
             shared_logs: SharedLogs::default(),
             pieces: Pieces::default(),
             config,
@@ -142,4 +133,29 @@ impl Daemon {
             state_directory,
         }))
     }
+}
+
+/// The line to the service as the settings describe it, and what finds agents on it. `emulator` is the one that `--emulator` means.
+pub(crate) fn service(config: &Config, emulator: Arc<EmbeddedEmulator>) -> Result<(Foundry, Targets), InvalidSuffix> {
+    let (list, given) = (config.emulators_directory.clone(), config.emulator_token.clone());
+    let emulators = Arc::new(EmulatorTokens::new(Arc::clone(&emulator), list, given));
+    let surroundings = Surroundings {
+        variable: Arc::new(config::variable),
+        trusted_certificates: config.trusted_certificates.clone(),
+        resolve: config.resolve.clone(),
+        ..Surroundings::default()
+    };
+    let finder = Arc::clone(&emulators);
+    let of_emulator = Arc::new(move |origin: &str| finder.credential(origin));
+    let tokens = Tokens::new(config.credential.clone(), surroundings, of_emulator);
+    let settings = Settings {
+        allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
+        trusted_certificates: config.trusted_certificates.clone(),
+        resolve: config.resolve.clone(),
+        embedded_socket: emulator.socket().map(ToOwned::to_owned),
+        call_limit: config.call_limit,
+    };
+    let foundry = Foundry::new(settings, Arc::new(tokens));
+    let targets = Targets::new(foundry.clone(), emulator, emulators);
+    Ok((foundry, targets))
 }

@@ -7,7 +7,8 @@
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
 //! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long calls and connections may take
 //! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
-//! - [`error`]: what an error answer says: its message, its kind (by the table in `error/classify`), its `Retry-After`
+//! - [`error`]: what an error answer says: its message, its kind (by the table in `error/classify`), its `Retry-After`; [`complaint`]: how
+//!   failures are written in JSON (pure)
 //! - [`agents`], [`sessions`], [`conversations`]: the small calls; [`definition`]: what an agent is (pure), and
 //!   [`definitions`]: for how long a call relies on that; [`cache`]: other answers; [`pages`]: lists, page by page
 //! - [`files`]: a session's files; [`content`]: what is uploaded, [`download`]: what is fetched, piece by piece
@@ -15,9 +16,9 @@
 //! - [`responses`], [`invocations`], [`invocations_ws`], [`a2a`]: a turn; [`sse`] and their event mapping are pure
 //! - [`latency`]: how long the parts of a turn took (pure)
 //! - [`observe`]: requests and answers reported to a caller that wants to see them; [`head`], [`curl`]: as people see them (pure)
-//! - [`meter`]: how much of one answer is taken (pure)
-//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: asks about and ends an invocation that runs
-//!   without a connection
+//! - [`meter`]: how much of one answer is taken (pure); [`probe`]: one request exactly as a caller wants it
+//! - [`reply`]: a turn's answer as a stream of events with one ending; [`canceller`]: ends what an agent works on without a
+//!   connection, [`background_turn`]: such a turn by its id
 //!
 //! Wire facts are from the service's documentation and from captures; section numbers name the contract they were
 //! gathered in.
@@ -26,8 +27,10 @@ mod a2a;
 mod agent;
 mod agents;
 mod answer;
+mod background_turn;
 mod cache;
 mod canceller;
+mod complaint;
 mod connections;
 mod content;
 mod conversations;
@@ -47,6 +50,7 @@ mod meter;
 mod observe;
 mod pages;
 mod plain;
+mod probe;
 mod reply;
 mod request;
 mod responses;
@@ -74,6 +78,7 @@ pub use self::invocations::InvocationsTurn;
 pub use self::invocations_ws::{MAX_SENT_BYTES, WebSocketTurn};
 pub use self::logs::{LogError, LogEvent, LogPart, LogQuery, LogReader};
 pub use self::observe::{Interest, Observation, Observer, observer};
+pub use self::probe::{Probe, ProbeAnswer};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::ResponsesTurn;
 pub use self::sessions::{ListSessions, Stopped};

@@ -3,6 +3,7 @@
 //! - [`process`]: the daemon as an operating-system process: log, start report, detaching
 //! - [`inbound`]: how clients come in: the socket, framings, connections
 //! - [`methods`]: the table of methods, and one file of handlers per resource
+//! - [`conformance`]: `cupola conformance`: does a target answer as the wire contract says?
 //! - [`rpc`]: one message → one call → exactly one response
 //! - [`daemon`]: what every handler receives
 //! - [`config`]: the settings, and the only look at the environment
@@ -21,6 +22,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod conformance;
 pub mod daemon;
 pub mod error;
 pub mod feed;

@@ -2,7 +2,8 @@
 
 use cupola::config::Flags;
 use cupola::process;
-use cupola_cli::{EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
+use cupola_cli::{ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
+use cupola_protocol::rpc::ErrorObject;
 use std::process::ExitCode;
 
 /// glibc's allocator keeps what a burst of work left in fragments; this one gives it back (`tests/it/memory.rs`).
@@ -13,7 +14,15 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     cupola_cli::run(
         std::env::args_os(),
-        Hooks { serve, embedded: process::embedded, emulator, emulator_token, mcp: cupola_mcp::serve },
+        Hooks {
+            serve,
+            embedded: process::embedded,
+            emulator,
+            emulator_token,
+            conformance,
+            record: process::record,
+            mcp: cupola_mcp::serve,
+        },
     )
 }
 
@@ -38,6 +47,8 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         idle_seconds,
         withhold_impersonation,
         without,
+        record,
+        record_without_prompts,
         json,
     } = options;
     let idle_timeout = idle_seconds.map(std::time::Duration::from_secs);
@@ -55,6 +66,8 @@ fn emulator(options: EmulatorOptions) -> ExitCode {
         idle_timeout,
         withhold_impersonation,
         without: without.into_iter().map(undocumented).collect(),
+        record,
+        record_without_prompts,
         registry: None,
         agent_output: None,
         json,
@@ -73,6 +86,11 @@ fn emulator_token(options: EmulatorTokenOptions) -> ExitCode {
         data_directory,
         registry: None,
     })
+}
+
+fn conformance(options: ConformanceOptions) -> Result<bool, Box<ErrorObject>> {
+    let ConformanceOptions { target, is_agreed, allows_unnamed, json } = options;
+    process::conformance(&target, is_agreed, allows_unnamed, json)
 }
 
 const fn undocumented(operation: Undocumented) -> cupola_emulator::Undocumented {

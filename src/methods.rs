@@ -6,11 +6,12 @@
 //! - `sessions`, `monitor`: the service's sandboxes and their logs; `new_session`: how one is created, `named_session`: which one a
 //!   call works on
 //! - `files`: the files of a session; the daemon itself reads and writes local files, whole directories in `files/tree`
-//! - `agents`, `partitions`, `auth`: the project's agents, saved state, tokens
+//! - `agents`, `partitions`, `chats`, `auth`: the project's agents, saved state, what clients remember about chats, tokens
 //! - `daemon`, `doctor`: `initialize`, status, stop; and a check of everything that a call needs
 
 mod agents;
 mod auth;
+mod chats;
 pub mod daemon;
 mod doctor;
 mod files;
@@ -23,13 +24,15 @@ mod partitions;
 mod runs;
 mod sessions;
 
+pub(crate) use self::invoke::take_up;
+
 use crate::rpc::table::Table;
 use cupola_protocol::doctor::Doctor;
 use cupola_protocol::invoke::Invoke;
 use cupola_protocol::monitor::Monitor;
 use cupola_protocol::{
-    agents as agent, auth as token, daemon as protocol, files as file, partitions as partition, runs as run,
-    sessions as session,
+    agents as agent, auth as token, chats as chat, daemon as protocol, files as file, partitions as partition,
+    runs as run, sessions as session,
 };
 use std::sync::LazyLock;
 
@@ -70,6 +73,10 @@ pub fn table() -> &'static Table {
             .on(partition::List, partitions::list)
             .on(partition::Forget, partitions::forget)
             .on(partition::Import, partitions::import)
+            .on(chat::Save, chats::save)
+            .on(chat::List, chats::list)
+            .on(chat::Forget, chats::forget)
+            .on(chat::Items, chats::items)
     });
     &TABLE
 }

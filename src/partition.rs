@@ -2,11 +2,15 @@
 //!
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
 //! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order, by `file_lock` also
-//! those of other processes.
+//! those of other processes. [`questions`] are what agents asked and nobody has answered yet. [`journal`] is what is written down of
+//! runs, [`presence`] tells which daemon wrote it.
 
 pub mod fence;
 mod file_lock;
+pub mod journal;
 pub mod locks;
+pub mod presence;
+pub mod questions;
 pub mod sqlite;
 pub mod store;
 
@@ -43,6 +47,11 @@ impl AgentKey {
     /// From storage.
     pub(crate) const fn from_stored(name: String) -> Self {
         Self(name)
+    }
+
+    /// Is it one that runs on this machine, without a service in front of it?
+    pub fn is_local(&self) -> bool {
+        self.0.starts_with("local/")
     }
 
     /// The name as stored.

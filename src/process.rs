@@ -7,10 +7,13 @@
 //! that a starter may also read to the end.
 //!
 //! - [`log`]: what is written to the log; the log file is `log/bounded`
-//! - [`mod@emulator`]: the separate emulator as a process
+//! - [`mod@emulator`]: the separate emulator as a process; [`mod@conformance`]: the checklist as a process; `recording`: calls that are
+//!   added to a recording
 
+mod conformance;
 mod emulator;
 mod log;
+mod recording;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -21,7 +24,9 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use conformance::conformance;
 pub use emulator::{emulator, emulator_token};
+pub use recording::record;
 
 use crate::config::{Config, Flags};
 use crate::daemon::Daemon;
@@ -73,6 +78,7 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
             Found::Another(socket) => return Ok(Some(socket)),
         };
         let daemon = Daemon::start(config)?;
+        methods::take_up(&daemon).await;
         let asked = shutdown::signals()?;
         tracing::info!(socket = %listener.path().display(), version = env!("CARGO_PKG_VERSION"), "listening");
         report_ready(listener.path());

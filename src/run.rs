@@ -4,16 +4,21 @@
 //! share. [`registry`] finds runs by their id and keeps those that ended for a while.
 //!
 //! - [`event`]: an event as it is kept: encoded once, for all clients
+//! - [`numbers`]: the numbers of events (pure)
+//! - [`journal`]: what is written down of runs, so that the next daemon knows of them
 
 mod event;
+pub mod journal;
+mod numbers;
 mod registry;
 
-pub use event::Event;
+pub use event::{Event, Told};
 pub use registry::{Limits, Runs};
 
 use crate::error::CallError;
 use crate::feed::{Feed, Reader, Ring};
 use crate::lifetime::activity::WorkGuard;
+use crate::partition::journal::Entry;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -22,6 +27,7 @@ use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus
 use cupola_protocol::latency::Latency;
 use cupola_protocol::runs::{RunInfo, RunState};
 use cupola_protocol::target::AgentVersion;
+use numbers::Numbers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -30,7 +36,7 @@ use uuid::Uuid;
 
 /// Text one answer may have, in bytes. The response must carry all of it in one message; an agent that writes more than
 /// this is not answering a person.
-const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
+pub(crate) const MAX_TEXT_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a run leaves behind: its answer, or why there is none. Shared by all who waited for it.
 pub type Outcome = Arc<Result<InvokeResponse, CallError>>;
@@ -40,6 +46,9 @@ pub type Outcome = Arc<Result<InvokeResponse, CallError>>;
 pub struct Run {
     id: RunId,
     detached: bool,
+    /// An earlier daemon began it.
+    is_taken_up: bool,
+    may_survive: bool,
     started_at: SystemTime,
     facts: Mutex<Facts>,
     feed: Arc<Feed<Event, Outcome>>,
@@ -68,19 +77,15 @@ struct Facts {
     ended_at: Option<SystemTime>,
     /// Length of the text so far.
     text_bytes: usize,
+    numbers: Numbers,
+    /// It outlives the daemon.
+    survives: bool,
 }
 
-fn run_id() -> RunId {
-    let text = format!("run-{}", Uuid::new_v4().simple());
-    match text.parse() {
-        Ok(id) => id,
-        Err(invalid) => unreachable!("letters, digits and a hyphen make a valid id: {invalid}"),
-    }
-}
-
-impl Run {
-    fn new(busy: WorkGuard, limits: crate::feed::Limits, detached: bool, stop: CancellationToken) -> Arc<Self> {
-        let facts = Facts {
+impl Facts {
+    /// Nothing is known yet.
+    const fn new(busy: WorkGuard, numbers: Numbers) -> Self {
+        Self {
             place: None,
             busy: Some(busy),
             session: None,
@@ -92,15 +97,77 @@ impl Run {
             waits_behind: None,
             ended_at: None,
             text_bytes: 0,
-        };
+            numbers,
+            survives: false,
+        }
+    }
+}
+
+/// A reader of a run's events, and where a client that has seen some of them continues.
+#[derive(Debug)]
+pub struct Following {
+    /// The events.
+    pub reader: Reader<Event, Outcome>,
+    /// The client has seen the events up to this number.
+    pub after: u64,
+    /// The events up to that number are still to come, and are passed over.
+    pub is_ahead: bool,
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beginning {
+    /// It continues without a client.
+    pub detached: bool,
+    /// It may outlive the daemon.
+    pub may_survive: bool,
+}
+
+fn run_id() -> RunId {
+    let text = format!("run-{}", Uuid::new_v4().simple());
+    match text.parse() {
+        Ok(id) => id,
+        Err(invalid) => unreachable!("letters, digits and a hyphen make a valid id: {invalid}"),
+    }
+}
+
+impl Run {
+    fn new(busy: WorkGuard, limits: crate::feed::Limits, beginning: Beginning, stop: CancellationToken) -> Arc<Self> {
+        let Beginning { detached, may_survive } = beginning;
+        let facts = Facts::new(busy, Numbers::new(may_survive));
         Arc::new(Self {
             id: run_id(),
             detached,
+            is_taken_up: false,
+            may_survive,
             started_at: SystemTime::now(),
             facts: Mutex::new(facts),
             feed: Arc::new(Feed::new(limits, !detached)),
             stop,
             is_read: AtomicBool::new(false),
+        })
+    }
+
+    /// One that an earlier daemon began and that continues at the service. It needs no clients: they come when they find it.
+    fn taken_up(busy: WorkGuard, limits: crate::feed::Limits, entry: &Entry, stop: CancellationToken) -> Arc<Self> {
+        let facts = Facts {
+            place: Some(entry.partition.clone()),
+            session: entry.facts.session.clone(),
+            conversation: entry.facts.conversation.clone(),
+            version: entry.facts.version.clone(),
+            survives: true,
+            ..Facts::new(busy, Numbers::new(true))
+        };
+        Arc::new(Self {
+            id: entry.run.clone(),
+            detached: entry.facts.detached,
+            is_taken_up: true,
+            may_survive: true,
+            started_at: entry.facts.started_at,
+            facts: Mutex::new(facts),
+            feed: Arc::new(Feed::new(limits, false)),
+            stop,
+            is_read: AtomicBool::new(entry.facts.answered),
         })
     }
 
@@ -111,7 +178,51 @@ impl Run {
 
     /// The answer's text so far.
     pub fn text(&self) -> String {
-        self.feed.inspect(Ring::whole)
+        self.feed.inspect(Ring::whole).text
+    }
+
+    /// Did an earlier daemon begin it?
+    pub const fn is_taken_up(&self) -> bool {
+        self.is_taken_up
+    }
+
+    /// When the request arrived.
+    pub const fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// Does it continue without a client?
+    pub const fn is_detached(&self) -> bool {
+        self.detached
+    }
+
+    /// Is it to outlive the daemon, if it can?
+    pub const fn may_survive(&self) -> bool {
+        self.may_survive
+    }
+
+    /// Does it outlive the daemon?
+    pub fn survives(&self) -> bool {
+        self.facts().survives
+    }
+
+    /// It is known whether it outlives the daemon.
+    pub fn set_survives(&self, survives: bool) {
+        let mut facts = self.facts();
+        facts.survives = survives;
+        if !survives {
+            facts.numbers.count();
+        }
+    }
+
+    /// What comes next has this sequence number at the service.
+    pub fn at(&self, sequence: u64) {
+        self.facts().numbers.at(sequence);
+    }
+
+    /// What came up to here cannot be read any more.
+    pub fn lost(&self) {
+        self.facts().numbers.lost();
     }
 
     /// How it ended, once it has.
@@ -200,33 +311,46 @@ impl Run {
                 facts.failure = event.failure();
             }
         }
+        let number = facts.numbers.number(&event);
         drop(facts);
-        Some(Event::new(&self.id, self.feed.inspect(Ring::last) + 1, event))
+        Some(Event::new(&self.id, number, event))
     }
 
     /// Follows it from the event after `after`. Waits only for a run that is just being given up.
-    pub async fn follow(&self, after: u64) -> Reader<Event, Outcome> {
+    pub async fn follow(&self, after: u64) -> Following {
         loop {
-            if let Some(reader) = self.feed.join(|_| after) {
-                return reader;
+            let mut is_ahead = false;
+            let joined = self.feed.join(|ring| {
+                let newest = ring.entries().next_back().map_or(ring.rest().number, |event| event.number());
+                is_ahead = after > newest;
+                place(ring, after)
+            });
+            if let Some(reader) = joined {
+                return Following { reader, after, is_ahead };
             }
             self.feed.ended().await;
         }
     }
 
-    /// Somebody has attached to it and followed it to its outcome. The client that began a detached run may have left without it.
+    /// A client has followed it to its outcome.
     pub fn was_read(&self) {
         self.is_read.store(true, Ordering::Relaxed);
     }
 
-    /// Does its outcome still wait for somebody? Only a detached run's does: the others' clients waited for it, or left.
+    /// Has somebody had its outcome?
+    pub fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Relaxed)
+    }
+
+    /// Does its outcome still wait for somebody? Only a detached run's does: the others' clients waited for it, or left. The next
+    /// daemon has it if the run outlives this one.
     fn is_unread(&self) -> bool {
-        self.detached && !self.is_read.load(Ordering::Relaxed)
+        self.detached && !self.survives() && !self.is_read.load(Ordering::Relaxed)
     }
 
     /// Number of its newest event; 0 before the first.
     pub fn last_event(&self) -> u64 {
-        self.feed.inspect(Ring::last)
+        self.facts().numbers.last()
     }
 
     /// Asks it to end as cancelled.
@@ -260,8 +384,10 @@ impl Run {
             latency: facts.latency.clone(),
             started_at: rfc3339(self.started_at),
             ended_at: facts.ended_at.map(rfc3339),
-            last_event: self.last_event(),
+            last_event: facts.numbers.last(),
             detached: self.detached,
+            survives: facts.survives,
+            reason: None,
             clients: self.feed.readers() as u64,
         }
     }
@@ -272,7 +398,7 @@ impl Run {
 
     /// Publishes the outcome. Gives the bytes that are kept of it.
     fn end(&self, outcome: Result<InvokeResponse, CallError>) -> usize {
-        let mut kept = self.feed.inspect(|ring| ring.bytes() + ring.rest().len());
+        let mut kept = self.feed.inspect(|ring| ring.bytes() + ring.rest().text.len());
         let mut facts = self.facts();
         if let Ok(response) = &outcome {
             kept += response.text.len() + response.output.as_ref().map_or(0, |output| output.get().len());
@@ -295,6 +421,16 @@ impl Run {
     }
 }
 
+/// How many entries a reader has already taken if it has seen the events up to `after`.
+fn place(ring: &Ring<Event>, after: u64) -> u64 {
+    if after < ring.rest().number {
+        // It has missed some that are dropped.
+        return ring.first().saturating_sub(2);
+    }
+    let seen = ring.entries().take_while(|event| after > 0 && event.number() <= after).count();
+    ring.first() - 1 + seen as u64
+}
+
 /// Why a run fails whose text is longer than is kept.
 fn too_long() -> RunFailure {
     let message = format!("the answer is longer than {MAX_TEXT_BYTES} bytes");
@@ -312,7 +448,12 @@ mod tests {
     }
 
     fn run(activity: &Activity) -> Arc<Run> {
-        Run::new(activity.run(), Limits::default().ring, true, CancellationToken::new())
+        Run::new(
+            activity.run(),
+            Limits::default().ring,
+            Beginning { detached: true, may_survive: false },
+            CancellationToken::new(),
+        )
     }
 
     #[tokio::test]

@@ -35,6 +35,8 @@ pub struct Resolved<'a> {
     pub agent: Agent,
     /// The version azd deployed last, if the target is an azd project that knows it.
     pub deployed: Option<AgentVersion>,
+    /// What the project's files say that the agent speaks, if the target is an azd project.
+    pub protocols: Vec<String>,
 }
 
 /// Why a target leads to no agent.
@@ -59,9 +61,9 @@ impl Targets {
 
     /// Finds the agent. Starts the embedded emulator if that is meant.
     pub async fn resolve<'a>(&self, target: &'a Target) -> Result<Resolved<'a>, TargetError> {
-        let (target, deployed) = named(target).await?;
+        let (target, deployed, protocols) = found(target).await?;
         let agent = self.agent(&target).await?;
-        Ok(Resolved { target, agent, deployed })
+        Ok(Resolved { target, agent, deployed, protocols })
     }
 
     /// An agent that stands for its whole project: which of the agents the address names does not matter, so none needs to be chosen.
@@ -104,7 +106,12 @@ impl Targets {
 /// The target with its agent named, and the version azd deployed last if it is known: what a directory means is read from
 /// its files at each call, because a deployment changes them.
 pub async fn named(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>), ProjectError> {
-    let Target::Directory(directory) = target else { return Ok((Cow::Borrowed(target), None)) };
+    let (target, deployed, _) = found(target).await?;
+    Ok((target, deployed))
+}
+
+async fn found(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>, Vec<String>), ProjectError> {
+    let Target::Directory(directory) = target else { return Ok((Cow::Borrowed(target), None, Vec::new())) };
     let resolved = project::resolve(directory).await?;
-    Ok((Cow::Owned(resolved.target()), resolved.deployed))
+    Ok((Cow::Owned(resolved.target()), resolved.deployed, resolved.protocols))
 }

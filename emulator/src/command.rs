@@ -14,6 +14,8 @@ use crate::gateway::door::is_beyond_loopback;
 use crate::logs::AgentOutput;
 use crate::options::{Options, Undocumented, stock_agents};
 use crate::private;
+use crate::recording::format::RecordingError;
+use crate::recording::record::Recorder;
 use crate::tls::{Tls, TlsError};
 use crate::variables::{AgentVariables, AllowedVariables, InvalidName, InvalidVariable};
 use agent::{InvalidAgent, Settings};
@@ -59,6 +61,10 @@ pub struct CommandOptions {
     pub withhold_impersonation: bool,
     /// What of the undocumented is left out.
     pub without: Vec<Undocumented>,
+    /// Keep the exchanges with all agents in this file, which must not exist.
+    pub record: Option<PathBuf>,
+    /// Keep digests of requests instead of the requests.
+    pub record_without_prompts: bool,
     /// Where running emulators are listed, so that other commands of this user find its secret.
     pub registry: Option<PathBuf>,
     /// Is told each line that `exec:` agents write.
@@ -105,6 +111,9 @@ pub enum CommandError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// The recording could not be created.
+    #[error("--record: {0}")]
+    Recording(#[from] RecordingError),
     /// The certificate could not be created.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -143,7 +152,7 @@ pub async fn run(
         output: options.agent_output,
     };
     let directory = DataDirectory::prepare(options.data_directory)?;
-    let agents = if options.agents.is_empty() {
+    let mut agents = if options.agents.is_empty() {
         stock_agents(&(Arc::new(Notes::with_responses_in(directory.path().join("responses"))) as _))
     } else {
         agent::read_agents(&options.agents, &settings)?
@@ -152,6 +161,12 @@ pub async fn run(
         [] => None,
         directories => Some(Sources::watch(directories, directory.path())?),
     };
+    if let Some(file) = &options.record {
+        let recorder = Recorder::create(file, !options.record_without_prompts)?;
+        for version in agents.iter_mut().flat_map(|agent| &mut agent.versions) {
+            version.runtime = recorder.around(Arc::clone(&version.runtime));
+        }
+    }
     let tls = match &options.tls_files {
         _ if !options.tls => None,
         Some((certificate, key)) => Some(Tls::load(certificate, key)?),
@@ -271,6 +286,8 @@ mod tests {
             variables: Vec::new(),
             watch: Vec::new(),
             registry: None,
+            record: None,
+            record_without_prompts: false,
             agent_output: None,
             tls: true,
             agents: Vec::new(),

@@ -13,6 +13,7 @@
 //! - `responses`: which session answers for which response
 //! - [`container`]: what the gateway asks of an agent; [`logs`]: what a session's container wrote
 //! - [`agents`]: the agents built in; [`sandbox`]: agents that are separate programs: `exec:` and `url:`
+//! - [`recording`]: exchanges with agents, kept in a file and answered from it
 //! - [`variables`]: which environment variables a posted agent version may have; `content_type`: is a body JSON?
 //! - [`hooks`]: where the next two plug in
 //! - [`faults`]: failures switched on per route
@@ -34,6 +35,7 @@ pub mod hooks;
 pub mod isolation;
 pub mod logs;
 pub mod options;
+pub mod recording;
 pub mod registry;
 pub mod sandbox;
 pub mod tls;

@@ -19,6 +19,11 @@ pub enum AgentProtocol {
 }
 
 impl AgentProtocol {
+    /// The protocol with this name in definitions and project files; `None` if Cupola does not speak it.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Responses, Self::Invocations, Self::InvocationsWs, Self::A2a].into_iter().find(|it| it.name() == name)
+    }
+
     /// Its name in definitions and endpoints.
     pub const fn name(self) -> &'static str {
         match self {

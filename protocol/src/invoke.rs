@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 pub use crate::agent_protocol::AgentProtocol;
 pub use crate::notice::{Notice, NoticeCode};
 pub use crate::observe::HttpHeader;
+pub use crate::question::{Input, Question, QuestionKind};
 
 /// Longest `input` of an `invoke`, in bytes. It is far above what any model reads at once, and a message holds it even when
 /// JSON writes each of its characters in two. Larger data travels as a file.
@@ -46,7 +47,8 @@ impl Method for Invoke {
             session_id: params.session_id.as_ref(),
             conversation_id: params.conversation_id.as_ref(),
             allow_shared_session: params.allow_shared_session,
-            is_whole_request: params.input_is_request,
+            is_whole_request: params.input_is_request || params.input.has_references(),
+            response_id: params.previous_response_id.as_ref(),
             overrides_version: params.version_override.is_some(),
             ..Subject::of(&params.target, &params.isolation)
         }
@@ -65,8 +67,9 @@ pub struct InvokeParams {
     #[serde(default)]
     pub isolation: Isolation,
     /// The text to send, at most 16 MiB. With [`AgentProtocol::Invocations`] it is the request's body, as JSON if it parses
-    /// as JSON.
-    pub input: String,
+    /// as JSON. With [`AgentProtocol::Responses`] it may be a list of input items, which also answers questions
+    /// ([`Question`]): each approval must answer one that is open in this partition, and the first answer counts.
+    pub input: Input,
     /// `input` is a complete request of the protocol and is sent unchanged. Applies to [`AgentProtocol::A2a`] only, whose
     /// requests are JSON-RPC. The request itself names the context, so `conversationId` is not allowed with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -95,6 +98,10 @@ pub struct InvokeParams {
     /// Start a conversation, or a context, instead of using the saved one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new_conversation: bool,
+    /// Continue from this response instead of a conversation: a branch, which the next call does not continue by itself. Applies to
+    /// [`AgentProtocol::Responses`] only. Not with `conversationId` or `newConversation`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_response_id: Option<ResponseId>,
     /// Allow a session that Cupola knows to belong to another partition.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_shared_session: bool,
@@ -123,6 +130,11 @@ pub struct InvokeParams {
     /// last.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detach: bool,
+    /// Let the run outlive the daemon, too: it runs in the service's background mode, and the next daemon continues it. `detach`
+    /// asks for this as well. Whether the run can is in its `started` event: only `responses`, and `invocations` that the agent
+    /// accepts with 202, can. Not with `raw`, and not with the embedded emulator, which ends with the daemon.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub survive: bool,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -133,17 +145,18 @@ pub struct InvokeParams {
 
 impl InvokeParams {
     /// A turn in the partition's saved session and conversation, with defaults for everything else.
-    pub fn new(target: Target, isolation: Isolation, input: String) -> Self {
+    pub fn new(target: Target, isolation: Isolation, input: impl Into<Input>) -> Self {
         Self {
             target,
             isolation,
-            input,
+            input: input.into(),
             input_is_request: false,
             protocol: None,
             session_id: None,
             new_session: false,
             conversation_id: None,
             new_conversation: false,
+            previous_response_id: None,
             allow_shared_session: false,
             version_override: None,
             client_headers: BTreeMap::new(),
@@ -152,6 +165,7 @@ impl InvokeParams {
             debug: false,
             text_only: false,
             detach: false,
+            survive: false,
             message_per_line: false,
             idle_timeout_ms: None,
             timeout_ms: None,
@@ -228,6 +242,9 @@ pub struct InvokeResponse {
     /// Why it did not complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<RunFailure>,
+    /// What the agent asks the person; it waits for the answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
     /// What the caller should know about how the call was carried out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Notice>,
@@ -262,8 +279,10 @@ pub struct RunFailure {
 pub struct NumberedEvent {
     /// The run's id.
     pub run_id: RunId,
-    /// Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every number. A `gap` and the
-    /// `snapshot` after it have the number of the last event they stand for.
+    /// Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for `textOnly` does not see every
+    /// number. A `gap` and the `snapshot` after it have the number of the last event they stand for. In a run that was to survive,
+    /// an event keeps its number whichever daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    /// (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     pub number: u64,
     /// What happened.
     #[serde(flatten)]
@@ -325,6 +344,9 @@ pub enum InvokeEvent {
         /// The service's request id.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request_id: Option<String>,
+        /// The run outlives the daemon: if the daemon ends, the next one continues it under the same id.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        survives: bool,
     },
     /// An outgoing request, if `debug` was set. May come before `started`.
     Request(SentRequest),
@@ -348,6 +370,11 @@ pub enum InvokeEvent {
     TextDelta {
         /// The text, to be appended.
         delta: String,
+    },
+    /// The agent asks the person. The run ends after it; `invoke` answers it.
+    Question {
+        /// What is asked.
+        question: Box<Question>,
     },
     /// Any other event of the service, verbatim.
     Output {

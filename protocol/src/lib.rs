@@ -15,10 +15,11 @@
 //! - [`agent_protocol`]: the protocols that agents are called with
 //! - [`notice`]: what a caller should know although the call continues
 //! - [`observe`]: what a caller can see of the requests that a call makes
-//! - [`partitions`]: saved state
+//! - [`partitions`]: saved state; [`chats`]: conversations that a client keeps apart by a label
 //! - [`daemon`]: handshake, status and stop
 //! - [`doctor`]: what is wrong, and how to fix it
 //! - [`auth`]: the tokens the daemon holds
+//! - [`question`]: what an agent asks the person, and the input that answers it
 //! - [`display`]: which characters act on the program that displays them
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
@@ -32,6 +33,7 @@
 pub mod agent_protocol;
 pub mod agents;
 pub mod auth;
+pub mod chats;
 pub mod daemon;
 pub mod display;
 pub mod doctor;
@@ -49,6 +51,7 @@ pub mod notice;
 pub mod observe;
 pub mod partitions;
 pub mod path;
+pub mod question;
 pub mod reach;
 pub mod rpc;
 pub mod runs;

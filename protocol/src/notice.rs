@@ -52,6 +52,8 @@ pub enum NoticeCode {
     DialogueIdle,
     /// The agent's sessions lose their files when they go idle.
     FilesNotKept,
+    /// A question of the agent is being answered: which tool is allowed or refused, and with which arguments.
+    Answering,
     /// Any other code, added by a newer daemon.
     #[serde(other)]
     Other,

@@ -1,6 +1,6 @@
 //! How far a method reaches, and what a call names: what a bound connection is held to (see [`crate::daemon::Bind`]).
 
-use crate::id::{ConversationId, SessionId};
+use crate::id::{ConversationId, ResponseId, SessionId};
 use crate::isolation::Isolation;
 use crate::target::Target;
 
@@ -33,6 +33,8 @@ pub struct Subject<'a> {
     pub session_id: Option<&'a SessionId>,
     /// A conversation by its id.
     pub conversation_id: Option<&'a ConversationId>,
+    /// A response by its id.
+    pub response_id: Option<&'a ResponseId>,
     /// Whether the call asks for a session of another partition.
     pub allow_shared_session: bool,
     /// Whether it carries a complete request for the service, which may name anything.

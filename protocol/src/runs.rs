@@ -10,7 +10,7 @@ use crate::rpc::ProgressToken;
 use crate::target::{AgentVersion, Target};
 use serde::{Deserialize, Serialize};
 
-/// Lists the running and recent runs of this daemon, newest first.
+/// Lists the running and recent runs of this daemon, newest first; with `all` also those that earlier daemons left.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
@@ -36,6 +36,9 @@ pub struct ListParams {
     /// Only those of this isolation; `{}` means calls without isolation. Needs `target`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// Also runs that earlier daemons left when they ended. They are kept for a day.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all: bool,
 }
 
 /// The runs.
@@ -71,6 +74,9 @@ pub struct RunParams {
 ///
 /// Each event comes once, in the order of its number. In place of events that the daemon no longer has, it sends a
 /// `gap`, then a `snapshot` of their text, then the remaining events. If the run could not begin, the answer is its error.
+///
+/// A run that outlives the daemon is followed on the next one in the same way. One that ended with its daemon is `truncated`: the
+/// answer says what is known of it.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attach;
 
@@ -142,6 +148,12 @@ pub struct RunInfo {
     pub last_event: u64,
     /// Whether it keeps running without any client.
     pub detached: bool,
+    /// Whether it outlives the daemon: the next one continues it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub survives: bool,
+    /// Why a run that an earlier daemon left has no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The number of clients that follow it.
     pub clients: u64,
 }

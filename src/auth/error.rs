@@ -1,4 +1,4 @@
-//! Why there is no token, and what to do about it.
+//! Why a token could not be obtained, and what to do about it.
 
 use crate::system::tls::CertificateFault;
 use std::time::Duration;

@@ -2,11 +2,17 @@
 //!
 //! What other protocols call a conversation is a context here: the agent begins one with a message that names none.
 //!
-//! - [`mapping`]: results as our events (pure)
+//! - [`mapping`]: results as our events; [`artifacts`]: a task's artifacts (both pure)
+//! - [`version`]: the protocol's two versions (pure)
+//! - [`polling`]: a task that the agent works on without a connection
 
+mod artifacts;
 mod mapping;
+mod polling;
+mod version;
 
 use super::Agent;
+use super::agent::A2aManner;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Reply, ReplyStream, Split};
@@ -14,15 +20,16 @@ use super::request::{JSON, Request};
 use super::url::with_session;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::AgentProtocol;
-use futures_util::StreamExt as _;
 use http::{HeaderName, HeaderValue, Method};
 use mapping::{Answered, ResultMapping};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use uuid::Uuid;
+use polling::Tasks;
+use serde_json::Value;
+use version::{Card, Version};
 
-/// The version of the protocol that the service speaks.
-const VERSION: (HeaderName, HeaderValue) = (HeaderName::from_static("a2a-version"), HeaderValue::from_static("0.3"));
+/// The header that names a version.
+const fn version_header(version: Version) -> (HeaderName, HeaderValue) {
+    (HeaderName::from_static("a2a-version"), HeaderValue::from_static(version.header()))
+}
 
 /// One message to send.
 #[derive(Debug, Clone, Copy)]
@@ -35,80 +42,66 @@ pub struct A2aTurn<'a> {
     pub session_id: Option<&'a SessionId>,
     /// The context to continue; the agent begins one when left out. A whole request names its own.
     pub context_id: Option<&'a ConversationId>,
-}
-
-impl A2aTurn<'_> {
-    /// The request that sends it.
-    fn request(&self, streams: bool) -> String {
-        let id = || Uuid::new_v4().to_string();
-        let part = json!({"kind": "text", "text": self.input});
-        let mut message = json!({"role": "user", "messageId": id(), "parts": [part]});
-        if let Some(context) = self.context_id {
-            message["contextId"] = json!(context);
-        }
-        let method = if streams { "message/stream" } else { "message/send" };
-        json!({"jsonrpc": "2.0", "id": id(), "method": method, "params": {"message": message}}).to_string()
-    }
+    /// The task that waits for this message.
+    pub task_id: Option<&'a str>,
 }
 
 /// The context that a whole request names, if it names one.
 pub fn context_named(request: &str) -> Option<ConversationId> {
-    let request: Value = serde_json::from_str(request).ok()?;
+    let request: Value = serde_json::from_str(request.trim_start_matches('\u{feff}')).ok()?;
     request.pointer("/params/message/contextId")?.as_str()?.parse().ok()
 }
 
-/// An agent's card, as far as it decides how to talk to it.
-#[derive(Default, Deserialize)]
-struct Card {
-    #[serde(default)]
-    capabilities: Capabilities,
-}
-
-#[derive(Default, Deserialize)]
-struct Capabilities {
-    #[serde(default)]
-    streaming: bool,
-}
-
 impl Agent {
-    /// Sends one message, streamed if the agent's card says that it can be.
+    /// Sends one message, streamed if the agent's card says that it can be. A task that the agent leaves working is asked for until it
+    /// has ended.
     pub async fn send_message(&self, isolation: &WireIsolation, message: A2aTurn<'_>) -> Result<Reply, FoundryError> {
-        let body = if message.is_request {
-            message.input.to_owned()
+        let (version, body) = if message.is_request {
+            let request = message.input.trim_start_matches('\u{feff}');
+            (Version::of_request(request), request.to_owned())
         } else {
-            message.request(self.streams_messages(isolation).await?)
+            let manner = self.manner(isolation).await?;
+            let (version, streams) = (Version::from(manner), manner.streams);
+            (version, version.message(message.input, message.context_id, message.task_id, streams).to_string())
         };
         let url = with_session(self.address.protocol(AgentProtocol::A2a, &[]), message.session_id);
-        let request =
-            Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).header(VERSION).body(JSON, body);
+        let request = Request::new(Operation::Invoke, Method::POST, url)
+            .isolated(isolation)
+            .header(version_header(version))
+            .body(JSON, body);
         let answer = self.send(&request).await?;
         let is_raw = self.wants_raw();
         let mut reply = Reply::of(&answer, is_raw);
         let (split, answered) =
             if answer.is_events() { (Split::events(), Answered::InEvents) } else { (Split::whole(), Answered::Whole) };
         let mut events = ReplyStream::new(answer.body(), split, ResultMapping::new(answered), is_raw);
-        // The first result names the context.
+        // The first result names the context, and the task.
         events.until(ResultMapping::has_begun).await;
         reply.conversation_id = events.mapping().context_id().cloned();
-        reply.events = events.boxed();
+        let session_id = reply.session_id.clone().or_else(|| message.session_id.cloned());
+        let tasks = Tasks { agent: self.clone(), isolation: isolation.clone(), session_id, version };
+        reply.canceller = events.mapping().task().map(|task| tasks.canceller(task));
+        reply.events = tasks.followed(events);
         Ok(reply)
     }
 
     /// What the agent's card says, from the cache if it was read recently. An agent without a card can still be sent messages.
-    async fn streams_messages(&self, isolation: &WireIsolation) -> Result<bool, FoundryError> {
+    async fn manner(&self, isolation: &WireIsolation) -> Result<A2aManner, FoundryError> {
         let url = self.address.protocol(AgentProtocol::A2a, &["agentCard", "v0.3"]);
         if let Some(known) = self.shared.cards.get(&url) {
             return Ok(known);
         }
-        let request = Request::new(Operation::ReadCard, Method::GET, url.clone()).isolated(isolation).header(VERSION);
-        let streams = match self.json::<Card>(&request).await {
-            Ok(card) => card.capabilities.streaming,
-            Err(error) if error.status() == Some(404) => false,
+        let request = Request::new(Operation::ReadCard, Method::GET, url.clone())
+            .isolated(isolation)
+            .header(version_header(Version::default()));
+        let manner = match self.json::<Card>(&request).await {
+            Ok(card) => card.manner(),
+            Err(error) if error.status() == Some(404) => A2aManner::default(),
             // Any other refusal is about this call, not about the agent.
-            Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(false),
+            Err(FoundryError::Service(_) | FoundryError::UnexpectedAnswer { .. }) => return Ok(A2aManner::default()),
             Err(error) => return Err(error),
         };
-        self.shared.cards.insert(url, streams);
-        Ok(streams)
+        self.shared.cards.insert(url, manner);
+        Ok(manner)
     }
 }

@@ -7,6 +7,7 @@ use super::error::FoundryError;
 use super::observe::Observer;
 use super::url::{Address, AllowedHosts};
 use crate::auth::{CallerId, SCOPE, Tokens};
+use cupola_protocol::invoke::AgentProtocol;
 use http::HeaderMap;
 use std::fmt;
 use std::sync::Arc;
@@ -23,17 +24,29 @@ pub struct Foundry {
 pub(super) struct Shared {
     pub(super) connections: Connections,
     pub(super) tokens: Arc<Tokens>,
-    /// Can an agent's messages be streamed? By the address of its card.
-    pub(super) cards: ExpiringCache<Url, bool>,
+    /// How an agent is sent messages, by the address of its card.
+    pub(super) cards: ExpiringCache<Url, A2aManner>,
+    /// Protocols that agents turned out to speak, by the address where responses are asked for.
+    spoken: ExpiringCache<Url, AgentProtocol>,
     /// What agents are, by the address of their definition.
     pub(super) definitions: Definitions,
+}
+
+/// How an agent is sent messages of A2A, by its card.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct A2aManner {
+    /// It speaks 1.0 only, not 0.3.
+    pub(super) is_new: bool,
+    /// It can stream its answers.
+    pub(super) streams: bool,
 }
 
 impl Foundry {
     /// Nothing is read, connected or fetched before the first request.
     pub fn new(settings: Settings, tokens: Arc<Tokens>) -> Self {
-        let (cards, definitions) = (ExpiringCache::default(), Definitions::default());
-        Self { shared: Arc::new(Shared { connections: Connections::new(settings), tokens, cards, definitions }) }
+        let connections = Connections::new(settings);
+        let (cards, spoken, definitions) = (ExpiringCache::default(), ExpiringCache::default(), Definitions::default());
+        Self { shared: Arc::new(Shared { connections, tokens, cards, spoken, definitions }) }
     }
 
     /// The agent at `address`. Costs nothing.
@@ -59,6 +72,16 @@ impl fmt::Debug for Foundry {
 }
 
 impl Agent {
+    /// The protocol that the agent turned out to speak recently, after it had no route for the one tried first.
+    pub fn spoken(&self) -> Option<AgentProtocol> {
+        self.shared.spoken.get(&self.address.protocol(AgentProtocol::Responses, &[]))
+    }
+
+    /// Remembers what it spoke.
+    pub fn found_to_speak(&self, protocol: AgentProtocol) {
+        self.shared.spoken.insert(self.address.protocol(AgentProtocol::Responses, &[]), protocol);
+    }
+
     /// How long a call other than a turn may take.
     pub(super) fn call_limit(&self) -> Duration {
         self.shared.connections.settings.call_limit

@@ -1,24 +1,17 @@
-//! Polls and cancels a long-running invocation, which the service accepted with 202 and runs without a connection to the caller
-//! (contract section 9).
+//! Cancels what an agent works on without a connection to the caller: a long-running invocation (202, contract section 9), or a task
+//! of A2A.
 
-use super::agent::Agent;
-use super::answer::HttpAnswer;
-use super::error::{FoundryError, Operation};
-use super::headers::WireIsolation;
-use super::request::Request;
-use super::url::with_session;
-use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::AgentProtocol;
-use http::Method;
+use super::error::FoundryError;
+use futures_util::future::BoxFuture;
 use std::fmt;
+use std::sync::Arc;
 
-/// Ends a long-running invocation at the service.
+/// Ends one piece of work.
 #[derive(Clone)]
 pub struct Canceller {
-    pub(super) agent: Agent,
-    pub(super) isolation: WireIsolation,
-    pub(super) id: ResponseId,
-    pub(super) session_id: Option<SessionId>,
+    /// The work's id at the agent.
+    id: String,
+    end: Arc<dyn Fn() -> BoxFuture<'static, Result<(), FoundryError>> + Send + Sync>,
 }
 
 impl fmt::Debug for Canceller {
@@ -28,19 +21,16 @@ impl fmt::Debug for Canceller {
 }
 
 impl Canceller {
-    /// Asks the agent to cancel. An error may mean that the agent has no such handler (404) or that the invocation had ended.
+    /// `end` asks the agent to cancel.
+    pub(super) fn new(
+        id: &str,
+        end: impl Fn() -> BoxFuture<'static, Result<(), FoundryError>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { id: id.to_owned(), end: Arc::new(end) }
+    }
+
+    /// Asks the agent to cancel. An error may mean that the agent cannot do that, or that the work had ended.
     pub async fn cancel(&self) -> Result<(), FoundryError> {
-        self.agent.done(&self.request(Operation::CancelInvocation, Method::POST, &["cancel"])).await
-    }
-
-    /// Asks how the invocation is.
-    pub(super) async fn poll(&self) -> Result<HttpAnswer, FoundryError> {
-        self.agent.send(&self.request(Operation::PollInvocation, Method::GET, &[])).await
-    }
-
-    fn request(&self, operation: Operation, method: Method, rest: &[&str]) -> Request<'_> {
-        let segments = [&[self.id.as_str()], rest].concat();
-        let url = self.agent.address.protocol(AgentProtocol::Invocations, &segments);
-        Request::new(operation, method, with_session(url, self.session_id.as_ref())).isolated(&self.isolation)
+        (self.end)().await
     }
 }

@@ -11,7 +11,8 @@ pub(super) use self::evidence::kind_of_code;
 
 use self::classify::classify;
 use self::evidence::Evidence;
-use super::turn::{Refusal, Speaker};
+use super::complaint::Complaint;
+use super::turn::{self, Refusal, Speaker};
 use crate::auth::TokenError;
 use crate::system::tls::CertificateFault;
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -146,6 +147,8 @@ pub struct ServiceError {
     pub denial: Option<Denial>,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
     pub(super) is_named: bool,
+    /// The agent has no route for the protocol that was spoken.
+    pub(super) lacks_route: bool,
     /// Did the turn run, if it was one?
     pub(super) turn: Turn,
 }
@@ -171,6 +174,8 @@ pub enum Operation {
     CreateConversation,
     /// Show a conversation.
     ShowConversation,
+    /// List a conversation's items.
+    ListItems,
     /// Read a session's log.
     ReadLog,
     /// Read the agent's A2A card.
@@ -181,6 +186,12 @@ pub enum Operation {
     PollInvocation,
     /// Cancel a long-running invocation.
     CancelInvocation,
+    /// Show a response.
+    ShowResponse,
+    /// Stream a response's events again.
+    FollowResponse,
+    /// Cancel a response.
+    CancelResponse,
     /// Take a file.
     UploadFile,
     /// Give a file.
@@ -198,7 +209,15 @@ pub enum Operation {
 impl Operation {
     /// Does the agent itself answer it, rather than the service around it?
     pub(super) const fn is_turn(self) -> bool {
-        matches!(self, Self::Invoke | Self::PollInvocation | Self::CancelInvocation)
+        matches!(
+            self,
+            Self::Invoke
+                | Self::PollInvocation
+                | Self::CancelInvocation
+                | Self::ShowResponse
+                | Self::FollowResponse
+                | Self::CancelResponse
+        )
     }
 
     /// Does it work on the files of a session?
@@ -227,11 +246,15 @@ impl fmt::Display for Operation {
             Self::DeleteSession => "delete the session",
             Self::CreateConversation => "create a conversation",
             Self::ShowConversation => "show the conversation",
+            Self::ListItems => "read the conversation",
             Self::ReadLog => "read the session's log",
             Self::ReadCard => "show the agent's card",
             Self::Invoke => "invoke the agent",
             Self::PollInvocation => "tell how the invocation is",
             Self::CancelInvocation => "cancel the invocation",
+            Self::ShowResponse => "show the response",
+            Self::FollowResponse => "stream the response's events",
+            Self::CancelResponse => "cancel the response",
             Self::UploadFile => "take the file",
             Self::DownloadFile => "give the file",
             Self::ListFiles => "list files",
@@ -298,6 +321,11 @@ impl FoundryError {
         self.service().is_some_and(|error| error.operation == Operation::Invoke && error.turn != Turn::NotRun)
     }
 
+    /// Does the agent not speak the protocol of the turn? Nothing ran then.
+    pub fn lacks_route(&self) -> bool {
+        self.service().is_some_and(|error| error.lacks_route)
+    }
+
     /// The HTTP status, if the service answered.
     pub fn status(&self) -> Option<u16> {
         self.service().map(|error| error.status)
@@ -316,16 +344,19 @@ impl ServiceError {
         body: &[u8],
     ) -> Self {
         let json = serde_json::from_slice::<Value>(body).ok();
-        let error = json.as_ref().and_then(|json| json.get("error"));
+        let error = json.as_ref().and_then(|json| json.get("error")).filter(|error| error.is_object());
         let text_of = |name| error.and_then(|error: &Value| error.get(name)).and_then(Value::as_str);
+        // Agents write their refusals in forms of their own.
+        let complaint = json.as_ref().map(|json| Complaint::in_object(json).unwrap_or_else(|| Complaint::of(json)));
+        let Complaint { code: said_code, message: said } = complaint.unwrap_or_default();
         let details = text(headers, "x-adc-response-details");
         let evidence = Evidence {
             operation,
             delegated,
             status: status.as_u16(),
             details,
-            code: text_of("code"),
-            message: text_of("message").or_else(|| error.and_then(Value::as_str)).unwrap_or_default(),
+            code: text_of("code").or(said_code.as_deref().filter(|_| error.is_none())),
+            message: text_of("message").or(said.as_deref()).unwrap_or_default(),
             param: text_of("param"),
             source: text(headers, "x-platform-error-source"),
         };
@@ -338,7 +369,10 @@ impl ServiceError {
         };
         let denial = if kind == ErrorKind::Forbidden { Denial::of(&evidence) } else { None };
         let Evidence { status: number, code, source, .. } = evidence;
-        let turn = Refusal { speaker, status: number, details, code, source }.turn();
+        let lacks_route = operation == Operation::Invoke
+            && speaker.is_container()
+            && turn::lacks_route(number, text(headers, "server"), body);
+        let turn = Refusal { speaker, status: number, details, code, source, lacks_route }.turn();
         let is_named = details.is_some() || evidence.code.is_some_and(is_known);
         let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
         // Unknown words such as `platform` appear in the header too; the body's code says more then.
@@ -355,6 +389,7 @@ impl ServiceError {
             session: text(headers, "x-agent-session-id").and_then(|id| id.parse().ok()),
             speaker,
             is_named,
+            lacks_route,
             turn,
         }
     }

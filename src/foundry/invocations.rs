@@ -2,13 +2,16 @@
 //! section 9).
 //!
 //! - [`mapping`]: answers as events (pure)
+//! - [`shapes`]: what an agent's own events mean (pure)
 //! - [`polling`]: following an operation that was accepted with 202
 
-pub(super) mod mapping;
+mod mapping;
 mod polling;
+pub(super) mod shapes;
 
 use super::Agent;
 use super::answer::HttpAnswer;
+use super::background_turn::BackgroundTurn;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
 use super::reply::{Reply, ReplyStream, Split};
@@ -44,10 +47,12 @@ impl Agent {
     ) -> Result<Reply, FoundryError> {
         let url = self.address.protocol(AgentProtocol::Invocations, &[]);
         let url = with_session(url, invocation.session_id);
-        let is_json = serde_json::from_str::<IgnoredAny>(invocation.body).is_ok();
-        let request = Request::new(Operation::Invoke, Method::POST, url)
-            .isolated(isolation)
-            .body(if is_json { JSON } else { TEXT }, invocation.body.to_owned());
+        // Editors of Windows begin JSON files with a byte order mark, which JSON does not allow.
+        let json = invocation.body.trim_start_matches('\u{feff}');
+        let is_json = serde_json::from_str::<IgnoredAny>(json).is_ok();
+        let (kind, body) = if is_json { (JSON, json) } else { (TEXT, invocation.body) };
+        let request =
+            Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(kind, body.to_owned());
         let answer = self.send(&request).await?;
         let mut reply = Reply::of(&answer, self.wants_raw());
         reply.response_id = answer.header("x-agent-invocation-id").and_then(|id| id.parse().ok());
@@ -61,10 +66,18 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// Follows an invocation that the agent accepted with 202 before, by its id. Nothing is sent but questions.
+    pub fn resume_invocation(&self, isolation: &WireIsolation, id: ResponseId, session_id: Option<SessionId>) -> Reply {
+        let protocol = AgentProtocol::Invocations;
+        Polling::resume(BackgroundTurn { agent: self.clone(), isolation: isolation.clone(), id, session_id, protocol })
+    }
+}
+
 fn mapped(answer: HttpAnswer, id: Option<ResponseId>, is_raw: bool) -> BoxStream<'static, super::ReplyItem> {
     let (is_events, is_json) = (answer.is_events(), answer.is_json());
     if is_events {
-        ReplyStream::new(answer.body(), Split::events(), TokenMapping::new(id), is_raw).boxed()
+        ReplyStream::new(answer.body(), Split::lenient_events(), TokenMapping::new(id), is_raw).boxed()
     } else if is_json {
         ReplyStream::new(answer.body(), Split::whole(), JsonMapping::new(id), is_raw).boxed()
     } else {

@@ -22,7 +22,7 @@ use cupola_protocol::invoke::{InvokeEvent, Notice, NoticeCode, RunFailure};
 use cupola_protocol::latency::Latency;
 use cupola_protocol::target::AgentVersion;
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, unfold};
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::fmt;
@@ -45,8 +45,10 @@ pub struct Reply {
     pub response_id: Option<ResponseId>,
     /// The answer's beginning, for a caller who wants it unmodified.
     pub head: Option<HttpHead>,
-    /// For an invocation that continues without a connection: dropping the reply does not end it, this does.
+    /// For a turn that continues without a connection: dropping the reply does not end it, this does.
     pub canceller: Option<Canceller>,
+    /// The turn continues at the service without a connection, and can be followed again by [`Self::response_id`].
+    pub survives: bool,
     /// The events. The last item is the only [`ReplyItem::End`], and it always comes.
     pub events: BoxStream<'static, ReplyItem>,
 }
@@ -64,6 +66,24 @@ impl Reply {
             response_id: None,
             head: is_raw.then(|| HttpHead::of(&answer.response)),
             canceller: None,
+            survives: false,
+            events: futures_util::stream::empty().boxed(),
+        }
+    }
+
+    /// The answer to a turn that was begun before, whose beginning is gone. The caller adds the events.
+    pub(super) fn resumed(id: ResponseId, canceller: Canceller) -> Self {
+        Self {
+            session_id: None,
+            request_id: None,
+            version: None,
+            is_version_fallback: false,
+            latency: None,
+            conversation_id: None,
+            response_id: Some(id),
+            head: None,
+            canceller: Some(canceller),
+            survives: true,
             events: futures_util::stream::empty().boxed(),
         }
     }
@@ -85,6 +105,10 @@ impl fmt::Debug for Reply {
 pub enum ReplyItem {
     /// Not an ending.
     Event(InvokeEvent),
+    /// What follows came with this sequence number (contract section 15.3). Only of a turn that can be read again.
+    At(u64),
+    /// What came up to here can no longer be read: a snapshot of the text follows, then the ending.
+    Lost,
     /// The ending: last, and once.
     End(Box<Ending>),
 }
@@ -142,10 +166,27 @@ pub(super) fn raw_or_string(text: &str) -> Box<RawValue> {
     raw(text).or_else(|| serde_json::value::to_raw_value(text).ok()).unwrap_or_else(|| RawValue::NULL.to_owned())
 }
 
+/// What reads a reply over several requests: it gives one item after another, and nothing after the ending.
+pub(super) trait Source: Sized + Send + 'static {
+    /// The next item.
+    fn next(&mut self) -> impl Future<Output = Option<ReplyItem>> + Send;
+
+    /// All of them.
+    fn into_items(self) -> BoxStream<'static, ReplyItem> {
+        unfold(self, |mut source| async move {
+            let item = source.next().await?;
+            Some((item, source))
+        })
+        .boxed()
+    }
+}
+
 /// Turns the pieces of one protocol's answer into reply items. Pure: it sees data, not connections.
 pub(super) trait Mapping {
     /// Takes the next piece: a server-sent event, the whole body, or some of its text ([`Split`]). Only events have names.
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>);
+    /// The body is bare text, although it claims to be events ([`Split::lenient_events`]): the pieces that follow are its text.
+    fn is_bare_text(&mut self) {}
     /// Takes the end of the body. Adds the ending if there was none.
     fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>);
 }
@@ -197,6 +238,7 @@ pub(super) fn shown(items: &VecDeque<ReplyItem>) -> Vec<String> {
         InvokeEvent::TextDelta { delta } => format!("+{delta}"),
         InvokeEvent::Output { name, .. } => name.clone(),
         InvokeEvent::Snapshot { text } => format!("={text}"),
+        InvokeEvent::Question { question } => format!("?{:?} {}", question.kind, question.id),
         InvokeEvent::Completed {} => "completed".to_owned(),
         InvokeEvent::Cancelled {} => "cancelled".to_owned(),
         InvokeEvent::Failed { failure } => format!("failed {:?}: {}", failure.kind, failure.message),
@@ -205,6 +247,8 @@ pub(super) fn shown(items: &VecDeque<ReplyItem>) -> Vec<String> {
         other => format!("{other:?}"),
     };
     let line = |item: &ReplyItem| match item {
+        ReplyItem::At(number) => format!("@{number}"),
+        ReplyItem::Lost => "lost".to_owned(),
         ReplyItem::Event(event) => {
             assert!(event.ending().is_none(), "an ending among the events: {event:?}");
             show(event)

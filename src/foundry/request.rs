@@ -19,7 +19,7 @@ const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream")
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
 /// A turn: events if the agent streams, else whatever it has.
 pub(super) const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream, application/json, */*;q=0.5");
-const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("cupola/", env!("CARGO_PKG_VERSION")));
+pub(super) const PROGRAM: HeaderValue = HeaderValue::from_static(concat!("cupola/", env!("CARGO_PKG_VERSION")));
 /// A log: events only.
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const IDENTITY_ENCODING: HeaderValue = HeaderValue::from_static("identity");
@@ -155,7 +155,7 @@ impl<'a> Request<'a> {
         // A compressed event stream arrives in lumps, and a compressed file does not have its own length.
         let (kind, verbatim) = match self.operation {
             Operation::Invoke => (EVENTS, true),
-            Operation::ReadLog => (EVENT_STREAM, true),
+            Operation::ReadLog | Operation::FollowResponse => (EVENT_STREAM, true),
             Operation::DownloadFile => (OCTETS, true),
             // The last answer of a long-running invocation is shown as it came.
             Operation::PollInvocation => (JSON, raw),

@@ -1,41 +1,60 @@
 //! A turn of the responses protocol (contract section 7): the request, and its answer streamed or whole.
 //!
-//! - [`mapping`]: the service's events as ours, [`text`]: their text (both pure)
+//! - [`mapping`]: the service's events as ours, [`text`]: their text, [`questions`]: what the agent asks (all pure)
+//! - [`background`]: follows a response that runs without a connection
 
+mod background;
 mod mapping;
+mod questions;
 mod text;
 
 use super::Agent;
+use super::answer::{HttpAnswer, MAX_ANSWER_BYTES};
+use super::background_turn::BackgroundTurn;
 use super::error::{FoundryError, Operation};
 use super::headers::WireIsolation;
-use super::reply::{Reply, ReplyStream, Split};
+use super::reply::{Mapping as _, Reply, ReplyStream, Split, raw};
 use super::request::{JSON, Request};
-use cupola_protocol::id::{ConversationId, SessionId};
-use cupola_protocol::invoke::AgentProtocol;
+use super::sse;
+use background::Following;
+use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
+use cupola_protocol::invoke::{AgentProtocol, Input};
 use futures_util::StreamExt as _;
 use http::Method;
-use mapping::{ObjectMapping, ResponseMapping};
+use mapping::{ObjectMapping, ResponseMapping, id_of, is_under_way};
 use serde::Serialize;
+use std::collections::VecDeque;
 
 /// One turn to ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponsesTurn<'a> {
     /// What to say.
-    pub input: &'a str,
+    pub input: &'a Input,
     /// The session to use; the service makes one when left out.
     pub session_id: Option<&'a SessionId>,
     /// The conversation to continue.
     pub conversation_id: Option<&'a ConversationId>,
+    /// The response to continue instead.
+    pub previous_response_id: Option<&'a ResponseId>,
+    /// Run it in the background: it does not end with the connection.
+    pub background: bool,
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
-    input: &'a str,
+    input: &'a Input,
     stream: bool,
+    /// Both or neither: what is not stored cannot run in the background (contract section 7.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    background: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_session_id: Option<&'a SessionId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation: Option<ConversationReference<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_response_id: Option<&'a ResponseId>,
 }
 
 #[derive(Serialize)]
@@ -50,8 +69,11 @@ impl Agent {
         let body = Body {
             input: turn.input,
             stream: true,
+            background: turn.background.then_some(true),
+            store: turn.background.then_some(true),
             agent_session_id: turn.session_id,
             conversation: turn.conversation_id.map(|id| ConversationReference { id }),
+            previous_response_id: turn.previous_response_id,
         };
         let body = serde_json::to_vec(&body).map_err(|error| FoundryError::Setup(error.to_string()))?;
         let url = self.address.protocol(AgentProtocol::Responses, &[]);
@@ -59,18 +81,68 @@ impl Agent {
         let answer = self.send(&request).await?;
         let is_raw = self.wants_raw();
         let mut reply = Reply::of(&answer, is_raw);
+        let target = |id: ResponseId| self.background(isolation, id);
+        if !answer.is_events() && turn.background {
+            return self.queued(isolation, answer, reply).await;
+        }
         if !answer.is_events() {
             reply.events = ReplyStream::new(answer.body(), Split::whole(), ObjectMapping::default(), is_raw).boxed();
             return Ok(reply);
         }
         let mut events = ReplyStream::new(answer.body(), Split::events(), ResponseMapping::default(), is_raw);
-        if reply.session_id.is_none() {
-            // The first event's snapshot names it.
+        if reply.session_id.is_none() || turn.background {
+            // The first event's snapshot names it, and says whether the response can be found again.
             events.until(ResponseMapping::has_begun).await;
         }
         reply.session_id = reply.session_id.or_else(|| events.mapping().session_id.clone());
         reply.response_id.clone_from(&events.mapping().response_id);
-        reply.events = events.boxed();
+        reply.events = match &reply.response_id {
+            Some(id) if turn.background && events.mapping().is_background() => {
+                let target = target(id.clone());
+                reply.survives = true;
+                reply.canceller = Some(target.canceller());
+                Following::of(target, events)
+            }
+            _ => events.boxed(),
+        };
+        Ok(reply)
+    }
+
+    /// Follows a response that was begun in the background before, by its id. Nothing is sent but questions.
+    pub fn resume_response(&self, isolation: &WireIsolation, id: ResponseId) -> Reply {
+        let target = self.background(isolation, id.clone());
+        let mut reply = Reply::resumed(id, target.canceller());
+        reply.events = Following::resume(target);
+        reply
+    }
+
+    fn background(&self, isolation: &WireIsolation, id: ResponseId) -> BackgroundTurn {
+        let (agent, isolation, protocol) = (self.clone(), isolation.clone(), AgentProtocol::Responses);
+        BackgroundTurn { agent, isolation, id, session_id: None, protocol }
+    }
+
+    /// An answer in the background without events: the response waits for another one, or the agent does not stream.
+    async fn queued(
+        &self,
+        isolation: &WireIsolation,
+        answer: HttpAnswer,
+        mut reply: Reply,
+    ) -> Result<Reply, FoundryError> {
+        let body = answer.bytes(MAX_ANSWER_BYTES).await.map_err(|error| FoundryError::UnexpectedAnswer {
+            operation: Operation::Invoke,
+            reason: error.to_string(),
+        })?;
+        let object = std::str::from_utf8(&body).ok().and_then(raw);
+        let id = object.as_deref().filter(|object| is_under_way(object)).and_then(id_of);
+        if let Some(id) = id {
+            let resumed = self.resume_response(isolation, id);
+            let Reply { response_id, canceller, survives, events, .. } = resumed;
+            return Ok(Reply { response_id, canceller, survives, events, ..reply });
+        }
+        let mut items = VecDeque::new();
+        let data = String::from_utf8_lossy(&body).into_owned();
+        ObjectMapping::default().event(sse::Event { name: None, data }, &mut items);
+        reply.events = futures_util::stream::iter(items).boxed();
         Ok(reply)
     }
 }

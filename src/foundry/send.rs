@@ -157,7 +157,7 @@ impl Agent {
         }
     }
 
-    fn unanswered(&self, Unanswered { failure, reason, fault }: Unanswered) -> (Failure, FoundryError) {
+    pub(super) fn unanswered(&self, Unanswered { failure, reason, fault }: Unanswered) -> (Failure, FoundryError) {
         let origin = self.address.origin();
         let error = match (fault, failure) {
             (Some(fault), _) => FoundryError::NotTrusted { origin, fault },

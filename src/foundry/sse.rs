@@ -143,7 +143,9 @@ impl Parser {
     fn dispatch(&mut self, events: &mut VecDeque<Event>) {
         let event =
             Event { name: self.name.take().filter(|name| !name.is_empty()), data: std::mem::take(&mut self.data) };
-        if std::mem::take(&mut self.has_data) {
+        // By the standard an event without data is none. But an agent that sends `event: error` and nothing else has failed.
+        let is_failure = event.name.as_deref() == Some("error");
+        if std::mem::take(&mut self.has_data) || is_failure {
             events.push_back(event);
         }
     }
@@ -180,6 +182,7 @@ mod tests {
             ("data: 1\ndata:  2\ndata\n\n", vec![event("", "1\n 2\n")]),
             (": keep-alive\n\n: more\ndata: 1\n: between\n\n", vec![event("", "1")]),
             ("event: lonely\n\ndata: 1\n\n", vec![event("", "1")]),
+            ("event: error\n\ndata: 1\n\n", vec![event("error", ""), event("", "1")]),
             ("data\n\n", vec![event("", "")]),
             ("id: 7\nretry: 10\nother: x\ndata: 1\n\n", vec![event("", "1")]),
             ("data: cut", vec![]),

@@ -46,6 +46,21 @@ pub(super) struct Refusal<'a> {
     pub(super) code: Option<&'a str>,
     /// `x-platform-error-source`: which part of the container made the error. Errors of the agent's code have none.
     pub(super) source: Option<&'a str>,
+    /// The words are those of a server without a route for the request ([`lacks_route`]).
+    pub(super) lacks_route: bool,
+}
+
+/// The 404 bodies of servers that have no route for a request: Starlette, aiohttp, `FastAPI` and Go. A handler that raises a bare 404
+/// answers in the same words, so only an agent whose protocol the caller did not choose is asked in another one.
+const NO_ROUTE: [&str; 4] = ["Not Found", "404: Not Found", r#"{"detail":"Not Found"}"#, "404 page not found"];
+
+/// Does a container's answer say that it has no route for the request? ASP.NET says it without a body.
+pub(super) fn lacks_route(status: u16, server: Option<&str>, body: &[u8]) -> bool {
+    let body = String::from_utf8_lossy(body);
+    let body = body.trim();
+    let by_express = body.contains("<pre>Cannot POST /");
+    let by_kestrel = body.is_empty() && server == Some("Kestrel");
+    status == 404 && (NO_ROUTE.contains(&body) || by_express || by_kestrel)
 }
 
 /// Causes of the gateway that mean, with any status, that the request was not handed to the agent.
@@ -75,8 +90,8 @@ impl Refusal<'_> {
     pub(super) fn turn(&self) -> Turn {
         let is_refused = match self.speaker {
             Speaker::Gateway => self.is_refused_by_gateway(),
-            Speaker::AgentServer => self.is_refused_by_agent_server(),
-            Speaker::Agent => false,
+            Speaker::AgentServer => self.lacks_route || self.is_refused_by_agent_server(),
+            Speaker::Agent => self.lacks_route,
         };
         if is_refused { Turn::NotRun } else { Turn::MayHaveRun }
     }
@@ -164,13 +179,35 @@ mod tests {
         let given = |text: &'static str| Some(text).filter(|text| !text.is_empty());
         for &(status, details, code, source, expected) in REFUSALS {
             let said_by = |speaker| {
-                let refusal =
-                    Refusal { speaker, status, details: given(details), code: given(code), source: given(source) };
+                let (details, code, source) = (given(details), given(code), given(source));
+                let refusal = Refusal { speaker, status, details, code, source, lacks_route: false };
                 refusal.turn() == Turn::NotRun
             };
             let found = [Speaker::Gateway, Speaker::AgentServer, Speaker::Agent].map(said_by);
             assert_eq!(found, expected, "{status} {details:?} {code:?} {source:?}");
         }
+    }
+
+    #[test]
+    fn a_server_without_a_route_is_known_by_its_words() {
+        for (status, server, body, expected) in [
+            (404, None, "Not Found", true),
+            (404, None, "{\"detail\":\"Not Found\"}", true),
+            (404, None, "<!DOCTYPE html><pre>Cannot POST /responses</pre>", true),
+            (404, Some("Kestrel"), "", true),
+            (404, None, "", false),
+            (404, None, "no such order", false),
+            (404, None, r#"{"error":{"code":"not_found","message":"Not Found"}}"#, false),
+            (500, None, "Not Found", false),
+        ] {
+            assert_eq!(lacks_route(status, server, body.as_bytes()), expected, "{status} {body:?}");
+        }
+        let refusal = |speaker| {
+            Refusal { speaker, status: 404, details: None, code: None, source: None, lacks_route: true }.turn()
+        };
+        assert_eq!([Speaker::AgentServer, Speaker::Agent].map(refusal), [Turn::NotRun; 2]);
+        // What a gateway finds nowhere says nothing about the agent.
+        assert_eq!(refusal(Speaker::Gateway), Turn::MayHaveRun);
     }
 
     #[test]

@@ -51,6 +51,7 @@ pub async fn run(mut listener: impl Listener, daemon: Arc<Daemon>, asked: mpsc::
         () = serving => {}
         () = shutdown::obey(asked, &daemon.shutdown) => {}
         () = daemon.runs.forget_in_time() => {}
+        () = daemon.journal.take_out_in_time() => {}
     }
 }
 
@@ -156,6 +157,7 @@ async fn wait_for_the_rest(daemon: &Daemon) {
         }
         daemon.activity.idle_for(Duration::ZERO).await;
         daemon.tasks.wait().await;
+        daemon.journal.close().await;
     };
     tokio::select! {
         () = ended => tracing::info!("stopped"),

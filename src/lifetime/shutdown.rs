@@ -49,6 +49,11 @@ impl Shutdown {
         self.hurry.is_cancelled() || self.is_forced()
     }
 
+    /// Returns when a signal has asked for the end.
+    pub async fn hurried(&self) {
+        self.hurry.cancelled().await;
+    }
+
     /// Has a drain (or more) been asked for?
     pub fn is_draining(&self) -> bool {
         self.drain.is_cancelled()

@@ -13,7 +13,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
 }
 
 pub(crate) async fn show(call: Call, params: ShowParams) -> Result<ShowResponse, CallError> {
-    let Resolved { target, agent, deployed } = call.daemon.targets.resolve(&params.target).await?;
+    let Resolved { target, agent, deployed, .. } = call.daemon.targets.resolve(&params.target).await?;
     let agent = agent.with(call.extras());
     let version = target.version().or(deployed.as_ref());
     let (shown, definition) = agent.describe(version).await.map_err(|error| explain(error, None))?;

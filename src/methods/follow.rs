@@ -1,10 +1,11 @@
 //! One client that follows a run: its events as `$/progress`, its outcome as the response.
 
+use crate::daemon::Daemon;
 use crate::error::CallError;
-use crate::feed::{Next, Reader};
+use crate::feed::Next;
 use crate::rpc::Call;
 use crate::rpc::client::ClientGone;
-use crate::run::{Event, Outcome, Run};
+use crate::run::{Event, Following, Outcome, Run};
 use cupola_protocol::invoke::InvokeResponse;
 use cupola_protocol::rpc::ProgressToken;
 
@@ -18,19 +19,33 @@ pub(super) struct RunFollower<'a> {
 
 impl RunFollower<'_> {
     /// Passes the run's events on until its end.
-    pub(super) async fn follow(&self, run: &Run, mut reader: Reader<Event, Outcome>) -> Result<Outcome, ClientGone> {
+    pub(super) async fn follow(&self, run: &Run, following: Following) -> Result<Outcome, ClientGone> {
+        let Following { mut reader, after: mut last, mut is_ahead } = following;
         let Some(token) = self.token else { return Ok(reader.end().await) };
         let following = self.call.client.follows(run.id());
         loop {
             match reader.next().await {
                 Next::Entries(events) => {
-                    for event in events.iter().filter(|event| !(self.text_only && event.is_output())) {
+                    for event in events {
+                        is_ahead = is_ahead && event.number() <= last;
+                        if is_ahead {
+                            continue;
+                        }
+                        last = event.number();
+                        if self.text_only && event.is_output() {
+                            continue;
+                        }
                         self.call.progress(token, &event.json()).await?;
                         following.got(event.number());
                     }
                 }
-                Next::Lost { after, until, rest } => {
-                    for event in Event::in_place_of(run.id(), after, until, rest) {
+                Next::Lost { rest, .. } => {
+                    if is_ahead && rest.number <= last {
+                        continue;
+                    }
+                    is_ahead = false;
+                    let after = std::mem::replace(&mut last, rest.number);
+                    for event in Event::in_place_of(run.id(), after, rest.number, rest.text) {
                         self.call.progress(token, &event.json()).await?;
                         following.got(event.number());
                     }
@@ -38,6 +53,15 @@ impl RunFollower<'_> {
                 Next::End(outcome) => return Ok(outcome),
             }
         }
+    }
+}
+
+/// A client has followed the run to its outcome, which it gets now.
+pub(super) async fn answered(daemon: &Daemon, run: &Run) {
+    run.was_read();
+    // One that ends with its daemon goes by itself.
+    if run.survives() {
+        daemon.journal.answered(run.id()).await;
     }
 }
 

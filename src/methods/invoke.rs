@@ -4,26 +4,37 @@
 //! - [`attempt`]: gets the request to the agent, in the session and conversation of the plan
 //! - [`plan`]: what a turn continues (pure)
 //! - [`protocol`]: what it speaks
+//! - [`answering`]: which questions of the agent it answers
 //! - [`replace`]: what was saved and is gone
 //! - [`deployment`]: a version that is not ready; [`version`]: one that is asked for by a single call
 //! - [`outcome`]: how a failed turn is reported (pure)
+//! - [`noted`]: what the journal gets of a run; [`resume`]: what earlier daemons left,
+//!   [`reached`]: how that is found at the service
 //! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
+mod answering;
 mod attempt;
 mod deployment;
+mod noted;
 mod observed;
 mod outcome;
 mod perform;
 mod plan;
 mod protocol;
+mod reached;
 mod replace;
+mod resume;
 mod version;
 
-use super::follow::{RunFollower, answer};
+pub(super) use self::outcome::{Standing, explain_failure};
+pub(crate) use self::resume::{take_up, take_up_one};
+
+use super::follow::{RunFollower, answer, answered};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::partition::locks::Waiter;
 use crate::rpc::Call;
+use crate::run::Beginning;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, MAX_INPUT_BYTES, RunStatus};
 use cupola_protocol::target::Target;
@@ -42,7 +53,8 @@ pub(crate) fn invoke(
 async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
     let daemon = &call.daemon;
     check(&params).and_then(|()| check_room(daemon)).map_err(|refused| refused.of_turn(Turn::NotRun))?;
-    let run = daemon.runs.begin(&daemon.activity, params.detach, daemon.shutdown.work());
+    let beginning = Beginning { detached: params.detach, may_survive: may_survive(daemon, &params) };
+    let run = daemon.runs.begin(&daemon.activity, beginning, daemon.shutdown.work());
     let reader = run.follow(0).await;
     let (token, text_only) = (params.partial_result_token.clone(), params.text_only);
     let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, arrival, call.received);
@@ -53,7 +65,14 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
     let mut following = std::pin::pin!(follower.follow(&run, reader));
     let outcome = tokio::select! {
         biased;
-        outcome = &mut following => return answer(&outcome?),
+        outcome = &mut following => {
+            let outcome = outcome?;
+            // The client of a detached run may have left without it.
+            if !run.is_detached() {
+                answered(daemon, &run).await;
+            }
+            return answer(&outcome);
+        }
         () = call.cancelled.cancelled() => {
             if !daemon.shutdown.is_forced() {
                 if call.left.is_cancelled() {
@@ -75,6 +94,13 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
     }
 }
 
+/// Is the run to outlive the daemon, as far as its request says? The embedded emulator ends with the daemon, and an unmodified
+/// answer cannot be read a second time.
+fn may_survive(daemon: &Daemon, params: &InvokeParams) -> bool {
+    let is_embedded = matches!(params.target, Target::Emulator { url: None, .. });
+    (params.detach || params.survive) && daemon.journal.is_open() && !params.raw && !is_embedded
+}
+
 /// Are there as many runs as the daemon takes?
 fn check_room(daemon: &Daemon) -> Result<(), CallError> {
     let most = daemon.config.runs.under_way;
@@ -91,6 +117,10 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
         Err(CallError::invalid_params(format!("{left} and {right} cannot be given together"))
             .hint("leave one of them out"))
     };
+    if params.input.is_empty() {
+        return Err(CallError::invalid_params("the input is empty, so there is nothing to send")
+            .hint("write a message; if it comes from a pipe or a file, check that something arrives"));
+    }
     if params.input.len() > MAX_INPUT_BYTES {
         let (given, most) = (params.input.len(), MAX_INPUT_BYTES / (1024 * 1024));
         let message = format!("the input has {given} bytes, and at most {most} MiB ({MAX_INPUT_BYTES} bytes) are sent");
@@ -102,6 +132,14 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
     }
     if params.new_conversation && params.conversation_id.is_some() {
         return clash("newConversation", "conversationId");
+    }
+    if params.previous_response_id.is_some() {
+        if params.conversation_id.is_some() {
+            return clash("previousResponseId", "conversationId");
+        }
+        if params.new_conversation {
+            return clash("previousResponseId", "newConversation");
+        }
     }
     if params.version_override.is_some() {
         for (is_given, field) in [

@@ -1,8 +1,12 @@
-//! `runs/*`: following, showing and ending the runs of this daemon.
+//! `runs/*`: following, showing and ending the runs of this daemon, and what is known of those that earlier ones left ([`left`]).
 
-use super::follow::{RunFollower, answer};
+mod left;
+
+use super::follow::{RunFollower, answer, answered};
+use super::invoke::take_up_one;
 use crate::error::CallError;
-use crate::partition::{AgentKey, Partition};
+use crate::partition::journal::Entry;
+use crate::partition::{AgentKey, Owner, Partition};
 use crate::rpc::Call;
 use crate::run::Run;
 use crate::target::named;
@@ -30,18 +34,45 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
         whose.as_ref().is_none_or(|(agent, owner)| run.is_of(agent, *owner))
             && own.as_ref().is_none_or(|own| run.is_in(own))
     };
-    let runs = call.daemon.runs.all().into_iter().filter(is_wanted).map(|run| run.info()).collect();
+    let mut runs: Vec<_> = call.daemon.runs.all().into_iter().filter(is_wanted).map(|run| run.info()).collect();
+    if params.all {
+        let is_wanted = |entry: &Entry| {
+            let place = &entry.partition;
+            let is_of = |agent: &AgentKey, owner: Option<Owner>| {
+                place.agent == *agent && owner.is_none_or(|owner| owner == place.owner)
+            };
+            whose.as_ref().is_none_or(|(agent, owner)| is_of(agent, *owner))
+                && own.as_ref().is_none_or(|own| own.covers(place))
+        };
+        let left = call.daemon.journal.left().await?.into_iter().filter(is_wanted).map(|entry| left::info(&entry));
+        let left: Vec<_> = left.filter(|left| runs.iter().all(|run| run.run_id != left.run_id)).collect();
+        runs.extend(left);
+    }
     Ok(ListResponse { runs })
 }
 
 pub(crate) async fn show(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
-    Ok(find(&call, &params.run_id).await?.info())
+    Ok(match find(&call, &params.run_id).await? {
+        Found::Here(run) => run.info(),
+        Found::AtService(entry) => take_up_one(&call.daemon, *entry).info(),
+        Found::Left(entry) => left::info(&entry),
+    })
 }
 
 pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeResponse, CallError> {
-    let run = find(&call, &params.run_id).await?;
     let after = params.after.unwrap_or_default();
-    if after > run.last_event() {
+    let run = match find(&call, &params.run_id).await? {
+        Found::Here(run) => run,
+        Found::AtService(entry) => take_up_one(&call.daemon, *entry),
+        Found::Left(entry) => {
+            if let Some(token) = &params.partial_result_token {
+                call.progress(token, &left::ending(&entry, after)).await?;
+            }
+            return Ok(left::answer(&entry));
+        }
+    };
+    // What an earlier daemon passed on is read again, and may not have come yet.
+    if after > run.last_event() && !run.is_taken_up() {
         return Err(CallError::invalid_params(format!("after: the run's newest event is {}", run.last_event()))
             .hint("give the number of the last event seen, or leave it out for everything"));
     }
@@ -53,7 +84,7 @@ pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeRes
         biased;
         outcome = &mut following => {
             let outcome = outcome?;
-            run.was_read();
+            answered(&call.daemon, &run).await;
             answer(&outcome)
         }
         // When the daemon is made to end, the run does, and its ending is passed on.
@@ -68,7 +99,18 @@ pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeRes
 
 /// Returns once the run has ended, which is soon: what the service is told takes a bounded time.
 pub(crate) async fn cancel(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
-    let run = find(&call, &params.run_id).await?;
+    let run = match find(&call, &params.run_id).await? {
+        Found::Here(run) => run,
+        Found::AtService(entry) => {
+            let has_ended = entry.ended.is_some();
+            let run = take_up_one(&call.daemon, *entry);
+            if has_ended {
+                return Ok(run.info());
+            }
+            run
+        }
+        Found::Left(entry) => return Ok(left::info(&entry)),
+    };
     run.cancel();
     tokio::select! {
         _outcome = run.ended() => {}
@@ -85,12 +127,33 @@ async fn own(call: &Call) -> Result<Option<Partition>, CallError> {
     }
 }
 
+/// A run that was asked for.
+enum Found {
+    /// This daemon has it.
+    Here(Arc<Run>),
+    /// It is not kept in memory any more, but the service still has it.
+    AtService(Box<Entry>),
+    /// An earlier daemon left it, and nobody can continue it.
+    Left(Box<Entry>),
+}
+
 /// The run of this id. Another partition's is as if it were not there to a connection that is bound to one.
-async fn find(call: &Call, id: &RunId) -> Result<Arc<Run>, CallError> {
+async fn find(call: &Call, id: &RunId) -> Result<Found, CallError> {
     let own = own(call).await?;
     let run = call.daemon.runs.find(id).filter(|run| own.as_ref().is_none_or(|own| run.is_in(own)));
-    run.ok_or_else(|| {
-        CallError::new(ErrorKind::NotFound, format!("there is no run {id}"))
-            .hint("`cupola runs list` shows those under way and those that ended recently")
-    })
+    if let Some(run) = run {
+        return Ok(Found::Here(run));
+    }
+    let written = call.daemon.journal.find(id).await?;
+    let written = written.filter(|entry| own.as_ref().is_none_or(|own| own.covers(&entry.partition)));
+    match written {
+        Some(entry) if entry.is_settled() => return Ok(Found::Left(Box::new(entry))),
+        Some(entry) if entry.reach.is_some() && entry.facts.response.is_some() => {
+            return Ok(Found::AtService(Box::new(entry)));
+        }
+        _ => {}
+    }
+    Err(CallError::new(ErrorKind::NotFound, format!("there is no run {id}")).hint(
+        "`cupola runs list --all` shows those under way, those that ended recently, and what earlier daemons left",
+    ))
 }

@@ -40,6 +40,12 @@ impl FileLock {
         Ok(lock)
     }
 
+    /// Acquires it without waiting; `None` while another process, or another call of this one, holds it.
+    pub(super) fn attempt(directory: &Path, name: &str) -> io::Result<Option<Self>> {
+        create(directory)?;
+        Self::take(&directory.join(name))
+    }
+
     async fn wait(path: &Path) -> io::Result<Self> {
         let mut pause = FIRST_PAUSE;
         loop {

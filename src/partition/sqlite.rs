@@ -2,27 +2,34 @@
 //!
 //! Committed means: handed to the operating system, so that `kill -9` loses nothing that was acknowledged. (A power cut
 //! may lose the last moments; ids found missing then are replaced by new ones at the next call.)
-//! Ids, owners' fingerprints and times are stored, and the ownership keys that deleting needs; no prompt, no answer. What is
+//! Ids, owners' fingerprints and times are stored, the ownership keys that deleting needs, and the isolation of runs that outlive the
+//! daemon; no prompt, no answer. What is
 //! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or
 //! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
 //!
-//! - [`mod@format`]: the tables, and how an older file becomes a newer one
+//! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
+//!   chats
+//! - [`opening`]: makes the file private, checks it and brings it up before it is used
 
+mod chats;
 mod erase;
 mod files;
 mod format;
+mod journal;
+mod opening;
 
+use crate::partition::journal::Entry;
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
-use crate::system::directory::private_file;
-use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::invoke::RunStatus;
 use cupola_protocol::isolation::IsolationKey;
 use files::Files;
-use format::Unusable;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
-use std::path::{Path, PathBuf};
+use opening::{describe, open};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -182,84 +189,6 @@ impl Writer {
         self.replaced.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(path = %self.path.display(), "saved state was removed or replaced; using what is there now");
         false
-    }
-}
-
-fn open(path: &Path) -> Result<Connection, StoreError> {
-    let fail = |error: &rusqlite::Error| match describe(path, error) {
-        StoreError::Operation { path, reason } => StoreError::Open { path, reason },
-        other => other,
-    };
-    create_private(path)
-        .map_err(|error| StoreError::Open { path: path.display().to_string(), reason: error.to_string() })?;
-    let mut connection = Connection::open(path).map_err(|error| fail(&error))?;
-    prepare(&mut connection, path).map_err(|error| match error {
-        PrepareError::Engine(error) => fail(&error),
-        PrepareError::Store(error) => error,
-    })?;
-    Ok(connection)
-}
-
-/// Makes the file with mode 0600 before SQLite does with whatever the umask leaves; SQLite's side files copy its mode. One
-/// that is there, perhaps put back from a backup, is made private.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    let file = private_file().append(true).open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata()?.permissions().mode();
-        if mode & 0o077 != 0 {
-            file.set_permissions(std::fs::Permissions::from_mode(mode & 0o700))?;
-        }
-    }
-    #[cfg(windows)]
-    drop(file);
-    Ok(())
-}
-
-enum PrepareError {
-    Engine(rusqlite::Error),
-    Store(StoreError),
-}
-
-impl From<rusqlite::Error> for PrepareError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Engine(error)
-    }
-}
-
-fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError> {
-    let refuse = |unusable| {
-        let path = path.display().to_string();
-        PrepareError::Store(match unusable {
-            Unusable::TooNew { found, known } => StoreError::TooNew { path, found, known },
-            Unusable::Damaged(reason) => StoreError::Corrupt { path, reason },
-        })
-    };
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Before the first change: a file that is refused stays byte for byte what it is.
-    format::check(connection)?.map_err(refuse)?;
-    // In one transaction, before the change to WAL: where a step fails, nothing has changed either.
-    format::bring_up(connection)?.map_err(refuse)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // In WAL mode NORMAL survives the death of the process; FULL would add an fsync to every first call.
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // What is deleted is overwritten in its pages.
-    connection.pragma_update(None, "secure_delete", true)?;
-    // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
-    connection.pragma_update(None, "cache_size", -128)?;
-    // The side files come with the first read.
-    format::check(connection)?.map_err(refuse)?;
-    Ok(())
-}
-
-fn describe(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let path = path.display().to_string();
-    let reason = error.to_string();
-    match error.sqlite_error_code() {
-        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, reason },
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => StoreError::Open { path, reason },
-        _ => StoreError::Operation { path, reason },
     }
 }
 
@@ -482,6 +411,26 @@ impl Store for SqliteStore {
             transaction.commit()?;
             Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
         })
+    }
+
+    fn put_run(&self, daemon: &str, entry: &Entry) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.write_run(daemon, entry)
+    }
+
+    fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>> {
+        Self::end_run(self, run, status)
+    }
+
+    fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {
+        Self::answer_run(self, run)
+    }
+
+    fn forget_runs(&self, runs: &[RunId]) -> BoxFuture<'_, Result<(), StoreError>> {
+        Self::forget_runs(self, runs)
+    }
+
+    fn runs(&self) -> BoxFuture<'_, Result<Vec<(String, Entry)>, StoreError>> {
+        self.read_runs()
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {

@@ -3,8 +3,12 @@
 //! Every call sees what every earlier one wrote, from this process or another: nothing above the trait caches, so an
 //! engine shared by several daemons can take the embedded one's place unseen.
 
+use crate::partition::journal::Entry;
 use crate::partition::{AgentKey, Owner, Partition};
-use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::chats::ChatDetails;
+use cupola_protocol::id::{ConversationId, RunId, SessionId};
+use cupola_protocol::invoke::RunStatus;
+use cupola_protocol::isolation::ChatLabel;
 use futures_util::future::BoxFuture;
 use std::time::SystemTime;
 
@@ -37,6 +41,17 @@ pub struct KnownSession {
     pub owner: Owner,
     /// The ownership key it was created with, needed to delete it.
     pub ownership_key: Option<cupola_protocol::isolation::IsolationKey>,
+}
+
+/// What a client remembers about a chat, and when it said so last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedChat {
+    /// Its label.
+    pub label: ChatLabel,
+    /// What to remember.
+    pub details: ChatDetails,
+    /// When that was saved last.
+    pub updated_at: SystemTime,
 }
 
 /// Saved state could not be read or written.
@@ -78,8 +93,38 @@ pub enum StoreError {
     },
 }
 
+/// What clients remember about chats: saved beside the partitions.
+pub trait ChatStore {
+    /// Remembers a chat of `owner`, whose fingerprint has no label, in place of what was remembered about it.
+    fn save_chat(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        label: &ChatLabel,
+        details: &ChatDetails,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The newest chats of an owner, the latest saved first: at most `limit`. With a label, those of this label and those below it
+    /// (`label/…`).
+    fn chats(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        within: Option<&ChatLabel>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>>;
+
+    /// Forgets what is remembered about a chat. False if that was nothing.
+    fn forget_chat(
+        &self,
+        agent: &AgentKey,
+        owner: &Owner,
+        label: &ChatLabel,
+    ) -> BoxFuture<'_, Result<bool, StoreError>>;
+}
+
 /// Saved state. A write has been committed when its future is done.
-pub trait Store: std::fmt::Debug + Send + Sync {
+pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
     /// What to continue in `partition`; nothing saved is [`Saved::default`].
     fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>>;
 
@@ -135,6 +180,21 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Forgets what to continue in `partitions`, and the ownership keys of their sessions. Whose the sessions are stays
     /// known, because another user could enter them otherwise. Returns in how many something was saved.
     fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Writes a run into the journal, in the name of `daemon`; an entry that is there already is replaced.
+    fn put_run(&self, daemon: &str, entry: &Entry) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Notes how a run of the journal ended.
+    fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Notes that somebody has had the answer of a run of the journal.
+    fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Takes runs out of the journal. What they had is erased for good.
+    fn forget_runs(&self, runs: &[RunId]) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Every run of the journal, the latest changed first, and the daemon that it was written in the name of.
+    fn runs(&self) -> BoxFuture<'_, Result<Vec<(String, Entry)>, StoreError>>;
 
     /// How many partitions have saved state.
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>>;

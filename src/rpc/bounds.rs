@@ -165,13 +165,13 @@ impl Bounds {
             return Err(CallError::out_of_bounds(
                 "a whole request could name another caller's session or conversation",
             )
-            .hint("send the text alone, without inputIsRequest"));
+            .hint("send the text alone, without inputIsRequest or item references"));
         }
         if subject.overrides_version {
             return Err(CallError::out_of_bounds("this connection is bound to the version that its target selects")
                 .hint("leave versionOverride out"));
         }
-        if subject.session_id.is_none() && subject.conversation_id.is_none() {
+        if subject.session_id.is_none() && subject.conversation_id.is_none() && subject.response_id.is_none() {
             return Ok(());
         }
         let scope = self.scope(daemon).await?;
@@ -185,6 +185,13 @@ impl Bounds {
             let owner = daemon.store.conversation_owner(&scope.partition.agent, conversation).await?;
             if judge(scope.partition.owner, owner) != Verdict::Own {
                 let message = format!("conversation {conversation} is not known as this connection's own");
+                return Err(CallError::out_of_bounds(message));
+            }
+        }
+        if let Some(response) = subject.response_id {
+            let owner = daemon.questions.response_owner(&scope.partition.agent, response);
+            if judge(scope.partition.owner, owner) != Verdict::Own {
+                let message = format!("response {response} is not known as this connection's own");
                 return Err(CallError::out_of_bounds(message));
             }
         }

@@ -47,7 +47,12 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
         let named = circumstance.and_then(|circumstance| circumstance.session);
         not_ready_hint(named.or_else(|| error.service()?.session.as_ref()))
     });
+    let lacks_route = error.lacks_route();
     let explained = CallError::from(error);
+    if lacks_route {
+        return explained
+            .hint("choose the protocol that the agent speaks: --protocol responses, invocations or invocations_ws");
+    }
     if let Some(hint) = started_hint {
         return explained.hint(hint);
     }

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// One call's agent, partition and isolation.
 pub(crate) struct Scope {
+    /// The target, with its agent named.
+    pub(crate) target: Target,
     pub(crate) agent: Agent,
     pub(crate) partition: Partition,
     pub(crate) model: IsolationModel,
@@ -24,6 +26,8 @@ pub(crate) struct Scope {
     pub(crate) definition: Option<Definition>,
     /// The version azd deployed last, if the target is an azd project.
     pub(crate) deployed: Option<AgentVersion>,
+    /// What the azd project's files say that the agent speaks.
+    pub(crate) protocols: Vec<String>,
     /// When it was asked for.
     begun: Instant,
 }
@@ -53,7 +57,7 @@ impl Scope {
         confirmed: Confirmed,
     ) -> Result<Self, CallError> {
         let begun = Instant::now();
-        let Resolved { target, agent, deployed } = daemon.targets.resolve(target).await?;
+        let Resolved { target, agent, deployed, protocols } = daemon.targets.resolve(target).await?;
         let (target, agent) = (target.as_ref(), agent.with(extras));
         let caller = agent.caller().await?;
         let key = AgentKey::new(target);
@@ -75,6 +79,7 @@ impl Scope {
         let wire =
             if is_local { WireIsolation::for_local_agent(isolation)? } else { WireIsolation::new(model, isolation)? };
         Ok(Self {
+            target: target.clone(),
             agent,
             partition: Partition { agent: key, owner, version: target.version().cloned() },
             model,
@@ -82,6 +87,7 @@ impl Scope {
             wire,
             definition,
             deployed,
+            protocols,
             begun,
         })
     }

@@ -60,9 +60,17 @@ impl Event {
     }
 }
 
+/// What events that are no longer kept leave behind.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// The text that they made.
+    pub text: String,
+    /// The number of the last of them.
+    pub number: u64,
+}
+
 impl Entry for Event {
-    /// The text that the events made.
-    type Rest = String;
+    type Rest = Told;
 
     fn bytes(&self) -> usize {
         let text = match &self.effect {
@@ -72,10 +80,11 @@ impl Entry for Event {
         self.json.get().len() + text
     }
 
-    fn fold_into(&self, text: &mut String) {
+    fn fold_into(&self, told: &mut Told) {
+        told.number = self.number;
         match &self.effect {
-            Effect::Append(more) => text.push_str(more),
-            Effect::Replace(whole) => text.clone_from(whole),
+            Effect::Append(more) => told.text.push_str(more),
+            Effect::Replace(whole) => told.text.clone_from(whole),
             Effect::Output | Effect::Nothing => {}
         }
     }

@@ -1,10 +1,11 @@
 //! The runs of this daemon by their ids: those under way, and those that ended recently.
 
-use super::Run;
+use super::{Beginning, Run};
 use crate::error::CallError;
 use crate::feed;
 use crate::lifetime::activity::Activity;
 use crate::partition::Partition;
+use crate::partition::journal::Entry;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::InvokeResponse;
 use dashmap::DashMap;
@@ -80,10 +81,23 @@ impl Runs {
         Self { limits, known: DashMap::new(), ended: Mutex::default(), first_ended: Notify::new() }
     }
 
-    /// Begins a run, which counts as under way until [`Self::end`]. `stop` ends it; without `detached` its last reader's
-    /// leaving does, too.
-    pub fn begin(&self, activity: &Activity, detached: bool, stop: CancellationToken) -> Arc<Run> {
-        Run::new(activity.run(), self.limits.ring, detached, stop)
+    /// Begins a run, which counts as under way until [`Self::end`]. `stop` ends it; one that is not detached is also ended when its
+    /// last reader leaves.
+    pub fn begin(&self, activity: &Activity, beginning: Beginning, stop: CancellationToken) -> Arc<Run> {
+        Run::new(activity.run(), self.limits.ring, beginning, stop)
+    }
+
+    /// Takes up a run that an earlier daemon began, or that is not kept here any more. It can be found at once; `Err` has the one that
+    /// is there already.
+    pub fn take_up(&self, activity: &Activity, entry: &Entry, stop: CancellationToken) -> Result<Arc<Run>, Arc<Run>> {
+        match self.known.entry(entry.run.clone()) {
+            dashmap::Entry::Occupied(known) => Err(Arc::clone(known.get())),
+            dashmap::Entry::Vacant(place) => {
+                let run = Run::taken_up(activity.run(), self.limits.ring, entry, stop);
+                place.insert(Arc::clone(&run));
+                Ok(run)
+            }
+        }
     }
 
     /// It is known whose the run is: from now on it can be found.
@@ -173,7 +187,8 @@ mod tests {
     }
 
     fn begin(runs: &Runs, detached: bool) -> Arc<Run> {
-        runs.begin(&Activity::default(), detached, CancellationToken::new())
+        let beginning = Beginning { detached, may_survive: false };
+        runs.begin(&Activity::default(), beginning, CancellationToken::new())
     }
 
     fn ended(runs: &Runs) -> RunId {

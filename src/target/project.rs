@@ -37,6 +37,8 @@ pub struct Resolved {
     /// The version azd deployed last, for what needs a concrete one. Calls follow the agent's own selection all the
     /// same: a session must not be lost with every deployment.
     pub deployed: Option<AgentVersion>,
+    /// What the project's files say that it speaks, in their order.
+    pub protocols: Vec<String>,
 }
 
 impl Resolved {
@@ -150,7 +152,8 @@ fn resolve_as(target: &DirectoryTarget, user: User) -> Result<Resolved, ProjectE
     let environment = environment_of(target, file.as_ref(), user)?;
     let agent = agent(target, file.as_ref(), environment.as_ref())?;
     let endpoint = endpoint(target, file.as_ref(), environment.as_ref(), agent.endpoint.as_ref(), user)?;
-    Ok(Resolved { endpoint, agent: agent.name, version: target.version.clone(), deployed: agent.version })
+    let ChosenAgent { name, version, protocols, .. } = agent;
+    Ok(Resolved { endpoint, agent: name, version: target.version.clone(), deployed: version, protocols })
 }
 
 fn environment_of(
@@ -167,6 +170,8 @@ struct ChosenAgent {
     version: Option<AgentVersion>,
     /// The project's endpoint, as part of the agent's own.
     endpoint: Option<ProjectEndpoint>,
+    /// What the project's files say that it speaks.
+    protocols: Vec<String>,
 }
 
 fn agent(
@@ -201,17 +206,18 @@ fn agent(
         let agent = segments.next()?.parse().ok()?;
         let version =
             segments.next().filter(|segment| *segment == "versions").and_then(|_| segments.next()?.parse().ok());
-        Some(ChosenAgent { name: agent, version, endpoint: project.parse().ok() })
+        Some(ChosenAgent { name: agent, version, endpoint: project.parse().ok(), protocols: Vec::new() })
     });
     let (name, from_endpoint) = match (known("NAME"), own) {
         (Some(value), own) => (value.parse()?, own),
         (None, Some(own)) => (own.name.clone(), Some(own)),
         (None, None) => {
+            let protocols = agent.protocols.clone();
             if let Some(name) = file.name(agent)? {
-                return Ok(ChosenAgent { name, version: None, endpoint: None });
+                return Ok(ChosenAgent { name, version: None, endpoint: None, protocols });
             }
             if wanted.is_some() {
-                return literal(service, &file.path);
+                return literal(service, &file.path).map(|chosen| ChosenAgent { protocols, ..chosen });
             }
             return Err(ProjectError::NotDeployed {
                 variable: environment::agent_variable(service, "NAME"),
@@ -222,7 +228,7 @@ fn agent(
     };
     let version = known("VERSION").map(|value| value.parse()).transpose()?;
     let (fallback_version, endpoint) = from_endpoint.map_or((None, None), |own| (own.version, own.endpoint));
-    Ok(ChosenAgent { name, version: version.or(fallback_version), endpoint })
+    Ok(ChosenAgent { name, version: version.or(fallback_version), endpoint, protocols: agent.protocols.clone() })
 }
 
 /// The word itself is the agent's name.
@@ -232,7 +238,7 @@ fn literal(wanted: &str, file: &Path) -> Result<ChosenAgent, ProjectError> {
         line: None,
         reason: format!("it has no agent called {wanted:?}, and an agent's name {}", invalid.rule),
     })?;
-    Ok(ChosenAgent { name, version: None, endpoint: None })
+    Ok(ChosenAgent { name, version: None, endpoint: None, protocols: Vec::new() })
 }
 
 /// Flag, azd environment, the project's own file, azd's user configuration, the caller's environment. A value that breaks its rule is an error at

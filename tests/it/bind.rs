@@ -260,6 +260,12 @@ async fn what_is_not_known_as_ones_own_is_out_of_bounds_and_all_of_it_looks_alik
         let whole = json!({"input": message.to_string(), "inputIsRequest": true, "protocol": "a2a"});
         let refused = client.call("invoke", whole).await;
         assert_eq!(kind(&refused), "outOfBounds", "{agent} {isolation}: {refused}");
+        // What a response continues, and what an item refers to, may be another's, too.
+        let reference = json!([{"type": "item_reference", "id": "msg_1"}]);
+        for beyond in [json!({"input": "x", "previousResponseId": known["responseId"]}), json!({"input": reference})] {
+            let refused = client.call("invoke", beyond).await;
+            assert_eq!(kind(&refused), "outOfBounds", "{agent} {isolation}: {refused}");
+        }
         assert_eq!(asked(&world.emulator), before, "{agent} {isolation}: the service was asked");
         // A page after what is not one's own is as empty as one after what is not there.
         for after in [&known["sessionId"], &json!("session-of-nobody")] {

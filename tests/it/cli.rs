@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 const INVOKE: [&str; 3] = ["invoke", "--emulator", "hello"];
 
 /// A daemon that takes one client, reads its call and then does what the test says. Gives back the call.
-fn scripted(home: &Home, then: impl FnOnce(&mut UnixStream) + Send + 'static) -> JoinHandle<Value> {
+pub(crate) fn scripted(home: &Home, then: impl FnOnce(&mut UnixStream) + Send + 'static) -> JoinHandle<Value> {
     let socket = home.socket();
     DirBuilder::new().recursive(true).mode(0o700).create(socket.parent().unwrap()).unwrap();
     let listener = UnixListener::bind(socket).unwrap();
@@ -42,7 +42,7 @@ fn line(reader: &mut impl BufRead) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
-fn say(stream: &mut UnixStream, message: &Value) {
+pub(crate) fn say(stream: &mut UnixStream, message: &Value) {
     stream.write_all(format!("{message}\n").as_bytes()).unwrap();
 }
 
@@ -51,7 +51,7 @@ fn delta(text: &str) -> Value {
     json!({"jsonrpc": "2.0", "method": "$/progress", "params": {"token": 1, "value": value}})
 }
 
-fn answer(status: &str, text: &str) -> Value {
+pub(crate) fn answer(status: &str, text: &str) -> Value {
     let result = json!({"runId": "r", "status": status, "text": text, "isolationModel": "keys", "durationMs": 1});
     json!({"jsonrpc": "2.0", "id": 1, "result": result})
 }

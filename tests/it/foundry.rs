@@ -13,7 +13,7 @@ use cupola_emulator::tls::Tls;
 use cupola_emulator::{Emulator, Options, stock_agents};
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::SessionId;
-use cupola_protocol::invoke::{AgentProtocol, InvokeEvent, NoticeCode, RunStatus};
+use cupola_protocol::invoke::{AgentProtocol, Input, InvokeEvent, NoticeCode, RunStatus};
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -94,7 +94,13 @@ fn user(key: &str) -> WireIsolation {
 }
 
 async fn say(agent: &Agent, isolation: &WireIsolation, input: &str) -> Result<Reply, FoundryError> {
-    agent.respond(isolation, ResponsesTurn { input, session_id: None, conversation_id: None }).await
+    let input = Input::from(input);
+    agent.respond(isolation, turn(&input)).await
+}
+
+/// A first turn, without anything to continue.
+const fn turn(input: &Input) -> ResponsesTurn<'_> {
+    ResponsesTurn { input, session_id: None, conversation_id: None, previous_response_id: None, background: false }
 }
 
 /// The events of a reply, its text as a streaming reader has it, and its ending.
@@ -110,6 +116,7 @@ async fn read(mut reply: Reply) -> (Vec<InvokeEvent>, String, Ending) {
                 }
                 events.push(event);
             }
+            ReplyItem::At(_) | ReplyItem::Lost => panic!("nothing here runs in the background"),
             ReplyItem::End(ending) => {
                 assert!(reply.events.next().await.is_none(), "something followed the ending");
                 return (events, text, *ending);
@@ -251,15 +258,16 @@ async fn a_conversation_binds_its_turns_to_one_session() {
     let world = World::start().await;
     let (agent, acme) = (world.agent("notes"), user("acme"));
     let conversation = agent.create_conversation(&acme).await.unwrap();
-    let turn = |input| ResponsesTurn { input, session_id: None, conversation_id: Some(&conversation) };
-    let first = agent.respond(&acme, turn("remember the launch code is 4711")).await.unwrap();
+    let (tell, ask) = (Input::from("remember the launch code is 4711"), Input::from("what do you remember?"));
+    let turn = |input| ResponsesTurn { conversation_id: Some(&conversation), ..turn(input) };
+    let first = agent.respond(&acme, turn(&tell)).await.unwrap();
     let session = first.session_id.clone();
     read(first).await;
-    let second = agent.respond(&acme, turn("what do you remember?")).await.unwrap();
+    let second = agent.respond(&acme, turn(&ask)).await.unwrap();
     assert_eq!(second.session_id, session);
     let (_, text, _) = read(second).await;
     assert!(text.contains("4711"), "{text}");
-    let foreign = agent.respond(&user("contoso"), turn("what do you remember?")).await.unwrap_err();
+    let foreign = agent.respond(&user("contoso"), turn(&ask)).await.unwrap_err();
     assert!(matches!(foreign.kind(), ErrorKind::NotFound | ErrorKind::IsolationMismatch), "{foreign}");
 }
 
@@ -296,7 +304,8 @@ async fn refusals_of_both_isolation_models_have_their_kinds() {
     let notes = world.agent("notes");
     let session: SessionId = "session-of-acme".parse().unwrap();
     notes.create_session(&user("acme"), Some(&session), None).await.unwrap();
-    let turn = ResponsesTurn { input: "hello", session_id: Some(&session), conversation_id: None };
+    let input = Input::from("hello");
+    let turn = ResponsesTurn { session_id: Some(&session), ..turn(&input) };
     assert_eq!(notes.respond(&user("contoso"), turn).await.unwrap_err().kind(), ErrorKind::IsolationMismatch);
     assert_eq!(status(&read(notes.respond(&user("acme"), turn).await.unwrap()).await.2), RunStatus::Completed);
 

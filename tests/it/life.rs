@@ -376,7 +376,7 @@ fn a_daemon_that_finishes_its_runs_can_be_asked_for_them_while_the_next_one_serv
     assert_eq!(shown["status"], "running");
     assert_eq!(run(&home, &["runs", "show", "run-none"]).status.code(), Some(4));
     assert!(text(&run(&home, &["runs", "cancel", &long]).stdout).starts_with("Cancelled run"));
-    // Its answer is still to be had, and then the daemon leaves.
+    // Its answer can still be read, and then the daemon leaves.
     assert!(first.is_running(), "the answer that was never fetched is gone");
     assert_eq!(run(&home, &["runs", "attach", &long]).status.code(), Some(130));
     assert!(first.ended().success());

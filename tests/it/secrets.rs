@@ -27,7 +27,7 @@ fn token() -> &'static str {
 }
 
 /// What an agent or a person said, for a caller that asked for it.
-const ANSWERS: [&str; 4] = ["invoke", "runs/attach", "monitor", "files/read"];
+const ANSWERS: [&str; 5] = ["invoke", "runs/attach", "monitor", "files/read", "chats/items"];
 
 /// Calls one method and searches all that comes of it.
 async fn drive(client: &mut Client, search: &mut Search, method: &str, params: &Value) -> Value {

@@ -114,7 +114,7 @@ fn the_reference_names_the_limits_as_they_are() {
     for (client, limit) in [
         (include_str!("../../clients/python/src/cupola/_core.py"), "MAX_MESSAGE_BYTES = 64 * 1024 * 1024\n"),
         (include_str!("../../clients/neovim/lua/cupola/framing.lua"), "M.MAX_BYTES = 64 * 1024 * 1024\n"),
-        (include_str!("../../clients/vscode/src/stream.ts"), "MAX_MESSAGE_BYTES = 64 * 1024 * 1024;\n"),
+        (include_str!("../../clients/node/src/stream.ts"), "MAX_MESSAGE_BYTES = 64 * 1024 * 1024;\n"),
     ] {
         assert!(client.contains(limit), "{limit}");
         assert_eq!(MAX_FRAME_BYTES, 64 * 1024 * 1024);

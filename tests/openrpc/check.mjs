@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { installPackages } from "../../clients/vscode/scripts/packages.mjs";
+import { installPackages } from "../../clients/node/scripts/packages.mjs";
 
 installPackages(fileURLToPath(new URL(".", import.meta.url)));
 const { Ajv } = await import("ajv");

@@ -47,6 +47,8 @@ SUITES = {
     "agentserver": Suite("test_agentserver"),
     # agent-framework's hosting package requires the pre-releases.
     "agentserver_preview": Suite("test_agentserver", agentserver="agent-framework"),
+    "acp_node": Suite("test_acp_node"),
+    "acp_python": Suite("test_acp_python", client="acp"),
     "a2a": Suite("test_a2a", client="a2a"),
     "a2a_old": Suite("test_a2a", client="a2a-0.3"),
     "local": Suite("test_local"),
@@ -62,6 +64,9 @@ SUITES = {
     "runner": Suite("test_run"),
 }
 
+# Those that also need Node and its package manager.
+ON_NODE = ["sdk_node", "acp_node", "mcp_node"]
+
 
 def make_environment(directory, requirements):
     """One virtual environment with exactly these packages; nothing to do when it is there."""
@@ -75,6 +80,22 @@ def make_environment(directory, requirements):
     subprocess.run([directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile",
                     "--disable-pip-version-check", "--requirement", requirements], check=True)
     stamp.write_text(wanted)
+
+
+def make_packages(directory, source):
+    """The packages of a package-lock.json, and the scripts beside it."""
+    lock = (source / "package-lock.json").read_text()
+    stamp = directory / "installed.json"
+    if not (stamp.exists() and stamp.read_text() == lock):
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.copytree(source, directory)
+        # No package's script is run: nothing here needs one. Not `npm ci`: it refuses a lock that lacks optional packages of
+        # systems that a registry does not serve.
+        subprocess.run(["npm", "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"],
+                       cwd=directory, stdin=subprocess.DEVNULL, check=True)
+        stamp.write_text(lock)
+    for script in source.glob("*.mjs"):
+        shutil.copy(script, directory)
 
 
 def make_node_packages(directory, lock):
@@ -105,6 +126,7 @@ def prepare(environments, has_node):
                   for path in sorted(HERE.glob("requirements-*.txt"))]
     if has_node:
         all_wanted.append(("node", make_node_packages, HERE / "node" / "package-lock.json"))
+        all_wanted.append(("acp-node", make_packages, HERE / "acp"))
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(make, all_wanted))
 
@@ -158,10 +180,10 @@ def main():
     prepare(environments, has_node)
     if arguments.prepare:
         return
-    for name in ("sdk_node", "mcp_node"):
-        if not has_node and name in arguments.tests:
-            print(f"skipped: {name}: npm is not installed", flush=True)
-            arguments.tests.remove(name)
+    for suite in ON_NODE:
+        if not has_node and suite in arguments.tests:
+            print(f"skipped: {suite}: npm is not installed", flush=True)
+            arguments.tests.remove(suite)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(lambda test: run_suite(test, environments, binary), arguments.tests))
     run, bad = (sum(numbers) for numbers in zip(*results))

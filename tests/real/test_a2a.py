@@ -184,21 +184,25 @@ class Server(unittest.TestCase):
 
     def test_every_form_of_an_answer(self):
         for text, expected in (("say hello there", "hello there"), ("stream one two three", "one two three"),
-                               ("revise", "the final text"), ("two", "one two"), ("progress", "the result"),
+                               ("revise", "the final text"), ("two", "one \ntwo"), ("progress", "the result"),
                                ("finish", "done as asked"), ("ask", "which one?")):
             for agent in ("stub", "whole"):
                 with self.subTest(text, agent=agent):
-                    result = json.loads(self.invoke(text, "-o", "json", "--new-conversation", agent=agent).stdout)
+                    # An agent that asks something has an exit code of its own.
+                    status = 9 if text == "ask" else 0
+                    done = self.invoke(text, "-o", "json", "--new-conversation", agent=agent, status=status)
+                    result = json.loads(done.stdout)
                     self.assertEqual((result["status"], result["text"]), ("completed", expected))
 
     def test_text_comes_in_pieces(self):
-        events = [json.loads(line) for line in self.invoke("stream one two three", "-o", "jsonl").stdout.splitlines()]
+        events = [json.loads(line) for line in
+                  self.invoke("stream one two three", "-o", "jsonl", "--new-conversation").stdout.splitlines()]
         deltas = [event["delta"] for event in events if event.get("type") == "textDelta"]
         self.assertEqual(deltas, ["one", " two", " three"])
 
     def test_failures(self):
         for agent in ("stub", "whole"):
-            self.assertIn("out of paper", self.invoke("fail", agent=agent, status=1).stderr)
+            self.assertIn("out of paper", self.invoke("fail", "--new-conversation", agent=agent, status=1).stderr)
             # The older server breaks off a stream.
             self.invoke("crash", agent=agent, status=7 if IS_OLD and agent == "stub" else 1)
 

@@ -1,12 +1,12 @@
-//! What people and CI run: `cargo xtask test|lint|fuzz|schema|advisories|bench`.
+//! What people and CI run: `cargo xtask test|lint|fuzz|kills|schema|advisories|bench`.
 //!
 //! - [`steps`]: runs named steps, counts what passed, prints the closing line
 //! - [`mod@test`]: everything a contributor needs to know that a change is good
 //! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
-//! - [`fuzz`]: the fuzz targets
+//! - [`fuzz`]: the fuzz targets; [`kills`]: the daemon, killed repeatedly
 //! - [`deny`]: licences, bans and advisories of the dependencies
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
-//! - [`vscode`]: the suites of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
+//! - [`node`]: the suite of the Node client; [`vscode`]: those of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
 //! - [`mod@bench`]: side by side in one run, ratios with their targets
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
@@ -15,7 +15,9 @@ mod bench;
 mod deny;
 mod editors;
 mod fuzz;
+mod kills;
 mod lint;
+mod node;
 mod schema;
 mod steps;
 mod test;
@@ -33,6 +35,8 @@ usage: cargo xtask COMMAND
   lint      formatting, lints and invariants alone
   fuzz [--seconds N] [TARGET]
             runs the fuzz targets of fuzz/, or one of them, for 5 or N seconds each
+  kills [--rounds N] [--seed N]
+            kills the daemon at 500 or N random points of streams, and checks that nothing is lost or told twice
   schema [--check]
             writes what is made from the protocol's types, or says what of it is stale
   advisories DIRECTORY
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         ["test" | "ci"] => test::run(test::Skipping::Fails),
         ["lint"] => lint::run(),
         ["fuzz", options @ ..] => fuzz::run(options),
+        ["kills", options @ ..] => kills::run(options),
         ["advisories", database] => advisories(database.as_ref()),
         ["schema"] => schema::write(),
         ["schema", "--check"] => lint::schema(),

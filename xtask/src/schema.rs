@@ -67,7 +67,7 @@ fn made() -> Result<Vec<Made>, String> {
         .map_err(|error| format!("{ARCHITECTURE} cannot be read: {error}"))?;
     Ok(vec![
         Made { path: "protocol/schema/openrpc.json", text: pretty + "\n" },
-        Made { path: "clients/vscode/src/protocol.ts", text: typescript::write(&protocol) },
+        Made { path: "clients/node/src/protocol.ts", text: typescript::write(&protocol) },
         Made { path: "clients/python/src/cupola/protocol.py", text: python::write(&protocol) },
         Made { path: "docs/protocol.md", text: reference },
         Made { path: ARCHITECTURE, text: files::write(&page, &root())? },

@@ -4,6 +4,7 @@ use crate::editors;
 use crate::fuzz;
 use crate::lint;
 use crate::lint::cargo_in_root;
+use crate::node;
 use crate::root;
 use crate::steps::{Report, Steps};
 use crate::vscode;
@@ -75,9 +76,11 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
         });
         let steps = report.lane("editors");
         scope.spawn(move || {
+            node::prepare(steps);
             vscode::prepare(steps);
             openrpc_document(steps);
             wait_for(&for_editors);
+            node::suite(steps, BINARY);
             vscode::suites(steps, BINARY);
             editors::suites(steps, BINARY);
         });
@@ -106,7 +109,7 @@ fn real_counterparts(options: &[&str]) -> Command {
 
 /// The OpenRPC document against the published meta-schemas.
 fn openrpc_document(steps: Steps<'_>) {
-    match vscode::node_is_usable() {
+    match node::node_is_usable() {
         Ok(()) => {
             let mut command = Command::new("node");
             command.arg(OPENRPC).current_dir(root());

@@ -91,9 +91,10 @@ const READS_ENVIRONMENT: &[&str] = &["src/config.rs", "clients/cli/src/environme
 const WRITES_AS_IS: &[&str] = &[
     "clients/cli/src/show.rs",
     "clients/cli/src/terminal.rs",
+    "clients/cli/src/commands/acp/editor.rs",
     "clients/cli/src/commands/attach.rs",
     "clients/cli/src/commands/files/transfer.rs",
-    "clients/cli/src/commands/invoke.rs",
+    "clients/cli/src/commands/invoke/print.rs",
     "clients/cli/src/commands/monitor.rs",
 ];
 

@@ -1,11 +1,9 @@
 //! The VS Code extension: its types, its suite against a real daemon, and a real VS Code in a browser.
 
+use crate::node::node_is_usable;
 use crate::root;
 use crate::steps::Steps;
 use std::process::Command;
-
-/// Oldest Node that the extension's tools run on.
-const OLDEST_NODE: u32 = 20;
 
 /// What can be had and checked without a `cupola`: packages, types, formatting, and VS Code itself.
 pub(crate) fn prepare(steps: Steps<'_>) {
@@ -48,19 +46,5 @@ fn browser_is_usable() -> Result<(), String> {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(String::from_utf8_lossy(&output.stdout).trim().to_owned()),
         Err(error) => Err(format!("node does not start: {error}")),
-    }
-}
-
-/// Is there a Node that is new enough, with its package manager?
-pub(crate) fn node_is_usable() -> Result<(), String> {
-    let probe = format!("process.exit(Number(process.versions.node.split('.')[0]) < {OLDEST_NODE} ? 1 : 0)");
-    match Command::new("node").args(["-e", &probe]).status() {
-        Ok(status) if status.success() => {}
-        Ok(_) => return Err(format!("node is older than {OLDEST_NODE}")),
-        Err(error) => return Err(format!("node does not start: {error}")),
-    }
-    match Command::new("npm").arg("--version").output() {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err("npm does not start (Debian: apt install npm)".to_owned()),
     }
 }

@@ -1,6 +1,9 @@
 //! The command line as a whole. Each command's own flags are in its file under [`crate::commands`].
 //!
+//! - `refusal`: a command line that is refused, in words that say what to do
 //! - `azd`, `mentioned`: tests: azd's flags exist here, and so does every command and flag that a text names
+
+mod refusal;
 
 use crate::commands::{Command, Syntax, invoke};
 use crate::exit;
@@ -19,7 +22,7 @@ pub(crate) struct Arguments {
 const LONG_ABOUT: &str = "\
 A resident, isolated line to Microsoft Foundry hosted agents.
 
-Every command except `serve` and `emulator` is a small client of one daemon per user, and starts the daemon if it is not running. \
+Every command except `serve`, `emulator` and `conformance` is a small client of one daemon per user, and starts the daemon if it is not running. \
 The daemon keeps tokens and connections warm and, per isolation key, the session and conversation to continue.
 
   cupola invoke --emulator --user-isolation-key tenant-acme \"remember the launch code is 4711\"
@@ -40,6 +43,10 @@ enum OnlyInvoke {
     Invoke(invoke::Flags),
 }
 
+/// What people type who know other tools, and what it stands for. `cupola logs` is an alias of `cupola monitor`.
+const SYNONYMS: [(&str, &[&str]); 3] =
+    [("version", &["--version"]), ("show", &["agents", "show"]), ("login", &["auth", "login"])];
+
 /// Reads the arguments. The error is also how `--help` and `--version` come back.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
     let mut arguments: Vec<OsString> = arguments.collect();
@@ -49,10 +56,15 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         arguments.push("--help".into());
     }
     if arguments.get(1).is_some_and(|command| command == "invoke") {
-        let OnlyInvoke::Invoke(flags) = InvokeAlone::try_parse_from(arguments)?.command;
+        let invoke = InvokeAlone::try_parse_from(arguments).map_err(refusal::of_invoke)?;
+        let OnlyInvoke::Invoke(flags) = invoke.command;
         return Ok(Arguments { command: Command::Invoke(flags) });
     }
-    Arguments::try_parse_from(arguments)
+    let synonym = SYNONYMS.iter().find(|(word, _)| arguments.get(1).is_some_and(|command| command == word));
+    if let Some((_, meant)) = synonym {
+        arguments.splice(1..2, meant.iter().map(OsString::from));
+    }
+    Arguments::try_parse_from(arguments).map_err(refusal::plain)
 }
 
 /// The definition of every command, for completions and manual pages.
@@ -173,6 +185,12 @@ mod tests {
             "auth status -o json",
             "auth clear",
             "chat --emulator --user-isolation-key a my-agent",
+            "logs -f",
+            "show my-agent",
+            "login",
+            "sessions prune --older-than 7d --dry-run",
+            "sessions prune --older-than 12h --yes -o json",
+            "status -o table",
         ] {
             if let Err(error) = parsed(line) {
                 panic!("{line}: {error}");
@@ -200,6 +218,8 @@ mod tests {
             "sessions create a 3 sk-1 --isolation-key sk-2",
             "sessions create a 3 sk-1 more",
             "sessions use",
+            "sessions prune",
+            "sessions prune --older-than week",
             "monitor --tail 0",
             "monitor --tail 301",
             "monitor --type other",
@@ -238,8 +258,13 @@ mod tests {
 
     #[test]
     fn help_can_be_asked_for_with_a_word() {
-        for (line, shown) in [("help", "Usage: cupola <COMMAND>"), ("help files upload", "Usage: cupola files upload ")]
-        {
+        for (line, shown) in [
+            ("help", "Usage: cupola <COMMAND>"),
+            ("help files upload", "Usage: cupola files upload "),
+            ("help logs", "Usage: cupola monitor "),
+            ("show --help", "Usage: cupola agents show "),
+            ("help login", "Usage: cupola auth login"),
+        ] {
             let help = parsed(line).unwrap_err();
             assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
             assert!(help.to_string().contains(shown), "{line}: {help}");
@@ -247,8 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn version_is_a_word_too() {
+        let version = parsed("version").unwrap_err();
+        assert_eq!(version.kind(), clap::error::ErrorKind::DisplayVersion);
+    }
+
+    #[test]
     fn every_command_shows_an_example() {
-        for command in definition().get_subcommands() {
+        for command in definition().get_subcommands().filter(|command| !command.is_hide_set()) {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains(&format!("cupola {}", command.get_name())), "{}: {help}", command.get_name());
         }

@@ -2,15 +2,21 @@
 //!
 //! - `invoke`, `chat`, `runs`: turns; `sessions`, `files`, `monitor`: a session, its files and its log
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
-//! - `mcp`: agents as tools for programs with a language model
-//! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator
-//! - `completions`, `man`: files for the shell and for `man`
+//! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
+//!   the checklist of the wire contract
+//! - `acp`: hosted agents in editors that speak the Agent Client Protocol; `mcp`: agents as tools for programs with
+//!   a language model
+//! - `completions`, `man`: files for the shell and for `man`; `complete`: what the shell's files ask for
+//! - `short_id`: the beginning of an id in place of the id
 
+pub(crate) mod acp;
 pub(crate) mod agents;
 pub(crate) mod attach;
 pub(crate) mod auth;
 pub(crate) mod chat;
+pub(crate) mod complete;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod emulator;
 pub(crate) mod files;
@@ -23,22 +29,25 @@ pub(crate) mod partitions;
 pub(crate) mod runs;
 pub(crate) mod serve;
 pub(crate) mod sessions;
+mod short_id;
 pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod stop;
 
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call;
+use crate::line::version;
 use crate::scope::ScopeFlags;
 use crate::scope::choice;
-use crate::{exit, terminal};
+use crate::terminal::waiting;
+use crate::{environment, exit, terminal};
 use clap::Subcommand;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 /// The commands.
+#[expect(clippy::large_enum_variant, reason = "a process has one command, so its size does not matter")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send a message to an agent and print its answer
@@ -66,7 +75,7 @@ pub(crate) enum Command {
     #[command(after_help = import::HELP)]
     Import(import::Flags),
     /// Print a session's log, or follow it
-    #[command(after_help = monitor::HELP)]
+    #[command(alias = "logs", after_help = monitor::HELP)]
     Monitor(monitor::Flags),
     /// Show the daemon's status
     #[command(after_help = status::HELP)]
@@ -86,6 +95,9 @@ pub(crate) enum Command {
     /// Connect standard input and output to the daemon, for programs that start a child process
     #[command(after_help = attach::HELP)]
     Attach(attach::Flags),
+    /// Serve hosted agents to an editor over the Agent Client Protocol
+    #[command(after_help = acp::HELP)]
+    Acp(acp::Flags),
     /// Offer agents as tools to programs that speak the Model Context Protocol
     #[command(after_help = mcp::HELP)]
     Mcp(mcp::Flags),
@@ -95,9 +107,15 @@ pub(crate) enum Command {
     /// Run an emulator of Foundry's data plane in this terminal
     #[command(after_help = emulator::HELP)]
     Emulator(emulator::Flags),
+    /// Check whether a service answers as the wire contract says
+    #[command(after_help = conformance::HELP)]
+    Conformance(conformance::Flags),
     /// Print a completion script for a shell
     #[command(after_help = completions::HELP)]
     Completions(completions::Flags),
+    /// Print what could stand at the end of a command line, for the completion scripts
+    #[command(hide = true)]
+    Complete(complete::Flags),
     /// Write the manual pages to a directory
     #[command(after_help = man::HELP)]
     Man(man::Flags),
@@ -129,12 +147,14 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         Command::Import(flags) => flags.is_json(),
         Command::Monitor(flags) => flags.output.is_json(),
         Command::Status(flags) => flags.is_json(),
+        Command::Conformance(flags) => flags.output == crate::show::table::Output::Json,
         Command::Doctor(flags) => flags.output == crate::show::table::Output::Json,
         _ => false,
     };
     let is_turn = matches!(command, Command::Invoke(_));
+    explain_waiting(&command);
     if json {
-        call::hold_version_warning();
+        version::hold_warning();
     }
     let mut done = run_once(&command, hooks, syntax);
     if let Err(failure) = &done
@@ -144,7 +164,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         done = run_once(&command, hooks, syntax);
     }
     if done.is_ok() {
-        call::warn_of_version();
+        version::warn();
     }
     ExitCode::from(done.unwrap_or_else(|failure| {
         let mut stderr = terminal::stderr();
@@ -152,6 +172,22 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         let _ = if json { failure.print_json(is_turn, &mut stderr) } else { failure.print(&mut stderr) };
         failure.exit_code()
     }))
+}
+
+/// Shows a person at a terminal what the command waits for. Commands that wait for events, such as `monitor`, show nothing, and neither
+/// does `invoke --quiet`.
+fn explain_waiting(command: &Command) {
+    if !terminal::stderr_is_terminal() || environment::is_dumb() {
+        return;
+    }
+    match command {
+        Command::Invoke(flags) if flags.is_quiet() => {}
+        Command::Invoke(_) | Command::Chat(_) | Command::Runs(_) => waiting::allow(waiting::AGENT),
+        Command::Sessions(_) | Command::Files(_) | Command::Agents(_) | Command::Doctor(_) | Command::Auth(_) => {
+            waiting::allow(waiting::SERVICE);
+        }
+        _ => {}
+    }
 }
 
 fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failure> {
@@ -168,11 +204,14 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags),
         Command::Attach(flags) => attach::run(flags, hooks),
+        Command::Acp(flags) => acp::run(flags, hooks),
         Command::Mcp(flags) => mcp::run(flags, hooks),
         Command::Completions(flags) => completions::run(flags, syntax),
+        Command::Complete(flags) => complete::run(flags, hooks, syntax),
         Command::Man(flags) => man::run(flags, syntax),
         Command::Doctor(flags) => doctor::run(flags, hooks),
         Command::Auth(flags) => auth::run(flags, hooks),
+        Command::Conformance(flags) => conformance::run(flags, hooks),
         Command::Chat(flags) => chat::run(flags, hooks, syntax),
         // They never return to here: they are the process.
         Command::Serve(_) | Command::Emulator(_) => Ok(exit::OK),
@@ -187,6 +226,7 @@ fn scope_mut(command: &mut Command) -> Option<&mut ScopeFlags> {
         Command::Files(flags) => Some(flags.scope_mut()),
         Command::Agents(flags) => Some(flags.scope_mut()),
         Command::Monitor(flags) => Some(&mut flags.scope),
+        Command::Conformance(flags) => Some(&mut flags.scope),
         _ => None,
     }
 }

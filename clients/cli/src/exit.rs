@@ -20,6 +20,8 @@ pub(crate) const DAEMON: u8 = 6;
 pub(crate) const TRUNCATED: u8 = 7;
 /// No answer came, but the turn may have run.
 pub(crate) const MAY_HAVE_RUN: u8 = 8;
+/// The agent asks something and waits for the answer.
+pub(crate) const WAITS: u8 = 9;
 /// Cancelled, as a shell reports a program that Ctrl-C ended.
 pub(crate) const CANCELLED: u8 = 130;
 /// The reader of standard output closed it, as a shell reports SIGPIPE.
@@ -37,6 +39,7 @@ Exit codes:
     6  the daemon cannot be reached or started, or has failed
     7  the answer was cut off
     8  no answer, but the turn may have run: find out before you send it again
+    9  the agent waits for an answer: approve or deny a tool, give consent, or reply
   130  cancelled (Ctrl-C)
   141  the reader of standard output closed it";
 

@@ -5,6 +5,7 @@ use crate::{exit, repeated, terminal};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::ErrorObject;
 use serde_json::json;
+use std::fmt;
 use std::io::{self, Write};
 
 /// Why a command did not succeed.
@@ -117,6 +118,18 @@ impl Failure {
             _ => {}
         }
         writeln!(to, "{}", terminal::json(&json!({ "error": error }).to_string()))
+    }
+}
+
+/// The message alone, for a list of failures.
+impl fmt::Display for Failure {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage { message, .. } | Self::Daemon { message, .. } => to.write_str(message),
+            Self::Call(error) => to.write_str(&error.message),
+            Self::ReaderGone => to.write_str("the reader of the output is gone"),
+            Self::Output(error) => write!(to, "{error}"),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the command line only starts (the daemon, the emulator, the MCP server) and the options that it hands them.
+//! What the command line only starts (the daemon, the emulator, the checklist, the MCP server) and the options that it hands them.
 //!
 //! - [`bound`]: calls for one agent and one isolation, for the MCP server
 
@@ -8,9 +8,13 @@ pub use bound::{BoundLine, CallFailure, Stop};
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::rpc::ErrorObject;
+use cupola_protocol::target::Target;
+use serde_json::value::RawValue;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The parts of the program that the command line only starts: it depends on neither the daemon nor the emulator.
@@ -24,6 +28,10 @@ pub struct Hooks {
     pub emulator: fn(EmulatorOptions) -> ExitCode,
     /// Prints a token for an emulator.
     pub emulator_token: fn(EmulatorTokenOptions) -> ExitCode,
+    /// Tries the checklist of the wire contract on an agent. True if it answered as the contract says.
+    pub conformance: fn(ConformanceOptions) -> Result<bool, Box<ErrorObject>>,
+    /// Opens a recording, in which prompts are kept or not, and gives what adds a call to it.
+    pub record: fn(&Path, bool) -> Result<SaveCall, String>,
     /// Serves the Model Context Protocol on standard input and output until the input ends. The error says what is wrong with the
     /// options, or with the input.
     pub mcp: fn(McpOptions) -> Result<(), String>,
@@ -51,6 +59,20 @@ pub struct McpAgent {
     pub name: String,
     /// Calls for it.
     pub line: BoundLine,
+}
+
+/// Adds a call to a recording. The error says why it cannot be kept.
+pub type SaveCall = Box<dyn FnOnce(&RecordedCall) -> Result<(), String>>;
+
+/// An invoke as the daemon has told it, with `raw` and `debug`.
+#[derive(Debug)]
+pub struct RecordedCall {
+    /// Its events, and when each came, in milliseconds.
+    pub events: Vec<(u64, Box<RawValue>)>,
+    /// Its response, if it has one.
+    pub response: Option<Box<RawValue>>,
+    /// Whose call it was.
+    pub isolation: Isolation,
 }
 
 /// What the command line says about the daemon to run, as typed. What is `None` the daemon decides from its environment
@@ -92,7 +114,7 @@ pub struct EmulatorOptions {
     pub allowed_variables: Vec<String>,
     /// Environment variables for all `exec:` agents, each `NAME=VALUE`, or `NAME` for the value that this process has.
     pub variables: Vec<String>,
-    /// Files with more of them; the former win.
+    /// Files with more variables. A variable in `variables` wins over the same one in a file.
     pub variable_files: Vec<PathBuf>,
     /// Directories with the sources of `exec:` agents.
     pub watch: Vec<PathBuf>,
@@ -104,6 +126,10 @@ pub struct EmulatorOptions {
     pub withhold_impersonation: bool,
     /// Leave these out.
     pub without: Vec<Undocumented>,
+    /// Keep the exchanges with all agents in this file.
+    pub record: Option<PathBuf>,
+    /// Keep digests of requests instead of the requests.
+    pub record_without_prompts: bool,
     /// Say where it listens as one line of JSON.
     pub json: bool,
 }
@@ -121,6 +147,19 @@ pub struct EmulatorTokenOptions {
     pub url: Option<String>,
     /// The emulator's data directory.
     pub data_directory: Option<PathBuf>,
+}
+
+/// What the command line says about the agent to check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConformanceOptions {
+    /// The agent.
+    pub target: Target,
+    /// The person has agreed to what it costs, and is not asked.
+    pub is_agreed: bool,
+    /// The service may create and name sessions.
+    pub allows_unnamed: bool,
+    /// Print JSON instead of a table.
+    pub json: bool,
 }
 
 /// Operations on a session's files that azd has and the service does not document.

@@ -2,7 +2,8 @@
 //!
 //! - `connect`: finds a daemon, or starts one, and offers it a call; `running`, `start`: the two halves of that; `beside`: what
 //!   `cupola serve` says when one runs already
-//! - `call`: one call on a connection; `patience`: how long it may take; `silent`: what is said of a daemon that does not answer
+//! - `call`: one call on a connection; `version`: what the greeting ahead of it says of the daemon; `patience`: how long it may take;
+//!   `silent`: what is said of a daemon that does not answer; `continued`: how one that follows a run continues on the next daemon
 //! - `frame`: messages on standard input and output, for commands that pass them on
 //! - `stream`: the socket or pipe; `ahead`: reads it while nobody takes anything; `interrupt`: Ctrl-C
 
@@ -10,6 +11,7 @@ pub(crate) mod ahead;
 pub(crate) mod beside;
 pub(crate) mod call;
 pub(crate) mod connect;
+pub(crate) mod continued;
 pub(crate) mod frame;
 pub(crate) mod interrupt;
 pub(crate) mod patience;
@@ -17,3 +19,4 @@ pub(crate) mod running;
 pub(crate) mod silent;
 mod start;
 pub(crate) mod stream;
+pub(crate) mod version;

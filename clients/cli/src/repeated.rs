@@ -78,7 +78,7 @@ fn completed<'a>(line: &'a str, flags: &str) -> Cow<'a, str> {
 }
 
 /// A word that a shell reads as this value.
-fn quoted(value: &str) -> Cow<'_, str> {
+pub(crate) fn quoted(value: &str) -> Cow<'_, str> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:@%+=,".contains(letter);
     if !value.is_empty() && value.chars().all(is_plain) {
         return Cow::Borrowed(value);

@@ -4,8 +4,9 @@
 //!
 //! - `target`: which agent; `isolation`, `model`: whose state, and how the agent isolates
 //! - `profile`: both under a name; `sourced`: a value and where it came from
-//! - `choice`: asks a person which agent of a project is meant
+//! - `choice`: asks a person which agent of a project is meant; `approval`: asks whether an agent may call a tool
 
+pub(crate) mod approval;
 pub(crate) mod choice;
 pub(crate) mod isolation;
 mod model;

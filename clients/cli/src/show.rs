@@ -1,12 +1,15 @@
 //! What commands print: text for people, JSON for programs.
 //!
 //! - `answer`, `raw`: an invoke's answer, and its unmodified HTTP response; `log`: a session's log; `latency`: where a turn's time went
+//! - `question`: what an agent asks; `aside`: what happens beside an answer
 //! - `table`: columns; `debug`: the requests and `curl` lines that the daemon made (`src/foundry/curl.rs`)
 
 pub(crate) mod answer;
+pub(crate) mod aside;
 pub(crate) mod debug;
 pub(crate) mod latency;
 pub(crate) mod log;
+pub(crate) mod question;
 pub(crate) mod raw;
 pub(crate) mod table;
 
@@ -29,6 +32,11 @@ struct Header<'line> {
 /// Writes text of this program to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     write_out(terminal::text(text).as_bytes())
+}
+
+/// Writes text of this program that has colours of its own; the text between them is harmless.
+pub(crate) fn print_painted(text: &str) -> Result<(), Failure> {
+    write_out(text.as_bytes())
 }
 
 /// Writes JSON to standard output, indented as azd does it: two blanks, members in their order, a final newline.

@@ -6,30 +6,68 @@
 //!   pipe or a file it goes byte for byte.
 //! - JSON is escaped everywhere: it stays the same data, and scripts get the same bytes as a terminal.
 //!
-//! [`harmless`] has the functions, [`writer`] the stream that applies them.
+//! - [`harmless`]: the functions; [`writer`]: the stream that applies them
+//! - [`look`]: the colours of messages; [`waiting`]: the line that says what the command waits for
 
 pub mod harmless;
+mod look;
+pub(crate) mod waiting;
 mod writer;
 
 pub(crate) use harmless::{json, line, paragraph, text};
+pub(crate) use look::{ERROR, GOOD, WARNING, painted};
 pub(crate) use writer::Harmless;
 
+use look::Labels;
 use std::io::{self, BufWriter, IsTerminal, Stderr, StdoutLock};
+use std::sync::OnceLock;
+use waiting::Below;
+
+/// What this process may do on its terminals. Nothing until [`attend`] says so, as in tests of one function.
+static SCREEN: OnceLock<Screen> = OnceLock::new();
+
+/// Facts about the terminals.
+#[derive(Debug, Clone, Copy)]
+struct Screen {
+    /// Colours are allowed.
+    colours: bool,
+    /// The columns of the terminal that standard output is.
+    columns: Option<usize>,
+}
+
+/// A process that shows its output to a person, if it has a terminal: `colours` says whether colours are allowed there.
+pub(crate) fn attend(colours: bool) {
+    let size = if stdout_is_terminal() { terminal_size::terminal_size_of(io::stdout()) } else { None };
+    let columns = size.map(|(terminal_size::Width(columns), _)| usize::from(columns)).filter(|columns| *columns > 0);
+    let _ = SCREEN.set(Screen { colours, columns });
+}
+
+/// The width of the terminal that standard output is, in columns.
+pub(crate) fn stdout_columns() -> Option<usize> {
+    SCREEN.get().and_then(|screen| screen.columns)
+}
+
+/// May standard output have colours?
+pub(crate) fn stdout_has_colours() -> bool {
+    stdout_is_terminal() && SCREEN.get().is_some_and(|screen| screen.colours)
+}
 
 /// Standard output for what an agent or the service wrote.
-pub(crate) fn stdout() -> Harmless<BufWriter<StdoutLock<'static>>> {
+pub(crate) fn stdout() -> Harmless<BufWriter<Below<StdoutLock<'static>>>> {
     Harmless::new(BufWriter::new(stdout_as_is()), stdout_is_terminal())
 }
 
-/// Standard error. Nothing written to it acts on a terminal.
-pub(crate) fn stderr() -> Harmless<Stderr> {
-    Harmless::new(stderr_as_is(), true)
+/// Standard error. Nothing written to it acts on a terminal. The labels of messages have their colours there.
+pub(crate) fn stderr() -> Harmless<Labels<Below<Stderr>>> {
+    let is_terminal = stderr_is_terminal();
+    let has_colours = is_terminal && SCREEN.get().is_some_and(|screen| screen.colours);
+    Harmless::new(Labels::new(Below::new(stderr_as_is(), is_terminal), has_colours), true)
 }
 
 /// Standard output without any check. It is for binary data, and for our own colours around text that [`text`] has made
 /// harmless.
-pub(crate) fn stdout_as_is() -> StdoutLock<'static> {
-    io::stdout().lock()
+pub(crate) fn stdout_as_is() -> Below<StdoutLock<'static>> {
+    Below::new(io::stdout().lock(), stdout_is_terminal())
 }
 
 /// Standard error without any check: for terminal sequences of our own.

@@ -33,6 +33,29 @@ return {
     end,
   },
   {
+    'what the agent asks is shown whole, asked, and answered once',
+    function()
+      support.as_user('asking')
+      local prompts, opened = {}, nil
+      local select, open = vim.ui.select, vim.ui.open
+      vim.ui.select = function(choices, options, on_choice)
+        table.insert(prompts, options.prompt)
+        on_choice(choices[1], 1)
+      end
+      vim.ui.open = function(url) opened = url end
+      vim.cmd('Cupola invoke ask delete_file {"path":"notes.txt"}')
+      local text = support.wait_for_text('answers', 'Called: delete_file')
+      support.has(text, 'The agent asks to call the tool delete_file of the server notes.')
+      support.has(text, '    {"path":"notes.txt"}')
+      support.has(text, '> Allow delete_file once')
+      support.equal(prompts, { 'Call the tool delete_file with {"path":"notes.txt"}?' })
+      vim.cmd('Cupola invoke consent')
+      support.wait('the link', function() return opened ~= nil end)
+      vim.ui.select, vim.ui.open = select, open
+      support.equal(opened, 'https://consent.example/authorize?server=notes')
+    end,
+  },
+  {
     'timers fire while an answer streams: nothing waits for it',
     function()
       support.as_user('ticking')

@@ -1,9 +1,11 @@
 """Finding the daemon, losing it, and finding it again."""
 
 import asyncio
+import json
 import os
 import pathlib
 import signal
+import subprocess
 import tempfile
 import threading
 import unittest
@@ -67,6 +69,34 @@ class Losing(unittest.TestCase):
         self.assertIn("may have run", caught.exception.hint)
         self.daemon.start()
         self.assertIn("the milk", self.client.invoke("what do you remember?").text())
+
+    def test_a_run_that_survives_continues_on_the_next_daemon_and_nothing_comes_twice(self):
+        client = cupola.connect(target=cupola.emulator(url=self.emulator()), socket=self.daemon.socket)
+        self.addCleanup(client.close)
+        text, numbers, endings = "", [], []
+        with client.invoke("slow 30 20", survive=True) as run:
+            for event in run:
+                numbers.append(event["number"])
+                if event["type"] == "textDelta":
+                    if not text:
+                        self.daemon.kill()
+                        self.daemon.start()
+                    text += event["delta"]
+                elif event["type"] == "completed":
+                    endings.append(event)
+        expected = " ".join(f"tick{number}" for number in range(30))
+        self.assertEqual((run.result["text"], text, len(endings)), (expected, expected, 1))
+        self.assertEqual(numbers, sorted(set(numbers)))
+
+    def emulator(self):
+        """The URL of one that outlives the daemon."""
+        command = [binary(), "emulator", "--listen", "127.0.0.1:0", "--json"]
+        command += ["--data-dir", str(self.daemon.directory / "emulator")]
+        process = subprocess.Popen(command, env=self.daemon.environment, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        return json.loads(process.stdout.readline())["url"]
 
     def test_every_call_under_way_is_told(self):
         others = [self.client.using(isolation=cupola.Isolation(user_key=str(number))) for number in range(3)]

@@ -12,5 +12,5 @@ for (const project of [".", "src/webview", "test"]) {
 }
 const prettier = join(root, "node_modules", "prettier", "bin", "prettier.cjs");
 const how = process.argv.includes("--fix") ? "--write" : "--check";
-const files = ["{src,test}/**/*.ts", "scripts/*.mjs", "media/*.css", "!src/protocol.ts"];
+const files = ["{src,test}/**/*.ts", "scripts/*.mjs", "media/*.css"];
 execFileSync(process.execPath, [prettier, how, "--log-level", "warn", ...files], { cwd: root, stdio: "inherit" });

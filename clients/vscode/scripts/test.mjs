@@ -4,8 +4,7 @@
 
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { run } from "node:test";
-import { spec } from "node:test/reporters";
+import { runSuite } from "../../node/scripts/suite.mjs";
 import { browser, codeServer } from "./code-server.mjs";
 import { installPackages, root } from "./packages.mjs";
 
@@ -24,16 +23,7 @@ if (suite === "browser") {
     process.env.CUPOLA_BROWSER_TOOLS = JSON.stringify({ ...codeServer(), browser, screenshots });
 }
 const files = await bundle(suite);
-let passed = 0;
-let failed = 0;
-const tests = run({ files, concurrency: suite === "unit", timeout: LIMIT_MS[suite] });
-tests.on("test:pass", (test) => (passed += test.details.type === "suite" ? 0 : 1));
-tests.on("test:fail", (test) => (failed += test.details.type === "suite" ? 0 : 1));
-tests.compose(spec).pipe(process.stdout);
-process.once("exit", () => {
-    process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
-    console.log(`${passed} passed, ${failed} failed`);
-});
+runSuite({ files, concurrency: suite === "unit", timeout: LIMIT_MS[suite] });
 
 /** The suite's files, each with all it imports. */
 async function bundle(suite) {

@@ -3,10 +3,9 @@
 // Their bytes travel on the connection, so nothing of them is left on this machine's disk.
 
 import * as vscode from "vscode";
-import { Failure } from "./failure";
+import { CupolaError, exists, readFile, writeFile } from "cupola-client";
 import { fileRow, fileRows, fromSegment, HOME, parent, toSegment } from "./model/files";
 import { label } from "./model/harmless";
-import { exists, readFile, writeFile } from "./pieces";
 import type { Scope } from "./scope";
 
 export const SCHEME = "cupola";
@@ -109,10 +108,10 @@ export class SessionFiles implements vscode.FileSystemProvider, vscode.Disposabl
     }
 }
 
-/** The editor tells a file that is not there from one that cannot be had now. */
+/** The editor treats a file that does not exist differently from one that cannot be read now. */
 function refuse(uri: vscode.Uri): (error: unknown) => never {
     return (error) => {
-        const failure = Failure.from(error);
+        const failure = CupolaError.from(error);
         if (failure.kind === "notFound" || failure.kind === "sessionNotFound") {
             throw vscode.FileSystemError.FileNotFound(uri);
         }

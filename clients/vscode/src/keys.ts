@@ -2,7 +2,7 @@
 // shared by all windows.
 
 import * as vscode from "vscode";
-import type { Isolation } from "./protocol";
+import type { Isolation } from "cupola-client";
 
 /** Isolations by the names a person gave them. */
 export type NamedIsolations = Record<string, Isolation>;

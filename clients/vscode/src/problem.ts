@@ -1,7 +1,7 @@
 // Tells a person of a failure: one notification that blocks nothing, and the same words in the output channel.
 
 import * as vscode from "vscode";
-import { Failure } from "./failure";
+import { CupolaError } from "cupola-client";
 import * as show from "./show";
 
 /** The same words again within this time are not shown again. */
@@ -18,12 +18,12 @@ export class Problems {
             try {
                 await run(...options);
             } catch (error) {
-                this.tell(Failure.from(error));
+                this.tell(CupolaError.from(error));
             }
         });
     }
 
-    tell(failure: Failure): void {
+    tell(failure: CupolaError): void {
         if (failure.isCancelled) {
             return;
         }

@@ -1,18 +1,18 @@
 // Which agent, and whose state: the line that this window is on, replaced whenever one of the two changes.
 
 import * as vscode from "vscode";
-import { Client, type State } from "./client";
-import { InstalledDaemon } from "./daemon";
+import { type Bind, Connection, InstalledDaemon, type Isolation, Line, type State } from "cupola-client";
 import type { Keys } from "./keys";
-import { Line } from "./line";
-import type { Isolation } from "./protocol";
 import * as settings from "./settings";
 
 /** The methods that read or write files of this machine. */
 export type Transfer = "files/upload" | "files/download";
 
 export class Scope implements vscode.Disposable {
-    readonly #daemon = new InstalledDaemon(settings.program);
+    readonly #daemon = new InstalledDaemon({
+        program: settings.program,
+        missingHint: "install Cupola so that it is on the PATH, or name the program in the setting cupola.path",
+    });
     readonly #lineChanged = new vscode.EventEmitter<Line>();
     readonly #stateChanged = new vscode.EventEmitter<State>();
     readonly #foundAgain = new vscode.EventEmitter<void>();
@@ -67,21 +67,21 @@ export class Scope implements vscode.Disposable {
      */
     async transferring<T>(method: Transfer, directory: string, use: (line: Line) => Promise<T>): Promise<T> {
         const line = await this.#line;
-        if (!line.client.isBound) {
+        if (!line.connection.isBound) {
             return use(line);
         }
         const bind = { target: line.target, isolation: line.isolation, methods: [method], files: directory };
-        const client = new Client(this.#daemon, this.version, bind);
+        const connection = this.#connection(bind);
         try {
-            return await use(new Line(line.target, line.isolation, client));
+            return await use(new Line(line.target, line.isolation, connection));
         } finally {
-            client.close();
+            connection.close();
         }
     }
 
-    /** A client that is bound to nothing, for looking around; it closes after its last call. */
-    visitor(): Client {
-        return new Client(this.#daemon, this.version);
+    /** A connection that is bound to nothing, for looking around; its user closes it. */
+    visitor(): Connection {
+        return this.#connection();
     }
 
     dispose(): void {
@@ -91,7 +91,7 @@ export class Scope implements vscode.Disposable {
             this.#stateChanged,
             this.#foundAgain,
         ).dispose();
-        this.#current?.client.close();
+        this.#current?.connection.close();
     }
 
     /** One after another, so that the last change is the one in use. */
@@ -103,15 +103,20 @@ export class Scope implements vscode.Disposable {
         this.#line.catch(() => undefined);
     }
 
+    #connection(bind?: Bind, looksForDaemon = false): Connection {
+        const clientInfo = { name: "cupola-vscode", version: this.version };
+        return new Connection({ daemon: this.#daemon, clientInfo, bind, looksForDaemon });
+    }
+
     async #open(): Promise<Line> {
         const [target, saved] = await Promise.all([settings.target(), this.keys.inUse()]);
         const model = settings.isolationModel();
         const isolation: Isolation = { ...saved, ...(model !== undefined && { model }) };
         // The ownership key says who may delete a session, not whose state it is, but the daemon takes it with the rest.
-        const client = new Client(this.#daemon, this.version, settings.bind() ? { target, isolation } : undefined);
-        let before = client.state;
-        client.onState((state) => {
-            if (client === this.#current?.client) {
+        const connection = this.#connection(settings.bind() ? { target, isolation } : undefined, true);
+        let before = connection.state;
+        connection.onState((state) => {
+            if (connection === this.#current?.connection) {
                 this.#stateChanged.fire(state);
                 if (before === "lost" && state === "connected") {
                     this.#foundAgain.fire();
@@ -119,8 +124,8 @@ export class Scope implements vscode.Disposable {
             }
             before = state;
         });
-        const line = new Line(target, isolation, client);
-        this.#current?.client.retire();
+        const line = new Line(target, isolation, connection);
+        this.#current?.connection.retire();
         this.#current = line;
         this.#lineChanged.fire(line);
         return line;

@@ -1,8 +1,8 @@
 // The settings, read when they are needed, so that a change counts from the next call on.
 
 import * as vscode from "vscode";
+import type { IsolationModel, Target } from "cupola-client";
 import { asTarget, DEFAULT_TARGET } from "./model/target";
-import type { IsolationModel, Target } from "./protocol";
 
 const SECTION = "cupola";
 /** What marks an azd project. */

@@ -13,6 +13,8 @@
 //! | `slow N [MS]` | N words with MS (300) milliseconds before each; honours cancellation |
 //! | `pause` | two words with 2.5 s before each, for keep-alive comments |
 //! | `tool`, `reason` | a tool call or a reasoning item, then text |
+//! | `ask TOOL [ARGUMENTS]` | asks for the person's approval of a tool call (`mcp_approval_request`); a later turn's `mcp_approval_response` answers it; only on `/responses` |
+//! | `consent` | asks for the person's consent at a link (`oauth_consent_request`); only on `/responses` |
 //! | `fail` or `failed`, `incomplete` | text, then `response.failed` or `response.incomplete` |
 //! | `early-error`, `late-error` | crashes before or after its first output |
 //! | `draining` | 503 `service_unavailable`, as of an agent server that is shutting down; only on `/responses` |

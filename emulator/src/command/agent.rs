@@ -5,6 +5,7 @@
 //! | `builtin:notes` | the agent inside the emulator |
 //! | `exec:COMMAND` | a shell command that serves HTTP on `$PORT`, one process per session |
 //! | `url:URL` | an agent that is already running on this machine |
+//! | `replay:FILE` | the answers of a recording |
 //!
 //! | option | value | left out |
 //! |---|---|---|
@@ -13,6 +14,7 @@
 //! | `require` | the keys no request may lack: `user`, `chat` or `user+chat` | none |
 //! | `version` | the version's label; an agent may be given once per version | `1` |
 //! | `snapshot` | `on`: its sessions keep neither memory nor files when they go idle | `off` |
+//! | `replay` | of `replay:FILE`: `timed` answers as slowly as the agent did, `instant` at once | `instant` |
 //! | `idle` | seconds after which a session with nothing to do is stopped | 900 |
 //!
 //! Options are read from the end, so a command may itself contain commas.
@@ -22,16 +24,18 @@ use crate::container::Runtime;
 use crate::isolation::{KeyRule, Model};
 use crate::logs::AgentOutput;
 use crate::options::{AgentSpec, KEYS_OPTIONAL, Protocol, VersionSpec};
+use crate::recording::replay::Replay;
 use crate::sandbox::{Exec, Url};
 use crate::variables::{AgentVariables, AllowedVariables};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Why an `--agent` can not be offered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the agent {text:?} {problem}; write NAME=builtin:notes, NAME=exec:COMMAND or NAME=url:URL, and options after commas"
+    "the agent {text:?} {problem}; write NAME=builtin:notes, NAME=exec:COMMAND, NAME=url:URL or NAME=replay:FILE, and options after commas"
 )]
 pub struct InvalidAgent {
     /// As typed.
@@ -71,7 +75,8 @@ pub fn read_agents(texts: &[String], settings: &Settings) -> Result<Vec<AgentSpe
 fn read<'a>(text: &'a str, settings: &Settings) -> Result<(&'a str, VersionSpec), String> {
     let (name, rest) = text.split_once('=').ok_or("has no name")?;
     let (source, options) = Options::split_from(rest)?;
-    let mut version = VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime(source, settings)?);
+    let runtime = runtime(name, source, &options, settings)?;
+    let mut version = VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime);
     version.idle_timeout = options.idle;
     version.memory_snapshot = options.snapshot;
     if let Some(protocols) = options.protocols {
@@ -80,7 +85,10 @@ fn read<'a>(text: &'a str, settings: &Settings) -> Result<(&'a str, VersionSpec)
     Ok((name, version))
 }
 
-fn runtime(source: &str, settings: &Settings) -> Result<Arc<dyn Runtime>, String> {
+fn runtime(name: &str, source: &str, options: &Options<'_>, settings: &Settings) -> Result<Arc<dyn Runtime>, String> {
+    if options.replay.is_some() && !source.starts_with("replay:") {
+        return Err("has the option replay, which only a replay:FILE agent has".to_owned());
+    }
     match source.split_once(':') {
         Some(("builtin", "notes")) => Ok(Arc::new(Notes::default())),
         Some(("builtin", other)) => Err(format!("asks for the builtin {other:?}; there is only notes")),
@@ -94,8 +102,19 @@ fn runtime(source: &str, settings: &Settings) -> Result<Arc<dyn Runtime>, String
             Ok(url) => Ok(Arc::new(url)),
             Err(error) => Err(format!("can not be reached: {error}")),
         },
+        Some(("replay", file)) => match Replay::of(Path::new(file), name, options.replay == Some(Pace::Timed)) {
+            Ok(replay) => Ok(Arc::new(replay)),
+            Err(error) => Err(format!("cannot be replayed: {error}")),
+        },
         _ => Err(format!("has the unknown source {source:?}")),
     }
+}
+
+/// How fast recorded answers come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Timed,
+    Instant,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +124,7 @@ struct Options<'a> {
     version: Option<&'a str>,
     idle: Option<Duration>,
     snapshot: bool,
+    replay: Option<Pace>,
     protocols: Option<BTreeSet<Protocol>>,
 }
 
@@ -112,7 +132,7 @@ struct Options<'a> {
 type Set = for<'a> fn(&mut Options<'a>, &'a str) -> Result<(), String>;
 
 /// Every option, as `docs/emulator.md` lists them.
-const OPTIONS: [(&str, Set); 6] = [
+const OPTIONS: [(&str, Set); 7] = [
     ("protocol", |options, value| {
         options.protocol = Some(value);
         Ok(())
@@ -135,6 +155,14 @@ const OPTIONS: [(&str, Set); 6] = [
             "off" => false,
             _ => return Err(format!("has snapshot={value}; use on or off")),
         };
+        Ok(())
+    }),
+    ("replay", |options, value| {
+        options.replay = Some(match value {
+            "timed" => Pace::Timed,
+            "instant" => Pace::Instant,
+            _ => return Err(format!("has replay={value}; use timed or instant")),
+        });
         Ok(())
     }),
     ("idle", |options, value| {

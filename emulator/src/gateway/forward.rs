@@ -51,6 +51,7 @@ pub(super) async fn forward(
     let mut request = Request::builder().method(method).uri(path).body(body).map_err(ApiError::internal)?;
     *request.headers_mut() = headers(call, entered);
     request.headers_mut().extend(extra.iter().cloned());
+    request.extensions_mut().insert(entered.partition.clone());
     match container.call(request).await {
         Ok(mut response) => {
             let measured = Measured { start, preprocessing, readiness, response: began.elapsed() };

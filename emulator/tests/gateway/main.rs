@@ -16,6 +16,7 @@ mod latency;
 mod logs;
 mod posted;
 mod project;
+mod recording;
 mod responses;
 mod sessions;
 mod support;

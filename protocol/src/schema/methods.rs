@@ -6,7 +6,7 @@ use crate::files::FileEvent;
 use crate::invoke::NumberedEvent;
 use crate::monitor::MonitorEvent;
 use crate::reach::Reach;
-use crate::{Method, agents, auth, daemon, doctor, files, invoke, monitor, partitions, runs, sessions};
+use crate::{Method, agents, auth, chats, daemon, doctor, files, invoke, monitor, partitions, runs, sessions};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Describes one type.
@@ -121,6 +121,16 @@ pub fn groups() -> Vec<Group> {
             name: "partitions",
             about: "Saved state: which session and conversation each isolation continues.",
             methods: vec![method::<partitions::List>(), method::<partitions::Forget>(), method::<partitions::Import>()],
+        },
+        Group {
+            name: "chats",
+            about: "Conversations that a client keeps apart by a label: what it remembers about them, and their items.",
+            methods: vec![
+                method::<chats::Save>(),
+                method::<chats::List>(),
+                method::<chats::Forget>(),
+                method::<chats::Items>(),
+            ],
         },
         Group {
             name: "daemon",

@@ -1,10 +1,13 @@
 //! Results of A2A requests as our events. Pure.
 
+use super::super::complaint::Complaint;
 use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
+use super::artifacts::{Artifacts, text_of, text_of_all};
+use super::version::{Kind, is_users, state_of, unwrapped};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::ConversationId;
-use cupola_protocol::invoke::{InvokeEvent, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, Question, QuestionKind, RunStatus};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -23,14 +26,24 @@ pub(super) struct ResultMapping {
     answered: Answered,
     /// All text so far.
     text: String,
-    /// The id of each artifact, and where its text begins in `text`. One ends where the next one begins.
-    artifacts: Vec<(String, usize)>,
     /// Where the first result says it belongs.
     context_id: Option<ConversationId>,
+    /// The task that the answer belongs to.
+    task: Option<String>,
+    artifacts: Artifacts,
     has_begun: bool,
     /// An event could not be read, and may have held text.
     has_lost: bool,
-    is_ended: bool,
+    course: Course,
+}
+
+/// How far the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Open,
+    Ended,
+    /// It ended before its task.
+    LeftItsTask,
 }
 
 impl ResultMapping {
@@ -38,11 +51,12 @@ impl ResultMapping {
         Self {
             answered,
             text: String::new(),
-            artifacts: Vec::new(),
             context_id: None,
+            task: None,
+            artifacts: Artifacts::default(),
             has_begun: false,
             has_lost: false,
-            is_ended: false,
+            course: Course::Open,
         }
     }
 
@@ -56,8 +70,36 @@ impl ResultMapping {
         self.context_id.as_ref()
     }
 
+    /// The task of the answer, once that is known.
+    pub(super) fn task(&self) -> Option<&str> {
+        self.task.as_deref()
+    }
+
+    /// The task that the agent still works on, although the answer has ended.
+    pub(super) fn unfinished(&self) -> Option<&str> {
+        self.task.as_deref().filter(|_| self.course == Course::LeftItsTask)
+    }
+
+    /// Takes the answer to a question about the task. Adds nothing while the agent works on it.
+    pub(super) fn polled(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
+        (self.answered, self.course) = (Answered::Whole, Course::Open);
+        let mut said = VecDeque::new();
+        if let Ok(json) = serde_json::from_str::<Value>(&event.data)
+            && let Some(error) = json.get("error").filter(|error| !error.is_null())
+        {
+            // The agent does not say what became of the task.
+            let message = Complaint::of(error).message.unwrap_or_else(|| "no message".to_owned());
+            let reason = format!("the agent is still working on its task, but the task cannot be read: {message}");
+            return self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, &event.data, items);
+        }
+        self.event(event, &mut said);
+        if self.course != Course::LeftItsTask {
+            items.append(&mut said);
+        }
+    }
+
     fn end_with(&mut self, event: InvokeEvent, data: &str, items: &mut VecDeque<ReplyItem>) {
-        self.is_ended = true;
+        self.course = Course::Ended;
         if self.has_lost {
             items.push_back(text_missing());
         }
@@ -82,75 +124,66 @@ impl ResultMapping {
         items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text: whole }));
     }
 
-    /// Adds to an artifact that was sent before, or puts its new text in the place of the old one. Artifacts that have no id
-    /// are all one, which is only added to.
-    fn artifact(&mut self, update: &Value, items: &mut VecDeque<ReplyItem>) {
-        let artifact = update.get("artifact").unwrap_or(&Value::Null);
-        let text = text_of(artifact);
-        let id = artifact.get("artifactId").and_then(Value::as_str).unwrap_or_default();
-        let Some(index) = self.artifacts.iter().position(|(known, _)| known == id) else {
-            self.artifacts.push((id.to_owned(), self.text.len()));
-            return self.append(text, items);
+    /// The agent interrupts its task for the person.
+    fn ask(&self, state: &str, status: Option<&Value>, items: &mut VecDeque<ReplyItem>) {
+        let kind = match state {
+            "input-required" => QuestionKind::Input,
+            "auth-required" => QuestionKind::Consent,
+            _ => return,
         };
-        let start_of = |index: usize| self.artifacts.get(index).map_or(self.text.len(), |(_, start)| *start);
-        let (start, end) = (start_of(index), start_of(index + 1));
-        let old = self.text.get(start..end).unwrap_or_default();
-        let appends = id.is_empty() || update.get("append") == Some(&Value::Bool(true));
-        if end == self.text.len() {
-            let rest = if appends { Some(text.as_str()) } else { text.strip_prefix(old) };
-            if let Some(rest) = rest.map(ToOwned::to_owned) {
-                return self.append(rest, items);
-            }
-        }
-        let new = if appends { [old, &text].concat() } else { text };
-        for (_, later) in self.artifacts.iter_mut().skip(index + 1) {
-            *later = *later - (end - start) + new.len();
-        }
-        self.text.replace_range(start..end, &new);
-        items.push_back(ReplyItem::Event(InvokeEvent::Snapshot { text: self.text.clone() }));
+        let Some(id) = self.task.clone() else { return };
+        let message = status.and_then(|status| status.get("message")).map(text_of).filter(|text| !text.is_empty());
+        let question = Question { id, kind, message, tool: None, server: None, arguments: None, url: None };
+        items.push_back(ReplyItem::Event(InvokeEvent::Question { question: Box::new(question) }));
     }
 
     fn result(&mut self, result: &Value, data: &str, items: &mut VecDeque<ReplyItem>) {
-        let status = result.get("status");
-        let state = status.and_then(|status| status.get("state")).and_then(Value::as_str);
-        let kind = result.get("kind").and_then(Value::as_str);
-        // A result without its kind is told by what it has.
-        let kind = kind.or_else(|| result.get("parts").map(|_| "message")).or_else(|| status.map(|_| "task"));
+        let (kind, result) = unwrapped(result);
+        let id = if kind == Some(Kind::Task) { "id" } else { "taskId" };
+        if let Some(task) = result.get(id).and_then(Value::as_str).filter(|_| kind != Some(Kind::Message)) {
+            self.task = Some(task.to_owned());
+        }
         match kind {
-            Some("message") => {
+            Some(Kind::Message) => {
                 self.replace(text_of(result), items);
                 return self.end_with(InvokeEvent::Completed {}, data, items);
             }
-            Some("artifact-update") => {
-                return self.artifact(result, items);
+            Some(Kind::Artifact) => {
+                let whole = self.artifacts.take(result);
+                return self.replace(whole, items);
             }
-            Some("task" | "status-update") => {
-                if let Some(event) = state.and_then(|state| ending_of(state, status)) {
+            Some(kind @ (Kind::Task | Kind::Status)) => {
+                let status = result.get("status");
+                let state = state_of(status);
+                if let Some(event) = state.as_deref().and_then(|state| ending_of(state, status)) {
                     let text = text_of_task(result);
-                    if !text.is_empty() && (kind == Some("task") || self.text.is_empty()) && !is_failure(&event) {
+                    if !text.is_empty() && (kind == Kind::Task || self.text.is_empty()) && !is_failure(&event) {
                         self.replace(text, items);
                     }
+                    self.ask(state.as_deref().unwrap_or_default(), status, items);
                     return self.end_with(event, data, items);
                 }
                 if self.answered == Answered::Whole || result.get("final") == Some(&Value::Bool(true)) {
-                    let reason = format!("the agent left its task {}", state.unwrap_or("in no known state"));
-                    return self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, data, items);
+                    let reason = format!("the agent left its task {}", state.as_deref().unwrap_or("in no known state"));
+                    self.end_with(InvokeEvent::Truncated { reason: Some(reason) }, data, items);
+                    self.course = Course::LeftItsTask;
+                    return;
                 }
             }
-            _ if self.answered == Answered::Whole => {
+            None if self.answered == Answered::Whole => {
                 let reason = "the answer is neither a message nor a task of A2A";
                 return self.end_with(unclear(ErrorKind::UnexpectedAnswer, reason, None), data, items);
             }
-            _ => {}
+            None => {}
         }
-        let name = kind.unwrap_or("result").to_owned();
+        let name = kind.map_or("result", Kind::name).to_owned();
         items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(data) }));
     }
 }
 
 impl Mapping for ResultMapping {
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
-        if self.is_ended {
+        if self.course != Course::Open {
             return;
         }
         let json = serde_json::from_str::<Value>(&event.data).unwrap_or_else(|_| {
@@ -159,24 +192,28 @@ impl Mapping for ResultMapping {
             Value::Null
         });
         if !std::mem::replace(&mut self.has_begun, true) {
-            let context = json.pointer("/result/contextId").and_then(Value::as_str);
+            let context = json.get("result").and_then(|result| unwrapped(result).1.get("contextId")?.as_str());
             // A context without a usable id cannot be continued: every message starts a new one.
             self.context_id = context.and_then(|id| id.parse().ok());
         }
         if let Some(error) = json.get("error").filter(|error| !error.is_null()) {
-            let message =
-                error.get("message").and_then(Value::as_str).unwrap_or("the agent failed and did not say why");
-            let code = error.get("code").map(|code| code.as_str().map_or_else(|| code.to_string(), ToOwned::to_owned));
+            let Complaint { code, message } = Complaint::of(error);
+            let message = message.unwrap_or_else(|| "the agent failed and did not say why".to_owned());
             return self.end_with(failed(ErrorKind::AgentFailed, message, code), &event.data, items);
         }
         self.result(json.get("result").unwrap_or(&Value::Null), &event.data, items);
     }
 
     fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
-        if self.is_ended {
+        if self.course != Course::Open {
             return;
         }
+        // The agent may work on without the connection.
+        let leaves_task = how == BodyEnd::Clean && self.task.is_some();
         self.end_with(how.too_soon(), "", items);
+        if leaves_task {
+            self.course = Course::LeftItsTask;
+        }
     }
 }
 
@@ -200,19 +237,12 @@ fn is_failure(event: &InvokeEvent) -> bool {
     event.ending() == Some(RunStatus::Failed)
 }
 
-/// The text parts of a message or an artifact.
-fn text_of(holder: &Value) -> String {
-    let parts = holder.get("parts").and_then(Value::as_array).into_iter().flatten();
-    parts.filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
-}
-
 /// The first text a task has, in the order azd looks: its status, its artifacts, the latest message that is not the user's.
 fn text_of_task(task: &Value) -> String {
     let status = task.get("status").and_then(|status| status.get("message")).map(text_of);
     let all = |name: &str| task.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let artifacts = all("artifacts").iter().map(text_of).collect::<String>();
-    let is_agents = |message: &&Value| message.get("role").and_then(Value::as_str) != Some("user");
-    let history = all("history").iter().rev().find(is_agents).map(text_of);
+    let artifacts = text_of_all(all("artifacts"));
+    let history = all("history").iter().rev().find(|message| !is_users(message)).map(text_of);
     [status, Some(artifacts), history].into_iter().flatten().find(|text| !text.is_empty()).unwrap_or_default()
 }
 
@@ -252,7 +282,7 @@ mod tests {
             ),
             (
                 r#"{"kind":"task","status":{"state":"completed"},"artifacts":[{"parts":[{"text":"a"}]},{"parts":[{"text":"b"}]}]}"#,
-                vec!["+ab", "end: completed"],
+                vec!["+a\nb", "end: completed"],
             ),
             (
                 r#"{"kind":"task","status":{"state":"completed"},"history":[{"role":"agent","parts":[{"text":"old"}]},{"role":"agent","parts":[{"text":"h"}]},{"role":"user","parts":[{"text":"u"}]}]}"#,
@@ -280,6 +310,41 @@ mod tests {
     }
 
     #[test]
+    fn results_of_version_1_are_read_as_those_of_0_3() {
+        for (result, expected) in [
+            (
+                r#"{"message":{"role":"ROLE_AGENT","messageId":"m","parts":[{"text":"hello"}]}}"#,
+                vec!["+hello", "end: completed"],
+            ),
+            (
+                r#"{"task":{"id":"t","contextId":"c","status":{"state":"TASK_STATE_COMPLETED"},"artifacts":[{"artifactId":"a","parts":[{"text":"hello"}]}]}}"#,
+                vec!["+hello", "end: completed"],
+            ),
+            (
+                r#"{"task":{"id":"t","status":{"state":"TASK_STATE_FAILED","message":{"role":"ROLE_AGENT","parts":[{"text":"no"}]}}}}"#,
+                vec!["end: failed AgentFailed: no"],
+            ),
+            (
+                r#"{"task":{"id":"t","status":{"state":"TASK_STATE_COMPLETED"},"history":[{"role":"ROLE_AGENT","parts":[{"text":"h"}]},{"role":"ROLE_USER","parts":[{"text":"u"}]}]}}"#,
+                vec!["+h", "end: completed"],
+            ),
+            (
+                r#"{"task":{"id":"t","status":{"state":"TASK_STATE_AUTH_REQUIRED"}}}"#,
+                vec!["?Consent t", "end: incomplete auth-required"],
+            ),
+        ] {
+            assert_eq!(whole(result).0, expected, "{result}");
+        }
+        let (lines, _) = stream(&[
+            r#"{"task":{"id":"t","contextId":"c","status":{"state":"TASK_STATE_WORKING"}}}"#,
+            r#"{"artifactUpdate":{"taskId":"t","artifact":{"artifactId":"a","parts":[{"text":"al"}]}}}"#,
+            r#"{"artifactUpdate":{"taskId":"t","append":true,"artifact":{"artifactId":"a","parts":[{"text":"pha"}]}}}"#,
+            r#"{"statusUpdate":{"taskId":"t","status":{"state":"TASK_STATE_COMPLETED"}}}"#,
+        ]);
+        assert_eq!(lines, ["task", "+al", "+pha", "end: completed"]);
+    }
+
+    #[test]
     fn an_error_of_the_protocol_is_a_failure_with_its_code() {
         let body = br#"{"jsonrpc":"2.0","id":"1","error":{"code":-32603,"message":"it broke"}}"#;
         let (lines, ending) = map(Split::whole(), ResultMapping::new(Answered::Whole), body, BodyEnd::Clean);
@@ -299,11 +364,12 @@ mod tests {
         let done = r#"{"kind":"status-update","final":true,"status":{"state":"completed"}}"#;
         for (updates, expected) in [
             (vec![("a", false, "dra"), ("a", true, "ft"), ("a", false, "final")], vec!["+dra", "+ft", "=final"]),
+            (vec![("a", true, "early")], vec!["+early"]),
             // The whole text again, with more at its end.
             (vec![("a", false, "one"), ("a", false, "one two")], vec!["+one", "+ two"]),
             (
                 vec![("a", false, "one "), ("b", false, "two"), ("a", true, "and ")],
-                vec!["+one ", "+two", "=one and two"],
+                vec!["+one ", "+\ntwo", "=one and \ntwo"],
             ),
             (
                 vec![
@@ -313,7 +379,7 @@ mod tests {
                     ("b", true, "c"),
                     ("b", false, "d"),
                 ],
-                vec!["+grüße ", "+b", "=x b", "+c", "=x d"],
+                vec!["+grüße ", "+\nb", "=x \nb", "+c", "=x \nd"],
             ),
             // Not what the protocol says, but it was an answer before.
             (vec![("", false, "one "), ("", false, "two")], vec!["+one ", "+two"]),

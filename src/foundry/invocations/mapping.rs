@@ -1,10 +1,9 @@
 //! What an invocation answers, as our events. Pure. The agent decides the shape of its answer: what is known of it is
 //! convention (contract section 9), and what is not known passes through.
 
-use super::super::error::kind_of_code;
-use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string};
+use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, raw, raw_or_string};
 use super::super::sse;
-use cupola_protocol::error::ErrorKind;
+use super::shapes::{self, Said, failure_in};
 use cupola_protocol::id::ResponseId;
 use cupola_protocol::invoke::InvokeEvent;
 use serde_json::Value;
@@ -18,16 +17,6 @@ fn push_text(items: &mut VecDeque<ReplyItem>, delta: String) {
     if !delta.is_empty() {
         push(items, InvokeEvent::TextDelta { delta });
     }
-}
-
-/// The failure that an object reports in its `error`. Agents send it with HTTP 200 too.
-pub(in crate::foundry) fn failure_in(object: &Value) -> Option<InvokeEvent> {
-    let error = object.get("error").filter(|error| !error.is_null())?;
-    let text = |name: &str| error.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let code = text("code");
-    let message = text("message").or(error.as_str()).unwrap_or("the agent failed and did not say why");
-    let kind = code.and_then(kind_of_code).unwrap_or(ErrorKind::AgentFailed);
-    Some(failed(kind, message, code.map(ToOwned::to_owned)))
 }
 
 /// The text of a final JSON body: a bare string's content, else the JSON itself as the agent wrote it.
@@ -109,18 +98,32 @@ impl Mapping for TextMapping {
     }
 }
 
+/// Most bytes of events that are kept in case nothing else of the answer can be understood.
+const MAX_HELD: usize = 256 * 1024;
+
 /// Server-sent events.
 #[derive(Debug)]
 pub(super) struct TokenMapping {
     id: Option<ResponseId>,
     /// All text so far.
     text: String,
+    /// Where in it the current message begins.
+    begin: usize,
+    /// An event was understood, so others are not the answer's text.
+    is_understood: bool,
+    /// The data of events that were not understood since then: the answer, unless other text comes.
+    held: String,
+    /// It is text, and not events.
+    is_bare: bool,
+    /// What the model said about its end.
+    early: Option<InvokeEvent>,
     is_ended: bool,
 }
 
 impl TokenMapping {
     pub(super) fn new(id: Option<ResponseId>) -> Self {
-        Self { id, text: String::new(), is_ended: false }
+        let (text, held) = (String::new(), String::new());
+        Self { id, text, begin: 0, is_understood: false, held, is_bare: false, early: None, is_ended: false }
     }
 
     fn end_with(&mut self, ending: Ending, items: &mut VecDeque<ReplyItem>) {
@@ -129,73 +132,120 @@ impl TokenMapping {
         items.push_back(ReplyItem::End(Box::new(Ending { response_id, ..ending })));
     }
 
-    fn text(&mut self, delta: String, items: &mut VecDeque<ReplyItem>) {
+    /// The agent is done.
+    fn complete(&mut self, ending: Ending, items: &mut VecDeque<ReplyItem>) {
+        let held = std::mem::take(&mut self.held);
+        if self.text.is_empty() {
+            self.say(held, items);
+        }
+        let event = self.early.take().unwrap_or(ending.event);
+        let text = (!self.text.is_empty()).then(|| self.text.clone());
+        self.end_with(Ending { event, text, ..ending }, items);
+    }
+
+    fn say(&mut self, delta: String, items: &mut VecDeque<ReplyItem>) {
         self.text.push_str(&delta);
         push_text(items, delta);
     }
 
-    /// `done`: the last event, which repeats the whole text.
-    fn done(&mut self, data: &Value, raw_data: &str, items: &mut VecDeque<ReplyItem>) {
-        let field = |name: &str| data.get(name).and_then(Value::as_str);
-        let whole = field("full_text").map(ToOwned::to_owned);
-        if let Some(whole) = whole.as_deref().filter(|whole| *whole != self.text) {
-            push(
-                items,
-                match whole.strip_prefix(self.text.as_str()) {
-                    Some(rest) => InvokeEvent::TextDelta { delta: rest.to_owned() },
-                    // Agents that join words with blanks stream them without: the whole text is the right one.
-                    None => InvokeEvent::Snapshot { text: whole.to_owned() },
-                },
-            );
+    /// More of the current message. A message after another one begins on a line of its own.
+    fn text(&mut self, delta: String, items: &mut VecDeque<ReplyItem>) {
+        self.is_understood = true;
+        let is_next = self.begin > 0 && self.begin == self.text.len() && !self.text.ends_with('\n');
+        if is_next && !delta.is_empty() {
+            self.say("\n".to_owned(), items);
+            self.begin = self.text.len();
         }
-        let ending = Ending {
-            text: whole,
-            output: raw(raw_data),
-            response_id: field("invocation_id").and_then(|id| id.parse().ok()),
-            ..Ending::of(InvokeEvent::Completed {})
-        };
-        self.end_with(ending, items);
+        self.say(delta, items);
+    }
+
+    /// The current message, repeated whole.
+    fn message(&mut self, whole: &str, items: &mut VecDeque<ReplyItem>) {
+        self.is_understood = true;
+        let said = self.text.get(self.begin..).unwrap_or_default();
+        if let Some(rest) = whole.strip_prefix(said) {
+            self.text(rest.to_owned(), items);
+        } else {
+            self.text.truncate(self.begin);
+            self.text.push_str(whole);
+            push(items, InvokeEvent::Snapshot { text: self.text.clone() });
+        }
+        self.begin = self.text.len();
+    }
+
+    /// The last event repeats the text. `is_whole`: it is the whole text, whatever was streamed.
+    fn last(&mut self, whole: &str, is_whole: bool, items: &mut VecDeque<ReplyItem>) {
+        self.is_understood = true;
+        if let Some(rest) = whole.strip_prefix(self.text.as_str()) {
+            self.say(rest.to_owned(), items);
+        } else if is_whole {
+            // Agents that join words with blanks stream them without: the whole text is the right one.
+            whole.clone_into(&mut self.text);
+            push(items, InvokeEvent::Snapshot { text: whole.to_owned() });
+        }
+    }
+
+    /// An event that is not understood: its line, as azd prints it, unless the answer's form is known.
+    fn unknown(&mut self, data: &str, items: &mut VecDeque<ReplyItem>) {
+        let line = format!("{data}\n");
+        if !self.is_understood {
+            self.say(line, items);
+        } else if self.held.len() + line.len() <= MAX_HELD {
+            self.held.push_str(&line);
+        }
     }
 }
 
-/// The text of one event, in the fields that agents use for it.
-pub(in crate::foundry) fn delta_of(data: &Value) -> Option<&str> {
-    let chat = || data.get("choices")?.get(0)?.get("delta")?.get("content")?.as_str();
-    ["content", "delta", "text"].into_iter().find_map(|name| data.get(name).and_then(Value::as_str)).or_else(chat)
-}
-
 impl Mapping for TokenMapping {
+    fn is_bare_text(&mut self) {
+        self.is_bare = true;
+    }
+
     fn event(&mut self, event: sse::Event, items: &mut VecDeque<ReplyItem>) {
         if self.is_ended {
             return;
         }
-        if event.data.trim() == "[DONE]" {
-            return self.end_with(Ending::of(InvokeEvent::Completed {}), items);
+        if self.is_bare {
+            return self.say(event.data, items);
         }
-        let Ok(data) = serde_json::from_str::<Value>(&event.data) else {
+        let (name, line) = (event.name.as_deref(), event.data.trim());
+        if line == "[DONE]" {
+            return self.complete(Ending::of(InvokeEvent::Completed {}), items);
+        }
+        let is_error = name.is_some_and(|name| name.eq_ignore_ascii_case("error"));
+        let data = match serde_json::from_str::<Value>(line) {
+            Ok(data) => data,
+            Err(_) if is_error => Value::String(line.to_owned()),
             // Plain text: one line per event, as the sender's lines were.
-            return self.text(format!("{}\n", event.data), items);
+            Err(_) => return self.say(format!("{}\n", event.data), items),
         };
-        let kind = data.get("type").and_then(Value::as_str).or(event.name.as_deref()).unwrap_or_default();
-        if let Some(failure) = failure_in(&data) {
-            return self.end_with(Ending::of(failure), items);
-        }
-        match kind {
-            "error" => {
-                let failure = failure_in(&serde_json::json!({ "error": data }));
-                let unknown = || failed(ErrorKind::AgentFailed, "the agent failed and did not say why", None);
-                self.end_with(Ending::of(failure.unwrap_or_else(unknown)), items);
-            }
-            "done" => self.done(&data, &event.data, items),
-            _ => {
-                if let Some(delta) = delta_of(&data) {
-                    self.text(delta.to_owned(), items);
-                } else {
-                    let name = if kind.is_empty() { "message" } else { kind }.to_owned();
-                    push(items, InvokeEvent::Output { name, data: raw_or_string(&event.data) });
+        let said = match &data {
+            Value::String(text) if is_error => shapes::read(name, &serde_json::json!({ "message": text })),
+            _ => shapes::read(name, &data),
+        };
+        self.early = self.early.take().or_else(|| shapes::stopped_early(&data));
+        match said {
+            Said::Text(delta) => return self.text(delta, items),
+            Said::Ended(ending) => return self.end_with(Ending::of(ending), items),
+            Said::Final { text, is_whole, is_end } => {
+                if let Some(text) = text {
+                    self.last(&text, is_whole, items);
                 }
+                if is_end {
+                    let id = data.get("invocation_id").and_then(Value::as_str);
+                    let response_id = id.and_then(|id| id.parse().ok());
+                    let ending = Ending { output: raw(line), response_id, ..Ending::of(InvokeEvent::Completed {}) };
+                    return self.complete(ending, items);
+                }
+                self.is_understood = true;
             }
+            Said::Message(whole) => self.message(&whole, items),
+            Said::Aside => self.is_understood = true,
+            Said::Unknown => self.unknown(line, items),
         }
+        // Whatever was not only text is passed on as it is, too.
+        let kind = data.get("type").and_then(Value::as_str).or(name).unwrap_or("message").to_owned();
+        push(items, InvokeEvent::Output { name: kind, data: raw_or_string(line) });
     }
 
     fn end(&mut self, how: BodyEnd, items: &mut VecDeque<ReplyItem>) {
@@ -203,11 +253,10 @@ impl Mapping for TokenMapping {
             return;
         }
         // Agents need not send a last event; a crash cuts the body, which shows as a broken connection.
-        let event = match how {
-            BodyEnd::Clean => InvokeEvent::Completed {},
-            BodyEnd::Broken(_) | BodyEnd::TooMuch(_) => how.too_soon(),
-        };
-        self.end_with(Ending::of(event), items);
+        match how {
+            BodyEnd::Clean => self.complete(Ending::of(InvokeEvent::Completed {}), items),
+            BodyEnd::Broken(_) | BodyEnd::TooMuch(_) => self.end_with(Ending::of(how.too_soon()), items),
+        }
     }
 }
 
@@ -254,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_names_text_and_invocation() {
+    fn the_last_event_names_the_invocation() {
         let answer = fixtures::answer("invocations/sse");
         let (_, ending) = map(Split::events(), TokenMapping::new(None), &answer.body, BodyEnd::Clean);
         assert_eq!(ending.text.as_deref(), Some("alpha beta gamma"));
@@ -270,7 +319,7 @@ mod tests {
                 vec!["+hi", "end: completed"],
             ),
             ("event: usage\ndata: {\"tokens\":3}\n\n", vec!["usage", "end: completed"]),
-            ("data: 42\n\n", vec!["message", "end: completed"]),
+            ("data: 42\n\n", vec!["+42\n", "message", "end: completed"]),
             ("event: error\ndata: {\"message\":\"no\"}\n\n", vec!["end: failed AgentFailed: no"]),
             ("data: {\"error\":\"plain\"}\n\n", vec!["end: failed AgentFailed: plain"]),
             ("data: [DONE]\n\ndata: late\n\n", vec!["end: completed"]),

@@ -3,18 +3,19 @@
 
 use super::super::Agent;
 use super::super::answer::{HttpAnswer, MAX_ANSWER_BYTES};
-use super::super::canceller::Canceller;
+use super::super::background_turn::BackgroundTurn;
 use super::super::error::{FoundryError, Operation, retry_after};
 use super::super::head::HttpHead;
 use super::super::headers::WireIsolation;
 use super::super::meter::Meter;
-use super::super::reply::{Ending, Mapping, Reply, ReplyItem, body_event, failed, raw, unclear};
+use super::super::reply::{Ending, Mapping, Reply, ReplyItem, Source, body_event, failed, raw, unclear};
 use super::super::sse;
-use super::mapping::{JsonMapping, failure_in, text_of};
+use super::mapping::{JsonMapping, text_of};
+use super::shapes::failure_in;
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::InvokeEvent;
+use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::Value;
@@ -106,37 +107,53 @@ impl Polling {
             reply.events = stream::iter(answered(&body, reply.response_id.clone(), agent.wants_raw())).boxed();
             return;
         };
-        let target = Canceller { agent: agent.clone(), isolation: isolation.clone(), id: id.clone(), session_id };
+        let target = BackgroundTurn {
+            agent: agent.clone(),
+            isolation: isolation.clone(),
+            id: id.clone(),
+            session_id,
+            protocol: AgentProtocol::Invocations,
+        };
         reply.response_id = Some(id);
-        reply.canceller = Some(target.clone());
+        reply.canceller = Some(target.canceller());
+        reply.survives = true;
+        let mut polling = Self::of(target, deadline, bounded(wait));
+        if polling.is_raw {
+            polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
+        }
+        polling.note(&body);
+        reply.events = polling.into_items();
+    }
+
+    /// Follows an invocation that was accepted before.
+    pub(super) fn resume(target: BackgroundTurn) -> Reply {
+        let mut reply = Reply::resumed(target.id.clone(), target.canceller());
+        reply.events = Self::of(target, None, MIN_WAIT).into_items();
+        reply
+    }
+
+    fn of(target: BackgroundTurn, deadline: Option<Instant>, wait: Duration) -> Self {
         let asked = target.clone();
         let ask: Ask = Box::new(move || {
             let target = asked.clone();
             async move { Polled::read(target.poll().await?).await }.boxed()
         });
-        let mut polling = Self {
+        Self {
+            is_raw: target.agent.wants_raw(),
             id: target.id,
             ask,
-            is_raw: agent.wants_raw(),
             deadline,
-            wait: bounded(wait),
+            wait,
             unknown: 0,
             seen: String::new(),
             meter: Meter::default(),
             items: VecDeque::new(),
             is_ended: false,
-        };
-        if polling.is_raw {
-            polling.items.push_back(ReplyItem::Event(body_event(&bytes)));
         }
-        polling.note(&body);
-        reply.events = stream::unfold(polling, |mut polling| async move {
-            let item = polling.next().await?;
-            Some((item, polling))
-        })
-        .boxed();
     }
+}
 
+impl Source for Polling {
     async fn next(&mut self) -> Option<ReplyItem> {
         loop {
             if let Some(item) = self.items.pop_front() {
@@ -178,7 +195,9 @@ impl Polling {
             }
         }
     }
+}
 
+impl Polling {
     fn end(&mut self, ending: Ending) {
         self.is_ended = true;
         let ending = Ending { response_id: Some(self.id.clone()), ..ending };

@@ -1,7 +1,7 @@
 //! An agent's messages, and how it closes, as our events. Pure. What is in a message is the agent's to define: objects are
 //! read as events of the invocations protocol are, and any other text is a line of the answer.
 
-use super::super::invocations::mapping::{delta_of, failure_in};
+use super::super::invocations::shapes::{self, Said};
 use super::super::reply::{Ending, ReplyItem, body_event, failed, raw};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -80,28 +80,25 @@ impl MessageMapping {
     fn object(&mut self, object: &Value, message: &str, items: &mut VecDeque<ReplyItem>) {
         self.output = raw(message);
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
-        if let Some(failure) = failure_in(object) {
-            return self.end_with(failure, items);
+        match shapes::read(None, object) {
+            Said::Ended(ending) => return self.end_with(ending, items),
+            Said::Text(delta) => return self.append(&delta, items),
+            Said::Message(whole) => return self.correct(&whole, items),
+            Said::Final { text, is_whole, is_end } => {
+                let said = self.text.get(self.begin..).unwrap_or_default();
+                if let Some(whole) = text.filter(|text| is_whole || text.starts_with(said)) {
+                    self.correct(&whole, items);
+                }
+                if is_end {
+                    return self.answered(items);
+                }
+            }
+            Said::Unknown if kind.is_empty() => return self.line(message, items),
+            Said::Aside | Said::Unknown => {}
         }
-        match (kind, delta_of(object)) {
-            ("error", _) => {
-                let told = serde_json::json!({ "error": object });
-                let unknown = || failed(ErrorKind::AgentFailed, "the agent failed and did not say why", None);
-                self.end_with(failure_in(&told).unwrap_or_else(unknown), items);
-            }
-            ("done", _) => {
-                if let Some(whole) = object.get("full_text").and_then(Value::as_str) {
-                    self.correct(whole, items);
-                }
-                self.answered(items);
-            }
-            (_, Some(delta)) => self.append(delta, items),
-            ("", None) => self.line(message, items),
-            (kind, None) => {
-                if let Some(data) = self.output.clone() {
-                    items.push_back(ReplyItem::Event(InvokeEvent::Output { name: kind.to_owned(), data }));
-                }
-            }
+        if let Some(data) = self.output.clone() {
+            let name = if kind.is_empty() { "message" } else { kind }.to_owned();
+            items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data }));
         }
     }
 

@@ -44,6 +44,20 @@ impl<M: Mapping> ReplyStream<M> {
         self.splitter.mapping()
     }
 
+    /// What the mapping knows in the end.
+    pub(in super::super) fn into_mapping(self) -> M {
+        self.splitter.into_mapping()
+    }
+
+    /// Takes the mapping out; the stream has ended then.
+    pub(in super::super) fn take_mapping(&mut self) -> M
+    where
+        M: Default,
+    {
+        self.body = None;
+        std::mem::take(self.splitter.mapping_mut())
+    }
+
     /// Reads until the mapping knows enough, or until the ending. Takes no items.
     pub(in super::super) async fn until(&mut self, is_enough: impl Fn(&M) -> bool) {
         let has_ending =
@@ -148,7 +162,7 @@ mod tests {
                     drop(stream);
                     return (shown(&VecDeque::from([item])).concat(), taken.load(Ordering::Relaxed));
                 }
-                Some(ReplyItem::Event(_)) => {}
+                Some(ReplyItem::Event(_) | ReplyItem::At(_) | ReplyItem::Lost) => {}
                 None => panic!("the stream stopped without an ending"),
             }
         }

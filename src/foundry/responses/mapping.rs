@@ -3,10 +3,11 @@
 use super::super::error::kind_of_code;
 use super::super::reply::{BodyEnd, Ending, Mapping, ReplyItem, failed, raw, raw_or_string, text_missing, unclear};
 use super::super::sse;
+use super::questions;
 use super::text::{Part, Text};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::{InvokeEvent, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, Question, RunStatus};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -27,7 +28,7 @@ impl Mapping for ObjectMapping {
     fn event(&mut self, body: sse::Event, items: &mut VecDeque<ReplyItem>) {
         self.is_ended = true;
         match raw(&body.data) {
-            Some(object) => finish(&object, None, &Text::default(), items),
+            Some(object) => finish(&object, None, &Text::default(), &[], items),
             None => items.push_back(end(Ending::of(unclear(
                 ErrorKind::UnexpectedAnswer,
                 "the service answered with neither events nor JSON",
@@ -45,13 +46,18 @@ impl Mapping for ObjectMapping {
 
 /// The state of one stream: what was applied so far.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct ResponseMapping {
     /// The greatest sequence number applied. Numbers may skip, and a replay may repeat (contract section 15.3).
     applied: Option<i64>,
     has_begun: bool,
     is_in_progress: bool,
     is_ended: bool,
+    /// The service runs it in the background, so that it can be read again.
+    is_background: bool,
     text: Text,
+    /// The ids of what was asked.
+    asked: Vec<String>,
     pub(super) session_id: Option<SessionId>,
     pub(super) response_id: Option<ResponseId>,
 }
@@ -75,6 +81,8 @@ struct Frame<'a> {
     content_index: Option<&'a RawValue>,
     #[serde(borrow, default)]
     response: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    item: Option<&'a RawValue>,
 }
 
 impl Frame<'_> {
@@ -96,6 +104,8 @@ struct Ids<'a> {
     id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     agent_session_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    background: Option<&'a RawValue>,
 }
 
 impl Mapping for ResponseMapping {
@@ -104,6 +114,11 @@ impl Mapping for ResponseMapping {
             return;
         }
         self.has_begun = true;
+        if event.data.is_empty() && event.name.as_deref() == Some("error") {
+            self.is_ended = true;
+            items.push_back(self.end_with(failure_of(&Value::Null)));
+            return;
+        }
         let Ok(frame) = serde_json::from_str::<Frame<'_>>(&event.data) else {
             let name = event.name.unwrap_or_else(|| "message".to_owned());
             items.push_back(ReplyItem::Event(InvokeEvent::Output { name, data: raw_or_string(&event.data) }));
@@ -121,6 +136,11 @@ impl Mapping for ResponseMapping {
         if let Some(snapshot) = frame.response {
             self.note_ids(snapshot);
         }
+        if let Some(number) = frame.sequence_number.and_then(|number| u64::try_from(number).ok())
+            && self.is_background
+        {
+            items.push_back(ReplyItem::At(number));
+        }
         match name.as_str() {
             "response.output_text.delta" | "response.refusal.delta" => {
                 if let Some(delta) = string(frame.delta) {
@@ -134,6 +154,12 @@ impl Mapping for ResponseMapping {
                 let whole = string(if name == "response.refusal.done" { frame.refusal } else { frame.text });
                 items.extend(whole.and_then(|whole| self.text.confirm(part, &whole)));
             }
+            "response.output_item.done" => {
+                if let Some(question) = frame.item.and_then(parse).as_ref().and_then(questions::of_item) {
+                    self.asked.push(question.id.clone());
+                    items.push_back(asks(question));
+                }
+            }
             // Any after the first: the run restarted, and this is its state (contract section 15.4).
             "response.in_progress" if std::mem::replace(&mut self.is_in_progress, true) => {
                 let text = frame.response.and_then(parse).map(|object| text_of(&object)).unwrap_or_default();
@@ -144,7 +170,7 @@ impl Mapping for ResponseMapping {
                 self.is_ended = true;
                 let object = frame.response.and_then(|object| raw(object.get()));
                 let object = object.unwrap_or_else(|| RawValue::NULL.to_owned());
-                finish(&object, Some(&name), &self.text, items);
+                finish(&object, Some(&name), &self.text, &self.asked, items);
                 return;
             }
             // Replaces the terminal event when nothing was created.
@@ -165,7 +191,8 @@ impl Mapping for ResponseMapping {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
-        if self.text.has_hole() {
+        // One in the background is read again.
+        if self.text.has_hole() && !self.is_background {
             items.push_back(text_missing());
         }
         items.push_back(self.end_with(how.too_soon()));
@@ -173,6 +200,41 @@ impl Mapping for ResponseMapping {
 }
 
 impl ResponseMapping {
+    /// Nothing read yet of a response that runs in the background.
+    pub(super) fn of_background(id: ResponseId) -> Self {
+        Self { is_background: true, response_id: Some(id), ..Self::default() }
+    }
+
+    /// The same state for another connection.
+    pub(super) fn again(self) -> Self {
+        Self { is_ended: false, ..self }
+    }
+
+    /// Does the service run it in the background?
+    pub(super) const fn is_background(&self) -> bool {
+        self.is_background
+    }
+
+    /// The greatest sequence number that was applied.
+    pub(super) const fn applied(&self) -> Option<i64> {
+        self.applied
+    }
+
+    /// The text so far.
+    pub(super) const fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// The ids of the questions that were told already.
+    pub(super) fn asked(&self) -> &[String] {
+        &self.asked
+    }
+
+    /// As [`Self::text`], to be changed.
+    pub(super) const fn text_mut(&mut self) -> &mut Text {
+        &mut self.text
+    }
+
     /// Has there been a whole event?
     pub(super) const fn has_begun(&self) -> bool {
         self.has_begun
@@ -188,10 +250,15 @@ impl ResponseMapping {
             return;
         }
         if let Ok(ids) = serde_json::from_str::<Ids<'_>>(snapshot.get()) {
+            self.is_background |= ids.background.is_some_and(|background| background.get() == "true");
             self.response_id = self.response_id.take().or_else(|| ids.id.and_then(|id| id.parse().ok()));
             self.session_id = self.session_id.take().or_else(|| ids.agent_session_id.and_then(|id| id.parse().ok()));
         }
     }
+}
+
+fn asks(question: Question) -> ReplyItem {
+    ReplyItem::Event(InvokeEvent::Question { question: Box::new(question) })
 }
 
 fn parse(object: &RawValue) -> Option<Value> {
@@ -221,6 +288,22 @@ fn text_of(object: &Value) -> String {
         .collect()
 }
 
+/// As [`text_of`]; `None` where there is none.
+pub(super) fn text_of_raw(object: &RawValue) -> Option<String> {
+    parse(object).map(|object| text_of(&object)).filter(|text| !text.is_empty())
+}
+
+/// A response's id.
+pub(super) fn id_of(object: &RawValue) -> Option<ResponseId> {
+    parse(object)?.get("id")?.as_str()?.parse().ok()
+}
+
+/// Is it a response that has not ended?
+pub(super) fn is_under_way(object: &RawValue) -> bool {
+    let object = parse(object).unwrap_or_default();
+    matches!(object.get("status").and_then(Value::as_str), Some("in_progress" | "queued"))
+}
+
 /// How a run ended, by the service's word for it.
 fn status_of(word: &str) -> Option<RunStatus> {
     Some(match word {
@@ -234,8 +317,14 @@ fn status_of(word: &str) -> Option<RunStatus> {
 
 /// Ends with a final object: first whatever makes the deltas agree with it, then the ending. The object's status says how it
 /// went, not the event's name: `response.failed` covers cancelled runs, and HTTP 200 failed ones (contract section 7.2).
-/// Where the object has no text, what was streamed is all there is.
-fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &Text, items: &mut VecDeque<ReplyItem>) {
+/// Where the object has no text, what was streamed is all there is. `asked`: the questions that were told already.
+pub(super) fn finish(
+    raw_object: &RawValue,
+    name: Option<&str>,
+    streamed: &Text,
+    asked: &[String],
+    items: &mut VecDeque<ReplyItem>,
+) {
     let object = parse(raw_object).unwrap_or_default();
     let text = |name: &str| object.get(name).and_then(Value::as_str);
     let final_text = text_of(&object);
@@ -249,6 +338,8 @@ fn finish(raw_object: &RawValue, name: Option<&str>, streamed: &Text, items: &mu
     if streamed.has_hole() && final_text.is_empty() {
         items.push_back(text_missing());
     }
+    let output = object.get("output").and_then(Value::as_array).into_iter().flatten();
+    items.extend(output.filter_map(questions::of_item).filter(|question| !asked.contains(&question.id)).map(asks));
     let error = object.get("error").filter(|error| error.is_object());
     let by_status = text("status").and_then(status_of);
     let by_name = name.and_then(|name| status_of(name.strip_prefix("response.")?));
@@ -286,7 +377,7 @@ mod fuzz_responses;
 mod tests {
     use super::*;
     use crate::foundry::fixtures;
-    use crate::foundry::reply::{Split, items, map};
+    use crate::foundry::reply::{Split, Splitter, items, map, shown};
     use cupola_protocol::invoke::NoticeCode;
     use serde_json::json;
 
@@ -295,7 +386,8 @@ mod tests {
         let answer = fixtures::answer(name);
         let how = if answer.is_cut { BodyEnd::Broken("cut".to_owned()) } else { BodyEnd::Clean };
         let (lines, ending) = map(Split::events(), ResponseMapping::default(), &answer.body, how);
-        (lines.into_iter().filter(|line| !line.starts_with("response.")).collect(), ending)
+        let is_told = |line: &String| !line.starts_with("response.") && !line.starts_with('@');
+        (lines.into_iter().filter(is_told).collect(), ending)
     }
 
     fn stream(frames: &str) -> (Vec<String>, Ending) {
@@ -352,6 +444,31 @@ mod tests {
                 }
             }
             assert_eq!((shown.as_str(), told), (text, is_missing), "{frames:?}");
+        }
+    }
+
+    /// The first connection broke after an event; the second has what the service sent after it.
+    #[test]
+    fn a_stream_that_is_read_on_over_another_connection_tells_the_same_under_the_same_places() {
+        let whole = fixtures::answer("responses/background-stream-get-replay-all");
+        let text = String::from_utf8(whole.body.clone()).unwrap();
+        let frames: Vec<_> = text.split_inclusive("\n\n").collect();
+        let told = |pieces: &[String]| {
+            let (mut mapping, mut lines) = (ResponseMapping::default(), Vec::new());
+            for piece in pieces {
+                let mut splitter = Splitter::new(Split::events(), mapping, false);
+                let mut items = VecDeque::new();
+                splitter.bytes(piece.as_bytes(), &mut items);
+                lines.extend(shown(&items));
+                mapping = std::mem::take(splitter.mapping_mut()).again();
+            }
+            lines
+        };
+        let expected = told(std::slice::from_ref(&text));
+        assert!(expected.contains(&"@0".to_owned()) && expected.last().is_some_and(|end| end == "end: completed"));
+        for cut in 1..frames.len() {
+            // The service repeats the event before the cut, as one does that counts otherwise.
+            assert_eq!(told(&[frames[..cut].concat(), frames[cut - 1..].concat()]), expected, "cut after {cut}");
         }
     }
 

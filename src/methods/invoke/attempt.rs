@@ -1,9 +1,10 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
 use super::super::new_session::{self, session_made_here};
+use super::answering;
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
-use super::protocol::{check_messages, messages, protocol};
+use super::protocol::{check_messages, messages, other, protocol};
 use super::version;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
-/// also wait once for a deployment.
+/// also wait once for a deployment, and find once that the agent speaks another protocol.
 const MAX_REPLACEMENTS: usize = 2;
 
 /// How long an agent that has answered over a WebSocket may say nothing before the dialogue is taken as over, unless the caller
@@ -45,9 +46,14 @@ pub(super) struct Taken {
     /// The version that the agent selects for new sessions, if another one answers.
     pub(super) selected_version: Option<AgentVersion>,
     pub(super) notices: Vec<Notice>,
+    /// Whose call it is: what the agent asks is asked there.
+    pub(super) partition: Partition,
     // Held to the run's end, so that the next call on this session waits for it.
-    pub(super) _session_lock: Option<Lock<(AgentKey, SessionId)>>,
+    pub(super) _session_lock: Option<SessionLock>,
 }
+
+/// A session that is this run's.
+pub(super) type SessionLock = Lock<(AgentKey, SessionId)>;
 
 /// Finds the session and conversation to continue, sends the input, and commits what the service chose.
 pub(super) async fn begin(
@@ -102,7 +108,12 @@ async fn attempt_until_taken(
     place: Waiter<Partition>,
     observer: &Observer,
 ) -> Result<Taken, CallError> {
-    let attempt = Attempt { daemon, run, params, scope, protocol: protocol(params, scope)? };
+    let protocol = protocol(params, scope)?;
+    answering::check(params, protocol)?;
+    // Held until it is known whether the answers were sent: nobody else answers the same questions meanwhile.
+    let (params, _claim) = answering::claim(daemon, params, scope, observer).await?;
+    let params = params.as_ref();
+    let attempt = Attempt { daemon, run, params, scope, protocol, is_second_choice: false };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, scope)?;
     }
@@ -110,17 +121,26 @@ async fn attempt_until_taken(
         return Err(CallError::invalid_params("a whole request of a2a names its own context, and is sent unchanged")
             .hint("write the context into the request, or send the text alone"));
     }
-    repeat(&attempt, place, observer).await
+    repeat(attempt, place, observer).await
 }
 
-async fn repeat(attempt: &Attempt<'_>, place: Waiter<Partition>, observer: &Observer) -> Result<Taken, CallError> {
-    let Attempt { daemon, scope, .. } = *attempt;
+async fn repeat(mut attempt: Attempt<'_>, place: Waiter<Partition>, observer: &Observer) -> Result<Taken, CallError> {
+    let Attempt { daemon, scope, .. } = attempt;
     let version = scope.partition.version.as_ref();
     let (mut has_waited, mut place) = (false, Some(place));
-    for _ in 0..=MAX_REPLACEMENTS + 1 {
+    for _ in 0..=MAX_REPLACEMENTS + 2 {
         let place_in_queue = place.take().unwrap_or_else(|| daemon.partition_locks.join(&scope.partition));
         match attempt.run(place_in_queue).await {
-            Ok(Outcome::Taken(taken)) => return Ok(*taken),
+            Ok(Outcome::Taken(taken)) => {
+                if attempt.is_second_choice {
+                    scope.agent.found_to_speak(attempt.protocol);
+                }
+                return Ok(*taken);
+            }
+            Ok(Outcome::Speaks(protocol, next)) => {
+                (attempt.protocol, attempt.is_second_choice) = (protocol, true);
+                place = Some(next);
+            }
             Ok(Outcome::Gone(notice, next)) => {
                 observer.tell(notice).await;
                 place = Some(next);
@@ -149,6 +169,8 @@ enum Outcome {
     Taken(Box<Taken>),
     /// Something saved is gone and has been forgotten: try again without it, from this place in the queue.
     Gone(Notice, Waiter<Partition>),
+    /// The agent has no route for the protocol: try this one, from this place in the queue.
+    Speaks(AgentProtocol, Waiter<Partition>),
 }
 
 /// What one try continues, once it has it.
@@ -169,10 +191,12 @@ struct Hold {
 /// One try to get the request to the service.
 pub(super) struct Attempt<'a> {
     pub(super) daemon: &'a Daemon,
-    run: &'a Run,
+    pub(super) run: &'a Run,
     pub(super) params: &'a InvokeParams,
     pub(super) scope: &'a Scope,
     pub(super) protocol: AgentProtocol,
+    /// The agent has no route for the protocol that was tried first.
+    is_second_choice: bool,
 }
 
 impl Attempt<'_> {
@@ -189,6 +213,7 @@ impl Attempt<'_> {
         self.run.continues(session.as_ref(), conversation.as_ref());
         let begun = Begun { saved, verdict, session, conversation };
         let hold = self.hold(partition_lock, begun.session.as_ref(), plan.is_saved_with_answer).await?;
+        self.note_before(begun.session.as_ref(), begun.conversation.as_ref()).await?;
         let sent = Instant::now();
         match self.send(begun.session.as_ref(), begun.conversation.as_ref()).await {
             Ok(reply) => self.commit(begun, hold, reply, sent).await,
@@ -255,15 +280,29 @@ impl Attempt<'_> {
         let selected = scope.definition.as_ref().and_then(|definition| definition.version.clone());
         let selected_version = selected
             .filter(|selected| asked.is_none() && reply.version.as_ref().is_some_and(|answered| answered != selected));
+        self.note_answer(&reply, session.as_ref(), conversation.as_ref()).await;
         let model = scope.model;
-        let taken =
-            Taken { reply, model, session, conversation, selected_version, notices, _session_lock: session_lock };
+        let partition = scope.partition.clone();
+        let taken = Taken {
+            reply,
+            model,
+            session,
+            conversation,
+            selected_version,
+            notices,
+            partition,
+            _session_lock: session_lock,
+        };
         Ok(Outcome::Taken(Box::new(taken)))
     }
 
     /// Finds out whether something saved is gone, so that the turn can be tried without it.
     async fn replace(&self, begun: Begun, hold: Hold, error: FoundryError) -> Result<Outcome, CallError> {
         drop(hold.partition);
+        let others = other(self.params, self.protocol).filter(|_| error.lacks_route() && !self.is_second_choice);
+        if let Some(protocol) = others {
+            return Ok(Outcome::Speaks(protocol, self.daemon.partition_locks.join(&self.scope.partition)));
+        }
         let Begun { saved, verdict, session, conversation } = &begun;
         let gone = self.forget_what_is_gone(&error, saved).await?;
         if gone.is_none() {
@@ -314,7 +353,13 @@ impl Attempt<'_> {
     async fn fence(&self) -> Result<Verdict, CallError> {
         let Self { daemon, params, scope, .. } = *self;
         let (agent, owner) = (&scope.partition.agent, scope.partition.owner);
-        let in_request = if self.is_whole_request() { context_named(&params.input) } else { None };
+        if let Some(response) = &params.previous_response_id {
+            let remembered = daemon.questions.response_owner(agent, response);
+            if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
+                return Err(CallError::foreign("response", response.as_str()));
+            }
+        }
+        let in_request = if self.is_whole_request() { params.input.text().and_then(context_named) } else { None };
         if let Some(conversation) = params.conversation_id.as_ref().or(in_request.as_ref()) {
             let remembered = daemon.store.conversation_owner(agent, conversation).await?;
             if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
@@ -395,14 +440,20 @@ impl Attempt<'_> {
         conversation: Option<&ConversationId>,
     ) -> Result<Reply, FoundryError> {
         let Self { params, scope, .. } = *self;
+        let text = params.input.text().unwrap_or_default();
         match self.protocol {
             AgentProtocol::Responses => {
-                let request =
-                    ResponsesTurn { input: &params.input, session_id: session, conversation_id: conversation };
+                let request = ResponsesTurn {
+                    input: &params.input,
+                    session_id: session,
+                    conversation_id: conversation,
+                    previous_response_id: params.previous_response_id.as_ref(),
+                    background: self.run.may_survive(),
+                };
                 scope.agent.respond(&scope.wire, request).await
             }
             AgentProtocol::Invocations => {
-                let request = InvocationsTurn { body: &params.input, session_id: session, deadline: None };
+                let request = InvocationsTurn { body: text, session_id: session, deadline: None };
                 scope.agent.invoke(&scope.wire, request).await
             }
             AgentProtocol::InvocationsWs => {
@@ -415,9 +466,21 @@ impl Attempt<'_> {
                 scope.agent.converse(&scope.wire, dialogue).await
             }
             AgentProtocol::A2a => {
-                let (input, is_request) = (params.input.as_str(), params.input_is_request);
-                let message = A2aTurn { input, is_request, session_id: session, context_id: conversation };
-                scope.agent.send_message(&scope.wire, message).await
+                let task = answering::waiting_task(self.daemon, params, scope, conversation);
+                let message = A2aTurn {
+                    input: text,
+                    is_request: params.input_is_request,
+                    session_id: session,
+                    context_id: conversation,
+                    task_id: task.as_deref(),
+                };
+                let reply = scope.agent.send_message(&scope.wire, message).await;
+                let may_have_arrived = reply.as_ref().map_or_else(FoundryError::may_have_run, |_| true);
+                if let Some(task) = task.filter(|_| may_have_arrived) {
+                    // The task has its answer, and may ask again. One that ended with an error takes no other message.
+                    let _claimed = self.daemon.questions.claim(&scope.partition, &[&task], || true);
+                }
+                reply
             }
         }
     }

@@ -16,16 +16,16 @@ pub(super) enum Stop {
 
 /// What is known of a turn when it fails.
 #[derive(Debug)]
-pub(super) struct Standing<'a> {
-    pub(super) run: &'a RunId,
-    pub(super) turn: Turn,
+pub(in crate::methods) struct Standing<'a> {
+    pub(in crate::methods) run: &'a RunId,
+    pub(in crate::methods) turn: Turn,
     /// Has the agent no service in front of it that keeps a log?
-    pub(super) is_local: bool,
+    pub(in crate::methods) is_local: bool,
     /// The session that it continues or that answered.
-    pub(super) session: Option<SessionId>,
+    pub(in crate::methods) session: Option<SessionId>,
     /// The queue in which the call still waits.
-    pub(super) waits_behind: Option<String>,
-    pub(super) limit: Option<Duration>,
+    pub(in crate::methods) waits_behind: Option<String>,
+    pub(in crate::methods) limit: Option<Duration>,
 }
 
 impl Stop {
@@ -75,7 +75,7 @@ pub(super) fn explain(error: CallError, standing: &Standing<'_>) -> CallError {
 }
 
 /// The same for a run whose answer had begun.
-pub(super) fn explain_failure(mut failure: RunFailure, standing: &Standing<'_>) -> RunFailure {
+pub(in crate::methods) fn explain_failure(mut failure: RunFailure, standing: &Standing<'_>) -> RunFailure {
     if failure.turn == Some(Turn::MayHaveRun) && failure.hint.is_none() && failure.kind != ErrorKind::Cancelled {
         failure.hint = Some(find_out_hint(standing, failure.kind != ErrorKind::ShuttingDown));
     }

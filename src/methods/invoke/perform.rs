@@ -3,27 +3,35 @@
 use super::attempt::{Taken, begin};
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
+use super::reached::{SessionPlace, reach};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
+use crate::partition::Partition;
+use crate::partition::journal::Entry;
 use crate::partition::locks::Waiter;
-use crate::run::Run;
-use cupola_protocol::error::Turn;
+use crate::partition::questions::{AskedIn, MAX_QUESTIONS};
+use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
+use crate::run::{MAX_TEXT_BYTES, Run};
+use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ResponseId;
-use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, RunFailure, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Question, RunFailure, RunStatus};
 use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
+
+/// How long the service may take to hear of a cancellation. Less than a cancelled call waits for its run's ending.
+const CANCEL_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long an invoke may take unless the caller says otherwise: azd's own limit (contract section 17.3).
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// How long the service may take to hear of a cancellation. Less than a cancelled call waits for its run's ending.
-const CANCEL_LIMIT: Duration = Duration::from_secs(2);
+/// How long to read a run if its time limit passed while no daemon ran: it may have ended in time.
+const LATE_LOOK: Duration = Duration::from_secs(30);
 
 /// Carries the run out and publishes its outcome, whatever happens.
 pub(super) async fn perform(
@@ -33,18 +41,23 @@ pub(super) async fn perform(
     arrival: Waiter<Target>,
     received: std::time::Instant,
 ) {
-    let limit = match params.timeout_ms {
-        Some(0) => None,
-        Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
-        None => Some(DEFAULT_TIMEOUT),
-    };
+    let limit = limit(&params);
     let deadline = limit.map(|limit| Instant::now() + limit);
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
-    let outcome = AssertUnwindSafe(Box::pin(performance.answer(arrival))).catch_unwind().await;
-    let outcome = outcome.unwrap_or_else(|_| {
-        Err(CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun).of_run(run.id().clone()))
-    });
-    daemon.runs.end(&run, outcome);
+    Box::pin(performance.publish(performance.answer(arrival))).await;
+}
+
+/// As [`perform`], of a run that an earlier daemon began. Waits for the session at `place`.
+pub(super) async fn resume(daemon: Arc<Daemon>, run: Arc<Run>, entry: Entry, place: Option<SessionPlace>) {
+    let Some(reach) = &entry.reach else { return };
+    let mut params = InvokeParams::new(reach.target.clone(), reach.isolation.clone(), String::new());
+    params.detach = entry.facts.detached;
+    let until = entry.facts.deadline.unwrap_or(entry.facts.started_at + KEPT_FOR);
+    let limit = until.duration_since(entry.facts.started_at).ok();
+    let rest = until.duration_since(SystemTime::now()).unwrap_or_default().max(LATE_LOOK);
+    let (received, deadline) = (std::time::Instant::now(), Some(Instant::now() + rest));
+    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
+    Box::pin(performance.publish(performance.continue_from(&entry, place))).await;
 }
 
 /// One run, and what it works on.
@@ -59,6 +72,48 @@ struct Performance<'a> {
 }
 
 impl Performance<'_> {
+    /// Publishes what comes of it, once it is written down.
+    async fn publish(&self, answer: impl Future<Output = Result<InvokeResponse, CallError>>) {
+        let outcome = AssertUnwindSafe(answer).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            let panicked = CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun);
+            Err(panicked.of_run(self.run.id().clone()))
+        });
+        if let (Err(error), None) = (&outcome, self.run.status())
+            && !self.is_left(error.kind())
+        {
+            let is_cancelled = error.kind() == ErrorKind::Cancelled;
+            self.note_end(if is_cancelled { RunStatus::Cancelled } else { RunStatus::Failed }).await;
+        }
+        self.daemon.runs.end(self.run, outcome);
+    }
+
+    /// Is a run that ended here for this reason left to the next daemon?
+    fn is_left(&self, kind: ErrorKind) -> bool {
+        kind == ErrorKind::ShuttingDown && self.run.survives()
+    }
+
+    /// Writes the ending down, before anybody hears of it.
+    async fn note_end(&self, status: RunStatus) {
+        let is_awaited = self.run.survives() && !self.run.is_read();
+        let stays = if is_awaited { ENDED_FOR } else { ANSWERED_FOR };
+        self.daemon.journal.ended(self.run.id(), status, stays).await;
+    }
+
+    /// Follows at the service what an earlier daemon began.
+    async fn continue_from(&self, entry: &Entry, place: Option<SessionPlace>) -> Result<InvokeResponse, CallError> {
+        let (observer, seen) = observer(Interest { requests: false, raw: false });
+        let reached = {
+            let mut reaching = std::pin::pin!(reach(self.daemon, entry, place, observer));
+            tokio::select! {
+                biased;
+                reached = &mut reaching => reached.map_err(|error| explain(error, &self.standing(Turn::MayHaveRun))),
+                stop = self.stopped() => Err(stop.error(&self.standing(Turn::MayHaveRun))),
+            }
+        }?;
+        self.follow(reached, ObservedRequests::new(seen)).await
+    }
+
     async fn answer(&self, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
         let Self { daemon, run, params, .. } = *self;
         let (observer, seen) = observer(Interest { requests: params.debug, raw: params.raw });
@@ -110,6 +165,8 @@ impl Performance<'_> {
                 if self.daemon.shutdown.is_forced() { Stop::ShuttingDown } else { Stop::Cancelled }
             }
             () = self.timeout() => Stop::TimedOut,
+            // The next daemon continues it: nobody waits for its end.
+            () = self.daemon.shutdown.hurried(), if self.run.survives() => Stop::ShuttingDown,
         }
     }
 
@@ -123,7 +180,15 @@ impl Performance<'_> {
 
     /// Passes an event on. A slow reader does not stretch the time limit.
     async fn take(&self, event: InvokeEvent) {
+        let (is_open, ending) = (self.run.status().is_none(), event.ending());
+        if let Some(status) = ending.filter(|_| is_open) {
+            self.note_end(status).await;
+        }
         self.run.take(event, self.timeout()).await;
+        // Text that is too long ends the run, too.
+        if let Some(status) = self.run.status().filter(|_| is_open && ending.is_none()) {
+            self.note_end(status).await;
+        }
     }
 
     async fn take_all(&self, events: impl Iterator<Item = InvokeEvent>) {
@@ -132,10 +197,24 @@ impl Performance<'_> {
         }
     }
 
+    /// Opens the questions before anyone hears of the end, so that an answer that follows at once finds them.
+    fn open_questions(&self, partition: &Partition, questions: &[Question], asked_in: &AskedIn) {
+        if let Some(response) = &asked_in.response {
+            self.daemon.questions.answered_with(partition, response);
+        }
+        let response = asked_in.response.clone().filter(|_| asked_in.conversation.is_none());
+        let asked_in = AskedIn { response, ..asked_in.clone() };
+        for question in questions {
+            self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
+        }
+    }
+
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, selected_version, mut notices, _session_lock } = taken;
+        let Taken { mut reply, model, session, conversation, selected_version, mut notices, partition, _session_lock } =
+            taken;
+        let mut questions = Vec::new();
         let (agent_version, latency) = (reply.version.clone(), reply.latency.clone());
         let started = InvokeEvent::Started {
             session_id: session.clone(),
@@ -145,11 +224,12 @@ impl Performance<'_> {
             selected_version,
             latency: latency.clone().map(Box::new),
             request_id: reply.request_id.clone(),
+            survives: run.survives(),
         };
         let remarks = notices.clone().into_iter().map(|notice| InvokeEvent::Notice { notice });
         let head = reply.head.take().map(InvokeEvent::from);
         self.take_all(std::iter::once(started).chain(requests.begun()).chain(remarks).chain(head)).await;
-        let mut end = None;
+        let (mut end, mut raw_text) = (None, String::new());
         let mut stopped = std::pin::pin!(self.stopped());
         while run.status().is_none() {
             let item = tokio::select! {
@@ -157,8 +237,11 @@ impl Performance<'_> {
                 event = requests.next() => Some(ReplyItem::Event(event)),
                 // Before the events: an agent that always has another one must not keep the run from being ended.
                 stop = &mut stopped => {
-                    tell(reply.canceller.as_ref()).await;
                     let error = stop.error(&self.standing(Turn::MayHaveRun));
+                    if self.is_left(error.kind()) {
+                        return Err(error);
+                    }
+                    tell(reply.canceller.as_ref()).await;
                     if stop == Stop::Cancelled {
                         self.take(InvokeEvent::Cancelled {}).await;
                         end = Some(End { failure: Some(failure_of(error)), ..End::default() });
@@ -171,6 +254,15 @@ impl Performance<'_> {
             };
             let event = match item {
                 Some(ReplyItem::Event(event)) => event,
+                Some(ReplyItem::At(sequence)) => {
+                    run.at(sequence);
+                    continue;
+                }
+                Some(ReplyItem::Lost) => {
+                    let after = run.last_event();
+                    run.lost();
+                    InvokeEvent::Gap { after }
+                }
                 Some(ReplyItem::End(ending)) => {
                     let Ending { event, text, output, response_id } = *ending;
                     end = Some(End { text, output, response_id, failure: None });
@@ -178,18 +270,25 @@ impl Performance<'_> {
                 }
                 None => InvokeEvent::Truncated { reason: None },
             };
-            if let InvokeEvent::Notice { notice } = &event {
-                notices.push(notice.clone());
+            match &event {
+                InvokeEvent::Notice { notice } => notices.push(notice.clone()),
+                InvokeEvent::Question { question } if questions.len() < MAX_QUESTIONS => {
+                    questions.push(*question.clone());
+                }
+                _ => {}
             }
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
                 self.take_all(requests.refusal()).await;
             }
-            let is_in_raw = matches!(
-                event,
-                InvokeEvent::TextDelta { .. } | InvokeEvent::Snapshot { .. } | InvokeEvent::Output { .. }
-            );
-            if !(self.params.raw && is_in_raw) {
+            if event.ending().is_some() {
+                let response =
+                    end.as_ref().and_then(|end| end.response_id.clone()).or_else(|| reply.response_id.clone());
+                self.open_questions(&partition, &questions, &AskedIn { conversation: conversation.clone(), response });
+            }
+            if self.params.raw && is_in_raw(&event) {
+                collect(event, &mut raw_text);
+            } else {
                 self.take(event).await;
             }
         }
@@ -198,7 +297,7 @@ impl Performance<'_> {
         Ok(InvokeResponse {
             run_id: run.id().clone(),
             status: run.status().unwrap_or(RunStatus::Truncated),
-            text: text.unwrap_or_else(|| run.text()),
+            text: text.unwrap_or_else(|| if self.params.raw { raw_text } else { run.text() }),
             session_id: session,
             conversation_id: conversation,
             response_id: response_id.or_else(|| reply.response_id.clone()),
@@ -207,10 +306,40 @@ impl Performance<'_> {
             latency,
             request_id: reply.request_id.clone(),
             output,
+            questions,
             failure: failure.map(|failure| explain_failure(failure, &self.standing(Turn::MayHaveRun))),
             notices: requests.notices.into_iter().chain(notices).collect(),
             duration_ms: u64::try_from(self.received.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
+    }
+}
+
+/// How long a run may take.
+pub(super) fn limit(params: &InvokeParams) -> Option<Duration> {
+    match params.timeout_ms {
+        Some(0) => None,
+        Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
+        None => Some(DEFAULT_TIMEOUT),
+    }
+}
+
+/// Does a raw answer carry what the event says?
+const fn is_in_raw(event: &InvokeEvent) -> bool {
+    matches!(
+        event,
+        InvokeEvent::TextDelta { .. }
+            | InvokeEvent::Snapshot { .. }
+            | InvokeEvent::Output { .. }
+            | InvokeEvent::Question { .. }
+    )
+}
+
+/// Adds to the text of a raw answer, whose events do not carry it. What is longer than a run may keep is left out.
+fn collect(event: InvokeEvent, text: &mut String) {
+    match event {
+        InvokeEvent::TextDelta { delta } if text.len() + delta.len() <= MAX_TEXT_BYTES => text.push_str(&delta),
+        InvokeEvent::Snapshot { text: whole } => *text = whole,
+        _ => {}
     }
 }
 
@@ -230,7 +359,7 @@ fn failure_of(error: CallError) -> RunFailure {
     RunFailure { kind: data.kind, message, service_code: data.service_code, turn: data.turn, hint: data.hint }
 }
 
-/// Cancels, at the service, an invocation that continues without a connection.
+/// Cancels, at the service, a turn that continues without a connection.
 async fn tell(canceller: Option<&Canceller>) {
     let Some(canceller) = canceller else { return };
     match tokio::time::timeout(CANCEL_LIMIT, canceller.cancel()).await {

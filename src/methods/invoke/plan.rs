@@ -90,7 +90,8 @@ fn conversation(saved: &Saved, facts: Facts<'_>) -> PlannedConversation {
         AgentProtocol::Responses => true,
         AgentProtocol::Invocations | AgentProtocol::InvocationsWs => false,
     };
-    if !has_conversations {
+    // A branch continues a response, and no conversation.
+    if !has_conversations || params.previous_response_id.is_some() {
         return PlannedConversation::ByAgent;
     }
     let named = params.conversation_id.as_ref();

@@ -9,16 +9,15 @@ use cupola_protocol::target::Target;
 
 /// What to speak: as asked for, as the endpoint's path says, or what the agent's definition puts first.
 pub(super) fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProtocol, CallError> {
-    let by_path = match &params.target {
-        Target::AgentEndpoint { url, .. } => Some(url.protocol()),
-        _ => None,
-    };
+    let by_path = by_path(&params.target);
     let Some(wanted) = params.protocol.or(by_path) else {
         if let Some(words) = scope.definition.as_ref().and_then(Definition::unknown_protocols) {
             let message = format!("the agent speaks {words} only, and Cupola does not speak that");
             return Err(CallError::new(ErrorKind::NotOffered, message));
         }
-        return Ok(scope.definition.as_ref().and_then(Definition::protocol).unwrap_or_default());
+        let defined = || scope.definition.as_ref().and_then(Definition::protocol);
+        let in_project = || scope.protocols.iter().find_map(|name| AgentProtocol::named(name));
+        return Ok(scope.agent.spoken().or_else(defined).or_else(in_project).unwrap_or_default());
     };
     if let Some(by_path) = by_path.filter(|by_path| *by_path != wanted) {
         let (wanted, by_path) = (wanted.name(), by_path.name());
@@ -47,13 +46,32 @@ pub(super) fn protocol(params: &InvokeParams, scope: &Scope) -> Result<AgentProt
     }
 }
 
+/// The protocol of an endpoint's path.
+fn by_path(target: &Target) -> Option<AgentProtocol> {
+    match target {
+        Target::AgentEndpoint { url, .. } => Some(url.protocol()),
+        _ => None,
+    }
+}
+
+/// What to try with an agent that has no route for `tried`, unless the caller has chosen.
+pub(super) fn other(params: &InvokeParams, tried: AgentProtocol) -> Option<AgentProtocol> {
+    if params.protocol.or(by_path(&params.target)).is_some() {
+        return None;
+    }
+    let other = match tried {
+        AgentProtocol::Responses => Some(AgentProtocol::Invocations),
+        AgentProtocol::Invocations => Some(AgentProtocol::Responses),
+        AgentProtocol::InvocationsWs | AgentProtocol::A2a => None,
+    };
+    // What only the first protocol can carry is not sent without it.
+    other.filter(|other| super::answering::check(params, *other).is_ok())
+}
+
 /// What is said in a dialogue.
 pub(super) fn messages(params: &InvokeParams) -> Vec<&str> {
-    if params.message_per_line {
-        params.input.lines().filter(|line| !line.is_empty()).collect()
-    } else {
-        vec![&params.input]
-    }
+    let text = params.input.text().unwrap_or_default();
+    if params.message_per_line { text.lines().filter(|line| !line.is_empty()).collect() } else { vec![text] }
 }
 
 /// Refuses a dialogue of nothing, and what the service would close it for.

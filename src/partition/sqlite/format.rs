@@ -28,20 +28,50 @@ CREATE TABLE conversation (
 ) WITHOUT ROWID;
 ";
 
+/// What clients remember about chats. An owner's fingerprint has no label here: the label is beside it, in readable form.
+const CHATS: &str = "
+CREATE TABLE chat (
+    agent TEXT NOT NULL,
+    owner BLOB NOT NULL,
+    label TEXT NOT NULL,
+    cwd TEXT,
+    title TEXT,
+    chosen_agent TEXT,
+    chosen_version TEXT,
+    updated_at INTEGER NOT NULL,     -- Unix seconds, UTC
+    PRIMARY KEY (agent, owner, label)
+) WITHOUT ROWID;
+";
+
 /// What leads from each format to the next, from an empty file on. Added to, never edited: files of every format exist.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 4] = [
     TABLES,
     // A2A's contexts, beside the conversations of the responses protocol.
     "ALTER TABLE partition ADD COLUMN context TEXT;",
+    // The journal of runs.
+    "CREATE TABLE run (
+        id TEXT NOT NULL PRIMARY KEY,
+        daemon TEXT NOT NULL,
+        agent TEXT NOT NULL,
+        owner BLOB NOT NULL,
+        version TEXT NOT NULL,           -- '' when no version was asked for
+        facts TEXT NOT NULL,             -- JSON: ids and times
+        reach TEXT,                      -- JSON: target and isolation, of a run that outlives its daemon
+        ended TEXT,                      -- JSON: how it ended
+        updated_at INTEGER NOT NULL      -- Unix seconds, UTC
+    ) WITHOUT ROWID;",
+    CHATS,
 ];
 
 /// What is read of a file, and the format that brought it. Prepared, never run: that shows whether the tables are ours, and of
 /// the format that the file states.
-const READS: [(i64, &str); 4] = [
+const READS: [(i64, &str); 6] = [
     (1, "SELECT agent, owner, version, session, conversation, updated_at FROM partition"),
     (1, "SELECT agent, id, owner, ownership_key FROM session"),
     (1, "SELECT agent, id, owner FROM conversation"),
     (2, "SELECT context FROM partition"),
+    (3, "SELECT id, daemon, agent, owner, version, facts, reach, ended, updated_at FROM run"),
+    (4, "SELECT agent, owner, label, cwd, title, chosen_agent, chosen_version, updated_at FROM chat"),
 ];
 
 /// Why a file cannot be used.
@@ -137,7 +167,9 @@ mod tests {
             (renamed("ownership_key", "ownership_kez"), 1),
             // The second format has a column more.
             (TABLES.to_owned(), 2),
-            (STEPS.concat(), 1),
+            (STEPS[..2].concat(), 3),
+            (STEPS[..2].concat(), 1),
+            (STEPS.concat(), 2),
         ] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("state.db");
@@ -179,5 +211,27 @@ mod tests {
         expected.context = Some("x1".parse().unwrap());
         store.set_context(&partition, &"x1".parse().unwrap()).await.unwrap();
         assert_eq!(SqliteStore::new(path).unwrap().load(&partition).await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_second_format_keeps_what_it_has_and_gets_a_journal() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        let agent = AgentKey::new(&serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap());
+        let owner = Owner::new(&agent, "caller", IsolationModel::Keys, &Isolation::default());
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(&STEPS[..2].concat()).unwrap();
+        old.pragma_update(None, "user_version", 2).unwrap();
+        old.execute(
+            "INSERT INTO partition VALUES (?1, ?2, '', 'session-one', 'c1', 7, 'x1')",
+            (agent.as_str(), owner.bytes()),
+        )
+        .unwrap();
+        drop(old);
+        let store = SqliteStore::new(path.clone()).unwrap();
+        assert!(store.runs().await.unwrap().is_empty());
+        let saved = store.load(&Partition { agent, owner, version: None }).await.unwrap();
+        assert_eq!(saved.context, Some("x1".parse().unwrap()));
+        assert_eq!(version(&Connection::open(&path).unwrap()).unwrap(), newest());
     }
 }

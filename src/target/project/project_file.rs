@@ -11,7 +11,7 @@ use cupola_protocol::target::{AgentName, ProjectEndpoint};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The names azd takes.
 pub(super) const NAMES: [&str; 2] = ["azure.yaml", "azure.yml"];
@@ -42,6 +42,8 @@ pub(super) struct Agent {
     pub(super) service: String,
     /// What its definition calls it, if that is here.
     name: Option<String>,
+    /// What it speaks, by the definition here or in an `agent.yaml` beside its code.
+    pub(super) protocols: Vec<String>,
 }
 
 /// The little that matters here; azd itself checks the rest.
@@ -63,6 +65,39 @@ struct Service {
     config: Option<Definition>,
     #[serde(default)]
     agents: Option<Agents>,
+    /// Where its code is, from the project's root.
+    #[serde(default)]
+    project: Option<Text>,
+    #[serde(default)]
+    protocols: Option<Protocols>,
+    /// A file that holds the definition.
+    #[serde(default, rename = "$ref")]
+    reference: Option<Text>,
+}
+
+/// The protocols of a definition.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Protocols {
+    List(Vec<Protocol>),
+    Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Protocol {
+    Named { protocol: String },
+    Other(IgnoredAny),
+}
+
+impl Protocols {
+    fn names(self) -> Vec<String> {
+        let Self::List(several) = self else { return Vec::new() };
+        let named = several
+            .into_iter()
+            .filter_map(|it| if let Protocol::Named { protocol } = it { Some(protocol) } else { None });
+        named.collect()
+    }
 }
 
 /// An agent's definition, where it is not the service itself.
@@ -72,6 +107,10 @@ enum Definition {
     Agent {
         #[serde(default)]
         name: Option<Text>,
+        #[serde(default)]
+        protocols: Option<Protocols>,
+        #[serde(default, rename = "$ref")]
+        reference: Option<Text>,
     },
     Other(IgnoredAny),
 }
@@ -101,27 +140,78 @@ impl Text {
     }
 }
 
+/// Where files are that others name.
+struct Folder<'a> {
+    root: &'a Path,
+    user: User,
+}
+
+impl Folder<'_> {
+    /// The definition in a file: nothing if there is none, or it is written in another way. What lies outside the project is not read.
+    fn definition(&self, file: &Path) -> Result<(Option<String>, Vec<String>), ProjectError> {
+        if !file.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Ok((None, Vec::new()));
+        }
+        let text = read::text(&self.root.join(file), self.user)?;
+        let definition = text.and_then(|text| serde_saphyr::from_str::<Definition>(&text).ok());
+        // A file that names another one in its turn is not followed.
+        Ok(match definition {
+            Some(Definition::Agent { name, protocols, .. }) => said(name, protocols),
+            Some(Definition::Other(_)) | None => (None, Vec::new()),
+        })
+    }
+}
+
+fn said(name: Option<Text>, protocols: Option<Protocols>) -> (Option<String>, Vec<String>) {
+    (name.and_then(Text::said), protocols.map(Protocols::names).unwrap_or_default())
+}
+
+/// What is said in place, completed by what a file says.
+fn completed(
+    (name, protocols): (Option<String>, Vec<String>),
+    other: (Option<String>, Vec<String>),
+) -> (Option<String>, Vec<String>) {
+    (name.or(other.0), if protocols.is_empty() { other.1 } else { protocols })
+}
+
 impl Definition {
-    fn name(self) -> Option<String> {
-        if let Self::Agent { name } = self { name.and_then(Text::said) } else { None }
+    /// The name and the protocols, here or in the file that this names.
+    fn parts(self, folder: &Folder<'_>) -> Result<(Option<String>, Vec<String>), ProjectError> {
+        let Self::Agent { name, protocols, reference } = self else { return Ok((None, Vec::new())) };
+        let here = said(name, protocols);
+        match reference.and_then(Text::said) {
+            Some(file) => Ok(completed(here, folder.definition(Path::new(&file))?)),
+            None => Ok(here),
+        }
     }
 }
 
 impl Service {
-    fn agents(self, key: String) -> Vec<Agent> {
+    fn agents(self, key: String, folder: &Folder<'_>) -> Result<Vec<Agent>, ProjectError> {
         match self.host.as_deref() {
             Some(AGENT_HOST) => {
-                let name = self.name.and_then(Text::said).or_else(|| self.config.and_then(Definition::name));
-                vec![Agent { service: key, name }]
-            }
-            Some(FOUNDRY_HOST) => match self.agents {
-                Some(Agents::List(agents)) => {
-                    let named = agents.into_iter().filter_map(Definition::name);
-                    named.map(|name| Agent { service: name.clone(), name: Some(name) }).collect()
+                let here = Definition::Agent { name: self.name, protocols: self.protocols, reference: self.reference };
+                let mut parts = here.parts(folder)?;
+                if let Some(config) = self.config {
+                    parts = completed(parts, config.parts(folder)?);
                 }
-                Some(Agents::Other(_)) | None => Vec::new(),
-            },
-            _ => Vec::new(),
+                // Older projects keep the definition beside the agent's code. Its name counts only once it is deployed.
+                if let Some(code) = self.project.and_then(Text::said).filter(|_| parts.1.is_empty()) {
+                    parts.1 = folder.definition(&Path::new(&code).join("agent.yaml"))?.1;
+                }
+                Ok(vec![Agent { service: key, name: parts.0, protocols: parts.1 }])
+            }
+            Some(FOUNDRY_HOST) => {
+                let Some(Agents::List(definitions)) = self.agents else { return Ok(Vec::new()) };
+                let mut agents = Vec::new();
+                for definition in definitions {
+                    if let (Some(name), protocols) = definition.parts(folder)? {
+                        agents.push(Agent { service: name.clone(), name: Some(name), protocols });
+                    }
+                }
+                Ok(agents)
+            }
+            _ => Ok(Vec::new()),
         }
     }
 }
@@ -134,26 +224,27 @@ impl ProjectFile {
             for name in NAMES {
                 let path = directory.join(name);
                 if let Some(text) = read::text(&path, user)? {
-                    return Self::parse(path, directory, &text).map(Some);
+                    return Self::parse(path, directory, &text, user).map(Some);
                 }
             }
         }
         Ok(None)
     }
 
-    fn parse(path: PathBuf, directory: &Path, text: &str) -> Result<Self, ProjectError> {
+    fn parse(path: PathBuf, directory: &Path, text: &str, user: User) -> Result<Self, ProjectError> {
         let content: Content = serde_saphyr::from_str(text).map_err(|error| ProjectError::Malformed {
             path: path.clone(),
             line: error.location().map(|location| location.line()),
             reason: first_line(&error.without_snippet().to_string()),
         })?;
         let (mut agents, mut endpoint) = (Vec::new(), None);
+        let folder = Folder { root: directory, user };
         for (key, service) in content.services.unwrap_or_default() {
             let Some(mut service) = service else { continue };
             if matches!(service.host.as_deref(), Some(PROJECT_HOST | FOUNDRY_HOST)) {
                 endpoint = endpoint.or_else(|| service.endpoint.take()?.said());
             }
-            agents.extend(service.agents(key));
+            agents.extend(service.agents(key, &folder)?);
         }
         Ok(Self { path, directory: directory.to_owned(), agents, endpoint })
     }

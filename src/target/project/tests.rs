@@ -328,3 +328,50 @@ fn a_project_file_that_is_a_link_to_nowhere_is_not_passed_by() {
     let refused = resolve_now(&DirectoryTarget::new(path(&below))).unwrap_err().to_string();
     assert!(refused.contains("below/azure.yaml") && refused.contains("a link that leads nowhere"), "{refused}");
 }
+
+#[test]
+fn what_an_agent_speaks_is_found_in_the_files_of_each_layout() {
+    let unified = "services:\n  a:\n    host: azure.ai.agent\n    name: shop\n    protocols:\n      - protocol: invocations\n        version: 1.0.0\n";
+    let beside = "services:\n  a:\n    host: azure.ai.agent\n    project: src/a\n    config: {name: shop}\n";
+    let referred = "services:\n  a:\n    host: azure.ai.agent\n    config:\n      $ref: ./agents/a.yaml\n";
+    let listed = "services:\n  p:\n    host: microsoft.foundry\n    agents:\n      - $ref: agents/a.yaml\n";
+    let definition = "name: shop\nprotocols:\n  - protocol: invocations\n    version: 2.0.0\n  - 7\n";
+    let files =
+        |file: &'static str| [("azure.yaml", file), ("src/a/agent.yaml", definition), ("agents/a.yaml", definition)];
+    for file in [unified, beside, referred, listed] {
+        let project = project(&files(file));
+        let mut target = target(&project);
+        target.endpoint = Some(ENDPOINT.parse().unwrap());
+        let resolved = resolve_now(&target).unwrap();
+        assert_eq!(
+            (resolved.agent.as_str(), resolved.protocols.as_slice()),
+            ("shop", &["invocations".to_owned()][..]),
+            "{file}"
+        );
+    }
+    // What lies outside the project is not read.
+    let outside = project(&[
+        ("project/azure.yaml", "services:\n  a:\n    host: azure.ai.agent\n    config: {$ref: ../a.yaml}\n"),
+        ("a.yaml", definition),
+    ]);
+    let mut target = DirectoryTarget::new(path(&outside.path().join("project")));
+    target.endpoint = Some(ENDPOINT.parse().unwrap());
+    assert!(resolve_now(&target).is_err());
+}
+
+#[test]
+fn files_with_a_byte_order_mark_are_read() {
+    let config = format!(r#"{{"extensions": {{"ai-agents": {{"context": {{"endpoint": "{ENDPOINT}"}}}}}}}}"#);
+    let marked = |text: &str| format!("\u{feff}{text}");
+    let default = marked(r#"{"version":1,"defaultEnvironment":"dev"}"#);
+    let env = marked("AGENT_MY_AGENT_NAME=\"shop-agent\"\nCERTIFICATE=\"one\ntwo\"\n");
+    let project = project(&[
+        ("azure.yaml", &marked(ONE)),
+        (".azure/config.json", &default),
+        (".azure/dev/.env", &env),
+        ("azd/config.json", &marked(&config)),
+    ]);
+    let mut target = target(&project);
+    target.azd_config_directory = Some(path(&project.path().join("azd")));
+    assert_eq!(resolve_now(&target).unwrap().target(), Target::project(ENDPOINT, "shop-agent", None).unwrap());
+}

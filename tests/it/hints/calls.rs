@@ -34,6 +34,12 @@ async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
             vec![json!({"input": "x", "newConversation": true}), json!({"input": "x", "conversationId": conversation})],
         ),
         (
+            advice("name the chat by any label of your own"),
+            "chats/save",
+            json!({}),
+            vec![json!({"isolation": {"chat": "one"}})],
+        ),
+        (
             advice("write the context into the request"),
             "invoke",
             json!({"input": "{}", "inputIsRequest": true, "protocol": "a2a", "conversationId": "c-1"}),
@@ -87,9 +93,9 @@ async fn parameters_that_contradict_each_other_say_what_to_leave_out() {
 async fn what_is_not_there_is_found_in_a_list() {
     let mut world = World::start().await;
     let target = world.target.clone();
-    let given = advice("shows those under way and those that ended recently");
+    let given = advice("shows those under way, those that ended recently, and what earlier daemons left");
     let given = given.given_by(&world.client.call("runs/show", json!({"runId": "run-none"})).await);
-    let listed = world.client.call("runs/list", json!({})).await;
+    let listed = world.client.call("runs/list", json!({"all": true})).await;
     let run = listed["result"]["runs"][0]["runId"].clone();
     let shown = world.client.call("runs/show", json!({"runId": run})).await;
     given.works(&listed).works(&shown).done();
@@ -325,7 +331,8 @@ async fn a_call_without_time_is_given_more_or_another_session() {
     while world.emulator.turns().len() < 2 {
         tokio::task::yield_now().await;
     }
-    let waiting = json!({"input": "hello", "timeoutMs": 50});
+    // Long enough to reach its place in the queue on a busy machine.
+    let waiting = json!({"input": "hello", "timeoutMs": 1000});
     let given =
         advice("shows what is under way; wait for it, cancel it").given_by(&world.call("invoke", waiting).await);
     let given = given.works(&world.call("invoke", json!({"input": "hello", "newSession": true})).await);

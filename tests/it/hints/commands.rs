@@ -30,6 +30,16 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
             &["invoke --emulator -n notes hello~world"][..],
         ),
         (
+            "invoke --emulator hello world",
+            advice("if both words are the message, put them in quotes"),
+            &["invoke --emulator hello~world"],
+        ),
+        (
+            "sessions prune --emulator --older-than 0s",
+            advice("add --yes to delete them, or --dry-run"),
+            &["sessions prune --emulator --older-than 0s --dry-run", "sessions prune --emulator --older-than 0s --yes"],
+        ),
+        (
             "invoke --emulator",
             advice("pass it as the last argument, pass -f FILE"),
             &["invoke --emulator hello", "invoke --emulator -f message.txt"],
@@ -38,6 +48,11 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
             "invoke --emulator --detach -o raw hello",
             advice("omit --detach or -o raw"),
             &["invoke --emulator --detach hello", "invoke --emulator -o raw hello"],
+        ),
+        (
+            "invoke --emulator --survive -o raw hello",
+            advice("omit --survive or -o raw"),
+            &["invoke --emulator --survive hello", "invoke --emulator -o raw hello"],
         ),
         (
             "invoke --emulator -f long.txt",
@@ -71,6 +86,17 @@ fn command_lines_that_are_refused_say_how_they_are_meant() {
     let given = advice("name the file in the session with --target-path PATH");
     let given = given.given_by(&fed(&home, "files upload --emulator -", b"text"));
     given.works(&fed(&home, "files upload --emulator - --target-path a", b"text")).done();
+}
+
+#[test]
+fn the_url_of_an_emulator_stands_behind_an_equals_sign() {
+    let home = Stopped::new();
+    let mut emulator = Process::start(command(&home, "emulator --listen 127.0.0.1:0 --json"));
+    let started: serde_json::Value = serde_json::from_str(&emulator.first_line()).unwrap();
+    let url = started["url"].as_str().unwrap();
+    let given = advice("write --emulator=URL with `=`");
+    let given = given.given_by(&run(&home, &format!("invoke --emulator {url} hello")));
+    given.works(&run(&home, &format!("invoke --emulator={url} hello"))).done();
 }
 
 #[test]

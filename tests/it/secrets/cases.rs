@@ -34,6 +34,13 @@ impl Scope {
         Value::Object(params)
     }
 
+    /// As [`Self::with`], in a chat.
+    fn with_chat(&self, more: Value) -> Value {
+        let mut params = self.with(more);
+        params["isolation"]["chat"] = "label".into();
+        params
+    }
+
     /// Calls in an order in which each has something to do. `run` is a run that has ended; `directory` is for local files.
     pub(crate) fn calls(&self, run: &str, directory: &str) -> Vec<(&'static str, Value)> {
         let prompt = format!("remember {}", Mark::Prompt.text());
@@ -79,6 +86,9 @@ impl Scope {
             ("daemon/doctor", self.with(json!({}))),
             ("partitions/list", self.with(json!({}))),
             ("partitions/import", json!({"entries": [self.with(json!({"sessionId": kept}))], "dryRun": true})),
+            ("chats/save", self.with_chat(json!({"title": "shown"}))),
+            ("chats/list", self.with(json!({}))),
+            ("chats/items", self.with(json!({}))),
             ("sessions/stop", self.with(json!({"sessionId": deleted}))),
             ("sessions/delete", debug(json!({"sessionId": deleted}))),
             ("daemon/status", json!({})),
@@ -92,6 +102,7 @@ impl Scope {
     pub(crate) fn last_calls(&self) -> Vec<(&'static str, Value)> {
         vec![
             ("initialize", json!({"bind": self.with(json!({}))})),
+            ("chats/forget", self.with_chat(json!({}))),
             ("partitions/forget", self.with(json!({}))),
             ("auth/clear", json!({})),
             ("shutdown", json!({})),

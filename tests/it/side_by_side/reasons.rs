@@ -11,7 +11,7 @@ pub(super) struct Reason {
 }
 
 /// All of them.
-pub(super) const REASONS: [Reason; 21] = [
+pub(super) const REASONS: [Reason; 22] = [
     Reason { says: "a program says its own name", covers: |_, it| part(it, "header user-agent").is_some() },
     Reason {
         says: "azd asks for the latency of a turn since beta.16, after these captures (contract section 21.1)",
@@ -127,6 +127,10 @@ pub(super) const REASONS: [Reason; 21] = [
             case.name.starts_with("invoke-invocations-lro")
                 && matches!(it, Missing(request) if request == "GET protocols/invocations/<id>")
         },
+    },
+    Reason {
+        says: "the service says that it has deleted what never was, so the session is looked at first: its id may be the beginning of one",
+        covers: |case, it| case.name.starts_with("sessions-delete") && *it == Extra("GET sessions/<id>".to_owned()),
     },
     Reason {
         says: "an agent that can stream over a2a is asked to; its card says whether it can",

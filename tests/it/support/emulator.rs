@@ -12,6 +12,7 @@ use cupola_emulator::hooks::Interceptor;
 use cupola_emulator::registry::Registration;
 use cupola_emulator::{AgentSpec, Emulator, KEYS_OPTIONAL, Options, VersionSpec, stock_agents};
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,15 @@ pub(crate) fn emulators_directory() -> PathBuf {
 struct Recorder {
     requests: Arc<Mutex<Vec<Recorded>>>,
     faults: Faults,
+    refused: Arc<Mutex<Option<Refusal>>>,
+}
+
+/// The answer to every request with this in its query.
+#[derive(Clone)]
+struct Refusal {
+    query: &'static str,
+    status: StatusCode,
+    body: Value,
 }
 
 impl Interceptor for Recorder {
@@ -72,6 +82,12 @@ impl Interceptor for Recorder {
                     Err(_) => Value::String(text),
                 },
             });
+            let refused = self.refused.lock().unwrap().clone();
+            if let Some(refusal) = refused.filter(|refusal| full.contains(refusal.query)) {
+                let mut answer = Response::new(Body::from(refusal.body.to_string()));
+                *answer.status_mut() = refusal.status;
+                return answer;
+            }
             self.faults.intercept(Request::from_parts(parts, Body::from(bytes)), next).await
         })
     }
@@ -150,6 +166,12 @@ impl TestEmulator {
     /// Lets the next `count` requests for a path fail.
     pub(crate) fn fail(&self, path: &str, count: u64, fault: Fault) {
         self.recorder.faults.add(Rule::on(path, fault).next(count));
+    }
+
+    /// Refuses every request with this in its query.
+    pub(crate) fn refuse(&self, query: &'static str, status: u16, body: Value) {
+        let status = StatusCode::from_u16(status).unwrap();
+        *self.recorder.refused.lock().unwrap() = Some(Refusal { query, status, body });
     }
 
     /// Lets nothing fail any more.

@@ -50,6 +50,14 @@ impl Home {
         Process::start(self.command(&arguments))
     }
 
+    /// A daemon that serves.
+    pub(crate) fn serve_ready(&self) -> Process {
+        let mut daemon = self.serve(&[]);
+        let report = daemon.report();
+        assert!(report.starts_with("ready"), "{report}");
+        daemon
+    }
+
     /// The daemon, able to write little: a limit on the size of files stands in for a full disk. Saved state fits, a little more does
     /// not.
     pub(crate) fn serve_with_little_space(&self) -> Process {

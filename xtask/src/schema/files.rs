@@ -17,6 +17,7 @@ const FOLDERS: &[&str] = &[
     "clients/cli/src",
     "clients/mcp/src",
     "emulator/src",
+    "clients/node/src",
     "clients/vscode/src",
     "clients/neovim/lua",
     "clients/python/src",

@@ -13,8 +13,8 @@ const HEADING: &str = "## Tested with";
 /// Where the suites and the files with the versions are.
 const SUITES: &str = "tests/real";
 
-/// The one file that pins packages for Node, below [`SUITES`].
-const NODE: &str = "node/package.json";
+/// The files that pin packages for Node, below [`SUITES`].
+const NODE: [&str; 2] = ["node/package.json", "acp/package.json"];
 
 /// Where the table and the environments differ.
 pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
@@ -31,7 +31,9 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
             suites.push_str(&read(&format!("{SUITES}/{name}"))?);
         }
     }
-    pinned.insert(NODE.to_owned(), node_pins(&read(&format!("{SUITES}/{NODE}"))?)?);
+    for file in NODE {
+        pinned.insert(file.to_owned(), node_pins(file, &read(&format!("{SUITES}/{file}"))?)?);
+    }
     Ok(compare(&read(PAGE)?, &pinned, &suites))
 }
 
@@ -39,12 +41,12 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {
 type Pins = BTreeMap<String, String>;
 
 /// The dependencies in a package.json.
-fn node_pins(text: &str) -> Result<Pins, String> {
+fn node_pins(file: &str, text: &str) -> Result<Pins, String> {
     #[derive(serde::Deserialize)]
     struct Package {
         dependencies: Pins,
     }
-    serde_json::from_str(text).map(|package: Package| package.dependencies).map_err(|error| format!("{NODE}: {error}"))
+    serde_json::from_str(text).map(|package: Package| package.dependencies).map_err(|error| format!("{file}: {error}"))
 }
 
 fn compare(page: &str, pinned: &BTreeMap<String, Pins>, suites: &str) -> Vec<String> {
@@ -97,7 +99,7 @@ mod tests {
         let pins = |name: &str, version: &str| Pins::from([(name.to_owned(), version.to_owned())]);
         let pinned = BTreeMap::from([
             ("requirements-a.txt".to_owned(), pins("one", "1.0")),
-            (NODE.to_owned(), pins("@two/two", "2.0")),
+            (NODE[0].to_owned(), pins("@two/two", "2.0")),
         ]);
         let page =
             format!("# Page\n\n| not | this |\n\n{HEADING}\n\nText.\n\n| a | b | c |\n|---|---|---|\n{rows}\nMore.\n");

@@ -9,7 +9,7 @@ use std::path::Path;
 const SOURCES: &[&str] = &["src", "emulator/src", "clients/cli/src", "clients/mcp/src"];
 
 /// Names that start something.
-const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinned"];
+const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinned", "spawn_scoped"];
 
 /// What stands before the name when it is a function of tokio's or of the standard library's.
 const STARTERS: &[&str] = &["tokio", "task", "thread"];
@@ -20,6 +20,8 @@ const TRACKERS: &[&str] = &["tasks", "tracker", "exchanges", "self"];
 /// A function that may start something outside the trackers: its file, its name, and why.
 const PLACES: &[(&str, &str, &str)] = &[
     ("clients/cli/src/line/ahead.rs", "start", "reads as long as the connection; the process ends with the command"),
+    ("clients/cli/src/commands/complete.rs", "run", "ends the process at its time limit"),
+    ("clients/cli/src/terminal/waiting.rs", "begin", "ends a second after its wait, or with the command"),
     ("clients/mcp/src/call.rs", "ask", "waited for in place: the line to the daemon blocks"),
     ("src/auth/cache.rs", "start", "a fetch serves all callers that wait for it; forcing the end may drop it"),
     ("src/auth/cache.rs", "fetch", "renews a used token in time; it holds its slot weakly and may be dropped"),
@@ -32,6 +34,7 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("src/partition/sqlite.rs", "new", "the store's thread; it ends with its last handle"),
     ("src/pieces.rs", "keep", "gives work up after KEPT_FOR; it holds the table weakly"),
     ("src/process.rs", "embedded", "the whole daemon of --no-daemon"),
+    ("src/process/conformance.rs", "agree", "waits for a person; the process ends with the command"),
     ("src/system/file.rs", "on_thread", "waited for in place: a disk may be slow"),
     ("src/target/emulator_tokens.rs", "listed", "waited for in place: a disk may be slow"),
     ("src/target/project.rs", "apart", "waited for in place: a network drive may be slow"),
@@ -43,6 +46,11 @@ const PLACES: &[(&str, &str, &str)] = &[
         "clients/cli/src/commands/attach.rs",
         "new",
         "reads one connection; its handle is joined when the connection is replaced",
+    ),
+    (
+        "clients/cli/src/commands/acp.rs",
+        "thread",
+        "answers one request; the command waits for all of them before it ends",
     ),
     ("clients/cli/src/line/start.rs", "wait_for_report", "ends with the daemon's first line or its process"),
 ];

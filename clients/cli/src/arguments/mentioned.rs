@@ -1,18 +1,19 @@
 //! Texts name commands and flags: in hints, help, comments and other clients. Each that is named exists.
 
-use super::definition;
+use super::{SYNONYMS, definition};
 use clap::Command;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where texts are, from the top of the repository.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "docs",
     "src",
     "protocol/src",
     "emulator/src",
     "clients/cli/src",
+    "clients/node/src",
     "clients/python/src",
     "clients/vscode/src",
     "clients/neovim",
@@ -70,6 +71,10 @@ fn unknown(line: &str) -> Option<String> {
         words.next();
     }
     let word = words.peek().copied().unwrap_or_default();
+    let is_synonym = command.get_name() == root.get_name() && SYNONYMS.iter().any(|(synonym, _)| *synonym == word);
+    if is_synonym {
+        return None;
+    }
     if command.has_subcommands() && word.starts_with(|letter: char| letter.is_ascii_lowercase()) {
         return Some(word.to_owned());
     }
@@ -122,7 +127,8 @@ fn every_flag_that_a_hint_names_exists() {
     for (path, text) in texts().into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end != "md")) {
         for line in text.lines().filter(|line| line.contains('"') && !line.trim_start().starts_with("//")) {
             for words in line.split('"').skip(1).step_by(2) {
-                for flag in words.split("--").skip(1) {
+                // A host name in Punycode, as `xn--example`, is not a flag.
+                for flag in words.replace("xn--", "").split("--").skip(1) {
                     let flag: String =
                         flag.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '-').collect();
                     if flag.len() > 1 && !known.contains(flag.trim_end_matches('-')) {

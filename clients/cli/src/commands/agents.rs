@@ -47,9 +47,9 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Output format; `json` has the service's objects
-    #[arg(long, short, value_name = "FORMAT", default_value = "json")]
-    output: Output,
+    /// Output format; `json` has the service's objects. If omitted, a table on a terminal and JSON elsewhere
+    #[arg(long, short, value_name = "FORMAT")]
+    output: Option<Output>,
     #[command(flatten)]
     scope: ScopeFlags,
 }
@@ -65,7 +65,7 @@ impl Flags {
 
 impl Common {
     fn print(&self, raw: &RawValue, in_columns: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {
-        show::print(&match self.output {
+        show::print(&match self.output.unwrap_or_else(Output::usual) {
             Output::Json => show::indented(raw),
             Output::Table => in_columns()?,
         })

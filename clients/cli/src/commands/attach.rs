@@ -12,11 +12,12 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::ahead::Ahead;
-use crate::line::call::{Unbegun, VERSION, lost, misunderstood, too_old_to_bind};
+use crate::line::call::{Unbegun, lost, misunderstood};
 use crate::line::frame;
 use crate::line::patience::Patience;
 use crate::line::silent::silent;
 use crate::line::stream::{self, Stream};
+use crate::line::version::{VERSION, too_old_to_bind};
 use crate::scope::ScopeFlags;
 use crate::{environment, terminal};
 use clap::Args;
@@ -69,7 +70,8 @@ const NAMING_VARIABLES: [&str; 3] = ["CUPOLA_PROFILE", "CUPOLA_EMULATOR", "CUPOL
 const TRANSFERS: [&str; 2] = [Upload::NAME, Download::NAME];
 /// What a bound connection may call when its binding names no methods. `--files` without `--only` has to write it out, to add
 /// the transfers to it.
-const USUAL: [&str; 7] = ["invoke", "runs/*", "sessions/*", "files/*", "monitor", "agents/show", "partitions/list"];
+const USUAL: [&str; 8] =
+    ["invoke", "runs/*", "sessions/*", "files/*", "monitor", "agents/show", "partitions/list", "chats/*"];
 
 /// The ids of the bridge's own requests: a program's are never of this form by accident.
 const GREETING: &str = "cupola-attach/greeting";

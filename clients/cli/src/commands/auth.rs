@@ -1,4 +1,4 @@
-//! `cupola auth status|clear`: the tokens the daemon holds, without the tokens.
+//! `cupola auth status|clear|login`: the tokens the daemon holds, without the tokens, and how to sign in.
 
 use crate::exit;
 use crate::failure::Failure;
@@ -19,6 +19,11 @@ another account, run `clear` so that the next call fetches a new token.
 Examples:
   cupola auth status
   az login && cupola auth clear";
+
+/// A script that expects to be signed in afterwards must stop.
+const SIGN_IN: &str = "Cupola has no sign-in of its own: it uses the one of the Azure CLI or of azd.\n\
+    Run `az login` or `azd auth login`. After you change the account, also run `cupola auth clear`.\n\
+    `cupola auth status` shows what is used.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -41,6 +46,8 @@ enum Action {
         #[command(flatten)]
         daemon: DaemonFlags,
     },
+    /// Say how to sign in: Cupola uses the sign-in of the Azure CLI or of azd
+    Login,
 }
 
 /// Asks the daemon.
@@ -59,6 +66,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let tokens = if cleared == 1 { "token" } else { "tokens" };
             show::print(&format!("Forgot {cleared} {tokens}.\n"))?;
         }
+        Action::Login => return Err(Failure::usage(SIGN_IN)),
     }
     Ok(exit::OK)
 }

@@ -12,12 +12,13 @@ use crate::hooks::Hooks;
 use crate::line::call::{CALL, encode};
 use crate::line::interrupt;
 use crate::scope::ScopeFlags;
-use crate::scope::choice;
+use crate::scope::{approval, choice};
 use crate::show::answer::Printer;
 use crate::terminal;
 use clap::Args;
 use cupola_protocol::invoke::{Invoke, InvokeParams};
 use cupola_protocol::isolation::Isolation;
+use cupola_protocol::question::{self, Question};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::{CmdKind, Highlighter};
@@ -43,6 +44,8 @@ In a chat:
   /files upload FILE    upload a file; other `cupola files` commands work, too
   /sessions             list the sessions of this isolation
   /monitor --tail 20    show the session's log
+  /approve, /deny       answer what the agent asks: allow its tool call once, or
+                        refuse it; name the question's ID if there are several
   /keys                 show which keys are in use
   /keys user            enter a user key without showing it; also chat, identity
   /keys none            use no keys
@@ -92,6 +95,8 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Fai
         new_conversation: flags.new_conversation,
         new_session: flags.new_session,
         last: exit::OK,
+        open: Vec::new(),
+        asks: false,
     };
     // Whatever is wrong with the flags is said before the first prompt.
     let (_, isolation) = chat.resolve()?;
@@ -99,6 +104,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Fai
     if is_terminal {
         tell(&format!("{}. Type /help for commands, or Ctrl-D to quit.", whose(&isolation)));
     }
+    chat.asks = is_terminal;
     interrupt::stay();
     let mut lines = Lines::new(is_terminal)?;
     while let Some(line) = lines.next()? {
@@ -124,7 +130,12 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks, syntax: Syntax) -> Result<u8, Fai
                 chat.keys(&words);
             }
             Input::Command(words) => chat.command(words),
-            Input::Turn(text) => chat.turn(text),
+            Input::Answer { approve, id } => chat.answer(approve, id.as_deref()),
+            Input::Turn(text) => chat.turn(text.into()),
+        }
+        // The person is asked what the agent asked, until it asks no more or is given no answer.
+        while is_terminal && let Some(items) = approval::ask(&chat.open, |prompt| lines.one(prompt))? {
+            chat.turn(question::Input::Items(items));
         }
     }
     Ok(chat.last)
@@ -138,6 +149,10 @@ struct Chat {
     new_session: bool,
     /// How the last turn or command ended: what a script that feeds lines gets to know.
     last: u8,
+    /// What the agent asked in the last turn.
+    open: Vec<Question>,
+    /// A person is asked.
+    asks: bool,
 }
 
 impl Chat {
@@ -154,7 +169,24 @@ impl Chat {
         });
     }
 
-    fn turn(&mut self, text: String) {
+    /// Answers what the agent asked: the only question, or the one of this id.
+    fn answer(&mut self, approve: bool, id: Option<&str>) {
+        let open: Vec<&Question> =
+            self.open.iter().filter(|question| question.kind == question::QuestionKind::Approval).collect();
+        let chosen = match (id, open.as_slice()) {
+            (Some(id), _) => Ok(id.to_owned()),
+            (None, [only]) => Ok(only.id.clone()),
+            (None, []) => Err(Failure::usage("the agent's last turn asked for no approval")),
+            (None, _) => Err(Failure::usage("the agent asked several questions: name one, as in /approve ID")),
+        };
+        match chosen {
+            Ok(id) => self.turn(question::Input::Items(vec![question::approval(&id, approve)])),
+            Err(failure) => self.note(Err(failure)),
+        }
+    }
+
+    fn turn(&mut self, text: question::Input) {
+        self.open.clear();
         let mut outcome = self.try_turn(text.clone());
         if let Err(failure) = &outcome
             && choice::ask_for_agent(failure, &mut self.scope)
@@ -165,10 +197,14 @@ impl Chat {
         if outcome.is_ok() {
             (self.new_conversation, self.new_session) = (false, false);
         }
-        self.note(outcome);
+        let code = outcome.map(|(code, questions)| {
+            self.open = questions;
+            code
+        });
+        self.note(code);
     }
 
-    fn try_turn(&self, text: String) -> Result<u8, Failure> {
+    fn try_turn(&self, text: question::Input) -> Result<(u8, Vec<Question>), Failure> {
         let (target, isolation) = self.resolve()?;
         let params = InvokeParams {
             new_conversation: self.new_conversation,
@@ -181,8 +217,7 @@ impl Chat {
         let call = encode::<Invoke>(params)?;
         let mut connection =
             self.scope.daemon.ask(self.hooks.embedded, call, |stream| interrupt::cancels(stream, CALL))?;
-        let (out, err) = (terminal::stdout(), terminal::stderr());
-        let printer = Printer { out, err, introduce: false, quiet: false, written: String::new() };
+        let printer = Printer { asks: self.asks, ..Printer::new(terminal::stdout(), terminal::stderr()) };
         print_text(&mut connection, printer)
     }
 
@@ -279,6 +314,7 @@ enum Input {
     Nothing,
     Turn(String),
     New { session: bool },
+    Answer { approve: bool, id: Option<String> },
     Keys(Vec<String>),
     Command(Vec<String>),
     Help,
@@ -300,6 +336,9 @@ impl Input {
         match (words.first().map(String::as_str), rest.as_slice()) {
             (Some("new"), []) => Self::New { session: false },
             (Some("new"), ["session"]) => Self::New { session: true },
+            (Some(word @ ("approve" | "deny")), [] | [_]) => {
+                Self::Answer { approve: word == "approve", id: rest.first().map(|id| (*id).to_owned()) }
+            }
             (Some("keys"), _) => Self::Keys(words.into_iter().skip(1).collect()),
             (Some("quit" | "exit" | "q"), []) => Self::Quit,
             (Some("help" | "?") | None, _) => Self::Help,

@@ -4,7 +4,8 @@ use crate::environment::Environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{VERSION, misunderstood, typed};
+use crate::line::call::{misunderstood, typed};
+use crate::line::version::VERSION;
 use crate::scope::ScopeFlags;
 use crate::show;
 use crate::show::table::Output;
@@ -47,13 +48,13 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     let status = typed::<Status>(&status)?;
     let mut found = connection.call::<Doctor>(DoctorParams { target: Some(target), isolation })?;
     found.checks.insert(0, program(&status.version));
-    show::print(&match flags.output {
+    match flags.output {
         Output::Json => {
             let raw = to_raw_value(&found).map_err(|error| misunderstood(Doctor::NAME, &error))?;
-            show::indented(&raw)
+            show::print_json(&raw)?;
         }
-        Output::Table => lines(&found.checks),
-    })?;
+        Output::Table => show::print_painted(&lines(&found.checks, terminal::stdout_has_colours()))?,
+    }
     let is_broken = found.checks.iter().any(|check| check.status == CheckStatus::Error);
     Ok(if is_broken { exit::FAILED } else { exit::OK })
 }
@@ -72,19 +73,24 @@ fn program(daemon: &str) -> Check {
     }
 }
 
-fn lines(checks: &[Check]) -> String {
+/// The table. Text of others in it is harmless.
+fn lines(checks: &[Check], has_colours: bool) -> String {
     let mut text = String::new();
     for Check { name, status, message, hint } in checks {
-        let status = match status {
-            CheckStatus::Ok => "ok",
-            CheckStatus::Warning => "warning",
-            CheckStatus::Error => "ERROR",
-            CheckStatus::Skipped => "-",
+        let (status, colour) = match status {
+            CheckStatus::Ok => ("ok", Some(terminal::GOOD)),
+            CheckStatus::Warning => ("warning", Some(terminal::WARNING)),
+            CheckStatus::Error => ("ERROR", Some(terminal::ERROR)),
+            CheckStatus::Skipped => ("-", None),
         };
+        let begins = text.len()..text.len() + status.len();
         let labelled = iter::once((format!("{status:<8} {:<11} ", terminal::line(name)), message));
         for (label, message) in labelled.chain(hint.iter().map(|hint| (format!("{:<20} ", ""), hint))) {
             text += &terminal::paragraph(&label, message);
             text.push('\n');
+        }
+        if let Some(colour) = colour.filter(|_| has_colours) {
+            text.replace_range(begins, &terminal::painted(colour, status));
         }
     }
     text
@@ -102,14 +108,14 @@ mod tests {
             message: "found".to_owned(),
             hint: hint.map(str::to_owned),
         };
-        let shown = lines(&[
-            check("daemon", CheckStatus::Ok, None),
-            check("credential", CheckStatus::Error, Some("run `az login`")),
-        ]);
+        let checks =
+            [check("daemon", CheckStatus::Ok, None), check("credential", CheckStatus::Error, Some("run `az login`"))];
+        let shown = lines(&checks, false);
         assert_eq!(
             shown,
             "ok       daemon      found\nERROR    credential  found\n                     run `az login`\n"
         );
+        assert!(lines(&checks, true).contains("\n\x1b[1;31mERROR\x1b[0m    credential  found\n"));
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 
 pub(crate) const HELP: &str = "\
 An AGENT is NAME=SOURCE[,OPTION=VALUE]... SOURCE is builtin:notes, exec:COMMAND (one process per session, with its own \
-HOME and PORT) or url:URL (an agent that already runs). Options are protocol=1.0.0|2.0.0, \
+HOME and PORT), url:URL (an agent that already runs) or replay:FILE (the answers of a recording made with --record). Options are protocol=1.0.0|2.0.0, \
 protocols=PROTOCOL[+PROTOCOL]... (responses, invocations, invocations_ws; all by default), require=user|chat|user+chat, \
-version=LABEL, snapshot=on and idle=SECONDS. Without any agent the emulator offers notes, notes-required and notes-identity.
+version=LABEL, snapshot=on, replay=timed|instant and idle=SECONDS. Without any agent the emulator offers notes, notes-required \
+and notes-identity.
 
 You do not need this command for `--emulator`, which uses an emulator inside the daemon.
 
@@ -25,6 +26,8 @@ Examples:
   cupola invoke --emulator=http://127.0.0.1:8787 mine \"hello\"
   cupola emulator --agent 'mine=exec:python3 main.py' --watch . --env-file .env
   cupola emulator --agent 'mine=exec:python3 main.py' --allow-env MODEL_NAME
+  cupola emulator --agent 'mine=url:http://127.0.0.1:8088' --record mine.jsonl
+  cupola emulator --agent 'mine=replay:mine.jsonl'
   cupola emulator token --caller ann --expires 3600
   cupola emulator --without mkdir,stat
   cupola emulator --tls --json --listen 127.0.0.1:0";
@@ -114,6 +117,12 @@ struct StartFlags {
     /// Leave out operations that the service does not document, to test without them
     #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
     without: Vec<Undocumented>,
+    /// Keep the exchanges with all agents in this new file, for replay:FILE agents; keys, identities and tokens are replaced
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Keep only digests of what agents are asked
+    #[arg(long, requires = "record")]
+    record_without_prompts: bool,
     /// Print connection details as one line of JSON: url, projectEndpoint, token, certificate
     #[arg(long)]
     json: bool,
@@ -146,6 +155,8 @@ pub(crate) fn run(flags: Flags, hooks: Hooks) -> ExitCode {
         idle_seconds: flags.idle,
         withhold_impersonation: flags.withhold_impersonation,
         without: flags.without,
+        record: flags.record,
+        record_without_prompts: flags.record_without_prompts,
         json: flags.json,
     })
 }

@@ -130,7 +130,7 @@ struct Common {
     /// Allow using a session that Cupola knows belongs to another user
     #[arg(long)]
     allow_shared_session: bool,
-    /// Output format; if omitted, `list` and `stat` print JSON and the others a sentence
+    /// Output format; if omitted, `list` and `stat` print a table on a terminal and JSON elsewhere, and the others a sentence
     #[arg(long, short, value_name = "FORMAT")]
     output: Option<Output>,
     #[command(flatten)]
@@ -211,7 +211,7 @@ impl Common {
         raw: &RawValue,
         entries: impl FnOnce() -> Result<Vec<Entry>, Failure>,
     ) -> Result<(), Failure> {
-        if self.output == Some(Output::Table) {
+        if self.output.unwrap_or_else(Output::usual) == Output::Table {
             return show::print(&table::files(&entries()?));
         }
         show::print_json(raw)

@@ -3,7 +3,7 @@
 use super::Syntax;
 use crate::exit;
 use crate::failure::Failure;
-use crate::line::call::VERSION;
+use crate::line::version::VERSION;
 use clap::Args;
 use clap::builder::Resettable;
 use clap_mangen::roff::{Roff, roman};

@@ -1,5 +1,6 @@
 //! `cupola partitions list|forget`: what is saved per agent and isolation, and forgetting it.
 
+use super::short_id;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -9,6 +10,7 @@ use crate::scope::target::parse;
 use crate::show;
 use crate::show::table::{Output, table};
 use clap::{Args, Subcommand};
+use cupola_protocol::id::PartitionId;
 use cupola_protocol::partitions::{
     Forget, ForgetParams, ForgetResponse, List, ListParams, ListResponse, PartitionInfo,
 };
@@ -33,9 +35,9 @@ pub(crate) struct Flags {
 enum Action {
     /// List partitions: all, or those of the given agent, marking those of the given isolation as own
     List {
-        /// How to print it
-        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
-        output: Output,
+        /// How to print it; if omitted, a table on a terminal and JSON elsewhere
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<Output>,
         #[command(flatten)]
         scope: Box<ScopeFlags>,
     },
@@ -65,14 +67,14 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         Action::List { output, scope } => {
             let (target, isolation) = scope.named()?.unzip();
             let raw = scope.call::<List>(hooks, ListParams { target, isolation })?;
-            match output {
+            match output.unwrap_or_else(Output::usual) {
                 Output::Json => show::print_json(&raw)?,
                 Output::Table => show::print(&partitions(&typed::<List>(&raw)?))?,
             }
         }
         Action::Forget { id, output, scope } => {
             let params = if let Some(id) = id {
-                ForgetParams { id: Some(parse("ID", id)?), ..ForgetParams::default() }
+                ForgetParams { id: Some(partition(id, scope, hooks)?), ..ForgetParams::default() }
             } else {
                 let (target, isolation) = scope.resolve(None)?;
                 ForgetParams { id: None, target: Some(target), isolation: Some(isolation) }
@@ -85,6 +87,20 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         }
     }
     Ok(exit::OK)
+}
+
+/// The partition of this id, or the only one whose id begins like that.
+fn partition(given: &str, scope: &ScopeFlags, hooks: Hooks) -> Result<PartitionId, Failure> {
+    let refused = match parse("ID", given) {
+        Ok(id) => return Ok(id),
+        Err(failure) => failure,
+    };
+    let listed = typed::<List>(&scope.call::<List>(hooks, ListParams { target: None, isolation: None })?)?;
+    let known: Vec<_> = listed.partitions.iter().map(|partition| partition.id.to_string()).collect();
+    match short_id::whole(given, &known)? {
+        Some(id) => parse("ID", &id),
+        None => Err(refused),
+    }
 }
 
 fn sentence(forgot: &ForgetResponse) -> String {

@@ -1,11 +1,13 @@
 //! `cupola runs list|show|attach|cancel`: the invokes under way, also those begun elsewhere, and those that ended recently.
 
 use super::invoke::{self, How};
+use super::short_id;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::call::{CALL, Connection, Unbegun, encode, misunderstood, typed};
 use crate::line::connect::DaemonFlags;
+use crate::line::continued::Continued;
 use crate::line::patience::Patience;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
@@ -18,13 +20,16 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
 use serde_json::value::{RawValue, to_raw_value};
+use std::cell::OnceCell;
 
 pub(crate) const HELP: &str = "\
 A run is one invoke. It continues while a client follows it, or on its own after `cupola invoke --detach`. The daemon keeps \
-finished runs in memory for a few minutes.
+finished runs in memory for a few minutes. After the daemon has ended, the next one continues the runs that survive, and \
+`cupola runs list --all` shows the others for a day.
 
 Examples:
   cupola runs list -o table
+  cupola runs list --all
   cupola runs list --agent-name my-agent --user-isolation-key tenant-acme
   cupola runs attach run-0f3c
   cupola runs cancel run-0f3c";
@@ -39,9 +44,12 @@ pub(crate) struct Flags {
 enum Action {
     /// List runs, newest first: all, or those of the given agent and isolation
     List {
-        /// How to print it
-        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
-        output: Output,
+        /// Also list what earlier daemons left when they ended
+        #[arg(long)]
+        all: bool,
+        /// How to print it; if omitted, a table on a terminal and JSON elsewhere
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<Output>,
         #[command(flatten)]
         scope: Box<ScopeFlags>,
     },
@@ -49,9 +57,9 @@ enum Action {
     Show {
         #[command(flatten)]
         one: OneRun,
-        /// How to print it
-        #[arg(long, short, value_name = "FORMAT", default_value = "json")]
-        output: Output,
+        /// How to print it; if omitted, a table on a terminal and JSON elsewhere
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<Output>,
     },
     /// Print a run's answer from the beginning and as it arrives. Ctrl-C detaches and does not cancel the run
     Attach {
@@ -82,6 +90,9 @@ struct OneRun {
     /// The run
     #[arg(value_name = "RUN_ID")]
     run: String,
+    /// The run's whole id, where `run` was only the beginning of it.
+    #[arg(skip)]
+    whole: OnceCell<String>,
     #[command(flatten)]
     daemon: DaemonFlags,
 }
@@ -97,7 +108,7 @@ impl Flags {
     }
 }
 
-/// A run may have been begun for any output, so the unmodified HTTP answer is not always to be had.
+/// A run may have been begun for any output, so its unmodified HTTP answer may not have been kept.
 fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Output> {
     use clap::ValueEnum;
     use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -106,39 +117,56 @@ fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Outpu
         .try_map(|name| invoke::Output::from_str(&name, false))
 }
 
-/// Runs one of the actions.
+/// Runs one of the actions. If no run has the given id, the id may be the beginning of a longer one.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let done = act(flags, hooks);
     match &flags.action {
-        Action::List { output, scope } => {
-            let mut params = ListParams::default();
+        Action::Show { one, .. } | Action::Attach { one, .. } | Action::Cancel { one, .. }
+            if (is_unknown(&done) || matches!(done, Err(Failure::Usage { .. }))) && one.complete(hooks)? =>
+        {
+            act(flags, hooks)
+        }
+        _ => done,
+    }
+}
+
+fn act(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    match &flags.action {
+        Action::List { all, output, scope } => {
+            let mut params = ListParams { all: *all, ..ListParams::default() };
             if let Some((target, isolation)) = scope.named()? {
                 params.target = Some(target);
                 params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
             }
             let raw = scope.call::<List>(hooks, params.clone())?;
             let raw = with_late(raw, scope.daemon.asked_late::<List>(|| params.clone()))?;
-            print::<List>(*output, &raw, |listed| runs(&listed.runs))?;
+            print::<List>(output.unwrap_or_else(Output::usual), &raw, |listed| runs(&listed.runs))?;
         }
         Action::Show { one, output } => {
             let raw = one.call::<Show>(hooks)?;
-            print::<Show>(*output, &raw, one_run)?;
+            print::<Show>(output.unwrap_or_else(Output::usual), &raw, one_run)?;
         }
         Action::Attach { one, after, output, quiet } => {
             let params = AttachParams {
-                run_id: parse("RUN_ID", &one.run)?,
+                run_id: parse("RUN_ID", one.id())?,
                 after: *after,
                 text_only: *output != invoke::Output::Jsonl,
                 partial_result_token: (*output != invoke::Output::Json).then_some(CALL),
             };
             // Ctrl-C ends this process as it ends any other: the daemon sees it disconnect, and the run continues.
+            let continued = Continued::of_attach(&params);
             let call = encode::<Attach>(params)?;
-            let how = How { output: *output, introduce: false, quiet: *quiet };
+            let (asides, asks) = (Vec::new(), false);
+            let how = How { output: *output, introduce: false, quiet: *quiet, asides, asks };
             let mut connection = one.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
+            if !one.daemon.no_daemon {
+                connection.continue_by(continued, one.daemon.asking(hooks.embedded, |_| ()));
+            }
             return one.or_late(
-                invoke::print(&mut connection, &how).map_err(Failure::of_sent_turn),
+                invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn),
                 |connection, patience| {
                     connection.offer(&call, patience).map_err(Unbegun::failure)?;
-                    invoke::print(connection, &how).map_err(Failure::of_sent_turn)
+                    invoke::print(connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn)
                 },
             );
         }
@@ -154,9 +182,24 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 }
 
 impl OneRun {
+    fn id(&self) -> &str {
+        self.whole.get().unwrap_or(&self.run)
+    }
+
+    /// Finds the only run whose id begins with what was given.
+    fn complete(&self, hooks: Hooks) -> Result<bool, Failure> {
+        let all = || ListParams { all: true, ..ListParams::default() };
+        let call = encode::<List>(all())?;
+        let raw = self.daemon.ask(hooks.embedded, call, |_| ())?.receive(|_| Ok(()))?;
+        let raw = with_late(raw, self.daemon.asked_late::<List>(all))?;
+        let known: Vec<_> = typed::<List>(&raw)?.runs.iter().map(|run| run.run_id.to_string()).collect();
+        let whole = short_id::whole(&self.run, &known)?.filter(|id| *id != self.run);
+        Ok(whole.is_some_and(|id| self.whole.set(id).is_ok()))
+    }
+
     /// A call about this run.
     fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
-        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", &self.run)? })?;
+        let call = encode::<M>(RunParams { run_id: parse("RUN_ID", self.id())? })?;
         let answer = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?.receive(|_| Ok(()));
         self.or_late(answer, |connection, patience| {
             connection.offer(&call, patience).map_err(Unbegun::failure)?;
@@ -262,6 +305,8 @@ fn one_run(run: &RunInfo) -> String {
         ("Ended At", run.ended_at.clone().unwrap_or_default()),
         ("Last Event", run.last_event.to_string()),
         ("Detached", if run.detached { "yes" } else { "no" }.to_owned()),
+        ("Survives", if run.survives { "yes" } else { "" }.to_owned()),
+        ("Reason", run.reason.clone().unwrap_or_default()),
         ("Clients", run.clients.to_string()),
     ];
     fields(rows.into_iter().filter(|(_, value)| !value.is_empty()).map(|(field, value)| (field.to_owned(), value)))

@@ -1,4 +1,10 @@
-//! `cupola sessions create|list|show|use|stop|delete`, with the flags and the output of `azd ai agent sessions`.
+//! `cupola sessions create|list|show|use|stop|delete|prune`. All but `prune` have the flags and the output of `azd ai agent sessions`.
+//!
+//! - `prune`: deletes those that were not used for some time
+//! - `named`: the session that a command names, by its id or by the id's beginning
+
+mod named;
+mod prune;
 
 use crate::exit;
 use crate::failure::Failure;
@@ -10,6 +16,7 @@ use crate::show;
 use crate::show::table::{self, Output};
 use crate::terminal;
 use clap::{Args, Subcommand, ValueEnum};
+use cupola_protocol::Method;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::sessions::{
     Create, CreateParams, Delete, List, ListParams, Order, SessionParams, Show, Stop, Use, UseParams,
@@ -23,7 +30,8 @@ pub(crate) const HELP: &str = "\
 Examples:
   cupola sessions list --emulator --user-isolation-key tenant-acme -o table
   cupola sessions create --agent-name my-agent --version 3 --isolation-key sk-tenant-acme
-  cupola sessions delete sess_abc123 --isolation-key sk-tenant-acme";
+  cupola sessions delete sess_abc123 --isolation-key sk-tenant-acme
+  cupola sessions prune --older-than 7d --dry-run";
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -102,6 +110,13 @@ enum Action {
         #[command(flatten)]
         common: Common,
     },
+    /// Delete the sessions, and their files, that were not used for some time
+    Prune {
+        #[command(flatten)]
+        prune: prune::PruneFlags,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -118,7 +133,8 @@ struct OneSession {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// Output format; `json` is the service's object, and stop and delete print a sentence if omitted
+    /// Output format; `json` is the service's object. If omitted, a table on a terminal and JSON elsewhere; stop, delete and
+    /// prune print sentences
     #[arg(long, short, value_name = "FORMAT")]
     output: Option<Output>,
     #[command(flatten)]
@@ -154,6 +170,7 @@ impl Flags {
             Action::Create { common, .. }
             | Action::List { common, .. }
             | Action::Use { common, .. }
+            | Action::Prune { common, .. }
             | Action::Delete { common, .. } => common,
             Action::Show { one } | Action::Stop { one } => &mut one.common,
         }
@@ -184,6 +201,7 @@ impl Action {
             Self::Create { common, .. }
             | Self::List { common, .. }
             | Self::Use { common, .. }
+            | Self::Prune { common, .. }
             | Self::Delete { common, .. } => common,
             Self::Show { one } | Self::Stop { one } => &one.common,
         }
@@ -192,7 +210,7 @@ impl Action {
 
 impl Common {
     fn print_session(&self, raw: &RawValue) -> Result<(), Failure> {
-        if self.output == Some(Output::Table) {
+        if self.output.unwrap_or_else(Output::usual) == Output::Table {
             return show::print(&table::session(&typed::<Show>(raw)?));
         }
         show::print_json(raw)
@@ -229,49 +247,64 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             print_list(common, &raw)?;
         }
         Action::Show { one } => {
-            let raw = common.scope.call::<Show>(hooks, one.params(target, isolation)?)?;
+            let raw = one.call::<Show>(hooks, &target, &isolation)?;
             common.print_session(&raw)?;
         }
         Action::Use { session, allow_shared_session, .. } => {
-            let session_id = parse("SESSION_ID", session)?;
-            let allow_shared_session = *allow_shared_session;
-            let params = UseParams { target, isolation, session_id, allow_shared_session, progress };
-            let raw = common.scope.call::<Use>(hooks, params)?;
+            let raw = named::named(common, hooks, (&target, &isolation), session, |session_id| {
+                let (target, isolation) = (target.clone(), isolation.clone());
+                let (allow_shared_session, progress) = (*allow_shared_session, common.scope.progress());
+                let params = UseParams { target, isolation, session_id, allow_shared_session, progress };
+                common.scope.call::<Use>(hooks, params)
+            })?;
             common.print_session(&raw)?;
         }
         Action::Stop { one } => {
-            let raw = common.scope.call::<Stop>(hooks, one.params(target, isolation)?)?;
+            let raw = one.call::<Stop>(hooks, &target, &isolation)?;
             let stopped = typed::<Stop>(&raw)?;
             let what = if stopped.already_stopped { "was already stopped" } else { "was stopped; its files are kept" };
             common.print_sentence(&raw, &format!("Session {} {what}.", stopped.session_id))?;
         }
         Action::Delete { session, isolation_key, allow_shared_session, .. } => {
             common.scope.own(&mut isolation, isolation_key.as_ref())?;
-            let session_id = Some(parse("SESSION_ID", session)?);
-            let allow_shared_session = *allow_shared_session;
+            let session_id = Some(named::to_delete(common, hooks, (&target, &isolation), session)?);
+            let (allow_shared_session, progress) = (*allow_shared_session, common.scope.progress());
             let params = SessionParams { target, isolation, session_id, allow_shared_session, progress };
             let raw = common.scope.call::<Delete>(hooks, params)?;
             let deleted = typed::<Delete>(&raw)?;
             common.print_sentence(&raw, &format!("Deleted session {}.", deleted.session_id))?;
+        }
+        Action::Prune { prune, .. } => {
+            common.scope.own(&mut isolation, prune.isolation_key())?;
+            return prune::run(prune, common, hooks, &target, &isolation);
         }
     }
     Ok(exit::OK)
 }
 
 impl OneSession {
-    fn params(&self, target: Target, isolation: Isolation) -> Result<SessionParams, Failure> {
-        let session_id = session_id(self.session.as_deref())?;
-        let (allow_shared_session, progress) = (self.allow_shared_session, self.common.scope.progress());
-        Ok(SessionParams { target, isolation, session_id, allow_shared_session, progress })
+    /// A call about this session, or about the one that the next call would continue.
+    fn call<M: Method<Params = SessionParams>>(
+        &self,
+        hooks: Hooks,
+        target: &Target,
+        isolation: &Isolation,
+    ) -> Result<Box<RawValue>, Failure> {
+        let call = |session_id| {
+            let (target, isolation) = (target.clone(), isolation.clone());
+            let (allow_shared_session, progress) = (self.allow_shared_session, self.common.scope.progress());
+            let params = SessionParams { target, isolation, session_id, allow_shared_session, progress };
+            self.common.scope.call::<M>(hooks, params)
+        };
+        match &self.session {
+            Some(session) => named::named(&self.common, hooks, (target, isolation), session, |id| call(Some(id))),
+            None => call(None),
+        }
     }
 }
 
-fn session_id(given: Option<&str>) -> Result<Option<cupola_protocol::id::SessionId>, Failure> {
-    given.map(|session| parse("SESSION_ID", session)).transpose()
-}
-
 fn print_list(common: &Common, raw: &RawValue) -> Result<(), Failure> {
-    if common.output != Some(Output::Table) {
+    if common.output.unwrap_or_else(Output::usual) == Output::Json {
         return show::print_json(raw);
     }
     let list = typed::<List>(raw)?;

@@ -2,8 +2,9 @@
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::line::call::{VERSION, typed};
+use crate::line::call::typed;
 use crate::line::running::Place;
+use crate::line::version::VERSION;
 use crate::show;
 use crate::show::table::columns;
 use clap::{Args, ValueEnum};
@@ -31,6 +32,7 @@ pub(crate) struct Flags {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// Lines for people
+    #[value(alias = "table")]
     Default,
     /// The daemon's answer
     Json,

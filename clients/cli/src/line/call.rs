@@ -5,22 +5,24 @@
 //! Messages are read with borrowed types and raw JSON: fields that are not needed are never parsed into a tree.
 
 use super::ahead::Ahead;
+use super::continued::Continued;
 use super::interrupt;
 use super::patience::Patience;
 use super::silent::silent;
 use super::stream::{self, Stream};
+use super::version::{self, VERSION};
 use crate::failure::Failure;
-use crate::terminal;
+use crate::terminal::waiting;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, ProgramInfo};
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::rpc::{ErrorObject, Id, MAX_MESSAGE_BYTES, PROGRESS, Request};
+use cupola_protocol::runs::Attach;
 use cupola_protocol::{Method, PROTOCOL_VERSION};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Most messages are events of a few hundred bytes; this many are read at once.
@@ -38,6 +40,8 @@ pub(crate) struct Connection {
     patience: Patience,
     /// How the call is sent to another daemon if this one stops before it begins the call.
     again: Option<Again>,
+    /// How the call continues on another daemon if this one ends in the middle of it.
+    continued: Option<(Continued, Ask)>,
     /// Has an event of the call or its answer come?
     has_spoken: bool,
     /// Did it end before the answer?
@@ -46,6 +50,9 @@ pub(crate) struct Connection {
 
 /// Sends the call again, to the daemon that comes next. `None` when it has been tried for long enough.
 pub(crate) type Again = Box<dyn FnOnce() -> Option<Result<Connection, Failure>>>;
+
+/// Sends an encoded call to the daemon that runs then, or to one that is started.
+pub(crate) type Ask = Box<dyn Fn(Vec<u8>) -> Result<Connection, Failure>>;
 
 /// Why a daemon has not begun a call.
 #[derive(Debug)]
@@ -103,6 +110,7 @@ impl Connection {
             line: Vec::new(),
             patience: Patience::for_first_word(),
             again: None,
+            continued: None,
             has_spoken: false,
             is_lost: false,
         }
@@ -126,6 +134,11 @@ impl Connection {
     /// Sends the call by `again` if this daemon turns out to stop before it begins the call.
     pub(crate) fn again_by(&mut self, again: Again) {
         self.again = Some(again);
+    }
+
+    /// Continues the call on another daemon if this one ends in the middle of it.
+    pub(crate) fn continue_by(&mut self, continued: Continued, ask: Ask) {
+        self.continued = Some((continued, ask));
     }
 
     /// Sends a call and waits for its typed answer.
@@ -189,9 +202,9 @@ impl Connection {
                 };
             }
             let greeted = message.result.unwrap_or(RawValue::NULL);
-            report_version_skew(greeted);
-            if bind.is_some() && !is_bound(greeted) {
-                return Err(Unbegun::Otherwise(too_old_to_bind()));
+            version::report_skew(greeted);
+            if bind.is_some() && !version::is_bound(greeted) {
+                return Err(Unbegun::Otherwise(version::too_old_to_bind()));
             }
             return Ok(());
         }
@@ -243,6 +256,7 @@ impl Connection {
         &mut self,
         mut on_event: impl FnMut(Event<'_>) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<Option<Box<RawValue>>, Failure> {
+        let wait = waiting::begin();
         loop {
             if let Err(error) = self.read_line(None) {
                 // Linux resets a Unix socket's connection when its peer closes with bytes unread, and only then. After Ctrl-C the
@@ -252,6 +266,9 @@ impl Connection {
                     && !self.has_spoken
                     && !interrupt::happened();
                 if !is_unread || !self.go_to_next()? {
+                    if !stream::is_over(&error) && self.continue_on_next()? {
+                        continue;
+                    }
                     self.is_lost = !stream::is_over(&error) && error.kind() != io::ErrorKind::FileTooLarge;
                     return Err(self.broken(&error));
                 }
@@ -264,8 +281,12 @@ impl Connection {
                     // Printing it may have to wait for a reader.
                     self.reader.get_mut().begin();
                     self.has_spoken = true;
+                    wait.has_come();
                     let params = message.params.map_or("null", RawValue::get);
                     let progress: Progress<'_> = serde_json::from_str(params).map_err(|error| garbage(&error))?;
+                    if let Some((continued, _)) = &mut self.continued {
+                        continued.saw(progress.value);
+                    }
                     if on_event(Event { value: progress.value, more })?.is_break() {
                         return Ok(None);
                     }
@@ -273,6 +294,10 @@ impl Connection {
                 // Without an id: the daemon could not read the request well enough to know it.
                 (None, Some(CALL) | None) if message.error.is_some() => {
                     let error = error_object(message.error.unwrap_or(RawValue::NULL));
+                    let is_left = error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::ShuttingDown);
+                    if is_left && self.continue_on_next()? {
+                        continue;
+                    }
                     let was_begun = self.has_spoken || !error.data.as_ref().is_some_and(is_refusal_to_begin);
                     if was_begun || interrupt::happened() || !self.go_to_next()? {
                         return Err(Failure::Call(Box::new(error)));
@@ -287,10 +312,24 @@ impl Connection {
         }
     }
 
-    /// Sends the call to the next daemon, because this one stopped before it began the call. Returns false if there is no further try.
+    /// Sends the call to the next daemon, because this one stopped before it began the call. Returns false if it cannot be tried again.
     fn go_to_next(&mut self) -> Result<bool, Failure> {
         let Some(next) = self.again.take().and_then(|again| again()) else { return Ok(false) };
+        let continued = self.continued.take();
         *self = next?;
+        self.continued = continued;
+        Ok(true)
+    }
+
+    /// Continues what this daemon has begun on the next one. Returns false if it cannot be continued.
+    fn continue_on_next(&mut self) -> Result<bool, Failure> {
+        if interrupt::happened() {
+            return Ok(false);
+        }
+        let Some((mut continued, ask)) = self.continued.take() else { return Ok(false) };
+        let Some(next) = continued.next() else { return Ok(false) };
+        *self = ask(encode::<Attach>(next)?)?;
+        (self.continued, self.has_spoken) = (Some((continued, ask)), true);
         Ok(true)
     }
 
@@ -362,9 +401,6 @@ pub(crate) fn encode<M: Method>(params: M::Params) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// This program's version.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
-
 /// Adds one message and its newline.
 fn append<Params: Serialize>(bytes: &mut Vec<u8>, request: &Request<Params>) -> Result<(), Failure> {
     serde_json::to_writer(&mut *bytes, request)
@@ -388,69 +424,6 @@ fn error_object(raw: &RawValue) -> ErrorObject {
         let known = ErrorKind::ALL.iter().find(|kind| kind.code() == bare.code);
         ErrorObject { code: bare.code, message: bare.message, data: known.map(|kind| ErrorData::new(*kind)) }
     })
-}
-
-/// The other version of a daemon that was met, and when the person hears of it.
-static OTHER_VERSION: Mutex<OtherVersion> = Mutex::new(OtherVersion { waits: false, is_told: false, version: None });
-
-struct OtherVersion {
-    waits: bool,
-    is_told: bool,
-    version: Option<String>,
-}
-
-/// From now on the warning about another version waits for [`warn_of_version`]: an error is written as JSON, and must stand alone.
-pub(crate) fn hold_version_warning() {
-    OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner).waits = true;
-}
-
-/// Prints the warning that was held, if there is one.
-pub(crate) fn warn_of_version() {
-    let mut other = OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(version) = other.version.take().filter(|_| !other.is_told) {
-        other.is_told = true;
-        let _ = writeln!(
-            terminal::stderr(),
-            "warning: the running daemon is version {}, but this program is {VERSION}; run `cupola stop` to update it",
-            terminal::line(&version)
-        );
-    }
-}
-
-/// An older daemon keeps running after an update; say so once, because its behaviour is the older one's. On a pipe as well: a
-/// script's log is where somebody will look.
-fn report_version_skew(greeted: &RawValue) {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Greeted {
-        server_info: ProgramInfo,
-    }
-    let Ok(greeted) = serde_json::from_str::<Greeted>(greeted.get()) else { return };
-    let mut other = OTHER_VERSION.lock().unwrap_or_else(PoisonError::into_inner);
-    other.version = greeted.server_info.version.filter(|version| version != VERSION);
-    let waits = other.waits;
-    drop(other);
-    if !waits {
-        warn_of_version();
-    }
-}
-
-/// Does a greeting say that the connection is bound?
-fn is_bound(greeted: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Granted {
-        #[serde(default)]
-        bound: bool,
-    }
-    serde_json::from_str::<Granted>(greeted.get()).is_ok_and(|granted| granted.bound)
-}
-
-/// A daemon that does not know bindings ignores them, and would let the connection reach everything.
-pub(crate) fn too_old_to_bind() -> Failure {
-    Failure::daemon_hint(
-        "the running daemon is too old to bind a connection; nothing was sent",
-        "run `cupola stop`; the next command starts a daemon of this version",
-    )
 }
 
 /// The connection ended before the answer.

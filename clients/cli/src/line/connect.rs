@@ -3,7 +3,7 @@
 //! The daemon is greeted first, and the call is sent when it has answered: a daemon that hangs has never seen the call. A daemon that
 //! stops before it has begun the call says so, or leaves it unread; the call is then sent to the daemon that comes after.
 
-use super::call::{Connection, Unbegun};
+use super::call::{Ask, Connection, Unbegun};
 use super::patience::Patience;
 use super::running::Place;
 use super::start;
@@ -130,6 +130,12 @@ impl DaemonFlags {
         on_sent: impl Fn(&Stream) + 'static,
     ) -> Result<Connection, Failure> {
         self.ask_within(embedded, call, Patience::for_first_word(), on_sent)
+    }
+
+    /// As [`Self::ask`], to be sent later: what a call that has lost its daemon is continued with.
+    pub(crate) fn asking(&self, embedded: Embedded, on_sent: fn(&Stream)) -> Ask {
+        let daemon = self.clone();
+        Box::new(move |call| daemon.ask(embedded, call, on_sent))
     }
 
     /// As [`Self::ask`], on a connection that is bound before the call is sent.

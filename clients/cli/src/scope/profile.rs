@@ -68,6 +68,15 @@ pub(crate) enum Port {
     At(NonZeroU16),
 }
 
+/// The names of all profiles in the user's file.
+pub(crate) fn names() -> Result<Vec<String>, Failure> {
+    let Some(directory) = places::config_directory(environment::variable) else { return Ok(Vec::new()) };
+    let text = ownership::text(&directory.join(FILE_NAME), Rule::Configuration, MAX_FILE_BYTES, User::current())?;
+    let profiles: toml::Table =
+        toml::from_str(&text.unwrap_or_default()).map_err(|error| Failure::usage(error.message().to_owned()))?;
+    Ok(profiles.into_iter().map(|(name, _)| name).collect())
+}
+
 impl Profile {
     /// Reads the profile from the user's file.
     pub(crate) fn load(name: &str, environment: &Environment) -> Result<Self, Failure> {

@@ -1,13 +1,16 @@
 //! An invoke as people and scripts see it: the answer alone on standard output, as it is produced; everything about the
 //! answer on standard error.
 
+use super::aside::{self, Aside};
 use super::latency;
+use super::question;
 use crate::exit;
 use crate::failure::Failure;
 use crate::repeated;
 use crate::terminal;
-use cupola_protocol::invoke::{RunFailure, RunStatus};
+use cupola_protocol::invoke::{Question, RunFailure, RunStatus};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -22,8 +25,30 @@ pub(crate) struct Printer<Out, Err> {
     pub introduce: bool,
     /// Say nothing but errors.
     pub quiet: bool,
+    /// What happens beside the answer that is shown, too.
+    pub asides: Vec<Aside>,
+    /// Somebody is asked here what the agent asks.
+    pub asks: bool,
     /// What has been written to standard output.
     pub written: String,
+    /// What the agent asked.
+    pub questions: Vec<Question>,
+}
+
+impl<Out, Err> Printer<Out, Err> {
+    /// Prints the answer, notices and errors.
+    pub(crate) const fn new(out: Out, err: Err) -> Self {
+        Self {
+            out,
+            err,
+            introduce: false,
+            quiet: false,
+            asides: Vec::new(),
+            asks: false,
+            written: String::new(),
+            questions: Vec::new(),
+        }
+    }
 }
 
 /// An event, as far as it is shown. Borrowed, and lenient: types and fields this version does not know are skipped.
@@ -48,6 +73,10 @@ struct Shown<'line> {
     selected_version: Option<Cow<'line, str>>,
     #[serde(default, borrow)]
     latency: Option<&'line RawValue>,
+    #[serde(default, borrow)]
+    name: Option<Cow<'line, str>>,
+    #[serde(default, borrow)]
+    data: Option<&'line RawValue>,
 }
 
 /// The response, as far as it is shown.
@@ -60,6 +89,8 @@ pub(crate) struct Ending<'line> {
     text: Cow<'line, str>,
     #[serde(default, borrow)]
     output: Option<&'line RawValue>,
+    #[serde(default)]
+    questions: Vec<Question>,
     #[serde(default)]
     failure: Option<RunFailure>,
     #[serde(default, borrow)]
@@ -74,6 +105,7 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
             "textDelta" => self.write(event.delta.as_deref().unwrap_or_default())?,
             "started" => self.introduce(&event),
             "notice" => self.notice(event.message.as_deref().unwrap_or_default()),
+            "output" if !self.asides.is_empty() => self.aside(&event),
             "snapshot" => self.replace(event.text.as_deref().unwrap_or_default())?,
             _ => {}
         }
@@ -84,13 +116,30 @@ impl<Out: Write, Err: Write> Printer<Out, Err> {
     pub(crate) fn end(&mut self, ending: &Ending<'_>) -> Result<u8, Failure> {
         let text = match ending.output {
             // An invocation may answer with something other than text.
-            Some(output) if ending.text.is_empty() && ending.status == RunStatus::Completed => output.get(),
+            Some(output)
+                if ending.text.is_empty() && ending.questions.is_empty() && ending.status == RunStatus::Completed =>
+            {
+                output.get()
+            }
             _ => ending.text.as_ref(),
         };
         self.replace(text)?;
         self.end_line()?;
+        let output = ending.output.and_then(|output| serde_json::from_str::<Value>(output.get()).ok());
+        // A failure to print what is beside the answer does not end the run.
+        let _ = aside::usage(&output.unwrap_or_default(), &self.asides, &mut self.err);
+        let _ = question::show(&ending.questions, !self.asks, &mut self.err);
+        self.questions.clone_from(&ending.questions);
         ending.explain(&mut self.err);
         Ok(ending.code())
+    }
+
+    fn aside(&mut self, event: &Shown<'_>) {
+        let data = event.data.and_then(|data| serde_json::from_str::<Value>(data.get()).ok());
+        if let (Some(name), Some(data)) = (event.name.as_deref(), data) {
+            // What was said before it stands before it.
+            let _ = self.out.flush().and_then(|()| aside::event(name, &data, &self.asides, &mut self.err));
+        }
     }
 
     /// The call failed in mid-answer: ends the line, so that the failure gets its own line.
@@ -174,13 +223,16 @@ pub(crate) fn code(status: RunStatus, failure: Option<&RunFailure>) -> u8 {
 impl Ending<'_> {
     /// The exit code of this ending.
     pub(crate) fn code(&self) -> u8 {
-        code(self.status, self.failure.as_ref())
+        let is_over = matches!(self.status, RunStatus::Completed | RunStatus::Incomplete);
+        if is_over && !self.questions.is_empty() { exit::WAITS } else { code(self.status, self.failure.as_ref()) }
     }
 
     /// Says why the answer is incomplete, if it is. A failure to print that is ignored.
     pub(crate) fn explain(&self, err: &mut impl Write) {
         let message = match (self.status, &self.failure) {
             (RunStatus::Completed, _) => return,
+            // The questions say it.
+            (RunStatus::Incomplete, _) if !self.questions.is_empty() => return,
             (_, Some(failure)) => failure.message.as_str(),
             (RunStatus::Failed, None) => "the run failed",
             (RunStatus::Incomplete, None) => "the agent stopped before its answer was complete",
@@ -206,8 +258,7 @@ mod tests {
     use super::*;
 
     fn shown(events: &[&str], ending: &str) -> (String, String, u8) {
-        let mut printer =
-            Printer { out: Vec::new(), err: Vec::new(), introduce: false, quiet: false, written: String::new() };
+        let mut printer = Printer::new(Vec::new(), Vec::new());
         for event in events {
             let raw: &RawValue = serde_json::from_str(event).unwrap();
             printer.event(raw, false).unwrap();
@@ -232,8 +283,7 @@ mod tests {
     #[test]
     fn who_answers_and_how_fast_is_introduced() {
         let introduced = |started: &str| {
-            let mut printer =
-                Printer { out: Vec::new(), err: Vec::new(), introduce: true, quiet: false, written: String::new() };
+            let mut printer = Printer { introduce: true, ..Printer::new(Vec::new(), Vec::new()) };
             printer.event(serde_json::from_str(started).unwrap(), false).unwrap();
             String::from_utf8(printer.err).unwrap()
         };
@@ -324,7 +374,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut printer = Printer { out: Gone, err: Vec::new(), introduce: true, quiet: false, written: String::new() };
+        let mut printer = Printer { introduce: true, ..Printer::new(Gone, Vec::new()) };
         let raw: &RawValue = serde_json::from_str(HEL).unwrap();
         assert!(matches!(printer.event(raw, false), Err(Failure::ReaderGone)));
     }

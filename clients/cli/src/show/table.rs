@@ -1,11 +1,14 @@
-//! Columns for people: `-o table`, and its choice beside `-o json`.
+//! Columns for people: `-o table`, and its choice beside `-o json`. A list on a terminal fits into its width.
 
 use crate::terminal;
 use clap::ValueEnum;
 use cupola_protocol::files::Entry;
 use cupola_protocol::sessions::Session;
+use std::borrow::Cow;
+use std::time::{SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use unicode_width::UnicodeWidthStr;
 
 /// How the service's objects are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,6 +17,13 @@ pub(crate) enum Output {
     Json,
     /// Columns
     Table,
+}
+
+impl Output {
+    /// What a command prints that was not told: a table for a person at a terminal, JSON for everything else.
+    pub(crate) fn usual() -> Self {
+        if terminal::stdout_is_terminal() { Self::Table } else { Self::Json }
+    }
 }
 
 /// Blanks between two columns, as many as azd has.
@@ -65,38 +75,118 @@ pub(crate) fn files(entries: &[Entry]) -> String {
     table(["NAME", "PATH", "TYPE", "SIZE", "LAST MODIFIED"], rows)
 }
 
-/// One thing, a field on a line.
+/// One thing, a field on a line. No value is shortened.
 pub(crate) fn fields(rows: impl IntoIterator<Item = (String, String)>) -> String {
-    table(["FIELD", "VALUE"], rows.into_iter().map(|(field, value)| [field, value]))
+    columns(&with_header(["FIELD", "VALUE"], rows.into_iter().map(|(field, value)| [field, value])))
 }
 
-/// A table in azd's form: a line of dashes below the header.
+/// A list in azd's form: a line of dashes below the header. On a terminal it fits into the width: times are given as ages and
+/// the longest cells are cut. The beginning of an id is accepted in place of the whole one.
 pub(crate) fn table<const WIDTH: usize>(header: [&str; WIDTH], rows: impl Iterator<Item = [String; WIDTH]>) -> String {
+    let lines = with_header(header, rows);
+    match terminal::stdout_columns() {
+        Some(columns) => fitted(&lines, columns, now()),
+        None => columns(&lines),
+    }
+}
+
+fn with_header<const WIDTH: usize>(
+    header: [&str; WIDTH],
+    rows: impl Iterator<Item = [String; WIDTH]>,
+) -> Vec<[String; WIDTH]> {
     let mut lines = vec![header.map(str::to_owned), header.map(|name| "-".repeat(name.len()))];
     lines.extend(rows);
-    columns(&lines)
+    lines
 }
 
 /// Lines whose columns are as wide as their widest cell. Cells hold text of the service and the agent, so each is made harmless.
 pub(crate) fn columns<const WIDTH: usize>(lines: &[[String; WIDTH]]) -> String {
     let lines: Vec<_> = lines.iter().map(|cells| cells.each_ref().map(|cell| terminal::line(cell))).collect();
-    let mut widths = [0; WIDTH];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
+    let widths = widths(&lines);
     let mut text = String::new();
     for line in &lines {
         for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
             text.push_str(cell);
             if column + 1 < WIDTH {
-                text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + GAP));
+                text.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
             }
         }
         text.push('\n');
     }
     text
+}
+
+/// As [`columns`], in a terminal of `room` columns where that is possible: no column is cut below its header, or below
+/// [`LEAST`].
+fn fitted<const WIDTH: usize>(lines: &[[String; WIDTH]], room: usize, now: i64) -> String {
+    let mut lines: Vec<_> =
+        lines.iter().map(|cells| cells.each_ref().map(|cell| Cow::from(terminal::line(cell).into_owned()))).collect();
+    let room = room.saturating_sub(GAP * WIDTH.saturating_sub(1));
+    if widths(&lines).iter().sum::<usize>() > room {
+        for cell in lines.iter_mut().flatten() {
+            if let Some(age) = age(cell, now) {
+                *cell = age.into();
+            }
+        }
+    }
+    let wide = widths(&lines);
+    let least: Vec<usize> = lines[0].iter().map(|name| name.width().max(LEAST)).collect();
+    let capped =
+        |cap: usize| wide.iter().zip(&least).map(|(width, least)| (*width).min(cap.max(*least))).collect::<Vec<_>>();
+    let widest = wide.iter().copied().max().unwrap_or_default();
+    let cap = (0..=widest).rev().find(|cap| capped(*cap).iter().sum::<usize>() <= room).unwrap_or_default();
+    let widths = capped(cap);
+    let cut = lines.iter().map(|line| {
+        let mut cells = widths.iter().zip(line).map(|(width, cell)| cut(cell, *width));
+        std::array::from_fn(|_| cells.next().unwrap_or_default())
+    });
+    columns(&cut.collect::<Vec<[String; WIDTH]>>())
+}
+
+/// A column is not cut below this many columns of the terminal: with less, the beginnings of ids are hard to tell apart.
+const LEAST: usize = 10;
+/// Stands for what was cut.
+pub(crate) const CUT: char = '…';
+
+/// The widths that the columns need, in columns of the terminal.
+fn widths<const WIDTH: usize>(lines: &[[Cow<'_, str>; WIDTH]]) -> [usize; WIDTH] {
+    std::array::from_fn(|column| lines.iter().map(|line| line[column].width()).max().unwrap_or_default())
+}
+
+/// The beginning of a cell, so that it fits.
+fn cut(cell: &str, width: usize) -> String {
+    if cell.width() <= width {
+        return cell.to_owned();
+    }
+    let mut kept = String::new();
+    for character in cell.chars() {
+        kept.push(character);
+        if kept.width() + 1 > width {
+            kept.pop();
+            break;
+        }
+    }
+    kept.push(CUT);
+    kept
+}
+
+/// How long ago a time is that stands in a cell, or how far ahead.
+fn age(cell: &str, now: i64) -> Option<String> {
+    let then = OffsetDateTime::parse(cell, &Rfc3339).ok()?.unix_timestamp();
+    let seconds = (now - then).unsigned_abs();
+    let distance = match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    };
+    Some(if then > now { format!("in {distance}") } else { format!("{distance} ago") })
+}
+
+/// Unix seconds.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Unix seconds as RFC 3339, UTC.
@@ -154,5 +244,46 @@ mod tests {
              data   data  dir   0     2026-01-01T00:00:00Z\n\
              a\u{fffd}[2J  a\u{fffd}b   file  13    \n"
         );
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let rows = [["日本語".to_owned(), "1".to_owned()], ["käse".to_owned(), "2".to_owned()]];
+        assert_eq!(table(["NAME", "SIZE"], rows.into_iter()), "NAME    SIZE\n----    ----\n日本語  1\nkäse    2\n");
+    }
+
+    #[test]
+    fn a_list_fits_into_the_terminal_by_ages_and_then_by_cutting_its_longest_cells() {
+        let row = |id: &str, started: &str| [id.to_owned(), started.to_owned(), "emulator/notes".to_owned()];
+        let lines = || {
+            let rows =
+                [row("run-8e39347856d745879b4a6a03b3b4babb", "2026-01-01T00:00:00Z"), row("日本語日本語日本語", "-")];
+            with_header(["RUN ID", "STARTED", "AGENT"], rows.into_iter())
+        };
+        let now = 1_767_225_600 + 7200;
+        assert_eq!(fitted(&lines(), 120, now), columns(&lines()), "what fits is not touched");
+        let narrow = fitted(&lines(), 40, now);
+        assert_eq!(
+            narrow,
+            "RUN ID           STARTED  AGENT\n\
+             ------           -------  -----\n\
+             run-8e39347856…  2 h ago  emulator/notes\n\
+             日本語日本語日…  -        emulator/notes\n"
+        );
+        assert!(narrow.lines().all(|line| line.width() <= 40), "{narrow}");
+        assert!(fitted(&lines(), 5, now).contains("run-8e393…"), "ids stay recognizable");
+    }
+
+    #[test]
+    fn ages_have_one_unit_and_know_the_future() {
+        let now = 1_767_225_600;
+        for (cell, shown) in [
+            ("2026-01-01T00:00:00Z", Some("0 s ago")),
+            ("2025-12-31T23:57:59Z", Some("2 min ago")),
+            ("2026-01-31T00:00:00Z", Some("in 30 d")),
+            ("-", None),
+        ] {
+            assert_eq!(age(cell, now).as_deref(), shown, "{cell}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 --- several answers can grow at once.
 local failure = require('cupola.failure')
 local known = require('cupola.known')
+local list = require('cupola.list')
 local view = require('cupola.view')
 
 local M = {}
@@ -167,6 +168,60 @@ local function shortcoming(result)
   return ('%s: %s%s'):format(result.status, reason.message, hint)
 end
 
+--- What the agent asks, with everything that it wants to do.
+---@param question table
+---@return string
+local function described(question)
+  local of = question.server and (' of the server ' .. question.server) or ''
+  local details = {}
+  for _, detail in ipairs({ question.arguments or '', question.url or '', question.message or '' }) do
+    if detail ~= '' then
+      table.insert(details, '    ' .. detail:gsub('\n', '\n    '))
+    end
+  end
+  local text = 'The agent waits for more information: answer with the next message.'
+  if question.kind == 'approval' then
+    text = ('The agent asks to call the tool %s%s.'):format(question.tool or '(not named)', of)
+  elseif question.kind == 'consent' then
+    text = ('The agent needs your consent%s.'):format(of)
+  end
+  return table.concat({ '*' .. text .. '*', unpack(details) }, '\n\n')
+end
+
+--- Asks the person, one question after the other. A question that is left open can be answered elsewhere.
+---@param in_scope cupola.Scope
+---@param questions table[]
+local function ask(in_scope, questions)
+  local question = table.remove(questions, 1)
+  if not question then
+    return
+  end
+  local choices, prompt = nil, nil
+  if question.kind == 'approval' then
+    choices = { 'Allow once', 'Refuse' }
+    prompt = ('Call the tool %s with %s?'):format(question.tool or '', question.arguments or '{}')
+  elseif question.kind == 'consent' and vim.startswith(question.url or '', 'https://') then
+    choices = { 'Open the link', 'Not now' }
+    prompt = ('Open %s?'):format(question.url)
+  else
+    return ask(in_scope, questions)
+  end
+  list.choose(prompt, choices, function(index)
+    if index and question.kind == 'approval' then
+      local approve = index == 1
+      local item = { type = 'mcp_approval_response', approval_request_id = question.id, approve = approve }
+      local label = ('%s %s once'):format(approve and 'Allow' or 'Refuse', question.tool or 'the tool')
+      M.stream(in_scope, 'invoke', { input = { item }, textOnly = true }, label)
+    elseif index == 1 then
+      -- Neovim 0.9 has no way to open a link; there it is shown only.
+      if vim.ui.open then
+        vim.ui.open(question.url)
+      end
+    end
+    ask(in_scope, questions)
+  end)
+end
+
 --- Calls a method that answers as `invoke` does, and shows the answer as it comes.
 ---@param in_scope cupola.Scope
 ---@param method 'invoke'|'runs/attach'
@@ -192,7 +247,12 @@ function M.stream(in_scope, method, params, question)
         return answer:fail(reason)
       end
       answer:replace(result.text)
-      answer:finish(shortcoming(result))
+      local questions = result.questions or {}
+      for _, question in ipairs(questions) do
+        answer:append((#answer.parts > 0 and '\n\n' or '') .. described(question))
+      end
+      answer:finish(#questions == 0 and shortcoming(result) or nil)
+      ask(in_scope, vim.list_slice(questions))
     end,
   })
   running[answer.mark] = call

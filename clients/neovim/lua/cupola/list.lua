@@ -61,10 +61,25 @@ end
 ---@param action string
 ---@param callback fun()
 function M.confirm(question, action, callback)
-  vim.ui.select({ action, 'Keep' }, { prompt = harmless.line(question) }, function(choice)
-    if choice == action then
+  M.choose(question, { action, 'Keep' }, function(index)
+    if index == 1 then
       callback()
     end
+  end)
+end
+
+--- Asks which of some answers is meant. The callback gets its number, or nil.
+---@param question string
+---@param choices string[]
+---@param callback fun(index?: integer)
+function M.choose(question, choices, callback)
+  vim.ui.select(choices, { prompt = harmless.line(question) }, function(choice)
+    for index, known in ipairs(choices) do
+      if choice == known then
+        return callback(index)
+      end
+    end
+    callback(nil)
   end)
 end
 

@@ -57,6 +57,9 @@ ChatLabel: TypeAlias = str
 characters, without control characters.
 """
 
+ChatTitle: TypeAlias = str
+"""What a chat is called in a list. Must be 1 to 200 characters, without control characters."""
+
 CheckStatus: TypeAlias = Literal[
     # Nothing is wrong.
     "ok",
@@ -213,6 +216,9 @@ ImportOutcome: TypeAlias = Literal[
 ]
 """What happened to one id."""
 
+Input: TypeAlias = Union[str, list[Any]]
+"""What is sent to an agent."""
+
 IsolationKey: TypeAlias = str
 """An isolation key of container protocol 1.0.0: opaque, passed through verbatim. Must be 1 to 1024
 bytes, without control characters (CR, LF, NUL) and without blanks at either end.
@@ -281,6 +287,9 @@ NoticeCode: TypeAlias = Literal[
     "dialogueIdle",
     # The agent's sessions lose their files when they go idle.
     "filesNotKept",
+    # A question of the agent is being answered: which tool is allowed or refused, and with which
+    # arguments.
+    "answering",
     # Any other code, added by a newer daemon.
     "other",
 ]
@@ -319,6 +328,19 @@ from its own configuration. Must look like
 https://ACCOUNT.services.ai.azure.com/api/projects/PROJECT: https, no port, no user, no query, no
 trailing path.
 """
+
+QuestionKind: TypeAlias = Literal[
+    # May the agent call this tool with these arguments? Answered with an approval or a denial; the
+    # first answer counts.
+    "approval",
+    # The person signs in at a link, then sends the message again.
+    "consent",
+    # The agent needs more information. Answered with the next message.
+    "input",
+    # Any other kind, added by a newer daemon.
+    "other",
+]
+"""What a question is about."""
 
 RemotePath: TypeAlias = str
 """A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent
@@ -559,6 +581,82 @@ class Capabilities(TypedDict):
     """Every method that may be called on this connection."""
     framings: list[str]
     """The framings the socket accepts: `lsp`, `ndjson`, `http`."""
+
+
+class _ChatForgetParams(TypedDict):
+    isolation: Isolation
+    """Whose chat it is; `chat` is its label and must be given."""
+
+
+class ChatForgetParams(_ChatForgetParams, total=False):
+    """Which chat."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+
+
+class ChatForgetResponse(TypedDict):
+    """What was forgotten."""
+
+    forgotten: bool
+    """Whether anything had been saved about it."""
+
+
+class _ChatInfo(TypedDict):
+    chat: ChatLabel
+    """Its label."""
+    updatedAt: str
+    """When it was saved last. RFC 3339, UTC."""
+
+
+class ChatInfo(_ChatInfo, total=False):
+    """A chat."""
+
+    cwd: AbsolutePath
+    """The directory the client works in."""
+    title: ChatTitle
+    """What it is called in a list."""
+    agent: AgentName
+    """The agent that the person chose, if it is another one than the target's."""
+    version: AgentVersion
+    """The version that the person chose."""
+
+
+class ChatListResponse(TypedDict):
+    """The chats."""
+
+    chats: list[ChatInfo]
+    """The most recently saved first; at most 1000."""
+
+
+class ChatParams(TypedDict, total=False):
+    """An agent, and whose chats."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    isolation: Isolation
+    """Whose chats. With a `chat`, that one alone and those whose labels begin with it and a slash.
+    """
+
+
+class _ChatSaveParams(TypedDict):
+    isolation: Isolation
+    """Whose chat it is; `chat` is its label and must be given."""
+
+
+class ChatSaveParams(_ChatSaveParams, total=False):
+    """Which chat, and what to remember."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    cwd: AbsolutePath
+    """The directory the client works in."""
+    title: ChatTitle
+    """What it is called in a list."""
+    agent: AgentName
+    """The agent that the person chose, if it is another one than the target's."""
+    version: AgentVersion
+    """The version that the person chose."""
 
 
 class _Check(TypedDict):
@@ -1127,8 +1225,11 @@ class _InvokeEventStarted(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     isolationModel: IsolationModel
     """How the target isolates its users."""
@@ -1151,6 +1252,9 @@ class InvokeEventStarted(_InvokeEventStarted, total=False):
     """How long the parts of the call took up to here, if the service measured it."""
     requestId: str
     """The service's request id."""
+    survives: bool
+    """The run outlives the daemon: if the daemon ends, the next one continues it under the same id.
+    """
 
 
 class _InvokeEventRequest(TypedDict):
@@ -1158,8 +1262,11 @@ class _InvokeEventRequest(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     method: str
     """The method."""
@@ -1189,8 +1296,11 @@ class InvokeEventHttpHead(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     statusLine: str
     """For example `HTTP/1.1 200 OK`."""
@@ -1203,8 +1313,11 @@ class _InvokeEventHttpBody(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1224,11 +1337,31 @@ class InvokeEventTextDelta(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     delta: str
     """The text, to be appended."""
+
+
+class InvokeEventQuestion(TypedDict):
+    """The agent asks the person. The run ends after it; `invoke` answers it."""
+
+    type: Literal["question"]
+    runId: RunId
+    """The run's id."""
+    number: int
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
+    """
+    question: Question
+    """What is asked."""
 
 
 class InvokeEventOutput(TypedDict):
@@ -1238,8 +1371,11 @@ class InvokeEventOutput(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     name: str
     """The service's event name."""
@@ -1254,8 +1390,11 @@ class InvokeEventNotice(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     code: NoticeCode
     """A stable code."""
@@ -1270,8 +1409,11 @@ class InvokeEventGap(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     after: int
     """The last event number before the gap."""
@@ -1284,8 +1426,11 @@ class InvokeEventSnapshot(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     text: str
     """The whole text up to now."""
@@ -1298,8 +1443,11 @@ class InvokeEventCompleted(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1310,8 +1458,11 @@ class InvokeEventFailed(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
     failure: RunFailure
     """Why."""
@@ -1322,8 +1473,11 @@ class _InvokeEventIncomplete(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1341,8 +1495,11 @@ class InvokeEventCancelled(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1351,8 +1508,11 @@ class _InvokeEventTruncated(TypedDict):
     runId: RunId
     """The run's id."""
     number: int
-    """Starts at 1 and rises by 1 within a run; a client that asked for `textOnly` does not see every
-    number. A `gap` and the `snapshot` after it have the number of the last event they stand for.
+    """Rises within a run, by 1 unless the run was to survive the daemon; a client that asked for
+    `textOnly` does not see every number. A `gap` and the `snapshot` after it have the number of the
+    last event they stand for. In a run that was to survive, an event keeps its number whichever
+    daemon reads it from the service, and numbers are skipped. What the daemon itself says there
+    (`notice`, `request`) has the number of the event before it, 0 at first, and is not repeated.
     """
 
 
@@ -1364,9 +1524,11 @@ class InvokeEventTruncated(_InvokeEventTruncated, total=False):
 
 
 class _InvokeParams(TypedDict):
-    input: str
+    input: Input
     """The text to send, at most 16 MiB. With `invocations` it is the request's body, as JSON if it
-    parses as JSON.
+    parses as JSON. With `responses` it may be a list of input items, which also answers questions
+    (`Question`): each approval must answer one that is open in this partition, and the first answer
+    counts.
     """
 
 
@@ -1404,6 +1566,10 @@ class InvokeParams(_InvokeParams, total=False):
     """
     newConversation: bool
     """Start a conversation, or a context, instead of using the saved one."""
+    previousResponseId: ResponseId
+    """Continue from this response instead of a conversation: a branch, which the next call does not
+    continue by itself. Applies to `responses` only. Not with `conversationId` or `newConversation`.
+    """
     allowSharedSession: bool
     """Allow a session that Cupola knows to belong to another partition."""
     versionOverride: VersionOverride
@@ -1430,6 +1596,12 @@ class InvokeParams(_InvokeParams, total=False):
     detach: bool
     """Keep running after the client leaves, even with no client attached. A client that stays still
     gets the response last.
+    """
+    survive: bool
+    """Let the run outlive the daemon, too: it runs in the service's background mode, and the next
+    daemon continues it. `detach` asks for this as well. Whether the run can is in its `started`
+    event: only `responses`, and `invocations` that the agent accepts with 202, can. Not with `raw`,
+    and not with the embedded emulator, which ends with the daemon.
     """
     timeoutMs: int
     """Give up after this long, in ms; the default is 30 min, 0 means never."""
@@ -1469,6 +1641,8 @@ class InvokeResponse(_InvokeResponse, total=False):
     """The service's final object (a response, or an invocation's JSON), verbatim."""
     failure: RunFailure
     """Why it did not complete."""
+    questions: list[Question]
+    """What the agent asks the person; it waits for the answers."""
     notices: list[Notice]
     """What the caller should know about how the call was carried out."""
 
@@ -1489,6 +1663,30 @@ class Isolation(TypedDict, total=False):
     """A label that partitions Cupola's saved state; never sent."""
     model: IsolationModel
     """Forces a model instead of detecting it."""
+
+
+class ItemsParams(TypedDict, total=False):
+    """Whose conversation, and which part of it."""
+
+    target: Target
+    """Which agent. Left out on a bound connection only, which has its own."""
+    isolation: Isolation
+    """Whose conversation."""
+    after: str
+    """Only the items after the one with this id."""
+    limit: int
+    """How many at most; 100 when left out, and never more than 1000."""
+
+
+class ItemsResponse(TypedDict):
+    """A part of a conversation, in the service's own shape."""
+
+    data: list[Any]
+    """The service's items, verbatim. Empty if the isolation continues no conversation."""
+    last_id: Union[str, None]
+    """The last one's id: pass it as `after` for more."""
+    has_more: bool
+    """Whether there are more after `last_id`."""
 
 
 class LastEvent(TypedDict):
@@ -1743,6 +1941,34 @@ class ProgressParams(TypedDict):
     """What happened."""
 
 
+class _Question(TypedDict):
+    id: str
+    """The agent's own id of the question. `items` with an item `mcp_approval_response` names it as
+    `approval_request_id`.
+    """
+    kind: QuestionKind
+    """What is asked."""
+
+
+class Question(_Question, total=False):
+    """The agent waits for the person. The run that asked has ended; the answer is another `invoke` in
+    the same partition.
+    """
+
+    message: str
+    """What the agent says about it, for people."""
+    tool: str
+    """The tool that the agent wants to call."""
+    server: str
+    """The server that has the tool, or that wants consent, by its label."""
+    arguments: str
+    """The arguments of the tool's call, as the agent wrote them: usually JSON."""
+    url: str
+    """Where the person gives consent. Always `https`; show it whole, and open it only if the person
+    says so.
+    """
+
+
 class _RequestEventRequest(TypedDict):
     type: Literal["request"]
     method: str
@@ -1831,6 +2057,10 @@ class RunInfo(_RunInfo, total=False):
     """
     endedAt: str
     """When it ended."""
+    survives: bool
+    """Whether it outlives the daemon: the next one continues it."""
+    reason: str
+    """Why a run that an earlier daemon left has no answer."""
 
 
 class RunListParams(TypedDict, total=False):
@@ -1840,6 +2070,8 @@ class RunListParams(TypedDict, total=False):
     """Only those of this agent."""
     isolation: Isolation
     """Only those of this isolation; `{}` means calls without isolation. Needs `target`."""
+    all: bool
+    """Also runs that earlier daemons left when they ended. They are kept for a day."""
 
 
 class RunListResponse(TypedDict):
@@ -2151,6 +2383,7 @@ InvokeEvent: TypeAlias = Union[
     InvokeEventHttpHead,
     InvokeEventHttpBody,
     InvokeEventTextDelta,
+    InvokeEventQuestion,
     InvokeEventOutput,
     InvokeEventNotice,
     InvokeEventGap,
@@ -2359,6 +2592,18 @@ class Call(Protocol):
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> ImportResponse: ...
 
     @overload
+    def __call__(self, method: Literal["chats/save"], params: ChatSaveParams, /) -> None: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/list"], params: ChatParams, /) -> ChatListResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/forget"], params: ChatForgetParams, /) -> ChatForgetResponse: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> ItemsResponse: ...
+
+    @overload
     def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> DaemonStatusResponse: ...
 
     @overload
@@ -2460,6 +2705,18 @@ class AsyncCall(Protocol):
 
     @overload
     def __call__(self, method: Literal["partitions/import"], params: ImportParams, /) -> Awaitable[ImportResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/save"], params: ChatSaveParams, /) -> Awaitable[None]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/list"], params: ChatParams, /) -> Awaitable[ChatListResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/forget"], params: ChatForgetParams, /) -> Awaitable[ChatForgetResponse]: ...
+
+    @overload
+    def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> Awaitable[ItemsResponse]: ...
 
     @overload
     def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> Awaitable[DaemonStatusResponse]: ...

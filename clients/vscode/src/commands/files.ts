@@ -3,7 +3,7 @@
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join as joinLocal } from "node:path";
 import * as vscode from "vscode";
-import { Failure } from "../failure";
+import { CupolaError } from "cupola-client";
 import { sessionFile } from "../filesystem";
 import { HOME, isPlainName, join } from "../model/files";
 import { line } from "../model/harmless";
@@ -132,7 +132,7 @@ async function withoutLinks(path: string): Promise<string> {
 async function sessionOf(view: FilesView): Promise<string> {
     const sessionId = await view.session();
     if (sessionId === undefined) {
-        throw new Failure("sessionNotFound", "there is no session yet", {
+        throw new CupolaError("sessionNotFound", "there is no session yet", {
             hint: "ask the agent something, or make a session first",
         });
     }
@@ -142,7 +142,7 @@ async function sessionOf(view: FilesView): Promise<string> {
 /** The daemon reads and writes files of the machine that it runs on. */
 function localPath(uri: vscode.Uri): string {
     if (uri.scheme !== "file") {
-        throw new Failure("localFile", `${uri.toString(true)} is not a file of the machine that Cupola runs on`);
+        throw new CupolaError("localFile", `${uri.toString(true)} is not a file of the machine that Cupola runs on`);
     }
     return uri.fsPath;
 }

@@ -1,6 +1,8 @@
 // Asking: from an input box or the editor's selection, the answer in the chat panel; and what else changes a conversation.
 
 import * as vscode from "vscode";
+import type { Question } from "cupola-client";
+import { DECIDE } from "../model/answer";
 import type { Conversation } from "../model/conversation";
 import type { Problems } from "../problem";
 import type { Scope } from "../scope";
@@ -33,6 +35,13 @@ export function invokeCommands(
                 ask(text);
             }
         }),
+        problems.command(DECIDE, (question?: unknown, approve?: unknown) => {
+            // From a button of VS Code's own chat; the answer is shown in the panel.
+            if (isQuestion(question) && typeof approve === "boolean") {
+                void conversation.decide(scope.line(), question, approve);
+                panel.show(true);
+            }
+        }),
         problems.command("cupola.showChat", () => panel.show(false)),
         problems.command("cupola.cancel", () => conversation.cancel()),
         problems.command("cupola.newConversation", () => {
@@ -47,6 +56,10 @@ export function invokeCommands(
         // With another agent or isolation the previous message must not be offered again.
         scope.onLine(() => conversation.forget()),
     ];
+}
+
+function isQuestion(given: unknown): given is Question {
+    return typeof given === "object" && given !== null && "id" in given && typeof given.id === "string";
 }
 
 function questionFromBox(): Thenable<string | undefined> {

@@ -2,11 +2,11 @@
 // secret storage.
 
 import * as vscode from "vscode";
+import type { Isolation } from "cupola-client";
 import type { Keys } from "../keys";
 import { label } from "../model/harmless";
 import { describe, type Field, FIELDS, shown, withField } from "../model/isolation";
 import type { Problems } from "../problem";
-import type { Isolation } from "../protocol";
 import type { Scope } from "../scope";
 import * as show from "../show";
 

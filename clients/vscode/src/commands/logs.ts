@@ -1,11 +1,10 @@
 // Follow logs: a session's log in an output channel, from its last lines on, over a restart of the daemon, until stopped.
 
 import * as vscode from "vscode";
-import { Failure } from "../failure";
+import { CupolaError, type MonitorEvent } from "cupola-client";
 import { LogLines } from "../model/log";
 import type { SessionRow } from "../model/sessions";
 import type { Problems } from "../problem";
-import type { MonitorEvent } from "../protocol";
 import type { Scope } from "../scope";
 import * as settings from "../settings";
 import { Lines } from "../show";
@@ -49,7 +48,7 @@ export class Logs implements vscode.Disposable {
         const ending = await this.#read(sessionId, following.signal).then(
             () => "the log has ended",
             (error: unknown) => {
-                const failure = Failure.from(error);
+                const failure = CupolaError.from(error);
                 return failure.isCancelled ? "stopped" : failure.summary;
             },
         );
@@ -86,13 +85,13 @@ export class Logs implements vscode.Disposable {
                 await line.request("monitor", params, { signal, onSent, onEvent });
                 return;
             } catch (error) {
-                const failure = Failure.from(error);
+                const failure = CupolaError.from(error);
                 if (failure.kind !== "connectionLost" && failure.kind !== "shuttingDown") {
                     throw failure;
                 }
                 // Not for a log: a daemon that was stopped stays stopped until something is asked of it.
                 this.#lines.append("-- the daemon stopped; the log continues when it runs again");
-                await line.client.nextConnection(connection, signal);
+                await line.connection.nextConnection(connection, signal);
             }
         }
     }

@@ -22,7 +22,7 @@ export function runCommands(
         }),
         problems.command("cupola.runs.cancel", async (row: RunRow) => {
             const line = await scope.line();
-            await line.client.request("runs/cancel", { runId: row.id });
+            await line.connection.request("runs/cancel", { runId: row.id });
             view.refresh();
         }),
     ];

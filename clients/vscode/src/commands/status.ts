@@ -2,12 +2,11 @@
 // there, in the output channel.
 
 import type * as vscode from "vscode";
-import type { Line } from "../line";
+import type { Check, CheckStatus, DaemonStatusResponse, Line } from "cupola-client";
 import { size } from "../model/files";
 import { describe } from "../model/isolation";
 import { longName } from "../model/target";
 import type { Problems } from "../problem";
-import type { Check, CheckStatus, DaemonStatusResponse } from "../protocol";
 import type { Scope } from "../scope";
 import type { Log } from "../show";
 
@@ -26,11 +25,11 @@ export function statusCommands(problems: Problems, scope: Scope, log: Log): vsco
     return [
         problems.command("cupola.showStatus", async () => {
             const line = await scope.line();
-            const status = await line.client.request("daemon/status", {});
+            const status = await line.connection.request("daemon/status", {});
             const scopeRows: [string, string][] = [
                 ["Target", longName(line.target)],
                 ["Isolation", describe(line.isolation)],
-                ["Connection", line.client.server?.bound === true ? "bound to this target and isolation" : "open"],
+                ["Connection", line.connection.server?.bound === true ? "bound to this target and isolation" : "open"],
             ];
             for (const [name, value] of [...rows(status), ...scopeRows]) {
                 log.write("info", `${name.padEnd(WIDTH)}${value}`);
@@ -46,10 +45,10 @@ export function statusCommands(problems: Problems, scope: Scope, log: Log): vsco
 
 /** The doctor looks at more than a bound connection may ask for. */
 async function examined(scope: Scope, { target, isolation }: Line): Promise<Check[]> {
-    const client = scope.visitor();
-    return client
+    const visitor = scope.visitor();
+    return visitor
         .request("daemon/doctor", { target, isolation })
-        .finally(() => client.close())
+        .finally(() => visitor.close())
         .then(({ checks }) => checks);
 }
 

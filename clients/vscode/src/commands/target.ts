@@ -9,8 +9,8 @@ import {
     problemWithEndpoint,
     problemWithPort,
 } from "../model/target";
+import type { Target } from "cupola-client";
 import type { Problems } from "../problem";
-import type { Target } from "../protocol";
 import type { Scope } from "../scope";
 import * as settings from "../settings";
 import * as show from "../show";
@@ -102,8 +102,8 @@ async function folder(): Promise<Target | undefined> {
 
 /** The names of the agents that are where `target` is. */
 async function agentsOf(scope: Scope, target: Target): Promise<string[]> {
-    const client = scope.visitor();
-    const { data } = await client.request("agents/list", { target }).finally(() => client.close());
+    const visitor = scope.visitor();
+    const { data } = await visitor.request("agents/list", { target }).finally(() => visitor.close());
     return data.map((agent) => String((agent as { name?: unknown }).name)).sort();
 }
 

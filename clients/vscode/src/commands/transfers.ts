@@ -1,11 +1,9 @@
 // Files and directories on their way between this machine and a session: how far they are, how to end them, what was left
 // behind.
 
-import type { Params } from "../client";
-import type { Line } from "../line";
+import type { FileEvent, Line, Params } from "cupola-client";
 import { size } from "../model/files";
 import type { Problems } from "../problem";
-import type { FileEvent } from "../protocol";
 import type { Transfer } from "../scope";
 import { progress } from "../show";
 

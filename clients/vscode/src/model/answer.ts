@@ -1,16 +1,19 @@
 // One answer, written into somebody else's chat as it comes. Knows of that chat only what it needs.
 
-import { Failure } from "../failure";
-import type { Line } from "../line";
-import type { InvokeEvent } from "../protocol";
+import { CupolaError, type InvokeEvent, type Line } from "cupola-client";
 import { Markdown, markdown } from "./harmless";
+import { decision, describe } from "./questions";
 import { afterEvent, afterFailure, afterResponse, newTurn } from "./turn";
 
 /** Where the answer goes: a part of VS Code's `ChatResponseStream`. */
 export interface AnswerStream {
     markdown(text: string): void;
     progress(text: string): void;
+    button(command: { command: string; title: string; arguments: unknown[] }): void;
 }
+
+/** Answers a question that was shown in somebody else's chat: the question, and whether it is allowed. */
+export const DECIDE = "cupola.decide";
 
 /** Why there is no whole answer, as VS Code's chat takes it. */
 export interface AnswerResult {
@@ -39,11 +42,24 @@ export async function answer(
             await line.request("invoke", { input: question, textOnly: true }, { signal, onEvent }),
         );
     } catch (error) {
-        turn = afterFailure(turn, Failure.from(error));
+        turn = afterFailure(turn, CupolaError.from(error));
     }
     const rest = shown.end();
     if (rest !== "") {
         stream.markdown(rest);
+    }
+    for (const question of turn.questions) {
+        stream.markdown(`\n\n${markdown(describe(question))}\n\n`);
+        for (const detail of [question.arguments, question.url]) {
+            if (detail !== undefined) {
+                stream.markdown(`${markdown(detail)}\n\n`);
+            }
+        }
+        if (question.kind === "approval") {
+            for (const approve of [true, false]) {
+                stream.button({ command: DECIDE, title: decision(question, approve), arguments: [question, approve] });
+            }
+        }
     }
     const { problem } = turn;
     return problem === undefined

@@ -1,8 +1,7 @@
 // The turns with an agent that this window has seen. In memory only: prompts and answers are not kept anywhere.
 
-import { Failure } from "../failure";
-import type { Line } from "../line";
-import type { InvokeEvent, InvokeResponse } from "../protocol";
+import { CupolaError, type InvokeEvent, type InvokeResponse, type Line, type Question } from "cupola-client";
+import { approval, consentLink, decision } from "./questions";
 import { shortId } from "./sessions";
 import { afterEvent, afterFailure, afterResponse, newTurn, type Turn } from "./turn";
 
@@ -46,13 +45,39 @@ export class Conversation {
         );
     }
 
+    /** Answers what the agent asked in a turn; nothing if it has an answer. The daemon sees to it that the first answer counts. */
+    async answer(line: Promise<Line>, turnId: number, id: string, approve: boolean): Promise<Turn | undefined> {
+        const turn = this.#turns.find((known) => known.id === turnId);
+        const question = turn?.questions.find((open) => open.id === id && open.kind === "approval");
+        if (turn === undefined || question === undefined) {
+            return undefined;
+        }
+        this.#changed({ ...turn, questions: turn.questions.filter((open) => open !== question) });
+        return this.decide(line, question, approve);
+    }
+
+    /** The same for a question that was shown elsewhere. */
+    decide(line: Promise<Line>, question: Question, approve: boolean): Promise<Turn> {
+        const params = { input: approval(question, approve), textOnly: true };
+        return this.#follow(newTurn(this.#nextId++, decision(question, approve)), async (options) =>
+            (await line).request("invoke", params, options),
+        );
+    }
+
+    /** The link of a consent that a turn asks for. */
+    link(turnId: number, id: string): string | undefined {
+        const turn = this.#turns.find((known) => known.id === turnId);
+        const question = turn?.questions.find((open) => open.id === id);
+        return question === undefined ? undefined : consentLink(question);
+    }
+
     /** Shows what a run has said so far, and follows it: as `ask`, but cancelling leaves the run alone. */
     async attach(line: Promise<Line>, runId: string): Promise<void> {
         const isShown = this.#turns.some((turn) => turn.runId === runId && turn.status === "running");
         if (!isShown) {
             const turn = { ...newTurn(this.#nextId++, shortId(runId), true), runId };
             await this.#follow(turn, async (options) =>
-                (await line).client.request("runs/attach", { runId, textOnly: true }, options),
+                (await line).connection.request("runs/attach", { runId, textOnly: true }, options),
             );
         }
     }
@@ -66,7 +91,7 @@ export class Conversation {
         try {
             turn = afterResponse(turn, await call({ signal: cancel.signal, onEvent }));
         } catch (error) {
-            turn = afterFailure(turn, Failure.from(error));
+            turn = afterFailure(turn, CupolaError.from(error));
         }
         this.#running.delete(turn.id);
         this.#changed(turn);

@@ -1,7 +1,7 @@
 // The files of a session's home as rows of a tree. Pure: from what the daemon says to what is shown.
 
-import type { FileEntry } from "../protocol";
-import { ACTING } from "./harmless";
+import type { FileEntry } from "cupola-client";
+import { ACTING } from "cupola-client/display";
 
 /** The home itself, as the service calls it. */
 export const HOME = ".";

@@ -1,25 +1,9 @@
 // Makes text of the service or an agent harmless where it is shown: nothing in it can be clicked, and no character acts on
 // what displays it. `src/show.ts` and the chat panel's page apply it; nothing else shows such text.
 
-/**
- * Characters that act instead of being shown: controls, changes of direction, separators that break lines, deprecated format
- * characters and tags. The same as in the daemon (`protocol/src/display.rs`); the tests share a table of cases.
- */
-export const ACTING = String.raw`[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\u{e0000}-\u{e007f}]`;
-const ACTS = new RegExp(ACTING, "gu");
-/** Sequences that only choose colours, which many programs write into their logs. */
-const COLOURS = /\u001b\[[\d;]*m/g;
-const REPLACEMENT = "\ufffd";
+import { harmlessLine as line, harmless as text } from "cupola-client/display";
 
-/** Text of several lines, where only text is shown. Line feeds and tabs stay. */
-export function text(given: string): string {
-    return withoutColours(given).replace(ACTS, (character) => (/[\n\t]/.test(character) ? character : REPLACEMENT));
-}
-
-/** Text that must stay on its line, where only text is shown. */
-export function line(given: string): string {
-    return withoutColours(given).replace(ACTS, REPLACEMENT);
-}
+export { line, text };
 
 /**
  * Text for VS Code's own interface, on one line. VS Code makes a link of `[text](target)`, which may run a command, and an
@@ -29,10 +13,6 @@ export function label(given: string): string {
     return line(given.replace(/\s*[\r\n]\s*/g, " ").trim())
         .replaceAll("](", "] (")
         .replaceAll("$(", "$ (");
-}
-
-function withoutColours(given: string): string {
-    return given.replaceAll("\r\n", "\n").replace(COLOURS, "");
 }
 
 /**

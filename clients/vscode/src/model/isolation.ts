@@ -1,6 +1,6 @@
 // Whose state: the fields an isolation has, what may be typed for each, and how it is shown without showing a key.
 
-import type { Isolation } from "../protocol";
+import type { Isolation } from "cupola-client";
 
 /** A field that a person fills in. */
 export interface Field {

@@ -1,6 +1,6 @@
 // A session's log as lines of text. A log that is followed again after the daemon was away shows no line twice.
 
-import type { MonitorEvent } from "../protocol";
+import type { MonitorEvent } from "cupola-client";
 
 /** The most lines that the service repeats at the beginning of a log, and the number of lines that are remembered. */
 const MOST_REPEATED = 300;

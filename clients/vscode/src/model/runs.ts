@@ -1,7 +1,7 @@
 // Runs as rows of a tree: answers that are under way or ended recently, of all clients. Pure: from what the daemon says to what
 // is shown.
 
-import type { Latency, RunInfo, RunState } from "../protocol";
+import type { Latency, RunInfo, RunState } from "cupola-client";
 import { age, shortId } from "./sessions";
 
 /** One row. */

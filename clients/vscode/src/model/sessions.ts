@@ -1,6 +1,6 @@
 // The sessions as rows of a tree. Pure: from what the daemon says to what is shown.
 
-import type { Session } from "../protocol";
+import type { Session } from "cupola-client";
 
 /** One row. */
 export interface SessionRow {

@@ -1,6 +1,6 @@
 // Which agent: how a target is called in the interface, and what a person may type for one.
 
-import type { Target } from "../protocol";
+import type { Target } from "cupola-client";
 
 /** What is meant when nothing is set and no project is open: the emulator needs no account. */
 export const DEFAULT_TARGET: Target = { kind: "emulator" };

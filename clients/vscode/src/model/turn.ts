@@ -1,7 +1,6 @@
 // One question and its answer, as the chat panel shows them. Pure: events in, what is shown out.
 
-import type { Failure } from "../failure";
-import type { InvokeEvent, InvokeResponse, RunState } from "../protocol";
+import type { CupolaError, InvokeEvent, InvokeResponse, Question, RunState } from "cupola-client";
 
 /** The status of an answer: its run's status, or no longer followed while the run continues. */
 export type TurnStatus = RunState | "left";
@@ -16,6 +15,8 @@ export interface Turn {
     text: string;
     status: TurnStatus;
     notices: string[];
+    /** What the agent asked and nobody here has answered yet. */
+    questions: Question[];
     /** Why there is no whole answer. */
     problem: { message: string; hint?: string; kind: string } | undefined;
     runId: string | undefined;
@@ -33,7 +34,7 @@ const ENDINGS: Partial<Record<TurnStatus, string>> = {
 
 export function newTurn(id: number, question: string, isAttached = false): Turn {
     const ids = { runId: undefined, sessionId: undefined, conversationId: undefined };
-    const nothing = { text: "", notices: [], problem: undefined, durationMs: undefined };
+    const nothing = { text: "", notices: [], questions: [], problem: undefined, durationMs: undefined };
     return { id, question, isAttached, status: "running", ...ids, ...nothing };
 }
 
@@ -56,12 +57,15 @@ export function afterEvent(turn: Turn, event: InvokeEvent): Turn {
 /** The turn once its response is there, which is complete in itself. */
 export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
     const { failure, status } = response;
-    const words = failure?.message ?? ENDINGS[status];
+    // An answer that waits for the person is not cut short.
+    const waits = status === "incomplete" && (response.questions ?? []).length > 0;
+    const words = waits ? undefined : (failure?.message ?? ENDINGS[status]);
     return {
         ...turn,
         text: response.text,
         status,
         notices: (response.notices ?? []).map((notice) => notice.message),
+        questions: response.questions ?? [],
         problem: words === undefined ? undefined : problem(words, failure?.kind ?? status, failure?.hint),
         runId: response.runId,
         sessionId: response.sessionId ?? turn.sessionId,
@@ -71,7 +75,7 @@ export function afterResponse(turn: Turn, response: InvokeResponse): Turn {
 }
 
 /** The turn when there is no response. */
-export function afterFailure(turn: Turn, failure: Failure): Turn {
+export function afterFailure(turn: Turn, failure: CupolaError): Turn {
     if (failure.isCancelled) {
         return { ...turn, status: turn.isAttached ? "left" : "cancelled" };
     }

@@ -72,6 +72,17 @@ export class ChatPanel implements vscode.Disposable {
             case "ask":
                 void this.conversation.ask(this.scope.line(), message.question);
                 break;
+            case "answer":
+                void this.conversation.answer(this.scope.line(), message.turn, message.id, message.approve);
+                break;
+            case "open": {
+                // The page names the question; its link is the one that the daemon gave. VS Code asks before it opens it.
+                const link = this.conversation.link(message.turn, message.id);
+                if (link !== undefined) {
+                    void vscode.env.openExternal(vscode.Uri.parse(link, true));
+                }
+                break;
+            }
             case "run":
                 // The page is ours, but what it may run is decided here.
                 if (PAGE_COMMANDS.includes(message.command)) {

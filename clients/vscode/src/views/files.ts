@@ -1,7 +1,7 @@
 // The Files view: what is in the home of one session, the current one unless another was chosen.
 
 import * as vscode from "vscode";
-import { Failure } from "../failure";
+import { CupolaError } from "cupola-client";
 import { sessionFile } from "../filesystem";
 import { type FileRow, fileRows, HOME } from "../model/files";
 import { shortId } from "../model/sessions";
@@ -15,7 +15,7 @@ export interface FileNode extends FileRow {
     sessionId: string;
 }
 
-export class FilesView implements vscode.TreeDataProvider<FileNode | Failure>, vscode.Disposable {
+export class FilesView implements vscode.TreeDataProvider<FileNode | CupolaError>, vscode.Disposable {
     readonly #changed = new vscode.EventEmitter<void>();
     readonly #title = new vscode.EventEmitter<string | undefined>();
     #chosen: string | undefined;
@@ -40,8 +40,8 @@ export class FilesView implements vscode.TreeDataProvider<FileNode | Failure>, v
         return this.#chosen ?? currentSession(await this.scope.line());
     }
 
-    async getChildren(parent?: FileNode | Failure): Promise<(FileNode | Failure)[]> {
-        if (parent instanceof Failure) {
+    async getChildren(parent?: FileNode | CupolaError): Promise<(FileNode | CupolaError)[]> {
+        if (parent instanceof CupolaError) {
             return [];
         }
         try {
@@ -51,13 +51,13 @@ export class FilesView implements vscode.TreeDataProvider<FileNode | Failure>, v
             }
             return sessionId === undefined ? [] : await this.#list(sessionId, parent?.path ?? HOME);
         } catch (error) {
-            const failure = Failure.from(error);
+            const failure = CupolaError.from(error);
             return failure.isCancelled ? [] : [failure];
         }
     }
 
-    getTreeItem(node: FileNode | Failure): vscode.TreeItem {
-        if (node instanceof Failure) {
+    getTreeItem(node: FileNode | CupolaError): vscode.TreeItem {
+        if (node instanceof CupolaError) {
             return problemItem(node);
         }
         const uri = sessionFile(node.sessionId, node.path);

@@ -20,7 +20,13 @@ export type ToPage =
 /** From the page to the extension. */
 export type FromPage =
     /** The page listens. */
-    { type: "ready" } | { type: "ask"; question: string } | { type: "run"; command: PageCommand };
+    | { type: "ready" }
+    | { type: "ask"; question: string }
+    /** An answer to what the agent asked in a turn. */
+    | { type: "answer"; turn: number; id: string; approve: boolean }
+    /** The person wants to open the link of a consent. */
+    | { type: "open"; turn: number; id: string }
+    | { type: "run"; command: PageCommand };
 
 /** Commands that the page's buttons run. */
 export type PageCommand = (typeof PAGE_COMMANDS)[number];

@@ -1,7 +1,7 @@
 // The Runs view: answers of this isolation that are under way or ended recently, of all clients.
 
 import * as vscode from "vscode";
-import { Failure } from "../failure";
+import { CupolaError } from "cupola-client";
 import { runRows, type RunRow } from "../model/runs";
 import type { Scope } from "../scope";
 import * as show from "../show";
@@ -10,10 +10,10 @@ import { problemItem } from "./problemItem";
 /** While something is under way, the daemon is asked this often how it is. */
 const NEWS_MS = 2_000;
 
-export class RunsView implements vscode.TreeDataProvider<RunRow | Failure>, vscode.Disposable {
+export class RunsView implements vscode.TreeDataProvider<RunRow | CupolaError>, vscode.Disposable {
     readonly #changed = new vscode.EventEmitter<void>();
     readonly onDidChangeTreeData = this.#changed.event;
-    readonly #tree: vscode.TreeView<RunRow | Failure>;
+    readonly #tree: vscode.TreeView<RunRow | CupolaError>;
     #timer: NodeJS.Timeout | undefined;
 
     /** `isAsking` says that an answer is awaited here, which may be no run yet. */
@@ -29,7 +29,7 @@ export class RunsView implements vscode.TreeDataProvider<RunRow | Failure>, vsco
         this.#changed.fire();
     }
 
-    async getChildren(parent?: RunRow | Failure): Promise<(RunRow | Failure)[]> {
+    async getChildren(parent?: RunRow | CupolaError): Promise<(RunRow | CupolaError)[]> {
         if (parent !== undefined) {
             return [];
         }
@@ -41,13 +41,13 @@ export class RunsView implements vscode.TreeDataProvider<RunRow | Failure>, vsco
             }
             return rows;
         } catch (error) {
-            const failure = Failure.from(error);
+            const failure = CupolaError.from(error);
             return failure.isCancelled ? [] : [failure];
         }
     }
 
-    getTreeItem(row: RunRow | Failure): vscode.TreeItem {
-        if (row instanceof Failure) {
+    getTreeItem(row: RunRow | CupolaError): vscode.TreeItem {
+        if (row instanceof CupolaError) {
             return problemItem(row);
         }
         const item = show.row({

@@ -1,8 +1,7 @@
 // The Sessions view: the sessions that the isolation in use can see.
 
 import * as vscode from "vscode";
-import { Failure } from "../failure";
-import type { Line } from "../line";
+import { CupolaError, type Line } from "cupola-client";
 import { sessionRows, type SessionRow } from "../model/sessions";
 import type { Scope } from "../scope";
 import * as show from "../show";
@@ -11,7 +10,7 @@ import { problemItem } from "./problemItem";
 /** More than anybody looks through; the newest are listed. */
 const MOST_SESSIONS = 200;
 
-export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failure>, vscode.Disposable {
+export class SessionsView implements vscode.TreeDataProvider<SessionRow | CupolaError>, vscode.Disposable {
     readonly #changed = new vscode.EventEmitter<void>();
     readonly onDidChangeTreeData = this.#changed.event;
 
@@ -21,7 +20,7 @@ export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failur
         this.#changed.fire();
     }
 
-    async getChildren(parent?: SessionRow | Failure): Promise<(SessionRow | Failure)[]> {
+    async getChildren(parent?: SessionRow | CupolaError): Promise<(SessionRow | CupolaError)[]> {
         if (parent !== undefined) {
             return [];
         }
@@ -33,13 +32,13 @@ export class SessionsView implements vscode.TreeDataProvider<SessionRow | Failur
             ]);
             return sessionRows(list.data, current, Date.now());
         } catch (error) {
-            const failure = Failure.from(error);
+            const failure = CupolaError.from(error);
             return failure.isCancelled ? [] : [failure];
         }
     }
 
-    getTreeItem(row: SessionRow | Failure): vscode.TreeItem {
-        if (row instanceof Failure) {
+    getTreeItem(row: SessionRow | CupolaError): vscode.TreeItem {
+        if (row instanceof CupolaError) {
             return problemItem(row);
         }
         const item = show.row({

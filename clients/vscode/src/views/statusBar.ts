@@ -1,7 +1,7 @@
 // The status bar: which agent, under which isolation, and whether the daemon is there. Keys are masked.
 
 import * as vscode from "vscode";
-import type { State } from "../client";
+import type { State } from "cupola-client";
 import { label } from "../model/harmless";
 import { describe, FIELDS, shown } from "../model/isolation";
 import { longName, shortName } from "../model/target";
@@ -39,7 +39,7 @@ export class StatusBar implements vscode.Disposable {
             this.#item.text = "$(flame) Cupola";
             return;
         }
-        const [icon, words] = STATES[line.client.state];
+        const [icon, words] = STATES[line.connection.state];
         const isolation = describe(line.isolation);
         this.#item.text = `$(${icon}) ${label(`${shortName(line.target)} · ${isolation}`)}`;
         this.#item.accessibilityInformation = {

@@ -1,6 +1,8 @@
 // The script of the chat panel's page: shows turns, sends questions. All text goes in as text, never as HTML.
 
+import type { Question } from "cupola-client";
 import { text } from "../model/harmless";
+import { consentLink, describe } from "../model/questions";
 import { shortId } from "../model/sessions";
 import type { Turn, TurnStatus } from "../model/turn";
 import type { FromPage, PageCommand, ToPage, Where } from "../views/messages";
@@ -121,6 +123,7 @@ function render(turn: Turn): HTMLElement {
     if (turn.text !== "" || turn.status === "running") {
         article.append(tag("div", "answer", turn.text));
     }
+    article.append(...turn.questions.map((asked) => asks(turn, asked)));
     if (turn.problem !== undefined) {
         article.append(problem(turn.problem));
     }
@@ -128,6 +131,37 @@ function render(turn: Turn): HTMLElement {
     footer.title = text([turn.sessionId, turn.conversationId].filter((id) => id !== undefined).join("\n"));
     article.append(footer);
     return article;
+}
+
+/** What the agent asks, whole, and the buttons that answer it. */
+function asks(turn: Turn, asked: Question): HTMLElement {
+    const box = tag("div", "asks");
+    box.setAttribute("role", "group");
+    box.setAttribute("aria-label", "The agent asks");
+    box.append(tag("div", "", describe(asked)));
+    if (asked.arguments !== undefined) {
+        box.append(tag("pre", "", asked.arguments));
+    }
+    const of = { turn: turn.id, id: asked.id };
+    if (asked.kind === "approval") {
+        box.append(
+            button("Allow once", () => vscode.postMessage({ type: "answer", ...of, approve: true })),
+            button("Refuse", () => vscode.postMessage({ type: "answer", ...of, approve: false })),
+        );
+    }
+    if (consentLink(asked) !== undefined) {
+        box.append(
+            tag("pre", "", asked.url),
+            button("Open the link…", () => vscode.postMessage({ type: "open", ...of })),
+        );
+    }
+    return box;
+}
+
+function button(label: string, act: () => void): HTMLElement {
+    const made = tag("button", "", label);
+    made.addEventListener("click", act);
+    return made;
 }
 
 function problem({ message, hint, kind }: NonNullable<Turn["problem"]>): HTMLElement {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { type Home, PROGRAM } from "../unit/support";
+import { type Home, PROGRAM } from "../../../node/test/support";
 
 /** What an emulator says of itself when it starts. */
 interface Started {

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test as nodeTest } from "node:test";
 import type { Locator } from "playwright-core";
-import { eventually } from "../unit/support";
+import { eventually } from "../../../node/test/support";
 import { Emulator } from "./emulator";
 import { Workbench } from "./workbench";
 

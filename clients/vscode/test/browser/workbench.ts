@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
-import { eventually, Home, PROGRAM } from "../unit/support";
+import { eventually, Home, PROGRAM } from "../../../node/test/support";
 
 /** The first start of a busy machine's browser; everything later is far faster. */
 const START_MS = 120_000;
@@ -113,7 +113,7 @@ export class Workbench {
         if (server?.kill() === true) {
             await once(server, "exit");
         }
-        this.home.close();
+        await this.home.close();
     }
 
     /** The extension's item in the status bar. */

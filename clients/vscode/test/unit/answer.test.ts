@@ -2,22 +2,25 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Line } from "../../src/line";
+import { Line, type Target } from "cupola-client";
 import { answer } from "../../src/model/answer";
 import { Conversation } from "../../src/model/conversation";
 import { runRows } from "../../src/model/runs";
-import type { Target } from "../../src/protocol";
-import { eventually, type Home, inHome } from "./support";
+import { eventually, type Home, inHome } from "../../../node/test/support";
 
 function line(home: Home, target: Target = { kind: "emulator" }): Line {
     const isolation = target.kind === "emulator" && target.agent === undefined ? { userKey: "tenant-acme" } : {};
-    return new Line(target, isolation, home.client({ target, isolation }));
+    return new Line(target, isolation, home.connection({ target, isolation }));
 }
 
 test("an answer is written into another chat as it comes", () =>
     inHome(async (home) => {
         const pieces: string[] = [];
-        const stream = { markdown: (text: string) => void pieces.push(text), progress: () => undefined };
+        const stream = {
+            markdown: (text: string) => void pieces.push(text),
+            progress: () => undefined,
+            button: () => undefined,
+        };
         const never = new AbortController().signal;
         assert.deepEqual(await answer(line(home), "stream red green", stream, never), {});
         assert.deepEqual(pieces, ["red", " green"]);
@@ -44,6 +47,32 @@ test("a conversation shows each turn as it grows, and can start fresh", () =>
         assert.equal((await conversation.ask(to, "hello")).conversationId, fresh.conversationId);
     }));
 
+test("what the agent asks is answered once, with a button", () =>
+    inHome(async (home) => {
+        const conversation = new Conversation();
+        const to = Promise.resolve(line(home));
+        const asked = await conversation.ask(to, 'ask delete_file {"path":"notes.txt"}');
+        const [question] = asked.questions;
+        assert.deepEqual([question?.tool, question?.arguments], ["delete_file", '{"path":"notes.txt"}']);
+        const id = question?.id ?? "";
+        const allowed = await conversation.answer(to, asked.id, id, true);
+        assert.deepEqual([allowed?.question, allowed?.text], ["Allow delete_file once", "Called: delete_file"]);
+        assert.equal(conversation.turns[0]?.questions.length, 0, "it is not offered again");
+        assert.equal(await conversation.answer(to, asked.id, id, false), undefined);
+
+        const consent = await conversation.ask(to, "consent");
+        const link = conversation.link(consent.id, consent.questions[0]?.id ?? "");
+        assert.equal(link, "https://consent.example/authorize?server=notes");
+        const titles: string[] = [];
+        const stream = {
+            markdown: () => undefined,
+            progress: () => undefined,
+            button: ({ title }: { title: string }) => void titles.push(title),
+        };
+        await answer(line(home), "ask pay", stream, new AbortController().signal);
+        assert.deepEqual(titles, ["Allow pay once", "Refuse pay once"]);
+    }));
+
 test("a run that somebody began is shown from its beginning, left without harm, and seen to its end", () =>
     inHome(async (home) => {
         const runId = home
@@ -58,17 +87,17 @@ test("a run that somebody began is shown from its beginning, left without harm, 
         conversation.cancel();
         await left;
         assert.equal(conversation.turns[0]?.status, "left");
-        const { client } = await to;
-        assert.equal((await client.request("runs/show", { runId })).status, "running");
+        const { connection } = await to;
+        assert.equal((await connection.request("runs/show", { runId })).status, "running");
         const followed = conversation.attach(to, runId);
-        await client.request("runs/cancel", { runId });
+        await connection.request("runs/cancel", { runId });
         await followed;
         assert.equal(conversation.turns[1]?.status, "cancelled");
         const [row] = runRows((await (await to).request("runs/list", {})).runs, Date.now());
         assert.deepEqual([row?.id, row?.isRunning, row?.icon], [runId, false, "circle-slash"]);
     }));
 
-test("a conversation is cancelled, and a line that cannot be had is a turn that failed", () =>
+test("a conversation is cancelled, and a turn fails when the connection cannot be made", () =>
     inHome(async (home) => {
         const conversation = new Conversation();
         const asked = conversation.ask(Promise.resolve(line(home)), "slow 2000 20");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Failure } from "../../src/failure";
+import { CupolaError, type InvokeResponse, type Isolation, type MonitorEvent, type Target } from "cupola-client";
 import { fileRows, isPlainName, parent, size } from "../../src/model/files";
 import { describe, FIELDS, MASK, shown, withField } from "../../src/model/isolation";
 import { LogLines } from "../../src/model/log";
@@ -16,7 +16,6 @@ import {
     shortName,
 } from "../../src/model/target";
 import { afterEvent, afterFailure, afterResponse, newTurn } from "../../src/model/turn";
-import type { InvokeResponse, Isolation, MonitorEvent, Target } from "../../src/protocol";
 
 const NOW = Date.UTC(2026, 10, 23, 12, 0, 0);
 const SECONDS = NOW / 1000;
@@ -195,9 +194,9 @@ test("every ending but completion says why", () => {
         failure: { kind: "serviceError", message: "cut off", turn: "mayHaveRun", hint: "look" },
     });
     assert.deepEqual(cut.problem, { message: "cut off", kind: "serviceError", hint: "look" });
-    const refused = afterFailure(newTurn(1, "x"), new Failure("forbidden", "no", { hint: "ask" }));
+    const refused = afterFailure(newTurn(1, "x"), new CupolaError("forbidden", "no", { hint: "ask" }));
     assert.deepEqual([refused.status, refused.problem], ["failed", { message: "no", kind: "forbidden", hint: "ask" }]);
-    const cancelled = afterFailure(newTurn(1, "x"), new Failure("cancelled", "cancelled"));
+    const cancelled = afterFailure(newTurn(1, "x"), new CupolaError("cancelled", "cancelled"));
     assert.deepEqual([cancelled.status, cancelled.problem], ["cancelled", undefined]);
 });
 

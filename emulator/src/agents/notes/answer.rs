@@ -60,6 +60,15 @@ pub(super) enum Step {
     },
     /// What that call gave.
     ToolOutput(&'static str),
+    /// A tool's call that waits for the person's approval.
+    ApprovalRequest {
+        /// The tool.
+        name: String,
+        /// Its arguments, JSON text.
+        arguments: String,
+    },
+    /// A link at which the person gives consent.
+    ConsentRequest,
 }
 
 /// How a response ends.
@@ -105,6 +114,12 @@ impl Command {
                 first,
                 Ending::Completed,
             ),
+            ("ask", call) if !call.is_empty() => {
+                let (name, arguments) = call.split_once(char::is_whitespace).unwrap_or((call, "{}"));
+                let step = Step::ApprovalRequest { name: name.to_owned(), arguments: arguments.trim().to_owned() };
+                Answer { steps: vec![step], ending: Ending::Completed }
+            }
+            ("consent", "") => Answer { steps: vec![Step::ConsentRequest], ending: Ending::Completed },
             ("reason", "") => Answer::scripted(vec![Step::Reasoning("thinking about it")], first, Ending::Completed),
             ("fail" | "failed", "") => {
                 Answer::scripted(Vec::new(), first, Ending::Failed("the tool exploded".to_owned()))
@@ -149,6 +164,13 @@ impl Answer {
     /// The answer to how much is known of earlier turns.
     pub(super) fn history(items: usize) -> Self {
         Self::text(&format!("history items: {items}"))
+    }
+
+    /// The answer to approvals and denials: a line for each.
+    pub(super) fn decided(decisions: &[(String, bool)]) -> Self {
+        let line =
+            |(tool, approve): &(String, bool)| format!("{}: {tool}", if *approve { "Called" } else { "Not called" });
+        Self::text(&decisions.iter().map(line).collect::<Vec<_>>().join("\n"))
     }
 
     /// The agent could not do what it was asked.

@@ -228,7 +228,11 @@ async fn tokens(agent: &Agent, call: &Call, text: &str, asked: bool, headers: &H
                 let paced = move |piece: String| (pace, token(&piece, asked));
                 pieces.into_iter().map(paced).collect()
             }
-            Step::Reasoning(_) | Step::ToolCall { .. } | Step::ToolOutput(_) => Vec::new(),
+            Step::Reasoning(_)
+            | Step::ToolCall { .. }
+            | Step::ToolOutput(_)
+            | Step::ApprovalRequest { .. }
+            | Step::ConsentRequest => Vec::new(),
         })
         .collect();
     let frames = stream::iter(words).then(|(pace, frame)| async move {

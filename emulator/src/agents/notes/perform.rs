@@ -39,6 +39,9 @@ impl Run {
     }
 }
 
+/// Where consent would be given. Nothing is there: `.example` names no host.
+const CONSENT_LINK: &str = "https://consent.example/authorize?server=notes";
+
 struct Player<'a> {
     run: &'a Run,
     /// The finished items.
@@ -52,6 +55,16 @@ impl Player<'_> {
             Step::Reasoning(summary) => self.reasoning(summary),
             Step::ToolCall { name, arguments } => self.tool_call(name, arguments),
             Step::ToolOutput(output) => self.tool_output(output),
+            Step::ApprovalRequest { name, arguments } => {
+                let id = self.item_id("mcpr");
+                self.whole(json!({"type": "mcp_approval_request", "id": id, "server_label": "notes", "name": name,
+                    "arguments": arguments}));
+            }
+            Step::ConsentRequest => {
+                let id = self.item_id("oauthreq");
+                self.whole(json!({"type": "oauth_consent_request", "id": id, "server_label": "notes",
+                    "consent_link": CONSENT_LINK}));
+            }
         }
     }
 
@@ -114,6 +127,12 @@ impl Player<'_> {
         };
         self.added(item("in_progress"));
         self.done(item("completed"));
+    }
+
+    /// An item that has no parts.
+    fn whole(&mut self, item: Value) {
+        self.added(item.clone());
+        self.done(item);
     }
 
     fn item_id(&self, prefix: &str) -> String {

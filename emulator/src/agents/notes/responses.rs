@@ -193,17 +193,47 @@ fn history(agent: &Agent, previous: &str) -> Vec<Value> {
 }
 
 async fn answer(agent: &Agent, run: &Run, headers: &HeaderMap, text: &str) -> Answer {
+    if let Some(answer) = decisions(agent, run) {
+        return answer;
+    }
     match Command::parse(text) {
-        Command::History => {
-            // `input_items` does not list those of a conversation (seen with the real one), but an agent is given them.
-            let conversation = run.head.conversation.as_deref();
-            let earlier = conversation.map(|conversation| agent.store.in_conversation(conversation));
-            let earlier = earlier.into_iter().flatten().filter(|run| run.has_ended());
-            let items = run.history.len() + earlier.map(|run| run.own_items().len()).sum::<usize>();
-            Answer::history(items.min(MAX_HISTORY))
-        }
+        Command::History => Answer::history(earlier(agent, run).len().min(MAX_HISTORY)),
         command => agent.answer(command, headers).await,
     }
+}
+
+/// The items of the earlier turns, oldest first.
+fn earlier(agent: &Agent, run: &Run) -> Vec<Value> {
+    // `input_items` does not list those of a conversation (seen with the real one), but an agent is given them.
+    let conversation = run.head.conversation.as_deref();
+    let runs = conversation.map(|conversation| agent.store.in_conversation(conversation));
+    let runs = runs.into_iter().flatten().filter(|run| run.has_ended());
+    run.history.iter().cloned().chain(runs.flat_map(|run| run.own_items())).collect()
+}
+
+/// What the person decided about tool calls, if the input says that. A decision must be about a call that an earlier turn asked
+/// for, and that has none.
+fn decisions(agent: &Agent, run: &Run) -> Option<Answer> {
+    const DECISION: &str = "mcp_approval_response";
+    let decided: Vec<&Value> = run.input.iter().filter(|item| item["type"] == DECISION).collect();
+    if decided.is_empty() {
+        return None;
+    }
+    let earlier = earlier(agent, run);
+    let mut decisions = Vec::new();
+    for decision in decided {
+        let id = &decision["approval_request_id"];
+        let asked = earlier.iter().find(|item| item["type"] == "mcp_approval_request" && item["id"] == *id);
+        let is_answered = earlier.iter().any(|item| item["type"] == DECISION && item["approval_request_id"] == *id);
+        match asked.filter(|_| !is_answered) {
+            Some(asked) => {
+                let tool = asked["name"].as_str().unwrap_or_default().to_owned();
+                decisions.push((tool, decision["approve"] == true));
+            }
+            None => return Some(Answer::failed(format!("no tool call waits for approval {id}"))),
+        }
+    }
+    Some(Answer::decided(&decisions))
 }
 
 impl Agent {

@@ -90,6 +90,7 @@ class Client:
         new_session: bool = False,
         conversation_id: str | None = None,
         new_conversation: bool = False,
+        previous_response_id: str | None = None,
         allow_shared_session: bool = False,
         version_override: str | None = None,
         client_headers: Mapping[str, str] | None = None,
@@ -102,14 +103,17 @@ class Client:
         message_per_line: bool = False,
         input_is_request: bool = False,
         detach: bool = False,
+        survive: bool = False,
     ) -> Run:
         """Sends one input to the agent. What comes back is an iterator of events; leaving its `with` early cancels.
 
-        The saved session and conversation are continued unless others are named. `version_override` tries a version of the
+        The saved session and conversation are continued unless others are named. `previous_response_id` branches off at an earlier response.
+        `version_override` tries a version of the
         agent, or the `latest`, in a new session, and saves nothing. `text_only` leaves out the service's own events. `timeout`
         is in seconds, 0 for none; the daemon's own is 30 min. `idle_timeout`, in seconds too, and `message_per_line` are for
         dialogues over WebSockets, `input_is_request` for A2A. With `detach` the run outlives this
-        client, and leaving early only stops listening; the input is sent in this call, even if nothing of the run is read.
+        client, and leaving early only stops listening; the input is sent in this call, even if nothing of the run is read. With
+        `survive`, and with `detach`, it outlives the daemon, too, if the `started` event says so; the next daemon continues it.
 
         >>> with client.invoke("remember the code is 4711") as run:
         ...     for event in run:
@@ -125,6 +129,7 @@ class Client:
             new_session=new_session,
             conversation_id=conversation_id,
             new_conversation=new_conversation,
+            previous_response_id=previous_response_id,
             allow_shared_session=allow_shared_session,
             version_override=version_override,
             client_headers=client_headers,
@@ -137,6 +142,7 @@ class Client:
             message_per_line=message_per_line,
             input_is_request=input_is_request,
             detach=detach,
+            survive=survive,
         )
         params = {**self._scope.params(), "input": input, **more}
         run = Run(self._line, "invoke", params, leave_running=detach)

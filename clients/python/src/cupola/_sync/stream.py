@@ -9,10 +9,13 @@ from typing import Any, Generic, TypeVar
 
 from .._core import Call
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
-from ..errors import RunFailed
+from ..errors import ConnectionLost, RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import Connection, Lock
 from .line import Line
+
+MAX_TRIES = 5
+"""Daemons in a row that may go away before anything new came of a run."""
 
 Event = TypeVar("Event")
 Result = TypeVar("Result")
@@ -88,13 +91,25 @@ class Stream(Generic[Event, Result]):
         return self
 
     def __next__(self) -> Event:
-        connection, call = self._start()
-        while (event := connection.next_event(call)) is not None:
-            self._saw(event)
-            if event.get("type") in self._known:
-                known: Event = event
-                return known
-        raise StopIteration
+        while True:
+            try:
+                connection, call = self._start()
+                while (event := connection.next_event(call)) is not None:
+                    self._saw(event)
+                    if event.get("type") in self._known:
+                        known: Event = event
+                        return known
+                raise StopIteration
+            except ConnectionLost:
+                again = self._again()
+                if again is None:
+                    raise
+                self._method, self._params = again
+                self._under_way = None
+
+    def _again(self) -> tuple[str, Mapping[str, Any]] | None:
+        """What continues the call on the next daemon, after this one has gone."""
+        return None
 
     def _saw(self, event: Mapping[str, Any]) -> None:
         """Every event passes here, known or not."""
@@ -131,9 +146,24 @@ class Run(Stream[InvokeEvent, InvokeResponse]):
     _known = INVOKE_EVENTS
     id: str | None = None
     """The run's id, from the first event on."""
+    _number = 0
+    _survives = False
+    _tries = 0
 
     def _saw(self, event: Mapping[str, Any]) -> None:
         self.id = event.get("runId", self.id)
+        self._number = max(self._number, event.get("number", 0))
+        self._survives = self._survives or event.get("survives", False)
+        self._tries = 0
+
+    def _again(self) -> tuple[str, Mapping[str, Any]] | None:
+        is_attached = self._method == "runs/attach"
+        run = self._params.get("runId", self.id) if is_attached else self.id
+        if run is None or not (self._survives or is_attached) or self._tries == MAX_TRIES:
+            return None
+        self._tries += 1
+        after = max(self._number, self._params.get("after") or 0 if is_attached else 0)
+        return "runs/attach", {"runId": run, "after": after, "textOnly": self._params.get("textOnly", False)}
 
     def text(self) -> str:
         """The whole answer. Raises `RunFailed` unless the agent completed it.

@@ -1,0 +1,276 @@
+//! `cupola acp`: hosted agents in editors that speak the Agent Client Protocol, on standard input and output.
+//!
+//! One ACP session is one chat: a label below the isolation that the flags name. What an editor sends decides neither the isolation nor
+//! the agent, unless `--unbound` says so.
+//!
+//! - [`adapter`]: what each request does
+//! - [`session`]: a session and the turn in it; [`turn`]: a prompt from its request to its ending
+//! - [`prompt`], [`items`], [`teller`]: what the person wrote as text, and what the service says as updates; pure
+//! - [`options`]: what the person can choose; [`questions`]: what the agent asks the person
+//! - [`calls`]: the daemon's side of the line; [`editor`]: the editor's; [`problem`]: errors
+
+mod adapter;
+mod calls;
+mod editor;
+mod items;
+mod options;
+mod problem;
+mod prompt;
+mod questions;
+mod session;
+mod teller;
+mod turn;
+
+use crate::environment::Environment;
+use crate::exit;
+use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::frame;
+use crate::scope::ScopeFlags;
+use adapter::Adapter;
+use agent_client_protocol_schema::v1::{
+    AGENT_METHOD_NAMES, AuthenticateResponse, CancelNotification, Error, PromptRequest,
+};
+use calls::{Calls, Scope};
+use clap::Args;
+use cupola_protocol::framing::Framing;
+use cupola_protocol::target::Target;
+use options::Open;
+use problem::invalid;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use session::Stop;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{self, BufReader};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Scope as Threads};
+
+pub(crate) const HELP: &str = "\
+An editor starts this command and speaks the Agent Client Protocol (version 1) with it. Each of its sessions is a conversation of its \
+own with the agent, under the isolation of these flags. docs/acp.md has the settings for each editor.
+
+Examples:
+  cupola acp --emulator
+  cupola acp --profile acme
+  cupola acp --emulator --user-isolation-key tenant-acme --agent-name notes";
+
+/// Most requests at once. An editor has one for each session it shows.
+const MAX_REQUESTS: usize = 64;
+/// Cancels a request, in this protocol's spelling and in LSP's.
+const CANCEL_REQUEST: [&str; 2] = ["$/cancel_request", "$/cancelRequest"];
+
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// Let each session name its agent and isolation in `_meta.cupola`, for programs that serve several users
+    #[arg(long)]
+    unbound: bool,
+    #[command(flatten)]
+    pub scope: ScopeFlags,
+}
+
+/// A message of the editor.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(default, borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    result: Option<&'a RawValue>,
+}
+
+/// Serves the editor until it has nothing more to say and every request is answered.
+pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    let (target, isolation) = flags.scope.resolve(None)?;
+    let open = flags.open(&target)?;
+    let calls = Calls { daemon: flags.scope.daemon.clone(), hooks };
+    let server = Server {
+        adapter: Adapter::new(calls, Scope { target, isolation }, open, flags.unbound, flags.scope.debug),
+        prompts: Mutex::default(),
+        under_way: AtomicUsize::new(0),
+    };
+    thread::scope(|threads| {
+        let mut input = BufReader::new(io::stdin());
+        let mut message = Vec::new();
+        let read = loop {
+            match frame::read(Framing::Ndjson, &mut input, &mut message) {
+                Ok(true) => server.message(&message, threads),
+                Ok(false) => break Ok(exit::OK),
+                Err(error) => break Err(Failure::usage(format!("could not read standard input: {error}"))),
+            }
+        };
+        server.adapter.editor.left();
+        read
+    })
+}
+
+impl Flags {
+    /// What the flags, the variables and the profile leave to the person.
+    fn open(&self, target: &Target) -> Result<Open, Failure> {
+        let environment = Environment::process(self.scope.no_env);
+        let profile = self.scope.profile(&environment)?;
+        let is_named = self.scope.target.agent_name.is_some()
+            || environment.text("CUPOLA_AGENT")?.is_some()
+            || profile.agent.is_some()
+            || matches!(target, Target::AgentEndpoint { .. } | Target::Local { .. });
+        Ok(Open { agent: !is_named, version: target.version().is_none() })
+    }
+}
+
+struct Server {
+    adapter: Adapter,
+    /// Prompts under way, by the ids of their requests.
+    prompts: Mutex<HashMap<String, Arc<Stop>>>,
+    under_way: AtomicUsize,
+}
+
+impl Server {
+    /// Takes one message. What may have to wait for the daemon gets a thread of its own.
+    fn message<'scope>(&'scope self, bytes: &[u8], threads: &'scope Threads<'scope, '_>) {
+        let editor = &self.adapter.editor;
+        let Ok(message) = serde_json::from_slice::<Message<'_>>(bytes) else {
+            return editor.answer(RawValue::NULL, Err::<(), _>(Error::parse_error()));
+        };
+        match (message.method.as_deref(), message.id) {
+            (Some(method), Some(id)) => self.request(method, id, message.params, threads),
+            (Some(method), None) => self.notification(method, message.params),
+            (None, Some(id)) => editor.answered(id, message.result),
+            (None, None) => editor.answer(RawValue::NULL, Err::<(), _>(Error::invalid_request())),
+        }
+    }
+
+    fn notification(&self, method: &str, params: Option<&RawValue>) {
+        #[derive(Deserialize)]
+        struct CancelRequest<'a> {
+            #[serde(borrow, rename = "requestId", alias = "id")]
+            id: &'a RawValue,
+        }
+        let text = params.map_or("null", RawValue::get);
+        if method == AGENT_METHOD_NAMES.session_cancel {
+            if let Ok(cancel) = serde_json::from_str::<CancelNotification>(text) {
+                self.adapter.cancel(&cancel.session_id);
+            }
+        } else if CANCEL_REQUEST.contains(&method)
+            && let Ok(cancel) = serde_json::from_str::<CancelRequest<'_>>(text)
+        {
+            let prompt = self.prompts().get(cancel.id.get()).cloned();
+            // Only prompts can be cancelled; a cancellation of any other request is ignored.
+            if let Some(prompt) = prompt {
+                prompt.now();
+            }
+        }
+    }
+
+    fn request<'scope>(
+        &'scope self,
+        method: &str,
+        id: &RawValue,
+        params: Option<&RawValue>,
+        threads: &'scope Threads<'scope, '_>,
+    ) {
+        let adapter = &self.adapter;
+        let names = &AGENT_METHOD_NAMES;
+        match method {
+            _ if method == names.initialize => {
+                adapter.editor.answer(id, read(params).map(|request| adapter.initialize(request)));
+            }
+            // There is nothing to sign in to here: the daemon has the credential.
+            _ if method == names.authenticate => adapter.editor.answer(id, Ok(AuthenticateResponse::new())),
+            _ if method == names.session_prompt => self.prompt(id, params, threads),
+            _ if method == names.session_new => {
+                self.apart(id, params, threads, |request| adapter.new_session(&request));
+            }
+            _ if method == names.session_load => self.apart(id, params, threads, |request| adapter.load(&request)),
+            _ if method == names.session_resume => self.apart(id, params, threads, |request| adapter.resume(&request)),
+            _ if method == names.session_list => self.apart(id, params, threads, |request| adapter.list(&request)),
+            _ if method == names.session_close => self.apart(id, params, threads, |request| adapter.close(&request)),
+            _ if method == names.session_delete => self.apart(id, params, threads, |request| adapter.delete(&request)),
+            _ if method == names.session_set_config_option => {
+                self.apart(id, params, threads, |request| adapter.set_option(&request));
+            }
+            _ => adapter.editor.answer(id, Err::<(), _>(Error::method_not_found())),
+        }
+    }
+
+    fn prompt<'scope>(&'scope self, id: &RawValue, params: Option<&RawValue>, threads: &'scope Threads<'scope, '_>) {
+        match read::<PromptRequest>(params).and_then(|request| self.adapter.begin(&request)) {
+            Ok(prompt) => {
+                self.prompts().insert(id.get().to_owned(), Arc::clone(&prompt.stop));
+                let key = id.get().to_owned();
+                let has_begun = self.thread(id, threads, move || {
+                    let ending = self.adapter.prompt(&prompt);
+                    self.prompts().remove(&key);
+                    ending
+                });
+                if !has_begun {
+                    self.prompts().remove(id.get());
+                }
+            }
+            Err(error) => self.adapter.editor.answer(id, Err::<(), _>(error)),
+        }
+    }
+
+    /// Answers a request from a thread of its own.
+    fn apart<'scope, Params: DeserializeOwned + Send + 'scope, Answer: Serialize>(
+        &'scope self,
+        id: &RawValue,
+        params: Option<&RawValue>,
+        threads: &'scope Threads<'scope, '_>,
+        answer: impl FnOnce(Params) -> Result<Answer, Error> + Send + 'scope,
+    ) {
+        match read::<Params>(params) {
+            Ok(params) => {
+                self.thread(id, threads, move || answer(params));
+            }
+            Err(error) => self.adapter.editor.answer(id, Err::<(), _>(error)),
+        }
+    }
+
+    /// Answers a request from a new thread. False if it was refused instead.
+    fn thread<'scope, Answer: Serialize>(
+        &'scope self,
+        id: &RawValue,
+        threads: &'scope Threads<'scope, '_>,
+        answer: impl FnOnce() -> Result<Answer, Error> + Send + 'scope,
+    ) -> bool {
+        if self.under_way.load(Ordering::Relaxed) >= MAX_REQUESTS {
+            let mut error = Error::internal_error();
+            error.message = format!("{MAX_REQUESTS} requests are under way; wait until one of them has ended");
+            self.adapter.editor.answer(id, Err::<(), _>(error));
+            return false;
+        }
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let owned = id.to_owned();
+        let started = thread::Builder::new().spawn_scoped(threads, move || {
+            let result = answer();
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            self.adapter.editor.answer(&owned, result);
+        });
+        if let Err(error) = started {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            let mut refused = Error::internal_error();
+            refused.message = format!("could not start a thread for the request: {error}");
+            self.adapter.editor.answer(id, Err::<(), _>(refused));
+            return false;
+        }
+        true
+    }
+
+    fn prompts(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Stop>>> {
+        self.prompts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parameters of a request.
+fn read<Params: DeserializeOwned>(params: Option<&RawValue>) -> Result<Params, Error> {
+    // What a parameter was is not repeated: it may be a key.
+    serde_json::from_str(params.map_or("null", RawValue::get)).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        invalid(format!("the parameters are not what this method takes ({place})"))
+    })
+}

@@ -1,0 +1,227 @@
+//! An ACP session: a chat of the isolation that this command is bound to, and the turn under way in it.
+
+use super::calls::Scope;
+use super::problem::invalid;
+use crate::line::call::CALL;
+use crate::line::stream::Stream;
+use agent_client_protocol_schema::v1::{Error, SessionId};
+use cupola_protocol::chats::ChatDetails;
+use cupola_protocol::isolation::{ChatLabel, Isolation};
+use cupola_protocol::rpc::{CANCEL, Cancel, Request};
+use cupola_protocol::target::{ServiceName, Target};
+use serde_json::value::RawValue;
+use std::io::Write as _;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// What the labels of sessions begin with: other clients' chats are not sessions.
+const LABEL: &str = "acp/";
+
+/// A session that is open in this process.
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    /// The agent before the person chose one, and the isolation with the session's label.
+    pub(super) scope: Scope,
+    pub(super) state: Mutex<State>,
+    ended: Condvar,
+}
+
+/// What changes in a session.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) details: ChatDetails,
+    turn: Option<Arc<Stop>>,
+}
+
+impl Session {
+    /// A session with this id, in `base`'s isolation.
+    pub(super) fn new(id: SessionId, base: &Scope, details: ChatDetails) -> Result<Self, Error> {
+        let scope = Scope { target: base.target.clone(), isolation: within(&base.isolation, &id)? };
+        let state = Mutex::new(State { details, turn: None });
+        Ok(Self { id, scope, state, ended: Condvar::new() })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The agent that the person chose, and whose state.
+    pub(super) fn chosen(&self) -> Scope {
+        Scope { target: chosen(&self.scope.target, &self.state().details), isolation: self.scope.isolation.clone() }
+    }
+
+    /// Begins a turn; there is one at a time.
+    pub(super) fn begin(&self) -> Result<Arc<Stop>, Error> {
+        let mut state = self.state();
+        if state.turn.is_some() {
+            return Err(busy());
+        }
+        let stop = Arc::new(Stop::default());
+        state.turn = Some(Arc::clone(&stop));
+        Ok(stop)
+    }
+
+    /// Is a turn under way?
+    pub(super) fn is_busy(&self) -> bool {
+        self.state().turn.is_some()
+    }
+
+    /// The turn has ended.
+    pub(super) fn end(&self) {
+        self.state().turn = None;
+        self.ended.notify_all();
+    }
+
+    /// Cancels the turn, if one is under way.
+    pub(super) fn cancel(&self) {
+        let turn = self.state().turn.clone();
+        if let Some(turn) = turn {
+            turn.now();
+        }
+    }
+
+    /// Cancels the turn, and waits until it has ended.
+    pub(super) fn cancel_and_wait(&self) {
+        self.cancel();
+        let mut state = self.state();
+        while state.turn.is_some() {
+            state = self.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// There is one turn at a time.
+pub(super) fn busy() -> Error {
+    invalid("a prompt of this session is under way: wait for it, or cancel it")
+}
+
+/// Ends a turn that is under way.
+#[derive(Default)]
+pub(super) struct Stop(Mutex<StopState>);
+
+#[derive(Default)]
+struct StopState {
+    is_wanted: bool,
+    /// What ends that which the turn waits for.
+    end: Option<Box<dyn Fn() + Send>>,
+}
+
+impl Stop {
+    fn state(&self) -> MutexGuard<'_, StopState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has somebody asked for the end?
+    pub(super) fn is_wanted(&self) -> bool {
+        self.state().is_wanted
+    }
+
+    /// Ends the turn.
+    pub(super) fn now(&self) {
+        let mut state = self.state();
+        state.is_wanted = true;
+        if let Some(end) = &state.end {
+            end();
+        }
+    }
+
+    /// The call has been sent on this connection: here it can be cancelled from now on.
+    pub(super) fn sent(&self, stream: &Stream) {
+        if let Ok(stream) = stream.try_clone() {
+            self.ends_by(Box::new(move || cancel(&stream)));
+        }
+    }
+
+    /// The person was asked: from now on the end of the turn is an answer.
+    pub(super) fn asking(&self, answer: Sender<Option<Box<RawValue>>>) {
+        self.ends_by(Box::new(move || {
+            let _ = answer.send(None);
+        }));
+    }
+
+    fn ends_by(&self, end: Box<dyn Fn() + Send>) {
+        let mut state = self.state();
+        if state.is_wanted {
+            end();
+        }
+        state.end = Some(end);
+    }
+}
+
+/// Cancels the one call on a connection. If it cannot be written the connection has ended, and the call with it.
+fn cancel(mut stream: &Stream) {
+    if let Ok(mut message) = serde_json::to_vec(&Request::notification(CANCEL, Cancel { id: CALL })) {
+        message.push(b'\n');
+        let _ = stream.write_all(&message);
+    }
+}
+
+/// The isolation of a session.
+fn within(base: &Isolation, id: &SessionId) -> Result<Isolation, Error> {
+    let label = match &base.chat {
+        Some(chat) => format!("{chat}/{LABEL}{id}"),
+        None => format!("{LABEL}{id}"),
+    };
+    let chat = label.parse().map_err(|_| invalid("the session id is not one of this agent's"))?;
+    Ok(Isolation { chat: Some(chat), ..base.clone() })
+}
+
+/// The session that a chat of this isolation is, if it is one.
+pub(super) fn id_of(base: &Isolation, label: &ChatLabel) -> Option<SessionId> {
+    let rest = match &base.chat {
+        Some(chat) => label.as_str().strip_prefix(chat.as_str())?.strip_prefix('/')?,
+        None => label.as_str(),
+    };
+    rest.strip_prefix(LABEL).map(|id| SessionId::new(id.to_owned()))
+}
+
+/// The target with what the person chose in its place.
+pub(super) fn chosen(target: &Target, details: &ChatDetails) -> Target {
+    let mut target = target.clone();
+    if let Some(name) = &details.agent {
+        match &mut target {
+            Target::Emulator { agent, .. } | Target::Project { agent, .. } => *agent = name.clone(),
+            Target::Directory(directory) => directory.agent = name.as_str().parse::<ServiceName>().ok(),
+            // They name one agent.
+            Target::AgentEndpoint { .. } | Target::Local { .. } => {}
+        }
+    }
+    match &details.version {
+        Some(version) => target.at_version(version.clone()),
+        None => target,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_a_chat_below_the_isolation_it_was_made_in() {
+        for base in [r#"{"userKey":"acme"}"#, r#"{"userKey":"acme","chat":"work"}"#] {
+            let base: Isolation = serde_json::from_str(base).unwrap();
+            let id = SessionId::new("one");
+            let isolation = within(&base, &id).unwrap();
+            assert_eq!(isolation.user_key, base.user_key);
+            assert_eq!(id_of(&base, isolation.chat.as_ref().unwrap()), Some(id));
+        }
+        let work: Isolation = serde_json::from_str(r#"{"chat":"work"}"#).unwrap();
+        for other in ["work", "acp/one", "workshop/acp/one", "play/acp/one"] {
+            assert_eq!(id_of(&work, &other.parse().unwrap()), None, "{other}");
+        }
+        assert!(within(&work, &SessionId::new("x".repeat(200))).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_turn_that_is_cancelled_before_it_is_sent_is_cancelled_when_it_is() {
+        let (client, daemon) = Stream::pair().unwrap();
+        let stop = Stop::default();
+        stop.now();
+        assert!(stop.is_wanted());
+        stop.sent(&client);
+        drop((stop, client));
+        let said = std::io::read_to_string(daemon).unwrap();
+        assert!(said.contains(r#""method":"$/cancelRequest","params":{"id":1}"#), "{said}");
+    }
+}

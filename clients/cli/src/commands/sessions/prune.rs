@@ -1,0 +1,207 @@
+//! `cupola sessions prune`: deletes the sessions that were not used for some time. A project has room for 15 to 50 sessions, and each
+//! that a script leaves behind takes a place for 30 days.
+
+use super::{Common, named};
+use crate::exit;
+use crate::failure::Failure;
+use crate::hooks::Hooks;
+use crate::line::call::typed;
+use crate::line::interrupt;
+use crate::scope::approval;
+use crate::scope::target::parse;
+use crate::show;
+use crate::show::table::{self, Output};
+use crate::terminal;
+use clap::Args;
+use cupola_protocol::isolation::Isolation;
+use cupola_protocol::sessions::{Delete, Session, SessionParams};
+use cupola_protocol::target::Target;
+use serde_json::json;
+use std::io::Write;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(super) struct PruneFlags {
+    /// Delete sessions that were not used for at least this long: a number with s, m, h, d or w, such as 12h or 7d
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    older_than: Duration,
+    /// Show what would be deleted, and delete nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask for confirmation, for scripts
+    #[arg(long, short)]
+    yes: bool,
+    /// The key the sessions were created with; saved if Cupola created them
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true, help_heading = "Isolation")]
+    isolation_key: Option<String>,
+}
+
+impl PruneFlags {
+    /// The key that deletes them.
+    pub(super) fn isolation_key(&self) -> Option<&String> {
+        self.isolation_key.as_ref()
+    }
+}
+
+/// A session that could not be deleted.
+struct Kept {
+    id: String,
+    why: Failure,
+}
+
+/// Deletes what is old enough, of what this agent and isolation can see, and says what became of it.
+pub(super) fn run(
+    flags: &PruneFlags,
+    common: &Common,
+    hooks: Hooks,
+    target: &Target,
+    isolation: &Isolation,
+) -> Result<u8, Failure> {
+    let listed = named::all(common, hooks, target, isolation)?;
+    let old: Vec<Session> =
+        listed.into_iter().filter(|session| is_older(session, flags.older_than, table::now())).collect();
+    let is_json = common.output == Some(Output::Json);
+    if !is_json && !old.is_empty() && (flags.dry_run || !flags.yes) {
+        show::print(&table::sessions(&old))?;
+    }
+    if flags.dry_run || old.is_empty() {
+        if is_json {
+            show::print_json(&raw(&json!({ "wouldDelete": ids(&old), "deleted": [], "kept": [] }))?)?;
+        } else if old.is_empty() {
+            show::print("No session is that old.\n")?;
+        } else {
+            show::print(&format!("Nothing was deleted: --dry-run. Without it, {} would be.\n", counted(old.len())))?;
+        }
+        return Ok(exit::OK);
+    }
+    if !flags.yes && !confirmed(common, old.len())? {
+        if is_json {
+            show::print_json(&raw(&json!({ "wouldDelete": ids(&old), "deleted": [], "kept": [] }))?)?;
+        } else {
+            show::print("Nothing was deleted.\n")?;
+        }
+        return Ok(exit::OK);
+    }
+    let (mut deleted, mut kept) = (Vec::new(), Vec::new());
+    for session in old {
+        let id = session.agent_session_id;
+        match delete(common, hooks, target, isolation, &id) {
+            Ok(()) => {
+                // At once: Ctrl-C ends the command here, and the person must know what is gone.
+                if !is_json {
+                    show::print(&format!("Deleted session {id}.\n"))?;
+                }
+                deleted.push(id);
+            }
+            Err(why) => kept.push(Kept { id, why }),
+        }
+    }
+    report(is_json, &deleted, &kept)?;
+    Ok(kept.first().map_or(exit::OK, |kept| kept.why.exit_code()))
+}
+
+fn delete(common: &Common, hooks: Hooks, target: &Target, isolation: &Isolation, id: &str) -> Result<(), Failure> {
+    let (target, isolation, session_id) = (target.clone(), isolation.clone(), Some(parse("SESSION_ID", id)?));
+    // A session of another user is never meant: it takes `cupola sessions delete --allow-shared-session`.
+    let (allow_shared_session, progress) = (false, common.scope.progress());
+    let params = SessionParams { target, isolation, session_id, allow_shared_session, progress };
+    typed::<Delete>(&common.scope.call::<Delete>(hooks, params)?)?;
+    Ok(())
+}
+
+fn report(is_json: bool, deleted: &[String], kept: &[Kept]) -> Result<(), Failure> {
+    if is_json {
+        let kept: Vec<_> =
+            kept.iter().map(|Kept { id, why }| json!({ "sessionId": id, "error": why.to_string() })).collect();
+        return show::print_json(&raw(&json!({ "wouldDelete": [], "deleted": deleted, "kept": kept }))?);
+    }
+    show::print(&format!("Deleted {}.\n", counted(deleted.len())))?;
+    for Kept { id, why } in kept {
+        let _ = writeln!(terminal::stderr(), "error: session {} was not deleted:", terminal::line(id));
+        let _ = why.print(&mut terminal::stderr());
+    }
+    Ok(())
+}
+
+/// Does the person at the terminal agree? Without a terminal, `--yes` is needed.
+fn confirmed(common: &Common, count: usize) -> Result<bool, Failure> {
+    if !common.scope.may_ask() {
+        return Err(Failure::usage_hint(
+            format!("{} would be deleted, and this cannot be confirmed without a terminal", counted(count)),
+            "add --yes to delete them, or --dry-run to see which they are",
+        ));
+    }
+    // The list is complete, so Ctrl-C leaves the question.
+    interrupt::settle();
+    let answer = approval::line(&format!("Delete {} and all their files? [y/N] ", counted(count))).unwrap_or_default();
+    Ok(answer.is_some_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
+}
+
+fn counted(count: usize) -> String {
+    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
+}
+
+fn ids(sessions: &[Session]) -> Vec<&str> {
+    sessions.iter().map(|session| session.agent_session_id.as_str()).collect()
+}
+
+fn raw(value: &serde_json::Value) -> Result<Box<serde_json::value::RawValue>, Failure> {
+    serde_json::value::to_raw_value(value).map_err(|error| Failure::Output(error.into()))
+}
+
+/// Was it last used so long ago? The service does not always say when it was; then its creation counts. One without any time is
+/// kept, and so is one that is going already.
+fn is_older(session: &Session, age: Duration, now: i64) -> bool {
+    let is_going = matches!(session.status.as_deref(), Some("deleting" | "deleted" | "expired"));
+    let said = |time: Option<i64>| time.filter(|time| *time > 0);
+    let used = said(session.last_accessed_at).max(said(session.created_at));
+    let age = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+    !is_going && used.is_some_and(|used| now.saturating_sub(used) >= age)
+}
+
+/// `7d`, `12h`: one number and one unit.
+fn age(text: &str) -> Result<Duration, String> {
+    let unit_at = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err("write a number and a unit: s, m, h, d or w, such as 12h or 7d".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "it needs a whole number, such as 7 in 7d".to_owned())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "it is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(status: &str, created: i64, used: i64) -> Session {
+        let value =
+            json!({"agent_session_id": "s_0000001", "status": status, "created_at": created, "last_accessed_at": used});
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn ages_are_a_number_and_a_unit() {
+        for (text, seconds) in [("0s", 0), ("90m", 5400), ("12h", 43_200), ("7d", 604_800), ("2w", 1_209_600)] {
+            assert_eq!(age(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "7", "d", "-1d", "7 d", "7x", "1.5h", "99999999999999999999d", "18446744073709551615w"] {
+            assert!(age(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_use_counts_and_what_has_no_time_is_kept() {
+        let (week, now) = (Duration::from_hours(168), 2_000_000);
+        assert!(is_older(&session("idle", 1, 1_395_200), week, now));
+        assert!(!is_older(&session("idle", 1, 1_395_201), week, now), "used a second later");
+        assert!(is_older(&session("idle", 1, 0), week, now), "never used, so its creation counts");
+        assert!(!is_older(&session("idle", 0, 0), week, now));
+        assert!(!is_older(&session("deleting", 1, 1), week, now));
+    }
+}

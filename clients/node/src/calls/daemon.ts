@@ -1,0 +1,22 @@
+// `daemon/*`: the daemon itself.
+
+import { Calls, type Options, type Signal } from "../calls.js";
+import type { DaemonStatusResponse, DaemonStopResponse, DoctorResponse } from "../protocol.js";
+
+/** `status` and `stop` are not tied to an agent. */
+export class DaemonCalls extends Calls {
+    /** The daemon's status. */
+    status(options: Signal = {}): Promise<DaemonStatusResponse> {
+        return this.plain("daemon/status", {}, options);
+    }
+
+    /** Checks everything that a call to the client's agent needs; the `hint` of each check says what to do. */
+    doctor(options: Options<"daemon/doctor"> = {}): Promise<DoctorResponse> {
+        return this.scoped("daemon/doctor", options);
+    }
+
+    /** Stops the daemon when all runs have ended, or at once with `force`. The next call starts another one. */
+    stop({ signal, ...params }: Options<"daemon/stop"> = {}): Promise<DaemonStopResponse> {
+        return this.plain("daemon/stop", params, { signal });
+    }
+}

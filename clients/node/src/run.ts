@@ -1,0 +1,45 @@
+// One invoke, or one that another client began: its events, its result, its text.
+
+import { RunFailed } from "./error.js";
+import type { InvokeEvent, InvokeResponse } from "./protocol.js";
+import { Streaming, type StreamingCall, type StreamingOptions } from "./streaming.js";
+
+/** See [`Streaming`]. A newer daemon may send further types of events: ignore those that you do not know. */
+export class Run extends Streaming<InvokeEvent, InvokeResponse> {
+    #id: string | undefined;
+    readonly #begun: Promise<string>;
+    #begin: ((id: string) => void) | undefined;
+
+    constructor(call: StreamingCall<InvokeEvent, InvokeResponse>, options?: StreamingOptions) {
+        super(call, options);
+        const begins = new Promise<string>((resolve) => (this.#begin = resolve));
+        this.#begun = Promise.race([begins, this.ending.then(({ runId }) => runId)]);
+        this.#begun.catch(() => undefined);
+    }
+
+    /** The run's id, from its first event on. */
+    get id(): string | undefined {
+        return this.#id;
+    }
+
+    /** Waits until the run has begun, and returns its id. Fails if it does not begin. */
+    started(): Promise<string> {
+        return this.#begun;
+    }
+
+    /** The whole answer. Throws `RunFailed` unless the agent completed it. */
+    async text(): Promise<string> {
+        const response = await this.result();
+        if (response.status !== "completed") {
+            throw new RunFailed(response);
+        }
+        return response.text;
+    }
+
+    protected override saw(event: InvokeEvent): void {
+        if (this.#id === undefined) {
+            this.#id = event.runId;
+            this.#begin?.(event.runId);
+        }
+    }
+}

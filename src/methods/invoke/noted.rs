@@ -1,0 +1,72 @@
+//! What the journal gets of a run: that it is about to be sent, if it is to outlive the daemon, and what answers it.
+
+use super::attempt::Attempt;
+use super::perform::limit;
+use crate::error::CallError;
+use crate::foundry::Reply;
+use crate::partition::journal::{Entry, Facts, Reach};
+use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::invoke::AgentProtocol;
+use std::time::SystemTime;
+
+impl Attempt<'_> {
+    /// Before a turn is sent that is to outlive the daemon. Nobody may be there to see it end: the journal is its only witness.
+    pub(super) async fn note_before(
+        &self,
+        session: Option<&SessionId>,
+        conversation: Option<&ConversationId>,
+    ) -> Result<(), CallError> {
+        let can_survive = matches!(self.protocol, AgentProtocol::Responses | AgentProtocol::Invocations);
+        if self.run.may_survive() && can_survive {
+            self.daemon.journal.write(&self.entry(session, conversation, true)).await?;
+        }
+        Ok(())
+    }
+
+    /// The answer has begun: from here on it is known what the run continues, and whether it outlives the daemon. A run that cannot
+    /// be written down does not.
+    pub(super) fn note_answer(
+        &self,
+        reply: &Reply,
+        session: Option<&SessionId>,
+        conversation: Option<&ConversationId>,
+    ) -> impl Future<Output = ()> + use<'_> {
+        let survives = self.run.may_survive() && reply.survives;
+        let mut entry = self.entry(session, conversation, survives);
+        entry.facts.version.clone_from(&reply.version);
+        entry.facts.response.clone_from(&reply.response_id);
+        async move {
+            let written = self.daemon.journal.write(&entry).await;
+            if let Err(error) = &written {
+                tracing::warn!(%error, "a run could not be written down");
+            }
+            self.run.set_survives(survives && written.is_ok());
+        }
+    }
+
+    fn entry(&self, session: Option<&SessionId>, conversation: Option<&ConversationId>, survives: bool) -> Entry {
+        let Self { run, params, scope, .. } = *self;
+        let facts = Facts {
+            model: scope.model,
+            protocol: self.protocol,
+            detached: params.detach,
+            session: session.cloned(),
+            conversation: conversation.cloned(),
+            version: None,
+            response: None,
+            started_at: run.started_at(),
+            deadline: limit(params).and_then(|limit| run.started_at().checked_add(limit)),
+            answered: false,
+            reason: None,
+        };
+        let reach = survives.then(|| Reach { target: scope.target.clone(), isolation: scope.isolation.clone() });
+        Entry {
+            run: run.id().clone(),
+            partition: scope.partition.clone(),
+            facts,
+            reach,
+            ended: None,
+            updated_at: SystemTime::now(),
+        }
+    }
+}

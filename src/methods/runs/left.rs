@@ -1,0 +1,80 @@
+//! What is known of a run that an earlier daemon left and that nobody can continue. Pure.
+
+use super::super::invoke::{Standing, explain_failure};
+use crate::partition::journal::Entry;
+use crate::system::clock::rfc3339;
+use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, NumberedEvent, RunFailure, RunStatus};
+use cupola_protocol::runs::{RunInfo, RunState};
+
+/// What became of the answer of a run that had ended.
+const ANSWER_GONE: &str = "the run had ended, but the daemon that had its answer has ended, too";
+
+/// The run, as lists show it.
+pub(super) fn info(entry: &Entry) -> RunInfo {
+    let facts = &entry.facts;
+    RunInfo {
+        run_id: entry.run.clone(),
+        agent: entry.partition.agent.as_str().to_owned(),
+        status: entry.ended.map_or(RunState::Truncated, RunState::from),
+        session_id: facts.session.clone(),
+        conversation_id: facts.conversation.clone(),
+        agent_version: facts.version.clone(),
+        latency: None,
+        started_at: rfc3339(facts.started_at),
+        ended_at: Some(rfc3339(entry.updated_at)),
+        last_event: 0,
+        detached: facts.detached,
+        survives: false,
+        reason: Some(reason(entry).to_owned()),
+        clients: 0,
+    }
+}
+
+/// The ending that a client gets which has seen the events up to `after`.
+pub(super) fn ending(entry: &Entry, after: u64) -> NumberedEvent {
+    let event = InvokeEvent::Truncated { reason: Some(reason(entry).to_owned()) };
+    NumberedEvent { run_id: entry.run.clone(), number: after.saturating_add(1), event }
+}
+
+/// The response to a client that asks for its answer.
+pub(super) fn answer(entry: &Entry) -> InvokeResponse {
+    let facts = &entry.facts;
+    let turn = if facts.response.is_some() && entry.ended != Some(RunStatus::Truncated) {
+        Turn::Ran
+    } else {
+        Turn::MayHaveRun
+    };
+    let message = format!("the answer was cut off: {}", reason(entry));
+    let failure =
+        RunFailure { kind: ErrorKind::ServiceError, message, service_code: None, turn: Some(turn), hint: None };
+    let standing = Standing {
+        run: &entry.run,
+        turn,
+        is_local: entry.partition.agent.is_local(),
+        session: facts.session.clone(),
+        waits_behind: None,
+        limit: None,
+    };
+    InvokeResponse {
+        run_id: entry.run.clone(),
+        status: RunStatus::Truncated,
+        text: String::new(),
+        session_id: facts.session.clone(),
+        conversation_id: facts.conversation.clone(),
+        response_id: facts.response.clone(),
+        isolation_model: facts.model,
+        agent_version: facts.version.clone(),
+        latency: None,
+        request_id: None,
+        output: None,
+        failure: Some(explain_failure(failure, &standing)),
+        questions: Vec::new(),
+        notices: Vec::new(),
+        duration_ms: 0,
+    }
+}
+
+fn reason(entry: &Entry) -> &str {
+    entry.facts.reason.as_deref().unwrap_or(ANSWER_GONE)
+}

@@ -1,0 +1,88 @@
+//! What is written down of a run, so that the next daemon knows of it when this one is killed: ids, whose it is, and how to reach
+//! it. No text, no input, and no position: what was read is read again from the service.
+
+use super::Partition;
+use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
+use cupola_protocol::invoke::{AgentProtocol, RunStatus};
+use cupola_protocol::isolation::{Isolation, IsolationModel};
+use cupola_protocol::target::{AgentVersion, Target};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::SystemTime;
+
+/// One run of the journal.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its id.
+    pub run: RunId,
+    /// Whose it is.
+    pub partition: Partition,
+    /// What is known of it.
+    pub facts: Facts,
+    /// How the next daemon reaches it; `None` for a run that ends with its daemon, and for one that has been given up.
+    pub reach: Option<Reach>,
+    /// How it ended, once it has.
+    pub ended: Option<RunStatus>,
+    /// When that changed last.
+    pub updated_at: SystemTime,
+}
+
+impl Entry {
+    /// Is there nothing more to find out? One that is reached at the service is read again, also after its end: its text is
+    /// only there.
+    pub const fn is_settled(&self) -> bool {
+        self.ended.is_some() && self.reach.is_none()
+    }
+}
+
+/// What is known of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// How the target isolates its users.
+    pub model: IsolationModel,
+    /// What the agent is called with.
+    pub protocol: AgentProtocol,
+    /// Whether it keeps running without a client.
+    pub detached: bool,
+    /// The session that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The conversation of the turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationId>,
+    /// The version that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<AgentVersion>,
+    /// The response's or invocation's id: without it, nobody knows whether the turn began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<ResponseId>,
+    /// When the request arrived.
+    pub started_at: SystemTime,
+    /// When it is given up; never when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<SystemTime>,
+    /// Somebody has had its answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
+    /// Why it has no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How a run is reached at the service. Erased when the run is forgotten: it has the isolation's values.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reach {
+    /// The agent.
+    pub target: Target,
+    /// Whose state.
+    pub isolation: Isolation,
+}
+
+impl fmt::Debug for Reach {
+    /// Leaves the isolation out: its values do not belong in logs.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Reach").field("target", &self.target).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,229 @@
+//! The journal of runs: what is written down of each before a client hears of it, and when it is taken out again.
+//!
+//! A run that outlives its daemon is in it until somebody has had its answer, or until the service has forgotten that. One that ends
+//! with its daemon is in it so that the next daemon can say what became of it. Only a daemon that serves a socket keeps one: a run
+//! of `--no-daemon` ends with its one client.
+
+use crate::partition::journal::Entry;
+use crate::partition::presence::Presence;
+use crate::partition::store::{Store, StoreError};
+use cupola_protocol::id::RunId;
+use cupola_protocol::invoke::RunStatus;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// How long a run stays after somebody has had its answer: a client whose daemon is killed while it sends the answer comes back by
+/// then.
+pub const ANSWERED_FOR: Duration = Duration::from_secs(10);
+
+/// How long a run that outlives its daemon stays after its end when nobody has asked: the service lets its events be read again
+/// for as long (contract section 7.5).
+pub const ENDED_FOR: Duration = Duration::from_mins(10);
+
+/// How long a run without an answer stays, and how long one may take that has no time limit: a working day, and the night before
+/// somebody looks.
+pub const KEPT_FOR: Duration = Duration::from_hours(24);
+
+/// How many runs of earlier daemons are kept without an answer. The oldest are dropped first.
+pub const MAX_KEPT: usize = 256;
+
+/// The journal of one daemon.
+#[derive(Debug)]
+pub struct Journal {
+    store: Arc<dyn Store>,
+    /// Where daemons show that they are alive.
+    locks: PathBuf,
+    presence: OnceLock<Presence>,
+    /// What is to be taken out, and when.
+    due: Mutex<BTreeSet<(Instant, RunId)>>,
+    /// Told when there is something to be taken out sooner than before.
+    sooner: Notify,
+}
+
+impl Journal {
+    /// Nothing is written before [`Self::open`].
+    pub fn new(store: Arc<dyn Store>, locks: PathBuf) -> Self {
+        Self { store, locks, presence: OnceLock::new(), due: Mutex::default(), sooner: Notify::new() }
+    }
+
+    /// Begins to keep it.
+    pub fn open(&self) -> io::Result<()> {
+        let presence = Presence::begin(&self.locks)?;
+        // A second one would be dropped, and the first stays.
+        let _ = self.presence.set(presence);
+        Ok(())
+    }
+
+    /// Is it kept?
+    pub fn is_open(&self) -> bool {
+        self.presence.get().is_some()
+    }
+
+    /// Writes a run down, or what has become known of it.
+    pub async fn write(&self, entry: &Entry) -> Result<(), StoreError> {
+        let Some(presence) = self.presence.get() else { return Ok(()) };
+        self.store.put_run(presence.name(), entry).await
+    }
+
+    /// Writes down how the run ended, before a client hears of it, and takes it out after `stays`.
+    pub async fn ended(&self, run: &RunId, status: RunStatus, stays: Duration) {
+        if !self.is_open() {
+            return;
+        }
+        if let Err(error) = self.store.end_run(run, status).await {
+            tracing::warn!(%error, %run, "the end of a run could not be written down");
+        }
+        self.take_out(run, stays);
+    }
+
+    /// Somebody is given the run's answer.
+    pub async fn answered(&self, run: &RunId) {
+        if !self.is_open() {
+            return;
+        }
+        if let Err(error) = self.store.answer_run(run).await {
+            tracing::warn!(%error, %run, "that a run was answered could not be written down");
+        }
+        self.take_out(run, ANSWERED_FOR);
+    }
+
+    /// Takes a run out when this much time has passed.
+    pub fn take_out(&self, run: &RunId, after: Duration) {
+        if self.is_open() {
+            self.due().insert((Instant::now() + after, run.clone()));
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Takes runs out now.
+    pub async fn forget(&self, runs: &[RunId]) {
+        if !self.is_open() || runs.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.forget_runs(runs).await {
+            tracing::warn!(%error, "runs could not be taken out of the journal");
+        }
+    }
+
+    /// Takes runs out when their time has come. Never returns; one caller at a time.
+    pub async fn take_out_in_time(&self) {
+        loop {
+            let next = self.due().first().map(|(at, _)| *at);
+            match next {
+                None => self.sooner.notified().await,
+                Some(at) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(at) => {}
+                        () = self.sooner.notified() => continue,
+                    }
+                    let over = self.over(Instant::now());
+                    self.forget(&over).await;
+                }
+            }
+        }
+    }
+
+    /// The daemon ends in good order: takes out what was soon to be.
+    pub async fn close(&self) {
+        let over = self.over(Instant::now() + ANSWERED_FOR);
+        self.forget(&over).await;
+    }
+
+    /// What is to be taken out by then.
+    fn over(&self, by: Instant) -> Vec<RunId> {
+        let mut due = self.due();
+        let mut over = Vec::new();
+        while due.first().is_some_and(|(at, _)| *at <= by) {
+            over.extend(due.pop_first().map(|(_, run)| run));
+        }
+        over
+    }
+
+    /// Takes over, in this daemon's name, the runs of daemons that are gone. `is_more`: others are alive that have some.
+    pub async fn inherit(&self) -> Result<Inherited, StoreError> {
+        let Some(own) = self.presence.get() else { return Ok(Inherited::default()) };
+        let mut inherited = Inherited::default();
+        let mut gone: Vec<Presence> = Vec::new();
+        let (mut alive, mut old, mut kept) = (Vec::<String>::new(), Vec::new(), 0);
+        for (daemon, entry) in self.store.runs().await? {
+            if daemon == own.name() {
+                continue;
+            }
+            let is_gone = gone.iter().any(|presence| presence.name() == daemon);
+            if !is_gone && !alive.contains(&daemon) {
+                match Presence::of_one_gone(&self.locks, &daemon) {
+                    Ok(Some(presence)) => gone.push(presence),
+                    Ok(None) => alive.push(daemon.clone()),
+                    Err(error) => {
+                        tracing::warn!(%error, %daemon, "whether another daemon is alive cannot be told");
+                        alive.push(daemon.clone());
+                    }
+                }
+            }
+            if alive.contains(&daemon) {
+                inherited.is_more = true;
+                continue;
+            }
+            if entry.is_settled() {
+                kept += 1;
+                let limit = if entry.facts.reason.is_some() { KEPT_FOR } else { ENDED_FOR };
+                let age = SystemTime::now().duration_since(entry.updated_at).unwrap_or_default();
+                match limit.checked_sub(age).filter(|_| kept <= MAX_KEPT) {
+                    Some(rest) => {
+                        self.take_out(&entry.run, rest);
+                        // In this daemon's name, so that it is not looked at again.
+                        self.store.put_run(own.name(), &entry).await?;
+                    }
+                    None => old.push(entry.run),
+                }
+                continue;
+            }
+            inherited.entries.push(entry);
+        }
+        self.forget(&old).await;
+        for entry in &inherited.entries {
+            // It is taken up nevertheless; only its end will not be written down.
+            if let Err(error) = self.store.put_run(own.name(), entry).await {
+                tracing::warn!(%error, run = %entry.run, "a run could not be taken over in the journal");
+            }
+        }
+        Ok(inherited)
+    }
+
+    /// The runs that earlier daemons left and that have no answer here, newest first.
+    pub async fn left(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut left: Vec<_> = self.own().await?.filter(Entry::is_settled).collect();
+        left.sort_by_key(|entry| std::cmp::Reverse(entry.facts.started_at));
+        Ok(left)
+    }
+
+    /// What is written down of a run.
+    pub async fn find(&self, run: &RunId) -> Result<Option<Entry>, StoreError> {
+        Ok(self.own().await?.find(|entry| entry.run == *run))
+    }
+
+    /// Those in this daemon's name. A daemon that is alive reports its own.
+    async fn own(&self) -> Result<impl Iterator<Item = Entry>, StoreError> {
+        let Some(own) = self.presence.get() else { return Ok(Vec::new().into_iter()) };
+        let runs = self.store.runs().await?.into_iter().filter(|(daemon, _)| daemon == own.name());
+        Ok(runs.map(|(_, entry)| entry).collect::<Vec<_>>().into_iter())
+    }
+
+    fn due(&self) -> MutexGuard<'_, BTreeSet<(Instant, RunId)>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What daemons that are gone left.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Their runs.
+    pub entries: Vec<Entry>,
+    /// Another daemon is still alive and has runs: it may leave some, too.
+    pub is_more: bool,
+}

@@ -1,0 +1,193 @@
+//! The daemon is killed repeatedly, at random points of streams: nothing that a client was told is lost or told twice.
+//!
+//! A run in the background continues on the next daemon, a run in the foreground ends with the daemon and is explained there; each with
+//! one client and with three. `cargo xtask kills --rounds N` does more rounds than this test, and takes a seed.
+//!
+//! - [`follower`]: one client over all its connections; [`chance`]: the random numbers, which a seed repeats
+
+mod chance;
+mod follower;
+
+use crate::support::{Home, PATIENCE, Process, TestEmulator, finish};
+use chance::Chance;
+use follower::Follower;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+/// Rounds of the ordinary test run.
+const ROUNDS: u64 = 40;
+/// Words of an answer, and the pause before each in ms: long enough to be killed anywhere in it.
+const WORDS: usize = 24;
+const PACE: u64 = 4;
+/// Events that a client gets of it, about: the kill comes after one of these.
+const EVENTS: u64 = 36;
+
+/// What one round is like.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    number: u64,
+    is_background: bool,
+    followers: usize,
+}
+
+impl Round {
+    fn of(number: u64) -> Self {
+        Self { number, is_background: number.is_multiple_of(2), followers: if number % 4 < 2 { 1 } else { 3 } }
+    }
+
+    /// Marks this round's isolation, on the wire and in the files.
+    fn key(self) -> String {
+        format!("tenant-of-round-{:05}", self.number)
+    }
+
+    fn params(self, target: &Value) -> Value {
+        let mut params = json!({"target": target, "isolation": {"userKey": self.key()}, "partialResultToken": "t",
+            "input": format!("slow {WORDS} {PACE}")});
+        if self.is_background {
+            // Both words for it.
+            params[if self.followers == 1 { "survive" } else { "detach" }] = json!(true);
+        }
+        params
+    }
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+fn answer() -> String {
+    (0..WORDS).map(|word| format!("tick{word}")).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_is_killed_loses_and_repeats_nothing() {
+    let rounds = setting("CUPOLA_KILL_ROUNDS", ROUNDS);
+    let seed = setting("CUPOLA_KILL_SEED", u64::from(std::process::id()) ^ 0x5eed);
+    let mut chance = Chance::new(seed);
+    let home = Home::new();
+    let mut emulator = TestEmulator::start().await;
+    emulator.list_in(&home);
+    let target = emulator.target("notes");
+    let mut daemon = home.serve_ready();
+    for number in 0..rounds {
+        let round = Round::of(number);
+        let said = format!("seed {seed}, {round:?}; CUPOLA_KILL_SEED={seed} repeats it");
+        daemon = play(&home, &emulator, &target, daemon, round, &mut chance, &said).await;
+    }
+    nothing_is_left(&home, seed, rounds).await;
+    assert_eq!(finish(home.command(&["stop", "--force"])).status.code(), Some(0));
+    daemon.ended();
+    let orphans = processes_of(&home);
+    assert!(orphans.is_empty(), "seed {seed}: {orphans:?} outlive the daemon");
+    emulator.end().await;
+}
+
+/// One round: a run, a kill, the next daemon. Gives that daemon.
+async fn play(
+    home: &Home,
+    emulator: &TestEmulator,
+    target: &Value,
+    mut daemon: Process,
+    round: Round,
+    chance: &mut Chance,
+    said: &str,
+) -> Process {
+    let turns_before = emulator.turns().len();
+    let (after_event, then) = (chance.below(EVENTS), Duration::from_micros(chance.below(6000)));
+    let mut first = Follower::begin(home, &round.params(target)).await;
+    let mut others = Vec::new();
+    for event in 0..after_event {
+        if !first.read().await {
+            break;
+        }
+        if event == 0 && round.followers > 1 {
+            for _ in 1..round.followers {
+                others.push(Follower::attach(home, first.run(), 0).await);
+            }
+        }
+    }
+    tokio::time::sleep(then).await;
+    daemon.signal(Signal::KILL);
+    daemon.ended();
+    let mut followers = vec![first];
+    followers.append(&mut others);
+    for follower in &mut followers {
+        while follower.read().await {}
+    }
+    let next = home.serve_ready();
+    for follower in &mut followers {
+        if follower.has_run() {
+            follower.come_back(home).await;
+            follower.check(&answer(), round.is_background, said);
+        }
+    }
+    for follower in &followers {
+        follower.agrees_with(&followers[0], said);
+    }
+    let turns = emulator.turns().len() - turns_before;
+    assert!(turns <= 1, "{said}: the turn was sent {turns} times");
+    assert!(turns == 1 || !followers[0].has_run(), "{said}: it began, and no turn was sent");
+    let listed = runs(home, &round.key(), target).await;
+    assert!(listed.len() <= 1, "{said}: one run is several: {listed:?}");
+    if let Some(run) = listed.first() {
+        assert_eq!(follower::settled(home, run["runId"].as_str().unwrap()).await, 1, "{said}: {run}");
+    }
+    next
+}
+
+/// All runs of this isolation, those that earlier daemons left among them.
+async fn runs(home: &Home, key: &str, target: &Value) -> Vec<Value> {
+    let params = json!({"all": true, "target": target, "isolation": {"userKey": key}});
+    let listed = follower::call(home, "runs/list", params).await;
+    listed["result"]["runs"].as_array().unwrap_or_else(|| panic!("{listed}")).clone()
+}
+
+async fn all_runs(home: &Home) -> Vec<Value> {
+    let listed = follower::call(home, "runs/list", json!({"all": true})).await;
+    listed["result"]["runs"].as_array().unwrap_or_else(|| panic!("{listed}")).clone()
+}
+
+/// No run is under way, and the isolation of none is in the files.
+async fn nothing_is_left(home: &Home, seed: u64, rounds: u64) {
+    // A run whose client was killed before it heard of it is read by somebody else; what was read again has to end again.
+    for run in all_runs(home).await {
+        follower::settled(home, run["runId"].as_str().unwrap()).await;
+    }
+    for run in all_runs(home).await {
+        assert_ne!(run["status"], "running", "seed {seed}: {run}");
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let left: Vec<_> = (0..rounds).filter(|number| is_in_files(home, &Round::of(*number).key())).collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "seed {seed}: the journal still has {left:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn is_in_files(home: &Home, key: &str) -> bool {
+    let state = home.path(".local/state/cupola");
+    ["state.db", "state.db-wal"].iter().any(|name| {
+        let bytes = std::fs::read(state.join(name)).unwrap_or_default();
+        bytes.windows(key.len()).any(|window| window == key.as_bytes())
+    })
+}
+
+/// The processes that have this home.
+fn processes_of(home: &Home) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let marker = format!("HOME={}", home.path("").display());
+    let has_home = |path: &Path| {
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        let is_its = environment
+            .split(|byte| *byte == 0)
+            .any(|entry| String::from_utf8_lossy(entry).trim_end_matches('/') == marker.trim_end_matches('/'));
+        (is_its && !command.is_empty()).then(|| String::from_utf8_lossy(&command).replace('\0', " "))
+    };
+    entries.filter_map(|entry| has_home(&entry.ok()?.path())).collect()
+}

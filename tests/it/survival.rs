@@ -1,0 +1,272 @@
+//! Runs that outlive their daemon, and what is said of those that do not. `kills.rs` has the same at random moments.
+
+use crate::support::{Client, Framing, Home, PATIENCE, Process, TestEmulator, call, finish, finish_after};
+use cupola_emulator::faults::Fault;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use tokio::net::UnixStream;
+
+/// Takes about five seconds.
+const LONG: &str = "slow 200 25";
+/// Takes about a second.
+const SLOW: &str = "slow 40 25";
+
+struct World {
+    home: Home,
+    emulator: TestEmulator,
+    daemon: Process,
+    target: Value,
+}
+
+impl World {
+    async fn start() -> Self {
+        let home = Home::new();
+        let mut emulator = TestEmulator::start().await;
+        emulator.list_in(&home);
+        let target = emulator.target("notes");
+        let daemon = home.serve_ready();
+        Self { home, emulator, daemon, target }
+    }
+
+    async fn connect(&self) -> Client {
+        Client::new(UnixStream::connect(self.home.socket()).await.unwrap(), Framing::Ndjson)
+    }
+
+    /// Begins a run with a client that reads up to `until`; gives the run's id and the last number.
+    async fn begin(&self, input: &str, more: Value, until: &str) -> (String, u64, Value) {
+        let mut client = self.connect().await;
+        let mut params = json!({"target": self.target, "isolation": {"userKey": "tenant-acme"}, "input": input,
+            "partialResultToken": "t"});
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        client.request("invoke", params).await;
+        let mut started = Value::Null;
+        loop {
+            let event = client.next().await["params"]["value"].clone();
+            assert!(event.is_object(), "it ended too soon");
+            if event["type"] == "started" {
+                started = event.clone();
+            }
+            if event["type"] == until {
+                let run = event["runId"].as_str().unwrap().to_owned();
+                return (run, event["number"].as_u64().unwrap(), started);
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        self.daemon.signal(Signal::KILL);
+        self.daemon.ended();
+    }
+
+    async fn end(mut self) {
+        finish(self.home.command(&["stop", "--force"]));
+        self.daemon.ended();
+        self.emulator.end().await;
+    }
+}
+
+/// What a client gets that follows a run.
+async fn followed(client: &mut Client, run: &str, after: u64) -> (Vec<Value>, Value) {
+    client.request("runs/attach", json!({"runId": run, "after": after, "partialResultToken": "t"})).await;
+    let mut events = Vec::new();
+    loop {
+        let message = client.next().await;
+        if message.get("method").is_none() {
+            return (events, message["result"].clone());
+        }
+        events.push(message["params"]["value"].clone());
+    }
+}
+
+fn kinds(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["type"].as_str().unwrap()).collect()
+}
+
+fn ticks(count: usize) -> String {
+    (0..count).map(|tick| format!("tick{tick}")).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_events_the_service_has_forgotten_comes_as_a_gap_and_a_snapshot() {
+    let mut world = World::start().await;
+    let (run, seen, started) = world.begin(SLOW, json!({"survive": true}), "textDelta").await;
+    assert_eq!(started["survives"], true, "{started}");
+    world.kill();
+    let expired =
+        json!({"error": {"code": "invalid_parameters", "message": "the stream TTL has expired", "param": "stream"}});
+    world.emulator.refuse("stream=true", 400, expired);
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let (events, answer) = followed(&mut client, &run, seen).await;
+    assert_eq!(kinds(&events), ["gap", "snapshot", "completed"], "{events:?}");
+    assert_eq!((&events[1]["text"], &answer["text"]), (&json!(ticks(40)), &json!(ticks(40))));
+    assert!(events[0]["number"].as_u64().unwrap() > seen);
+    assert_eq!(world.emulator.turns().len(), 1, "the turn was sent again");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invocation_that_the_agent_accepted_is_asked_for_by_the_next_daemon() {
+    let mut world = World::start().await;
+    let more = json!({"detach": true, "protocol": "invocations"});
+    let (run, seen, started) = world.begin(r#"{"mode":"lro","seconds":1}"#, more, "started").await;
+    assert_eq!(started["survives"], true, "{started}");
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let (events, answer) = followed(&mut client, &run, seen).await;
+    assert_eq!(kinds(&events).last(), Some(&"completed"), "{events:?}");
+    assert_eq!(events.iter().filter(|event| event["type"] == "textDelta").count(), 1, "{events:?}");
+    assert!(answer["text"].as_str().unwrap().contains("done after"), "{answer}");
+    assert_eq!(world.emulator.asked("POST", "protocols/invocations").len(), 1);
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_cut_with_its_daemon_is_listed_and_explained() {
+    let mut world = World::start().await;
+    let (run, seen, started) = world.begin("slow 1000 50", json!({}), "textDelta").await;
+    assert!(started.get("survives").is_none(), "{started}");
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let here = client.call("runs/list", json!({})).await["result"]["runs"].clone();
+    assert_eq!(here, json!([]), "it is not one of this daemon");
+    let left = client.call("runs/list", json!({"all": true})).await["result"]["runs"].clone();
+    assert_eq!((&left[0]["runId"], &left[0]["status"]), (&json!(run), &json!("truncated")), "{left}");
+    assert_eq!(left[0]["sessionId"], started["sessionId"]);
+    let shown = client.call("runs/show", json!({"runId": run})).await;
+    assert!(shown["result"]["reason"].as_str().unwrap().contains("the daemon that served the run ended"), "{shown}");
+    let (events, answer) = followed(&mut client, &run, seen).await;
+    assert_eq!(kinds(&events), ["truncated"], "{events:?}");
+    assert_eq!(
+        (&answer["status"], &answer["failure"]["turn"]),
+        (&json!("truncated"), &json!("mayHaveRun")),
+        "{answer}"
+    );
+    assert!(answer["failure"]["hint"].as_str().unwrap().contains("cupola monitor"), "{answer}");
+    let other = json!({"all": true, "target": world.target, "isolation": {"userKey": "tenant-contoso"}});
+    assert_eq!(client.call("runs/list", other).await["result"]["runs"], json!([]), "it is another tenant's");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_costs_a_surviving_run_nothing() {
+    let world = World::start().await;
+    world.emulator.fail("*/protocols/openai/responses", 1, Fault::Cut { after_bytes: 4000 });
+    let mut client = world.connect().await;
+    let params = json!({"target": world.target, "input": "slow 40 2", "survive": true});
+    let answer = client.call("invoke", params).await;
+    assert_eq!(
+        (&answer["result"]["status"], &answer["result"]["text"]),
+        (&json!("completed"), &json!(ticks(40))),
+        "{answer}"
+    );
+    assert_eq!(world.emulator.turns().len(), 1, "the turn was sent again");
+    let resumed = world.emulator.asked("GET", "protocols/openai/responses/caresp");
+    assert!(resumed.iter().any(|request| request.path.contains("starting_after=")), "{resumed:?}");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_surviving_run_is_cancelled_at_the_service_by_the_next_daemon() {
+    let mut world = World::start().await;
+    let (run, _, _) = world.begin("slow 200 50", json!({"detach": true}), "textDelta").await;
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let cancelled = client.call("runs/cancel", json!({"runId": run})).await;
+    assert_eq!(cancelled["result"]["status"], "cancelled", "{cancelled}");
+    assert_eq!(world.emulator.requests().iter().filter(|request| request.path.contains("/cancel")).count(), 1);
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_is_ended_by_force_leaves_a_surviving_run_to_the_next_one() {
+    let mut world = World::start().await;
+    let (run, seen, _) = world.begin(SLOW, json!({"detach": true}), "textDelta").await;
+    finish(world.home.command(&["stop", "--force"]));
+    world.daemon.ended();
+    assert!(!world.emulator.requests().iter().any(|request| request.path.contains("/cancel")), "it was cancelled");
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let (events, answer) = followed(&mut client, &run, seen).await;
+    assert_eq!((&answer["status"], &answer["text"]), (&json!("completed"), &json!(ticks(40))), "{answer}");
+    assert_eq!(kinds(&events).iter().filter(|kind| **kind == "completed").count(), 1);
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_leaves_a_surviving_run_to_the_next_daemon_at_once() {
+    let mut world = World::start().await;
+    let (run, seen, _) = world.begin("slow 3000 20", json!({"detach": true}), "textDelta").await;
+    world.daemon.signal(Signal::TERM);
+    world.daemon.ended();
+    assert!(!world.emulator.requests().iter().any(|request| request.path.contains("/cancel")), "it was cancelled");
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let shown = client.call("runs/show", json!({"runId": run})).await;
+    assert_eq!(shown["result"]["status"], "running", "{shown} after {seen}");
+    drop(client);
+    world.end().await;
+}
+
+/// The command line begins a run, its daemon is killed, and it continues with the one that it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_continues_with_the_next_daemon() {
+    let mut world = World::start().await;
+    let target = format!("--emulator={}", world.target["url"].as_str().unwrap());
+    for arguments in
+        [vec!["invoke", &target, "--survive", LONG], vec!["invoke", &target, "--survive", "-o", "json", LONG]]
+    {
+        let is_json = arguments.contains(&"json");
+        let before = world.emulator.turns().len();
+        let mut command = world.home.command(&arguments);
+        command.stderr(Stdio::piped());
+        let (socket, daemon) = (world.home.socket(), &mut world.daemon);
+        let (printed, output) = tokio::task::block_in_place(|| {
+            finish_after(command, |child| {
+                let mut out = BufReader::new(child.stdout.take().unwrap());
+                let mut printed = vec![0; if is_json { 0 } else { 6 }];
+                out.read_exact(&mut printed).unwrap();
+                // It knows the run when that is well under way.
+                let deadline = std::time::Instant::now() + PATIENCE;
+                while call(&socket, "runs/list")["result"]["runs"][0]["lastEvent"].as_u64().unwrap_or(0) < 60 {
+                    assert!(std::time::Instant::now() < deadline, "no run came");
+                }
+                assert_eq!(
+                    call(&socket, "runs/list")["result"]["runs"][0]["status"],
+                    "running",
+                    "it was killed too late"
+                );
+                daemon.signal(Signal::KILL);
+                daemon.ended();
+                let mut rest = String::new();
+                for line in out.lines() {
+                    rest.push_str(&line.unwrap());
+                }
+                String::from_utf8(printed).unwrap() + &rest
+            })
+        });
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{printed} {complaint}");
+        if is_json {
+            let answer: Value = serde_json::from_str(&printed).unwrap();
+            assert_eq!((&answer["status"], &answer["text"]), (&json!("completed"), &json!(ticks(200))));
+        } else {
+            assert_eq!(printed, ticks(200), "{complaint}");
+        }
+        assert_eq!(world.emulator.turns().len(), before + 1, "the turn was sent again");
+        finish(world.home.command(&["stop", "--force"]));
+        world.daemon = world.home.serve_ready();
+    }
+    world.end().await;
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask kills`: kills the daemon at random points of streams, as often as is wanted (`tests/it/kills.rs`).
+
+use crate::lint::cargo_in_root;
+use std::process::ExitCode;
+
+/// Rounds of a longer run. The tests do 40.
+const ROUNDS: u64 = 500;
+/// Where the test reads how many, and what its random numbers begin with.
+const VARIABLES: [&str; 2] = ["CUPOLA_KILL_ROUNDS", "CUPOLA_KILL_SEED"];
+const USAGE: &str = "usage: cargo xtask kills [--rounds N] [--seed N]";
+
+/// `cargo xtask kills [--rounds N] [--seed N]`.
+pub(crate) fn run(options: &[&str]) -> ExitCode {
+    let Some([rounds, seed]) = read(options) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let mut command = cargo_in_root(&["test", "--package", "cupola", "--test", "it", "--", "kills::", "--nocapture"]);
+    command.env(VARIABLES[0], rounds.unwrap_or(ROUNDS).to_string());
+    if let Some(seed) = seed {
+        command.env(VARIABLES[1], seed.to_string());
+    }
+    match command.status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo does not start: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The rounds and the seed; `None` when the options cannot be understood.
+fn read(options: &[&str]) -> Option<[Option<u64>; 2]> {
+    let (pairs, []) = options.as_chunks::<2>() else { return None };
+    let mut read = [None, None];
+    for [name, value] in pairs {
+        let place = ["--rounds", "--seed"].iter().position(|known| known == name)?;
+        *read.get_mut(place)? = Some(value.parse().ok()?);
+    }
+    Some(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_and_seed_are_read_in_any_order() {
+        assert_eq!(read(&[]), Some([None, None]));
+        assert_eq!(read(&["--seed", "7", "--rounds", "500"]), Some([Some(500), Some(7)]));
+        for wrong in [&["--rounds"][..], &["--rounds", "many"], &["--round", "1"]] {
+            assert_eq!(read(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -4,7 +4,8 @@
 
 mod bound;
 
-pub use bound::{BoundLine, CallFailure, Stop};
+pub use crate::line::stop::Stop;
+pub use bound::{BoundLine, CallFailure};
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;

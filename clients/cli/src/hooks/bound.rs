@@ -3,21 +3,19 @@
 
 use super::Hooks;
 use crate::failure::Failure;
-use crate::line::call::{CALL, Event, encode, typed};
+use crate::line::call::{Event, encode, typed};
 use crate::line::connect::{DaemonFlags, Embedded};
-use crate::line::stream::Stream;
+use crate::line::stop::Stop;
 use crate::show::debug;
 use crate::{repeated, terminal};
 use cupola_protocol::Method;
 use cupola_protocol::daemon::Bind;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::rpc::{CANCEL, Cancel, Request};
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use std::io::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// The token of the events of the one call on a connection.
 const TOKEN: u64 = 1;
@@ -135,67 +133,9 @@ impl From<Failure> for CallFailure {
     }
 }
 
-/// Cancels a call, before or after it was sent.
-#[derive(Debug, Default)]
-pub struct Stop(Mutex<StopState>);
-
-#[derive(Debug, Default)]
-struct StopState {
-    is_wanted: bool,
-    /// Where the call is, once it has been sent.
-    call: Option<Stream>,
-}
-
-impl Stop {
-    /// Cancels the call.
-    pub fn now(&self) {
-        let mut state = self.state();
-        state.is_wanted = true;
-        if let Some(call) = &state.call {
-            cancel(call);
-        }
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.state().is_wanted
-    }
-
-    /// The call has been sent on this connection: here it can be cancelled from now on.
-    fn sent(&self, stream: &Stream) {
-        let mut state = self.state();
-        state.call = stream.try_clone().ok();
-        if state.is_wanted {
-            cancel(stream);
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, StopState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Cancels the one call on a connection. If it cannot be written the connection has ended, and the call with it.
-fn cancel(mut stream: &Stream) {
-    if let Ok(mut message) = serde_json::to_vec(&Request::notification(CANCEL, Cancel { id: CALL })) {
-        message.push(b'\n');
-        let _ = stream.write_all(&message);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_call_that_is_cancelled_before_it_is_sent_is_cancelled_when_it_is() {
-        let (client, daemon) = Stream::pair().unwrap();
-        let stop = Stop::default();
-        stop.now();
-        stop.sent(&client);
-        drop((stop, client));
-        let said = std::io::read_to_string(daemon).unwrap();
-        assert!(said.contains(r#""method":"$/cancelRequest","params":{"id":1}"#), "{said}");
-    }
 
     #[test]
     fn every_failure_keeps_its_kind_and_says_what_to_do() {

@@ -33,8 +33,8 @@ pub struct Hooks {
     pub conformance: fn(ConformanceOptions) -> Result<bool, Box<ErrorObject>>,
     /// Opens a recording, in which prompts are kept or not, and gives what adds a call to it.
     pub record: fn(&Path, bool) -> Result<SaveCall, String>,
-    /// Serves the Model Context Protocol on standard input and output until the input ends. The error says what is wrong with the
-    /// options, or with the input.
+    /// Serves the Model Context Protocol: on standard input and output until the input ends, or on an address. The error says what is
+    /// wrong with the options, the input or the address.
     pub mcp: fn(McpOptions) -> Result<(), String>,
 }
 
@@ -51,6 +51,8 @@ pub struct McpOptions {
     pub allow_destructive: bool,
     /// Only the tools of these names; all when empty.
     pub only: Vec<String>,
+    /// Serve HTTP on this address of the loopback interface, in place of standard input and output; port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
 }
 
 /// An agent that the MCP server offers.

@@ -1,16 +1,23 @@
 //! One call of a tool: its arguments, what it asks the daemon, and what it gives back.
 
-use crate::text::{self, UNTRUSTED};
-use cupola_cli::{CallFailure, McpAgent, Stop};
+use crate::person::Person;
+use crate::refusal::Refusal;
+use crate::text;
+use cupola_cli::{McpAgent, Stop};
 use cupola_protocol::Method;
-use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::error::ErrorKind;
+use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::{InvokeEvent, NumberedEvent};
-use rmcp::model::{CallToolResult, ContentBlock, ProgressNotificationParam, ProgressToken};
+use cupola_protocol::runs::Cancel;
+use rmcp::model::{
+    CallToolResponse, CallToolResult, ContentBlock, CreateTaskResult, InputRequiredResult, ProgressNotificationParam,
+    ProgressToken,
+};
 use rmcp::service::{RequestContext, RoleServer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task;
@@ -26,22 +33,17 @@ pub(crate) struct Call {
     pub(crate) agent: McpAgent,
     pub(crate) arguments: Map<String, Value>,
     pub(crate) context: RequestContext<RoleServer>,
+    /// Who is asked.
+    pub(crate) person: Person,
 }
 
 /// What a tool gives back when it did not fail.
-pub(crate) struct Reply {
-    value: Value,
-    /// The tool did what it was asked, but the agent failed.
-    is_failure: bool,
-}
-
-/// Why a tool failed.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) kind: ErrorKind,
-    message: String,
-    advice: Option<String>,
-    turn: Option<Turn>,
+pub(crate) enum Reply {
+    Result(CallToolResult),
+    /// The program asks the person and calls again.
+    Asks(InputRequiredResult),
+    /// The program asks for the result later.
+    Task(CreateTaskResult),
 }
 
 impl Call {
@@ -70,22 +72,38 @@ impl Call {
     ) -> Result<M::Response, Refusal> {
         ask::<M>(&self.context, agent, params, token).await
     }
+
+    /// Begins a run that stays when nobody waits for it.
+    pub(crate) async fn begin(&self, params: Value) -> Result<RunId, Refusal> {
+        begin(&self.context, &self.agent, params).await
+    }
 }
 
-/// A call of the daemon on a thread of its own, which blocks. It is cancelled when the caller cancels the request.
+/// Ends a call that nobody waits for any more.
+#[derive(Default)]
+struct Stopping(Arc<Stop>);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.now();
+    }
+}
+
+/// A call of the daemon on a thread of its own, which blocks. It is cancelled when the caller cancels the request, or when nobody
+/// waits for it any more.
 pub(crate) async fn ask<M: Method>(
     context: &RequestContext<RoleServer>,
     agent: &McpAgent,
     params: Value,
     token: Option<ProgressToken>,
 ) -> Result<M::Response, Refusal> {
-    let (line, stop) = (agent.line.clone(), Arc::new(Stop::default()));
+    let (line, stop) = (agent.line.clone(), Stopping::default());
+    let params = object(params)?;
     let (pieces, mut told) = mpsc::channel(WAITING_PIECES);
     let is_told = token.is_some();
     let answer = {
-        let stop = Arc::clone(&stop);
+        let stop = Arc::clone(&stop.0);
         task::spawn_blocking(move || {
-            let Value::Object(params) = params else { return Err(Refusal::arguments("not an object")) };
             // Nobody listens when the request is gone.
             let mut on_event = |event: &RawValue| drop(delta(event).map(|text| pieces.blocking_send(text)));
             let answer = line.call::<M>(params, &stop, if is_told { Some(&mut on_event) } else { None });
@@ -99,7 +117,7 @@ pub(crate) async fn ask<M: Method>(
         let text = tokio::select! {
             () = context.ct.cancelled(), if !has_stopped => {
                 has_stopped = true;
-                stop.now();
+                stop.0.now();
                 continue;
             }
             text = told.recv() => text,
@@ -113,7 +131,54 @@ pub(crate) async fn ask<M: Method>(
             let _ = context.peer.notify_progress(progress).await;
         }
     }
-    answer.await.unwrap_or_else(|_| Err(Refusal::new(ErrorKind::InternalError, "the call failed".to_owned())))
+    answered(answer.await)
+}
+
+/// Begins a run that stays when nobody waits for it.
+pub(crate) async fn begin(
+    context: &RequestContext<RoleServer>,
+    agent: &McpAgent,
+    params: Value,
+) -> Result<RunId, Refusal> {
+    let (line, stop) = (agent.line.clone(), Stopping::default());
+    let params = object(params)?;
+    let mut begun = {
+        let stop = Arc::clone(&stop.0);
+        task::spawn_blocking(move || line.begin(params, &stop).map_err(Refusal::from))
+    };
+    let begun = tokio::select! {
+        begun = &mut begun => begun,
+        () = context.ct.cancelled() => {
+            stop.0.now();
+            begun.await
+        }
+    };
+    let run = answered(begun)?;
+    if context.ct.is_cancelled() {
+        // It was too late for a cancellation of the call itself.
+        insist::<Cancel>(agent, json!({"runId": run})).await?;
+    }
+    Ok(run)
+}
+
+/// A call of the daemon that is made even if the caller has cancelled the request.
+pub(crate) async fn insist<M: Method>(agent: &McpAgent, params: Value) -> Result<M::Response, Refusal> {
+    let line = agent.line.clone();
+    let params = object(params)?;
+    let answer =
+        task::spawn_blocking(move || line.call::<M>(params, &Arc::default(), None).map_err(Refusal::from));
+    answered(answer.await)
+}
+
+fn object(params: Value) -> Result<Map<String, Value>, Refusal> {
+    match params {
+        Value::Object(params) => Ok(params),
+        _ => Err(Refusal::arguments("not an object")),
+    }
+}
+
+fn answered<T>(answer: Result<Result<T, Refusal>, task::JoinError>) -> Result<T, Refusal> {
+    answer.unwrap_or_else(|_| Err(Refusal::new(ErrorKind::InternalError, "the call failed".to_owned())))
 }
 
 /// The text that an event adds to the answer.
@@ -127,60 +192,27 @@ fn delta(event: &RawValue) -> Option<String> {
 impl Reply {
     /// Structured content, labelled.
     pub(crate) fn of(value: &impl Serialize) -> Result<Self, Refusal> {
-        let value = serde_json::to_value(value).map_err(|error| {
-            Refusal::new(ErrorKind::InternalError, format!("the result cannot be written: {error}"))
-        })?;
-        Ok(Self { value, is_failure: false })
+        structured(value, false).map(Self::Result)
     }
 
-    /// The agent failed.
-    pub(crate) fn failed(mut self, is_failure: bool) -> Self {
-        self.is_failure = is_failure;
-        self
+    /// Content as it is.
+    pub(crate) fn content(content: Vec<ContentBlock>) -> Self {
+        Self::Result(CallToolResult::success(content))
     }
 
-    pub(crate) fn into_result(self) -> CallToolResult {
-        if self.is_failure {
-            CallToolResult::structured_error(self.value)
-        } else {
-            CallToolResult::structured(self.value)
+    pub(crate) fn into_response(self) -> CallToolResponse {
+        match self {
+            Self::Result(result) => result.into(),
+            Self::Asks(question) => question.into(),
+            Self::Task(task) => CallToolResponse::Task(task),
         }
     }
 }
 
-impl Refusal {
-    pub(crate) fn new(kind: ErrorKind, message: String) -> Self {
-        Self { kind, message, advice: None, turn: None }
-    }
-
-    /// The arguments cannot be used.
-    pub(crate) fn arguments(message: &str) -> Self {
-        Self::new(ErrorKind::InvalidParams, format!("the arguments are not valid: {message}"))
-    }
-
-    /// For people and models, in lines.
-    pub(crate) fn words(&self) -> String {
-        let kind = serde_json::to_value(self.kind).unwrap_or_default();
-        let mut words = format!("error: {}\nkind: {}", text::short(&self.message), kind.as_str().unwrap_or("unknown"));
-        if let Some(turn) = self.turn {
-            words.push_str("\nturn: ");
-            words.push_str(turn.name());
-        }
-        for line in self.advice.as_deref().unwrap_or_default().lines() {
-            words.push_str("\nhint: ");
-            words.push_str(&text::line(line));
-        }
-        words
-    }
-
-    pub(crate) fn into_result(self) -> CallToolResult {
-        let words = format!("{}\n{UNTRUSTED}", self.words());
-        CallToolResult::error(vec![ContentBlock::text(words)])
-    }
-}
-
-impl From<CallFailure> for Refusal {
-    fn from(CallFailure { kind, message, advice, turn }: CallFailure) -> Self {
-        Self { kind, message, advice, turn }
-    }
+/// A result with structured content. `is_failure`: the tool did what it was asked, but the agent failed.
+pub(crate) fn structured(value: &impl Serialize, is_failure: bool) -> Result<CallToolResult, Refusal> {
+    let value = serde_json::to_value(value).map_err(|error| {
+        Refusal::new(ErrorKind::InternalError, format!("the result cannot be written: {error}"))
+    })?;
+    Ok(if is_failure { CallToolResult::structured_error(value) } else { CallToolResult::structured(value) })
 }

@@ -17,7 +17,8 @@ pub(crate) struct Offer {
 
 impl Offer {
     /// What the flags allow. The error names the flag that asks for what there is not.
-    pub(crate) fn new(options: &McpOptions) -> Result<Self, String> {
+    /// `more` is offered whatever they say.
+    pub(crate) fn new(options: &McpOptions, more: &[Tool]) -> Result<Self, String> {
         let is_allowed = |tool: &Tool| match tool.effect {
             Effect::Reads => true,
             Effect::Asks | Effect::Changes(_) => !options.read_only,
@@ -39,7 +40,7 @@ impl Offer {
             }
         }
         let is_wanted = |tool: &&Tool| options.only.is_empty() || options.only.iter().any(|name| name == tool.name);
-        let tools = ALL.iter().filter(|tool| is_allowed(tool)).filter(is_wanted).copied().collect();
+        let tools = ALL.iter().filter(|tool| is_allowed(tool)).filter(is_wanted).chain(more).copied().collect();
         Ok(Self { tools, has_tool_per_agent: options.has_tool_per_agent })
     }
 
@@ -71,7 +72,7 @@ mod tests {
 
     fn options(read_only: bool, allow_destructive: bool, only: &[&str]) -> McpOptions {
         let only = only.iter().map(ToString::to_string).collect();
-        McpOptions { agents: Vec::new(), has_tool_per_agent: false, read_only, allow_destructive, only }
+        McpOptions { agents: Vec::new(), has_tool_per_agent: false, read_only, allow_destructive, only, listen: None }
     }
 
     fn names(offer: &Offer) -> Vec<&str> {
@@ -80,15 +81,15 @@ mod tests {
 
     #[test]
     fn what_a_tool_may_do_decides_whether_it_is_offered() {
-        let read_only = Offer::new(&options(true, false, &[])).unwrap();
+        let read_only = Offer::new(&options(true, false, &[]), &[]).unwrap();
         assert!(read_only.shared().all(|tool| tool.effect.annotations().read_only_hint == Some(true)));
         assert_eq!(
             names(&read_only),
             ["agents_list", "run_show", "sessions_list", "files_list", "files_read", "logs_tail"]
         );
-        let usual = Offer::new(&options(false, false, &[])).unwrap();
+        let usual = Offer::new(&options(false, false, &[]), &[]).unwrap();
         assert!(usual.shared().all(|tool| tool.effect.annotations().destructive_hint != Some(true)));
-        let all = Offer::new(&options(false, true, &[])).unwrap();
+        let all = Offer::new(&options(false, true, &[]), &[]).unwrap();
         let more: Vec<_> = names(&all).into_iter().filter(|name| !usual.has(name)).collect();
         assert_eq!(more, ["sessions_delete", "files_write", "files_delete"]);
         assert!(
@@ -99,14 +100,14 @@ mod tests {
 
     #[test]
     fn only_what_is_offered_can_be_called_of_the_daemon() {
-        let one = Offer::new(&options(false, false, &["files_read"])).unwrap();
+        let one = Offer::new(&options(false, false, &["files_read"]), &[]).unwrap();
         assert_eq!((names(&one), one.methods()), (vec!["files_read"], vec!["files/read"]));
         for (options, flag) in [
             (options(false, false, &["files_delete"]), "--allow-destructive"),
             (options(true, false, &["agent_invoke"]), "--read-only"),
             (options(false, false, &["daemon_stop"]), "--only"),
         ] {
-            assert!(Offer::new(&options).unwrap_err().contains(flag), "{options:?}");
+            assert!(Offer::new(&options, &[]).unwrap_err().contains(flag), "{options:?}");
         }
     }
 

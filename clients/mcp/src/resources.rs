@@ -1,7 +1,8 @@
 //! Files of a session as resources: `cupola://AGENT/SESSION/files/PATH`. The address names an agent that is offered and a session of
 //! the server's own isolation; the line to the daemon refuses every other session.
 
-use crate::call::{self, Refusal};
+use crate::call;
+use crate::refusal::Refusal;
 use crate::text::Text;
 use crate::tools::files::as_text;
 use base64::Engine as _;

@@ -1,16 +1,20 @@
 //! The tools: their names, what they are for, and what they may do.
 //!
-//! - [`agents`], [`invoke`], [`runs`]: agents, their answers, and answers that take long
+//! - [`agents`], [`invoke`], [`runs`]: agents, their answers, and answers that take long; [`tasks`]: these as the protocol's tasks;
+//!   [`approvals`]: what an agent asks the person
 //! - [`sessions`], [`files`], [`logs`]: a session, its files and its log
 
 pub(crate) mod agents;
+mod approvals;
 pub(crate) mod files;
 pub(crate) mod invoke;
 mod logs;
 mod runs;
 mod sessions;
+pub(crate) mod tasks;
 
-use crate::call::{Call, Refusal, Reply};
+use crate::call::{Call, Reply};
+use crate::refusal::Refusal;
 use rmcp::handler::server::tool::{schema_for_input, schema_for_output};
 use rmcp::model::{JsonObject, ToolAnnotations};
 use schemars::JsonSchema;
@@ -73,7 +77,8 @@ pub(crate) const INVOKE: Tool = Tool {
         current conversation unless newConversation is set.",
     effect: Effect::Asks,
     has_agent: true,
-    methods: &["invoke"],
+    // Where the program knows tasks, a long run is one: it is followed, looked up and cancelled by its id.
+    methods: &["invoke", "runs/show", "runs/attach", "runs/cancel"],
     input: input::<invoke::Arguments>,
     output: output::<invoke::Answer>,
     run: |call| Box::pin(invoke::invoke(call)),
@@ -220,11 +225,11 @@ pub(crate) const ALL: &[Tool] = &[
     },
 ];
 
-fn input<Arguments: JsonSchema + Any>() -> Result<Arc<JsonObject>, String> {
+pub(crate) fn input<Arguments: JsonSchema + Any>() -> Result<Arc<JsonObject>, String> {
     schema_for_input::<Arguments>().map(|schema| without_formats(&schema))
 }
 
-fn output<Result: JsonSchema + Any>() -> Arc<JsonObject> {
+pub(crate) fn output<Result: JsonSchema + Any>() -> Arc<JsonObject> {
     without_formats(&schema_for_output::<Result>())
 }
 

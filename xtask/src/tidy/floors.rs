@@ -47,7 +47,16 @@ pub(super) const HOUSES: &[House] = &[
     },
     House {
         sources: "clients/mcp/src/",
-        floors: &[&["lib"], &["server"], &["offer", "permission", "resources"], &["tools"], &["call"], &["text"]],
+        floors: &[
+            &["lib"],
+            &["http", "server"],
+            &["conformance", "offer", "resources"],
+            &["tools"],
+            &["call"],
+            &["person"],
+            &["refusal"],
+            &["text"],
+        ],
     },
     House {
         sources: "emulator/src/",

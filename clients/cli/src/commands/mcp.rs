@@ -7,6 +7,7 @@ use crate::hooks::{BoundLine, Hooks, McpAgent, McpOptions};
 use crate::scope::ScopeFlags;
 use clap::Args;
 use cupola_protocol::target::Target;
+use std::net::SocketAddr;
 
 pub(crate) const HELP: &str = "\
 A program with a language model starts this command and speaks the Model Context Protocol with it. The flags, the variables and \
@@ -17,7 +18,8 @@ Examples:
   cupola mcp --emulator
   cupola mcp --profile acme --agent billing --agent research
   cupola mcp --emulator --user-isolation-key tenant-acme --read-only
-  cupola mcp --profile acme --only agent_invoke --only files_read";
+  cupola mcp --profile acme --only agent_invoke --only files_read
+  cupola mcp --profile acme --listen";
 
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
 #[derive(Debug, Args)]
@@ -34,6 +36,9 @@ pub(crate) struct Flags {
     /// Offer only this tool; can be repeated
     #[arg(long, value_name = "TOOL")]
     only: Vec<String>,
+    /// Serve HTTP on this address of this machine, and print the URL; port 0 takes a free one [default ADDRESS: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     pub scope: ScopeFlags,
 }
@@ -41,8 +46,14 @@ pub(crate) struct Flags {
 /// The name of an agent of which only the azd project knows the name.
 const OF_PROJECT: &str = "agent";
 
-/// Serves until standard input ends.
+/// Serves until standard input ends, or with `--listen` until the process is told to end.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
+    if let Some(address) = flags.listen.filter(|address| !address.ip().is_loopback()) {
+        return Err(Failure::usage_hint(
+            format!("--listen {address}: other machines could reach this address"),
+            "use 127.0.0.1:PORT or [::1]:PORT",
+        ));
+    }
     let (target, isolation) = flags.scope.resolve(None)?;
     let targets = if flags.agents.is_empty() {
         vec![target]
@@ -60,6 +71,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         read_only: flags.read_only,
         allow_destructive: flags.allow_destructive,
         only: flags.only.clone(),
+        listen: flags.listen,
     };
     (hooks.mcp)(options).map_err(Failure::usage)?;
     Ok(exit::OK)

@@ -11,10 +11,13 @@ use crate::{repeated, terminal};
 use cupola_protocol::Method;
 use cupola_protocol::daemon::Bind;
 use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::id::RunId;
+use cupola_protocol::invoke::{Invoke, NumberedEvent};
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::target::Target;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The token of the events of the one call on a connection.
@@ -53,16 +56,45 @@ impl BoundLine {
     /// say. With `on_event`, the call's events come first.
     pub fn call<M: Method>(
         &self,
+        arguments: Map<String, Value>,
+        stop: &Arc<Stop>,
+        mut on_event: Option<&mut dyn FnMut(&RawValue)>,
+    ) -> Result<M::Response, CallFailure> {
+        let answer = self.exchange::<M>(arguments, stop, on_event.is_some(), |event| {
+            if let Some(on_event) = &mut on_event {
+                on_event(event);
+            }
+            ControlFlow::Continue(())
+        })?;
+        answer.ok_or_else(|| CallFailure::new(ErrorKind::InternalError, "there is no answer".to_owned(), None))
+    }
+
+    /// Begins a run that stays when this call leaves, which it does once the run has begun. The error says why it has not.
+    pub fn begin(&self, mut arguments: Map<String, Value>, stop: &Arc<Stop>) -> Result<RunId, CallFailure> {
+        arguments.insert("detach".to_owned(), json!(true));
+        let mut run = None;
+        let answer = self.exchange::<Invoke>(arguments, stop, true, |event| {
+            run = serde_json::from_str::<NumberedEvent>(event.get()).ok().map(|event| event.run_id);
+            if run.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        let run = answer.map(|answer| answer.run_id).or(run);
+        run.ok_or_else(|| CallFailure::new(ErrorKind::InternalError, "the run has no id".to_owned(), None))
+    }
+
+    /// Sends a call and takes its events, until `on_event` has enough: then there is no answer.
+    fn exchange<M: Method>(
+        &self,
         mut arguments: Map<String, Value>,
         stop: &Arc<Stop>,
-        on_event: Option<&mut dyn FnMut(&RawValue)>,
-    ) -> Result<M::Response, CallFailure> {
+        has_events: bool,
+        on_event: impl FnMut(&RawValue) -> ControlFlow<()>,
+    ) -> Result<Option<M::Response>, CallFailure> {
         arguments.insert("target".to_owned(), json!(self.bind.target));
         arguments.insert("isolation".to_owned(), json!(self.bind.isolation));
         if self.shows_requests {
             arguments.insert("debug".to_owned(), json!(true));
         }
-        if self.shows_requests || on_event.is_some() {
+        if self.shows_requests || has_events {
             arguments.insert("partialResultToken".to_owned(), json!(TOKEN));
         }
         let params = serde_json::from_value(Value::Object(arguments))
@@ -70,30 +102,28 @@ impl BoundLine {
         if stop.is_wanted() {
             return Err(CallFailure::new(ErrorKind::Cancelled, "the call was cancelled".to_owned(), None));
         }
-        self.send::<M>(params, stop, on_event).map_err(CallFailure::from)
+        let answer = self.send::<M>(params, stop, on_event);
+        stop.has_ended();
+        answer.map_err(CallFailure::from)
     }
 
     fn send<M: Method>(
         &self,
         params: M::Params,
         stop: &Arc<Stop>,
-        mut on_event: Option<&mut dyn FnMut(&RawValue)>,
-    ) -> Result<M::Response, Failure> {
+        mut on_event: impl FnMut(&RawValue) -> ControlFlow<()>,
+    ) -> Result<Option<M::Response>, Failure> {
         let sent = Arc::clone(stop);
         let call = encode::<M>(params)?;
         let mut connection =
             self.daemon.ask_bound(self.embedded, self.bind.clone(), call, move |stream| sent.sent(stream))?;
-        let answer = connection.receive(|Event { value, .. }| {
-            if !debug::show(value, &mut terminal::stderr())
-                && let Some(on_event) = &mut on_event
-            {
-                on_event(value);
-            }
-            Ok(())
+        let answer = connection.receive_until(|Event { value, .. }| {
+            let is_shown = debug::show(value, &mut terminal::stderr());
+            Ok(if is_shown { ControlFlow::Continue(()) } else { on_event(value) })
         });
         // What was lost on its way may have reached the agent.
         let answer = answer.map_err(|failure| if M::IS_TURN { failure.of_sent_turn() } else { failure })?;
-        typed::<M>(&answer)
+        answer.map(|answer| typed::<M>(&answer)).transpose()
     }
 }
 

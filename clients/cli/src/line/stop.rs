@@ -49,6 +49,11 @@ impl Stop {
         state.end = Some(end);
     }
 
+    /// What was under way has ended. Without this its connection stays open as long as `self`.
+    pub(crate) fn has_ended(&self) {
+        self.state().end = None;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,6 +99,8 @@ mod tests {
             let ended = ended.clone();
             stop.ends_by(Box::new(move || ended.send(()).unwrap()));
         }
+        stop.now();
+        stop.has_ended();
         stop.now();
         assert_eq!((first.1.try_iter().count(), second.1.try_iter().count()), (0, 1));
     }

@@ -1,6 +1,7 @@
 //! `agents_list`: the agents that the server offers.
 
-use crate::call::{Call, Refusal, Reply};
+use crate::call::{Call, Reply};
+use crate::refusal::Refusal;
 use crate::text::{self, MAX_DESCRIPTION, Text, UNTRUSTED};
 use cupola_protocol::agents::{Show, ShowResponse};
 use schemars::JsonSchema;

@@ -1,7 +1,8 @@
 //! `files_*`: the files in the home of a session.
 
 use super::sessions::named;
-use crate::call::{Call, Refusal, Reply};
+use crate::call::{Call, Reply};
+use crate::refusal::Refusal;
 use crate::text::{self, MAX_TEXT, Text, UNTRUSTED};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

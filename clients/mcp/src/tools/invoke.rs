@@ -1,8 +1,14 @@
 //! `agent_invoke`: a message to the agent, and its answer.
 
-use crate::call::{Call, Refusal, Reply};
+use super::approvals::{self, Next, decided};
+use super::tasks::{self, Outcome};
+use crate::call::{Call, Reply, structured};
+use crate::person::{Heard, Paused};
+use crate::refusal::Refusal;
 use crate::text::{self, MAX_TEXT, Text, UNTRUSTED};
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::{Invoke, InvokeResponse, RunFailure, RunStatus};
+use rmcp::model::CallToolResult;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -52,6 +58,9 @@ pub(crate) struct Answer {
     pub(crate) failure: Option<Failure>,
     /// What else happened.
     pub(crate) notices: Vec<String>,
+    /// What the agent waits for. Only the person can answer it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waits_for: Vec<String>,
 }
 
 /// Why an answer is not complete.
@@ -79,9 +88,39 @@ pub(crate) async fn invoke(mut call: Call) -> Result<Reply, Refusal> {
             params[name] = json!(id);
         }
     }
-    let answer = call.ask_and_tell::<Invoke>(params).await?;
-    let is_failure = answer.status != RunStatus::Completed;
-    Ok(Reply::of(&Answer::new(&call.agent.name, &answer))?.failed(is_failure))
+    // A call that comes with the person's answers continues where the earlier one stopped; its message is not sent again.
+    let mut next = match call.person.answered() {
+        Some((answers, Some(paused))) => decided(paused, &answers),
+        _ => Next::Send(params),
+    };
+    loop {
+        let answer = match next {
+            Next::Stay(answer) => return result(&call.agent.name, &answer).map(Reply::Result),
+            Next::Send(params) if tasks::are_known(&call.context) => match tasks::run(&call, params).await? {
+                Outcome::Ended(answer) => *answer,
+                Outcome::Continues(task) => return Ok(Reply::Task(task)),
+            },
+            Next::Send(params) => call.ask_and_tell::<Invoke>(params).await?,
+        };
+        let asked = approvals::for_person(&answer.questions, &call.context);
+        if asked.is_empty() {
+            return result(&call.agent.name, &answer).map(Reply::Result);
+        }
+        let questions = asked.iter().enumerate().map(|(place, question)| approvals::put(place, question)).collect();
+        // The service's own object is not shown, and may be large.
+        let paused = Paused { asked, answer: InvokeResponse { output: None, ..answer } };
+        next = match call.person.ask(questions, Some(paused), &call.context).await? {
+            Heard::Later(asks) => return Ok(Reply::Asks(asks)),
+            Heard::Answers(answers, Some(paused)) => decided(paused, &answers),
+            Heard::Answers(_, None) => return Err(Refusal::new(ErrorKind::InternalError, "the answer is lost".to_owned())),
+        };
+    }
+}
+
+/// What the tool gives back: the agent's answer, and whether the agent failed.
+pub(crate) fn result(agent: &str, answer: &InvokeResponse) -> Result<CallToolResult, Refusal> {
+    let is_failure = answer.status != RunStatus::Completed && answer.questions.is_empty();
+    structured(&Answer::new(agent, answer), is_failure)
 }
 
 impl Answer {
@@ -96,6 +135,7 @@ impl Answer {
             conversation_id: answer.conversation_id.as_ref().map(ToString::to_string),
             failure: answer.failure.as_ref().map(Failure::of),
             notices: answer.notices.iter().map(|notice| text::line(&notice.message)).collect(),
+            waits_for: answer.questions.iter().map(approvals::unanswered).collect(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `logs_tail`: the last lines of a session's log.
 
 use super::sessions::named;
-use crate::call::{Call, Refusal, Reply};
+use crate::call::{Call, Reply};
+use crate::refusal::Refusal;
 use crate::text::{self, MAX_TEXT, UNTRUSTED};
 use cupola_protocol::monitor::{LogKind, Monitor, MonitorEvent};
 use schemars::JsonSchema;

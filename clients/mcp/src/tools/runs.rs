@@ -1,7 +1,8 @@
 //! `run_show`, `run_cancel`: a run by its id.
 
 use super::invoke::{Failure, word};
-use crate::call::{Call, Refusal, Reply};
+use crate::call::{Call, Reply};
+use crate::refusal::Refusal;
 use crate::text::{MAX_TEXT, Text, UNTRUSTED};
 use cupola_protocol::runs::{Attach, Cancel, RunInfo, RunState, Show};
 use schemars::JsonSchema;

@@ -1,6 +1,7 @@
 //! `sessions_*`: the sandboxes of the agent under the server's isolation.
 
-use crate::call::{Call, Refusal, Reply};
+use crate::call::{Call, Reply};
+use crate::refusal::Refusal;
 use crate::text::{self, UNTRUSTED};
 use cupola_protocol::sessions::{Create, Delete, List, Session, Stop};
 use schemars::JsonSchema;

@@ -1,8 +1,12 @@
 //! `cupola mcp` with the real binary, as a program with a language model speaks with it: over its standard input and output.
 //!
 //! - [`bounds`]: nothing that a model, an agent or an address says reaches another partition
+//! - [`approvals`]: what an agent asks goes to the person; [`tasks`]: long runs; [`listen`]: over HTTP
 
+mod approvals;
 mod bounds;
+mod listen;
+mod tasks;
 
 use crate::support::{Client, Framing, Home, PATIENCE, Process, finish};
 use serde_json::{Value, json};
@@ -404,13 +408,13 @@ async fn in_the_newer_era_an_answer_counts_once_and_for_the_call_it_was_asked_ab
     let state = asked["result"]["requestState"].clone();
     // An answer that nobody was asked for, and one to another question.
     for wrong in [call("a.txt", "accept", &json!("made up")), call("b.txt", "accept", &state)] {
-        let again = program.ask("tools/call", wrong).await;
-        assert_eq!(again["result"]["resultType"], "input_required", "{again}");
+        let refused = program.ask("tools/call", wrong).await;
+        assert_eq!(refused["error"]["code"], -32602, "{refused}");
     }
     let declined = program.ask("tools/call", call("a.txt", "decline", &state)).await;
     assert!(refusal(&declined["result"]).contains("the person did not allow it"), "{declined}");
     let reused = program.ask("tools/call", call("a.txt", "accept", &state)).await;
-    assert_eq!(reused["result"]["resultType"], "input_required", "{reused}");
+    assert_eq!(reused["error"]["code"], -32602, "{reused}");
     assert!(!is_there(&home, &session, "a.txt") && !is_there(&home, &session, "b.txt"));
     let state = program.ask("tools/call", ask).await["result"]["requestState"].clone();
     let written = program.ask("tools/call", call("a.txt", "accept", &state)).await;

@@ -41,8 +41,7 @@ use std::process::ExitCode;
 pub use environment::{ISOLATION_VARIABLES, allows_colours};
 pub use hooks::{
     BoundLine, CallFailure, ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, McpAgent, McpOptions,
-    RecordedCall, SaveCall, ServeOptions, Stop,
-    Undocumented,
+    RecordedCall, SaveCall, ServeOptions, Stop, Undocumented,
 };
 pub use line::beside::already_served;
 pub use line::stream::Stream;

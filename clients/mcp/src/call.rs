@@ -165,8 +165,7 @@ pub(crate) async fn begin(
 pub(crate) async fn insist<M: Method>(agent: &McpAgent, params: Value) -> Result<M::Response, Refusal> {
     let line = agent.line.clone();
     let params = object(params)?;
-    let answer =
-        task::spawn_blocking(move || line.call::<M>(params, &Arc::default(), None).map_err(Refusal::from));
+    let answer = task::spawn_blocking(move || line.call::<M>(params, &Arc::default(), None).map_err(Refusal::from));
     answered(answer.await)
 }
 
@@ -211,8 +210,7 @@ impl Reply {
 
 /// A result with structured content. `is_failure`: the tool did what it was asked, but the agent failed.
 pub(crate) fn structured(value: &impl Serialize, is_failure: bool) -> Result<CallToolResult, Refusal> {
-    let value = serde_json::to_value(value).map_err(|error| {
-        Refusal::new(ErrorKind::InternalError, format!("the result cannot be written: {error}"))
-    })?;
+    let value = serde_json::to_value(value)
+        .map_err(|error| Refusal::new(ErrorKind::InternalError, format!("the result cannot be written: {error}")))?;
     Ok(if is_failure { CallToolResult::structured_error(value) } else { CallToolResult::structured(value) })
 }

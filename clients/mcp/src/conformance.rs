@@ -96,7 +96,7 @@ async fn asks(mut call: Call, name: &str) -> Result<Reply, Refusal> {
 
 fn question(name: &str) -> Result<Question, Refusal> {
     let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]});
-    let schema: ElicitationSchema = serde_json::from_value(schema)
-        .map_err(|error| Refusal::new(ErrorKind::InternalError, error.to_string()))?;
+    let schema: ElicitationSchema =
+        serde_json::from_value(schema).map_err(|error| Refusal::new(ErrorKind::InternalError, error.to_string()))?;
     Ok(Question { name: name.to_owned(), message: "What is your name?".to_owned(), way: Way::Form(schema) })
 }

@@ -84,27 +84,33 @@ struct Open {
 pub(crate) struct Person {
     waiting: Arc<Waiting>,
     call: String,
-    /// What the program gave with the call: answers, and the handle of the questions.
-    given: (Option<InputResponses>, Option<String>),
+    answered: Option<(Vec<Answer>, Option<Paused>)>,
 }
 
 impl Person {
-    /// `call` is all that tells one call from another: the tool, the agent and the arguments.
+    /// `call` is all that tells one call from another: the tool, the agent and the arguments. `given` is what the program gave with the
+    /// call: answers, and the handle of the questions. None if nothing was asked about this call under that handle, or no longer.
     pub(crate) fn new(
         waiting: &Arc<Waiting>,
         call: String,
         given: (Option<InputResponses>, Option<String>),
-    ) -> Self {
-        Self { waiting: Arc::clone(waiting), call, given }
+    ) -> Option<Self> {
+        let answered = match given {
+            (answers, Some(handle)) => {
+                let open = waiting.take(&handle, &call)?;
+                let mut answers = answers.unwrap_or_default();
+                let answers = open.names.iter().map(|name| answers.remove(name).map_or(Answer::Open, read)).collect();
+                Some((answers, open.paused))
+            }
+            // Answers to no question of ours.
+            (_, None) => None,
+        };
+        Some(Self { waiting: Arc::clone(waiting), call, answered })
     }
 
-    /// The answers that came with the call, and what waits for them. None if this call was not asked about, or no longer.
+    /// The answers that came with the call, and what waited for them.
     pub(crate) fn answered(&mut self) -> Option<(Vec<Answer>, Option<Paused>)> {
-        let (answers, handle) = std::mem::take(&mut self.given);
-        let open = self.waiting.take(&handle?, &self.call)?;
-        let mut answers = answers.unwrap_or_default();
-        let answers = open.names.iter().map(|name| answers.remove(name).map_or(Answer::Open, read)).collect();
-        Some((answers, open.paused))
+        self.answered.take()
     }
 
     /// Asks, and keeps what waits for the answers.
@@ -117,7 +123,8 @@ impl Person {
         let names = questions.iter().map(|question| question.name.clone()).collect();
         let requests = questions.into_iter().map(|question| (question.name.clone(), question.into_request()));
         if context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28) {
-            let requests = requests.map(|(name, request)| (name, InputRequest::Elicitation(ElicitRequest::new(request))));
+            let requests =
+                requests.map(|(name, request)| (name, InputRequest::Elicitation(ElicitRequest::new(request))));
             let handle = self.waiting.add(self.call.clone(), names, paused);
             return Ok(Heard::Later(InputRequiredResult::new(Some(requests.collect()), Some(handle))));
         }
@@ -211,9 +218,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn person(waiting: &Arc<Waiting>, call: &str, handle: &str, answers: Value) -> Person {
+    fn answers(waiting: &Arc<Waiting>, call: &str, handle: &str, answers: Value) -> Option<Vec<Answer>> {
         let answers = serde_json::from_value(answers).unwrap();
-        Person::new(waiting, call.to_owned(), (Some(answers), Some(handle.to_owned())))
+        let person = Person::new(waiting, call.to_owned(), (Some(answers), Some(handle.to_owned())));
+        person.and_then(|mut person| person.answered()).map(|(answers, _)| answers)
     }
 
     #[test]
@@ -221,21 +229,21 @@ mod tests {
         let waiting = Arc::<Waiting>::default();
         let handle = waiting.add("delete a".to_owned(), vec!["one".to_owned()], None);
         let yes = json!({"one": {"action": "accept", "content": {}}});
-        assert!(person(&waiting, "delete a", "made up", yes.clone()).answered().is_none());
-        assert!(person(&waiting, "delete b", &handle, yes.clone()).answered().is_none());
-        let (answers, _) = person(&waiting, "delete a", &handle, yes.clone()).answered().unwrap();
-        assert_eq!(answers, [Answer::Accepted(Some(json!({})))]);
-        assert!(person(&waiting, "delete a", &handle, yes.clone()).answered().is_none());
+        assert_eq!(answers(&waiting, "delete a", "made up", yes.clone()), None);
+        assert_eq!(answers(&waiting, "delete b", &handle, yes.clone()), None);
+        let accepted = vec![Answer::Accepted(Some(json!({})))];
+        assert_eq!(answers(&waiting, "delete a", &handle, yes.clone()), Some(accepted));
+        assert_eq!(answers(&waiting, "delete a", &handle, yes.clone()), None);
         let first = waiting.add("first".to_owned(), vec!["one".to_owned()], None);
         for _ in 0..MAX_OPEN {
             waiting.add("more".to_owned(), Vec::new(), None);
         }
-        assert!(person(&waiting, "first", &first, yes).answered().is_none());
+        assert_eq!(answers(&waiting, "first", &first, yes), None);
     }
 
     #[test]
     fn what_is_not_an_answer_allows_nothing() {
-        for (answers, expected) in [
+        for (given, expected) in [
             (json!({}), Answer::Open),
             (json!({"two": {"action": "accept"}}), Answer::Open),
             (json!({"one": 12345}), Answer::Open),
@@ -244,8 +252,7 @@ mod tests {
         ] {
             let waiting = Arc::<Waiting>::default();
             let handle = waiting.add("call".to_owned(), vec!["one".to_owned()], None);
-            let (found, _) = person(&waiting, "call", &handle, answers.clone()).answered().unwrap();
-            assert_eq!(found, [expected], "{answers}");
+            assert_eq!(answers(&waiting, "call", &handle, given.clone()), Some(vec![expected]), "{given}");
         }
     }
 }

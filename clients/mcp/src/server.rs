@@ -15,9 +15,9 @@ use cupola_protocol::error::ErrorKind;
 use rmcp::ErrorData as McpError;
 use rmcp::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams, GetTaskResult, Implementation, JsonObject, ListResourceTemplatesResult, ListToolsResult,
-    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
-    Tool as McpTool, UpdateTaskParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, GetTaskParams, GetTaskResult, Implementation,
+    JsonObject, ListResourceTemplatesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, Tool as McpTool, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Value, json};
@@ -142,26 +142,32 @@ impl Server {
         agent: Option<McpAgent>,
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
-    ) -> CallToolResponse {
+    ) -> Result<CallToolResponse, McpError> {
         let mut arguments = request.arguments.unwrap_or_default();
         let agent = match agent.map_or_else(|| self.agent(&tool, &mut arguments), Ok) {
             Ok(agent) => agent,
-            Err(refusal) => return refusal.result().into(),
+            Err(refusal) => return Ok(refusal.result().into()),
         };
         // Exactly this call: what a person reads of it could be the same for two.
         let call = json!([tool.name, agent.name, arguments]).to_string();
-        let mut person = Person::new(&self.waiting, call, (request.input_responses, request.request_state));
+        let given = (request.input_responses, request.request_state);
+        let mut person = Person::new(&self.waiting, call, given).ok_or_else(|| {
+            McpError::invalid_params(
+                "requestState is not of this call, or its answers came before; call without it",
+                None,
+            )
+        })?;
         if tool.effect == Effect::Destroys && person::has_forms(&context) {
             match permission(&tool, &agent.name, &arguments, &mut person, &context).await {
                 Ok(None) => {}
-                Ok(Some(asks)) => return asks.into_response(),
-                Err(refusal) => return refusal.result().into(),
+                Ok(Some(asks)) => return Ok(asks.into_response()),
+                Err(refusal) => return Ok(refusal.result().into()),
             }
         }
         // The semaphore is never closed.
         let _place = self.places.acquire().await;
         let done = (tool.run)(Call { agents: Arc::clone(&self.agents), agent, arguments, context, person }).await;
-        done.map_or_else(|refusal| refusal.result().into(), Reply::into_response)
+        Ok(done.map_or_else(|refusal| refusal.result().into(), Reply::into_response))
     }
 }
 
@@ -240,7 +246,7 @@ impl ServerHandler for Server {
             return Err(McpError::invalid_params(format!("there is no tool {:?}", request.name), None));
         };
         let agent = agent.cloned();
-        Ok(self.run(tool, agent, request, context).await)
+        self.run(tool, agent, request, context).await
     }
 
     async fn list_resource_templates(

@@ -8,28 +8,89 @@ use serde_json::{Value, json};
 const ACME: [&str; 4] = ["--emulator", "--user-isolation-key", "tenant-acme", "--allow-destructive"];
 const SECRET: &str = "launch code 4711";
 
-/// What belongs to the other tenant.
+/// What belongs to a tenant.
 struct Other {
+    key: &'static str,
+    secret: &'static str,
     session: String,
     conversation: String,
     run: String,
 }
 
 impl Other {
-    /// A tenant with a secret in a session, a conversation, a run, a file and a log.
     fn new(home: &Home) -> Self {
-        let input = format!("remember {SECRET}");
-        let flags = ["invoke", "--emulator", "--user-isolation-key", "tenant-contoso", "-o", "json", &input];
+        Self::of(home, "tenant-contoso", SECRET)
+    }
+
+    /// A tenant with a secret in a session, a conversation, a run, a file and a log.
+    fn of(home: &Home, key: &'static str, secret: &'static str) -> Self {
+        let input = format!("remember {secret}");
+        let flags = ["invoke", "--emulator", "--user-isolation-key", key, "-o", "json", &input];
         let answer: Value = serde_json::from_slice(&finish(home.command(&flags)).stdout).unwrap();
         let id = |name: &str| answer[name].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
-        Self { session: id("sessionId"), conversation: id("conversationId"), run: id("runId") }
+        Self { key, secret, session: id("sessionId"), conversation: id("conversationId"), run: id("runId") }
+    }
+
+    /// The address of the file with its secret.
+    fn address(&self) -> String {
+        format!("cupola://notes/{}/files/notes.txt", self.session)
     }
 
     /// It still has its secret.
     fn is_whole(&self, home: &Home) -> bool {
         let file = ["files", "download", "notes.txt", "--target-path", "-", "--session-id", &self.session];
-        let flags = [&file[..], &["--emulator", "--user-isolation-key", "tenant-contoso"]].concat();
-        String::from_utf8_lossy(&finish(home.command(&flags)).stdout).contains(SECRET)
+        let flags = [&file[..], &["--emulator", "--user-isolation-key", self.key]].concat();
+        String::from_utf8_lossy(&finish(home.command(&flags)).stdout).contains(self.secret)
+    }
+}
+
+/// What one tenant's session, conversation, run, file and log are to every tool, with what each gives back if it is reached.
+fn ways(tenant: &Other) -> Vec<(&'static str, Value, &'static str)> {
+    let Other { session, conversation, run, .. } = tenant;
+    let ask = json!({"message": "what do you remember?", "sessionId": session, "conversationId": conversation});
+    vec![
+        ("agent_invoke", ask, "/text"),
+        ("agent_invoke", json!({"message": "what do you remember?", "sessionId": session}), "/text"),
+        ("run_show", json!({"runId": run}), "/answer/text"),
+        ("run_cancel", json!({"runId": run}), "/runId"),
+        ("files_list", json!({"sessionId": session}), "/entries/0/path"),
+        ("files_read", json!({"sessionId": session, "path": "notes.txt"}), "/text"),
+        ("files_write", json!({"sessionId": session, "path": "more.txt", "text": "more"}), "/bytes"),
+        ("files_delete", json!({"sessionId": session, "path": "more.txt"}), "/path"),
+        ("logs_tail", json!({"sessionId": session}), "/lines/0"),
+    ]
+}
+
+/// Each tenant's server reaches all that is its own, by every id and address, and nothing of the other. What it reaches was made by
+/// another client of the same isolation, so a server that used another isolation, or none, would find neither.
+#[tokio::test]
+async fn each_server_reaches_its_own_partition_by_every_way_and_the_other_by_none() {
+    let home = Home::new();
+    let tenants = [Other::of(&home, "tenant-acme", "the milk"), Other::of(&home, "tenant-contoso", SECRET)];
+    for (own, other) in [(&tenants[0], &tenants[1]), (&tenants[1], &tenants[0])] {
+        let flags = ["--emulator", "--user-isolation-key", own.key, "--allow-destructive"];
+        let mut program = Program::start(&home, &flags).await;
+        for (tool, arguments, place) in ways(other) {
+            let result = program.tool(tool, arguments).await;
+            assert!(refusal(&result).contains("kind: "), "{tool} {}: {result}", own.key);
+            assert!(!result.to_string().contains(other.secret), "{tool} {}: {result}", own.key);
+            assert_eq!(result["structuredContent"].pointer(place), None, "{tool}: {result}");
+        }
+        for (tool, arguments, place) in ways(own) {
+            let result = program.tool(tool, arguments).await;
+            let found = result["structuredContent"].pointer(place);
+            assert!(result["isError"] != true && found.is_some(), "{tool} {}: {result}", own.key);
+        }
+        let read = program.ask("resources/read", json!({"uri": own.address()})).await;
+        assert_eq!(read["result"]["contents"][0]["text"], format!("{}\n", own.secret), "{read}");
+        let refused = program.ask("resources/read", json!({"uri": other.address()})).await;
+        assert!(refused["error"]["code"].is_number() && !refused.to_string().contains(other.secret), "{refused}");
+        let sessions = program.done("sessions_list", json!({})).await.to_string();
+        assert!(sessions.contains(&own.session) && !sessions.contains(&other.session), "{sessions}");
+        let said = program.done("agent_invoke", json!({"message": "whoami"})).await;
+        let text = said["text"].as_str().unwrap();
+        assert!(text.contains(own.key) && !text.contains(other.key), "{text}");
+        program.leave().await;
     }
 }
 

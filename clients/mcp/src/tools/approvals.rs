@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn only_a_persons_decision_is_sent() {
-        let asked = json!([{"id": "a", "kind": "approval"}, {"id": "b", "kind": "approval"}, {"id": "c", "kind": "consent"}]);
+        let asked =
+            json!([{"id": "a", "kind": "approval"}, {"id": "b", "kind": "approval"}, {"id": "c", "kind": "consent"}]);
         let accepted = || Answer::Accepted(None);
         let Next::Send(sent) = decided(paused(asked.clone()), &[accepted(), Answer::Declined, accepted()]) else {
             panic!("nothing is sent");
@@ -130,7 +131,11 @@ mod tests {
             "arguments": format!("{{\"path\":\n\"{}\"}}", "x".repeat(5_000))});
         let shown = put(0, &serde_json::from_value(question).unwrap());
         assert_eq!(shown.name, "question-1");
-        assert!(shown.message.starts_with("Allow this once? The agent asks to call the tool delete\u{fffd}[2J of the server files."));
+        assert!(
+            shown
+                .message
+                .starts_with("Allow this once? The agent asks to call the tool delete\u{fffd}[2J of the server files.")
+        );
         assert!(shown.message.contains(&"x".repeat(5_000)) && !shown.message.contains('\n'));
     }
 }

@@ -112,7 +112,9 @@ pub(crate) async fn invoke(mut call: Call) -> Result<Reply, Refusal> {
         next = match call.person.ask(questions, Some(paused), &call.context).await? {
             Heard::Later(asks) => return Ok(Reply::Asks(asks)),
             Heard::Answers(answers, Some(paused)) => decided(paused, &answers),
-            Heard::Answers(_, None) => return Err(Refusal::new(ErrorKind::InternalError, "the answer is lost".to_owned())),
+            Heard::Answers(_, None) => {
+                return Err(Refusal::new(ErrorKind::InternalError, "the answer is lost".to_owned()));
+            }
         };
     }
 }

@@ -1,7 +1,7 @@
 //! The editor's side of the line: what is sent to it, what it is asked, and what it can do.
 
-use crate::line::stop::Stop;
 use crate::line::frame;
+use crate::line::stop::Stop;
 use crate::{exit, terminal};
 use agent_client_protocol_schema::v1::{
     CLIENT_METHOD_NAMES, ClientCapabilities, CreateElicitationRequest, CreateElicitationResponse, Error,

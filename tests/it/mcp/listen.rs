@@ -17,6 +17,7 @@ fn start(home: &Home, flags: &[&str]) -> (Process, String) {
 }
 
 fn post(url: &str, message: &Value) -> RequestBuilder {
+    cupola::system::tls::use_ring();
     let accepts = "application/json, text/event-stream";
     Client::new().post(url).header(ACCEPT, accepts).header(CONTENT_TYPE, "application/json").body(message.to_string())
 }

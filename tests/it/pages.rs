@@ -189,7 +189,7 @@ fn home_with_profile() -> Home {
     let home = Home::new();
     let file = home.path(".config/cupola/profiles.toml");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(file, "[acme]\nemulator = true\n").unwrap();
+    std::fs::write(file, "[acme]\nemulator = true\n\n[contoso]\nemulator = true\n").unwrap();
     home
 }
 

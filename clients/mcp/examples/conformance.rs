@@ -15,7 +15,7 @@ fn main() -> ExitCode {
             emulator_token: |_| ExitCode::FAILURE,
             conformance: |_| Ok(false),
             record: |_, _| Err("there is no daemon here".to_owned()),
-            mcp: cupola_mcp::conformance::serve,
+            mcp: cupola_mcp::serve_conformance,
         },
     )
 }

@@ -1,25 +1,20 @@
 //! Tools for the protocol's conformance suite, which asks for tools of certain names. They are offered beside the usual ones by the same
-//! server, in `examples/conformance.rs` and nowhere else; `tests/real/test_mcp_conformance.py` runs the suite.
+//! server, in `clients/mcp/examples/conformance.rs` and nowhere else; `tests/real/test_mcp_conformance.py` runs the suite.
 
 use crate::call::{Call, Reply};
 use crate::person::{Answer, Heard, Question, Way, undone};
 use crate::refusal::Refusal;
 use crate::tools::{Effect, Running, Tool, input, output};
-use cupola_cli::McpOptions;
 use cupola_protocol::error::ErrorKind;
 use rmcp::model::{ContentBlock, ElicitationSchema, ProgressNotificationParam};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// As [`crate::serve`], with the suite's tools.
-pub fn serve(options: McpOptions) -> Result<(), String> {
-    crate::serve_with(options, TOOLS)
-}
-
-const TOOLS: &[Tool] = &[
-    tool("test_simple_text", |call| Box::pin(simple(call))),
-    tool("test_error_handling", |call| Box::pin(fails(call))),
+/// The suite's tools.
+pub(crate) const TOOLS: &[Tool] = &[
+    tool("test_simple_text", |_| Box::pin(async { Ok(text("This is a simple text response for testing.")) })),
+    tool("test_error_handling", |_| Box::pin(async { Err(failure()) })),
     tool("test_tool_with_progress", |call| Box::pin(tells(call))),
     Tool { input: input::<Message>, ..tool("test_elicitation", |call| Box::pin(asks(call, "user"))) },
     tool("test_input_required_result_elicitation", |call| Box::pin(asks(call, "user_name"))),
@@ -61,12 +56,8 @@ fn text(text: &str) -> Reply {
     Reply::content(vec![ContentBlock::text(text)])
 }
 
-async fn simple(_: Call) -> Result<Reply, Refusal> {
-    Ok(text("This is a simple text response for testing."))
-}
-
-async fn fails(_: Call) -> Result<Reply, Refusal> {
-    Err(Refusal::new(ErrorKind::AgentFailed, "This tool intentionally returns an error for testing".to_owned()))
+fn failure() -> Refusal {
+    Refusal::new(ErrorKind::AgentFailed, "This tool intentionally returns an error for testing".to_owned())
 }
 
 async fn tells(call: Call) -> Result<Reply, Refusal> {
@@ -80,12 +71,13 @@ async fn tells(call: Call) -> Result<Reply, Refusal> {
 }
 
 async fn asks(mut call: Call, name: &str) -> Result<Reply, Refusal> {
-    let answers = match call.person.answered() {
-        Some((answers, _)) => answers,
-        None => match call.person.ask(vec![question(name)?], None, &call.context).await? {
+    let answers = if let Some((answers, _)) = call.person.answered() {
+        answers
+    } else {
+        match call.person.ask(vec![question(name)?], None, &call.context).await? {
             Heard::Answers(answers, _) => answers,
             Heard::Later(asks) => return Ok(Reply::Asks(asks)),
-        },
+        }
     };
     match answers.first() {
         Some(Answer::Accepted(content)) => Ok(text(&format!("Answer: {}", content.clone().unwrap_or(Value::Null)))),

@@ -1,7 +1,7 @@
 //! The protocol over HTTP (`--listen`), for programs that cannot start a command: on the loopback interface, at a path that nobody can
 //! guess.
 //!
-//! Whoever knows the path may use the tools, so it is as secret as a password. A web page does not know it, and even one that does is
+//! Every program that knows the path may use the tools, so it is as secret as a password. A web page does not know it, and even one that does is
 //! refused: `Host` and `Origin` must be the server's own.
 
 use axum::Router;

@@ -13,7 +13,7 @@
 //! It is a crate of its own because the protocol's library needs an async runtime, and the command line starts without one.
 
 mod call;
-pub mod conformance;
+mod conformance;
 mod http;
 mod offer;
 mod person;
@@ -36,6 +36,11 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Serves until standard input ends, or over HTTP until the process ends.
 pub fn serve(options: McpOptions) -> Result<(), String> {
     serve_with(options, &[])
+}
+
+/// As [`serve`], with the tools of the protocol's conformance suite.
+pub fn serve_conformance(options: McpOptions) -> Result<(), String> {
+    serve_with(options, conformance::TOOLS)
 }
 
 /// Serves these tools, too.

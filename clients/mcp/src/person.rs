@@ -53,7 +53,7 @@ pub(crate) enum Answer {
 /// What came of asking.
 pub(crate) enum Heard {
     /// An answer for each question, in their order, and what waited for them.
-    Answers(Vec<Answer>, Option<Paused>),
+    Answers(Vec<Answer>, Option<Box<Paused>>),
     /// The program asks the person and calls again.
     Later(InputRequiredResult),
 }
@@ -76,7 +76,7 @@ struct Open {
     /// The call that the questions are about.
     call: String,
     names: Vec<String>,
-    paused: Option<Paused>,
+    paused: Option<Box<Paused>>,
 }
 
 /// Asks the person about one call.
@@ -84,7 +84,7 @@ struct Open {
 pub(crate) struct Person {
     waiting: Arc<Waiting>,
     call: String,
-    answered: Option<(Vec<Answer>, Option<Paused>)>,
+    answered: Option<(Vec<Answer>, Option<Box<Paused>>)>,
 }
 
 impl Person {
@@ -102,14 +102,14 @@ impl Person {
                 let answers = open.names.iter().map(|name| answers.remove(name).map_or(Answer::Open, read)).collect();
                 Some((answers, open.paused))
             }
-            // Answers to no question of ours.
+            // Nothing was asked yet.
             (_, None) => None,
         };
         Some(Self { waiting: Arc::clone(waiting), call, answered })
     }
 
     /// The answers that came with the call, and what waited for them.
-    pub(crate) fn answered(&mut self) -> Option<(Vec<Answer>, Option<Paused>)> {
+    pub(crate) fn answered(&mut self) -> Option<(Vec<Answer>, Option<Box<Paused>>)> {
         self.answered.take()
     }
 
@@ -117,7 +117,7 @@ impl Person {
     pub(crate) async fn ask(
         &self,
         questions: Vec<Question>,
-        paused: Option<Paused>,
+        paused: Option<Box<Paused>>,
         context: &RequestContext<RoleServer>,
     ) -> Result<Heard, Refusal> {
         let names = questions.iter().map(|question| question.name.clone()).collect();
@@ -141,7 +141,7 @@ impl Person {
 }
 
 impl Waiting {
-    fn add(&self, call: String, names: Vec<String>, paused: Option<Paused>) -> String {
+    fn add(&self, call: String, names: Vec<String>, paused: Option<Box<Paused>>) -> String {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= MAX_OPEN {
             open.pop_front();

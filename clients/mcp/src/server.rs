@@ -179,14 +179,13 @@ async fn permission(
     person: &mut Person,
     context: &RequestContext<RoleServer>,
 ) -> Result<Option<Reply>, Refusal> {
-    let answers = match person.answered() {
-        Some((answers, _)) => answers,
-        None => {
-            let question = Question::decision(PERMISSION, question(tool, agent, arguments));
-            match person.ask(vec![question], None, context).await? {
-                Heard::Answers(answers, _) => answers,
-                Heard::Later(asks) => return Ok(Some(Reply::Asks(asks))),
-            }
+    let answers = if let Some((answers, _)) = person.answered() {
+        answers
+    } else {
+        let question = Question::decision(PERMISSION, question(tool, agent, arguments));
+        match person.ask(vec![question], None, context).await? {
+            Heard::Answers(answers, _) => answers,
+            Heard::Later(asks) => return Ok(Some(Reply::Asks(asks))),
         }
     };
     match answers.as_slice() {

@@ -1,10 +1,11 @@
 //! The tools: their names, what they are for, and what they may do.
 //!
-//! - [`agents`], [`invoke`], [`runs`]: agents, their answers, and answers that take long; [`tasks`]: these as the protocol's tasks;
-//!   [`approvals`]: what an agent asks the person
+//! - [`agents`], [`invoke`], [`runs`]: agents, messages to them, and answers that take long; [`tasks`]: these as the protocol's tasks
+//! - [`answer`]: an answer as a model reads it; [`approvals`]: what an agent asks the person
 //! - [`sessions`], [`files`], [`logs`]: a session, its files and its log
 
 pub(crate) mod agents;
+mod answer;
 mod approvals;
 pub(crate) mod files;
 pub(crate) mod invoke;
@@ -80,7 +81,7 @@ pub(crate) const INVOKE: Tool = Tool {
     // Where the program knows tasks, a long run is one: it is followed, looked up and cancelled by its id.
     methods: &["invoke", "runs/show", "runs/attach", "runs/cancel"],
     input: input::<invoke::Arguments>,
-    output: output::<invoke::Answer>,
+    output: output::<answer::Answer>,
     run: |call| Box::pin(invoke::invoke(call)),
 };
 

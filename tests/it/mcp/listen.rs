@@ -1,6 +1,7 @@
-//! `cupola mcp --listen`: over HTTP on this machine, for whoever knows the path.
+//! `cupola mcp --listen`: over HTTP on this machine, for every program that knows the path.
 
 use super::{NEWER, OLDER};
+use crate::hints::advice;
 use crate::support::{Home, Process, finish};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HOST, ORIGIN};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -58,7 +59,7 @@ async fn both_eras_are_served_over_http() {
 }
 
 #[tokio::test]
-async fn only_a_program_that_knows_the_path_and_is_no_web_page_is_served() {
+async fn only_a_program_that_knows_the_path_is_served_and_not_a_web_page() {
     let home = Home::new();
     let (_process, url) = start(&home, &[]);
     let own = url.split('/').nth(2).unwrap().to_owned();
@@ -97,6 +98,9 @@ async fn an_address_that_other_machines_reach_is_refused() {
         let refused = finish(command.stderr(Stdio::piped()));
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(2), "{address}: {said}");
-        assert!(said.contains("other machines could reach") && said.contains("127.0.0.1:PORT"), "{said}");
+        assert!(said.contains("other machines could reach"), "{said}");
+        let given = advice("127.0.0.1:PORT").given_by(&refused);
+        let (_process, url) = start(&home, &["127.0.0.1:0"]);
+        given.helps(url.starts_with("http://127.0.0.1:")).done();
     }
 }

@@ -1,6 +1,6 @@
 //! `run_show`, `run_cancel`: a run by its id.
 
-use super::invoke::{Failure, word};
+use super::answer::{Failure, word};
 use crate::call::{Call, Reply};
 use crate::refusal::Refusal;
 use crate::text::{MAX_TEXT, Text, UNTRUSTED};

@@ -1,8 +1,8 @@
 //! A long run as a task of the protocol, for programs that know tasks. The task's id is the run's id: `run_show`, and every other client
 //! of Cupola, can look it up.
 
+use super::answer;
 use super::approvals::{self, Next, decided};
-use super::invoke;
 use crate::call::{self, Call, insist};
 use crate::person::{Paused, read};
 use crate::refusal::Refusal;
@@ -45,7 +45,7 @@ enum Continued {
 /// How a run went while the call waited.
 pub(crate) enum Outcome {
     Ended(Box<InvokeResponse>),
-    Continues(CreateTaskResult),
+    Continues(Box<CreateTaskResult>),
 }
 
 /// Does the program know tasks?
@@ -67,7 +67,8 @@ pub(crate) async fn run(call: &Call, params: Value) -> Result<Outcome, Refusal> 
         }
         Err(_) => {
             let run = call.ask::<Show>(json!({"runId": run})).await?;
-            Ok(Outcome::Continues(CreateTaskResult::new(described(&run.run_id.to_string(), &run))))
+            let task = CreateTaskResult::new(described(&run.run_id.to_string(), &run));
+            Ok(Outcome::Continues(Box::new(task)))
         }
     }
 }
@@ -94,7 +95,7 @@ impl Tasks {
                 Ok(answer) => {
                     let asked = approvals::for_person(&answer.questions, context);
                     if asked.is_empty() || matches!(continued, Some(Continued::Closed)) {
-                        completed(&invoke::result(&agent.name, &answer))?
+                        completed(&answer::result(&agent.name, &answer))?
                     } else {
                         let requests = asked.iter().enumerate().map(|(place, question)| {
                             let question = approvals::put(place, question);

@@ -200,7 +200,9 @@ fn every_settings_block_of_the_mcp_page_starts_the_server() {
         blocks(page, "json").into_iter().map(|block| serde_json::from_str(block).unwrap()).collect();
     settings.extend(blocks(page, "toml").into_iter().map(|block| toml::from_str::<Value>(block).unwrap()));
     let mut found = Vec::new();
-    settings.iter().for_each(|block| commands(block, &[], &mut found));
+    for block in &settings {
+        commands(block, &[], &mut found);
+    }
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     let expected =
         ["servers.foundry", "mcpServers.foundry", "context_servers.foundry", "mcpServers.acme", "mcpServers.contoso"];
@@ -217,7 +219,9 @@ fn every_settings_block_of_the_acp_page_starts_the_agent() {
     let settings: Vec<Value> =
         blocks(page, "json").into_iter().map(|block| serde_json::from_str(block).unwrap()).collect();
     let mut found = Vec::new();
-    settings.iter().for_each(|block| commands(block, &[], &mut found));
+    for block in &settings {
+        commands(block, &[], &mut found);
+    }
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["agent_servers.Foundry", "agent_servers.Foundry", "acp.agents.Foundry", ""]);
     let home = home_with_profile();

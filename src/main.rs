@@ -14,7 +14,15 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     cupola_cli::run(
         std::env::args_os(),
-        Hooks { serve, embedded: process::embedded, emulator, emulator_token, conformance, record: process::record },
+        Hooks {
+            serve,
+            embedded: process::embedded,
+            emulator,
+            emulator_token,
+            conformance,
+            record: process::record,
+            mcp: cupola_mcp::serve,
+        },
     )
 }
 

@@ -36,6 +36,7 @@ mod life;
 mod local;
 mod manual;
 mod matrix;
+mod mcp;
 mod memory;
 mod monitor;
 mod pages;

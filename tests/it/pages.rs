@@ -2,6 +2,7 @@
 
 use crate::support::{Home, finish, finish_after, free_address, skip};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -136,6 +137,11 @@ fn every_session_in_the_attach_page_is_what_really_happens() {
 }
 
 #[test]
+fn every_session_in_the_mcp_page_is_what_really_happens() {
+    replay(include_str!("../../docs/mcp.md"));
+}
+
+#[test]
 fn every_session_in_the_emulator_page_is_what_really_happens() {
     replay(include_str!("../../docs/emulator.md"));
 }
@@ -148,6 +154,126 @@ fn every_session_in_the_network_page_is_what_really_happens() {
 #[test]
 fn every_session_in_the_service_page_is_what_really_happens() {
     replay(include_str!("../../docs/service.md"));
+}
+
+/// What is between the fences of a page that begin with this language.
+fn blocks<'page>(page: &'page str, language: &str) -> Vec<&'page str> {
+    let fence = format!("\n```{language}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split_once("\n```").unwrap().0).collect()
+}
+
+/// Every object with a command, and the names above it.
+fn commands<'value>(value: &'value Value, above: &[&'value str], found: &mut Vec<(String, &'value Value)>) {
+    if value.get("command").is_some() {
+        found.push((above.join("."), value));
+    }
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        commands(inner, &[above, &[name.as_str()]].concat(), found);
+    }
+}
+
+/// The command of a settings block starts, takes its flags, and ends when its program leaves.
+fn starts(home: &Home, command: &Value) {
+    assert_eq!(command["command"], "cupola", "{command}");
+    let arguments: Vec<&str> = command["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let mut started = home.command(&arguments);
+    for (name, value) in command["env"].as_object().into_iter().flatten() {
+        started.env(name, value.as_str().unwrap());
+    }
+    let ended = finish(started.stdin(Stdio::null()).stderr(Stdio::piped()));
+    assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// A home in which the profile of the pages exists.
+fn home_with_profile() -> Home {
+    let home = Home::new();
+    let file = home.path(".config/cupola/profiles.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, "[acme]\nemulator = true\n\n[contoso]\nemulator = true\n").unwrap();
+    home
+}
+
+#[test]
+fn every_settings_block_of_the_mcp_page_starts_the_server() {
+    let page = include_str!("../../docs/mcp.md");
+    let mut settings: Vec<Value> =
+        blocks(page, "json").into_iter().map(|block| serde_json::from_str(block).unwrap()).collect();
+    settings.extend(blocks(page, "toml").into_iter().map(|block| toml::from_str::<Value>(block).unwrap()));
+    let mut found = Vec::new();
+    for block in &settings {
+        commands(block, &[], &mut found);
+    }
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let expected =
+        ["servers.foundry", "mcpServers.foundry", "context_servers.foundry", "mcpServers.acme", "mcpServers.contoso"];
+    assert_eq!(names, [&expected[..], &["mcp_servers.foundry"]].concat());
+    let home = home_with_profile();
+    for (_, command) in found {
+        starts(&home, command);
+    }
+}
+
+#[test]
+fn every_settings_block_of_the_acp_page_starts_the_agent() {
+    let page = include_str!("../../docs/acp.md");
+    let settings: Vec<Value> =
+        blocks(page, "json").into_iter().map(|block| serde_json::from_str(block).unwrap()).collect();
+    let mut found = Vec::new();
+    for block in &settings {
+        commands(block, &[], &mut found);
+    }
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["agent_servers.Foundry", "agent_servers.Foundry", "acp.agents.Foundry", ""]);
+    let home = home_with_profile();
+    for (_, command) in found {
+        starts(&home, command);
+    }
+    // The blocks in Lua and Emacs Lisp, and the lines for Qt Creator and acpx, have the words of the same command.
+    let lua = blocks(page, "lua").concat();
+    let lisp = blocks(page, "elisp").concat();
+    let words = |text: &str, before: &str, after: &str| {
+        let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("no {before}"));
+        let (words, _) = rest.split_once(after).unwrap();
+        words
+            .split([' ', ','])
+            .map(|word| word.trim_matches('"'))
+            .filter(|word| !word.is_empty())
+            .map(ToOwned::to_owned)
+            .collect()
+    };
+    assert!(lisp.contains(":command \"cupola\""), "{lisp}");
+    let found: [Vec<String>; 4] = [
+        words(&lua, "{ \"cupola\", ", " }"),
+        words(&lisp, ":command-params '(", ")"),
+        words(page, "Executable `cupola`, arguments `", "`"),
+        words(page, "acpx --agent 'cupola ", "'"),
+    ];
+    for arguments in found {
+        starts(&home, &json!({"command": "cupola", "args": arguments}));
+    }
+}
+
+#[test]
+fn the_entry_for_the_registry_of_agents_is_valid_and_names_this_version() {
+    let entry: Value = serde_json::from_str(include_str!("../../docs/acp/agent.json")).unwrap();
+    assert_eq!(entry["version"], env!("CARGO_PKG_VERSION"));
+    for member in ["id", "name", "description"] {
+        assert!(entry[member].as_str().is_some_and(|text| !text.is_empty()), "{member}");
+    }
+    // Cupola has no account that the file could name.
+    assert!(entry.get("repository").is_none() && !entry.to_string().contains("OWNER"), "{entry}");
+    let mut found = 0;
+    let home = Home::new();
+    for platform in entry["distribution"]["binary"].as_object().unwrap().values() {
+        assert_eq!(platform["cmd"], "./cupola");
+        assert!(platform["archive"].as_str().unwrap().starts_with("https://releases.invalid/"), "{platform}");
+        let mut command = json!({"command": "cupola", "args": platform["args"]});
+        // The registry's entry leaves the agent to the person.
+        command["args"].as_array_mut().unwrap().push(json!("--emulator"));
+        starts(&home, &command);
+        found += 1;
+    }
+    assert!(found > 0);
 }
 
 #[test]

@@ -57,13 +57,16 @@ SUITES = {
     "sdk_async": Suite("test_sdk_async", client="sdk"),
     "sdk_old": Suite("test_sdk", client="agent-framework"),
     "sdk_node": Suite("test_sdk_node"),
+    "mcp": Suite("test_mcp", client="mcp"),
+    "mcp_node": Suite("test_mcp_node"),
+    "mcp_conformance": Suite("test_mcp_conformance"),
     "strangers": Suite("test_strangers", may_skip=True),
     "isolation_keys": Suite("test_isolation_keys"),
     "runner": Suite("test_run"),
 }
 
 # Those that also need Node and its package manager.
-ON_NODE = ["sdk_node", "acp_node"]
+ON_NODE = ["sdk_node", "acp_node", "mcp_node", "mcp_conformance"]
 
 
 def make_environment(directory, requirements):
@@ -109,6 +112,7 @@ def prepare(environments, has_node):
     if has_node:
         all_wanted.append(("node", make_packages, HERE / "node"))
         all_wanted.append(("acp-node", make_packages, HERE / "acp"))
+        all_wanted.append(("mcp-node", make_packages, HERE / "mcp"))
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(make, all_wanted))
 

@@ -199,7 +199,9 @@ fn is_rust(path: &str) -> bool {
 /// Code that ships, as opposed to tests and build tasks.
 fn is_product(path: &str) -> bool {
     is_rust(path)
-        && ["src/", "protocol/src/", "emulator/src/", "clients/cli/src/"].iter().any(|part| path.starts_with(part))
+        && ["src/", "protocol/src/", "emulator/src/", "clients/cli/src/", "clients/mcp/src/"]
+            .iter()
+            .any(|part| path.starts_with(part))
 }
 
 #[cfg(test)]

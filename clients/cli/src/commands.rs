@@ -4,7 +4,8 @@
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
 //! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
 //!   the checklist of the wire contract
-//! - `acp`: hosted agents in editors that speak the Agent Client Protocol
+//! - `acp`: hosted agents in editors that speak the Agent Client Protocol; `mcp`: agents as tools for programs with
+//!   a language model
 //! - `completions`, `man`: files for the shell and for `man`; `complete`: what the shell's files ask for
 //! - `short_id`: the beginning of an id in place of the id
 
@@ -23,6 +24,7 @@ pub(crate) mod import;
 pub(crate) mod invocations;
 pub(crate) mod invoke;
 pub(crate) mod man;
+pub(crate) mod mcp;
 pub(crate) mod monitor;
 pub(crate) mod partitions;
 pub(crate) mod runs;
@@ -100,6 +102,9 @@ pub(crate) enum Command {
     /// Serve hosted agents to an editor over the Agent Client Protocol
     #[command(after_help = acp::HELP)]
     Acp(acp::Flags),
+    /// Offer agents as tools to programs that speak the Model Context Protocol
+    #[command(after_help = mcp::HELP)]
+    Mcp(mcp::Flags),
     /// Run the daemon in this terminal
     #[command(after_help = serve::HELP)]
     Serve(serve::Flags),
@@ -217,6 +222,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Socket(flags) => socket::run(flags),
         Command::Attach(flags) => attach::run(flags, hooks),
         Command::Acp(flags) => acp::run(flags, hooks),
+        Command::Mcp(flags) => mcp::run(flags, hooks),
         Command::Completions(flags) => completions::run(flags, syntax),
         Command::Complete(flags) => complete::run(flags, hooks, syntax),
         Command::Man(flags) => man::run(flags, syntax),

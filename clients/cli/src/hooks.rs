@@ -1,4 +1,11 @@
-//! What the command line only starts, the daemon and the emulator, and the options that it hands them.
+//! What the command line only starts (the daemon, the emulator, the checklist, the MCP server) and the options that it hands them.
+//!
+//! - [`bound`]: calls for one agent and one isolation, for the MCP server
+
+mod bound;
+
+pub use crate::line::stop::Stop;
+pub use bound::{BoundLine, CallFailure};
 
 use crate::line::stream::Stream;
 use clap::ValueEnum;
@@ -26,6 +33,35 @@ pub struct Hooks {
     pub conformance: fn(ConformanceOptions) -> Result<bool, Box<ErrorObject>>,
     /// Opens a recording, in which prompts are kept or not, and gives what adds a call to it.
     pub record: fn(&Path, bool) -> Result<SaveCall, String>,
+    /// Serves the Model Context Protocol: on standard input and output until the input ends, or on an address. The error says what is
+    /// wrong with the options, the input or the address.
+    pub mcp: fn(McpOptions) -> Result<(), String>,
+}
+
+/// What the command line says about the MCP server to run.
+#[derive(Debug, Clone)]
+pub struct McpOptions {
+    /// The agents to offer; at least one.
+    pub agents: Vec<McpAgent>,
+    /// Each agent is a tool of its own.
+    pub has_tool_per_agent: bool,
+    /// Only tools that change nothing.
+    pub read_only: bool,
+    /// Tools that delete or replace data, too.
+    pub allow_destructive: bool,
+    /// Only the tools of these names; all when empty.
+    pub only: Vec<String>,
+    /// Serve HTTP on this address of the loopback interface, in place of standard input and output; port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
+}
+
+/// An agent that the MCP server offers.
+#[derive(Debug, Clone)]
+pub struct McpAgent {
+    /// What a model calls it.
+    pub name: String,
+    /// Calls for it.
+    pub line: BoundLine,
 }
 
 /// Adds a call to a recording. The error says why it cannot be kept.

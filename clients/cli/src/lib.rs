@@ -3,7 +3,7 @@
 //! Reading order:
 //! - [`arguments`]: the command line as a whole and its help; [`commands`]: one file per command
 //! - [`scope`]: which agent, and whose state: the flags of every command that touches an agent
-//! - [`hooks`]: the daemon, the emulator and the checklist, which this crate only starts
+//! - [`hooks`]: the daemon, the emulator, the checklist and the MCP server, which this crate only starts
 //! - [`mod@line`]: finds the daemon, starts it, makes calls; [`socket`]: where it listens; [`owner`]: whose place that is
 //! - [`show`]: answers, logs, tables, `--debug`; [`terminal`]: the only way to standard output and error, which makes the text of
 //!   others harmless
@@ -41,11 +41,12 @@ use std::process::ExitCode;
 
 pub use environment::{ISOLATION_VARIABLES, allows_colours};
 pub use hooks::{
-    ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, RecordedCall, SaveCall, ServeOptions,
-    Undocumented,
+    BoundLine, CallFailure, ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, McpAgent, McpOptions,
+    RecordedCall, SaveCall, ServeOptions, Stop, Undocumented,
 };
 pub use line::beside::already_served;
 pub use line::stream::Stream;
+pub use terminal::harmless;
 
 /// Runs one command line. `arguments` starts with the program's name, as [`std::env::args_os`] does.
 pub fn run(arguments: impl Iterator<Item = OsString>, hooks: Hooks) -> ExitCode {

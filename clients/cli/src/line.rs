@@ -5,7 +5,8 @@
 //! - `call`: one call on a connection; `version`: what the greeting ahead of it says of the daemon; `patience`: how long it may take;
 //!   `silent`: what is said of a daemon that does not answer; `continued`: how one that follows a run continues on the next daemon
 //! - `frame`: messages on standard input and output, for commands that pass them on
-//! - `stream`: the socket or pipe; `ahead`: reads it while nobody takes anything; `interrupt`: Ctrl-C
+//! - `stream`: the socket or pipe; `ahead`: reads it while nobody takes anything
+//! - `interrupt`: Ctrl-C; `stop`: the end of a call that another thread asks for
 
 pub(crate) mod ahead;
 pub(crate) mod beside;
@@ -18,5 +19,6 @@ pub(crate) mod patience;
 pub(crate) mod running;
 pub(crate) mod silent;
 mod start;
+pub(crate) mod stop;
 pub(crate) mod stream;
 pub(crate) mod version;

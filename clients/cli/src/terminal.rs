@@ -9,7 +9,7 @@
 //! - [`harmless`]: the functions; [`writer`]: the stream that applies them
 //! - [`look`]: the colours of messages; [`waiting`]: the line that says what the command waits for
 
-mod harmless;
+pub mod harmless;
 mod look;
 pub(crate) mod waiting;
 mod writer;

@@ -15,6 +15,7 @@ const FOLDERS: &[&str] = &[
     "src",
     "protocol/src",
     "clients/cli/src",
+    "clients/mcp/src",
     "emulator/src",
     "clients/node/src",
     "clients/vscode/src",

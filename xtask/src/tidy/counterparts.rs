@@ -14,7 +14,7 @@ const HEADING: &str = "## Tested with";
 const SUITES: &str = "tests/real";
 
 /// The files that pin packages for Node, below [`SUITES`].
-const NODE: [&str; 2] = ["node/package.json", "acp/package.json"];
+const NODE: [&str; 3] = ["node/package.json", "acp/package.json", "mcp/package.json"];
 
 /// Where the table and the environments differ.
 pub(super) fn check(root: &Path) -> Result<Vec<String>, String> {

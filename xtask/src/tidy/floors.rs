@@ -46,6 +46,19 @@ pub(super) const HOUSES: &[House] = &[
         ],
     },
     House {
+        sources: "clients/mcp/src/",
+        floors: &[
+            &["lib"],
+            &["http", "server"],
+            &["conformance", "offer", "resources"],
+            &["tools"],
+            &["call"],
+            &["person"],
+            &["refusal"],
+            &["text"],
+        ],
+    },
+    House {
         sources: "emulator/src/",
         floors: &[
             &["lib", "command"],

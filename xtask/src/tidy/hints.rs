@@ -13,7 +13,7 @@ use std::path::Path;
 use texts::Hint;
 
 /// Where people's hints are written.
-const SOURCES: &[&str] = &["src", "clients/cli/src"];
+const SOURCES: &[&str] = &["src", "clients/cli/src", "clients/mcp/src"];
 /// Where they are followed.
 const TESTS: &str = "tests";
 /// A shorter part of a hint would not tell which one is meant.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// The crates that the rule holds for. Their tests may start what they like.
-const SOURCES: &[&str] = &["src", "emulator/src", "clients/cli/src"];
+const SOURCES: &[&str] = &["src", "emulator/src", "clients/cli/src", "clients/mcp/src"];
 
 /// Names that start something.
 const STARTS: &[&str] = &["spawn", "spawn_blocking", "spawn_local", "spawn_pinned", "spawn_scoped"];
@@ -22,6 +22,9 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("clients/cli/src/line/ahead.rs", "start", "reads as long as the connection; the process ends with the command"),
     ("clients/cli/src/commands/complete.rs", "run", "ends the process at its time limit"),
     ("clients/cli/src/terminal/waiting.rs", "begin", "ends a second after its wait, or with the command"),
+    ("clients/mcp/src/call.rs", "ask", "waited for in place: the line to the daemon blocks"),
+    ("clients/mcp/src/call.rs", "begin", "waited for in place: the line to the daemon blocks"),
+    ("clients/mcp/src/call.rs", "insist", "waited for in place: the line to the daemon blocks"),
     ("src/auth/cache.rs", "start", "a fetch serves all callers that wait for it; forcing the end may drop it"),
     ("src/auth/cache.rs", "fetch", "renews a used token in time; it holds its slot weakly and may be dropped"),
     ("src/foundry/content.rs", "pieces_of", "waited for in place: a disk may be slow"),

@@ -26,6 +26,7 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::frame;
+use crate::line::stop::Stop;
 use crate::scope::ScopeFlags;
 use adapter::Adapter;
 use agent_client_protocol_schema::v1::{
@@ -40,7 +41,6 @@ use problem::invalid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use session::Stop;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufReader};

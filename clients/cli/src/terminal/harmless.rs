@@ -6,12 +6,12 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// Text of several lines: colours are taken out, everything else that acts is made visible. Line feeds and tabs stay.
-pub(crate) fn text(text: &str) -> Cow<'_, str> {
+pub fn text(text: &str) -> Cow<'_, str> {
     replace(text, |character| acts(character) && !matches!(character, '\n' | '\t'))
 }
 
 /// Text that must stay on its line: a name, an id, a cell of a table.
-pub(crate) fn line(text: &str) -> Cow<'_, str> {
+pub fn line(text: &str) -> Cow<'_, str> {
     replace(text, acts)
 }
 

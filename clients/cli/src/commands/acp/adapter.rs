@@ -5,9 +5,10 @@ use super::editor::Editor;
 use super::items::Item;
 use super::options::{self, Open};
 use super::problem::{self, invalid};
-use super::session::{Session, Stop, busy, id_of};
+use super::session::{Session, busy, id_of};
 use super::teller::Teller;
 use super::{prompt, turn};
+use crate::line::stop::Stop;
 use crate::line::version::VERSION;
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{

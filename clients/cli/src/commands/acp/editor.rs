@@ -1,7 +1,7 @@
 //! The editor's side of the line: what is sent to it, what it is asked, and what it can do.
 
-use super::session::Stop;
 use crate::line::frame;
+use crate::line::stop::Stop;
 use crate::{exit, terminal};
 use agent_client_protocol_schema::v1::{
     CLIENT_METHOD_NAMES, ClientCapabilities, CreateElicitationRequest, CreateElicitationResponse, Error,
@@ -116,7 +116,8 @@ impl Editor {
             id
         };
         self.send(&Message { jsonrpc: "2.0", id: Some(id), method, params });
-        stop.asking(sender);
+        // From now on the end of the turn is an answer.
+        stop.ends_by(Box::new(move || drop(sender.send(None))));
         let answer = answer.recv().ok().flatten();
         locked(&self.asked).waiting.remove(&id);
         serde_json::from_str(answer?.get()).ok()

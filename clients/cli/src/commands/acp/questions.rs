@@ -1,8 +1,9 @@
 //! What an agent asks in the middle of a turn: the person decides in the editor, and the answers are the next input of the same turn.
 
 use super::editor::Editor;
-use super::session::{Session, Stop};
+use super::session::Session;
 use super::teller::Teller;
+use crate::line::stop::Stop;
 use agent_client_protocol_schema::v1::{
     CreateElicitationRequest, CreateElicitationResponse, ElicitationAction, ElicitationSessionScope,
     ElicitationUrlMode, PermissionOption, PermissionOptionKind, RequestPermissionOutcome, RequestPermissionRequest,

@@ -2,16 +2,11 @@
 
 use super::calls::Scope;
 use super::problem::invalid;
-use crate::line::call::CALL;
-use crate::line::stream::Stream;
+use crate::line::stop::Stop;
 use agent_client_protocol_schema::v1::{Error, SessionId};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::isolation::{ChatLabel, Isolation};
-use cupola_protocol::rpc::{CANCEL, Cancel, Request};
 use cupola_protocol::target::{ServiceName, Target};
-use serde_json::value::RawValue;
-use std::io::Write as _;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What the labels of sessions begin with: other clients' chats are not sessions.
@@ -95,67 +90,6 @@ pub(super) fn busy() -> Error {
     invalid("a prompt of this session is under way: wait for it, or cancel it")
 }
 
-/// Ends a turn that is under way.
-#[derive(Default)]
-pub(super) struct Stop(Mutex<StopState>);
-
-#[derive(Default)]
-struct StopState {
-    is_wanted: bool,
-    /// What ends that which the turn waits for.
-    end: Option<Box<dyn Fn() + Send>>,
-}
-
-impl Stop {
-    fn state(&self) -> MutexGuard<'_, StopState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has somebody asked for the end?
-    pub(super) fn is_wanted(&self) -> bool {
-        self.state().is_wanted
-    }
-
-    /// Ends the turn.
-    pub(super) fn now(&self) {
-        let mut state = self.state();
-        state.is_wanted = true;
-        if let Some(end) = &state.end {
-            end();
-        }
-    }
-
-    /// The call has been sent on this connection: here it can be cancelled from now on.
-    pub(super) fn sent(&self, stream: &Stream) {
-        if let Ok(stream) = stream.try_clone() {
-            self.ends_by(Box::new(move || cancel(&stream)));
-        }
-    }
-
-    /// The person was asked: from now on the end of the turn is an answer.
-    pub(super) fn asking(&self, answer: Sender<Option<Box<RawValue>>>) {
-        self.ends_by(Box::new(move || {
-            let _ = answer.send(None);
-        }));
-    }
-
-    fn ends_by(&self, end: Box<dyn Fn() + Send>) {
-        let mut state = self.state();
-        if state.is_wanted {
-            end();
-        }
-        state.end = Some(end);
-    }
-}
-
-/// Cancels the one call on a connection. If it cannot be written the connection has ended, and the call with it.
-fn cancel(mut stream: &Stream) {
-    if let Ok(mut message) = serde_json::to_vec(&Request::notification(CANCEL, Cancel { id: CALL })) {
-        message.push(b'\n');
-        let _ = stream.write_all(&message);
-    }
-}
-
 /// The isolation of a session.
 fn within(base: &Isolation, id: &SessionId) -> Result<Isolation, Error> {
     let label = match &base.chat {
@@ -210,18 +144,5 @@ mod tests {
             assert_eq!(id_of(&work, &other.parse().unwrap()), None, "{other}");
         }
         assert!(within(&work, &SessionId::new("x".repeat(200))).is_err());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_turn_that_is_cancelled_before_it_is_sent_is_cancelled_when_it_is() {
-        let (client, daemon) = Stream::pair().unwrap();
-        let stop = Stop::default();
-        stop.now();
-        assert!(stop.is_wanted());
-        stop.sent(&client);
-        drop((stop, client));
-        let said = std::io::read_to_string(daemon).unwrap();
-        assert!(said.contains(r#""method":"$/cancelRequest","params":{"id":1}"#), "{said}");
     }
 }

@@ -3,10 +3,11 @@
 use super::calls::Calls;
 use super::editor::Editor;
 use super::items::Item;
-use super::session::{Session, Stop};
+use super::session::Session;
 use super::teller::Teller;
 use super::{problem, questions};
 use crate::line::call::typed;
+use crate::line::stop::Stop;
 use agent_client_protocol_schema::v1::{Error, Meta, PromptResponse, StopReason};
 use cupola_protocol::invoke::{Input, Invoke, InvokeParams, InvokeResponse, NumberedEvent, RunStatus};
 use cupola_protocol::rpc::ProgressToken;

@@ -6,6 +6,7 @@
 
 use crate::auth::{CredentialConfig, GivenToken};
 use crate::system::protected::Protected;
+use crate::system::proxies::Proxies;
 use cupola_cli::ownership::{self, Rule, Unusable, User};
 use cupola_cli::{places, socket};
 use serde::Deserialize;
@@ -55,6 +56,8 @@ pub struct Config {
     pub trusted_certificates: Vec<PathBuf>,
     /// Fixed addresses of host names, for private endpoints.
     pub resolve: Vec<(String, SocketAddr)>,
+    /// The proxies that the environment names.
+    pub proxies: Proxies,
     /// Where running emulators of this user are listed, with the files of their secrets.
     pub emulators_directory: Option<PathBuf>,
     /// `CUPOLA_EMULATOR_TOKEN`: a token for an emulator that is not in that list.
@@ -235,6 +238,7 @@ impl Config {
             allowed_hosts: file.allowed_hosts,
             trusted_certificates: file.trusted_certificates,
             resolve: file.resolve.into_iter().collect(),
+            proxies: Proxies::of(environment),
             emulators_directory: emulators_directory(environment),
             emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,

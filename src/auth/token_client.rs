@@ -26,6 +26,7 @@ pub(super) fn transport(surroundings: &Surroundings) -> Result<Transport, String
     for (host, address) in &surroundings.resolve {
         builder = builder.resolve(host, *address);
     }
+    builder = surroundings.proxies.apply(builder).map_err(|error| error.to_string())?;
     let client = builder.build().map_err(|error| error.to_string())?;
     Ok(Transport::new(Arc::new(TokenClient(client))))
 }

@@ -36,6 +36,7 @@ mod manual;
 mod matrix;
 mod memory;
 mod monitor;
+mod network;
 mod pages;
 mod partitions;
 mod people;

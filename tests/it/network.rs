@@ -25,10 +25,9 @@ async fn stop(deployed: &Deployed) {
 
 /// The settings without `resolve`, or with it.
 fn configure(deployed: &Deployed, resolve: bool) {
-    let mut settings = trusting(&deployed.home.path("certificate.pem"));
-    if resolve {
-        settings.push_str(&format!("[resolve]\n\"{HOST}\" = \"{}\"\n", deployed.emulator.address()));
-    }
+    let trusted = trusting(&deployed.home.path("certificate.pem"));
+    let fixed = format!("[resolve]\n\"{HOST}\" = \"{}\"\n", deployed.emulator.address());
+    let settings = if resolve { trusted + &fixed } else { trusted };
     fs::write(deployed.home.path(".config/cupola/config.toml"), settings).unwrap();
 }
 
@@ -117,6 +116,21 @@ async fn hosts_that_no_proxy_lists_are_reached_without_it() {
         assert!(proxy.asked().is_empty(), "{variables:?}");
         stop(&deployed).await;
     }
+    deployed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn the_systems_certificates_can_be_named_by_a_variable() {
+    let deployed = Deployed::start().await;
+    let certificate = deployed.home.path("certificate.pem").display().to_string();
+    let resolve = format!("[resolve]\n\"{HOST}\" = \"{}\"\n", deployed.emulator.address());
+    fs::write(deployed.home.path(".config/cupola/config.toml"), resolve).unwrap();
+    let variables = [("SSL_CERT_FILE", certificate.as_str())];
+    let output = run(&deployed, &variables, &["invoke", "hello"]).await;
+    assert_eq!(text(&output.stdout), "echo: hello\n", "{output:?}");
+    let (_, message, _) = network(&deployed, &variables).await;
+    assert!(message.contains(&format!("SSL_CERT_FILE names the system's certificates: {certificate}")), "{message}");
     deployed.end().await;
 }
 

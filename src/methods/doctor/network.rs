@@ -7,6 +7,7 @@ use crate::foundry::{FoundryError, Route};
 use crate::system::proxies::Way;
 use cupola_protocol::doctor::{Check, CheckStatus};
 use cupola_protocol::target::Target;
+use std::path::PathBuf;
 
 /// The name of the check.
 const NAME: &str = "network";
@@ -16,40 +17,35 @@ const NAME: &str = "network";
 pub(super) async fn network(daemon: &Daemon, target: Option<&Target>) -> Option<Check> {
     let resolved = daemon.targets.resolve(target?).await.ok()?;
     Some(match resolved.agent.route()? {
-        Ok(route) => shown(&route),
+        Ok(route) => shown(&route, &daemon.config.system_certificates),
         Err(error) => failed(NAME, CallError::from(FoundryError::Setup(error.to_string()))),
     })
 }
 
-fn shown(route: &Route) -> Check {
+fn shown(route: &Route, system: &[(&str, PathBuf)]) -> Check {
     let Route { host, way, fixed, certificates } = route;
-    let resolves = matches!(way, Way::Through { resolves: true, .. });
-    let mut message = match way {
+    let mut parts = vec![match way {
         Way::Direct => format!("{host} without a proxy"),
         Way::Excepted(variable) => format!("{host} without the proxy, because {variable} excepts it"),
         Way::Through { proxy, variable, .. } => format!("{host} through the proxy {proxy}, which {variable} names"),
-    };
-    if let Some(address) = fixed.filter(|_| !resolves) {
-        message.push_str(&match way {
-            // Only the address reaches the proxy, with the port of the URL.
-            Way::Through { .. } => format!("; resolve gives the address {}", address.ip()),
-            Way::Direct | Way::Excepted(_) => format!("; resolve gives the address {address}"),
-        });
-    }
+    }];
+    let mut hint = None;
+    parts.extend(fixed.map(|address| match way {
+        Way::Direct | Way::Excepted(_) => format!("resolve gives the address {address}"),
+        // The proxy is told the address, with the port of the URL.
+        Way::Through { resolves: false, .. } => format!("resolve gives the address {}", address.ip()),
+        Way::Through { resolves: true, .. } => {
+            hint = Some("add the host to NO_PROXY or use a socks5:// proxy, then run `cupola stop`".to_owned());
+            format!("the proxy finds the address itself, so {address} from resolve is not used")
+        }
+    }));
+    let named =
+        |(variable, path): &(&str, PathBuf)| format!("{variable} names the system's certificates: {}", path.display());
+    parts.extend(system.iter().map(named));
     if !certificates.is_empty() {
         let files: Vec<_> = certificates.iter().map(|path| path.display().to_string()).collect();
-        message.push_str("; trusted besides the system's certificates: ");
-        message.push_str(&files.join(", "));
+        parts.push(format!("trusted besides the system's certificates: {}", files.join(", ")));
     }
-    match fixed.filter(|_| resolves) {
-        None => check(NAME, CheckStatus::Ok, message),
-        Some(address) => Check {
-            hint: Some("add the host to NO_PROXY or use a socks5:// proxy, then run `cupola stop`".to_owned()),
-            ..check(
-                NAME,
-                CheckStatus::Warning,
-                format!("{message}; the proxy finds the address itself, so {address} from resolve is not used"),
-            )
-        },
-    }
+    let status = if hint.is_some() { CheckStatus::Warning } else { CheckStatus::Ok };
+    Check { hint, ..check(NAME, status, parts.join("; ")) }
 }

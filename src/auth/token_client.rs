@@ -81,6 +81,9 @@ mod tests {
 
     const HOST: &str = "login.microsoftonline.com";
 
+    /// Far more than a connection on this machine takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     /// Stands in for Entra, with a certificate that only its own file vouches for.
     struct Entra {
         address: SocketAddr,
@@ -166,7 +169,8 @@ mod tests {
             tokio::spawn(async move { transport.send(&Context::default(), &mut { request }).await.map(drop) })
         };
         let first_line = async |listener: &TcpListener| {
-            let (mut stream, _) = listener.accept().await.unwrap();
+            let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+            let (mut stream, _) = accepted.expect("nothing connects").unwrap();
             let mut head = vec![0; 4096];
             let length = stream.read(&mut head).await.unwrap();
             String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned()

@@ -29,13 +29,12 @@ fn shown(route: &Route, system: &[(&str, PathBuf)]) -> Check {
         Way::Excepted(variable) => format!("{host} without the proxy, because {variable} excepts it"),
         Way::Through { proxy, variable, .. } => format!("{host} through the proxy {proxy}, which {variable} names"),
     }];
-    let mut hint = None;
+    let is_unused = fixed.is_some() && matches!(way, Way::Through { resolves: true, .. });
     parts.extend(fixed.map(|address| match way {
         Way::Direct | Way::Excepted(_) => format!("resolve gives the address {address}"),
         // The proxy is told the address, with the port of the URL.
         Way::Through { resolves: false, .. } => format!("resolve gives the address {}", address.ip()),
         Way::Through { resolves: true, .. } => {
-            hint = Some("add the host to NO_PROXY or use a socks5:// proxy, then run `cupola stop`".to_owned());
             format!("the proxy finds the address itself, so {address} from resolve is not used")
         }
     }));
@@ -46,6 +45,12 @@ fn shown(route: &Route, system: &[(&str, PathBuf)]) -> Check {
         let files: Vec<_> = certificates.iter().map(|path| path.display().to_string()).collect();
         parts.push(format!("trusted besides the system's certificates: {}", files.join(", ")));
     }
-    let status = if hint.is_some() { CheckStatus::Warning } else { CheckStatus::Ok };
-    Check { hint, ..check(NAME, status, parts.join("; ")) }
+    let message = parts.join("; ");
+    if !is_unused {
+        return check(NAME, CheckStatus::Ok, message);
+    }
+    Check {
+        hint: Some("add the host to NO_PROXY or use a socks5:// proxy, then run `cupola stop`".to_owned()),
+        ..check(NAME, CheckStatus::Warning, message)
+    }
 }

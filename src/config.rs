@@ -6,6 +6,7 @@
 
 use crate::auth::{CredentialConfig, GivenToken};
 use crate::system::protected::Protected;
+use crate::system::proxies::Proxies;
 use cupola_cli::ownership::{self, Rule, Unusable, User};
 use cupola_cli::{places, socket};
 use serde::Deserialize;
@@ -25,8 +26,10 @@ const DEFAULT_LOG: LevelFilter = LevelFilter::INFO;
 const EMULATORS: &str = "emulators";
 /// The most that is read of the file, in bytes. One with every setting has some hundred.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
-/// Variables that name files which decide over trust: the token of a workload identity, and the certificates that TLS trusts.
-const TRUST_VARIABLES: [&str; 3] = ["AZURE_FEDERATED_TOKEN_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// Variables that name the system's certificates, where the system itself does not check those of hosts.
+const CERTIFICATE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+/// The variable that names the token of a workload identity.
+const TOKEN_VARIABLE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 /// The variable that says where this user's files are.
 const HOME: &str = if cfg!(windows) { "LOCALAPPDATA" } else { "HOME" };
 /// How an error names the field.
@@ -55,6 +58,10 @@ pub struct Config {
     pub trusted_certificates: Vec<PathBuf>,
     /// Fixed addresses of host names, for private endpoints.
     pub resolve: Vec<(String, SocketAddr)>,
+    /// The proxies that the environment names.
+    pub proxies: Proxies,
+    /// Variables that name the certificates to trust in place of the system's own, and what they name.
+    pub system_certificates: Vec<(&'static str, PathBuf)>,
     /// Where running emulators of this user are listed, with the files of their secrets.
     pub emulators_directory: Option<PathBuf>,
     /// `CUPOLA_EMULATOR_TOKEN`: a token for an emulator that is not in that list.
@@ -222,7 +229,7 @@ impl Config {
                 .chain(log_file.as_ref().map(|log| put_aside(log)))
                 .chain(beside_socket(&socket))
                 .chain(used)
-                .chain(TRUST_VARIABLES.into_iter().filter_map(path_in))
+                .chain([TOKEN_VARIABLE].into_iter().chain(CERTIFICATE_VARIABLES).filter_map(path_in))
                 .chain(places::sign_in_directories(environment))
                 .chain(emulators_directory(environment)),
         );
@@ -237,6 +244,12 @@ impl Config {
             allowed_hosts: file.allowed_hosts,
             trusted_certificates: file.trusted_certificates,
             resolve: file.resolve.into_iter().collect(),
+            proxies: Proxies::of(environment),
+            system_certificates: if cfg!(any(target_vendor = "apple", windows)) {
+                Vec::new()
+            } else {
+                CERTIFICATE_VARIABLES.into_iter().filter_map(|name| Some((name, path_in(name)?))).collect()
+            },
             emulators_directory: emulators_directory(environment),
             emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,

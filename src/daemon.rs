@@ -143,6 +143,7 @@ pub(crate) fn service(config: &Config, emulator: Arc<EmbeddedEmulator>) -> Resul
         variable: Arc::new(config::variable),
         trusted_certificates: config.trusted_certificates.clone(),
         resolve: config.resolve.clone(),
+        proxies: config.proxies.clone(),
         ..Surroundings::default()
     };
     let finder = Arc::clone(&emulators);
@@ -152,6 +153,7 @@ pub(crate) fn service(config: &Config, emulator: Arc<EmbeddedEmulator>) -> Resul
         allowed_hosts: AllowedHosts::with(config.allowed_hosts.iter().cloned())?,
         trusted_certificates: config.trusted_certificates.clone(),
         resolve: config.resolve.clone(),
+        proxies: config.proxies.clone(),
         embedded_socket: emulator.socket().map(ToOwned::to_owned),
         call_limit: config.call_limit,
     };

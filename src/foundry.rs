@@ -5,7 +5,8 @@
 //! - [`headers`]: what of an isolation travels, per model
 //! - [`agent`]: the line to the service and one agent at its end; every call is an `impl` of it
 //! - [`request`], [`send`], [`answer`]: one request, how it is sent and repeated, and its answer within bounds
-//! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`timing`]: how long calls and connections may take
+//! - [`connections`]: the connections it goes over; [`plain`]: those without TLS; [`route`]: the proxy and the
+//!   address that apply to a host; [`timing`]: how long calls and connections may take
 //! - [`retry`]: may this be sent again? [`turn`]: did a turn run that was refused? (both pure)
 //! - [`error`]: what an error answer says: its message, its kind (by the table in `error/classify`), its `Retry-After`; [`complaint`]: how
 //!   failures are written in JSON (pure)
@@ -55,6 +56,7 @@ mod reply;
 mod request;
 mod responses;
 mod retry;
+mod route;
 mod send;
 mod sessions;
 mod sse;
@@ -81,6 +83,7 @@ pub use self::observe::{Interest, Observation, Observer, observer};
 pub use self::probe::{Probe, ProbeAnswer};
 pub use self::reply::{Ending, Reply, ReplyItem, body_event};
 pub use self::responses::ResponsesTurn;
+pub use self::route::Route;
 pub use self::sessions::{ListSessions, Stopped};
 pub use self::suffix::{InvalidSuffix, SuffixFault};
 pub use self::timing::CALL_LIMIT;

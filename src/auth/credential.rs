@@ -1,6 +1,7 @@
 //! Which credential gives tokens: what the configuration can name, and one way to fetch with any of it.
 
 use super::{AccessToken, CallerId, TokenError};
+use crate::system::proxies::Proxies;
 use azure_core::http::Transport;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,8 @@ pub struct Surroundings {
     pub trusted_certificates: Vec<PathBuf>,
     /// Fixed addresses of host names.
     pub resolve: Vec<(String, SocketAddr)>,
+    /// The proxies that the environment names.
+    pub proxies: Proxies,
 }
 
 impl Default for Surroundings {
@@ -122,6 +125,7 @@ impl Default for Surroundings {
             transport: None,
             trusted_certificates: Vec::new(),
             resolve: Vec::new(),
+            proxies: Proxies::default(),
         }
     }
 }

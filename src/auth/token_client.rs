@@ -26,6 +26,7 @@ pub(super) fn transport(surroundings: &Surroundings) -> Result<Transport, String
     for (host, address) in &surroundings.resolve {
         builder = builder.resolve(host, *address);
     }
+    builder = surroundings.proxies.apply(builder).map_err(|error| error.to_string())?;
     let client = builder.build().map_err(|error| error.to_string())?;
     Ok(Transport::new(Arc::new(TokenClient(client))))
 }
@@ -68,7 +69,8 @@ mod tests {
     use super::super::configured::Configured;
     use super::super::{Credential as _, TokenError};
     use super::*;
-    use azure_core::http::{Method, Url};
+    use crate::system::proxies::Proxies;
+    use azure_core::http::{Context, Method, Url};
     use std::net::SocketAddr;
     use std::path::PathBuf;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -78,6 +80,9 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     const HOST: &str = "login.microsoftonline.com";
+
+    /// Far more than a connection on this machine takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     /// Stands in for Entra, with a certificate that only its own file vouches for.
     struct Entra {
@@ -148,6 +153,35 @@ mod tests {
         let missing = entra.credential(&[PathBuf::from("/does/not/exist.pem")]);
         let refused = missing.fetch(crate::auth::SCOPE, false).await.unwrap_err().to_string();
         assert!(refused.contains("trusted_certificates") && refused.contains("/does/not/exist.pem"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_token_endpoint_is_reached_through_the_proxy_and_one_without_tls_is_not() {
+        let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let machine = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let named = format!("http://{}", proxy.local_addr().unwrap());
+        let proxies = Proxies::of(&|name| (name == "ALL_PROXY").then(|| named.clone().into()));
+        let surroundings = Surroundings { proxies, ..Surroundings::default() };
+        let Ok(transport) = transport(&surroundings) else { panic!("it can be set up") };
+        let ask = |url: String| {
+            let request = Request::new(Url::parse(&url).unwrap(), Method::Get);
+            let transport = transport.clone();
+            tokio::spawn(async move { transport.send(&Context::default(), &mut { request }).await.map(drop) })
+        };
+        let first_line = async |listener: &TcpListener| {
+            let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+            let (mut stream, _) = accepted.expect("nothing connects").unwrap();
+            let mut head = vec![0; 4096];
+            let length = stream.read(&mut head).await.unwrap();
+            String::from_utf8_lossy(&head[..length]).lines().next().unwrap_or_default().to_owned()
+        };
+        let asking = ask(format!("https://{HOST}/tenant"));
+        assert_eq!(first_line(&proxy).await, format!("CONNECT {HOST}:443 HTTP/1.1"));
+        asking.abort();
+        // As a virtual machine's metadata service is asked.
+        let asking = ask(format!("http://{}/metadata", machine.local_addr().unwrap()));
+        assert_eq!(first_line(&machine).await, "GET /metadata HTTP/1.1");
+        asking.abort();
     }
 
     #[tokio::test]

@@ -5,8 +5,10 @@ use super::connections::{Connections, Settings};
 use super::definitions::Definitions;
 use super::error::FoundryError;
 use super::observe::Observer;
+use super::route::Route;
 use super::url::{Address, AllowedHosts};
-use crate::auth::{CallerId, SCOPE, Tokens};
+use crate::auth::{Account, CallerId, SCOPE, Tokens};
+use crate::system::proxies::NotAProxy;
 use cupola_protocol::invoke::AgentProtocol;
 use http::HeaderMap;
 use std::fmt;
@@ -124,6 +126,12 @@ impl Agent {
     /// Where it is.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The settings that apply to requests to it; `None` if it is on this machine.
+    pub fn route(&self) -> Option<Result<Route, NotAProxy>> {
+        let host = self.address.host().filter(|_| self.address.account() == Some(&Account::Configured))?;
+        Some(Route::to(host, &self.shared.connections.settings))
     }
 
     /// Does the caller want answers unmodified?

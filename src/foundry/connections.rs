@@ -7,6 +7,7 @@ use super::retry::Failure;
 use super::timing::{CALL_LIMIT, CONNECT_LIMIT, IDLE_CONNECTION, TCP_KEEPALIVE};
 use super::url::{Address, AllowedHosts};
 use crate::auth::Account;
+use crate::system::proxies::Proxies;
 use crate::system::tls::{self, CertificateFault, is_handshake_failure};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub trusted_certificates: Vec<PathBuf>,
     /// Fixed addresses for host names, as with `curl --connect-to`: for private endpoints and for tests.
     pub resolve: Vec<(String, SocketAddr)>,
+    /// The proxies that the environment names. Nothing on this machine is reached through them.
+    pub proxies: Proxies,
     /// Where the emulator inside the daemon listens.
     pub embedded_socket: Option<PathBuf>,
     /// How long a call other than a turn may take, all its attempts together.
@@ -39,6 +42,7 @@ impl Default for Settings {
             allowed_hosts: AllowedHosts::default(),
             trusted_certificates: Vec::new(),
             resolve: Vec::new(),
+            proxies: Proxies::default(),
             embedded_socket: None,
             call_limit: CALL_LIMIT,
         }
@@ -190,8 +194,10 @@ impl Connections {
             // Loopback: no proxy, and no need for the system's certificates.
             Place::Local => builder.no_proxy().tls_certs_only(trusted),
             Place::Embedded => self.to_socket(builder.no_proxy().tls_certs_only([]))?,
-            // The system's proxy settings apply, as they do for azd and az.
-            Place::Remote => builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted),
+            Place::Remote => {
+                let builder = builder.https_only(true).http2_adaptive_window(true).tls_certs_merge(trusted);
+                self.settings.proxies.apply(builder).map_err(|error| FoundryError::Setup(error.to_string()))?
+            }
         };
         if purpose == Purpose::WebSocket {
             builder = builder.http1_only();

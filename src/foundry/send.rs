@@ -9,8 +9,10 @@ use super::head::HttpHead;
 use super::headers::WireIsolation;
 use super::request::Request;
 use super::retry::{Failure, Next, START_LIMIT, Sending, Tries, next};
+use super::route::Route;
 use super::url::Address;
 use crate::auth::{AccessToken, SCOPE};
+use crate::system::proxies::Way;
 use bytes::Bytes;
 use cupola_protocol::error::Turn;
 use cupola_protocol::invoke::{Notice, NoticeCode};
@@ -158,7 +160,10 @@ impl Agent {
     }
 
     pub(super) fn unanswered(&self, Unanswered { failure, reason, fault }: Unanswered) -> (Failure, FoundryError) {
-        let origin = self.address.origin();
+        let mut origin = self.address.origin();
+        if let Some(Ok(Route { way: Way::Through { proxy, .. }, .. })) = self.route() {
+            origin = format!("{origin} through the proxy {proxy}");
+        }
         let error = match (fault, failure) {
             (Some(fault), _) => FoundryError::NotTrusted { origin, fault },
             (None, Failure::NotConnected | Failure::NotTrusted) => FoundryError::NotConnected { origin, reason },

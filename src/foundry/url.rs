@@ -163,6 +163,11 @@ impl Address {
         self.agent.origin().ascii_serialization()
     }
 
+    /// The host that requests go to.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.agent.host_str()
+    }
+
     /// The project's agents: `{P}/agents`.
     pub(super) fn agents(&self) -> Url {
         let mut url = Url::clone(&self.agent);

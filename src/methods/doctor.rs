@@ -1,4 +1,8 @@
 //! `daemon/doctor`: looks at everything a call needs, in the order of its way.
+//!
+//! - [`mod@network`]: which settings of the network apply to the target
+
+mod network;
 
 use crate::auth::{Account, SCOPE};
 use crate::daemon::Daemon;
@@ -24,6 +28,7 @@ pub(crate) async fn doctor(call: Call, params: DoctorParams) -> Result<DoctorRes
         let mut checks = vec![daemon_itself(daemon), socket(daemon), state(daemon).await];
         checks.extend(log(daemon));
         checks.push(credential);
+        checks.extend(network::network(daemon, params.target.as_ref()).await);
         checks.extend(target(daemon, params.target.as_ref(), &params.isolation, can_sign_in).await);
         DoctorResponse { checks }
     };

@@ -54,7 +54,7 @@ impl From<FoundryError> for CallError {
             }
             FoundryError::NotTrusted { fault, .. } => Some(fault.hint()),
             FoundryError::Setup(_) => {
-                Some("correct the file; after a change in the configuration file, run `cupola stop`")
+                Some("correct what it names, then run `cupola stop`: a daemon keeps the settings it was started with")
             }
             _ => None,
         };

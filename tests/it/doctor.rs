@@ -32,12 +32,16 @@ async fn doctor_looks_at_the_whole_way_to_a_deployed_agent() {
     for (more, found, code) in [
         (
             &["notes", "--user-isolation-key", "hush"][..],
-            &[("credential", "ok"), ("target", "ok"), ("isolation", "ok")][..],
+            &[("credential", "ok"), ("network", "ok"), ("target", "ok"), ("isolation", "ok")][..],
             0,
         ),
-        (&["notes"][..], &[("credential", "ok"), ("target", "ok"), ("isolation", "warning")][..], 0),
-        (&["notes-identity"][..], &[("credential", "ok"), ("target", "ok"), ("isolation", "ok")][..], 0),
-        (&["no-such-agent"][..], &[("credential", "ok"), ("target", "error")][..], 1),
+        (&["notes"][..], &[("credential", "ok"), ("network", "ok"), ("target", "ok"), ("isolation", "warning")][..], 0),
+        (
+            &["notes-identity"][..],
+            &[("credential", "ok"), ("network", "ok"), ("target", "ok"), ("isolation", "ok")][..],
+            0,
+        ),
+        (&["no-such-agent"][..], &[("credential", "ok"), ("network", "ok"), ("target", "error")][..], 1),
     ] {
         let output = deployed.run(&[&flags[..], more].concat()).await;
         assert_eq!(checks(&output), expected(&[&way[..], found].concat()), "{more:?}");

@@ -39,6 +39,7 @@ mod matrix;
 mod mcp;
 mod memory;
 mod monitor;
+mod network;
 mod pages;
 mod partitions;
 mod people;

@@ -1,4 +1,4 @@
-//! What people and CI run: `cargo xtask test|lint|fuzz|kills|schema|advisories|bench`.
+//! What people and CI run: `cargo xtask test|lint|fuzz|kills|schema|advisories|bench|dist`.
 //!
 //! - [`steps`]: runs named steps, counts what passed, prints the closing line
 //! - [`mod@test`]: everything a contributor needs to know that a change is good
@@ -8,11 +8,13 @@
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
 //! - [`node`]: the suite of the Node client; [`vscode`]: those of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
 //! - [`mod@bench`]: side by side in one run, ratios with their targets
+//! - [`dist`]: the packages of a release
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
 
 mod bench;
 mod deny;
+mod dist;
 mod editors;
 mod fuzz;
 mod kills;
@@ -43,7 +45,12 @@ usage: cargo xtask COMMAND
             makes deny/advisories.json from a clone of the RustSec database
   bench [--json FILE] [--rounds N] [--memory]
             builds the release binary and measures it against curl and a socket echo, and whether its memory comes back;
-            with --memory the memory alone";
+            with --memory the memory alone
+  dist [--target TRIPLE] [--binary FILE] [--out DIRECTORY] [--quick]
+            builds the packages of a release for this platform, or another one, into target/dist; with --binary it packs this
+            program instead of building one; --quick makes larger packages sooner
+  dist manifests --url URL --homepage URL [--out DIRECTORY]
+            writes what Homebrew, winget and scoop read, for the archives in the directory, which will be found below the first URL";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -58,6 +65,7 @@ fn main() -> ExitCode {
         ["schema"] => schema::write(),
         ["schema", "--check"] => lint::schema(),
         ["bench", options @ ..] => bench::run(options),
+        ["dist", options @ ..] => dist::run(options),
         // Started by `bench` itself: the other end of the socket echo.
         ["echo", socket] => bench::echo::serve(socket.as_ref()),
         ["--help" | "-h" | "help"] => {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything a contributor needs to know that a change is good.
 
+use crate::dist;
 use crate::editors;
 use crate::fuzz;
 use crate::lint;
@@ -83,6 +84,8 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
             node::suite(steps, BINARY);
             vscode::suites(steps, BINARY);
             editors::suites(steps, BINARY);
+            // After the other suites of Node, because it builds the same packages again.
+            dist::suite(steps, BINARY);
         });
     });
     report.finish(skipping == Skipping::Fails)

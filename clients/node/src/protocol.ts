@@ -239,7 +239,7 @@ export type ChatTitle = string;
 
 /** The result of one check. */
 export interface Check {
-  /** `daemon`, `socket`, `state`, `credential`, `target` or `isolation`; others may be added. */
+  /** `daemon`, `socket`, `state`, `credential`, `network`, `target` or `isolation`; others may be added. */
   name: string;
   /** The outcome. */
   status: CheckStatus;

@@ -28,7 +28,7 @@ export function activate(context: vscode.ExtensionContext): void {
     const log = new Log();
     const problems = new Problems(log);
     const keys = new Keys(context.secrets);
-    const scope = new Scope(keys, version);
+    const scope = new Scope(keys, version, context.extensionUri);
     const conversation = new Conversation();
     const panel = new ChatPanel(context.extensionUri, scope, conversation);
     const sessions = new SessionsView(scope);

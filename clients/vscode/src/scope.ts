@@ -10,7 +10,7 @@ export type Transfer = "files/upload" | "files/download";
 
 export class Scope implements vscode.Disposable {
     readonly #daemon = new InstalledDaemon({
-        program: settings.program,
+        program: () => settings.program(this.extension),
         missingHint: "install Cupola so that it is on the PATH, or name the program in the setting cupola.path",
     });
     readonly #lineChanged = new vscode.EventEmitter<Line>();
@@ -30,6 +30,7 @@ export class Scope implements vscode.Disposable {
     constructor(
         private readonly keys: Keys,
         private readonly version: string,
+        private readonly extension: vscode.Uri,
     ) {
         this.#subscriptions = [
             vscode.workspace.onDidChangeConfiguration((change) => {

@@ -1,5 +1,6 @@
 // The settings, read when they are needed, so that a change counts from the next call on.
 
+import { existsSync } from "node:fs";
 import * as vscode from "vscode";
 import type { IsolationModel, Target } from "cupola-client";
 import { asTarget, DEFAULT_TARGET } from "./model/target";
@@ -16,9 +17,17 @@ export const SCOPE_SETTINGS = [
     `${SECTION}.bind`,
 ] as const;
 
-/** The `cupola` program. A setting of the machine: no workspace can name another one. */
-export function program(): string {
-    return read<string>("path") || "cupola";
+/**
+ * The `cupola` program: the one that is set, otherwise the one in the extension's package, otherwise the one on the `PATH`. A
+ * setting of the machine: no workspace can name another one.
+ */
+export function program(extension: vscode.Uri): string {
+    const packaged = vscode.Uri.joinPath(
+        extension,
+        "bin",
+        process.platform === "win32" ? "cupola.exe" : "cupola",
+    ).fsPath;
+    return read<string>("path") || (existsSync(packaged) ? packaged : "cupola");
 }
 
 /** The target that is set; otherwise the azd project that is open; otherwise the emulator. */

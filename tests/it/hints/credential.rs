@@ -181,8 +181,7 @@ async fn a_host_that_is_not_trusted_leads_to_its_setting() {
     // A file of certificates that is not there.
     run(&deployed, "stop").await;
     configure(&deployed, &trusting(&deployed.home.path("missing.pem")));
-    let given =
-        advice("after a change in the configuration file, run `cupola stop`").given_by(&run(&deployed, INVOKE).await);
+    let given = advice("correct what it names, then run `cupola stop`").given_by(&run(&deployed, INVOKE).await);
     configure(&deployed, &good);
     run(&deployed, "stop").await;
     given.works(&run(&deployed, INVOKE).await).done();

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sysconfig
 
 from .errors import DaemonNotFound
 
@@ -25,9 +26,16 @@ def named(path: str | None) -> str | None:
     return os.path.abspath(path) if path else None
 
 
+def program() -> str | None:
+    """The `cupola` command: `CUPOLA_BINARY`, else the one that the package `cupola-bin` put among this environment's
+    scripts, else the one on the `PATH`."""
+    own = os.path.join(sysconfig.get_path("scripts"), "cupola")
+    return os.environ.get("CUPOLA_BINARY") or shutil.which(own) or shutil.which("cupola")
+
+
 def start(path: str | None) -> str:
     """Starts a daemon if none answers, and returns where it listens. Blocks until it is ready."""
-    binary = os.environ.get("CUPOLA_BINARY") or shutil.which("cupola")
+    binary = program()
     if not binary:
         raise DaemonNotFound(
             "no daemon answers, and there is no `cupola` command to start one",

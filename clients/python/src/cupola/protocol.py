@@ -661,7 +661,9 @@ class ChatSaveParams(_ChatSaveParams, total=False):
 
 class _Check(TypedDict):
     name: str
-    """`daemon`, `socket`, `state`, `credential`, `target` or `isolation`; others may be added."""
+    """`daemon`, `socket`, `state`, `credential`, `network`, `target` or `isolation`; others may be
+    added.
+    """
     status: CheckStatus
     """The outcome."""
     message: str

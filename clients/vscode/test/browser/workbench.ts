@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from "playwright-core";
 import { eventually, Home, PROGRAM } from "../../../node/test/support";
 
@@ -84,8 +84,8 @@ export class Workbench {
             this.write(join("workspace", name), text);
         }
         this.write("data/User/settings.json", JSON.stringify(SETTINGS));
-        this.write("data/Machine/settings.json", JSON.stringify({ "cupola.path": PROGRAM }));
         this.#install();
+        this.#addProgram();
         const port = await freePort();
         this.#server = spawn(
             this.#tools.node,
@@ -304,6 +304,14 @@ export class Workbench {
             env: { ...this.#environment(), PATH: process.env["PATH"] },
             stdio: ["ignore", "ignore", "inherit"],
         });
+    }
+
+    /** Puts the program where the package for one platform has it. Nothing else says where it is. */
+    #addProgram(): void {
+        const extensions = join(this.home.path, "extensions");
+        const name = readdirSync(extensions).find((each) => each.startsWith("cupola.")) ?? assert.fail("not installed");
+        mkdirSync(join(extensions, name, "bin"));
+        symlinkSync(resolve(PROGRAM), join(extensions, name, "bin", "cupola"));
     }
 
     async #answers(url: string): Promise<void> {

@@ -4,10 +4,12 @@
 //! - [`file`](mod@file): files that are sent and fetched
 //! - [`protected`]: files that decide over trust, whatever path leads to them
 //! - [`clock`]: times as they travel
+//! - [`sockets`]: which connections this process has
 //! - [`tls`]: the TLS provider of the process
 
 pub mod clock;
 pub mod directory;
 pub mod file;
 pub mod protected;
+pub mod sockets;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! `runs/*`: running and recent invokes, also for clients that did not start them.
 
 use crate::Method;
+use crate::busy::QueuePlace;
 use crate::id::{ConversationId, RunId, SessionId};
 use crate::invoke::{InvokeResponse, RunStatus};
 use crate::isolation::Isolation;
@@ -127,6 +128,9 @@ pub struct RunInfo {
     pub agent: String,
     /// Running, or how it ended.
     pub status: RunState,
+    /// Where it waits, until it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueuePlace>,
     /// The session that answers, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,

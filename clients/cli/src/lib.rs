@@ -38,7 +38,7 @@ pub mod user;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-pub use environment::{ISOLATION_VARIABLES, allows_colours};
+pub use environment::{ISOLATION_VARIABLES, allows_colours, version};
 pub use hooks::{
     ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, RecordedCall, SaveCall, ServeOptions,
     Undocumented,

@@ -4,6 +4,7 @@ use super::attempt::{Taken, begin};
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
 use super::reached::{SessionPlace, reach};
+use super::waiting::SessionHold;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
@@ -79,9 +80,14 @@ impl Performance<'_> {
             let panicked = CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun);
             Err(panicked.of_run(self.run.id().clone()))
         });
-        if let (Err(error), None) = (&outcome, self.run.status())
-            && !self.is_left(error.kind())
-        {
+        if let (Err(error), None) = (&outcome, self.run.status()) {
+            if self.is_left(error.kind()) {
+                // Before its clients look for it there.
+                self.run.leave();
+                self.daemon.journal.release(self.run.id()).await;
+                self.daemon.runs.end(self.run, outcome);
+                return;
+            }
             let is_cancelled = error.kind() == ErrorKind::Cancelled;
             self.note_end(if is_cancelled { RunStatus::Cancelled } else { RunStatus::Failed }).await;
         }
@@ -166,7 +172,8 @@ impl Performance<'_> {
             }
             () = self.timeout() => Stop::TimedOut,
             // The next daemon continues it: nobody waits for its end.
-            () = self.daemon.shutdown.hurried(), if self.run.survives() => Stop::ShuttingDown,
+            () = self.daemon.shutdown.leaving(), if self.run.survives() => Stop::ShuttingDown,
+            () = self.daemon.shutdown.overdue(), if !self.run.survives() => Stop::ShuttingDown,
         }
     }
 
@@ -212,8 +219,9 @@ impl Performance<'_> {
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, selected_version, mut notices, partition, _session_lock } =
+        let Taken { mut reply, model, session, conversation, selected_version, mut notices, partition, session_hold } =
             taken;
+        let mut holding = std::pin::pin!(SessionHold::keep(session_hold));
         let mut questions = Vec::new();
         let (agent_version, latency) = (reply.version.clone(), reply.latency.clone());
         let started = InvokeEvent::Started {
@@ -251,6 +259,7 @@ impl Performance<'_> {
                     return Err(error);
                 }
                 item = reply.events.next() => item,
+                never = &mut holding => match never {},
             };
             let event = match item {
                 Some(ReplyItem::Event(event)) => event,

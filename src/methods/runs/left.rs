@@ -17,6 +17,7 @@ pub(super) fn info(entry: &Entry) -> RunInfo {
         run_id: entry.run.clone(),
         agent: entry.partition.agent.as_str().to_owned(),
         status: entry.ended.map_or(RunState::Truncated, RunState::from),
+        queue: None,
         session_id: facts.session.clone(),
         conversation_id: facts.conversation.clone(),
         agent_version: facts.version.clone(),

@@ -16,6 +16,7 @@ use crate::show::latency;
 use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
+use cupola_protocol::busy::QueuePlace;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
@@ -273,6 +274,13 @@ const fn name(state: RunState) -> &'static str {
     }
 }
 
+fn waits_for(place: &QueuePlace) -> String {
+    match place.ahead {
+        0 | 1 => place.waits_for.clone(),
+        ahead => format!("{}; {ahead} calls are ahead", place.waits_for),
+    }
+}
+
 fn session(run: &RunInfo) -> String {
     run.session_id.as_ref().map(ToString::to_string).unwrap_or_default()
 }
@@ -281,7 +289,7 @@ fn runs(runs: &[RunInfo]) -> String {
     let rows = runs.iter().map(|run| {
         [
             run.run_id.to_string(),
-            name(run.status).to_owned(),
+            run.queue.as_ref().map_or_else(|| name(run.status).to_owned(), |place| format!("queued ({})", place.ahead)),
             run.clients.to_string(),
             run.started_at.clone(),
             session(run),
@@ -297,6 +305,7 @@ fn one_run(run: &RunInfo) -> String {
         ("Run ID", run.run_id.to_string()),
         ("Agent", run.agent.clone()),
         ("Status", name(run.status).to_owned()),
+        ("Waits For", run.queue.as_ref().map(waits_for).unwrap_or_default()),
         ("Session ID", session(run)),
         ("Conversation ID", conversation),
         ("Agent Version", run.agent_version.as_ref().map(ToString::to_string).unwrap_or_default()),

@@ -204,6 +204,21 @@ ErrorKind: TypeAlias = Literal[
 Id: TypeAlias = Union[int, str]
 """A request id. Echoed with its value and its type."""
 
+IfBusy: TypeAlias = Literal[
+    # It waits for its turn. A `notice` says how many calls are ahead, and `runs/list` shows it.
+    "queue",
+    # It fails at once with `busy`. Nothing is sent.
+    "reject",
+    # It is sent beside the other call. An agent that locks its conversations refuses it with
+    # `conversationLocked`.
+    "parallel",
+    # It is sent beside the other call, in the service's background mode: an agent that can be
+    # steered ends the turn that is running and continues with this one. Any other agent treats it
+    # as `parallel`. Applies to `responses` and `invocations` only.
+    "steer",
+]
+"""What a call does when another call is using its session."""
+
 ImportOutcome: TypeAlias = Literal[
     # It became the current one, or would have.
     "imported",
@@ -267,6 +282,12 @@ NoticeCode: TypeAlias = Literal[
     "waitingForAgent",
     # The agent's version is still being deployed; the call waits for it.
     "waitingForVersion",
+    # Other calls are using the session, or wait for it; this one waits for its turn.
+    "queued",
+    # Another call is using the session, and this one was sent without waiting for it.
+    "sentWhileBusy",
+    # The agent took the message into the turn that is running. The reply is in that turn's answer.
+    "delivered",
     # A parameter has no effect for this target.
     "ignored",
     # The connection to a log broke; it is being opened again.
@@ -294,6 +315,15 @@ NoticeCode: TypeAlias = Literal[
     "other",
 ]
 """All kinds of notices. Receivers show the message of a kind they do not know."""
+
+OnDisconnect: TypeAlias = Literal[
+    # It is cancelled, here and at the service.
+    "cancel",
+    # It continues, and its answer is kept for the next client. It still ends with the daemon,
+    # unless `survive` is set.
+    "keep",
+]
+"""What becomes of a run when its last client leaves."""
 
 OpenRpcDocument: TypeAlias = dict[str, Any]
 """An OpenRPC document, see <https://spec.open-rpc.org>."""
@@ -581,6 +611,10 @@ class Capabilities(TypedDict):
     """Every method that may be called on this connection."""
     framings: list[str]
     """The framings the socket accepts: `lsp`, `ndjson`, `http`."""
+    handOver: bool
+    """Whether a newer daemon can take over from this one: `daemon/stop` with `drain`. A service
+    manager's socket stays where it is.
+    """
 
 
 class _ChatForgetParams(TypedDict):
@@ -687,6 +721,15 @@ class Credential(_Credential, total=False):
     """The tenant, if the configuration names one."""
 
 
+class DaemonStatusParams(TypedDict, total=False):
+    """What to show."""
+
+    details: bool
+    """Also runs, sessions, tokens, connections to the service and recent errors. Left out on a bound
+    connection, which knows only its own.
+    """
+
+
 class _DaemonStatusResponse(TypedDict):
     version: str
     """The daemon's version."""
@@ -723,6 +766,8 @@ class DaemonStatusResponse(_DaemonStatusResponse, total=False):
     """
     partitions: int
     """Partitions with saved state; missing when saved state cannot be read."""
+    details: StatusDetails
+    """What it is doing, if that was asked for."""
 
 
 class DaemonStopParams(TypedDict, total=False):
@@ -730,6 +775,13 @@ class DaemonStopParams(TypedDict, total=False):
 
     force: bool
     """Do not wait for active runs."""
+    drain: bool
+    """Leave the runs that survive to the next daemon at once: their clients get `shuttingDown` and
+    continue there with `runs/attach`. The others are waited for, and finished answers stay
+    available until somebody has had them.
+    """
+    deadlineMs: int
+    """End the runs that are still active after this long, in ms."""
 
 
 class DaemonStopResponse(TypedDict):
@@ -1603,6 +1655,13 @@ class InvokeParams(_InvokeParams, total=False):
     event: only `responses`, and `invocations` that the agent accepts with 202, can. Not with `raw`,
     and not with the embedded emulator, which ends with the daemon.
     """
+    ifBusy: IfBusy
+    """What to do when another call is using the session: wait for it, unless something else is chosen.
+    """
+    onDisconnect: OnDisconnect
+    """What becomes of the run when its last client leaves. The default is `cancel`; `detach` means
+    `keep`, and is not allowed with `cancel`.
+    """
     timeoutMs: int
     """Give up after this long, in ms; the default is 30 min, 0 means never."""
     partialResultToken: Id
@@ -1969,6 +2028,28 @@ class Question(_Question, total=False):
     """
 
 
+class QueuePlace(TypedDict):
+    """Where a call is in a queue."""
+
+    ahead: int
+    """How many calls of this daemon are ahead of it. 0 while only a call of another process is."""
+    for: str
+    """What it waits for, for people."""
+
+
+class RecentError(TypedDict):
+    """A call that failed."""
+
+    at: str
+    """When. RFC 3339, UTC."""
+    method: str
+    """The method that was called."""
+    kind: ErrorKind
+    """What went wrong, in one word."""
+    message: str
+    """What happened, for people: at most 300 characters."""
+
+
 class _RequestEventRequest(TypedDict):
     type: Literal["request"]
     method: str
@@ -2046,6 +2127,8 @@ class _RunInfo(TypedDict):
 class RunInfo(_RunInfo, total=False):
     """The status of a run. Times are RFC 3339, UTC."""
 
+    queue: QueuePlace
+    """Where it waits, until it is sent."""
     sessionId: SessionId
     """The session that answers, once that is known."""
     conversationId: ConversationId
@@ -2213,6 +2296,24 @@ class SessionStopResponse(TypedDict):
     """Whether it was already stopped."""
 
 
+class _SessionUse(TypedDict):
+    partition: PartitionId
+    """The partition. The isolation keys themselves are not kept."""
+    agent: str
+    """The agent, as saved state names it."""
+    runs: int
+    """Runs under way in the partition."""
+    updatedAt: str
+    """When what is saved changed last. RFC 3339, UTC."""
+
+
+class SessionUse(_SessionUse, total=False):
+    """A session that a partition continues."""
+
+    sessionId: SessionId
+    """The session the next call continues."""
+
+
 class _SessionUseParams(TypedDict):
     sessionId: SessionId
     """The session. It must exist for this isolation."""
@@ -2231,6 +2332,26 @@ class SessionUseParams(_SessionUseParams, total=False):
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
+
+
+class _StatusDetails(TypedDict):
+    runs: list[RunInfo]
+    """Runs under way and those that ended recently, newest first."""
+    sessions: list[SessionUse]
+    """The sessions that partitions continue, the latest changed first: at most 100."""
+    tokens: list[Token]
+    """The tokens held, and when they expire."""
+    errors: list[RecentError]
+    """The latest calls that failed, newest first: at most 32."""
+
+
+class StatusDetails(_StatusDetails, total=False):
+    """What the daemon is doing. No isolation key and no token is in it."""
+
+    upstream: list[UpstreamConnection]
+    """The connections to services and to agents on this machine that are open; missing where the
+    system does not tell.
+    """
 
 
 class _TargetEmulator(TypedDict):
@@ -2361,6 +2482,13 @@ class TreeFailure(TypedDict):
     """In one word."""
     message: str
     """What happened, for people."""
+
+
+class UpstreamConnection(TypedDict):
+    """An open connection."""
+
+    peer: str
+    """The address and port at the other end."""
 
 
 class VersionIndicator(TypedDict):
@@ -2604,7 +2732,7 @@ class Call(Protocol):
     def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> ItemsResponse: ...
 
     @overload
-    def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> DaemonStatusResponse: ...
+    def __call__(self, method: Literal["daemon/status"], params: DaemonStatusParams, /) -> DaemonStatusResponse: ...
 
     @overload
     def __call__(self, method: Literal["daemon/doctor"], params: DoctorParams, /) -> DoctorResponse: ...
@@ -2719,7 +2847,7 @@ class AsyncCall(Protocol):
     def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> Awaitable[ItemsResponse]: ...
 
     @overload
-    def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> Awaitable[DaemonStatusResponse]: ...
+    def __call__(self, method: Literal["daemon/status"], params: DaemonStatusParams, /) -> Awaitable[DaemonStatusResponse]: ...
 
     @overload
     def __call__(self, method: Literal["daemon/doctor"], params: DoctorParams, /) -> Awaitable[DoctorResponse]: ...

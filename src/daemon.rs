@@ -12,6 +12,7 @@ use crate::partition::locks::Locks;
 use crate::partition::questions::Questions;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
+use crate::partition::warm::WarmSessions;
 use crate::partition::{AgentKey, Partition, digest};
 use crate::pieces::Pieces;
 use crate::run::Runs;
@@ -75,6 +76,8 @@ pub struct Daemon {
     pub runs: Runs,
     /// What agents asked, and whose responses are.
     pub questions: Questions,
+    /// Sessions that are kept ready.
+    pub warm: WarmSessions,
     /// The latest calls that failed.
     pub failures: RecentFailures,
     /// What is written down of them for the next daemon.
@@ -125,6 +128,7 @@ impl Daemon {
             }),
             runs: Runs::new(config.runs),
             questions: Questions::default(),
+            warm: WarmSessions::default(),
             failures: RecentFailures::default(),
             shared_logs: SharedLogs::default(),
             pieces: Pieces::default(),

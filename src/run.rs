@@ -262,6 +262,11 @@ impl Run {
         self.facts().place.as_ref().is_some_and(|own| partition.covers(own))
     }
 
+    /// Whose it is, once that is known.
+    pub fn partition(&self) -> Option<Partition> {
+        self.facts().place.clone()
+    }
+
     /// Why it did not complete, once it has ended.
     pub fn failure(&self) -> Option<RunFailure> {
         self.facts().failure.clone()
@@ -366,7 +371,7 @@ impl Run {
         self.is_read.load(Ordering::Relaxed)
     }
 
-    /// The next daemon continues it: what this one knows of it is no ending.
+    /// The next daemon continues it: how it stands here is not its ending.
     pub fn leave(&self) {
         self.is_left.store(true, Ordering::Relaxed);
     }

@@ -10,6 +10,7 @@ use crate::observe::SentRequest;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
 use crate::target::{AgentVersion, Target, VersionOverride};
+use crate::warm::Warm;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -143,6 +144,9 @@ pub struct InvokeParams {
     /// `cancel`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_disconnect: Option<OnDisconnect>,
+    /// Keep the session ready for the next turn. Experimental.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<Warm>,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -176,6 +180,7 @@ impl InvokeParams {
             survive: false,
             if_busy: IfBusy::Queue,
             on_disconnect: None,
+            warm: None,
             message_per_line: false,
             idle_timeout_ms: None,
             timeout_ms: None,

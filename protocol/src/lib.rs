@@ -6,6 +6,7 @@
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
 //! - [`busy`]: what an invoke does when its session is busy, and when its clients leave
+//! - [`warm`]: sessions that are kept ready between turns
 //! - [`runs`]: running and recent invokes, also for other clients
 //! - [`latency`]: how long the parts of an invoke took
 //! - [`headers`]: what a caller may add to an invoke's headers
@@ -63,6 +64,7 @@ pub mod sessions;
 pub mod status;
 pub mod target;
 mod text;
+pub mod warm;
 
 pub use daemon::PROTOCOL_VERSION;
 pub use method::Method;

@@ -6,6 +6,7 @@ use crate::error::ErrorKind;
 use crate::id::{PartitionId, SessionId};
 use crate::reach::Reach;
 use crate::runs::RunInfo;
+use crate::warm::KeepWarm;
 use serde::{Deserialize, Serialize};
 
 /// Shows the daemon's status. With `details`, also what it is doing: what `cupola top` shows.
@@ -86,6 +87,8 @@ pub struct StatusDetails {
     /// The connections to services and to agents on this machine that are open; missing where the system does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<Vec<UpstreamConnection>>,
+    /// The sessions that are kept ready (`warm` of `invoke`).
+    pub warm: Vec<WarmSession>,
     /// The latest calls that failed, newest first: at most 32.
     pub errors: Vec<RecentError>,
 }
@@ -106,6 +109,33 @@ pub struct SessionUse {
     pub runs: u64,
     /// When what is saved changed last. RFC 3339, UTC.
     pub updated_at: String,
+}
+
+/// A session that is kept ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct WarmSession {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The agent, as saved state names it.
+    pub agent: String,
+    /// The session.
+    pub session_id: SessionId,
+    /// How it is kept warm; missing if only the next one is made ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<KeepWarm>,
+    /// How often the service was asked since the last turn.
+    pub asked: u64,
+    /// When it was asked last. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<String>,
+    /// Why that failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The session that was made ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_session_id: Option<SessionId>,
 }
 
 /// An open connection.

@@ -10,11 +10,13 @@
 //! - [`outcome`]: how a failed turn is reported (pure)
 //! - [`noted`]: what the journal gets of a run; [`resume`]: what earlier daemons left,
 //!   [`reached`]: how that is found at the service
-//! - [`waiting`]: its turn on the session, or what the caller chose for a busy one
+//! - [`waiting`]: its turn on the session; [`busy`]: what it may choose for a busy one, and its hold on the session
+//! - [`warm`]: keeps the session ready for the next turn
 //! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
 mod answering;
 mod attempt;
+mod busy;
 mod deployment;
 mod noted;
 mod observed;
@@ -27,6 +29,7 @@ mod replace;
 mod resume;
 mod version;
 mod waiting;
+mod warm;
 
 pub(super) use self::outcome::{Standing, explain_failure};
 pub(crate) use self::resume::{inherit, take_up, take_up_one};
@@ -131,6 +134,7 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
         return Err(CallError::invalid_params(message)
             .hint("upload it as a file (`cupola files upload`, `files/write`), and name the file in the input"));
     }
+    warm::check(params)?;
     if params.detach && params.on_disconnect == Some(OnDisconnect::Cancel) {
         return clash("detach", "onDisconnect: cancel");
     }

@@ -70,4 +70,5 @@ mod two_processes;
 mod unfinished;
 mod untrusted;
 mod versions;
+mod warm;
 mod websocket;

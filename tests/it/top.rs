@@ -77,10 +77,11 @@ async fn the_command_shows_it_on_a_terminal_in_a_pipe_and_as_data() {
     assert!(String::from_utf8_lossy(&text.stdout).contains(&run), "{text:?}");
 
     let (mut person, program) = Terminal::new();
+    person.resize(160, 40);
     let mut command = home.command(&["top"]);
     command.env("TERM", "xterm");
     command.stdin(program.try_clone().unwrap()).stdout(program.try_clone().unwrap()).stderr(program);
-    let (_, output) = tokio::task::block_in_place(|| {
+    let ((), output) = tokio::task::block_in_place(|| {
         finish_after(command, |_| {
             person.look_for("cupola 0.1.0, process");
             person.look_for(&run[..16]);

@@ -1301,6 +1301,8 @@ export interface InvokeParams {
    * not allowed with `cancel`.
    */
   onDisconnect?: OnDisconnect;
+  /** Keep the session ready for the next turn. Experimental. */
+  warm?: Warm;
   /** Give up after this long, in ms; the default is 30 min, 0 means never. */
   timeoutMs?: number;
   /** Send events as `$/progress` with this token. */
@@ -1392,6 +1394,16 @@ export interface ItemsResponse {
   last_id: string | null;
   /** Whether there are more after `last_id`. */
   has_more: boolean;
+}
+
+/** With what a session is kept warm, and for how long. */
+export interface KeepWarm {
+  /** What is asked for. Never a turn. */
+  request: WarmRequest;
+  /** How often, in ms: 10 s at least. */
+  everyMs: number;
+  /** For how long after the last turn, in ms: 24 h at most. */
+  forMs: number;
 }
 
 /** How far a client got in a run: `runs/attach` continues after it. */
@@ -2108,6 +2120,8 @@ export interface StatusDetails {
   sessions: SessionUse[];
   /** The tokens held, and when they expire. */
   tokens: Token[];
+  /** The sessions that are kept ready (`warm` of `invoke`). */
+  warm: WarmSession[];
   /** The latest calls that failed, newest first: at most 32. */
   errors: RecentError[];
   /**
@@ -2289,6 +2303,47 @@ export interface VersionIndicator {
  * characters of A-Z a-z 0-9 . _ -, and more than dots.
  */
 export type VersionOverride = string;
+
+/**
+ * How a partition's session is kept ready after this turn. Experimental, and it costs: a sandbox that does not
+ * go idle is paid for.
+ */
+export interface Warm {
+  /** Ask the service for something now and then, so that the session may not go idle. */
+  keep?: KeepWarm;
+  /**
+   * Make the partition's next session ahead: the next call that needs a new one gets it. It counts among the
+   * project's sessions.
+   */
+  preCreate?: boolean;
+}
+
+/** A request that may keep a session warm. */
+export type WarmRequest =
+  /** Show the session. The service answers this itself. */
+  | "session"
+  /** List the files in the session's home. */
+  | "files";
+
+/** A session that is kept ready. */
+export interface WarmSession {
+  /** The partition. */
+  partition: PartitionId;
+  /** The agent, as saved state names it. */
+  agent: string;
+  /** The session. */
+  sessionId: SessionId;
+  /** How often the service was asked since the last turn. */
+  asked: number;
+  /** How it is kept warm; missing if only the next one is made ahead. */
+  keep?: KeepWarm;
+  /** When it was asked last. RFC 3339, UTC. */
+  askedAt?: string;
+  /** Why that failed, if it did. */
+  error?: string;
+  /** The session that was made ahead. */
+  nextSessionId?: SessionId;
+}
 
 /** Every method: its parameters, its result, and the values of its `$/progress` notifications. */
 export interface Methods {

@@ -4,7 +4,7 @@ use super::super::auth::token;
 use crate::daemon::Daemon;
 use crate::system::clock::rfc3339;
 use crate::system::sockets;
-use cupola_protocol::status::{RecentError, SessionUse, StatusDetails, UpstreamConnection};
+use cupola_protocol::status::{RecentError, SessionUse, StatusDetails, UpstreamConnection, WarmSession};
 
 /// How many partitions are shown: the latest changed are those that somebody looks for.
 const MAX_SESSIONS: usize = 100;
@@ -29,12 +29,23 @@ pub(super) async fn of(daemon: &Daemon) -> StatusDetails {
         kind: failed.kind,
         message: failed.message,
     });
+    let warm = daemon.warm.all().into_iter().map(|(partition, ready)| WarmSession {
+        partition: partition.id(),
+        agent: partition.agent.as_str().to_owned(),
+        session_id: ready.session,
+        keep: ready.keep,
+        asked: ready.asked,
+        asked_at: ready.asked_at.map(rfc3339),
+        error: ready.error,
+        next_session_id: ready.next,
+    });
     let peers = sockets::peers();
     StatusDetails {
         runs: runs.iter().map(|run| run.info()).collect(),
         sessions,
         tokens: daemon.foundry.tokens().status().into_iter().map(token).collect(),
         upstream: peers.map(|peers| peers.iter().map(|peer| UpstreamConnection { peer: peer.to_string() }).collect()),
+        warm: warm.collect(),
         errors: errors.collect(),
     }
 }

@@ -2,11 +2,12 @@
 
 use super::super::new_session::{self, session_made_here};
 use super::answering;
+use super::busy::{self, SessionHold, SessionKey};
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_messages, messages, other, protocol};
 use super::version;
-use super::waiting::{self, SessionHold, SessionKey};
+use super::warm;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
@@ -108,7 +109,7 @@ async fn attempt_until_taken(
 ) -> Result<Taken, CallError> {
     let protocol = protocol(params, scope)?;
     answering::check(params, protocol)?;
-    waiting::check(params, protocol)?;
+    busy::check(params, protocol)?;
     // Held until it is known whether the answers were sent: nobody else answers the same questions meanwhile.
     let (params, _claim) = answering::claim(daemon, params, scope, observer).await?;
     let params = params.as_ref();
@@ -273,7 +274,7 @@ impl Attempt<'_> {
         }
         let session_hold = match (hold.session, &session) {
             (None, Some(session)) => Some(self.new_session_turn(self.join_session(session)).await?),
-            (held, _) => held,
+            (known, _) => known,
         };
         drop(hold.partition);
         let notices = self.remarks(&saved);
@@ -370,6 +371,14 @@ impl Attempt<'_> {
     /// The session of the plan, made if need be; `None` lets the service make one with the turn.
     async fn session(&self, planned: PlannedSession) -> Result<Option<SessionId>, CallError> {
         let Self { daemon, scope, .. } = *self;
+        let is_new = matches!(planned, PlannedSession::WithTurn | PlannedSession::MadeFirst);
+        if is_new
+            && self.is_saved()
+            && let Some(session) = warm::next_session(daemon, scope).await
+        {
+            daemon.store.set_session(&scope.partition, &session).await?;
+            return Ok(Some(session));
+        }
         match planned {
             PlannedSession::Known(session) => Ok(Some(session)),
             PlannedSession::WithTurn => Ok(None),

@@ -1,10 +1,11 @@
 //! A run from its request to its one ending, in its own task: followers may come and go.
 
 use super::attempt::{Taken, begin};
+use super::busy::SessionHold;
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
 use super::reached::{SessionPlace, reach};
-use super::waiting::SessionHold;
+use super::warm;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
@@ -16,7 +17,7 @@ use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ResponseId;
-use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Question, RunFailure, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Notice, Question, RunFailure, RunStatus};
 use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
@@ -46,6 +47,7 @@ pub(super) async fn perform(
     let deadline = limit.map(|limit| Instant::now() + limit);
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
     Box::pin(performance.publish(performance.answer(arrival))).await;
+    warm::after(&daemon, &run, params);
 }
 
 /// As [`perform`], of a run that an earlier daemon began. Waits for the session at `place`.
@@ -279,13 +281,7 @@ impl Performance<'_> {
                 }
                 None => InvokeEvent::Truncated { reason: None },
             };
-            match &event {
-                InvokeEvent::Notice { notice } => notices.push(notice.clone()),
-                InvokeEvent::Question { question } if questions.len() < MAX_QUESTIONS => {
-                    questions.push(*question.clone());
-                }
-                _ => {}
-            }
+            note(&event, &mut notices, &mut questions);
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
                 self.take_all(requests.refusal()).await;
@@ -329,6 +325,15 @@ pub(super) fn limit(params: &InvokeParams) -> Option<Duration> {
         Some(0) => None,
         Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
         None => Some(DEFAULT_TIMEOUT),
+    }
+}
+
+/// Keeps what the response repeats of an event.
+fn note(event: &InvokeEvent, notices: &mut Vec<Notice>, questions: &mut Vec<Question>) {
+    match event {
+        InvokeEvent::Notice { notice } => notices.push(notice.clone()),
+        InvokeEvent::Question { question } if questions.len() < MAX_QUESTIONS => questions.push(*question.clone()),
+        _ => {}
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) const HOUSES: &[House] = &[
             &["reach", "rpc"],
             &["error", "isolation", "target"],
             &["headers", "id"],
-            &["agent_protocol", "busy", "latency", "notice", "path", "question"],
+            &["agent_protocol", "busy", "latency", "notice", "path", "question", "warm"],
             &["display", "text"],
         ],
     },

@@ -286,6 +286,7 @@ impl Flags {
             survive: self.survive,
             if_busy: self.busy.if_busy(),
             on_disconnect: self.busy.on_disconnect(),
+            warm: self.scope.profile(environment)?.warm()?,
             debug: self.scope.debug || records,
             text_only: self.output != Output::Jsonl && self.show.is_empty(),
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),

@@ -478,6 +478,14 @@ VersionOverride: TypeAlias = str
 128 characters of A-Z a-z 0-9 . _ -, and more than dots.
 """
 
+WarmRequest: TypeAlias = Literal[
+    # Show the session. The service answers this itself.
+    "session",
+    # List the files in the session's home.
+    "files",
+]
+"""A request that may keep a session warm."""
+
 
 class AgentListParams(TypedDict, total=False):
     """Which agents to list. The daemon follows the service's pages until it has `limit` agents."""
@@ -1662,6 +1670,8 @@ class InvokeParams(_InvokeParams, total=False):
     """What becomes of the run when its last client leaves. The default is `cancel`; `detach` means
     `keep`, and is not allowed with `cancel`.
     """
+    warm: Warm
+    """Keep the session ready for the next turn. Experimental."""
     timeoutMs: int
     """Give up after this long, in ms; the default is 30 min, 0 means never."""
     partialResultToken: Id
@@ -1746,6 +1756,17 @@ class ItemsResponse(TypedDict):
     """The last one's id: pass it as `after` for more."""
     has_more: bool
     """Whether there are more after `last_id`."""
+
+
+class KeepWarm(TypedDict):
+    """With what a session is kept warm, and for how long."""
+
+    request: WarmRequest
+    """What is asked for. Never a turn."""
+    everyMs: int
+    """How often, in ms: 10 s at least."""
+    forMs: int
+    """For how long after the last turn, in ms: 24 h at most."""
 
 
 class LastEvent(TypedDict):
@@ -2341,6 +2362,8 @@ class _StatusDetails(TypedDict):
     """The sessions that partitions continue, the latest changed first: at most 100."""
     tokens: list[Token]
     """The tokens held, and when they expire."""
+    warm: list[WarmSession]
+    """The sessions that are kept ready (`warm` of `invoke`)."""
     errors: list[RecentError]
     """The latest calls that failed, newest first: at most 32."""
 
@@ -2498,6 +2521,43 @@ class VersionIndicator(TypedDict):
     """Always `version_ref` so far."""
     agent_version: str
     """The concrete version."""
+
+
+class Warm(TypedDict, total=False):
+    """How a partition's session is kept ready after this turn. Experimental, and it costs: a sandbox
+    that does not go idle is paid for.
+    """
+
+    keep: KeepWarm
+    """Ask the service for something now and then, so that the session may not go idle."""
+    preCreate: bool
+    """Make the partition's next session ahead: the next call that needs a new one gets it. It counts
+    among the project's sessions.
+    """
+
+
+class _WarmSession(TypedDict):
+    partition: PartitionId
+    """The partition."""
+    agent: str
+    """The agent, as saved state names it."""
+    sessionId: SessionId
+    """The session."""
+    asked: int
+    """How often the service was asked since the last turn."""
+
+
+class WarmSession(_WarmSession, total=False):
+    """A session that is kept ready."""
+
+    keep: KeepWarm
+    """How it is kept warm; missing if only the next one is made ahead."""
+    askedAt: str
+    """When it was asked last. RFC 3339, UTC."""
+    error: str
+    """Why that failed, if it did."""
+    nextSessionId: SessionId
+    """The session that was made ahead."""
 
 FileEvent: TypeAlias = Union[
     FileEventRequest,

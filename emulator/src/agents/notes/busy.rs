@@ -1,7 +1,6 @@
 //! What the agent server does with a turn of a conversation that has one running: by its options, it lets both run, refuses the second
 //! one, or ends the first one early (contract sections 7.2, 15.4 and 15.5).
 
-use super::invocations::UNTIL_CUT;
 use super::object::{Head, Snapshot};
 use super::problem::Problem;
 use super::run::{Mode, Run};
@@ -74,7 +73,7 @@ fn locked(mode: Mode) -> Response {
     }
     let broken = stream::once(async {
         // The head must leave before the error, or hyper drops both.
-        tokio::time::sleep(UNTIL_CUT).await;
+        tokio::time::sleep(events::UNTIL_CUT).await;
         Err::<Bytes, _>(io::Error::other("the conversation is locked"))
     });
     ([(header::CONTENT_TYPE, events::CONTENT_TYPE)], Body::from_stream(broken)).into_response()

@@ -39,9 +39,6 @@ const MAX_ID_CHARS: usize = 256;
 /// Longest long-running invocation: past any client's patience, short of overflowing a timer.
 const MAX_JOB_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 
-/// Between what is sent of an answer and the end of its connection: every connection on the way has sent that much by then.
-pub(super) const UNTIL_CUT: Duration = Duration::from_millis(50);
-
 const INVOCATION_ID: &str = "x-agent-invocation-id";
 const SESSION_ID: &str = "x-agent-session-id";
 
@@ -256,7 +253,7 @@ fn token(piece: &str, whole: bool) -> Bytes {
 fn cut(frame: Bytes) -> Response {
     let broken = stream::once(async {
         // The event must leave before the error, or hyper drops both.
-        tokio::time::sleep(UNTIL_CUT).await;
+        tokio::time::sleep(events::UNTIL_CUT).await;
         Err(io::Error::other("the agent's stream failed"))
     });
     let mut response = Body::from_stream(stream::iter([Ok(frame)]).chain(broken)).into_response();

@@ -3,7 +3,7 @@
 use crate::terminal;
 use cupola_protocol::auth::{Token, TokenState};
 use cupola_protocol::runs::{RunInfo, RunState};
-use cupola_protocol::status::{RecentError, SessionUse, StatusResponse};
+use cupola_protocol::status::{RecentError, SessionUse, StatusResponse, WarmSession};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Style, Stylize as _};
@@ -62,6 +62,14 @@ impl View {
                 rows: details.tokens.iter().map(|token| token_row(token, now)).collect(),
             },
         ];
+        if !details.warm.is_empty() {
+            sections.push(Section {
+                name: "Sessions that stay ready",
+                header: vec!["SESSION", "ASKED", "LAST", "NEXT SESSION", "AGENT"],
+                widths: fixed(&[40, 6, 8, 40]),
+                rows: details.warm.iter().map(|warm| warm_row(warm, now)).collect(),
+            });
+        }
         if let Some(upstream) = &details.upstream {
             let mut peers = BTreeMap::<&str, u64>::new();
             for connection in upstream {
@@ -179,6 +187,16 @@ fn token_row(token: &Token, now: OffsetDateTime) -> Vec<String> {
     vec![token.credential.clone(), state.to_owned(), left, token.scope.clone()]
 }
 
+fn warm_row(warm: &WarmSession, now: OffsetDateTime) -> Vec<String> {
+    let last = match (&warm.error, &warm.asked_at) {
+        (Some(_), _) => "failed".to_owned(),
+        (None, Some(at)) => age(at, now),
+        (None, None) => String::new(),
+    };
+    let next = warm.next_session_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    vec![warm.session_id.to_string(), warm.asked.to_string(), last, next, warm.agent.clone()]
+}
+
 fn error_row(error: &RecentError, now: OffsetDateTime) -> Vec<String> {
     vec![age(&error.at, now), error.method.clone(), error.kind.name().to_owned(), error.message.clone()]
 }
@@ -216,6 +234,8 @@ mod tests {
                 "tokens":[{"credential":"azureCli","scope":"https://ai.azure.com/.default","state":"valid",
                   "expiresAt":"2026-01-01T01:01:30Z"}],
                 "upstream":[{"peer":"192.0.2.1:443"},{"peer":"192.0.2.1:443"}],
+                "warm":[{"partition":"00ff00ff00ff00ff","agent":"emulator/notes","sessionId":"sess-1","asked":4,
+                  "nextSessionId":"sess-2"}],
                 "errors":[{"at":"2026-01-01T00:01:00Z","method":"invoke","kind":"busy","message":"evil \u001b[2J\nline"}]}}"#,
         )
         .unwrap()
@@ -245,6 +265,7 @@ mod tests {
                 "azureCli",
                 "1 h",
                 "192.0.2.1:443",
+                "sess-2",
                 "busy",
             ] {
                 assert!(shown.contains(expected), "{expected}: {shown}");
@@ -261,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_screen_is_no_failure() {
+    fn a_small_screen_does_not_fail() {
         let view = View::of(&status(), true, now());
         for (columns, lines) in [(1, 1), (10, 3), (40, 5)] {
             drawn(&view, columns, lines);

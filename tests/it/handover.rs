@@ -165,8 +165,8 @@ async fn a_run_that_is_still_active_at_the_deadline_is_ended_and_a_finished_answ
     drop(leaver);
     let mut client = world.connect().await;
     let (_, mut events) = begin(&mut client, &world.target, "acme", "slow 2000 200", json!({})).await;
-    let shown = async || client_status(&world, &kept).await;
-    while shown().await != "completed" {}
+    let finished = async { while status(&world, &kept).await != "completed" {} };
+    tokio::time::timeout(PATIENCE, finished).await.unwrap();
     tokio::task::block_in_place(|| finish(world.home.command(&["stop", "--deadline", "0"])));
     let ended = rest(&mut client, &mut events).await;
     let data = &ended["error"]["data"];
@@ -178,7 +178,8 @@ async fn a_run_that_is_still_active_at_the_deadline_is_ended_and_a_finished_answ
     world.end().await;
 }
 
-async fn client_status(world: &World, run: &str) -> String {
+/// How a run is.
+async fn status(world: &World, run: &str) -> String {
     let shown = world.connect().await.call("runs/show", json!({"runId": run})).await;
     shown["result"]["status"].as_str().unwrap().to_owned()
 }

@@ -126,13 +126,13 @@ mod tests {
     #[test]
     fn a_later_turn_takes_over_and_the_next_session_is_given_once() {
         let (warm, partition) = (WarmSessions::default(), partition(0));
-        let first = warm.begin(&partition, &"sess_1".parse().unwrap(), None).unwrap();
-        warm.put_next(&partition, "sess_2".parse().unwrap());
-        let second = warm.begin(&partition, &"sess_1".parse().unwrap(), None).unwrap();
+        let first = warm.begin(&partition, &"sess_000001".parse().unwrap(), None).unwrap();
+        warm.put_next(&partition, "sess_000002".parse().unwrap());
+        let second = warm.begin(&partition, &"sess_000001".parse().unwrap(), None).unwrap();
         assert!(first.is_cancelled() && !second.is_cancelled());
         warm.end(&partition, &first);
         assert!(!warm.needs_next(&partition), "the session that was made ahead is lost");
-        assert_eq!(warm.take_next(&partition).unwrap().as_str(), "sess_2");
+        assert_eq!(warm.take_next(&partition).unwrap().as_str(), "sess_000002");
         assert!(warm.take_next(&partition).is_none() && warm.needs_next(&partition));
         warm.end(&partition, &second);
         assert!(warm.all().is_empty());
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn no_more_are_kept_ready_than_the_bound() {
         let warm = WarmSessions::default();
-        let session: SessionId = "sess_1".parse().unwrap();
+        let session: SessionId = "sess_000001".parse().unwrap();
         for number in 0..MAX_READY {
             assert!(warm.begin(&partition(number), &session, None).is_some());
         }

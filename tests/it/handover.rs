@@ -164,7 +164,7 @@ async fn a_run_that_is_still_active_at_the_deadline_is_ended_and_a_finished_answ
     let (kept, _) = begin(&mut leaver, &world.target, "kept", "slow 3 5", json!({"onDisconnect": "keep"})).await;
     drop(leaver);
     let mut client = world.connect().await;
-    let (_, mut events) = begin(&mut client, &world.target, "acme", "slow 2000 200", json!({})).await;
+    let (_, mut events) = begin(&mut client, &world.target, "acme", "slow 400 50", json!({})).await;
     let finished = async { while status(&world, &kept).await != "completed" {} };
     tokio::time::timeout(PATIENCE, finished).await.unwrap();
     tokio::task::block_in_place(|| finish(world.home.command(&["stop", "--deadline", "0"])));

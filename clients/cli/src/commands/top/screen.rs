@@ -229,13 +229,13 @@ mod tests {
                 "uptimeMs":200000,"connections":2,"requests":1,"runs":1,"partitions":1,"residentBytes":11534336,"details":{
                 "runs":[{"runId":"run-1","agent":"emulator/notes","status":"running","startedAt":"2026-01-01T00:00:10Z",
                   "lastEvent":3,"detached":false,"clients":1,"queue":{"ahead":2,"for":"x"}}],
-                "sessions":[{"partition":"00ff00ff00ff00ff","agent":"emulator/notes","sessionId":"sess-1","runs":1,
+                "sessions":[{"partition":"00ff00ff00ff00ff","agent":"emulator/notes","sessionId":"session-one","runs":1,
                   "updatedAt":"2026-01-01T00:00:00Z"}],
                 "tokens":[{"credential":"azureCli","scope":"https://ai.azure.com/.default","state":"valid",
                   "expiresAt":"2026-01-01T01:01:30Z"}],
                 "upstream":[{"peer":"192.0.2.1:443"},{"peer":"192.0.2.1:443"}],
-                "warm":[{"partition":"00ff00ff00ff00ff","agent":"emulator/notes","sessionId":"sess-1","asked":4,
-                  "nextSessionId":"sess-2"}],
+                "warm":[{"partition":"00ff00ff00ff00ff","agent":"emulator/notes","sessionId":"session-one","asked":4,
+                  "nextSessionId":"session-two"}],
                 "errors":[{"at":"2026-01-01T00:01:00Z","method":"invoke","kind":"busy","message":"evil \u001b[2J\nline"}]}}"#,
         )
         .unwrap()
@@ -261,11 +261,11 @@ mod tests {
                 "run-1",
                 "queued (2)",
                 "1 min",
-                "sess-1",
+                "session-one",
                 "azureCli",
                 "1 h",
                 "192.0.2.1:443",
-                "sess-2",
+                "session-two",
                 "busy",
             ] {
                 assert!(shown.contains(expected), "{expected}: {shown}");

@@ -183,6 +183,8 @@ impl<Key: Eq + Hash> Waiter<Key> {
     /// The key, if nobody has it: neither a call of this process nor, as far as that can be told, one of another. `Err`: the place in
     /// the queue.
     pub fn now(mut self) -> Result<Result<Lock<Key>, Self>, LockError> {
+        // Its turn may have come since it was joined.
+        let _ = (&mut self.guard).now_or_never();
         if !matches!(self.guard, MaybeDone::Done(_)) {
             return Ok(Err(self));
         }

@@ -368,7 +368,11 @@ mod tests {
             (r#"{"status":"delivered"}"#, [r#"+{"status":"delivered"}"#, "end: completed"]),
             ("delivered", ["+delivered", "end: completed"]),
         ] {
-            assert_eq!(shown(&answered(body, None, false)), lines);
+            let told = shown(&answered(body, None, false));
+            let (notices, answer) = told.split_at(told.len() - lines.len());
+            assert_eq!(answer, lines);
+            // An agent that can be steered says it like this.
+            assert_eq!(notices.iter().any(|notice| notice.contains("Delivered")), body.starts_with('{'));
         }
         let refused = answered(r#"{"error":{"code":"busy","message":"no"}}"#, None, false);
         assert_eq!(shown(&refused), ["end: failed AgentFailed: no"]);

@@ -2,6 +2,7 @@
 
 use crate::auth::{Surroundings, Tokens};
 use crate::config::{self, Config};
+use crate::error::recent::RecentFailures;
 use crate::foundry::{AllowedHosts, Foundry, InvalidSuffix, Settings};
 use crate::lifetime::activity::Activity;
 use crate::lifetime::shutdown::Shutdown;
@@ -11,6 +12,7 @@ use crate::partition::locks::Locks;
 use crate::partition::questions::Questions;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::Store;
+use crate::partition::warm::WarmSessions;
 use crate::partition::{AgentKey, Partition, digest};
 use crate::pieces::Pieces;
 use crate::run::Runs;
@@ -23,6 +25,7 @@ use crate::target::emulator_tokens::EmulatorTokens;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::target::Target;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -43,6 +46,8 @@ pub struct Daemon {
     pub activity: Activity,
     /// How to end it.
     pub shutdown: Shutdown,
+    /// Can another daemon take its place? Not on a socket that is a service manager's, nor without one.
+    pub can_hand_over: AtomicBool,
     /// Told to clients that have said nothing, when others wait for their places.
     pub crowded: Notify,
     /// The memory for messages that come.
@@ -71,6 +76,10 @@ pub struct Daemon {
     pub runs: Runs,
     /// What agents asked, and whose responses are.
     pub questions: Questions,
+    /// Sessions that are kept ready.
+    pub warm: WarmSessions,
+    /// The latest calls that failed.
+    pub failures: RecentFailures,
     /// What is written down of them for the next daemon.
     pub journal: Journal,
     /// Logs that are followed.
@@ -119,11 +128,14 @@ impl Daemon {
             }),
             runs: Runs::new(config.runs),
             questions: Questions::default(),
+            warm: WarmSessions::default(),
+            failures: RecentFailures::default(),
             shared_logs: SharedLogs::default(),
             pieces: Pieces::default(),
             config,
             activity: Activity::default(),
             shutdown,
+            can_hand_over: AtomicBool::new(false),
             crowded: Notify::new(),
             input: InputBudget::default(),
             waiting: WaitingBudget::default(),

@@ -1,6 +1,10 @@
 //! Why a call failed: one type from the bottom of the daemon to the table of methods.
 //!
+//! The latest failures are kept ([`recent`]), for `daemon/status`.
+//!
 //! The layers below have their own error types; `rpc::error` turns each of them into this one, with its kind and what to do about it.
+
+pub mod recent;
 
 use cupola_protocol::error::{ErrorData, ErrorKind, Turn};
 use cupola_protocol::id::RunId;

@@ -43,7 +43,7 @@ pub fn table() -> &'static Table {
             .on(protocol::Initialize, daemon::initialize)
             .on(protocol::Shutdown, daemon::shutdown)
             .on(protocol::Discover, daemon::discover)
-            .on(protocol::Status, daemon::status)
+            .on(cupola_protocol::status::Status, daemon::status)
             .on(protocol::Stop, daemon::stop)
             .on(Doctor, doctor::doctor)
             .on(token::Status, auth::status)

@@ -3,7 +3,7 @@
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
 //! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order, by `file_lock` also
 //! those of other processes. [`questions`] are what agents asked and nobody has answered yet. [`journal`] is what is written down of
-//! runs, [`presence`] tells which daemon wrote it.
+//! runs, [`presence`] tells which daemon wrote it. [`warm`] are sessions that are kept ready.
 
 pub mod fence;
 mod file_lock;
@@ -13,6 +13,7 @@ pub mod presence;
 pub mod questions;
 pub mod sqlite;
 pub mod store;
+pub mod warm;
 
 use cupola_protocol::id::PartitionId;
 use cupola_protocol::isolation::{Isolation, IsolationModel};

@@ -38,6 +38,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -78,9 +79,10 @@ fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {
             Found::Another(socket) => return Ok(Some(socket)),
         };
         let daemon = Daemon::start(config)?;
+        daemon.can_hand_over.store(!listener.is_inherited(), Ordering::Relaxed);
         methods::take_up(&daemon).await;
         let asked = shutdown::signals()?;
-        tracing::info!(socket = %listener.path().display(), version = env!("CARGO_PKG_VERSION"), "listening");
+        tracing::info!(socket = %listener.path().display(), version = cupola_cli::version(), "listening");
         report_ready(listener.path());
         if background {
             leave_the_starter()?;

@@ -19,8 +19,10 @@ use crate::error::CallError;
 use crate::feed::{Feed, Reader, Ring};
 use crate::lifetime::activity::WorkGuard;
 use crate::partition::journal::Entry;
+use crate::partition::locks::Position;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
+use cupola_protocol::busy::QueuePlace;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
@@ -55,6 +57,8 @@ pub struct Run {
     stop: CancellationToken,
     /// Somebody has had its outcome.
     is_read: AtomicBool,
+    /// The next daemon continues it.
+    is_left: AtomicBool,
 }
 
 /// What changes, beside the events.
@@ -77,7 +81,7 @@ struct Facts {
     /// Why it did not complete.
     failure: Option<RunFailure>,
     /// The queue it waits in, in words.
-    waits_behind: Option<String>,
+    waits: Option<Waits>,
     ended_at: Option<SystemTime>,
     /// Length of the text so far.
     text_bytes: usize,
@@ -86,7 +90,20 @@ struct Facts {
     survives: bool,
 }
 
+/// A queue that a run waits in.
+#[derive(Debug)]
+struct Waits {
+    behind: String,
+    position: Position,
+}
+
 impl Facts {
+    /// Where it waits.
+    fn queue(&self) -> Option<QueuePlace> {
+        let waits = self.waits.as_ref().filter(|_| self.status.is_none())?;
+        Some(QueuePlace { ahead: waits.position.ahead(), waits_for: waits.behind.clone() })
+    }
+
     /// Nothing is known yet.
     const fn new(busy: WorkGuard, numbers: Numbers) -> Self {
         Self {
@@ -100,7 +117,7 @@ impl Facts {
             latency: None,
             status: None,
             failure: None,
-            waits_behind: None,
+            waits: None,
             ended_at: None,
             text_bytes: 0,
             numbers,
@@ -151,6 +168,7 @@ impl Run {
             feed: Arc::new(Feed::new(limits, !detached)),
             stop,
             is_read: AtomicBool::new(false),
+            is_left: AtomicBool::new(false),
         })
     }
 
@@ -175,6 +193,7 @@ impl Run {
             feed: Arc::new(Feed::new(limits, false)),
             stop,
             is_read: AtomicBool::new(entry.facts.answered),
+            is_left: AtomicBool::new(false),
         })
     }
 
@@ -250,6 +269,11 @@ impl Run {
         self.facts().place.as_ref().is_some_and(|own| partition.covers(own))
     }
 
+    /// Whose it is, once that is known.
+    pub fn partition(&self) -> Option<Partition> {
+        self.facts().place.clone()
+    }
+
     /// Why it did not complete, once it has ended.
     pub fn failure(&self) -> Option<RunFailure> {
         self.facts().failure.clone()
@@ -277,17 +301,22 @@ impl Run {
         self.facts().response = response.cloned();
     }
 
-    /// It waits behind `whom` until `place` is there.
-    pub async fn wait_behind<Place>(&self, whom: impl Into<String>, place: impl Future<Output = Place>) -> Place {
-        self.facts().waits_behind = Some(whom.into());
+    /// It waits behind `whom` at `position` until `place` is there.
+    pub async fn wait_behind<Place>(
+        &self,
+        whom: impl Into<String>,
+        position: Position,
+        place: impl Future<Output = Place>,
+    ) -> Place {
+        self.facts().waits = Some(Waits { behind: whom.into(), position });
         let place = place.await;
-        self.facts().waits_behind = None;
+        self.facts().waits = None;
         place
     }
 
     /// Behind whom it waits.
     pub fn waits_behind(&self) -> Option<String> {
-        self.facts().waits_behind.clone()
+        self.facts().waits.as_ref().map(|waits| waits.behind.clone())
     }
 
     /// Takes the next event: numbers it and passes it on. Waits while the fastest reader is slow, unless the run is to stop or it has
@@ -359,6 +388,16 @@ impl Run {
         self.is_read.load(Ordering::Relaxed)
     }
 
+    /// The next daemon continues it: how it stands here is not its ending.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Does the next daemon continue it?
+    pub fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Relaxed)
+    }
+
     /// Does its outcome still wait for somebody? Only a detached run's does: the others' clients waited for it, or left. The next
     /// daemon has it if the run outlives this one.
     fn is_unread(&self) -> bool {
@@ -396,6 +435,7 @@ impl Run {
             agent: facts.place.as_ref().map(|own| own.agent.as_str().to_owned()).unwrap_or_default(),
             status: facts.status.map_or(RunState::Running, RunState::from),
             question: facts.question.clone(),
+            queue: facts.queue(),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),
             response_id: facts.response.clone(),

@@ -5,6 +5,7 @@
 //! - [`protected`]: files that decide over trust, whatever path leads to them
 //! - [`proxies`]: which proxy the environment names
 //! - [`clock`]: times as they travel
+//! - [`sockets`]: which connections this process has
 //! - [`tls`]: the TLS provider of the process
 
 pub mod clock;
@@ -12,4 +13,5 @@ pub mod directory;
 pub mod file;
 pub mod protected;
 pub mod proxies;
+pub mod sockets;
 pub mod tls;

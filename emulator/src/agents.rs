@@ -4,4 +4,4 @@
 
 pub mod notes;
 
-pub use notes::Notes;
+pub use notes::{Busy, Notes};

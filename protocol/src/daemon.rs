@@ -141,6 +141,9 @@ pub struct Capabilities {
     pub methods: Vec<String>,
     /// The framings the socket accepts: `lsp`, `ndjson`, `http`.
     pub framings: Vec<String>,
+    /// Whether a newer daemon can take over from this one: `daemon/stop` with `drain`. A service manager's socket stays where it is.
+    #[serde(default)]
+    pub hand_over: bool,
 }
 
 /// LSP's `shutdown`: this client is finished. The daemon keeps running.
@@ -180,57 +183,6 @@ pub const OPENRPC: &str = include_str!("../schema/openrpc.json");
 #[serde(default)]
 pub struct NoParams {}
 
-/// Shows the daemon's status.
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Status;
-
-impl Method for Status {
-    const NAME: &'static str = "daemon/status";
-    const REACH: Reach = Reach::Connection;
-    type Params = NoParams;
-    type Response = StatusResponse;
-}
-
-/// The daemon's status. Durations are in ms; `startedAt` is RFC 3339, UTC.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "DaemonStatusResponse"))]
-#[serde(rename_all = "camelCase")]
-pub struct StatusResponse {
-    /// The daemon's version.
-    pub version: String,
-    /// The major protocol version it supports.
-    pub protocol_version: u32,
-    /// Its process id.
-    pub process_id: u32,
-    /// Where it listens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub socket: Option<String>,
-    /// Where its saved state is.
-    pub state_directory: String,
-    /// When it started.
-    pub started_at: String,
-    /// How long it has run.
-    pub uptime_ms: u64,
-    /// Open connections, this one included.
-    pub connections: u64,
-    /// Requests not yet answered, this one included.
-    pub requests: u64,
-    /// Runs under way.
-    pub runs: u64,
-    /// How long it runs without work before it stops; if missing, it does not stop by itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_exit_ms: Option<u64>,
-    /// Resident memory in bytes, if the system reports it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resident_bytes: Option<u64>,
-    /// Where the embedded emulator listens, if it runs: `unix:` and the path of its socket, or a URL on Windows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub emulator: Option<String>,
-    /// Partitions with saved state; missing when saved state cannot be read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub partitions: Option<u64>,
-}
-
 /// Stops the daemon when all runs have ended, or at once with `force`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stop;
@@ -249,6 +201,13 @@ impl Method for Stop {
 pub struct StopParams {
     /// Do not wait for active runs.
     pub force: bool,
+    /// Leave the runs that survive to the next daemon at once: their clients get `shuttingDown` and continue there with `runs/attach`. The
+    /// others are waited for, and finished answers stay available until somebody has had them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drain: bool,
+    /// End the runs that are still active after this long, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
 }
 
 /// The daemon is stopping.

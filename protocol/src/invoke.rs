@@ -10,12 +10,14 @@ use crate::observe::SentRequest;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
 use crate::target::{AgentVersion, Target, VersionOverride};
+use crate::warm::Warm;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 pub use crate::agent_protocol::AgentProtocol;
+pub use crate::busy::{IfBusy, OnDisconnect};
 pub use crate::notice::{Notice, NoticeCode};
 pub use crate::observe::HttpHeader;
 pub use crate::question::{Input, Question, QuestionKind};
@@ -135,6 +137,16 @@ pub struct InvokeParams {
     /// accepts with 202, can. Not with `raw`, and not with the embedded emulator, which ends with the daemon.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub survive: bool,
+    /// What to do when another call is using the session: wait for it, unless something else is chosen.
+    #[serde(default, skip_serializing_if = "is_queue")]
+    pub if_busy: IfBusy,
+    /// What becomes of the run when its last client leaves. The default is `cancel`; `detach` means `keep`, and is not allowed with
+    /// `cancel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disconnect: Option<OnDisconnect>,
+    /// Keep the session ready for the next turn. Experimental.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<Warm>,
     /// Give up after this long, in ms; the default is 30 min, 0 means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -166,12 +178,25 @@ impl InvokeParams {
             text_only: false,
             detach: false,
             survive: false,
+            if_busy: IfBusy::Queue,
+            on_disconnect: None,
+            warm: None,
             message_per_line: false,
             idle_timeout_ms: None,
             timeout_ms: None,
             partial_result_token: None,
         }
     }
+
+    /// Does the run continue without a client?
+    pub fn is_kept(&self) -> bool {
+        self.detach || self.on_disconnect == Some(OnDisconnect::Keep)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_queue(if_busy: &IfBusy) -> bool {
+    *if_busy == IfBusy::Queue
 }
 
 impl std::fmt::Debug for InvokeParams {

@@ -5,6 +5,8 @@
 //! - [`isolation`]: whose state it may see
 //! - [`id`]: sessions, conversations and runs by name
 //! - [`invoke`]: the main method, its events and its answer
+//! - [`busy`]: what an invoke does when its session is busy, and when its clients leave
+//! - [`warm`]: sessions that are kept ready between turns
 //! - [`runs`]: running and recent invokes, also for other clients
 //! - [`latency`]: how long the parts of an invoke took
 //! - [`headers`]: what a caller may add to an invoke's headers
@@ -16,7 +18,7 @@
 //! - [`notice`]: what a caller should know although the call continues
 //! - [`observe`]: what a caller can see of the requests that a call makes
 //! - [`partitions`]: saved state; [`chats`]: conversations that a client keeps apart by a label
-//! - [`daemon`]: handshake, status and stop
+//! - [`daemon`]: handshake and stop; [`status`]: how the daemon is, and what it is doing
 //! - [`doctor`]: what is wrong, and how to fix it
 //! - [`auth`]: the tokens the daemon holds
 //! - [`question`]: what an agent asks the person, and the input that answers it
@@ -33,6 +35,7 @@
 pub mod agent_protocol;
 pub mod agents;
 pub mod auth;
+pub mod busy;
 pub mod chats;
 pub mod daemon;
 pub mod display;
@@ -58,8 +61,10 @@ pub mod runs;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod sessions;
+pub mod status;
 pub mod target;
 mod text;
+pub mod warm;
 
 pub use daemon::PROTOCOL_VERSION;
 pub use method::Method;

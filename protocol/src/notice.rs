@@ -32,6 +32,12 @@ pub enum NoticeCode {
     WaitingForAgent,
     /// The agent's version is still being deployed; the call waits for it.
     WaitingForVersion,
+    /// Other calls are using the session, or wait for it; this one waits for its turn.
+    Queued,
+    /// Another call is using the session, and this one was sent without waiting for it.
+    SentWhileBusy,
+    /// The agent took the message into the turn that is running. The reply is in that turn's answer.
+    Delivered,
     /// A parameter has no effect for this target.
     Ignored,
     /// The connection to a log broke; it is being opened again.

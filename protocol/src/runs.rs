@@ -1,6 +1,7 @@
 //! `runs/*`: running and recent invokes, also for clients that did not start them.
 
 use crate::Method;
+use crate::busy::QueuePlace;
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::invoke::{InvokeResponse, RunStatus};
 use crate::isolation::Isolation;
@@ -130,6 +131,9 @@ pub struct RunInfo {
     /// The first words of what was asked. Not known of a run that an earlier daemon began: prompts are not saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// Where it waits, until it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueuePlace>,
     /// The session that answers, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,

@@ -21,7 +21,7 @@ use cupola_protocol::id::{ConversationId, ResponseId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, Input};
 use futures_util::StreamExt as _;
 use http::Method;
-use mapping::{ObjectMapping, ResponseMapping, id_of, is_under_way};
+use mapping::{ObjectMapping, ResponseMapping, Silence, id_of, is_under_way};
 use serde::Serialize;
 use std::collections::VecDeque;
 
@@ -36,6 +36,8 @@ pub struct ResponsesTurn<'a> {
     pub conversation_id: Option<&'a ConversationId>,
     /// The response to continue instead.
     pub previous_response_id: Option<&'a ResponseId>,
+    /// Another turn is running in the session.
+    pub is_beside: bool,
     /// Run it in the background: it does not end with the connection.
     pub background: bool,
 }
@@ -80,6 +82,12 @@ impl Agent {
         let request = Request::new(Operation::Invoke, Method::POST, url).isolated(isolation).body(JSON, body);
         let answer = self.send(&request).await?;
         let is_raw = self.wants_raw();
+        let continues = turn.conversation_id.is_some() || turn.previous_response_id.is_some();
+        let silence = match continues && answer.header("x-platform-server").is_some() {
+            false => Silence::Unknown,
+            true if turn.is_beside => Silence::Locked,
+            true => Silence::MaybeLocked,
+        };
         let mut reply = Reply::of(&answer, is_raw);
         let target = |id: ResponseId| self.background(isolation, id);
         if !answer.is_events() && turn.background {
@@ -89,7 +97,7 @@ impl Agent {
             reply.events = ReplyStream::new(answer.body(), Split::whole(), ObjectMapping::default(), is_raw).boxed();
             return Ok(reply);
         }
-        let mut events = ReplyStream::new(answer.body(), Split::events(), ResponseMapping::default(), is_raw);
+        let mut events = ReplyStream::new(answer.body(), Split::events(), ResponseMapping::of_turn(silence), is_raw);
         if reply.session_id.is_none() || turn.background {
             // The first event's snapshot names it, and says whether the response can be found again.
             events.until(ResponseMapping::has_begun).await;

@@ -16,6 +16,7 @@ struct Counts {
     connections: AtomicU64,
     requests: AtomicU64,
     runs: AtomicU64,
+    background: AtomicU64,
     /// All of the above.
     all: AtomicU64,
     /// Told when `all` leaves or reaches zero; only [`Activity::idle_for`] listens.
@@ -28,6 +29,7 @@ enum Work {
     Connection,
     Request,
     Run,
+    Background,
 }
 
 impl Counts {
@@ -36,6 +38,7 @@ impl Counts {
             Work::Connection => &self.connections,
             Work::Request => &self.requests,
             Work::Run => &self.runs,
+            Work::Background => &self.background,
         }
     }
 }
@@ -79,6 +82,11 @@ impl Activity {
     /// A run, or any other stream from the service, is under way; it may outlive the client that began it.
     pub fn run(&self) -> WorkGuard {
         self.begin(Work::Run)
+    }
+
+    /// Something that nobody waits for is under way: a session is kept ready.
+    pub fn background(&self) -> WorkGuard {
+        self.begin(Work::Background)
     }
 
     /// Open connections.

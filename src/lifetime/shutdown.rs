@@ -5,7 +5,8 @@
 
 use std::io;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long requests and runs may continue after a first signal. Long enough for most answers to finish; short of the 90 s after
@@ -19,6 +20,10 @@ pub struct Shutdown {
     force: CancellationToken,
     /// Asked for by a signal: nothing is kept for somebody who may come.
     hurry: CancellationToken,
+    /// Another daemon takes over what can be continued.
+    hand_over: CancellationToken,
+    /// When runs that are still active are ended.
+    deadline: watch::Sender<Option<Instant>>,
 }
 
 impl Default for Shutdown {
@@ -30,12 +35,56 @@ impl Default for Shutdown {
 impl Shutdown {
     /// Nothing asked for yet.
     pub fn new() -> Self {
-        Self { drain: CancellationToken::new(), force: CancellationToken::new(), hurry: CancellationToken::new() }
+        Self {
+            drain: CancellationToken::new(),
+            force: CancellationToken::new(),
+            hurry: CancellationToken::new(),
+            hand_over: CancellationToken::new(),
+            deadline: watch::Sender::new(None),
+        }
     }
 
     /// Asks for a drain.
     pub fn drain(&self) {
         self.drain.cancel();
+    }
+
+    /// Asks for a drain in which another daemon takes over what can be continued.
+    pub fn hand_over(&self) {
+        self.hand_over.cancel();
+        self.drain();
+    }
+
+    /// Ends the runs that are still active at `deadline`. An earlier deadline stays.
+    pub fn end_runs_at(&self, deadline: Instant) {
+        self.deadline.send_modify(|known| *known = Some(known.map_or(deadline, |known| known.min(deadline))));
+    }
+
+    /// Returns when the deadline of the runs has passed.
+    pub async fn overdue(&self) {
+        let mut deadline = self.deadline.subscribe();
+        loop {
+            let known = *deadline.borrow_and_update();
+            let passed = async {
+                match known {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = passed => return,
+                // The sender is in `self`.
+                _ = deadline.changed() => {}
+            }
+        }
+    }
+
+    /// Returns when what can be continued is left to the next daemon: nobody waits for its end here.
+    pub async fn leaving(&self) {
+        tokio::select! {
+            () = self.hurry.cancelled() => {}
+            () = self.hand_over.cancelled() => {}
+        }
     }
 
     /// Asks to end at once.
@@ -47,11 +96,6 @@ impl Shutdown {
     /// Has a signal asked for the end? Then the machine or its user wants the process to be gone.
     pub fn is_hurried(&self) -> bool {
         self.hurry.is_cancelled() || self.is_forced()
-    }
-
-    /// Returns when a signal has asked for the end.
-    pub async fn hurried(&self) {
-        self.hurry.cancelled().await;
     }
 
     /// Has a drain (or more) been asked for?

@@ -20,7 +20,7 @@ pub(crate) async fn clear(call: Call, _params: NoParams) -> Result<ClearResponse
     Ok(ClearResponse { cleared: u64::try_from(cleared).unwrap_or(u64::MAX) })
 }
 
-fn token(status: auth::TokenStatus) -> Token {
+pub(super) fn token(status: auth::TokenStatus) -> Token {
     Token {
         credential: status.credential.to_owned(),
         scope: status.scope,

@@ -1,4 +1,8 @@
 //! `initialize`, `shutdown`, `rpc.discover`, `daemon/status`, `daemon/stop`.
+//!
+//! - [`details`]: what the daemon is doing, for those who look at it
+
+mod details;
 
 use super::table;
 use crate::daemon::Daemon;
@@ -8,13 +12,17 @@ use crate::rpc::bounds::Bounds;
 use crate::system::clock::rfc3339;
 use cupola_protocol::PROTOCOL_VERSION;
 use cupola_protocol::daemon::{
-    Capabilities, InitializeParams, InitializeResponse, NoParams, OPENRPC, OpenRpcDocument, ProgramInfo,
-    StatusResponse, StopParams, StopResponse,
+    Capabilities, InitializeParams, InitializeResponse, NoParams, OPENRPC, OpenRpcDocument, ProgramInfo, StopParams,
+    StopResponse,
 };
 use cupola_protocol::error::ErrorKind;
+use cupola_protocol::status::{StatusParams, StatusResponse};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Answers from static data, so that no editor concludes from a slow answer that there is nothing here.
 ///
@@ -44,11 +52,12 @@ pub(crate) fn initialize(
         let methods = bounds.as_ref().map_or_else(|| table.names(), |bounds| table.allowed(bounds));
         Ok(InitializeResponse {
             protocol_version: PROTOCOL_VERSION,
-            server_info: ProgramInfo { name: "cupola".to_owned(), version: Some(env!("CARGO_PKG_VERSION").to_owned()) },
+            server_info: ProgramInfo { name: "cupola".to_owned(), version: Some(cupola_cli::version().to_owned()) },
             process_id: std::process::id(),
             capabilities: Capabilities {
                 methods: methods.into_iter().map(str::to_owned).collect(),
                 framings: ["lsp", "ndjson", "http"].map(str::to_owned).to_vec(),
+                hand_over: daemon.can_hand_over.load(Ordering::Relaxed),
             },
             bound: bounds.is_some(),
         })
@@ -94,7 +103,7 @@ pub(crate) async fn discover(_call: Call, _params: NoParams) -> Result<OpenRpcDo
     Ok(OpenRpcDocument(document))
 }
 
-pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusResponse, CallError> {
+pub(crate) async fn status(call: Call, params: StatusParams) -> Result<StatusResponse, CallError> {
     let daemon = &call.daemon;
     // Status must answer when saved state cannot, so that one can find out what is wrong.
     let partitions = match daemon.store.count().await {
@@ -105,7 +114,7 @@ pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusRespon
         }
     };
     Ok(StatusResponse {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: cupola_cli::version().to_owned(),
         protocol_version: PROTOCOL_VERSION,
         process_id: std::process::id(),
         socket: Some(daemon.config.socket.display().to_string()),
@@ -119,18 +128,25 @@ pub(crate) async fn status(call: Call, _params: NoParams) -> Result<StatusRespon
         resident_bytes: resident_bytes(),
         emulator: daemon.targets.emulator.running(),
         partitions,
+        details: if params.details && call.bounds.is_none() { Some(Box::new(details::of(daemon).await)) } else { None },
     })
 }
 
-/// Ends the daemon after this answer. Without `force` it waits for runs under way, however long they take; a second stop
-/// with `force`, or a signal, shortens that.
+/// Ends the daemon after this answer. Without `force` or a deadline it waits for runs under way, however long they take;
+/// a second stop with one of them, or a signal, shortens that.
 pub(crate) async fn stop(call: Call, params: StopParams) -> Result<StopResponse, CallError> {
     let runs = call.daemon.activity.runs();
-    tracing::info!(force = params.force, runs, "asked to stop");
-    if params.force {
-        call.daemon.shutdown.force();
-    } else {
-        call.daemon.shutdown.drain();
+    tracing::info!(force = params.force, drain = params.drain, deadline = params.deadline_ms, runs, "asked to stop");
+    let shutdown = &call.daemon.shutdown;
+    if let Some(deadline) =
+        params.deadline_ms.and_then(|limit| Instant::now().checked_add(Duration::from_millis(limit)))
+    {
+        shutdown.end_runs_at(deadline);
+    }
+    match params {
+        StopParams { force: true, .. } => shutdown.force(),
+        StopParams { drain: true, .. } => shutdown.hand_over(),
+        StopParams { .. } => shutdown.drain(),
     }
     Ok(StopResponse { runs })
 }

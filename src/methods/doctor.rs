@@ -48,7 +48,7 @@ fn failed(name: &str, error: CallError) -> Check {
 
 fn daemon_itself(daemon: &Daemon) -> Check {
     let minutes = daemon.started.elapsed().as_secs() / 60;
-    let version = env!("CARGO_PKG_VERSION");
+    let version = cupola_cli::version();
     check("daemon", CheckStatus::Ok, format!("version {version}, process {}, up {minutes} min", std::process::id()))
 }
 

@@ -58,6 +58,10 @@ impl RunFollower<'_> {
 
 /// A client has followed the run to its outcome, which it gets now.
 pub(super) async fn answered(daemon: &Daemon, run: &Run) {
+    // The answer is the next daemon's to give.
+    if run.is_left() {
+        return;
+    }
     run.was_read();
     // One that ends with its daemon goes by itself.
     if run.survives() {

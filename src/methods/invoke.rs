@@ -10,10 +10,13 @@
 //! - [`outcome`]: how a failed turn is reported (pure)
 //! - [`noted`]: what the journal gets of a run; [`resume`]: what earlier daemons left,
 //!   [`reached`]: how that is found at the service
+//! - [`waiting`]: its turn on the session; [`busy`]: what it may choose for a busy one, and its hold on the session
+//! - [`warm`]: keeps the session ready for the next turn
 //! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
 mod answering;
 mod attempt;
+mod busy;
 mod deployment;
 mod noted;
 mod observed;
@@ -25,9 +28,11 @@ mod reached;
 mod replace;
 mod resume;
 mod version;
+mod waiting;
+mod warm;
 
 pub(super) use self::outcome::{Standing, explain_failure};
-pub(crate) use self::resume::{take_up, take_up_one};
+pub(crate) use self::resume::{inherit, take_up, take_up_one};
 
 use super::follow::{RunFollower, answer, answered};
 use crate::daemon::Daemon;
@@ -36,7 +41,9 @@ use crate::partition::locks::Waiter;
 use crate::rpc::Call;
 use crate::run::Beginning;
 use cupola_protocol::error::{ErrorKind, Turn};
-use cupola_protocol::invoke::{AgentProtocol, InvokeParams, InvokeResponse, MAX_INPUT_BYTES, RunStatus};
+use cupola_protocol::invoke::{
+    AgentProtocol, IfBusy, InvokeParams, InvokeResponse, MAX_INPUT_BYTES, OnDisconnect, RunStatus,
+};
 use cupola_protocol::target::Target;
 use std::sync::Arc;
 use tracing::Instrument;
@@ -53,7 +60,7 @@ pub(crate) fn invoke(
 async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Result<InvokeResponse, CallError> {
     let daemon = &call.daemon;
     check(&params).and_then(|()| check_room(daemon)).map_err(|refused| refused.of_turn(Turn::NotRun))?;
-    let beginning = Beginning { detached: params.detach, may_survive: may_survive(daemon, &params) };
+    let beginning = Beginning { detached: params.is_kept(), may_survive: may_survive(daemon, &params) };
     let run = daemon.runs.begin(&daemon.activity, beginning, daemon.shutdown.work());
     run.asks(params.input.first_words());
     let reader = run.follow(0).await;
@@ -127,6 +134,13 @@ fn check(params: &InvokeParams) -> Result<(), CallError> {
         let message = format!("the input has {given} bytes, and at most {most} MiB ({MAX_INPUT_BYTES} bytes) are sent");
         return Err(CallError::invalid_params(message)
             .hint("upload it as a file (`cupola files upload`, `files/write`), and name the file in the input"));
+    }
+    warm::check(params)?;
+    if params.detach && params.on_disconnect == Some(OnDisconnect::Cancel) {
+        return clash("detach", "onDisconnect: cancel");
+    }
+    if params.raw && params.if_busy == IfBusy::Steer {
+        return clash("raw", "ifBusy: steer");
     }
     if params.new_session && params.session_id.is_some() {
         return clash("newSession", "sessionId");

@@ -3,7 +3,7 @@
 mod left;
 
 use super::follow::{RunFollower, answer, answered};
-use super::invoke::take_up_one;
+use super::invoke::{inherit, take_up_one};
 use crate::error::CallError;
 use crate::partition::journal::Entry;
 use crate::partition::{AgentKey, Owner, Partition};
@@ -140,8 +140,16 @@ enum Found {
 /// The run of this id. Another partition's is as if it were not there to a connection that is bound to one.
 async fn find(call: &Call, id: &RunId) -> Result<Found, CallError> {
     let own = own(call).await?;
-    let run = call.daemon.runs.find(id).filter(|run| own.as_ref().is_none_or(|own| run.is_in(own)));
-    if let Some(run) = run {
+    let here = || call.daemon.runs.find(id).filter(|run| own.as_ref().is_none_or(|own| run.is_in(own)));
+    // A run that the service continues, of a daemon that hands over to this one.
+    let is_here = |run: &Arc<Run>| !run.is_left();
+    if let Some(run) = here().filter(is_here) {
+        return Ok(Found::Here(run));
+    }
+    if !call.daemon.shutdown.is_draining() {
+        inherit(&call.daemon).await;
+    }
+    if let Some(run) = here() {
         return Ok(Found::Here(run));
     }
     let written = call.daemon.journal.find(id).await?;

@@ -5,18 +5,81 @@ use super::file_lock::FileLock;
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 /// How long a call waits for its turn: as long as a run may take by default, so that only a stuck queue is refused.
 const MAX_WAIT: Duration = Duration::from_mins(30);
 
-type Queues<Key> = Arc<DashMap<Key, Arc<Mutex<()>>>>;
+type Queues<Key> = Arc<DashMap<Key, Arc<Queue>>>;
+
+/// Those who hold a key or wait for it. The mutex hands the key on in the order of arrival; the places say who is where.
+#[derive(Debug, Default)]
+struct Queue {
+    turn: Arc<Mutex<()>>,
+    places: std::sync::Mutex<Places>,
+    /// Told when somebody leaves.
+    moved: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    next: u64,
+    taken: BTreeSet<u64>,
+}
+
+impl Queue {
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self) -> u64 {
+        let mut places = self.places();
+        let number = places.next;
+        places.next += 1;
+        places.taken.insert(number);
+        number
+    }
+
+    /// Is nobody left?
+    fn leave(&self, number: u64) -> bool {
+        let mut places = self.places();
+        places.taken.remove(&number);
+        self.moved.send_replace(());
+        places.taken.is_empty()
+    }
+}
+
+/// Where a call is in its queue. Looking does not hold the place.
+#[derive(Debug, Clone)]
+pub struct Position {
+    queue: Arc<Queue>,
+    number: u64,
+}
+
+impl Position {
+    /// How many calls of this process are ahead, the one that holds the key among them.
+    pub fn ahead(&self) -> u64 {
+        self.queue.places().taken.range(..self.number).count() as u64
+    }
+
+    /// Returns when fewer than `seen` calls are ahead.
+    pub async fn below(&self, seen: u64) {
+        let mut moved = self.queue.moved.subscribe();
+        while self.ahead() >= seen {
+            // The sender is in the queue, which this position keeps.
+            if moved.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
 
 /// A queue per key, first come first served.
 #[derive(Debug)]
@@ -80,13 +143,16 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
 
     /// Takes a place behind all calls that have one, without waiting.
     pub fn join(&self, key: &Key) -> Waiter<Key> {
-        let place = Place { queues: self.queues.clone(), key: key.clone() };
-        // Cloned while the map's entry is held, so that a queue cannot be removed between finding and joining it.
-        let queue = self.queues.entry(key.clone()).or_default().clone();
+        // Joined while the map's entry is held: a queue cannot be removed between finding and joining it, and numbers are in the order of
+        // the mutex.
+        let entry = self.queues.entry(key.clone()).or_default();
+        let position = Position { number: entry.enter(), queue: Arc::clone(&entry) };
         // A task that has used up its budget would be turned away before it has a place.
-        let mut guard = maybe_done(tokio::task::unconstrained(queue.lock_owned()).boxed());
+        let mut guard = maybe_done(tokio::task::unconstrained(Arc::clone(&entry.turn).lock_owned()).boxed());
         // The mutex is fair: the first poll takes the place.
         let _ = (&mut guard).now_or_never();
+        drop(entry);
+        let place = Place { queues: self.queues.clone(), key: key.clone(), position };
         let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.directory), (shared.name)(key)));
         Waiter { guard, place, shared }
     }
@@ -104,6 +170,38 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
 }
 
 impl<Key: Eq + Hash> Waiter<Key> {
+    /// What it waits for.
+    pub const fn key(&self) -> &Key {
+        &self.place.key
+    }
+
+    /// Where it is in the queue.
+    pub fn position(&self) -> Position {
+        self.place.position.clone()
+    }
+
+    /// The key, if nobody has it: neither a call of this process nor, as far as that can be told, one of another. `Err`: the place in
+    /// the queue.
+    pub fn now(mut self) -> Result<Result<Lock<Key>, Self>, LockError> {
+        // Its turn may have come since it was joined.
+        let _ = (&mut self.guard).now_or_never();
+        if !matches!(self.guard, MaybeDone::Done(_)) {
+            return Ok(Err(self));
+        }
+        let shared = match &self.shared {
+            None => None,
+            Some((directory, name)) => match FileLock::attempt(directory, name) {
+                Ok(None) => return Ok(Err(self)),
+                Ok(lock) => lock,
+                Err(reason) => {
+                    return Err(LockError::Unusable { directory: directory.display().to_string(), reason });
+                }
+            },
+        };
+        let guard = Pin::new(&mut self.guard).take_output().ok_or(LockError::Timeout)?;
+        Ok(Ok(Lock { _shared: shared, _guard: guard, _place: self.place }))
+    }
+
     /// Waits until everyone in front has left.
     pub async fn wait(mut self) -> Result<Lock<Key>, LockError> {
         let waiting = async {
@@ -123,11 +221,13 @@ impl<Key: Eq + Hash> Waiter<Key> {
 struct Place<Key: Eq + Hash> {
     queues: Queues<Key>,
     key: Key,
+    position: Position,
 }
 
 impl<Key: Eq + Hash> Drop for Place<Key> {
     fn drop(&mut self) {
-        self.queues.remove_if(&self.key, |_, queue| Arc::strong_count(queue) == 1);
+        // While the map's entry is held, nobody joins.
+        self.queues.remove_if(&self.key, |_, queue| queue.leave(self.position.number));
     }
 }
 
@@ -179,6 +279,38 @@ mod tests {
         drop(holder);
         drop(waiter);
         assert!(locks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_place_knows_how_many_are_ahead_and_hears_when_that_changes() {
+        let locks = Locks::<&str>::default();
+        let holder = locks.take(&"a").await.unwrap();
+        let (second, third) = (locks.join(&"a"), locks.join(&"a"));
+        let position = third.position();
+        assert_eq!((second.position().ahead(), position.ahead()), (1, 2));
+        let mut below = Box::pin(position.below(2));
+        assert!(futures_util::poll!(&mut below).is_pending());
+        drop(second);
+        below.await;
+        assert_eq!(position.ahead(), 1);
+        drop(holder);
+        position.below(1).await;
+        assert!(third.now().is_ok_and(|now| now.is_ok()));
+        assert!(locks.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_key_is_had_at_once_or_the_place_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let [left, right] = two(directory.path());
+        let Ok(Ok(held)) = left.join(&"a").now() else { panic!("it is free") };
+        let Ok(Err(waiting)) = left.join(&"a").now() else { panic!("two have it") };
+        assert!(right.join(&"a").now().is_ok_and(|now| now.is_err()), "another process has it");
+        let behind = left.join(&"a");
+        drop(held);
+        assert!(behind.now().is_ok_and(|now| now.is_err()), "the place that was kept is ahead");
+        drop(waiting);
+        assert!(right.join(&"a").now().is_ok_and(|now| now.is_ok()));
     }
 
     #[tokio::test(start_paused = true)]

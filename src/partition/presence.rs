@@ -40,6 +40,15 @@ impl Presence {
         Ok(FileLock::attempt(directory, name)?.map(|lock| Self { name: name.to_owned(), _lock: lock }))
     }
 
+    /// Are other daemons alive?
+    pub fn are_others(directory: &Path, own: &str) -> bool {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names
+            .filter(|name| name.starts_with(PREFIX) && name != own)
+            .any(|name| matches!(Self::of_one_gone(directory, &name), Ok(None)))
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
@@ -56,10 +65,13 @@ mod tests {
         let alive = Presence::begin(directory.path()).unwrap();
         let name = alive.name().to_owned();
         assert!(Presence::of_one_gone(directory.path(), &name).unwrap().is_none());
+        assert!(Presence::are_others(directory.path(), "another") && !Presence::are_others(directory.path(), &name));
         drop(alive);
         let gone = Presence::of_one_gone(directory.path(), &name).unwrap();
         assert!(gone.is_some());
         assert!(Presence::of_one_gone(directory.path(), &name).unwrap().is_none(), "two take it over");
+        drop(gone);
+        assert!(!Presence::are_others(directory.path(), "another"));
     }
 
     #[cfg(unix)]

@@ -4,10 +4,11 @@
 use crate::error::CallError;
 use crate::limits::places::MAX_CONNECTIONS;
 use cupola_protocol::Method;
-use cupola_protocol::daemon::{Status, Stop};
+use cupola_protocol::daemon::Stop;
 use cupola_protocol::doctor::Doctor;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::runs::{Attach, Cancel, List, Show};
+use cupola_protocol::status::Status;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a user needs to see what is wrong with a full daemon, and to end it. `initialize` is not among them: a client that

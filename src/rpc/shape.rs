@@ -265,7 +265,7 @@ mod tests {
             ("initialize", r#"{"bind":{"isolation":["a"]}}"#, "bind.isolation: must be an object"),
             ("initialize", r#"{"clientInfo":{"nam":"x"}}"#, "clientInfo: unknown member `nam`"),
             ("invoke", r#"{"target":{"kind":"emulator","agnet":"a"}}"#, "target: unknown member `agnet`"),
-            ("daemon/status", r#"{"verbose":true}"#, "unknown member `verbose`; there are none"),
+            ("auth/status", r#"{"verbose":true}"#, "unknown member `verbose`; there are none"),
         ] {
             let fault = check(method, params).unwrap_err();
             assert!(fault.starts_with(said), "{fault}");

@@ -128,7 +128,9 @@ where
     Answer: Future<Output = Result<M::Response, CallError>> + Send + 'static,
 {
     let (call, requests) = call.debugged(M::progress(&params));
-    let answer = handler(call, params);
+    let daemon = Arc::clone(&call.daemon);
+    let answer =
+        handler(call, params).map(move |outcome| outcome.inspect_err(|error| daemon.failures.note(M::NAME, error)));
     match requests {
         None => answer.map(move |outcome| respond(id, outcome)).boxed(),
         Some(requests) => requests.send_while(answer).map(move |outcome| respond(id, outcome)).boxed(),

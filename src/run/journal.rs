@@ -32,6 +32,9 @@ pub const KEPT_FOR: Duration = Duration::from_hours(24);
 /// How many runs of earlier daemons are kept without an answer. The oldest are dropped first.
 pub const MAX_KEPT: usize = 256;
 
+/// The name that runs have in the journal which no daemon has any more. No daemon is called so, so every other one takes them up.
+const RELEASED: &str = "released";
+
 /// The journal of one daemon.
 #[derive(Debug)]
 pub struct Journal {
@@ -92,6 +95,19 @@ impl Journal {
         self.take_out(run, ANSWERED_FOR);
     }
 
+    /// Leaves a run to the next daemon, while this one is still alive.
+    pub async fn release(&self, run: &RunId) {
+        let released = async {
+            match self.find(run).await? {
+                Some(entry) => self.store.put_run(RELEASED, &entry).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(%error, %run, "a run is left to the next daemon only when this one has ended");
+        }
+    }
+
     /// Takes a run out when this much time has passed.
     pub fn take_out(&self, run: &RunId, after: Duration) {
         if self.is_open() {
@@ -147,7 +163,8 @@ impl Journal {
     /// Takes over, in this daemon's name, the runs of daemons that are gone. `is_more`: others are alive that have some.
     pub async fn inherit(&self) -> Result<Inherited, StoreError> {
         let Some(own) = self.presence.get() else { return Ok(Inherited::default()) };
-        let mut inherited = Inherited::default();
+        let is_more = Presence::are_others(&self.locks, own.name());
+        let mut inherited = Inherited { is_more, ..Inherited::default() };
         let mut gone: Vec<Presence> = Vec::new();
         let (mut alive, mut old, mut kept) = (Vec::<String>::new(), Vec::new(), 0);
         for (daemon, entry) in self.store.runs().await? {

@@ -100,7 +100,14 @@ async fn say(agent: &Agent, isolation: &WireIsolation, input: &str) -> Result<Re
 
 /// A first turn, without anything to continue.
 const fn turn(input: &Input) -> ResponsesTurn<'_> {
-    ResponsesTurn { input, session_id: None, conversation_id: None, previous_response_id: None, background: false }
+    ResponsesTurn {
+        input,
+        session_id: None,
+        conversation_id: None,
+        previous_response_id: None,
+        is_beside: false,
+        background: false,
+    }
 }
 
 /// The events of a reply, its text as a streaming reader has it, and its ending.

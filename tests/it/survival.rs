@@ -13,24 +13,29 @@ const LONG: &str = "slow 200 25";
 /// Takes about a second.
 const SLOW: &str = "slow 40 25";
 
-struct World {
-    home: Home,
-    emulator: TestEmulator,
-    daemon: Process,
-    target: Value,
+pub(crate) struct World {
+    pub(crate) home: Home,
+    pub(crate) emulator: TestEmulator,
+    pub(crate) daemon: Process,
+    pub(crate) target: Value,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::with(Home::serve_ready).await
+    }
+
+    /// With a daemon that is started so.
+    pub(crate) async fn with(serve: impl FnOnce(&Home) -> Process) -> Self {
         let home = Home::new();
         let mut emulator = TestEmulator::start().await;
         emulator.list_in(&home);
         let target = emulator.target("notes");
-        let daemon = home.serve_ready();
+        let daemon = serve(&home);
         Self { home, emulator, daemon, target }
     }
 
-    async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         Client::new(UnixStream::connect(self.home.socket()).await.unwrap(), Framing::Ndjson)
     }
 
@@ -60,7 +65,7 @@ impl World {
         self.daemon.ended();
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         finish(self.home.command(&["stop", "--force"]));
         self.daemon.ended();
         self.emulator.end().await;
@@ -68,7 +73,7 @@ impl World {
 }
 
 /// What a client gets that follows a run.
-async fn followed(client: &mut Client, run: &str, after: u64) -> (Vec<Value>, Value) {
+pub(crate) async fn followed(client: &mut Client, run: &str, after: u64) -> (Vec<Value>, Value) {
     client.request("runs/attach", json!({"runId": run, "after": after, "partialResultToken": "t"})).await;
     let mut events = Vec::new();
     loop {
@@ -84,7 +89,7 @@ fn kinds(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["type"].as_str().unwrap()).collect()
 }
 
-fn ticks(count: usize) -> String {
+pub(crate) fn ticks(count: usize) -> String {
     (0..count).map(|tick| format!("tick{tick}")).collect::<Vec<_>>().join(" ")
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - `invoke`, `chat`, `runs`: turns; `invocations`: runs by azd's words; `sessions`, `files`, `monitor`: a session, its files and its log
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
-//! - `status`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
+//! - `status`, `top`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
 //!   the checklist of the wire contract
 //! - `acp`: hosted agents in editors that speak the Agent Client Protocol; `mcp`: agents as tools for programs with
 //!   a language model
@@ -34,6 +34,7 @@ mod short_id;
 pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod top;
 
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -84,6 +85,9 @@ pub(crate) enum Command {
     /// Show the daemon's status
     #[command(after_help = status::HELP)]
     Status(status::Flags),
+    /// Watch what the daemon is doing
+    #[command(after_help = top::HELP)]
+    Top(top::Flags),
     /// Check everything a call needs, and suggest how to fix problems
     #[command(after_help = doctor::HELP)]
     Doctor(doctor::Flags),
@@ -152,6 +156,7 @@ pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
         Command::Import(flags) => flags.is_json(),
         Command::Monitor(flags) => flags.output.is_json(),
         Command::Status(flags) => flags.is_json(),
+        Command::Top(flags) => flags.is_json(),
         Command::Conformance(flags) => flags.output == crate::show::table::Output::Json,
         Command::Doctor(flags) => flags.output == crate::show::table::Output::Json,
         _ => false,
@@ -218,6 +223,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Import(flags) => import::run(flags, hooks),
         Command::Monitor(flags) => monitor::run(flags, hooks),
         Command::Status(flags) => status::run(flags),
+        Command::Top(flags) => top::run(flags),
         Command::Stop(flags) => stop::run(flags),
         Command::Socket(flags) => socket::run(flags),
         Command::Attach(flags) => attach::run(flags, hooks),

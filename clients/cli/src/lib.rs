@@ -39,7 +39,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub use environment::{ISOLATION_VARIABLES, allows_colours};
+pub use environment::{ISOLATION_VARIABLES, allows_colours, version};
 pub use hooks::{
     BoundLine, CallFailure, ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, McpAgent, McpOptions,
     RecordedCall, SaveCall, ServeOptions, Stop, Undocumented,

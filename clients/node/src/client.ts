@@ -81,7 +81,7 @@ export class Client {
             (onEvent, signal) => line.request("invoke", { input, ...params }, { onEvent, signal }),
             params.textOnly ?? false,
         );
-        return new Run(run, { signal, leavesRunning: params.detach === true });
+        return new Run(run, { signal, leavesRunning: params.detach === true || params.onDisconnect === "keep" });
     }
 
     /**

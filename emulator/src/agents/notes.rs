@@ -30,6 +30,7 @@
 //! - `responses`: the `/responses` routes, and the history that a turn continues
 //! - `request`: the body of `POST /responses`, checked
 //! - `run`: one response from its start to its end, and the event log its readers follow
+//! - `busy`: a turn of a conversation that has one already
 //! - `perform`: plays an answer on a run as events
 //! - `object`: the response object in each of its forms
 //! - `events`: server-sent events as the agent server writes them
@@ -39,6 +40,7 @@
 //! - `ids`, `problem`: response and item ids, error envelopes
 
 mod answer;
+mod busy;
 mod dialogue;
 mod events;
 mod ids;
@@ -52,6 +54,8 @@ mod request;
 mod responses;
 mod run;
 mod store;
+
+pub use busy::Busy;
 
 use crate::container::{CallError, Container, OwnQuestion, Runtime, SandboxContext, StartError};
 use crate::logs::LogStream;
@@ -85,13 +89,21 @@ const WEBSOCKET_PATH: &str = "/invocations_ws";
 #[derive(Clone, Default)]
 pub struct Notes {
     store: Arc<Store>,
+    busy: Busy,
 }
 
 impl Notes {
     /// Finished responses are kept in `directory` instead of in memory. It must be this agent's alone; what is in it is
     /// removed when the first response ends.
     pub fn with_responses_in(directory: impl Into<PathBuf>) -> Self {
-        Self { store: Arc::new(Store::in_directory(directory.into())) }
+        Self { store: Arc::new(Store::in_directory(directory.into())), busy: Busy::default() }
+    }
+
+    /// Sets what it does with a turn of a conversation that has one running.
+    #[must_use]
+    pub const fn when_busy(mut self, busy: Busy) -> Self {
+        self.busy = busy;
+        self
     }
 }
 
@@ -102,7 +114,8 @@ impl Runtime for Notes {
                 .await
                 .map_err(|source| StartError::Home { path: context.home.clone(), source })?;
             context.logs.push(LogStream::Stdout, format!("notes agent ready, home {}", context.home.display()));
-            let container: Arc<dyn Container> = Arc::new(NotesContainer::new(context, Arc::clone(&self.store)));
+            let container: Arc<dyn Container> =
+                Arc::new(NotesContainer::new(context, Arc::clone(&self.store), self.busy));
             Ok(container)
         })
     }
@@ -114,6 +127,7 @@ struct Agent {
     notebook: Notebook,
     store: Arc<Store>,
     jobs: jobs::Jobs,
+    busy: Busy,
     keep_alive: Option<Duration>,
     stopped: CancellationToken,
     tasks: TaskTracker,
@@ -138,11 +152,12 @@ struct NotesContainer {
 }
 
 impl NotesContainer {
-    fn new(context: SandboxContext, store: Arc<Store>) -> Self {
+    fn new(context: SandboxContext, store: Arc<Store>, busy: Busy) -> Self {
         let agent = Arc::new(Agent {
             notebook: Notebook::in_home(&context.home),
             store,
             jobs: jobs::Jobs::default(),
+            busy,
             keep_alive: keep_alive(&context),
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -15,11 +15,12 @@
 //! | `version` | the version's label; an agent may be given once per version | `1` |
 //! | `snapshot` | `on`: its sessions keep neither memory nor files when they go idle | `off` |
 //! | `replay` | of `replay:FILE`: `timed` answers as slowly as the agent did, `instant` at once | `instant` |
+//! | `busy` | of `builtin:notes`, for a turn of a conversation that has one running: `parallel` runs both, `lock` refuses it, `steer` ends the first one early | `parallel` |
 //! | `idle` | seconds after which a session with nothing to do is stopped | 900 |
 //!
 //! Options are read from the end, so a command may itself contain commas.
 
-use crate::agents::Notes;
+use crate::agents::{Busy, Notes};
 use crate::container::Runtime;
 use crate::isolation::{KeyRule, Model};
 use crate::logs::AgentOutput;
@@ -89,8 +90,11 @@ fn runtime(name: &str, source: &str, options: &Options<'_>, settings: &Settings)
     if options.replay.is_some() && !source.starts_with("replay:") {
         return Err("has the option replay, which only a replay:FILE agent has".to_owned());
     }
+    if options.busy.is_some() && source != "builtin:notes" {
+        return Err("has the option busy, which only builtin:notes has".to_owned());
+    }
     match source.split_once(':') {
-        Some(("builtin", "notes")) => Ok(Arc::new(Notes::default())),
+        Some(("builtin", "notes")) => Ok(Arc::new(Notes::default().when_busy(options.busy.unwrap_or_default()))),
         Some(("builtin", other)) => Err(format!("asks for the builtin {other:?}; there is only notes")),
         Some(("exec", command)) if !command.trim().is_empty() => {
             let Settings { allowed, variables, output } = settings;
@@ -125,6 +129,7 @@ struct Options<'a> {
     idle: Option<Duration>,
     snapshot: bool,
     replay: Option<Pace>,
+    busy: Option<Busy>,
     protocols: Option<BTreeSet<Protocol>>,
 }
 
@@ -132,7 +137,7 @@ struct Options<'a> {
 type Set = for<'a> fn(&mut Options<'a>, &'a str) -> Result<(), String>;
 
 /// Every option, as `docs/emulator.md` lists them.
-const OPTIONS: [(&str, Set); 7] = [
+const OPTIONS: [(&str, Set); 8] = [
     ("protocol", |options, value| {
         options.protocol = Some(value);
         Ok(())
@@ -163,6 +168,11 @@ const OPTIONS: [(&str, Set); 7] = [
             "instant" => Pace::Instant,
             _ => return Err(format!("has replay={value}; use timed or instant")),
         });
+        Ok(())
+    }),
+    ("busy", |options, value| {
+        let busy = Busy::parse(value).ok_or_else(|| format!("has busy={value}; use parallel, lock or steer"))?;
+        options.busy = Some(busy);
         Ok(())
     }),
     ("idle", |options, value| {
@@ -276,7 +286,7 @@ mod tests {
 
     #[test]
     fn an_agent_that_cannot_be_offered_is_refused_with_the_reason() {
-        let cases: [(&[&str], &str); 10] = [
+        let cases: [(&[&str], &str); 12] = [
             (&["notes"], "has no name"),
             (&["a=notes"], "unknown source"),
             (&["a=builtin:other"], "only notes"),
@@ -285,6 +295,8 @@ mod tests {
             (&["a=exec:run,protocol=3"], "use 1.0.0 or 2.0.0"),
             (&["a=exec:run,protocol=2.0.0,require=user"], "does not have"),
             (&["a=exec:run,snapshot=yes"], "use on or off"),
+            (&["a=builtin:notes,busy=maybe"], "use parallel, lock or steer"),
+            (&["a=exec:run,busy=lock"], "only builtin:notes has"),
             (&["a=exec:run,idle=soon"], "not a number of seconds"),
             (&["a=exec:run", "a=exec:run"], "given twice"),
         ];

@@ -6,7 +6,7 @@ use crate::files::FileEvent;
 use crate::invoke::NumberedEvent;
 use crate::monitor::MonitorEvent;
 use crate::reach::Reach;
-use crate::{Method, agents, auth, chats, daemon, doctor, files, invoke, monitor, partitions, runs, sessions};
+use crate::{Method, agents, auth, chats, daemon, doctor, files, invoke, monitor, partitions, runs, sessions, status};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 /// Describes one type.
@@ -135,7 +135,7 @@ pub fn groups() -> Vec<Group> {
         Group {
             name: "daemon",
             about: "The daemon itself.",
-            methods: vec![method::<daemon::Status>(), method::<doctor::Doctor>(), method::<daemon::Stop>()],
+            methods: vec![method::<status::Status>(), method::<doctor::Doctor>(), method::<daemon::Stop>()],
         },
         Group {
             name: "auth",

@@ -15,7 +15,7 @@ use super::shapes::failure_in;
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ResponseId, SessionId};
-use cupola_protocol::invoke::{AgentProtocol, InvokeEvent};
+use cupola_protocol::invoke::{AgentProtocol, InvokeEvent, Notice, NoticeCode};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::Value;
@@ -259,8 +259,19 @@ fn answered(body: &str, id: Option<ResponseId>, is_raw: bool) -> VecDeque<ReplyI
     if is_raw {
         items.push_back(ReplyItem::Event(body_event(body.as_bytes())));
     }
+    if is_delivered(body) {
+        let message = "the agent took the message into the turn that is running; its answer has the reply".to_owned();
+        let notice = Notice { code: NoticeCode::Delivered, message };
+        items.push_back(ReplyItem::Event(InvokeEvent::Notice { notice }));
+    }
     JsonMapping::new(id).event(sse::Event { name: None, data: body.to_owned() }, &mut items);
     items
+}
+
+/// Is it the word of agents that can be steered for a message that the running turn takes in?
+fn is_delivered(body: &str) -> bool {
+    let json = serde_json::from_str::<Value>(body).unwrap_or_default();
+    json.get("status").and_then(Value::as_str).is_some_and(|status| status.eq_ignore_ascii_case("delivered"))
 }
 
 fn bounded(wait: Option<Duration>) -> Duration {
@@ -357,7 +368,11 @@ mod tests {
             (r#"{"status":"delivered"}"#, [r#"+{"status":"delivered"}"#, "end: completed"]),
             ("delivered", ["+delivered", "end: completed"]),
         ] {
-            assert_eq!(shown(&answered(body, None, false)), lines);
+            let told = shown(&answered(body, None, false));
+            let (notices, answer) = told.split_at(told.len() - lines.len());
+            assert_eq!(answer, lines);
+            // An agent that can be steered says it like this.
+            assert_eq!(notices.iter().any(|notice| notice.contains("Delivered")), body.starts_with('{'));
         }
         let refused = answered(r#"{"error":{"code":"busy","message":"no"}}"#, None, false);
         assert_eq!(shown(&refused), ["end: failed AgentFailed: no"]);

@@ -55,6 +55,7 @@ pub(super) struct ResponseMapping {
     is_ended: bool,
     /// The service runs it in the background, so that it can be read again.
     is_background: bool,
+    silence: Silence,
     text: Text,
     /// The ids of what was asked.
     asked: Vec<String>,
@@ -191,15 +192,50 @@ impl Mapping for ResponseMapping {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
+        if !self.has_begun && self.silence == Silence::Locked {
+            items.push_back(self.end_with(unclear(ErrorKind::ConversationLocked, LOCKED, None)));
+            return;
+        }
         // One in the background is read again.
         if self.text.has_hole() && !self.is_background {
             items.push_back(text_missing());
         }
-        items.push_back(self.end_with(how.too_soon()));
+        let event = match how.too_soon() {
+            InvokeEvent::Truncated { reason: Some(reason) }
+                if !self.has_begun && self.silence == Silence::MaybeLocked =>
+            {
+                InvokeEvent::Truncated { reason: Some(format!("{reason}; {MAYBE_LOCKED}")) }
+            }
+            other => other,
+        };
+        items.push_back(self.end_with(event));
     }
 }
 
+/// What it means when the answer ends before its first event. An agent server refuses a stream like that when another turn is running in
+/// the conversation (contract section 15.4); a connection that breaks, or a container that is killed, looks the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Nothing more than that.
+    #[default]
+    Unknown,
+    /// Another turn may be running there: an agent server answers in a conversation.
+    MaybeLocked,
+    /// Another turn is running there: this one was sent beside it.
+    Locked,
+}
+
+const LOCKED: &str =
+    "the agent ended its answer before the first event, because another turn is running in the conversation";
+
+const MAYBE_LOCKED: &str = "agents do this when another turn is running in the conversation";
+
 impl ResponseMapping {
+    /// Nothing read yet.
+    pub(super) fn of_turn(silence: Silence) -> Self {
+        Self { silence, ..Self::default() }
+    }
+
     /// Nothing read yet of a response that runs in the background.
     pub(super) fn of_background(id: ResponseId) -> Self {
         Self { is_background: true, response_id: Some(id), ..Self::default() }

@@ -220,6 +220,11 @@ impl LocalListener {
         &self.path
     }
 
+    /// Is the socket a service manager's?
+    pub const fn is_inherited(&self) -> bool {
+        !self.is_own
+    }
+
     /// Keeps the lock of the state directory while the socket can be found.
     pub fn hold(&mut self, lock: StateLock) {
         self.state = Some(lock);

@@ -99,6 +99,11 @@ impl LocalListener {
         &self.path
     }
 
+    /// Is it a service manager's? There is none.
+    pub const fn is_inherited(&self) -> bool {
+        false
+    }
+
     /// Keeps the lock of the state directory, of which there is none.
     pub fn hold(&mut self, lock: StateLock) {
         match lock {}

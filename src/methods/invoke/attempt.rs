@@ -2,25 +2,27 @@
 
 use super::super::new_session::{self, session_made_here};
 use super::answering;
+use super::busy::{self, SessionHold, SessionKey};
 use super::deployment;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_messages, messages, other, protocol};
 use super::version;
+use super::warm;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
     A2aTurn, Extras, FoundryError, InvocationsTurn, Observer, Reply, ResponsesTurn, TurnHeaders, WebSocketTurn,
     context_named,
 };
+use crate::partition::Partition;
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
 use crate::partition::store::Saved;
-use crate::partition::{AgentKey, Partition};
 use crate::rpc::scope::{Confirmed, Scope};
 use crate::run::Run;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, SessionId};
-use cupola_protocol::invoke::{AgentProtocol, InvokeParams, Notice, NoticeCode};
+use cupola_protocol::invoke::{AgentProtocol, IfBusy, InvokeParams, Notice, NoticeCode};
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::{AgentVersion, Target};
 use std::borrow::Cow;
@@ -48,12 +50,9 @@ pub(super) struct Taken {
     pub(super) notices: Vec<Notice>,
     /// Whose call it is: what the agent asks is asked there.
     pub(super) partition: Partition,
-    // Held to the run's end, so that the next call on this session waits for it.
-    pub(super) _session_lock: Option<SessionLock>,
+    /// Kept to the run's end, so that the next call on this session waits for it.
+    pub(super) session_hold: Option<SessionHold>,
 }
-
-/// A session that is this run's.
-pub(super) type SessionLock = Lock<(AgentKey, SessionId)>;
 
 /// Finds the session and conversation to continue, sends the input, and commits what the service chose.
 pub(super) async fn begin(
@@ -81,7 +80,7 @@ pub(super) async fn begin(
     let resolve = || Scope::with(daemon, &target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
-    let arrived = run.wait_behind("calls on this agent that came earlier", arrival.wait()).await?;
+    let arrived = run.wait_behind("calls on this agent that came earlier", arrival.position(), arrival.wait()).await?;
     let place = daemon.partition_locks.join(&scope.partition);
     drop(arrived);
     daemon.runs.enter(run, &scope.partition);
@@ -110,10 +109,11 @@ async fn attempt_until_taken(
 ) -> Result<Taken, CallError> {
     let protocol = protocol(params, scope)?;
     answering::check(params, protocol)?;
+    busy::check(params, protocol)?;
     // Held until it is known whether the answers were sent: nobody else answers the same questions meanwhile.
     let (params, _claim) = answering::claim(daemon, params, scope, observer).await?;
     let params = params.as_ref();
-    let attempt = Attempt { daemon, run, params, scope, protocol, is_second_choice: false };
+    let attempt = Attempt { daemon, run, params, scope, protocol, observer, is_second_choice: false };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, scope)?;
     }
@@ -185,7 +185,7 @@ struct Begun {
 /// none yet. At least one is held.
 struct Hold {
     partition: Option<Lock<Partition>>,
-    session: Option<Lock<(AgentKey, SessionId)>>,
+    session: Option<SessionHold>,
 }
 
 /// One try to get the request to the service.
@@ -195,6 +195,7 @@ pub(super) struct Attempt<'a> {
     pub(super) params: &'a InvokeParams,
     pub(super) scope: &'a Scope,
     pub(super) protocol: AgentProtocol,
+    pub(super) observer: &'a Observer,
     /// The agent has no route for the protocol that was tried first.
     is_second_choice: bool,
 }
@@ -202,8 +203,7 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     async fn run(&self, place: Waiter<Partition>) -> Result<Outcome, CallError> {
         // Held while ids are being made, so that parallel first calls make one of each.
-        let whom = "another call of this agent and isolation, which finds or makes its session";
-        let partition_lock = self.run.wait_behind(whom, place.wait()).await?;
+        let partition_lock = self.partition_turn(place).await?;
         let saved =
             if self.is_saved() { self.daemon.store.load(&self.scope.partition).await? } else { Saved::default() };
         let verdict = self.fence().await?;
@@ -215,7 +215,8 @@ impl Attempt<'_> {
         let hold = self.hold(partition_lock, begun.session.as_ref(), plan.is_saved_with_answer).await?;
         self.note_before(begun.session.as_ref(), begun.conversation.as_ref()).await?;
         let sent = Instant::now();
-        match self.send(begun.session.as_ref(), begun.conversation.as_ref()).await {
+        let is_beside = matches!(hold.session, Some(SessionHold::Place(_)));
+        match self.send(begun.session.as_ref(), begun.conversation.as_ref(), is_beside).await {
             Ok(reply) => self.commit(begun, hold, reply, sent).await,
             Err(error) => self.replace(begun, hold, error).await,
         }
@@ -235,10 +236,10 @@ impl Attempt<'_> {
         // Joined before the partition is let go, so that the next call on it cannot overtake this one.
         let place = self.join_session(session);
         let partition = is_saved_with_answer.then_some(partition);
-        let lock = self.run.wait_behind(format!("another call on session {session}"), place.wait()).await?;
+        let session = self.session_turn(place).await?;
         // The wait may have been long.
         self.scope.confirm(false).await?;
-        Ok(Hold { partition, session: Some(lock) })
+        Ok(Hold { partition, session: Some(session) })
     }
 
     /// Saves what the agent answered in.
@@ -271,9 +272,9 @@ impl Attempt<'_> {
             }
             _ => {}
         }
-        let session_lock = match (hold.session, &session) {
-            (None, Some(session)) => Some(self.join_session(session).wait().await?),
-            (lock, _) => lock,
+        let session_hold = match (hold.session, &session) {
+            (None, Some(session)) => Some(self.new_session_turn(self.join_session(session)).await?),
+            (known, _) => known,
         };
         drop(hold.partition);
         let notices = self.remarks(&saved);
@@ -283,16 +284,7 @@ impl Attempt<'_> {
         self.note_answer(&reply, session.as_ref(), conversation.as_ref()).await;
         let model = scope.model;
         let partition = scope.partition.clone();
-        let taken = Taken {
-            reply,
-            model,
-            session,
-            conversation,
-            selected_version,
-            notices,
-            partition,
-            _session_lock: session_lock,
-        };
+        let taken = Taken { reply, model, session, conversation, selected_version, notices, partition, session_hold };
         Ok(Outcome::Taken(Box::new(taken)))
     }
 
@@ -379,6 +371,14 @@ impl Attempt<'_> {
     /// The session of the plan, made if need be; `None` lets the service make one with the turn.
     async fn session(&self, planned: PlannedSession) -> Result<Option<SessionId>, CallError> {
         let Self { daemon, scope, .. } = *self;
+        let is_new = matches!(planned, PlannedSession::WithTurn | PlannedSession::MadeFirst);
+        if is_new
+            && self.is_saved()
+            && let Some(session) = warm::next_session(daemon, scope).await
+        {
+            daemon.store.set_session(&scope.partition, &session).await?;
+            return Ok(Some(session));
+        }
         match planned {
             PlannedSession::Known(session) => Ok(Some(session)),
             PlannedSession::WithTurn => Ok(None),
@@ -430,7 +430,7 @@ impl Attempt<'_> {
         self.scope.explain(error)
     }
 
-    fn join_session(&self, session: &SessionId) -> Waiter<(AgentKey, SessionId)> {
+    fn join_session(&self, session: &SessionId) -> Waiter<SessionKey> {
         self.daemon.session_locks.join(&(self.scope.partition.agent.clone(), session.clone()))
     }
 
@@ -438,6 +438,7 @@ impl Attempt<'_> {
         &self,
         session: Option<&SessionId>,
         conversation: Option<&ConversationId>,
+        is_beside: bool,
     ) -> Result<Reply, FoundryError> {
         let Self { params, scope, .. } = *self;
         let text = params.input.text().unwrap_or_default();
@@ -448,7 +449,8 @@ impl Attempt<'_> {
                     session_id: session,
                     conversation_id: conversation,
                     previous_response_id: params.previous_response_id.as_ref(),
-                    background: self.run.may_survive(),
+                    is_beside,
+                    background: self.run.may_survive() || params.if_busy == IfBusy::Steer,
                 };
                 scope.agent.respond(&scope.wire, request).await
             }

@@ -50,7 +50,7 @@ impl Attempt<'_> {
         let facts = Facts {
             model: scope.model,
             protocol: self.protocol,
-            detached: params.detach,
+            detached: params.is_kept(),
             session: session.cloned(),
             conversation: conversation.cloned(),
             version: None,

@@ -3,7 +3,7 @@
 
 use crate::foundry::{HttpHead, Observation, body_event};
 use bytes::Bytes;
-use cupola_protocol::invoke::{InvokeEvent, Notice};
+use cupola_protocol::invoke::{InvokeEvent, Notice, NoticeCode};
 use tokio::sync::mpsc::Receiver;
 
 /// One run's view of its requests.
@@ -67,6 +67,10 @@ impl ObservedRequests {
                 None
             }
             Observation::Waiting(notice) => {
+                // Of a call's ways through its queue, the response has the last.
+                if notice.code == NoticeCode::Queued {
+                    self.notices.retain(|told| told.code != NoticeCode::Queued);
+                }
                 self.notices.push(notice.clone());
                 Some(InvokeEvent::Notice { notice })
             }

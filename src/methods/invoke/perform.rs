@@ -1,9 +1,11 @@
 //! A run from its request to its one ending, in its own task: followers may come and go.
 
 use super::attempt::{Taken, begin};
+use super::busy::SessionHold;
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
 use super::reached::{SessionPlace, reach};
+use super::warm;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
@@ -15,7 +17,7 @@ use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ResponseId;
-use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Question, RunFailure, RunStatus};
+use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Notice, Question, RunFailure, RunStatus};
 use cupola_protocol::target::Target;
 use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
@@ -45,6 +47,7 @@ pub(super) async fn perform(
     let deadline = limit.map(|limit| Instant::now() + limit);
     let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
     Box::pin(performance.publish(performance.answer(arrival))).await;
+    warm::after(&daemon, &run, params);
 }
 
 /// As [`perform`], of a run that an earlier daemon began. Waits for the session at `place`.
@@ -79,9 +82,14 @@ impl Performance<'_> {
             let panicked = CallError::internal("the run ended in a panic").of_turn(Turn::MayHaveRun);
             Err(panicked.of_run(self.run.id().clone()))
         });
-        if let (Err(error), None) = (&outcome, self.run.status())
-            && !self.is_left(error.kind())
-        {
+        if let (Err(error), None) = (&outcome, self.run.status()) {
+            if self.is_left(error.kind()) {
+                // Before its clients look for it there.
+                self.run.leave();
+                self.daemon.journal.release(self.run.id()).await;
+                self.daemon.runs.end(self.run, outcome);
+                return;
+            }
             let is_cancelled = error.kind() == ErrorKind::Cancelled;
             self.note_end(if is_cancelled { RunStatus::Cancelled } else { RunStatus::Failed }).await;
         }
@@ -166,7 +174,8 @@ impl Performance<'_> {
             }
             () = self.timeout() => Stop::TimedOut,
             // The next daemon continues it: nobody waits for its end.
-            () = self.daemon.shutdown.hurried(), if self.run.survives() => Stop::ShuttingDown,
+            () = self.daemon.shutdown.leaving(), if self.run.survives() => Stop::ShuttingDown,
+            () = self.daemon.shutdown.overdue(), if !self.run.survives() => Stop::ShuttingDown,
         }
     }
 
@@ -212,8 +221,9 @@ impl Performance<'_> {
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
-        let Taken { mut reply, model, session, conversation, selected_version, mut notices, partition, _session_lock } =
+        let Taken { mut reply, model, session, conversation, selected_version, mut notices, partition, session_hold } =
             taken;
+        let mut holding = std::pin::pin!(SessionHold::keep(session_hold));
         let mut questions = Vec::new();
         let (agent_version, latency) = (reply.version.clone(), reply.latency.clone());
         let started = InvokeEvent::Started {
@@ -251,6 +261,7 @@ impl Performance<'_> {
                     return Err(error);
                 }
                 item = reply.events.next() => item,
+                never = &mut holding => match never {},
             };
             let event = match item {
                 Some(ReplyItem::Event(event)) => event,
@@ -270,13 +281,7 @@ impl Performance<'_> {
                 }
                 None => InvokeEvent::Truncated { reason: None },
             };
-            match &event {
-                InvokeEvent::Notice { notice } => notices.push(notice.clone()),
-                InvokeEvent::Question { question } if questions.len() < MAX_QUESTIONS => {
-                    questions.push(*question.clone());
-                }
-                _ => {}
-            }
+            note(&event, &mut notices, &mut questions);
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
                 self.take_all(requests.refusal()).await;
@@ -320,6 +325,15 @@ pub(super) fn limit(params: &InvokeParams) -> Option<Duration> {
         Some(0) => None,
         Some(milliseconds) => Some(Duration::from_millis(milliseconds)),
         None => Some(DEFAULT_TIMEOUT),
+    }
+}
+
+/// Keeps what the response repeats of an event.
+fn note(event: &InvokeEvent, notices: &mut Vec<Notice>, questions: &mut Vec<Question>) {
+    match event {
+        InvokeEvent::Notice { notice } => notices.push(notice.clone()),
+        InvokeEvent::Question { question } if questions.len() < MAX_QUESTIONS => questions.push(*question.clone()),
+        _ => {}
     }
 }
 

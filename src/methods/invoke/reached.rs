@@ -1,15 +1,14 @@
 //! Finding a run at the service that was begun before: the agent, the same isolation, and the response by its id.
 
-use super::attempt::{SessionLock, Taken};
+use super::attempt::Taken;
+use super::busy::{SessionHold, SessionKey};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Extras, Observer, Reply};
-use crate::partition::AgentKey;
 use crate::partition::journal::Entry;
 use crate::partition::locks::Waiter;
 use crate::rpc::scope::{Confirmed, Scope};
 use cupola_protocol::error::ErrorKind;
-use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::AgentProtocol;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// A place in the queue of a session.
-pub(super) type SessionPlace = Waiter<(AgentKey, SessionId)>;
+pub(super) type SessionPlace = Waiter<SessionKey>;
 
 /// Finds the run at the service. Tries for as long as the service is away.
 pub(super) async fn reach(
@@ -28,7 +27,7 @@ pub(super) async fn reach(
     observer: Observer,
 ) -> Result<Taken, CallError> {
     let lock = match place {
-        Some(place) => Some(place.wait().await?),
+        Some(place) => Some(SessionHold::Lock(place.wait().await?)),
         None => None,
     };
     let (Some(reach), Some(response)) = (&entry.reach, entry.facts.response.clone()) else {
@@ -61,7 +60,7 @@ pub(super) async fn reach(
     Ok(taken(reply, entry, lock))
 }
 
-fn taken(reply: Reply, entry: &Entry, lock: Option<SessionLock>) -> Taken {
+fn taken(reply: Reply, entry: &Entry, session_hold: Option<SessionHold>) -> Taken {
     Taken {
         reply,
         model: entry.facts.model,
@@ -70,7 +69,7 @@ fn taken(reply: Reply, entry: &Entry, lock: Option<SessionLock>) -> Taken {
         selected_version: None,
         notices: Vec::new(),
         partition: entry.partition.clone(),
-        _session_lock: lock,
+        session_hold,
     }
 }
 

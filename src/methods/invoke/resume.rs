@@ -44,7 +44,7 @@ pub(crate) async fn take_up(daemon: &Arc<Daemon>) {
 }
 
 /// Takes up the runs of daemons that are gone. Are others alive that may leave some?
-async fn inherit(daemon: &Arc<Daemon>) -> bool {
+pub(crate) async fn inherit(daemon: &Arc<Daemon>) -> bool {
     let inherited = match daemon.journal.inherit().await {
         Ok(inherited) => inherited,
         Err(error) => {

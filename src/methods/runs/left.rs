@@ -18,6 +18,7 @@ pub(super) fn info(entry: &Entry) -> RunInfo {
         agent: entry.partition.agent.as_str().to_owned(),
         status: entry.ended.map_or(RunState::Truncated, RunState::from),
         question: None,
+        queue: None,
         session_id: facts.session.clone(),
         conversation_id: facts.conversation.clone(),
         response_id: facts.response.clone(),

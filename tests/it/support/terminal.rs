@@ -2,6 +2,7 @@
 
 use super::PATIENCE;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -38,6 +39,12 @@ impl Terminal {
             }
         });
         (Self { keyboard, screen: receiver, seen: String::new(), looked: 0 }, program)
+    }
+
+    /// Gives it a size, which it has none of at first.
+    pub(crate) fn resize(&self, columns: u16, lines: u16) {
+        let size = Winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keyboard, size).unwrap();
     }
 
     /// Types.

@@ -79,6 +79,7 @@ pub(super) const HOUSES: &[House] = &[
         sources: "protocol/src/",
         floors: &[
             &["lib", "schema"],
+            &["status"],
             &["agents", "auth", "files", "monitor", "runs"],
             &["chats", "daemon", "doctor", "framing", "invoke", "partitions", "sessions"],
             &["method"],
@@ -86,7 +87,7 @@ pub(super) const HOUSES: &[House] = &[
             &["reach", "rpc"],
             &["error", "isolation", "target"],
             &["headers", "id"],
-            &["agent_protocol", "latency", "notice", "path", "question"],
+            &["agent_protocol", "busy", "latency", "notice", "path", "question", "warm"],
             &["display", "text"],
         ],
     },

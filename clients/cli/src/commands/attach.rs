@@ -8,6 +8,7 @@
 
 mod pending;
 
+use crate::environment::version;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -17,7 +18,7 @@ use crate::line::frame;
 use crate::line::patience::Patience;
 use crate::line::silent::silent;
 use crate::line::stream::{self, Stream};
-use crate::line::version::{VERSION, too_old_to_bind};
+use crate::line::version::too_old_to_bind;
 use crate::scope::ScopeFlags;
 use crate::{environment, terminal};
 use clap::Args;
@@ -182,6 +183,7 @@ impl Bridge<'_> {
     /// then the next one is greeted.
     fn open(&self) -> Result<Line, Failure> {
         let patience = Patience::for_first_word();
+        self.flags.scope.daemon.replace_older(&patience)?;
         self.flags.scope.daemon.tried(&patience, || self.try_open(&patience))
     }
 
@@ -210,7 +212,7 @@ impl Bridge<'_> {
     ) -> Result<(), Unbegun> {
         // Said even when there is nothing to bind to: who answers has read it, so what follows is read as well.
         let params = InitializeParams {
-            client_info: Some(ProgramInfo { name: "cupola attach".to_owned(), version: Some(VERSION.to_owned()) }),
+            client_info: Some(ProgramInfo { name: "cupola attach".to_owned(), version: Some(version().to_owned()) }),
             protocol_versions: Some(vec![PROTOCOL_VERSION]),
             bind: self.bind.clone(),
         };

@@ -1,19 +1,19 @@
 //! `cupola doctor`: everything a call needs, looked at in the order of its way.
 
 use crate::environment::Environment;
+use crate::environment::version;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::call::{misunderstood, typed};
-use crate::line::version::VERSION;
 use crate::scope::ScopeFlags;
 use crate::show;
 use crate::show::table::Output;
 use crate::terminal;
 use clap::Args;
 use cupola_protocol::Method;
-use cupola_protocol::daemon::{NoParams, Status};
 use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams};
+use cupola_protocol::status::{Status, StatusParams};
 use serde_json::value::to_raw_value;
 use std::iter;
 
@@ -44,7 +44,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     // Without an agent this is the project around this directory; the daemon says whether there is one.
     let (target, isolation) = flags.scope.resolve_in(flags.agent.as_deref(), &environment)?;
     // Before anything that may take its time: does the daemon answer at all?
-    let (mut connection, status) = flags.scope.daemon.after::<Status>(hooks.embedded, || NoParams {})?;
+    let (mut connection, status) = flags.scope.daemon.after::<Status>(hooks.embedded, StatusParams::default)?;
     let status = typed::<Status>(&status)?;
     let mut found = connection.call::<Doctor>(DoctorParams { target: Some(target), isolation })?;
     found.checks.insert(0, program(&status.version));
@@ -62,13 +62,14 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
 /// This program, and whether the daemon is of the same version.
 fn program(daemon: &str) -> Check {
     let name = "program".to_owned();
-    if daemon == VERSION {
-        return Check { name, status: CheckStatus::Ok, message: format!("version {VERSION}"), hint: None };
+    let own = version();
+    if daemon == own {
+        return Check { name, status: CheckStatus::Ok, message: format!("version {own}"), hint: None };
     }
     Check {
         name,
         status: CheckStatus::Warning,
-        message: format!("version {VERSION}, but the daemon is version {daemon}"),
+        message: format!("version {own}, but the daemon is version {daemon}"),
         hint: Some("run `cupola stop`; the next command starts a daemon of this version".to_owned()),
     }
 }
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_daemon_of_another_version_is_pointed_out() {
-        assert_eq!(program(VERSION).status, CheckStatus::Ok);
+        assert_eq!(program(version()).status, CheckStatus::Ok);
         let old = program("0.0.1");
         assert_eq!(old.status, CheckStatus::Warning);
         assert!(old.message.contains("the daemon is version 0.0.1"), "{}", old.message);

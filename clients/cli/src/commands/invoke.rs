@@ -1,9 +1,11 @@
 //! `cupola invoke`: sends a message to an agent and prints its answer as it is produced. Takes what
 //! `azd ai agent invoke` takes, in the same order.
 //!
+//! - `busy`: flags for a session that is busy
 //! - `message`: where the message comes from
 //! - `print`: the answer, in every format; `record`: the exchange goes to a file, too (`--record`)
 
+mod busy;
 mod message;
 mod print;
 mod record;
@@ -110,6 +112,8 @@ pub(crate) struct Flags {
     deny: Vec<String>,
     #[command(flatten)]
     state: StateFlags,
+    #[command(flatten)]
+    busy: busy::BusyFlags,
     #[command(flatten)]
     record: record::RecordFlags,
     #[command(flatten)]
@@ -282,6 +286,9 @@ impl Flags {
             raw: self.output == Output::Raw || records,
             detach: self.detach,
             survive: self.survive,
+            if_busy: self.busy.if_busy(),
+            on_disconnect: self.busy.on_disconnect(),
+            warm: self.scope.profile(environment)?.warm()?,
             debug: self.scope.debug || records,
             text_only: self.output != Output::Jsonl && self.show.is_empty(),
             timeout_ms: self.timeout.map(|seconds| seconds.saturating_mul(1000)),

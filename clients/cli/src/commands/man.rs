@@ -1,9 +1,9 @@
 //! `cupola man DIRECTORY`.
 
 use super::Syntax;
+use crate::environment::version;
 use crate::exit;
 use crate::failure::Failure;
-use crate::line::version::VERSION;
 use clap::Args;
 use clap::builder::Resettable;
 use clap_mangen::roff::{Roff, roman};
@@ -62,7 +62,7 @@ fn page(command: &clap::Command) -> io::Result<String> {
     let mut command = command.clone().after_help(Resettable::Reset);
     let usage = command.render_usage().to_string();
     let mut page = Vec::new();
-    clap_mangen::Man::new(command).source(format!("cupola {VERSION}")).render(&mut page)?;
+    clap_mangen::Man::new(command).source(format!("cupola {}", version())).render(&mut page)?;
     let page = with_usage(&String::from_utf8_lossy(&page), &usage);
     let page = page.replacen(FIRST_SECTION, &format!("{WHOLE_WORDS}{FIRST_SECTION}"), 1);
     // A URL may wrap onto the next line without a hyphen, which would be copied with it.

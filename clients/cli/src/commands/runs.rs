@@ -16,6 +16,7 @@ use crate::show::latency;
 use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
+use cupola_protocol::busy::QueuePlace;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::RunId;
 use cupola_protocol::isolation::Isolation;
@@ -287,6 +288,13 @@ pub(super) const fn name(state: RunState) -> &'static str {
     }
 }
 
+fn waits_for(place: &QueuePlace) -> String {
+    match place.ahead {
+        0 | 1 => place.waits_for.clone(),
+        ahead => format!("{}; {ahead} calls are ahead", place.waits_for),
+    }
+}
+
 fn session(run: &RunInfo) -> String {
     run.session_id.as_ref().map(ToString::to_string).unwrap_or_default()
 }
@@ -295,7 +303,7 @@ fn runs(runs: &[RunInfo]) -> String {
     let rows = runs.iter().map(|run| {
         [
             run.run_id.to_string(),
-            name(run.status).to_owned(),
+            run.queue.as_ref().map_or_else(|| name(run.status).to_owned(), |place| format!("queued ({})", place.ahead)),
             run.clients.to_string(),
             run.started_at.clone(),
             session(run),
@@ -312,6 +320,7 @@ fn one_run(run: &RunInfo) -> String {
         ("Agent", run.agent.clone()),
         ("Question", run.question.clone().unwrap_or_default()),
         ("Status", name(run.status).to_owned()),
+        ("Waits For", run.queue.as_ref().map(waits_for).unwrap_or_default()),
         ("Session ID", session(run)),
         ("Conversation ID", conversation),
         ("Response ID", run.response_id.as_ref().map(ToString::to_string).unwrap_or_default()),

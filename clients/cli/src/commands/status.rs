@@ -1,14 +1,14 @@
 //! `cupola status`: how the daemon is. Never starts one.
 
+use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::line::call::typed;
 use crate::line::running::Place;
-use crate::line::version::VERSION;
 use crate::show;
 use crate::show::table::columns;
 use clap::{Args, ValueEnum};
-use cupola_protocol::daemon::{NoParams, Status, StatusResponse};
+use cupola_protocol::status::{Status, StatusParams, StatusResponse};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
@@ -48,8 +48,8 @@ impl Flags {
 /// Asks the daemon that runs.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     let place = Place::new(flags.socket.as_deref())?;
-    let Some(raw) = place.asked::<Status>(|| NoParams {})? else {
-        let stopping = place.asked_late::<Status>(|| NoParams {});
+    let Some(raw) = place.asked::<Status>(StatusParams::default)? else {
+        let stopping = place.asked_late::<Status>(StatusParams::default);
         if let Some(Ok(late)) = stopping.first().map(|late| typed::<Status>(late)) {
             let (process, runs) = (late.process_id, late.runs);
             return Err(Failure::daemon_hint(
@@ -99,10 +99,11 @@ fn lines(status: &StatusResponse) -> String {
 }
 
 fn version(status: &StatusResponse) -> String {
-    if status.version == VERSION {
+    let own = environment::version();
+    if status.version == own {
         status.version.clone()
     } else {
-        format!("{} (this program is {VERSION}; run `cupola stop` to update it)", status.version)
+        format!("{} (this program is {own}; run `cupola stop` to update it)", status.version)
     }
 }
 

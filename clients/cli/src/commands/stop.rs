@@ -16,6 +16,7 @@ conversations are kept.
 
 Examples:
   cupola stop
+  cupola stop --drain --deadline 600
   cupola stop --force";
 
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
@@ -27,14 +28,28 @@ pub(crate) struct Flags {
     /// Do not wait for active runs to finish
     #[arg(long)]
     force: bool,
+    /// Leave the runs that survive to the next daemon at once, and finish the others
+    #[arg(long, conflicts_with = "force")]
+    drain: bool,
+    /// End the runs that are still active after this many seconds
+    #[arg(long, value_name = "SECONDS", conflicts_with = "force")]
+    deadline: Option<u64>,
+}
+
+impl Flags {
+    fn params(&self) -> StopParams {
+        let deadline_ms = self.deadline.map(|seconds| seconds.saturating_mul(1000));
+        StopParams { force: self.force, drain: self.drain, deadline_ms }
+    }
 }
 
 /// Asks the daemon to stop.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     let place = Place::new(flags.socket.as_deref())?;
-    let asked = place.asked::<Stop>(|| StopParams { force: flags.force })?;
+    let asked = place.asked::<Stop>(|| flags.params())?;
     // A daemon that was told to stop before continues with its runs, unless it is told not to.
-    let late = if flags.force { place.asked_late::<Stop>(|| StopParams { force: true }).len() } else { 0 };
+    let sooner = flags.force || flags.deadline.is_some();
+    let late = if sooner { place.asked_late::<Stop>(|| flags.params()).len() } else { 0 };
     let Some(raw) = asked else {
         show::print(match late {
             0 => "no daemon is running\n",

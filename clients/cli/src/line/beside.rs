@@ -2,7 +2,7 @@
 
 use super::running::Place;
 use crate::failure::Failure;
-use cupola_protocol::daemon::{NoParams, Status};
+use cupola_protocol::status::{Status, StatusParams};
 use std::path::Path;
 
 /// Why there cannot be another daemon, in one sentence with its advice: who listens on `socket`, or that it does not answer.
@@ -10,7 +10,7 @@ pub fn already_served(socket: &Path) -> String {
     let place = Place { path: socket.to_owned(), is_named: true };
     let shown = socket.display();
     let answer = place
-        .asked::<Status>(|| NoParams {})
+        .asked::<Status>(StatusParams::default)
         .and_then(|answer| answer.map(|answer| super::call::typed::<Status>(&answer)).transpose());
     match answer {
         Ok(Some(status)) => format!(

@@ -10,7 +10,8 @@ use super::interrupt;
 use super::patience::Patience;
 use super::silent::silent;
 use super::stream::{self, Stream};
-use super::version::{self, VERSION};
+use super::version::{self, Greeted};
+use crate::environment;
 use crate::failure::Failure;
 use crate::terminal::waiting;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, ProgramInfo};
@@ -171,14 +172,9 @@ impl Connection {
         })
     }
 
-    /// Greets the daemon and waits for its first word, for a limited time.
-    pub(crate) fn greet(&mut self, patience: &Patience) -> Result<(), Unbegun> {
-        self.greet_and_bind(None, patience)
-    }
-
-    /// As [`Self::greet`], and has the connection bound.
-    pub(crate) fn greet_and_bind(&mut self, bind: Option<&Bind>, patience: &Patience) -> Result<(), Unbegun> {
-        let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(VERSION.to_owned()) };
+    /// Greets the daemon and waits for its first word, for a limited time. With `bind`, has the connection bound.
+    pub(crate) fn greet(&mut self, bind: Option<&Bind>, patience: &Patience) -> Result<Greeted, Unbegun> {
+        let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(environment::version().to_owned()) };
         let protocol_versions = Some(vec![PROTOCOL_VERSION]);
         let params = InitializeParams { client_info: Some(program), protocol_versions, bind: bind.cloned() };
         let mut bytes = Vec::new();
@@ -198,15 +194,14 @@ impl Connection {
                     Some(ErrorKind::Overloaded) => Err(Unbegun::Otherwise(Failure::Call(Box::new(error)))),
                     _ if bind.is_some() => Err(Unbegun::Otherwise(Failure::Call(Box::new(error)))),
                     // It has spoken. What it makes of the call, it will say.
-                    _ => Ok(()),
+                    _ => Ok(Greeted::default()),
                 };
             }
-            let greeted = message.result.unwrap_or(RawValue::NULL);
-            version::report_skew(greeted);
-            if bind.is_some() && !version::is_bound(greeted) {
+            let greeted = Greeted::of(message.result.unwrap_or(RawValue::NULL));
+            if bind.is_some() && !greeted.is_bound() {
                 return Err(Unbegun::Otherwise(version::too_old_to_bind()));
             }
-            return Ok(());
+            return Ok(greeted);
         }
     }
 
@@ -467,7 +462,8 @@ pub(crate) fn misunderstood(method: &str, error: &serde_json::Error) -> Failure 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cupola_protocol::daemon::{NoParams, Status, Stop, StopParams};
+    use cupola_protocol::daemon::{Stop, StopParams};
+    use cupola_protocol::status::{Status, StatusParams};
     use std::thread;
 
     /// A daemon that reads `requests` lines and then says exactly `script`; gives back what it read.
@@ -485,7 +481,7 @@ mod tests {
     #[test]
     fn a_call_is_one_line_and_its_answer_is_typed() {
         let (mut connection, daemon) = scripted(1, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"runs\":3}}\n");
-        assert_eq!(connection.call::<Stop>(StopParams { force: true }).unwrap().runs, 3);
+        assert_eq!(connection.call::<Stop>(StopParams { force: true, ..StopParams::default() }).unwrap().runs, 3);
         let sent: serde_json::Value = serde_json::from_str(&daemon.join().unwrap()[0]).unwrap();
         assert_eq!(sent["method"], "daemon/stop");
         assert_eq!(sent["params"]["force"], true);
@@ -501,7 +497,7 @@ mod tests {
              {\"id\":7,\"result\":\"not ours\"}\n\
              {\"id\":1,\"result\":\"done\"}\n",
         );
-        connection.send(&encode::<Status>(NoParams {}).unwrap()).unwrap();
+        connection.send(&encode::<Status>(StatusParams::default()).unwrap()).unwrap();
         let mut events = Vec::new();
         let answer = connection.receive(|event| {
             events.push(event.value.to_string());
@@ -538,10 +534,10 @@ mod tests {
             let (mut connection, _daemon) = scripted(1, said);
             connection.again_by(Box::new(move || {
                 let (mut next, _daemon) = scripted(1, done);
-                next.send(&encode::<Status>(NoParams {}).unwrap()).unwrap();
+                next.send(&encode::<Status>(StatusParams::default()).unwrap()).unwrap();
                 Some(Ok(next))
             }));
-            connection.send(&encode::<Status>(NoParams {}).unwrap()).unwrap();
+            connection.send(&encode::<Status>(StatusParams::default()).unwrap()).unwrap();
             let answer = connection.receive(|_| Ok(()));
             assert_eq!(answer.is_ok(), is_again, "{said}: {answer:?}");
         }
@@ -561,8 +557,8 @@ mod tests {
             ("hello\n", "will not"),
         ] {
             let (mut connection, _daemon) = scripted(1, said);
-            let found = match connection.greet(&Patience::for_first_word()) {
-                Ok(()) => "serves",
+            let found = match connection.greet(None, &Patience::for_first_word()) {
+                Ok(_) => "serves",
                 Err(Unbegun::Stopping(_)) => "stops",
                 Err(Unbegun::Otherwise(_)) => "will not",
             };
@@ -574,7 +570,8 @@ mod tests {
     fn a_daemon_that_says_nothing_is_not_waited_for_beyond_the_limit() {
         let (client, _daemon) = Stream::pair().unwrap();
         let patience = Patience::for_all(Some(Duration::from_millis(1)));
-        let Err(Unbegun::Otherwise(Failure::Daemon { message, .. })) = Connection::new(client).greet(&patience) else {
+        let Err(Unbegun::Otherwise(Failure::Daemon { message, .. })) = Connection::new(client).greet(None, &patience)
+        else {
             panic!("it did not say that the daemon is silent")
         };
         assert!(message.contains("has not answered within"), "{message}");
@@ -597,7 +594,9 @@ mod tests {
             ("{\"id\":null,\"error\":{\"code\":-32700,\"message\":\"gone\"}}\n", -32700, None),
         ] {
             let (mut connection, _daemon) = scripted(1, script);
-            let Err(Failure::Call(error)) = connection.call::<Status>(NoParams {}) else { panic!("{script}") };
+            let Err(Failure::Call(error)) = connection.call::<Status>(StatusParams::default()) else {
+                panic!("{script}")
+            };
             assert_eq!((error.code, error.message.as_str()), (code, "gone"));
             assert_eq!(error.data.map(|data| data.kind), kind);
         }

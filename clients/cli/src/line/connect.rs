@@ -11,7 +11,7 @@ use super::stream::Stream;
 use crate::failure::Failure;
 use clap::Args;
 use cupola_protocol::Method;
-use cupola_protocol::daemon::Bind;
+use cupola_protocol::daemon::{Bind, Stop, StopParams};
 use serde_json::value::RawValue;
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// How long to wait before the next daemon is looked for: one that stops takes its socket away at once.
 const NEXT_DAEMON: Duration = Duration::from_millis(5);
+
+/// How long the foreground runs of an older daemon may still take when a newer one takes over: as long as a run may take by default.
+const HAND_OVER_LIMIT: Duration = Duration::from_mins(30);
 
 /// The flags of every command that talks to the daemon.
 #[expect(clippy::doc_markdown, reason = "the comments are help texts")]
@@ -81,10 +84,41 @@ impl DaemonFlags {
         let (_, path) = self.tried(&patience, || {
             let (stream, path) = self.find(&patience).map_err(Unbegun::Otherwise)?;
             let mut connection = Connection::new(stream);
-            connection.greet(&patience)?;
+            self.greet(&mut connection, None, &patience)?;
             Ok((connection, path))
         })?;
         Ok(path)
+    }
+
+    /// Greets the daemon. An older one is told to hand over, and has not begun anything then: the next one is of this version.
+    fn greet(&self, connection: &mut Connection, bind: Option<&Bind>, patience: &Patience) -> Result<(), Unbegun> {
+        let greeted = connection.greet(bind, patience)?;
+        if self.no_daemon || !greeted.is_to_be_replaced() {
+            greeted.report_skew();
+            return Ok(());
+        }
+        let place = self.place().map_err(Unbegun::Otherwise)?;
+        let Some((stream, _)) = place.running(patience).map_err(Unbegun::Otherwise)? else { return Err(handed_over()) };
+        let deadline_ms = u64::try_from(HAND_OVER_LIMIT.as_millis()).ok();
+        let params = StopParams { drain: true, deadline_ms, ..StopParams::default() };
+        Connection::new(stream).call_at_once::<Stop>(params, patience)?;
+        greeted.report_hand_over();
+        Err(handed_over())
+    }
+
+    /// Has an older daemon hand over, if one runs.
+    pub(crate) fn replace_older(&self, patience: &Patience) -> Result<(), Failure> {
+        if self.no_daemon {
+            return Ok(());
+        }
+        self.tried(patience, || {
+            let Some((stream, _)) =
+                self.place().and_then(|place| place.running(patience)).map_err(Unbegun::Otherwise)?
+            else {
+                return Ok(());
+            };
+            self.greet(&mut Connection::new(stream), None, patience)
+        })
     }
 
     /// A connection on which the daemon has answered a call that even a full daemon accepts, and the answer.
@@ -163,6 +197,11 @@ impl DaemonFlags {
     }
 }
 
+/// The daemon that was found stops, and has begun nothing.
+fn handed_over() -> Unbegun {
+    Unbegun::Stopping(Failure::daemon("the older daemon hands over, and no newer one has answered yet"))
+}
+
 /// A call, and all that is needed to send it again.
 struct Offer {
     daemon: DaemonFlags,
@@ -182,7 +221,7 @@ impl Offer {
             let mut connection = Connection::new(stream);
             // A daemon inside this process is there.
             if !self.daemon.no_daemon || self.bind.is_some() {
-                connection.greet_and_bind(self.bind.as_ref(), &self.patience)?;
+                self.daemon.greet(&mut connection, self.bind.as_ref(), &self.patience)?;
             }
             connection.offer(&self.call, &self.patience)?;
             Ok(connection)

@@ -6,6 +6,8 @@
 //! agent = "support"
 //! user_isolation_key_env = "ACME_KEY"   # or user_isolation_key = "…", and then the file must be private
 //! ownership_key_env = "ACME_SESSIONS"   # or ownership_key = "…": the --isolation-key of sessions create and delete
+//! keep_warm = { request = "session", every = 600, hours = 8 }   # experimental: see docs/terminal.md
+//! pre_create = true                                             # experimental
 //! ```
 
 use super::model::Model;
@@ -13,6 +15,7 @@ use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::ownership::{self, Rule, User};
 use crate::{environment, places};
+use cupola_protocol::warm::{self, MAX_WARM_FOR_MS, MIN_WARM_EVERY_MS, Warm, WarmRequest};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,6 +53,19 @@ pub(crate) struct Profile {
     ownership_key_env: Option<String>,
     pub chat: Option<String>,
     pub isolation_model: Option<Model>,
+    keep_warm: Option<KeepWarm>,
+    pre_create: bool,
+}
+
+/// How the session is kept warm after a turn.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeepWarm {
+    request: WarmRequest,
+    /// Seconds between two requests.
+    every: u64,
+    /// Hours after the last turn.
+    hours: u64,
 }
 
 /// `emulator = true` or `emulator = "http://127.0.0.1:8787"`.
@@ -147,6 +163,25 @@ impl Profile {
         [&self.user_isolation_key, &self.chat_isolation_key, &self.user_identity, &self.ownership_key]
             .into_iter()
             .any(Option::is_some)
+    }
+
+    /// How an invoke keeps its session ready.
+    pub(crate) fn warm(&self) -> Result<Option<Warm>, Failure> {
+        if self.keep_warm.is_none() && !self.pre_create {
+            return Ok(None);
+        }
+        let keep = self.keep_warm.as_ref().map(|keep| warm::KeepWarm {
+            request: keep.request,
+            every_ms: keep.every.saturating_mul(1000),
+            for_ms: keep.hours.saturating_mul(60 * 60 * 1000),
+        });
+        if keep.as_ref().is_some_and(|keep| keep.every_ms < MIN_WARM_EVERY_MS || keep.for_ms > MAX_WARM_FOR_MS) {
+            let (every, hours) = (MIN_WARM_EVERY_MS / 1000, MAX_WARM_FOR_MS / (60 * 60 * 1000));
+            let message =
+                format!("profile {}: keep_warm needs every >= {every} (seconds) and hours <= {hours}", self.name);
+            return Err(Failure::usage(message));
+        }
+        Ok(Some(Warm { keep, pre_create: self.pre_create }))
     }
 
     pub(crate) fn user_isolation_key(&self) -> Option<&String> {

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The content type of an event stream.
 pub(super) const CONTENT_TYPE: &str = "text/event-stream; charset=utf-8";
 
+/// Between what is sent of an answer and the end of its connection: every connection on the way has sent that much by then.
+pub(super) const UNTIL_CUT: Duration = Duration::from_millis(50);
+
 /// What is sent while nothing happens, so that proxies keep the connection. Not an event and not numbered.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 

@@ -11,9 +11,11 @@
 //! | `lro` | 202, then to be polled; done after `seconds` (2) |
 //! | `text`, `echo` | `text` back as plain text, or the whole object |
 //! | `whoami` | the platform's headers and the query |
+//! | any, with `busy=steer` and while an `lro` runs | 202 `delivered` |
 //! | `bad`, `crash` | an error of the agent's own, an error in its code |
 
 use super::answer::{Answer, Command, Ending, Step};
+use super::busy::{self, Busy};
 use super::events::{self, python_json};
 use super::problem::upstream;
 use super::responses::platform_headers;
@@ -37,9 +39,6 @@ const MAX_ID_CHARS: usize = 256;
 /// Longest long-running invocation: past any client's patience, short of overflowing a timer.
 const MAX_JOB_SECONDS: f64 = 24.0 * 60.0 * 60.0;
 
-/// Between the event of `sse-crash` and the end of its connection: every connection on the way has sent the event by then.
-const UNTIL_CUT: Duration = Duration::from_millis(50);
-
 const INVOCATION_ID: &str = "x-agent-invocation-id";
 const SESSION_ID: &str = "x-agent-session-id";
 
@@ -62,7 +61,9 @@ pub(super) async fn invoke(
         invocation_id: clean_id(given),
         session_id: clean_id(session.or(Some(&agent.context.session_id)).map(String::as_str)),
     };
+    let is_taken_in = agent.busy == Busy::Steer && agent.jobs.is_any_running();
     let mut response = match serde_json::from_slice::<Value>(&body) {
+        _ if is_taken_in => busy::delivered(),
         Ok(Value::Object(body)) => by_mode(&agent, &call, body, &query, &headers).await,
         Ok(Value::String(text)) => plain(&agent, &text, &headers).await,
         _ => plain(&agent, &String::from_utf8_lossy(&body), &headers).await,
@@ -252,7 +253,7 @@ fn token(piece: &str, whole: bool) -> Bytes {
 fn cut(frame: Bytes) -> Response {
     let broken = stream::once(async {
         // The event must leave before the error, or hyper drops both.
-        tokio::time::sleep(UNTIL_CUT).await;
+        tokio::time::sleep(events::UNTIL_CUT).await;
         Err(io::Error::other("the agent's stream failed"))
     });
     let mut response = Body::from_stream(stream::iter([Ok(frame)]).chain(broken)).into_response();

@@ -48,6 +48,11 @@ impl Jobs {
         cancel
     }
 
+    /// Does a job run?
+    pub(super) fn is_any_running(&self) -> bool {
+        self.jobs().iter().any(|job| job.status == "running")
+    }
+
     /// Ends a job, unless it has ended.
     pub(super) fn end(&self, id: &str, status: &'static str, output: Option<String>) {
         let mut jobs = self.jobs();

@@ -25,12 +25,13 @@ impl Run {
         let mut player = Player { run: self, output: Vec::new() };
         for step in answer.steps {
             player.play(step).await;
-            if self.interruption().is_some() {
+            if self.interruption().is_some() || self.is_steered() {
                 break;
             }
         }
         let output = player.output;
         self.end(self.interruption().unwrap_or_else(|| match answer.ending {
+            _ if self.is_steered() => Snapshot::completed(output, now()),
             Ending::Completed => Snapshot::completed(output, now()),
             Ending::Failed(message) => Snapshot::failed(output, &message),
             Ending::Incomplete(reason) => Snapshot::incomplete(output, reason),
@@ -79,7 +80,7 @@ impl Player<'_> {
         let mut text = String::new();
         for piece in pieces {
             self.run.pause(pace).await;
-            if self.run.interruption().is_some() {
+            if self.run.interruption().is_some() || self.run.is_steered() {
                 break;
             }
             text.push_str(piece);

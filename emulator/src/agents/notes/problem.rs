@@ -70,6 +70,12 @@ impl Problem {
         Self { status: StatusCode::CONFLICT, ..problem }
     }
 
+    /// 409: the conversation has a turn that is running.
+    pub(super) fn locked() -> Self {
+        let problem = Self::invalid("conversation_locked", "Conversation is locked \u{2014} task is in_progress", None);
+        Self { status: StatusCode::CONFLICT, ..problem }
+    }
+
     /// 503: the server is shutting down and begins nothing more.
     pub(super) fn draining() -> Self {
         let problem = Self::invalid("service_unavailable", "The server is shutting down.", None);

@@ -1,10 +1,11 @@
 //! The `/responses` routes (contract 7).
 
 use super::answer::{Answer, Command};
+use super::busy::{self, Fate};
 use super::object::{Head, Snapshot, Status};
 use super::problem::{self, Problem};
 use super::request::CreateResponse;
-use super::run::{AbandonOnDrop, Owner, Run, follow};
+use super::run::{AbandonOnDrop, Mode, Owner, Run, follow};
 use super::{Agent, RequestId, ids, json_body, now, set};
 use axum::Extension;
 use axum::extract::{Path, Query};
@@ -51,12 +52,21 @@ pub(super) async fn create(
             return in_session(&agent, problem.into_response());
         }
     };
+    let ahead = match busy::fate(&agent, &run) {
+        Fate::Runs => Vec::new(),
+        Fate::Waits(ahead) => ahead,
+        Fate::Refused(refusal) => return in_session(&agent, refusal),
+    };
     let run = Arc::new(run);
     if store {
         agent.store.put(Arc::clone(&run));
     }
     let (worker, working) = (Arc::clone(&agent), Arc::clone(&run));
+    let waits = !ahead.is_empty();
     agent.tasks.spawn(async move {
+        for turn in ahead {
+            turn.wait_ended().await;
+        }
         let answer = answer(&worker, &working, &headers, &text).await;
         working.perform(answer).await;
         if working.snapshot().is_none() {
@@ -65,7 +75,10 @@ pub(super) async fn create(
             worker.store.settle(&working);
         }
     });
-    let mut response = deliver(&agent, &run).await;
+    let mut response = match run.mode {
+        Mode { background: true, stream: false } if waits => busy::queued(&run),
+        _ => deliver(&agent, &run).await,
+    };
     set(response.headers_mut(), SESSION_ID, &run.head.session_id);
     response
 }

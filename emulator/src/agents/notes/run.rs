@@ -75,6 +75,8 @@ pub(super) struct Run {
     pub(super) history: Vec<Value>,
     /// Fires on a cancel call, and as a child of the container's when that stops.
     cancel: CancellationToken,
+    /// Fires when another turn of the conversation takes over.
+    steered: CancellationToken,
     stopped: CancellationToken,
     /// The reader of a foreground run has gone.
     abandoned: AtomicBool,
@@ -126,6 +128,7 @@ impl Run {
             input,
             history,
             cancel: stopped.child_token(),
+            steered: CancellationToken::new(),
             stopped,
             abandoned: AtomicBool::new(false),
             log: Mutex::default(),
@@ -303,6 +306,21 @@ impl Run {
         self.mode.background && self.mode.stream && fresh
     }
 
+    /// Shows the run to others before it has begun.
+    pub(super) fn emerge(&self, snapshot: Snapshot) {
+        self.log().snapshot.get_or_insert(snapshot);
+    }
+
+    /// Asks the run to end early, as completed: another turn takes over.
+    pub(super) fn steer(&self) {
+        self.steered.cancel();
+    }
+
+    /// Is it to end early?
+    pub(super) fn is_steered(&self) -> bool {
+        self.steered.is_cancelled()
+    }
+
     /// Asks the run to end as cancelled.
     pub(super) fn cancel(&self) {
         self.cancel.cancel();
@@ -314,6 +332,7 @@ impl Run {
         if !pace.is_zero() {
             tokio::select! {
                 () = self.cancel.cancelled() => {}
+                () = self.steered.cancelled() => {}
                 () = tokio::time::sleep(pace) => {}
             }
         }

@@ -8,8 +8,8 @@ use super::problem::{self, invalid};
 use super::session::{Session, busy, id_of};
 use super::teller::Teller;
 use super::{prompt, turn};
+use crate::environment::version;
 use crate::line::stop::Stop;
-use crate::line::version::VERSION;
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
     AgentCapabilities, CloseSessionRequest, CloseSessionResponse, DeleteSessionRequest, DeleteSessionResponse, Error,
@@ -102,7 +102,7 @@ impl Adapter {
             .session_capabilities(sessions);
         InitializeResponse::new(ProtocolVersion::V1)
             .agent_capabilities(capabilities)
-            .agent_info(Implementation::new("cupola", VERSION).title("Microsoft Foundry hosted agents"))
+            .agent_info(Implementation::new("cupola", version()).title("Microsoft Foundry hosted agents"))
     }
 
     /// Opens a session. It is saved at once, because some clients open a session in one process and send its prompts from another.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from .. import __version__
 from .._params import Scope, given, initialize, milliseconds
 from ..isolation import Isolation
-from ..protocol import AgentProtocol, AsyncCall, LogKind, Target
+from ..protocol import AgentProtocol, AsyncCall, IfBusy, LogKind, OnDisconnect, Target
 from .agents import AsyncAgents
 from .auth import AsyncAuth
 from .daemon import AsyncDaemon
@@ -103,6 +103,8 @@ class AsyncClient:
         input_is_request: bool = False,
         detach: bool = False,
         survive: bool = False,
+        if_busy: IfBusy | None = None,
+        on_disconnect: OnDisconnect | None = None,
     ) -> AsyncRun:
         """Sends one input to the agent: text, or a list of the service's own input items. What comes back is an iterator of
         events; leaving its `with` early cancels.
@@ -114,6 +116,8 @@ class AsyncClient:
         A2A. With `detach` the run outlives this client, and leaving early only stops listening; the input is sent in this
         call, even if nothing of the run is read. With `survive`, and with `detach`, it outlives the daemon, too, if the
         `started` event says so; the next daemon continues it.
+        `if_busy` says what to do when another call is using the session: `queue` waits and is the default. With
+        `on_disconnect="keep"` the run continues when this client is disconnected.
 
         >>> async with client.invoke("remember the code is 4711") as run:
         ...     async for event in run:
@@ -143,9 +147,11 @@ class AsyncClient:
             input_is_request=input_is_request,
             detach=detach,
             survive=survive,
+            if_busy=if_busy,
+            on_disconnect=on_disconnect,
         )
         params = {**self._scope.params(), "input": input, **more}
-        run = AsyncRun(self._line, "invoke", params, leave_running=detach)
+        run = AsyncRun(self._line, "invoke", params, leave_running=detach or on_disconnect == "keep")
         return run._send() if detach else run
 
     def monitor(

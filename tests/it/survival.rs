@@ -109,6 +109,27 @@ async fn a_run_whose_events_the_service_has_forgotten_comes_as_a_gap_and_a_snaps
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_hears_how_a_run_ended_that_the_service_has_lost_with_its_memory() {
+    let mut world = World::start().await;
+    let (run, seen, _) = world.begin(SLOW, json!({"survive": true}), "textDelta").await;
+    world.kill();
+    world.emulator.restart().await;
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let (events, answer) = followed(&mut client, &run, seen).await;
+    assert_eq!(kinds(&events), ["truncated"], "{events:?}");
+    assert!(events[0]["number"].as_u64().unwrap() > seen, "{events:?}");
+    assert_eq!(
+        (&answer["status"], &answer["failure"]["turn"]),
+        (&json!("truncated"), &json!("mayHaveRun")),
+        "{answer}"
+    );
+    assert_eq!(world.emulator.turns().len(), 1, "the turn was sent again");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_invocation_that_the_agent_accepted_is_asked_for_by_the_next_daemon() {
     let mut world = World::start().await;
     let more = json!({"detach": true, "protocol": "invocations"});

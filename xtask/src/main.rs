@@ -35,8 +35,9 @@ usage: cargo xtask COMMAND
   lint      formatting, lints and invariants alone
   fuzz [--seconds N] [TARGET]
             runs the fuzz targets of fuzz/, or one of them, for 5 or N seconds each
-  kills [--rounds N] [--seed N]
-            kills the daemon at 500 or N random points of streams, and checks that nothing is lost or told twice
+  kills [--real] [--rounds N] [--seed N]
+            kills the daemon at 500 or N random points of streams, and checks that nothing is lost or told twice; with --real
+            the agent is a published agent server
   schema [--check]
             writes what is made from the protocol's types, or says what of it is stale
   advisories DIRECTORY

@@ -242,6 +242,8 @@ impl Performance<'_> {
                         return Err(error);
                     }
                     tell(reply.canceller.as_ref()).await;
+                    // The service has no number for it, and a client may have read further with an earlier daemon.
+                    run.lost();
                     if stop == Stop::Cancelled {
                         self.take(InvokeEvent::Cancelled {}).await;
                         end = Some(End { failure: Some(failure_of(error)), ..End::default() });
@@ -280,6 +282,10 @@ impl Performance<'_> {
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.
                 self.take_all(requests.refusal()).await;
+            }
+            if event.ending() == Some(RunStatus::Truncated) {
+                // As above.
+                run.lost();
             }
             if event.ending().is_some() {
                 let response =

@@ -6,7 +6,7 @@
 //!
 //! - [`follower`]: one client over all its connections; [`chance`]: the random numbers, which a seed repeats
 
-mod chance;
+pub(crate) mod chance;
 mod follower;
 
 use crate::support::{Home, PATIENCE, Process, TestEmulator, finish};

@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 const SECONDS: u64 = 6;
 /// How long a daemon lives until it is killed, in a long run.
 const LIFE: Duration = Duration::from_secs(45);
-/// How often what the daemon holds is measured, and the service fails anew.
+/// How often what the daemon holds is measured, and the service fails again.
 const STEP: Duration = Duration::from_millis(500);
 const CLIENTS: u64 = 3;
 /// Tenants of each agent: more than calls at once, few enough that they continue their sessions.

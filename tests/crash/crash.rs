@@ -9,7 +9,6 @@
 //! - [`power`]: power cuts; [`faults`]: writes and syncs that fail; [`formats`]: state files of earlier and later versions
 
 #![cfg(unix)]
-#![expect(clippy::missing_panics_doc, reason = "a test that fails says so by panicking")]
 
 #[path = "../it/kills/chance.rs"]
 mod chance;

@@ -96,21 +96,24 @@ pub(crate) fn after(
 
 impl Inode {
     /// Decides what of the changes is on the disk.
-    fn settle(&mut self, unsynced: Unsynced, chance: &mut Chance) {
+    fn settle(&mut self, unsynced: Unsynced, luck: &mut Chance) {
         for change in std::mem::take(&mut self.since) {
-            match (unsynced, change) {
-                (Unsynced::Lost, _) => {}
-                (Unsynced::Kept, change) => self.apply(&change),
-                (Unsynced::Mixed(sixteenths), change) if chance.below(16) < sixteenths => self.apply(&change),
+            let (is_whole, is_torn) = match unsynced {
+                Unsynced::Lost => (false, false),
+                Unsynced::Kept => (true, false),
+                Unsynced::Mixed(sixteenths) => (luck.below(16) < sixteenths, luck.below(4) == 0),
+            };
+            match change {
+                change if is_whole => self.apply(&change),
                 // A page that is torn: some of its sectors.
-                (Unsynced::Mixed(_), Change::Write(place, bytes)) if chance.below(4) == 0 => {
+                Change::Write(place, bytes) if is_torn => {
                     for (number, sector) in bytes.chunks(SECTOR).enumerate() {
-                        if chance.below(2) == 0 {
+                        if luck.below(2) == 0 {
                             self.apply(&Change::Write(place + (number * SECTOR) as u64, sector.to_vec()));
                         }
                     }
                 }
-                (Unsynced::Mixed(_), _) => {}
+                _ => {}
             }
         }
     }

@@ -78,7 +78,7 @@ async fn a_daemon_that_is_killed_loses_and_repeats_nothing() {
     let command = std::env::var(AGENT_COMMAND).ok();
     let emulator = TestEmulator::with(|options| {
         // A session that nobody uses soon gives its process back.
-        options.idle_timeout = command.is_some().then_some(Duration::from_secs(60));
+        options.idle_timeout = command.is_some().then_some(Duration::from_mins(1));
         if let Some(command) = &command {
             let server = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Exec::new(command.clone())));
             options.agents.push(AgentSpec::new(REAL, vec![server]));

@@ -321,6 +321,31 @@ impl FoundryError {
         self.service().is_some_and(|error| error.operation == Operation::Invoke && error.turn != Turn::NotRun)
     }
 
+    /// Was a turn refused because the agent has no background mode, and did nothing run? The refusal has to prove that (contract
+    /// sections 7.1 and 14.2): an agent may speak of a background for other reasons after it ran.
+    pub fn refuses_background(&self) -> bool {
+        self.service().is_some_and(|error| {
+            let names_it = error.message.to_ascii_lowercase().contains("background");
+            error.status == 400 && error.turn == Turn::NotRun && names_it
+        })
+    }
+
+    /// Can the same question, which changes nothing, be answered later?
+    pub fn is_passing(&self) -> bool {
+        match (self, self.status()) {
+            (_, Some(status)) => matches!(status, 408 | 424 | 429 | 500..=599),
+            (
+                Self::Token(_)
+                | Self::NotConnected { .. }
+                | Self::Interrupted { .. }
+                | Self::TimedOut { .. }
+                | Self::UnexpectedAnswer { .. },
+                None,
+            ) => true,
+            (_, None) => false,
+        }
+    }
+
     /// Does the agent not speak the protocol of the turn? Nothing ran then.
     pub fn lacks_route(&self) -> bool {
         self.service().is_some_and(|error| error.lacks_route)

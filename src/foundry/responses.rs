@@ -67,7 +67,20 @@ struct ConversationReference<'a> {
 impl Agent {
     /// Asks for one turn, streamed. Returns when the service has taken it and named the session; an agent that does not
     /// stream is waited for as part of the reply's events.
+    ///
+    /// An agent that refuses the background mode before it runs anything is asked once more without it: that run ends with the
+    /// daemon, and its reply says so.
     pub async fn respond(&self, isolation: &WireIsolation, turn: ResponsesTurn<'_>) -> Result<Reply, FoundryError> {
+        match self.ask(isolation, turn).await {
+            Err(error) if turn.background && error.refuses_background() => {
+                tracing::info!(%error, "the agent has no background mode; asking without it");
+                self.ask(isolation, ResponsesTurn { background: false, ..turn }).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn ask(&self, isolation: &WireIsolation, turn: ResponsesTurn<'_>) -> Result<Reply, FoundryError> {
         let body = Body {
             input: turn.input,
             stream: true,

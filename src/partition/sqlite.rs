@@ -1,7 +1,7 @@
 //! Saved state in one SQLite file: write-ahead log, mode 0600, one writer thread.
 //!
-//! Committed means: handed to the operating system, so that `kill -9` loses nothing that was acknowledged. (A power cut
-//! may lose the last moments; ids found missing then are replaced by new ones at the next call.)
+//! Committed means: on the disk, so that neither `kill -9` nor a power cut loses what was acknowledged. `tests/crash` cuts the power and
+//! lets the disk fail at every write. A file that a lying disk damaged is refused.
 //! Ids, owners' fingerprints and times are stored, the ownership keys that deleting needs, and the isolation of runs that outlive the
 //! daemon; no prompt, no answer. What is
 //! deleted is gone from the bytes of the file and its side files when the call is answered ([`erase`]). A file that is removed or

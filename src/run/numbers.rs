@@ -63,6 +63,10 @@ impl Numbers {
 
     /// The number of an event.
     pub(super) fn number(&mut self, event: &InvokeEvent) -> u64 {
+        // The service has no number for it, and a client may have read further with an earlier daemon.
+        if matches!(event, InvokeEvent::Truncated { .. }) {
+            self.lost();
+        }
         let Way::OfService { next } = &mut self.way else {
             self.last += 1;
             return self.last;

@@ -1,23 +1,31 @@
 //! The daemon is killed repeatedly, at random points of streams: nothing that a client was told is lost or told twice.
 //!
 //! A run in the background continues on the next daemon, a run in the foreground ends with the daemon and is explained there; each with
-//! one client and with three. `cargo xtask kills --rounds N` does more rounds than this test, and takes a seed.
+//! one client and with three. The service is killed as well in a test of its own. `cargo xtask kills --rounds N` does more rounds than
+//! these tests, takes a seed, and asks a published agent server with `--real`.
 //!
 //! - [`follower`]: one client over all its connections; [`chance`]: the random numbers, which a seed repeats
 
-mod chance;
+pub(crate) mod chance;
 mod follower;
 
 use crate::support::{Home, PATIENCE, Process, TestEmulator, finish};
 use chance::Chance;
+use cupola_emulator::sandbox::exec::Exec;
+use cupola_emulator::{AgentSpec, KEYS_OPTIONAL, VersionSpec};
 use follower::Follower;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Rounds of the ordinary test run.
 const ROUNDS: u64 = 40;
+/// Rounds in which the service is killed, too.
+const SERVICE_ROUNDS: u64 = 12;
+/// Set by `cargo xtask kills --real`: the command of an agent server that understands `tick COUNT MS`.
+const AGENT_COMMAND: &str = "CUPOLA_KILL_AGENT";
 /// Words of an answer, and the pause before each in ms: long enough to be killed anywhere in it.
 const WORDS: usize = 24;
 const PACE: u64 = 4;
@@ -43,8 +51,9 @@ impl Round {
     }
 
     fn params(self, target: &Value) -> Value {
+        let command = if target["agent"] == REAL { "tick" } else { "slow" };
         let mut params = json!({"target": target, "isolation": {"userKey": self.key()}, "partialResultToken": "t",
-            "input": format!("slow {WORDS} {PACE}")});
+            "input": format!("{command} {WORDS} {PACE}")});
         if self.is_background {
             // Both words for it.
             params[if self.followers == 1 { "survive" } else { "detach" }] = json!(true);
@@ -52,6 +61,9 @@ impl Round {
         params
     }
 }
+
+/// The agent that is served by a published agent server.
+const REAL: &str = "real";
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -63,18 +75,38 @@ fn answer() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_is_killed_loses_and_repeats_nothing() {
+    let command = std::env::var(AGENT_COMMAND).ok();
+    let emulator = TestEmulator::with(|options| {
+        // A session that nobody uses soon gives its process back.
+        options.idle_timeout = command.is_some().then_some(Duration::from_mins(1));
+        if let Some(command) = &command {
+            let server = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Exec::new(command.clone())));
+            options.agents.push(AgentSpec::new(REAL, vec![server]));
+        }
+    })
+    .await;
+    let agent = if command.is_some() { REAL } else { "notes" };
     let rounds = setting("CUPOLA_KILL_ROUNDS", ROUNDS);
+    play_all(emulator, agent, rounds, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_killed_as_well_leaves_one_ending_and_never_a_second_turn() {
+    let rounds = setting("CUPOLA_KILL_ROUNDS", SERVICE_ROUNDS).min(setting("CUPOLA_KILL_SERVICE_ROUNDS", u64::MAX));
+    play_all(TestEmulator::start().await, "notes", rounds, true).await;
+}
+
+async fn play_all(mut emulator: TestEmulator, agent: &str, rounds: u64, kills_service: bool) {
     let seed = setting("CUPOLA_KILL_SEED", u64::from(std::process::id()) ^ 0x5eed);
     let mut chance = Chance::new(seed);
     let home = Home::new();
-    let mut emulator = TestEmulator::start().await;
     emulator.list_in(&home);
-    let target = emulator.target("notes");
+    let target = emulator.target(agent);
     let mut daemon = home.serve_ready();
     for number in 0..rounds {
         let round = Round::of(number);
         let said = format!("seed {seed}, {round:?}; CUPOLA_KILL_SEED={seed} repeats it");
-        daemon = play(&home, &emulator, &target, daemon, round, &mut chance, &said).await;
+        daemon = play(&home, &mut emulator, (&target, kills_service), daemon, round, &mut chance, &said).await;
     }
     nothing_is_left(&home, seed, rounds).await;
     assert_eq!(finish(home.command(&["stop", "--force"])).status.code(), Some(0));
@@ -87,8 +119,8 @@ async fn a_daemon_that_is_killed_loses_and_repeats_nothing() {
 /// One round: a run, a kill, the next daemon. Gives that daemon.
 async fn play(
     home: &Home,
-    emulator: &TestEmulator,
-    target: &Value,
+    emulator: &mut TestEmulator,
+    (target, kills_service): (&Value, bool),
     mut daemon: Process,
     round: Round,
     chance: &mut Chance,
@@ -111,6 +143,9 @@ async fn play(
     tokio::time::sleep(then).await;
     daemon.signal(Signal::KILL);
     daemon.ended();
+    if kills_service {
+        emulator.restart().await;
+    }
     let mut followers = vec![first];
     followers.append(&mut others);
     for follower in &mut followers {
@@ -120,7 +155,7 @@ async fn play(
     for follower in &mut followers {
         if follower.has_run() {
             follower.come_back(home).await;
-            follower.check(&answer(), round.is_background, said);
+            follower.check(&answer(), round.is_background && !kills_service, said);
         }
     }
     for follower in &followers {

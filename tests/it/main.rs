@@ -62,6 +62,7 @@ mod service;
 mod sessions;
 mod side_by_side;
 mod slow_readers;
+mod soak;
 mod support;
 mod survival;
 mod symptoms;

@@ -4,6 +4,7 @@ use crate::support::{Client, Framing, Home, PATIENCE, Process, TestEmulator, cal
 use cupola_emulator::faults::Fault;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use tokio::net::UnixStream;
@@ -109,6 +110,66 @@ async fn a_run_whose_events_the_service_has_forgotten_comes_as_a_gap_and_a_snaps
     assert_eq!((&events[1]["text"], &answer["text"]), (&json!(ticks(40)), &json!(ticks(40))));
     assert!(events[0]["number"].as_u64().unwrap() > seen);
     assert_eq!(world.emulator.turns().len(), 1, "the turn was sent again");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_hears_how_a_run_ended_that_the_service_has_lost_with_its_memory() {
+    let mut world = World::start().await;
+    let (run, seen, _) = world.begin(SLOW, json!({"survive": true}), "textDelta").await;
+    world.kill();
+    world.emulator.restart().await;
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let (events, answer) = followed(&mut client, &run, seen).await;
+    assert_eq!(kinds(&events), ["truncated"], "{events:?}");
+    assert!(events[0]["number"].as_u64().unwrap() > seen, "{events:?}");
+    assert_eq!(
+        (&answer["status"], &answer["failure"]["turn"]),
+        (&json!("truncated"), &json!("mayHaveRun")),
+        "{answer}"
+    );
+    assert_eq!(world.emulator.turns().len(), 1, "the turn was sent again");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_without_a_background_mode_answers_in_the_foreground() {
+    let world = World::start().await;
+    let refusal = |source: &str| Fault::Status {
+        status: 400.try_into().unwrap(),
+        headers: BTreeMap::from([
+            ("x-platform-server".to_owned(), "azure-ai-agentserver-responses/1.0.0".to_owned()),
+            ("x-platform-error-source".to_owned(), source.to_owned()),
+        ])
+        .try_into()
+        .unwrap(),
+        body: Some(json!({"error": {"code": "invalid_parameters", "message": "background mode is not supported"}})),
+    };
+    let mut client = world.connect().await;
+    let params = json!({"target": world.target, "input": "slow 3 2", "detach": true, "partialResultToken": "t"});
+    world.emulator.fail("*/protocols/openai/responses", 1, refusal("user"));
+    client.request("invoke", params.clone()).await;
+    let mut events = Vec::new();
+    let answer = loop {
+        let message = client.next().await;
+        if message.get("method").is_none() {
+            break message["result"].clone();
+        }
+        events.push(message["params"]["value"].clone());
+    };
+    assert_eq!((&answer["status"], &answer["text"]), (&json!("completed"), &json!(ticks(3))), "{answer}");
+    let started = events.iter().find(|event| event["type"] == "started").unwrap();
+    assert!(started.get("survives").is_none(), "it promises what it cannot keep: {started}");
+    assert_eq!(world.emulator.turns()[1].body.get("background"), None);
+    // The agent's own 400 proves nothing: it may have run.
+    world.emulator.fail("*/protocols/openai/responses", 1, refusal("upstream"));
+    let before = world.emulator.turns().len();
+    let refused = client.call("invoke", params).await;
+    assert_eq!(refused["error"]["data"]["turn"], "mayHaveRun", "{refused}");
+    assert_eq!(world.emulator.turns().len(), before + 1, "the turn was sent again");
     drop(client);
     world.end().await;
 }

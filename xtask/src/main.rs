@@ -1,9 +1,9 @@
-//! What people and CI run: `cargo xtask test|lint|fuzz|kills|schema|advisories|bench|dist`.
+//! What people and CI run: `cargo xtask test|lint|fuzz|kills|soak|schema|advisories|bench|dist`.
 //!
 //! - [`steps`]: runs named steps, counts what passed, prints the closing line
 //! - [`mod@test`]: everything a contributor needs to know that a change is good
 //! - [`lint`]: formatting, clippy, documentation; [`tidy`]: the invariants that can be read off the sources
-//! - [`fuzz`]: the fuzz targets; [`kills`]: the daemon, killed repeatedly
+//! - [`fuzz`]: the fuzz targets; [`kills`]: the daemon, killed repeatedly; [`soak`]: under load for long
 //! - [`deny`]: licences, bans and advisories of the dependencies
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
 //! - [`node`]: the suite of the Node client; [`vscode`]: those of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
@@ -21,6 +21,7 @@ mod kills;
 mod lint;
 mod node;
 mod schema;
+mod soak;
 mod steps;
 mod test;
 mod tidy;
@@ -37,8 +38,11 @@ usage: cargo xtask COMMAND
   lint      formatting, lints and invariants alone
   fuzz [--seconds N] [TARGET]
             runs the fuzz targets of fuzz/, or one of them, for 5 or N seconds each
-  kills [--rounds N] [--seed N]
-            kills the daemon at 500 or N random points of streams, and checks that nothing is lost or told twice
+  kills [--real] [--rounds N] [--seed N]
+            kills the daemon at 500 or N random points of streams, and checks that nothing is lost or told twice; with --real
+            the agent is a published agent server
+  soak [--minutes N]
+            keeps the daemon under load, faults and kills for an hour or N minutes, and measures what it holds
   schema [--check]
             writes what is made from the protocol's types, or says what of it is stale
   advisories DIRECTORY
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         ["lint"] => lint::run(),
         ["fuzz", options @ ..] => fuzz::run(options),
         ["kills", options @ ..] => kills::run(options),
+        ["soak", options @ ..] => soak::run(options),
         ["advisories", database] => advisories(database.as_ref()),
         ["schema"] => schema::write(),
         ["schema", "--check"] => lint::schema(),

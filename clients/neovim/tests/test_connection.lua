@@ -52,6 +52,30 @@ return {
     end,
   },
   {
+    'a run that outlives its daemon is followed on the next one, and nothing comes twice',
+    function()
+      local url
+      local emulator = vim.fn.jobstart(
+        { support.binary, 'emulator', '--listen', '127.0.0.1:0', '--json', '--data-dir', vim.fn.tempname() },
+        { on_stdout = function(_, lines)
+          url = url or lines[1] ~= '' and vim.fn.json_decode(lines[1]).url
+        end }
+      )
+      support.wait('an emulator of its own', function() return url end)
+      vim.g.cupola = { command = { support.binary }, target = { kind = 'emulator', url = url } }
+      support.as_user('detached-survivor')
+      vim.cmd('Cupola invoke --detach slow 40 50')
+      support.wait_for_text('answers', 'tick1')
+      local id = support.daemon_id()
+      uv.kill(id, 'sigkill')
+      local text = support.wait_for_text('answers', 'tick39')
+      local _, count = text:gsub('tick%d+', '')
+      assert(count == 40, text)
+      assert(support.daemon_id() ~= id)
+      vim.fn.jobstop(emulator)
+    end,
+  },
+  {
     'a log that is followed says that the line was lost, and can be read again',
     function()
       support.as_user('log-survivor')

@@ -32,5 +32,6 @@ export type * from "./protocol.js";
 export { errorCodes, retryableKinds } from "./protocol.js";
 export { Run } from "./run.js";
 export { MAX_MESSAGE_BYTES } from "./stream.js";
+export { continued } from "./continued.js";
 export { MAX_WAITING_EVENTS, Streaming } from "./streaming.js";
 export { agentEndpoint, directory, emulator, local, project } from "./targets.js";

@@ -1,10 +1,12 @@
 // What the suites build on: a daemon with its own home, and waiting for events.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { Client, type ClientOptions } from "../src/client.js";
 import { type Bind, Connection } from "../src/connection.js";
 import { CupolaError } from "../src/error.js";
@@ -112,4 +114,23 @@ export async function failure(call: Promise<unknown>): Promise<CupolaError> {
         return error;
     }
     return assert.fail("the call succeeded");
+}
+
+/** Gives `use` the address of an emulator that outlives the daemon. */
+export async function withEmulator(home: Home, use: (url: string) => Promise<void>): Promise<void> {
+    const options = ["emulator", "--listen", "127.0.0.1:0", "--json", "--data-dir", join(home.path, "emulator")];
+    const child = spawn(PROGRAM, options, { env: home.environment, stdio: ["ignore", "pipe", "ignore"] });
+    try {
+        const [line] = (await once(createInterface(child.stdout), "line")) as [string];
+        await use((JSON.parse(line) as { url: string }).url);
+    } finally {
+        child.kill();
+        await once(child, "exit");
+    }
+}
+
+/** Kills the daemon, and starts the next one. */
+export function nextDaemon(home: Home): void {
+    process.kill(home.processId(), "SIGKILL");
+    home.cupola("socket");
 }

@@ -187,6 +187,10 @@ impl Source for Polling {
                     }
                 }
                 Err(error) if error.status() == Some(404) && self.unknown < MAX_UNKNOWN => self.unknown += 1,
+                Err(error) if error.is_passing() => {
+                    tracing::debug!(id = %self.id, %error, "an invocation could not be asked about; trying again");
+                    self.wait = (self.wait * 2).min(MAX_WAIT);
+                }
                 Err(error) => {
                     let code = error.service().and_then(|error| error.code.clone());
                     // The status could not be read, so the state of the invocation is unknown.
@@ -382,8 +386,10 @@ mod tests {
     async fn a_question_that_is_not_answered_is_asked_again() {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
+        let unclear = || FoundryError::UnexpectedAnswer { operation: Operation::PollInvocation, reason: String::new() };
         let ask: Ask = Box::new(move || match count.fetch_add(1, Ordering::Relaxed) {
             0 | 1 => std::future::pending().boxed(),
+            2 | 3 => std::future::ready(Err(unclear())).boxed(),
             _ => {
                 let head = HttpHead { status_line: String::new(), headers: Vec::new() };
                 let body = Bytes::from_static(br#"{"status":"completed","output":"done"}"#);
@@ -407,8 +413,9 @@ mod tests {
             items.push_back(item);
         }
         assert_eq!(shown(&items), ["+done", "end: completed"]);
-        assert_eq!(asked.load(Ordering::Relaxed), 3);
-        assert_eq!(began.elapsed(), 2 * POLL_LIMIT + 3 * DEFAULT_WAIT);
+        assert_eq!(asked.load(Ordering::Relaxed), 5);
+        // Each question that fails doubles the wait.
+        assert_eq!(began.elapsed(), 2 * POLL_LIMIT + (3 + 2 + 4) * DEFAULT_WAIT);
     }
 
     #[test]

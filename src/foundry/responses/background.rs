@@ -149,7 +149,7 @@ impl Following {
 
     /// A question failed: it is asked again, unless the answer would be the same.
     fn failed(&mut self, error: &FoundryError) {
-        if is_passing(error) {
+        if error.is_passing() {
             tracing::debug!(id = %self.target.id, %error, "a response could not be read; trying again");
             return;
         }
@@ -171,20 +171,4 @@ async fn show(target: &BackgroundTurn) -> Result<Shown, FoundryError> {
     let body = answer.bytes(MAX_ANSWER_BYTES).map_err(|error| odd(error.to_string())).await?;
     let object = std::str::from_utf8(&body).ok().and_then(raw).ok_or_else(|| odd("it is not JSON".to_owned()))?;
     Ok(if is_under_way(&object) { Shown::UnderWay } else { Shown::Ended(object) })
-}
-
-/// Can the same question be answered later?
-fn is_passing(error: &FoundryError) -> bool {
-    match (error, error.status()) {
-        (_, Some(status)) => matches!(status, 408 | 424 | 429 | 500..=599),
-        (
-            FoundryError::Token(_)
-            | FoundryError::NotConnected { .. }
-            | FoundryError::Interrupted { .. }
-            | FoundryError::TimedOut { .. }
-            | FoundryError::UnexpectedAnswer { .. },
-            None,
-        ) => true,
-        (_, None) => false,
-    }
 }

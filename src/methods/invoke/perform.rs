@@ -108,6 +108,13 @@ impl Performance<'_> {
         self.daemon.journal.ended(self.run.id(), status, stays).await;
     }
 
+    /// Cancels the turn at the service. The service has no number for an ending of the daemon's own, and a client may have read further
+    /// with an earlier daemon.
+    async fn end_here(&self, canceller: Option<&Canceller>) {
+        tell(canceller).await;
+        self.run.lost();
+    }
+
     /// Follows at the service what an earlier daemon began.
     async fn continue_from(&self, entry: &Entry, place: Option<SessionPlace>) -> Result<InvokeResponse, CallError> {
         let (observer, seen) = observer(Interest { requests: false, raw: false });
@@ -251,7 +258,7 @@ impl Performance<'_> {
                     if self.is_left(error.kind()) {
                         return Err(error);
                     }
-                    tell(reply.canceller.as_ref()).await;
+                    self.end_here(reply.canceller.as_ref()).await;
                     if stop == Stop::Cancelled {
                         self.take(InvokeEvent::Cancelled {}).await;
                         end = Some(End { failure: Some(failure_of(error)), ..End::default() });

@@ -74,6 +74,21 @@ const READS: [(i64, &str); 6] = [
     (4, "SELECT agent, owner, label, cwd, title, chosen_agent, chosen_version, updated_at FROM chat"),
 ];
 
+/// Gives the current ids of each partition back their owners. Both are written in one transaction; only a disk that lost what it had
+/// reported as synced can lose one of them, and without an owner another user could enter the session.
+const OWNERS: &str = "
+INSERT OR IGNORE INTO session (agent, id, owner)
+    SELECT agent, session, owner FROM partition WHERE session IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM session AS known WHERE known.agent = partition.agent AND known.id = partition.session);
+INSERT OR IGNORE INTO conversation (agent, id, owner)
+    SELECT agent, conversation, owner FROM partition WHERE conversation IS NOT NULL
+    AND NOT EXISTS
+    (SELECT 1 FROM conversation AS known WHERE known.agent = partition.agent AND known.id = partition.conversation);
+INSERT OR IGNORE INTO conversation (agent, id, owner)
+    SELECT agent, context, owner FROM partition WHERE context IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM conversation AS known WHERE known.agent = partition.agent AND known.id = partition.context);
+";
+
 /// Why a file cannot be used.
 pub(super) enum Unusable {
     /// It has a newer format than is known here.
@@ -82,13 +97,13 @@ pub(super) enum Unusable {
     Damaged(String),
 }
 
-/// Looks at a file before anything in it is changed. Only a file that opening it will change is read as a whole: a new one
-/// is empty, and one of the newest format is used as it is.
+/// Looks at the whole file before anything in it is changed. State files are small: a file of ten thousand partitions takes some
+/// milliseconds, and a disk that lost what it had reported as synced damages pages that would otherwise be met much later.
 pub(super) fn check(connection: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
-    let (found, known) = (version(connection)?, newest());
-    if found > known {
-        return Ok(Err(Unusable::TooNew { found, known }));
+    if let Err(unusable) = check_version(connection)? {
+        return Ok(Err(unusable));
     }
+    let found = version(connection)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 && found == 0 {
         return Ok(Ok(()));
@@ -108,12 +123,14 @@ pub(super) fn check(connection: &Connection) -> rusqlite::Result<Result<(), Unus
             prepared => drop(prepared?),
         }
     }
-    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
-    if found == known && mode == "wal" {
-        return Ok(Ok(()));
-    }
-    let verdict: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
+    let verdict: String = connection.pragma_query_value(None, "integrity_check", |row| row.get(0))?;
     Ok(if verdict == "ok" { Ok(()) } else { Err(Unusable::Damaged(verdict)) })
+}
+
+/// Refuses a file of a newer format.
+pub(super) fn check_version(connection: &Connection) -> rusqlite::Result<Result<(), Unusable>> {
+    let (found, known) = (version(connection)?, newest());
+    Ok(if found > known { Err(Unusable::TooNew { found, known }) } else { Ok(()) })
 }
 
 /// Does a statement not fit the tables, as opposed to a file that cannot be read now?
@@ -137,6 +154,7 @@ pub(super) fn bring_up(connection: &mut Connection) -> rusqlite::Result<Result<(
     if found < known {
         transaction.pragma_update(None, "user_version", known)?;
     }
+    transaction.execute_batch(OWNERS)?;
     transaction.commit()?;
     Ok(Ok(()))
 }

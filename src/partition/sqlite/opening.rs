@@ -3,6 +3,7 @@
 use super::format::{self, Unusable};
 use crate::partition::store::StoreError;
 use crate::system::directory::private_file;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
 
@@ -59,19 +60,25 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), PrepareError>
         })
     };
     connection.busy_timeout(super::BUSY_TIMEOUT)?;
-    // Before the first change: a file that is refused stays byte for byte what it is.
+    // A file that is refused stays byte for byte what it is, also one whose log a killed process left: closing it would move the log
+    // into the file.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     format::check(connection)?.map_err(refuse)?;
     // In one transaction, before the change to WAL: where a step fails, nothing has changed either.
     format::bring_up(connection)?.map_err(refuse)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // In WAL mode NORMAL survives the death of the process; FULL would add an fsync to every first call.
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // A commit is on the disk before it is acknowledged. With NORMAL a power cut could take the last commits, and with FULL those of
+    // a file that could not be changed to WAL just now.
+    connection.pragma_update(None, "synchronous", "EXTRA")?;
+    // On macOS a plain sync leaves the bytes in the memory of the disk.
+    connection.pragma_update(None, "fullfsync", true)?;
     // What is deleted is overwritten in its pages.
     connection.pragma_update(None, "secure_delete", true)?;
     // An idle daemon should hold kilobytes, not SQLite's default of 2 MB of pages.
     connection.pragma_update(None, "cache_size", -128)?;
-    // The side files come with the first read.
-    format::check(connection)?.map_err(refuse)?;
+    // The side files come with the first read. Another process may have changed the format by now.
+    format::check_version(connection)?.map_err(refuse)?;
     Ok(())
 }
 

@@ -97,9 +97,10 @@ impl Interceptor for Recorder {
 pub(crate) struct TestEmulator {
     /// Goes before the emulator does.
     registrations: Vec<Registration>,
-    emulator: Emulator,
+    /// None only while another one takes its place.
+    emulator: Option<Emulator>,
     recorder: Recorder,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl TestEmulator {
@@ -119,32 +120,56 @@ impl TestEmulator {
         adjust(&mut options);
         let emulator = cupola_emulator::start(options).await.unwrap();
         let registrations = vec![emulator.register(&emulators_directory()).unwrap()];
-        Self { registrations, emulator, recorder, _directory: directory }
+        Self { registrations, emulator: Some(emulator), recorder, directory }
+    }
+
+    fn emulator(&self) -> &Emulator {
+        self.emulator.as_ref().expect("an emulator")
+    }
+
+    /// Cuts all connections and starts it again at its address: files are kept, and what was only in memory is lost.
+    pub(crate) async fn restart(&mut self) {
+        let address = self.address();
+        drop(self.emulator.take());
+        let deadline = tokio::time::Instant::now() + super::PATIENCE;
+        self.emulator = loop {
+            let notes: Arc<dyn Runtime> = Arc::new(Notes::default());
+            let mut options = Options::new(self.directory.path().join("data"), stock_agents(&notes));
+            options.listen = address.into();
+            options.interceptor = Some(Arc::new(self.recorder.clone()));
+            match cupola_emulator::start(options).await {
+                Ok(emulator) => break Some(emulator),
+                // The one before still has the address or the directory.
+                Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+            }
+            tokio::task::yield_now().await;
+        };
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> std::net::SocketAddr {
-        self.emulator.address().unwrap()
+        self.emulator().address().unwrap()
     }
 
     /// Lists it in a home too, so that programs there find it.
     pub(crate) fn list_in(&mut self, home: &Home) {
-        self.registrations.push(self.emulator.register(&home.path("run/cupola/emulators")).unwrap());
+        let registration = self.emulator().register(&home.path("run/cupola/emulators")).unwrap();
+        self.registrations.push(registration);
     }
 
     /// A token of a caller.
     pub(crate) fn token(&self, caller: &str) -> String {
-        self.emulator.token(caller)
+        self.emulator().token(caller)
     }
 
     /// A target of one of its agents.
     pub(crate) fn target(&self, agent: &str) -> Value {
-        json!({"kind": "emulator", "url": self.emulator.url(), "agent": agent})
+        json!({"kind": "emulator", "url": self.emulator().url(), "agent": agent})
     }
 
     /// As [`Self::target`], at a certain version.
     pub(crate) fn version(&self, version: &str) -> Value {
-        json!({"kind": "emulator", "url": self.emulator.url(), "agent": "versioned", "version": version})
+        json!({"kind": "emulator", "url": self.emulator().url(), "agent": "versioned", "version": version})
     }
 
     /// Everything it was asked, oldest first.
@@ -190,9 +215,9 @@ impl TestEmulator {
     pub(crate) async fn deploy_speaking(&self, agent: &str, spoken: Value) {
         let definition = json!({"kind": "hosted", "cpu": "0.5", "memory": "1Gi", "container_configuration": {"image": "notes:1"},
             "protocol_versions": spoken});
-        let url = format!("{}/api/projects/emulator/agents/{agent}/versions?api-version=v1", self.emulator.url());
+        let url = format!("{}/api/projects/emulator/agents/{agent}/versions?api-version=v1", self.emulator().url());
         cupola::system::tls::use_ring();
-        let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));
+        let request = reqwest::Client::new().post(url).bearer_auth(self.emulator().token("developer"));
         let answer = request.json(&json!({"definition": definition})).send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
@@ -200,15 +225,17 @@ impl TestEmulator {
     /// Enables an agent, or disables it.
     pub(crate) async fn switch(&self, agent: &str, on: bool) {
         let verb = if on { "enable" } else { "disable" };
-        let url = format!("{}/api/projects/emulator/agents/{agent}:{verb}?api-version=v1", self.emulator.url());
+        let url = format!("{}/api/projects/emulator/agents/{agent}:{verb}?api-version=v1", self.emulator().url());
         cupola::system::tls::use_ring();
-        let request = reqwest::Client::new().post(url).bearer_auth(self.emulator.token("developer"));
+        let request = reqwest::Client::new().post(url).bearer_auth(self.emulator().token("developer"));
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
     pub(crate) async fn end(self) {
         drop(self.registrations);
-        self.emulator.shutdown().await;
+        if let Some(emulator) = self.emulator {
+            emulator.shutdown().await;
+        }
     }
 }

@@ -3,7 +3,7 @@
 The first word of the input chooses what it does:
 
   say WORDS       answers with one delta per word
-  tick COUNT      a delta every 100 ms, until it is cancelled
+  tick COUNT [MS] a delta every 100 ms, or as often as it says, until it is cancelled
   remember TEXT   appends TEXT to a file in $HOME
   recall          the file's content, and the id of this process
   history         how many items of earlier turns the package found
@@ -42,8 +42,10 @@ async def handle(request, context, cancellation_signal):
     if command == "stubborn":
         return TextResponse(context, request, text=one_by_one(["on"] * 10_000, 0.1, asyncio.Event()))
     if command == "tick":
-        ticks = [f"tick{number}" for number in range(int(rest))]
-        return TextResponse(context, request, text=one_by_one(ticks, 0.1, cancellation_signal))
+        count, *pause = map(int, rest.split())
+        ticks = [f"tick{number}" for number in range(count)]
+        pause = pause[0] / 1000 if pause else 0.1
+        return TextResponse(context, request, text=one_by_one(ticks, pause, cancellation_signal))
     if command == "remember":
         with notes.open("a") as file:
             file.write(rest + "\n")

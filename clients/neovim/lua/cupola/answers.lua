@@ -13,6 +13,9 @@ local NAME = 'answers'
 local MOMENT = 20
 local namespace = vim.api.nvim_create_namespace('cupola')
 
+--- Daemons in a row that may go away before anything new came of a run.
+local MAX_TRIES = 5
+
 --- Calls whose answers are not complete, by the buffer's mark.
 ---@type table<integer, cupola.Call>
 local running = {}
@@ -250,6 +253,37 @@ local function ask(in_scope, questions)
   end)
 end
 
+--- Begins a run, or attaches to one. When the daemon is lost, a run that outlives it is followed on the next one after its last event:
+--- its `started` event says whether it does, and one that was attached to may.
+---@param in_scope cupola.Scope
+---@param method 'invoke'|'runs/attach'
+---@param params table
+---@param handlers cupola.Handlers
+---@return cupola.Call
+local function follow(in_scope, method, params, handlers)
+  local run, after, outlives, tries = params.runId, 0, method == 'runs/attach', 0
+  local current
+  local function begin(next_method, next_params)
+    current = in_scope.call(next_method, next_params, {
+      on_progress = function(event)
+        run, after, tries = event.runId, math.max(after, event.number), 0
+        outlives = outlives or event.survives == true
+        handlers.on_progress(event)
+      end,
+      on_done = function(reason, result)
+        local is_lost = reason and reason.data and reason.data.kind == 'connectionLost'
+        if is_lost and outlives and run and tries < MAX_TRIES then
+          tries = tries + 1
+          return begin('runs/attach', { runId = run, after = after, textOnly = params.textOnly })
+        end
+        handlers.on_done(reason, result)
+      end,
+    })
+  end
+  begin(method, params)
+  return { cancel = function() current.cancel() end }
+end
+
 --- Calls a method that answers as `invoke` does, and shows the answer as it comes.
 ---@param in_scope cupola.Scope
 ---@param method 'invoke'|'runs/attach'
@@ -258,7 +292,7 @@ end
 ---@return cupola.Call
 function M.stream(in_scope, method, params, question)
   local answer = new(question, in_scope.label)
-  local call = in_scope.call(method, params, {
+  local call = follow(in_scope, method, params, {
     on_progress = function(event)
       if event.type == 'textDelta' then
         answer:append(event.delta)

@@ -1,6 +1,6 @@
 // The turns with an agent that this window has seen. In memory only: prompts and answers are not kept anywhere.
 
-import { CupolaError, type InvokeEvent, type InvokeResponse, type Line, type Question } from "cupola-client";
+import { continued, CupolaError, type InvokeEvent, type InvokeResponse, type Line, type Question } from "cupola-client";
 import { approval, consentLink, decision } from "./questions";
 import { shortId } from "./sessions";
 import { afterEvent, afterFailure, afterResponse, newTurn, type Turn } from "./turn";
@@ -82,14 +82,24 @@ export class Conversation {
         return question === undefined ? undefined : consentLink(question);
     }
 
-    /** Shows what a run has said so far, and follows it: as `ask`, but cancelling leaves the run alone. */
+    /**
+     * Shows what a run has said so far, and follows it: as `ask`, but cancelling leaves the run alone. A run that outlives its daemon is
+     * followed on the next one, after the last event that was shown.
+     */
     async attach(line: Promise<Line>, runId: string, name = shortId(runId)): Promise<void> {
         const isShown = this.#turns.some((turn) => turn.runId === runId && turn.status === "running");
         if (!isShown) {
             const turn = { ...newTurn(this.#nextId++, name, true), runId };
-            await this.#follow(turn, async (options) =>
-                (await line).connection.request("runs/attach", { runId }, options),
-            );
+            await this.#follow(turn, async ({ onEvent, signal }) => {
+                const { connection } = await line;
+                const attach = continued(
+                    connection,
+                    (onEvent, signal) => connection.request("runs/attach", { runId }, { onEvent, signal }),
+                    true,
+                    { runId },
+                );
+                return attach(onEvent, signal);
+            });
         }
     }
 

@@ -6,7 +6,7 @@ import { CupolaError, Line, type Target } from "cupola-client";
 import { answer } from "../../src/model/answer";
 import { Conversation } from "../../src/model/conversation";
 import { runRows } from "../../src/model/runs";
-import { eventually, type Home, inHome } from "../../../node/test/support";
+import { eventually, type Home, inHome, nextDaemon, withEmulator } from "../../../node/test/support";
 
 function line(home: Home, target: Target = { kind: "emulator" }): Line {
     const isolation = target.kind === "emulator" && target.agent === undefined ? { userKey: "tenant-acme" } : {};
@@ -46,6 +46,30 @@ test("a conversation shows each turn as it grows, and can start fresh", () =>
         assert.equal(fresh.sessionId, first.sessionId);
         assert.equal((await conversation.ask(to, "hello")).conversationId, fresh.conversationId);
     }));
+
+test("a run that outlives its daemon is followed on the next one", () =>
+    inHome((home) =>
+        withEmulator(home, async (url) => {
+            const target: Target = { kind: "emulator", url };
+            const to = line(home, target);
+            const client = await home.client({ target, isolation: to.isolation });
+            const begun = client.invoke("slow 30 40", { detach: true });
+            const runId = await begun.started();
+            const conversation = new Conversation();
+            let isKilled = false;
+            conversation.onChange((turn) => {
+                if (!isKilled && turn?.text !== "") {
+                    isKilled = true;
+                    nextDaemon(home);
+                }
+            });
+            await conversation.attach(Promise.resolve(to), runId);
+            const [turn] = conversation.turns;
+            const whole = Array.from({ length: 30 }, (_, number) => `tick${number}`).join(" ");
+            assert.deepEqual([isKilled, turn?.status, turn?.text], [true, "completed", whole]);
+            await begun.result();
+        }),
+    ));
 
 test("what the agent asks is answered once, with a button", () =>
     inHome(async (home) => {

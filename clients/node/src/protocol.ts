@@ -166,6 +166,11 @@ export interface Capabilities {
   methods: string[];
   /** The framings the socket accepts: `lsp`, `ndjson`, `http`. */
   framings: string[];
+  /**
+   * Whether a newer daemon can take over from this one: `daemon/stop` with `drain`. A service manager's socket
+   * stays where it is.
+   */
+  handOver: boolean;
 }
 
 /** Which chat. */
@@ -280,6 +285,15 @@ export interface Credential {
   tenantId?: string;
 }
 
+/** What to show. */
+export interface DaemonStatusParams {
+  /**
+   * Also runs, sessions, tokens, connections to the service and recent errors. Left out on a bound connection,
+   * which knows only its own.
+   */
+  details?: boolean;
+}
+
 /** The daemon's status. Durations are in ms; `startedAt` is RFC 3339, UTC. */
 export interface DaemonStatusResponse {
   /** The daemon's version. */
@@ -310,12 +324,22 @@ export interface DaemonStatusResponse {
   emulator?: string;
   /** Partitions with saved state; missing when saved state cannot be read. */
   partitions?: number;
+  /** What it is doing, if that was asked for. */
+  details?: StatusDetails;
 }
 
 /** How to stop. */
 export interface DaemonStopParams {
   /** Do not wait for active runs. */
   force?: boolean;
+  /**
+   * Leave the runs that survive to the next daemon at once: their clients get `shuttingDown` and continue there
+   * with `runs/attach`. The others are waited for, and finished answers stay available until somebody has had
+   * them.
+   */
+  drain?: boolean;
+  /** End the runs that are still active after this long, in ms. */
+  deadlineMs?: number;
 }
 
 /** The daemon is stopping. */
@@ -787,6 +811,24 @@ export interface HttpHeader {
 /** A request id. Echoed with its value and its type. */
 export type Id = number | string;
 
+/** What a call does when another call is using its session. */
+export type IfBusy =
+  /** It waits for its turn. A `notice` says how many calls are ahead, and `runs/list` shows it. */
+  | "queue"
+  /** It fails at once with `busy`. Nothing is sent. */
+  | "reject"
+  /**
+   * It is sent beside the other call. An agent that locks its conversations refuses it with
+   * `conversationLocked`.
+   */
+  | "parallel"
+  /**
+   * It is sent beside the other call, in the service's background mode: an agent that can be steered ends the
+   * turn that is running and continues with this one. Any other agent treats it as `parallel`. Applies to
+   * `responses` and `invocations` only.
+   */
+  | "steer";
+
 /** What one user last used with one agent. */
 export interface ImportEntry {
   /** Which agent. */
@@ -1252,6 +1294,15 @@ export interface InvokeParams {
    * which ends with the daemon.
    */
   survive?: boolean;
+  /** What to do when another call is using the session: wait for it, unless something else is chosen. */
+  ifBusy?: IfBusy;
+  /**
+   * What becomes of the run when its last client leaves. The default is `cancel`; `detach` means `keep`, and is
+   * not allowed with `cancel`.
+   */
+  onDisconnect?: OnDisconnect;
+  /** Keep the session ready for the next turn. Experimental. */
+  warm?: Warm;
   /** Give up after this long, in ms; the default is 30 min, 0 means never. */
   timeoutMs?: number;
   /** Send events as `$/progress` with this token. */
@@ -1343,6 +1394,16 @@ export interface ItemsResponse {
   last_id: string | null;
   /** Whether there are more after `last_id`. */
   has_more: boolean;
+}
+
+/** With what a session is kept warm, and for how long. */
+export interface KeepWarm {
+  /** What is asked for. Never a turn. */
+  request: WarmRequest;
+  /** How often, in ms: 10 s at least. */
+  everyMs: number;
+  /** For how long after the last turn, in ms: 24 h at most. */
+  forMs: number;
 }
 
 /** How far a client got in a run: `runs/attach` continues after it. */
@@ -1534,6 +1595,12 @@ export type NoticeCode =
   | "waitingForAgent"
   /** The agent's version is still being deployed; the call waits for it. */
   | "waitingForVersion"
+  /** Other calls are using the session, or wait for it; this one waits for its turn. */
+  | "queued"
+  /** Another call is using the session, and this one was sent without waiting for it. */
+  | "sentWhileBusy"
+  /** The agent took the message into the turn that is running. The reply is in that turn's answer. */
+  | "delivered"
   /** A parameter has no effect for this target. */
   | "ignored"
   /** The connection to a log broke; it is being opened again. */
@@ -1558,6 +1625,16 @@ export type NoticeCode =
   | "answering"
   /** Any other code, added by a newer daemon. */
   | "other";
+
+/** What becomes of a run when its last client leaves. */
+export type OnDisconnect =
+  /** It is cancelled, here and at the service. */
+  | "cancel"
+  /**
+   * It continues, and its answer is kept for the next client. It still ends with the daemon, unless `survive` is
+   * set.
+   */
+  | "keep";
 
 /** An OpenRPC document, see <https://spec.open-rpc.org>. */
 export type OpenRpcDocument = Record<string, unknown>;
@@ -1697,6 +1774,26 @@ export type QuestionKind =
   /** Any other kind, added by a newer daemon. */
   | "other";
 
+/** Where a call is in a queue. */
+export interface QueuePlace {
+  /** How many calls of this daemon are ahead of it. 0 while only a call of another process is. */
+  ahead: number;
+  /** What it waits for, for people. */
+  for: string;
+}
+
+/** A call that failed. */
+export interface RecentError {
+  /** When. RFC 3339, UTC. */
+  at: string;
+  /** The method that was called. */
+  method: string;
+  /** What went wrong, in one word. */
+  kind: ErrorKind;
+  /** What happened, for people: at most 300 characters. */
+  message: string;
+}
+
 /**
  * A path in a session's home: `data/in.csv`, or with a leading slash, which means the home too. Sent as it is.
  * Must be 1 to 4096 bytes without control characters.
@@ -1783,6 +1880,8 @@ export interface RunInfo {
   clients: number;
   /** The first words of what was asked. Not known of a run that an earlier daemon began: prompts are not saved. */
   question?: string;
+  /** Where it waits, until it is sent. */
+  queue?: QueuePlace;
   /** The session that answers, once that is known. */
   sessionId?: SessionId;
   /** The conversation of this turn, once that is known. */
@@ -1987,6 +2086,20 @@ export interface SessionStopResponse {
   alreadyStopped: boolean;
 }
 
+/** A session that a partition continues. */
+export interface SessionUse {
+  /** The partition. The isolation keys themselves are not kept. */
+  partition: PartitionId;
+  /** The agent, as saved state names it. */
+  agent: string;
+  /** Runs under way in the partition. */
+  runs: number;
+  /** When what is saved changed last. RFC 3339, UTC. */
+  updatedAt: string;
+  /** The session the next call continues. */
+  sessionId?: SessionId;
+}
+
 /** Which session to use from now on. */
 export interface SessionUseParams {
   /** The session. It must exist for this isolation. */
@@ -2001,6 +2114,25 @@ export interface SessionUseParams {
   debug?: boolean;
   /** Send events as `$/progress` with this token. */
   partialResultToken?: Id;
+}
+
+/** What the daemon is doing. No isolation key and no token is in it. */
+export interface StatusDetails {
+  /** Runs under way and those that ended recently, newest first. */
+  runs: RunInfo[];
+  /** The sessions that partitions continue, the latest changed first: at most 100. */
+  sessions: SessionUse[];
+  /** The tokens held, and when they expire. */
+  tokens: Token[];
+  /** The sessions that are kept ready (`warm` of `invoke`). */
+  warm: WarmSession[];
+  /** The latest calls that failed, newest first: at most 32. */
+  errors: RecentError[];
+  /**
+   * The connections to services and to agents on this machine that are open; missing where the system does not
+   * tell.
+   */
+  upstream?: UpstreamConnection[];
 }
 
 /** How many of the last lines: 1 to 300, 50 when left out. */
@@ -2150,6 +2282,12 @@ export type Turn =
    */
   | "ran";
 
+/** An open connection. */
+export interface UpstreamConnection {
+  /** The address and port at the other end. */
+  peer: string;
+}
+
 /**
  * The end user on whose behalf the caller acts (`x-ms-user-identity`). Must be 1 to 256 characters of A-Z a-z
  * 0-9 . _ : - @.
@@ -2169,6 +2307,47 @@ export interface VersionIndicator {
  * characters of A-Z a-z 0-9 . _ -, and more than dots.
  */
 export type VersionOverride = string;
+
+/**
+ * How a partition's session is kept ready after this turn. Experimental, and it costs: a sandbox that does not
+ * go idle is paid for.
+ */
+export interface Warm {
+  /** Ask the service for something now and then, so that the session may not go idle. */
+  keep?: KeepWarm;
+  /**
+   * Make the partition's next session ahead: the next call that needs a new one gets it. It counts among the
+   * project's sessions.
+   */
+  preCreate?: boolean;
+}
+
+/** A request that may keep a session warm. */
+export type WarmRequest =
+  /** Show the session. The service answers this itself. */
+  | "session"
+  /** List the files in the session's home. */
+  | "files";
+
+/** A session that is kept ready. */
+export interface WarmSession {
+  /** The partition. */
+  partition: PartitionId;
+  /** The agent, as saved state names it. */
+  agent: string;
+  /** The session. */
+  sessionId: SessionId;
+  /** How often the service was asked since the last turn. */
+  asked: number;
+  /** How it is kept warm; missing if only the next one is made ahead. */
+  keep?: KeepWarm;
+  /** When it was asked last. RFC 3339, UTC. */
+  askedAt?: string;
+  /** Why that failed, if it did. */
+  error?: string;
+  /** The session that was made ahead. */
+  nextSessionId?: SessionId;
+}
 
 /** Every method: its parameters, its result, and the values of its `$/progress` notifications. */
 export interface Methods {
@@ -2325,8 +2504,8 @@ export interface Methods {
    * calls. They come from the service; Cupola does not store them.
    */
   "chats/items": { params: ItemsParams; result: ItemsResponse; event: never };
-  /** Shows the daemon's status. */
-  "daemon/status": { params: NoParams; result: DaemonStatusResponse; event: never };
+  /** Shows the daemon's status. With `details`, also what it is doing: what `cupola top` shows. */
+  "daemon/status": { params: DaemonStatusParams; result: DaemonStatusResponse; event: never };
   /**
    * Checks the daemon, its saved state and its credential. With a target, also checks everything that a call to
    * it needs. Fetches a token and the agent's definition; sends nothing to the agent itself.

@@ -204,6 +204,21 @@ ErrorKind: TypeAlias = Literal[
 Id: TypeAlias = Union[int, str]
 """A request id. Echoed with its value and its type."""
 
+IfBusy: TypeAlias = Literal[
+    # It waits for its turn. A `notice` says how many calls are ahead, and `runs/list` shows it.
+    "queue",
+    # It fails at once with `busy`. Nothing is sent.
+    "reject",
+    # It is sent beside the other call. An agent that locks its conversations refuses it with
+    # `conversationLocked`.
+    "parallel",
+    # It is sent beside the other call, in the service's background mode: an agent that can be
+    # steered ends the turn that is running and continues with this one. Any other agent treats it
+    # as `parallel`. Applies to `responses` and `invocations` only.
+    "steer",
+]
+"""What a call does when another call is using its session."""
+
 ImportOutcome: TypeAlias = Literal[
     # It became the current one, or would have.
     "imported",
@@ -267,6 +282,12 @@ NoticeCode: TypeAlias = Literal[
     "waitingForAgent",
     # The agent's version is still being deployed; the call waits for it.
     "waitingForVersion",
+    # Other calls are using the session, or wait for it; this one waits for its turn.
+    "queued",
+    # Another call is using the session, and this one was sent without waiting for it.
+    "sentWhileBusy",
+    # The agent took the message into the turn that is running. The reply is in that turn's answer.
+    "delivered",
     # A parameter has no effect for this target.
     "ignored",
     # The connection to a log broke; it is being opened again.
@@ -294,6 +315,15 @@ NoticeCode: TypeAlias = Literal[
     "other",
 ]
 """All kinds of notices. Receivers show the message of a kind they do not know."""
+
+OnDisconnect: TypeAlias = Literal[
+    # It is cancelled, here and at the service.
+    "cancel",
+    # It continues, and its answer is kept for the next client. It still ends with the daemon,
+    # unless `survive` is set.
+    "keep",
+]
+"""What becomes of a run when its last client leaves."""
 
 OpenRpcDocument: TypeAlias = dict[str, Any]
 """An OpenRPC document, see <https://spec.open-rpc.org>."""
@@ -448,6 +478,14 @@ VersionOverride: TypeAlias = str
 128 characters of A-Z a-z 0-9 . _ -, and more than dots.
 """
 
+WarmRequest: TypeAlias = Literal[
+    # Show the session. The service answers this itself.
+    "session",
+    # List the files in the session's home.
+    "files",
+]
+"""A request that may keep a session warm."""
+
 
 class AgentListParams(TypedDict, total=False):
     """Which agents to list. The daemon follows the service's pages until it has `limit` agents."""
@@ -581,6 +619,10 @@ class Capabilities(TypedDict):
     """Every method that may be called on this connection."""
     framings: list[str]
     """The framings the socket accepts: `lsp`, `ndjson`, `http`."""
+    handOver: bool
+    """Whether a newer daemon can take over from this one: `daemon/stop` with `drain`. A service
+    manager's socket stays where it is.
+    """
 
 
 class _ChatForgetParams(TypedDict):
@@ -689,6 +731,15 @@ class Credential(_Credential, total=False):
     """The tenant, if the configuration names one."""
 
 
+class DaemonStatusParams(TypedDict, total=False):
+    """What to show."""
+
+    details: bool
+    """Also runs, sessions, tokens, connections to the service and recent errors. Left out on a bound
+    connection, which knows only its own.
+    """
+
+
 class _DaemonStatusResponse(TypedDict):
     version: str
     """The daemon's version."""
@@ -725,6 +776,8 @@ class DaemonStatusResponse(_DaemonStatusResponse, total=False):
     """
     partitions: int
     """Partitions with saved state; missing when saved state cannot be read."""
+    details: StatusDetails
+    """What it is doing, if that was asked for."""
 
 
 class DaemonStopParams(TypedDict, total=False):
@@ -732,6 +785,13 @@ class DaemonStopParams(TypedDict, total=False):
 
     force: bool
     """Do not wait for active runs."""
+    drain: bool
+    """Leave the runs that survive to the next daemon at once: their clients get `shuttingDown` and
+    continue there with `runs/attach`. The others are waited for, and finished answers stay
+    available until somebody has had them.
+    """
+    deadlineMs: int
+    """End the runs that are still active after this long, in ms."""
 
 
 class DaemonStopResponse(TypedDict):
@@ -1605,6 +1665,15 @@ class InvokeParams(_InvokeParams, total=False):
     event: only `responses`, and `invocations` that the agent accepts with 202, can. Not with `raw`,
     and not with the embedded emulator, which ends with the daemon.
     """
+    ifBusy: IfBusy
+    """What to do when another call is using the session: wait for it, unless something else is chosen.
+    """
+    onDisconnect: OnDisconnect
+    """What becomes of the run when its last client leaves. The default is `cancel`; `detach` means
+    `keep`, and is not allowed with `cancel`.
+    """
+    warm: Warm
+    """Keep the session ready for the next turn. Experimental."""
     timeoutMs: int
     """Give up after this long, in ms; the default is 30 min, 0 means never."""
     partialResultToken: Id
@@ -1689,6 +1758,17 @@ class ItemsResponse(TypedDict):
     """The last one's id: pass it as `after` for more."""
     has_more: bool
     """Whether there are more after `last_id`."""
+
+
+class KeepWarm(TypedDict):
+    """With what a session is kept warm, and for how long."""
+
+    request: WarmRequest
+    """What is asked for. Never a turn."""
+    everyMs: int
+    """How often, in ms: 10 s at least."""
+    forMs: int
+    """For how long after the last turn, in ms: 24 h at most."""
 
 
 class LastEvent(TypedDict):
@@ -1971,6 +2051,28 @@ class Question(_Question, total=False):
     """
 
 
+class QueuePlace(TypedDict):
+    """Where a call is in a queue."""
+
+    ahead: int
+    """How many calls of this daemon are ahead of it. 0 while only a call of another process is."""
+    for: str
+    """What it waits for, for people."""
+
+
+class RecentError(TypedDict):
+    """A call that failed."""
+
+    at: str
+    """When. RFC 3339, UTC."""
+    method: str
+    """The method that was called."""
+    kind: ErrorKind
+    """What went wrong, in one word."""
+    message: str
+    """What happened, for people: at most 300 characters."""
+
+
 class _RequestEventRequest(TypedDict):
     type: Literal["request"]
     method: str
@@ -2052,6 +2154,8 @@ class RunInfo(_RunInfo, total=False):
     """The first words of what was asked. Not known of a run that an earlier daemon began: prompts are
     not saved.
     """
+    queue: QueuePlace
+    """Where it waits, until it is sent."""
     sessionId: SessionId
     """The session that answers, once that is known."""
     conversationId: ConversationId
@@ -2221,6 +2325,24 @@ class SessionStopResponse(TypedDict):
     """Whether it was already stopped."""
 
 
+class _SessionUse(TypedDict):
+    partition: PartitionId
+    """The partition. The isolation keys themselves are not kept."""
+    agent: str
+    """The agent, as saved state names it."""
+    runs: int
+    """Runs under way in the partition."""
+    updatedAt: str
+    """When what is saved changed last. RFC 3339, UTC."""
+
+
+class SessionUse(_SessionUse, total=False):
+    """A session that a partition continues."""
+
+    sessionId: SessionId
+    """The session the next call continues."""
+
+
 class _SessionUseParams(TypedDict):
     sessionId: SessionId
     """The session. It must exist for this isolation."""
@@ -2239,6 +2361,28 @@ class SessionUseParams(_SessionUseParams, total=False):
     """Send each outgoing request as a `RequestEvent`."""
     partialResultToken: Id
     """Send events as `$/progress` with this token."""
+
+
+class _StatusDetails(TypedDict):
+    runs: list[RunInfo]
+    """Runs under way and those that ended recently, newest first."""
+    sessions: list[SessionUse]
+    """The sessions that partitions continue, the latest changed first: at most 100."""
+    tokens: list[Token]
+    """The tokens held, and when they expire."""
+    warm: list[WarmSession]
+    """The sessions that are kept ready (`warm` of `invoke`)."""
+    errors: list[RecentError]
+    """The latest calls that failed, newest first: at most 32."""
+
+
+class StatusDetails(_StatusDetails, total=False):
+    """What the daemon is doing. No isolation key and no token is in it."""
+
+    upstream: list[UpstreamConnection]
+    """The connections to services and to agents on this machine that are open; missing where the
+    system does not tell.
+    """
 
 
 class _TargetEmulator(TypedDict):
@@ -2371,6 +2515,13 @@ class TreeFailure(TypedDict):
     """What happened, for people."""
 
 
+class UpstreamConnection(TypedDict):
+    """An open connection."""
+
+    peer: str
+    """The address and port at the other end."""
+
+
 class VersionIndicator(TypedDict):
     """Which version a session is bound to."""
 
@@ -2378,6 +2529,43 @@ class VersionIndicator(TypedDict):
     """Always `version_ref` so far."""
     agent_version: str
     """The concrete version."""
+
+
+class Warm(TypedDict, total=False):
+    """How a partition's session is kept ready after this turn. Experimental, and it costs: a sandbox
+    that does not go idle is paid for.
+    """
+
+    keep: KeepWarm
+    """Ask the service for something now and then, so that the session may not go idle."""
+    preCreate: bool
+    """Make the partition's next session ahead: the next call that needs a new one gets it. It counts
+    among the project's sessions.
+    """
+
+
+class _WarmSession(TypedDict):
+    partition: PartitionId
+    """The partition."""
+    agent: str
+    """The agent, as saved state names it."""
+    sessionId: SessionId
+    """The session."""
+    asked: int
+    """How often the service was asked since the last turn."""
+
+
+class WarmSession(_WarmSession, total=False):
+    """A session that is kept ready."""
+
+    keep: KeepWarm
+    """How it is kept warm; missing if only the next one is made ahead."""
+    askedAt: str
+    """When it was asked last. RFC 3339, UTC."""
+    error: str
+    """Why that failed, if it did."""
+    nextSessionId: SessionId
+    """The session that was made ahead."""
 
 FileEvent: TypeAlias = Union[
     FileEventRequest,
@@ -2612,7 +2800,7 @@ class Call(Protocol):
     def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> ItemsResponse: ...
 
     @overload
-    def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> DaemonStatusResponse: ...
+    def __call__(self, method: Literal["daemon/status"], params: DaemonStatusParams, /) -> DaemonStatusResponse: ...
 
     @overload
     def __call__(self, method: Literal["daemon/doctor"], params: DoctorParams, /) -> DoctorResponse: ...
@@ -2727,7 +2915,7 @@ class AsyncCall(Protocol):
     def __call__(self, method: Literal["chats/items"], params: ItemsParams, /) -> Awaitable[ItemsResponse]: ...
 
     @overload
-    def __call__(self, method: Literal["daemon/status"], params: NoParams, /) -> Awaitable[DaemonStatusResponse]: ...
+    def __call__(self, method: Literal["daemon/status"], params: DaemonStatusParams, /) -> Awaitable[DaemonStatusResponse]: ...
 
     @overload
     def __call__(self, method: Literal["daemon/doctor"], params: DoctorParams, /) -> Awaitable[DoctorResponse]: ...

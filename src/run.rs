@@ -4,10 +4,12 @@
 //! share. [`registry`] finds runs by their id and keeps those that ended for a while.
 //!
 //! - [`event`]: an event as it is kept: encoded once, for all clients
+//! - [`facts`]: what is known of a run beside its events: whose it is, its ids, where it waits, how it ended
 //! - [`numbers`]: the numbers of events (pure)
 //! - [`journal`]: what is written down of runs, so that the next daemon knows of them
 
 mod event;
+mod facts;
 pub mod journal;
 mod numbers;
 mod registry;
@@ -22,13 +24,11 @@ use crate::partition::journal::Entry;
 use crate::partition::locks::Position;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
-use cupola_protocol::busy::QueuePlace;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, RunFailure, RunStatus};
-use cupola_protocol::latency::Latency;
 use cupola_protocol::runs::{RunInfo, RunState};
-use cupola_protocol::target::AgentVersion;
+use facts::{Facts, Waits};
 use numbers::Numbers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,71 +59,6 @@ pub struct Run {
     is_read: AtomicBool,
     /// The next daemon continues it.
     is_left: AtomicBool,
-}
-
-/// What changes, beside the events.
-#[derive(Debug)]
-struct Facts {
-    /// Whose it is, once that is known.
-    place: Option<Partition>,
-    /// Keeps the daemon from leaving until the run has ended.
-    busy: Option<WorkGuard>,
-    /// The first words of what was asked.
-    question: Option<String>,
-    session: Option<SessionId>,
-    conversation: Option<ConversationId>,
-    /// The answer's id at the service.
-    response: Option<ResponseId>,
-    /// The version that answers.
-    version: Option<AgentVersion>,
-    latency: Option<Latency>,
-    status: Option<RunStatus>,
-    /// Why it did not complete.
-    failure: Option<RunFailure>,
-    /// The queue it waits in, in words.
-    waits: Option<Waits>,
-    ended_at: Option<SystemTime>,
-    /// Length of the text so far.
-    text_bytes: usize,
-    numbers: Numbers,
-    /// It outlives the daemon.
-    survives: bool,
-}
-
-/// A queue that a run waits in.
-#[derive(Debug)]
-struct Waits {
-    behind: String,
-    position: Position,
-}
-
-impl Facts {
-    /// Where it waits.
-    fn queue(&self) -> Option<QueuePlace> {
-        let waits = self.waits.as_ref().filter(|_| self.status.is_none())?;
-        Some(QueuePlace { ahead: waits.position.ahead(), waits_for: waits.behind.clone() })
-    }
-
-    /// Nothing is known yet.
-    const fn new(busy: WorkGuard, numbers: Numbers) -> Self {
-        Self {
-            place: None,
-            busy: Some(busy),
-            question: None,
-            session: None,
-            conversation: None,
-            response: None,
-            version: None,
-            latency: None,
-            status: None,
-            failure: None,
-            waits: None,
-            ended_at: None,
-            text_bytes: 0,
-            numbers,
-            survives: false,
-        }
-    }
 }
 
 /// A reader of a run's events, and where a client that has seen some of them continues.

@@ -116,13 +116,15 @@ pub enum ConfigError {
     #[error("the configuration file {0}{advice}", advice = .0.advice())]
     Unusable(#[source] Unusable),
     /// The file is not a valid configuration.
-    #[error("the configuration file {path} is wrong in line {line}: {reason}")]
+    #[error("the configuration file {path} is wrong in line {line}{field}: {reason}")]
     Malformed {
         /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// Field and rule. The line itself may hold a secret.
+        /// The setting that the line gives a value to, if it does. The value may be a secret.
+        field: String,
+        /// The rule.
         reason: String,
     },
     /// A value breaks its rule.
@@ -315,9 +317,12 @@ impl Settings {
             None => return Ok(Self::default()),
         };
         toml::from_str(&text).map_err(|error: toml::de::Error| {
-            let lines = |end: usize| text.bytes().take(end).filter(|byte| *byte == b'\n').count();
-            let line = error.span().map_or(0, |span| lines(span.start)) + 1;
-            ConfigError::Malformed { path: path.to_owned(), line, reason: error.message().to_owned() }
+            let line =
+                error.span().map_or(0, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count());
+            let key = text.lines().nth(line).and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+            let is_key = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+            let field = if !key.is_empty() && key.chars().all(is_key) { format!(" ({key})") } else { String::new() };
+            ConfigError::Malformed { path: path.to_owned(), line: line + 1, field, reason: error.message().to_owned() }
         })
     }
 }

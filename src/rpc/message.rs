@@ -266,7 +266,7 @@ fn without_value(message: &str) -> String {
 /// What serde wants, without the names of Rust's types.
 fn in_words(wanted: &str) -> &str {
     match wanted {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
         "i8" | "i16" | "i32" | "i64" | "isize" => "an integer",
         "f32" | "f64" => "a number",
         _ if wanted.starts_with("struct ") || wanted.contains("enum ") || wanted == "a map" => "an object",
@@ -424,7 +424,7 @@ mod tests {
         let text = r#""hush, expected \"`hush""#;
         let error = serde_json::from_str::<u8>(text).unwrap_err().to_string();
         assert!(error.contains("hush"), "{error}");
-        assert_eq!(without_value(&error), "invalid type: string, expected a whole number");
+        assert_eq!(without_value(&error), "invalid type: string, expected a whole number of 0 or more");
         assert_eq!(without_value("missing field `input`"), "missing field `input`");
     }
 }

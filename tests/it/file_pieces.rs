@@ -175,9 +175,9 @@ async fn what_is_not_as_it_should_be_is_refused_and_writes_nothing() {
         assert!(message.contains(word), "{word}: {message}");
     }
     for (params, word) in [
-        (json!({"path": "a", "length": 0}), "nonzero"),
+        (json!({"path": "a", "length": 0}), "above zero"),
         (json!({"path": "a", "length": MB + 1}), "1048576"),
-        (json!({"path": "a", "offset": -1}), "u64"),
+        (json!({"path": "a", "offset": -1}), "0 or more"),
         (json!({"path": "a", "readId": "of-nobody"}), "no reading or writing"),
     ] {
         let response = world.call("files/read", params).await;

@@ -104,7 +104,7 @@ mod tests {
 
     fn paused(questions: Value) -> Paused {
         let answer = json!({"runId": "run-1", "status": "incomplete", "text": "", "isolationModel": "keys", "durationMs": 1,
-            "sessionId": "s-1", "conversationId": "conv_1"});
+            "sessionId": "session-1", "conversationId": "conv_1"});
         Paused { asked: serde_json::from_value(questions).unwrap(), answer: serde_json::from_value(answer).unwrap() }
     }
 
@@ -117,7 +117,7 @@ mod tests {
             panic!("nothing is sent");
         };
         assert_eq!(sent["input"], json!([approval("a", true), approval("b", false)]));
-        assert_eq!((&sent["sessionId"], &sent["conversationId"]), (&json!("s-1"), &json!("conv_1")));
+        assert_eq!((&sent["sessionId"], &sent["conversationId"]), (&json!("session-1"), &json!("conv_1")));
         for answers in [[accepted(), Answer::Open, accepted()], [Answer::Open, accepted(), accepted()]] {
             assert!(matches!(decided(paused(asked.clone()), &answers), Next::Stay(_)), "{answers:?}");
         }

@@ -1,13 +1,11 @@
-//! Order: calls on one session wait for each other, calls on different sessions do not. With a state directory, the same holds for
-//! calls of other processes that use that directory.
+//! Order: calls on one session wait for each other, calls on different sessions do not. Where saved state is shared, the same holds
+//! for calls of other processes that use it.
 
-use super::file_lock::FileLock;
+use super::exclusion::{Exclusion, ExclusionError, Held, Lease, LockName};
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use std::hash::Hash;
-use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +26,8 @@ pub struct Locks<Key: Eq + Hash> {
 /// Where processes lock a key between them, and what a key is called there.
 #[derive(Debug)]
 struct Shared<Key> {
-    directory: Arc<PathBuf>,
-    name: fn(&Key) -> String,
+    locks: Arc<dyn Exclusion>,
+    name: fn(&Key) -> LockName,
 }
 
 impl<Key: Eq + Hash> Default for Locks<Key> {
@@ -42,9 +40,16 @@ impl<Key: Eq + Hash> Default for Locks<Key> {
 #[derive(Debug)]
 pub struct Lock<Key: Eq + Hash> {
     // Dropped in this order: other processes first, then the guard; then the place looks whether anyone is left.
-    _shared: Option<FileLock>,
+    shared: Option<Held>,
     _guard: OwnedMutexGuard<()>,
     _place: Place<Key>,
+}
+
+impl<Key: Eq + Hash> Lock<Key> {
+    /// The lease that it is, where it can be lost.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.shared.as_ref().and_then(Held::lease)
+    }
 }
 
 /// A place in the queue of a key. Dropping it gives the place up.
@@ -53,7 +58,7 @@ pub struct Waiter<Key: Eq + Hash> {
     guard: MaybeDone<BoxFuture<'static, OwnedMutexGuard<()>>>,
     place: Place<Key>,
     /// Where other processes wait for the key, and its name there.
-    shared: Option<(Arc<PathBuf>, String)>,
+    shared: Option<(Arc<dyn Exclusion>, LockName)>,
 }
 
 /// Why a key could not be had.
@@ -63,19 +68,14 @@ pub enum LockError {
     #[error("another call has held this session for over {} minutes", MAX_WAIT.as_secs() / 60)]
     Timeout,
     /// Other processes could not be kept out.
-    #[error("the locks in {directory} cannot be used: {reason}")]
-    Unusable {
-        /// Where they are.
-        directory: String,
-        /// What the system says.
-        reason: io::Error,
-    },
+    #[error(transparent)]
+    Unusable(#[from] ExclusionError),
 }
 
 impl<Key: Eq + Hash + Clone> Locks<Key> {
-    /// Queues in which other processes stand, too: those that use the same directory. `name` gives each key its own file name.
-    pub fn between_processes(directory: PathBuf, name: fn(&Key) -> String) -> Self {
-        Self { shared: Some(Shared { directory: Arc::new(directory), name }), ..Self::default() }
+    /// Queues in which other processes stand, too: those that use the same saved state. `name` says what a key is called there.
+    pub fn between_processes(locks: Arc<dyn Exclusion>, name: fn(&Key) -> LockName) -> Self {
+        Self { shared: Some(Shared { locks, name }), ..Self::default() }
     }
 
     /// Takes a place behind all calls that have one, without waiting.
@@ -87,7 +87,7 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
         let mut guard = maybe_done(tokio::task::unconstrained(queue.lock_owned()).boxed());
         // The mutex is fair: the first poll takes the place.
         let _ = (&mut guard).now_or_never();
-        let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.directory), (shared.name)(key)));
+        let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.locks), (shared.name)(key)));
         Waiter { guard, place, shared }
     }
 
@@ -108,13 +108,12 @@ impl<Key: Eq + Hash> Waiter<Key> {
     pub async fn wait(mut self) -> Result<Lock<Key>, LockError> {
         let waiting = async {
             (&mut self.guard).await;
-            let Some((directory, name)) = &self.shared else { return Ok(None) };
-            let unusable = |reason| LockError::Unusable { directory: directory.display().to_string(), reason };
-            FileLock::acquire(directory, name).await.map(Some).map_err(unusable)
+            let Some((locks, name)) = &self.shared else { return Ok::<_, ExclusionError>(None) };
+            locks.acquire(name).await.map(Some)
         };
         let shared = tokio::time::timeout(MAX_WAIT, waiting).await.map_err(|_| LockError::Timeout)??;
         let guard = Pin::new(&mut self.guard).take_output().ok_or(LockError::Timeout)?;
-        Ok(Lock { _shared: shared, _guard: guard, _place: self.place })
+        Ok(Lock { shared, _guard: guard, _place: self.place })
     }
 }
 
@@ -190,7 +189,12 @@ mod tests {
 
     /// Two daemons of one state directory; each has its own queues.
     fn two(directory: &std::path::Path) -> [Locks<&'static str>; 2] {
-        [(), ()].map(|()| Locks::between_processes(directory.join("locks"), |key: &&'static str| (*key).to_owned()))
+        [(), ()].map(|()| in_directory(directory.join("locks")))
+    }
+
+    fn in_directory(directory: std::path::PathBuf) -> Locks<&'static str> {
+        let locks = Arc::new(super::super::exclusion::FileLocks::new(directory));
+        Locks::between_processes(locks, |key| LockName::Daemon((*key).to_owned()))
     }
 
     #[tokio::test]
@@ -211,7 +215,7 @@ mod tests {
         let [left, right] = two(directory.path());
         let _held = left.take(&"a").await.unwrap();
         assert!(matches!(right.take(&"a").await, Err(LockError::Timeout)));
-        let nowhere = Locks::<&str>::between_processes("/nowhere/at/all".into(), |key| (*key).to_owned());
-        assert!(matches!(nowhere.take(&"a").await, Err(LockError::Unusable { .. })));
+        let nowhere = in_directory("/nowhere/at/all".into());
+        assert!(matches!(nowhere.take(&"a").await, Err(LockError::Unusable(ExclusionError::Files { .. }))));
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod local_agent;
 pub(crate) mod methods;
 pub(crate) mod peer;
 pub(crate) mod process;
+pub(crate) mod store_server;
 pub(crate) mod terminal;
 
 use std::net::{SocketAddr, TcpListener};

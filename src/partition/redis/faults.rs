@@ -26,7 +26,8 @@ pub(super) fn fault(error: &RedisError) -> SharedFault {
         ErrorKind::InvalidClientConfig => SharedFault::Settings(said()),
         _ => match CertificateFault::of(error) {
             Some(certificate) => SharedFault::NotTrusted(certificate.to_string()),
-            None if is_handshake_failure(error) => SharedFault::NotTrusted(said()),
+            // The library hides the cause that TLS gave, and shows its words.
+            None if is_handshake_failure(error) || said().contains("certificate") => SharedFault::NotTrusted(said()),
             None if error.is_timeout() => SharedFault::Unreachable("it does not answer".to_owned()),
             None if error.is_io_error() || error.is_connection_dropped() => SharedFault::Unreachable(said()),
             None => SharedFault::Other(said()),

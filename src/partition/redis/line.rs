@@ -130,12 +130,15 @@ impl Line {
 
     async fn patiently(&self, work: &Work<'_>) -> Result<(Vec<Value>, Arc<Known>), StoreError> {
         let (until, mut pause) = (Instant::now() + PATIENCE, FIRST_PAUSE);
+        // What it says when the time is over in the middle of a try.
+        let mut last = SharedFault::Slow(PATIENCE.as_secs());
         loop {
             let answer = tokio::time::timeout_at(until, self.attempt(work)).await;
-            let fault = match answer.unwrap_or(Err(SharedFault::Slow(PATIENCE.as_secs()))) {
+            let fault = match answer.unwrap_or_else(|_| Err(last.clone())) {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
+            last = fault.clone();
             let passes = matches!(fault, SharedFault::Unreachable(_) | SharedFault::Loading | SharedFault::ReadOnly);
             if passes || matches!(fault, SharedFault::Slow(_) | SharedFault::NotDurable(_)) {
                 // The next try begins with new connections: the address may lead to another server by now.

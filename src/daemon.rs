@@ -140,8 +140,11 @@ impl Daemon {
     }
 }
 
-/// Where saved state is kept, and who holds what there.
-fn saved_state(config: &Config) -> Result<(Arc<dyn Store>, Arc<dyn Exclusion>), StartError> {
+/// Saved state, and who holds what there.
+type SavedState = (Arc<dyn Store>, Arc<dyn Exclusion>);
+
+/// Where saved state is kept.
+fn saved_state(config: &Config) -> Result<SavedState, StartError> {
     match &config.store {
         StoreConfig::Sqlite => {
             let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;

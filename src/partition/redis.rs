@@ -218,17 +218,17 @@ impl Store for RedisStore {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let (key, session) = (self.base(agent), session.to_string());
         async move {
-            let sealed = match &known.ownership_key {
+            let key_text = match &known.ownership_key {
                 None => String::new(),
                 Some(ownership) => {
-                    let sealer = self.line.known().await?;
-                    let sealed = sealer.sealer.seal(&session, ownership.as_str().as_bytes());
-                    sealed.ok_or_else(|| self.line.error(SharedFault::Other("no random bytes".to_owned())))?
+                    let known = self.line.known().await?;
+                    let text = known.sealer.seal(&session, ownership.as_str().as_bytes());
+                    text.ok_or_else(|| self.line.error(SharedFault::Other("no random bytes".to_owned())))?
                 }
             };
             let (lock, token) = leases::guard(self.lease.as_ref());
             let owner = hex(known.owner.bytes());
-            self.write(&REMEMBER, &key, &[&lock, &token, &session, &owner, &sealed]).await.map(drop)
+            self.write(&REMEMBER, &key, &[&lock, &token, &session, &owner, &key_text]).await.map(drop)
         }
         .boxed()
     }

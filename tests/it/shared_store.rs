@@ -172,7 +172,8 @@ async fn the_runs_of_a_daemon_that_is_gone_are_taken_over_once() {
         left.answer_run(&"run-1".parse().unwrap()).await.unwrap();
         let mut runs = right.runs().await.unwrap();
         runs.sort_by_key(|(_, entry)| entry.run.to_string());
-        let seen: Vec<_> = runs.iter().map(|(daemon, entry)| (daemon.as_str(), entry.run.as_str(), entry.ended)).collect();
+        let seen: Vec<_> =
+            runs.iter().map(|(daemon, entry)| (daemon.as_str(), entry.run.as_str(), entry.ended)).collect();
         let ended = (first.name(), "run-2", Some(RunStatus::Completed));
         assert_eq!(seen, [(first.name(), "run-1", None), ended]);
         assert!(runs[0].1.facts.answered && !runs[1].1.facts.answered);
@@ -242,7 +243,12 @@ async fn what_is_written_under_a_lost_lease_is_refused() {
         late.set_session(&acme, &session("session-late")).await,
         late.set_conversation(&acme, &"conv_late".parse().unwrap()).await,
         late.forget_session(&acme.agent, &session("session-two")).await,
-        late.remember_session(&acme.agent, &session("late-one"), KnownSession { owner: acme.owner, ownership_key: None }).await,
+        late.remember_session(
+            &acme.agent,
+            &session("late-one"),
+            KnownSession { owner: acme.owner, ownership_key: None },
+        )
+        .await,
     ] {
         assert_eq!(fault(refused), SharedFault::LeaseLost);
     }
@@ -268,7 +274,10 @@ async fn the_journal_of_a_daemon_taken_for_dead_is_closed_to_it() {
     assert_eq!(fault(left.end_run(&run, RunStatus::Truncated).await), SharedFault::LeaseLost);
     left.forget_runs(&[run]).await.unwrap();
     let runs = right.runs().await.unwrap();
-    assert_eq!(runs.iter().map(|(daemon, entry)| (daemon.as_str(), entry.ended)).collect::<Vec<_>>(), [(second.name(), None)]);
+    assert_eq!(
+        runs.iter().map(|(daemon, entry)| (daemon.as_str(), entry.ended)).collect::<Vec<_>>(),
+        [(second.name(), None)]
+    );
 }
 
 #[tokio::test]
@@ -293,7 +302,8 @@ async fn what_must_not_be_read_is_sealed_and_opens_with_its_key_only() {
     let (store, locks) = shared(&server);
     let daemon = Presence::begin(&*locks).await.unwrap();
     store.put_run(daemon.name(), &a_run("run-1", true)).await.unwrap();
-    let known = KnownSession { owner: partition("acme", None).owner, ownership_key: Some("sk-to-seal".parse().unwrap()) };
+    let known =
+        KnownSession { owner: partition("acme", None).owner, ownership_key: Some("sk-to-seal".parse().unwrap()) };
     store.remember_session(&partition("acme", None).agent, &session("session-one"), known).await.unwrap();
     assert!(server.is_on_disk("run-1"), "this test could not see anything");
     for secret in ["tenant-whose-key-is-sealed", "sk-to-seal", SEALING_KEY] {
@@ -301,10 +311,13 @@ async fn what_must_not_be_read_is_sealed_and_opens_with_its_key_only() {
     }
     let mut settings = server.settings();
     settings.sealing_key = toml::from_str::<toml::Table>("env = \"OTHER\"").unwrap().try_into().unwrap();
-    let other = cupola::partition::redis::RedisStore::new(settings, Arc::new(|name| match name {
-        "OTHER" => Some("another-key-of-enough-characters-here".to_owned()),
-        name => crate::support::store_server::variable(name),
-    }));
+    let other = cupola::partition::redis::RedisStore::new(
+        settings,
+        Arc::new(|name| match name {
+            "OTHER" => Some("another-key-of-enough-characters-here".to_owned()),
+            name => crate::support::store_server::variable(name),
+        }),
+    );
     assert_eq!(fault(other.unwrap().load(&partition("acme", None)).await), SharedFault::AnotherKey);
 }
 
@@ -313,7 +326,8 @@ async fn a_session_id_is_the_same_for_everyone_until_another_is_wanted() {
     let Some(server) = StoreServer::start(Engine::Valkey, &[]) else { return };
     let ((left, _), (right, _)) = (shared(&server), shared(&server));
     let (acme, contoso) = (partition("acme", None), partition("contoso", None));
-    let next = async |store: &Arc<dyn Store>, of: &Partition, fresh| store.next_session(of, fresh).await.unwrap().unwrap();
+    let next =
+        async |store: &Arc<dyn Store>, of: &Partition, fresh| store.next_session(of, fresh).await.unwrap().unwrap();
     let first = next(&left, &acme, false).await;
     assert_eq!(first, next(&right, &acme, false).await);
     assert_ne!(first, next(&left, &contoso, false).await);

@@ -160,7 +160,13 @@ impl Line {
         let answer = match work {
             Work::Ask(ask) if ask.is_write => vec![self.write(connection, &known, ask).await?],
             Work::Ask(ask) => vec![self.run(&mut connection, ask, None).await?],
-            Work::Send(commands) => commands.query_async(&mut connection).await.map_err(|error| fault(&error))?,
+            Work::Send(commands) => {
+                // Each answer by itself: an error of several loses its code.
+                let mut commands = (*commands).clone();
+                let answers = commands.ignore_errors().query_async::<Vec<Value>>(&mut connection).await;
+                let answers = answers.map_err(|error| fault(&error))?.into_iter().map(Value::extract_error);
+                answers.collect::<Result<_, _>>().map_err(|error| fault(&error))?
+            }
             Work::Know => Vec::new(),
             Work::Look => {
                 let get = redis::cmd("HGET").arg(self.meta()).arg("id").to_owned();
@@ -327,19 +333,19 @@ impl Line {
         }
         let random = || sealer.random::<32>().ok_or_else(|| SharedFault::Other("no random bytes".to_owned()));
         let place = format!("{}:secret", self.settings.prefix);
-        let sealed = sealer.seal(&place, &random()?).ok_or_else(|| SharedFault::Other("no random bytes".to_owned()))?;
+        let secret = sealer.seal(&place, &random()?).ok_or_else(|| SharedFault::Other("no random bytes".to_owned()))?;
         let (id, meta) = (Uuid::new_v4().simple().to_string(), self.meta());
-        let arguments = [FORMAT, &id, &sealed];
+        let arguments = [FORMAT, &id, &secret];
         let script = &super::scripts::META;
         let wait = None;
         let answer =
             self.run(connection, &Ask { script, key: &meta, arguments: &arguments, is_write: true }, wait).await?;
-        let (found, id, sealed): (String, String, String) =
+        let (found, id, secret): (String, String, String) =
             redis::from_redis_value(answer).map_err(|error| SharedFault::Other(error.to_string()))?;
         if found != FORMAT {
             return Err(SharedFault::TooNew { found, known: FORMAT });
         }
-        let secret = sealer.open(&place, &sealed).ok_or(SharedFault::AnotherKey)?;
+        let secret = sealer.open(&place, &secret).ok_or(SharedFault::AnotherKey)?;
         let before = self.seen.lock().unwrap_or_else(PoisonError::into_inner).replace(id.clone());
         if before.is_some_and(|before| before != id) {
             self.replaced.fetch_add(1, Ordering::Relaxed);

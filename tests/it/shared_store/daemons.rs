@@ -113,15 +113,16 @@ async fn a_daemon_that_was_stopped_past_its_lease_overwrites_nothing() {
             let [left, right] = &homes;
             let (stopped, _other) = (serve(left), serve(right));
             let mut slow = invoke(left, &url, "alice", "slow 100 20").spawn().unwrap();
-            wait_until(|| result(&finish(command(left, &["runs", "list", "-o", "json"]))).to_string().contains("running"));
+            wait_until(|| {
+                result(&finish(command(left, &["runs", "list", "-o", "json"]))).to_string().contains("running")
+            });
             stopped.signal(Signal::STOP);
             // The other daemon waits for the lease to end, and no longer.
             let begun = Instant::now();
             let first = result(&finish(invoke(right, &url, "alice", "hello")));
             assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-            let fresh = [&["--new-session"][..], &[]].concat();
             let mut again = invoke(right, &url, "alice", "hello");
-            again.args(fresh);
+            again.arg("--new-session");
             let second = result(&finish(again));
             stopped.signal(Signal::CONT);
             slow.wait().unwrap();
@@ -168,7 +169,7 @@ async fn a_surviving_run_of_a_killed_daemon_is_taken_up_by_another() {
         let list = ["runs", "list", &emulator, "--user-isolation-key=alice", "-o", "json"];
         wait_until(|| result(&finish(command(right, &list))).to_string().contains(&run));
         assert!(at.elapsed() < Duration::from_secs(20), "{:?}", at.elapsed());
-        let attach = ["runs", "attach", &run, &emulator, "--user-isolation-key=alice", "-o", "json"];
+        let attach = ["runs", "attach", &run, "-o", "json"];
         let answer = result(&finish(command(right, &attach)));
         assert_eq!(answer["status"], "completed", "{answer}");
         assert!(finish(command(right, &["stop"])).status.success());

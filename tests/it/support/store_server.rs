@@ -155,7 +155,16 @@ fn run(engine: Engine, program: &Path, port: u16, directory: &Path, more: &[Stri
         Engine::Valkey => command.args(["--port", &port_text, "--appendfsync", "everysec"]),
         Engine::Redis => {
             let file = |name: &str| directory.join(name).display().to_string();
-            command.args(["--port", "0", "--tls-port", &port_text, "--appendfsync", "always", "--tls-auth-clients", "no"]);
+            command.args([
+                "--port",
+                "0",
+                "--tls-port",
+                &port_text,
+                "--appendfsync",
+                "always",
+                "--tls-auth-clients",
+                "no",
+            ]);
             command.args(["--tls-cert-file", &file("server.pem"), "--tls-key-file", &file("server.key")]);
             command.args(["--tls-ca-cert-file", &file("authority.pem")])
         }
@@ -184,7 +193,8 @@ fn make_certificates(directory: &Path) {
 }
 
 fn redis() -> Option<PathBuf> {
-    let found = ["/usr/bin/redis-server", "/usr/local/bin/redis-server"].map(PathBuf::from).into_iter().find(|p| p.exists());
+    let found =
+        ["/usr/bin/redis-server", "/usr/local/bin/redis-server"].map(PathBuf::from).into_iter().find(|p| p.exists());
     if found.is_none() {
         skip("the shared store on Redis", "redis-server is not installed");
     }

@@ -106,10 +106,12 @@ impl StoreServer {
         stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
         for words in [&["AUTH", PASSWORD][..], words] {
             let mut text = format!("*{}\r\n", words.len());
-            words.iter().for_each(|word| write!(text, "${}\r\n{word}\r\n", word.len()).unwrap());
+            for word in words {
+                write!(text, "${}\r\n{word}\r\n", word.len()).unwrap();
+            }
             stream.write_all(text.as_bytes()).unwrap();
         }
-        let (mut answer, mut buffer) = (Vec::new(), [0; 65536]);
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             answer.extend_from_slice(&buffer[..count]);
         }

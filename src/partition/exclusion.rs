@@ -2,9 +2,7 @@
 //! locked files beside a state file ([`FileLocks`]), leases in a shared store.
 
 use super::file_lock::FileLock;
-use super::store::{Store, StoreError};
-use super::{AgentKey, Partition, digest};
-use cupola_protocol::id::SessionId;
+use super::store::{Lease, LockName, Store, StoreError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use std::any::Any;
@@ -14,28 +12,6 @@ use std::{fmt, io};
 
 /// What the name of every daemon begins with.
 pub const DAEMON_PREFIX: &str = "daemon-";
-
-/// What can be held.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum LockName {
-    /// A partition, while its ids are being made.
-    Partition(Partition),
-    /// A session, while it works on a call.
-    Session(AgentKey, SessionId),
-    /// The name of a daemon, for as long as it lives.
-    Daemon(String),
-}
-
-impl LockName {
-    /// What its file is called.
-    fn file_name(&self) -> String {
-        match self {
-            Self::Partition(partition) => partition.lock_name(),
-            Self::Session(agent, session) => digest(&[Some("session"), Some(agent.as_str()), Some(session.as_str())]),
-            Self::Daemon(name) => name.clone(),
-        }
-    }
-}
 
 /// A name that this process holds. Dropping it frees it.
 pub struct Held {
@@ -58,24 +34,6 @@ impl Held {
 impl fmt::Debug for Held {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Held").field("lease", &self.lease).finish_non_exhaustive()
-    }
-}
-
-/// What proves to a shared store that a name is held: what is written under it is refused once it is lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease {
-    /// What was granted.
-    pub(super) name: LockName,
-    /// The number of the grant, and who got it.
-    pub(super) token: String,
-    /// What was saved of the partition at that moment.
-    pub(super) saved: Option<super::store::Saved>,
-}
-
-impl Lease {
-    /// What was saved of the partition when it was granted.
-    pub const fn saved(&self) -> Option<&super::store::Saved> {
-        self.saved.as_ref()
     }
 }
 

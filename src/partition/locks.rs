@@ -1,7 +1,8 @@
 //! Order: calls on one session wait for each other, calls on different sessions do not. Where saved state is shared, the same holds
 //! for calls of other processes that use it.
 
-use super::exclusion::{Exclusion, ExclusionError, Held, Lease, LockName};
+use super::exclusion::{Exclusion, ExclusionError, Held};
+use super::store::{Lease, LockName};
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};

@@ -1,8 +1,8 @@
 //! Which daemons are alive: each holds a lock in its own name. The operating system frees a locked file however its daemon ends; a
 //! lease in a shared store ends with its time.
 
-use super::exclusion::{DAEMON_PREFIX, Exclusion, ExclusionError, Held, LockName};
-use super::store::StoreError;
+use super::exclusion::{DAEMON_PREFIX, Exclusion, ExclusionError, Held};
+use super::store::{LockName, StoreError};
 use uuid::Uuid;
 
 /// A daemon's name, held for as long as it lives.

@@ -18,10 +18,10 @@ mod scripts;
 mod seal;
 pub mod settings;
 
-use super::exclusion::{Exclusion, Lease};
+use super::exclusion::Exclusion;
 use super::hex;
 use super::journal::Entry;
-use super::store::{Finding, KnownSession, Saved, SavedPartition, SharedFault, Store, StoreError};
+use super::store::{Finding, KnownSession, Lease, Saved, SavedPartition, SharedFault, Store, StoreError};
 use super::{AgentKey, Owner, Partition};
 use crate::system::secret::Variables;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};

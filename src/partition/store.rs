@@ -3,9 +3,8 @@
 //! Every call sees what every earlier one wrote, from this process or another: nothing above the trait caches, so an
 //! engine shared by several daemons can take the embedded one's place unseen.
 
-use crate::partition::exclusion::Lease;
 use crate::partition::journal::Entry;
-use crate::partition::{AgentKey, Owner, Partition};
+use crate::partition::{AgentKey, Owner, Partition, digest};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::RunStatus;
@@ -55,6 +54,46 @@ pub struct SavedChat {
     pub details: ChatDetails,
     /// When that was saved last.
     pub updated_at: SystemTime,
+}
+
+/// What can be held.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LockName {
+    /// A partition, while its ids are being made.
+    Partition(Partition),
+    /// A session, while it works on a call.
+    Session(AgentKey, SessionId),
+    /// The name of a daemon, for as long as it lives.
+    Daemon(String),
+}
+
+impl LockName {
+    /// What its file is called.
+    pub(super) fn file_name(&self) -> String {
+        match self {
+            Self::Partition(partition) => partition.lock_name(),
+            Self::Session(agent, session) => digest(&[Some("session"), Some(agent.as_str()), Some(session.as_str())]),
+            Self::Daemon(name) => name.clone(),
+        }
+    }
+}
+
+/// What proves to a shared store that a name is held: what is written under it is refused once it is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// What was granted.
+    pub(super) name: LockName,
+    /// The number of the grant, and who got it.
+    pub(super) token: String,
+    /// What was saved of the partition at that moment.
+    pub(super) saved: Option<Saved>,
+}
+
+impl Lease {
+    /// What was saved of the partition when it was granted.
+    pub const fn saved(&self) -> Option<&Saved> {
+        self.saved.as_ref()
+    }
 }
 
 /// Saved state could not be read or written.

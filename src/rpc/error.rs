@@ -170,7 +170,7 @@ fn shared_hint(fault: &SharedFault) -> &'static str {
         SharedFault::ReadOnly => {
             "set url in [store] of the configuration file to the address of the primary, then run `cupola stop`"
         }
-        SharedFault::Loading | SharedFault::LeaseLost => "run the command again",
+        SharedFault::Loading | SharedFault::LeaseLost => "run the command again: the store works, or will in a moment",
         SharedFault::NotDurable(_) => {
             "check that the store has appendonly yes and enough replicas, or lower durability and replicas in [store] of the \
              configuration file"

@@ -3,11 +3,11 @@
 mod daemons;
 
 use crate::support::store_server::{Engine, SEALING_KEY, StoreServer};
-use cupola::partition::exclusion::{Exclusion, FileLocks, LockName};
+use cupola::partition::exclusion::{Exclusion, FileLocks};
 use cupola::partition::journal::{Entry, Facts, Reach};
 use cupola::partition::presence::Presence;
 use cupola::partition::sqlite::SqliteStore;
-use cupola::partition::store::{KnownSession, Saved, SharedFault, Store, StoreError};
+use cupola::partition::store::{KnownSession, LockName, Saved, SharedFault, Store, StoreError};
 use cupola::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, SessionId};

@@ -1,16 +1,16 @@
 //! Who waits while a turn is sent, and under which lock its ids are saved.
 
-use super::attempt::SessionLock;
-use crate::partition::Partition;
 use crate::partition::exclusion::under;
 use crate::partition::locks::Lock;
 use crate::partition::store::Store;
+use crate::partition::{AgentKey, Partition};
+use cupola_protocol::id::SessionId;
 use std::sync::Arc;
 
 /// Without a lock on the partition, its next call may go ahead; without one on a session, there is none yet. At least one is held.
 pub(super) struct Hold {
     pub(super) partition: Option<Lock<Partition>>,
-    pub(super) session: Option<SessionLock>,
+    pub(super) session: Option<Lock<(AgentKey, SessionId)>>,
 }
 
 impl Hold {

@@ -7,7 +7,7 @@ use redis::{Pipeline, Value};
 impl RedisStore {
     pub(super) async fn findings(&self) -> Result<Vec<Finding>, StoreError> {
         let mut commands = Pipeline::new();
-        for section in ["server", "persistence", "memory", "replication"] {
+        for section in ["server", "persistence", "memory"] {
             commands.cmd("INFO").arg(section);
         }
         let sections: Vec<String> = self.line.read_as(Value::Array(self.line.send(&commands).await?))?;
@@ -32,9 +32,6 @@ impl RedisStore {
                 "the store removes keys when its memory is full",
                 "set maxmemory-policy noeviction in the store's configuration",
             );
-        }
-        if field("role") == Some("slave") {
-            warn("the store is a replica and takes no writes", "set url in [store] to the address of the primary");
         }
         Ok(findings)
     }

@@ -4,8 +4,8 @@
 use super::line::{Ask, Line};
 use super::scripts::{ACQUIRE, RELEASE, RENEW};
 use super::{base_of, journal_base, partition_suffix};
-use crate::partition::exclusion::{Exclusion, ExclusionError, Held, Lease, LockName};
-use crate::partition::store::{Saved, StoreError};
+use crate::partition::exclusion::{Exclusion, ExclusionError, Held};
+use crate::partition::store::{Lease, LockName, Saved, StoreError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use redis::{Pipeline, Value};
@@ -201,7 +201,7 @@ impl Leases {
     async fn reappear(&self, key: (LockName, String)) {
         tracing::warn!("this daemon was taken for dead; its runs that survive may have been taken up by another");
         let who = self.who();
-        // Whoever takes up what it left holds its name for a moment.
+        // A daemon that takes up what it left holds its name for a moment.
         if let Ok(Some(lease)) = self.ask(&key.0, &who, false).await {
             let mut held = self.held();
             if held.remove(&key).is_some() {

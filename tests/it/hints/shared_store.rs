@@ -100,9 +100,5 @@ fn what_doctor_finds_in_a_store_is_mended_as_it_says() {
         server.command(&["CONFIG", "SET", setting, right]);
         given.works(&warned()).done();
     }
-    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
-    let given = advice("set url in [store] to the address of the primary").given_by(&warned());
-    server.command(&["REPLICAOF", "NO", "ONE"]);
-    given.works(&warned()).done();
     run(&home, "stop --force");
 }

@@ -1,4 +1,3 @@
-#!lua flags=allow-oom
 -- Forgets partitions of one agent, and the ownership keys of sessions that no other version of the owner continues.
 -- KEYS[1] base; ARGV: owner, version, owner, version, …
 local base, forgotten = KEYS[1], 0

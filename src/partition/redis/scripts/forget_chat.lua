@@ -1,3 +1,2 @@
-#!lua flags=allow-oom
 -- Forgets a chat. KEYS[1] record; ARGV: label
 return redis.call('HDEL', KEYS[1], ARGV[1])

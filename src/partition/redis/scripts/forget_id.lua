@@ -1,4 +1,3 @@
-#!lua flags=allow-oom
 -- Forgets a session (kind s) or a conversation or context (kind c), wherever it is the current one.
 -- KEYS[1] base; ARGV: lock or '', token, kind, id, now
 local base, lock, token, kind, id, now = KEYS[1], unpack(ARGV)

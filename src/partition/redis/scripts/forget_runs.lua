@@ -1,4 +1,3 @@
-#!lua flags=allow-oom
 -- Takes runs of this process out. KEYS[1] base; ARGV: process, run, run, …
 local base, process = KEYS[1], ARGV[1]
 for i = 2, #ARGV do

@@ -1,4 +1,3 @@
-#!lua flags=no-writes
 -- Every partition of an agent. KEYS[1] base
 local found = {}
 for _, partition in ipairs(redis.call('ZREVRANGE', KEYS[1] .. ':ps', 0, -1)) do

@@ -1,4 +1,3 @@
-#!lua flags=no-writes
 -- Every run, the latest changed first: its id, then its fields. KEYS[1] base
 local found = {}
 for _, run in ipairs(redis.call('ZREVRANGE', KEYS[1] .. ':rs', 0, -1)) do

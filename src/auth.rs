@@ -19,7 +19,7 @@ mod token_client;
 mod tool;
 
 pub use cache::{EmulatorCredentials, TokenState, TokenStatus, Tokens};
-pub use credential::{Credential, CredentialConfig, Fixed, SecretSource, Surroundings, Variables};
+pub use credential::{Credential, CredentialConfig, Fixed, Surroundings};
 pub use error::TokenError;
 pub use token::{AccessToken, CallerId, GivenToken};
 

@@ -5,6 +5,7 @@
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
 use crate::auth::{CredentialConfig, GivenToken};
+use crate::partition::redis::settings::RedisSettings;
 use crate::system::protected::Protected;
 use crate::system::proxies::Proxies;
 use cupola_cli::ownership::{self, Rule, Unusable, User};
@@ -68,12 +69,25 @@ pub struct Config {
     pub emulator_token: Option<GivenToken>,
     /// Where tokens come from.
     pub credential: CredentialConfig,
+    /// What keeps saved state.
+    pub store: StoreConfig,
     /// Ask the service how long the parts of each turn took.
     pub latency: bool,
     /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
     /// How long a call of the service other than a turn may take. Not in the file either.
     pub call_limit: Duration,
+}
+
+/// `[store]`: what keeps saved state.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum StoreConfig {
+    /// A file in the state directory, for one machine.
+    #[default]
+    Sqlite,
+    /// Valkey or Redis, for several.
+    Redis(Box<RedisSettings>),
 }
 
 /// A variable of the daemon's environment, for credentials that are defined by some.
@@ -137,6 +151,9 @@ pub enum ConfigError {
         /// What it should be.
         rule: &'static str,
     },
+    /// A setting of the shared store breaks its rule.
+    #[error("store in the configuration file: {0}")]
+    Store(&'static str),
     /// No directory to default to.
     #[error(
         "no home directory is known, because {HOME} is not set; set it, or set CUPOLA_STATE_DIR to a directory that only you can use"
@@ -165,6 +182,7 @@ struct Settings {
     resolve: BTreeMap<String, SocketAddr>,
     latency: Option<bool>,
     credential: CredentialConfig,
+    store: StoreConfig,
 }
 
 /// `idle_exit = 600` or `idle_exit = "never"`.
@@ -224,7 +242,15 @@ impl Config {
         let (socket, state_directory) = (absolute(socket)?, absolute(state_directory)?);
         let log_file = flags.log_file.or(file.log_file).map(absolute).transpose()?;
         let own = [Some(state_directory.clone()), config_directory.clone(), path_in("CUPOLA_CONFIG"), log_file.clone()];
+        let shared = match &file.store {
+            StoreConfig::Redis(settings) => {
+                settings.check().map_err(ConfigError::Store)?;
+                Some(settings.files())
+            }
+            StoreConfig::Sqlite => None,
+        };
         let used = file.credential.files().chain(file.trusted_certificates.iter().cloned());
+        let used = used.chain(shared.into_iter().flatten());
         let protected = Protected::new(
             own.into_iter()
                 .flatten()
@@ -255,6 +281,7 @@ impl Config {
             emulators_directory: emulators_directory(environment),
             emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,
+            store: file.store,
             latency: file.latency.unwrap_or(true),
             runs: crate::run::Limits::default(),
             call_limit: crate::foundry::CALL_LIMIT,

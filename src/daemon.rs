@@ -1,19 +1,21 @@
 //! `Daemon`: what every handler receives. It owns what clients share; what belongs to one client is in `connection`.
 
 use crate::auth::{Surroundings, Tokens};
-use crate::config::{self, Config};
+use crate::config::{self, Config, StoreConfig};
 use crate::error::recent::RecentFailures;
 use crate::foundry::{AllowedHosts, Foundry, InvalidSuffix, Settings};
 use crate::lifetime::activity::Activity;
 use crate::lifetime::shutdown::Shutdown;
 use crate::limits::input::InputBudget;
 use crate::limits::output::WaitingBudget;
+use crate::partition::exclusion::{Exclusion, FileLocks};
 use crate::partition::locks::Locks;
 use crate::partition::questions::Questions;
+use crate::partition::redis::RedisStore;
 use crate::partition::sqlite::SqliteStore;
-use crate::partition::store::Store;
+use crate::partition::store::{LockName, Store};
 use crate::partition::warm::WarmSessions;
-use crate::partition::{AgentKey, Partition, digest};
+use crate::partition::{AgentKey, Partition};
 use crate::pieces::Pieces;
 use crate::run::Runs;
 use crate::run::journal::Journal;
@@ -99,6 +101,9 @@ pub enum StartError {
     /// The writer of saved state could not be started.
     #[error("the thread that writes saved state did not start: {0}")]
     Store(#[source] std::io::Error),
+    /// The shared store's settings are wrong.
+    #[error("store in the configuration file: {0}")]
+    SharedStore(&'static str),
     /// A host suffix of the configuration is none.
     #[error("allowed_hosts in the configuration file: {0}")]
     AllowedHosts(#[from] InvalidSuffix),
@@ -108,23 +113,23 @@ impl Daemon {
     /// Checks the state directory and makes the daemon. It does not serve yet: see [`crate::inbound::server`].
     pub fn start(config: Config) -> Result<Arc<Self>, StartError> {
         let state_directory = PrivateDirectory::open(&config.state_directory).map_err(StartError::StateDirectory)?;
-        let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
+        let (store, locks) = saved_state(&config)?;
         let shutdown = Shutdown::new();
-        let locks = config.state_directory.join(LOCKS_DIRECTORY);
         let sockets = config.socket.parent().unwrap_or(&config.state_directory);
         let emulator =
             Arc::new(EmbeddedEmulator::of(config.state_directory.join(EMULATOR_DIRECTORY), sockets, shutdown.clone()));
         let (foundry, targets) = service(&config, emulator)?;
-        let store: Arc<dyn Store> = Arc::new(store);
         Ok(Arc::new(Self {
             targets,
             foundry,
-            journal: Journal::new(Arc::clone(&store), locks.clone()),
+            journal: Journal::new(Arc::clone(&store), Arc::clone(&locks)),
             store,
             arrivals: Locks::default(),
-            partition_locks: Locks::between_processes(locks.clone(), Partition::lock_name),
+            partition_locks: Locks::between_processes(Arc::clone(&locks), |partition| {
+                LockName::Partition(partition.clone())
+            }),
             session_locks: Locks::between_processes(locks, |(agent, session)| {
-                digest(&[Some("session"), Some(agent.as_str()), Some(session.as_str())])
+                LockName::Session(agent.clone(), session.clone())
             }),
             runs: Runs::new(config.runs),
             questions: Questions::default(),
@@ -144,6 +149,25 @@ impl Daemon {
             started: Instant::now(),
             state_directory,
         }))
+    }
+}
+
+/// Saved state, and who holds what there.
+type SavedState = (Arc<dyn Store>, Arc<dyn Exclusion>);
+
+/// Where saved state is kept.
+fn saved_state(config: &Config) -> Result<SavedState, StartError> {
+    match &config.store {
+        StoreConfig::Sqlite => {
+            let store = SqliteStore::new(config.state_directory.join(STATE_FILE)).map_err(StartError::Store)?;
+            Ok((Arc::new(store), Arc::new(FileLocks::new(config.state_directory.join(LOCKS_DIRECTORY)))))
+        }
+        StoreConfig::Redis(settings) => {
+            let store = RedisStore::new((**settings).clone(), Arc::new(config::variable));
+            let store = store.map_err(StartError::SharedStore)?;
+            let locks = store.locks();
+            Ok((Arc::new(store), locks))
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! Partitions: target × caller × isolation → the session and conversation to continue.
 //!
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
-//! embedded default, [`fence`] decides who may touch what, and [`locks`] keeps calls on one session in order, by `file_lock` also
-//! those of other processes. [`questions`] are what agents asked and nobody has answered yet. [`journal`] is what is written down of
-//! runs, [`presence`] tells which daemon wrote it. [`warm`] are sessions that are kept ready.
+//! embedded default, [`redis`] the engine that several machines share. [`fence`] decides who may touch what, and [`locks`] keeps
+//! calls on one session in order; [`exclusion`] does so between processes, by `file_lock` beside a state file. [`questions`] are what
+//! agents asked and nobody has answered yet. [`journal`] is what is written down of runs, [`presence`] tells which daemon wrote it.
+//! [`warm`] are sessions that are kept ready.
 
+pub mod exclusion;
 pub mod fence;
 mod file_lock;
 pub mod journal;
 pub mod locks;
 pub mod presence;
 pub mod questions;
+pub mod redis;
 pub mod sqlite;
 pub mod store;
 pub mod warm;

@@ -55,7 +55,6 @@ pub struct QueuePlace {
     /// How many calls of this daemon are ahead of it. 0 while only a call of another process is.
     pub ahead: u64,
     /// What it waits for, for people.
-    #[serde(rename = "for")]
     pub waits_for: String,
 }
 

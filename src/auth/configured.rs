@@ -1,11 +1,12 @@
 //! The credential that the configuration names, built on `azure_identity`.
 
 use super::certificate::CertificateAssertion;
-use super::credential::{Credential, CredentialConfig, SecretSource, Surroundings};
+use super::credential::{Credential, CredentialConfig, Surroundings};
 use super::error::NOT_FOUND;
 use super::token_client;
 use super::tool::Tool;
 use super::{AccessToken, TokenError};
+use crate::system::secret::{self, SecretSource};
 use crate::system::tls::CertificateFault;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions};
@@ -16,7 +17,6 @@ use azure_identity::{
     ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
     WorkloadIdentityCredentialOptions,
 };
-use cupola_cli::ownership::{self, Rule, User};
 use futures_util::future::BoxFuture;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,9 +24,6 @@ use std::time::SystemTime;
 
 /// Longest text of a credential's own error that is passed on, in characters. Tools print whole usage pages.
 const MAX_REASON: usize = 600;
-
-/// The most that is read of a secret or a certificate, in bytes. A certificate with its whole chain has some thousand.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// How often an HTTP credential asks again: about three seconds in all. The library's own eight take most of a minute,
 /// which is too long to learn that the machine is offline.
@@ -280,21 +277,13 @@ impl Builder<'_> {
     }
 
     fn secret(&self, source: &SecretSource) -> Result<Secret, TokenError> {
-        let secret = match source {
-            SecretSource::Env(name) => (self.surroundings.variable)(name)
-                .ok_or_else(|| self.broken(format!("the environment variable {name} is not set")))?,
-            SecretSource::File(path) => self.file(path)?,
-        };
-        Ok(Secret::new(
-            secret.strip_suffix('\n').map_or(secret.as_str(), |line| line.trim_end_matches('\r')).to_owned(),
-        ))
+        let secret = source.read(&*self.surroundings.variable).map_err(|reason| self.broken(reason))?;
+        Ok(Secret::new(secret))
     }
 
-    /// A file that the configuration names: held to the same rule as the configuration itself.
+    /// A file that the configuration names.
     fn file(&self, path: &Path) -> Result<String, TokenError> {
-        let text = ownership::text(path, Rule::Configuration, MAX_FILE_BYTES, User::current());
-        let text = text.map_err(|unusable| self.broken(format!("{unusable}{}", unusable.advice())))?;
-        text.ok_or_else(|| self.broken(format!("{} does not exist", path.display())))
+        secret::file(path).map_err(|reason| self.broken(reason))
     }
 
     /// A credential, or why the library refused to make it.

@@ -2,6 +2,7 @@
 
 use super::{AccessToken, CallerId, TokenError};
 use crate::system::proxies::Proxies;
+use crate::system::secret::{SecretSource, Variables};
 use azure_core::http::Transport;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -85,19 +86,6 @@ pub enum CredentialConfig {
         service_connection_id: String,
     },
 }
-
-/// Where a secret is read from. There is no way to write one into the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum SecretSource {
-    /// An environment variable of the daemon.
-    Env(String),
-    /// A file; one line break at its end is dropped.
-    File(PathBuf),
-}
-
-/// Reads an environment variable by its name.
-pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What credentials may take from around the process. `config` fills it in; tests bring their own.
 #[derive(Clone)]

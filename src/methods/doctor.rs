@@ -26,6 +26,7 @@ pub(crate) async fn doctor(call: Call, params: DoctorParams) -> Result<DoctorRes
         let credential = credential(daemon, params.target.as_ref()).await;
         let can_sign_in = credential.status != CheckStatus::Error;
         let mut checks = vec![daemon_itself(daemon), socket(daemon), state(daemon).await];
+        checks.extend(store(daemon).await);
         checks.extend(log(daemon));
         checks.push(credential);
         checks.extend(network::network(daemon, params.target.as_ref()).await);
@@ -126,6 +127,21 @@ async fn state(daemon: &Daemon) -> Check {
         ),
         Ok(Err(error)) => wrong(error.to_string(), None),
         Err(error) => wrong(format!("{shown} could not be looked at: {error}"), None),
+    }
+}
+
+/// The shared store, if there is one: whether it can keep what it is given.
+async fn store(daemon: &Daemon) -> Vec<Check> {
+    match daemon.store.inspect().await {
+        // `state` says why not.
+        Err(_) => Vec::new(),
+        Ok(findings) => findings
+            .into_iter()
+            .map(|finding| {
+                let status = if finding.hint.is_some() { CheckStatus::Warning } else { CheckStatus::Ok };
+                Check { hint: finding.hint.map(str::to_owned), ..check("store", status, finding.message) }
+            })
+            .collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`perform`]: the run itself: sends the input, takes the answer
 //! - [`attempt`]: gets the request to the agent, in the session and conversation of the plan
-//! - [`plan`]: what a turn continues (pure)
+//! - [`plan`]: what a turn continues (pure); [`hold`]: who waits meanwhile
 //! - [`protocol`]: what it speaks
 //! - [`answering`]: which questions of the agent it answers
 //! - [`replace`]: what was saved and is gone
@@ -18,6 +18,7 @@ mod answering;
 mod attempt;
 mod busy;
 mod deployment;
+mod hold;
 mod noted;
 mod observed;
 mod outcome;

@@ -2,6 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::error::CallError;
+use crate::partition::exclusion::under;
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::store::SavedPartition;
 use crate::partition::{AgentKey, Owner, Partition};
@@ -135,15 +136,16 @@ async fn take_over(
     params: &ImportParams,
 ) -> Result<Imported, CallError> {
     // A first call of the same partition must not save its own ids in between.
-    let _turn = daemon.partition_locks.take(partition).await?;
-    let saved = daemon.store.load(partition).await?;
+    let turn = daemon.partition_locks.take(partition).await?;
+    let store = under(&daemon.store, turn.lease());
+    let saved = store.load(partition).await?;
     let mut imported = Imported { session: None, conversation: None, refused: None };
     if let Some(session) = &entry.session_id {
         let known = daemon.store.known_session(&partition.agent, session).await?;
         let verdict = judge(partition.owner, known.map(|known| known.owner));
         let outcome = outcome(verdict, saved.session.as_ref(), session, params.force);
         if outcome == ImportOutcome::Imported && !params.dry_run {
-            daemon.store.set_session(partition, session).await?;
+            store.set_session(partition, session).await?;
         }
         imported.session = Some(outcome);
     }
@@ -151,7 +153,7 @@ async fn take_over(
         let known = daemon.store.conversation_owner(&partition.agent, conversation).await?;
         let outcome = outcome(judge(partition.owner, known), saved.conversation.as_ref(), conversation, params.force);
         if outcome == ImportOutcome::Imported && !params.dry_run {
-            daemon.store.set_conversation(partition, conversation).await?;
+            store.set_conversation(partition, conversation).await?;
         }
         imported.conversation = Some(outcome);
     }

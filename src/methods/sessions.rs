@@ -17,7 +17,7 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
     let scope = call.scope_for_new(&params.target, &params.isolation).await?;
     scope.needs_service()?;
     let version = scope.partition.version.as_ref().or(scope.deployed.as_ref());
-    let (id, session) = new_session::make(&call.daemon, &scope, params.session_id.as_ref(), version).await?;
+    let (id, session) = new_session::make(&*call.daemon.store, &scope, params.session_id.as_ref(), version).await?;
     make_current(&call, &scope, &id).await?;
     Ok(session)
 }

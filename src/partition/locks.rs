@@ -1,14 +1,13 @@
-//! Order: calls on one session wait for each other, calls on different sessions do not. With a state directory, the same holds for
-//! calls of other processes that use that directory.
+//! Order: calls on one session wait for each other, calls on different sessions do not. Where saved state is shared, the same holds
+//! for calls of other processes that use it.
 
-use super::file_lock::FileLock;
+use super::exclusion::{Exclusion, ExclusionError, Held};
+use super::store::{Lease, LockName};
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use std::collections::BTreeSet;
 use std::hash::Hash;
-use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -91,8 +90,8 @@ pub struct Locks<Key: Eq + Hash> {
 /// Where processes lock a key between them, and what a key is called there.
 #[derive(Debug)]
 struct Shared<Key> {
-    directory: Arc<PathBuf>,
-    name: fn(&Key) -> String,
+    locks: Arc<dyn Exclusion>,
+    name: fn(&Key) -> LockName,
 }
 
 impl<Key: Eq + Hash> Default for Locks<Key> {
@@ -105,9 +104,16 @@ impl<Key: Eq + Hash> Default for Locks<Key> {
 #[derive(Debug)]
 pub struct Lock<Key: Eq + Hash> {
     // Dropped in this order: other processes first, then the guard; then the place looks whether anyone is left.
-    _shared: Option<FileLock>,
+    shared: Option<Held>,
     _guard: OwnedMutexGuard<()>,
     _place: Place<Key>,
+}
+
+impl<Key: Eq + Hash> Lock<Key> {
+    /// The lease that it is, where it can be lost.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.shared.as_ref().and_then(Held::lease)
+    }
 }
 
 /// A place in the queue of a key. Dropping it gives the place up.
@@ -116,7 +122,7 @@ pub struct Waiter<Key: Eq + Hash> {
     guard: MaybeDone<BoxFuture<'static, OwnedMutexGuard<()>>>,
     place: Place<Key>,
     /// Where other processes wait for the key, and its name there.
-    shared: Option<(Arc<PathBuf>, String)>,
+    shared: Option<(Arc<dyn Exclusion>, LockName)>,
 }
 
 /// Why a key could not be had.
@@ -126,19 +132,14 @@ pub enum LockError {
     #[error("another call has held this session for over {} minutes", MAX_WAIT.as_secs() / 60)]
     Timeout,
     /// Other processes could not be kept out.
-    #[error("the locks in {directory} cannot be used: {reason}")]
-    Unusable {
-        /// Where they are.
-        directory: String,
-        /// What the system says.
-        reason: io::Error,
-    },
+    #[error(transparent)]
+    Unusable(#[from] ExclusionError),
 }
 
 impl<Key: Eq + Hash + Clone> Locks<Key> {
-    /// Queues in which other processes stand, too: those that use the same directory. `name` gives each key its own file name.
-    pub fn between_processes(directory: PathBuf, name: fn(&Key) -> String) -> Self {
-        Self { shared: Some(Shared { directory: Arc::new(directory), name }), ..Self::default() }
+    /// Queues in which other processes stand, too: those that use the same saved state. `name` says what a key is called there.
+    pub fn between_processes(locks: Arc<dyn Exclusion>, name: fn(&Key) -> LockName) -> Self {
+        Self { shared: Some(Shared { locks, name }), ..Self::default() }
     }
 
     /// Takes a place behind all calls that have one, without waiting.
@@ -153,7 +154,7 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
         let _ = (&mut guard).now_or_never();
         drop(entry);
         let place = Place { queues: self.queues.clone(), key: key.clone(), position };
-        let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.directory), (shared.name)(key)));
+        let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.locks), (shared.name)(key)));
         Waiter { guard, place, shared }
     }
 
@@ -182,7 +183,7 @@ impl<Key: Eq + Hash> Waiter<Key> {
 
     /// The key, if nobody has it: neither a call of this process nor, as far as that can be told, one of another. `Err`: the place in
     /// the queue.
-    pub fn now(mut self) -> Result<Result<Lock<Key>, Self>, LockError> {
+    pub async fn now(mut self) -> Result<Result<Lock<Key>, Self>, LockError> {
         // Its turn may have come since it was joined.
         let _ = (&mut self.guard).now_or_never();
         if !matches!(self.guard, MaybeDone::Done(_)) {
@@ -190,29 +191,25 @@ impl<Key: Eq + Hash> Waiter<Key> {
         }
         let shared = match &self.shared {
             None => None,
-            Some((directory, name)) => match FileLock::attempt(directory, name) {
-                Ok(None) => return Ok(Err(self)),
-                Ok(lock) => lock,
-                Err(reason) => {
-                    return Err(LockError::Unusable { directory: directory.display().to_string(), reason });
-                }
+            Some((locks, name)) => match locks.attempt(name).await? {
+                None => return Ok(Err(self)),
+                held => held,
             },
         };
         let guard = Pin::new(&mut self.guard).take_output().ok_or(LockError::Timeout)?;
-        Ok(Ok(Lock { _shared: shared, _guard: guard, _place: self.place }))
+        Ok(Ok(Lock { shared, _guard: guard, _place: self.place }))
     }
 
     /// Waits until everyone in front has left.
     pub async fn wait(mut self) -> Result<Lock<Key>, LockError> {
         let waiting = async {
             (&mut self.guard).await;
-            let Some((directory, name)) = &self.shared else { return Ok(None) };
-            let unusable = |reason| LockError::Unusable { directory: directory.display().to_string(), reason };
-            FileLock::acquire(directory, name).await.map(Some).map_err(unusable)
+            let Some((locks, name)) = &self.shared else { return Ok::<_, ExclusionError>(None) };
+            locks.acquire(name).await.map(Some)
         };
         let shared = tokio::time::timeout(MAX_WAIT, waiting).await.map_err(|_| LockError::Timeout)??;
         let guard = Pin::new(&mut self.guard).take_output().ok_or(LockError::Timeout)?;
-        Ok(Lock { _shared: shared, _guard: guard, _place: self.place })
+        Ok(Lock { shared, _guard: guard, _place: self.place })
     }
 }
 
@@ -295,7 +292,7 @@ mod tests {
         assert_eq!(position.ahead(), 1);
         drop(holder);
         position.below(1).await;
-        assert!(third.now().is_ok_and(|now| now.is_ok()));
+        assert!(third.now().await.is_ok_and(|now| now.is_ok()));
         assert!(locks.is_empty());
     }
 
@@ -303,14 +300,14 @@ mod tests {
     async fn a_key_is_had_at_once_or_the_place_is_kept() {
         let directory = tempfile::tempdir().unwrap();
         let [left, right] = two(directory.path());
-        let Ok(Ok(held)) = left.join(&"a").now() else { panic!("it is free") };
-        let Ok(Err(waiting)) = left.join(&"a").now() else { panic!("two have it") };
-        assert!(right.join(&"a").now().is_ok_and(|now| now.is_err()), "another process has it");
+        let Ok(Ok(held)) = left.join(&"a").now().await else { panic!("it is free") };
+        let Ok(Err(waiting)) = left.join(&"a").now().await else { panic!("two have it") };
+        assert!(right.join(&"a").now().await.is_ok_and(|now| now.is_err()), "another process has it");
         let behind = left.join(&"a");
         drop(held);
-        assert!(behind.now().is_ok_and(|now| now.is_err()), "the place that was kept is ahead");
+        assert!(behind.now().await.is_ok_and(|now| now.is_err()), "the place that was kept is ahead");
         drop(waiting);
-        assert!(right.join(&"a").now().is_ok_and(|now| now.is_ok()));
+        assert!(right.join(&"a").now().await.is_ok_and(|now| now.is_ok()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -322,7 +319,12 @@ mod tests {
 
     /// Two daemons of one state directory; each has its own queues.
     fn two(directory: &std::path::Path) -> [Locks<&'static str>; 2] {
-        [(), ()].map(|()| Locks::between_processes(directory.join("locks"), |key: &&'static str| (*key).to_owned()))
+        [(), ()].map(|()| in_directory(directory.join("locks")))
+    }
+
+    fn in_directory(directory: std::path::PathBuf) -> Locks<&'static str> {
+        let locks = Arc::new(super::super::exclusion::FileLocks::new(directory));
+        Locks::between_processes(locks, |key| LockName::Daemon((*key).to_owned()))
     }
 
     #[tokio::test]
@@ -343,7 +345,7 @@ mod tests {
         let [left, right] = two(directory.path());
         let _held = left.take(&"a").await.unwrap();
         assert!(matches!(right.take(&"a").await, Err(LockError::Timeout)));
-        let nowhere = Locks::<&str>::between_processes("/nowhere/at/all".into(), |key| (*key).to_owned());
-        assert!(matches!(nowhere.take(&"a").await, Err(LockError::Unusable { .. })));
+        let nowhere = in_directory("/nowhere/at/all".into());
+        assert!(matches!(nowhere.take(&"a").await, Err(LockError::Unusable(ExclusionError::Files { .. }))));
     }
 }

@@ -1,52 +1,34 @@
-//! Which daemons are alive: each holds a file lock in its own name, which the operating system frees however it ends.
+//! Which daemons are alive: each holds a lock in its own name. The operating system frees a locked file however its daemon ends; a
+//! lease in a shared store ends with its time.
 
-use super::file_lock::FileLock;
-use std::io;
-use std::path::Path;
+use super::exclusion::{DAEMON_PREFIX, Exclusion, ExclusionError, Held};
+use super::store::{LockName, StoreError};
 use uuid::Uuid;
-
-/// What every daemon's name begins with.
-const PREFIX: &str = "daemon-";
 
 /// A daemon's name, held for as long as it lives.
 #[derive(Debug)]
 pub struct Presence {
     name: String,
-    _lock: FileLock,
+    _held: Held,
 }
 
 impl Presence {
     /// A new daemon's, under a name that no other has.
-    pub fn begin(directory: &Path) -> io::Result<Self> {
-        // The lock of a daemon that is gone is taken for a moment: freeing it removes its file.
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            if let Some(name) = entry.file_name().to_str().filter(|name| name.starts_with(PREFIX)) {
-                drop(Self::of_one_gone(directory, name));
-            }
-        }
-        let name = format!("{PREFIX}{}", Uuid::new_v4().simple());
-        let lock = FileLock::attempt(directory, &name)?;
-        let lock = lock.ok_or_else(|| io::Error::other("a name that was just made is in use"))?;
-        Ok(Self { name, _lock: lock })
+    pub async fn begin(locks: &dyn Exclusion) -> Result<Self, ExclusionError> {
+        let name = format!("{DAEMON_PREFIX}{}", Uuid::new_v4().simple());
+        let held = locks.appear(&LockName::Daemon(name.clone())).await?;
+        let held = held.ok_or_else(|| StoreError::Operation {
+            path: name.clone(),
+            reason: "a name that was just made is in use".to_owned(),
+        })?;
+        Ok(Self { name, _held: held })
     }
 
     /// The name of a daemon that is gone, held so that nobody else takes over what it left; `None` while it lives, or while
     /// another one takes it over.
-    pub fn of_one_gone(directory: &Path, name: &str) -> io::Result<Option<Self>> {
-        // The name becomes a file's.
-        if !name.chars().all(|character| character.is_ascii_alphanumeric() || character == '-') {
-            return Err(io::Error::other("a daemon has letters, digits and hyphens in its name"));
-        }
-        Ok(FileLock::attempt(directory, name)?.map(|lock| Self { name: name.to_owned(), _lock: lock }))
-    }
-
-    /// Are other daemons alive?
-    pub fn are_others(directory: &Path, own: &str) -> bool {
-        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names
-            .filter(|name| name.starts_with(PREFIX) && name != own)
-            .any(|name| matches!(Self::of_one_gone(directory, &name), Ok(None)))
+    pub async fn of_one_gone(locks: &dyn Exclusion, name: &str) -> Result<Option<Self>, ExclusionError> {
+        let held = locks.attempt(&LockName::Daemon(name.to_owned())).await?;
+        Ok(held.map(|held| Self { name: name.to_owned(), _held: held }))
     }
 
     /// The name.
@@ -57,30 +39,34 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
+    use super::super::exclusion::FileLocks;
     use super::*;
 
-    #[test]
-    fn a_daemon_is_gone_when_its_lock_is_free() {
+    #[tokio::test]
+    async fn a_daemon_is_gone_when_its_lock_is_free() {
         let directory = tempfile::tempdir().unwrap();
-        let alive = Presence::begin(directory.path()).unwrap();
+        let locks = FileLocks::new(directory.path().to_owned());
+        let alive = Presence::begin(&locks).await.unwrap();
         let name = alive.name().to_owned();
-        assert!(Presence::of_one_gone(directory.path(), &name).unwrap().is_none());
-        assert!(Presence::are_others(directory.path(), "another") && !Presence::are_others(directory.path(), &name));
+        assert!(Presence::of_one_gone(&locks, &name).await.unwrap().is_none());
+        assert!(locks.are_others("another") && !locks.are_others(&name));
         drop(alive);
-        let gone = Presence::of_one_gone(directory.path(), &name).unwrap();
+        let gone = Presence::of_one_gone(&locks, &name).await.unwrap();
         assert!(gone.is_some());
-        assert!(Presence::of_one_gone(directory.path(), &name).unwrap().is_none(), "two take it over");
+        assert!(Presence::of_one_gone(&locks, &name).await.unwrap().is_none(), "two take it over");
+        assert!(Presence::of_one_gone(&locks, "../up").await.is_err());
         drop(gone);
-        assert!(!Presence::are_others(directory.path(), "another"));
+        assert!(!locks.are_others("another"));
     }
 
     #[cfg(unix)]
-    #[test]
-    fn what_killed_daemons_left_is_removed_by_the_next_one() {
+    #[tokio::test]
+    async fn what_killed_daemons_left_is_removed_by_the_next_one() {
         let directory = tempfile::tempdir().unwrap();
-        let alive = Presence::begin(directory.path()).unwrap();
+        let locks = FileLocks::new(directory.path().to_owned());
+        let alive = Presence::begin(&locks).await.unwrap();
         std::fs::write(directory.path().join("daemon-of-one-that-was-killed"), "").unwrap();
-        let next = Presence::begin(directory.path()).unwrap();
+        let next = Presence::begin(&locks).await.unwrap();
         let mut left: Vec<_> =
             std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();

@@ -4,12 +4,14 @@
 //! engine shared by several daemons can take the embedded one's place unseen.
 
 use crate::partition::journal::Entry;
-use crate::partition::{AgentKey, Owner, Partition};
+use crate::partition::{AgentKey, Owner, Partition, digest};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::invoke::RunStatus;
 use cupola_protocol::isolation::ChatLabel;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// What to continue in a partition.
@@ -54,6 +56,46 @@ pub struct SavedChat {
     pub updated_at: SystemTime,
 }
 
+/// What can be held.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LockName {
+    /// A partition, while its ids are being made.
+    Partition(Partition),
+    /// A session, while it works on a call.
+    Session(AgentKey, SessionId),
+    /// The name of a daemon, for as long as it lives.
+    Daemon(String),
+}
+
+impl LockName {
+    /// What its file is called.
+    pub(super) fn file_name(&self) -> String {
+        match self {
+            Self::Partition(partition) => partition.lock_name(),
+            Self::Session(agent, session) => digest(&[Some("session"), Some(agent.as_str()), Some(session.as_str())]),
+            Self::Daemon(name) => name.clone(),
+        }
+    }
+}
+
+/// What proves to a shared store that a name is held: what is written under it is refused once it is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// What was granted.
+    pub(super) name: LockName,
+    /// The number of the grant, and who got it.
+    pub(super) token: String,
+    /// What was saved of the partition at that moment.
+    pub(super) saved: Option<Saved>,
+}
+
+impl Lease {
+    /// What was saved of the partition when it was granted.
+    pub const fn saved(&self) -> Option<&Saved> {
+        self.saved.as_ref()
+    }
+}
+
 /// Saved state could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -91,6 +133,69 @@ pub enum StoreError {
         /// The engine's reason.
         reason: String,
     },
+    /// The shared store did not do what it was asked.
+    #[error("the shared store {address} {fault}")]
+    Shared {
+        /// Where it is: host and port.
+        address: String,
+        /// Why not.
+        fault: SharedFault,
+    },
+}
+
+/// Why a shared store did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SharedFault {
+    /// It cannot be reached.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// It did not answer in time.
+    #[error("did not answer within {0} seconds")]
+    Slow(u64),
+    /// Its certificate is not trusted.
+    #[error("cannot be trusted: {0}")]
+    NotTrusted(String),
+    /// It takes neither the user nor the password, or that user may not do what Cupola needs.
+    #[error("refused the user or the password: {0}")]
+    Refused(String),
+    /// A setting, or the file or variable that it names, is wrong.
+    #[error("cannot be used with these settings: {0}")]
+    Settings(String),
+    /// Its memory is full.
+    #[error("has no memory left for more")]
+    Full,
+    /// It cannot write to its disk.
+    #[error("cannot write to its disk: {0}")]
+    Disk(String),
+    /// It is a replica.
+    #[error("takes no writes: it is a replica")]
+    ReadOnly,
+    /// It has just started.
+    #[error("is still loading its data")]
+    Loading,
+    /// The write is there, but it is not known to be as safe as the settings ask.
+    #[error("did not confirm in time that a write is safe: {0}")]
+    NotDurable(String),
+    /// What the write was guarded by has passed to others.
+    #[error("refused a late write: this daemon was stopped or cut off for longer than its lease")]
+    LeaseLost,
+    /// It is too old, or a kind of server that Cupola does not know.
+    #[error("cannot be used: {0}")]
+    Unsupported(String),
+    /// What it keeps was sealed with another key.
+    #[error("was written with another key")]
+    AnotherKey,
+    /// A newer Cupola wrote it.
+    #[error("has format {found}, written by a newer Cupola; this one knows {known}")]
+    TooNew {
+        /// Its format.
+        found: String,
+        /// The newest known format.
+        known: &'static str,
+    },
+    /// Anything else.
+    #[error("refused: {0}")]
+    Other(String),
 }
 
 /// What clients remember about chats: saved beside the partitions.
@@ -201,4 +306,39 @@ pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
 
     /// How often what was saved had been removed or replaced from outside when it was next used. What is there then is used.
     fn replaced(&self) -> u64;
+
+    /// The same state, for the holder of a lease: what is written once the lease is lost is refused. `None` where a lock cannot be
+    /// lost.
+    fn under(&self, _lease: &Lease) -> Option<Arc<dyn Store>> {
+        None
+    }
+
+    /// The id of the session to make for a partition, so that all who make one make the same; `None` lets the service choose. `fresh`:
+    /// not the one that the partition has had so far.
+    fn next_session(
+        &self,
+        _partition: &Partition,
+        _fresh: bool,
+    ) -> BoxFuture<'_, Result<Option<SessionId>, StoreError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
+    /// What is to be said about the engine, for `cupola doctor`.
+    fn inspect(&self) -> BoxFuture<'_, Result<Vec<Finding>, StoreError>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
+
+    /// The process ends: gives back what it holds.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+/// Something about the engine that an operator should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found.
+    pub message: String,
+    /// What to do about it; `None` if it is as it should be.
+    pub hint: Option<&'static str>,
 }

@@ -4,8 +4,9 @@
 use super::client::ClientGone;
 use crate::error::CallError;
 use crate::foundry::{FoundryError, HostNotAllowed, UnsuitedIsolation};
+use crate::partition::exclusion::ExclusionError;
 use crate::partition::locks::LockError;
-use crate::partition::store::StoreError;
+use crate::partition::store::{SharedFault, StoreError};
 use crate::pieces::PieceError;
 use crate::system::file::LocalFileError;
 use crate::target::TargetError;
@@ -139,11 +140,47 @@ impl From<StoreError> for CallError {
             StoreError::TooNew { .. } => {
                 "use the newer Cupola, or run `cupola stop` and set CUPOLA_STATE_DIR to another directory".to_owned()
             }
+            StoreError::Shared { fault, .. } => shared_hint(fault).to_owned(),
             StoreError::Open { .. } | StoreError::Operation { .. } => {
                 "check that the disk has room and that the file and its directory can be written".to_owned()
             }
         };
         Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(hint)
+    }
+}
+
+/// What to do about a shared store.
+fn shared_hint(fault: &SharedFault) -> &'static str {
+    match fault {
+        SharedFault::Unreachable(_) | SharedFault::Slow(_) => {
+            "check that the store runs and that url in [store] of the configuration file is its address; what was saved is \
+             there when it answers again"
+        }
+        SharedFault::NotTrusted(_) => {
+            "name the PEM file of the authority that signed the store's certificate: authorities in [store] of the \
+             configuration file; then run `cupola stop`"
+        }
+        SharedFault::Refused(_) => {
+            "check username and password in [store] of the configuration file, and the user's rules in the store: docs/scale.md \
+             has them"
+        }
+        SharedFault::Settings(_) => "correct [store] in the configuration file, then run `cupola stop`",
+        SharedFault::Full => "give the store more memory (maxmemory); nothing that was saved is lost",
+        SharedFault::Disk(_) => "check the free space of the store's disk; nothing that was saved is lost",
+        SharedFault::ReadOnly => {
+            "set url in [store] of the configuration file to the address of the primary, then run `cupola stop`"
+        }
+        SharedFault::Loading | SharedFault::LeaseLost => "run the command again: the store works, or will in a moment",
+        SharedFault::NotDurable(_) => {
+            "check that the store has appendonly yes and enough replicas, or lower durability and replicas in [store] of the \
+             configuration file"
+        }
+        SharedFault::Unsupported(_) => "use Valkey, or Redis 7.2 or newer, as docs/scale.md says",
+        SharedFault::AnotherKey => {
+            "use the sealingKey of the other daemons on this store, or another prefix in [store] of the configuration file"
+        }
+        SharedFault::TooNew { .. } => "use the newer Cupola, or another prefix in [store] of the configuration file",
+        SharedFault::Other(_) => "run `cupola doctor`, which looks at the store",
     }
 }
 
@@ -214,7 +251,12 @@ impl From<LockError> for CallError {
         match error {
             LockError::Timeout => Self::new(ErrorKind::Busy, error.to_string())
                 .hint("use another session (--new-session), or stop the daemon with `cupola stop --force`"),
-            LockError::Unusable { .. } => Self::new(ErrorKind::StateUnavailable, error.to_string()).hint(
+            LockError::Unusable(ExclusionError::Store(error)) => error.into(),
+            LockError::Unusable(ExclusionError::Files { .. }) => Self::new(
+                ErrorKind::StateUnavailable,
+                error.to_string(),
+            )
+            .hint(
                 "check that the state directory exists and that you may write to it; `cupola doctor` says what to do",
             ),
         }

@@ -4,14 +4,13 @@
 //! with its daemon is in it so that the next daemon can say what became of it. Only a daemon that serves a socket keeps one: a run
 //! of `--no-daemon` ends with its one client.
 
+use crate::partition::exclusion::{Exclusion, ExclusionError};
 use crate::partition::journal::Entry;
 use crate::partition::presence::Presence;
 use crate::partition::store::{Store, StoreError};
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::RunStatus;
 use std::collections::BTreeSet;
-use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
@@ -40,7 +39,7 @@ const RELEASED: &str = "released";
 pub struct Journal {
     store: Arc<dyn Store>,
     /// Where daemons show that they are alive.
-    locks: PathBuf,
+    locks: Arc<dyn Exclusion>,
     presence: OnceLock<Presence>,
     /// What is to be taken out, and when.
     due: Mutex<BTreeSet<(Instant, RunId)>>,
@@ -50,13 +49,13 @@ pub struct Journal {
 
 impl Journal {
     /// Nothing is written before [`Self::open`].
-    pub fn new(store: Arc<dyn Store>, locks: PathBuf) -> Self {
+    pub fn new(store: Arc<dyn Store>, locks: Arc<dyn Exclusion>) -> Self {
         Self { store, locks, presence: OnceLock::new(), due: Mutex::default(), sooner: Notify::new() }
     }
 
     /// Begins to keep it.
-    pub fn open(&self) -> io::Result<()> {
-        let presence = Presence::begin(&self.locks)?;
+    pub async fn open(&self) -> Result<(), ExclusionError> {
+        let presence = Presence::begin(&*self.locks).await?;
         // A second one would be dropped, and the first stays.
         let _ = self.presence.set(presence);
         Ok(())
@@ -148,6 +147,7 @@ impl Journal {
     pub async fn close(&self) {
         let over = self.over(Instant::now() + ANSWERED_FOR);
         self.forget(&over).await;
+        self.store.close().await;
     }
 
     /// What is to be taken out by then.
@@ -163,7 +163,7 @@ impl Journal {
     /// Takes over, in this daemon's name, the runs of daemons that are gone. `is_more`: others are alive that have some.
     pub async fn inherit(&self) -> Result<Inherited, StoreError> {
         let Some(own) = self.presence.get() else { return Ok(Inherited::default()) };
-        let is_more = Presence::are_others(&self.locks, own.name());
+        let is_more = self.locks.are_others(own.name());
         let mut inherited = Inherited { is_more, ..Inherited::default() };
         let mut gone: Vec<Presence> = Vec::new();
         let (mut alive, mut old, mut kept) = (Vec::<String>::new(), Vec::new(), 0);
@@ -173,7 +173,7 @@ impl Journal {
             }
             let is_gone = gone.iter().any(|presence| presence.name() == daemon);
             if !is_gone && !alive.contains(&daemon) {
-                match Presence::of_one_gone(&self.locks, &daemon) {
+                match Presence::of_one_gone(&*self.locks, &daemon).await {
                     Ok(Some(presence)) => gone.push(presence),
                     Ok(None) => alive.push(daemon.clone()),
                     Err(error) => {

@@ -96,7 +96,7 @@ async fn a_call_that_waits_says_how_many_are_ahead_and_hears_when_that_changes()
         listed["result"]["runs"].as_array().unwrap().iter().map(|run| run["queue"]["ahead"].clone()).collect();
     // The newest first; before these the one that has ended.
     assert_eq!(places[..3], [json!(2), json!(1), Value::Null], "{listed}");
-    let waits_for = listed["result"]["runs"][0]["queue"]["for"].as_str().unwrap();
+    let waits_for = listed["result"]["runs"][0]["queue"]["waitsFor"].as_str().unwrap();
     assert!(waits_for.starts_with("another call on session "), "{waits_for}");
 
     cancel(&mut watcher, &run).await;

@@ -4,7 +4,7 @@
 //! - [`commands`]: the command line's own refusals; [`daemon`]: a daemon that cannot be reached; [`line`]: a connection's refusals
 //! - [`http`]: HTTP on the socket; [`bounds`]: a bound connection; [`calls`]: parameters; [`files`]: transfers and pieces
 //! - [`service`]: what the service refuses; [`forbidden`]: what it forbids; [`redeployed`]: an agent that changes; [`project`]: which agent is meant; [`credential`]: tokens, certificates, configuration
-//! - [`state`]: the state file, and `doctor`
+//! - [`state`]: the state file, and `doctor`; [`shared_store`]: a store that several daemons share
 
 mod bounds;
 mod calls;
@@ -18,6 +18,7 @@ mod line;
 mod project;
 mod redeployed;
 mod service;
+mod shared_store;
 mod state;
 
 use crate::support::http::Answer;
@@ -136,6 +137,14 @@ impl Check {
     pub(crate) fn of(output: &Output, name: &str) -> Self {
         let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
         Self(found["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap().clone())
+    }
+}
+
+impl Check {
+    /// The last check of this name, of several.
+    pub(crate) fn last_of(output: &Output, name: &str) -> Self {
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        Self(found["checks"].as_array().unwrap().iter().rfind(|check| check["name"] == name).unwrap().clone())
     }
 }
 

@@ -60,6 +60,7 @@ mod self_description;
 mod server;
 mod service;
 mod sessions;
+mod shared_store;
 mod side_by_side;
 mod slow_readers;
 mod soak;

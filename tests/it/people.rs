@@ -3,7 +3,7 @@
 
 use crate::cli::{answer, say, scripted};
 use crate::support::{Home, Terminal, finish, finish_after};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
@@ -85,6 +85,15 @@ fn prune_deletes_what_is_old_enough_and_only_in_its_own_scope() {
     let said: Value = serde_json::from_slice(&pruned.stdout).unwrap();
     assert_eq!((said["deleted"].as_array().unwrap().len(), said["kept"].as_array().unwrap().len()), (2, 0), "{said}");
     assert_eq!((sessions(&home, "acme").len(), sessions(&home, "contoso").len()), (0, 1));
+
+    // The service lists what another chat of the user made, and it is not the command's to delete.
+    assert!(run(&home, &of("acme", &["invoke", "--chat", "c1", "hello"])).status.success());
+    for words in [["--older-than", "0s", "--dry-run"], ["--older-than", "0s", "--yes"]] {
+        let left = prune(&[&words[..], &["-o", "json"]].concat());
+        let said: Value = serde_json::from_slice(&left.stdout).unwrap();
+        assert_eq!((&said["wouldDelete"], &said["deleted"], left.status.code()), (&json!([]), &json!([]), Some(0)));
+        assert_eq!(said["kept"].as_array().unwrap().len(), 1, "{said}");
+    }
     stop(&home);
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod methods;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod store_server;
 pub(crate) mod terminal;
 
 use std::net::{SocketAddr, TcpListener};

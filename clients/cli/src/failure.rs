@@ -59,6 +59,11 @@ impl Failure {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::ReaderGone } else { Self::Output(error) }
     }
 
+    /// Did the daemon answer with an error of this kind?
+    pub(crate) fn is(&self, kind: ErrorKind) -> bool {
+        matches!(self, Self::Call(error) if error.data.as_ref().is_some_and(|data| data.kind == kind))
+    }
+
     /// What the process exits with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -1779,7 +1779,7 @@ export interface QueuePlace {
   /** How many calls of this daemon are ahead of it. 0 while only a call of another process is. */
   ahead: number;
   /** What it waits for, for people. */
-  for: string;
+  waitsFor: string;
 }
 
 /** A call that failed. */

@@ -4,6 +4,7 @@ use super::super::new_session::{self, session_made_here};
 use super::answering;
 use super::busy::{self, SessionHold, SessionKey};
 use super::deployment;
+use super::hold::Hold;
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_messages, messages, other, protocol};
 use super::version;
@@ -15,9 +16,10 @@ use crate::foundry::{
     context_named,
 };
 use crate::partition::Partition;
+use crate::partition::exclusion::under;
 use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Lock, Waiter};
-use crate::partition::store::Saved;
+use crate::partition::store::{Saved, Store};
 use crate::rpc::scope::{Confirmed, Scope};
 use crate::run::Run;
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -29,7 +31,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// How often a call may find what was saved gone and start over: once for the session, once for the conversation. It may
 /// also wait once for a deployment, and find once that the agent speaks another protocol.
@@ -181,13 +182,6 @@ struct Begun {
     conversation: Option<ConversationId>,
 }
 
-/// Who waits while a turn is sent: without a lock on the partition, its next call may go ahead; without one on a session, there is
-/// none yet. At least one is held.
-struct Hold {
-    partition: Option<Lock<Partition>>,
-    session: Option<SessionHold>,
-}
-
 /// One try to get the request to the service.
 pub(super) struct Attempt<'a> {
     pub(super) daemon: &'a Daemon,
@@ -204,12 +198,18 @@ impl Attempt<'_> {
     async fn run(&self, place: Waiter<Partition>) -> Result<Outcome, CallError> {
         // Held while ids are being made, so that parallel first calls make one of each.
         let partition_lock = self.partition_turn(place).await?;
-        let saved =
-            if self.is_saved() { self.daemon.store.load(&self.scope.partition).await? } else { Saved::default() };
+        let lease = partition_lock.lease();
+        let saved = match lease.and_then(|lease| lease.saved().cloned()) {
+            _ if !self.is_saved() => Saved::default(),
+            Some(saved) => saved,
+            None => self.daemon.store.load(&self.scope.partition).await?,
+        };
         let verdict = self.fence().await?;
         let plan = Plan::of(&saved, self.facts());
-        let session = self.session(plan.session).await?;
-        let conversation = self.conversation(plan.conversation).await?;
+        // What is written late, after the lock is lost, is refused.
+        let store = under(&self.daemon.store, lease);
+        let session = self.session(&store, plan.session).await?;
+        let conversation = self.conversation(&store, plan.conversation).await?;
         self.run.continues(session.as_ref(), conversation.as_ref());
         let begun = Begun { saved, verdict, session, conversation };
         let hold = self.hold(partition_lock, begun.session.as_ref(), plan.is_saved_with_answer).await?;
@@ -251,16 +251,17 @@ impl Attempt<'_> {
         }
         scope.check_answer(reply.version.as_ref(), sent).await.map_err(|error| error.of_turn(self.turn_answered()))?;
         let Begun { saved, session, conversation, .. } = begun;
+        let store = hold.store(&daemon.store);
         let session = reply.session_id.clone().or(session);
         let conversation = reply.conversation_id.clone().or(conversation);
         if let Some(session) =
             session.as_ref().filter(|session| self.is_saved() && saved.session.as_ref() != Some(session))
         {
-            daemon.store.set_session(&scope.partition, session).await?;
+            store.set_session(&scope.partition, session).await?;
         }
         match &conversation {
             Some(context) if self.protocol == AgentProtocol::A2a && saved.context.as_ref() != Some(context) => {
-                daemon.store.set_context(&scope.partition, context).await?;
+                store.set_context(&scope.partition, context).await?;
             }
             // One that was made at the service is saved already.
             Some(conversation)
@@ -268,7 +269,7 @@ impl Attempt<'_> {
                     && (params.conversation_id.is_some() || scope.is_local())
                     && saved.conversation.as_ref() != Some(conversation) =>
             {
-                daemon.store.set_conversation(&scope.partition, conversation).await?;
+                store.set_conversation(&scope.partition, conversation).await?;
             }
             _ => {}
         }
@@ -290,15 +291,17 @@ impl Attempt<'_> {
 
     /// Finds out whether something saved is gone, so that the turn can be tried without it.
     async fn replace(&self, begun: Begun, hold: Hold, error: FoundryError) -> Result<Outcome, CallError> {
+        let store = hold.store_of_session(&self.daemon.store);
         drop(hold.partition);
         let others = other(self.params, self.protocol).filter(|_| error.lacks_route() && !self.is_second_choice);
         if let Some(protocol) = others {
             return Ok(Outcome::Speaks(protocol, self.daemon.partition_locks.join(&self.scope.partition)));
         }
         let Begun { saved, verdict, session, conversation } = &begun;
-        let gone = self.forget_what_is_gone(&error, saved).await?;
+        let gone = self.forget_what_is_gone(&*store, &error, saved).await?;
         if gone.is_none() {
-            self.forget_what_never_began(&error, saved, session.as_ref(), conversation.as_ref()).await?;
+            let (session, conversation) = (session.as_ref(), conversation.as_ref());
+            self.forget_what_never_began(&*store, &error, saved, session, conversation).await?;
         }
         // The session is held until this call has joined the queue again: the calls behind it wait for their turn.
         let next = self.daemon.partition_locks.join(&self.scope.partition);
@@ -369,42 +372,47 @@ impl Attempt<'_> {
     }
 
     /// The session of the plan, made if need be; `None` lets the service make one with the turn.
-    async fn session(&self, planned: PlannedSession) -> Result<Option<SessionId>, CallError> {
-        let Self { daemon, scope, .. } = *self;
-        let is_new = matches!(planned, PlannedSession::WithTurn | PlannedSession::MadeFirst);
-        if is_new
-            && self.is_saved()
-            && let Some(session) = warm::next_session(daemon, scope).await
+    async fn session(&self, store: &Arc<dyn Store>, planned: PlannedSession) -> Result<Option<SessionId>, CallError> {
+        let partition = &self.scope.partition;
+        match planned {
+            PlannedSession::Known(session) => return Ok(Some(session)),
+            PlannedSession::MadeHere => return session_made_here().map(Some),
+            PlannedSession::WithTurn if !self.is_saved() => return Ok(None),
+            PlannedSession::WithTurn | PlannedSession::MadeFirst => {}
+        }
+        if self.is_saved()
+            && let Some(session) = warm::next_session(self.daemon, self.scope).await
         {
-            daemon.store.set_session(&scope.partition, &session).await?;
+            store.set_session(partition, &session).await?;
             return Ok(Some(session));
         }
-        match planned {
-            PlannedSession::Known(session) => Ok(Some(session)),
-            PlannedSession::WithTurn => Ok(None),
-            PlannedSession::MadeHere => session_made_here().map(Some),
-            PlannedSession::MadeFirst => {
-                scope.confirm(true).await?;
-                let (session, _) = new_session::make(daemon, scope, None, scope.partition.version.as_ref()).await?;
-                daemon.store.set_session(&scope.partition, &session).await?;
-                Ok(Some(session))
-            }
+        let id = store.next_session(partition, self.params.new_session).await?;
+        if id.is_none() && planned == PlannedSession::WithTurn {
+            return Ok(None);
         }
+        self.scope.confirm(true).await?;
+        let session = new_session::make_or_adopt(store, self.scope, id.as_ref()).await?;
+        store.set_session(partition, &session).await?;
+        Ok(Some(session))
     }
 
     /// The conversation of the plan, made if need be.
-    async fn conversation(&self, planned: PlannedConversation) -> Result<Option<ConversationId>, CallError> {
-        let Self { daemon, scope, .. } = *self;
+    async fn conversation(
+        &self,
+        store: &Arc<dyn Store>,
+        planned: PlannedConversation,
+    ) -> Result<Option<ConversationId>, CallError> {
+        let scope = self.scope;
         match planned {
             PlannedConversation::Known(conversation) => Ok(Some(conversation)),
             PlannedConversation::ByAgent => Ok(None),
-            PlannedConversation::MadeHere => conversation_made_here().map(Some),
+            PlannedConversation::MadeHere => new_session::conversation_made_here().map(Some),
             PlannedConversation::MadeFirst => {
                 scope.confirm(true).await?;
                 let made = scope.agent.create_conversation(&scope.wire).await;
                 let conversation = made.map_err(|error| self.explain(error))?;
                 if self.is_saved() {
-                    daemon.store.set_conversation(&scope.partition, &conversation).await?;
+                    store.set_conversation(&scope.partition, &conversation).await?;
                 }
                 Ok(Some(conversation))
             }
@@ -486,12 +494,4 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-/// An id for a conversation of a local agent, as the service makes them: a partition key of 16 hex digits and `00`, then 32
-/// characters. Agent servers of early 2026 fail on any other (contract section 21.2).
-fn conversation_made_here() -> Result<ConversationId, CallError> {
-    let [key, chance] = [(); 2].map(|()| Uuid::new_v4().simple().to_string());
-    let id = format!("conv_{}00{chance}", key.get(..16).unwrap_or_default());
-    id.parse().map_err(|_| CallError::internal("a conversation's id broke the rule of ids"))
 }

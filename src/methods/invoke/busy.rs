@@ -3,6 +3,7 @@
 use crate::error::CallError;
 use crate::partition::AgentKey;
 use crate::partition::locks::{Lock, Waiter};
+use crate::partition::store::Lease;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::invoke::{AgentProtocol, IfBusy, InvokeParams};
 use std::convert::Infallible;
@@ -19,6 +20,14 @@ pub(super) enum SessionHold {
 }
 
 impl SessionHold {
+    /// The lease that it is, where it can be lost.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        match self {
+            Self::Lock(lock) => lock.lease(),
+            Self::Place(_) => None,
+        }
+    }
+
     /// Holds it until this is dropped. A place becomes the lock in its turn, so that calls of other processes wait, too.
     pub(super) async fn keep(hold: Option<Self>) -> Infallible {
         let _lock = match hold {

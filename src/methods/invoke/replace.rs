@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use super::plan::continued;
 use crate::error::CallError;
 use crate::foundry::FoundryError;
-use crate::partition::store::Saved;
+use crate::partition::store::{Saved, Store};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, Notice, NoticeCode};
@@ -30,10 +30,11 @@ impl Attempt<'_> {
     /// caller named are never replaced.
     pub(super) async fn forget_what_is_gone(
         &self,
+        store: &dyn Store,
         error: &FoundryError,
         saved: &Saved,
     ) -> Result<Option<Notice>, CallError> {
-        let Self { daemon, params, scope, .. } = *self;
+        let Self { params, scope, .. } = *self;
         if error.status() != Some(404) || !error.is_from_gateway() {
             return Ok(None);
         }
@@ -46,7 +47,7 @@ impl Attempt<'_> {
             && !params.new_session
             && (is_sandbox || self.is_session_gone(session).await)
         {
-            daemon.store.forget_session(agent, session).await?;
+            store.forget_session(agent, session).await?;
             return Ok(Some(Notice {
                 code: NoticeCode::SessionReplaced,
                 message: format!(
@@ -58,7 +59,7 @@ impl Attempt<'_> {
             && !is_sandbox
             && self.is_conversation_gone(conversation, error).await
         {
-            daemon.store.forget_conversation(agent, conversation).await?;
+            store.forget_conversation(agent, conversation).await?;
             return Ok(Some(Notice {
                 code: NoticeCode::ConversationReplaced,
                 message: format!("the service no longer has conversation {conversation}; a new one takes its place"),
@@ -71,24 +72,25 @@ impl Attempt<'_> {
     /// that was made with it, which would lead the service back there. What has worked before stays: it may have files.
     pub(super) async fn forget_what_never_began(
         &self,
+        store: &dyn Store,
         error: &FoundryError,
         saved: &Saved,
         session: Option<&SessionId>,
         conversation: Option<&ConversationId>,
     ) -> Result<(), CallError> {
-        let Self { daemon, params, scope, .. } = *self;
+        let Self { params, scope, .. } = *self;
         let was_made = params.session_id.is_none() && (session.is_none() || session != saved.session.as_ref());
         if error.kind() != ErrorKind::SessionNotReady || !error.is_from_gateway() || !was_made {
             return Ok(());
         }
         let agent = &scope.partition.agent;
         if let Some(session) = session {
-            daemon.store.forget_session(agent, session).await?;
+            store.forget_session(agent, session).await?;
         }
         let made =
             conversation.filter(|_| params.conversation_id.is_none() && continued(saved, self.facts()).is_none());
         if let Some(conversation) = made {
-            daemon.store.forget_conversation(agent, conversation).await?;
+            store.forget_conversation(agent, conversation).await?;
         }
         Ok(())
     }

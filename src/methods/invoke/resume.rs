@@ -22,7 +22,7 @@ const UNNAMED: &str = "the daemon ended before the service had named the respons
 
 /// Opens the journal and takes up what it has. Called once, before the first client is served.
 pub(crate) async fn take_up(daemon: &Arc<Daemon>) {
-    if let Err(error) = daemon.journal.open() {
+    if let Err(error) = daemon.journal.open().await {
         tracing::warn!(%error, "the journal of runs cannot be kept; runs end with this daemon");
         return;
     }

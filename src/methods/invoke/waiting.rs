@@ -23,7 +23,7 @@ impl Attempt<'_> {
     /// Waits for the partition, whose ids are being found or made.
     pub(super) async fn partition_turn(&self, place: Waiter<Partition>) -> Result<Lock<Partition>, CallError> {
         match self.params.if_busy {
-            IfBusy::Reject => place.now()?.map_err(|_| busy(SAME_PARTITION)),
+            IfBusy::Reject => place.now().await?.map_err(|_| busy(SAME_PARTITION)),
             IfBusy::Queue | IfBusy::Parallel | IfBusy::Steer => self.wait(place, SAME_PARTITION).await,
         }
     }
@@ -33,8 +33,8 @@ impl Attempt<'_> {
         let whom = format!("another call on session {}", place.key().1);
         match self.params.if_busy {
             IfBusy::Queue => self.wait(place, &whom).await.map(SessionHold::Lock),
-            IfBusy::Reject => place.now()?.map(SessionHold::Lock).map_err(|_| busy(&whom)),
-            IfBusy::Parallel | IfBusy::Steer => match place.now()? {
+            IfBusy::Reject => place.now().await?.map(SessionHold::Lock).map_err(|_| busy(&whom)),
+            IfBusy::Parallel | IfBusy::Steer => match place.now().await? {
                 Ok(lock) => Ok(SessionHold::Lock(lock)),
                 Err(place) => {
                     self.observer.tell(sent_while_busy(&place.key().1)).await;

@@ -104,7 +104,7 @@ impl Kept {
     async fn make_next(&self) -> Result<SessionId, CallError> {
         let scope = self.scope().await?;
         let version = scope.partition.version.as_ref();
-        Ok(new_session::make(&self.daemon, &scope, None, version).await?.0)
+        Ok(new_session::make(&*self.daemon.store, &scope, None, version).await?.0)
     }
 
     async fn scope(&self) -> Result<Scope, CallError> {

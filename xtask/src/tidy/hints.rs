@@ -41,6 +41,14 @@ const EXCEPTIONS: &[(&str, &str)] = &[
         "run the command again later; `cupola sessions list` shows which",
         "needs another call that saves what is gone at the same moment",
     ),
+    ("check the free space of the store's disk", "needs a full disk below the store"),
+    (
+        "run the command again: the store works",
+        "needs a daemon that is stopped in the middle of a call, or a large store that loads",
+    ),
+    ("use Valkey, or Redis 7.2 or newer", "needs a server that is too old; none is installed"),
+    ("use the newer Cupola, or another prefix in [store]", "needs a store that a newer Cupola has written"),
+    ("run `cupola doctor`, which looks at the store", "no call is known to meet an error of the store without a name"),
     ("do not trust this host; report it", "no list of revoked certificates is read here, so none is revoked"),
 ];
 

@@ -33,6 +33,11 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("src/lifetime/shutdown.rs", "signals", "runs as long as the process"),
     ("src/methods/doctor.rs", "state", "waited for in place: a disk may be slow"),
     ("src/methods/files/write.rs", "on_thread", "waited for in place: a disk may be slow"),
+    (
+        "src/partition/redis/leases.rs",
+        "keep",
+        "renews leases; it holds the store weakly, and what it drops ends with its time",
+    ),
     ("src/partition/sqlite.rs", "new", "the store's thread; it ends with its last handle"),
     ("src/pieces.rs", "keep", "gives work up after KEPT_FOR; it holds the table weakly"),
     ("src/process.rs", "embedded", "the whole daemon of --no-daemon"),

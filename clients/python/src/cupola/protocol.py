@@ -2056,7 +2056,7 @@ class QueuePlace(TypedDict):
 
     ahead: int
     """How many calls of this daemon are ahead of it. 0 while only a call of another process is."""
-    for: str
+    waitsFor: str
     """What it waits for, for people."""
 
 

@@ -14,8 +14,9 @@ use crate::show;
 use crate::show::table::{self, Output};
 use crate::terminal;
 use clap::Args;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::Isolation;
-use cupola_protocol::sessions::{Delete, Session, SessionParams};
+use cupola_protocol::sessions::{Delete, Session, SessionParams, Show};
 use cupola_protocol::target::Target;
 use serde_json::json;
 use std::io::Write;
@@ -59,25 +60,35 @@ pub(super) fn run(
     isolation: &Isolation,
 ) -> Result<u8, Failure> {
     let listed = short_id::sessions(&common.scope, hooks, target, isolation)?;
-    let old: Vec<Session> =
-        listed.into_iter().filter(|session| is_older(session, flags.older_than, table::now())).collect();
+    let (mut old, mut foreign) = (Vec::new(), Vec::new());
+    for session in listed.into_iter().filter(|session| is_older(session, flags.older_than, table::now())) {
+        match of_others(common, hooks, target, isolation, &session.agent_session_id)? {
+            None => old.push(session),
+            Some(kept) => foreign.push(kept),
+        }
+    }
     let is_json = common.output == Some(Output::Json);
     if !is_json && !old.is_empty() && (flags.dry_run || !flags.yes) {
         show::print(&table::sessions(&old))?;
     }
     if flags.dry_run || old.is_empty() {
         if is_json {
-            show::print_json(&raw(&json!({ "wouldDelete": ids(&old), "deleted": [], "kept": [] }))?)?;
+            show::print_json(&raw(
+                &json!({ "wouldDelete": ids(&old), "deleted": [], "kept": listed_kept(&foreign) }),
+            )?)?;
         } else if old.is_empty() {
             show::print("No session is that old.\n")?;
         } else {
             show::print(&format!("Nothing was deleted: --dry-run. Without it, {} would be.\n", counted(old.len())))?;
         }
+        remark(is_json, foreign.len());
         return Ok(exit::OK);
     }
     if !flags.yes && !confirmed(common, old.len())? {
         if is_json {
-            show::print_json(&raw(&json!({ "wouldDelete": ids(&old), "deleted": [], "kept": [] }))?)?;
+            show::print_json(&raw(
+                &json!({ "wouldDelete": ids(&old), "deleted": [], "kept": listed_kept(&foreign) }),
+            )?)?;
         } else {
             show::print("Nothing was deleted.\n")?;
         }
@@ -97,23 +108,52 @@ pub(super) fn run(
             Err(why) => kept.push(Kept { id, why }),
         }
     }
-    report(is_json, &deleted, &kept)?;
+    report(is_json, &deleted, &kept, &foreign)?;
     Ok(kept.first().map_or(exit::OK, |kept| kept.why.exit_code()))
 }
 
-fn delete(common: &Common, hooks: Hooks, target: &Target, isolation: &Isolation, id: &str) -> Result<(), Failure> {
+/// The session, if Cupola knows that another isolation or chat made it. It takes `cupola sessions delete --allow-shared-session`.
+fn of_others(
+    common: &Common,
+    hooks: Hooks,
+    target: &Target,
+    isolation: &Isolation,
+    id: &str,
+) -> Result<Option<Kept>, Failure> {
+    match common.scope.call::<Show>(hooks, named(common, target, isolation, id)?) {
+        Err(why) if why.is(ErrorKind::ForeignSession) => Ok(Some(Kept { id: id.to_owned(), why })),
+        Err(why @ (Failure::Usage { .. } | Failure::Daemon { .. })) => Err(why),
+        // What else is wrong with it, its deletion says.
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+fn named(common: &Common, target: &Target, isolation: &Isolation, id: &str) -> Result<SessionParams, Failure> {
     let (target, isolation, session_id) = (target.clone(), isolation.clone(), Some(parse("SESSION_ID", id)?));
-    // A session of another user is never meant: it takes `cupola sessions delete --allow-shared-session`.
     let (allow_shared_session, progress) = (false, common.scope.progress());
-    let params = SessionParams { target, isolation, session_id, allow_shared_session, progress };
-    typed::<Delete>(&common.scope.call::<Delete>(hooks, params)?)?;
+    Ok(SessionParams { target, isolation, session_id, allow_shared_session, progress })
+}
+
+fn delete(common: &Common, hooks: Hooks, target: &Target, isolation: &Isolation, id: &str) -> Result<(), Failure> {
+    typed::<Delete>(&common.scope.call::<Delete>(hooks, named(common, target, isolation, id)?)?)?;
     Ok(())
 }
 
-fn report(is_json: bool, deleted: &[String], kept: &[Kept]) -> Result<(), Failure> {
+fn listed_kept<'a>(kept: impl IntoIterator<Item = &'a Kept>) -> Vec<serde_json::Value> {
+    kept.into_iter().map(|Kept { id, why }| json!({ "sessionId": id, "error": why.to_string() })).collect()
+}
+
+/// Says that sessions of others are left alone.
+fn remark(is_json: bool, foreign: usize) {
+    if !is_json && foreign > 0 {
+        let they = if foreign == 1 { "belongs" } else { "belong" };
+        let _ = writeln!(terminal::stderr(), "{} {they} to other isolations or chats and were kept.", counted(foreign));
+    }
+}
+
+fn report(is_json: bool, deleted: &[String], kept: &[Kept], foreign: &[Kept]) -> Result<(), Failure> {
     if is_json {
-        let kept: Vec<_> =
-            kept.iter().map(|Kept { id, why }| json!({ "sessionId": id, "error": why.to_string() })).collect();
+        let kept = listed_kept(kept.iter().chain(foreign));
         return show::print_json(&raw(&json!({ "wouldDelete": [], "deleted": deleted, "kept": kept }))?);
     }
     show::print(&format!("Deleted {}.\n", counted(deleted.len())))?;
@@ -121,6 +161,7 @@ fn report(is_json: bool, deleted: &[String], kept: &[Kept]) -> Result<(), Failur
         let _ = writeln!(terminal::stderr(), "error: session {} was not deleted:", terminal::line(id));
         let _ = why.print(&mut terminal::stderr());
     }
+    remark(is_json, foreign.len());
     Ok(())
 }
 

@@ -16,6 +16,8 @@ use time::format_description::well_known::Rfc3339;
 
 /// Lines that a section takes beside its rows: its title and its header.
 const FRAME_LINES: u16 = 2;
+/// Rows that a section shows before another one gets more: five sections of these fit on 24 lines.
+const LEAST_ROWS: u16 = 2;
 
 /// What is shown.
 pub(super) struct View {
@@ -106,12 +108,10 @@ impl View {
         text
     }
 
-    /// On a terminal. The sections share the height; one with few rows leaves its room to the others.
+    /// On a terminal. The sections share the height; one with few rows leaves its room to the others, and each that has any shows some.
     pub(super) fn draw(&self, frame: &mut Frame<'_>) {
-        let heights = self.sections.iter().map(|section| {
-            let rows = u16::try_from(section.rows.len()).unwrap_or(u16::MAX);
-            Constraint::Max(rows.saturating_add(FRAME_LINES))
-        });
+        let rows: Vec<_> = self.sections.iter().map(|section| section.rows.len()).collect();
+        let heights = heights(&rows, frame.area().height.saturating_sub(1)).into_iter().map(Constraint::Length);
         let constraints = std::iter::once(Constraint::Length(1)).chain(heights);
         let areas = Layout::vertical(constraints.chain([Constraint::Fill(1)])).split(frame.area());
         let mut areas = areas.iter();
@@ -129,6 +129,26 @@ impl View {
             frame.render_widget(table, *area);
         }
     }
+}
+
+/// How many lines each section gets, of those that have so many rows: a few rows each first, then what is left, from the top.
+fn heights(rows: &[usize], room: u16) -> Vec<u16> {
+    let wanted = |rows: &usize| u16::try_from(*rows).unwrap_or(u16::MAX).saturating_add(FRAME_LINES);
+    let mut left = room;
+    let mut heights: Vec<u16> = rows
+        .iter()
+        .map(|rows| {
+            let height = wanted(rows).min(LEAST_ROWS + FRAME_LINES).min(left);
+            left -= height;
+            height
+        })
+        .collect();
+    for (height, rows) in heights.iter_mut().zip(rows) {
+        let more = (wanted(rows) - *height).min(left);
+        *height += more;
+        left -= more;
+    }
+    heights
 }
 
 /// Columns of these widths, and a last one that takes the rest.
@@ -220,6 +240,13 @@ fn span(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_section_shows_some_rows_before_one_shows_all() {
+        assert_eq!(heights(&[1, 20, 9, 0, 32], 23), [3, 10, 4, 2, 4]);
+        assert_eq!(heights(&[1, 2, 0], 40), [3, 4, 2]);
+        assert_eq!(heights(&[9, 9], 3), [3, 0]);
+    }
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -228,7 +255,7 @@ mod tests {
             r#"{"version":"0.1.0","protocolVersion":1,"processId":7,"stateDirectory":"/s","startedAt":"2026-01-01T00:00:00Z",
                 "uptimeMs":200000,"connections":2,"requests":1,"runs":1,"partitions":1,"residentBytes":11534336,"details":{
                 "runs":[{"runId":"run-1","agent":"emulator/notes","status":"running","startedAt":"2026-01-01T00:00:10Z",
-                  "lastEvent":3,"detached":false,"clients":1,"queue":{"ahead":2,"for":"x"}}],
+                  "lastEvent":3,"detached":false,"clients":1,"queue":{"ahead":2,"waitsFor":"x"}}],
                 "sessions":[{"partition":"00ff00ff00ff00ff","agent":"emulator/notes","sessionId":"session-one","runs":1,
                   "updatedAt":"2026-01-01T00:00:00Z"}],
                 "tokens":[{"credential":"azureCli","scope":"https://ai.azure.com/.default","state":"valid",

@@ -1,0 +1,400 @@
+//! Saved state, whichever engine keeps it: one suite on SQLite, Valkey and Redis (with TLS); and what only a shared store can do wrong.
+
+mod daemons;
+
+use crate::support::store_server::{Engine, SEALING_KEY, StoreServer};
+use cupola::partition::exclusion::{Exclusion, FileLocks};
+use cupola::partition::journal::{Entry, Facts, Reach};
+use cupola::partition::presence::Presence;
+use cupola::partition::sqlite::SqliteStore;
+use cupola::partition::store::{KnownSession, LockName, Saved, SharedFault, Store, StoreError};
+use cupola::partition::{AgentKey, Owner, Partition};
+use cupola_protocol::chats::ChatDetails;
+use cupola_protocol::id::{ConversationId, SessionId};
+use cupola_protocol::invoke::{AgentProtocol, RunStatus};
+use cupola_protocol::isolation::{Isolation, IsolationModel};
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How one process sees saved state.
+type Handle = (Arc<dyn Store>, Arc<dyn Exclusion>);
+
+fn partition(user_key: &str, version: Option<&str>) -> Partition {
+    let agent = AgentKey::new(&serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap());
+    let isolation: Isolation = serde_json::from_str(&format!(r#"{{"userKey":"{user_key}"}}"#)).unwrap();
+    let owner = Owner::new(&agent, "caller", IsolationModel::Keys, &isolation);
+    Partition { agent, owner, version: version.map(|version| version.parse().unwrap()) }
+}
+
+fn session(id: &str) -> SessionId {
+    id.parse().unwrap()
+}
+
+fn shared(server: &StoreServer) -> Handle {
+    let store = server.open();
+    let locks = store.locks();
+    (Arc::new(store), locks)
+}
+
+/// Every engine, each with a way to open a further handle on the same state.
+async fn on_every_engine(suite: impl AsyncFn(&dyn Fn() -> Handle)) {
+    let directory = tempfile::tempdir().unwrap();
+    suite(&|| {
+        let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
+        (Arc::new(store), Arc::new(FileLocks::new(directory.path().join("locks"))))
+    })
+    .await;
+    for engine in Engine::ALL {
+        if let Some(server) = StoreServer::start(engine, &[]) {
+            suite(&|| shared(&server)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_one_process_saves_another_continues_and_only_for_its_partition() {
+    on_every_engine(async |open| {
+        let ((left, _), (right, _)) = (open(), open());
+        let (acme, of_version, contoso) =
+            (partition("acme", None), partition("acme", Some("2")), partition("contoso", None));
+        let (conversation, context): (ConversationId, ConversationId) =
+            ("conv_1".parse().unwrap(), "ctx_1".parse().unwrap());
+        assert_eq!((left.load(&acme).await.unwrap(), left.count().await.unwrap()), (Saved::default(), 0));
+        left.set_session(&acme, &session("session-acme")).await.unwrap();
+        left.set_conversation(&acme, &conversation).await.unwrap();
+        right.set_context(&acme, &context).await.unwrap();
+        let all = Saved {
+            session: Some(session("session-acme")),
+            conversation: Some(conversation.clone()),
+            context: Some(context.clone()),
+        };
+        assert_eq!(right.load(&acme).await.unwrap(), all);
+        for other in [&of_version, &contoso] {
+            assert_eq!(right.load(other).await.unwrap(), Saved::default());
+        }
+        assert_eq!(right.conversation_owner(&acme.agent, &context).await.unwrap(), Some(acme.owner));
+        // The first owner stays.
+        right.set_session(&contoso, &session("session-acme")).await.unwrap();
+        let known = right.known_session(&acme.agent, &session("session-acme")).await.unwrap().unwrap();
+        assert_eq!(known.owner, acme.owner);
+        assert_eq!(right.count().await.unwrap(), 2);
+        let listed = left.list().await.unwrap();
+        assert!(listed.iter().any(|saved| saved.partition == acme && saved.saved == all), "{listed:?}");
+
+        left.forget_conversation(&acme.agent, &context).await.unwrap();
+        assert_eq!(right.load(&acme).await.unwrap(), Saved { context: None, ..all });
+        assert_eq!(right.conversation_owner(&acme.agent, &context).await.unwrap(), None);
+        left.forget_session(&acme.agent, &session("session-acme")).await.unwrap();
+        assert_eq!(right.load(&acme).await.unwrap().session, None);
+        assert_eq!(right.load(&contoso).await.unwrap().session, None);
+        assert!(right.known_session(&acme.agent, &session("session-acme")).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_not_continued_but_stays_known_without_its_key() {
+    on_every_engine(async |open| {
+        let ((left, _), (right, _)) = (open(), open());
+        let (acme, of_version) = (partition("acme", None), partition("acme", Some("2")));
+        for (partition, id) in [(&acme, "session-one"), (&of_version, "session-two")] {
+            let known = KnownSession { owner: acme.owner, ownership_key: Some("sk-1".parse().unwrap()) };
+            left.remember_session(&acme.agent, &session(id), known).await.unwrap();
+            left.set_session(partition, &session(id)).await.unwrap();
+        }
+        let key = async |id: &str| {
+            let known = right.known_session(&acme.agent, &session(id)).await.unwrap().unwrap();
+            assert_eq!(known.owner, acme.owner);
+            known.ownership_key.is_some()
+        };
+        assert!(key("session-one").await && key("session-two").await);
+        assert_eq!(right.forget(std::slice::from_ref(&acme)).await.unwrap(), 1);
+        assert_eq!(right.forget(std::slice::from_ref(&acme)).await.unwrap(), 0);
+        assert_eq!(right.load(&acme).await.unwrap(), Saved::default());
+        assert!(!key("session-one").await && key("session-two").await, "of the other version's session");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_chat_is_its_owners_alone() {
+    on_every_engine(async |open| {
+        let ((left, _), (right, _)) = (open(), open());
+        let (acme, contoso) = (partition("acme", None), partition("contoso", None));
+        let details = ChatDetails { title: Some("fix-the-parser".parse().unwrap()), ..ChatDetails::default() };
+        left.save_chat(&acme.agent, &acme.owner, &"acp/one".parse().unwrap(), &details).await.unwrap();
+        for (within, count) in [(None, 1), (Some("acp"), 1), (Some("acp/one"), 1), (Some("acp/o"), 0)] {
+            let within = within.map(|label| label.parse().unwrap());
+            let chats = right.chats(&acme.agent, &acme.owner, within.as_ref(), 10).await.unwrap();
+            assert_eq!(chats.len(), count, "{within:?}");
+            assert!(chats.iter().all(|chat| chat.details == details));
+        }
+        assert!(right.chats(&acme.agent, &contoso.owner, None, 10).await.unwrap().is_empty());
+        let label = "acp/one".parse().unwrap();
+        assert!(!right.forget_chat(&acme.agent, &contoso.owner, &label).await.unwrap());
+        assert!(right.forget_chat(&acme.agent, &acme.owner, &label).await.unwrap());
+        assert!(!left.forget_chat(&acme.agent, &acme.owner, &label).await.unwrap());
+    })
+    .await;
+}
+
+fn a_run(id: &str, survives: bool) -> Entry {
+    let facts = Facts {
+        model: IsolationModel::Keys,
+        protocol: AgentProtocol::Responses,
+        detached: survives,
+        session: Some(session("session-one")),
+        conversation: None,
+        version: None,
+        response: Some("caresp_1".parse().unwrap()),
+        started_at: SystemTime::UNIX_EPOCH,
+        deadline: None,
+        answered: false,
+        reason: None,
+    };
+    let isolation = Isolation { user_key: Some("tenant-whose-key-is-sealed".parse().unwrap()), ..Isolation::default() };
+    let target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
+    let reach = survives.then_some(Reach { target, isolation });
+    let updated_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    Entry { run: id.parse().unwrap(), partition: partition("acme", None), facts, reach, ended: None, updated_at }
+}
+
+#[tokio::test]
+async fn the_runs_of_a_daemon_that_is_gone_are_taken_over_once() {
+    on_every_engine(async |open| {
+        let ((left, left_locks), (right, right_locks)) = (open(), open());
+        let first = Presence::begin(&*left_locks).await.unwrap();
+        let second = Presence::begin(&*right_locks).await.unwrap();
+        left.put_run(first.name(), &a_run("run-1", true)).await.unwrap();
+        left.put_run(first.name(), &a_run("run-2", false)).await.unwrap();
+        left.end_run(&"run-2".parse().unwrap(), RunStatus::Completed).await.unwrap();
+        left.answer_run(&"run-1".parse().unwrap()).await.unwrap();
+        let mut runs = right.runs().await.unwrap();
+        runs.sort_by_key(|(_, entry)| entry.run.to_string());
+        let seen: Vec<_> =
+            runs.iter().map(|(daemon, entry)| (daemon.as_str(), entry.run.as_str(), entry.ended)).collect();
+        let ended = (first.name(), "run-2", Some(RunStatus::Completed));
+        assert_eq!(seen, [(first.name(), "run-1", None), ended]);
+        assert!(runs[0].1.facts.answered && !runs[1].1.facts.answered);
+        let reach = runs[0].1.reach.as_ref().unwrap();
+        assert_eq!(reach.isolation.user_key, Some("tenant-whose-key-is-sealed".parse().unwrap()));
+        assert!(runs[1].1.reach.is_none());
+
+        assert!(Presence::of_one_gone(&*right_locks, first.name()).await.unwrap().is_none(), "it lives");
+        let name = first.name().to_owned();
+        drop(first);
+        left.close().await;
+        let gone = Presence::of_one_gone(&*right_locks, &name).await.unwrap().expect("nobody holds it");
+        right.put_run(second.name(), &a_run("run-1", true)).await.unwrap();
+        right.forget_runs(&["run-2".parse().unwrap()]).await.unwrap();
+        drop(gone);
+        let runs = left.runs().await.unwrap();
+        assert_eq!(runs.iter().map(|(daemon, _)| daemon.as_str()).collect::<Vec<_>>(), [second.name()]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_has_one_holder_and_the_next_takes_it_when_it_is_freed() {
+    on_every_engine(async |open| {
+        let ((_left, left), (_right, right)) = (open(), open());
+        let names = [
+            LockName::Partition(partition("acme", None)),
+            LockName::Session(partition("acme", None).agent, session("session-one")),
+        ];
+        for name in names {
+            let held = left.acquire(&name).await.unwrap();
+            assert!(right.attempt(&name).await.unwrap().is_none() && left.attempt(&name).await.unwrap().is_none());
+            let mut waiting = right.acquire(&name);
+            assert!(tokio::time::timeout(Duration::from_millis(100), &mut waiting).await.is_err(), "two hold it");
+            drop(held);
+            drop(tokio::time::timeout(Duration::from_secs(2), waiting).await.unwrap().unwrap());
+        }
+    })
+    .await;
+}
+
+fn fault<T: std::fmt::Debug>(result: Result<T, StoreError>) -> SharedFault {
+    match result.unwrap_err() {
+        StoreError::Shared { fault, .. } => fault,
+        other => panic!("{other}"),
+    }
+}
+
+/// A daemon that is stopped past its lease: what it writes then is refused, whether or not another has taken its place.
+#[tokio::test]
+async fn what_is_written_under_a_lost_lease_is_refused() {
+    let Some(server) = StoreServer::start(Engine::Valkey, &[]) else { return };
+    let ((left, left_locks), (right, right_locks)) = (shared(&server), shared(&server));
+    let acme = partition("acme", None);
+    let name = LockName::Partition(acme.clone());
+    let held = left_locks.acquire(&name).await.unwrap();
+    let late = left.under(held.lease().unwrap()).unwrap();
+    late.set_session(&acme, &session("session-one")).await.unwrap();
+    // Its time is over, as if it had been stopped.
+    server.command(&["EVAL", "for _, key in ipairs(redis.call('KEYS', '*:l:p:*')) do redis.call('DEL', key) end", "0"]);
+    assert_eq!(fault(late.set_session(&acme, &session("session-late")).await), SharedFault::LeaseLost);
+    let next = right_locks.acquire(&name).await.unwrap();
+    assert_eq!(next.lease().unwrap().saved().unwrap().session, Some(session("session-one")));
+    let new = right.under(next.lease().unwrap()).unwrap();
+    new.set_session(&acme, &session("session-two")).await.unwrap();
+    for refused in [
+        late.set_session(&acme, &session("session-late")).await,
+        late.set_conversation(&acme, &"conv_late".parse().unwrap()).await,
+        late.forget_session(&acme.agent, &session("session-two")).await,
+        late.remember_session(
+            &acme.agent,
+            &session("late-one"),
+            KnownSession { owner: acme.owner, ownership_key: None },
+        )
+        .await,
+    ] {
+        assert_eq!(fault(refused), SharedFault::LeaseLost);
+    }
+    let saved = Saved { session: Some(session("session-two")), ..Saved::default() };
+    assert_eq!(right.load(&acme).await.unwrap(), saved);
+    assert!(right.known_session(&acme.agent, &session("session-late")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_journal_of_a_daemon_taken_for_dead_is_closed_to_it() {
+    let Some(server) = StoreServer::start(Engine::Valkey, &[]) else { return };
+    let ((left, left_locks), (right, right_locks)) = (shared(&server), shared(&server));
+    let first = Presence::begin(&*left_locks).await.unwrap();
+    left.put_run(first.name(), &a_run("run-1", true)).await.unwrap();
+    server.command(&["EVAL", "for _, key in ipairs(redis.call('KEYS', '*:l:d:*')) do redis.call('DEL', key) end", "0"]);
+    let second = Presence::begin(&*right_locks).await.unwrap();
+    let gone = Presence::of_one_gone(&*right_locks, first.name()).await.unwrap().unwrap();
+    assert_eq!(fault(left.put_run(first.name(), &a_run("run-2", true)).await), SharedFault::LeaseLost);
+    right.put_run(second.name(), &a_run("run-1", true)).await.unwrap();
+    drop(gone);
+    right.close().await;
+    let run = "run-1".parse().unwrap();
+    assert_eq!(fault(left.end_run(&run, RunStatus::Truncated).await), SharedFault::LeaseLost);
+    left.forget_runs(&[run]).await.unwrap();
+    let runs = right.runs().await.unwrap();
+    assert_eq!(
+        runs.iter().map(|(daemon, entry)| (daemon.as_str(), entry.ended)).collect::<Vec<_>>(),
+        [(second.name(), None)]
+    );
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_the_store_was_killed() {
+    for engine in Engine::ALL {
+        let Some(mut server) = StoreServer::start(engine, &[]) else { continue };
+        let (store, _) = shared(&server);
+        for round in 0..20 {
+            store.set_session(&partition("acme", None), &session(&format!("session-{round}"))).await.unwrap();
+        }
+        server.kill();
+        server.start_again();
+        let saved = store.load(&partition("acme", None)).await.unwrap();
+        assert_eq!(saved.session, Some(session("session-19")), "{engine:?}");
+        assert_eq!(store.replaced(), 0, "{engine:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_must_not_be_read_is_sealed_and_opens_with_its_key_only() {
+    let Some(server) = StoreServer::start(Engine::Valkey, &[]) else { return };
+    let (store, locks) = shared(&server);
+    let daemon = Presence::begin(&*locks).await.unwrap();
+    store.put_run(daemon.name(), &a_run("run-1", true)).await.unwrap();
+    let known =
+        KnownSession { owner: partition("acme", None).owner, ownership_key: Some("sk-to-seal".parse().unwrap()) };
+    store.remember_session(&partition("acme", None).agent, &session("session-one"), known).await.unwrap();
+    assert!(server.is_on_disk("run-1"), "this test could not see anything");
+    for secret in ["tenant-whose-key-is-sealed", "sk-to-seal", SEALING_KEY] {
+        assert!(!server.is_on_disk(secret), "{secret}");
+    }
+    let mut settings = server.settings();
+    settings.sealing_key = toml::from_str::<toml::Table>("env = \"OTHER\"").unwrap().try_into().unwrap();
+    let other = cupola::partition::redis::RedisStore::new(
+        settings,
+        Arc::new(|name| match name {
+            "OTHER" => Some("another-key-of-enough-characters-here".to_owned()),
+            name => crate::support::store_server::variable(name),
+        }),
+    );
+    assert_eq!(fault(other.unwrap().load(&partition("acme", None)).await), SharedFault::AnotherKey);
+}
+
+#[tokio::test]
+async fn a_session_id_is_the_same_for_everyone_until_another_is_wanted() {
+    let Some(server) = StoreServer::start(Engine::Valkey, &[]) else { return };
+    let ((left, _), (right, _)) = (shared(&server), shared(&server));
+    let (acme, contoso) = (partition("acme", None), partition("contoso", None));
+    let next =
+        async |store: &Arc<dyn Store>, of: &Partition, fresh| store.next_session(of, fresh).await.unwrap().unwrap();
+    let first = next(&left, &acme, false).await;
+    assert_eq!(first, next(&right, &acme, false).await);
+    assert_ne!(first, next(&left, &contoso, false).await);
+    let second = next(&left, &acme, true).await;
+    assert_ne!(first, second);
+    assert_eq!(second, next(&right, &acme, false).await);
+    // One that is gone, or forgotten, is not made again.
+    right.set_session(&acme, &second).await.unwrap();
+    right.forget_session(&acme.agent, &second).await.unwrap();
+    let third = next(&left, &acme, false).await;
+    left.set_session(&acme, &third).await.unwrap();
+    left.forget(std::slice::from_ref(&acme)).await.unwrap();
+    let fourth = next(&right, &acme, false).await;
+    assert!(third != second && fourth != third && fourth != second);
+}
+
+#[tokio::test]
+async fn every_way_a_store_fails_has_its_fault() {
+    let Some(mut server) = StoreServer::start(Engine::Valkey, &[]) else { return };
+    let (store, acme) = (server.open(), partition("acme", None));
+    store.set_session(&acme, &session("session-one")).await.unwrap();
+
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    assert_eq!(fault(store.set_session(&acme, &session("session-two")).await), SharedFault::Full);
+    assert_eq!(store.load(&acme).await.unwrap().session, Some(session("session-one")));
+    store.forget_session(&acme.agent, &session("session-one")).await.expect("there is always room to forget");
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]);
+    assert_eq!(fault(store.set_session(&acme, &session("session-two")).await), SharedFault::ReadOnly);
+    server.command(&["REPLICAOF", "NO", "ONE"]);
+    store.set_session(&acme, &session("session-two")).await.unwrap();
+
+    let mut settings = server.settings();
+    settings.replicas = 1;
+    let asked = StoreServer::open_with(settings).set_session(&acme, &session("session-two")).await;
+    assert!(matches!(fault(asked), SharedFault::NotDurable(_)));
+
+    let mut settings = server.settings();
+    settings.password = None;
+    let refused = fault(StoreServer::open_with(settings).load(&acme).await);
+    assert!(matches!(refused, SharedFault::Refused(_)), "{refused:?}");
+
+    server.command(&["FLUSHALL"]);
+    store.set_session(&acme, &session("session-three")).await.unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    assert_eq!(store.load(&acme).await.unwrap().session, Some(session("session-three")));
+    assert_eq!(store.replaced(), 1, "it was emptied");
+
+    server.signal(Signal::STOP);
+    let slow = fault(store.load(&acme).await);
+    assert!(matches!(slow, SharedFault::Slow(_) | SharedFault::Unreachable(_)), "{slow:?}");
+    server.signal(Signal::CONT);
+    assert_eq!(store.load(&acme).await.unwrap().session, Some(session("session-three")));
+
+    server.kill();
+    let lost = fault(store.load(&acme).await);
+    assert!(matches!(lost, SharedFault::Unreachable(_)), "{lost:?}");
+    server.start_again();
+    assert_eq!(store.load(&acme).await.unwrap().session, Some(session("session-three")));
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_not_trusted() {
+    let Some(server) = StoreServer::start(Engine::Redis, &[]) else { return };
+    let mut settings = server.settings();
+    settings.authorities = None;
+    let refused = fault(StoreServer::open_with(settings).load(&partition("acme", None)).await);
+    assert!(matches!(refused, SharedFault::NotTrusted(_)), "{refused:?}");
+}

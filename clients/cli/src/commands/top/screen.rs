@@ -131,7 +131,7 @@ impl View {
     }
 }
 
-/// How many lines each section gets, of those that have so many rows: a few rows each first, then what is left, from the top.
+/// How many lines each section gets. Each gets a few rows first; what is left goes to the sections from the top.
 fn heights(rows: &[usize], room: u16) -> Vec<u16> {
     let wanted = |rows: &usize| u16::try_from(*rows).unwrap_or(u16::MAX).saturating_add(FRAME_LINES);
     let mut left = room;

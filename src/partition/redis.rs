@@ -4,7 +4,7 @@
 //! because the lease that guards a record lies beside it. Nothing counts as saved before it is as safe as the settings ask. Keys of one
 //! agent have one hash slot, and so have those of the journal.
 //!
-//! - [`settings`]: `[store]` of the configuration file; [`line`]: connections, tries and safety; [`faults`]: what an error means
+//! - [`settings`]: `[store]` of the configuration file; [`mod@line`]: connections, tries and safety; [`faults`]: what an error means
 //! - [`scripts`]: what runs in the store; [`seal`]: what the store must not read; [`leases`]: names that one daemon holds
 //! - [`journal`]: the runs that were begun; [`chats`]: what clients remember; [`inspect`]: what `cupola doctor` says
 

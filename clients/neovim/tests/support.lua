@@ -64,6 +64,19 @@ function M.as_user(name)
   vim.cmd('Cupola isolation user=' .. name)
 end
 
+--- Waits until the daemon has no run under way that was asked this.
+---@param question string
+function M.wait_for_end(question)
+  M.wait('the end of the run ' .. question, function()
+    for _, run in ipairs(M.call('runs/list').runs) do
+      if run.question == question and run.status == 'running' then
+        return false
+      end
+    end
+    return true
+  end)
+end
+
 function M.stop_daemon()
   if home and uv.fs_stat(vim.env.CUPOLA_SOCKET) then
     vim.fn.system({ M.binary, 'stop', '--force' })

@@ -72,6 +72,8 @@ return {
       local _, count = text:gsub('tick%d+', '')
       assert(count == 40, text)
       assert(support.daemon_id() ~= id)
+      -- Without its emulator, the run would not end.
+      support.wait('the end of the run', function() return support.call('daemon/status').runs == 0 end)
       vim.fn.jobstop(emulator)
     end,
   },

@@ -161,12 +161,12 @@ return {
     'the answer streams, and cancel ends its run, here and at the daemon',
     function()
       support.as_user('cancelling')
-      vim.cmd('Cupola invoke slow 500 100')
+      vim.cmd('Cupola invoke slow 501 100')
       support.wait_for_text('answers', 'tick1')
       vim.cmd('Cupola cancel')
       support.wait_for_text('answers', '*cancelled*')
       support.wait_for_notification('1 cancelled')
-      support.wait('no run at the daemon', function() return support.call('daemon/status').runs == 0 end)
+      support.wait_for_end('slow 501 100')
       vim.cmd('Cupola cancel')
       support.wait_for_notification('nothing is under way')
     end,
@@ -175,10 +175,10 @@ return {
     'dropping the answers ends the run',
     function()
       support.as_user('dropping')
-      vim.cmd('Cupola invoke slow 500 100')
+      vim.cmd('Cupola invoke slow 502 100')
       support.wait_for_text('answers', 'tick0')
       vim.cmd('bwipeout! ' .. support.buffer('answers'))
-      support.wait('no run at the daemon', function() return support.call('daemon/status').runs == 0 end)
+      support.wait_for_end('slow 502 100')
     end,
   },
   {

@@ -123,7 +123,15 @@ impl Performance<'_> {
             tokio::select! {
                 biased;
                 reached = &mut reaching => reached.map_err(|error| explain(error, &self.standing(Turn::MayHaveRun))),
-                stop = self.stopped() => Err(stop.error(&self.standing(Turn::MayHaveRun))),
+                stop = self.stopped() => {
+                    // It is not followed yet, and works on at the service.
+                    if stop != Stop::ShuttingDown
+                        && let Ok(Ok(taken)) = tokio::time::timeout(CANCEL_LIMIT, reaching).await
+                    {
+                        self.end_here(taken.reply.canceller.as_ref()).await;
+                    }
+                    Err(stop.error(&self.standing(Turn::MayHaveRun)))
+                }
             }
         }?;
         self.follow(reached, ObservedRequests::new(seen)).await

@@ -266,7 +266,7 @@ local function follow(in_scope, method, params, handlers)
   local function begin(next_method, next_params)
     current = in_scope.call(next_method, next_params, {
       on_progress = function(event)
-        run, after, tries = event.runId, math.max(after, event.number), 0
+        run, after, tries = event.runId, math.max(after, event.number or 0), 0
         outlives = outlives or event.survives == true
         handlers.on_progress(event)
       end,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from .. import __version__
 from .._params import Scope, given, initialize, milliseconds
 from ..isolation import Isolation
-from ..protocol import AgentProtocol, AsyncCall, IfBusy, LogKind, OnDisconnect, Target
+from ..protocol import AgentProtocol, AsyncCall, IfBusy, LogKind, OnDisconnect, Target, Warm
 from .agents import AsyncAgents
 from .auth import AsyncAuth
 from .daemon import AsyncDaemon
@@ -105,6 +105,7 @@ class AsyncClient:
         survive: bool = False,
         if_busy: IfBusy | None = None,
         on_disconnect: OnDisconnect | None = None,
+        warm: Warm | None = None,
     ) -> AsyncRun:
         """Sends one input to the agent: text, or a list of the service's own input items. What comes back is an iterator of
         events; leaving its `with` early cancels.
@@ -117,7 +118,8 @@ class AsyncClient:
         call, even if nothing of the run is read. With `survive`, and with `detach`, it outlives the daemon, too, if the
         `started` event says so; the next daemon continues it.
         `if_busy` says what to do when another call is using the session: `queue` waits and is the default. With
-        `on_disconnect="keep"` the run continues when this client is disconnected.
+        `on_disconnect="keep"` the run continues when this client is disconnected. `warm`, which is experimental, keeps the
+        session ready after the call.
 
         >>> async with client.invoke("remember the code is 4711") as run:
         ...     async for event in run:
@@ -149,6 +151,7 @@ class AsyncClient:
             survive=survive,
             if_busy=if_busy,
             on_disconnect=on_disconnect,
+            warm=warm,
         )
         params = {**self._scope.params(), "input": input, **more}
         run = AsyncRun(self._line, "invoke", params, leave_running=detach or on_disconnect == "keep")

@@ -108,7 +108,7 @@ return {
       local ticks = ticks_until('the last word', function()
         return support.text('answers'):find('\nw1 w2 [w%d ]* w10000\n')
       end)
-      assert(ticks > 2, ('%d ticks'):format(ticks))
+      assert(ticks > 0, ('%d ticks'):format(ticks))
     end,
   },
   {

@@ -70,6 +70,25 @@ pub struct Facts {
     pub reason: Option<String>,
 }
 
+impl Facts {
+    /// A run that has just begun: nothing has answered yet, and it needs its client.
+    pub const fn new(model: IsolationModel, protocol: AgentProtocol, started_at: SystemTime) -> Self {
+        Self {
+            model,
+            protocol,
+            detached: false,
+            session: None,
+            conversation: None,
+            version: None,
+            response: None,
+            started_at,
+            deadline: None,
+            answered: false,
+            reason: None,
+        }
+    }
+}
+
 /// How a run is reached at the service. Erased when the run is forgotten: it has the isolation's values.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -79,17 +79,10 @@ pub(crate) fn partition(tenant: &str) -> Partition {
 
 fn run(id: &str, survives: bool) -> Entry {
     let facts = Facts {
-        model: IsolationModel::Keys,
-        protocol: AgentProtocol::Responses,
         detached: survives,
         session: Some("session-one".parse().unwrap()),
-        conversation: None,
-        version: None,
         response: Some("caresp_1".parse().unwrap()),
-        started_at: SystemTime::UNIX_EPOCH,
-        deadline: None,
-        answered: false,
-        reason: None,
+        ..Facts::new(IsolationModel::Keys, AgentProtocol::Responses, SystemTime::UNIX_EPOCH)
     };
     let reach = survives.then(|| Reach { target: target(), isolation: isolation("acme") });
     let run = id.parse().unwrap();

@@ -107,11 +107,7 @@ async fn a_call_that_waits_says_how_many_are_ahead_and_hears_when_that_changes()
     let listed = watcher.call("runs/list", json!({})).await;
     assert!(listed["result"]["runs"].as_array().unwrap().iter().all(|run| run.get("queue").is_none()), "{listed}");
     rest(&mut first).await;
-    for client in [first, second, third, watcher] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second, third, watcher], emulator).await;
 }
 
 #[tokio::test]
@@ -141,11 +137,7 @@ async fn a_call_that_does_not_wait_is_refused_at_once_and_not_sent() {
     cancel(&mut second, &run).await;
     given.works(&second.call("invoke", params).await).done();
     rest(&mut first).await;
-    for client in [first, second] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second], emulator).await;
 }
 
 #[tokio::test]
@@ -171,11 +163,7 @@ async fn a_parallel_call_is_sent_beside_the_other_and_later_calls_wait_for_both(
     assert_eq!(rest(&mut third).await.1["result"]["text"], "echo: third");
     rest(&mut first).await;
     rest(&mut second).await;
-    for client in [first, second, third, watcher] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second, third, watcher], emulator).await;
 }
 
 #[tokio::test]
@@ -209,11 +197,7 @@ async fn an_agent_that_can_be_steered_ends_the_running_turn_and_continues_with_t
     waits["input"] = json!("bye");
     let given = advice("leave ifBusy (--if-busy) out to wait").given_by(&refused);
     given.works(&second.call("invoke", waits).await).done();
-    for client in [first, second] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second], emulator).await;
 }
 
 #[tokio::test]
@@ -277,11 +261,7 @@ async fn an_agent_that_locks_its_conversations_is_understood() {
         while second.call("invoke", json!({"target": target, "input": "x"})).await["result"]["status"] != "completed" {}
     };
     tokio::time::timeout(PATIENCE, free).await.unwrap();
-    for client in [first, second] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second], emulator).await;
 }
 
 #[tokio::test]
@@ -303,11 +283,7 @@ async fn a_message_that_a_running_invocation_takes_in_is_answered_with_a_notice(
     );
     cancel(&mut second, started["runId"].as_str().unwrap()).await;
     rest(&mut first).await;
-    for client in [first, second] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second], emulator).await;
 }
 
 #[tokio::test]

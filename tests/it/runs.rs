@@ -106,11 +106,7 @@ async fn a_follower_gets_every_event_once_and_the_answer() {
     assert_eq!((&shown["lastEvent"], &shown["sessionId"]), (&json!(events.len()), &whole["result"]["sessionId"]));
     assert!(shown["endedAt"].as_str() >= shown["startedAt"].as_str(), "{shown}");
     assert_eq!(emulator.turns().len(), 1);
-    for client in [first, second, third, quiet] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second, third, quiet], emulator).await;
 }
 
 #[tokio::test]
@@ -284,11 +280,7 @@ async fn anyone_can_cancel_and_everyone_gets_the_ending_once() {
             })
             .unwrap()
     );
-    for client in [first, second, third] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([first, second, third], emulator).await;
 }
 
 #[tokio::test]

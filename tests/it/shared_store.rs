@@ -141,17 +141,10 @@ async fn a_chat_is_its_owners_alone() {
 
 fn a_run(id: &str, survives: bool) -> Entry {
     let facts = Facts {
-        model: IsolationModel::Keys,
-        protocol: AgentProtocol::Responses,
         detached: survives,
         session: Some(session("session-one")),
-        conversation: None,
-        version: None,
         response: Some("caresp_1".parse().unwrap()),
-        started_at: SystemTime::UNIX_EPOCH,
-        deadline: None,
-        answered: false,
-        reason: None,
+        ..Facts::new(IsolationModel::Keys, AgentProtocol::Responses, SystemTime::UNIX_EPOCH)
     };
     let isolation = Isolation { user_key: Some("tenant-whose-key-is-sealed".parse().unwrap()), ..Isolation::default() };
     let target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();

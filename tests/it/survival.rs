@@ -240,11 +240,12 @@ async fn a_connection_that_breaks_costs_a_surviving_run_nothing() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_surviving_run_is_cancelled_at_the_service_by_the_next_daemon() {
+/// Cancels a run that a killed daemon left, at a service that is prepared for the next daemon.
+async fn cancelled_by_the_next_daemon(prepare: impl FnOnce(&TestEmulator)) {
     let mut world = World::start().await;
     let (run, _, _) = world.begin("slow 3000 20", json!({"detach": true}), "textDelta").await;
     world.kill();
+    prepare(&world.emulator);
     world.daemon = world.home.serve_ready();
     let mut client = world.connect().await;
     let cancelled = client.call("runs/cancel", json!({"runId": run})).await;
@@ -254,20 +255,16 @@ async fn a_surviving_run_is_cancelled_at_the_service_by_the_next_daemon() {
     world.end().await;
 }
 
-/// The agent does not answer at first, so the next daemon does not follow the run yet when it is to end it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_surviving_run_is_cancelled_at_the_service_by_the_next_daemon() {
+    cancelled_by_the_next_daemon(|_| {}).await;
+}
+
+/// The next daemon does not follow the run yet when it is to end it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_surviving_run_that_is_not_reached_yet_is_cancelled_at_the_service() {
-    let mut world = World::start().await;
-    let (run, _, _) = world.begin("slow 3000 20", json!({"detach": true}), "textDelta").await;
-    world.kill();
-    world.emulator.fail("*/agents/notes", 1, Fault::Latency { milliseconds: 1000 });
-    world.daemon = world.home.serve_ready();
-    let mut client = world.connect().await;
-    let cancelled = client.call("runs/cancel", json!({"runId": run})).await;
-    assert_eq!(cancelled["result"]["status"], "cancelled", "{cancelled}");
-    assert_eq!(world.emulator.requests().iter().filter(|request| request.path.contains("/cancel")).count(), 1);
-    drop(client);
-    world.end().await;
+    let slow = Fault::Latency { milliseconds: 1000 };
+    cancelled_by_the_next_daemon(|emulator| emulator.fail("*/agents/notes", 1, slow)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,11 +55,7 @@ async fn the_details_say_what_the_daemon_is_doing_and_hold_no_key() {
     assert!(shown["result"]["version"].is_string() && shown["result"].get("details").is_none(), "{shown}");
     watcher.call("runs/cancel", json!({"runId": run})).await;
     drop(client);
-    for client in [watcher, bound] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([watcher, bound], emulator).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ import os
 import pathlib
 import queue
 import random
+import re
 import shlex
 import shutil
 import socket
@@ -41,6 +42,19 @@ def agentserver_name():
     package = "azure-ai-agentserver-responses"
     pinned, = (line for line in requirements.read_text().splitlines() if line.startswith(f"{package}=="))
     return pinned.replace("==", "/")
+
+
+def run_node(test, file, variables):
+    """Runs a test file of Node in the environment "node", and checks that its tests passed and none was skipped."""
+    directory = pathlib.Path(os.environ["CUPOLA_REAL_ENVIRONMENTS"]) / "node"
+    # Node looks for packages beside the file.
+    shutil.copy(HERE / "node" / file, directory)
+    done = subprocess.run(["node", "--test", "--test-reporter=tap", file], cwd=directory, env={**os.environ, **variables},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3 * PATIENCE)
+    test.assertEqual(done.returncode, 0, done.stdout)
+    counts = {name: int(number) for name, number in re.findall(r"^# (pass|skipped) (\d+)$", done.stdout, re.MULTILINE)}
+    test.assertGreater(counts["pass"], 0)
+    test.assertEqual(counts["skipped"], 0)
 
 
 def free_port():

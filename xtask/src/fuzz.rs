@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/`, each for some seconds.
 
-use crate::lint::cargo_in_root;
+use crate::lint::{cargo_in_root, outcome};
 use crate::root;
 use std::process::{Command, ExitCode};
 
@@ -27,11 +27,7 @@ pub(crate) fn run(options: &[&str]) -> ExitCode {
     }
     let filter = format!("{PREFIX}{target}");
     let mut command = cargo_in_root(&["test", "--package", "cupola", "--lib", "--", &filter, "--nocapture"]);
-    match timed(&mut command, seconds).status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => refuse(&format!("cargo does not start: {error}")),
-    }
+    outcome(timed(&mut command, seconds))
 }
 
 /// Gives each target among a command's tests the time it has in `cargo xtask test`.

@@ -1,7 +1,7 @@
 //! `cargo xtask kills`: kills the daemon at random points of streams, as often as is wanted (`tests/it/kills.rs`). Each round takes the
 //! next of four set-ups, so N runs in each of them take 4 N rounds.
 
-use crate::lint::cargo_in_root;
+use crate::lint::{cargo_in_root, outcome};
 use crate::root;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,14 +43,7 @@ pub(crate) fn run(options: &[&str]) -> ExitCode {
     if let Some(seed) = seed {
         command.env(VARIABLES[1], seed.to_string());
     }
-    match command.status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo does not start: {error}");
-            ExitCode::from(2)
-        }
-    }
+    outcome(&mut command)
 }
 
 /// The rounds and the seed; `None` when the options cannot be understood.

@@ -41,6 +41,18 @@ pub(crate) fn all(steps: Steps<'_>) {
     steps.command(documentation);
 }
 
+/// Runs a command of cargo's; its outcome is the task's.
+pub(crate) fn outcome(command: &mut Command) -> ExitCode {
+    match command.status() {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo does not start: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 /// A cargo command in the workspace's directory.
 pub(crate) fn cargo_in_root(arguments: &[&str]) -> Command {
     let mut command = Command::new(cargo());

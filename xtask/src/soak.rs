@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: the daemon under faults and kills for as long as is wanted (`tests/it/soak.rs`).
 
-use crate::lint::cargo_in_root;
+use crate::lint::{cargo_in_root, outcome};
 use std::process::ExitCode;
 
 /// Minutes of a run without the option.
@@ -22,12 +22,5 @@ pub(crate) fn run(options: &[&str]) -> ExitCode {
     };
     let mut command = cargo_in_root(&["test", "--package", "cupola", "--test", "it", "--", "soak::", "--nocapture"]);
     command.env(VARIABLE, minutes.saturating_mul(60).to_string());
-    match command.status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("cargo does not start: {error}");
-            ExitCode::from(2)
-        }
-    }
+    outcome(&mut command)
 }

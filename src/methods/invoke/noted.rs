@@ -48,17 +48,11 @@ impl Attempt<'_> {
     fn entry(&self, session: Option<&SessionId>, conversation: Option<&ConversationId>, survives: bool) -> Entry {
         let Self { run, params, scope, .. } = *self;
         let facts = Facts {
-            model: scope.model,
-            protocol: self.protocol,
             detached: params.is_kept(),
             session: session.cloned(),
             conversation: conversation.cloned(),
-            version: None,
-            response: None,
-            started_at: run.started_at(),
             deadline: limit(params).and_then(|limit| run.started_at().checked_add(limit)),
-            answered: false,
-            reason: None,
+            ..Facts::new(scope.model, self.protocol, run.started_at())
         };
         let reach = survives.then(|| Reach { target: scope.target.clone(), isolation: scope.isolation.clone() });
         Entry {

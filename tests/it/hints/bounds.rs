@@ -63,11 +63,7 @@ async fn what_a_bound_connection_may_not_do_has_another_way() {
     let given = given.works(&http.post(&post("invoke", named)).await);
     given.works(&bound_by_lsp(&daemon, &bind).await).done();
     drop(http);
-    for client in [client, free, unbound, another] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([client, free, unbound, another], emulator).await;
 }
 
 async fn bound_by_lsp(daemon: &TestDaemon, bind: &serde_json::Value) -> serde_json::Value {
@@ -102,9 +98,5 @@ async fn local_files_are_read_and_written_in_pieces_or_below_a_directory() {
     let given = advice("below the directory that the connection was bound with");
     let given = given.given_by(&wider.call("files/upload", upload("outside")).await);
     given.works(&wider.call("files/upload", upload("given/a")).await).done();
-    for client in [client, wider] {
-        client.leave().await;
-    }
-    daemon.end().await;
-    emulator.end().await;
+    daemon.end_with([client, wider], emulator).await;
 }

@@ -10,15 +10,22 @@ fn invoke() -> Value {
     json!({"name": "agent_invoke", "arguments": {"message": ASK}})
 }
 
+/// Calls a tool whose agent asks something: the program, the call's id, and the question that the program gets. `elicitation`: what the
+/// program can ask its person.
+async fn asked(home: &Home, elicitation: Value, call: Value) -> (Program, u64, Value) {
+    let mut program = Program::begin(home, &["--emulator"], false);
+    program.capabilities = json!({"elicitation": elicitation});
+    program.greet().await;
+    let id = program.request("tools/call", call).await;
+    let question = program.line.next().await;
+    (program, id, question)
+}
+
 #[tokio::test]
 async fn a_persons_decision_is_sent_to_the_agent_in_the_same_turn() {
     for (action, expected) in [("accept", "Called: delete"), ("decline", "Not called: delete")] {
         let home = Home::new();
-        let mut program = Program::begin(&home, &["--emulator"], false);
-        program.capabilities = json!({"elicitation": {}});
-        program.greet().await;
-        let id = program.request("tools/call", invoke()).await;
-        let question = program.line.next().await;
+        let (mut program, id, question) = asked(&home, json!({}), invoke()).await;
         assert_eq!(question["method"], "elicitation/create", "{question}");
         let message = question["params"]["message"].as_str().unwrap();
         assert!(message.contains("call the tool delete") && message.contains(r#"{"path": "notes.txt"}"#), "{message}");
@@ -74,11 +81,7 @@ async fn without_a_person_to_ask_the_model_reads_the_question_and_cannot_answer_
 #[tokio::test]
 async fn a_question_that_the_person_leaves_open_stays_open() {
     let home = Home::new();
-    let mut program = Program::begin(&home, &["--emulator"], false);
-    program.capabilities = json!({"elicitation": {}});
-    program.greet().await;
-    let id = program.request("tools/call", invoke()).await;
-    let question = program.line.next().await;
+    let (mut program, id, question) = asked(&home, json!({}), invoke()).await;
     program.line.send(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "cancel"}})).await;
     let answer = program.answer(id).await["result"].clone();
     assert!(answer["structuredContent"]["waitsFor"][0].as_str().unwrap().contains("delete"), "{answer}");
@@ -89,11 +92,8 @@ async fn a_question_that_the_person_leaves_open_stays_open() {
 #[tokio::test]
 async fn a_link_for_consent_is_opened_by_the_program_or_shown() {
     let home = Home::new();
-    let mut program = Program::begin(&home, &["--emulator"], false);
-    program.capabilities = json!({"elicitation": {"url": {}}});
-    program.greet().await;
-    let id = program.request("tools/call", json!({"name": "agent_invoke", "arguments": {"message": "consent"}})).await;
-    let question = program.line.next().await;
+    let consent = json!({"name": "agent_invoke", "arguments": {"message": "consent"}});
+    let (mut program, id, question) = asked(&home, json!({"url": {}}), consent).await;
     assert_eq!(question["params"]["mode"], "url", "{question}");
     let url = question["params"]["url"].as_str().unwrap().to_owned();
     program.line.send(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept"}})).await;

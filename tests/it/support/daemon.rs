@@ -2,7 +2,7 @@
 
 use super::emulator::emulators_directory;
 use super::http::Http;
-use super::{Client, Framing, PATIENCE, methods};
+use super::{Client, Framing, PATIENCE, TestEmulator, methods};
 use cupola::config::{Config, Flags};
 use cupola::daemon::Daemon;
 use cupola::inbound::server;
@@ -96,6 +96,15 @@ impl TestDaemon {
     /// Asks the daemon to end and waits for all it has begun.
     pub(crate) async fn end(self) {
         self.end_keeping_home().await;
+    }
+
+    /// Ends the clients, the daemon and the emulator, in this order.
+    pub(crate) async fn end_with<const N: usize>(self, clients: [Client; N], emulator: TestEmulator) {
+        for client in clients {
+            client.leave().await;
+        }
+        self.end().await;
+        emulator.end().await;
     }
 
     /// As [`Self::end`]; its home stays for the next daemon.

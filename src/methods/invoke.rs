@@ -2,7 +2,7 @@
 //!
 //! - [`perform`]: the run itself: sends the input, takes the answer
 //! - [`attempt`]: gets the request to the agent, in the session and conversation of the plan
-//! - [`plan`]: what a turn continues (pure); [`hold`]: who waits meanwhile
+//! - [`plan`]: what a turn continues (pure); [`hold`]: its hold on the session, and who waits meanwhile
 //! - [`protocol`]: what it speaks
 //! - [`answering`]: which questions of the agent it answers
 //! - [`replace`]: what was saved and is gone
@@ -10,13 +10,12 @@
 //! - [`outcome`]: how a failed turn is reported (pure)
 //! - [`noted`]: what the journal gets of a run; [`resume`]: what earlier daemons left,
 //!   [`reached`]: how that is found at the service
-//! - [`waiting`]: its turn on the session; [`busy`]: what it may choose for a busy one, and its hold on the session
+//! - [`waiting`]: its turn on the session, or what its caller chose for a busy one
 //! - [`warm`]: keeps the session ready for the next turn
 //! - [`observed`]: what is reported about the requests themselves: `--debug`, `-o raw`, waiting
 
 mod answering;
 mod attempt;
-mod busy;
 mod deployment;
 mod hold;
 mod noted;

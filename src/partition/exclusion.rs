@@ -86,6 +86,17 @@ impl FileLocks {
         Self { directory: Arc::new(directory) }
     }
 
+    /// Removes the files of daemons that are gone; gives how many others than `own` are alive.
+    fn sweep(&self, own: &str) -> usize {
+        let entries = std::fs::read_dir(&*self.directory).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        // The lock of a daemon that is gone is taken for a moment: freeing it removes its file.
+        names
+            .filter(|name| name.starts_with(DAEMON_PREFIX) && name != own)
+            .filter(|name| matches!(FileLock::attempt(&self.directory, name), Ok(None)))
+            .count()
+    }
+
     fn unusable(directory: &std::path::Path) -> impl FnOnce(io::Error) -> ExclusionError {
         let directory = directory.display().to_string();
         move |reason| ExclusionError::Files { directory, reason }
@@ -115,19 +126,11 @@ impl Exclusion for FileLocks {
     }
 
     fn appear(&self, name: &LockName) -> BoxFuture<'static, Result<Option<Held>, ExclusionError>> {
-        self.are_others(&name.file_name());
+        self.sweep(&name.file_name());
         self.attempt(name)
     }
 
-    /// Removes the files of those that are gone.
     fn are_others(&self, own: &str) -> bool {
-        let entries = std::fs::read_dir(&*self.directory).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        // The lock of a daemon that is gone is taken for a moment: freeing it removes its file.
-        names
-            .filter(|name| name.starts_with(DAEMON_PREFIX) && name != own)
-            .filter(|name| matches!(FileLock::attempt(&self.directory, name), Ok(None)))
-            .count()
-            > 0
+        self.sweep(own) > 0
     }
 }

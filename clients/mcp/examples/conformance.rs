@@ -10,11 +10,11 @@ fn main() -> ExitCode {
         std::env::args_os(),
         Hooks {
             serve: none,
-            embedded: || Err(io::Error::other("there is no daemon here")),
+            embedded: || Err(io::Error::other("this example has no daemon")),
             emulator: |_| ExitCode::FAILURE,
             emulator_token: |_| ExitCode::FAILURE,
             conformance: |_| Ok(false),
-            record: |_, _| Err("there is no daemon here".to_owned()),
+            record: |_, _| Err("this example has no daemon".to_owned()),
             mcp: cupola_mcp::serve_conformance,
         },
     )

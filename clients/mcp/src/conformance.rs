@@ -82,7 +82,7 @@ async fn asks(mut call: Call, name: &str) -> Result<Reply, Refusal> {
     match answers.first() {
         Some(Answer::Accepted(content)) => Ok(text(&format!("Answer: {}", content.clone().unwrap_or(Value::Null)))),
         Some(Answer::Declined) => Ok(text("Answer: declined")),
-        Some(Answer::Open) | None => Err(undone(ErrorKind::Forbidden, "there is no answer")),
+        Some(Answer::Open) | None => Err(undone(ErrorKind::Forbidden, "the person did not answer")),
     }
 }
 

@@ -242,7 +242,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, McpError> {
         let Some((tool, agent)) = self.find(&request.name) else {
-            return Err(McpError::invalid_params(format!("there is no tool {:?}", request.name), None));
+            return Err(McpError::invalid_params(format!("unknown tool {:?}", request.name), None));
         };
         let agent = agent.cloned();
         self.run(tool, agent, request, context).await

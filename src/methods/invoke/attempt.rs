@@ -2,11 +2,10 @@
 
 use super::super::new_session::{self, session_made_here};
 use super::answering;
-use super::busy::{self, SessionHold, SessionKey};
 use super::deployment;
-use super::hold::Hold;
+use super::hold::{Hold, SessionHold, SessionKey};
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
-use super::protocol::{check_messages, messages, other, protocol};
+use super::protocol::{check_if_busy, check_messages, messages, other, protocol};
 use super::version;
 use super::warm;
 use crate::daemon::Daemon;
@@ -110,7 +109,7 @@ async fn attempt_until_taken(
 ) -> Result<Taken, CallError> {
     let protocol = protocol(params, scope)?;
     answering::check(params, protocol)?;
-    busy::check(params, protocol)?;
+    check_if_busy(params, protocol)?;
     // Held until it is known whether the answers were sent: nobody else answers the same questions meanwhile.
     let (params, _claim) = answering::claim(daemon, params, scope, observer).await?;
     let params = params.as_ref();

@@ -1,7 +1,7 @@
 //! A run from its request to its one ending, in its own task: followers may come and go.
 
 use super::attempt::{Taken, begin};
-use super::busy::SessionHold;
+use super::hold::SessionHold;
 use super::observed::ObservedRequests;
 use super::outcome::{Standing, Stop, explain, explain_failure};
 use super::reached::{SessionPlace, reach};

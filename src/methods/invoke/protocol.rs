@@ -4,7 +4,7 @@ use crate::error::CallError;
 use crate::foundry::{Definition, MAX_SENT_BYTES};
 use crate::rpc::scope::Scope;
 use cupola_protocol::error::ErrorKind;
-use cupola_protocol::invoke::{AgentProtocol, InvokeParams};
+use cupola_protocol::invoke::{AgentProtocol, IfBusy, InvokeParams};
 use cupola_protocol::target::Target;
 
 /// What to speak: as asked for, as the endpoint's path says, or what the agent's definition puts first.
@@ -87,4 +87,14 @@ pub(super) fn check_messages(params: &InvokeParams, scope: &Scope) -> Result<(),
         .hint("send it in several messages (--message-per-line), or as a file (cupola files upload)")),
         _ => Ok(()),
     }
+}
+
+/// May the call choose this for a busy session, in this protocol?
+pub(super) fn check_if_busy(params: &InvokeParams, protocol: AgentProtocol) -> Result<(), CallError> {
+    let can_steer = matches!(protocol, AgentProtocol::Responses | AgentProtocol::Invocations);
+    if params.if_busy != IfBusy::Steer || can_steer {
+        return Ok(());
+    }
+    let message = format!("ifBusy: {} cannot be steered; only responses and invocations can", protocol.name());
+    Err(CallError::invalid_params(message).hint("leave ifBusy (--if-busy) out to wait for the other call"))
 }

@@ -1,7 +1,7 @@
 //! Finding a run at the service that was begun before: the agent, the same isolation, and the response by its id.
 
 use super::attempt::Taken;
-use super::busy::{SessionHold, SessionKey};
+use super::hold::{SessionHold, SessionKey};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Extras, Observer, Reply};

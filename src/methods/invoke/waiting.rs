@@ -1,7 +1,7 @@
 //! A call's turn on its session: it waits for it, or does what its caller chose for a session that is busy.
 
 use super::attempt::Attempt;
-use super::busy::{SessionHold, SessionKey};
+use super::hold::{SessionHold, SessionKey};
 use crate::error::CallError;
 use crate::foundry::Observer;
 use crate::partition::Partition;

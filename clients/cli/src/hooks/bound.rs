@@ -66,7 +66,7 @@ impl BoundLine {
             }
             ControlFlow::Continue(())
         })?;
-        answer.ok_or_else(|| CallFailure::new(ErrorKind::InternalError, "there is no answer".to_owned(), None))
+        answer.ok_or_else(|| CallFailure::new(ErrorKind::InternalError, "the daemon sent no answer".to_owned(), None))
     }
 
     /// Begins a run that stays when this call leaves, which it does once the run has begun. The error says why it has not.
@@ -81,7 +81,7 @@ impl BoundLine {
         run.ok_or_else(|| CallFailure::new(ErrorKind::InternalError, "the run has no id".to_owned(), None))
     }
 
-    /// Sends a call and takes its events, until `on_event` has enough: then there is no answer.
+    /// Sends a call and passes its events on. Returns without an answer when `on_event` ends the call.
     fn exchange<M: Method>(
         &self,
         mut arguments: Map<String, Value>,

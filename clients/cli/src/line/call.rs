@@ -246,7 +246,7 @@ impl Connection {
         Ok(answer.unwrap_or_else(|| RawValue::NULL.to_owned()))
     }
 
-    /// As [`Self::receive`], until `on_event` has enough: then there is no answer yet.
+    /// As [`Self::receive`], but returns without an answer when `on_event` ends the wait.
     pub(crate) fn receive_until(
         &mut self,
         mut on_event: impl FnMut(Event<'_>) -> Result<ControlFlow<()>, Failure>,

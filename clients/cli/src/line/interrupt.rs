@@ -54,7 +54,7 @@ pub(crate) fn cancels(stream: &Stream, id: Id) {
 }
 
 /// As [`cancels`], for a run that another daemon began: the call on this connection only follows it, so cancelling the call would leave
-/// the run alone. Ctrl-C may have come while there was no connection.
+/// the run alone. A Ctrl-C that was pressed before the connection was open counts, too.
 pub(super) fn cancels_run(stream: &Stream, run_id: &RunId) {
     let request = Request::call(BESIDE, CancelRun::NAME, RunParams { run_id: run_id.clone() });
     on_interrupt(stream, serde_json::to_vec(&request));

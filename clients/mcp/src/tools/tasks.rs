@@ -186,7 +186,7 @@ async fn find<'a>(
             Err(refusal) => return Err(problem(&refusal)),
         }
     }
-    Err(McpError::invalid_params("there is no task of this id, or it is forgotten", None))
+    Err(McpError::invalid_params("unknown task id; the daemon may have forgotten the run", None))
 }
 
 async fn ended(

@@ -71,27 +71,23 @@ pub(super) fn run(
     if !is_json && !old.is_empty() && (flags.dry_run || !flags.yes) {
         show::print(&table::sessions(&old))?;
     }
-    if flags.dry_run || old.is_empty() {
+    let why_not = if old.is_empty() {
+        Some("No session is that old.\n".to_owned())
+    } else if flags.dry_run {
+        Some(format!("Nothing was deleted: --dry-run. Without it, {} would be.\n", counted(old.len())))
+    } else if !flags.yes && !confirmed(common, old.len())? {
+        Some("Nothing was deleted.\n".to_owned())
+    } else {
+        None
+    };
+    if let Some(why_not) = why_not {
         if is_json {
-            show::print_json(&raw(
-                &json!({ "wouldDelete": ids(&old), "deleted": [], "kept": listed_kept(&foreign) }),
-            )?)?;
-        } else if old.is_empty() {
-            show::print("No session is that old.\n")?;
+            let kept = listed_kept(&foreign);
+            show::print_json(&raw(&json!({ "wouldDelete": ids(&old), "deleted": [], "kept": kept }))?)?;
         } else {
-            show::print(&format!("Nothing was deleted: --dry-run. Without it, {} would be.\n", counted(old.len())))?;
+            show::print(&why_not)?;
         }
         remark(is_json, foreign.len());
-        return Ok(exit::OK);
-    }
-    if !flags.yes && !confirmed(common, old.len())? {
-        if is_json {
-            show::print_json(&raw(
-                &json!({ "wouldDelete": ids(&old), "deleted": [], "kept": listed_kept(&foreign) }),
-            )?)?;
-        } else {
-            show::print("Nothing was deleted.\n")?;
-        }
         return Ok(exit::OK);
     }
     let (mut deleted, mut kept) = (Vec::new(), Vec::new());

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
 /// Takes about five seconds.
@@ -265,6 +266,33 @@ async fn a_surviving_run_is_cancelled_at_the_service_by_the_next_daemon() {
 async fn a_surviving_run_that_is_not_reached_yet_is_cancelled_at_the_service() {
     let slow = Fault::Latency { milliseconds: 1000 };
     cancelled_by_the_next_daemon(|emulator| emulator.fail("*/agents/notes", 1, slow)).await;
+}
+
+/// A program that cancels its run and ends does not wait for an answer, and may have left others unread.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_sent_before_it_left_counts() {
+    let world = World::start().await;
+    let (run, _, _) = world.begin("slow 3000 20", json!({"detach": true}), "textDelta").await;
+    let mut requests: String = (0..1500)
+        .map(|id| json!({"jsonrpc": "2.0", "id": id, "method": "daemon/status", "params": {}}).to_string() + "\n")
+        .collect();
+    requests += &json!({"jsonrpc": "2.0", "id": "last", "method": "runs/cancel", "params": {"runId": run}}).to_string();
+    let mut leaving = UnixStream::connect(world.home.socket()).await.unwrap();
+    leaving.write_all((requests + "\n").as_bytes()).await.unwrap();
+    drop(leaving);
+    let mut client = world.connect().await;
+    let ended = async {
+        loop {
+            let shown = client.call("runs/show", json!({"runId": run})).await;
+            if shown["result"]["status"] != "running" {
+                return shown;
+            }
+        }
+    };
+    let shown = tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    assert_eq!(shown["result"]["status"], "cancelled", "{shown}");
+    drop(client);
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

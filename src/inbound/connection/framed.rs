@@ -88,7 +88,7 @@ async fn read_messages(
     tokio::pin!(drained);
     loop {
         let frame = tokio::select! {
-            () = ends.cut.cancelled() => return End::Gone,
+            () = ends.cut.cancelled() => return sent_before(reader, calls).await,
             () = ends.stalled() => return End::Stalled,
             () = &mut drained, if !place.is_late() => return last_words(reader, calls, ends).await,
             frame = reader.next() => frame,
@@ -109,9 +109,18 @@ async fn read_messages(
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return End::Exit,
             Err(_gone) if ends.is_stalled() => return End::Stalled,
-            Err(_gone) => return End::Gone,
+            Err(_gone) => return sent_before(reader, calls).await,
         }
     }
+}
+
+/// What a client sent before it left counts, whatever it left unread: a program that cancels its run and ends waits for no answer.
+async fn sent_before(reader: &mut FrameReader, calls: &Arc<Calls>) -> End {
+    reader.end_input();
+    while let Some(Frame { bytes, room }) = reader.rest().await {
+        let _gone = calls.receive(&bytes, room).await;
+    }
+    End::Gone
 }
 
 /// What has come when the daemon drains and has nothing left to answer is refused, so that its sender knows that it was not begun.

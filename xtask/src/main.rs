@@ -7,7 +7,7 @@
 //! - [`deny`]: licences, bans and advisories of the dependencies
 //! - [`schema`]: what is made from the protocol's types: OpenRPC, the clients' types, the reference
 //! - [`node`]: the suite of the Node client; [`vscode`]: those of the VS Code extension; [`editors`]: those of Neovim, Emacs and Vim
-//! - [`mod@bench`]: side by side in one run, ratios with their targets
+//! - [`mod@bench`]: builds and runs the benchmark of tests/bench
 //! - [`dist`]: the packages of a release
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a build task is for")]
@@ -47,9 +47,8 @@ usage: cargo xtask COMMAND
             writes what is made from the protocol's types, or says what of it is stale
   advisories DIRECTORY
             makes deny/advisories.json from a clone of the RustSec database
-  bench [--json FILE] [--rounds N] [--memory]
-            builds the release binary and measures it against curl and a socket echo, and whether its memory comes back;
-            with --memory the memory alone
+  bench [--json FILE] [--page FILE] [--rounds N] [PART ...]
+            builds the release program and measures it beside what one would use instead (tests/bench), or these parts of it
   dist [--target TRIPLE] [--binary FILE] [--out DIRECTORY] [--quick]
             builds the packages of a release for this platform, or another one, into target/dist; with --binary it packs this
             program instead of building one; --quick makes larger packages sooner
@@ -71,8 +70,6 @@ fn main() -> ExitCode {
         ["schema", "--check"] => lint::schema(),
         ["bench", options @ ..] => bench::run(options),
         ["dist", options @ ..] => dist::run(options),
-        // Started by `bench` itself: the other end of the socket echo.
-        ["echo", socket] => bench::echo::serve(socket.as_ref()),
         ["--help" | "-h" | "help"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

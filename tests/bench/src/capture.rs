@@ -1,6 +1,6 @@
 //! The exact request the daemon sends for a warm invoke: read off the wire by standing between it and the emulator.
 
-use super::bed::{Bed, Endpoint, Ids};
+use crate::bed::{Bed, Endpoint, Ids};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ const NOT_COPIED: [&str; 3] = ["host", "content-length", "connection"];
 
 /// A request, as it was sent under some ids.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     path: String,
     headers: Vec<(String, String)>,
     body: String,
@@ -19,7 +19,7 @@ pub(super) struct Request {
 }
 
 /// Records the second invoke through a proxy: the first one makes session and conversation.
-pub(super) fn request(bed: &Bed) -> Result<Request, String> {
+pub(crate) fn request(bed: &Bed) -> Result<Request, String> {
     let upstream = bed.plain.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
     let proxy = Proxy::start(upstream).map_err(|error| format!("the recording proxy: {error}"))?;
     bed.warm_through(&proxy.url)?;
@@ -45,12 +45,12 @@ impl Request {
     }
 
     /// The URL at an endpoint, for its session and conversation.
-    pub(super) fn url(&self, ids: &Ids, endpoint: &Endpoint) -> String {
+    pub(crate) fn url(&self, ids: &Ids, endpoint: &Endpoint) -> String {
         format!("{}{}", endpoint.url.trim_end_matches('/'), self.with(ids, &self.path))
     }
 
     /// The headers, with the endpoint's own token.
-    pub(super) fn headers(&self, ids: &Ids, endpoint: &Endpoint) -> Vec<(String, String)> {
+    pub(crate) fn headers(&self, ids: &Ids, endpoint: &Endpoint) -> Vec<(String, String)> {
         let of = |name: &str, value: &str| match name {
             "authorization" => format!("Bearer {}", endpoint.token),
             _ => self.with(ids, value),
@@ -59,7 +59,7 @@ impl Request {
     }
 
     /// The body.
-    pub(super) fn body(&self, ids: &Ids) -> String {
+    pub(crate) fn body(&self, ids: &Ids) -> String {
         self.with(ids, &self.body)
     }
 

@@ -1,0 +1,226 @@
+//! The result: a table for people, the same as JSON, and as the page docs/benchmarks.md.
+
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+/// What a figure has to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    /// This, or less.
+    AtMost(f64),
+    /// This, or more.
+    AtLeast(f64),
+    /// Stated for comparison.
+    None,
+}
+
+/// One line of the result.
+#[derive(Debug)]
+struct Row {
+    number: u8,
+    name: String,
+    value: f64,
+    unit: &'static str,
+    target: Target,
+    /// Where the figure comes from.
+    of: String,
+}
+
+impl Row {
+    fn met(&self) -> bool {
+        match self.target {
+            Target::AtMost(most) => self.value <= most,
+            Target::AtLeast(least) => self.value >= least,
+            Target::None => true,
+        }
+    }
+
+    fn measured(&self) -> String {
+        figure(self.value, self.unit)
+    }
+
+    fn wanted(&self) -> String {
+        match self.target {
+            Target::AtMost(most) => format!("≤ {}", figure(most, self.unit)),
+            Target::AtLeast(least) => format!("≥ {}", figure(least, self.unit)),
+            Target::None => String::new(),
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.target, self.met()) {
+            (Target::None, _) => "",
+            (_, true) => "met",
+            (_, false) => "missed",
+        }
+    }
+}
+
+/// The result.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+    failures: Vec<(String, String)>,
+}
+
+impl Report {
+    /// Adds a line, and says so: the whole takes some minutes. `number` is the row of the table of what is measured.
+    pub(crate) fn add(
+        &mut self,
+        number: u8,
+        name: impl Into<String>,
+        (value, unit): (f64, &'static str),
+        target: Target,
+        of: impl Into<String>,
+    ) {
+        let row = Row { number, name: name.into(), value, unit, target, of: of.into() };
+        println!("{:>2} {}: {} ({}) {} {}", row.number, row.name, row.measured(), row.of, row.wanted(), row.verdict());
+        self.rows.push(row);
+    }
+
+    /// A part that gave no figures is no success.
+    pub(crate) fn failed(&mut self, part: &str, error: &str) {
+        self.failures.push((part.to_owned(), error.to_owned()));
+    }
+
+    pub(crate) fn all_met(&self) -> bool {
+        self.failures.is_empty() && self.rows.iter().all(Row::met)
+    }
+
+    fn ordered(&self) -> Vec<&Row> {
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|row| row.number);
+        rows
+    }
+
+    pub(crate) fn table(&self) -> String {
+        let mut table = String::new();
+        for row in self.ordered() {
+            let (measured, wanted) = (row.measured(), row.wanted());
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                table,
+                "{:>2} {:<48} {measured:>12} {wanted:>14} {:<7} {}",
+                row.number,
+                row.name,
+                row.verdict(),
+                row.of
+            );
+        }
+        for (part, error) in &self.failures {
+            let _ = writeln!(table, "{part} could not be measured: {error}");
+        }
+        table
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let rows: Vec<Value> = self
+            .ordered()
+            .iter()
+            .map(|row| {
+                json!({"number": row.number, "name": row.name, "value": row.value, "unit": row.unit,
+                    "target": row.wanted(), "met": row.met(), "of": row.of})
+            })
+            .collect();
+        format!("{:#}\n", json!({"allMet": self.all_met(), "machine": machine(), "rows": rows}))
+    }
+
+    /// docs/benchmarks.md.
+    pub(crate) fn page(&self) -> String {
+        let mut page = format!("{INTRODUCTION}\n{}\n\n", machine());
+        page.push_str("| # | what | measured | target | | from |\n|---|---|---|---|---|---|\n");
+        for row in self.ordered() {
+            let (measured, wanted) = (row.measured(), row.wanted());
+            let _ = writeln!(
+                page,
+                "| {} | {} | {measured} | {wanted} | {} | {} |",
+                row.number,
+                row.name,
+                row.verdict(),
+                row.of
+            );
+        }
+        for (part, error) in &self.failures {
+            let _ = writeln!(page, "\n{part} could not be measured: {error}");
+        }
+        page
+    }
+}
+
+const INTRODUCTION: &str = "# Benchmarks
+
+`cargo xtask bench --page docs/benchmarks.md` measured these figures and wrote this page. It builds the release program, starts emulators
+and a daemon in a temporary directory, and runs each thing in turns with what it is compared with, so that whatever else the machine does
+hits both alike. Figures are medians unless a row says p99. No test asserts a time.
+
+The caller on the socket is blocking and does not parse what it reads. Row 3 states what it uses of the CPU beside what the daemon
+uses.
+";
+
+/// Date, commit and machine.
+fn machine() -> String {
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()).filter(|text| !text.is_empty())
+    };
+    let commit = said("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "no commit".to_owned());
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{} UTC, commit {commit}, {cores} × {}, Linux {}",
+        said("date", &["-u", "+%Y-%m-%d"]).unwrap_or_else(|| format!("{:?}", SystemTime::now())),
+        cpu.trim_start_matches([' ', '\t', ':']),
+        kernel.trim()
+    )
+}
+
+fn figure(value: f64, unit: &str) -> String {
+    match unit {
+        "×" => format!("{value:.2} ×"),
+        "" => format!("{value:.0}"),
+        _ if value.abs() < 10.0 => format!("{value:.2} {unit}"),
+        _ if value.abs() < 100.0 => format!("{value:.1} {unit}"),
+        _ => format!("{value:.0} {unit}"),
+    }
+}
+
+/// A duration for people.
+pub(crate) fn duration(time: Duration) -> String {
+    let microseconds = time.as_secs_f64() * 1e6;
+    if microseconds < 1000.0 { format!("{microseconds:.0} µs") } else { format!("{:.2} ms", microseconds / 1000.0) }
+}
+
+/// Two times, ours first.
+pub(crate) fn pair(ours: Duration, theirs: Duration) -> String {
+    format!("{} : {}", duration(ours), duration(theirs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missed_target_is_a_missed_benchmark() {
+        let mut report = Report::default();
+        report.add(1, "a", (0.6, "×"), Target::AtMost(0.6), "600 µs : 1.00 ms");
+        report.add(2, "b", (0.9, "×"), Target::AtLeast(0.9), "");
+        report.add(3, "c", (7.0, "ms"), Target::None, "");
+        assert!(report.all_met());
+        report.add(9, "d", (12.1, "MiB"), Target::AtMost(12.0), "");
+        assert!(!report.all_met());
+        assert!(report.table().contains("missed") && report.page().contains("| 1 | a | 0.60 × | ≤ 0.60 × | met |"));
+        let value: Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!((&value["rows"][0]["met"], &value["allMet"]), (&json!(true), &json!(false)));
+    }
+
+    #[test]
+    fn a_part_that_could_not_be_measured_is_a_missed_benchmark() {
+        let mut report = Report::default();
+        report.failed("files", "no curl");
+        assert!(!report.all_met() && report.table().contains("no curl"));
+    }
+}

@@ -77,16 +77,23 @@ struct Proxy {
 impl Proxy {
     fn start(upstream: String) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let own = listener.local_addr()?.to_string();
+        let url = format!("http://{own}");
         let sent = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&sent);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(&upstream) else { continue };
                 let (Ok(back_from), Ok(back_to)) = (server.try_clone(), client.try_clone()) else { continue };
-                thread::spawn(move || pass_on(back_from, back_to, None));
-                let record = Arc::clone(&record);
-                thread::spawn(move || pass_on(client, server, Some(&record)));
+                thread::spawn(move || pass_on(back_from, back_to, |bytes| bytes.to_vec()));
+                let (record, own, upstream) = (Arc::clone(&record), own.clone(), upstream.clone());
+                thread::spawn(move || {
+                    pass_on(client, server, |bytes| {
+                        record.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+                        // The emulator answers only to its own name.
+                        String::from_utf8_lossy(bytes).replace(&own, &upstream).into_bytes()
+                    });
+                });
             }
         });
         Ok(Self { url, sent })
@@ -101,14 +108,10 @@ impl Proxy {
     }
 }
 
-fn pass_on(mut from: TcpStream, mut to: TcpStream, record: Option<&Mutex<Vec<u8>>>) {
+fn pass_on(mut from: TcpStream, mut to: TcpStream, changed: impl Fn(&[u8]) -> Vec<u8>) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(read @ 1..) = from.read(&mut buffer) {
-        let bytes = buffer.get(..read).unwrap_or_default();
-        if let Some(record) = record {
-            record.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        }
-        if to.write_all(bytes).is_err() {
+        if to.write_all(&changed(buffer.get(..read).unwrap_or_default())).is_err() {
             break;
         }
     }

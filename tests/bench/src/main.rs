@@ -86,6 +86,8 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    // Fails only where one is chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match options.run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

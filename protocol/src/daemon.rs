@@ -217,6 +217,10 @@ pub struct StopParams {
 pub struct StopResponse {
     /// The number of runs it waits for, or ends with `force`.
     pub runs: u64,
+    /// The number of answers of detached runs that nobody has read. Without `force` it keeps them for at most ten minutes. An older
+    /// daemon leaves this out.
+    #[serde(default)]
+    pub unread_answers: u64,
 }
 
 #[cfg(test)]

@@ -61,90 +61,100 @@ const fn words(typed: &'static str, [python, node, vscode, neovim, mcp, acp]: [&
     Words { typed, python, node, vscode, neovim, mcp, acp }
 }
 
-/// What the person who started `cupola mcp` or `cupola acp` has chosen with flags.
-macro_rules! of_server {
-    ($server:literal, $flag:literal) => {
-        concat!("`", $flag, "` of `cupola ", $server, "`")
-    };
-}
-
-macro_rules! chosen_by_server {
-    ($flag:literal, $python:literal, $node:literal, $vscode:literal, $neovim:literal) => {
-        words($flag, [$python, $node, $vscode, $neovim, of_server!("mcp", $flag), of_server!("acp", $flag)])
-    };
+/// What the person who started `cupola mcp` or `cupola acp` has chosen with flags of that command.
+const fn chosen(flag: &'static str, [python, node, vscode, neovim]: [&'static str; 4]) -> Words {
+    words(flag, [python, node, vscode, neovim, flag, flag])
 }
 
 /// Flags whose names the clients do not share. Python and Node say the others by the same name, in their spelling.
 const FLAGS: &[Words] = &[
-    chosen_by_server!(
+    chosen(
         "--user-isolation-key",
-        "`Isolation(user_key=…)`",
-        "`isolation.userKey`",
-        "a user key (Cupola: Switch Isolation)",
-        "`:Cupola isolation user`"
+        [
+            "`Isolation(user_key=…)`",
+            "`isolation.userKey`",
+            "a user key (Cupola: Switch Isolation)",
+            "`:Cupola isolation user`",
+        ],
     ),
-    chosen_by_server!(
+    chosen(
         "--chat-isolation-key",
-        "`Isolation(chat_key=…)`",
-        "`isolation.chatKey`",
-        "a chat key (Cupola: Switch Isolation)",
-        "`:Cupola isolation chat`"
+        [
+            "`Isolation(chat_key=…)`",
+            "`isolation.chatKey`",
+            "a chat key (Cupola: Switch Isolation)",
+            "`:Cupola isolation chat`",
+        ],
     ),
-    chosen_by_server!(
+    chosen(
         "--user-identity",
-        "`Isolation(user_identity=…)`",
-        "`isolation.userIdentity`",
-        "an identity (Cupola: Switch Isolation)",
-        "`:Cupola isolation identity`"
+        [
+            "`Isolation(user_identity=…)`",
+            "`isolation.userIdentity`",
+            "an identity (Cupola: Switch Isolation)",
+            "`:Cupola isolation identity`",
+        ],
     ),
-    chosen_by_server!(
+    chosen(
         "--isolation-key",
-        "`Isolation(ownership_key=…)`",
-        "`isolation.ownershipKey`",
-        "",
-        "`:Cupola isolation owner`"
+        ["`Isolation(ownership_key=…)`", "`isolation.ownershipKey`", "", "`:Cupola isolation owner`"],
     ),
-    chosen_by_server!("--chat", "`Isolation(chat=…)`", "`isolation.chat`", "", "`:Cupola isolation label`"),
-    chosen_by_server!(
+    chosen("--chat", ["`Isolation(chat=…)`", "`isolation.chat`", "chat label", "`:Cupola isolation label`"]),
+    chosen(
         "--isolation-model",
-        "`Isolation(model=…)`",
-        "`isolation.model`",
-        "the setting `cupola.isolationModel`",
-        "`:Cupola isolation model`"
+        [
+            "`Isolation(model=…)`",
+            "`isolation.model`",
+            "the setting `cupola.isolationModel`",
+            "`:Cupola isolation model`",
+        ],
     ),
-    chosen_by_server!(
+    chosen(
         "--agent-name",
-        "`targets.project(endpoint, agent)`",
-        "`target.agent`",
-        "Cupola: Select Target",
-        "`:Cupola target`"
+        ["the `agent` of the target", "`target.agent`", "the agent (Cupola: Select Target)", "the agent (`:Cupola target`)"],
     ),
-    chosen_by_server!(
-        "--project-endpoint",
-        "`targets.project(endpoint, agent)`",
-        "`target.endpoint`",
-        "Cupola: Select Target",
-        "`:Cupola target`"
-    ),
-    chosen_by_server!(
+    chosen("--project-endpoint", ["the `endpoint`", "`target.endpoint`", "the endpoint", "the endpoint"]),
+    chosen(
         "--emulator",
-        "`targets.emulator()`",
-        "`targets.emulator()`",
-        "Cupola: Select Target",
-        "`:Cupola target emulator`"
+        ["`targets.emulator()`", "`targets.emulator()`", "the emulator", "`:Cupola target emulator`"],
     ),
-    chosen_by_server!(
+    chosen(
         "--environment",
-        "`targets.directory(environment=…)`",
-        "`target.environment`",
-        "Cupola: Select Target",
-        "`:Cupola target`"
+        [
+            "the `environment` of the target",
+            "`target.environment`",
+            "the environment (Cupola: Select Target)",
+            "the environment (`:Cupola target`)",
+        ],
     ),
-    chosen_by_server!("--port", "`targets.local(port)`", "`target.port`", "Cupola: Select Target", "`:Cupola target`"),
-    chosen_by_server!("--version", "`version=` of the target", "`target.version`", "Cupola: Select Target", "`:Cupola target`"),
+    chosen(
+        "--port",
+        [
+            "the `port` of the target",
+            "`target.port`",
+            "the port (Cupola: Select Target)",
+            "the port (`:Cupola target`)",
+        ],
+    ),
+    chosen(
+        "--version",
+        [
+            "the `version` of the target",
+            "`target.version`",
+            "the version (Cupola: Select Target)",
+            "the version (`:Cupola target`)",
+        ],
+    ),
     words(
         "--new-session",
-        ["`new_session=True`", "`newSession: true`", "Cupola: New Session", "`newSession`", "`new_session`", "a new session of the editor"],
+        [
+            "`new_session=True`",
+            "`newSession: true`",
+            "Cupola: New Session",
+            "`newSession`",
+            "`new_session`",
+            "a new session of the editor",
+        ],
     ),
     words("--session-id", ["", "", "", "", "`session_id`", ""]),
     words("--client-header", ["`client_headers`", "`clientHeaders`", "", "", "", ""]),
@@ -195,7 +205,16 @@ impl Client {
             _ if number % 2 == 1 => format!("`{part}`"),
             _ => self.text(part),
         });
-        parts.collect()
+        let said: String = parts.collect();
+        let server = match self {
+            Self::Mcp => "mcp",
+            Self::Acp => "acp",
+            _ => return said,
+        };
+        let names_a_flag = hint.split('`').step_by(2).any(|text| {
+            FLAGS.iter().any(|words| words.of(self) == Some(words.typed) && text.contains(words.typed))
+        });
+        if names_a_flag { format!("{said} (flags of `cupola {server}`)") } else { said }
     }
 
     /// A command and its arguments. None if this client has no word for it.
@@ -353,12 +372,12 @@ mod tests {
             ),
             (
                 Client::Mcp,
-                "add `--user-isolation-key` of `cupola mcp`",
+                "add --user-isolation-key (flags of `cupola mcp`)",
                 "the tool logs_tail shows what the agent did; start another with `new_session`",
             ),
             (
                 Client::Acp,
-                "add `--user-isolation-key` of `cupola acp`",
+                "add --user-isolation-key (flags of `cupola acp`)",
                 "`cupola monitor --tail 100 --session-id s-1` shows what the agent did; start another with a new session of the editor",
             ),
         ] {
@@ -374,6 +393,10 @@ mod tests {
             ("send text, or use --protocol responses", "send text, or use `protocol=\"responses\"`"),
             ("only with --isolation-model local", "only with `Isolation(model=\"local\")`"),
             ("give more time with --timeout SECONDS; 0 means none", "give more time with `timeout=SECONDS`; 0 means none"),
+            (
+                "pass --project-endpoint URL and --agent-name NAME, or try --emulator",
+                "pass the `endpoint` and the `agent` of the target, or try `targets.emulator()`",
+            ),
             ("run `azd auth login`, then `cupola stop`", "run `azd auth login`, then `cupola stop`"),
             ("choose a shorter one with --socket", "choose a shorter one with --socket"),
             ("`cupola runs list --all` shows them", "`client.runs.list(all=True)` shows them"),

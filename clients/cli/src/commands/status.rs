@@ -52,10 +52,14 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     let Some(raw) = place.asked::<Status>(StatusParams::default)? else {
         let stopping = place.asked_late::<Status>(StatusParams::default);
         if let Some(Ok(late)) = stopping.first().map(|late| typed::<Status>(late)) {
-            let (process, runs) = (late.process_id, counted(late.runs, "run"));
+            let process = late.process_id;
+            let does = match late.runs {
+                0 => "keeps answers that nobody has read".to_owned(),
+                runs => format!("finishes {}", counted(runs, "run")),
+            };
             return Err(Failure::daemon_hint(
                 format!(
-                    "no daemon is running; process {process} was told to stop, and finishes {runs} or keeps their answers"
+                    "no daemon is running; process {process} was told to stop, and {does}"
                 ),
                 "the next `cupola invoke` starts a daemon; `cupola runs list` shows the runs, and `cupola stop --force` ends them",
             ));

@@ -16,6 +16,8 @@ pub(super) enum Item {
     Tool(Tool),
     /// What a tool's call returned.
     Returned { call: String, output: Value },
+    /// The agent needed the person's consent.
+    Consent { id: String, server: String },
     /// What the person decided on a tool's call.
     Decided { call: String, is_allowed: bool },
     /// Nothing that an editor shows.
@@ -49,6 +51,7 @@ impl Item {
                 let text = part("summary").or_else(|| part("content")).unwrap_or_default();
                 Self::Thought { id, text }
             }
+            "oauth_consent_request" => Self::Consent { id, server: text("server_label").to_owned() },
             "mcp_approval_response" => {
                 let is_allowed = item.get("approve").and_then(Value::as_bool).unwrap_or_default();
                 Self::Decided { call: text("approval_request_id").to_owned(), is_allowed }

@@ -105,7 +105,7 @@ mod tests {
         let failure = Failure::Call(Box::new(ErrorObject { code, message: "no key".to_owned(), data: Some(data) }));
         let error = serde_json::to_value(of(&failure)).unwrap();
         assert_eq!(error["code"], code);
-        assert_eq!(error["message"], "no key\nhint: add a key: `--user-isolation-key` of `cupola acp`");
+        assert_eq!(error["message"], "no key\nhint: add a key: --user-isolation-key (flags of `cupola acp`)");
         assert_eq!(error["data"]["kind"], "isolationKeyRequired");
     }
 }

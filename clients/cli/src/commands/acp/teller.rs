@@ -69,7 +69,8 @@ impl Teller {
                     }
                     Item::Thought { .. } if name == "response.output_item.added" => Vec::new(),
                     Item::Thought { ref id, .. } if self.thoughts.contains(id) => Vec::new(),
-                    Item::User { .. } => Vec::new(),
+                    // The person is asked.
+                    Item::User { .. } | Item::Consent { .. } => Vec::new(),
                     other => self.item(other),
                 }
             }
@@ -103,6 +104,10 @@ impl Teller {
                     .content(vec![content(&shown(&output))])
                     .raw_output(output);
                 vec![SessionUpdate::ToolCallUpdate(ToolCallUpdate::new(id.clone(), fields))]
+            }
+            Item::Consent { id, server } => {
+                let server = if server.is_empty() { "The agent" } else { &server };
+                vec![Self::says(&id, &format!("{server} asked for your consent."))]
             }
             Item::Decided { call, is_allowed } if self.calls.contains(&call) => {
                 vec![SessionUpdate::ToolCallUpdate(Self::decided(&call, is_allowed))]

@@ -141,7 +141,9 @@ export class AgentAsks extends CupolaError {
     readonly text: string;
 
     constructor({ text, runId, notices }: InvokeResponse, questions: readonly Question[]) {
-        const asked = questions.map(({ kind, tool }) => (kind === "approval" ? `to call the tool ${tool}` : "for consent"));
+        const asked = questions.map(({ kind, tool }) =>
+            kind === "approval" ? `to call the tool ${tool}` : "for consent",
+        );
         super("agentAsks", `the agent asks ${asked.join(", ")} and waits for the answer`, { runId, notices });
         this.questions = questions;
         this.text = text;

@@ -111,13 +111,15 @@ const FLAGS: &[Words] = &[
     ),
     chosen(
         "--agent-name",
-        ["the `agent` of the target", "`target.agent`", "the agent (Cupola: Select Target)", "the agent (`:Cupola target`)"],
+        [
+            "the `agent` of the target",
+            "`target.agent`",
+            "the agent (Cupola: Select Target)",
+            "the agent (`:Cupola target`)",
+        ],
     ),
     chosen("--project-endpoint", ["the `endpoint`", "`target.endpoint`", "the endpoint", "the endpoint"]),
-    chosen(
-        "--emulator",
-        ["`targets.emulator()`", "`targets.emulator()`", "the emulator", "`:Cupola target emulator`"],
-    ),
+    chosen("--emulator", ["`targets.emulator()`", "`targets.emulator()`", "the emulator", "`:Cupola target emulator`"]),
     chosen(
         "--environment",
         [
@@ -166,21 +168,70 @@ const FLAGS: &[Words] = &[
 const COMMANDS: &[Words] = &[
     words("agents list", ["client.agents.list", "client.agents.list", "", "", "the tool agents_list", ""]),
     words("agents show", ["client.agents.show", "client.agents.show", "", "", "", ""]),
-    words("files list", ["client.files.list", "client.files.list", "the view Files", ":Cupola files", "the tool files_list", ""]),
-    words("files upload", ["client.files.upload", "client.files.upload", "Cupola: Upload to Session", ":Cupola files", "the tool files_write", ""]),
-    words("invoke", ["client.invoke", "client.invoke", "Cupola: Invoke", ":Cupola invoke", "the tool agent_invoke", ""]),
-    words("monitor", ["client.monitor", "client.monitor", "Cupola: Follow Logs", ":Cupola monitor", "the tool logs_tail", ""]),
+    words(
+        "files list",
+        ["client.files.list", "client.files.list", "the view Files", ":Cupola files", "the tool files_list", ""],
+    ),
+    words(
+        "files upload",
+        [
+            "client.files.upload",
+            "client.files.upload",
+            "Cupola: Upload to Session",
+            ":Cupola files",
+            "the tool files_write",
+            "",
+        ],
+    ),
+    words(
+        "invoke",
+        ["client.invoke", "client.invoke", "Cupola: Invoke", ":Cupola invoke", "the tool agent_invoke", ""],
+    ),
+    words(
+        "monitor",
+        ["client.monitor", "client.monitor", "Cupola: Follow Logs", ":Cupola monitor", "the tool logs_tail", ""],
+    ),
     words("partitions list", ["client.partitions.list", "client.partitions.list", "", ":Cupola partitions", "", ""]),
-    words("runs cancel", ["client.runs.cancel", "client.runs.cancel", "Cupola: Cancel Run", ":Cupola runs", "the tool run_cancel", ""]),
+    words(
+        "runs cancel",
+        ["client.runs.cancel", "client.runs.cancel", "Cupola: Cancel Run", ":Cupola runs", "the tool run_cancel", ""],
+    ),
     words("runs list", ["client.runs.list", "client.runs.list", "the view Runs", ":Cupola runs", "", ""]),
-    words("runs show", ["client.runs.show", "client.runs.show", "the view Runs", ":Cupola runs", "the tool run_show", ""]),
-    words("sessions delete", ["client.sessions.delete", "client.sessions.delete", "Cupola: Delete Session", ":Cupola sessions", "the tool sessions_delete", ""]),
-    words("sessions list", ["client.sessions.list", "client.sessions.list", "the view Sessions", ":Cupola sessions", "the tool sessions_list", ""]),
-    words("sessions use", ["client.sessions.use", "client.sessions.use", "Cupola: Continue in This Session", ":Cupola sessions", "", ""]),
+    words(
+        "runs show",
+        ["client.runs.show", "client.runs.show", "the view Runs", ":Cupola runs", "the tool run_show", ""],
+    ),
+    words(
+        "sessions delete",
+        [
+            "client.sessions.delete",
+            "client.sessions.delete",
+            "Cupola: Delete Session",
+            ":Cupola sessions",
+            "the tool sessions_delete",
+            "",
+        ],
+    ),
+    words(
+        "sessions list",
+        [
+            "client.sessions.list",
+            "client.sessions.list",
+            "the view Sessions",
+            ":Cupola sessions",
+            "the tool sessions_list",
+            "",
+        ],
+    ),
+    words(
+        "sessions use",
+        ["client.sessions.use", "client.sessions.use", "Cupola: Continue in This Session", ":Cupola sessions", "", ""],
+    ),
 ];
 
 /// Flags without a value.
-const SWITCHES: &[&str] = &["--all", "--allow-shared-session", "--follow", "--message-per-line", "--new-session", "--recursive"];
+const SWITCHES: &[&str] =
+    &["--all", "--allow-shared-session", "--follow", "--message-per-line", "--new-session", "--recursive"];
 /// Values that are not written in capitals.
 const VALUES: &[&str] = &["identity", "invocations", "keys", "local", "responses", "system"];
 /// Flags of the program itself: nothing in a client replaces them.
@@ -211,15 +262,18 @@ impl Client {
             Self::Acp => "acp",
             _ => return said,
         };
-        let names_a_flag = hint.split('`').step_by(2).any(|text| {
-            FLAGS.iter().any(|words| words.of(self) == Some(words.typed) && text.contains(words.typed))
-        });
+        let names_a_flag = hint
+            .split('`')
+            .step_by(2)
+            .any(|text| FLAGS.iter().any(|words| words.of(self) == Some(words.typed) && text.contains(words.typed)));
         if names_a_flag { format!("{said} (flags of `cupola {server}`)") } else { said }
     }
 
     /// A command and its arguments. None if this client has no word for it.
     fn command(self, typed: &str) -> Option<String> {
-        let is_it = |words: &&Words| typed.strip_prefix(words.typed).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+        let is_it = |words: &&Words| {
+            typed.strip_prefix(words.typed).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
         let words = COMMANDS.iter().find(is_it)?;
         let word = words.of(self)?;
         Some(match self {
@@ -252,7 +306,9 @@ impl Client {
     /// A named argument of a call.
     fn argument(self, flag: &str, value: Value<'_>) -> String {
         let name = FLAGS.iter().find(|words| words.typed == flag).and_then(|words| words.of(self));
-        let name = name.filter(|name| !name.contains(' ') && !name.contains('`')).map_or_else(|| self.spelled(flag), str::to_owned);
+        let name = name
+            .filter(|name| !name.contains(' ') && !name.contains('`'))
+            .map_or_else(|| self.spelled(flag), str::to_owned);
         let separator = if self == Self::Node { ": " } else { "=" };
         format!("{name}{separator}{}", value.written(self))
     }
@@ -281,9 +337,11 @@ impl Client {
             said.push_str(before);
             let length = from.find(|letter: char| letter != '-' && !letter.is_ascii_lowercase()).unwrap_or(from.len());
             let (flag, after) = from.split_at(length);
-            let word_length =
-                |text: &str| text.find(|letter: char| !letter.is_ascii_alphabetic() && letter != '_').unwrap_or(text.len());
-            let value = after.strip_prefix(' ').map(|after| &after[..word_length(after)]).filter(|value| is_value(value));
+            let word_length = |text: &str| {
+                text.find(|letter: char| !letter.is_ascii_alphabetic() && letter != '_').unwrap_or(text.len())
+            };
+            let value =
+                after.strip_prefix(' ').map(|after| &after[..word_length(after)]).filter(|value| is_value(value));
             rest = value.map_or(after, |value| &after[value.len() + 1..]);
             said.push_str(&self.flag(flag, value));
         }
@@ -348,7 +406,8 @@ mod tests {
     #[test]
     fn each_client_reads_a_hint_in_its_own_words() {
         let keys = "no isolation key was given; add --user-isolation-key";
-        let log = "`cupola monitor --tail 100 --session-id s-1` shows what the agent did; start another with --new-session";
+        let log =
+            "`cupola monitor --tail 100 --session-id s-1` shows what the agent did; start another with --new-session";
         for (client, keys_worded, log_worded) in [
             (
                 Client::Python,
@@ -392,7 +451,10 @@ mod tests {
             ("leave --protocol out to use what it speaks", "leave `protocol` out to use what it speaks"),
             ("send text, or use --protocol responses", "send text, or use `protocol=\"responses\"`"),
             ("only with --isolation-model local", "only with `Isolation(model=\"local\")`"),
-            ("give more time with --timeout SECONDS; 0 means none", "give more time with `timeout=SECONDS`; 0 means none"),
+            (
+                "give more time with --timeout SECONDS; 0 means none",
+                "give more time with `timeout=SECONDS`; 0 means none",
+            ),
             (
                 "pass --project-endpoint URL and --agent-name NAME, or try --emulator",
                 "pass the `endpoint` and the `agent` of the target, or try `targets.emulator()`",

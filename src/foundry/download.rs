@@ -65,7 +65,9 @@ impl Download {
             Err(_) => Err(cut_off(format!("nothing came for {} s", STALL_LIMIT.as_secs()))),
             Ok(Err(error)) => Err(cut_off(innermost(&error))),
             Ok(Ok(None)) => match self.length {
-                Some(length) if length != received => Err(cut_off(format!("it should have {}", counted(length, "byte")))),
+                Some(length) if length != received => {
+                    Err(cut_off(format!("it should have {}", counted(length, "byte"))))
+                }
                 _ => Ok(None),
             },
             Ok(Ok(Some(bytes))) => match (self.meter.take(bytes.len()), self.length) {

@@ -530,6 +530,8 @@ fn shown(editor: &mut Editor) -> Vec<(String, String, String)> {
         let text = |name: &str| update[name].as_str().unwrap_or_default().to_owned();
         let kind = text("sessionUpdate");
         match kind.as_str() {
+            // The live turn repeats that a call is pending, which changes nothing.
+            "tool_call_update" if text("status") == "pending" => {}
             "tool_call" | "tool_call_update" => shown.push((kind, text("toolCallId"), text("status"))),
             "agent_message_chunk" => {
                 let id = text("messageId");

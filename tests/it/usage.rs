@@ -65,7 +65,6 @@ fn a_value_that_cannot_be_used_is_a_usage_error_that_names_it() {
         (&["emulator", "--listen", "127.0.0.1:0", "--env-file", &below], "--env-file"),
         (&["emulator", "--listen", "127.0.0.1:0", "--allow-env", "A B"], "--allow-env"),
         (&["emulator", "--listen", "127.0.0.1:0", "--tls", "--tls-cert", &below, "--tls-key", &below], "below"),
-        (&["emulator", "token", "--data-dir", taken, "--permissions", "Everything"], taken),
         (&["serve", "--idle-exit", "soon"], "--idle-exit"),
         (&["serve", "--log", "cupola=loudly"], "--log"),
         (&["invoke", "--emulator", "--client-header", "tenant", "hi"], "x-client-tenant: contoso"),

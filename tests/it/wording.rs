@@ -44,5 +44,9 @@ async fn each_client_reads_hints_that_it_can_follow() {
     assert!(advice.iter().any(|hint| hint.contains("`Isolation(user_key=…)`")), "{checked}");
     assert!(!advice.iter().any(|hint| hint.contains("--user-isolation-key")), "{checked}");
     clients.push(python);
-    daemon.end_with(clients, emulator).await;
+    for client in clients {
+        client.leave().await;
+    }
+    daemon.end().await;
+    emulator.end().await;
 }

@@ -175,7 +175,8 @@ fn newest(scope: &ScopeFlags, hooks: Hooks) -> Result<RunId, Failure> {
 pub(super) fn unknown(message: impl Into<String>) -> Failure {
     let mut data = ErrorData::new(ErrorKind::NotFound);
     data.hint = Some(
-        "`cupola runs list --all` lists those that are; Cupola knows the ones that it began, for a day at most".to_owned(),
+        "`cupola runs list --all` lists those that are; Cupola knows the ones that it began, for a day at most"
+            .to_owned(),
     );
     Failure::Call(Box::new(ErrorObject { code: data.kind.code(), message: message.into(), data: Some(data) }))
 }

@@ -292,7 +292,9 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
             let sentence = if was_there {
                 format!("Deleted session {id}.")
             } else {
-                format!("There was no session {id} to delete: it never existed under this isolation, or is gone already.")
+                format!(
+                    "There was no session {id} to delete: it never existed under this isolation, or is gone already."
+                )
             };
             common.print_sentence(&raw, &sentence)?;
         }

@@ -58,9 +58,7 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
                 runs => format!("finishes {}", counted(runs, "run")),
             };
             return Err(Failure::daemon_hint(
-                format!(
-                    "no daemon is running; process {process} was told to stop, and {does}"
-                ),
+                format!("no daemon is running; process {process} was told to stop, and {does}"),
                 "the next `cupola invoke` starts a daemon; `cupola runs list` shows the runs, and `cupola stop --force` ends them",
             ));
         }

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn every_failure_keeps_its_kind_and_says_what_to_do() {
-        let worded = CallFailure::from(Failure::usage_hint("wrong", "`cupola sessions list` shows them; use --new-session"));
+        let worded =
+            CallFailure::from(Failure::usage_hint("wrong", "`cupola sessions list` shows them; use --new-session"));
         assert_eq!(worded.advice.as_deref(), Some("the tool sessions_list shows them; use `new_session`"));
         let failures =
             [Failure::usage_hint("wrong", "do this"), Failure::daemon_hint("gone", "do this"), Failure::ReaderGone];

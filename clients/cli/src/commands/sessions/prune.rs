@@ -144,7 +144,11 @@ fn listed_kept<'a>(kept: impl IntoIterator<Item = &'a Kept>) -> Vec<serde_json::
 fn remark(is_json: bool, foreign: usize) {
     if !is_json && foreign > 0 {
         let they = if foreign == 1 { "belongs" } else { "belong" };
-        let _ = writeln!(terminal::stderr(), "{} {they} to other isolations or chats and were kept.", counted(foreign, "session"));
+        let _ = writeln!(
+            terminal::stderr(),
+            "{} {they} to other isolations or chats and were kept.",
+            counted(foreign, "session")
+        );
     }
 }
 
@@ -172,7 +176,8 @@ fn confirmed(common: &Common, count: usize) -> Result<bool, Failure> {
     }
     // The list is complete, so Ctrl-C leaves the question.
     interrupt::settle();
-    let answer = approval::line(&format!("Delete {} and all their files? [y/N] ", counted(count, "session"))).unwrap_or_default();
+    let answer = approval::line(&format!("Delete {} and all their files? [y/N] ", counted(count, "session")))
+        .unwrap_or_default();
     Ok(answer.is_some_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
 }
 

@@ -307,7 +307,9 @@ mod tests {
     #[test]
     fn in_a_pipe_each_cell_begins_below_its_header() {
         let text = View::of(&status(), false, now()).text();
-        for (header, cells) in [("SESSION", "session-one"), ("AGENT", "emulator/notes"), ("SCOPE", "https://ai.azure.com/")] {
+        for (header, cells) in
+            [("SESSION", "session-one"), ("AGENT", "emulator/notes"), ("SCOPE", "https://ai.azure.com/")]
+        {
             let mut headers = text.lines().filter(|line| line.contains(header));
             let at = headers.next().and_then(|line| line.find(header));
             let row = text.lines().find(|line| line.contains(cells)).and_then(|line| line.find(cells));

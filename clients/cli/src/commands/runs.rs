@@ -167,7 +167,8 @@ fn listed(scope: &ScopeFlags, all: bool, hooks: Hooks) -> Result<Box<RawValue>, 
 /// The newest of the runs that [`listed`] finds. Runs of earlier daemons count, too.
 fn newest(scope: &ScopeFlags, hooks: Hooks) -> Result<RunId, Failure> {
     let runs = typed::<List>(&listed(scope, true, hooks)?)?.runs;
-    let newest = runs.into_iter().max_by(|one, other| one.started_at.cmp(&other.started_at));
+    // Times have whole seconds; of equal ones the first in the list is the newest.
+    let newest = runs.into_iter().rev().max_by(|one, other| one.started_at.cmp(&other.started_at));
     newest.map(|run| run.run_id).ok_or_else(|| unknown("no run is known"))
 }
 

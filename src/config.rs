@@ -169,6 +169,13 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Is a value on the command line at fault?
+    pub fn is_flag(&self) -> bool {
+        matches!(self, Self::Value { origin, .. } if origin.starts_with("--"))
+    }
+}
+
 /// The file's fields.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

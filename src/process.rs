@@ -28,12 +28,13 @@ pub use conformance::conformance;
 pub use emulator::{emulator, emulator_token};
 pub use recording::record;
 
-use crate::config::{Config, Flags};
+use crate::config::{Config, ConfigError, Flags};
 use crate::daemon::Daemon;
 use crate::inbound::local::{self, Bound, Inherited, LocalListener, Ownership};
 use crate::inbound::server;
 use crate::lifetime::shutdown;
 use crate::methods;
+use cupola_cli::exit;
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -58,7 +59,8 @@ pub fn serve(flags: Flags, background: bool) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             report(&format!("error: {}", one_line(&*reason)));
-            ExitCode::FAILURE
+            let is_usage = reason.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_flag);
+            ExitCode::from(if is_usage { exit::USAGE } else { exit::DAEMON })
         }
     }
 }

@@ -125,6 +125,23 @@ pub enum CommandError {
     Output(#[from] io::Error),
 }
 
+impl CommandError {
+    /// Is what the command line says at fault, or a file that it names?
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Agent(_)
+            | Self::Variable(_)
+            | Self::Environment(_)
+            | Self::Watch(_)
+            | Self::DataDirectory { .. }
+            | Self::Recording(_) => true,
+            Self::Tls(error) => !matches!(error, TlsError::Write { .. }),
+            Self::Start(error) => !matches!(error, StartError::Secret(_)),
+            Self::Output(_) => false,
+        }
+    }
+}
+
 /// What a program that started the emulator needs to know: the one line of `--json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -29,7 +29,8 @@ impl Method for Initialize {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct InitializeParams {
-    /// The client program.
+    /// The client program. Hints for the clients that belong to Cupola are in their own words; for others they name flags and commands
+    /// of the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_info: Option<ProgramInfo>,
     /// The major protocol versions the client supports; any when left out.
@@ -217,6 +218,10 @@ pub struct StopParams {
 pub struct StopResponse {
     /// The number of runs it waits for, or ends with `force`.
     pub runs: u64,
+    /// The number of answers of detached runs that nobody has read. Without `force` it keeps them for at most ten minutes. An older
+    /// daemon leaves this out.
+    #[serde(default)]
+    pub unread_answers: u64,
 }
 
 #[cfg(test)]

@@ -20,6 +20,10 @@ impl Method for Doctor {
     fn subject(params: &Self::Params) -> Subject<'_> {
         Subject { target: params.target.as_ref(), isolation: Some(&params.isolation), ..Subject::default() }
     }
+
+    fn hints(response: &mut DoctorResponse) -> Vec<&mut String> {
+        response.checks.iter_mut().filter_map(|check| check.hint.as_mut()).collect()
+    }
 }
 
 /// What to check.

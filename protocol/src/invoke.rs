@@ -55,6 +55,10 @@ impl Method for Invoke {
             ..Subject::of(&params.target, &params.isolation)
         }
     }
+
+    fn hints(response: &mut InvokeResponse) -> Vec<&mut String> {
+        response.failure.iter_mut().filter_map(|failure| failure.hint.as_mut()).collect()
+    }
 }
 
 /// What to send and to whom.

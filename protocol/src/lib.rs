@@ -22,7 +22,8 @@
 //! - [`doctor`]: what is wrong, and how to fix it
 //! - [`auth`]: the tokens the daemon holds
 //! - [`question`]: what an agent asks the person, and the input that answers it
-//! - [`display`]: which characters act on the program that displays them
+//! - [`display`]: which characters act on the program that displays them; [`count`]: a number with its noun
+//! - [`wording`]: hints in the words of each client
 //! - [`error`]: every kind of failure, its number and its name
 //! - [`reach`]: how far each method reaches, for connections that are bound
 //! - [`rpc`]: the JSON-RPC envelope the methods travel in; [`framing`]: how messages are told apart on a stream
@@ -37,6 +38,7 @@ pub mod agents;
 pub mod auth;
 pub mod busy;
 pub mod chats;
+pub mod count;
 pub mod daemon;
 pub mod display;
 pub mod doctor;
@@ -65,6 +67,7 @@ pub mod status;
 pub mod target;
 mod text;
 pub mod warm;
+pub mod wording;
 
 pub use daemon::PROTOCOL_VERSION;
 pub use method::Method;

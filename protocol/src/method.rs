@@ -30,4 +30,9 @@ pub trait Method {
     fn progress(_params: &Self::Params) -> ProgressOptions {
         ProgressOptions::default()
     }
+
+    /// The hints in an answer, for those who word them for their client ([`crate::wording`]). Those of an error are in its data.
+    fn hints(_response: &mut Self::Response) -> Vec<&mut String> {
+        Vec::new()
+    }
 }

@@ -86,6 +86,10 @@ impl Method for Attach {
     const REACH: Reach = Reach::Owned;
     type Params = AttachParams;
     type Response = InvokeResponse;
+
+    fn hints(response: &mut InvokeResponse) -> Vec<&mut String> {
+        response.failure.iter_mut().filter_map(|failure| failure.hint.as_mut()).collect()
+    }
 }
 
 /// Which run, and where to start.

@@ -1,6 +1,7 @@
 //! What is uploaded: read piece by piece while it is sent, and from its beginning again for every attempt.
 
 use bytes::{Bytes, BytesMut};
+use cupola_protocol::count::counted;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, TryStreamExt as _};
 use std::fmt;
@@ -109,7 +110,7 @@ impl Content {
                 if read == 0 {
                     return Err(io::Error::new(
                         io::ErrorKind::UnexpectedEof,
-                        format!("it became {left} bytes shorter while it was sent"),
+                        format!("it became {} shorter while it was sent", counted(left, "byte")),
                     ));
                 }
                 sent.fetch_add(read, Ordering::Relaxed);

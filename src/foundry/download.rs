@@ -5,6 +5,7 @@ use super::connections::innermost;
 use super::error::FoundryError;
 use super::meter::Meter;
 use bytes::Bytes;
+use cupola_protocol::count::counted;
 use cupola_protocol::files::MAX_FILE_BYTES;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -64,7 +65,9 @@ impl Download {
             Err(_) => Err(cut_off(format!("nothing came for {} s", STALL_LIMIT.as_secs()))),
             Ok(Err(error)) => Err(cut_off(innermost(&error))),
             Ok(Ok(None)) => match self.length {
-                Some(length) if length != received => Err(cut_off(format!("it should have {length} bytes"))),
+                Some(length) if length != received => {
+                    Err(cut_off(format!("it should have {}", counted(length, "byte"))))
+                }
                 _ => Ok(None),
             },
             Ok(Ok(Some(bytes))) => match (self.meter.take(bytes.len()), self.length) {

@@ -32,7 +32,10 @@ pub(crate) fn initialize(
     call: Call,
     params: InitializeParams,
 ) -> impl Future<Output = Result<InitializeResponse, CallError>> + Send {
-    let Call { daemon, bounds, binding, .. } = call;
+    let Call { daemon, bounds, binding, client, .. } = call;
+    if let Some(program) = &params.client_info {
+        client.is_named(&program.name);
+    }
     let bound = negotiate(params.protocol_versions.as_deref()).and_then(|()| match params.bind {
         None => Ok((bounds, false)),
         Some(bind) => {
@@ -135,7 +138,7 @@ pub(crate) async fn status(call: Call, params: StatusParams) -> Result<StatusRes
 /// Ends the daemon after this answer. Without `force` or a deadline it waits for runs under way, however long they take;
 /// a second stop with one of them, or a signal, shortens that.
 pub(crate) async fn stop(call: Call, params: StopParams) -> Result<StopResponse, CallError> {
-    let runs = call.daemon.activity.runs();
+    let (runs, unread_answers) = (call.daemon.activity.runs(), call.daemon.runs.unread());
     tracing::info!(force = params.force, drain = params.drain, deadline = params.deadline_ms, runs, "asked to stop");
     let shutdown = &call.daemon.shutdown;
     if let Some(deadline) =
@@ -148,7 +151,7 @@ pub(crate) async fn stop(call: Call, params: StopParams) -> Result<StopResponse,
         StopParams { drain: true, .. } => shutdown.hand_over(),
         StopParams { .. } => shutdown.drain(),
     }
-    Ok(StopResponse { runs })
+    Ok(StopResponse { runs, unread_answers })
 }
 
 /// Resident memory as Linux tells it: the second number of `statm`, in pages.

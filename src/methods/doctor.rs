@@ -48,9 +48,10 @@ fn failed(name: &str, error: CallError) -> Check {
 }
 
 fn daemon_itself(daemon: &Daemon) -> Check {
-    let minutes = daemon.started.elapsed().as_secs() / 60;
+    let seconds = daemon.started.elapsed().as_secs();
+    let up = if seconds < 60 { format!("{seconds} s") } else { format!("{} min", seconds / 60) };
     let version = cupola_cli::version();
-    check("daemon", CheckStatus::Ok, format!("version {version}, process {}, up {minutes} min", std::process::id()))
+    check("daemon", CheckStatus::Ok, format!("version {version}, process {}, up {up}", std::process::id()))
 }
 
 fn socket(daemon: &Daemon) -> Check {

@@ -11,6 +11,7 @@ use crate::daemon::service;
 use crate::error::CallError;
 use crate::lifetime::shutdown::{StopSignal, signals};
 use crate::target::emulator::EmbeddedEmulator;
+use cupola_protocol::count::counted;
 use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::target::Target;
 use std::io::{self, IsTerminal, Write};
@@ -118,9 +119,11 @@ async fn tried(subject: &Subject, cases: &[Case], asked: &mut Receiver<StopSigna
 fn announcement(subject: &Subject, cases: &[Case]) -> String {
     let Cost { turns, sessions, cases: applying } = subject.cost(cases);
     format!(
-        "{applying} of {} cases apply to this agent. The run sends {turns} turns, creates {sessions} sessions (their ids begin with \
-         {PREFIX}) and uploads 50 MB once. It deletes what it creates.",
-        cases.len()
+        "Of {}, {applying} apply to this agent. The run sends {}, creates {} (their ids begin with {PREFIX}) and uploads 50 MB \
+         once. It deletes what it creates.",
+        counted(cases.len(), "case"),
+        counted(turns, "turn"),
+        counted(sessions, "session"),
     )
 }
 

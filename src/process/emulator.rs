@@ -9,16 +9,19 @@ use super::log::OneLine;
 use super::{Reason, one_line, runtime};
 use crate::config;
 use crate::lifetime::shutdown;
-use cupola_emulator::command::token::{TokenOptions, token};
-use cupola_emulator::command::{self, CommandOptions};
+use cupola_cli::exit;
+use cupola_emulator::command::token::{TokenCommandError, TokenOptions, token};
+use cupola_emulator::command::{self, CommandError, CommandOptions};
 use cupola_emulator::logs::AgentOutput;
 use output::{Output, has_colours};
+use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use variables::VariablesError;
 
 /// Runs an emulator until the first signal. Where it listens goes to standard output, its log to standard error. Its agents get the
 /// `variables`, each `NAME=VALUE` or `NAME`, and those in the `files`.
@@ -43,9 +46,21 @@ fn finished(result: Result<(), Reason>) -> ExitCode {
         Err(reason) => {
             // Standard error may be closed; then it cannot be reported.
             let _ = writeln!(io::stderr(), "error: {}", one_line(&*reason));
-            ExitCode::FAILURE
+            ExitCode::from(exit_code(&*reason))
         }
     }
+}
+
+/// The exit codes of `cupola --help`.
+fn exit_code(reason: &(dyn Error + Send + Sync + 'static)) -> u8 {
+    let is_usage = match (reason.downcast_ref::<CommandError>(), reason.downcast_ref::<TokenCommandError>()) {
+        (Some(error), _) => error.is_usage(),
+        (_, Some(TokenCommandError::NoneRuns | TokenCommandError::NotThere(_))) => return exit::NOT_FOUND,
+        (_, Some(TokenCommandError::Registry(_) | TokenCommandError::Secret(_))) => false,
+        (_, Some(_)) => true,
+        (None, None) => reason.is::<VariablesError>(),
+    };
+    if is_usage { exit::USAGE } else { exit::FAILED }
 }
 
 fn try_emulator(options: CommandOptions) -> Result<(), Reason> {

@@ -240,7 +240,7 @@ impl Calls {
             Ok(admitted) => Step::Later(self.start(id, admitted, params)),
             Err(error) => {
                 let error = if self.table.is_turn(method) { error.of_turn(Turn::NotRun) } else { error };
-                Step::Now(Some(id.refuse(error)))
+                Step::Now(Some(id.refuse(self.client.worded(error))))
             }
         }
     }

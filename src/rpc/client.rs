@@ -8,6 +8,7 @@ use crate::limits::output::WaitingBudget;
 use cupola_protocol::error::{ErrorKind, LastEvent};
 use cupola_protocol::id::RunId;
 use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
+use cupola_protocol::wording;
 use futures_util::FutureExt;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -89,6 +90,8 @@ pub struct Client {
     followed: Arc<Mutex<BTreeMap<String, LastEvent>>>,
     /// Has it a way to take anything besides answers?
     takes_progress: bool,
+    /// Whose words its hints have, once it has said which program it is.
+    wording: Arc<OnceLock<wording::Client>>,
 }
 
 impl Client {
@@ -103,12 +106,34 @@ impl Client {
         let room = Arc::new(Semaphore::new(OUTBOX_BYTES as usize));
         let waiting = daemon.waiting.clone();
         let followed = Arc::default();
-        (Self { number, outbox, room, waiting, ends, followed, takes_progress }, messages)
+        (Self { number, outbox, room, waiting, ends, followed, takes_progress, wording: Arc::default() }, messages)
     }
 
     /// Counts connections since the daemon's start, for logs.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The client has said which program it is. The first name counts.
+    pub(crate) fn is_named(&self, name: &str) {
+        if let Some(client) = wording::Client::named(name) {
+            let _ = self.wording.set(client);
+        }
+    }
+
+    /// Puts advice for the command line into the words of this client.
+    pub(crate) fn word(&self, advice: &mut String) {
+        if let Some(client) = self.wording.get() {
+            *advice = client.word(advice);
+        }
+    }
+
+    /// As [`Self::word`], for what an error advises.
+    pub(crate) fn worded(&self, mut error: CallError) -> CallError {
+        if let Some(advice) = &mut error.data.hint {
+            self.word(advice);
+        }
+        error
     }
 
     /// Sends one notification.

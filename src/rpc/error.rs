@@ -21,7 +21,7 @@ impl CallError {
     /// Something that Cupola knows to be another partition's.
     pub fn foreign(thing: &str, id: &str) -> Self {
         Self::new(ErrorKind::ForeignSession, format!("{thing} {id} belongs to another isolation"))
-            .hint("pass the isolation keys it was created with, or --allow-shared-session if it is meant to be shared")
+            .hint("pass the isolation keys or identity, and the --chat, it was created with, or --allow-shared-session if it is meant to be shared")
     }
 
     /// A session that Cupola knows to be made under another ownership key.

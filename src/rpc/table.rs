@@ -48,11 +48,13 @@ impl Table {
     {
         let handler = Arc::new(handler);
         let callback: AsyncMethod<'static> = Arc::new(move |id, params, _connection, _limit, mut extensions| {
-            // Nothing has begun yet.
-            let refuse =
-                |id, error: CallError| refuse(id, if M::IS_TURN { error.of_turn(Turn::NotRun) } else { error });
             let Some(call) = extensions.remove::<Call>() else {
                 return ready(refuse(id, CallError::internal("a call came without its connection"))).boxed();
+            };
+            let client = call.client.clone();
+            // Nothing has begun yet.
+            let refuse = move |id, error: CallError| {
+                refuse(id, client.worded(if M::IS_TURN { error.of_turn(Turn::NotRun) } else { error }))
             };
             match call.bounds.clone() {
                 Some(bounds) if M::REACH != Reach::Connection => {
@@ -128,9 +130,17 @@ where
     Answer: Future<Output = Result<M::Response, CallError>> + Send + 'static,
 {
     let (call, requests) = call.debugged(M::progress(&params));
-    let daemon = Arc::clone(&call.daemon);
-    let answer =
-        handler(call, params).map(move |outcome| outcome.inspect_err(|error| daemon.failures.note(M::NAME, error)));
+    let (daemon, client) = (Arc::clone(&call.daemon), call.client.clone());
+    let answer = handler(call, params).map(move |outcome| match outcome {
+        Ok(mut response) => {
+            M::hints(&mut response).into_iter().for_each(|advice| client.word(advice));
+            Ok(response)
+        }
+        Err(error) => {
+            daemon.failures.note(M::NAME, &error);
+            Err(client.worded(error))
+        }
+    });
     match requests {
         None => answer.map(move |outcome| respond(id, outcome)).boxed(),
         Some(requests) => requests.send_while(answer).map(move |outcome| respond(id, outcome)).boxed(),

@@ -154,6 +154,13 @@ impl Runs {
         self.known.iter().any(|run| run.is_unread())
     }
 
+    /// How many answers of runs that have ended wait for somebody.
+    pub fn unread(&self) -> u64 {
+        self.forget(&mut self.ended());
+        let count = self.known.iter().filter(|run| run.is_unread() && run.status().is_some()).count();
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+
     fn ended(&self) -> MutexGuard<'_, VecDeque<Ended>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }

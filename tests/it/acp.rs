@@ -429,6 +429,7 @@ async fn what_an_editor_gets_wrong_is_answered_and_the_line_continues() {
         ("session/unheard_of", json!({}), -32601),
         ("session/new", json!({"cwd": "relative", "mcpServers": []}), -32602),
         ("session/new", json!({"mcpServers": []}), -32602),
+        ("session/new", json!({}), -32602),
         ("session/prompt", json!({"sessionId": session}), -32602),
         ("session/prompt", image, -32602),
         ("session/prompt", prompt("no-such-session", "hello"), -32002),
@@ -437,6 +438,9 @@ async fn what_an_editor_gets_wrong_is_answered_and_the_line_continues() {
     ] {
         let refused = editor.ask(method, params.clone()).await;
         assert_eq!(refused["error"]["code"], code, "{method} {params}: {refused}");
+        if params == json!({}) && method == "session/new" {
+            assert_eq!(refused["error"]["message"], "the parameter `cwd` is missing");
+        }
     }
     // MCP servers are accepted, and mentioned once.
     let servers = json!([{"name": "fs", "command": "/bin/fs", "args": [], "env": []}]);
@@ -515,5 +519,55 @@ async fn the_person_decides_in_the_editor_what_the_agent_may_do() {
     editor.asked("session/request_permission").await;
     editor.line.stream.shutdown().await.unwrap();
     assert!(editor.process.ended().success());
+    stop(&home);
+}
+
+/// What an editor shows of tools and words, in order.
+fn shown(editor: &mut Editor) -> Vec<(String, String, String)> {
+    let mut shown: Vec<(String, String, String)> = Vec::new();
+    for update in editor.updates.drain(..) {
+        let update = &update["update"];
+        let text = |name: &str| update[name].as_str().unwrap_or_default().to_owned();
+        let kind = text("sessionUpdate");
+        match kind.as_str() {
+            // The live turn repeats that a call is pending, which changes nothing.
+            "tool_call_update" if text("status") == "pending" => {}
+            "tool_call" | "tool_call_update" => shown.push((kind, text("toolCallId"), text("status"))),
+            "agent_message_chunk" => {
+                let id = text("messageId");
+                match shown.last_mut() {
+                    Some((last, message, said)) if *last == kind && *message == id => {
+                        said.push_str(update["content"]["text"].as_str().unwrap());
+                    }
+                    _ => shown.push((kind, id, update["content"]["text"].as_str().unwrap().to_owned())),
+                }
+            }
+            _ => {}
+        }
+    }
+    shown
+}
+
+#[tokio::test]
+async fn a_loaded_session_shows_decisions_as_and_when_they_were_made() {
+    let home = Home::new();
+    let mut editor = Editor::start(&home, &["--emulator"]).await;
+    let session = editor.new_session().await;
+    for option in ["allow", "deny"] {
+        let turn = editor.begin(&session, "ask delete_file").await;
+        let asked = editor.asked("session/request_permission").await;
+        editor.reply(&asked, json!({"outcome": {"outcome": "selected", "optionId": option}})).await;
+        assert_eq!(editor.answer(turn).await["result"]["stopReason"], "end_turn");
+    }
+    // The last question stays open.
+    let turn = editor.begin(&session, "ask delete_file").await;
+    let asked = editor.asked("session/request_permission").await;
+    editor.reply(&asked, json!({"outcome": {"outcome": "cancelled"}})).await;
+    editor.answer(turn).await;
+    let live = shown(&mut editor);
+    assert!(live.iter().any(|(_, _, status)| status == "failed"), "{live:?}");
+    editor.ask("session/load", reopening(&session, CWD)).await;
+    assert_eq!(shown(&mut editor), live);
+    editor.leave().await;
     stop(&home);
 }

@@ -75,6 +75,8 @@ mod turns;
 mod two_processes;
 mod unfinished;
 mod untrusted;
+mod usage;
 mod versions;
 mod warm;
 mod websocket;
+mod wording;

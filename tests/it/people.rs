@@ -268,3 +268,33 @@ fn the_words_of_other_tools_are_understood() {
     assert_eq!(agent["agent"]["name"], "notes");
     stop(&home);
 }
+
+#[test]
+fn show_without_an_id_shows_the_newest_run_of_what_is_named() {
+    let home = Home::new();
+    let none = run(&home, &["runs", "show"]);
+    assert_eq!(none.status.code(), Some(4), "{none:?}");
+    for user in ["acme", "contoso"] {
+        assert!(run(&home, &of(user, &["invoke", &format!("remember we are {user}")])).status.success());
+    }
+    let question = |words: &[&str]| {
+        let shown = run(&home, words);
+        serde_json::from_slice::<Value>(&shown.stdout).unwrap_or_else(|_| panic!("{shown:?}"))["question"].clone()
+    };
+    assert_eq!(question(&["runs", "show"]), "remember we are contoso");
+    assert_eq!(question(&of("acme", &["runs", "show"])), "remember we are acme");
+    stop(&home);
+}
+
+#[test]
+fn deleting_what_never_existed_is_no_failure_and_is_not_called_a_deletion() {
+    let home = with_sessions();
+    let delete = |id: &str| run(&home, &of("acme", &["sessions", "delete", id]));
+    let never = delete("session-that-never-was");
+    let said = text(&never.stdout);
+    assert_eq!(never.status.code(), Some(0), "the service says so: {never:?}");
+    assert!(said.starts_with("There was no session session-that-never-was to delete"), "{said}");
+    let there = delete(SESSIONS[0].1);
+    assert_eq!(text(&there.stdout), format!("Deleted session {}.\n", SESSIONS[0].1));
+    stop(&home);
+}

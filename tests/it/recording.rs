@@ -146,3 +146,24 @@ fn a_separate_emulator_records_and_replays() {
         assert!(!refused.status.success() && stderr(&refused).contains(expected), "{agent}: {refused:?}");
     }
 }
+
+#[test]
+fn a_recording_of_invocations_is_replayed_without_saying_so_again() {
+    let home = Home::new();
+    let agent = "notes";
+    let recorded = run(&home, &["invoke", "--emulator", "-p", "invocations", "--record", "i.jsonl", "hello"]);
+    let mut emulator = Process::start(home.command(&[
+        "emulator",
+        "--json",
+        "--listen",
+        "127.0.0.1:0",
+        "--agent",
+        &format!("{agent}=replay:{},protocol=1.0.0", home.path("i.jsonl").display()),
+    ]));
+    let ready: Value = serde_json::from_str(&emulator.first_line()).unwrap();
+    let target = format!("--emulator={}", ready["url"].as_str().unwrap());
+    let again = run(&home, &["invoke", &target, "-n", agent, "hello"]);
+    assert_eq!(stdout(&again), stdout(&recorded));
+    emulator.signal(rustix::process::Signal::INT);
+    emulator.ended();
+}

@@ -5,17 +5,17 @@ use cupola_protocol::error::{ErrorKind, Turn};
 /// The agent completed its answer, or the command did what it says.
 pub(crate) const OK: u8 = 0;
 /// The agent or the service failed, or the answer is incomplete.
-pub(crate) const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
 /// The command line is wrong, or the service found the request wrong.
-pub(crate) const USAGE: u8 = 2;
+pub const USAGE: u8 = 2;
 /// Authentication, permission or isolation forbids it.
 pub(crate) const FORBIDDEN: u8 = 3;
 /// There is no such session, agent or other thing.
-pub(crate) const NOT_FOUND: u8 = 4;
+pub const NOT_FOUND: u8 = 4;
 /// Not now: the same call can succeed later.
 pub(crate) const NOT_NOW: u8 = 5;
 /// The daemon could not be reached or started, or does not work.
-pub(crate) const DAEMON: u8 = 6;
+pub const DAEMON: u8 = 6;
 /// The answer was cut off.
 pub(crate) const TRUNCATED: u8 = 7;
 /// No answer came, but the turn may have run.

@@ -19,7 +19,7 @@ mod arguments;
 mod azd;
 mod commands;
 mod environment;
-mod exit;
+pub mod exit;
 mod failure;
 mod hooks;
 mod line;

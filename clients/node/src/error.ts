@@ -2,7 +2,7 @@
 
 import { ConnectionError, ErrorCodes, ResponseError } from "vscode-jsonrpc/node";
 import { harmless } from "./display.js";
-import type { ErrorData, ErrorKind, InvokeResponse, Notice, RunStatus, Turn } from "./protocol.js";
+import type { ErrorData, ErrorKind, InvokeResponse, Notice, Question, RunStatus, Turn } from "./protocol.js";
 
 /** Kinds of failures that happen in this program; all others are the daemon's. */
 export type LocalKind =
@@ -18,6 +18,8 @@ export type LocalKind =
     | "messageTooLong"
     /** The program did not take the events of a call. */
     | "eventsNotTaken"
+    /** The agent waits for an approval or for consent. */
+    | "agentAsks"
     /** The call was cancelled. */
     | "cancelled"
     /** The client was closed. */
@@ -126,6 +128,24 @@ export class RunFailed extends CupolaError {
             notices,
         });
         this.status = status;
+        this.text = text;
+    }
+}
+
+/** The agent waits for an answer. After a consent, send the input again; answer an approval with `approval()`. */
+export class AgentAsks extends CupolaError {
+    override readonly name: string = "AgentAsks";
+    /** What it asks. */
+    readonly questions: readonly Question[];
+    /** What it has said so far. */
+    readonly text: string;
+
+    constructor({ text, runId, notices }: InvokeResponse, questions: readonly Question[]) {
+        const asked = questions.map(({ kind, tool }) =>
+            kind === "approval" ? `to call the tool ${tool}` : "for consent",
+        );
+        super("agentAsks", `the agent asks ${asked.join(", ")} and waits for the answer`, { runId, notices });
+        this.questions = questions;
         this.text = text;
     }
 }

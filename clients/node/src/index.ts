@@ -23,14 +23,14 @@ export {
     type State,
 } from "./connection.js";
 export { harmless, harmlessLine } from "./display.js";
-export { CupolaError, type LocalKind, RunFailed } from "./error.js";
+export { AgentAsks, CupolaError, type LocalKind, RunFailed } from "./error.js";
 export { type Daemon, InstalledDaemon, type InstalledOptions } from "./installed.js";
 export { type AgentMethod, Line } from "./line.js";
 export { Log } from "./log.js";
 export { exists, PIECE_BYTES, readFile, type SessionFile, writeFile } from "./pieces.js";
 export type * from "./protocol.js";
 export { errorCodes, retryableKinds } from "./protocol.js";
-export { Run } from "./run.js";
+export { approval, Run } from "./run.js";
 export { MAX_MESSAGE_BYTES } from "./stream.js";
 export { continued } from "./continued.js";
 export { MAX_WAITING_EVENTS, Streaming } from "./streaming.js";

@@ -346,6 +346,11 @@ export interface DaemonStopParams {
 export interface DaemonStopResponse {
   /** The number of runs it waits for, or ends with `force`. */
   runs: number;
+  /**
+   * The number of answers of detached runs that nobody has read. Without `force` it keeps them for at most ten
+   * minutes. An older daemon leaves this out.
+   */
+  unreadAnswers: number;
 }
 
 /** What to check. */
@@ -880,7 +885,10 @@ export interface Imported {
 
 /** Who is calling. */
 export interface InitializeParams {
-  /** The client program. */
+  /**
+   * The client program. Hints for the clients that belong to Cupola are in their own words; for others they name
+   * flags and commands of the command line.
+   */
   clientInfo?: ProgramInfo;
   /** The major protocol versions the client supports; any when left out. */
   protocolVersions?: number[];

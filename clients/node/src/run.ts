@@ -1,8 +1,13 @@
 // One invoke, or one that another client began: its events, its result, its text.
 
-import { RunFailed } from "./error.js";
+import { AgentAsks, RunFailed } from "./error.js";
 import type { InvokeEvent, InvokeResponse } from "./protocol.js";
 import { Streaming, type StreamingCall, type StreamingOptions } from "./streaming.js";
+
+/** The input item that allows or refuses, once, the tool call of the question with this id. */
+export function approval(id: string, allow: boolean): object {
+    return { type: "mcp_approval_response", approval_request_id: id, approve: allow };
+}
 
 /** See [`Streaming`]. A newer daemon may send further types of events: ignore those that you do not know. */
 export class Run extends Streaming<InvokeEvent, InvokeResponse> {
@@ -27,11 +32,18 @@ export class Run extends Streaming<InvokeEvent, InvokeResponse> {
         return this.#begun;
     }
 
-    /** The whole answer. Throws `RunFailed` unless the agent completed it. */
+    /**
+     * The whole answer. Throws `RunFailed` unless the agent completed it, and `AgentAsks` if it waits for an approval or for
+     * consent.
+     */
     async text(): Promise<string> {
         const response = await this.result();
         if (response.status !== "completed") {
             throw new RunFailed(response);
+        }
+        const asked = response.questions?.filter(({ kind }) => kind === "approval" || kind === "consent") ?? [];
+        if (asked.length > 0) {
+            throw new AgentAsks(response, asked);
         }
         return response.text;
     }

@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
 import { Client } from "../src/client.js";
-import { RunFailed } from "../src/error.js";
+import { AgentAsks, RunFailed } from "../src/error.js";
 import { Line } from "../src/line.js";
 import type { InvokeEvent } from "../src/protocol.js";
+import { approval } from "../src/run.js";
 import { emulator } from "../src/targets.js";
 import { eventually, failure, type Home, inHome } from "./support.js";
 
@@ -36,6 +37,22 @@ test("an answer is events, a result, or text", () =>
         assert.deepEqual([result.status, result.text], ["completed", "red green blue"]);
         assert.equal(run.id, result.runId);
         assert.equal(await client.invoke("hello").text(), "echo: hello");
+    }));
+
+test("the text of an agent that waits for a decision is not an answer", () =>
+    inHome(async (home) => {
+        const client = await acmeClient(home);
+        for (const [allow, answer] of [
+            [true, "Called: pay"],
+            [false, "Not called: pay"],
+        ] as const) {
+            const asks = await failure(client.invoke("ask pay").text());
+            assert.ok(asks instanceof AgentAsks, asks.kind);
+            assert.equal(asks.questions[0]?.tool, "pay");
+            assert.equal(await client.invoke([approval(asks.questions[0].id, allow)]).text(), answer);
+        }
+        const consent = await failure(client.invoke("consent").text());
+        assert.ok(consent instanceof AgentAsks && consent.questions[0]?.url?.startsWith("https://"), consent.kind);
     }));
 
 test("each isolation has its own state on one connection", () =>

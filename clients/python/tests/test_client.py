@@ -56,6 +56,18 @@ class Invoke(WithDaemon):
             self.assertIsNotNone(caught.exception.run_id)
             self.assertEqual((caught.exception.turn, caught.exception.retryable), ("ran", False))
 
+    def test_text_of_an_agent_that_waits_for_a_decision_is_not_an_answer(self):
+        client = self.client()
+        for allow, answer in [(True, "Called: pay"), (False, "Not called: pay")]:
+            with self.assertRaises(cupola.AgentAsks) as caught:
+                client.invoke("ask pay").text()
+            (question,) = caught.exception.questions
+            self.assertEqual((question["tool"], caught.exception.kind), ("pay", "agentAsks"))
+            self.assertEqual(client.invoke([cupola.approval(question["id"], allow)]).text(), answer)
+        with self.assertRaises(cupola.AgentAsks) as caught:
+            client.invoke("consent").text()
+        self.assertTrue(caught.exception.questions[0]["url"].startswith("https://"))
+
     def test_an_input_may_be_a_list_of_items(self):
         content = [{"type": "input_text", "text": "hello"}]
         items = [{"type": "message", "role": "user", "content": content}]

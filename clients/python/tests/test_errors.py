@@ -24,6 +24,8 @@ class Errors(WithDaemon):
         self.assertEqual((error.code, error.service_code, error.turn), (1004, "missing_isolation_key", "notRun"))
         self.assertTrue(error.request_id and error.run_id)
         self.assertIn(error.hint, str(error))
+        self.assertIn("`Isolation(user_key=…)`", error.hint)
+        self.assertNotIn("--", error.hint)
         self.assertNotIn(error.hint, error.message)
 
     def test_each_kind_has_its_class(self):

@@ -10,7 +10,7 @@
 //! | option | value | left out |
 //! |---|---|---|
 //! | `protocol` | `1.0.0` (isolation keys) or `2.0.0` (identity) | `2.0.0`, with `require` `1.0.0` |
-//! | `protocols` | what it speaks, joined by `+`: `responses`, `invocations`, `invocations_ws` | all |
+//! | `protocols` | what it speaks, joined by `+`: `responses`, `invocations`, `invocations_ws` | all; of `replay:FILE` what was recorded |
 //! | `require` | the keys no request may lack: `user`, `chat` or `user+chat` | none |
 //! | `version` | the version's label; an agent may be given once per version | `1` |
 //! | `snapshot` | `on`: its sessions keep neither memory nor files when they go idle | `off` |
@@ -33,17 +33,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why an `--agent` can not be offered.
+/// Why an `--agent` cannot be offered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the agent {text:?} {problem}; write NAME=builtin:notes, NAME=exec:COMMAND, NAME=url:URL or NAME=replay:FILE, and options after commas"
-)]
+#[error("--agent {text:?} {problem}")]
 pub struct InvalidAgent {
     /// As typed.
     pub text: String,
     /// What is wrong.
     pub problem: String,
 }
+
+/// How an agent is written, for those that are not.
+const FORM: &str =
+    "write NAME=builtin:notes, NAME=exec:COMMAND, NAME=url:URL or NAME=replay:FILE, and options after commas";
 
 /// What all `exec:` agents share.
 #[derive(Debug, Default)]
@@ -74,19 +76,22 @@ pub fn read_agents(texts: &[String], settings: &Settings) -> Result<Vec<AgentSpe
 }
 
 fn read<'a>(text: &'a str, settings: &Settings) -> Result<(&'a str, VersionSpec), String> {
-    let (name, rest) = text.split_once('=').ok_or("has no name")?;
+    let (name, rest) = text.split_once('=').ok_or_else(|| format!("has no name; {FORM}"))?;
     let (source, options) = Options::split_from(rest)?;
-    let runtime = runtime(name, source, &options, settings)?;
+    let (runtime, spoken) = runtime(name, source, &options, settings)?;
     let mut version = VersionSpec::new(options.version.unwrap_or("1"), options.model()?, runtime);
     version.idle_timeout = options.idle;
     version.memory_snapshot = options.snapshot;
-    if let Some(protocols) = options.protocols {
+    if let Some(protocols) = options.protocols.or(spoken) {
         version.protocols = protocols;
     }
     Ok((name, version))
 }
 
-fn runtime(name: &str, source: &str, options: &Options<'_>, settings: &Settings) -> Result<Arc<dyn Runtime>, String> {
+/// What runs the agent, and the protocols it is known to speak.
+type Known = (Arc<dyn Runtime>, Option<BTreeSet<Protocol>>);
+
+fn runtime(name: &str, source: &str, options: &Options<'_>, settings: &Settings) -> Result<Known, String> {
     if options.replay.is_some() && !source.starts_with("replay:") {
         return Err("has the option replay, which only a replay:FILE agent has".to_owned());
     }
@@ -94,24 +99,35 @@ fn runtime(name: &str, source: &str, options: &Options<'_>, settings: &Settings)
         return Err("has the option busy, which only builtin:notes has".to_owned());
     }
     match source.split_once(':') {
-        Some(("builtin", "notes")) => Ok(Arc::new(Notes::default().when_busy(options.busy.unwrap_or_default()))),
+        Some(("builtin", "notes")) => {
+            Ok((Arc::new(Notes::default().when_busy(options.busy.unwrap_or_default())), None))
+        }
         Some(("builtin", other)) => Err(format!("asks for the builtin {other:?}; there is only notes")),
         Some(("exec", command)) if !command.trim().is_empty() => {
             let Settings { allowed, variables, output } = settings;
             let exec = Exec::new(command).allow(allowed.clone()).environment(variables.clone());
-            Ok(Arc::new(exec.show_on(output.clone())))
+            Ok((Arc::new(exec.show_on(output.clone())), None))
         }
         Some(("exec", _)) => Err("has no command".to_owned()),
         Some(("url", url)) => match Url::new(url) {
-            Ok(url) => Ok(Arc::new(url)),
-            Err(error) => Err(format!("can not be reached: {error}")),
+            Ok(url) => Ok((Arc::new(url), None)),
+            Err(error) => Err(format!("cannot be reached: {error}")),
         },
         Some(("replay", file)) => match Replay::of(Path::new(file), name, options.replay == Some(Pace::Timed)) {
-            Ok(replay) => Ok(Arc::new(replay)),
+            Ok(replay) => {
+                let spoken = spoken(&replay, name);
+                Ok((Arc::new(replay), Some(spoken)))
+            }
             Err(error) => Err(format!("cannot be replayed: {error}")),
         },
-        _ => Err(format!("has the unknown source {source:?}")),
+        _ => Err(format!("has the unknown source {source:?}; {FORM}")),
     }
+}
+
+/// The protocols of a recording: the first part of a container's path is its protocol.
+fn spoken(replay: &Replay, name: &str) -> BTreeSet<Protocol> {
+    let first = |path: &str| Protocol::parse(path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default());
+    replay.paths(name).filter_map(first).collect()
 }
 
 /// How fast recorded answers come.
@@ -303,6 +319,9 @@ mod tests {
         for (texts, expected) in cases {
             let Err(error) = agents(texts) else { panic!("{texts:?} was accepted") };
             assert!(error.to_string().contains(expected), "{error}");
+            // How an agent is written helps only where that was the mistake.
+            let is_form = ["has no name", "unknown source"].contains(&expected);
+            assert_eq!(error.to_string().contains("write NAME="), is_form, "{error}");
         }
     }
 }

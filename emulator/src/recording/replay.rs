@@ -57,6 +57,12 @@ impl Replay {
         }
         Ok(Self { shared: Arc::new(Shared { recording, is_timed, state: Mutex::default() }) })
     }
+
+    /// The container's paths that `agent` was asked for, such as `/responses`.
+    pub fn paths(&self, agent: &str) -> impl Iterator<Item = &str> {
+        let of_agent = self.shared.recording.exchanges.iter().filter(move |exchange| exchange.agent == agent);
+        of_agent.map(|exchange| exchange.request.path.as_str())
+    }
 }
 
 impl Runtime for Replay {

@@ -7,6 +7,7 @@ use crate::foundry::MAX_DOWNLOAD_BYTES;
 use crate::pieces::{Place, Reading, Work};
 use crate::rpc::Call;
 use bytes::{Buf as _, Bytes};
+use cupola_protocol::count::counted;
 use cupola_protocol::files::RemotePath;
 use cupola_protocol::files::pieces::{MAX_PIECE_BYTES, Piece, ReadParams, ReadResponse};
 
@@ -73,7 +74,8 @@ async fn begin(named: &NamedSession, path: &RemotePath, offset: u64) -> Result<B
     let download = named.scope.agent.download_file(&named.scope.wire, &named.session, path, MAX_DOWNLOAD_BYTES).await;
     let download = download.map_err(|error| named.explain(error, false))?;
     let past_the_end = |length: u64| {
-        CallError::invalid_params(format!("offset {offset} is past the end of the file, which has {length} bytes"))
+        let size = counted(length, "byte");
+        CallError::invalid_params(format!("offset {offset} is past the end of the file, which has {size}"))
     };
     if let Some(length) = download.length.filter(|length| *length < offset) {
         return Err(past_the_end(length));

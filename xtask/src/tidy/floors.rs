@@ -88,7 +88,7 @@ pub(super) const HOUSES: &[House] = &[
             &["error", "isolation", "target"],
             &["headers", "id"],
             &["agent_protocol", "busy", "latency", "notice", "path", "question", "warm"],
-            &["display", "text"],
+            &["count", "display", "text", "wording"],
         ],
     },
 ];

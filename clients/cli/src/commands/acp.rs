@@ -270,6 +270,10 @@ impl Server {
 fn read<Params: DeserializeOwned>(params: Option<&RawValue>) -> Result<Params, Error> {
     // What a parameter was is not repeated: it may be a key.
     serde_json::from_str(params.map_or("null", RawValue::get)).map_err(|error| {
+        let why = error.to_string();
+        if let Some(name) = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            return invalid(format!("the parameter `{name}` is missing"));
+        }
         let place = format!("line {}, column {}", error.line(), error.column());
         invalid(format!("the parameters are not what this method takes ({place})"))
     })

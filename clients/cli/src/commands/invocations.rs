@@ -2,7 +2,7 @@
 //! this isolation; the daemon knows it by the id of the response or the invocation at the service, too.
 
 use super::invoke;
-use super::runs::{OneRun, name, with_late};
+use super::runs::{OneRun, name, unknown, with_late};
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -12,8 +12,6 @@ use crate::show;
 use crate::show::table::{Output, fields};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
-use cupola_protocol::error::{ErrorData, ErrorKind};
-use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::runs::{Cancel, List, ListParams, RunInfo, RunState, Show};
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -119,13 +117,7 @@ impl One {
         };
         let Some(found) = found else {
             let what = self.id.as_deref().map_or("no invocation".to_owned(), |id| format!("no invocation {id}"));
-            let mut data = ErrorData::new(ErrorKind::NotFound);
-            data.hint = Some(
-                "`cupola runs list --all` lists those that are; Cupola knows the ones that it began, for a day at most"
-                    .to_owned(),
-            );
-            let message = format!("{what} of this agent and isolation is known");
-            return Err(Failure::Call(Box::new(ErrorObject { code: data.kind.code(), message, data: Some(data) })));
+            return Err(unknown(format!("{what} of this agent and isolation is known")));
         };
         Ok(OneRun::of(&found.run_id, self.scope.daemon.clone()))
     }

@@ -376,12 +376,16 @@ impl Flags {
 
 /// `NAME: VALUE`. The value is not repeated in a refusal.
 fn client_header(line: &str) -> Result<(ClientHeaderName, ClientHeaderValue), Failure> {
-    let (name, value) =
-        line.split_once(':').ok_or_else(|| Failure::usage("--client-header must look like x-client-NAME: VALUE"))?;
-    let refused = |rule: &str| Failure::usage(format!("--client-header {rule}"));
+    let not_so = || {
+        Failure::usage(
+            "--client-header takes \"x-client-NAME: VALUE\", for example \"x-client-tenant: contoso\"; NAME has letters, digits and \
+             hyphens, and the whole name at most 128 characters",
+        )
+    };
+    let (name, value) = line.split_once(':').ok_or_else(not_so)?;
     Ok((
-        name.trim().to_ascii_lowercase().parse().map_err(|_| refused(ClientHeaderName::RULE))?,
-        value.trim().parse().map_err(|_| refused(ClientHeaderValue::RULE))?,
+        name.trim().to_ascii_lowercase().parse().map_err(|_| not_so())?,
+        value.trim().parse().map_err(|_| Failure::usage(format!("--client-header {}", ClientHeaderValue::RULE)))?,
     ))
 }
 

@@ -17,9 +17,10 @@ use crate::show::table::{Output, fields, table};
 use clap::{Args, Subcommand};
 use cupola_protocol::Method;
 use cupola_protocol::busy::QueuePlace;
-use cupola_protocol::error::ErrorKind;
+use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::id::RunId;
 use cupola_protocol::isolation::Isolation;
+use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
 use serde_json::value::{RawValue, to_raw_value};
 use std::cell::OnceCell;
@@ -32,6 +33,7 @@ finished runs in memory for a few minutes. After the daemon has ended, the next 
 Examples:
   cupola runs list -o table
   cupola runs list --all
+  cupola runs show
   cupola runs list --agent-name my-agent --user-isolation-key tenant-acme
   cupola runs attach run-0f3c
   cupola runs cancel run-0f3c";
@@ -55,13 +57,16 @@ enum Action {
         #[command(flatten)]
         scope: Box<ScopeFlags>,
     },
-    /// Show a run's status
+    /// Show a run's status: that of the newest one if no run is named
     Show {
-        #[command(flatten)]
-        one: OneRun,
+        /// The run; if omitted, the newest one: of all, or of the given agent and isolation
+        #[arg(value_name = "RUN_ID")]
+        run: Option<String>,
         /// How to print it; if omitted, a table on a terminal and JSON elsewhere
         #[arg(long, short, value_name = "FORMAT")]
         output: Option<Output>,
+        #[command(flatten)]
+        scope: Box<ScopeFlags>,
     },
     /// Print a run's answer from the beginning and as it arrives. Ctrl-C detaches and does not cancel the run
     Attach {
@@ -121,35 +126,71 @@ fn attach_output() -> impl clap::builder::TypedValueParser<Value = invoke::Outpu
 
 /// Runs one of the actions. If no run has the given id, the id may be the beginning of a longer one.
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
-    let done = act(flags, hooks);
     match &flags.action {
-        Action::Show { one, .. } | Action::Attach { one, .. } | Action::Cancel { one, .. }
-            if (is_unknown(&done) || matches!(done, Err(Failure::Usage { .. }))) && one.complete(hooks)? =>
-        {
-            act(flags, hooks)
+        Action::List { all, output, scope } => {
+            let raw = listed(scope, *all, hooks)?;
+            print::<List>(output.unwrap_or_else(Output::usual), &raw, |listed| runs(&listed.runs))?;
+            Ok(exit::OK)
         }
-        _ => done,
+        Action::Show { run, scope, .. } => {
+            let daemon = scope.daemon.clone();
+            let one = match run {
+                Some(run) => OneRun { run: run.clone(), whole: OnceCell::new(), daemon },
+                None => OneRun::of(&newest(scope, hooks)?, daemon),
+            };
+            completed(&flags.action, &one, hooks)
+        }
+        Action::Attach { one, .. } | Action::Cancel { one, .. } => completed(&flags.action, one, hooks),
     }
 }
 
-fn act(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
-    match &flags.action {
-        Action::List { all, output, scope } => {
-            let mut params = ListParams { all: *all, ..ListParams::default() };
-            if let Some((target, isolation)) = scope.named()? {
-                params.target = Some(target);
-                params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
-            }
-            let raw = scope.call::<List>(hooks, params.clone())?;
-            let raw = with_late(raw, scope.daemon.asked_late::<List>(|| params.clone()))?;
-            print::<List>(output.unwrap_or_else(Output::usual), &raw, |listed| runs(&listed.runs))?;
-        }
-        Action::Show { one, output } => {
+/// Does it with one run, and again if what was given is the beginning of a longer id.
+fn completed(action: &Action, one: &OneRun, hooks: Hooks) -> Result<u8, Failure> {
+    let done = act(action, one, hooks);
+    if (is_unknown(&done) || matches!(done, Err(Failure::Usage { .. }))) && one.complete(hooks)? {
+        return act(action, one, hooks);
+    }
+    done
+}
+
+/// The runs of all, or of the agent and the isolation that the flags name.
+fn listed(scope: &ScopeFlags, all: bool, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
+    let mut params = ListParams { all, ..ListParams::default() };
+    if let Some((target, isolation)) = scope.named()? {
+        params.target = Some(target);
+        params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
+    }
+    let raw = scope.call::<List>(hooks, params.clone())?;
+    with_late(raw, scope.daemon.asked_late::<List>(|| params.clone()))
+}
+
+/// The newest of the runs that [`listed`] finds. Runs of earlier daemons count, too.
+fn newest(scope: &ScopeFlags, hooks: Hooks) -> Result<RunId, Failure> {
+    let runs = typed::<List>(&listed(scope, true, hooks)?)?.runs;
+    // Times have whole seconds; of equal ones the first in the list is the newest.
+    let newest = runs.into_iter().rev().max_by(|one, other| one.started_at.cmp(&other.started_at));
+    newest.map(|run| run.run_id).ok_or_else(|| unknown("no run is known"))
+}
+
+/// There is no such run or invocation.
+pub(super) fn unknown(message: impl Into<String>) -> Failure {
+    let mut data = ErrorData::new(ErrorKind::NotFound);
+    data.hint = Some(
+        "`cupola runs list --all` lists those that are; Cupola knows the ones that it began, for a day at most"
+            .to_owned(),
+    );
+    Failure::Call(Box::new(ErrorObject { code: data.kind.code(), message: message.into(), data: Some(data) }))
+}
+
+fn act(action: &Action, one: &OneRun, hooks: Hooks) -> Result<u8, Failure> {
+    match action {
+        Action::List { .. } => {}
+        Action::Show { output, .. } => {
             let raw = one.call::<Show>(hooks)?;
             print::<Show>(output.unwrap_or_else(Output::usual), &raw, one_run)?;
         }
-        Action::Attach { one, after, output, quiet } => return one.attach(hooks, *after, *output, *quiet),
-        Action::Cancel { one, output } => {
+        Action::Attach { after, output, quiet, .. } => return one.attach(hooks, *after, *output, *quiet),
+        Action::Cancel { output, .. } => {
             let raw = one.call::<Cancel>(hooks)?;
             match output {
                 Some(output) => print::<Cancel>(*output, &raw, one_run)?,

@@ -282,12 +282,21 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         }
         Action::Delete { session, isolation_key, allow_shared_session, .. } => {
             common.scope.own(&mut isolation, isolation_key.as_ref())?;
-            let session_id = Some(named::to_delete(common, hooks, (&target, &isolation), session)?);
+            let (session_id, was_there) = named::to_delete(common, hooks, (&target, &isolation), session)?;
+            let session_id = Some(session_id);
             let (allow_shared_session, progress) = (*allow_shared_session, common.scope.progress());
             let params = SessionParams { target, isolation, session_id, allow_shared_session, progress };
             let raw = common.scope.call::<Delete>(hooks, params)?;
             let deleted = typed::<Delete>(&raw)?;
-            common.print_sentence(&raw, &format!("Deleted session {}.", deleted.session_id))?;
+            let id = deleted.session_id;
+            let sentence = if was_there {
+                format!("Deleted session {id}.")
+            } else {
+                format!(
+                    "There was no session {id} to delete: it never existed under this isolation, or is gone already."
+                )
+            };
+            common.print_sentence(&raw, &sentence)?;
         }
         Action::Prune { prune, .. } => {
             common.scope.own(&mut isolation, prune.isolation_key())?;

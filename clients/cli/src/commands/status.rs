@@ -8,6 +8,7 @@ use crate::line::running::Place;
 use crate::show;
 use crate::show::table::columns;
 use clap::{Args, ValueEnum};
+use cupola_protocol::count::counted;
 use cupola_protocol::status::{Status, StatusParams, StatusResponse};
 use std::path::PathBuf;
 
@@ -51,11 +52,13 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
     let Some(raw) = place.asked::<Status>(StatusParams::default)? else {
         let stopping = place.asked_late::<Status>(StatusParams::default);
         if let Some(Ok(late)) = stopping.first().map(|late| typed::<Status>(late)) {
-            let (process, runs) = (late.process_id, late.runs);
+            let process = late.process_id;
+            let does = match late.runs {
+                0 => "keeps answers that nobody has read".to_owned(),
+                runs => format!("finishes {}", counted(runs, "run")),
+            };
             return Err(Failure::daemon_hint(
-                format!(
-                    "no daemon is running; process {process} was told to stop, and finishes {runs} runs or keeps their answers"
-                ),
+                format!("no daemon is running; process {process} was told to stop, and {does}"),
                 "the next `cupola invoke` starts a daemon; `cupola runs list` shows the runs, and `cupola stop --force` ends them",
             ));
         }

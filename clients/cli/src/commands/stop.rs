@@ -6,7 +6,8 @@ use crate::line::call::typed;
 use crate::line::running::Place;
 use crate::show;
 use clap::Args;
-use cupola_protocol::daemon::{Stop, StopParams};
+use cupola_protocol::count::counted;
+use cupola_protocol::daemon::{Stop, StopParams, StopResponse};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
@@ -58,12 +59,38 @@ pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
         return Ok(exit::OK);
     };
     let answer = typed::<Stop>(&raw)?;
-    show::print(&match (answer.runs, flags.force) {
+    show::print(&sentence(&answer, flags.force))?;
+    Ok(exit::OK)
+}
+
+fn sentence(answer: &StopResponse, is_forced: bool) -> String {
+    let runs = match (answer.runs, is_forced) {
         (0, _) => "Stopping the daemon\n".to_owned(),
         (1, false) => "The daemon will stop when the active run has finished\n".to_owned(),
         (runs, false) => format!("The daemon will stop when {runs} active runs have finished\n"),
-        (1, true) => "Stopping the daemon and cancelling one run\n".to_owned(),
-        (runs, true) => format!("Stopping the daemon and cancelling {runs} runs\n"),
-    })?;
-    Ok(exit::OK)
+        (runs, true) => format!("Stopping the daemon and cancelling {}\n", counted(runs, "run")),
+    };
+    match answer.unread_answers {
+        0 => runs,
+        unread if is_forced => format!("{runs}{} of detached runs will be lost\n", counted(unread, "unread answer")),
+        unread => format!(
+            "{runs}It keeps {} of detached runs for at most ten minutes; `cupola runs list` shows the runs, and `cupola runs attach \
+             RUN_ID` prints an answer\n",
+            counted(unread, "unread answer")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_what_the_daemon_waits_for_and_what_is_lost() {
+        let said = |runs, unread_answers, is_forced| sentence(&StopResponse { runs, unread_answers }, is_forced);
+        assert_eq!(said(0, 0, false), "Stopping the daemon\n");
+        assert_eq!(said(1, 0, true), "Stopping the daemon and cancelling 1 run\n");
+        assert!(said(0, 1, false).contains("It keeps 1 unread answer of detached runs for at most ten minutes"));
+        assert!(said(2, 3, true).ends_with("cancelling 2 runs\n3 unread answers of detached runs will be lost\n"));
+    }
 }

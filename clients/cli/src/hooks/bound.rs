@@ -15,6 +15,7 @@ use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::{Invoke, NumberedEvent};
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::target::Target;
+use cupola_protocol::wording::Client;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::ops::ControlFlow;
@@ -134,7 +135,7 @@ pub struct CallFailure {
     pub kind: ErrorKind,
     /// What happened.
     pub message: String,
-    /// What to do next, with this command line's flags in the commands that it names.
+    /// What to do next, in the words of `cupola mcp`.
     pub advice: Option<String>,
     /// Of a call that sends a turn: whether it ran.
     pub turn: Option<Turn>,
@@ -142,7 +143,8 @@ pub struct CallFailure {
 
 impl CallFailure {
     fn new(kind: ErrorKind, message: String, advice: Option<&str>) -> Self {
-        let advice = advice.map(|advice| advice.lines().map(repeated::complete).collect::<Vec<_>>().join("\n"));
+        let worded = |line: &str| repeated::complete(&Client::Mcp.word(line)).into_owned();
+        let advice = advice.map(|advice| advice.lines().map(worded).collect::<Vec<_>>().join("\n"));
         Self { kind, message, advice, turn: None }
     }
 }
@@ -169,6 +171,9 @@ mod tests {
 
     #[test]
     fn every_failure_keeps_its_kind_and_says_what_to_do() {
+        let worded =
+            CallFailure::from(Failure::usage_hint("wrong", "`cupola sessions list` shows them; use --new-session"));
+        assert_eq!(worded.advice.as_deref(), Some("the tool sessions_list shows them; use `new_session`"));
         let failures =
             [Failure::usage_hint("wrong", "do this"), Failure::daemon_hint("gone", "do this"), Failure::ReaderGone];
         let failures = failures.map(CallFailure::from);

@@ -4,7 +4,6 @@ use crate::terminal;
 use clap::ValueEnum;
 use cupola_protocol::files::Entry;
 use cupola_protocol::sessions::Session;
-use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -100,14 +99,15 @@ fn with_header<const WIDTH: usize>(
 }
 
 /// Lines whose columns are as wide as their widest cell. Cells hold text of the service and the agent, so each is made harmless.
-pub(crate) fn columns<const WIDTH: usize>(lines: &[[String; WIDTH]]) -> String {
-    let lines: Vec<_> = lines.iter().map(|cells| cells.each_ref().map(|cell| terminal::line(cell))).collect();
+pub(crate) fn columns<Line: AsRef<[String]>>(lines: &[Line]) -> String {
+    let harmless = |line: &'_ Line| line.as_ref().iter().map(|cell| terminal::line(cell).into_owned()).collect();
+    let lines: Vec<Vec<String>> = lines.iter().map(harmless).collect();
     let widths = widths(&lines);
     let mut text = String::new();
     for line in &lines {
-        for (column, (cell, width)) in line.iter().zip(widths).enumerate() {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
             text.push_str(cell);
-            if column + 1 < WIDTH {
+            if column + 1 < line.len() {
                 text.extend(std::iter::repeat_n(' ', width - cell.width() + GAP));
             }
         }
@@ -120,12 +120,12 @@ pub(crate) fn columns<const WIDTH: usize>(lines: &[[String; WIDTH]]) -> String {
 /// [`LEAST`].
 fn fitted<const WIDTH: usize>(lines: &[[String; WIDTH]], room: usize, now: i64) -> String {
     let mut lines: Vec<_> =
-        lines.iter().map(|cells| cells.each_ref().map(|cell| Cow::from(terminal::line(cell).into_owned()))).collect();
+        lines.iter().map(|cells| cells.each_ref().map(|cell| terminal::line(cell).into_owned())).collect();
     let room = room.saturating_sub(GAP * WIDTH.saturating_sub(1));
     if widths(&lines).iter().sum::<usize>() > room {
         for cell in lines.iter_mut().flatten() {
             if let Some(age) = age(cell, now) {
-                *cell = age.into();
+                *cell = age;
             }
         }
     }
@@ -149,8 +149,16 @@ const LEAST: usize = 10;
 pub(crate) const CUT: char = '…';
 
 /// The widths that the columns need, in columns of the terminal.
-fn widths<const WIDTH: usize>(lines: &[[Cow<'_, str>; WIDTH]]) -> [usize; WIDTH] {
-    std::array::from_fn(|column| lines.iter().map(|line| line[column].width()).max().unwrap_or_default())
+fn widths<Line: AsRef<[String]>>(lines: &[Line]) -> Vec<usize> {
+    let mut widths = Vec::new();
+    for line in lines {
+        let cells = line.as_ref();
+        widths.resize(widths.len().max(cells.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = cell.width().max(*width);
+        }
+    }
+    widths
 }
 
 /// The beginning of a cell, so that it fits.

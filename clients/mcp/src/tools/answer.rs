@@ -5,6 +5,7 @@ use crate::call::structured;
 use crate::refusal::Refusal;
 use crate::text::{self, MAX_TEXT, Text, UNTRUSTED};
 use cupola_protocol::invoke::{InvokeResponse, RunFailure, RunStatus};
+use cupola_protocol::wording::Client;
 use rmcp::model::CallToolResult;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -77,7 +78,7 @@ impl Answer {
 
 impl Failure {
     pub(crate) fn of(failure: &RunFailure) -> Self {
-        let advice = failure.hint.as_deref().map(text::short);
+        let advice = failure.hint.as_deref().map(|advice| text::short(&Client::Mcp.word(advice)));
         Self { kind: word(&failure.kind), message: text::short(&failure.message), advice }
     }
 }

@@ -20,7 +20,9 @@ from ._async.stream import AsyncLog, AsyncRun
 from ._display import harmless
 from ._sync.client import Client, connect
 from ._sync.stream import Log, Run
+from ._params import approval
 from .errors import (
+    AgentAsks,
     AuthenticationError,
     CallCancelled,
     ConnectionLost,
@@ -36,6 +38,7 @@ from .isolation import Isolation, Secret
 from .targets import agent_endpoint, directory, emulator, local, project
 
 __all__ = [
+    "AgentAsks",
     "AsyncClient",
     "AsyncLog",
     "AsyncRun",
@@ -55,6 +58,7 @@ __all__ = [
     "Secret",
     "TimedOut",
     "agent_endpoint",
+    "approval",
     "connect",
     "connect_async",
     "directory",

@@ -28,6 +28,15 @@ class Scope:
         return {"target": self.target} if self.target is not None else {}
 
 
+def approval(id: str, allow: bool) -> dict[str, Any]:
+    """The input item that allows or refuses, once, the tool call of the question with this id.
+
+    >>> cupola.approval("mcpr_1", True)["approve"]
+    True
+    """
+    return {"type": "mcp_approval_response", "approval_request_id": id, "approve": allow}
+
+
 def given(**fields: Any) -> dict[str, Any]:
     """The fields the caller gave, in the wire's spelling: `session_id` travels as `sessionId`."""
     return {_camel(name): value for name, value in fields.items() if value is not None and value is not False}

@@ -6,11 +6,11 @@ plain `CupolaError`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._display import harmless
-from .protocol import Notice, Turn
+from .protocol import Notice, Question, Turn
 
 
 class CupolaError(Exception):
@@ -133,6 +133,22 @@ class RunFailed(CupolaError):
         self.status = status
         self.text = text
         self.run_id = run_id
+
+
+class AgentAsks(CupolaError):
+    """The agent waits for an answer: `questions` says what it asks, `text` is what it has said so far. A tool call that needs
+    approval is answered with `client.invoke([cupola.approval(question["id"], True)])`; after a consent, send the input again.
+    """
+
+    def __init__(self, text: str, run_id: str, questions: Sequence[Question]) -> None:
+        asked = ", ".join(
+            f"to call the tool {question.get('tool', '')}" if question["kind"] == "approval" else "for consent"
+            for question in questions
+        )
+        super().__init__(f"the agent asks {asked} and waits for the answer", kind="agentAsks")
+        self.text = text
+        self.run_id = run_id
+        self.questions = tuple(questions)
 
 
 _CLASSES: dict[str, type[CupolaError]] = {

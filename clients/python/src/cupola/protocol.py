@@ -799,6 +799,10 @@ class DaemonStopResponse(TypedDict):
 
     runs: int
     """The number of runs it waits for, or ends with `force`."""
+    unreadAnswers: int
+    """The number of answers of detached runs that nobody has read. Without `force` it keeps them for
+    at most ten minutes. An older daemon leaves this out.
+    """
 
 
 class DoctorParams(TypedDict, total=False):
@@ -1260,7 +1264,9 @@ class InitializeParams(TypedDict, total=False):
     """Who is calling."""
 
     clientInfo: ProgramInfo
-    """The client program."""
+    """The client program. Hints for the clients that belong to Cupola are in their own words; for
+    others they name flags and commands of the command line.
+    """
     protocolVersions: list[int]
     """The major protocol versions the client supports; any when left out."""
     bind: Bind

@@ -16,6 +16,10 @@ pub(super) enum Item {
     Tool(Tool),
     /// What a tool's call returned.
     Returned { call: String, output: Value },
+    /// The agent needed the person's consent.
+    Consent { id: String, server: String },
+    /// What the person decided on a tool's call.
+    Decided { call: String, is_allowed: bool },
     /// Nothing that an editor shows.
     Other,
 }
@@ -46,6 +50,11 @@ impl Item {
                     |name: &str| item.get(name).map(|parts| joined(parts, "\n\n")).filter(|text| !text.is_empty());
                 let text = part("summary").or_else(|| part("content")).unwrap_or_default();
                 Self::Thought { id, text }
+            }
+            "oauth_consent_request" => Self::Consent { id, server: text("server_label").to_owned() },
+            "mcp_approval_response" => {
+                let is_allowed = item.get("approve").and_then(Value::as_bool).unwrap_or_default();
+                Self::Decided { call: text("approval_request_id").to_owned(), is_allowed }
             }
             kind if kind.ends_with("_call_output") => {
                 let output = item.get("output").cloned().unwrap_or_default();

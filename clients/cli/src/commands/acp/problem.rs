@@ -6,6 +6,7 @@ use crate::repeated;
 use agent_client_protocol_schema::v1::{Error, ErrorCode, SessionId};
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::invoke::RunFailure;
+use cupola_protocol::wording::Client;
 use serde_json::{Value, json};
 
 /// Of a call that failed.
@@ -86,7 +87,7 @@ fn worded(code: i32, message: &str, hint: Option<&str>, data: Option<Value>) -> 
     message.clone_into(&mut error.message);
     for line in hint.unwrap_or_default().lines() {
         error.message.push_str("\nhint: ");
-        error.message.push_str(&repeated::complete(line));
+        error.message.push_str(&repeated::complete(&Client::Acp.word(line)));
     }
     error.data(data)
 }
@@ -99,12 +100,12 @@ mod tests {
     #[test]
     fn an_error_of_the_daemon_keeps_its_number_and_data_and_says_what_to_do() {
         let mut data = ErrorData::new(ErrorKind::IsolationKeyRequired);
-        data.hint = Some("add a key".to_owned());
+        data.hint = Some("add a key: --user-isolation-key".to_owned());
         let code = data.kind.code();
         let failure = Failure::Call(Box::new(ErrorObject { code, message: "no key".to_owned(), data: Some(data) }));
         let error = serde_json::to_value(of(&failure)).unwrap();
         assert_eq!(error["code"], code);
-        assert_eq!(error["message"], "no key\nhint: add a key");
+        assert_eq!(error["message"], "no key\nhint: add a key: --user-isolation-key (flags of `cupola acp`)");
         assert_eq!(error["data"]["kind"], "isolationKeyRequired");
     }
 }

@@ -30,10 +30,7 @@ pub(super) fn answers(
         match question.kind {
             QuestionKind::Approval => {
                 let is_allowed = is_allowed(editor, session, stop, question)?;
-                let status = if is_allowed { ToolCallStatus::Completed } else { ToolCallStatus::Failed };
-                let fields = ToolCallUpdateFields::new().status(status);
-                let update = ToolCallUpdate::new(question.id.clone(), fields);
-                updates.push(SessionUpdate::ToolCallUpdate(update));
+                updates.push(SessionUpdate::ToolCallUpdate(Teller::decided(&question.id, is_allowed)));
                 items.push(approval(&question.id, is_allowed));
             }
             QuestionKind::Consent => consent(editor, session, stop, question),

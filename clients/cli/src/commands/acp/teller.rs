@@ -69,7 +69,8 @@ impl Teller {
                     }
                     Item::Thought { .. } if name == "response.output_item.added" => Vec::new(),
                     Item::Thought { ref id, .. } if self.thoughts.contains(id) => Vec::new(),
-                    Item::User { .. } => Vec::new(),
+                    // The person is asked.
+                    Item::User { .. } | Item::Consent { .. } => Vec::new(),
                     other => self.item(other),
                 }
             }
@@ -104,8 +105,21 @@ impl Teller {
                     .raw_output(output);
                 vec![SessionUpdate::ToolCallUpdate(ToolCallUpdate::new(id.clone(), fields))]
             }
+            Item::Consent { id, server } => {
+                let server = if server.is_empty() { "The agent" } else { &server };
+                vec![Self::says(&id, &format!("{server} asked for your consent."))]
+            }
+            Item::Decided { call, is_allowed } if self.calls.contains(&call) => {
+                vec![SessionUpdate::ToolCallUpdate(Self::decided(&call, is_allowed))]
+            }
             _ => Vec::new(),
         }
+    }
+
+    /// The person has decided on a tool's call.
+    pub(super) fn decided(call: &str, is_allowed: bool) -> ToolCallUpdate {
+        let status = if is_allowed { ToolCallStatus::Completed } else { ToolCallStatus::Failed };
+        ToolCallUpdate::new(call.to_owned(), ToolCallUpdateFields::new().status(status))
     }
 
     fn tool(&mut self, tool: Tool) -> SessionUpdate {
@@ -113,11 +127,12 @@ impl Teller {
         if let Some(call) = call {
             self.by_call.insert(call, id.clone());
         }
-        if matches!(status, ToolCallStatus::Completed | ToolCallStatus::Failed) {
-            self.open.remove(&id);
-        } else {
-            self.open.insert(id.clone());
-        }
+        match status {
+            ToolCallStatus::Completed | ToolCallStatus::Failed => self.open.remove(&id),
+            // It waits for the person, also when the turn has ended.
+            ToolCallStatus::Pending => false,
+            _ => self.open.insert(id.clone()),
+        };
         let shown: Vec<_> = output.iter().map(|output| content(&shown(output))).collect();
         if self.calls.insert(id.clone()) {
             let call = ToolCall::new(id, title).name(name).kind(kind).status(status).content(shown);

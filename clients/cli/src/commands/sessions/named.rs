@@ -5,6 +5,7 @@ use crate::commands::short_id;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::scope::target::parse;
+use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::sessions::{SessionParams, Show};
@@ -32,13 +33,13 @@ pub(super) fn named<Done>(
 }
 
 /// Like [`named`], for deleting. The service reports success for a session that never existed, so this looks the session up first. If
-/// that fails, the id is used as given.
+/// that fails, the id is used as given. The second value is false if the service knows no such session.
 pub(super) fn to_delete(
     common: &Common,
     hooks: Hooks,
     (target, isolation): (&Target, &Isolation),
     given: &str,
-) -> Result<SessionId, Failure> {
+) -> Result<(SessionId, bool), Failure> {
     let found = named(common, hooks, (target, isolation), given, |session_id| {
         let (target, isolation, session_id) = (target.clone(), isolation.clone(), Some(session_id));
         let (allow_shared_session, progress) = (true, common.scope.progress());
@@ -47,8 +48,9 @@ pub(super) fn to_delete(
         common.scope.call::<Show>(hooks, params).map(|_| session_id)
     });
     match found {
-        Ok(Some(id)) => Ok(id),
+        Ok(Some(id)) => Ok((id, true)),
         Err(failure @ Failure::Usage { .. }) => Err(failure),
-        _ => parse("SESSION_ID", given),
+        Err(failure) if failure.is(ErrorKind::SessionNotFound) => Ok((parse("SESSION_ID", given)?, false)),
+        _ => Ok((parse("SESSION_ID", given)?, true)),
     }
 }

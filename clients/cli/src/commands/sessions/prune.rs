@@ -14,6 +14,7 @@ use crate::show;
 use crate::show::table::{self, Output};
 use crate::terminal;
 use clap::Args;
+use cupola_protocol::count::counted;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::sessions::{Delete, Session, SessionParams, Show};
@@ -74,7 +75,7 @@ pub(super) fn run(
     let why_not = if old.is_empty() {
         Some("No session is that old.\n".to_owned())
     } else if flags.dry_run {
-        Some(format!("Nothing was deleted: --dry-run. Without it, {} would be.\n", counted(old.len())))
+        Some(format!("Nothing was deleted: --dry-run. Without it, {} would be.\n", counted(old.len(), "session")))
     } else if !flags.yes && !confirmed(common, old.len())? {
         Some("Nothing was deleted.\n".to_owned())
     } else {
@@ -143,7 +144,11 @@ fn listed_kept<'a>(kept: impl IntoIterator<Item = &'a Kept>) -> Vec<serde_json::
 fn remark(is_json: bool, foreign: usize) {
     if !is_json && foreign > 0 {
         let they = if foreign == 1 { "belongs" } else { "belong" };
-        let _ = writeln!(terminal::stderr(), "{} {they} to other isolations or chats and were kept.", counted(foreign));
+        let _ = writeln!(
+            terminal::stderr(),
+            "{} {they} to other isolations or chats and were kept.",
+            counted(foreign, "session")
+        );
     }
 }
 
@@ -152,7 +157,7 @@ fn report(is_json: bool, deleted: &[String], kept: &[Kept], foreign: &[Kept]) ->
         let kept = listed_kept(kept.iter().chain(foreign));
         return show::print_json(&raw(&json!({ "wouldDelete": [], "deleted": deleted, "kept": kept }))?);
     }
-    show::print(&format!("Deleted {}.\n", counted(deleted.len())))?;
+    show::print(&format!("Deleted {}.\n", counted(deleted.len(), "session")))?;
     for Kept { id, why } in kept {
         let _ = writeln!(terminal::stderr(), "error: session {} was not deleted:", terminal::line(id));
         let _ = why.print(&mut terminal::stderr());
@@ -165,18 +170,15 @@ fn report(is_json: bool, deleted: &[String], kept: &[Kept], foreign: &[Kept]) ->
 fn confirmed(common: &Common, count: usize) -> Result<bool, Failure> {
     if !common.scope.may_ask() {
         return Err(Failure::usage_hint(
-            format!("{} would be deleted, and this cannot be confirmed without a terminal", counted(count)),
+            format!("{} would be deleted, and this cannot be confirmed without a terminal", counted(count, "session")),
             "add --yes to delete them, or --dry-run to see which they are",
         ));
     }
     // The list is complete, so Ctrl-C leaves the question.
     interrupt::settle();
-    let answer = approval::line(&format!("Delete {} and all their files? [y/N] ", counted(count))).unwrap_or_default();
+    let answer = approval::line(&format!("Delete {} and all their files? [y/N] ", counted(count, "session")))
+        .unwrap_or_default();
     Ok(answer.is_some_and(|answer| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")))
-}
-
-fn counted(count: usize) -> String {
-    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }
 
 fn ids(sessions: &[Session]) -> Vec<&str> {

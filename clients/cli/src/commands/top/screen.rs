@@ -1,7 +1,9 @@
 //! The screen of `cupola top`: sections of columns, from the daemon's status. Pure: the same text goes to a terminal and into a pipe.
 
+use crate::show::table::columns;
 use crate::terminal;
 use cupola_protocol::auth::{Token, TokenState};
+use cupola_protocol::count::counted;
 use cupola_protocol::runs::{RunInfo, RunState};
 use cupola_protocol::status::{RecentError, SessionUse, StatusResponse, WarmSession};
 use ratatui::Frame;
@@ -40,14 +42,14 @@ impl View {
         let details = status.details.as_deref().cloned().unwrap_or_default();
         let memory = status.resident_bytes.map(|bytes| format!(", {} MiB", bytes / (1024 * 1024))).unwrap_or_default();
         let title = format!(
-            "cupola {}, process {}, up {}{memory}: {} connections, {} requests, {} runs, {} partitions",
+            "cupola {}, process {}, up {}{memory}: {}, {}, {}, {}",
             status.version,
             status.process_id,
             span(i64::try_from(status.uptime_ms / 1000).unwrap_or(i64::MAX)),
-            status.connections,
-            status.requests,
-            status.runs,
-            status.partitions.map_or_else(|| "unreadable".to_owned(), |count| count.to_string()),
+            counted(status.connections, "connection"),
+            counted(status.requests, "request"),
+            counted(status.runs, "run"),
+            status.partitions.map_or_else(|| "unreadable partitions".to_owned(), |count| counted(count, "partition")),
         );
         let mut sections = vec![
             Section {
@@ -99,10 +101,10 @@ impl View {
         for section in &self.sections {
             // Writing to a string does not fail.
             let _ = writeln!(text, "\n{}", section.name);
-            let header = section.header.iter().map(|name| (*name).to_owned()).collect();
-            for row in std::iter::once(&header).chain(&section.rows) {
-                let cells: Vec<_> = row.iter().map(|cell| terminal::line(cell).into_owned()).collect();
-                let _ = writeln!(text, "  {}", cells.join("  "));
+            let mut lines = vec![section.header.iter().map(|name| (*name).to_owned()).collect()];
+            lines.extend(section.rows.iter().cloned());
+            for line in columns(&lines).lines() {
+                let _ = writeln!(text, "  {line}");
             }
         }
         text
@@ -284,7 +286,7 @@ mod tests {
         let view = View::of(&status(), false, now());
         for shown in [view.text(), drawn(&view, 160, 40)] {
             for expected in [
-                "process 7, up 3 min, 11 MiB: 2 connections, 1 requests, 1 runs, 1 partitions",
+                "process 7, up 3 min, 11 MiB: 2 connections, 1 request, 1 run, 1 partition",
                 "run-1",
                 "queued (2)",
                 "1 min",
@@ -299,6 +301,19 @@ mod tests {
             }
             assert!(!shown.contains("00ff00ff00ff00ff"), "{shown}");
             assert!(!shown.contains('\u{1b}'), "text of others acts on the terminal");
+        }
+    }
+
+    #[test]
+    fn in_a_pipe_each_cell_begins_below_its_header() {
+        let text = View::of(&status(), false, now()).text();
+        for (header, cells) in
+            [("SESSION", "session-one"), ("AGENT", "emulator/notes"), ("SCOPE", "https://ai.azure.com/")]
+        {
+            let mut headers = text.lines().filter(|line| line.contains(header));
+            let at = headers.next().and_then(|line| line.find(header));
+            let row = text.lines().find(|line| line.contains(cells)).and_then(|line| line.find(cells));
+            assert!(at.is_some() && at == row, "{header}: {text}");
         }
     }
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from .._core import Call
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
-from ..errors import CallCancelled, ConnectionLost, CupolaError, RunFailed
+from ..errors import AgentAsks, CallCancelled, ConnectionLost, CupolaError, RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import AsyncConnection, Lock
 from .line import AsyncLine
@@ -210,7 +210,8 @@ class AsyncRun(AsyncStream[InvokeEvent, InvokeResponse]):
         return "runs/attach", {"runId": run, "after": after, "textOnly": self._params.get("textOnly", False)}
 
     async def text(self) -> str:
-        """The whole answer. Raises `RunFailed` unless the agent completed it.
+        """The whole answer. Raises `RunFailed` unless the agent completed it, and `AgentAsks` if it waits for an approval or
+        for consent.
 
         >>> await client.invoke("hello").text()
         'echo: hello'
@@ -218,6 +219,9 @@ class AsyncRun(AsyncStream[InvokeEvent, InvokeResponse]):
         result = await self.wait()
         if result["status"] != "completed":
             raise RunFailed(result["status"], result["text"], result["runId"], result.get("failure"))
+        asked = [asked for asked in result.get("questions", ()) if asked["kind"] in ("approval", "consent")]
+        if asked:
+            raise AgentAsks(result["text"], result["runId"], asked)
         text: str = result["text"]
         return text
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from .._core import Call
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
-from ..errors import CallCancelled, ConnectionLost, CupolaError, RunFailed
+from ..errors import AgentAsks, CallCancelled, ConnectionLost, CupolaError, RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import Connection, Lock
 from .line import Line
@@ -211,7 +211,8 @@ class Run(Stream[InvokeEvent, InvokeResponse]):
         return "runs/attach", {"runId": run, "after": after, "textOnly": self._params.get("textOnly", False)}
 
     def text(self) -> str:
-        """The whole answer. Raises `RunFailed` unless the agent completed it.
+        """The whole answer. Raises `RunFailed` unless the agent completed it, and `AgentAsks` if it waits for an approval or
+        for consent.
 
         >>> client.invoke("hello").text()
         'echo: hello'
@@ -219,6 +220,9 @@ class Run(Stream[InvokeEvent, InvokeResponse]):
         result = self.wait()
         if result["status"] != "completed":
             raise RunFailed(result["status"], result["text"], result["runId"], result.get("failure"))
+        asked = [asked for asked in result.get("questions", ()) if asked["kind"] in ("approval", "consent")]
+        if asked:
+            raise AgentAsks(result["text"], result["runId"], asked)
         text: str = result["text"]
         return text
 

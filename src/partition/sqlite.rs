@@ -18,11 +18,10 @@ mod format;
 mod journal;
 mod opening;
 
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
-use cupola_protocol::invoke::RunStatus;
 use cupola_protocol::isolation::IsolationKey;
 use files::Files;
 use futures_util::FutureExt;
@@ -417,8 +416,8 @@ impl Store for SqliteStore {
         self.write_run(daemon, entry)
     }
 
-    fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>> {
-        Self::end_run(self, run, status)
+    fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
+        Self::end_run(self, run, ended)
     }
 
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -136,6 +136,56 @@ async fn a_client_hears_how_a_run_ended_that_the_service_has_lost_with_its_memor
     world.end().await;
 }
 
+/// Lets a client read a run to its ending, kills the daemon before anything else, and gives what it and another client are told by the
+/// next daemon, which finds the service so.
+async fn told_after_the_ending(more: Value, prepare: impl AsyncFnOnce(&mut TestEmulator)) -> [(Vec<Value>, Value); 2] {
+    let mut world = World::start().await;
+    let (run, seen, _) = world.begin("slow 3 2", more, "completed").await;
+    world.kill();
+    prepare(&mut world.emulator).await;
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let told = [followed(&mut client, &run, seen).await, followed(&mut client, &run, seen - 1).await];
+    // The next daemon knows no better than this one.
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    assert_eq!(kinds(&followed(&mut client, &run, seen).await.0), [""; 0]);
+    let last = told[1].0.last().unwrap()["number"].as_u64().unwrap();
+    assert_eq!(kinds(&followed(&mut client, &run, last).await.0), [""; 0]);
+    let shown = client.call("runs/show", json!({"runId": run})).await;
+    assert_eq!(shown["result"]["status"], "completed", "the first ending stands: {shown}");
+    drop(client);
+    world.end().await;
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_the_ending_is_told_no_other_when_the_service_lost_the_response() {
+    let restart = async |emulator: &mut TestEmulator| emulator.restart().await;
+    let [first, other] = told_after_the_ending(json!({"survive": true}), restart).await;
+    assert_eq!((kinds(&first.0), &first.1["status"]), (vec![], &json!("truncated")), "{first:?}");
+    assert_eq!((kinds(&other.0), &other.1["status"]), (vec!["truncated"], &json!("truncated")), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_the_ending_is_told_no_other_when_the_events_expired() {
+    let expire = async |emulator: &mut TestEmulator| {
+        let expired = json!({"error": {"code": "invalid_parameters", "message": "the stream TTL has expired"}});
+        emulator.refuse("stream=true", 400, expired);
+    };
+    let [first, other] = told_after_the_ending(json!({"survive": true}), expire).await;
+    assert_eq!((kinds(&first.0), &first.1["text"]), (vec![], &json!(ticks(3))), "{first:?}");
+    assert_eq!((kinds(&other.0), &other.1["text"]), (vec!["gap", "snapshot", "completed"], &json!(ticks(3))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_the_ending_is_told_no_other_of_a_run_in_the_foreground() {
+    let [first, other] = told_after_the_ending(json!({}), async |_: &mut TestEmulator| {}).await;
+    assert_eq!((kinds(&first.0), &first.1["status"]), (vec![], &json!("truncated")), "{first:?}");
+    assert_eq!((kinds(&other.0), &other.1["status"]), (vec!["truncated"], &json!("truncated")), "{other:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_a_background_mode_answers_in_the_foreground() {
     let world = World::start().await;

@@ -2,11 +2,10 @@
 //! had the isolation's values.
 
 use super::{SqliteStore, now, parsed, partition_key};
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::store::StoreError;
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::RunId;
-use cupola_protocol::invoke::RunStatus;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
@@ -47,10 +46,10 @@ impl SqliteStore {
         })
     }
 
-    pub(super) fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (id, ended) = (run.to_string(), text(&status));
+    pub(super) fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (id, ended) = (run.to_string(), text(&ended));
         self.run(move |connection| {
-            let update = "UPDATE run SET ended = ?2, updated_at = ?3 WHERE id = ?1";
+            let update = "UPDATE run SET ended = ?2, updated_at = ?3 WHERE id = ?1 AND ended IS NULL";
             connection.prepare_cached(update)?.execute(params![id, ended, now()])?;
             Ok(())
         })
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
     use crate::partition::journal::{Facts, Reach};
     use crate::partition::store::Store as _;
-    use cupola_protocol::invoke::AgentProtocol;
+    use cupola_protocol::invoke::{AgentProtocol, RunStatus};
     use cupola_protocol::isolation::{Isolation, IsolationModel};
     use std::path::Path;
     use std::time::SystemTime;
@@ -164,7 +163,10 @@ mod tests {
         let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
         store.put_run("daemon-a", &a_run("run-1", true)).await.unwrap();
         store.put_run("daemon-a", &a_run("run-2", false)).await.unwrap();
-        store.end_run(&"run-2".parse().unwrap(), RunStatus::Completed).await.unwrap();
+        let completed = Ended { status: RunStatus::Completed, number: Some(7) };
+        store.end_run(&"run-2".parse().unwrap(), completed).await.unwrap();
+        let second = Ended { status: RunStatus::Truncated, number: Some(9) };
+        store.end_run(&"run-2".parse().unwrap(), second).await.unwrap();
         store.answer_run(&"run-1".parse().unwrap()).await.unwrap();
         let mut found = SqliteStore::new(directory.path().join("state.db")).unwrap().runs().await.unwrap();
         found.sort_by_key(|(_, entry)| entry.run.to_string());
@@ -172,7 +174,7 @@ mod tests {
             .iter()
             .map(|(daemon, entry)| (daemon.as_str(), entry.run.as_str(), entry.reach.is_some(), entry.ended))
             .collect();
-        let second = ("daemon-a", "run-2", false, Some(RunStatus::Completed));
+        let second = ("daemon-a", "run-2", false, Some(completed));
         assert_eq!(seen, [("daemon-a", "run-1", true, None), second]);
         let first = &found[0].1;
         assert!(first.facts.answered && !found[1].1.facts.answered);
@@ -194,6 +196,17 @@ mod tests {
         store.put_run("daemon-a", &a_run("run-2", true)).await.unwrap();
         store.put_run("daemon-b", &a_run("run-2", false)).await.unwrap();
         assert!(!is_anywhere(directory.path()));
+    }
+
+    #[tokio::test]
+    async fn an_ending_that_an_earlier_build_wrote_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
+        store.put_run("daemon-a", &a_run("run-1", true)).await.unwrap();
+        let ended = || store.run(|connection| connection.execute(r#"UPDATE run SET ended = '"completed"'"#, []));
+        ended().await.unwrap();
+        let earlier = Ended { status: RunStatus::Completed, number: None };
+        assert_eq!(store.runs().await.unwrap()[0].1.ended, Some(earlier));
     }
 
     #[test]

@@ -186,6 +186,30 @@ async fn a_client_that_was_told_the_ending_is_told_no_other_of_a_run_in_the_fore
     assert_eq!((kinds(&other.0), &other.1["status"]), (vec!["truncated"], &json!("truncated")), "{other:?}");
 }
 
+/// What an agent asked is asked again by the next daemon, and an answer counts there: once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_of_a_run_that_survives_is_answered_with_the_next_daemon() {
+    let mut world = World::start().await;
+    let (run, _, _) = world.begin("ask pay", json!({"survive": true}), "completed").await;
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let (events, answer) = followed(&mut client, &run, 0).await;
+    let question = &answer["questions"][0];
+    assert_eq!(
+        (kinds(&events).iter().filter(|kind| **kind == "question").count(), &question["tool"]),
+        (1, &json!("pay"))
+    );
+    let decision = json!([{"type": "mcp_approval_response", "approval_request_id": question["id"], "approve": true}]);
+    let params = json!({"target": world.target, "isolation": {"userKey": "tenant-acme"}, "input": decision});
+    let decided = client.call("invoke", params.clone()).await;
+    assert_eq!(decided["result"]["text"], "Called: pay", "{decided}");
+    let second = client.call("invoke", params).await;
+    assert_eq!(second["error"]["data"]["kind"], "conflict", "{second}");
+    drop(client);
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_a_background_mode_answers_in_the_foreground() {
     let world = World::start().await;

@@ -226,7 +226,11 @@ impl Performance<'_> {
         let response = asked_in.response.clone().filter(|_| asked_in.conversation.is_none());
         let asked_in = AskedIn { response, ..asked_in.clone() };
         for question in questions {
-            self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
+            if self.run.is_taken_up() {
+                self.daemon.questions.ask_again(partition, question.clone(), asked_in.clone());
+            } else {
+                self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
+            }
         }
     }
 

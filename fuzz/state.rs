@@ -1,5 +1,6 @@
 //! The state file: a damaged one is refused and stays byte for byte what it is, or it works.
 
+use super::opening::open;
 use super::*;
 use crate::fuzz::below;
 use bolero::generator::bolero_generator::driver::Driver;

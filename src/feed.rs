@@ -11,10 +11,10 @@ mod ring;
 
 pub use ring::{Entry, Limits, Ring};
 
+use crate::sync::{Mutex, MutexGuard, Notify, PoisonError};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Notify;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Entries handed to a reader at one time. A reader keeps these alive even when the ring has dropped them.

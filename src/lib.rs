@@ -19,6 +19,7 @@
 //! - [`limits`]: what all clients share and no client may exhaust
 //! - [`lifetime`]: what keeps the daemon running, and how it ends
 //! - [`system`]: this machine: private directories, files, times, TLS
+//! - [`sync`]: the locks and counters of the parts that a schedule explorer looks at
 
 pub mod auth;
 pub mod config;
@@ -37,6 +38,7 @@ pub mod process;
 pub mod rpc;
 pub mod run;
 pub mod shared_logs;
+pub mod sync;
 pub mod system;
 pub mod target;
 

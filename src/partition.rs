@@ -2,7 +2,8 @@
 //!
 //! Knows nothing of the socket or of the service. [`store`] is the trait that saved state sits behind, [`sqlite`] its
 //! embedded default, [`redis`] the engine that several machines share. [`fence`] decides who may touch what, and [`locks`] keeps
-//! calls on one session in order; [`exclusion`] does so between processes, by `file_lock` beside a state file. [`questions`] are what
+//! calls on one session in order, in the [`queues`] of this process; [`exclusion`] does so between processes, by `file_lock` beside a
+//! state file. [`questions`] are what
 //! agents asked and nobody has answered yet. [`journal`] is what is written down of runs, [`presence`] tells which daemon wrote it.
 //! [`warm`] are sessions that are kept ready.
 
@@ -13,6 +14,7 @@ pub mod journal;
 pub mod locks;
 pub mod presence;
 pub mod questions;
+pub mod queues;
 pub mod redis;
 pub mod sqlite;
 pub mod store;

@@ -15,12 +15,13 @@ mod numbers;
 mod registry;
 
 pub use event::{Event, Told};
+pub use numbers::BEYOND_ALL;
 pub use registry::{Limits, Runs};
 
 use crate::error::CallError;
 use crate::feed::{Feed, Reader, Ring};
 use crate::lifetime::activity::WorkGuard;
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::locks::Position;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
@@ -50,6 +51,8 @@ pub struct Run {
     detached: bool,
     /// An earlier daemon began it.
     is_taken_up: bool,
+    /// How it ended with that daemon.
+    ended_before: Option<Ended>,
     may_survive: bool,
     started_at: SystemTime,
     facts: Mutex<Facts>,
@@ -97,6 +100,7 @@ impl Run {
             id: run_id(),
             detached,
             is_taken_up: false,
+            ended_before: None,
             may_survive,
             started_at: SystemTime::now(),
             facts: Mutex::new(facts),
@@ -122,6 +126,7 @@ impl Run {
             id: entry.run.clone(),
             detached: entry.facts.detached,
             is_taken_up: true,
+            ended_before: entry.ended,
             may_survive: true,
             started_at: entry.facts.started_at,
             facts: Mutex::new(facts),
@@ -145,6 +150,11 @@ impl Run {
     /// Did an earlier daemon begin it?
     pub const fn is_taken_up(&self) -> bool {
         self.is_taken_up
+    }
+
+    /// Was a client told how it ended by an earlier daemon, if it has seen the events up to `after`?
+    pub fn has_told_ending(&self, after: u64) -> bool {
+        self.ended_before.is_some_and(|ended| ended.was_told(after))
     }
 
     /// When the request arrived.
@@ -267,8 +277,9 @@ impl Run {
         self.feed.write(event);
     }
 
-    fn apply(&self, event: InvokeEvent) -> Option<Event> {
-        let mut facts = self.facts();
+    /// What becomes of an event if it is taken now: text beyond the limit makes the run fail. With its number; `None` after the ending.
+    pub fn prepare(&self, event: InvokeEvent) -> Option<(InvokeEvent, u64)> {
+        let facts = self.facts();
         if facts.status.is_some() {
             return None;
         }
@@ -278,6 +289,13 @@ impl Run {
             }
             other => other,
         };
+        let number = facts.numbers.clone().number(&event);
+        Some((event, number))
+    }
+
+    fn apply(&self, event: InvokeEvent) -> Option<Event> {
+        let (event, _) = self.prepare(event)?;
+        let mut facts = self.facts();
         match &event {
             InvokeEvent::TextDelta { delta } => facts.text_bytes += delta.len(),
             InvokeEvent::Snapshot { text } => facts.text_bytes = text.len(),
@@ -365,10 +383,13 @@ impl Run {
     /// How it is.
     pub fn info(&self) -> RunInfo {
         let facts = self.facts();
+        // The first ending stands: clients were told it.
+        let status = facts.status.map(|status| self.ended_before.map_or(status, |before| before.status));
+        let reason = facts.failure.as_ref().filter(|_| status != facts.status).map(|failure| failure.message.clone());
         RunInfo {
             run_id: self.id.clone(),
             agent: facts.place.as_ref().map(|own| own.agent.as_str().to_owned()).unwrap_or_default(),
-            status: facts.status.map_or(RunState::Running, RunState::from),
+            status: status.map_or(RunState::Running, RunState::from),
             question: facts.question.clone(),
             queue: facts.queue(),
             session_id: facts.session.clone(),
@@ -381,7 +402,7 @@ impl Run {
             last_event: facts.numbers.last(),
             detached: self.detached,
             survives: facts.survives,
-            reason: None,
+            reason,
             clients: self.feed.readers() as u64,
         }
     }

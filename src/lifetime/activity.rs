@@ -2,10 +2,10 @@
 //!
 //! Work in progress holds a [`WorkGuard`] for as long as it lasts. The daemon is idle when there is no guard.
 
+use crate::sync::Notify;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Counts the daemon's work. Cheap to clone; all clones count together.
 #[derive(Debug, Clone, Default)]

@@ -21,7 +21,9 @@ impl RunFollower<'_> {
     /// Passes the run's events on until its end.
     pub(super) async fn follow(&self, run: &Run, following: Following) -> Result<Outcome, ClientGone> {
         let Following { mut reader, after: mut last, mut is_ahead } = following;
-        let Some(token) = self.token else { return Ok(reader.end().await) };
+        // Who was told the ending by an earlier daemon is told no second one.
+        let token = self.token.filter(|_| !run.has_told_ending(last));
+        let Some(token) = token else { return Ok(reader.end().await) };
         let following = self.call.client.follows(run.id());
         loop {
             match reader.next().await {

@@ -65,8 +65,9 @@ pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeRes
         Found::Here(run) => run,
         Found::AtService(entry) => take_up_one(&call.daemon, *entry),
         Found::Left(entry) => {
-            if let Some(token) = &params.partial_result_token {
-                call.progress(token, &left::ending(&entry, after)).await?;
+            let token = params.partial_result_token.as_ref();
+            if let (Some(token), Some(ending)) = (token, left::ending(&entry, after)) {
+                call.progress(token, &ending).await?;
             }
             return Ok(left::answer(&entry));
         }

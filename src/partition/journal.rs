@@ -22,7 +22,7 @@ pub struct Entry {
     /// How the next daemon reaches it; `None` for a run that ends with its daemon, and for one that has been given up.
     pub reach: Option<Reach>,
     /// How it ended, once it has.
-    pub ended: Option<RunStatus>,
+    pub ended: Option<Ended>,
     /// When that changed last.
     pub updated_at: SystemTime,
 }
@@ -32,6 +32,40 @@ impl Entry {
     /// only there.
     pub const fn is_settled(&self) -> bool {
         self.ended.is_some() && self.reach.is_none()
+    }
+}
+
+/// How a run ended. The first ending stands: clients were told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Written")]
+pub struct Ended {
+    /// How.
+    pub status: RunStatus,
+    /// The number of its ending: a client that has seen the events up to it was told how the run ended. `None`: no client was.
+    pub number: Option<u64>,
+}
+
+impl Ended {
+    /// Was a client told it that has seen the events up to `after`?
+    pub fn was_told(&self, after: u64) -> bool {
+        self.number.is_some_and(|number| number <= after)
+    }
+}
+
+/// An ending as it is read. Earlier builds wrote the status alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Numbered { status: RunStatus, number: Option<u64> },
+    Status(RunStatus),
+}
+
+impl From<Written> for Ended {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Numbered { status, number } => Self { status, number },
+            Written::Status(status) => Self { status, number: None },
+        }
     }
 }
 

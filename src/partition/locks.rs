@@ -2,83 +2,16 @@
 //! for calls of other processes that use it.
 
 use super::exclusion::{Exclusion, ExclusionError, Held};
+use super::queues::{Queued, Queues, Turn};
 use super::store::{Lease, LockName};
-use dashmap::DashMap;
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
-use std::collections::BTreeSet;
 use std::hash::Hash;
-use std::pin::Pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+
+pub use super::queues::Position;
 
 /// How long a call waits for its turn: as long as a run may take by default, so that only a stuck queue is refused.
 const MAX_WAIT: Duration = Duration::from_mins(30);
-
-type Queues<Key> = Arc<DashMap<Key, Arc<Queue>>>;
-
-/// Those who hold a key or wait for it. The mutex hands the key on in the order of arrival; the places say who is where.
-#[derive(Debug, Default)]
-struct Queue {
-    turn: Arc<Mutex<()>>,
-    places: std::sync::Mutex<Places>,
-    /// Told when somebody leaves.
-    moved: watch::Sender<()>,
-}
-
-#[derive(Debug, Default)]
-struct Places {
-    next: u64,
-    taken: BTreeSet<u64>,
-}
-
-impl Queue {
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self) -> u64 {
-        let mut places = self.places();
-        let number = places.next;
-        places.next += 1;
-        places.taken.insert(number);
-        number
-    }
-
-    /// Is nobody left?
-    fn leave(&self, number: u64) -> bool {
-        let mut places = self.places();
-        places.taken.remove(&number);
-        self.moved.send_replace(());
-        places.taken.is_empty()
-    }
-}
-
-/// Where a call is in its queue. Looking does not hold the place.
-#[derive(Debug, Clone)]
-pub struct Position {
-    queue: Arc<Queue>,
-    number: u64,
-}
-
-impl Position {
-    /// How many calls of this process are ahead, the one that holds the key among them.
-    pub fn ahead(&self) -> u64 {
-        self.queue.places().taken.range(..self.number).count() as u64
-    }
-
-    /// Returns when fewer than `seen` calls are ahead.
-    pub async fn below(&self, seen: u64) {
-        let mut moved = self.queue.moved.subscribe();
-        while self.ahead() >= seen {
-            // The sender is in the queue, which this position keeps.
-            if moved.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-}
 
 /// A queue per key, first come first served.
 #[derive(Debug)]
@@ -96,17 +29,16 @@ struct Shared<Key> {
 
 impl<Key: Eq + Hash> Default for Locks<Key> {
     fn default() -> Self {
-        Self { queues: Arc::default(), shared: None }
+        Self { queues: Queues::default(), shared: None }
     }
 }
 
 /// The key is this call's. Dropping it lets the next call have it.
 #[derive(Debug)]
 pub struct Lock<Key: Eq + Hash> {
-    // Dropped in this order: other processes first, then the guard; then the place looks whether anyone is left.
+    // Dropped in this order: other processes first.
     shared: Option<Held>,
-    _guard: OwnedMutexGuard<()>,
-    _place: Place<Key>,
+    _turn: Turn<Key>,
 }
 
 impl<Key: Eq + Hash> Lock<Key> {
@@ -118,9 +50,7 @@ impl<Key: Eq + Hash> Lock<Key> {
 
 /// A place in the queue of a key. Dropping it gives the place up.
 pub struct Waiter<Key: Eq + Hash> {
-    // Dropped before the place, as in `Lock`.
-    guard: MaybeDone<BoxFuture<'static, OwnedMutexGuard<()>>>,
-    place: Place<Key>,
+    queued: Queued<Key>,
     /// Where other processes wait for the key, and its name there.
     shared: Option<(Arc<dyn Exclusion>, LockName)>,
 }
@@ -144,18 +74,9 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
 
     /// Takes a place behind all calls that have one, without waiting.
     pub fn join(&self, key: &Key) -> Waiter<Key> {
-        // Joined while the map's entry is held: a queue cannot be removed between finding and joining it, and numbers are in the order of
-        // the mutex.
-        let entry = self.queues.entry(key.clone()).or_default();
-        let position = Position { number: entry.enter(), queue: Arc::clone(&entry) };
-        // A task that has used up its budget would be turned away before it has a place.
-        let mut guard = maybe_done(tokio::task::unconstrained(Arc::clone(&entry.turn).lock_owned()).boxed());
-        // The mutex is fair: the first poll takes the place.
-        let _ = (&mut guard).now_or_never();
-        drop(entry);
-        let place = Place { queues: self.queues.clone(), key: key.clone(), position };
+        let queued = self.queues.join(key);
         let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.locks), (shared.name)(key)));
-        Waiter { guard, place, shared }
+        Waiter { queued, shared }
     }
 
     /// Waits until the key is free. Dropping the future gives the place in the queue up.
@@ -173,20 +94,19 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
 impl<Key: Eq + Hash> Waiter<Key> {
     /// What it waits for.
     pub const fn key(&self) -> &Key {
-        &self.place.key
+        self.queued.key()
     }
 
     /// Where it is in the queue.
     pub fn position(&self) -> Position {
-        self.place.position.clone()
+        self.queued.position()
     }
 
     /// The key, if nobody has it: neither a call of this process nor, as far as that can be told, one of another. `Err`: the place in
     /// the queue.
     pub async fn now(mut self) -> Result<Result<Lock<Key>, Self>, LockError> {
         // Its turn may have come since it was joined.
-        let _ = (&mut self.guard).now_or_never();
-        if !matches!(self.guard, MaybeDone::Done(_)) {
+        if !self.queued.has_turn() {
             return Ok(Err(self));
         }
         let shared = match &self.shared {
@@ -196,35 +116,20 @@ impl<Key: Eq + Hash> Waiter<Key> {
                 held => held,
             },
         };
-        let guard = Pin::new(&mut self.guard).take_output().ok_or(LockError::Timeout)?;
-        Ok(Ok(Lock { shared, _guard: guard, _place: self.place }))
+        let turn = self.queued.turn().ok_or(LockError::Timeout)?;
+        Ok(Ok(Lock { shared, _turn: turn }))
     }
 
     /// Waits until everyone in front has left.
     pub async fn wait(mut self) -> Result<Lock<Key>, LockError> {
         let waiting = async {
-            (&mut self.guard).await;
+            self.queued.wait().await;
             let Some((locks, name)) = &self.shared else { return Ok::<_, ExclusionError>(None) };
             locks.acquire(name).await.map(Some)
         };
         let shared = tokio::time::timeout(MAX_WAIT, waiting).await.map_err(|_| LockError::Timeout)??;
-        let guard = Pin::new(&mut self.guard).take_output().ok_or(LockError::Timeout)?;
-        Ok(Lock { shared, _guard: guard, _place: self.place })
-    }
-}
-
-/// A place in a queue; the last one to leave removes the queue.
-#[derive(Debug)]
-struct Place<Key: Eq + Hash> {
-    queues: Queues<Key>,
-    key: Key,
-    position: Position,
-}
-
-impl<Key: Eq + Hash> Drop for Place<Key> {
-    fn drop(&mut self) {
-        // While the map's entry is held, nobody joins.
-        self.queues.remove_if(&self.key, |_, queue| queue.leave(self.position.number));
+        let turn = self.queued.turn().ok_or(LockError::Timeout)?;
+        Ok(Lock { shared, _turn: turn })
     }
 }
 

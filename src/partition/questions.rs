@@ -1,5 +1,5 @@
-//! What agents asked and nobody has answered yet, per partition, and which responses are whose. In memory: an agent that asked
-//! before the daemon started is asked again.
+//! What agents asked and nobody has answered yet, per partition, and which responses are whose. In memory: the questions of runs that
+//! outlive the daemon are known again when the next one reads those, and an agent that asked in another run is asked again.
 //!
 //! A question is answered once: the first caller claims it, and others are refused while the answer is on its way. If the answer
 //! turns out not to have been sent, the question is open again.
@@ -101,6 +101,18 @@ impl Questions {
         asked.push_back(Known { question, asked_in, state: State::Open });
         if asked.len() > MAX_QUESTIONS {
             asked.pop_front();
+        }
+    }
+
+    /// As [`Self::ask`], of a run that is read again: a question that is known stays as it is, also if it has an answer.
+    pub fn ask_again(&self, partition: &Partition, question: Question, asked_in: AskedIn) {
+        let is_known = {
+            let kept = self.kept();
+            let asked = kept.questions.get(partition);
+            asked.is_some_and(|asked| asked.iter().any(|known| known.question.id == question.id))
+        };
+        if !is_known {
+            self.ask(partition, question, asked_in);
         }
     }
 
@@ -218,6 +230,17 @@ mod tests {
         assert_eq!(refused(&mine, &["a"]), NotOpen::Answered);
         drop(claim);
         assert_eq!(refused(&mine, &["a"]), NotOpen::Answered);
+    }
+
+    #[test]
+    fn a_question_that_is_read_again_keeps_its_answer() {
+        let (questions, mine) = (Questions::default(), partition(1));
+        questions.ask_again(&mine, question("a"), AskedIn::default());
+        drop(questions.claim(&mine, &["a"], || true).unwrap());
+        questions.ask_again(&mine, question("a"), AskedIn::default());
+        assert_eq!(questions.claim(&mine, &["a"], || true).map(|_| ()).unwrap_err().1, NotOpen::Answered);
+        questions.ask(&mine, question("a"), AskedIn::default());
+        assert!(questions.claim(&mine, &["a"], || true).is_ok(), "the agent asks for it once more");
     }
 
     #[test]

@@ -20,12 +20,11 @@ pub mod settings;
 
 use super::exclusion::Exclusion;
 use super::hex;
-use super::journal::Entry;
+use super::journal::{Ended, Entry};
 use super::store::{Finding, KnownSession, Lease, Saved, SavedPartition, SharedFault, Store, StoreError};
 use super::{AgentKey, Owner, Partition};
 use crate::system::secret::Variables;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
-use cupola_protocol::invoke::RunStatus;
 use cupola_protocol::isolation::IsolationKey;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -305,9 +304,9 @@ impl Store for RedisStore {
         async move { self.write_run(&daemon, &entry).await }.boxed()
     }
 
-    fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
         let run = run.clone();
-        async move { self.note_end(&run, status).await }.boxed()
+        async move { self.note_end(&run, ended).await }.boxed()
     }
 
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -10,6 +10,7 @@
 //! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
 //!   chats
 //! - [`opening`]: makes the file private, checks it and brings it up before it is used
+//! - [`writer`]: the thread that does the work of all calls, and commits what comes together in one step
 
 mod chats;
 mod erase;
@@ -17,37 +18,34 @@ mod files;
 mod format;
 mod journal;
 mod opening;
+mod writer;
 
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
-use cupola_protocol::invoke::RunStatus;
 use cupola_protocol::isolation::IsolationKey;
-use files::Files;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use opening::{describe, open};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
+use writer::{Access, Call, Done, Writer};
 
-/// Jobs that may wait for the writer. Each is a few microseconds of work; more than this waiting means a stuck disk.
-const MAX_QUEUED_JOBS: usize = 256;
+/// Calls that may wait for the writer. Each is a few microseconds of work; more than this waiting means a stuck disk.
+const MAX_QUEUED_CALLS: usize = 256;
 
 /// How long another process (an in-process call beside the daemon) may hold the file before we give up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-type Job = Box<dyn FnOnce(&mut Writer) + Send>;
-
 /// Saved state in a file.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
-    jobs: SyncSender<Job>,
+    calls: SyncSender<Box<dyn Call>>,
     path: String,
     /// How often the files were found removed or replaced.
     replaced: Arc<AtomicU64>,
@@ -57,43 +55,53 @@ impl SqliteStore {
     /// Uses `path`, which is opened at the first call and again at every call until that succeeds: a daemon whose state
     /// file is unusable still starts, says so on each call that needs it, and recovers when the file is mended.
     pub fn new(path: PathBuf) -> std::io::Result<Self> {
-        let (jobs, receiver) = sync_channel(MAX_QUEUED_JOBS);
+        let (calls, receiver) = sync_channel(MAX_QUEUED_CALLS);
         let shown = path.display().to_string();
         let replaced = Arc::new(AtomicU64::new(0));
-        let writer = Writer { path, connection: None, remains: false, replaced: Arc::clone(&replaced) };
-        std::thread::Builder::new().name("state".to_owned()).spawn(move || serve(&receiver, writer))?;
-        Ok(Self { jobs, path: shown, replaced })
+        let writer = Writer::new(path, Arc::clone(&replaced));
+        std::thread::Builder::new().name("state".to_owned()).spawn(move || writer.serve(&receiver))?;
+        Ok(Self { calls, path: shown, replaced })
     }
 
-    fn run<Answer: Send + 'static>(
+    /// Work that changes nothing.
+    fn read<Answer: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Answer> + Send + 'static,
     ) -> BoxFuture<'_, Result<Answer, StoreError>> {
-        self.queue(|writer| writer.run(work))
+        self.queue(Access::Reads, |connection| Ok(Done { answer: work(connection)?, erases: false }))
     }
 
-    /// As [`Self::run`], for work that deletes: it is answered when what it deleted is gone from the files' bytes.
-    fn run_and_erase<Answer: Send + 'static>(
+    /// Work that is done as a whole or not at all, and committed when it is answered.
+    fn write<Answer: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Answer> + Send + 'static,
     ) -> BoxFuture<'_, Result<Answer, StoreError>> {
-        self.queue(|writer| {
-            let answer = writer.run(work);
-            writer.erase();
-            answer
-        })
+        self.queue(Access::Writes, |connection| Ok(Done { answer: work(connection)?, erases: false }))
+    }
+
+    /// As [`Self::write`], for work that deletes: it is answered when what it deleted is gone from the files' bytes.
+    fn erase<Answer: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Answer> + Send + 'static,
+    ) -> BoxFuture<'_, Result<Answer, StoreError>> {
+        self.queue(Access::Writes, |connection| Ok(Done { answer: work(connection)?, erases: true }))
+    }
+
+    /// As [`Self::erase`], for work that gives whether it deleted something.
+    fn erase_if(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<bool> + Send + 'static,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.queue(Access::Writes, |connection| Ok(Done { answer: (), erases: work(connection)? }))
     }
 
     fn queue<Answer: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Writer) -> Result<Answer, StoreError> + Send + 'static,
+        access: Access,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Done<Answer>> + Send + 'static,
     ) -> BoxFuture<'_, Result<Answer, StoreError>> {
         let (sender, answer) = oneshot::channel();
-        let job: Job = Box::new(move |writer| {
-            // A caller that has gone needs no answer; what it asked to be written has been written.
-            let _ = sender.send(work(writer));
-        });
-        let queued = self.jobs.try_send(job);
+        let queued = self.calls.try_send(writer::call(access, work, sender));
         async move {
             let failed = |reason: &str| StoreError::Operation { path: self.path.clone(), reason: reason.to_owned() };
             queued.map_err(|_| failed("too many operations are waiting for the disk"))?;
@@ -111,84 +119,14 @@ impl SqliteStore {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, owner, version) = partition_key(partition);
         let id = id.to_string();
-        self.run(move |connection| {
-            let transaction = connection.unchecked_transaction()?;
-            transaction.execute(statement, params![agent, owner, version, id, now()])?;
-            transaction.execute(
+        self.write(move |connection| {
+            connection.execute(statement, params![agent, owner, version, id, now()])?;
+            connection.execute(
                 "INSERT OR IGNORE INTO conversation (agent, id, owner) VALUES (?1, ?2, ?3)",
                 params![agent, id, owner],
             )?;
-            transaction.commit()
+            Ok(())
         })
-    }
-}
-
-fn serve(jobs: &Receiver<Job>, mut writer: Writer) {
-    loop {
-        let next = if writer.remains {
-            jobs.recv_timeout(erase::RETRY)
-        } else {
-            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        };
-        match next {
-            Ok(job) => job(&mut writer),
-            Err(RecvTimeoutError::Timeout) => writer.erase(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-    }
-}
-
-/// The one connection, on its own thread because SQLite blocks.
-struct Writer {
-    path: PathBuf,
-    connection: Option<(Connection, Files)>,
-    /// Deleted content is still in the write-ahead log, because another process was reading it.
-    remains: bool,
-    replaced: Arc<AtomicU64>,
-}
-
-impl Writer {
-    /// Removes what was deleted from the bytes of the files, or remembers to try again.
-    fn erase(&mut self) {
-        if let Some((connection, _)) = &self.connection {
-            self.remains = !erase::deleted(connection);
-        }
-    }
-
-    fn run<Answer>(
-        &mut self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<Answer>,
-    ) -> Result<Answer, StoreError> {
-        let open_before = self.connection.take().filter(|(_, files)| self.is_still(files));
-        let (connection, files) = if let Some(open) = open_before {
-            open
-        } else {
-            // A process that was killed may have deleted something last.
-            self.remains |= erase::has_log(&self.path);
-            let connection = open(&self.path)?;
-            (connection, Files::at(&self.path))
-        };
-        let answer = work(&connection).map_err(|error| describe(&self.path, &error));
-        if !self.is_still(&files) {
-            let (path, reason) =
-                (self.path.display().to_string(), "it was removed or replaced at this moment".to_owned());
-            return Err(StoreError::Operation { path, reason });
-        }
-        // A damaged file is opened afresh next time, so that replacing it is enough to recover.
-        if !matches!(answer, Err(StoreError::Corrupt { .. })) {
-            self.connection = Some((connection, files));
-        }
-        answer
-    }
-
-    /// Are the files the ones that are open? If not, that is remembered and told.
-    fn is_still(&self, files: &Files) -> bool {
-        if files.are_still_at(&self.path) {
-            return true;
-        }
-        self.replaced.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(path = %self.path.display(), "saved state was removed or replaced; using what is there now");
-        false
     }
 }
 
@@ -211,7 +149,7 @@ fn parsed<Id: std::str::FromStr>(text: Option<String>) -> Option<Id> {
 impl Store for SqliteStore {
     fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>> {
         let (agent, owner, version) = partition_key(partition);
-        self.run(move |connection| {
+        self.read(move |connection| {
             let row = connection
                 .prepare_cached(
                     "SELECT session, conversation, context FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
@@ -231,18 +169,17 @@ impl Store for SqliteStore {
     fn set_session(&self, partition: &Partition, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, owner, version) = partition_key(partition);
         let session = session.to_string();
-        self.run(move |connection| {
-            let transaction = connection.unchecked_transaction()?;
-            transaction.execute(
+        self.write(move |connection| {
+            connection.execute(
                 "INSERT INTO partition (agent, owner, version, session, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET session = excluded.session, updated_at = excluded.updated_at",
                 params![agent, owner, version, session, now()],
             )?;
-            transaction.execute(
+            connection.execute(
                 "INSERT OR IGNORE INTO session (agent, id, owner) VALUES (?1, ?2, ?3)",
                 params![agent, session, owner],
             )?;
-            transaction.commit()
+            Ok(())
         })
     }
 
@@ -275,24 +212,16 @@ impl Store for SqliteStore {
         known: KnownSession,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, session) = (agent.as_str().to_owned(), session.to_string());
-        self.queue(move |writer| {
-            let replaced = writer.run(|connection| {
-                let select = "SELECT ownership_key FROM session WHERE agent = ?1 AND id = ?2";
-                let before: Option<Option<String>> = connection
-                    .prepare_cached(select)?
-                    .query_row(params![agent, session], |row| row.get(0))
-                    .optional()?;
-                let key = known.ownership_key.as_ref().map(IsolationKey::as_str);
-                connection.execute(
-                    "INSERT OR REPLACE INTO session (agent, id, owner, ownership_key) VALUES (?1, ?2, ?3, ?4)",
-                    params![agent, session, known.owner.bytes(), key],
-                )?;
-                Ok(before.flatten().is_some_and(|before| Some(before.as_str()) != key))
-            })?;
-            if replaced {
-                writer.erase();
-            }
-            Ok(())
+        self.erase_if(move |connection| {
+            let select = "SELECT ownership_key FROM session WHERE agent = ?1 AND id = ?2";
+            let before: Option<Option<String>> =
+                connection.prepare_cached(select)?.query_row(params![agent, session], |row| row.get(0)).optional()?;
+            let key = known.ownership_key.as_ref().map(IsolationKey::as_str);
+            connection.execute(
+                "INSERT OR REPLACE INTO session (agent, id, owner, ownership_key) VALUES (?1, ?2, ?3, ?4)",
+                params![agent, session, known.owner.bytes(), key],
+            )?;
+            Ok(before.flatten().is_some_and(|before| Some(before.as_str()) != key))
         })
     }
 
@@ -302,7 +231,7 @@ impl Store for SqliteStore {
         session: &SessionId,
     ) -> BoxFuture<'_, Result<Option<KnownSession>, StoreError>> {
         let (agent, session) = (agent.as_str().to_owned(), session.to_string());
-        self.run(move |connection| {
+        self.read(move |connection| {
             let row = connection
                 .prepare_cached("SELECT owner, ownership_key FROM session WHERE agent = ?1 AND id = ?2")?
                 .query_row(params![agent, session], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))
@@ -319,7 +248,7 @@ impl Store for SqliteStore {
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<Option<Owner>, StoreError>> {
         let (agent, conversation) = (agent.as_str().to_owned(), conversation.to_string());
-        self.run(move |connection| {
+        self.read(move |connection| {
             let owner = connection
                 .prepare_cached("SELECT owner FROM conversation WHERE agent = ?1 AND id = ?2")?
                 .query_row(params![agent, conversation], |row| row.get::<_, Vec<u8>>(0))
@@ -330,14 +259,13 @@ impl Store for SqliteStore {
 
     fn forget_session(&self, agent: &AgentKey, session: &SessionId) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, session) = (agent.as_str().to_owned(), session.to_string());
-        self.run_and_erase(move |connection| {
-            let transaction = connection.unchecked_transaction()?;
-            transaction.execute("DELETE FROM session WHERE agent = ?1 AND id = ?2", params![agent, session])?;
-            transaction.execute(
+        self.erase(move |connection| {
+            connection.execute("DELETE FROM session WHERE agent = ?1 AND id = ?2", params![agent, session])?;
+            connection.execute(
                 "UPDATE partition SET session = NULL, updated_at = ?3 WHERE agent = ?1 AND session = ?2",
                 params![agent, session, now()],
             )?;
-            transaction.commit()
+            Ok(())
         })
     }
 
@@ -347,22 +275,21 @@ impl Store for SqliteStore {
         conversation: &ConversationId,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let (agent, conversation) = (agent.as_str().to_owned(), conversation.to_string());
-        self.run_and_erase(move |connection| {
-            let transaction = connection.unchecked_transaction()?;
-            transaction
+        self.erase(move |connection| {
+            connection
                 .execute("DELETE FROM conversation WHERE agent = ?1 AND id = ?2", params![agent, conversation])?;
             for current in [
                 "UPDATE partition SET conversation = NULL, updated_at = ?3 WHERE agent = ?1 AND conversation = ?2",
                 "UPDATE partition SET context = NULL, updated_at = ?3 WHERE agent = ?1 AND context = ?2",
             ] {
-                transaction.execute(current, params![agent, conversation, now()])?;
+                connection.execute(current, params![agent, conversation, now()])?;
             }
-            transaction.commit()
+            Ok(())
         })
     }
 
     fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>> {
-        self.run(|connection| {
+        self.read(|connection| {
             let mut rows = connection.prepare_cached(
                 "SELECT agent, owner, version, session, conversation, context, updated_at FROM partition
                  ORDER BY updated_at DESC, agent, owner, version",
@@ -391,24 +318,22 @@ impl Store for SqliteStore {
             return std::future::ready(Ok(0)).boxed();
         }
         let keys: Vec<_> = partitions.iter().map(partition_key).collect();
-        self.run_and_erase(move |connection| {
-            let transaction = connection.unchecked_transaction()?;
+        self.erase(move |connection| {
             let mut forgotten = 0;
             for (agent, owner, version) in keys {
-                forgotten += transaction.execute(
+                forgotten += connection.execute(
                     "DELETE FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
                     params![agent, owner, version],
                 )?;
                 // Whose the sessions are stays known; the keys that could delete them do not, unless another version's
                 // partition of the same owner continues the session.
-                transaction.execute(
+                connection.execute(
                     "UPDATE session SET ownership_key = NULL
                      WHERE agent = ?1 AND owner = ?2 AND ownership_key IS NOT NULL AND id NOT IN
                      (SELECT session FROM partition WHERE agent = ?1 AND owner = ?2 AND session IS NOT NULL)",
                     params![agent, owner],
                 )?;
             }
-            transaction.commit()?;
             Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
         })
     }
@@ -417,8 +342,8 @@ impl Store for SqliteStore {
         self.write_run(daemon, entry)
     }
 
-    fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>> {
-        Self::end_run(self, run, status)
+    fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
+        Self::end_run(self, run, ended)
     }
 
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -434,7 +359,7 @@ impl Store for SqliteStore {
     }
 
     fn count(&self) -> BoxFuture<'_, Result<u64, StoreError>> {
-        self.run(|connection| connection.query_row("SELECT count(*) FROM partition", [], |row| row.get::<_, i64>(0)))
+        self.read(|connection| connection.query_row("SELECT count(*) FROM partition", [], |row| row.get::<_, i64>(0)))
             .map(|count| count.map(|count| u64::try_from(count).unwrap_or(0)))
             .boxed()
     }

@@ -3,11 +3,10 @@
 //! Every call sees what every earlier one wrote, from this process or another: nothing above the trait caches, so an
 //! engine shared by several daemons can take the embedded one's place unseen.
 
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::{AgentKey, Owner, Partition, digest};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
-use cupola_protocol::invoke::RunStatus;
 use cupola_protocol::isolation::ChatLabel;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -289,8 +288,8 @@ pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
     /// Writes a run into the journal, in the name of `daemon`; an entry that is there already is replaced.
     fn put_run(&self, daemon: &str, entry: &Entry) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Notes how a run of the journal ended.
-    fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Notes how a run of the journal ended, unless an ending is noted already.
+    fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Notes that somebody has had the answer of a run of the journal.
     fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -5,11 +5,10 @@
 //! of `--no-daemon` ends with its one client.
 
 use crate::partition::exclusion::{Exclusion, ExclusionError};
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::presence::Presence;
 use crate::partition::store::{Store, StoreError};
 use cupola_protocol::id::RunId;
-use cupola_protocol::invoke::RunStatus;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -73,11 +72,11 @@ impl Journal {
     }
 
     /// Writes down how the run ended, before a client hears of it, and takes it out after `stays`.
-    pub async fn ended(&self, run: &RunId, status: RunStatus, stays: Duration) {
+    pub async fn ended(&self, run: &RunId, ended: Ended, stays: Duration) {
         if !self.is_open() {
             return;
         }
-        if let Err(error) = self.store.end_run(run, status).await {
+        if let Err(error) = self.store.end_run(run, ended).await {
             tracing::warn!(%error, %run, "the end of a run could not be written down");
         }
         self.take_out(run, stays);

@@ -15,14 +15,17 @@ const STRIDE: u64 = 4;
 /// events than this.
 const LOST: u64 = 1_000_000_000;
 
+/// The number of an ending which only says that the daemon that had the run is gone: above all others.
+pub const BEYOND_ALL: u64 = 2 * LOST;
+
 /// The numbers of one run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Numbers {
     last: u64,
     way: Way,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Way {
     /// One after the other.
     Counted,

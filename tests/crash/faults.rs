@@ -54,7 +54,7 @@ async fn judge(states: &[Contents], operations: &[Operation], fault: Fault, chan
         for unsynced in [Unsynced::Lost, Unsynced::Mixed(8)] {
             let files = image::after(&Files::new(), &operations[..end], (unsynced, Honesty::Honest), chance);
             let directory = image::write(&files);
-            if let Err(wrong) = workload::judge(directory.path(), allowed(states, &operations[..end])).await {
+            if let Err(wrong) = workload::judge(directory.path(), allowed(states, &operations[..end], 1)).await {
                 panic!("{fault:?}, power cut before operation {end}, {unsynced:?}: {wrong}");
             }
         }

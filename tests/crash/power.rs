@@ -5,6 +5,7 @@ use crate::disk::{Disk, Operation};
 use crate::image::{self, Files, Honesty, Unsynced};
 use crate::workload::{self, CALLS, Contents, FILE};
 use cupola::partition::sqlite::SqliteStore;
+use futures_util::future::try_join_all;
 use std::path::Path;
 
 /// Ways in which what was not synced is lost, at each operation.
@@ -13,14 +14,17 @@ const CUTS: [Unsynced; 5] =
 /// Ways of a disk that lies.
 const LIES: [Unsynced; 4] = [Unsynced::Lost, Unsynced::Mixed(8), Unsynced::Mixed(14), Unsynced::Mixed(15)];
 
-/// Carries out the workload on a disk that writes everything down.
-async fn recorded() -> Vec<Operation> {
+/// Carries out the workload on a disk that writes everything down: `at_once` calls at a time.
+async fn recorded(at_once: usize) -> Vec<Operation> {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::below(directory.path(), None);
     let store = SqliteStore::new(directory.path().join(FILE)).unwrap();
-    for (number, call) in CALLS.into_iter().enumerate() {
-        workload::make(&store, call).await.unwrap();
-        disk.note(Operation::Acknowledged(number + 1));
+    let mut made = 0;
+    for calls in CALLS.chunks(at_once) {
+        // They are asked for in their order, before the first is answered.
+        try_join_all(calls.iter().map(|call| workload::make(&store, *call))).await.unwrap();
+        made += calls.len();
+        disk.note(Operation::Acknowledged(made));
     }
     drop(store);
     disk.wait_until_closed();
@@ -36,15 +40,18 @@ pub(crate) fn acknowledged(operations: &[Operation]) -> usize {
     operations.iter().rev().find_map(number).unwrap_or_default()
 }
 
-/// The states that may be found: all that was acknowledged, with or without the call that was under way.
-pub(crate) fn allowed<'states>(states: &'states [Contents], operations: &[Operation]) -> &'states [Contents] {
+/// The states that may be found: all that was acknowledged, with or without the calls that were under way, of which there were `at_once`.
+pub(crate) fn allowed<'states>(
+    states: &'states [Contents],
+    operations: &[Operation],
+    at_once: usize,
+) -> &'states [Contents] {
     let acknowledged = acknowledged(operations);
-    &states[acknowledged..(acknowledged + 2).min(states.len())]
+    &states[acknowledged..(acknowledged + at_once + 1).min(states.len())]
 }
 
-#[tokio::test]
-async fn after_a_power_cut_at_any_write_everything_acknowledged_is_there() {
-    let (states, operations) = (workload::states().await, recorded().await);
+async fn after_every_cut(at_once: usize) {
+    let (states, operations) = (workload::states().await, recorded(at_once).await);
     let seed = u64::from(std::process::id());
     let mut chance = Chance::new(seed);
     for end in 0..=operations.len() {
@@ -52,11 +59,22 @@ async fn after_a_power_cut_at_any_write_everything_acknowledged_is_there() {
             let so_far = &operations[..end];
             let files = image::after(&Files::new(), so_far, (unsynced, Honesty::Honest), &mut chance);
             let directory = image::write(&files);
-            if let Err(fault) = workload::judge(directory.path(), allowed(&states, so_far)).await {
+            if let Err(fault) = workload::judge(directory.path(), allowed(&states, so_far, at_once)).await {
                 panic!("seed {seed}, power cut before operation {end}, {unsynced:?}: {fault}");
             }
         }
     }
+}
+
+#[tokio::test]
+async fn after_a_power_cut_at_any_write_everything_acknowledged_is_there() {
+    after_every_cut(1).await;
+}
+
+/// Those that come together are committed together.
+#[tokio::test]
+async fn after_a_power_cut_everything_acknowledged_of_several_calls_at_once_is_there() {
+    after_every_cut(4).await;
 }
 
 /// Is all of the file sound, for SQLite and for the fence between users?
@@ -76,7 +94,7 @@ fn is_consistent(path: &Path) -> bool {
 
 #[tokio::test]
 async fn after_a_disk_that_lied_the_file_opens_consistent_or_is_refused() {
-    let operations = recorded().await;
+    let operations = recorded(1).await;
     let seed = u64::from(std::process::id());
     let mut chance = Chance::new(seed);
     let (mut opened, mut refused) = (0, 0);

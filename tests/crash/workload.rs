@@ -1,6 +1,6 @@
 //! Calls on the store that write everything it can keep, and all that can be read of it.
 
-use cupola::partition::journal::{Entry, Facts, Reach};
+use cupola::partition::journal::{Ended, Entry, Facts, Reach};
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::{ChatStore as _, KnownSession, Saved, Store, StoreError};
 use cupola::partition::{AgentKey, Owner, Partition};
@@ -102,7 +102,10 @@ pub(crate) async fn make(store: &SqliteStore, call: Call) -> Result<(), StoreErr
             store.remember_session(&agent, &id.parse().unwrap(), known).await
         }
         Call::Begin(id, survives) => store.put_run("daemon-a", &run(id, survives)).await,
-        Call::End(id) => Store::end_run(store, &id.parse().unwrap(), RunStatus::Completed).await,
+        Call::End(id) => {
+            let ended = Ended { status: RunStatus::Completed, number: Some(7) };
+            Store::end_run(store, &id.parse().unwrap(), ended).await
+        }
         Call::Answer(id) => Store::answer_run(store, &id.parse().unwrap()).await,
         Call::ForgetRun(id) => Store::forget_runs(store, &[id.parse().unwrap()]).await,
         Call::Chat(tenant) => {

@@ -4,7 +4,7 @@ mod daemons;
 
 use crate::support::store_server::{Engine, SEALING_KEY, StoreServer};
 use cupola::partition::exclusion::{Exclusion, FileLocks};
-use cupola::partition::journal::{Entry, Facts, Reach};
+use cupola::partition::journal::{Ended, Entry, Facts, Reach};
 use cupola::partition::presence::Presence;
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::{KnownSession, LockName, Saved, SharedFault, Store, StoreError};
@@ -161,13 +161,16 @@ async fn the_runs_of_a_daemon_that_is_gone_are_taken_over_once() {
         let second = Presence::begin(&*right_locks).await.unwrap();
         left.put_run(first.name(), &a_run("run-1", true)).await.unwrap();
         left.put_run(first.name(), &a_run("run-2", false)).await.unwrap();
-        left.end_run(&"run-2".parse().unwrap(), RunStatus::Completed).await.unwrap();
+        let completed = Ended { status: RunStatus::Completed, number: Some(7) };
+        left.end_run(&"run-2".parse().unwrap(), completed).await.unwrap();
+        let another = Ended { status: RunStatus::Truncated, number: Some(9) };
+        left.end_run(&"run-2".parse().unwrap(), another).await.unwrap();
         left.answer_run(&"run-1".parse().unwrap()).await.unwrap();
         let mut runs = right.runs().await.unwrap();
         runs.sort_by_key(|(_, entry)| entry.run.to_string());
         let seen: Vec<_> =
             runs.iter().map(|(daemon, entry)| (daemon.as_str(), entry.run.as_str(), entry.ended)).collect();
-        let ended = (first.name(), "run-2", Some(RunStatus::Completed));
+        let ended = (first.name(), "run-2", Some(completed));
         assert_eq!(seen, [(first.name(), "run-1", None), ended]);
         assert!(runs[0].1.facts.answered && !runs[1].1.facts.answered);
         let reach = runs[0].1.reach.as_ref().unwrap();
@@ -264,7 +267,8 @@ async fn the_journal_of_a_daemon_taken_for_dead_is_closed_to_it() {
     drop(gone);
     right.close().await;
     let run = "run-1".parse().unwrap();
-    assert_eq!(fault(left.end_run(&run, RunStatus::Truncated).await), SharedFault::LeaseLost);
+    let truncated = Ended { status: RunStatus::Truncated, number: None };
+    assert_eq!(fault(left.end_run(&run, truncated).await), SharedFault::LeaseLost);
     left.forget_runs(&[run]).await.unwrap();
     let runs = right.runs().await.unwrap();
     assert_eq!(

@@ -136,6 +136,80 @@ async fn a_client_hears_how_a_run_ended_that_the_service_has_lost_with_its_memor
     world.end().await;
 }
 
+/// Lets a client read a run to its ending, kills the daemon before anything else, and gives what it and another client are told by the
+/// next daemon, which finds the service so.
+async fn told_after_the_ending(more: Value, prepare: impl AsyncFnOnce(&mut TestEmulator)) -> [(Vec<Value>, Value); 2] {
+    let mut world = World::start().await;
+    let (run, seen, _) = world.begin("slow 3 2", more, "completed").await;
+    world.kill();
+    prepare(&mut world.emulator).await;
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let told = [followed(&mut client, &run, seen).await, followed(&mut client, &run, seen - 1).await];
+    // The next daemon knows no better than this one.
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    assert_eq!(kinds(&followed(&mut client, &run, seen).await.0), [""; 0]);
+    let last = told[1].0.last().unwrap()["number"].as_u64().unwrap();
+    assert_eq!(kinds(&followed(&mut client, &run, last).await.0), [""; 0]);
+    let shown = client.call("runs/show", json!({"runId": run})).await;
+    assert_eq!(shown["result"]["status"], "completed", "the first ending stands: {shown}");
+    drop(client);
+    world.end().await;
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_the_ending_is_told_no_other_when_the_service_lost_the_response() {
+    let restart = async |emulator: &mut TestEmulator| emulator.restart().await;
+    let [first, other] = told_after_the_ending(json!({"survive": true}), restart).await;
+    assert_eq!((kinds(&first.0), &first.1["status"]), (vec![], &json!("truncated")), "{first:?}");
+    assert_eq!((kinds(&other.0), &other.1["status"]), (vec!["truncated"], &json!("truncated")), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_the_ending_is_told_no_other_when_the_events_expired() {
+    let expire = async |emulator: &mut TestEmulator| {
+        let expired = json!({"error": {"code": "invalid_parameters", "message": "the stream TTL has expired"}});
+        emulator.refuse("stream=true", 400, expired);
+    };
+    let [first, other] = told_after_the_ending(json!({"survive": true}), expire).await;
+    assert_eq!((kinds(&first.0), &first.1["text"]), (vec![], &json!(ticks(3))), "{first:?}");
+    assert_eq!((kinds(&other.0), &other.1["text"]), (vec!["gap", "snapshot", "completed"], &json!(ticks(3))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_told_the_ending_is_told_no_other_of_a_run_in_the_foreground() {
+    let [first, other] = told_after_the_ending(json!({}), async |_: &mut TestEmulator| {}).await;
+    assert_eq!((kinds(&first.0), &first.1["status"]), (vec![], &json!("truncated")), "{first:?}");
+    assert_eq!((kinds(&other.0), &other.1["status"]), (vec!["truncated"], &json!("truncated")), "{other:?}");
+}
+
+/// What an agent asked is asked again by the next daemon, and an answer counts there: once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_of_a_run_that_survives_is_answered_with_the_next_daemon() {
+    let mut world = World::start().await;
+    let (run, _, _) = world.begin("ask pay", json!({"survive": true}), "completed").await;
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let (events, answer) = followed(&mut client, &run, 0).await;
+    let question = &answer["questions"][0];
+    assert_eq!(
+        (kinds(&events).iter().filter(|kind| **kind == "question").count(), &question["tool"]),
+        (1, &json!("pay"))
+    );
+    let decision = json!([{"type": "mcp_approval_response", "approval_request_id": question["id"], "approve": true}]);
+    let params = json!({"target": world.target, "isolation": {"userKey": "tenant-acme"}, "input": decision});
+    let decided = client.call("invoke", params.clone()).await;
+    assert_eq!(decided["result"]["text"], "Called: pay", "{decided}");
+    let second = client.call("invoke", params).await;
+    assert_eq!(second["error"]["data"]["kind"], "conflict", "{second}");
+    drop(client);
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_a_background_mode_answers_in_the_foreground() {
     let world = World::start().await;
@@ -273,8 +347,10 @@ async fn a_surviving_run_that_is_not_reached_yet_is_cancelled_at_the_service() {
 async fn what_a_client_sent_before_it_left_counts() {
     let world = World::start().await;
     let (run, _, _) = world.begin("slow 3000 20", json!({"detach": true}), "textDelta").await;
-    let mut requests: String = (0..1500)
-        .map(|id| json!({"jsonrpc": "2.0", "id": id, "method": "daemon/status", "params": {}}).to_string() + "\n")
+    // Long answers fill what the connection holds. More requests than a connection may have under way would be refused, and the last one
+    // with them.
+    let mut requests: String = (0..100)
+        .map(|id| json!({"jsonrpc": "2.0", "id": id, "method": "rpc.discover", "params": {}}).to_string() + "\n")
         .collect();
     requests += &json!({"jsonrpc": "2.0", "id": "last", "method": "runs/cancel", "params": {"runId": run}}).to_string();
     let mut leaving = UnixStream::connect(world.home.socket()).await.unwrap();

@@ -10,7 +10,7 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
 use crate::partition::Partition;
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::locks::Waiter;
 use crate::partition::questions::{AskedIn, MAX_QUESTIONS};
 use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
@@ -91,7 +91,8 @@ impl Performance<'_> {
                 return;
             }
             let is_cancelled = error.kind() == ErrorKind::Cancelled;
-            self.note_end(if is_cancelled { RunStatus::Cancelled } else { RunStatus::Failed }).await;
+            let status = if is_cancelled { RunStatus::Cancelled } else { RunStatus::Failed };
+            self.note_end(Ended { status, number: None }).await;
         }
         self.daemon.runs.end(self.run, outcome);
     }
@@ -102,10 +103,10 @@ impl Performance<'_> {
     }
 
     /// Writes the ending down, before anybody hears of it.
-    async fn note_end(&self, status: RunStatus) {
+    async fn note_end(&self, ended: Ended) {
         let is_awaited = self.run.survives() && !self.run.is_read();
         let stays = if is_awaited { ENDED_FOR } else { ANSWERED_FOR };
-        self.daemon.journal.ended(self.run.id(), status, stays).await;
+        self.daemon.journal.ended(self.run.id(), ended, stays).await;
     }
 
     /// Cancels the turn at the service. The service has no number for an ending of the daemon's own, and a client may have read further
@@ -204,15 +205,11 @@ impl Performance<'_> {
 
     /// Passes an event on. A slow reader does not stretch the time limit.
     async fn take(&self, event: InvokeEvent) {
-        let (is_open, ending) = (self.run.status().is_none(), event.ending());
-        if let Some(status) = ending.filter(|_| is_open) {
-            self.note_end(status).await;
+        let Some((event, number)) = self.run.prepare(event) else { return };
+        if let Some(status) = event.ending() {
+            self.note_end(Ended { status, number: Some(number) }).await;
         }
         self.run.take(event, self.timeout()).await;
-        // Text that is too long ends the run, too.
-        if let Some(status) = self.run.status().filter(|_| is_open && ending.is_none()) {
-            self.note_end(status).await;
-        }
     }
 
     async fn take_all(&self, events: impl Iterator<Item = InvokeEvent>) {
@@ -229,7 +226,11 @@ impl Performance<'_> {
         let response = asked_in.response.clone().filter(|_| asked_in.conversation.is_none());
         let asked_in = AskedIn { response, ..asked_in.clone() };
         for question in questions {
-            self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
+            if self.run.is_taken_up() {
+                self.daemon.questions.ask_again(partition, question.clone(), asked_in.clone());
+            } else {
+                self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 
 use super::perform;
 use crate::daemon::Daemon;
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::run::Run;
 use crate::run::journal::KEPT_FOR;
 use cupola_protocol::invoke::RunStatus;
@@ -81,7 +81,7 @@ pub(crate) fn take_up_one(daemon: &Arc<Daemon>, entry: Entry) -> Arc<Run> {
 async fn settle(daemon: &Daemon, mut entry: Entry) {
     if entry.ended.is_none() {
         let reason = if entry.reach.is_some() { UNNAMED } else { CUT };
-        entry.ended = Some(RunStatus::Truncated);
+        entry.ended = Some(Ended { status: RunStatus::Truncated, number: None });
         entry.facts.reason = Some(reason.to_owned());
     }
     (entry.reach, entry.updated_at) = (None, SystemTime::now());

@@ -2,6 +2,7 @@
 
 use super::super::invoke::{Standing, explain_failure};
 use crate::partition::journal::Entry;
+use crate::run::BEYOND_ALL;
 use crate::system::clock::rfc3339;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::invoke::{InvokeEvent, InvokeResponse, NumberedEvent, RunFailure, RunStatus};
@@ -16,7 +17,7 @@ pub(super) fn info(entry: &Entry) -> RunInfo {
     RunInfo {
         run_id: entry.run.clone(),
         agent: entry.partition.agent.as_str().to_owned(),
-        status: entry.ended.map_or(RunState::Truncated, RunState::from),
+        status: entry.ended.map_or(RunState::Truncated, |ended| RunState::from(ended.status)),
         question: None,
         queue: None,
         session_id: facts.session.clone(),
@@ -34,16 +35,20 @@ pub(super) fn info(entry: &Entry) -> RunInfo {
     }
 }
 
-/// The ending that a client gets which has seen the events up to `after`.
-pub(super) fn ending(entry: &Entry, after: u64) -> NumberedEvent {
+/// The ending that a client gets which has seen the events up to `after`: none, if that was told an ending. Its number is the same for
+/// every client, so that a client which comes again is told it once.
+pub(super) fn ending(entry: &Entry, after: u64) -> Option<NumberedEvent> {
+    if entry.ended.is_some_and(|ended| ended.was_told(after)) || after >= BEYOND_ALL {
+        return None;
+    }
     let event = InvokeEvent::Truncated { reason: Some(reason(entry).to_owned()) };
-    NumberedEvent { run_id: entry.run.clone(), number: after.saturating_add(1), event }
+    Some(NumberedEvent { run_id: entry.run.clone(), number: BEYOND_ALL, event })
 }
 
 /// The response to a client that asks for its answer.
 pub(super) fn answer(entry: &Entry) -> InvokeResponse {
     let facts = &entry.facts;
-    let turn = if facts.response.is_some() && entry.ended != Some(RunStatus::Truncated) {
+    let turn = if facts.response.is_some() && entry.ended.is_none_or(|ended| ended.status != RunStatus::Truncated) {
         Turn::Ran
     } else {
         Turn::MayHaveRun

@@ -4,11 +4,10 @@
 use super::line::Ask;
 use super::scripts::{FORGET_RUNS, NOTE_RUN, PUT_RUN, RUNS};
 use super::{RedisStore, journal_base, owner, parsed, seconds, time};
-use crate::partition::journal::{Entry, Facts, Reach};
+use crate::partition::journal::{Ended, Entry, Facts, Reach};
 use crate::partition::store::{SharedFault, StoreError};
 use crate::partition::{AgentKey, Partition, hex};
 use cupola_protocol::id::RunId;
-use cupola_protocol::invoke::RunStatus;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -48,8 +47,8 @@ impl RedisStore {
         self.write(&PUT_RUN, &self.journal(), &arguments).await.map(drop)
     }
 
-    pub(super) async fn note_end(&self, run: &RunId, status: RunStatus) -> Result<(), StoreError> {
-        let ended = serde_json::to_string(&status).map_err(|_| self.broken())?;
+    pub(super) async fn note_end(&self, run: &RunId, ended: Ended) -> Result<(), StoreError> {
+        let ended = serde_json::to_string(&ended).map_err(|_| self.broken())?;
         self.note_run(run, "ended", &ended, &seconds(SystemTime::now())).await
     }
 

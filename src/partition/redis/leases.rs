@@ -1,5 +1,9 @@
 //! Leases: names that this process holds in the store, renewed while it lives. A process that ends, or is stopped or cut off for
 //! longer than a lease, holds nothing any more; what it writes then is refused by the scripts.
+//!
+//! - [`table`]: the leases of this process, and how each stands
+
+mod table;
 
 use super::line::{Ask, Line};
 use super::scripts::{ACQUIRE, RELEASE, RENEW};
@@ -9,12 +13,11 @@ use crate::partition::store::{Lease, LockName, Saved, StoreError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use redis::{Pipeline, Value};
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use table::{State, Table};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -36,19 +39,8 @@ pub(super) struct Leases {
     /// This process, in every lease.
     process: String,
     count: AtomicU64,
-    held: Mutex<HashMap<(LockName, String), State>>,
-    /// Something is to be given back.
-    released: Notify,
+    table: Table<LockName>,
     is_kept: AtomicBool,
-}
-
-/// How a lease stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Held,
-    /// As held; taken again under the same name if it is lost.
-    Presence,
-    Released,
 }
 
 /// Where a name is in the store: the base of its keys, what follows it, and the record that is read with it.
@@ -75,8 +67,7 @@ impl Leases {
             line,
             process: Uuid::new_v4().simple().to_string(),
             count: AtomicU64::new(0),
-            held: Mutex::default(),
-            released: Notify::new(),
+            table: Table::default(),
             is_kept: AtomicBool::new(false),
         })
     }
@@ -84,10 +75,6 @@ impl Leases {
     /// What names this process in the store.
     pub(super) fn process(&self) -> &str {
         &self.process
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<(LockName, String), State>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn who(&self) -> String {
@@ -116,7 +103,7 @@ impl Leases {
     /// What was granted, to be renewed until it is dropped.
     fn keep(self: Arc<Self>, lease: Lease, state: State) -> Held {
         let key = (lease.name.clone(), lease.token.clone());
-        self.held().insert(key.clone(), state);
+        self.table.insert(key.clone(), state);
         if !self.is_kept.swap(true, Ordering::AcqRel) {
             // It ends when the store's last handle is gone.
             let leases = Arc::downgrade(&self);
@@ -124,7 +111,7 @@ impl Leases {
             tokio::spawn(async move {
                 let mut next = Instant::now() + every;
                 while let Some(leases) = leases.upgrade() {
-                    let released = tokio::time::timeout_at(next, leases.released.notified()).await.is_ok();
+                    let released = tokio::time::timeout_at(next, leases.table.released()).await.is_ok();
                     leases.give_back().await;
                     if !released {
                         next = Instant::now() + every;
@@ -138,15 +125,7 @@ impl Leases {
 
     /// Gives back what was dropped. What cannot be given back ends with its time.
     pub(super) async fn give_back(&self) {
-        let released: Vec<_> = {
-            let mut held = self.held();
-            let released = held.iter().filter(|(_, state)| **state == State::Released).map(|(key, _)| key.clone());
-            let released: Vec<_> = released.collect();
-            for key in &released {
-                held.remove(key);
-            }
-            released
-        };
+        let released = self.table.take_released();
         if released.is_empty() {
             return;
         }
@@ -163,7 +142,7 @@ impl Leases {
 
     /// Renews what is held, and looks whether the store is still the same.
     async fn renew(self: &Arc<Self>) {
-        let held: Vec<_> = self.held().iter().map(|(key, state)| (key.clone(), *state)).collect();
+        let held = self.table.all();
         if let Err(error) = self.line.look().await {
             tracing::warn!(%error, "leases could not be renewed");
             return;
@@ -185,14 +164,14 @@ impl Leases {
             }
         };
         for ((key, state), renewed) in held.into_iter().zip(renewed) {
-            if renewed == Value::Int(1) || self.held().get(&key) != Some(&state) {
+            if renewed == Value::Int(1) || !self.table.is(&key, state) {
                 continue;
             }
             if state == State::Presence {
                 self.reappear(key).await;
             } else {
                 tracing::warn!(lease = ?key.0, "a lease is lost: this process was stopped or cut off for too long");
-                self.held().remove(&key);
+                self.table.lose(&key);
             }
         }
     }
@@ -203,24 +182,8 @@ impl Leases {
         let who = self.who();
         // A daemon that takes up what it left holds its name for a moment.
         if let Ok(Some(lease)) = self.ask(&key.0, &who, false).await {
-            let mut held = self.held();
-            if held.remove(&key).is_some() {
-                held.insert((key.0, lease.token), State::Presence);
-            }
+            self.table.replace(&key, lease.token);
         }
-    }
-
-    fn release(&self, key: &(LockName, String)) {
-        let mut held = self.held();
-        if let Some(state) = held.get_mut(key) {
-            *state = State::Released;
-        } else if matches!(key.0, LockName::Daemon(_)) {
-            // It was taken again, under another token.
-            let of_name = held.iter_mut().filter(|((name, _), state)| *name == key.0 && **state == State::Presence);
-            of_name.for_each(|(_, state)| *state = State::Released);
-        }
-        drop(held);
-        self.released.notify_one();
     }
 }
 
@@ -232,7 +195,7 @@ struct Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        self.leases.release(&self.key);
+        self.leases.table.release(&self.key);
     }
 }
 

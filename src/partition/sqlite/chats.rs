@@ -19,7 +19,7 @@ impl ChatStore for SqliteStore {
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let key = (agent.as_str().to_owned(), *owner.bytes(), label.to_string());
         let details = details.clone();
-        self.run(move |connection| save(connection, &key, &details))
+        self.write(move |connection| save(connection, &key, &details))
     }
 
     fn chats(
@@ -30,7 +30,7 @@ impl ChatStore for SqliteStore {
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>> {
         let (agent, owner, within) = (agent.as_str().to_owned(), *owner.bytes(), within.map(ToString::to_string));
-        self.run(move |connection| of(connection, &agent, owner, within.as_deref(), limit))
+        self.read(move |connection| of(connection, &agent, owner, within.as_deref(), limit))
     }
 
     fn forget_chat(
@@ -40,7 +40,7 @@ impl ChatStore for SqliteStore {
         label: &ChatLabel,
     ) -> BoxFuture<'_, Result<bool, StoreError>> {
         let key = (agent.as_str().to_owned(), *owner.bytes(), label.to_string());
-        self.run_and_erase(move |connection| delete(connection, &key))
+        self.erase(move |connection| delete(connection, &key))
     }
 }
 

@@ -117,7 +117,7 @@ mod tests {
         let (_directory, path, store) = store().await;
         let gone = path.clone();
         let written = store
-            .run(move |connection| {
+            .write(move |connection| {
                 connection.execute("UPDATE partition SET session = 'session-lost'", [])?;
                 remove(&gone);
                 Ok(())

@@ -2,11 +2,10 @@
 //! had the isolation's values.
 
 use super::{SqliteStore, now, parsed, partition_key};
-use crate::partition::journal::Entry;
+use crate::partition::journal::{Ended, Entry};
 use crate::partition::store::StoreError;
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::RunId;
-use cupola_protocol::invoke::RunStatus;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::Serialize;
@@ -29,28 +28,22 @@ impl SqliteStore {
         let at = entry.updated_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let at = i64::try_from(at).unwrap_or(i64::MAX);
         let (reach, ended) = (entry.reach.as_ref().map(text), entry.ended.as_ref().map(text));
-        self.queue(move |writer| {
-            let is_erased = writer.run(|connection| {
-                let had_reach = reach.is_none() && has_reach(connection, &id)?;
-                let insert =
-                    "INSERT OR REPLACE INTO run (id, daemon, agent, owner, version, facts, reach, ended, updated_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-                connection
-                    .prepare_cached(insert)?
-                    .execute(params![id, daemon, agent, owner, version, facts, reach, ended, at])?;
-                Ok(had_reach)
-            })?;
-            if is_erased {
-                writer.erase();
-            }
-            Ok(())
+        self.erase_if(move |connection| {
+            let had_reach = reach.is_none() && has_reach(connection, &id)?;
+            let insert =
+                "INSERT OR REPLACE INTO run (id, daemon, agent, owner, version, facts, reach, ended, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+            connection
+                .prepare_cached(insert)?
+                .execute(params![id, daemon, agent, owner, version, facts, reach, ended, at])?;
+            Ok(had_reach)
         })
     }
 
-    pub(super) fn end_run(&self, run: &RunId, status: RunStatus) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (id, ended) = (run.to_string(), text(&status));
-        self.run(move |connection| {
-            let update = "UPDATE run SET ended = ?2, updated_at = ?3 WHERE id = ?1";
+    pub(super) fn end_run(&self, run: &RunId, ended: Ended) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (id, ended) = (run.to_string(), text(&ended));
+        self.write(move |connection| {
+            let update = "UPDATE run SET ended = ?2, updated_at = ?3 WHERE id = ?1 AND ended IS NULL";
             connection.prepare_cached(update)?.execute(params![id, ended, now()])?;
             Ok(())
         })
@@ -58,7 +51,7 @@ impl SqliteStore {
 
     pub(super) fn answer_run(&self, run: &RunId) -> BoxFuture<'_, Result<(), StoreError>> {
         let id = run.to_string();
-        self.run(move |connection| {
+        self.write(move |connection| {
             let update = "UPDATE run SET facts = json_set(facts, '$.answered', json('true')) WHERE id = ?1";
             connection.prepare_cached(update)?.execute(params![id])?;
             Ok(())
@@ -67,26 +60,18 @@ impl SqliteStore {
 
     pub(super) fn forget_runs(&self, runs: &[RunId]) -> BoxFuture<'_, Result<(), StoreError>> {
         let ids: Vec<_> = runs.iter().map(ToString::to_string).collect();
-        self.queue(move |writer| {
-            let is_erased = writer.run(|connection| {
-                let transaction = connection.unchecked_transaction()?;
-                let mut had_reach = false;
-                for id in &ids {
-                    had_reach |= has_reach(&transaction, id)?;
-                    transaction.prepare_cached("DELETE FROM run WHERE id = ?1")?.execute(params![id])?;
-                }
-                transaction.commit()?;
-                Ok(had_reach)
-            })?;
-            if is_erased {
-                writer.erase();
+        self.erase_if(move |connection| {
+            let mut had_reach = false;
+            for id in &ids {
+                had_reach |= has_reach(connection, id)?;
+                connection.prepare_cached("DELETE FROM run WHERE id = ?1")?.execute(params![id])?;
             }
-            Ok(())
+            Ok(had_reach)
         })
     }
 
     pub(super) fn read_runs(&self) -> BoxFuture<'_, Result<Vec<(String, Entry)>, StoreError>> {
-        self.run(|connection| {
+        self.read(|connection| {
             let mut rows = connection.prepare_cached(
                 "SELECT id, daemon, agent, owner, version, facts, reach, ended, updated_at FROM run
                  ORDER BY updated_at DESC, id",
@@ -130,7 +115,7 @@ mod tests {
     use super::*;
     use crate::partition::journal::{Facts, Reach};
     use crate::partition::store::Store as _;
-    use cupola_protocol::invoke::AgentProtocol;
+    use cupola_protocol::invoke::{AgentProtocol, RunStatus};
     use cupola_protocol::isolation::{Isolation, IsolationModel};
     use std::path::Path;
     use std::time::SystemTime;
@@ -164,7 +149,10 @@ mod tests {
         let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
         store.put_run("daemon-a", &a_run("run-1", true)).await.unwrap();
         store.put_run("daemon-a", &a_run("run-2", false)).await.unwrap();
-        store.end_run(&"run-2".parse().unwrap(), RunStatus::Completed).await.unwrap();
+        let completed = Ended { status: RunStatus::Completed, number: Some(7) };
+        store.end_run(&"run-2".parse().unwrap(), completed).await.unwrap();
+        let second = Ended { status: RunStatus::Truncated, number: Some(9) };
+        store.end_run(&"run-2".parse().unwrap(), second).await.unwrap();
         store.answer_run(&"run-1".parse().unwrap()).await.unwrap();
         let mut found = SqliteStore::new(directory.path().join("state.db")).unwrap().runs().await.unwrap();
         found.sort_by_key(|(_, entry)| entry.run.to_string());
@@ -172,7 +160,7 @@ mod tests {
             .iter()
             .map(|(daemon, entry)| (daemon.as_str(), entry.run.as_str(), entry.reach.is_some(), entry.ended))
             .collect();
-        let second = ("daemon-a", "run-2", false, Some(RunStatus::Completed));
+        let second = ("daemon-a", "run-2", false, Some(completed));
         assert_eq!(seen, [("daemon-a", "run-1", true, None), second]);
         let first = &found[0].1;
         assert!(first.facts.answered && !found[1].1.facts.answered);
@@ -194,6 +182,17 @@ mod tests {
         store.put_run("daemon-a", &a_run("run-2", true)).await.unwrap();
         store.put_run("daemon-b", &a_run("run-2", false)).await.unwrap();
         assert!(!is_anywhere(directory.path()));
+    }
+
+    #[tokio::test]
+    async fn an_ending_that_an_earlier_build_wrote_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::new(directory.path().join("state.db")).unwrap();
+        store.put_run("daemon-a", &a_run("run-1", true)).await.unwrap();
+        let ended = || store.write(|connection| connection.execute(r#"UPDATE run SET ended = '"completed"'"#, []));
+        ended().await.unwrap();
+        let earlier = Ended { status: RunStatus::Completed, number: None };
+        assert_eq!(store.runs().await.unwrap()[0].1.ended, Some(earlier));
     }
 
     #[test]

@@ -5,6 +5,9 @@ local by = redis.call('HGET', record, 'daemon')
 if not by then return 0 end
 local holder = redis.call('GET', base .. ':l:d:' .. by)
 if not holder or not string.find(holder, process, 1, true) then return redis.error_reply('FENCED taken') end
+-- The first ending stands.
+local before = redis.call('HGET', record, field)
+if field == 'ended' and before and before ~= '' then return 1 end
 redis.call('HSET', record, field, value)
 if at ~= '' then
   redis.call('HSET', record, 'at', at)

@@ -101,6 +101,13 @@ pub struct Extras {
     pub observer: Option<Observer>,
 }
 
+impl Extras {
+    /// Those of a run: someone observes its requests, and they are a part of its trace if it has one.
+    pub fn of_run(observer: &Observer, traceparent: Option<HeaderValue>) -> Self {
+        Self { headers: HeaderMap::new(), traceparent, observer: Some(observer.clone()) }
+    }
+}
+
 /// One agent of the service. Cheap to clone; its calls are in the modules named after what they do.
 #[derive(Clone)]
 pub struct Agent {

@@ -1,13 +1,10 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
 use super::super::new_session::{self, session_made_here};
-use super::answering;
-use super::deployment;
 use super::hold::{Hold, SessionHold, SessionKey};
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_if_busy, check_messages, messages, other, protocol};
-use super::version;
-use super::warm;
+use super::{answering, deployment, version, warm};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
@@ -67,8 +64,7 @@ pub(super) async fn begin(
     // A call id for the service is refused below: the service makes its own.
     let is_local = matches!(params.target, Target::Local { .. });
     let call_id = params.call_id.as_ref().filter(|_| is_local);
-    let traceparent = turn.and_then(telemetry::Turn::traceparent);
-    let mut extras = Extras { observer: Some(observer.clone()), traceparent, ..Extras::default() };
+    let mut extras = Extras::of_run(&observer, turn.and_then(telemetry::Turn::traceparent));
     let (mut target, mut version_word) = (Cow::Borrowed(&params.target), None);
     if let Some(asked) = &params.version_override {
         let version = version::wanted(daemon, &params.target, asked, extras.clone()).await?;

@@ -37,8 +37,7 @@ pub(super) async fn reach(
     };
     let mut pause = FIRST_PAUSE;
     let scope = loop {
-        let traceparent = turn.and_then(telemetry::Turn::traceparent);
-        let extras = Extras { observer: Some(observer.clone()), traceparent, ..Extras::default() };
+        let extras = Extras::of_run(&observer, turn.and_then(telemetry::Turn::traceparent));
         match Scope::with(daemon, &reach.target, &reach.isolation, extras, Confirmed::Recently).await {
             Ok(scope) => break scope,
             Err(error) if is_passing(error.kind()) => {

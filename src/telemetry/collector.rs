@@ -120,7 +120,7 @@ impl Collector {
         if let Some(list) = &self.otlp.header_list {
             for (name, value) in pairs(&read(list)?) {
                 let name =
-                    HeaderName::try_from(name).map_err(|_| "a name in the list of headers is none".to_owned())?;
+                    HeaderName::try_from(name).map_err(|_| "the list of headers has a name that is not valid".to_owned())?;
                 add(name, &value)?;
             }
         }

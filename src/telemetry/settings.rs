@@ -188,7 +188,7 @@ impl TelemetrySettings {
     }
 }
 
-/// A collector's address. Secrets have their own place.
+/// A collector's address. Secrets do not belong in it.
 fn address(origin: &'static str, text: &str) -> Result<Url, InvalidTelemetry> {
     let rule = "http:// or https://, a host, and nothing else but a port and a path";
     let url = Url::parse(text).map_err(|_| invalid(origin, rule))?;
@@ -218,7 +218,7 @@ pub(super) fn is_local(url: &Url) -> bool {
     }
 }
 
-/// `NAME=VALUE,NAME=VALUE` with percent-encoded values, as OpenTelemetry writes lists. What is no pair is left out.
+/// `NAME=VALUE,NAME=VALUE` with percent-encoded values, as OpenTelemetry writes lists. Anything else is left out.
 pub(super) fn pairs(list: &str) -> impl Iterator<Item = (String, String)> {
     list.split(',').filter_map(|pair| {
         let (name, value) = pair.split_once('=')?;
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn each_signal_has_its_place_below_the_endpoint() {
+    fn each_signal_has_an_address_below_the_endpoint() {
         for (endpoint, traces) in [
             ("https://c.example.com", "https://c.example.com/v1/traces"),
             ("https://c.example.com:4318/", "https://c.example.com:4318/v1/traces"),
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percent_sign_that_is_no_code_stays() {
+    fn a_percent_sign_without_a_code_stays() {
         for (given, expected) in [("100%", "100%"), ("%zz", "%zz"), ("%41%", "A%"), ("%ff", "%ff"), ("%+1", "%+1")] {
             assert_eq!(decoded(given), expected);
         }

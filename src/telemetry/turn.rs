@@ -95,7 +95,7 @@ impl Turn {
         self.facts().first_chunk.get_or_insert(waited);
     }
 
-    /// The next daemon continues it: this span ends without an ending, and is no turn in the metrics.
+    /// The next daemon continues it: this span ends without an ending, and the metrics do not count it.
     pub fn leave(&self) {
         let (session, conversation) = (None, None);
         self.finish(Known { session, conversation, ..Known::default() }, None, true);
@@ -223,7 +223,7 @@ fn service_object(output: &str) -> ServiceObject {
     ServiceObject { model, ..object }
 }
 
-/// `error.type` of a turn that did not complete. One that stopped early at a limit is no failure.
+/// `error.type` of a turn that did not complete. One that stopped early at a limit did not fail.
 fn failure(response: &InvokeResponse) -> Option<&'static str> {
     let kind = response.failure.as_ref().map(|failure| failure.kind.name());
     match response.status {

@@ -104,7 +104,10 @@ fn the_container_starts_the_gateway_as_the_user_that_the_pod_names() {
     let kustomization = &documents(KUSTOMIZATION)[0];
     let maps = kustomization["configMapGenerator"].as_array().unwrap();
     let file = text(&maps.iter().find(|generated| generated["name"] == map).unwrap()["files"][0]);
-    assert_eq!(arguments[2], format!("{}/{file}", mounts["config"]));
+    let given = format!("{}/{file}", mounts["config"]);
+    assert!(CONTAINER_FILE.lines().any(|line| line == format!("ENV CUPOLA_CONFIG={given}")));
+    let variables = pod["containers"][0]["env"].as_array().unwrap();
+    assert!(variables.iter().any(|variable| variable["name"] == "CUPOLA_CONFIG" && variable["value"] == given));
     // The compiler is one that the sources can be built with.
     let version = WORKSPACE.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
     assert!(CONTAINER_FILE.contains(&format!("rust:{version}-bookworm AS build")), "rust-version is {version}");

@@ -232,7 +232,7 @@ fn turn(flags: &Flags, hooks: Hooks, params: InvokeParams) -> Result<(u8, Vec<Qu
     if interrupt::happened() && outcome.is_ok() { Ok((exit::CANCELLED, Vec::new())) } else { outcome }
 }
 
-/// The span that a CI system or `otel-cli` runs this command in. One that cannot be read is no reason to refuse the call.
+/// The span that a CI system or `otel-cli` runs this command in. One that cannot be read is ignored.
 fn traceparent(environment: &Environment) -> Option<TraceParent> {
     environment.text("TRACEPARENT").ok().flatten()?.parse().ok()
 }

@@ -58,13 +58,22 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) struct NotTaken {
     pub(super) reason: String,
-    /// May the same request be taken later, and after which time?
-    pub(super) retry: Option<Option<Duration>>,
+    pub(super) retry: Retry,
+}
+
+/// May the same request be taken later?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    Never,
+    /// When the sender thinks fit.
+    Later,
+    /// After the time that the collector asks for.
+    After(Duration),
 }
 
 impl NotTaken {
     fn for_good(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), retry: None }
+        Self { reason: reason.into(), retry: Retry::Never }
     }
 }
 
@@ -119,8 +128,8 @@ impl Collector {
         };
         if let Some(list) = &self.otlp.header_list {
             for (name, value) in pairs(&read(list)?) {
-                let name =
-                    HeaderName::try_from(name).map_err(|_| "the list of headers has a name that is not valid".to_owned())?;
+                let name = HeaderName::try_from(name)
+                    .map_err(|_| "the list of headers has a name that is not valid".to_owned())?;
                 add(name, &value)?;
             }
         }
@@ -137,7 +146,7 @@ impl Line {
     /// Sends one request, and gives the answer's beginning once the collector has taken it.
     pub(super) async fn send(&self, url: &Url, message: Bytes) -> Result<Bytes, NotTaken> {
         let request = self.http.post(url.clone()).headers(self.headers.clone()).body(message);
-        let again = |error: &reqwest::Error| NotTaken { reason: innermost(error), retry: Some(None) };
+        let again = |error: &reqwest::Error| NotTaken { reason: innermost(error), retry: Retry::Later };
         let mut response = request.send().await.map_err(|error| again(&error))?;
         let status = response.status();
         if !status.is_success() {
@@ -162,7 +171,7 @@ fn refused(status: StatusCode, headers: &HeaderMap) -> NotTaken {
         return NotTaken::for_good(reason);
     }
     let wait = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-    NotTaken { reason, retry: Some(wait) }
+    NotTaken { reason, retry: wait.map_or(Retry::Later, Retry::After) }
 }
 
 /// The last cause: the first ones name the address again.

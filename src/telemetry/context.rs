@@ -20,13 +20,11 @@ impl SpanContext {
     /// A new span. Without a parent it begins a trace, and is recorded with a probability of `ratio`.
     pub(super) fn new(parent: Option<Self>, ratio: f64) -> Self {
         let span = random_span();
-        match parent {
-            Some(parent) => Self { span, ..parent },
-            None => {
-                let trace = *Uuid::new_v4().as_bytes();
-                Self { trace, span, is_sampled: is_sampled(trace, ratio) }
-            }
+        if let Some(parent) = parent {
+            return Self { span, ..parent };
         }
+        let trace = *Uuid::new_v4().as_bytes();
+        Self { trace, span, is_sampled: is_sampled(trace, ratio) }
     }
 
     /// What a caller sent. `None` for ids that mean nothing.
@@ -48,9 +46,11 @@ impl SpanContext {
 
 /// Eight bytes that are random: in a UUID, six bits in the bytes 6 and 8 are not.
 fn random_span() -> [u8; 8] {
-    let [first, _, _, _, _, _, _, _, _, rest @ ..] = *Uuid::new_v4().as_bytes();
-    let [a, b, c, d, e, f, g] = rest;
-    [first, a, b, c, d, e, f, g]
+    let (first, second) = Uuid::new_v4().as_u64_pair();
+    let mut span = second.to_be_bytes();
+    // In place of the byte whose first bits are the variant.
+    [span[0], ..] = first.to_be_bytes();
+    span
 }
 
 /// By the id, so that a trace is recorded everywhere or nowhere.

@@ -2,7 +2,7 @@
 //! gone or hostile costs spans, which are counted, and never a turn's time.
 
 use super::ReadGauges;
-use super::collector::{Collector, Line, NotTaken};
+use super::collector::{Collector, Line, NotTaken, Retry};
 use super::otlp;
 use super::recorder::{Recorder, Signal};
 use super::settings::TelemetrySettings;
@@ -89,11 +89,13 @@ impl Exporter {
             match self.send(line, Signal::Traces, message.clone()).await {
                 Ok(answer) => break Ok(answer),
                 Err(NotTaken { reason, retry }) => {
-                    self.recorder.attempted(Signal::Traces, Err(reason.clone()));
-                    let Some(asked) = retry.filter(|_| attempt < ATTEMPTS && !self.closing.is_cancelled()) else {
-                        break Err(reason);
+                    self.recorder.attempted(Signal::Traces, Err(reason));
+                    let pause = match retry {
+                        _ if attempt >= ATTEMPTS || self.closing.is_cancelled() => break Err(()),
+                        Retry::Never => break Err(()),
+                        Retry::Later => FIRST_PAUSE * 2_u32.pow(attempt - 1),
+                        Retry::After(asked) => asked.min(MAX_PAUSE),
                     };
-                    let pause = asked.unwrap_or(FIRST_PAUSE * 2_u32.pow(attempt - 1)).min(MAX_PAUSE);
                     tokio::select! {
                         () = sleep(pause) => {}
                         () = self.closing.cancelled() => {}
@@ -102,7 +104,10 @@ impl Exporter {
                 }
             }
         };
-        let Ok(answer) = outcome else { return self.recorder.dropped(count) };
+        let Ok(answer) = outcome else {
+            self.recorder.dropped(count);
+            return;
+        };
         let partial = ExportTraceServiceResponse::decode(answer).ok().and_then(|answer| answer.partial_success);
         let rejected = partial.and_then(|partial| u64::try_from(partial.rejected_spans).ok()).unwrap_or(0).min(count);
         self.recorder.sent(count - rejected);

@@ -10,15 +10,15 @@ const MAX_SETS: usize = 500;
 /// What stands for all further sets, as OpenTelemetry names it.
 const OVERFLOW: (&str, &str) = ("otel.metric.overflow", "true");
 
-/// The bounds that the GenAI conventions give, in seconds.
+/// The bounds that the conventions for generative AI give, in seconds.
 const DURATION_BOUNDS: &[f64] =
     &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
-/// The bounds that the GenAI conventions give, in seconds.
+/// The bounds that the conventions for generative AI give, in seconds.
 const FIRST_CHUNK_BOUNDS: &[f64] =
     &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// The bounds that the GenAI conventions give, in tokens.
+/// The bounds that the conventions for generative AI give, in tokens.
 const TOKEN_BOUNDS: &[f64] = &[
     1.0,
     4.0,
@@ -38,7 +38,7 @@ const TOKEN_BOUNDS: &[f64] = &[
 
 /// What a metric is called, and what its numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct Instrument {
     pub(super) name: &'static str,
     /// As UCUM writes it; empty for a mere number.
     pub(super) unit: &'static str,
@@ -59,7 +59,7 @@ pub(super) struct Metrics {
 /// Values by bucket, for each set of attributes.
 #[derive(Debug)]
 pub(super) struct Histogram {
-    pub(super) name: Name,
+    pub(super) name: Instrument,
     pub(super) bounds: &'static [f64],
     rows: Mutex<BTreeMap<Labels, Row>>,
 }
@@ -89,7 +89,7 @@ pub struct Gauges {
 impl Metrics {
     pub(super) fn new() -> Self {
         let histogram = |name, unit, description, bounds| Histogram {
-            name: Name { name, unit, description },
+            name: Instrument { name, unit, description },
             bounds,
             rows: Mutex::default(),
         };
@@ -143,8 +143,8 @@ impl Histogram {
 
 impl Gauges {
     /// Those that are known, by name.
-    pub(super) fn named(&self) -> Vec<(Name, f64)> {
-        let name = |name, unit, description| Name { name, unit, description };
+    pub(super) fn named(&self) -> Vec<(Instrument, f64)> {
+        let name = |name, unit, description| Instrument { name, unit, description };
         let mut named = vec![
             (name("cupola.runs", "{run}", "Runs under way."), number(self.runs)),
             (name("cupola.connections", "{connection}", "Open connections of clients."), number(self.connections)),

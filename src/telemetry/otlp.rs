@@ -1,6 +1,6 @@
 //! Spans and metrics as messages of OTLP. Pure.
 
-use super::metrics::{Gauges, Histogram, Labels, Name, Row, number};
+use super::metrics::{Gauges, Histogram, Instrument, Labels, Row, number};
 use super::recorder::Recorder;
 use super::settings::TelemetrySettings;
 use super::span::{Span, Value};
@@ -59,15 +59,15 @@ pub(super) fn metrics(
 }
 
 /// The counter of dropped spans.
-pub(super) const DROPPED: Name =
-    Name { name: "cupola.telemetry.dropped", unit: "{span}", description: "Spans that were dropped." };
+pub(super) const DROPPED: Instrument =
+    Instrument { name: "cupola.telemetry.dropped", unit: "{span}", description: "Spans that were dropped." };
 
 fn is_empty(data: &metric::Data) -> bool {
     matches!(data, metric::Data::Histogram(histogram) if histogram.data_points.is_empty())
 }
 
-fn named(name: Name, data: metric::Data) -> Metric {
-    let Name { name, unit, description } = name;
+fn named(name: Instrument, data: metric::Data) -> Metric {
+    let Instrument { name, unit, description } = name;
     Metric {
         name: name.to_owned(),
         description: description.to_owned(),

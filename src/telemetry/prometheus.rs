@@ -1,6 +1,6 @@
 //! Metrics in Prometheus's text format 0.0.4. Pure.
 
-use super::metrics::{Gauges, Histogram, Name, number};
+use super::metrics::{Gauges, Histogram, Instrument, number};
 use super::otlp::DROPPED;
 use super::recorder::Recorder;
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ fn write_histogram(text: &mut String, histogram: &Histogram) {
 }
 
 /// Writes what a metric is, and gives what it is called here: dots become underscores, and seconds are named.
-fn head(text: &mut String, name: Name, suffix: &str, kind: &str) -> String {
+fn head(text: &mut String, name: Instrument, suffix: &str, kind: &str) -> String {
     let unit = if name.unit == "s" { "_seconds" } else { "" };
     let called = format!("{}{unit}{suffix}", name.name.replace('.', "_"));
     // Writing to a string does not fail.

@@ -29,7 +29,7 @@ fn sending_to(collector: &Collector) -> TestDaemon {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// The `telemetry` of `daemon/status`.
@@ -218,6 +218,9 @@ async fn no_key_identity_prompt_answer_or_token_reaches_the_collector_or_the_met
     daemon.end_with([client], emulator).await;
 }
 
+/// What a collector answers, by how many requests came before.
+type Refusal = Box<dyn Fn(usize) -> axum::response::Response + Send + Sync>;
+
 /// Asks the agent, and expects the usual answer.
 async fn ask(daemon: &TestDaemon, emulator: &TestEmulator) {
     let mut client = daemon.connect();
@@ -231,7 +234,7 @@ async fn spans_that_the_collector_refuses_are_counted_and_runs_do_not_notice() {
     let emulator = TestEmulator::start().await;
     let elsewhere = Collector::start().await;
     let away = elsewhere.endpoint();
-    let refusals: [(&str, Box<dyn Fn(usize) -> axum::response::Response + Send + Sync>); 4] = [
+    let refusals: [(&str, Refusal); 4] = [
         ("the collector answered 400", Box::new(|_| (StatusCode::BAD_REQUEST, "no").into_response())),
         ("the collector answered 307", {
             let away = format!("{away}/v1/traces");

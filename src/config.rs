@@ -8,6 +8,7 @@ use crate::auth::{CredentialConfig, GivenToken};
 use crate::partition::redis::settings::RedisSettings;
 use crate::system::protected::Protected;
 use crate::system::proxies::Proxies;
+use crate::telemetry::settings::{InvalidTelemetry, TelemetrySettings, TelemetryTable};
 use cupola_cli::ownership::{self, Rule, Unusable, User};
 use cupola_cli::{places, socket};
 use serde::Deserialize;
@@ -73,6 +74,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Ask the service how long the parts of each turn took.
     pub latency: bool,
+    /// Traces and metrics, if there are to be any.
+    pub telemetry: Option<TelemetrySettings>,
     /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
     /// How long a call of the service other than a turn may take. Not in the file either.
@@ -154,6 +157,9 @@ pub enum ConfigError {
     /// A setting of the shared store breaks its rule.
     #[error("store in the configuration file: {0}")]
     Store(&'static str),
+    /// A setting of telemetry, or a variable that fills one in, breaks its rule.
+    #[error("telemetry in the configuration file: {0}")]
+    Telemetry(#[from] InvalidTelemetry),
     /// No directory to default to.
     #[error(
         "no home directory is known, because {HOME} is not set; set it, or set CUPOLA_STATE_DIR to a directory that only you can use"
@@ -190,6 +196,7 @@ struct Settings {
     latency: Option<bool>,
     credential: CredentialConfig,
     store: StoreConfig,
+    telemetry: Option<TelemetryTable>,
 }
 
 /// `idle_exit = 600` or `idle_exit = "never"`.
@@ -209,7 +216,7 @@ impl Config {
     /// As [`Config::load`], with the environment as a value.
     pub fn resolve(flags: Flags, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let path_in = |name| environment(name).map(PathBuf::from);
-        let text_in = |name| environment(name).map(|value| value.to_string_lossy().into_owned());
+        let text_in = |name: &str| environment(name).map(|value| value.to_string_lossy().into_owned());
         let config_directory = places::config_directory(environment);
         let file = match path_in("CUPOLA_CONFIG") {
             Some(path) => Settings::read(&path, true)?,
@@ -257,7 +264,9 @@ impl Config {
             StoreConfig::Sqlite => None,
         };
         let used = file.credential.files().chain(file.trusted_certificates.iter().cloned());
+        let telemetry = file.telemetry.map(|table| table.resolve(&text_in)).transpose()?.flatten();
         let used = used.chain(shared.into_iter().flatten());
+        let used = used.chain(telemetry.iter().flat_map(TelemetrySettings::files));
         let protected = Protected::new(
             own.into_iter()
                 .flatten()
@@ -290,6 +299,7 @@ impl Config {
             credential: file.credential,
             store: file.store,
             latency: file.latency.unwrap_or(true),
+            telemetry,
             runs: crate::run::Limits::default(),
             call_limit: crate::foundry::CALL_LIMIT,
         })

@@ -24,11 +24,13 @@ use crate::system::directory::{DirectoryError, PrivateDirectory};
 use crate::target::Targets;
 use crate::target::emulator::EmbeddedEmulator;
 use crate::target::emulator_tokens::EmulatorTokens;
+use crate::telemetry::{Gauges, ReadGauges, Surroundings as TelemetrySurroundings, Telemetry};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::target::Target;
+use futures_util::FutureExt as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +40,8 @@ const STATE_FILE: &str = "state.db";
 const LOCKS_DIRECTORY: &str = "locks";
 /// The embedded emulator's sessions, in the state directory.
 const EMULATOR_DIRECTORY: &str = "emulator";
+/// How long the store may take to count partitions for a metric, before the metric is left out.
+const STORE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Everything clients share.
 #[derive(Debug)]
@@ -86,6 +90,8 @@ pub struct Daemon {
     pub journal: Journal,
     /// Logs that are followed.
     pub shared_logs: SharedLogs,
+    /// Traces and metrics, for those who operate it.
+    pub telemetry: Telemetry,
     /// Files that are read or written in pieces.
     pub pieces: Pieces,
     /// What finds the agents that calls name.
@@ -119,6 +125,8 @@ impl Daemon {
         let emulator =
             Arc::new(EmbeddedEmulator::of(config.state_directory.join(EMULATOR_DIRECTORY), sockets, shutdown.clone()));
         let (foundry, targets) = service(&config, emulator)?;
+        let activity = Activity::default();
+        let telemetry = telemetry(&config, &activity, &store);
         Ok(Arc::new(Self {
             targets,
             foundry,
@@ -137,8 +145,9 @@ impl Daemon {
             failures: RecentFailures::default(),
             shared_logs: SharedLogs::default(),
             pieces: Pieces::default(),
+            telemetry,
             config,
-            activity: Activity::default(),
+            activity,
             shutdown,
             can_hand_over: AtomicBool::new(false),
             crowded: Notify::new(),
@@ -150,6 +159,33 @@ impl Daemon {
             state_directory,
         }))
     }
+}
+
+/// Traces and metrics as the settings ask for them.
+fn telemetry(config: &Config, activity: &Activity, store: &Arc<dyn Store>) -> Telemetry {
+    let surroundings = TelemetrySurroundings {
+        trusted_certificates: config.trusted_certificates.clone(),
+        resolve: config.resolve.clone(),
+        proxies: config.proxies.clone(),
+        variable: Arc::new(config::variable),
+    };
+    let (activity, store) = (activity.clone(), Arc::clone(store));
+    let gauges: ReadGauges = Arc::new(move || {
+        let (activity, store) = (activity.clone(), Arc::clone(&store));
+        async move {
+            let asked = Instant::now();
+            let counted = tokio::time::timeout(STORE_LIMIT, store.count()).await;
+            let partitions = counted.ok().and_then(Result::ok);
+            Gauges {
+                runs: activity.runs(),
+                connections: activity.connections(),
+                partitions,
+                store_latency: partitions.map(|_| asked.elapsed()),
+            }
+        }
+        .boxed()
+    });
+    Telemetry::start(config.telemetry.as_ref(), surroundings, &gauges)
 }
 
 /// Saved state, and who holds what there.

@@ -13,6 +13,7 @@
 //! - [`run`]: one invoke from request to ending, for as many clients as follow it
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
 //! - [`partition`]: target × caller × isolation → saved session and conversation
+//! - [`telemetry`]: traces and metrics, for those who operate the daemon
 //! - [`auth`]: which credential, one fetch per scope, tokens that cannot be printed
 //! - [`error`]: why a call failed
 //! - [`feed`]: one stream, many readers
@@ -41,6 +42,7 @@ pub mod shared_logs;
 pub mod sync;
 pub mod system;
 pub mod target;
+pub mod telemetry;
 
 #[cfg(test)]
 #[path = "../fuzz/support.rs"]

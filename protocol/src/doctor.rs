@@ -52,7 +52,7 @@ pub struct DoctorResponse {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// `daemon`, `socket`, `state`, `credential`, `network`, `target` or `isolation`; others may be added.
+    /// `daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `target` or `isolation`; others may be added.
     pub name: String,
     /// The outcome.
     pub status: CheckStatus,

@@ -46,6 +46,22 @@ shown_text! {
     schema { "minLength" = 1, "maxLength" = MAX_CALL_ID, "pattern" = "^[!-~]*$" }
 }
 
+/// The length of `traceparent` of version 00, in characters.
+const TRACE_PARENT: usize = 55;
+
+shown_text! {
+    /// `traceparent` of W3C Trace Context: the caller's own span, which the run's span becomes a child of.
+    TraceParent, field "traceparent",
+    rule "must look like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01: version 00, 32, 16 and 2 lower-case hexadecimal digits",
+    |value| value.len() == TRACE_PARENT
+        && value.starts_with("00-")
+        && value.bytes().enumerate().all(|(index, byte)| match index {
+            2 | 35 | 52 => byte == b'-',
+            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+        }),
+    schema { "minLength" = TRACE_PARENT, "maxLength" = TRACE_PARENT, "pattern" = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +98,23 @@ mod tests {
         }
         assert!("call-7".parse::<CallId>().is_ok());
         assert!("call 7".parse::<CallId>().is_err() && "".parse::<CallId>().is_err());
+    }
+
+    #[test]
+    fn a_trace_parent_has_the_form_of_version_00() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(good.parse::<TraceParent>().is_ok());
+        for bad in [
+            "",
+            "00",
+            &good.to_uppercase(),
+            &good.replacen("00", "01", 1),
+            &format!("{good}-x"),
+            &good.replace('-', "0"),
+            &good.replace("01", "0g"),
+            &good.replace("01", "0\n"),
+        ] {
+            assert!(bad.parse::<TraceParent>().is_err(), "{bad:?} was accepted");
+        }
     }
 }

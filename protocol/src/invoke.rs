@@ -2,7 +2,7 @@
 
 use crate::Method;
 use crate::error::{ErrorKind, Turn};
-use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue};
+use crate::headers::{CallId, ClientHeaderName, ClientHeaderValue, TraceParent};
 use crate::id::{ConversationId, ResponseId, RunId, SessionId};
 use crate::isolation::{Isolation, IsolationModel};
 use crate::latency::Latency;
@@ -122,6 +122,10 @@ pub struct InvokeParams {
     /// The `x-agent-foundry-call-id` for a local agent; the service generates its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_id: Option<CallId>,
+    /// The caller's own span, as W3C Trace Context writes it. The daemon's span of this run becomes its child, and the agent's spans join
+    /// the same trace. Not used when the daemon's telemetry is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<TraceParent>,
     /// Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of `textDelta`, `snapshot` and
     /// `output`. This includes refusals, which come before the call's error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -177,6 +181,7 @@ impl InvokeParams {
             version_override: None,
             client_headers: BTreeMap::new(),
             call_id: None,
+            traceparent: None,
             raw: false,
             debug: false,
             text_only: false,

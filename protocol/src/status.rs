@@ -68,9 +68,32 @@ pub struct StatusResponse {
     /// Partitions with saved state; missing when saved state cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u64>,
+    /// How traces and metrics leave the daemon; missing when telemetry is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<TelemetryStatus>,
     /// What it is doing, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<StatusDetails>>,
+}
+
+/// How traces and metrics leave the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct TelemetryStatus {
+    /// Where spans are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<String>,
+    /// Where Prometheus can read metrics; missing while nothing is served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
+    /// Spans that the collector has taken.
+    pub sent_spans: u64,
+    /// Spans that were dropped, because the collector did not take them in time or at all.
+    pub dropped_spans: u64,
+    /// What does not work at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// What the daemon is doing. No isolation key and no token is in it.

@@ -10,7 +10,7 @@ use super::url::{Address, AllowedHosts};
 use crate::auth::{Account, CallerId, SCOPE, Tokens};
 use crate::system::proxies::NotAProxy;
 use cupola_protocol::invoke::AgentProtocol;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,8 +95,17 @@ impl Agent {
 pub struct Extras {
     /// Headers of the turn itself, from [`super::TurnHeaders`]. Those we set win.
     pub headers: HeaderMap,
+    /// `traceparent` of every request, so that the spans of the service and of the agent join the run's.
+    pub traceparent: Option<HeaderValue>,
     /// Who observes the requests.
     pub observer: Option<Observer>,
+}
+
+impl Extras {
+    /// Those of a run: someone observes its requests, and they are a part of its trace if it has one.
+    pub fn of_run(observer: &Observer, traceparent: Option<HeaderValue>) -> Self {
+        Self { headers: HeaderMap::new(), traceparent, observer: Some(observer.clone()) }
+    }
 }
 
 /// One agent of the service. Cheap to clone; its calls are in the modules named after what they do.

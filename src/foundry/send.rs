@@ -16,11 +16,15 @@ use crate::system::proxies::Way;
 use bytes::Bytes;
 use cupola_protocol::error::Turn;
 use cupola_protocol::invoke::{Notice, NoticeCode};
+use http::HeaderName;
 use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 
 /// Longest answer that describes one thing, in bytes: an agent's definition with its instructions is the longest of them.
 const MAX_OBJECT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The span that a request is a part of: W3C Trace Context.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl Agent {
     /// Sends a request and returns once a success status is there.
@@ -127,7 +131,10 @@ impl Agent {
         request: &Request<'_>,
         token: Option<&AccessToken>,
     ) -> Result<reqwest::Response, (Failure, FoundryError)> {
-        let headers = request.headers(&self.extras.headers, token, self.wants_raw());
+        let mut headers = request.headers(&self.extras.headers, token, self.wants_raw());
+        if let Some(traceparent) = &self.extras.traceparent {
+            headers.insert(TRACEPARENT, traceparent.clone());
+        }
         if let Some(observer) = &self.extras.observer {
             let body = request.shown_body();
             let outgoing = Outgoing { method: &request.method, url: &request.url, headers: &headers, body };

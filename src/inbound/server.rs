@@ -157,6 +157,7 @@ async fn wait_for_the_rest(daemon: &Daemon) {
         }
         daemon.activity.idle_for(Duration::ZERO).await;
         daemon.tasks.wait().await;
+        daemon.telemetry.finish().await;
         daemon.journal.close().await;
     };
     tokio::select! {

@@ -131,6 +131,7 @@ pub(crate) async fn status(call: Call, params: StatusParams) -> Result<StatusRes
         resident_bytes: resident_bytes(),
         emulator: daemon.targets.emulator.running(),
         partitions,
+        telemetry: daemon.telemetry.status().filter(|_| call.bounds.is_none()),
         details: if params.details && call.bounds.is_none() { Some(Box::new(details::of(daemon).await)) } else { None },
     })
 }

@@ -15,6 +15,7 @@ use crate::system::directory::{self, PrivateDirectory};
 use cupola_protocol::doctor::{Check, CheckStatus, DoctorParams, DoctorResponse};
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
+use cupola_protocol::status::TelemetryStatus;
 use cupola_protocol::target::Target;
 use std::fs::OpenOptions;
 use std::io;
@@ -28,6 +29,7 @@ pub(crate) async fn doctor(call: Call, params: DoctorParams) -> Result<DoctorRes
         let mut checks = vec![daemon_itself(daemon), socket(daemon), state(daemon).await];
         checks.extend(store(daemon).await);
         checks.extend(log(daemon));
+        checks.extend(telemetry(daemon));
         checks.push(credential);
         checks.extend(network::network(daemon, params.target.as_ref()).await);
         checks.extend(target(daemon, params.target.as_ref(), &params.isolation, can_sign_in).await);
@@ -73,6 +75,27 @@ fn log(daemon: &Daemon) -> Option<Check> {
                 .to_owned(),
         ),
         ..check("log", CheckStatus::Warning, format!("{} cannot be written: {error}", path.display()))
+    })
+}
+
+/// Do traces and metrics leave the daemon as the configuration asks? Said only when it asks.
+fn telemetry(daemon: &Daemon) -> Option<Check> {
+    let TelemetryStatus { collector, metrics, sent_spans, dropped_spans, error } = daemon.telemetry.status()?;
+    let spans = collector.map(|to| format!("spans go to {to} (sent: {sent_spans}, dropped: {dropped_spans})"));
+    let metrics = metrics.map(|at| format!("metrics are at {at}"));
+    let Some(error) = error else {
+        let both: Vec<_> = spans.into_iter().chain(metrics).collect();
+        let message = if both.is_empty() { "metrics are about to be served".to_owned() } else { both.join(", ") };
+        return Some(check("telemetry", CheckStatus::Ok, message));
+    };
+    let message = spans.map_or_else(|| error.clone(), |spans| format!("{error}; {spans}"));
+    Some(Check {
+        hint: Some(
+            "calls are not affected; correct [telemetry] in Cupola's configuration file or start the collector, then run \
+             `cupola stop`: the next command starts a daemon with the new settings"
+                .to_owned(),
+        ),
+        ..check("telemetry", CheckStatus::Warning, message)
     })
 }
 

@@ -4,7 +4,7 @@
 //! - [`commands`]: the command line's own refusals; [`daemon`]: a daemon that cannot be reached; [`line`]: a connection's refusals
 //! - [`http`]: HTTP on the socket; [`bounds`]: a bound connection; [`calls`]: parameters; [`files`]: transfers and pieces
 //! - [`service`]: what the service refuses; [`forbidden`]: what it forbids; [`redeployed`]: an agent that changes; [`project`]: which agent is meant; [`credential`]: tokens, certificates, configuration
-//! - [`state`]: the state file, and `doctor`; [`shared_store`]: a store that several daemons share
+//! - [`state`]: the state file, and `doctor`; [`shared_store`]: a store that several daemons share; [`telemetry`]: traces and metrics
 
 mod bounds;
 mod calls;
@@ -20,6 +20,7 @@ mod redeployed;
 mod service;
 mod shared_store;
 mod state;
+mod telemetry;
 
 use crate::support::http::Answer;
 use crate::support::{Home, finish};

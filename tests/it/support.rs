@@ -1,6 +1,7 @@
 //! What the tests stand on: a daemon in memory, a client, the real binary, a terminal, methods that misbehave.
 
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod daemon;
 pub(crate) mod deployed;
 pub(crate) mod emulator;

@@ -51,6 +51,7 @@ SUITES = {
     "acp_python": Suite("test_acp_python", client="acp"),
     "a2a": Suite("test_a2a", client="a2a"),
     "a2a_old": Suite("test_a2a", client="a2a-0.3"),
+    "telemetry": Suite("test_telemetry", client="agentserver"),
     "local": Suite("test_local"),
     "local_preview": Suite("test_local", agentserver="agent-framework"),
     "sdk": Suite("test_sdk", client="sdk"),

@@ -23,6 +23,9 @@ const BINARY: &str = "target/debug/cupola";
 const REAL: &str = "tests/real/run.py";
 const PYTHON: &str = "clients/python/tests/run.py";
 
+/// The check of the Kubernetes manifests.
+const MANIFESTS: &str = "tests/deploy/check.py";
+
 /// The check of the OpenRPC document.
 const OPENRPC: &str = "tests/openrpc/check.mjs";
 
@@ -66,8 +69,12 @@ pub(crate) fn run(skipping: Skipping) -> ExitCode {
             let usable = python_is_usable();
             if usable.is_ok() {
                 steps.command(real_counterparts(&["--prepare"]));
+                steps.tests(manifests());
             }
             wait_for(&for_python);
+            if let Err(reason) = &usable {
+                steps.skip(MANIFESTS, reason);
+            }
             for (name, suite) in [(REAL, real_counterparts(&[])), (PYTHON, python_client())] {
                 match &usable {
                     Ok(()) => steps.tests(suite),
@@ -120,6 +127,13 @@ fn openrpc_document(steps: Steps<'_>) {
         }
         Err(reason) => steps.skip(OPENRPC, &reason),
     }
+}
+
+/// The Kubernetes manifests against Kubernetes's own schemas.
+fn manifests() -> Command {
+    let mut command = Command::new("python3");
+    command.arg(MANIFESTS).current_dir(root());
+    command
 }
 
 /// The Python client against a separate daemon.

@@ -244,7 +244,10 @@ export type ChatTitle = string;
 
 /** The result of one check. */
 export interface Check {
-  /** `daemon`, `socket`, `state`, `credential`, `network`, `target` or `isolation`; others may be added. */
+  /**
+   * `daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `target` or `isolation`; others may be
+   * added.
+   */
   name: string;
   /** The outcome. */
   status: CheckStatus;
@@ -324,6 +327,8 @@ export interface DaemonStatusResponse {
   emulator?: string;
   /** Partitions with saved state; missing when saved state cannot be read. */
   partitions?: number;
+  /** How traces and metrics leave the daemon; missing when telemetry is off. */
+  telemetry?: TelemetryStatus;
   /** What it is doing, if that was asked for. */
   details?: StatusDetails;
 }
@@ -1282,6 +1287,11 @@ export interface InvokeParams {
   /** The `x-agent-foundry-call-id` for a local agent; the service generates its own. */
   callId?: CallId;
   /**
+   * The caller's own span, as W3C Trace Context writes it. The daemon's span of this run becomes its child, and
+   * the agent's spans join the same trace. Not used when the daemon's telemetry is off.
+   */
+  traceparent?: TraceParent;
+  /**
    * Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of `textDelta`,
    * `snapshot` and `output`. This includes refusals, which come before the call's error.
    */
@@ -2226,6 +2236,20 @@ export interface TargetDirectory {
   azdConfigDirectory?: AbsolutePath;
 }
 
+/** How traces and metrics leave the daemon. */
+export interface TelemetryStatus {
+  /** Spans that the collector has taken. */
+  sentSpans: number;
+  /** Spans that were dropped, because the collector did not take them in time or at all. */
+  droppedSpans: number;
+  /** Where spans are sent. */
+  collector?: string;
+  /** Where Prometheus can read metrics; missing while nothing is served. */
+  metrics?: string;
+  /** What does not work at the moment. */
+  error?: string;
+}
+
 /** The status of one token. Times are RFC 3339, UTC. */
 export interface Token {
   /** Where it came from: a credential's kind, or `emulator`. */
@@ -2252,6 +2276,13 @@ export type TokenState =
   | "valid"
   /** It has expired; the next call fetches another. */
   | "expired";
+
+/**
+ * `traceparent` of W3C Trace Context: the caller's own span, which the run's span becomes a child of. Must look
+ * like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01: version 00, 32, 16 and 2 lower-case hexadecimal
+ * digits.
+ */
+export type TraceParent = string;
 
 /** What was transferred of a directory, file by file. */
 export interface Tree {

@@ -1,13 +1,10 @@
 //! Getting one request to the agent: which session and conversation it continues, and what is replaced when it is gone.
 
 use super::super::new_session::{self, session_made_here};
-use super::answering;
-use super::deployment;
 use super::hold::{Hold, SessionHold, SessionKey};
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
 use super::protocol::{check_if_busy, check_messages, messages, other, protocol};
-use super::version;
-use super::warm;
+use super::{answering, deployment, version, warm};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
@@ -21,6 +18,7 @@ use crate::partition::locks::{Lock, Waiter};
 use crate::partition::store::{Saved, Store};
 use crate::rpc::scope::{Confirmed, Scope};
 use crate::run::Run;
+use crate::telemetry;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, SessionId};
 use cupola_protocol::invoke::{AgentProtocol, IfBusy, InvokeParams, Notice, NoticeCode};
@@ -61,11 +59,12 @@ pub(super) async fn begin(
     params: &InvokeParams,
     arrival: Waiter<Target>,
     observer: Observer,
+    turn: Option<&telemetry::Turn>,
 ) -> Result<Taken, CallError> {
     // A call id for the service is refused below: the service makes its own.
     let is_local = matches!(params.target, Target::Local { .. });
     let call_id = params.call_id.as_ref().filter(|_| is_local);
-    let mut extras = Extras { observer: Some(observer.clone()), ..Extras::default() };
+    let mut extras = Extras::of_run(&observer, turn.and_then(telemetry::Turn::traceparent));
     let (mut target, mut version_word) = (Cow::Borrowed(&params.target), None);
     if let Some(asked) = &params.version_override {
         let version = version::wanted(daemon, &params.target, asked, extras.clone()).await?;
@@ -79,6 +78,9 @@ pub(super) async fn begin(
     extras.headers = TurnHeaders { client, call_id, version, asks_latency }.headers()?;
     let resolve = || Scope::with(daemon, &target, &params.isolation, extras.clone(), Confirmed::Recently);
     let scope = resolve().await?;
+    if let Some(turn) = turn {
+        turn.of(&scope.target);
+    }
     // Calls that came earlier on this target join their queues first, however long it took to find their partitions.
     let arrived = run.wait_behind("calls on this agent that came earlier", arrival.position(), arrival.wait()).await?;
     let place = daemon.partition_locks.join(&scope.partition);

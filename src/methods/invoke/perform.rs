@@ -15,6 +15,7 @@ use crate::partition::locks::Waiter;
 use crate::partition::questions::{AskedIn, MAX_QUESTIONS};
 use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
+use crate::telemetry;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ResponseId;
 use cupola_protocol::invoke::{InvokeEvent, InvokeParams, InvokeResponse, Notice, Question, RunFailure, RunStatus};
@@ -45,7 +46,9 @@ pub(super) async fn perform(
 ) {
     let limit = limit(&params);
     let deadline = limit.map(|limit| Instant::now() + limit);
-    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
+    let turn = daemon.telemetry.begin(params.traceparent.as_ref());
+    let turn = turn.as_ref();
+    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline, turn };
     Box::pin(performance.publish(performance.answer(arrival))).await;
     warm::after(&daemon, &run, params);
 }
@@ -59,7 +62,13 @@ pub(super) async fn resume(daemon: Arc<Daemon>, run: Arc<Run>, entry: Entry, pla
     let limit = until.duration_since(entry.facts.started_at).ok();
     let rest = until.duration_since(SystemTime::now()).unwrap_or_default().max(LATE_LOOK);
     let (received, deadline) = (std::time::Instant::now(), Some(Instant::now() + rest));
-    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline };
+    let turn = daemon.telemetry.begin(None);
+    let turn = turn.as_ref();
+    if let Some(turn) = turn {
+        turn.is_resumed();
+        turn.of(&params.target);
+    }
+    let performance = Performance { daemon: &daemon, run: &run, params: &params, received, limit, deadline, turn };
     Box::pin(performance.publish(performance.continue_from(&entry, place))).await;
 }
 
@@ -72,6 +81,8 @@ struct Performance<'a> {
     received: std::time::Instant,
     limit: Option<Duration>,
     deadline: Option<Instant>,
+    /// Measures it, if telemetry is on.
+    turn: Option<&'a telemetry::Turn>,
 }
 
 impl Performance<'_> {
@@ -87,12 +98,18 @@ impl Performance<'_> {
                 // Before its clients look for it there.
                 self.run.leave();
                 self.daemon.journal.release(self.run.id()).await;
+                if let Some(turn) = self.turn {
+                    turn.leave();
+                }
                 self.daemon.runs.end(self.run, outcome);
                 return;
             }
             let is_cancelled = error.kind() == ErrorKind::Cancelled;
             let status = if is_cancelled { RunStatus::Cancelled } else { RunStatus::Failed };
             self.note_end(Ended { status, number: None }).await;
+        }
+        if let Some(turn) = self.turn {
+            turn.end(&outcome);
         }
         self.daemon.runs.end(self.run, outcome);
     }
@@ -120,7 +137,7 @@ impl Performance<'_> {
     async fn continue_from(&self, entry: &Entry, place: Option<SessionPlace>) -> Result<InvokeResponse, CallError> {
         let (observer, seen) = observer(Interest { requests: false, raw: false });
         let reached = {
-            let mut reaching = std::pin::pin!(reach(self.daemon, entry, place, observer));
+            let mut reaching = std::pin::pin!(reach(self.daemon, entry, place, observer, self.turn));
             tokio::select! {
                 biased;
                 reached = &mut reaching => reached.map_err(|error| explain(error, &self.standing(Turn::MayHaveRun))),
@@ -143,7 +160,7 @@ impl Performance<'_> {
         let (observer, seen) = observer(Interest { requests: params.debug, raw: params.raw });
         let mut requests = ObservedRequests::new(seen);
         let begun = {
-            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, observer.clone()));
+            let mut getting_there = std::pin::pin!(begin(daemon, run, params, arrival, observer.clone(), self.turn));
             let mut stopped = std::pin::pin!(self.stopped());
             loop {
                 tokio::select! {
@@ -297,6 +314,9 @@ impl Performance<'_> {
                 }
                 None => InvokeEvent::Truncated { reason: None },
             };
+            if let Some(turn) = self.turn.filter(|_| is_in_raw(&event)) {
+                turn.chunk();
+            }
             note(&event, &mut notices, &mut questions);
             if event.ending() == Some(RunStatus::Failed) {
                 // A question about a long-running invocation was refused: that is its last answer.

@@ -8,6 +8,7 @@ use crate::foundry::{Extras, Observer, Reply};
 use crate::partition::journal::Entry;
 use crate::partition::locks::Waiter;
 use crate::rpc::scope::{Confirmed, Scope};
+use crate::telemetry;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::invoke::AgentProtocol;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(super) async fn reach(
     entry: &Entry,
     place: Option<SessionPlace>,
     observer: Observer,
+    turn: Option<&telemetry::Turn>,
 ) -> Result<Taken, CallError> {
     let lock = match place {
         Some(place) => Some(SessionHold::Lock(place.wait().await?)),
@@ -35,7 +37,7 @@ pub(super) async fn reach(
     };
     let mut pause = FIRST_PAUSE;
     let scope = loop {
-        let extras = Extras { observer: Some(observer.clone()), ..Extras::default() };
+        let extras = Extras::of_run(&observer, turn.and_then(telemetry::Turn::traceparent));
         match Scope::with(daemon, &reach.target, &reach.isolation, extras, Confirmed::Recently).await {
             Ok(scope) => break scope,
             Err(error) if is_passing(error.kind()) => {

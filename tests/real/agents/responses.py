@@ -7,6 +7,7 @@ The first word of the input chooses what it does:
   remember TEXT   appends TEXT to a file in $HOME
   recall          the file's content, and the id of this process
   history         how many items of earlier turns the package found
+  trace WORDS     answers with them, in a span of its own
   whoami          what the platform told it about the caller
   die             ends the process
   stubborn        continues without checking whether it is cancelled
@@ -18,6 +19,7 @@ import json
 import os
 import pathlib
 
+import opentelemetry.trace
 from azure.ai.agentserver.responses import ResponsesAgentServerHost, TextResponse
 
 app = ResponsesAgentServerHost()
@@ -55,6 +57,9 @@ async def handle(request, context, cancellation_signal):
         return TextResponse(context, request, text=json.dumps({"notes": content, "process": os.getpid()}))
     if command == "history":
         return TextResponse(context, request, text=f"history items: {len(await context.get_history())}")
+    if command == "trace":
+        with opentelemetry.trace.get_tracer("agent").start_as_current_span("think"):
+            return TextResponse(context, request, text=rest)
     if command == "whoami":
         platform = context.platform_context
         return TextResponse(context, request, text=json.dumps({

@@ -26,7 +26,7 @@ pub(super) const HOUSES: &[House] = &[
             &["daemon"],
             &["config", "shared_logs", "target", "pieces"],
             &["foundry", "run"],
-            &["auth", "partition"],
+            &["auth", "partition", "telemetry"],
             &["error", "feed", "lifetime", "limits", "system"],
         ],
     },

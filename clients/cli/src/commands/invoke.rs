@@ -28,7 +28,7 @@ use crate::scope::target::parse;
 use crate::show::aside::Aside;
 use crate::terminal;
 use clap::{Args, ValueEnum};
-use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue};
+use cupola_protocol::headers::{ClientHeaderName, ClientHeaderValue, TraceParent};
 use cupola_protocol::invoke::{AgentProtocol, Input, Invoke, InvokeParams, Question};
 use cupola_protocol::question;
 use cupola_protocol::target::Target;
@@ -232,6 +232,11 @@ fn turn(flags: &Flags, hooks: Hooks, params: InvokeParams) -> Result<(u8, Vec<Qu
     if interrupt::happened() && outcome.is_ok() { Ok((exit::CANCELLED, Vec::new())) } else { outcome }
 }
 
+/// The span that a CI system or `otel-cli` runs this command in. One that cannot be read is ignored.
+fn traceparent(environment: &Environment) -> Option<TraceParent> {
+    environment.text("TRACEPARENT").ok().flatten()?.parse().ok()
+}
+
 impl Flags {
     /// The request. Everything that can be refused is refused here, before anything is sent.
     fn params(&self, environment: &Environment) -> Result<InvokeParams, Failure> {
@@ -283,6 +288,7 @@ impl Flags {
                 .transpose()?,
             client_headers: self.client_header.iter().map(|line| client_header(line)).collect::<Result<_, _>>()?,
             call_id: self.call_id.as_deref().map(|id| parse("--call-id", id)).transpose()?,
+            traceparent: traceparent(environment),
             raw: self.output == Output::Raw || records,
             detach: self.detach,
             survive: self.survive,

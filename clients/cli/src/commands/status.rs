@@ -9,7 +9,7 @@ use crate::show;
 use crate::show::table::columns;
 use clap::{Args, ValueEnum};
 use cupola_protocol::count::counted;
-use cupola_protocol::status::{Status, StatusParams, StatusResponse};
+use cupola_protocol::status::{Status, StatusParams, StatusResponse, TelemetryStatus};
 use std::path::PathBuf;
 
 pub(crate) const HELP: &str = "\
@@ -94,11 +94,23 @@ fn lines(status: &StatusResponse) -> String {
         ],
         ["emulator".to_owned(), status.emulator.clone().unwrap_or_else(|| "not started".to_owned())],
     ];
+    if let Some(telemetry) = &status.telemetry {
+        rows.push(["telemetry".to_owned(), told(telemetry)]);
+    }
     if let Some(bytes) = status.resident_bytes {
         let tenths = bytes / (1024 * 1024 / 10);
         rows.push(["memory".to_owned(), format!("{}.{} MiB", tenths / 10, tenths % 10)]);
     }
     columns(&rows)
+}
+
+/// How traces and metrics leave the daemon.
+fn told(telemetry: &TelemetryStatus) -> String {
+    let TelemetryStatus { collector, metrics, sent_spans, dropped_spans, error } = telemetry;
+    let spans = collector.as_ref().map(|to| format!("spans to {to}: {sent_spans} sent, {dropped_spans} dropped"));
+    let metrics = metrics.as_ref().map(|at| format!("metrics at {at}"));
+    let error = error.as_ref().map(|error| format!("problem: {error}"));
+    [spans, metrics, error].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn version(status: &StatusResponse) -> String {

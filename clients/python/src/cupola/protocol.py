@@ -454,6 +454,12 @@ TokenState: TypeAlias = Literal[
 ]
 """The state of a token."""
 
+TraceParent: TypeAlias = str
+"""`traceparent` of W3C Trace Context: the caller's own span, which the run's span becomes a child of.
+Must look like 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01: version 00, 32, 16 and 2
+lower-case hexadecimal digits.
+"""
+
 Turn: TypeAlias = Literal[
     # It did not run, and that is certain: it was not sent, or what refused it says so. Sending it
     # again is safe.
@@ -703,8 +709,8 @@ class ChatSaveParams(_ChatSaveParams, total=False):
 
 class _Check(TypedDict):
     name: str
-    """`daemon`, `socket`, `state`, `credential`, `network`, `target` or `isolation`; others may be
-    added.
+    """`daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `target` or `isolation`;
+    others may be added.
     """
     status: CheckStatus
     """The outcome."""
@@ -776,6 +782,8 @@ class DaemonStatusResponse(_DaemonStatusResponse, total=False):
     """
     partitions: int
     """Partitions with saved state; missing when saved state cannot be read."""
+    telemetry: TelemetryStatus
+    """How traces and metrics leave the daemon; missing when telemetry is off."""
     details: StatusDetails
     """What it is doing, if that was asked for."""
 
@@ -1650,6 +1658,10 @@ class InvokeParams(_InvokeParams, total=False):
     """Headers for the agent's own code. Not with `a2a`."""
     callId: CallId
     """The `x-agent-foundry-call-id` for a local agent; the service generates its own."""
+    traceparent: TraceParent
+    """The caller's own span, as W3C Trace Context writes it. The daemon's span of this run becomes its
+    child, and the agent's spans join the same trace. Not used when the daemon's telemetry is off.
+    """
     raw: bool
     """Send the service's answer unmodified, as `httpHead` and `httpBody` events, in place of
     `textDelta`, `snapshot` and `output`. This includes refusals, which come before the call's
@@ -2470,6 +2482,24 @@ class TargetDirectory(_TargetDirectory, total=False):
     """The project's endpoint where no file names one: the caller's `FOUNDRY_PROJECT_ENDPOINT`."""
     azdConfigDirectory: AbsolutePath
     """azd's own directory with the user's `config.json`; not read when left out."""
+
+
+class _TelemetryStatus(TypedDict):
+    sentSpans: int
+    """Spans that the collector has taken."""
+    droppedSpans: int
+    """Spans that were dropped, because the collector did not take them in time or at all."""
+
+
+class TelemetryStatus(_TelemetryStatus, total=False):
+    """How traces and metrics leave the daemon."""
+
+    collector: str
+    """Where spans are sent."""
+    metrics: str
+    """Where Prometheus can read metrics; missing while nothing is served."""
+    error: str
+    """What does not work at the moment."""
 
 
 class _Token(TypedDict):

@@ -4,6 +4,8 @@ use super::named_session::NamedSession;
 use super::new_session::{self, session_id};
 use crate::error::CallError;
 use crate::foundry::{ListSessions, Stopped};
+use crate::partition::Partition;
+use crate::partition::exclusion::under;
 use crate::rpc::Call;
 use crate::rpc::bounds::is_own;
 use crate::rpc::scope::Scope;
@@ -25,12 +27,18 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
 /// Makes a session the current one of its version, if the call names one, and of the calls that name none. A bound connection
 /// changes nothing outside its own partition.
 async fn make_current(call: &Call, scope: &Scope, session: &SessionId) -> Result<(), CallError> {
-    let (store, partition) = (&call.daemon.store, &scope.partition);
-    store.set_session(partition, session).await?;
+    let partition = &scope.partition;
+    set_session(call, partition, session).await?;
     if partition.version.is_some() && call.bounds.is_none() {
-        store.set_session(&partition.without_version(), session).await?;
+        set_session(call, &partition.without_version(), session).await?;
     }
     Ok(())
+}
+
+/// Under the partition's lock: not between the steps of a call that makes a session, and not once the lock is lost.
+async fn set_session(call: &Call, partition: &Partition, session: &SessionId) -> Result<(), CallError> {
+    let turn = call.daemon.partition_locks.take(partition).await?;
+    Ok(under(&call.daemon.store, turn.lease()).set_session(partition, session).await?)
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {

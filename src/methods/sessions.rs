@@ -18,6 +18,7 @@ use cupola_protocol::sessions::{
 pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, CallError> {
     let scope = call.scope_for_new(&params.target, &params.isolation).await?;
     scope.needs_service()?;
+    scope.must_not_add()?;
     let version = scope.partition.version.as_ref().or(scope.deployed.as_ref());
     let (id, session) = new_session::make(&*call.daemon.store, &scope, params.session_id.as_ref(), version).await?;
     make_current(&call, &scope, &id).await?;
@@ -98,14 +99,14 @@ pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session
 }
 
 pub(crate) async fn stop(call: Call, params: SessionParams) -> Result<StopResponse, CallError> {
-    let named = NamedSession::resolve(&call, &params).await?;
+    let named = NamedSession::resolve_own(&call, &params).await?;
     let stopped = named.scope.agent.stop_session(&named.scope.wire, &named.session).await;
     let stopped = stopped.map_err(|error| named.explain(error, false))?;
     Ok(StopResponse { session_id: named.session, already_stopped: stopped == Stopped::Already })
 }
 
 pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<DeleteResponse, CallError> {
-    let named = NamedSession::resolve(&call, &params).await?;
+    let named = NamedSession::resolve_own(&call, &params).await?;
     match (&params.isolation.ownership_key, &named.ownership_key) {
         // A session made under an ownership key can only be deleted with it, so the one remembered is used.
         (None, Some(known)) => params.isolation.ownership_key = Some(known.clone()),

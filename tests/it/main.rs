@@ -45,6 +45,7 @@ mod network;
 mod pages;
 mod partitions;
 mod people;
+mod pool;
 mod private;
 mod process;
 mod project;

@@ -147,6 +147,7 @@ _CLASSES: dict[str, type[CupolaError]] = {
             "isolationKeyRequired",
             "isolationMismatch",
             "foreignSession",
+            "pooledSession",
             "notSessionOwner",
             "isolationNotSupported",
             "outOfBounds",

@@ -5,12 +5,14 @@
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
 
 use crate::auth::{CredentialConfig, GivenToken};
+use crate::partition::pool::PoolSettings;
 use crate::partition::redis::settings::RedisSettings;
 use crate::system::protected::Protected;
 use crate::system::proxies::Proxies;
 use crate::telemetry::settings::{InvalidTelemetry, TelemetrySettings, TelemetryTable};
 use cupola_cli::ownership::{self, Rule, Unusable, User};
 use cupola_cli::{places, socket};
+use cupola_protocol::target::AgentName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -72,6 +74,8 @@ pub struct Config {
     pub credential: CredentialConfig,
     /// What keeps saved state.
     pub store: StoreConfig,
+    /// What is set for agents of a name, in any project.
+    pub agents: BTreeMap<String, AgentConfig>,
     /// Ask the service how long the parts of each turn took.
     pub latency: bool,
     /// Traces and metrics, if there are to be any.
@@ -91,6 +95,23 @@ pub enum StoreConfig {
     Sqlite,
     /// Valkey or Redis, for several.
     Redis(Box<RedisSettings>),
+}
+
+/// `[agents.NAME]`: what is set for the agents of a name.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// `[agents.NAME.pool]`: its users share sessions.
+    #[serde(default)]
+    pub pool: Option<PoolSettings>,
+}
+
+impl AgentConfig {
+    fn check(name: &str, agent: &Self) -> Result<(), ConfigError> {
+        let fault = |rule: String| ConfigError::Agent { name: name.to_owned(), rule };
+        name.parse::<AgentName>().map_err(|invalid| fault(invalid.to_string()))?;
+        agent.pool.as_ref().map_or(Ok(()), |pool| pool.check().map_err(|rule| fault(format!("pool: {rule}"))))
+    }
 }
 
 /// A variable of the daemon's environment, for credentials that are defined by some.
@@ -154,6 +175,14 @@ pub enum ConfigError {
         /// What it should be.
         rule: &'static str,
     },
+    /// A setting of an agent breaks its rule.
+    #[error("agents.{name} in the configuration file: {rule}")]
+    Agent {
+        /// The agent's name in the file.
+        name: String,
+        /// The rule.
+        rule: String,
+    },
     /// A setting of the shared store breaks its rule.
     #[error("store in the configuration file: {0}")]
     Store(&'static str),
@@ -197,6 +226,7 @@ struct Settings {
     credential: CredentialConfig,
     store: StoreConfig,
     telemetry: Option<TelemetryTable>,
+    agents: BTreeMap<String, AgentConfig>,
 }
 
 /// `idle_exit = 600` or `idle_exit = "never"`.
@@ -263,6 +293,7 @@ impl Config {
             }
             StoreConfig::Sqlite => None,
         };
+        file.agents.iter().try_for_each(|(name, agent)| AgentConfig::check(name, agent))?;
         let used = file.credential.files().chain(file.trusted_certificates.iter().cloned());
         let telemetry = file.telemetry.map(|table| table.resolve(&text_in)).transpose()?.flatten();
         let used = used.chain(shared.into_iter().flatten());
@@ -298,6 +329,7 @@ impl Config {
             emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,
             store: file.store,
+            agents: file.agents,
             latency: file.latency.unwrap_or(true),
             telemetry,
             runs: crate::run::Limits::default(),

@@ -10,6 +10,7 @@ use crate::limits::input::InputBudget;
 use crate::limits::output::WaitingBudget;
 use crate::partition::exclusion::{Exclusion, FileLocks};
 use crate::partition::locks::Locks;
+use crate::partition::pool::MadeSessions;
 use crate::partition::questions::Questions;
 use crate::partition::redis::RedisStore;
 use crate::partition::sqlite::SqliteStore;
@@ -84,6 +85,8 @@ pub struct Daemon {
     pub questions: Questions,
     /// Sessions that are kept ready.
     pub warm: WarmSessions,
+    /// Sessions of pools that are known to exist.
+    pub pooled: MadeSessions,
     /// The latest calls that failed.
     pub failures: RecentFailures,
     /// What is written down of them for the next daemon.
@@ -142,6 +145,7 @@ impl Daemon {
             runs: Runs::new(config.runs),
             questions: Questions::default(),
             warm: WarmSessions::default(),
+            pooled: MadeSessions::default(),
             failures: RecentFailures::default(),
             shared_logs: SharedLogs::default(),
             pieces: Pieces::default(),

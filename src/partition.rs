@@ -5,13 +5,14 @@
 //! calls on one session in order, in the [`queues`] of this process; [`exclusion`] does so between processes, by `file_lock` beside a
 //! state file. [`questions`] are what
 //! agents asked and nobody has answered yet. [`journal`] is what is written down of runs, [`presence`] tells which daemon wrote it.
-//! [`warm`] are sessions that are kept ready.
+//! [`warm`] are sessions that are kept ready; [`pool`] are those that many users share.
 
 pub mod exclusion;
 pub mod fence;
 mod file_lock;
 pub mod journal;
 pub mod locks;
+pub mod pool;
 pub mod presence;
 pub mod questions;
 pub mod queues;
@@ -97,6 +98,12 @@ impl Owner {
             IsolationModel::Local => ("local", user_key.or(identity), None, label.or(chat_key)),
         };
         Self(fingerprint(&[Some(agent.as_str()), Some(caller), Some(model), user, chat, label]))
+    }
+
+    /// The owner of the sessions that users of an agent share, in one version: no single user's.
+    pub fn of_pool(agent: &AgentKey, caller: &str, version: Option<&AgentVersion>) -> Self {
+        let version = version.map(AgentVersion::as_str);
+        Self(fingerprint(&[Some(agent.as_str()), Some(caller), Some("pool"), version]))
     }
 
     /// The fingerprint, for storage.

@@ -67,6 +67,8 @@ error_kinds! {
     NotSessionOwner = 1007, "notSessionOwner", retryable false;
     /// The agent's protocol version does not support the isolation that was given.
     IsolationNotSupported = 1008, "isolationNotSupported", retryable false;
+    /// The session is one of a pool, which several users share: the call would reach what is not the caller's alone.
+    PooledSession = 1009, "pooledSession", retryable false;
 
     /// No such session for this caller.
     SessionNotFound = 1020, "sessionNotFound", retryable false;

@@ -1,8 +1,10 @@
 //! `chats/*`: conversations that a client keeps apart by a label. What it remembers about them is saved here; their items are read
 //! from the service.
 
+use super::partitions::forget_each;
 use crate::error::CallError;
 use crate::partition::Partition;
+use crate::partition::exclusion::under;
 use crate::partition::store::SavedChat;
 use crate::rpc::Call;
 use crate::system::clock::rfc3339;
@@ -23,7 +25,10 @@ const MAX_ITEMS: u32 = 1000;
 pub(crate) async fn save(call: Call, params: SaveParams) -> Result<(), CallError> {
     let label = label(&params.isolation)?;
     let partition = owner(&call, &params.target, &params.isolation).await?;
-    Ok(call.daemon.store.save_chat(&partition.agent, &partition.owner, label, &params.details).await?)
+    // A daemon that was stopped for too long overwrites nothing.
+    let turn = call.daemon.partition_locks.take(&partition).await?;
+    let store = under(&call.daemon.store, turn.lease());
+    Ok(store.save_chat(&partition.agent, &partition.owner, label, &params.details).await?)
 }
 
 pub(crate) async fn list(call: Call, params: ChatParams) -> Result<ListResponse, CallError> {
@@ -38,9 +43,11 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
     let continued = call.scope(&params.target, &params.isolation).await?.partition.without_version();
     let saved = call.daemon.store.list().await?.into_iter().map(|saved| saved.partition);
     let meant: Vec<_> = saved.filter(|partition| continued.covers(partition)).collect();
-    let partitions = call.daemon.store.forget(&meant).await?;
+    let partitions = forget_each(&call.daemon, &meant).await?;
     let partition = owner(&call, &params.target, &params.isolation).await?;
-    let was_saved = call.daemon.store.forget_chat(&partition.agent, &partition.owner, label).await?;
+    let turn = call.daemon.partition_locks.take(&partition).await?;
+    let store = under(&call.daemon.store, turn.lease());
+    let was_saved = store.forget_chat(&partition.agent, &partition.owner, label).await?;
     Ok(ForgetResponse { forgotten: was_saved || partitions > 0 })
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
         Source::File(local.open(&file, MAX_FILE_BYTES).await?)
     };
     let sending = async {
-        let named = NamedSession::resolve(&call, &session).await?;
+        let named = NamedSession::resolve_own(&call, &session).await?;
         let (bytes, tree) = match &source {
             Source::Tree(directory) => {
                 let tree = tree::upload(&named, directory, &path, &so_far).await?;
@@ -125,7 +125,7 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
     let fetching = async {
         // Where the file goes is looked at before the service hears of it. A directory may go where no file can.
         let draft = if recursive { None } else { Some(local.draft(file).await?) };
-        let named = NamedSession::resolve(&call, &session).await?;
+        let named = NamedSession::resolve_own(&call, &session).await?;
         let tree = if recursive && entry(&named, &path).await?.is_directory {
             let directory = local.make_directory(file).await?;
             Some(tree::download(&named, &path, directory, &so_far).await?)
@@ -167,13 +167,13 @@ async fn fetch(
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
-    let named = NamedSession::resolve(&call, &params.session).await?;
+    let named = NamedSession::resolve_own(&call, &params.session).await?;
     let list = named.scope.agent.list_files(&named.scope.wire, &named.session, params.path.as_ref()).await;
     list.map_err(|error| named.explain(error, false))
 }
 
 pub(crate) async fn stat(call: Call, params: PathParams) -> Result<Entry, CallError> {
-    let named = NamedSession::resolve(&call, &params.session).await?;
+    let named = NamedSession::resolve_own(&call, &params.session).await?;
     entry(&named, &params.path).await
 }
 
@@ -183,7 +183,7 @@ async fn entry(named: &NamedSession, path: &RemotePath) -> Result<Entry, CallErr
 }
 
 pub(crate) async fn make_directory(call: Call, params: PathParams) -> Result<PathResponse, CallError> {
-    let named = NamedSession::resolve(&call, &params.session).await?;
+    let named = NamedSession::resolve_own(&call, &params.session).await?;
     let made = named.scope.agent.make_directory(&named.scope.wire, &named.session, &params.path).await;
     made.map_err(|error| named.explain(error, false))?;
     Ok(PathResponse { session_id: named.session, path: params.path })
@@ -191,7 +191,7 @@ pub(crate) async fn make_directory(call: Call, params: PathParams) -> Result<Pat
 
 pub(crate) async fn delete(call: Call, params: DeleteParams) -> Result<PathResponse, CallError> {
     let DeleteParams { session, path, recursive } = params;
-    let named = NamedSession::resolve(&call, &session).await?;
+    let named = NamedSession::resolve_own(&call, &session).await?;
     let deleted = named.scope.agent.delete_file(&named.scope.wire, &named.session, &path, recursive).await;
     deleted.map_err(|error| named.explain(error, false))?;
     Ok(PathResponse { session_id: named.session, path })

@@ -2,6 +2,7 @@
 //!
 //! - [`perform`]: the run itself: sends the input, takes the answer
 //! - [`attempt`]: gets the request to the agent, in the session and conversation of the plan
+//! - [`named`]: may it use what it names; [`pooled`]: its session where users share them
 //! - [`plan`]: what a turn continues (pure); [`hold`]: its hold on the session, and who waits meanwhile
 //! - [`protocol`]: what it speaks
 //! - [`answering`]: which questions of the agent it answers
@@ -18,11 +19,13 @@ mod answering;
 mod attempt;
 mod deployment;
 mod hold;
+mod named;
 mod noted;
 mod observed;
 mod outcome;
 mod perform;
 mod plan;
+mod pooled;
 mod protocol;
 mod reached;
 mod replace;

@@ -39,7 +39,7 @@ async fn read(call: &Call, params: &MonitorParams) -> Result<MonitorResponse, Ca
         params.clone();
     let progress = ProgressOptions::default();
     let named = SessionParams { target, isolation, session_id, allow_shared_session, progress };
-    let named = NamedSession::resolve(call, &named).await?;
+    let named = NamedSession::resolve_own(call, &named).await?;
     let query = LogQuery { kind, tail, follow, raw };
     let mut sink = Sink { call, params, collected: Vec::new() };
     let agent = named.scope.agent.address().agent_name();

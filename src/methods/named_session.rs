@@ -34,6 +34,13 @@ impl NamedSession {
         Ok(Self { scope, session, verdict, ownership_key: known.and_then(|known| known.ownership_key) })
     }
 
+    /// As [`Self::resolve`], for what must not be done to a session that several users share.
+    pub(super) async fn resolve_own(call: &Call, params: &SessionParams) -> Result<Self, CallError> {
+        let named = Self::resolve(call, params).await?;
+        named.scope.must_not_share(&call.daemon, &named.session).await?;
+        Ok(named)
+    }
+
     pub(super) fn explain(&self, error: FoundryError, deleting: bool) -> CallError {
         self.scope.explain_for(error, Some(&self.session), self.verdict, deleting)
     }

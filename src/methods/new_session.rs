@@ -23,7 +23,7 @@ pub(super) async fn make(
 ) -> Result<(SessionId, Session), CallError> {
     let agent = &scope.partition.agent;
     let ownership_key = scope.isolation.ownership_key.clone();
-    let known = KnownSession { owner: scope.partition.owner, ownership_key };
+    let known = KnownSession { owner: scope.session_owner(), ownership_key };
     let intended = match id {
         Some(id) => Some(id.clone()),
         // What has no id yet cannot be stored.
@@ -76,7 +76,7 @@ pub(super) async fn make_or_adopt(
             // It is there for this isolation, or nobody could have made it: the id cannot be guessed.
             scope.agent.get_session(&scope.wire, id).await.map_err(|error| scope.explain(error))?;
             let known =
-                KnownSession { owner: scope.partition.owner, ownership_key: scope.isolation.ownership_key.clone() };
+                KnownSession { owner: scope.session_owner(), ownership_key: scope.isolation.ownership_key.clone() };
             store.remember_session(&scope.partition.agent, id, known).await?;
             Ok(id.clone())
         }

@@ -77,12 +77,22 @@ pub(crate) async fn forget(call: Call, params: ForgetParams) -> Result<ForgetRes
     };
     let saved = call.daemon.store.list().await?.into_iter();
     let meant: Vec<_> = saved.map(|saved| saved.partition).filter(is_meant).collect();
-    let forgotten = call.daemon.store.forget(&meant).await?;
+    let forgotten = forget_each(&call.daemon, &meant).await?;
     match params.id {
         Some(id) if forgotten == 0 => Err(CallError::new(ErrorKind::NotFound, format!("nothing is saved as {id}"))
             .hint("`cupola partitions list` shows what is saved")),
         _ => Ok(ForgetResponse { forgotten }),
     }
+}
+
+/// Forgets partitions, each under its lock: what a daemon that was stopped for too long forgets late is refused.
+pub(super) async fn forget_each(daemon: &Daemon, partitions: &[Partition]) -> Result<u64, CallError> {
+    let mut forgotten = 0;
+    for partition in partitions {
+        let turn = daemon.partition_locks.take(partition).await?;
+        forgotten += under(&daemon.store, turn.lease()).forget(std::slice::from_ref(partition)).await?;
+    }
+    Ok(forgotten)
 }
 
 pub(crate) async fn import(call: Call, params: ImportParams) -> Result<ImportResponse, CallError> {

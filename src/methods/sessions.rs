@@ -4,6 +4,8 @@ use super::named_session::NamedSession;
 use super::new_session::{self, session_id};
 use crate::error::CallError;
 use crate::foundry::{ListSessions, Stopped};
+use crate::partition::Partition;
+use crate::partition::exclusion::under;
 use crate::rpc::Call;
 use crate::rpc::bounds::is_own;
 use crate::rpc::scope::Scope;
@@ -16,6 +18,7 @@ use cupola_protocol::sessions::{
 pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, CallError> {
     let scope = call.scope_for_new(&params.target, &params.isolation).await?;
     scope.needs_service()?;
+    scope.must_not_add()?;
     let version = scope.partition.version.as_ref().or(scope.deployed.as_ref());
     let (id, session) = new_session::make(&*call.daemon.store, &scope, params.session_id.as_ref(), version).await?;
     make_current(&call, &scope, &id).await?;
@@ -25,12 +28,18 @@ pub(crate) async fn create(call: Call, params: CreateParams) -> Result<Session, 
 /// Makes a session the current one of its version, if the call names one, and of the calls that name none. A bound connection
 /// changes nothing outside its own partition.
 async fn make_current(call: &Call, scope: &Scope, session: &SessionId) -> Result<(), CallError> {
-    let (store, partition) = (&call.daemon.store, &scope.partition);
-    store.set_session(partition, session).await?;
+    let partition = &scope.partition;
+    set_session(call, partition, session).await?;
     if partition.version.is_some() && call.bounds.is_none() {
-        store.set_session(&partition.without_version(), session).await?;
+        set_session(call, &partition.without_version(), session).await?;
     }
     Ok(())
+}
+
+/// Under the partition's lock: not between the steps of a call that makes a session, and not once the lock is lost.
+async fn set_session(call: &Call, partition: &Partition, session: &SessionId) -> Result<(), CallError> {
+    let turn = call.daemon.partition_locks.take(partition).await?;
+    Ok(under(&call.daemon.store, turn.lease()).set_session(partition, session).await?)
 }
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
@@ -90,14 +99,14 @@ pub(crate) async fn use_session(call: Call, params: UseParams) -> Result<Session
 }
 
 pub(crate) async fn stop(call: Call, params: SessionParams) -> Result<StopResponse, CallError> {
-    let named = NamedSession::resolve(&call, &params).await?;
+    let named = NamedSession::resolve_own(&call, &params).await?;
     let stopped = named.scope.agent.stop_session(&named.scope.wire, &named.session).await;
     let stopped = stopped.map_err(|error| named.explain(error, false))?;
     Ok(StopResponse { session_id: named.session, already_stopped: stopped == Stopped::Already })
 }
 
 pub(crate) async fn delete(call: Call, mut params: SessionParams) -> Result<DeleteResponse, CallError> {
-    let named = NamedSession::resolve(&call, &params).await?;
+    let named = NamedSession::resolve_own(&call, &params).await?;
     match (&params.isolation.ownership_key, &named.ownership_key) {
         // A session made under an ownership key can only be deleted with it, so the one remembered is used.
         (None, Some(known)) => params.isolation.ownership_key = Some(known.clone()),

@@ -17,12 +17,24 @@ pub const DAEMON_PREFIX: &str = "daemon-";
 pub struct Held {
     _guard: Box<dyn Any + Send + Sync>,
     lease: Option<Lease>,
+    /// The partition's current session, held with it.
+    session: Option<Box<Held>>,
 }
 
 impl Held {
     /// What is freed when `guard` is dropped. With a lease, it can be lost before.
     pub(super) fn new(guard: impl Any + Send + Sync, lease: Option<Lease>) -> Self {
-        Self { _guard: Box::new(guard), lease }
+        Self { _guard: Box::new(guard), lease, session: None }
+    }
+
+    /// The same, with the hold on the partition's current session that came with it.
+    pub(super) fn with_session(self, session: Option<Self>) -> Self {
+        Self { session: session.map(Box::new), ..self }
+    }
+
+    /// Takes out the hold on the partition's current session that came with this one, if it did.
+    pub fn take_session(&mut self) -> Option<Self> {
+        self.session.take().map(|session| *session)
     }
 
     /// The lease that it is, if it can be lost.

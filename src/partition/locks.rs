@@ -46,6 +46,11 @@ impl<Key: Eq + Hash> Lock<Key> {
     pub fn lease(&self) -> Option<&Lease> {
         self.shared.as_ref().and_then(Held::lease)
     }
+
+    /// Takes out the hold on a partition's current session that came with it.
+    pub fn take_session(&mut self) -> Option<Held> {
+        self.shared.as_mut().and_then(Held::take_session)
+    }
 }
 
 /// A place in the queue of a key. Dropping it gives the place up.
@@ -53,6 +58,8 @@ pub struct Waiter<Key: Eq + Hash> {
     queued: Queued<Key>,
     /// Where other processes wait for the key, and its name there.
     shared: Option<(Arc<dyn Exclusion>, LockName)>,
+    /// The hold that keeps other processes out already.
+    granted: Option<Held>,
 }
 
 /// Why a key could not be had.
@@ -76,7 +83,7 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
     pub fn join(&self, key: &Key) -> Waiter<Key> {
         let queued = self.queues.join(key);
         let shared = self.shared.as_ref().map(|shared| (Arc::clone(&shared.locks), (shared.name)(key)));
-        Waiter { queued, shared }
+        Waiter { queued, shared, granted: None }
     }
 
     /// Waits until the key is free. Dropping the future gives the place in the queue up.
@@ -92,6 +99,15 @@ impl<Key: Eq + Hash + Clone> Locks<Key> {
 }
 
 impl<Key: Eq + Hash> Waiter<Key> {
+    /// The same place, with a hold that keeps other processes out already. It is given back if calls of this process are in front: they
+    /// wait for it, too.
+    #[must_use]
+    pub fn granted(mut self, held: Option<Held>) -> Self {
+        let has_turn = self.queued.has_turn();
+        self.granted = held.filter(|_| has_turn);
+        self
+    }
+
     /// What it waits for.
     pub const fn key(&self) -> &Key {
         self.queued.key()
@@ -111,6 +127,7 @@ impl<Key: Eq + Hash> Waiter<Key> {
         }
         let shared = match &self.shared {
             None => None,
+            Some(_) if self.granted.is_some() => self.granted.take(),
             Some((locks, name)) => match locks.attempt(name).await? {
                 None => return Ok(Err(self)),
                 held => held,
@@ -124,6 +141,9 @@ impl<Key: Eq + Hash> Waiter<Key> {
     pub async fn wait(mut self) -> Result<Lock<Key>, LockError> {
         let waiting = async {
             self.queued.wait().await;
+            if let Some(granted) = self.granted.take() {
+                return Ok(Some(granted));
+            }
             let Some((locks, name)) = &self.shared else { return Ok::<_, ExclusionError>(None) };
             locks.acquire(name).await.map(Some)
         };

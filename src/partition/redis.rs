@@ -4,11 +4,14 @@
 //! because the lease that guards a record lies beside it. Nothing counts as saved before it is as safe as the settings ask. Keys of one
 //! agent have one hash slot, and so have those of the journal.
 //!
-//! - [`settings`]: `[store]` of the configuration file; [`mod@line`]: connections, tries and safety; [`faults`]: what an error means
+//! - [`settings`]: `[store]` of the configuration file; [`mod@line`]: tries; [`connections`]: the server, and the safety of writes;
+//!   [`faults`]: what an error means
 //! - [`scripts`]: what runs in the store; [`seal`]: what the store must not read; [`leases`]: names that one daemon holds
 //! - [`journal`]: the runs that were begun; [`chats`]: what clients remember; [`inspect`]: what `cupola doctor` says
+//! - `simulation`: daemons and a store in simulated time, for tests
 
 mod chats;
+mod connections;
 mod faults;
 mod inspect;
 mod journal;
@@ -17,13 +20,17 @@ mod line;
 mod scripts;
 mod seal;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 
 use super::exclusion::Exclusion;
 use super::hex;
 use super::journal::{Ended, Entry};
+use super::pool::Pool;
 use super::store::{Finding, KnownSession, Lease, Saved, SavedPartition, SharedFault, Store, StoreError};
 use super::{AgentKey, Owner, Partition};
 use crate::system::secret::Variables;
+use connections::Connections;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
 use cupola_protocol::isolation::IsolationKey;
 use futures_util::FutureExt as _;
@@ -32,7 +39,7 @@ use leases::{Leases, SharedLocks};
 use line::{Ask, Line};
 use redis::{FromRedisValue, Pipeline, Value};
 use ring::hmac;
-use scripts::{FORGET, FORGET_ID, LIST, REMEMBER, SET, Script};
+use scripts::{FORGET, FORGET_ID, LIST, PLACE, REMEMBER, SET, Script};
 use settings::RedisSettings;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -100,7 +107,8 @@ impl Line {
 impl RedisStore {
     /// Uses the store that the settings name. It is asked at the first call: a daemon whose store is away still starts.
     pub fn new(settings: RedisSettings, variable: Variables) -> Result<Self, &'static str> {
-        let line = Arc::new(Line::new(settings, variable)?);
+        let connections = Connections::new(settings.clone(), variable)?;
+        let line = Arc::new(Line::new(settings, connections.address(), Box::new(connections)));
         Ok(Self { leases: Leases::new(Arc::clone(&line)), line, lease: None })
     }
 
@@ -128,13 +136,17 @@ impl RedisStore {
         self.line.read_as(self.line.send(&command).await?.pop().unwrap_or(Value::Nil))
     }
 
+    /// Lists an agent: before a record of it is made, so that no partition is missing in a list.
+    async fn list_agent(&self, agent: &AgentKey) -> Result<(), StoreError> {
+        let mut listed = Pipeline::new();
+        listed.cmd("SADD").arg(self.agents()).arg(agent.as_str());
+        self.line.send(&listed).await.map(drop)
+    }
+
     /// Makes an id the partition's current one.
     async fn set(&self, partition: &Partition, field: &str, id: &str) -> Result<(), StoreError> {
-        // Before the record, so that no partition is missing in a list.
         let agent = partition.agent.as_str();
-        let mut listed = Pipeline::new();
-        listed.cmd("SADD").arg(self.agents()).arg(agent);
-        self.line.send(&listed).await?;
+        self.list_agent(&partition.agent).await?;
         let (lock, token) = leases::guard(self.lease.as_ref());
         let (owner, now) = (hex(partition.owner.bytes()), seconds(SystemTime::now()));
         let version = partition.version.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -288,13 +300,35 @@ impl Store for RedisStore {
             arguments.extend([hex(partition.owner.bytes()), version]);
         }
         async move {
-            let mut forgotten = 0;
+            let (mut forgotten, (lock, token)) = (0, leases::guard(self.lease.as_ref()));
             for (key, arguments) in of_agents {
-                let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+                let arguments: Vec<_> =
+                    [&*lock, &*token].into_iter().chain(arguments.iter().map(String::as_str)).collect();
                 let count: u64 = self.line.read_as(self.write(&FORGET, &key, &arguments).await?)?;
                 forgotten += count;
             }
             Ok(forgotten)
+        }
+        .boxed()
+    }
+
+    fn place(
+        &self,
+        partition: &Partition,
+        pool: &Pool,
+        new: &SessionId,
+    ) -> BoxFuture<'_, Result<Option<SessionId>, StoreError>> {
+        let (partition, pool, new) = (partition.clone(), pool.clone(), new.to_string());
+        async move {
+            self.list_agent(&partition.agent).await?;
+            let (lock, token) = leases::guard(self.lease.as_ref());
+            let (owner, now) = (hex(partition.owner.bytes()), seconds(SystemTime::now()));
+            let version = partition.version.as_ref().map(ToString::to_string).unwrap_or_default();
+            let (of_pool, most, share) = (hex(pool.owner.bytes()), pool.most.to_string(), pool.share.to_string());
+            let agent = partition.agent.as_str();
+            let arguments = [&*lock, &token, agent, &owner, &version, &now, &of_pool, &most, &share, &new];
+            let id: String = self.line.read_as(self.write(&PLACE, &self.base(&partition.agent), &arguments).await?)?;
+            Ok(id.parse().ok())
         }
         .boxed()
     }

@@ -8,7 +8,7 @@
 //! replaced under a running daemon is noticed before anything is acknowledged ([`files`]).
 //!
 //! - [`mod@format`]: the tables, and how an older file becomes a newer one; [`journal`]: the runs that were begun; [`chats`]: the table of
-//!   chats
+//!   chats; [`pools`]: sessions that users share
 //! - [`opening`]: makes the file private, checks it and brings it up before it is used
 //! - [`writer`]: the thread that does the work of all calls, and commits what comes together in one step
 
@@ -18,9 +18,11 @@ mod files;
 mod format;
 mod journal;
 mod opening;
+mod pools;
 mod writer;
 
 use crate::partition::journal::{Ended, Entry};
+use crate::partition::pool::Pool;
 use crate::partition::store::{KnownSession, Saved, SavedPartition, Store, StoreError};
 use crate::partition::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
@@ -336,6 +338,16 @@ impl Store for SqliteStore {
             }
             Ok(u64::try_from(forgotten).unwrap_or(u64::MAX))
         })
+    }
+
+    fn place(
+        &self,
+        partition: &Partition,
+        pool: &Pool,
+        new: &SessionId,
+    ) -> BoxFuture<'_, Result<Option<SessionId>, StoreError>> {
+        let (key, pool, new) = (partition_key(partition), pool.clone(), new.to_string());
+        self.write(move |connection| pools::place(connection, &key, &pool, &new).map(parsed))
     }
 
     fn put_run(&self, daemon: &str, entry: &Entry) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -4,6 +4,7 @@
 //! engine shared by several daemons can take the embedded one's place unseen.
 
 use crate::partition::journal::{Ended, Entry};
+use crate::partition::pool::Pool;
 use crate::partition::{AgentKey, Owner, Partition, digest};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
@@ -86,6 +87,8 @@ pub struct Lease {
     pub(super) token: String,
     /// What was saved of the partition at that moment.
     pub(super) saved: Option<Saved>,
+    /// The lease on its current session, granted with it.
+    pub(super) session: Option<Box<Lease>>,
 }
 
 impl Lease {
@@ -284,6 +287,16 @@ pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
     /// Forgets what to continue in `partitions`, and the ownership keys of their sessions. Whose the sessions are stays
     /// known, because another user could enter them otherwise. Returns in how many something was saved.
     fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Gives a partition its session of a pool and makes it the current one: the one that it has already, or the one that
+    /// [`choose`](super::pool::choose) says. A new one has the id `new`, and is known as the pool's own; the service is not asked for
+    /// it. `None` if the pool has no session and may have none.
+    fn place(
+        &self,
+        partition: &Partition,
+        pool: &Pool,
+        new: &SessionId,
+    ) -> BoxFuture<'_, Result<Option<SessionId>, StoreError>>;
 
     /// Writes a run into the journal, in the name of `daemon`; an entry that is there already is replaced.
     fn put_run(&self, daemon: &str, entry: &Entry) -> BoxFuture<'_, Result<(), StoreError>>;

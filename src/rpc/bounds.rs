@@ -201,8 +201,7 @@ impl Bounds {
 
 /// Is the session remembered as the scope's own?
 pub(crate) async fn is_own(daemon: &Daemon, scope: &Scope, session: &SessionId) -> Result<bool, CallError> {
-    let known = daemon.store.known_session(&scope.partition.agent, session).await?;
-    Ok(judge(scope.partition.owner, known.map(|known| known.owner)) == Verdict::Own)
+    Ok(scope.judge(daemon, session).await? == Verdict::Own)
 }
 
 /// Is the session of the version that the scope names, if it names one? The service knows.

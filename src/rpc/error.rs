@@ -24,6 +24,11 @@ impl CallError {
             .hint("pass the isolation keys or identity, and the --chat, it was created with, or --allow-shared-session if it is meant to be shared")
     }
 
+    /// What cannot be done where several users share a session.
+    pub fn pooled(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::PooledSession, message)
+    }
+
     /// A session that Cupola knows to be made under another ownership key.
     pub fn not_owner(session: &SessionId) -> Self {
         Self::new(ErrorKind::NotSessionOwner, format!("session {session} belongs to another ownership key"))

@@ -4,6 +4,7 @@ use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{Agent, CONFIRMED_FOR, Definition, Extras, FoundryError, WireIsolation};
 use crate::partition::fence::{Verdict, judge};
+use crate::partition::pool::Pool;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::rpc::explain::{Circumstance, GivenKeys, explain};
 use crate::target::Resolved;
@@ -28,6 +29,10 @@ pub(crate) struct Scope {
     pub(crate) deployed: Option<AgentVersion>,
     /// What the azd project's files say that the agent speaks.
     pub(crate) protocols: Vec<String>,
+    /// The pool that the call's sessions come from, if the agent's users share sessions.
+    pub(crate) pool: Option<Pool>,
+    /// Whom pooled sessions of the agent belong to.
+    of_pool: Owner,
     /// When it was asked for.
     begun: Instant,
 }
@@ -76,6 +81,8 @@ impl Scope {
         };
         check(model, isolation)?;
         let owner = Owner::new(&key, caller.as_str(), model, isolation);
+        let of_pool = Owner::of_pool(&key, caller.as_str(), target.version());
+        let pool = pool_of(daemon, target, of_pool).filter(|_| has_user(model, isolation));
         let wire =
             if is_local { WireIsolation::for_local_agent(isolation)? } else { WireIsolation::new(model, isolation)? };
         Ok(Self {
@@ -88,6 +95,8 @@ impl Scope {
             definition,
             deployed,
             protocols,
+            pool,
+            of_pool,
             begun,
         })
     }
@@ -155,12 +164,47 @@ impl Scope {
         session: &SessionId,
         allow_shared: bool,
     ) -> Result<Verdict, CallError> {
-        let known = daemon.store.known_session(&self.partition.agent, session).await?;
-        let verdict = judge(self.partition.owner, known.map(|known| known.owner));
+        let verdict = self.judge(daemon, session).await?;
         if verdict == Verdict::Foreign && !allow_shared {
             return Err(CallError::foreign("session", session.as_str()));
         }
         Ok(verdict)
+    }
+
+    /// What is remembered of a session. One of a pool belongs to all who continue it.
+    pub(crate) async fn judge(&self, daemon: &Daemon, session: &SessionId) -> Result<Verdict, CallError> {
+        let known = daemon.store.known_session(&self.partition.agent, session).await?.map(|known| known.owner);
+        if known == Some(self.of_pool) && daemon.store.load(&self.partition).await?.session.as_ref() == Some(session) {
+            return Ok(Verdict::Own);
+        }
+        Ok(judge(self.partition.owner, known))
+    }
+
+    /// Refuses a call that would reach what other users of a pooled session have there, or take the session away from them. A session
+    /// of the caller alone, from before there was a pool, is not refused.
+    pub(crate) async fn must_not_share(&self, daemon: &Daemon, session: &SessionId) -> Result<(), CallError> {
+        let known = daemon.store.known_session(&self.partition.agent, session).await?.map(|known| known.owner);
+        if known == Some(self.partition.owner) || (self.pool.is_none() && known != Some(self.of_pool)) {
+            return Ok(());
+        }
+        Err(CallError::pooled(format!("session {session} is not this user's alone: users of the agent share it")).hint(
+            "for a session of your own, remove the agent's pool from Cupola's configuration file, run `cupola stop`, then run \
+             `cupola invoke --new-session`",
+        ))
+    }
+
+    /// Refuses to make a session for one user of an agent whose users share them.
+    pub(crate) fn must_not_add(&self) -> Result<(), CallError> {
+        if self.pool.is_none() {
+            return Ok(());
+        }
+        Err(CallError::pooled("the agent's users share sessions, so none is made for one of them")
+            .hint("to begin a new conversation in the shared session, run `cupola invoke --new-conversation`"))
+    }
+
+    /// Whom a session that is made for the call belongs to.
+    pub(crate) fn session_owner(&self) -> Owner {
+        if self.pool.is_some() { self.of_pool } else { self.partition.owner }
     }
 
     /// Refuses a session that is bound to another version than the call names, if it names one. The service is asked.
@@ -252,6 +296,17 @@ impl Scope {
     pub(crate) fn wire_for(&self, isolation: &Isolation) -> Result<WireIsolation, CallError> {
         Ok(WireIsolation::new(self.model, isolation)?)
     }
+}
+
+/// The pool that is set for an agent.
+fn pool_of(daemon: &Daemon, target: &Target, owner: Owner) -> Option<Pool> {
+    let settings = daemon.config.agents.get(target.agent()?.as_str())?.pool.as_ref()?;
+    Some(Pool { owner, most: settings.sessions.get().into(), share: settings.share.get() })
+}
+
+/// Does the agent tell this call's user apart by identity? Its own caller's sessions are closed to those users.
+const fn has_user(model: IsolationModel, isolation: &Isolation) -> bool {
+    matches!(model, IsolationModel::Identity) && (isolation.user_identity.is_some() || isolation.user_key.is_some())
 }
 
 /// The model of isolation: the caller's word, then the agent's own definition.

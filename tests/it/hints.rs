@@ -4,7 +4,8 @@
 //! - [`commands`]: the command line's own refusals; [`daemon`]: a daemon that cannot be reached; [`line`]: a connection's refusals
 //! - [`http`]: HTTP on the socket; [`bounds`]: a bound connection; [`calls`]: parameters; [`files`]: transfers and pieces
 //! - [`service`]: what the service refuses; [`forbidden`]: what it forbids; [`redeployed`]: an agent that changes; [`project`]: which agent is meant; [`credential`]: tokens, certificates, configuration
-//! - [`state`]: the state file, and `doctor`; [`shared_store`]: a store that several daemons share; [`telemetry`]: traces and metrics
+//! - [`state`]: the state file, and `doctor`; [`shared_store`]: a store that several daemons share; [`pool`]: sessions that users share
+//! - [`telemetry`]: traces and metrics
 
 mod bounds;
 mod calls;
@@ -15,6 +16,7 @@ mod files;
 mod forbidden;
 mod http;
 mod line;
+mod pool;
 mod project;
 mod redeployed;
 mod service;

@@ -46,6 +46,7 @@ mod network;
 mod pages;
 mod partitions;
 mod people;
+mod pool;
 mod private;
 mod process;
 mod project;

@@ -1,10 +1,19 @@
 //! Saved state, whichever engine keeps it: one suite on SQLite, Valkey and Redis (with TLS); and what only a shared store can do wrong.
+//!
+//! - [`daemons`]: several daemons on one store; [`order`]: on one session; [`replica`]: a replica takes over
+//! - [`changes`]: what people change; [`cost`]: what a call asks the store; [`scripts`]: what the scripts decide
 
+mod changes;
+mod cost;
 mod daemons;
+mod order;
+mod replica;
+mod scripts;
 
 use crate::support::store_server::{Engine, SEALING_KEY, StoreServer};
 use cupola::partition::exclusion::{Exclusion, FileLocks};
 use cupola::partition::journal::{Ended, Entry, Facts, Reach};
+use cupola::partition::pool::Pool;
 use cupola::partition::presence::Presence;
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::{KnownSession, LockName, Saved, SharedFault, Store, StoreError};
@@ -139,6 +148,51 @@ async fn a_chat_is_its_owners_alone() {
     .await;
 }
 
+fn pool(most: u32, share: u32) -> Pool {
+    Pool { owner: Owner::of_pool(&partition("acme", None).agent, "caller", None), most, share }
+}
+
+#[tokio::test]
+async fn users_stay_in_their_session_of_a_pool_and_it_grows_to_its_bound() {
+    on_every_engine(async |open| {
+        let ((left, _), (right, _)) = (open(), open());
+        let place = async |user: &str, new: &str| {
+            let store = if user.len().is_multiple_of(2) { &left } else { &right };
+            store.place(&partition(user, None), &pool(2, 1), &session(new)).await.unwrap().unwrap().to_string()
+        };
+        assert_eq!(left.place(&partition("acme", None), &pool(0, 1), &session("session-1")).await.unwrap(), None);
+        assert_eq!(place("acme", "session-1").await, "session-1");
+        assert_eq!(place("acme", "session-2").await, "session-1", "a user moved");
+        assert_eq!(place("fabrikam", "session-2").await, "session-2");
+        assert_eq!(place("contoso", "session-3").await, "session-1", "no further session");
+        assert_eq!(place("adatum-", "session-3").await, "session-2", "the one with fewer users");
+        let known = right.known_session(&partition("acme", None).agent, &session("session-1")).await.unwrap().unwrap();
+        assert_eq!(known.owner, pool(2, 1).owner);
+        // One that leaves makes room; one that is gone is replaced, for all its users.
+        right.forget(&[partition("fabrikam", None), partition("adatum-", None)]).await.unwrap();
+        assert_eq!(place("woodgrove", "session-3").await, "session-2");
+        left.forget_session(&partition("acme", None).agent, &session("session-1")).await.unwrap();
+        assert_eq!(left.load(&partition("acme", None)).await.unwrap().session, None);
+        assert_eq!(place("contoso", "session-3").await, "session-3");
+        // Many at once, from two processes, make no more than the bound.
+        let users: Vec<_> = (0..20).map(|number| partition(&format!("user-{number}"), Some("7"))).collect();
+        let placed = futures_util::future::join_all(users.iter().enumerate().map(|(number, user)| {
+            let (store, new) = (if number % 2 == 0 { &left } else { &right }, session(&format!("session-of-{number}")));
+            let of_version =
+                Pool { owner: Owner::of_pool(&user.agent, "caller", user.version.as_ref()), most: 3, share: 2 };
+            async move { store.place(user, &of_version, &new).await.unwrap().unwrap().to_string() }
+        }))
+        .await;
+        let mut counts = std::collections::BTreeMap::<_, usize>::new();
+        for session in &placed {
+            *counts.entry(session).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 3, "{counts:?}");
+        assert!(counts.values().all(|count| (6..=7).contains(count)), "{counts:?}");
+    })
+    .await;
+}
+
 fn a_run(id: &str, survives: bool) -> Entry {
     let facts = Facts {
         detached: survives,
@@ -239,6 +293,10 @@ async fn what_is_written_under_a_lost_lease_is_refused() {
         late.set_session(&acme, &session("session-late")).await,
         late.set_conversation(&acme, &"conv_late".parse().unwrap()).await,
         late.forget_session(&acme.agent, &session("session-two")).await,
+        late.forget(std::slice::from_ref(&acme)).await.map(drop),
+        late.save_chat(&acme.agent, &acme.owner, &"acp/one".parse().unwrap(), &ChatDetails::default()).await,
+        late.forget_chat(&acme.agent, &acme.owner, &"acp/one".parse().unwrap()).await.map(drop),
+        late.place(&acme, &pool(1, 1), &session("session-late")).await.map(drop),
         late.remember_session(
             &acme.agent,
             &session("late-one"),

@@ -81,6 +81,7 @@ const fn code(kind: ErrorKind) -> u8 {
         | ErrorKind::IsolationNotSupported
         | ErrorKind::ForeignSession
         | ErrorKind::NotSessionOwner
+        | ErrorKind::PooledSession
         | ErrorKind::HostNotAllowed
         | ErrorKind::CertificateNotTrusted
         | ErrorKind::OutOfBounds => FORBIDDEN,

@@ -445,6 +445,11 @@ export type ErrorKind =
   | "notSessionOwner"
   /** The agent's protocol version does not support the isolation that was given. */
   | "isolationNotSupported"
+  /**
+   * The session is one of a pool, which several users share: the call would reach what is not the caller's
+   * alone.
+   */
+  | "pooledSession"
   /** No such session for this caller. */
   | "sessionNotFound"
   /** No such agent or version. */
@@ -2577,6 +2582,7 @@ export const errorCodes: Readonly<Record<ErrorKind, number>> = {
   foreignSession: 1006,
   notSessionOwner: 1007,
   isolationNotSupported: 1008,
+  pooledSession: 1009,
   sessionNotFound: 1020,
   agentNotFound: 1021,
   notFound: 1022,

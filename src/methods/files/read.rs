@@ -25,7 +25,7 @@ pub(crate) async fn read(call: Call, params: ReadParams) -> Result<ReadResponse,
 
 async fn piece(call: &Call, params: ReadParams, length: usize) -> Result<ReadResponse, CallError> {
     let ReadParams { session, path, offset, read_id, keep_open, .. } = params;
-    let named = NamedSession::resolve(call, &session).await?;
+    let named = NamedSession::resolve_own(call, &session).await?;
     let of = of(call, &named, &path);
     let (mut place, mut reading) = match &read_id {
         None => (None, begin(&named, &path, offset.unwrap_or_default()).await?),

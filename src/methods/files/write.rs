@@ -28,7 +28,7 @@ async fn piece(call: &Call, params: WriteParams) -> Result<WriteResponse, CallEr
         return Err(CallError::invalid_params("over HTTP a file is written in one piece, with isLast")
             .hint("use the NDJSON or LSP framing to write a file in several pieces"));
     }
-    let named = NamedSession::resolve(call, &session).await?;
+    let named = NamedSession::resolve_own(call, &session).await?;
     let of = of(call, &named, &path);
     let known = match &write_id {
         None => None,

@@ -3,17 +3,17 @@
 use super::super::new_session::{self, session_made_here};
 use super::hold::{Hold, SessionHold, SessionKey};
 use super::plan::{Facts, Plan, PlannedConversation, PlannedSession};
+use super::pooled;
 use super::protocol::{check_if_busy, check_messages, messages, other, protocol};
 use super::{answering, deployment, version, warm};
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::{
     A2aTurn, Extras, FoundryError, InvocationsTurn, Observer, Reply, ResponsesTurn, TurnHeaders, WebSocketTurn,
-    context_named,
 };
 use crate::partition::Partition;
-use crate::partition::exclusion::under;
-use crate::partition::fence::{Verdict, judge};
+use crate::partition::exclusion::{Held, under};
+use crate::partition::fence::Verdict;
 use crate::partition::locks::{Lock, Waiter};
 use crate::partition::store::{Saved, Store};
 use crate::rpc::scope::{Confirmed, Scope};
@@ -198,7 +198,8 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     async fn run(&self, place: Waiter<Partition>) -> Result<Outcome, CallError> {
         // Held while ids are being made, so that parallel first calls make one of each.
-        let partition_lock = self.partition_turn(place).await?;
+        let mut partition_lock = self.partition_turn(place).await?;
+        let granted = partition_lock.take_session();
         let lease = partition_lock.lease();
         let saved = match lease.and_then(|lease| lease.saved().cloned()) {
             _ if !self.is_saved() => Saved::default(),
@@ -207,13 +208,17 @@ impl Attempt<'_> {
         };
         let verdict = self.fence().await?;
         let plan = Plan::of(&saved, self.facts());
+        // Given back at once by a call that does not continue it.
+        let is_granted = |session: &SessionId| saved.session.as_ref() == Some(session);
+        let granted = granted.filter(|_| matches!(&plan.session, PlannedSession::Known(known) if is_granted(known)));
         // What is written late, after the lock is lost, is refused.
         let store = under(&self.daemon.store, lease);
         let session = self.session(&store, plan.session).await?;
         let conversation = self.conversation(&store, plan.conversation).await?;
         self.run.continues(session.as_ref(), conversation.as_ref());
         let begun = Begun { saved, verdict, session, conversation };
-        let hold = self.hold(partition_lock, begun.session.as_ref(), plan.is_saved_with_answer).await?;
+        let locks = (partition_lock, granted);
+        let hold = self.hold(locks, begun.session.as_ref(), plan.is_saved_with_answer).await?;
         self.note_before(begun.session.as_ref(), begun.conversation.as_ref()).await?;
         let sent = Instant::now();
         let is_beside = matches!(hold.session, Some(SessionHold::Place(_)));
@@ -226,7 +231,7 @@ impl Attempt<'_> {
     /// Decides who waits while the turn is sent.
     async fn hold(
         &self,
-        partition: Lock<Partition>,
+        (partition, granted): (Lock<Partition>, Option<Held>),
         session: Option<&SessionId>,
         is_saved_with_answer: bool,
     ) -> Result<Hold, CallError> {
@@ -235,7 +240,7 @@ impl Attempt<'_> {
             return Ok(Hold { partition: Some(partition), session: None });
         };
         // Joined before the partition is let go, so that the next call on it cannot overtake this one.
-        let place = self.join_session(session);
+        let place = self.join_session(session).granted(granted);
         let partition = is_saved_with_answer.then_some(partition);
         let session = self.session_turn(place).await?;
         // The wait may have been long.
@@ -345,33 +350,6 @@ impl Attempt<'_> {
         notices
     }
 
-    /// May this call use the session and the conversation it names?
-    async fn fence(&self) -> Result<Verdict, CallError> {
-        let Self { daemon, params, scope, .. } = *self;
-        let (agent, owner) = (&scope.partition.agent, scope.partition.owner);
-        if let Some(response) = &params.previous_response_id {
-            let remembered = daemon.questions.response_owner(agent, response);
-            if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
-                return Err(CallError::foreign("response", response.as_str()));
-            }
-        }
-        let in_request = if self.is_whole_request() { params.input.text().and_then(context_named) } else { None };
-        if let Some(conversation) = params.conversation_id.as_ref().or(in_request.as_ref()) {
-            let remembered = daemon.store.conversation_owner(agent, conversation).await?;
-            if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
-                return Err(CallError::foreign("conversation", conversation.as_str()));
-            }
-        }
-        match &params.session_id {
-            None => Ok(Verdict::Own),
-            Some(session) => {
-                let verdict = scope.admit(daemon, session, params.allow_shared_session).await?;
-                scope.check_version(session).await?;
-                Ok(verdict)
-            }
-        }
-    }
-
     /// The session of the plan, made if need be; `None` lets the service make one with the turn.
     async fn session(&self, store: &Arc<dyn Store>, planned: PlannedSession) -> Result<Option<SessionId>, CallError> {
         let partition = &self.scope.partition;
@@ -380,6 +358,10 @@ impl Attempt<'_> {
             PlannedSession::MadeHere => return session_made_here().map(Some),
             PlannedSession::WithTurn if !self.is_saved() => return Ok(None),
             PlannedSession::WithTurn | PlannedSession::MadeFirst => {}
+        }
+        if let Some(pool) = self.scope.pool.as_ref().filter(|_| self.is_saved()) {
+            self.scope.confirm(true).await?;
+            return pooled::session(self.daemon, store, self.scope, pool).await.map(Some);
         }
         if self.is_saved()
             && let Some(session) = warm::next_session(self.daemon, self.scope).await
@@ -426,7 +408,7 @@ impl Attempt<'_> {
     }
 
     /// Is the input a request of A2A, to be sent as it is?
-    fn is_whole_request(&self) -> bool {
+    pub(super) fn is_whole_request(&self) -> bool {
         self.protocol == AgentProtocol::A2a && self.params.input_is_request
     }
 

@@ -103,6 +103,7 @@ impl Kept {
 
     async fn make_next(&self) -> Result<SessionId, CallError> {
         let scope = self.scope().await?;
+        scope.must_not_add()?;
         let version = scope.partition.version.as_ref();
         Ok(new_session::make(&*self.daemon.store, &scope, None, version).await?.0)
     }

@@ -1,6 +1,7 @@
 //! What clients remember about chats: one record per owner, with a field per label.
 
-use super::{RedisStore, seconds, time};
+use super::scripts::{FORGET_CHAT, SAVE_CHAT};
+use super::{RedisStore, leases, seconds, time};
 use crate::partition::store::{ChatStore, SavedChat, SharedFault, StoreError};
 use crate::partition::{AgentKey, Owner, hex};
 use cupola_protocol::chats::ChatDetails;
@@ -18,12 +19,6 @@ struct Kept {
     at: String,
 }
 
-impl RedisStore {
-    fn chats_of(&self, agent: &AgentKey, owner: &Owner) -> String {
-        format!("{}:t:{}", self.base(agent), hex(owner.bytes()))
-    }
-}
-
 impl ChatStore for RedisStore {
     fn save_chat(
         &self,
@@ -33,11 +28,12 @@ impl ChatStore for RedisStore {
         details: &ChatDetails,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let kept = Kept { details: details.clone(), at: seconds(SystemTime::now()) };
-        let (key, label) = (self.chats_of(agent, owner), label.to_string());
+        let (key, owner, label) = (self.base(agent), hex(owner.bytes()), label.to_string());
         async move {
             let text =
                 serde_json::to_string(&kept).map_err(|error| self.line.error(SharedFault::Other(error.to_string())))?;
-            self.write(&super::scripts::SAVE_CHAT, &key, &[&label, &text]).await.map(drop)
+            let (lock, token) = leases::guard(self.lease.as_ref());
+            self.write(&SAVE_CHAT, &key, &[&lock, &token, &owner, &label, &text]).await.map(drop)
         }
         .boxed()
     }
@@ -49,7 +45,8 @@ impl ChatStore for RedisStore {
         within: Option<&ChatLabel>,
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<SavedChat>, StoreError>> {
-        let (key, within) = (self.chats_of(agent, owner), within.map(ToString::to_string));
+        let key = format!("{}:t:{}", self.base(agent), hex(owner.bytes()));
+        let within = within.map(ToString::to_string);
         async move {
             let is_within = |label: &str| {
                 within.as_ref().is_none_or(|within| {
@@ -79,7 +76,11 @@ impl ChatStore for RedisStore {
         owner: &Owner,
         label: &ChatLabel,
     ) -> BoxFuture<'_, Result<bool, StoreError>> {
-        let (key, label) = (self.chats_of(agent, owner), label.to_string());
-        async move { self.line.read_as(self.write(&super::scripts::FORGET_CHAT, &key, &[&label]).await?) }.boxed()
+        let (key, owner, label) = (self.base(agent), hex(owner.bytes()), label.to_string());
+        async move {
+            let (lock, token) = leases::guard(self.lease.as_ref());
+            self.line.read_as(self.write(&FORGET_CHAT, &key, &[&lock, &token, &owner, &label]).await?)
+        }
+        .boxed()
     }
 }

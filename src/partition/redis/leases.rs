@@ -97,11 +97,19 @@ impl Leases {
             conversation: answer.next().and_then(|id| id.parse().ok()),
             context: answer.next().and_then(|id| id.parse().ok()),
         });
-        Ok(Some(Lease { name: name.clone(), token, saved }))
+        let session = match (name, &saved, answer.next().filter(|token| !token.is_empty())) {
+            (LockName::Partition(partition), Some(Saved { session: Some(session), .. }), Some(token)) => {
+                let name = LockName::Session(partition.agent.clone(), session.clone());
+                Some(Box::new(Lease { name, token, saved: None, session: None }))
+            }
+            _ => None,
+        };
+        Ok(Some(Lease { name: name.clone(), token, saved, session }))
     }
 
     /// What was granted, to be renewed until it is dropped.
-    fn keep(self: Arc<Self>, lease: Lease, state: State) -> Held {
+    fn keep(self: Arc<Self>, mut lease: Lease, state: State) -> Held {
+        let session = lease.session.take().map(|session| Arc::clone(&self).keep(*session, State::Held));
         let key = (lease.name.clone(), lease.token.clone());
         self.table.insert(key.clone(), state);
         if !self.is_kept.swap(true, Ordering::AcqRel) {
@@ -120,7 +128,7 @@ impl Leases {
                 }
             });
         }
-        Held::new(Kept { leases: Arc::clone(&self), key }, Some(lease))
+        Held::new(Kept { leases: Arc::clone(&self), key }, Some(lease)).with_session(session)
     }
 
     /// Gives back what was dropped. What cannot be given back ends with its time.

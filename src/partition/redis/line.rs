@@ -1,31 +1,18 @@
-//! The line to the shared store: one connection for what need not be waited for, and a few for writes, each of which is followed by
-//! the question whether it is safe.
+//! The line to the shared store: an operation is tried again while the store comes back. [`Remote`] is what does it there.
 
-use super::faults::fault;
 use super::scripts::Script;
 use super::seal::Sealer;
-use super::settings::{Place, RedisSettings};
+use super::settings::RedisSettings;
 use crate::partition::store::{SharedFault, StoreError};
-use crate::system::secret::Variables;
-use crate::system::tls;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, Pipeline, TlsCertificates, Value};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use futures_util::future::BoxFuture;
+use redis::{Pipeline, Value};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// How long an operation may take in all, with new connections: as long as a state file may be busy. A store that is started again
 /// within this time is not noticed.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long to wait for one connection or one answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(3);
-
-/// How long the store is given to make a write safe. Less than [`ANSWER_LIMIT`], so that its answer arrives.
-const SAFE_LIMIT: Duration = Duration::from_millis(2500);
 
 /// The first pause before another try. It doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -33,34 +20,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
 
-/// Writes that wait for their safety at once, each on a connection of its own. More wait for one of these.
-const WRITERS: usize = 16;
-
-/// The format of what is kept, and the newest one that this program knows.
-const FORMAT: &str = "1";
-
 /// What is known of the whole store.
 pub(super) struct Known {
     /// Its own random name: another one means that it was emptied or replaced.
-    id: String,
+    pub(super) id: String,
     /// What session ids are made with.
     pub(super) secret: Vec<u8>,
     pub(super) sealer: Sealer,
     /// Knows `WAITAOF`.
-    waits_for_disk: bool,
-}
-
-/// The line.
-pub(super) struct Line {
-    pub(super) settings: RedisSettings,
-    place: Place,
-    variable: Variables,
-    common: Mutex<Option<(MultiplexedConnection, Arc<Known>)>>,
-    writers: SyncMutex<Vec<MultiplexedConnection>>,
-    free: Semaphore,
-    /// The id of the store when it was last looked at.
-    seen: SyncMutex<Option<String>>,
-    replaced: AtomicU64,
+    pub(super) waits_for_disk: bool,
 }
 
 /// One script with its key and arguments, and whether its effect must be safe before it counts.
@@ -72,31 +40,43 @@ pub(super) struct Ask<'a> {
 }
 
 /// What is tried.
-enum Work<'a> {
+pub(super) enum Work<'a> {
     Ask(Ask<'a>),
     Send(&'a Pipeline),
     Know,
     Look,
 }
 
+/// What was answered, and by which store.
+pub(super) type Answered = (Vec<Value>, Arc<Known>);
+
+/// What does the work in the store: connections to a server, or a simulated one in tests.
+pub(super) trait Remote: Send + Sync {
+    /// Tries it once.
+    fn attempt<'a>(&'a self, work: &'a Work<'a>) -> BoxFuture<'a, Result<Answered, SharedFault>>;
+
+    /// The next try begins with new connections: the address may lead to another server by now.
+    fn reconnect(&self);
+
+    /// How often the store was found emptied or replaced.
+    fn replaced(&self) -> u64;
+}
+
+/// The line.
+pub(super) struct Line {
+    pub(super) settings: RedisSettings,
+    address: String,
+    remote: Box<dyn Remote>,
+}
+
 impl Line {
-    pub(super) fn new(settings: RedisSettings, variable: Variables) -> Result<Self, &'static str> {
-        let place = settings.place()?;
-        Ok(Self {
-            settings,
-            place,
-            variable,
-            common: Mutex::default(),
-            writers: SyncMutex::default(),
-            free: Semaphore::new(WRITERS),
-            seen: SyncMutex::default(),
-            replaced: AtomicU64::new(0),
-        })
+    /// A line to what is at this address.
+    pub(super) const fn new(settings: RedisSettings, address: String, remote: Box<dyn Remote>) -> Self {
+        Self { settings, address, remote }
     }
 
     pub(super) fn address(&self) -> String {
-        let Place { host, port, .. } = &self.place;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        self.address.clone()
     }
 
     pub(super) fn error(&self, fault: SharedFault) -> StoreError {
@@ -105,7 +85,7 @@ impl Line {
 
     /// How often the store was found emptied or replaced.
     pub(super) fn replaced(&self) -> u64 {
-        self.replaced.load(Ordering::Relaxed)
+        self.remote.replaced()
     }
 
     /// Runs a script, again while the store comes back. Each script may run twice: its effect is the same.
@@ -133,7 +113,7 @@ impl Line {
         // What it says when the time is over in the middle of a try.
         let mut last = SharedFault::Slow(PATIENCE.as_secs());
         loop {
-            let answer = tokio::time::timeout_at(until, self.attempt(work)).await;
+            let answer = tokio::time::timeout_at(until, self.remote.attempt(work)).await;
             let fault = match answer.unwrap_or_else(|_| Err(last.clone())) {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
@@ -141,11 +121,7 @@ impl Line {
             last = fault.clone();
             let passes = matches!(fault, SharedFault::Unreachable(_) | SharedFault::Loading | SharedFault::ReadOnly);
             if passes || matches!(fault, SharedFault::Slow(_) | SharedFault::NotDurable(_)) {
-                // The next try begins with new connections: the address may lead to another server by now.
-                if let Ok(mut common) = self.common.try_lock() {
-                    *common = None;
-                }
-                self.idle_writers().clear();
+                self.remote.reconnect();
             }
             if !passes || Instant::now() + pause >= until {
                 return Err(self.error(fault));
@@ -153,248 +129,6 @@ impl Line {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(MAX_PAUSE);
         }
-    }
-
-    async fn attempt(&self, work: &Work<'_>) -> Result<(Vec<Value>, Arc<Known>), SharedFault> {
-        let (mut connection, known) = self.common().await?;
-        let answer = match work {
-            Work::Ask(ask) if ask.is_write => vec![self.write(connection, &known, ask).await?],
-            Work::Ask(ask) => vec![self.run(&mut connection, ask, None).await?],
-            Work::Send(commands) => {
-                // Each answer by itself: an error of several loses its code.
-                let mut commands = (*commands).clone();
-                let answers = commands.ignore_errors().query_async::<Vec<Value>>(&mut connection).await;
-                let answers = answers.map_err(|error| fault(&error))?.into_iter().map(Value::extract_error);
-                answers.collect::<Result<_, _>>().map_err(|error| fault(&error))?
-            }
-            Work::Know => Vec::new(),
-            Work::Look => {
-                let get = redis::cmd("HGET").arg(self.meta()).arg("id").to_owned();
-                let id: Option<String> = get.query_async(&mut connection).await.map_err(|error| fault(&error))?;
-                if id.as_ref() != Some(&known.id) {
-                    *self.common.lock().await = None;
-                    self.common().await?;
-                }
-                Vec::new()
-            }
-        };
-        Ok((answer, known))
-    }
-
-    /// Runs a script on a connection of its own, and waits until its effect is safe.
-    async fn write(
-        &self,
-        mut common: MultiplexedConnection,
-        known: &Known,
-        ask: &Ask<'_>,
-    ) -> Result<Value, SharedFault> {
-        let waits_for = self.settings.waits_for();
-        // Older servers are configured to write before they answer.
-        let Some((disk, replicas)) =
-            waits_for.filter(|(disk, replicas)| *replicas > 0 || (*disk && known.waits_for_disk))
-        else {
-            return self.run(&mut common, ask, None).await;
-        };
-        let mut wait = if disk && known.waits_for_disk {
-            redis::cmd("WAITAOF").arg(1).arg(replicas).to_owned()
-        } else {
-            redis::cmd("WAIT").arg(replicas).to_owned()
-        };
-        wait.arg(SAFE_LIMIT.as_millis().to_string());
-        let _free = self.free.acquire().await.map_err(|_| SharedFault::Other("the line is closed".to_owned()))?;
-        let idle = self.idle_writers().pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => self.connect().await?,
-        };
-        let answer = self.run(&mut connection, ask, Some(wait)).await?;
-        self.idle_writers().push(connection);
-        Ok(answer)
-    }
-
-    /// Runs a script on a connection, and asks behind it whether its effect is safe.
-    async fn run(
-        &self,
-        connection: &mut MultiplexedConnection,
-        ask: &Ask<'_>,
-        wait: Option<redis::Cmd>,
-    ) -> Result<Value, SharedFault> {
-        let mut commands = Pipeline::new();
-        commands.cmd("EVALSHA").arg(ask.script.digest()).arg(1).arg(ask.key).arg(ask.arguments);
-        let is_waited_for = wait.is_some();
-        if let Some(wait) = wait {
-            commands.add_command(wait);
-        }
-        commands.ignore_errors();
-        for is_known in [false, true] {
-            let answers: Vec<Value> = commands.query_async(connection).await.map_err(|error| fault(&error))?;
-            let mut answers = answers.into_iter().map(Value::extract_error);
-            match answers.next() {
-                Some(Err(error)) if error.code() == Some("NOSCRIPT") && !is_known => {
-                    let load = redis::cmd("SCRIPT").arg("LOAD").arg(ask.script.text()).to_owned();
-                    load.exec_async(connection).await.map_err(|error| fault(&error))?;
-                }
-                Some(Err(error)) => return Err(fault(&error)),
-                None => break,
-                Some(Ok(answer)) => {
-                    if is_waited_for {
-                        let safe = answers.next().unwrap_or(Ok(Value::Nil));
-                        self.check_safe(&safe.map_err(|error| fault(&error))?)?;
-                    }
-                    return Ok(answer);
-                }
-            }
-        }
-        Err(SharedFault::Other("the store gave no answer to a script".to_owned()))
-    }
-
-    /// Does the answer to `WAIT` or `WAITAOF` say that enough have the write?
-    fn check_safe(&self, answer: &Value) -> Result<(), SharedFault> {
-        let replicas = i64::from(self.settings.replicas);
-        let (on_disk, on_replicas) = match answer {
-            Value::Int(replicas) => (true, *replicas),
-            Value::Array(counts) => match counts[..] {
-                [Value::Int(local), Value::Int(replicas)] => (local >= 1, replicas),
-                _ => (false, 0),
-            },
-            _ => (false, 0),
-        };
-        if !on_disk {
-            return Err(SharedFault::NotDurable("it is not on the store's disk yet".to_owned()));
-        }
-        if on_replicas < replicas {
-            return Err(SharedFault::NotDurable(format!("{on_replicas} of {replicas} replicas have it")));
-        }
-        Ok(())
-    }
-
-    /// The common connection, made if there is none, and what is known of the store behind it.
-    async fn common(&self) -> Result<(MultiplexedConnection, Arc<Known>), SharedFault> {
-        let mut common = self.common.lock().await;
-        if let Some((connection, known)) = &*common {
-            return Ok((connection.clone(), Arc::clone(known)));
-        }
-        let mut connection = self.connect().await?;
-        let known = Arc::new(self.get_to_know(&mut connection).await?);
-        *common = Some((connection.clone(), Arc::clone(&known)));
-        Ok((connection, known))
-    }
-
-    fn idle_writers(&self) -> std::sync::MutexGuard<'_, Vec<MultiplexedConnection>> {
-        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn meta(&self) -> String {
-        format!("{}:meta", self.settings.prefix)
-    }
-
-    async fn connect(&self) -> Result<MultiplexedConnection, SharedFault> {
-        tls::use_ring();
-        let Place { host, port, database, is_tls } = &self.place;
-        let address = if *is_tls {
-            ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
-        } else {
-            ConnectionAddr::Tcp(host.clone(), *port)
-        };
-        let mut info = address.into_connection_info().map_err(|error| fault(&error))?;
-        let mut user = info.redis_settings().clone().set_db(*database);
-        if let Some(name) = &self.settings.username {
-            user = user.set_username(name);
-        }
-        // Read for every connection: secrets change while a daemon runs.
-        if let Some(password) = &self.settings.password {
-            user = user.set_password(password.read(&*self.variable).map_err(SharedFault::Settings)?);
-        }
-        info = info.set_redis_settings(user);
-        let client = if *is_tls {
-            let root_cert = match &self.settings.authorities {
-                Some(path) => Some(crate::system::secret::file(path).map_err(SharedFault::Settings)?.into_bytes()),
-                None => None,
-            };
-            Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
-        } else {
-            Client::open(info)
-        };
-        let client = client.map_err(|error| fault(&error))?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(ANSWER_LIMIT))
-            .set_response_timeout(Some(ANSWER_LIMIT));
-        client.get_multiplexed_async_connection_with_config(&config).await.map_err(|error| fault(&error))
-    }
-
-    /// Checks what kind of server it is, and reads what is said once about the whole store.
-    async fn get_to_know(&self, connection: &mut MultiplexedConnection) -> Result<Known, SharedFault> {
-        let key = self.settings.sealing_key.read(&*self.variable).map_err(SharedFault::Settings)?;
-        let sealer = Sealer::new(&key).map_err(SharedFault::Settings)?;
-        let server = Server::of(connection).await?;
-        let waits_for_disk = server.waits_for_disk;
-        if self.settings.waits_for().is_some_and(|(disk, _)| disk) && !waits_for_disk {
-            server.must_write_before_it_answers(connection).await?;
-        }
-        let random = || sealer.random::<32>().ok_or_else(|| SharedFault::Other("no random bytes".to_owned()));
-        let place = format!("{}:secret", self.settings.prefix);
-        let secret = sealer.seal(&place, &random()?).ok_or_else(|| SharedFault::Other("no random bytes".to_owned()))?;
-        let (id, meta) = (Uuid::new_v4().simple().to_string(), self.meta());
-        let arguments = [FORMAT, &id, &secret];
-        let script = &super::scripts::META;
-        let wait = None;
-        let answer =
-            self.run(connection, &Ask { script, key: &meta, arguments: &arguments, is_write: true }, wait).await?;
-        let (found, id, secret): (String, String, String) =
-            redis::from_redis_value(answer).map_err(|error| SharedFault::Other(error.to_string()))?;
-        if found != FORMAT {
-            return Err(SharedFault::TooNew { found, known: FORMAT });
-        }
-        let secret = sealer.open(&place, &secret).ok_or(SharedFault::AnotherKey)?;
-        let before = self.seen.lock().unwrap_or_else(PoisonError::into_inner).replace(id.clone());
-        if before.is_some_and(|before| before != id) {
-            self.replaced.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(store = %self.address(), "the shared store was emptied or replaced; using what is there now");
-        }
-        Ok(Known { id, secret, sealer, waits_for_disk })
-    }
-}
-
-/// What `INFO` says of the server.
-struct Server {
-    waits_for_disk: bool,
-}
-
-impl Server {
-    async fn of(connection: &mut MultiplexedConnection) -> Result<Self, SharedFault> {
-        let info: String = redis::cmd("INFO").arg("server").query_async(connection).await.map_err(|e| fault(&e))?;
-        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        // Valkey says which Redis it is compatible with.
-        let version = field("redis_version").unwrap_or_default();
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-        let version_numbers = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        if version_numbers < (7, 0) {
-            return Err(SharedFault::Unsupported(format!(
-                "it is version {version:?}; Valkey, or Redis 7 or newer, is needed"
-            )));
-        }
-        if field("redis_mode") == Some("cluster") || field("server_mode") == Some("cluster") {
-            return Err(SharedFault::Unsupported(
-                "it is a cluster; one server, or one endpoint of a primary, is needed".to_owned(),
-            ));
-        }
-        Ok(Self { waits_for_disk: version_numbers >= (7, 2) })
-    }
-
-    /// Without `WAITAOF`, a server is as durable as its own settings.
-    async fn must_write_before_it_answers(&self, connection: &mut MultiplexedConnection) -> Result<(), SharedFault> {
-        let get = redis::cmd("CONFIG").arg("GET").arg("appendfsync").arg("appendonly").to_owned();
-        let found: Result<std::collections::HashMap<String, String>, _> = get.query_async(connection).await;
-        let is = |name: &str, value: &str| {
-            found.as_ref().is_ok_and(|found| found.get(name).is_some_and(|found| found == value))
-        };
-        if is("appendonly", "yes") && is("appendfsync", "always") {
-            return Ok(());
-        }
-        Err(SharedFault::Unsupported(
-            "a Redis older than 7.2 cannot say when a write is on disk, and is not known to have appendonly yes and appendfsync always"
-                .to_owned(),
-        ))
     }
 }
 

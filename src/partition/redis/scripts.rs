@@ -24,15 +24,22 @@ impl Script {
     }
 }
 
+/// A script that writes: with what such scripts have in common before its own text.
+macro_rules! writing {
+    ($flags:literal, $file:literal) => {
+        Script::new(concat!($flags, include_str!("scripts/record.lua"), include_str!($file)))
+    };
+}
+
 pub(super) static ACQUIRE: Script = Script::new(include_str!("scripts/acquire.lua"));
 pub(super) static RENEW: Script = Script::new(include_str!("scripts/renew.lua"));
 pub(super) static RELEASE: Script =
     Script::new(concat!("#!lua flags=allow-oom\n", include_str!("scripts/release.lua")));
-pub(super) static SET: Script = Script::new(include_str!("scripts/set.lua"));
-pub(super) static REMEMBER: Script = Script::new(include_str!("scripts/remember.lua"));
-pub(super) static FORGET_ID: Script =
-    Script::new(concat!("#!lua flags=allow-oom\n", include_str!("scripts/forget_id.lua")));
-pub(super) static FORGET: Script = Script::new(concat!("#!lua flags=allow-oom\n", include_str!("scripts/forget.lua")));
+pub(super) static SET: Script = writing!("", "scripts/set.lua");
+pub(super) static PLACE: Script = writing!("", "scripts/place.lua");
+pub(super) static REMEMBER: Script = writing!("", "scripts/remember.lua");
+pub(super) static FORGET_ID: Script = writing!("#!lua flags=allow-oom\n", "scripts/forget_id.lua");
+pub(super) static FORGET: Script = writing!("#!lua flags=allow-oom\n", "scripts/forget.lua");
 pub(super) static LIST: Script = Script::new(concat!("#!lua flags=no-writes\n", include_str!("scripts/list.lua")));
 pub(super) static PUT_RUN: Script = Script::new(include_str!("scripts/put_run.lua"));
 pub(super) static NOTE_RUN: Script = Script::new(include_str!("scripts/note_run.lua"));
@@ -40,6 +47,5 @@ pub(super) static FORGET_RUNS: Script =
     Script::new(concat!("#!lua flags=allow-oom\n", include_str!("scripts/forget_runs.lua")));
 pub(super) static RUNS: Script = Script::new(concat!("#!lua flags=no-writes\n", include_str!("scripts/runs.lua")));
 pub(super) static META: Script = Script::new(concat!("#!lua flags=allow-oom\n", include_str!("scripts/meta.lua")));
-pub(super) static SAVE_CHAT: Script = Script::new(include_str!("scripts/save_chat.lua"));
-pub(super) static FORGET_CHAT: Script =
-    Script::new(concat!("#!lua flags=allow-oom\n", include_str!("scripts/forget_chat.lua")));
+pub(super) static SAVE_CHAT: Script = writing!("", "scripts/save_chat.lua");
+pub(super) static FORGET_CHAT: Script = writing!("#!lua flags=allow-oom\n", "scripts/forget_chat.lua");

@@ -17,44 +17,55 @@ const CALLS: usize = 50;
 const USERS: usize = 20;
 
 /// A home whose daemon uses the store.
-fn home(server: &StoreServer, emulator: &mut TestEmulator) -> Home {
+pub(super) fn home(server: &StoreServer, emulator: &mut TestEmulator) -> Home {
+    home_at(&server.settings_text(), emulator)
+}
+
+/// As [`home`], with these settings.
+pub(super) fn home_at(settings: &str, emulator: &mut TestEmulator) -> Home {
     let home = Home::new();
     std::fs::create_dir_all(home.path(".config/cupola")).unwrap();
-    let text = format!("[store]\nkind = \"redis\"\n{}", server.settings_text());
+    let text = format!("[store]\nkind = \"redis\"\n{settings}");
     std::fs::write(home.path(".config/cupola/config.toml"), text).unwrap();
     emulator.list_in(&home);
     home
 }
 
-fn command(home: &Home, arguments: &[&str]) -> Command {
+pub(super) fn command(home: &Home, arguments: &[&str]) -> Command {
     let mut command = home.command(arguments);
     command.env("STORE_PASSWORD", PASSWORD).env("STORE_KEY", SEALING_KEY).stderr(Stdio::piped());
     command
 }
 
-fn serve(home: &Home) -> Process {
+pub(super) fn serve(home: &Home) -> Process {
     let mut daemon = Process::start(command(home, &["serve", "--background"]));
     let report = daemon.report();
     assert!(report.starts_with("ready"), "{report}");
     daemon
 }
 
-fn invoke(home: &Home, url: &str, user: &str, input: &str) -> Command {
+pub(super) fn invoke(home: &Home, url: &str, user: &str, input: &str) -> Command {
     let (emulator, user) = (format!("--emulator={url}"), format!("--user-isolation-key={user}"));
     command(home, &["invoke", &emulator, &user, "-o", "json", input])
 }
 
-fn result(output: &Output) -> Value {
+pub(super) fn result(output: &Output) -> Value {
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// What a test needs: a store, an emulator, its URL.
-async fn begin() -> Option<(StoreServer, TestEmulator, String)> {
+pub(super) async fn begin() -> Option<(StoreServer, TestEmulator, String)> {
     let server = StoreServer::start(Engine::Valkey, &[])?;
+    let (emulator, url) = begin_at().await;
+    Some((server, emulator, url))
+}
+
+/// An emulator, and its URL.
+pub(super) async fn begin_at() -> (TestEmulator, String) {
     let emulator = TestEmulator::start().await;
     let url = emulator.target("notes")["url"].as_str().unwrap().to_owned();
-    Some((server, emulator, url))
+    (emulator, url)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,7 +153,7 @@ async fn a_daemon_that_was_stopped_past_its_lease_overwrites_nothing() {
 }
 
 /// Waits for what must happen.
-fn wait_until(happened: impl Fn() -> bool) {
+pub(super) fn wait_until(happened: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !happened() {
         assert!(Instant::now() < deadline, "it did not happen");

@@ -68,6 +68,10 @@ impl StoreServer {
         self.child = run(self.engine, &self.program, self.port, self.directory.path(), &self.more);
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

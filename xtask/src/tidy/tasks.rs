@@ -38,6 +38,13 @@ const PLACES: &[(&str, &str, &str)] = &[
         "keep",
         "renews leases; it holds the store weakly, and what it drops ends with its time",
     ),
+    ("src/partition/redis/simulation.rs", "simulate", "a test's daemons; they end with its runtime"),
+    (
+        "src/partition/redis/simulation.rs",
+        "the_script_places_as_the_rule_says",
+        "a test's replica; it ends with its runtime",
+    ),
+    ("src/partition/redis/simulation/network.rs", "trouble", "a test's faults; they end with its runtime"),
     ("src/partition/sqlite.rs", "new", "the store's thread; it ends with its last handle"),
     ("src/pieces.rs", "keep", "gives work up after KEPT_FOR; it holds the table weakly"),
     ("src/process.rs", "embedded", "the whole daemon of --no-daemon"),

@@ -163,6 +163,7 @@ _CLASSES: dict[str, type[CupolaError]] = {
             "isolationKeyRequired",
             "isolationMismatch",
             "foreignSession",
+            "pooledSession",
             "notSessionOwner",
             "isolationNotSupported",
             "outOfBounds",

@@ -1,8 +1,12 @@
 -- Forgets partitions of one agent, and the ownership keys of sessions that no other version of the owner continues.
--- KEYS[1] base; ARGV: owner, version, owner, version, …
-local base, forgotten = KEYS[1], 0
-for i = 1, #ARGV, 2 do
+-- KEYS[1] base; ARGV: lock or '', token, owner, version, owner, version, …
+local base, lock, token, forgotten = KEYS[1], ARGV[1], ARGV[2], 0
+local late = refusal(base, lock, token, lock == '' and '' or ARGV[3] .. ':' .. ARGV[4])
+if late then return late end
+for i = 3, #ARGV, 2 do
   local owner, partition = ARGV[i], ARGV[i] .. ':' .. ARGV[i + 1]
+  local current = redis.call('HGET', base .. ':p:' .. partition, 'session')
+  if current then redis.call('SREM', base .. ':si:' .. current, partition) end
   forgotten = forgotten + redis.call('DEL', base .. ':p:' .. partition)
   redis.call('ZREM', base .. ':ps', partition)
   redis.call('INCR', base .. ':g:' .. partition)

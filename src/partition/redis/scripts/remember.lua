@@ -1,7 +1,8 @@
 -- Remembers whose a session is, and its ownership key.
 -- KEYS[1] base; ARGV: lock or '', token, session, owner, sealed key or ''
 local base, lock, token, session, owner, sealed = KEYS[1], unpack(ARGV)
-if lock ~= '' and redis.call('GET', base .. lock) ~= token then return redis.error_reply('FENCED lost') end
+local late = refusal(base, lock, token, '')
+if late then return late end
 local record = base .. ':s:' .. session
 local before = redis.call('HGET', record, 'owner')
 if before then redis.call('SREM', base .. ':so:' .. before, session) end

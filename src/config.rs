@@ -3,7 +3,12 @@
 //! The file is `$XDG_CONFIG_HOME/cupola/config.toml` (`~/.config/cupola/config.toml`), or what `CUPOLA_CONFIG` names.
 //! Where the socket is cannot be said in it: clients follow the same rule ([`cupola_cli::socket`]) and read no file.
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
+//!
+//! - [`mod@gateway`]: what a gateway serves, and which gateways the command line may use
 
+pub mod gateway;
+
+use self::gateway::{GatewaySettings, KnownGateway};
 use crate::auth::{CredentialConfig, GivenToken};
 use crate::partition::redis::settings::RedisSettings;
 use crate::system::protected::Protected;
@@ -73,6 +78,10 @@ pub struct Config {
     pub store: StoreConfig,
     /// Ask the service how long the parts of each turn took.
     pub latency: bool,
+    /// What `cupola gateway` serves, if the file says so.
+    pub gateway: Option<GatewaySettings>,
+    /// The gateways that the command line may use, by their names.
+    pub gateways: BTreeMap<String, KnownGateway>,
     /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
     /// How long a call of the service other than a turn may take. Not in the file either.
@@ -151,6 +160,9 @@ pub enum ConfigError {
         /// What it should be.
         rule: &'static str,
     },
+    /// A setting of the gateway breaks its rule.
+    #[error("gateway in the configuration file: {0}")]
+    Gateway(String),
     /// A setting of the shared store breaks its rule.
     #[error("store in the configuration file: {0}")]
     Store(&'static str),
@@ -183,6 +195,8 @@ struct Settings {
     latency: Option<bool>,
     credential: CredentialConfig,
     store: StoreConfig,
+    gateway: Option<GatewaySettings>,
+    gateways: BTreeMap<String, KnownGateway>,
 }
 
 /// `idle_exit = 600` or `idle_exit = "never"`.
@@ -251,6 +265,8 @@ impl Config {
         };
         let used = file.credential.files().chain(file.trusted_certificates.iter().cloned());
         let used = used.chain(shared.into_iter().flatten());
+        let used = used.chain(file.gateway.iter().flat_map(GatewaySettings::files));
+        let used = used.chain(file.gateways.values().flat_map(KnownGateway::files));
         let protected = Protected::new(
             own.into_iter()
                 .flatten()
@@ -282,6 +298,8 @@ impl Config {
             emulator_token: text_in("CUPOLA_EMULATOR_TOKEN").map(GivenToken::new),
             credential: file.credential,
             store: file.store,
+            gateway: file.gateway,
+            gateways: file.gateways,
             latency: file.latency.unwrap_or(true),
             runs: crate::run::Limits::default(),
             call_limit: crate::foundry::CALL_LIMIT,

@@ -20,6 +20,7 @@ pub(super) const HOUSES: &[House] = &[
         floors: &[
             &["lib"],
             &["process"],
+            &["gateway"],
             &["inbound"],
             &["conformance", "methods"],
             &["rpc"],

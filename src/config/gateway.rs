@@ -79,7 +79,7 @@ pub struct GatewaySettings {
     pub key_rest: Duration,
 }
 
-/// An issuer of tokens: an OpenID provider.
+/// An issuer of tokens: an identity provider.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IssuerSettings {

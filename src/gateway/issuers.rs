@@ -1,5 +1,5 @@
-//! The issuers that the gateway trusts, and their keys: found by discovery (OpenID Connect Discovery 1.0), kept, and asked for again
-//! when a token names a key that is not known, because issuers change their keys.
+//! The issuers that the gateway trusts, and their keys: found by discovery (`OpenID` Connect Discovery 1.0), kept, and asked for
+//! again when a token names a key that is not known, because issuers change their keys.
 
 use super::keys::Keys;
 use super::token::{TokenFault, Unverified, Verified};
@@ -27,7 +27,7 @@ const STALE_FOR: Duration = Duration::from_hours(6);
 /// Every issuer that the gateway trusts.
 #[derive(Debug)]
 pub(super) struct Issuers {
-    issuers: Vec<Issuer>,
+    trusted: Vec<Issuer>,
     client: reqwest::Client,
     /// How long they are not asked again.
     rest: Duration,
@@ -59,23 +59,24 @@ impl Issuers {
     /// Nothing is fetched yet.
     pub(super) fn new(config: &Config, settings: &GatewaySettings) -> Result<Self, String> {
         tls::use_ring();
-        let trusted = tls::trusted_certificates(&config.trusted_certificates).map_err(|error| error.to_string())?;
+        let certificates =
+            tls::trusted_certificates(&config.trusted_certificates).map_err(|error| error.to_string())?;
         let builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(FETCH_LIMIT)
-            .tls_certs_merge(trusted);
+            .tls_certs_merge(certificates);
         let builder = config.proxies.apply(builder).map_err(|error| error.to_string())?;
         let client = builder.build().map_err(|error| error.to_string())?;
         let issuer = |rules: &IssuerSettings| Issuer { rules: rules.clone(), kept: Mutex::default() };
         let issuers = settings.issuers.iter().map(issuer).collect();
-        Ok(Self { issuers, client, rest: settings.key_rest })
+        Ok(Self { trusted: issuers, client, rest: settings.key_rest })
     }
 
     /// What a token proves, and the rules of its issuer.
     pub(super) async fn verify(&self, token: &str) -> Result<(Verified, &IssuerSettings), TokenFault> {
         let unverified = Unverified::parse(token)?;
         let named = unverified.issuer().ok_or(TokenFault::UnknownIssuer)?;
-        let issuer = self.issuers.iter().find(|issuer| issuer.rules.issuer == named);
+        let issuer = self.trusted.iter().find(|issuer| issuer.rules.issuer == named);
         let issuer = issuer.ok_or(TokenFault::UnknownIssuer)?;
         let keys = self.keys(issuer, unverified.key.as_deref()).await;
         if keys.is_empty() {
@@ -86,7 +87,7 @@ impl Issuers {
 
     /// Are the keys of every issuer known?
     pub(super) async fn are_ready(&self) -> bool {
-        for issuer in &self.issuers {
+        for issuer in &self.trusted {
             if self.keys(issuer, None).await.is_empty() {
                 return false;
             }

@@ -21,7 +21,7 @@ const RUN_RETRY: Duration = Duration::from_secs(1);
 /// How many callers are remembered before those who do nothing are forgotten. One takes about 200 bytes.
 const REMEMBERED: usize = 10_000;
 
-/// WebSockets of one caller at once. A thousand connections are held, so no caller may hold them all.
+/// Open lines by `WebSocket` of one caller at once. A thousand connections are held, so no caller may hold them all.
 const SOCKETS: usize = 32;
 
 /// The accounts of all callers.

@@ -1,7 +1,7 @@
 //! `cupola gateway`: who calls is proven, and nobody reaches what is another's.
 //!
-//! - `issuer`: an OpenID provider inside the tests
-//! - `tokens`: which tokens prove something; `others`: every way to name another user; `serving`: HTTP, events, WebSockets, drain
+//! - `issuer`: an identity provider inside the tests
+//! - `tokens`: which tokens prove something; `others`: every way to name another user; `serving`: HTTP, events, lines, drain
 //! - `certificates`: client certificates as the proof; `hints`: what its refusals advise
 //! - `process`: the commands: `cupola gateway`, and `--gateway` of the others
 

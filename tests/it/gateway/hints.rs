@@ -114,7 +114,7 @@ async fn a_caller_beyond_a_limit_is_served_when_it_does_less() {
     let world = World::with("runsAtOnce = 1", Key::p256("first"), "algorithm = \"ES256\"", "[[grants]]").await;
     let token = world.issuer.token("ada");
     let say = json!({"id": 1, "method": "invoke", "params": {"input": "hello", "newSession": true}});
-    world.emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
+    world.emulator.fail("*/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
     let mut socket = world.socket("/rpc", &token).await;
     socket.send(&say).await;
     let begun = async {

@@ -1,4 +1,4 @@
-//! An OpenID provider inside the tests: discovery, keys that can change, and tokens that it signs or that only look as if.
+//! An identity provider inside the tests: discovery, keys that can change, and tokens that it signs or that only look as if.
 
 use axum::Router;
 use axum::extract::State;
@@ -85,7 +85,7 @@ impl Key {
     }
 
     /// A token with these members in its header besides.
-    pub(super) fn token_and(&self, more: Value, claims: &Value) -> String {
+    pub(super) fn token_and(&self, more: &Value, claims: &Value) -> String {
         let mut header = self.header();
         header.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.token_with(&header, claims)
@@ -130,7 +130,7 @@ impl Issuer {
         let published = Arc::new(Published::default());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
-        *published.url.lock().unwrap() = url.clone();
+        published.url.lock().unwrap().clone_from(&url);
         *published.keys.lock().unwrap() = vec![key.public()];
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))

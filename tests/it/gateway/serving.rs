@@ -1,4 +1,4 @@
-//! HTTP, events, WebSockets, limits, health and drain.
+//! HTTP, events, lines by `WebSocket`, limits, health and drain.
 
 use super::World;
 use super::issuer::{Key, time};
@@ -64,7 +64,7 @@ async fn a_websocket_carries_what_a_line_of_the_socket_carries() {
             break message;
         }
         assert_eq!(message["params"]["token"], 5, "{message}");
-        deltas.push_str(message["params"]["value"]["text"].as_str().unwrap_or_default());
+        deltas.push_str(message["params"]["value"]["delta"].as_str().unwrap_or_default());
     };
     assert_eq!(response["result"]["status"], "completed", "{response}");
     assert_eq!(json!(deltas), response["result"]["text"]);
@@ -83,7 +83,7 @@ async fn what_a_token_has_begun_ends_with_it() {
     let mut claims = world.issuer.claims("ada");
     claims["exp"] = json!(time(12));
     let mut socket = world.socket("/rpc", &world.issuer.key.token(&claims)).await;
-    world.emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
+    world.emulator.fail("*/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
     socket.send(&json!({"id": 1, "method": "invoke", "params": {"input": "hello"}})).await;
     let answer = socket.next().await.unwrap();
     assert_eq!(answer["error"]["data"]["kind"], "cancelled", "{answer}");
@@ -113,7 +113,7 @@ async fn a_caller_beyond_its_limits_hears_when_to_come_again_and_others_do_not_n
     assert!(answer.json()["error"]["data"]["retryAfterMs"].is_u64(), "{answer:?}");
 
     // One run at once: the second is refused while the first is under way, and served after it.
-    world.emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
+    world.emulator.fail("*/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
     let mut socket = world.socket("/rpc", &eve).await;
     socket.send(&json!({"id": 1, "method": "invoke", "params": {"input": "hello"}})).await;
     let say = json!({"id": 2, "method": "invoke", "params": {"input": "hello"}});
@@ -178,7 +178,7 @@ async fn a_gateway_that_stops_says_so_finishes_what_it_has_begun_and_ends() {
     let token = world.issuer.token("ada");
     let mut idle = world.socket("/rpc", &token).await;
     let mut busy = world.socket("/rpc", &token).await;
-    world.emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 2_000 });
+    world.emulator.fail("*/openai/responses", 1, Fault::Latency { milliseconds: 2_000 });
     busy.send(&json!({"id": 1, "method": "invoke", "params": {"input": "hello", "partialResultToken": 1}})).await;
     // It has begun.
     let begun = async {

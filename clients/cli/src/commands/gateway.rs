@@ -15,6 +15,7 @@ Examples:
   cupola gateway --listen 0.0.0.0:8443 --state-dir /var/lib/cupola
   cupola gateway --plain-http --listen 127.0.0.1:8080";
 
+#[expect(clippy::doc_markdown, reason = "the comments are help texts")]
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
     /// The address to listen on; port 0 takes a free one [default: listen in the configuration file, else 127.0.0.1:8443]

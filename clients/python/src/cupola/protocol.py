@@ -2466,6 +2466,20 @@ class TargetDirectory(_TargetDirectory, total=False):
     """azd's own directory with the user's `config.json`; not read when left out."""
 
 
+class _TargetGateway(TypedDict):
+    kind: Literal["gateway"]
+
+
+class TargetGateway(_TargetGateway, total=False):
+    """An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows
+    such agents.
+    """
+
+    agent: AgentName
+    """The name in the gateway's configuration; the only agent that the caller may use when left out.
+    """
+
+
 class _Token(TypedDict):
     credential: str
     """Where it came from: a credential's kind, or `emulator`."""
@@ -2615,6 +2629,7 @@ Target: TypeAlias = Union[
     TargetAgentEndpoint,
     TargetLocal,
     TargetDirectory,
+    TargetGateway,
 ]
 """Which agent a call goes to.
 
@@ -2624,6 +2639,7 @@ Target: TypeAlias = Union[
 {"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
 {"kind": "local", "port": 8088}
 {"kind": "directory", "path": "/home/ada/shop/src"}
+{"kind": "gateway", "agent": "support"}
 ```
 """
 

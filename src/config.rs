@@ -3,7 +3,12 @@
 //! The file is `$XDG_CONFIG_HOME/cupola/config.toml` (`~/.config/cupola/config.toml`), or what `CUPOLA_CONFIG` names.
 //! Where the socket is cannot be said in it: clients follow the same rule ([`cupola_cli::socket`]) and read no file.
 //! Nothing about a call comes from here: whose session a call uses travels with the call.
+//!
+//! - [`mod@gateway`]: what a gateway serves, and which gateways the command line may use
 
+pub mod gateway;
+
+use self::gateway::{GatewaySettings, KnownGateway};
 use crate::auth::{CredentialConfig, GivenToken};
 use crate::partition::pool::PoolSettings;
 use crate::partition::redis::settings::RedisSettings;
@@ -80,6 +85,10 @@ pub struct Config {
     pub latency: bool,
     /// Traces and metrics, if there are to be any.
     pub telemetry: Option<TelemetrySettings>,
+    /// What `cupola gateway` serves, if the file says so.
+    pub gateway: Option<GatewaySettings>,
+    /// The gateways that the command line may use, by their names.
+    pub gateways: BTreeMap<String, KnownGateway>,
     /// How much is kept of runs. Not in the file: users have no reason to change it.
     pub runs: crate::run::Limits,
     /// How long a call of the service other than a turn may take. Not in the file either.
@@ -183,6 +192,9 @@ pub enum ConfigError {
         /// The rule.
         rule: String,
     },
+    /// A setting of the gateway breaks its rule.
+    #[error("gateway in the configuration file: {0}")]
+    Gateway(String),
     /// A setting of the shared store breaks its rule.
     #[error("store in the configuration file: {0}")]
     Store(&'static str),
@@ -227,6 +239,8 @@ struct Settings {
     store: StoreConfig,
     telemetry: Option<TelemetryTable>,
     agents: BTreeMap<String, AgentConfig>,
+    gateway: Option<GatewaySettings>,
+    gateways: BTreeMap<String, KnownGateway>,
 }
 
 /// `idle_exit = 600` or `idle_exit = "never"`.
@@ -298,6 +312,8 @@ impl Config {
         let telemetry = file.telemetry.map(|table| table.resolve(&text_in)).transpose()?.flatten();
         let used = used.chain(shared.into_iter().flatten());
         let used = used.chain(telemetry.iter().flat_map(TelemetrySettings::files));
+        let used = used.chain(file.gateway.iter().flat_map(GatewaySettings::files));
+        let used = used.chain(file.gateways.values().flat_map(KnownGateway::files));
         let protected = Protected::new(
             own.into_iter()
                 .flatten()
@@ -330,6 +346,8 @@ impl Config {
             credential: file.credential,
             store: file.store,
             agents: file.agents,
+            gateway: file.gateway,
+            gateways: file.gateways,
             latency: file.latency.unwrap_or(true),
             telemetry,
             runs: crate::run::Limits::default(),

@@ -6,9 +6,9 @@
 //! - [`framing`]: frames out of bytes, pure (the framings themselves are in `protocol/src/framing.rs`); `reader`: the read half of a connection
 //! - `connection`: one client: a reader, a writer, a bounded outbox
 
-mod connection;
+pub(crate) mod connection;
 pub mod framing;
 pub mod listener;
 pub mod local;
-mod reader;
+pub(crate) mod reader;
 pub mod server;

@@ -1,6 +1,7 @@
 //! The daemon behind `cupola serve`: the map of its rooms, from the entrance down. A room uses only the rooms below it.
 //!
 //! - [`process`]: the daemon as an operating-system process: log, start report, detaching
+//! - [`gateway`]: the same methods over HTTPS, for callers who were proven
 //! - [`inbound`]: how clients come in: the socket, framings, connections
 //! - [`methods`]: the table of methods, and one file of handlers per resource
 //! - [`conformance`]: `cupola conformance`: does a target answer as the wire contract says?
@@ -29,6 +30,7 @@ pub mod daemon;
 pub mod error;
 pub mod feed;
 pub mod foundry;
+pub mod gateway;
 pub mod inbound;
 pub mod lifetime;
 pub mod limits;

@@ -2,7 +2,9 @@
 
 use cupola::config::Flags;
 use cupola::process;
-use cupola_cli::{ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, ServeOptions, Undocumented};
+use cupola_cli::{
+    ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, GatewayOptions, Hooks, ServeOptions, Undocumented,
+};
 use cupola_protocol::rpc::ErrorObject;
 use std::process::ExitCode;
 
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
         Hooks {
             serve,
             embedded: process::embedded,
+            gateway,
             emulator,
             emulator_token,
             conformance,
@@ -29,6 +32,11 @@ fn main() -> ExitCode {
 fn serve(options: ServeOptions) -> ExitCode {
     let ServeOptions { socket, state_directory, idle_exit, log, log_file, background } = options;
     process::serve(Flags { socket, state_directory, idle_exit, log, log_file }, background)
+}
+
+fn gateway(options: GatewayOptions) -> ExitCode {
+    let GatewayOptions { listen, is_plain, state_directory, log, log_file } = options;
+    process::gateway(process::GatewayFlags { listen, is_plain, state_directory, log, log_file })
 }
 
 fn emulator(options: EmulatorOptions) -> ExitCode {

@@ -48,6 +48,8 @@ impl AgentKey {
             Target::AgentEndpoint { url, .. } => in_project(url.project(), url.agent()),
             Target::Local { port, .. } => format!("local/{port}"),
             Target::Directory(directory) => format!("directory:{directory:?}"),
+            // As a directory: the gateway has put the agent that the name stands for in its place.
+            Target::Gateway { agent } => format!("gateway:{agent:?}"),
         })
     }
 

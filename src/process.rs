@@ -6,12 +6,15 @@
 //! somebody wanted to see this daemon run. In the background nothing follows that line, and standard output is closed after it, so
 //! that a starter may also read to the end.
 //!
+//! - [`mod@gateway`]: the gateway as a process; `line`: the line of a command to a gateway
 //! - [`log`]: what is written to the log; the log file is `log/bounded`
 //! - [`mod@emulator`]: the separate emulator as a process; [`mod@conformance`]: the checklist as a process; `recording`: calls that are
 //!   added to a recording
 
 mod conformance;
 mod emulator;
+mod gateway;
+mod line;
 mod log;
 mod recording;
 #[cfg(unix)]
@@ -26,6 +29,7 @@ use windows as system;
 
 pub use conformance::conformance;
 pub use emulator::{emulator, emulator_token};
+pub use gateway::{GatewayFlags, gateway};
 pub use recording::record;
 
 use crate::config::{Config, ConfigError, Flags};
@@ -137,8 +141,11 @@ async fn listener(inherited: Option<Inherited>, config: &Config) -> Result<Found
     })
 }
 
-/// Runs a daemon on a thread of this process for one connection, and returns the client's end of it.
-pub fn embedded() -> io::Result<cupola_cli::Stream> {
+/// Runs a daemon on a thread of this process for one connection, or opens a line to a gateway, and returns the client's end of it.
+pub fn embedded(gateway: Option<&str>) -> io::Result<cupola_cli::Stream> {
+    if let Some(name) = gateway {
+        return line::open(name);
+    }
     system::create_for_this_user_only();
     let (started, start) = std::sync::mpsc::sync_channel(1);
     std::thread::Builder::new().name("daemon".to_owned()).spawn(move || {

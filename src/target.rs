@@ -48,6 +48,9 @@ pub enum TargetError {
     /// The embedded emulator did not start.
     #[error(transparent)]
     Emulator(#[from] EmulatorFailed),
+    /// Only a gateway knows agents by such names.
+    #[error("only a gateway has agents of its own, and this daemon is not a gateway")]
+    NotAGateway,
     /// No token may be sent there.
     #[error(transparent)]
     Host(#[from] HostNotAllowed),
@@ -83,6 +86,7 @@ impl Targets {
             Target::Project { endpoint, agent, .. } => Address::project(endpoint, agent, hosts)?,
             Target::AgentEndpoint { url, .. } => Address::project(url.project(), url.agent(), hosts)?,
             Target::Local { port, .. } => Address::local(*port)?,
+            Target::Gateway { .. } => return Err(TargetError::NotAGateway),
             Target::Directory(directory) => {
                 let resolved = project::resolve(directory).await?;
                 Address::project(&resolved.endpoint, &resolved.agent, hosts)?

@@ -124,6 +124,7 @@ impl ProjectEndpoint {
 /// {"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
 /// {"kind": "local", "port": 8088}
 /// {"kind": "directory", "path": "/home/ada/shop/src"}
+/// {"kind": "gateway", "agent": "support"}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -176,6 +177,13 @@ pub enum Target {
     },
     /// The agent of an azd project on this machine.
     Directory(DirectoryTarget),
+    /// An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows such agents.
+    #[serde(rename_all = "camelCase")]
+    Gateway {
+        /// The name in the gateway's configuration; the only agent that the caller may use when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<AgentName>,
+    },
 }
 
 /// Where an agent's container listens unless it is told otherwise (contract section 16).
@@ -210,6 +218,7 @@ impl Target {
         match self {
             Self::Emulator { agent, .. } | Self::Project { agent, .. } | Self::Local { agent, .. } => Some(agent),
             Self::AgentEndpoint { url, .. } => Some(url.agent()),
+            Self::Gateway { agent } => agent.as_ref(),
             Self::Directory(_) => None,
         }
     }
@@ -220,19 +229,19 @@ impl Target {
             Self::Emulator { version, .. } | Self::Project { version, .. } | Self::AgentEndpoint { version, .. } => {
                 version.as_ref()
             }
-            Self::Local { .. } => None,
+            Self::Local { .. } | Self::Gateway { .. } => None,
             Self::Directory(directory) => directory.version.as_ref(),
         }
     }
 
-    /// The same agent at `version`. A local agent has no versions and stays as it is.
+    /// The same agent at `version`. A local agent has no versions, and a gateway chooses them: both stay as they are.
     #[must_use]
     pub fn at_version(mut self, wanted: AgentVersion) -> Self {
         match &mut self {
             Self::Emulator { version, .. } | Self::Project { version, .. } | Self::AgentEndpoint { version, .. } => {
                 *version = Some(wanted);
             }
-            Self::Local { .. } => {}
+            Self::Local { .. } | Self::Gateway { .. } => {}
             Self::Directory(directory) => directory.version = Some(wanted),
         }
         self

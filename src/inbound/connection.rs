@@ -8,7 +8,7 @@
 //! connection, its requests are answered or cancelled, and nothing of it is left behind when [`serve`] returns.
 
 mod framed;
-mod http;
+pub(crate) mod http;
 mod patience;
 
 use super::listener::{self, Stream};

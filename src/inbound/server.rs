@@ -142,7 +142,7 @@ impl Failures {
 }
 
 /// Waits for every task and every run, and not much longer than [`CANCEL_GRACE`] once the end is forced.
-async fn wait_for_the_rest(daemon: &Daemon) {
+pub(crate) async fn wait_for_the_rest(daemon: &Daemon) {
     daemon.tasks.close();
     let forced = async {
         daemon.shutdown.forced().await;

@@ -19,8 +19,8 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::status::{StatusParams, StatusResponse};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,10 +38,7 @@ pub(crate) fn initialize(
     }
     let bound = negotiate(params.protocol_versions.as_deref()).and_then(|()| match params.bind {
         None => Ok((bounds, false)),
-        Some(bind) => {
-            let bounds = Arc::new(Bounds::new(bind));
-            binding.bind(Arc::clone(&bounds)).map(|()| (Some(bounds), true))
-        }
+        Some(bind) => binding.bind(bind).map(|bounds| (Some(bounds), true)),
     });
     async move {
         let (bounds, is_new) = bound?;

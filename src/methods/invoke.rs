@@ -48,6 +48,7 @@ use cupola_protocol::invoke::{
     AgentProtocol, IfBusy, InvokeParams, InvokeResponse, MAX_INPUT_BYTES, OnDisconnect, RunStatus,
 };
 use cupola_protocol::target::Target;
+use futures_util::FutureExt;
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -69,6 +70,9 @@ async fn run(call: Call, params: InvokeParams, arrival: Waiter<Target>) -> Resul
     let reader = run.follow(0).await;
     let (token, text_only) = (params.partial_result_token.clone(), params.text_only);
     let performing = perform::perform(Arc::clone(daemon), Arc::clone(&run), params, arrival, call.received);
+    // A detached run keeps its place after its call.
+    let run_place = call.run_place.clone();
+    let performing = performing.inspect(move |()| drop(run_place));
     daemon.tasks.spawn(performing.instrument(tracing::info_span!("run", id = %run.id())));
 
     let follower = RunFollower { call: &call, token: token.as_ref(), text_only };

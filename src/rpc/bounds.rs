@@ -1,6 +1,6 @@
 //! What a bound connection may reach, and the one gate in front of every handler.
 //!
-//! [`Binding`] is a connection's own: free, or bound once and for good. [`Bounds::admit`] is the gate: on a bound
+//! A connection is free, or bound once and for good (`binding`). [`Bounds::admit`] is the gate: on a bound
 //! connection it alone makes the parameters a handler gets, from the caller's with the agent and the isolation of the
 //! binding in their place, and refuses what names anything else. A method that does not say how far it reaches
 //! ([`cupola_protocol::Method::REACH`]) does not pass.
@@ -19,26 +19,27 @@ use crate::partition::fence::{Verdict, judge};
 use crate::partition::locks::{Locks, Waiter};
 use crate::rpc::message::{parse, read};
 use crate::rpc::scope::{Confirmed, Scope};
-use crate::rpc::shape;
 use crate::system::file::Root;
 use crate::target::named;
 use crate::target::project;
 use cupola_protocol::Method;
-use cupola_protocol::daemon::{Bind, Initialize, MethodPattern};
+use cupola_protocol::daemon::{Bind, MethodPattern};
 use cupola_protocol::id::SessionId;
 use cupola_protocol::isolation::Isolation;
 use cupola_protocol::reach::{Reach, Subject};
-use cupola_protocol::target::Target;
-use serde::de::IgnoredAny;
+use cupola_protocol::target::{AgentName, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 /// What helps someone whose transfer of local files is refused.
 const LOCAL_FILES_HINT: &str = "use files/read and files/write; for files of this machine the connection must be bound with \
     `files`, a directory, and `methods` that name files/upload or files/download (cupola attach --files DIR)";
+
+/// The resources that no caller of a gateway may use, whatever it was granted.
+const OPERATORS: [&str; 2] = ["daemon/", "auth/"];
 
 /// What one connection is bound to. Keys in it do not print.
 #[derive(Debug)]
@@ -50,6 +51,10 @@ pub struct Bounds {
     root: OnceCell<Arc<Root>>,
     /// Keeps calls whose order counts in their order of arrival while they pass the gate.
     admissions: Locks<()>,
+    /// Both were taken from a proof of who calls, on a gateway.
+    is_proven: bool,
+    /// What a proven caller has narrowed its methods to.
+    narrower: Option<Vec<MethodPattern>>,
 }
 
 /// The parameters of a call as they come. That a name comes twice is an error here already.
@@ -72,7 +77,31 @@ struct BoundParams<'a> {
 
 impl Bounds {
     pub(crate) fn new(bind: Bind) -> Self {
-        Self { bind, agent: OnceCell::new(), root: OnceCell::new(), admissions: Locks::default() }
+        Self {
+            bind,
+            agent: OnceCell::new(),
+            root: OnceCell::new(),
+            admissions: Locks::default(),
+            is_proven: false,
+            narrower: None,
+        }
+    }
+
+    /// What a caller may reach who was proven: `agent`, which callers only know as `name`, under the isolation of the proof.
+    pub(crate) fn proven(
+        name: AgentName,
+        agent: Target,
+        isolation: Isolation,
+        methods: Option<Vec<MethodPattern>>,
+    ) -> Self {
+        let bind = Bind { target: Target::Gateway { agent: Some(name) }, isolation, methods, files: None };
+        Self { agent: OnceCell::new_with(Some(agent)), is_proven: true, ..Self::new(bind) }
+    }
+
+    /// The same for fewer methods, as a proven caller asks for.
+    pub(crate) fn narrowed(&self, narrower: Option<Vec<MethodPattern>>) -> Self {
+        let agent = OnceCell::new_with(self.agent.get().cloned());
+        Self { agent, is_proven: self.is_proven, narrower, ..Self::new(self.bind.clone()) }
     }
 
     /// Takes the place of a call in front of the gate. It is kept until the call's handler has been called.
@@ -83,6 +112,17 @@ impl Bounds {
     /// May this method be called at all?
     pub(crate) fn allows(&self, method: &str, reach: Reach) -> bool {
         let is_named = |patterns: &Vec<MethodPattern>| patterns.iter().any(|pattern| pattern.matches(method));
+        if self.is_proven {
+            let is_operators = OPERATORS.iter().any(|resource| method.starts_with(resource));
+            return !is_operators
+                && match reach {
+                    Reach::Connection => true,
+                    Reach::Agent | Reach::Owned => {
+                        [&self.bind.methods, &self.narrower].into_iter().flatten().all(is_named)
+                    }
+                    Reach::LocalFiles | Reach::Daemon | Reach::Unbounded => false,
+                };
+        }
         match reach {
             Reach::Connection => true,
             Reach::Agent | Reach::Owned => self.bind.methods.as_ref().is_none_or(is_named),
@@ -134,10 +174,12 @@ impl Bounds {
         let agent = self.agent().await?;
         // A directory that could not be opened means that nothing was bound.
         self.root(daemon).await?;
-        if given.target.is_some_and(|target| target != self.bind.target && target != *agent) {
+        if self.is_proven {
+            self.check_proven(&given)?;
+        } else if given.target.is_some_and(|target| target != self.bind.target && target != *agent) {
             return Err(CallError::out_of_bounds("this connection is bound to another target"));
         }
-        if given.isolation.is_some_and(|isolation| isolation != self.bind.isolation) {
+        if !self.is_proven && given.isolation.is_some_and(|isolation| isolation != self.bind.isolation) {
             return Err(CallError::out_of_bounds("this connection is bound to another isolation"));
         }
         let filled = BoundParams { target: agent, isolation: &self.bind.isolation, others: &given.others };
@@ -146,6 +188,24 @@ impl Bounds {
         let params = read(M::NAME, &filled)?;
         self.check(daemon, M::REACH, &M::subject(&params)).await?;
         Ok(params)
+    }
+
+    /// What a proven caller may say for itself: which of its agents it means, and nothing about whose state.
+    fn check_proven(&self, given: &CallerParams) -> Result<(), CallError> {
+        let is_meant = match &given.target {
+            None | Some(Target::Gateway { agent: None }) => true,
+            Some(target) => *target == self.bind.target,
+        };
+        if !is_meant {
+            return Err(not_by_name());
+        }
+        if given.isolation.as_ref().is_some_and(|isolation| *isolation != Isolation::default()) {
+            return Err(not_from_the_proof());
+        }
+        if given.others.get("debug").is_some_and(|debug| *debug != serde_json::Value::Bool(false)) {
+            return Err(CallError::out_of_bounds("a gateway does not show its requests").hint("leave debug out"));
+        }
+        Ok(())
     }
 
     /// Looks at what the handler will see, so that no other way of reading the parameters can matter.
@@ -199,6 +259,18 @@ impl Bounds {
     }
 }
 
+/// A target that no caller of a gateway can name.
+pub(crate) fn not_by_name() -> CallError {
+    CallError::out_of_bounds("a gateway reaches only the agents of its configuration that it has granted to you")
+        .hint("name one of them: {\"kind\": \"gateway\", \"agent\": NAME}; with the command line, --agent-name NAME")
+}
+
+/// An isolation that a caller of a gateway gives.
+pub(crate) fn not_from_the_proof() -> CallError {
+    CallError::out_of_bounds("a gateway takes the isolation from the proof of who calls, and from nothing else")
+        .hint("leave isolation out, and with the command line its flags, variables and profile")
+}
+
 /// Is the session remembered as the scope's own?
 pub(crate) async fn is_own(daemon: &Daemon, scope: &Scope, session: &SessionId) -> Result<bool, CallError> {
     Ok(scope.judge(daemon, session).await? == Verdict::Own)
@@ -213,91 +285,9 @@ async fn is_of_version(scope: &Scope, session: &SessionId) -> Result<bool, CallE
     }
 }
 
-/// Whether, and to what, one connection is bound.
-#[derive(Debug, Default)]
-pub(crate) struct Binding(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// There is no connection beyond this one message.
-    is_one_shot: bool,
-    has_called: bool,
-    /// A binding was asked for. While there is none, nothing may be called: a client that asked, and sent more without waiting
-    /// for the answer, meant it to be bound.
-    is_wanted: bool,
-    bounds: Option<Arc<Bounds>>,
-}
-
-impl Binding {
-    /// For a request that comes without its own connection.
-    pub(crate) fn one_shot() -> Self {
-        Self(Mutex::new(State { is_one_shot: true, ..State::default() }))
-    }
-
-    /// Does the connection end with this message?
-    pub(crate) fn is_one_shot(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_one_shot
-    }
-
-    /// Takes note of a message, in its order, before anything is done for it: what it is bound to.
-    pub(crate) fn enter(&self, method: &str, params: Option<&str>) -> Result<Option<Arc<Bounds>>, CallError> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if method == Initialize::NAME {
-            state.is_wanted |= asks_to_bind(params);
-        } else if state.is_wanted && state.bounds.is_none() {
-            return Err(CallError::out_of_bounds(
-                "initialize was to bind this connection and did not, so it may call nothing",
-            )
-            .hint("the answer to initialize says why; bind again, or open another connection"));
-        } else {
-            state.has_called = true;
-        }
-        Ok(state.bounds.clone())
-    }
-
-    /// A binding could not be made after all. As one is wanted, the connection calls nothing until it is bound.
-    pub(crate) fn fail(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).bounds = None;
-    }
-
-    /// Binds, once. Every message after the one that is being handled is held to it.
-    pub(crate) fn bind(&self, bounds: Arc<Bounds>) -> Result<(), CallError> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.is_one_shot {
-            return Err(CallError::out_of_bounds("there is no connection to bind: each HTTP request stands alone")
-                .hint("connect by the LSP or NDJSON framing, or name target and isolation in each call"));
-        }
-        if state.bounds.is_some() {
-            return Err(CallError::out_of_bounds("this connection is bound already, for good"));
-        }
-        if state.has_called {
-            return Err(CallError::out_of_bounds("a connection is bound before its first call, or not at all"));
-        }
-        state.bounds = Some(bounds);
-        Ok(())
-    }
-}
-
-/// Do the parameters of an initialize ask for a binding, even one that cannot be granted or read?
-fn asks_to_bind(params: Option<&str>) -> bool {
-    #[derive(Deserialize)]
-    struct Asks {
-        bind: Option<IgnoredAny>,
-    }
-    match params {
-        None | Some("null") => false,
-        // What cannot be understood may have asked, and so may a member that is not known.
-        Some(text) => {
-            shape::check(Initialize::NAME, text).is_err()
-                || serde_json::from_str::<Asks>(text).map_or(true, |asks| asks.bind.is_some())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cupola_protocol::error::ErrorKind;
 
     fn bind(methods: Option<&[&str]>) -> Bounds {
         let mut bind: Bind = serde_json::from_str(r#"{"target":{"kind":"emulator"}}"#).unwrap();
@@ -321,25 +311,6 @@ mod tests {
             bounds.bind.files = files.map(|path| path.parse().unwrap());
             let reaches = [Connection, Agent, Owned, Daemon, LocalFiles, Unbounded];
             assert_eq!(reaches.map(|reach| bounds.allows("a/x", reach)), allowed, "{methods:?} {files:?}");
-        }
-    }
-
-    #[test]
-    fn a_connection_that_was_to_be_bound_calls_nothing_until_it_is() {
-        for asked in
-            [r#"{"bind":{}}"#, r#"{"bind":1,"bind":2}"#, r#"["bind"]"#, r#"{"bind":{"target":7}}"#, r#"{"bnd":{}}"#]
-        {
-            let binding = Binding::default();
-            assert!(binding.enter("initialize", Some(asked)).unwrap().is_none());
-            let refused = binding.enter("invoke", None).unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::OutOfBounds, "{asked}");
-            binding.bind(Arc::new(bind(None))).unwrap();
-            assert!(binding.enter("invoke", None).unwrap().is_some());
-        }
-        for unasked in [None, Some("null"), Some("{}"), Some(r#"{"bind":null,"clientInfo":{"name":"x"}}"#)] {
-            let binding = Binding::default();
-            binding.enter("initialize", unasked).unwrap();
-            assert!(binding.enter("invoke", None).unwrap().is_none(), "{unasked:?}");
         }
     }
 }

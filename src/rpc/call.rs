@@ -1,7 +1,9 @@
 //! What a handler gets besides its parameters.
 
-use super::bounds::{Binding, Bounds};
+use super::binding::Binding;
+use super::bounds::Bounds;
 use super::client::{Client, ClientGone};
+use super::proven::RunPlace;
 use super::scope::{Confirmed, Scope};
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -35,6 +37,8 @@ pub struct Call {
     pub bounds: Option<Arc<Bounds>>,
     /// Whether the connection is bound.
     pub(crate) binding: Arc<Binding>,
+    /// The place of the run that it begins, among those of a proven caller.
+    pub(crate) run_place: Option<RunPlace>,
 }
 
 impl Call {

@@ -3,11 +3,13 @@
 //! Every way a call can end (its handler, a panic in it, a cancel, the client's end, the daemon's) leads through one place,
 //! [`Calls::finish`], which answers once.
 
-use super::bounds::{Binding, Bounds};
+use super::binding::Binding;
+use super::bounds::Bounds;
 use super::call::Call;
 use super::client::{Client, ClientGone};
 use super::guest;
 use super::message::{self, CallId, Incoming};
+use super::proven::RunPlace;
 use super::table::Table;
 use crate::daemon::Daemon;
 use crate::error::CallError;
@@ -16,6 +18,7 @@ use crate::limits::places::Place;
 use cupola_protocol::Method as _;
 use cupola_protocol::daemon::Initialize;
 use cupola_protocol::error::{ErrorKind, Turn};
+use cupola_protocol::reach::Reach;
 use cupola_protocol::rpc::MAX_MESSAGE_BYTES;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all, ready};
@@ -104,6 +107,7 @@ struct Admitted {
     bounds: Option<Arc<Bounds>>,
     cancelled: CancellationToken,
     place: OwnedSemaphorePermit,
+    run_place: Option<RunPlace>,
     received: Instant,
 }
 
@@ -224,7 +228,7 @@ impl Calls {
         }
         if method == Initialize::NAME {
             // It is not begun, but a client that meant to bind with it must not continue unbound.
-            let _ = self.binding.enter(method, params);
+            let _ = self.binding.enter(method, Reach::Connection, params);
         }
         if let Some(id) = message::cancels(method, params) {
             let in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
@@ -254,13 +258,18 @@ impl Calls {
             return Err(CallError::shutting_down());
         }
         let (method, handler) = self.table.find(method).ok_or_else(|| unknown_method(method))?;
-        let bounds = self.binding.enter(method, params)?;
+        let reach = self.table.reach(method);
+        let bounds = self.binding.enter(method, reach, params)?;
+        if reach == Reach::Connection && bounds.as_ref().is_some_and(|bounds| !bounds.allows(method, reach)) {
+            return Err(CallError::out_of_bounds(format!("this connection may not call {method}")));
+        }
         if let Some(guest) = &self.guest {
             guest.admit(method)?;
         }
         let cancelled = self.cancelled.child_token();
+        let run_place = self.binding.count(self.table.is_turn(method))?;
         let place = self.register(id, &cancelled)?;
-        Ok(Admitted { method, handler, bounds, cancelled, place, received })
+        Ok(Admitted { method, handler, bounds, cancelled, place, run_place, received })
     }
 
     /// Starts an admitted request. The future is its answer, whatever becomes of the handler.
@@ -270,7 +279,7 @@ impl Calls {
         admitted: Admitted,
         params: Option<&str>,
     ) -> BoxFuture<'static, PendingAnswer> {
-        let Admitted { method, handler, bounds, cancelled, place, received } = admitted;
+        let Admitted { method, handler, bounds, cancelled, place, run_place, received } = admitted;
         let span = tracing::info_span!("rpc", conn = self.client.number(), id = %id.shown(), method);
         let busy = self.daemon.activity.request();
         let call = Call {
@@ -282,6 +291,7 @@ impl Calls {
             observer: None,
             bounds,
             binding: Arc::clone(&self.binding),
+            run_place,
         };
         let mut extensions = Extensions::new();
         extensions.insert(call);

@@ -36,7 +36,14 @@ pub struct ClientGone;
 /// A message that waits for its client, and the room that it takes.
 pub(crate) struct Queued {
     pub(crate) text: String,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
+}
+
+impl Queued {
+    /// Its text, and the room that it takes for as long as it is kept.
+    pub(crate) fn into_parts(self) -> (String, OwnedSemaphorePermit) {
+        (self.text, self.room)
+    }
 }
 
 /// How a connection ends before its client leaves. Shared by the tasks that read, write and work for it.
@@ -186,12 +193,22 @@ impl Client {
     async fn queue(&self, text: String) -> Result<(), ClientGone> {
         let bytes = u32::try_from(text.len()).map_or(OUTBOX_BYTES, |bytes| bytes.min(OUTBOX_BYTES));
         let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| ClientGone)?;
-        self.outbox.send(Queued { text, _room: room }).await.map_err(|_| ClientGone)
+        self.outbox.send(Queued { text, room }).await.map_err(|_| ClientGone)
     }
 
     /// The client follows a run from now on.
     pub(crate) fn follows(&self, run: &RunId) -> Following<'_> {
         Following { client: self, run: run.clone() }
+    }
+
+    /// How many bytes wait for it.
+    pub(crate) fn backlog(&self) -> usize {
+        (OUTBOX_BYTES as usize).saturating_sub(self.room.available_permits())
+    }
+
+    /// Its calls end.
+    pub(crate) fn stall(&self, why: Stall) {
+        self.ends.stall(why);
     }
 
     /// Has it stalled?

@@ -247,6 +247,8 @@ impl From<TargetError> for CallError {
             TargetError::Project(error) => error.into(),
             TargetError::Emulator(error) => error.into(),
             TargetError::Host(error) => error.into(),
+            TargetError::NotAGateway => Self::invalid_params(error.to_string())
+                .hint("use --gateway NAME to reach a gateway of your configuration, or name the agent by its project"),
         }
     }
 }

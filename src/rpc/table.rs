@@ -101,6 +101,11 @@ impl Table {
         }
     }
 
+    /// How far a method reaches; one that there is not, further than any connection may.
+    pub(crate) fn reach(&self, name: &str) -> Reach {
+        self.reaches.get(name).copied().unwrap_or(Reach::Unbounded)
+    }
+
     /// Does a call of this method send a turn to an agent?
     pub(crate) fn is_turn(&self, name: &str) -> bool {
         self.turns.contains(name)

@@ -245,7 +245,7 @@ fn server(target: &Target) -> Option<(String, u16)> {
         Target::AgentEndpoint { url, .. } => of(url.project().as_str()),
         Target::Emulator { url: Some(url), .. } => of(url.as_str()),
         Target::Local { port, .. } => Some(("localhost".to_owned(), port.get())),
-        Target::Emulator { url: None, .. } | Target::Directory(_) => None,
+        Target::Emulator { url: None, .. } | Target::Directory(_) | Target::Gateway { .. } => None,
     }
 }
 

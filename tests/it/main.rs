@@ -27,6 +27,7 @@ mod file_trees;
 mod files;
 mod foundry;
 mod framing;
+mod gateway;
 mod handover;
 mod hints;
 mod hostile;

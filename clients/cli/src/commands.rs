@@ -2,7 +2,7 @@
 //!
 //! - `invoke`, `chat`, `runs`: turns; `invocations`: runs by azd's words; `sessions`, `files`, `monitor`: a session, its files and its log
 //! - `agents`, `partitions`, `import`, `auth`, `doctor`: what there is, what is saved, and what a call needs
-//! - `status`, `top`, `stop`, `socket`, `serve`, `attach`: the daemon; `emulator`: the separate emulator; `conformance`:
+//! - `status`, `top`, `stop`, `socket`, `serve`, `attach`: the daemon; `gateway`: its methods over HTTPS; `emulator`: the separate emulator; `conformance`:
 //!   the checklist of the wire contract
 //! - `acp`: hosted agents in editors that speak the Agent Client Protocol; `mcp`: agents as tools for programs with
 //!   a language model
@@ -20,6 +20,7 @@ pub(crate) mod conformance;
 pub(crate) mod doctor;
 pub(crate) mod emulator;
 pub(crate) mod files;
+pub(crate) mod gateway;
 pub(crate) mod import;
 pub(crate) mod invocations;
 pub(crate) mod invoke;
@@ -112,6 +113,9 @@ pub(crate) enum Command {
     /// Run the daemon in this terminal
     #[command(after_help = serve::HELP)]
     Serve(serve::Flags),
+    /// Serve agents over HTTPS to callers who prove who they are
+    #[command(after_help = gateway::HELP)]
+    Gateway(gateway::Flags),
     /// Run an emulator of Foundry's data plane in this terminal
     #[command(after_help = emulator::HELP)]
     Emulator(emulator::Flags),
@@ -143,6 +147,7 @@ pub(crate) struct Syntax {
 pub(crate) fn run(command: Command, hooks: Hooks, syntax: Syntax) -> ExitCode {
     let mut command = match command {
         Command::Serve(flags) => return serve::run(flags, hooks),
+        Command::Gateway(flags) => return gateway::run(flags, hooks),
         Command::Emulator(flags) => return emulator::run(flags, hooks),
         other => other,
     };
@@ -237,7 +242,7 @@ fn run_once(command: &Command, hooks: Hooks, syntax: Syntax) -> Result<u8, Failu
         Command::Conformance(flags) => conformance::run(flags, hooks),
         Command::Chat(flags) => chat::run(flags, hooks, syntax),
         // They never return to here: they are the process.
-        Command::Serve(_) | Command::Emulator(_) => Ok(exit::OK),
+        Command::Serve(_) | Command::Gateway(_) | Command::Emulator(_) => Ok(exit::OK),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the command line only starts (the daemon, the emulator, the checklist, the MCP server) and the options that it hands them.
+//! What the command line only starts (the daemon, the gateway, the emulator, the checklist, the MCP server) and the options that it hands them.
 //!
 //! - [`bound`]: calls for one agent and one isolation, for the MCP server
 
@@ -23,8 +23,11 @@ use std::process::ExitCode;
 pub struct Hooks {
     /// Runs the daemon until it ends.
     pub serve: fn(ServeOptions) -> ExitCode,
-    /// Runs a daemon inside this process for one call and returns the client's end of its connection.
-    pub embedded: fn() -> io::Result<Stream>,
+    /// Runs a daemon inside this process for one call, or opens a line to the gateway of this name or URL, and returns the client's end
+    /// of its connection.
+    pub embedded: fn(Option<&str>) -> io::Result<Stream>,
+    /// Runs a gateway until it ends.
+    pub gateway: fn(GatewayOptions) -> ExitCode,
     /// Runs a separate emulator until it ends.
     pub emulator: fn(EmulatorOptions) -> ExitCode,
     /// Prints a token for an emulator.
@@ -95,6 +98,21 @@ pub struct ServeOptions {
     /// Started by another command. Either way the daemon writes `ready PATH` to standard output once it listens, or
     /// `error: REASON`; in the background nobody reads what follows that line, and standard error is discarded.
     pub background: bool,
+}
+
+/// What the command line says about the gateway to run, as typed. What is `None` the gateway decides from its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GatewayOptions {
+    /// The address to listen on; port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
+    /// Without TLS.
+    pub is_plain: bool,
+    /// Where saved state is kept.
+    pub state_directory: Option<PathBuf>,
+    /// What is logged.
+    pub log: Option<String>,
+    /// Where the log goes.
+    pub log_file: Option<PathBuf>,
 }
 
 /// What the command line says about the emulator to run.

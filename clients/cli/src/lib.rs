@@ -41,8 +41,8 @@ use std::process::ExitCode;
 
 pub use environment::{ISOLATION_VARIABLES, allows_colours, version};
 pub use hooks::{
-    BoundLine, CallFailure, ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, Hooks, McpAgent, McpOptions,
-    RecordedCall, SaveCall, ServeOptions, Stop, Undocumented,
+    BoundLine, CallFailure, ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, GatewayOptions, Hooks, McpAgent,
+    McpOptions, RecordedCall, SaveCall, ServeOptions, Stop, Undocumented,
 };
 pub use line::beside::already_served;
 pub use line::stream::Stream;

@@ -78,15 +78,38 @@ impl ScopeFlags {
         environment: &Environment,
     ) -> Result<(Target, Isolation), Failure> {
         self.repeated(positional).keep();
+        if self.daemon.gateway.is_some() {
+            return Ok((self.of_gateway(positional, environment)?, Isolation::default()));
+        }
         let profile = self.profile(environment)?;
         let target = self.target.resolve(positional, environment, &profile)?;
         Ok((target, self.isolation.resolve(environment, &profile)?))
+    }
+
+    /// The agent of a gateway. Where it is and whose state is used the gateway alone decides.
+    pub(crate) fn of_gateway(&self, positional: Option<&str>, environment: &Environment) -> Result<Target, Failure> {
+        let place = TargetFlags { agent_name: None, ..self.target.clone() };
+        if place.is_given() || self.profile.is_some() {
+            return Err(Failure::usage_hint(
+                "--gateway cannot be combined with a flag that says where the agent is",
+                "name only the agent, as the gateway calls it: --agent-name NAME",
+            ));
+        }
+        if self.isolation != IsolationFlags::default() {
+            return Err(Failure::usage_hint(
+                "--gateway cannot be combined with an isolation: the gateway takes it from your token",
+                "leave the isolation flags out",
+            ));
+        }
+        let agent = self.target.agent(positional, environment)?;
+        Ok(Target::Gateway { agent: agent.map(|given| given.parse()).transpose()? })
     }
 
     /// These flags, for the commands that a hint names.
     fn repeated(&self, positional: Option<&str>) -> Flags {
         let (target, isolation) = (&self.target, &self.isolation);
         let mut flags = Flags::default();
+        flags.value("gateway", self.daemon.gateway.as_deref());
         flags.value("profile", self.profile.as_deref());
         flags.switch("no-env", self.no_env);
         target.repeat(positional, &mut flags);

@@ -10,7 +10,8 @@ fn main() -> ExitCode {
         std::env::args_os(),
         Hooks {
             serve: none,
-            embedded: || Err(io::Error::other("this example has no daemon")),
+            embedded: |_| Err(io::Error::other("this example has no daemon")),
+            gateway: |_| ExitCode::FAILURE,
             emulator: |_| ExitCode::FAILURE,
             emulator_token: |_| ExitCode::FAILURE,
             conformance: |_| Ok(false),

@@ -2170,6 +2170,7 @@ export type Tail = number;
  * {"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
  * {"kind": "local", "port": 8088}
  * {"kind": "directory", "path": "/home/ada/shop/src"}
+ * {"kind": "gateway", "agent": "support"}
  * ```
  */
 export type Target =
@@ -2177,7 +2178,8 @@ export type Target =
   | TargetProject
   | TargetAgentEndpoint
   | TargetLocal
-  | TargetDirectory;
+  | TargetDirectory
+  | TargetGateway;
 
 /** The emulator: the daemon's own, or one that listens at `url`. */
 export interface TargetEmulator {
@@ -2253,6 +2255,11 @@ export interface TelemetryStatus {
   metrics?: string;
   /** What does not work at the moment. */
   error?: string;
+/** An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows such agents. */
+export interface TargetGateway {
+  kind: "gateway";
+  /** The name in the gateway's configuration; the only agent that the caller may use when left out. */
+  agent?: AgentName;
 }
 
 /** The status of one token. Times are RFC 3339, UTC. */

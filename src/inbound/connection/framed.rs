@@ -8,7 +8,7 @@ use crate::error::CallError;
 use crate::inbound::framing::FrameError;
 use crate::inbound::reader::{Frame, FrameReader};
 use crate::limits::places::{PATIENCE, Place};
-use crate::rpc::bounds::Binding;
+use crate::rpc::binding::Binding;
 use crate::rpc::calls::{Calls, refusal, refuse_unread};
 use crate::rpc::client::{Client, Ends, Queued};
 use crate::rpc::guest;

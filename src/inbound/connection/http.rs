@@ -8,15 +8,15 @@
 //! The calls behind it see each request as a separate connection: nothing is bound, and nothing remains but what was
 //! detached. A client that leaves before its answer, or ends its input, cancels the call.
 
-mod body;
+pub(crate) mod body;
 mod request;
-mod response;
+pub(crate) mod response;
 
 use super::patience::Patience;
 use crate::daemon::Daemon;
 use crate::inbound::reader::{Frame, FrameReader};
 use crate::limits::places::{PATIENCE, Place};
-use crate::rpc::bounds::Binding;
+use crate::rpc::binding::Binding;
 use crate::rpc::calls::{CANCEL_GRACE, Calls};
 use crate::rpc::client::{Client, Ends};
 use crate::rpc::table::Table;

@@ -20,6 +20,7 @@ pub(super) const HOUSES: &[House] = &[
         floors: &[
             &["lib"],
             &["process"],
+            &["gateway"],
             &["inbound"],
             &["conformance", "methods"],
             &["rpc"],
@@ -28,6 +29,7 @@ pub(super) const HOUSES: &[House] = &[
             &["foundry", "run"],
             &["auth", "partition", "telemetry"],
             &["error", "feed", "lifetime", "limits", "system"],
+            &["sync"],
         ],
     },
     House {

@@ -49,6 +49,16 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("use Valkey, or Redis 7.2 or newer", "needs a server that is too old; none is installed"),
     ("use the newer Cupola, or another prefix in [store]", "needs a store that a newer Cupola has written"),
     ("run `cupola doctor`, which looks at the store", "no call is known to meet an error of the store without a name"),
+    (
+        "send fewer calls; retryAfterMs says when",
+        "comes to pass within a minute; src/gateway/limits.rs tests it on a paused clock",
+    ),
+    ("another gateway serves it, or this one after its start", "needs a second gateway"),
+    ("the gateway's /readyz and its log say which issuer", "needs an issuer that comes back"),
+    (
+        "send a file in pieces: files/write",
+        "needs a body of more than 64 MiB; tests/it/file_pieces.rs sends a file in pieces",
+    ),
     ("do not trust this host; report it", "no list of revoked certificates is read here, so none is revoked"),
 ];
 

@@ -123,6 +123,9 @@ impl Flags {
     /// What the connection is bound to, if anything was said about that.
     fn bind(&self) -> Result<Option<Bind>, Failure> {
         let environment = environment::Environment::process(self.scope.no_env);
+        if self.scope.daemon.gateway.is_some() {
+            return self.bind_on_gateway(&environment);
+        }
         let profile = self.scope.profile(&environment)?;
         let isolation = self.scope.isolation.resolve(&environment, &profile)?;
         let mut is_said = self.scope.target.is_given()
@@ -148,13 +151,35 @@ impl Flags {
                 ));
             }
         }
-        let methods: Result<Vec<MethodPattern>, _> = names.into_iter().map(str::parse).collect();
-        let methods = methods.map_err(|_| {
-            Failure::usage("--only must be a method name, or a resource with all its methods such as 'sessions/*'")
-        })?;
+        let methods = patterns(&names)?;
         let target = self.scope.target.resolve(None, &environment, &profile)?;
         Ok(Some(Bind { target, isolation, methods: (!methods.is_empty()).then_some(methods), files }))
     }
+
+    /// A gateway has bound the connection to its caller already: what is left is to narrow it.
+    fn bind_on_gateway(&self, environment: &environment::Environment) -> Result<Option<Bind>, Failure> {
+        let target = self.scope.of_gateway(None, environment)?;
+        if self.files.is_some() {
+            return Err(Failure::usage("--gateway cannot be combined with --files: a gateway has no files of yours"));
+        }
+        let methods = patterns(&self.only.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let is_said = target.agent().is_some() || !methods.is_empty();
+        let methods = (!methods.is_empty()).then_some(methods);
+        Ok(is_said.then(|| Bind {
+            target,
+            isolation: cupola_protocol::isolation::Isolation::default(),
+            methods,
+            files: None,
+        }))
+    }
+}
+
+/// The methods of `--only`.
+fn patterns(names: &[&str]) -> Result<Vec<MethodPattern>, Failure> {
+    let methods: Result<Vec<MethodPattern>, _> = names.iter().map(|name| name.parse()).collect();
+    methods.map_err(|_| {
+        Failure::usage("--only must be a method name, or a resource with all its methods such as 'sessions/*'")
+    })
 }
 
 /// The directory of `--files`, as the daemon finds it.

@@ -90,6 +90,7 @@ fn with_agent(target: &Target, name: &str) -> Result<Target, Failure> {
             directory.agent = Some(name.parse().map_err(invalid)?);
             directory.version = None;
         }
+        Target::Gateway { agent } => *agent = Some(name.parse().map_err(invalid)?),
         Target::AgentEndpoint { .. } | Target::Local { .. } => {
             return Err(Failure::usage(
                 "--agent chooses among the agents of a project, but --agent-endpoint and --local name one agent",

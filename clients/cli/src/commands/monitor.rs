@@ -121,7 +121,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
         let call = encode::<Monitor>(params.clone())?;
         let mut connection = flags.scope.daemon.ask(hooks.embedded, call, |stream| interrupt::spares(stream, CALL))?;
         let failure = match print(flags, &mut connection, style, &mut printed) {
-            Err(failure) if flags.follow && !flags.scope.daemon.no_daemon => failure,
+            Err(failure) if flags.follow && flags.scope.daemon.is_resident() => failure,
             ended => return ended.map(|()| exit::OK),
         };
         let has_spoken = connection.has_spoken();

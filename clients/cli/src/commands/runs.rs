@@ -241,7 +241,7 @@ impl OneRun {
         let call = encode::<Attach>(params)?;
         let how = How { output, introduce: false, quiet, asides: Vec::new(), asks: false };
         let mut connection = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
-        if !self.daemon.no_daemon {
+        if self.daemon.is_resident() {
             connection.continue_by(continued, self.daemon.asking(hooks.embedded, |_| ()));
         }
         self.or_late(
@@ -269,7 +269,7 @@ impl OneRun {
         asked: Result<Done, Failure>,
         ask: impl Fn(&mut Connection, &Patience) -> Result<Done, Failure>,
     ) -> Result<Done, Failure> {
-        if !is_unknown(&asked) || self.daemon.no_daemon {
+        if !is_unknown(&asked) || !self.daemon.is_resident() {
             return asked;
         }
         let patience = Patience::for_first_word();

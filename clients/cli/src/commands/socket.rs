@@ -27,7 +27,7 @@ pub(crate) struct Flags {
 
 /// Prints the path once somebody listens there.
 pub(crate) fn run(flags: &Flags) -> Result<u8, Failure> {
-    let daemon = DaemonFlags { socket: flags.socket.clone(), no_daemon: false };
+    let daemon = DaemonFlags { socket: flags.socket.clone(), ..DaemonFlags::default() };
     let path = if flags.no_start { daemon.place()?.noted() } else { daemon.answering()? };
     let mut out = terminal::stdout();
     writeln!(out, "{}", path.display()).and_then(|()| out.flush()).map_err(Failure::writing)?;

@@ -36,10 +36,14 @@ pub(crate) struct DaemonFlags {
     /// Run the daemon inside this process for this call only, for containers and CI
     #[arg(long, conflicts_with = "socket")]
     pub no_daemon: bool,
+    /// Use this gateway of the configuration file, by its name or URL, instead of the daemon
+    #[arg(long, value_name = "NAME|URL", conflicts_with_all = ["socket", "no_daemon"])]
+    pub gateway: Option<String>,
 }
 
-/// Runs a daemon inside this process for one call and returns the client's end of its connection.
-pub(crate) type Embedded = fn() -> io::Result<Stream>;
+/// Runs a daemon inside this process for one call, or opens a line to the gateway that is named, and returns the client's end of its
+/// connection.
+pub(crate) type Embedded = fn(Option<&str>) -> io::Result<Stream>;
 
 /// Runs each time that a call has been sent.
 pub(crate) type OnSent = Rc<dyn Fn(&Stream)>;
@@ -50,10 +54,18 @@ impl DaemonFlags {
         Place::new(self.socket.as_deref())
     }
 
+    /// Is it this user's daemon that is used: not one inside this process, and no gateway?
+    pub(crate) fn is_resident(&self) -> bool {
+        !self.no_daemon && self.gateway.is_none()
+    }
+
     /// A connection to a daemon, wherever it has to come from.
     pub(crate) fn connect(&self, embedded: Embedded, patience: &Patience) -> Result<Stream, Failure> {
+        if let Some(gateway) = &self.gateway {
+            return embedded(Some(gateway)).map_err(|error| Failure::daemon(error.to_string()));
+        }
         if self.no_daemon {
-            return embedded()
+            return embedded(None)
                 .map_err(|error| Failure::daemon(format!("could not run a daemon in this process: {error}")));
         }
         Ok(self.find(patience)?.0)
@@ -93,8 +105,10 @@ impl DaemonFlags {
     /// Greets the daemon. An older one is told to hand over, and has not begun anything then: the next one is of this version.
     fn greet(&self, connection: &mut Connection, bind: Option<&Bind>, patience: &Patience) -> Result<(), Unbegun> {
         let greeted = connection.greet(bind, patience)?;
-        if self.no_daemon || !greeted.is_to_be_replaced() {
-            greeted.report_skew();
+        if !self.is_resident() || !greeted.is_to_be_replaced() {
+            if self.gateway.is_none() {
+                greeted.report_skew();
+            }
             return Ok(());
         }
         let place = self.place().map_err(Unbegun::Otherwise)?;
@@ -108,7 +122,7 @@ impl DaemonFlags {
 
     /// Has an older daemon hand over, if one runs.
     pub(crate) fn replace_older(&self, patience: &Patience) -> Result<(), Failure> {
-        if self.no_daemon {
+        if !self.is_resident() {
             return Ok(());
         }
         self.tried(patience, || {
@@ -137,7 +151,7 @@ impl DaemonFlags {
 
     /// Asks the daemons that were told to stop and only finish their runs.
     pub(crate) fn asked_late<M: Method>(&self, params: impl Fn() -> M::Params) -> Vec<Box<RawValue>> {
-        let place = (!self.no_daemon).then(|| self.place()).and_then(Result::ok);
+        let place = self.is_resident().then(|| self.place()).and_then(Result::ok);
         place.map(|place| place.asked_late::<M>(params)).unwrap_or_default()
     }
 
@@ -150,7 +164,7 @@ impl DaemonFlags {
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(Unbegun::Stopping(_)) if !self.no_daemon && patience.may_offer() => thread::sleep(NEXT_DAEMON),
+                Err(Unbegun::Stopping(_)) if self.is_resident() && patience.may_offer() => thread::sleep(NEXT_DAEMON),
                 Err(unbegun) => return Err(unbegun.failure()),
             }
         }
@@ -219,15 +233,15 @@ impl Offer {
         let mut connection = self.daemon.tried(&self.patience, || {
             let stream = self.daemon.connect(self.embedded, &self.patience).map_err(Unbegun::Otherwise)?;
             let mut connection = Connection::new(stream);
-            // A daemon inside this process is there.
-            if !self.daemon.no_daemon || self.bind.is_some() {
+            // A daemon inside this process is there, and a gateway has answered.
+            if self.daemon.is_resident() || self.bind.is_some() {
                 self.daemon.greet(&mut connection, self.bind.as_ref(), &self.patience)?;
             }
             connection.offer(&self.call, &self.patience)?;
             Ok(connection)
         })?;
         (self.on_sent)(connection.stream());
-        if !self.daemon.no_daemon {
+        if self.daemon.is_resident() {
             connection.again_by(Box::new(move || self.patience.may_offer().then(|| self.make())));
         }
         Ok(connection)

@@ -214,7 +214,11 @@ impl TargetFlags {
         Ok(Target::AgentEndpoint { url, version })
     }
 
-    fn agent(&self, positional: Option<&str>, environment: &Environment) -> Result<Option<Sourced>, Failure> {
+    pub(super) fn agent(
+        &self,
+        positional: Option<&str>,
+        environment: &Environment,
+    ) -> Result<Option<Sourced>, Failure> {
         match (self.agent_name.as_deref(), positional) {
             (Some(flag), Some(word)) if flag != word => Err(Failure::usage_hint(
                 format!("the agent was given twice: as {word} and with --agent-name {flag}"),

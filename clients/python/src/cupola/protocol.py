@@ -2503,6 +2503,18 @@ class TelemetryStatus(_TelemetryStatus, total=False):
     """Where Prometheus can read metrics; missing while nothing is served."""
     error: str
     """What does not work at the moment."""
+class _TargetGateway(TypedDict):
+    kind: Literal["gateway"]
+
+
+class TargetGateway(_TargetGateway, total=False):
+    """An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows
+    such agents.
+    """
+
+    agent: AgentName
+    """The name in the gateway's configuration; the only agent that the caller may use when left out.
+    """
 
 
 class _Token(TypedDict):
@@ -2654,6 +2666,7 @@ Target: TypeAlias = Union[
     TargetAgentEndpoint,
     TargetLocal,
     TargetDirectory,
+    TargetGateway,
 ]
 """Which agent a call goes to.
 
@@ -2663,6 +2676,7 @@ Target: TypeAlias = Union[
 {"kind": "agentEndpoint", "url": "https://acct.services.ai.azure.com/api/projects/p/agents/my-agent/endpoint/protocols/a2a"}
 {"kind": "local", "port": 8088}
 {"kind": "directory", "path": "/home/ada/shop/src"}
+{"kind": "gateway", "agent": "support"}
 ```
 """
 

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 const RESERVED_BYTES: usize = 64 * 1024;
 
 /// Reads a body, whose memory is taken from `room`.
-pub(super) async fn read(mut body: Incoming, room: Room) -> Result<Frame, Refusal> {
+pub(crate) async fn read(mut body: Incoming, room: Room) -> Result<Frame, Refusal> {
     let read = collect(&mut body, room).await;
     if matches!(&read, Err(refusal) if refusal.is_of_size()) {
         let rest = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };

@@ -42,9 +42,9 @@ pub(super) enum Answers {
 
 /// Why a request is not taken.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) error: CallError,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) error: CallError,
     /// The id of the request, where the refused body has got that far.
     pub(super) id: Option<CallId>,
 }

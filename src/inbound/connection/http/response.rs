@@ -26,10 +26,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// A body that Cupola sends.
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The messages for one request's client. Dropping it cancels the calls that make them.
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     messages: mpsc::Receiver<Queued>,
     client: Client,
     /// Has the client been told why it gets no more?
@@ -40,7 +40,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(
+    pub(crate) fn new(
         messages: mpsc::Receiver<Queued>,
         client: Client,
         last: CancellationToken,
@@ -49,12 +49,12 @@ impl Outbox {
         Self { messages, client, has_said_farewell: false, last, _cancel: cancel }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
     /// The next message; nothing after the last one.
-    async fn next(&mut self) -> Option<String> {
+    pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
             tokio::select! {
                 biased;
@@ -74,7 +74,7 @@ impl Outbox {
 }
 
 /// The answer alone.
-pub(super) async fn json(mut outbox: Outbox) -> Response<Body> {
+pub(crate) async fn json(mut outbox: Outbox) -> Response<Body> {
     match outbox.next().await {
         Some(answer) => response(StatusCode::OK, "application/json", answer),
         // Every call is answered once, so this is never seen.
@@ -113,7 +113,7 @@ fn stream(outbox: Outbox) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>
 }
 
 /// One message as an event. What the service wrote over several lines is one value again when the lines are joined.
-fn event(message: &str) -> String {
+pub(crate) fn event(message: &str) -> String {
     let mut event = String::with_capacity(message.len() + 8);
     for line in message.lines() {
         event.push_str("data: ");
@@ -125,7 +125,7 @@ fn event(message: &str) -> String {
 }
 
 /// There is nothing to answer.
-pub(super) fn nothing() -> Response<Body> {
+pub(crate) fn nothing() -> Response<Body> {
     let mut response = Response::new(Full::default().boxed_unsync());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
@@ -146,7 +146,8 @@ pub(super) fn refused(refused: Refusal) -> Response<Body> {
     response
 }
 
-fn response(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+/// A whole answer.
+pub(crate) fn response(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(text)).boxed_unsync());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));

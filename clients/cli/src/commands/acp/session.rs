@@ -116,6 +116,7 @@ pub(super) fn chosen(target: &Target, details: &ChatDetails) -> Target {
         match &mut target {
             Target::Emulator { agent, .. } | Target::Project { agent, .. } => *agent = name.clone(),
             Target::Directory(directory) => directory.agent = name.as_str().parse::<ServiceName>().ok(),
+            Target::Gateway { agent } => *agent = Some(name.clone()),
             // They name one agent.
             Target::AgentEndpoint { .. } | Target::Local { .. } => {}
         }

@@ -2243,6 +2243,13 @@ export interface TargetDirectory {
   azdConfigDirectory?: AbsolutePath;
 }
 
+/** An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows such agents. */
+export interface TargetGateway {
+  kind: "gateway";
+  /** The name in the gateway's configuration; the only agent that the caller may use when left out. */
+  agent?: AgentName;
+}
+
 /** How traces and metrics leave the daemon. */
 export interface TelemetryStatus {
   /** Spans that the collector has taken. */
@@ -2255,11 +2262,6 @@ export interface TelemetryStatus {
   metrics?: string;
   /** What does not work at the moment. */
   error?: string;
-/** An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows such agents. */
-export interface TargetGateway {
-  kind: "gateway";
-  /** The name in the gateway's configuration; the only agent that the caller may use when left out. */
-  agent?: AgentName;
 }
 
 /** The status of one token. Times are RFC 3339, UTC. */

@@ -2487,6 +2487,20 @@ class TargetDirectory(_TargetDirectory, total=False):
     """azd's own directory with the user's `config.json`; not read when left out."""
 
 
+class _TargetGateway(TypedDict):
+    kind: Literal["gateway"]
+
+
+class TargetGateway(_TargetGateway, total=False):
+    """An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows
+    such agents.
+    """
+
+    agent: AgentName
+    """The name in the gateway's configuration; the only agent that the caller may use when left out.
+    """
+
+
 class _TelemetryStatus(TypedDict):
     sentSpans: int
     """Spans that the collector has taken."""
@@ -2503,18 +2517,6 @@ class TelemetryStatus(_TelemetryStatus, total=False):
     """Where Prometheus can read metrics; missing while nothing is served."""
     error: str
     """What does not work at the moment."""
-class _TargetGateway(TypedDict):
-    kind: Literal["gateway"]
-
-
-class TargetGateway(_TargetGateway, total=False):
-    """An agent that a gateway (`cupola gateway`) offers under a name of its own. Only a gateway knows
-    such agents.
-    """
-
-    agent: AgentName
-    """The name in the gateway's configuration; the only agent that the caller may use when left out.
-    """
 
 
 class _Token(TypedDict):

@@ -375,6 +375,7 @@ fn is_value(word: &str) -> bool {
 }
 
 /// The value of an argument.
+#[derive(Clone, Copy)]
 enum Value<'a> {
     True,
     /// A number, or a word in capitals in whose place a value stands.
@@ -389,7 +390,7 @@ impl<'a> Value<'a> {
         if is_bare { Self::Bare(word) } else { Self::Text(word) }
     }
 
-    fn written(&self, client: Client) -> String {
+    fn written(self, client: Client) -> String {
         match self {
             Self::True if client == Client::Python => "True".to_owned(),
             Self::True => "true".to_owned(),

@@ -138,7 +138,9 @@ where
     let (daemon, client) = (Arc::clone(&call.daemon), call.client.clone());
     let answer = handler(call, params).map(move |outcome| match outcome {
         Ok(mut response) => {
-            M::hints(&mut response).into_iter().for_each(|advice| client.word(advice));
+            for advice in M::hints(&mut response) {
+                client.word(advice);
+            }
             Ok(response)
         }
         Err(error) => {

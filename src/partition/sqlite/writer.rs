@@ -221,15 +221,19 @@ impl Together {
 fn together(connection: &Connection, path: &Path, group: &mut [Box<dyn Call>]) -> Result<Together, StoreError> {
     let describe = |error: rusqlite::Error| describe(path, &error);
     let mut together = Together::default();
-    let writes = |call: &Box<dyn Call>| call.access() == Access::Writes;
+    let writes = |call: &dyn Call| call.access() == Access::Writes;
     // No other process writes between the first read and the commit.
-    let begun = if group.iter().any(writes) { run(connection, "BEGIN IMMEDIATE").map(|()| true) } else { Ok(false) };
+    let begun = if group.iter().any(|call| writes(&**call)) {
+        run(connection, "BEGIN IMMEDIATE").map(|()| true)
+    } else {
+        Ok(false)
+    };
     if !matches!(begun, Ok(true)) {
         // Without a transaction the calls that only read can be answered.
         let refusal = begun.map_err(describe).err();
         for call in group {
             match &refusal {
-                Some(error) if writes(call) => call.fail(error.clone()),
+                Some(error) if writes(&**call) => call.fail(error.clone()),
                 _ => together.add(&call.work(connection, path)),
             }
         }

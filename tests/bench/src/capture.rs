@@ -85,7 +85,7 @@ impl Proxy {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(&upstream) else { continue };
                 let (Ok(back_from), Ok(back_to)) = (server.try_clone(), client.try_clone()) else { continue };
-                thread::spawn(move || pass_on(back_from, back_to, |bytes| bytes.to_vec()));
+                thread::spawn(move || pass_on(back_from, back_to, <[u8]>::to_vec));
                 let (record, own, upstream) = (Arc::clone(&record), own.clone(), upstream.clone());
                 thread::spawn(move || {
                     pass_on(client, server, |bytes| {

@@ -348,9 +348,13 @@ fn the_variables_alone_switch_nothing_on() {
     let run = |arguments: &[&str]| {
         let mut command = home.command(arguments);
         command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint());
-        assert!(finish(command).status.success());
+        let output = finish(command);
+        assert!(output.status.success());
+        output.stdout
     };
     run(&["invoke", "--emulator", "hello"]);
+    let status: Value = serde_json::from_slice(&run(&["status", "-o", "json"])).unwrap();
+    assert!(status["processId"].is_u64() && status.get("telemetry").is_none(), "{status}");
     run(&["stop"]);
     assert_eq!(collector.requests(), 0);
 }

@@ -3,13 +3,14 @@
 //! Who calls is proven, and the isolation is taken from that proof and from nothing else: no caller can name another's. Every
 //! connection is bound to it from its first byte (`rpc/proven`).
 //!
-//! - [`server`]: accepts connections; `tls`: certificates, the gateway's own and those of clients
+//! - [`server`]: accepts connections; [`connection`]: what they share; `tls`: certificates, the gateway's own and those of clients
 //! - `routes`: which requests are taken; `exchange`: calls over HTTP; `websocket`: calls over a WebSocket; `answers`: refusals and headers
 //! - `issuers`, `keys`, `token`: what proves who calls; `caller`: from a proof to an isolation and what was granted
 //! - `limits`: what each caller may do
 
 mod answers;
 mod caller;
+pub mod connection;
 mod exchange;
 mod issuers;
 mod keys;

@@ -24,7 +24,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, kind: ErrorKind, message: impl Into<String>, hint: &'static str) -> Self {
+    pub(super) fn because(status: StatusCode, kind: ErrorKind, message: impl Into<String>, hint: &'static str) -> Self {
         Self { status, error: CallError::new(kind, message).hint(hint) }
     }
 
@@ -32,7 +32,7 @@ impl Refusal {
     pub(super) fn unproven(message: impl Into<String>) -> Self {
         let hint =
             "send Authorization: Bearer TOKEN, with a token that your identity provider has issued for this gateway";
-        Self::new(StatusCode::UNAUTHORIZED, ErrorKind::AuthenticationFailed, message, hint)
+        Self::because(StatusCode::UNAUTHORIZED, ErrorKind::AuthenticationFailed, message, hint)
     }
 }
 

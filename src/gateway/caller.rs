@@ -61,7 +61,7 @@ impl Caller {
         if name.is_empty() {
             return Err(NoCaller::NoIsolation);
         }
-        // No issuer of tokens has this name, because it is no URL.
+        // No issuer of tokens has this name, because it is not a URL.
         let id = digest("certificate", name);
         let claims = Claims::from_iter([("san".to_owned(), Value::String(name.to_owned()))]);
         Self::new(id, &URL_SAFE_NO_PAD.encode(id), expires, &claims, settings)

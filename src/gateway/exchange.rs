@@ -2,8 +2,8 @@
 
 use super::answers::{self, tell_limits};
 use super::caller::Caller;
+use super::connection::{Connection, expiry};
 use super::limits::Metered;
-use super::server::{Connection, expiry};
 use crate::inbound::connection::http::response::{self, Body, Outbox};
 use crate::limits::input::Room;
 use crate::rpc::binding::Binding;

@@ -101,7 +101,7 @@ impl Key {
             ("EC", Some("P-256")) => Material::P256(point(32)?),
             ("EC", Some("P-384")) => Material::P384(point(48)?),
             ("OKP", Some("Ed25519")) => Material::Ed25519(bytes(x.clone())?),
-            // A shared secret (`oct`) is never taken: whoever can check with one can sign with it.
+            // A shared secret (`oct`) is never taken: everyone who can check with one can sign with it.
             _ => return None,
         };
         Some(Self { id: kid, algorithm: alg, material })

@@ -32,7 +32,7 @@ pub(super) struct Limits {
     accounts: Mutex<HashMap<CallerId, Arc<Account>>>,
 }
 
-/// What one caller has done lately.
+/// What one caller has done recently.
 #[derive(Debug)]
 struct Account {
     limit: u32,

@@ -5,8 +5,8 @@
 
 use super::answers::{self, Refusal, refused, seal, words};
 use super::caller::{Caller, NoCaller};
+use super::connection::Connection;
 use super::exchange::{Answers, exchange};
-use super::server::Connection;
 use super::token::TokenFault;
 use super::websocket;
 use crate::inbound::connection::http::body;
@@ -73,7 +73,7 @@ fn allowed_origin(connection: &Connection, headers: &HeaderMap) -> Result<Option
     let Some(origin) = origins.next() else { return Ok(None) };
     let is_listed = |listed: &String| origin.as_bytes() == listed.as_bytes();
     if origins.next().is_some() || !connection.gateway.settings.origins.iter().any(is_listed) {
-        return Err(Refusal::new(
+        return Err(Refusal::because(
             StatusCode::FORBIDDEN,
             ErrorKind::Forbidden,
             "requests of web pages of this origin are not served",
@@ -101,12 +101,12 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
     // The same answer whether it does not exist or is not granted.
     let proven = proven.ok_or_else(|| {
         let hint = "check the name in the URL, or ask the gateway's operator for a grant";
-        Refusal::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, "no such agent was granted to you", hint)
+        Refusal::because(StatusCode::FORBIDDEN, ErrorKind::Forbidden, "no such agent was granted to you", hint)
     })?;
     if gateway.daemon.shutdown.is_draining() {
         let hint = "send it again: another gateway serves it, or this one after its start";
         let (status, kind) = (StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ShuttingDown);
-        return Err(Refusal::new(status, kind, "the gateway is stopping", hint));
+        return Err(Refusal::because(status, kind, "the gateway is stopping", hint));
     }
     if let Some(run) = run {
         if request.method() != Method::GET {
@@ -120,7 +120,7 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
         let Some(place) = meter.socket() else {
             let hint = "close one that you no longer need";
             let message = "too many WebSockets of yours are open";
-            return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, ErrorKind::RateLimited, message, hint));
+            return Err(Refusal::because(StatusCode::TOO_MANY_REQUESTS, ErrorKind::RateLimited, message, hint));
         };
         let accepted = accept_websocket(request.headers())?;
         let upgrade = hyper::upgrade::on(&mut request);
@@ -144,12 +144,17 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
 fn route(path: &str, query: Option<&str>) -> Result<Route, Refusal> {
     let unknown = || {
         let hint = "calls go to /rpc or /agents/NAME/rpc; events of a run come from /runs/RUN/events";
-        Refusal::new(StatusCode::NOT_FOUND, ErrorKind::NotFound, "there is nothing at this path", hint)
+        Refusal::because(StatusCode::NOT_FOUND, ErrorKind::NotFound, "there is nothing at this path", hint)
     };
     if query.is_some() {
         // Above all no token: URLs are logged on the way.
         let hint = "leave the query out; a token goes into the Authorization header";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, "a URL here has no query", hint));
+        return Err(Refusal::because(
+            StatusCode::BAD_REQUEST,
+            ErrorKind::InvalidRequest,
+            "a URL here has no query",
+            hint,
+        ));
     }
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     let (agent, rest) = match segments.as_slice() {
@@ -179,7 +184,7 @@ async fn readiness(connection: &Connection) -> Response<Body> {
     words(StatusCode::SERVICE_UNAVAILABLE, reason)
 }
 
-/// Who calls. A token counts before a certificate: whoever sends one means to be who it names.
+/// Who calls. A token counts before a certificate: a caller who sends one means to be the person it names.
 async fn prove(connection: &Connection, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let gateway = &connection.gateway;
     let caller = if headers.contains_key(AUTHORIZATION) {
@@ -189,7 +194,7 @@ async fn prove(connection: &Connection, headers: &HeaderMap) -> Result<Caller, R
             TokenFault::NoKeys => {
                 let hint = "try again; the gateway's /readyz and its log say which issuer does not answer";
                 let message = "the token cannot be checked: the keys of its issuer cannot be had";
-                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ServiceUnavailable, message, hint)
+                Refusal::because(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ServiceUnavailable, message, hint)
             }
             fault => Refusal::unproven(format!("the token was refused: {fault}")),
         })?;
@@ -203,7 +208,7 @@ async fn prove(connection: &Connection, headers: &HeaderMap) -> Result<Caller, R
         NoCaller::NoIsolation => Refusal::unproven(format!("the proof was refused: {none}")),
         NoCaller::NoGrant => {
             let hint = "the gateway's operator grants agents by claims; ask for yours";
-            Refusal::new(StatusCode::FORBIDDEN, ErrorKind::Forbidden, none.to_string(), hint)
+            Refusal::because(StatusCode::FORBIDDEN, ErrorKind::Forbidden, none.to_string(), hint)
         }
     })
 }
@@ -225,14 +230,14 @@ fn check(head: &Parts) -> Result<Answers, Refusal> {
     {
         let message = "the body must be application/json, and not compressed";
         let hint = "send JSON as it is, with its own Content-Type";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorKind::InvalidRequest, message, hint));
+        return Err(Refusal::because(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorKind::InvalidRequest, message, hint));
     }
     // What is announced as too long need not be sent.
     let length = only(headers, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if length.is_some_and(|length| length > crate::inbound::framing::MAX_FRAME_BYTES as u64) {
         let message = format!("a message must have at most {} bytes", crate::inbound::framing::MAX_FRAME_BYTES);
         let hint = "send a file in pieces: files/write";
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::InvalidRequest, message, hint));
+        return Err(Refusal::because(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::InvalidRequest, message, hint));
     }
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let wants_events = accepted
@@ -244,7 +249,7 @@ fn check(head: &Parts) -> Result<Answers, Refusal> {
 fn wrong_method(served: &str) -> Refusal {
     let message = format!("only {served} is served at this path");
     let hint = "send JSON-RPC 2.0 as POST, or one message at a time over a WebSocket";
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::InvalidRequest, message, hint)
+    Refusal::because(StatusCode::METHOD_NOT_ALLOWED, ErrorKind::InvalidRequest, message, hint)
 }
 
 /// The call that follows a run, after the event that the client has had last.
@@ -257,7 +262,7 @@ fn attach(run: &RunId, headers: &HeaderMap) -> Result<Bytes, Refusal> {
     let after = after.ok_or_else(|| {
         let hint = "send the id of the last event as it came, or leave the header out for all of them";
         let message = "Last-Event-ID is not the id of an event of this run";
-        Refusal::new(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message, hint)
+        Refusal::because(StatusCode::BAD_REQUEST, ErrorKind::InvalidRequest, message, hint)
     })?;
     let params = serde_json::json!({"runId": run, "after": after, "partialResultToken": 1});
     let call = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "runs/attach", "params": params});

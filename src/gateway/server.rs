@@ -1,27 +1,22 @@
 //! Accepts connections over TLS, and serves HTTP/1.1 on them until the gateway ends.
 
-use super::issuers::Issuers;
-use super::limits::Limits;
+use super::connection::{Connection, Gateway};
 use super::routes;
 use super::tls;
-use crate::config::gateway::GatewaySettings;
 use crate::daemon::Daemon;
 use crate::inbound::server::wait_for_the_rest;
 use crate::lifetime::shutdown::{self, StopSignal};
 use crate::limits::places::{MAX_CONNECTIONS, Place};
-use crate::methods;
 use crate::rpc::calls::CANCEL_GRACE;
 use crate::rpc::client::Ends;
-use crate::rpc::table::Table;
 use cupola_protocol::framing::MAX_HEADER_BYTES;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConfig;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -35,42 +30,6 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// How long a client that takes nothing has to read why.
 const STALLED_REST: Duration = Duration::from_secs(10);
-/// A token that is good for longer ends a stream all the same: no clock is asked for more.
-const MAX_STREAM: Duration = Duration::from_hours(24);
-
-/// What all connections share.
-#[derive(Debug)]
-pub struct Gateway {
-    pub(super) daemon: Arc<Daemon>,
-    pub(super) table: &'static Table,
-    pub(super) settings: GatewaySettings,
-    pub(super) issuers: Issuers,
-    pub(super) limits: Limits,
-    tls: Option<Arc<ServerConfig>>,
-}
-
-/// One connection.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) number: u64,
-    pub(super) ends: Ends,
-    pub(super) place: Place,
-    /// The name in the certificate that the client has shown, if it has shown one.
-    pub(super) certificate: Option<String>,
-}
-
-impl Gateway {
-    /// Reads the certificates. `is_plain`: without TLS. The error says which setting is wrong.
-    pub fn new(daemon: Arc<Daemon>, settings: GatewaySettings, is_plain: bool) -> Result<Arc<Self>, String> {
-        settings.check()?;
-        let tls = if is_plain { None } else { Some(tls::config(&settings)?) };
-        let issuers = Issuers::new(&daemon.config, &settings)?;
-        let limits = Limits::new(&settings);
-        Ok(Arc::new(Self { daemon, table: methods::table(), settings, issuers, limits, tls }))
-    }
-}
-
 /// Serves until the gateway is asked to end, and then until everything that was begun has ended. Meanwhile new connections still get
 /// an answer, which says that it is stopping.
 pub async fn run(gateway: Arc<Gateway>, listener: TcpListener, asked: mpsc::Receiver<StopSignal>) {
@@ -179,10 +138,4 @@ async fn forced(daemon: &Daemon) {
 async fn stalled(ends: &Ends) {
     ends.stalled().await;
     tokio::time::sleep(STALLED_REST).await;
-}
-
-/// Returns when a proof expires.
-pub(super) async fn expiry(expires: SystemTime) {
-    let rest = expires.duration_since(SystemTime::now()).unwrap_or_default();
-    tokio::time::sleep(rest.min(MAX_STREAM)).await;
 }

@@ -17,12 +17,12 @@ pub(super) fn config(settings: &GatewaySettings) -> Result<Arc<ServerConfig>, St
     let (Some(chain), Some(key)) = (&settings.certificate, &settings.private_key) else {
         return Err("certificate and privateKey in [gateway] name no files; a gateway speaks https".to_owned());
     };
-    let wrong =
+    let named =
         |setting: &str, path: &Path, reason: &str| format!("{setting} in [gateway]: {} {reason}", path.display());
     let certificates = certificates("certificate", chain)?;
     let key_text = read("privateKey", key)?;
     let private_key = PrivateKeyDer::from_pem_slice(&key_text)
-        .map_err(|_| wrong("privateKey", key, "has no PRIVATE KEY block; it must be a PEM file without a password"))?;
+        .map_err(|_| named("privateKey", key, "has no PRIVATE KEY block; it must be a PEM file without a password"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -34,19 +34,19 @@ pub(super) fn config(settings: &GatewaySettings) -> Result<Arc<ServerConfig>, St
             for authority in self::certificates("clientAuthorities", path)? {
                 roots
                     .add(authority)
-                    .map_err(|_| wrong("clientAuthorities", path, "holds a certificate that is damaged"))?;
+                    .map_err(|_| named("clientAuthorities", path, "holds a certificate that is damaged"))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                 // A token proves who calls as well.
                 .allow_unauthenticated()
                 .build()
-                .map_err(|error| wrong("clientAuthorities", path, &error.to_string()))?;
+                .map_err(|error| named("clientAuthorities", path, &error.to_string()))?;
             builder.with_client_cert_verifier(verifier)
         }
     };
     let mut config = builder
         .with_single_cert(certificates, private_key)
-        .map_err(|error| wrong("certificate", chain, &format!("and its key cannot be used: {error}")))?;
+        .map_err(|error| named("certificate", chain, &format!("and its key cannot be used: {error}")))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

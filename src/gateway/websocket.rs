@@ -1,8 +1,8 @@
 //! A WebSocket (RFC 6455): each message is one JSON-RPC message or batch, as a line of JSON is on the daemon's socket.
 
 use super::caller::Caller;
+use super::connection::{Connection, expiry};
 use super::exchange::watch;
-use super::server::{Connection, expiry};
 use crate::rpc::binding::Binding;
 use crate::rpc::calls::{Calls, refuse_unread};
 use crate::rpc::client::{Client, Ends, Queued};

@@ -6,7 +6,8 @@
 use super::{BLOCKING_GRACE, Reason, log, one_line, report, runtime, system};
 use crate::config::{Config, ConfigError, Flags};
 use crate::daemon::Daemon;
-use crate::gateway::server::{self, Gateway};
+use crate::gateway::connection::Gateway;
+use crate::gateway::server;
 use crate::inbound::local::{self, Ownership};
 use crate::inbound::server::descriptors;
 use crate::lifetime::shutdown;

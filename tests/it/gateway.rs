@@ -15,7 +15,8 @@ mod tokens;
 
 use crate::support::{PATIENCE, TestDaemon, TestEmulator};
 use cupola::config::gateway::GatewaySettings;
-use cupola::gateway::server::{self, Gateway};
+use cupola::gateway::connection::Gateway;
+use cupola::gateway::server;
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, Method, StatusCode};
 use issuer::{AUDIENCE, Issuer, Key};

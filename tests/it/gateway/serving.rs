@@ -68,7 +68,7 @@ async fn a_websocket_carries_what_a_line_of_the_socket_carries() {
     };
     assert_eq!(response["result"]["status"], "completed", "{response}");
     assert_eq!(json!(deltas), response["result"]["text"]);
-    // A batch, and what is no JSON.
+    // A batch, and what is not a message.
     socket.send(&json!([{"id": 1, "method": "runs/list"}, {"id": 2, "method": "nothing"}])).await;
     let batch = socket.next().await.unwrap();
     assert_eq!(batch.as_array().unwrap().len(), 2, "{batch}");

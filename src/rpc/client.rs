@@ -97,7 +97,7 @@ pub struct Client {
     followed: Arc<Mutex<BTreeMap<String, LastEvent>>>,
     /// Has it a way to take anything besides answers?
     takes_progress: bool,
-    /// Whose words its hints have, once it has said which program it is.
+    /// Which program it is, once it has said so: its hints are worded for it.
     wording: Arc<OnceLock<wording::Client>>,
 }
 

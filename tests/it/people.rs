@@ -287,7 +287,7 @@ fn show_without_an_id_shows_the_newest_run_of_what_is_named() {
 }
 
 #[test]
-fn deleting_what_never_existed_is_no_failure_and_is_not_called_a_deletion() {
+fn deleting_what_never_existed_succeeds_and_is_not_called_a_deletion() {
     let home = with_sessions();
     let delete = |id: &str| run(&home, &of("acme", &["sessions", "delete", id]));
     let never = delete("session-that-never-was");

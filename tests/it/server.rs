@@ -160,7 +160,7 @@ async fn stop_is_answered_before_the_daemon_is_gone() {
         let server = Server::start(|_| {});
         let mut client = server.connect().await;
         let response = client.call("daemon/stop", json!({"force": force})).await;
-        assert_eq!(response["result"], json!({"runs": 0}));
+        assert_eq!(response["result"], json!({"runs": 0, "unreadAnswers": 0}));
         client.closed().await;
         server.running.await.unwrap();
     }

@@ -14,7 +14,8 @@ fn run(home: &Home, words: &[&str]) -> Output {
 }
 
 fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    // `serve` reports on its standard output, which the process that started it reads.
+    String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
 }
 
 /// The commands that `--help` lists, at the second column.

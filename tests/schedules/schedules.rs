@@ -5,7 +5,7 @@
 //! tokio are single steps, and a task that waits for one is woken as ever.
 //!
 //! - [`models`]: what the tasks do, and what must hold
-//! - [`sync`]: locks and counters that let other tasks go on
+//! - [`sync`]: locks and counters that let other tasks continue
 
 /// The daemon's files.
 #[expect(dead_code, unreachable_pub, reason = "each model uses a part of them")]

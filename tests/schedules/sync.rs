@@ -1,5 +1,5 @@
-//! The explorer's locks and counters, in place of `src/sync.rs`. Other tasks may go on before each of them is taken, and after it is given
-//! back: what follows then is often a future of tokio, which itself is no such point.
+//! The explorer's locks and counters, in place of `src/sync.rs`. Other tasks may continue before each of them is taken, and after it is given
+//! back: what follows then is often a future of tokio, which itself is not such a point.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{LockResult, PoisonError as Poisoned};
@@ -8,7 +8,7 @@ use tokio::sync::futures::Notified;
 pub(crate) use shuttle::sync::atomic;
 pub(crate) use std::sync::PoisonError;
 
-/// Lets other tasks go on.
+/// Lets other tasks continue.
 fn point() {
     // While a task unwinds, there is nothing to explore any more.
     if !std::thread::panicking() {

@@ -233,7 +233,6 @@ mod tests {
             "monitor --isolation-key k",
             "invoke --detach --no-daemon hello",
             "runs",
-            "runs show",
             "runs attach run-1 -o raw",
             "runs attach run-1 --after -1",
             "sessions delete",

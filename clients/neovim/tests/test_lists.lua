@@ -265,7 +265,7 @@ return {
       support.has(support.wait_for_text('doctor', 'emulator/notes answers'), 'On the way to notes (emulator), user key set')
       vim.cmd('Cupola isolation clear')
       vim.cmd('Cupola doctor')
-      support.wait_for_text('doctor', '\n' .. (' '):rep(21) .. 'pass --user-isolation-key; without it')
+      support.wait_for_text('doctor', '\n' .. (' '):rep(21) .. 'pass `:Cupola isolation user`; without it')
       vim.cmd('Cupola target emulator=http://127.0.0.1:1')
       vim.cmd('Cupola doctor')
       support.wait_for_text('doctor', 'error    target')

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_told_of_success_before_the_commit() {
+    async fn no_call_succeeds_before_the_commit() {
         let (_directory, store, go) = held_up();
         let first = saves(&store, "acme");
         // As SQLite does when the disk is full.

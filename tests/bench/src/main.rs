@@ -5,7 +5,7 @@
 //!
 //! - [`bed`]: release binary, emulators, daemons, all in one temporary directory; [`process`]: a process that ends with its value, and
 //!   what it has used
-//! - [`line`]: a caller on the socket, lighter than what it measures; [`direct`]: a caller that asks the emulator without Cupola
+//! - [`mod@line`]: a caller on the socket, lighter than what it measures; [`direct`]: a caller that asks the emulator without Cupola
 //! - [`echo`]: the least that a round trip can cost; [`capture`]: the exact request the daemon sends, so that others can send the same
 //! - [`measure`]: interleaved rounds and medians; [`report`]: the table, as JSON and as docs/benchmarks.md
 //!

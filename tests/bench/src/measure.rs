@@ -42,7 +42,7 @@ impl Times {
     }
 }
 
-/// Something that can be run again and again.
+/// Something that can be run repeatedly.
 pub(crate) type Run<'a> = &'a mut dyn FnMut() -> Result<(), String>;
 
 /// Runs all of these in turns, so that whatever else the machine does hits all alike. Gives the times of each.

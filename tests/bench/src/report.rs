@@ -80,7 +80,7 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// A part that gave no figures is no success.
+    /// A part that gave no figures counts as missed.
     pub(crate) fn failed(&mut self, part: &str, error: &str) {
         self.failures.push((part.to_owned(), error.to_owned()));
     }

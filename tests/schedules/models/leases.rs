@@ -46,7 +46,7 @@ pub fn every_lease_is_given_back_once() {
     });
 }
 
-/// A daemon's name is lost and taken again, and the daemon ends meanwhile: the name is given back all the same.
+/// A daemon's name is lost and taken again, and the daemon ends meanwhile: the name is still given back.
 pub fn a_name_that_is_taken_again_while_its_daemon_ends_is_given_back() {
     explore(|| {
         block_on(async {

@@ -5,8 +5,18 @@
 use super::cargo_in_root;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Packages that may differ: what they add are implementations for types that only the other package's own code uses.
-const MAY_DIFFER: &[&str] = &["hashbrown", "num-bigint", "num-integer", "num-iter", "num-traits"];
+/// Packages that may differ: what they add are implementations and methods that only the other package's own code uses.
+const MAY_DIFFER: &[&str] = &[
+    "either",
+    "getrandom",
+    "hashbrown",
+    "lock_api",
+    "num-bigint",
+    "num-integer",
+    "num-iter",
+    "num-traits",
+    "parking_lot",
+];
 
 /// What a build is made of: packages with their features.
 type Features = BTreeMap<String, BTreeSet<String>>;

@@ -38,6 +38,8 @@ export function shortName(target: Target): string {
             return `localhost:${target.port ?? DEFAULT_LOCAL_PORT}`;
         case "directory":
             return `${target.agent ?? lastSegment(target.path)}${version} (folder)`;
+        case "gateway":
+            return `${target.agent ?? "the agent"} (gateway)`;
     }
 }
 
@@ -54,6 +56,8 @@ export function longName(target: Target): string {
             return `the agent on this machine's port ${target.port ?? DEFAULT_LOCAL_PORT}`;
         case "directory":
             return `${target.agent ?? "the agent"} of the azd project around ${target.path}`;
+        case "gateway":
+            return `${target.agent ?? "the agent"} of the gateway`;
     }
 }
 

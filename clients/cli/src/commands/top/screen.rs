@@ -310,10 +310,11 @@ mod tests {
         for (header, cells) in
             [("SESSION", "session-one"), ("AGENT", "emulator/notes"), ("SCOPE", "https://ai.azure.com/")]
         {
-            let mut headers = text.lines().filter(|line| line.contains(header));
-            let at = headers.next().and_then(|line| line.find(header));
-            let row = text.lines().find(|line| line.contains(cells)).and_then(|line| line.find(cells));
-            assert!(at.is_some() && at == row, "{header}: {text}");
+            let lines: Vec<_> = text.lines().collect();
+            // The same header may stand above several tables: the one that counts is the last before the row.
+            let row = lines.iter().position(|line| line.starts_with("  ") && line.contains(cells)).unwrap();
+            let above = lines[..row].iter().rev().find_map(|line| line.find(header));
+            assert!(above.is_some() && above == lines[row].find(cells), "{header}: {text}");
         }
     }
 

@@ -106,6 +106,7 @@ class AsyncClient:
         if_busy: IfBusy | None = None,
         on_disconnect: OnDisconnect | None = None,
         warm: Warm | None = None,
+        traceparent: str | None = None,
     ) -> AsyncRun:
         """Sends one input to the agent: text, or a list of the service's own input items. What comes back is an iterator of
         events; leaving its `with` early cancels.
@@ -119,7 +120,8 @@ class AsyncClient:
         `started` event says so; the next daemon continues it.
         `if_busy` says what to do when another call is using the session: `queue` waits and is the default. With
         `on_disconnect="keep"` the run continues when this client is disconnected. `warm`, which is experimental, keeps the
-        session ready after the call.
+        session ready after the call. `traceparent` (W3C Trace Context) is the caller's own span, which the run's span then
+        belongs to.
 
         >>> async with client.invoke("remember the code is 4711") as run:
         ...     async for event in run:
@@ -152,6 +154,7 @@ class AsyncClient:
             if_busy=if_busy,
             on_disconnect=on_disconnect,
             warm=warm,
+            traceparent=traceparent,
         )
         params = {**self._scope.params(), "input": input, **more}
         run = AsyncRun(self._line, "invoke", params, leave_running=detach or on_disconnect == "keep")

@@ -165,7 +165,7 @@
 
 (cupola-test a-long-answer-arrives-whole
   (pcase-let ((`(,agent ,cupola-target) (cupola-tests-agent))
-              (cupola-tests-patience 120))
+              (cupola-tests-patience 300))
     (cupola-invoke "long 17000000")
     (cupola-tests-wait "its end" (lambda () (with-current-buffer "*cupola*"
                                               (goto-char (point-max))

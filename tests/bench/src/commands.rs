@@ -7,7 +7,6 @@ use crate::measure::{MIB, Times, float, interleaved, ratio, timed};
 use crate::process::{minor_faults, succeed};
 use crate::report::{Report, Target, duration, pair};
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn measure(setting: &Setting, report: &mut Report) -> Result<(), String> {
     let bed = Bed::start(setting)?;
     beside_curl(setting, &bed, report)?;
-    cold(setting, &bed, report)
+    cold(setting, report)
 }
 
 /// Row 5.
@@ -56,8 +55,8 @@ fn curl(request: &capture::Request, ids: &bed::Ids, endpoint: &Endpoint) -> Comm
     command
 }
 
-/// Row 6: a daemon that becomes ready, and a command that finds none.
-fn cold(setting: &Setting, bed: &Bed, report: &mut Report) -> Result<(), String> {
+/// Row 6: a daemon that becomes ready, and a command that finds none. Its first call includes the start of the embedded emulator.
+fn cold(setting: &Setting, report: &mut Report) -> Result<(), String> {
     let (mut ready, mut first) = (Vec::new(), Vec::new());
     for _ in 0..COLD_STARTS {
         let directory = bed::directory()?;
@@ -69,12 +68,9 @@ fn cold(setting: &Setting, bed: &Bed, report: &mut Report) -> Result<(), String>
 
         let directory = bed::directory()?;
         fs::write(directory.path().join("config.toml"), "").map_err(|error| error.to_string())?;
-        let run = directory.path().join("run");
-        fs::create_dir(&run).map_err(|error| error.to_string())?;
-        list_emulator(bed.directory(), &run)?;
         let mut command = Command::new(&setting.binary);
         command.args(["invoke", "--no-env", "--user-isolation-key", "bench-cold", MESSAGE]);
-        command.arg(format!("--emulator={}", bed.plain.url));
+        command.arg("--emulator");
         bed::surround(&mut command, directory.path());
         first.push(timed(&mut || succeed(&mut command))?);
         let mut stop = Command::new(&setting.binary);
@@ -82,19 +78,14 @@ fn cold(setting: &Setting, bed: &Bed, report: &mut Report) -> Result<(), String>
         bed::surround(&mut stop, directory.path());
         succeed(stop.stderr(Stdio::null()))?;
     }
-    for (name, times, most) in
-        [("daemon started and ready", Times::of(ready), 25.0), ("no daemon, first answer", Times::of(first), 60.0)]
-    {
+    for (name, times, most) in [
+        ("daemon started and ready", Times::of(ready), 25.0),
+        ("no daemon, first answer, embedded emulator", Times::of(first), 60.0),
+    ] {
         let value = (times.median().as_secs_f64() * 1e3, "ms");
         report.add(6, name, value, Target::AtMost(most), format!("p99 {}", duration(times.p99())));
     }
     Ok(())
-}
-
-/// Lists the bed's emulators in another runtime directory too, so that their secrets are found there.
-fn list_emulator(from: &Path, to: &Path) -> Result<(), String> {
-    let status = Command::new("cp").arg("-a").arg(from.join("run/.")).arg(to).status();
-    if status.is_ok_and(|status| status.success()) { Ok(()) } else { Err("the list of emulators".to_owned()) }
 }
 
 /// What of the program a start touches.

@@ -22,8 +22,11 @@ pub(crate) fn measure(setting: &Setting, report: &mut Report) -> Result<(), Stri
     let place = |name: &str| bed.directory().join(name);
     let local = place("large");
     fs::write(&local, vec![b'x'; SIZE]).map_err(|error| error.to_string())?;
-    let base =
-        format!("{}/agents/notes/endpoint/sessions/{}/files/content", bed.plain.url.trim_end_matches('/'), ids.session);
+    let base = format!(
+        "{}/api/projects/emulator/agents/notes/endpoint/sessions/{}/files/content",
+        bed.plain.url.trim_end_matches('/'),
+        ids.session
+    );
     let curl = |path: &str| {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--fail", "--max-time", "60"]);

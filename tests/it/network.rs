@@ -3,11 +3,15 @@
 use crate::hints::{Check, advice};
 use crate::support::deployed::{Deployed, HOST, project};
 use crate::support::proxy::Proxy;
-use crate::support::{Home, finish, free_address};
+use crate::support::{Client, Framing, Home, PATIENCE, Process, finish, free_address};
 use crate::untrusted::trusting;
-use serde_json::Value;
+use cupola_emulator::faults::Fault;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use std::fs;
 use std::process::{Output, Stdio};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 /// A variable and its value.
 type Variables<'a> = &'a [(&'a str, &'a str)];
@@ -42,6 +46,38 @@ async fn network(deployed: &Deployed, variables: Variables<'_>) -> (String, Stri
     let check = found["checks"].as_array().unwrap().iter().find(|check| check["name"] == "network").unwrap();
     let field = |name: &str| check[name].as_str().unwrap_or_default().to_owned();
     (field("status"), field("message"), field("hint"))
+}
+
+/// All calls share one HTTP/2 connection. A call that waits to know more about the agent has not read its answer yet, and that must not
+/// keep the others' answers back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_are_not_read_yet_keep_no_other_back() {
+    const CALLERS: usize = 40;
+    const CALLS: usize = 3;
+    let deployed = Deployed::start().await;
+    // Turns are answered before the agent is shown.
+    deployed.emulator.fail("*/agents/notes", 1000, Fault::Latency { milliseconds: 1000 });
+    let mut command = deployed.home.command(&["serve", "--background"]);
+    command.env("PATH", deployed.path_variable());
+    let mut daemon = Process::start(command);
+    assert!(daemon.report().starts_with("ready"));
+    let target = json!({"kind": "project", "endpoint": project(), "agent": "notes"});
+    let callers = (0..CALLERS).map(|caller| {
+        let (socket, target) = (deployed.home.socket(), target.clone());
+        async move {
+            let mut client = Client::new(UnixStream::connect(socket).await.unwrap(), Framing::Ndjson);
+            for call in 0..CALLS {
+                let isolation = json!({"userKey": format!("caller-{caller:02}-{call:02}")});
+                let input = format!("stream {}", "word ".repeat(200).trim_end());
+                let params = json!({"target": target, "isolation": isolation, "input": input});
+                let answer = timeout(PATIENCE, client.call("invoke", params)).await.expect("a call does not end");
+                assert_eq!(answer["result"]["status"], "completed", "{answer}");
+            }
+        }
+    });
+    join_all(callers).await;
+    deployed.end().await;
+    daemon.ended();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -74,7 +74,7 @@ pub struct GatewaySettings {
     pub agents: BTreeMap<AgentName, AgentSettings>,
     /// Who may use which of them. Without a grant nobody may use any.
     pub grants: Vec<Grant>,
-    /// How long the keys of an issuer are not asked for again. Not in the file: there is no reason to change it.
+    /// How long the gateway waits before it asks an issuer for its keys again. Not in the file: only tests change it.
     #[serde(skip, default = "key_rest")]
     pub key_rest: Duration,
 }

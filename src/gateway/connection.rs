@@ -7,11 +7,14 @@ use crate::config::gateway::GatewaySettings;
 use crate::daemon::Daemon;
 use crate::limits::places::Place;
 use crate::methods;
-use crate::rpc::client::Ends;
+use crate::rpc::binding::Binding;
+use crate::rpc::calls::Calls;
+use crate::rpc::client::{Client, Ends};
 use crate::rpc::table::Table;
 use rustls::ServerConfig;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
 
 /// A token that is good for longer still ends a stream: no timer runs for longer.
 const MAX_STREAM: Duration = Duration::from_hours(24);
@@ -46,6 +49,14 @@ impl Gateway {
         let issuers = Issuers::new(&daemon.config, &settings)?;
         let limits = Limits::new(&settings);
         Ok(Arc::new(Self { daemon, table: methods::table(), settings, issuers, limits, tls }))
+    }
+}
+
+impl Connection {
+    /// The calls of one request or one WebSocket, held to what its caller may reach.
+    pub(super) fn calls(&self, client: &Client, binding: Binding, cancelled: &CancellationToken) -> Arc<Calls> {
+        let Gateway { daemon, table, .. } = &*self.gateway;
+        Calls::new(Arc::clone(daemon), table, client.clone(), binding, cancelled.clone(), &self.place)
     }
 }
 

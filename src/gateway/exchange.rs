@@ -7,7 +7,6 @@ use super::limits::Metered;
 use crate::inbound::connection::http::response::{self, Body, Outbox};
 use crate::limits::input::Room;
 use crate::rpc::binding::Binding;
-use crate::rpc::calls::Calls;
 use crate::rpc::client::{CLIENT_STALL, Client, Stall};
 use crate::rpc::proven::Proven;
 use bytes::Bytes;
@@ -53,15 +52,7 @@ pub(super) async fn exchange(
         Client::new(daemon, connection.number, connection.ends.clone(), answers == Answers::Events);
     let (cancelled, last) = (daemon.shutdown.work(), CancellationToken::new());
     let outbox = Outbox::new(messages, client.clone(), last.clone(), cancelled.clone().drop_guard());
-    let binding = Binding::proven(proven, true);
-    let calls = Calls::new(
-        Arc::clone(daemon),
-        connection.gateway.table,
-        client.clone(),
-        binding,
-        cancelled.clone(),
-        &connection.place,
-    );
+    let calls = connection.calls(&client, Binding::proven(proven, true), &cancelled);
     // Of a batch some calls may have been made, and must not be made again.
     let is_batch = message.trim_ascii_start().starts_with(b"[");
     let received = calls.receive(&message, room).await;

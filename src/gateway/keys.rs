@@ -69,7 +69,7 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// The key of this id for this algorithm. A token without an id is only taken where there is no choice.
+    /// The key with this id for this algorithm. Without an id it is the issuer's only key for the algorithm; with several, none is found.
     pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<Usable<'_>> {
         let mut usable = self.0.iter().filter(|key| key.fits(algorithm));
         let key = match id {

@@ -69,15 +69,7 @@ pub(super) async fn serve(connection: &Arc<Connection>, caller: Caller, proven: 
     let ends = Ends::default();
     let (client, messages) = Client::new(daemon, connection.number, ends.clone(), true);
     let (cancelled, last) = (daemon.shutdown.work(), CancellationToken::new());
-    let binding = Binding::proven(proven, false);
-    let calls = Calls::new(
-        Arc::clone(daemon),
-        connection.gateway.table,
-        client.clone(),
-        binding,
-        cancelled.clone(),
-        &connection.place,
-    );
+    let calls = connection.calls(&client, Binding::proven(proven, false), &cancelled);
     let reading = async {
         let end = tokio::select! {
             end = read(&mut source, &calls, &client, connection) => end,

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Binding {
     /// Who calls was proven: no call is without bounds, whatever else happens.
     proven: Option<Proven>,
-    /// There is no connection beyond this one message.
+    /// The connection carries this one message only, as an HTTP request does.
     is_one_shot: bool,
     state: Mutex<State>,
 }
@@ -86,7 +86,7 @@ impl Binding {
     pub(crate) fn bind(&self, bind: Bind) -> Result<Arc<Bounds>, CallError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_one_shot {
-            return Err(CallError::out_of_bounds("there is no connection to bind: each HTTP request stands alone")
+            return Err(CallError::out_of_bounds("an HTTP request cannot be bound: each request stands alone")
                 .hint("connect by the LSP or NDJSON framing, or name target and isolation in each call"));
         }
         if state.bounds.is_some() {

@@ -1,7 +1,7 @@
 //! What a connection may reach whose caller was proven (`cupola gateway`): the agents that were granted, by the names of the gateway's
 //! configuration, each under the one isolation that follows from the proof.
 //!
-//! Each call is held to the [`Bounds`] of one agent, so there is no call of a proven caller without bounds.
+//! Every call of a proven caller is held to the [`Bounds`] of one agent.
 
 use super::bounds::{Bounds, not_by_name, not_from_the_proof};
 use crate::error::CallError;

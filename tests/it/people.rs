@@ -293,7 +293,7 @@ fn deleting_what_never_existed_succeeds_and_is_not_called_a_deletion() {
     let never = delete("session-that-never-was");
     let said = text(&never.stdout);
     assert_eq!(never.status.code(), Some(0), "the service says so: {never:?}");
-    assert!(said.starts_with("There was no session session-that-never-was to delete"), "{said}");
+    assert!(said.starts_with("Found no session session-that-never-was to delete"), "{said}");
     let there = delete(SESSIONS[0].1);
     assert_eq!(text(&there.stdout), format!("Deleted session {}.\n", SESSIONS[0].1));
     stop(&home);

@@ -172,7 +172,7 @@ fn newest(scope: &ScopeFlags, hooks: Hooks) -> Result<RunId, Failure> {
     newest.map(|run| run.run_id).ok_or_else(|| unknown("no run is known"))
 }
 
-/// There is no such run or invocation.
+/// The error for a run or an invocation that Cupola does not know.
 pub(super) fn unknown(message: impl Into<String>) -> Failure {
     let mut data = ErrorData::new(ErrorKind::NotFound);
     data.hint = Some(

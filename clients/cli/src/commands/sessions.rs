@@ -293,7 +293,7 @@ pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
                 format!("Deleted session {id}.")
             } else {
                 format!(
-                    "There was no session {id} to delete: it never existed under this isolation, or is gone already."
+                    "Found no session {id} to delete. It was deleted earlier, or never existed under this isolation."
                 )
             };
             common.print_sentence(&raw, &sentence)?;

@@ -6,7 +6,7 @@
 //! - [`server`]: accepts connections; [`connection`]: what they share; `tls`: certificates, the gateway's own and those of clients
 //! - `routes`: which requests are taken; `exchange`: calls over HTTP; `websocket`: calls over a WebSocket; `answers`: refusals and headers
 //! - `issuers`, `keys`, `token`: what proves who calls; `caller`: from a proof to an isolation and what was granted
-//! - `limits`: what each caller may do
+//! - `limits`: what each caller may do; `readiness`: what `/readyz` answers
 
 mod answers;
 mod caller;
@@ -15,6 +15,7 @@ mod exchange;
 mod issuers;
 mod keys;
 mod limits;
+mod readiness;
 mod routes;
 pub mod server;
 mod tls;

@@ -13,7 +13,7 @@ mod agents;
 mod auth;
 mod chats;
 pub mod daemon;
-mod doctor;
+pub(crate) mod doctor;
 mod files;
 mod follow;
 mod invoke;

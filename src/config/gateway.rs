@@ -3,7 +3,7 @@
 
 use crate::system::secret::SecretSource;
 use cupola_protocol::daemon::MethodPattern;
-use cupola_protocol::isolation::IsolationModel;
+use cupola_protocol::isolation::{Isolation, IsolationKey, IsolationModel, UserIdentity};
 use cupola_protocol::target::{AgentName, Target};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -221,6 +221,21 @@ pub fn is_confidential(url: &Url) -> bool {
     };
     let has_user = !url.username().is_empty() || url.password().is_some();
     !has_user && (url.scheme() == "https" || (url.scheme() == "http" && is_here)) && url.host().is_some()
+}
+
+impl AgentSettings {
+    /// The isolation of the caller with this value. `None` if the value breaks the rules of what it is sent as.
+    pub fn isolation(&self, value: &str) -> Option<Isolation> {
+        let key = || IsolationKey::try_from(value.to_owned()).ok();
+        let isolation = Isolation { model: self.model, ..Isolation::default() };
+        Some(match self.isolate_by {
+            IsolateBy::UserKey => Isolation { user_key: Some(key()?), ..isolation },
+            IsolateBy::BothKeys => Isolation { user_key: Some(key()?), chat_key: Some(key()?), ..isolation },
+            IsolateBy::UserIdentity => {
+                Isolation { user_identity: Some(UserIdentity::try_from(value.to_owned()).ok()?), ..isolation }
+            }
+        })
+    }
 }
 
 impl KnownGateway {

@@ -1,11 +1,10 @@
 //! From a proof to a caller: whose state it sees, which agents and methods it was granted. Pure.
 
 use super::token::{Claims, Verified};
-use crate::config::gateway::{AgentSettings, GatewaySettings, IsolateBy, IssuerSettings};
+use crate::config::gateway::{GatewaySettings, IssuerSettings};
 use crate::rpc::bounds::Bounds;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cupola_protocol::isolation::{Isolation, IsolationKey, UserIdentity};
 use cupola_protocol::target::AgentName;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -77,7 +76,7 @@ impl Caller {
         let mut agents = BTreeMap::new();
         for (name, agent) in &settings.agents {
             let Some(methods) = granted(name, claims, settings) else { continue };
-            let isolation = isolation(value, agent).ok_or(NoCaller::NoIsolation)?;
+            let isolation = agent.isolation(value).ok_or(NoCaller::NoIsolation)?;
             let bounds = Bounds::proven(name.clone(), agent.target.clone(), isolation, methods);
             agents.insert(name.clone(), Arc::new(bounds));
         }
@@ -96,19 +95,6 @@ fn digest(issuer: &str, subject: &str) -> CallerId {
         digest.update(part);
     }
     digest.finalize().into()
-}
-
-/// The isolation of a caller at an agent. `None` if the value breaks the rules of what it is sent as.
-fn isolation(value: &str, agent: &AgentSettings) -> Option<Isolation> {
-    let key = || IsolationKey::try_from(value.to_owned()).ok();
-    let isolation = Isolation { model: agent.model, ..Isolation::default() };
-    Some(match agent.isolate_by {
-        IsolateBy::UserKey => Isolation { user_key: Some(key()?), ..isolation },
-        IsolateBy::BothKeys => Isolation { user_key: Some(key()?), chat_key: Some(key()?), ..isolation },
-        IsolateBy::UserIdentity => {
-            Isolation { user_identity: Some(UserIdentity::try_from(value.to_owned()).ok()?), ..isolation }
-        }
-    })
 }
 
 /// The methods that a caller may call on an agent: all that its grants name, or every usual one (`Some(None)`).

@@ -2,6 +2,7 @@
 
 use super::issuers::Issuers;
 use super::limits::Limits;
+use super::readiness::Readiness;
 use super::tls;
 use crate::config::gateway::GatewaySettings;
 use crate::daemon::Daemon;
@@ -27,6 +28,7 @@ pub struct Gateway {
     pub(super) settings: GatewaySettings,
     pub(super) issuers: Issuers,
     pub(super) limits: Limits,
+    pub(super) readiness: Readiness,
     pub(super) tls: Option<Arc<ServerConfig>>,
 }
 
@@ -48,7 +50,15 @@ impl Gateway {
         let tls = if is_plain { None } else { Some(tls::config(&settings)?) };
         let issuers = Issuers::new(&daemon.config, &settings)?;
         let limits = Limits::new(&settings);
-        Ok(Arc::new(Self { daemon, table: methods::table(), settings, issuers, limits, tls }))
+        Ok(Arc::new(Self {
+            daemon,
+            table: methods::table(),
+            settings,
+            issuers,
+            limits,
+            readiness: Readiness::default(),
+            tls,
+        }))
     }
 }
 

@@ -88,7 +88,14 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
     let gateway = &connection.gateway;
     let (agent, run) = match route {
         Route::Health => return Ok(words(StatusCode::OK, "ok")),
-        Route::Readiness => return Ok(readiness(connection).await),
+        Route::Readiness => {
+            let found = gateway.readiness.look(gateway).await;
+            let (status, reason) = found.map_or_else(
+                |reason| (StatusCode::SERVICE_UNAVAILABLE, reason),
+                |()| (StatusCode::OK, "ready".to_owned()),
+            );
+            return Ok(words(status, &reason));
+        }
         Route::Rpc(agent) => (agent, None),
         Route::Events(agent, run) => (agent, Some(run)),
     };
@@ -168,20 +175,6 @@ fn route(path: &str, query: Option<&str>) -> Result<Route, Refusal> {
         (agent, ["runs", run, "events"]) => Ok(Route::Events(agent, run.parse().map_err(|_| unknown())?)),
         _ => Err(unknown()),
     }
-}
-
-async fn readiness(connection: &Connection) -> Response<Body> {
-    let (daemon, issuers) = (&connection.gateway.daemon, &connection.gateway.issuers);
-    let reason = if daemon.shutdown.is_draining() {
-        "stopping"
-    } else if daemon.store.count().await.is_err() {
-        "saved state cannot be read"
-    } else if !issuers.are_ready().await {
-        "the keys of an issuer cannot be had"
-    } else {
-        return words(StatusCode::OK, "ready");
-    };
-    words(StatusCode::SERVICE_UNAVAILABLE, reason)
 }
 
 /// Who calls. A token counts before a certificate: a caller who sends one means to be the person it names.

@@ -1,7 +1,9 @@
 //! `daemon/doctor`: looks at everything a call needs, in the order of its way.
 //!
 //! - [`mod@network`]: which settings of the network apply to the target
+//! - [`mod@delegation`]: may the credential act for users?
 
+pub(crate) mod delegation;
 mod network;
 
 use crate::auth::{Account, SCOPE};
@@ -17,6 +19,7 @@ use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::{Isolation, IsolationModel};
 use cupola_protocol::status::TelemetryStatus;
 use cupola_protocol::target::Target;
+use delegation::{Delegation, delegation, of_gateway};
 use std::fs::OpenOptions;
 use std::io;
 use std::time::SystemTime;
@@ -32,6 +35,7 @@ pub(crate) async fn doctor(call: Call, params: DoctorParams) -> Result<DoctorRes
         checks.extend(telemetry(daemon));
         checks.push(credential);
         checks.extend(network::network(daemon, params.target.as_ref()).await);
+        checks.extend(gateway(daemon).await);
         checks.extend(target(daemon, params.target.as_ref(), &params.isolation, can_sign_in).await);
         DoctorResponse { checks }
     };
@@ -211,7 +215,7 @@ async fn target(daemon: &Daemon, target: Option<&Target>, isolation: &Isolation,
             let message = "an agent on a local port; whether it listens shows with the first invoke";
             vec![check("target", CheckStatus::Skipped, message), model(&scope)]
         }
-        Ok(scope) => vec![agent(&scope), model(&scope)],
+        Ok(scope) => vec![agent(&scope), isolation_of(daemon, &scope).await],
         Err(error)
             if !can_sign_in
                 && matches!(error.data.kind, ErrorKind::AuthenticationFailed | ErrorKind::CertificateNotTrusted) =>
@@ -238,6 +242,77 @@ fn agent(scope: &Scope) -> Check {
             ..check("target", CheckStatus::Warning, format!("{agent} is there, but you may not read about it"))
         },
     }
+}
+
+/// What `[gateway]` promises to callers of `cupola gateway`, with the credential that it shares with this daemon. Said only if the
+/// configuration has a gateway.
+async fn gateway(daemon: &Daemon) -> Option<Check> {
+    let settings = daemon.config.gateway.as_ref()?;
+    if let Err(fault) = settings.check() {
+        let hint =
+            Some("correct [gateway] in Cupola's configuration file; docs/gateway.md describes its settings".to_owned());
+        return Some(Check { hint, ..check("gateway", CheckStatus::Error, fault) });
+    }
+    let (mut served, mut found) = (Vec::new(), None);
+    for (name, looked) in of_gateway(daemon, settings).await {
+        let (status, error) = match looked {
+            Ok(Delegation::NotNeeded) => {
+                served.push(name.to_string());
+                continue;
+            }
+            Ok(Delegation::Permitted) => {
+                served.push(format!("{name} (the credential may act for its users)"));
+                continue;
+            }
+            Ok(Delegation::Refused(error)) => (CheckStatus::Error, error),
+            Ok(Delegation::Unknown(error)) | Err(error) => (CheckStatus::Warning, error),
+        };
+        // What is certain is said first.
+        if status == CheckStatus::Error || found.is_none() {
+            let message = format!("agent {name}: {}", error.message());
+            found = Some(Check { hint: error.data.hint, ..check("gateway", status, message) });
+        }
+        if status == CheckStatus::Error {
+            break;
+        }
+    }
+    Some(found.unwrap_or_else(|| check("gateway", CheckStatus::Ok, format!("agents: {}", served.join(", ")))))
+}
+
+/// As [`model`], and whether the service lets the credential act for the user, if there is one.
+async fn isolation_of(daemon: &Daemon, scope: &Scope) -> Check {
+    let found = model(scope);
+    if found.status != CheckStatus::Ok {
+        return found;
+    }
+    if let Some(idle) = idle_pool(daemon, scope) {
+        return idle;
+    }
+    match delegation(scope).await {
+        Delegation::NotNeeded | Delegation::Permitted => found,
+        Delegation::Refused(error) => failed("isolation", error),
+        Delegation::Unknown(error) => Check {
+            hint: error.data.hint,
+            ..check(
+                "isolation",
+                CheckStatus::Warning,
+                format!("{}; whether the credential may is not known: {}", found.message, error.message),
+            )
+        },
+    }
+}
+
+/// A pool that is set for an agent whose users it cannot serve.
+fn idle_pool(daemon: &Daemon, scope: &Scope) -> Option<Check> {
+    let name = scope.target.agent()?.as_str();
+    daemon.config.agents.get(name)?.pool.as_ref()?;
+    if scope.model == IsolationModel::Identity {
+        return None;
+    }
+    let message = format!("[agents.{name}.pool] has no effect: the agent does not tell its users apart by identity");
+    let hint = "remove the pool from Cupola's configuration file, or deploy the agent with container protocol 2.0.0; then run \
+                `cupola stop`";
+    Some(Check { hint: Some(hint.to_owned()), ..check("isolation", CheckStatus::Warning, message) })
 }
 
 /// How the target isolates its users, and whether what was given means anything to it.

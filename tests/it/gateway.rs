@@ -2,7 +2,7 @@
 //!
 //! - `issuer`: an identity provider inside the tests
 //! - `tokens`: which tokens prove something; `others`: every way to name another user; `serving`: HTTP, events, lines, drain
-//! - `certificates`: client certificates as the proof; `hints`: what its refusals advise
+//! - `certificates`: client certificates as the proof; `hints`: what its refusals advise; `readiness`: may its own credential act for users?
 //! - `process`: the commands: `cupola gateway`, and `--gateway` of the others
 
 mod certificates;
@@ -10,6 +10,7 @@ mod hints;
 mod issuer;
 mod others;
 mod process;
+mod readiness;
 mod serving;
 mod tokens;
 
@@ -75,7 +76,11 @@ impl World {
 
     /// `gateway`: settings of the gateway itself; `issuer`: more of the issuer's; `rest`: more agents, and the grants.
     async fn with(gateway: &str, key: Key, issuer: &str, rest: &str) -> Self {
-        let emulator = TestEmulator::start().await;
+        Self::before(TestEmulator::start().await, gateway, key, issuer, rest).await
+    }
+
+    /// The same in front of this emulator.
+    async fn before(emulator: TestEmulator, gateway: &str, key: Key, issuer: &str, rest: &str) -> Self {
         let running = Issuer::start(key).await;
         let target = emulator.target("notes");
         let url = target["url"].as_str().unwrap();

@@ -35,3 +35,30 @@ async fn what_a_shared_session_does_not_allow_works_as_it_says() {
     own.works(&fresh).works(&client.call("files/list", call(json!({}))).await).done();
     daemon.end_with([client], emulator).await;
 }
+
+#[tokio::test]
+async fn a_pool_without_effect_is_mended_as_doctor_says() {
+    let emulator = TestEmulator::start().await;
+    let pooled = |config: &mut cupola::config::Config| {
+        let settings = config.agents.remove("notes-identity");
+        config.agents.extend(settings.map(|settings| ("notes".to_owned(), settings)));
+    };
+    let daemon = TestDaemon::configured(|config| {
+        pool(config, "");
+        pooled(config);
+    });
+    let mut client = daemon.connect();
+    let mut look = async |agent: &str| {
+        let params = json!({"target": emulator.target(agent), "isolation": {"userKey": "alice"}});
+        let answer = client.call("daemon/doctor", params).await;
+        let checks = answer["result"]["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["name"] == "isolation").unwrap()
+    };
+    let check = look("notes").await;
+    assert_eq!(check["status"], "warning", "{check}");
+    let warned = json!({"error": {"message": check["message"], "data": {"hint": check["hint"]}}});
+    let given = advice("or deploy the agent with container protocol 2.0.0").given_by(&warned);
+    emulator.deploy("notes", "2.0.0").await;
+    given.helps(look("notes").await["status"] == "ok").done();
+    daemon.end_with([client], emulator).await;
+}

@@ -1,0 +1,84 @@
+//! Can this gateway serve calls? What `/readyz` answers.
+//!
+//! It is not ready while it stops, and when something is missing that no caller can mend: saved state, the keys of an issuer, a token for
+//! its own credential, or the permission to act for users. A service that does not answer is no reason: another gateway would not reach it
+//! either.
+
+use super::connection::Gateway;
+use crate::error::CallError;
+use crate::methods::doctor::delegation::{Delegation, of_gateway};
+use cupola_protocol::error::ErrorKind;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long it counts that nothing was missing: probes come every few seconds, and a permission is rarely taken back.
+const GOOD_FOR: Duration = Duration::from_mins(1);
+/// The same of something that is missing: what an operator has mended shows soon.
+const BAD_FOR: Duration = Duration::from_secs(5);
+/// How long the service may take to say so. Probes commonly wait for 5 s.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the service said last about the gateway's own credential.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    /// Held while the service is asked, so that one look serves every probe.
+    last: Mutex<Option<(Instant, Result<(), String>)>>,
+}
+
+impl Readiness {
+    /// Why no call can be served, in a few words for an operator. Nothing in it is a secret: probes bring no token.
+    pub(super) async fn look(&self, gateway: &Gateway) -> Result<(), String> {
+        let daemon = &gateway.daemon;
+        if daemon.shutdown.is_draining() {
+            return Err("stopping".to_owned());
+        }
+        if daemon.store.count().await.is_err() {
+            return Err("saved state cannot be read".to_owned());
+        }
+        if !gateway.issuers.are_ready().await {
+            return Err("the keys of an issuer cannot be had".to_owned());
+        }
+        self.own_credential(gateway).await
+    }
+
+    async fn own_credential(&self, gateway: &Gateway) -> Result<(), String> {
+        let mut last = self.last.lock().await;
+        if let Some((since, outcome)) = &*last
+            && since.elapsed() < if outcome.is_ok() { GOOD_FOR } else { BAD_FOR }
+        {
+            return outcome.clone();
+        }
+        let looking = of_gateway(&gateway.daemon, &gateway.settings);
+        let outcome = match tokio::time::timeout(LOOK_LIMIT, looking).await {
+            Ok(found) => found.into_iter().try_for_each(|(name, looked)| {
+                let missing = missing(&looked);
+                missing.map_or(Ok(()), |missing| Err(format!("agent {name}: {missing}")))
+            }),
+            Err(_) => {
+                tracing::warn!("the service did not say in time what the gateway's credential may do");
+                last.as_ref().map_or(Ok(()), |(_, outcome)| outcome.clone())
+            }
+        };
+        if let Err(missing) = &outcome {
+            tracing::warn!(missing, "not ready");
+        }
+        *last = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+}
+
+/// What the operator of the gateway has to mend.
+fn missing(looked: &Result<Delegation, CallError>) -> Option<&'static str> {
+    match looked {
+        Ok(Delegation::NotNeeded | Delegation::Permitted) => None,
+        Ok(Delegation::Refused(_)) => {
+            Some("the gateway's credential may not act for users (UserIdentityImpersonation)")
+        }
+        Ok(Delegation::Unknown(error)) | Err(error) => match error.kind() {
+            ErrorKind::AuthenticationFailed => Some("the gateway's credential gives no token that the service accepts"),
+            ErrorKind::Forbidden => Some("the service refuses the gateway's credential"),
+            _ => None,
+        },
+    }
+}

@@ -67,21 +67,6 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// This program's version.
-pub fn version() -> &'static str {
-    // A debug build takes another one from its environment, so that tests can run two versions against each other.
-    #[cfg(debug_assertions)]
-    {
-        static STAGED: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| {
-            variable("CUPOLA_DEBUG_VERSION").and_then(|version| version.into_string().ok())
-        });
-        if let Some(version) = STAGED.as_deref() {
-            return version;
-        }
-    }
-    env!("CARGO_PKG_VERSION")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

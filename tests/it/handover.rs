@@ -151,7 +151,8 @@ async fn clients_of_the_new_daemon_reach_the_runs_that_the_old_one_finishes() {
     assert_eq!(greeted["result"]["bound"], true, "{greeted}");
     let mut reached = listed(&mut bound, json!({})).await;
     let mut expected = own.clone();
-    (reached.sort(), expected.sort());
+    reached.sort();
+    expected.sort();
     assert_eq!(reached, expected);
     for method in ["runs/show", "runs/attach", "runs/cancel"] {
         let refused = bound.call(method, json!({"runId": of_another})).await;

@@ -41,7 +41,7 @@ pub(crate) fn measure(setting: &Setting, report: &mut Report) -> Result<(), Stri
         }
         params
     };
-    let mut timed = |params: &Value| -> Result<Duration, String> {
+    let mut ask = |params: &Value| -> Result<Duration, String> {
         let begin = Instant::now();
         let answer = line.call("invoke", params)?;
         if answer["status"] == "completed" { Ok(begin.elapsed()) } else { Err(answer.to_string()) }
@@ -50,7 +50,7 @@ pub(crate) fn measure(setting: &Setting, report: &mut Report) -> Result<(), Stri
     let ahead = json!({"preCreate": true});
     let users = |kind: &str| (0..SESSIONS).map(move |number| format!("{kind}-user-{number}")).collect::<Vec<_>>();
     for (kind, warm) in [("cold", Value::Null), ("kept", keep), ("ahead", ahead)] {
-        users(kind).into_iter().try_for_each(|user| timed(&invoke(user, warm.clone())).map(drop))?;
+        users(kind).into_iter().try_for_each(|user| ask(&invoke(user, warm.clone())).map(drop))?;
     }
     std::thread::sleep(MADE_AHEAD);
     let mut first = |kind: &str, is_new: bool| -> Result<Duration, String> {
@@ -58,7 +58,7 @@ pub(crate) fn measure(setting: &Setting, report: &mut Report) -> Result<(), Stri
         for user in users(kind) {
             let mut params = invoke(user, Value::Null);
             params["newSession"] = json!(is_new);
-            times.push(timed(&params)?);
+            times.push(ask(&params)?);
         }
         Ok(Times::of(times).median())
     };

@@ -200,7 +200,7 @@ async fn a_run_whose_old_daemon_is_killed_ends_for_those_who_follow_it_through_t
 async fn what_the_new_daemon_saved_stays_when_the_old_one_finishes() {
     let mut world = World::with(serve_older).await;
     let target = format!("--emulator={}", world.target["url"].as_str().unwrap());
-    // One that begins its partition, and one whose partition begins anew with the new daemon meanwhile.
+    // One that begins its partition, and one whose partition gets a new session from the new daemon meanwhile.
     let mut one = world.connect().await;
     let (_, mut of_one) = begin(&mut one, &world.target, "acme", LONG, json!({})).await;
     let mut another = world.connect().await;

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The user's isolation key.
 pub(crate) const USER_KEY: &str = "CUPOLA_USER_ISOLATION_KEY";
@@ -65,6 +66,19 @@ pub(crate) fn temporary_directory() -> PathBuf {
 /// One variable of the process.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
+}
+
+/// The version that the program has given.
+static VERSION: OnceLock<&str> = OnceLock::new();
+
+/// Says which version this program has. Once: a process runs one command line.
+pub(crate) fn set_version(version: &'static str) {
+    let _ = VERSION.set(version);
+}
+
+/// This program's version. That of this crate if no program has given one to [`crate::run`].
+pub fn version() -> &'static str {
+    VERSION.get().unwrap_or(&env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(test)]

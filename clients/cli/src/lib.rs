@@ -38,9 +38,8 @@ pub mod user;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 
-pub use environment::{ISOLATION_VARIABLES, allows_colours};
+pub use environment::{ISOLATION_VARIABLES, allows_colours, version};
 pub use hooks::{
     BoundLine, CallFailure, ConformanceOptions, EmulatorOptions, EmulatorTokenOptions, GatewayOptions, Hooks, McpAgent,
     McpOptions, RecordedCall, SaveCall, ServeOptions, Stop, Undocumented,
@@ -49,18 +48,9 @@ pub use line::beside::already_served;
 pub use line::stream::Stream;
 pub use terminal::harmless;
 
-/// The version that the program has given.
-static VERSION: OnceLock<&str> = OnceLock::new();
-
-/// The program's version. That of this crate if no program has given one to [`run`].
-pub fn version() -> &'static str {
-    VERSION.get().unwrap_or(&env!("CARGO_PKG_VERSION"))
-}
-
 /// Runs one command line. `arguments` starts with the program's name, as [`std::env::args_os`] does.
 pub fn run(arguments: impl Iterator<Item = OsString>, hooks: Hooks) -> ExitCode {
-    // A process runs one command line; the version of a second one would be the same.
-    let _ = VERSION.set(hooks.version);
+    environment::set_version(hooks.version);
     terminal::attend(allows_colours());
     match arguments::parse(arguments) {
         Ok(arguments) => {

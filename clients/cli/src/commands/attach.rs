@@ -8,6 +8,7 @@
 
 mod pending;
 
+use crate::environment::version;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -19,7 +20,6 @@ use crate::line::silent::silent;
 use crate::line::stream::{self, Stream};
 use crate::line::version::too_old_to_bind;
 use crate::scope::ScopeFlags;
-use crate::version;
 use crate::{environment, terminal};
 use clap::Args;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, MethodPattern, ProgramInfo};

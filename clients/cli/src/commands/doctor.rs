@@ -1,6 +1,7 @@
 //! `cupola doctor`: everything a call needs, looked at in the order of its way.
 
 use crate::environment::Environment;
+use crate::environment::version;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -9,7 +10,6 @@ use crate::scope::ScopeFlags;
 use crate::show;
 use crate::show::table::Output;
 use crate::terminal;
-use crate::version;
 use clap::Args;
 use cupola_protocol::Method;
 use cupola_protocol::doctor::{Check, CheckStatus, Doctor, DoctorParams};

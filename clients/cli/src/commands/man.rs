@@ -1,9 +1,9 @@
 //! `cupola man DIRECTORY`.
 
 use super::Syntax;
+use crate::environment::version;
 use crate::exit;
 use crate::failure::Failure;
-use crate::version;
 use clap::Args;
 use clap::builder::Resettable;
 use clap_mangen::roff::{Roff, roman};

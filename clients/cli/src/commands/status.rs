@@ -113,7 +113,7 @@ fn told(telemetry: &TelemetryStatus) -> String {
 }
 
 fn version(status: &StatusResponse) -> String {
-    let own = crate::version();
+    let own = crate::environment::version();
     if status.version == own {
         status.version.clone()
     } else {

@@ -1,9 +1,9 @@
 //! What a greeting says of the daemon: its version, which may be another one than this program's, whether another daemon may take over
 //! from it, and whether it bound the connection.
 
+use crate::environment::version;
 use crate::failure::Failure;
 use crate::terminal;
-use crate::version;
 use cupola_protocol::daemon::ProgramInfo;
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -8,8 +8,8 @@ use super::problem::{self, invalid};
 use super::session::{Session, busy, id_of};
 use super::teller::Teller;
 use super::{prompt, turn};
+use crate::environment::version;
 use crate::line::stop::Stop;
-use crate::version;
 use agent_client_protocol_schema::ProtocolVersion;
 use agent_client_protocol_schema::v1::{
     AgentCapabilities, CloseSessionRequest, CloseSessionResponse, DeleteSessionRequest, DeleteSessionResponse, Error,

@@ -11,6 +11,7 @@
 //! - [`target`]: which agent a call means: address, azd project, embedded emulator
 //! - [`shared_logs`]: one log stream of the service for everyone who follows the same log
 //! - [`pieces`]: files that are read or written over several calls
+//! - [`predecessors`]: daemons that were replaced and still finish their runs
 //! - [`run`]: one invoke from request to ending, for as many clients as follow it
 //! - [`foundry`]: the service: addresses, isolation headers, responses, invocations, sessions, files
 //! - [`partition`]: target × caller × isolation → saved session and conversation
@@ -37,6 +38,7 @@ pub mod limits;
 pub mod methods;
 pub mod partition;
 pub mod pieces;
+mod predecessors;
 pub mod process;
 pub mod rpc;
 pub mod run;

@@ -6,6 +6,7 @@
 //! somebody wanted to see this daemon run. In the background nothing follows that line, and standard output is closed after it, so
 //! that a starter may also read to the end.
 //!
+//! - `program`: what the command line starts, and its options
 //! - [`mod@gateway`]: the gateway as a process; `line`: the line of a command to a gateway
 //! - [`log`]: what is written to the log; the log file is `log/bounded`
 //! - [`mod@emulator`]: the separate emulator as a process; [`mod@conformance`]: the checklist as a process; `recording`: calls that are
@@ -16,6 +17,7 @@ mod emulator;
 mod gateway;
 mod line;
 mod log;
+mod program;
 mod recording;
 #[cfg(unix)]
 mod unix;
@@ -30,6 +32,7 @@ use windows as system;
 pub use conformance::conformance;
 pub use emulator::{emulator, emulator_token};
 pub use gateway::{GatewayFlags, gateway};
+pub use program::run;
 pub use recording::record;
 
 use crate::config::{Config, ConfigError, Flags};

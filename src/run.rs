@@ -23,6 +23,7 @@ use crate::feed::{Feed, Reader, Ring};
 use crate::lifetime::activity::WorkGuard;
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::locks::Position;
+use crate::partition::questions::MAX_QUESTIONS;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
 use cupola_protocol::error::{ErrorKind, Turn};
@@ -152,6 +153,11 @@ impl Run {
         self.is_taken_up
     }
 
+    /// How it ended with an earlier daemon, if it had ended.
+    pub fn ended_before(&self) -> Option<RunStatus> {
+        self.ended_before.map(|ended| ended.status)
+    }
+
     /// Was a client told how it ended by an earlier daemon, if it has seen the events up to `after`?
     pub fn has_told_ending(&self, after: u64) -> bool {
         self.ended_before.is_some_and(|ended| ended.was_told(after))
@@ -217,6 +223,11 @@ impl Run {
     /// Whose it is, once that is known.
     pub fn partition(&self) -> Option<Partition> {
         self.facts().place.clone()
+    }
+
+    /// The ids of the questions that the agent asked in it.
+    pub fn asked(&self) -> Vec<String> {
+        self.facts().asked.clone()
     }
 
     /// Why it did not complete, once it has ended.
@@ -305,6 +316,9 @@ impl Run {
                 facts.session.clone_from(session_id);
                 facts.conversation.clone_from(conversation_id);
             }
+            InvokeEvent::Question { question } if facts.asked.len() < MAX_QUESTIONS => {
+                facts.asked.push(question.id.clone());
+            }
             _ => {
                 facts.status = event.ending();
                 facts.failure = event.failure();
@@ -383,14 +397,15 @@ impl Run {
     /// How it is.
     pub fn info(&self) -> RunInfo {
         let facts = self.facts();
-        // The first ending stands: clients were told it.
-        let status = facts.status.map(|status| self.ended_before.map_or(status, |before| before.status));
-        let reason = facts.failure.as_ref().filter(|_| status != facts.status).map(|failure| failure.message.clone());
+        let has_lost = self.ended_before.is_some_and(|before| Some(before.status) != facts.status);
+        let reason = facts.failure.as_ref().filter(|_| has_lost).map(|failure| failure.message.clone());
         RunInfo {
             run_id: self.id.clone(),
             agent: facts.place.as_ref().map(|own| own.agent.as_str().to_owned()).unwrap_or_default(),
-            status: status.map_or(RunState::Running, RunState::from),
+            partition_id: facts.place.as_ref().map(Partition::id),
+            status: facts.status.map_or(RunState::Running, RunState::from),
             question: facts.question.clone(),
+            questions: Vec::new(),
             queue: facts.queue(),
             session_id: facts.session.clone(),
             conversation_id: facts.conversation.clone(),

@@ -2,16 +2,18 @@
 
 use crate::Method;
 use crate::busy::QueuePlace;
-use crate::id::{ConversationId, ResponseId, RunId, SessionId};
+use crate::id::{ConversationId, PartitionId, ResponseId, RunId, SessionId};
 use crate::invoke::{InvokeResponse, RunStatus};
 use crate::isolation::Isolation;
 use crate::latency::Latency;
+use crate::question::Question;
 use crate::reach::{Reach, Subject};
 use crate::rpc::ProgressToken;
 use crate::target::{AgentVersion, Target};
 use serde::{Deserialize, Serialize};
 
-/// Lists the running and recent runs of this daemon, newest first; with `all` also those that earlier daemons left.
+/// Lists the running and recent runs, newest first; with `all` also those that earlier daemons left. The runs of a daemon that was
+/// replaced and still finishes them are among the recent ones.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct List;
 
@@ -130,11 +132,17 @@ pub struct RunInfo {
     pub run_id: RunId,
     /// The agent, as saved state names it.
     pub agent: String,
+    /// Whose it is: the id of its partition, as `partitions/list` shows it, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_id: Option<PartitionId>,
     /// Running, or how it ended.
     pub status: RunState,
     /// The first words of what was asked. Not known of a run that an earlier daemon began: prompts are not saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// What the agent asked in this run and nobody has answered yet. Answer it with `invoke`. `runs/list` leaves it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
     /// Where it waits, until it is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<QueuePlace>,

@@ -1,12 +1,15 @@
-//! `runs/*`: following, showing and ending the runs of this daemon, and what is known of those that earlier ones left ([`left`]).
+//! `runs/*`: following, showing and ending the runs of this daemon, those of a daemon that was replaced and still finishes them
+//! ([`replaced`]), and what is known of those that earlier ones left ([`left`]).
 
 mod left;
+mod replaced;
 
 use super::follow::{RunFollower, answer, answered};
 use super::invoke::{inherit, take_up_one};
 use crate::error::CallError;
 use crate::partition::journal::Entry;
 use crate::partition::{AgentKey, Owner, Partition};
+use crate::predecessors::Predecessor;
 use crate::rpc::Call;
 use crate::run::Run;
 use crate::target::named;
@@ -29,41 +32,102 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
             Some((partition.agent, Some(partition.owner)))
         }
     };
-    let own = own(&call).await?;
-    let is_wanted = |run: &Arc<Run>| {
-        whose.as_ref().is_none_or(|(agent, owner)| run.is_of(agent, *owner))
-            && own.as_ref().is_none_or(|own| run.is_in(own))
-    };
-    let mut runs: Vec<_> = call.daemon.runs.all().into_iter().filter(is_wanted).map(|run| run.info()).collect();
+    let wanted = Wanted { whose, own: own(&call).await? };
+    if replaced::is_any(&call) {
+        // A run that was left to this daemon is listed as this one's.
+        inherit(&call.daemon).await;
+    }
+    let is_listed = |run: &Arc<Run>| !run.is_left() && wanted.has_run(run);
+    let mut runs: Vec<_> = call.daemon.runs.all().into_iter().filter(is_listed).map(|run| run.info()).collect();
+    let late = replaced::list(&call, &wanted).await;
+    if !late.is_empty() {
+        runs = with(runs, late);
+        runs.sort_by(|one, other| other.started_at.cmp(&one.started_at));
+    }
     if params.all {
-        let is_wanted = |entry: &Entry| {
-            let place = &entry.partition;
-            let is_of = |agent: &AgentKey, owner: Option<Owner>| {
-                place.agent == *agent && owner.is_none_or(|owner| owner == place.owner)
-            };
-            whose.as_ref().is_none_or(|(agent, owner)| is_of(agent, *owner))
-                && own.as_ref().is_none_or(|own| own.covers(place))
-        };
-        let left = call.daemon.journal.left().await?.into_iter().filter(is_wanted).map(|entry| left::info(&entry));
-        let left: Vec<_> = left.filter(|left| runs.iter().all(|run| run.run_id != left.run_id)).collect();
-        runs.extend(left);
+        let left = call.daemon.journal.left().await?.into_iter().filter(|entry| wanted.has_place(&entry.partition));
+        runs = with(runs, left.map(|entry| left::info(&entry)).collect());
     }
     Ok(ListResponse { runs })
 }
 
+/// The runs and those of `more` that are not among them.
+fn with(mut runs: Vec<RunInfo>, mut more: Vec<RunInfo>) -> Vec<RunInfo> {
+    more.retain(|one| runs.iter().all(|run| run.run_id != one.run_id));
+    runs.append(&mut more);
+    runs
+}
+
+/// Which runs a caller asked for, and may know of.
+struct Wanted {
+    /// Those of this agent, and of this owner if one is given.
+    whose: Option<(AgentKey, Option<Owner>)>,
+    /// The partition of a bound connection.
+    own: Option<Partition>,
+}
+
+impl Wanted {
+    fn has_run(&self, run: &Run) -> bool {
+        self.whose.as_ref().is_none_or(|(agent, owner)| run.is_of(agent, *owner))
+            && self.own.as_ref().is_none_or(|own| run.is_in(own))
+    }
+
+    fn has_place(&self, place: &Partition) -> bool {
+        let is_of = |agent: &AgentKey, owner: Option<Owner>| {
+            place.agent == *agent && owner.is_none_or(|owner| owner == place.owner)
+        };
+        self.whose.as_ref().is_none_or(|(agent, owner)| is_of(agent, *owner))
+            && self.own.as_ref().is_none_or(|own| own.covers(place))
+    }
+
+    /// As the others, of a run that another daemon has.
+    fn has(&self, run: &RunInfo) -> bool {
+        let is_of = |agent: &AgentKey, owner: Option<Owner>| match owner {
+            None => run.agent == agent.as_str(),
+            Some(owner) => replaced::is_in(run, &Partition { agent: agent.clone(), owner, version: None }),
+        };
+        self.whose.as_ref().is_none_or(|(agent, owner)| is_of(agent, *owner))
+            && self.own.as_ref().is_none_or(|own| replaced::is_in(run, own))
+    }
+}
+
 pub(crate) async fn show(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
     Ok(match find(&call, &params.run_id).await? {
-        Found::Here(run) => run.info(),
-        Found::AtService(entry) => take_up_one(&call.daemon, *entry).info(),
+        Found::Here(run) => shown(&call, &run),
+        Found::AtService(entry) => shown(&call, &take_up_one(&call.daemon, *entry)),
         Found::Left(entry) => left::info(&entry),
+        Found::Replaced(_, run) => *run,
     })
 }
 
-pub(crate) async fn attach(call: Call, params: AttachParams) -> Result<InvokeResponse, CallError> {
+/// A run with what the agent asked in it and still waits for.
+fn shown(call: &Call, run: &Run) -> RunInfo {
+    let mut info = run.info();
+    if let Some(partition) = run.partition() {
+        info.questions = call.daemon.questions.open(&partition, &run.asked());
+    }
+    info
+}
+
+pub(crate) async fn attach(call: Call, mut params: AttachParams) -> Result<InvokeResponse, CallError> {
+    let mut is_left = false;
+    let found = loop {
+        match find(&call, &params.run_id).await? {
+            Found::Replaced(daemon, run) => match replaced::attach(&call, &daemon, &mut params).await {
+                Ok(Some(answer)) => return Ok(answer),
+                // What its daemon left is looked for here.
+                Ok(None) => {}
+                Err(error) if !is_left && replaced::is_left(&run, &error) => is_left = true,
+                Err(error) => return Err(error),
+            },
+            found => break found,
+        }
+    };
     let after = params.after.unwrap_or_default();
-    let run = match find(&call, &params.run_id).await? {
+    let run = match found {
         Found::Here(run) => run,
         Found::AtService(entry) => take_up_one(&call.daemon, *entry),
+        Found::Replaced(_, run) => return Err(unknown(&run.run_id)),
         Found::Left(entry) => {
             let token = params.partial_result_token.as_ref();
             if let (Some(token), Some(ending)) = (token, left::ending(&entry, after)) {
@@ -111,6 +175,10 @@ pub(crate) async fn cancel(call: Call, params: RunParams) -> Result<RunInfo, Cal
             run
         }
         Found::Left(entry) => return Ok(left::info(&entry)),
+        Found::Replaced(daemon, run) => {
+            let cancelled = replaced::cancel(&daemon, &params.run_id).await?;
+            return Ok(cancelled.unwrap_or(*run));
+        }
     };
     run.cancel();
     tokio::select! {
@@ -136,6 +204,8 @@ enum Found {
     AtService(Box<Entry>),
     /// An earlier daemon left it, and nobody can continue it.
     Left(Box<Entry>),
+    /// A daemon that was replaced still has it.
+    Replaced(Predecessor, Box<RunInfo>),
 }
 
 /// The run of this id. Another partition's is as if it were not there to a connection that is bound to one.
@@ -162,7 +232,14 @@ async fn find(call: &Call, id: &RunId) -> Result<Found, CallError> {
         }
         _ => {}
     }
-    Err(CallError::new(ErrorKind::NotFound, format!("there is no run {id}")).hint(
+    match replaced::find(call, id, own.as_ref()).await {
+        Some((daemon, run)) => Ok(Found::Replaced(daemon, Box::new(run))),
+        None => Err(unknown(id)),
+    }
+}
+
+fn unknown(id: &RunId) -> CallError {
+    CallError::new(ErrorKind::NotFound, format!("there is no run {id}")).hint(
         "`cupola runs list --all` shows those under way, those that ended recently, and what earlier daemons left",
-    ))
+    )
 }

@@ -153,6 +153,14 @@ impl Questions {
             .map(|known| known.question.clone())
     }
 
+    /// Those of these questions that are open in this partition.
+    pub fn open(&self, partition: &Partition, ids: &[String]) -> Vec<Question> {
+        let kept = self.kept();
+        let asked = kept.questions.get(partition).into_iter().flatten();
+        let open = asked.filter(|known| known.state == State::Open && ids.contains(&known.question.id));
+        open.map(|known| known.question.clone()).collect()
+    }
+
     /// Remembers whose a response is.
     pub fn answered_with(&self, partition: &Partition, response: &ResponseId) {
         let mut kept = self.kept();

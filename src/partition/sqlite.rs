@@ -30,13 +30,14 @@ use cupola_protocol::isolation::IsolationKey;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::oneshot;
-use writer::{Access, Call, Done, Writer};
+use writer::{Access, Call, Done, MAX_GROUP, Writer};
 
 /// Calls that may wait for the writer. Each is a few microseconds of work; more than this waiting means a stuck disk.
 const MAX_QUEUED_CALLS: usize = 256;
@@ -57,10 +58,15 @@ impl SqliteStore {
     /// Uses `path`, which is opened at the first call and again at every call until that succeeds: a daemon whose state
     /// file is unusable still starts, says so on each call that needs it, and recovers when the file is mended.
     pub fn new(path: PathBuf) -> std::io::Result<Self> {
+        Self::with_groups_of(path, MAX_GROUP)
+    }
+
+    /// As [`Self::new`], with at most this many changes in one commit. `cargo xtask bench` compares the usual number with 1.
+    pub fn with_groups_of(path: PathBuf, most: NonZeroUsize) -> std::io::Result<Self> {
         let (calls, receiver) = sync_channel(MAX_QUEUED_CALLS);
         let shown = path.display().to_string();
         let replaced = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(path, Arc::clone(&replaced));
+        let writer = Writer::new(path, most, Arc::clone(&replaced));
         std::thread::Builder::new().name("state".to_owned()).spawn(move || writer.serve(&receiver))?;
         Ok(Self { calls, path: shown, replaced })
     }

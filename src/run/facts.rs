@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) busy: Option<WorkGuard>,
     /// The first words of what was asked.
     pub(super) question: Option<String>,
+    /// The ids of what the agent asked in it.
+    pub(super) asked: Vec<String>,
     pub(super) session: Option<SessionId>,
     pub(super) conversation: Option<ConversationId>,
     /// The answer's id at the service.
@@ -60,6 +62,7 @@ impl Facts {
             place: None,
             busy: Some(busy),
             question: None,
+            asked: Vec::new(),
             session: None,
             conversation: None,
             response: None,

@@ -61,7 +61,7 @@ fn stop(home: &Home) {
 async fn a_daemon_that_dies_costs_only_what_was_under_way_and_the_line_continues() {
     let mut emulator = TestEmulator::start().await;
     let target = emulator.target("notes");
-    emulator.fail("protocols/openai/responses", 1, Fault::Latency { milliseconds: 600_000 });
+    emulator.fail("*/protocols/openai/responses", 1, Fault::Latency { milliseconds: 600_000 });
     for framing in [Framing::Ndjson, Framing::Lsp] {
         let home = Home::new();
         emulator.list_in(&home);

@@ -146,6 +146,8 @@ async fn told_after_the_ending(more: Value, prepare: impl AsyncFnOnce(&mut TestE
     world.daemon = world.home.serve_ready();
     let mut client = world.connect().await;
     let told = [followed(&mut client, &run, seen).await, followed(&mut client, &run, seen - 1).await];
+    let shown = client.call("runs/show", json!({"runId": run})).await;
+    assert_eq!(shown["result"]["status"], told[1].1["status"], "{shown}");
     // The next daemon knows no better than this one.
     world.kill();
     world.daemon = world.home.serve_ready();
@@ -153,8 +155,16 @@ async fn told_after_the_ending(more: Value, prepare: impl AsyncFnOnce(&mut TestE
     assert_eq!(kinds(&followed(&mut client, &run, seen).await.0), [""; 0]);
     let last = told[1].0.last().unwrap()["number"].as_u64().unwrap();
     assert_eq!(kinds(&followed(&mut client, &run, last).await.0), [""; 0]);
+    // Every view says the same.
+    let status = &told[1].1["status"];
     let shown = client.call("runs/show", json!({"runId": run})).await;
-    assert_eq!(shown["result"]["status"], "completed", "the first ending stands: {shown}");
+    assert_eq!(shown["result"]["status"], *status, "{shown}");
+    let listed = client.call("runs/list", json!({"all": true})).await["result"]["runs"].clone();
+    let listed: Vec<_> = listed.as_array().unwrap().iter().filter(|listed| listed["runId"] == *run).collect();
+    assert_eq!((listed.len(), &listed[0]["status"]), (1, status), "{listed:?}");
+    if status == "truncated" {
+        assert!(shown["result"]["reason"].is_string(), "it does not say what became of the answer: {shown}");
+    }
     drop(client);
     world.end().await;
     told
@@ -191,10 +201,19 @@ async fn a_client_that_was_told_the_ending_is_told_no_other_of_a_run_in_the_fore
 async fn a_question_of_a_run_that_survives_is_answered_with_the_next_daemon() {
     let mut world = World::start().await;
     let (run, _, _) = world.begin("ask pay", json!({"survive": true}), "completed").await;
+    let asked = async |world: &World| {
+        let shown = world.connect().await.call("runs/show", json!({"runId": run})).await;
+        shown["result"]["questions"].clone()
+    };
+    let before = asked(&world).await;
+    assert_eq!(before[0]["tool"], "pay", "{before}");
     world.kill();
     world.daemon = world.home.serve_ready();
     let mut client = world.connect().await;
     let (events, answer) = followed(&mut client, &run, 0).await;
+    assert_eq!(asked(&world).await, before, "it is open still");
+    let printed = tokio::task::block_in_place(|| finish(world.home.command(&["runs", "show", &run, "-o", "table"])));
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("approval of pay"), "{printed:?}");
     let question = &answer["questions"][0];
     assert_eq!(
         (kinds(&events).iter().filter(|kind| **kind == "question").count(), &question["tool"]),
@@ -204,6 +223,7 @@ async fn a_question_of_a_run_that_survives_is_answered_with_the_next_daemon() {
     let params = json!({"target": world.target, "isolation": {"userKey": "tenant-acme"}, "input": decision});
     let decided = client.call("invoke", params.clone()).await;
     assert_eq!(decided["result"]["text"], "Called: pay", "{decided}");
+    assert_eq!(asked(&world).await, Value::Null, "it is answered");
     let second = client.call("invoke", params).await;
     assert_eq!(second["error"]["data"]["kind"], "conflict", "{second}");
     drop(client);

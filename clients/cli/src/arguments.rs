@@ -14,7 +14,7 @@ use std::ffi::OsString;
 
 /// A resident, isolated line to Microsoft Foundry hosted agents.
 #[derive(Debug, Parser)]
-#[command(name = "cupola", version, long_about = LONG_ABOUT, after_help = exit::HELP, disable_help_subcommand = true, args_override_self = true)]
+#[command(name = "cupola", version = crate::environment::version(), long_about = LONG_ABOUT, after_help = exit::HELP, disable_help_subcommand = true, args_override_self = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -35,7 +35,7 @@ The daemon keeps tokens and connections warm and, per isolation key, the session
 
 /// `cupola invoke` without the other commands: defining them all takes a good part of the time that a warm call takes.
 #[derive(Debug, Parser)]
-#[command(name = "cupola", version, disable_help_subcommand = true, args_override_self = true)]
+#[command(name = "cupola", version = crate::environment::version(), disable_help_subcommand = true, args_override_self = true)]
 struct InvokeAlone {
     #[command(subcommand)]
     command: OnlyInvoke,

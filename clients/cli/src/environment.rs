@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// The user's isolation key.
 pub(crate) const USER_KEY: &str = "CUPOLA_USER_ISOLATION_KEY";
@@ -67,19 +68,17 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// This program's version.
+/// The version that the program has given.
+static VERSION: OnceLock<&str> = OnceLock::new();
+
+/// Says which version this program has. Once: a process runs one command line.
+pub(crate) fn set_version(version: &'static str) {
+    let _ = VERSION.set(version);
+}
+
+/// This program's version. That of this crate if no program has given one to [`crate::run`].
 pub fn version() -> &'static str {
-    // A debug build takes another one from its environment, so that tests can run two versions against each other.
-    #[cfg(debug_assertions)]
-    {
-        static STAGED: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| {
-            variable("CUPOLA_DEBUG_VERSION").and_then(|version| version.into_string().ok())
-        });
-        if let Some(version) = STAGED.as_deref() {
-            return version;
-        }
-    }
-    env!("CARGO_PKG_VERSION")
+    VERSION.get().unwrap_or(&env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ use std::process::ExitCode;
 /// The parts of the program that the command line only starts: it depends on neither the daemon nor the emulator.
 #[derive(Debug, Clone, Copy)]
 pub struct Hooks {
+    /// The program's version, as `cupola --version` prints it and as the daemon and its clients tell each other.
+    pub version: &'static str,
     /// Runs the daemon until it ends.
     pub serve: fn(ServeOptions) -> ExitCode,
     /// Runs a daemon inside this process for one call, or opens a line to the gateway of this name or URL, and returns the client's end

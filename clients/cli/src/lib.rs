@@ -50,6 +50,7 @@ pub use terminal::harmless;
 
 /// Runs one command line. `arguments` starts with the program's name, as [`std::env::args_os`] does.
 pub fn run(arguments: impl Iterator<Item = OsString>, hooks: Hooks) -> ExitCode {
+    environment::set_version(hooks.version);
     terminal::attend(allows_colours());
     match arguments::parse(arguments) {
         Ok(arguments) => {

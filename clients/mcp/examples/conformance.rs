@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     cupola_cli::run(
         std::env::args_os(),
         Hooks {
+            version: env!("CARGO_PKG_VERSION"),
             serve: none,
             embedded: |_| Err(io::Error::other("this example has no daemon")),
             gateway: |_| ExitCode::FAILURE,

@@ -215,7 +215,7 @@ impl ServerHandler for Server {
         let capabilities =
             if self.offer.has(FILES_READ) { capabilities.enable_resources().build() } else { capabilities.build() };
         ServerConfig::new(capabilities)
-            .with_server_info(Implementation::new("cupola", env!("CARGO_PKG_VERSION")).with_title("Cupola"))
+            .with_server_info(Implementation::new("cupola", cupola_cli::version()).with_title("Cupola"))
             .with_instructions(INSTRUCTIONS)
     }
 

@@ -1,4 +1,5 @@
 -- Sessions, files and logs in buffers.
+local answers = require('cupola.answers')
 local support = require('support')
 
 --- A user with a session, made by a question.
@@ -6,6 +7,8 @@ local function user_with_session(name)
   support.as_user(name)
   vim.cmd('Cupola invoke hello from ' .. name)
   support.wait_for_text('answers', 'echo: hello from ' .. name)
+  -- The last text comes before the answer's end, and what is under way is cancelled and counted.
+  support.wait('the end of the answer', function() return answers.under_way() == 0 end)
   return support.call('sessions/show', { target = { kind = 'emulator' }, isolation = { userKey = name } }).agent_session_id
 end
 

@@ -113,6 +113,7 @@ export class Connection {
     #tokens = 0;
     #connections = 0;
     #retired = false;
+    #isClosing = false;
     readonly #lastRequests = new Set<Promise<unknown>>();
     readonly #closed = new AbortController();
     readonly #listeners = new Set<(state: State) => void>();
@@ -196,7 +197,8 @@ export class Connection {
 
     /** Work that needs the connection, which keeps the process running meanwhile. */
     async #counted<T>(work: () => Promise<T>): Promise<T> {
-        if (this.#retired) {
+        // A retired connection stays open for the calls under way, and so for those that are about them, such as `runs/cancel`.
+        if (this.#retired && (this.#calls === 0 || this.#isClosing)) {
             throw new CupolaError("closed", "the client is closed");
         }
         this.#calls += 1;
@@ -212,7 +214,7 @@ export class Connection {
         }
     }
 
-    /** Takes no further calls and closes when those under way have ended. */
+    /** Closes when the calls under way have ended. Until then it takes further ones, so that a run can be cancelled. */
     retire(): void {
         this.#retired = true;
         this.#closeWhenRetired();
@@ -221,6 +223,7 @@ export class Connection {
     /** Ends everything at once, or as soon as the requests are answered that must reach the daemon. */
     close(): void {
         this.#retired = true;
+        this.#isClosing = true;
         if (this.#lastRequests.size === 0) {
             this.#end();
             return;

@@ -1901,8 +1901,15 @@ export interface RunInfo {
   detached: boolean;
   /** The number of clients that follow it. */
   clients: number;
+  /** Whose it is: the id of its partition, as `partitions/list` shows it, once that is known. */
+  partitionId?: PartitionId;
   /** The first words of what was asked. Not known of a run that an earlier daemon began: prompts are not saved. */
   question?: string;
+  /**
+   * What the agent asked in this run and nobody has answered yet. Answer it with `invoke`. `runs/list` leaves it
+   * out.
+   */
+  questions?: Question[];
   /** Where it waits, until it is sent. */
   queue?: QueuePlace;
   /** The session that answers, once that is known. */
@@ -2426,8 +2433,8 @@ export interface Methods {
    */
   "invoke": { params: InvokeParams; result: InvokeResponse; event: InvokeEvent };
   /**
-   * Lists the running and recent runs of this daemon, newest first; with `all` also those that earlier daemons
-   * left.
+   * Lists the running and recent runs, newest first; with `all` also those that earlier daemons left. The runs
+   * of a daemon that was replaced and still finishes them are among the recent ones.
    */
   "runs/list": { params: RunListParams; result: RunListResponse; event: never };
   /** Shows one run. */

@@ -197,7 +197,7 @@ test("a read that is lost with its connection is sent again", () =>
         assert.notEqual(client.server?.processId, processId);
     }));
 
-test("a client that is retired ends what is under way, takes nothing new, and closes", () =>
+test("a client that is retired ends what is under way, and closes", () =>
     inHome(async (home) => {
         const client = home.connection();
         let started = false;
@@ -205,9 +205,22 @@ test("a client that is retired ends what is under way, takes nothing new, and cl
         const answer = client.request("invoke", { target: NOTES, input: "slow 5 20" }, { onEvent });
         await eventually("the answer begins", () => started || undefined);
         client.retire();
+        assert.equal((await answer).status, "completed");
+        assert.equal(client.state, "closed");
         const refused = await failure(client.request("daemon/status", {}));
         assert.deepEqual([refused.kind, refused.isCancelled], ["closed", true]);
-        assert.equal((await answer).status, "completed");
+    }));
+
+test("a run of a client that is retired can be cancelled", () =>
+    inHome(async (home) => {
+        const client = home.connection();
+        let runId: string | undefined;
+        const onEvent = (event: { runId: string }) => (runId = event.runId);
+        const answer = client.request("invoke", { target: NOTES, input: "slow 5000 20" }, { onEvent });
+        const id = await eventually("the answer begins", () => runId);
+        client.retire();
+        assert.equal((await client.requestBeforeClose("runs/cancel", { runId: id })).status, "cancelled");
+        assert.equal((await answer).status, "cancelled");
         assert.equal(client.state, "closed");
     }));
 

@@ -251,6 +251,12 @@ impl Performance<'_> {
         }
     }
 
+    /// A run that an earlier daemon cancelled ends as cancelled, whatever the service says of it: its clients were told so.
+    fn as_ended_before(&self, event: InvokeEvent) -> InvokeEvent {
+        let is_cancelled = self.run.ended_before() == Some(RunStatus::Cancelled);
+        if is_cancelled && event.ending().is_some() { InvokeEvent::Cancelled {} } else { event }
+    }
+
     /// Passes the reply's events on until its ending, and makes the response.
     async fn follow(&self, taken: Taken, mut requests: ObservedRequests) -> Result<InvokeResponse, CallError> {
         let run = self.run;
@@ -314,6 +320,7 @@ impl Performance<'_> {
                 }
                 None => InvokeEvent::Truncated { reason: None },
             };
+            let event = self.as_ended_before(event);
             if let Some(turn) = self.turn.filter(|_| is_in_raw(&event)) {
                 turn.chunk();
             }

@@ -17,8 +17,10 @@ pub(super) fn info(entry: &Entry) -> RunInfo {
     RunInfo {
         run_id: entry.run.clone(),
         agent: entry.partition.agent.as_str().to_owned(),
-        status: entry.ended.map_or(RunState::Truncated, |ended| RunState::from(ended.status)),
+        partition_id: Some(entry.partition.id()),
+        status: RunState::from(status(entry)),
         question: None,
+        questions: Vec::new(),
         queue: None,
         session_id: facts.session.clone(),
         conversation_id: facts.conversation.clone(),
@@ -41,21 +43,18 @@ pub(super) fn ending(entry: &Entry, after: u64) -> Option<NumberedEvent> {
     if entry.ended.is_some_and(|ended| ended.was_told(after)) || after >= BEYOND_ALL {
         return None;
     }
-    let event = InvokeEvent::Truncated { reason: Some(reason(entry).to_owned()) };
+    let event = match status(entry) {
+        RunStatus::Cancelled => InvokeEvent::Cancelled {},
+        RunStatus::Failed => InvokeEvent::Failed { failure: failure(entry) },
+        _ => InvokeEvent::Truncated { reason: Some(reason(entry).to_owned()) },
+    };
     Some(NumberedEvent { run_id: entry.run.clone(), number: BEYOND_ALL, event })
 }
 
 /// The response to a client that asks for its answer.
 pub(super) fn answer(entry: &Entry) -> InvokeResponse {
     let facts = &entry.facts;
-    let turn = if facts.response.is_some() && entry.ended.is_none_or(|ended| ended.status != RunStatus::Truncated) {
-        Turn::Ran
-    } else {
-        Turn::MayHaveRun
-    };
-    let message = format!("the answer was cut off: {}", reason(entry));
-    let failure =
-        RunFailure { kind: ErrorKind::ServiceError, message, service_code: None, turn: Some(turn), hint: None };
+    let turn = turn(entry);
     let standing = Standing {
         run: &entry.run,
         turn,
@@ -66,7 +65,7 @@ pub(super) fn answer(entry: &Entry) -> InvokeResponse {
     };
     InvokeResponse {
         run_id: entry.run.clone(),
-        status: RunStatus::Truncated,
+        status: status(entry),
         text: String::new(),
         session_id: facts.session.clone(),
         conversation_id: facts.conversation.clone(),
@@ -76,11 +75,30 @@ pub(super) fn answer(entry: &Entry) -> InvokeResponse {
         latency: None,
         request_id: None,
         output: None,
-        failure: Some(explain_failure(failure, &standing)),
+        failure: Some(explain_failure(failure(entry), &standing)),
         questions: Vec::new(),
         notices: Vec::new(),
         duration_ms: 0,
     }
+}
+
+/// How it ended, as every view of it says: a run without its answer is truncated, also where the agent had finished the answer.
+fn status(entry: &Entry) -> RunStatus {
+    match entry.ended.map(|ended| ended.status) {
+        Some(status @ (RunStatus::Cancelled | RunStatus::Failed)) => status,
+        Some(RunStatus::Completed | RunStatus::Incomplete | RunStatus::Truncated) | None => RunStatus::Truncated,
+    }
+}
+
+fn turn(entry: &Entry) -> Turn {
+    let is_known =
+        entry.facts.response.is_some() && entry.ended.is_none_or(|ended| ended.status != RunStatus::Truncated);
+    if is_known { Turn::Ran } else { Turn::MayHaveRun }
+}
+
+fn failure(entry: &Entry) -> RunFailure {
+    let message = format!("the answer was cut off: {}", reason(entry));
+    RunFailure { kind: ErrorKind::ServiceError, message, service_code: None, turn: Some(turn(entry)), hint: None }
 }
 
 fn reason(entry: &Entry) -> &str {

@@ -9,6 +9,7 @@ use super::files::Files;
 use super::opening::{describe, open};
 use crate::partition::store::StoreError;
 use rusqlite::Connection;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +17,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use tokio::sync::oneshot;
 
 /// Most calls of a group. As many as the log takes up without moving into the file in between; they wait for the same sync.
-const MAX_GROUP: usize = 64;
+pub(super) const MAX_GROUP: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// What a call does with the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,8 @@ where
 /// The one connection, and the file that it is to.
 pub(super) struct Writer {
     path: PathBuf,
+    /// Most calls of a group.
+    most: NonZeroUsize,
     connection: Option<(Connection, Files)>,
     /// Deleted content is still in the write-ahead log, because another process was reading it.
     remains: bool,
@@ -120,8 +123,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) const fn new(path: PathBuf, replaced: Arc<AtomicU64>) -> Self {
-        Self { path, connection: None, remains: false, replaced }
+    pub(super) const fn new(path: PathBuf, most: NonZeroUsize, replaced: Arc<AtomicU64>) -> Self {
+        Self { path, most, connection: None, remains: false, replaced }
     }
 
     /// Serves calls until nobody can make one.
@@ -134,7 +137,7 @@ impl Writer {
             };
             match next {
                 Ok(first) => {
-                    let group: Vec<_> = std::iter::once(first).chain(calls.try_iter()).take(MAX_GROUP).collect();
+                    let group: Vec<_> = std::iter::once(first).chain(calls.try_iter()).take(self.most.get()).collect();
                     self.carry_out(group);
                 }
                 Err(RecvTimeoutError::Timeout) => self.erase(),

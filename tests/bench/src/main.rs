@@ -14,7 +14,8 @@
 //! - [`calls`]: round trips and warm calls (1, 2), ACP and MCP (13); [`streams`]: many events, many followers, many streams (3, 4, 10)
 //! - [`commands`]: whole processes (5), cold starts (6), the size of the program; [`tokens`]: first calls together (7)
 //! - [`files`]: large files (8); [`memory`]: what is held, and what comes back (9)
-//! - [`state`]: saved state beside SQLite alone (11); [`growth`]: cost by connections and partitions (12)
+//! - [`state`]: saved state beside SQLite alone, [`commits`]: new partitions a second (11); [`warm`]: first answers of cold and warm
+//!   sessions (14); [`growth`]: cost by connections and partitions (12)
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a benchmark is for")]
 
@@ -22,6 +23,7 @@ mod bed;
 mod calls;
 mod capture;
 mod commands;
+mod commits;
 mod direct;
 mod echo;
 mod files;
@@ -34,6 +36,7 @@ mod report;
 mod state;
 mod streams;
 mod tokens;
+mod warm;
 
 use report::Report;
 use std::path::PathBuf;
@@ -43,19 +46,21 @@ use std::process::ExitCode;
 type Part = (&'static str, fn(&Setting, &mut Report) -> Result<(), String>);
 
 /// The parts, in the order in which they run: those that need a quiet machine most come first.
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 11] = [
     ("calls", calls::measure),
     ("streams", streams::measure),
     ("commands", commands::measure),
     ("tokens", tokens::measure),
     ("files", files::measure),
     ("state", state::measure),
+    ("commits", commits::measure),
+    ("warm", warm::measure),
     ("growth", growth::measure),
     ("memory", memory::measure),
     ("size", commands::size),
 ];
 const USAGE: &str = "usage: cargo xtask bench [--json FILE] [--page FILE] [--rounds N] [PART ...]
-parts: calls streams commands tokens files state growth memory size";
+parts: calls streams commands tokens files state commits warm growth memory size";
 
 /// What every part is given.
 struct Setting {

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -37,7 +38,16 @@ impl Home {
 
     /// `cupola` with these arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cupola"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_cupola")), arguments)
+    }
+
+    /// `cupola` of an older version with these arguments.
+    pub(crate) fn older_command(&self, arguments: &[&str]) -> Command {
+        self.command_of(older_program(), arguments)
+    }
+
+    fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(arguments).env_clear();
         command.env("HOME", self.directory.path()).env("XDG_RUNTIME_DIR", self.path("run"));
         command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
@@ -79,6 +89,28 @@ impl Home {
         client.set_nonblocking(true).unwrap();
         (process, Client::new(tokio::net::UnixStream::from_std(client).unwrap(), framing))
     }
+}
+
+/// The program of `tests/older/program.rs`. `cargo test --workspace` has built it; a test that runs by itself has it built here.
+fn older_program() -> &'static Path {
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let binaries = Path::new(env!("CARGO_BIN_EXE_cupola")).parent().unwrap();
+        let mut cargo = Command::new(env!("CARGO"));
+        // The same packages as `cargo xtask test`, so that nothing is compiled with other features.
+        cargo.args(["build", "--quiet", "--locked", "--workspace", "--exclude", "xtask", "--example", "cupola-older"]);
+        cargo.args((!cfg!(debug_assertions)).then_some("--release"));
+        // What the outer cargo tells this test about its package would have the C libraries compiled again.
+        let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| told.iter().any(|prefix| name.starts_with(prefix))) {
+                cargo.env_remove(name);
+            }
+        }
+        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).status().unwrap();
+        assert!(built.success(), "the older program was not built");
+        binaries.join("examples/cupola-older")
+    });
+    &PROGRAM
 }
 
 /// A daemon's process. It is killed when the test is done with it.

@@ -25,7 +25,7 @@ pub(super) const HOUSES: &[House] = &[
             &["conformance", "methods"],
             &["rpc"],
             &["daemon"],
-            &["config", "shared_logs", "target", "pieces"],
+            &["config", "shared_logs", "target", "pieces", "predecessors"],
             &["foundry", "run"],
             &["auth", "partition", "telemetry"],
             &["error", "feed", "lifetime", "limits", "system"],

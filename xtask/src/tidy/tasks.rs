@@ -45,7 +45,7 @@ const PLACES: &[(&str, &str, &str)] = &[
         "a test's replica; it ends with its runtime",
     ),
     ("src/partition/redis/simulation/network.rs", "trouble", "a test's faults; they end with its runtime"),
-    ("src/partition/sqlite.rs", "new", "the store's thread; it ends with its last handle"),
+    ("src/partition/sqlite.rs", "with_groups_of", "the store's thread; it ends with its last handle"),
     ("src/pieces.rs", "keep", "gives work up after KEPT_FOR; it holds the table weakly"),
     ("src/process/line.rs", "open", "passes the messages of one command on; the process ends with the command"),
     ("src/process.rs", "embedded", "the whole daemon of --no-daemon"),

@@ -2,7 +2,7 @@
 //! this isolation; the daemon knows it by the id of the response or the invocation at the service, too.
 
 use super::invoke;
-use super::runs::{OneRun, name, unknown, with_late};
+use super::runs::{OneRun, name, unknown};
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
@@ -105,9 +105,8 @@ impl One {
     /// The run that is meant.
     fn run(&self, hooks: Hooks) -> Result<OneRun, Failure> {
         let (target, isolation) = self.scope.resolve(None)?;
-        let params = || ListParams { target: Some(target.clone()), isolation: Some(isolation.clone()), all: true };
-        let raw = self.scope.call::<List>(hooks, params())?;
-        let raw = with_late(raw, self.scope.daemon.asked_late::<List>(params))?;
+        let params = ListParams { target: Some(target), isolation: Some(isolation), all: true };
+        let raw = self.scope.call::<List>(hooks, params)?;
         let listed = typed::<List>(&raw)?.runs;
         let found = match self.id.as_deref() {
             Some(id) => listed.iter().find(|run| {

@@ -5,10 +5,9 @@ use super::short_id;
 use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
-use crate::line::call::{CALL, Connection, Unbegun, encode, misunderstood, typed};
+use crate::line::call::{CALL, encode, typed};
 use crate::line::connect::DaemonFlags;
 use crate::line::continued::Continued;
-use crate::line::patience::Patience;
 use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
 use crate::show;
@@ -20,9 +19,10 @@ use cupola_protocol::busy::QueuePlace;
 use cupola_protocol::error::{ErrorData, ErrorKind};
 use cupola_protocol::id::RunId;
 use cupola_protocol::isolation::Isolation;
+use cupola_protocol::question::{Question, QuestionKind};
 use cupola_protocol::rpc::ErrorObject;
 use cupola_protocol::runs::{Attach, AttachParams, Cancel, List, ListParams, RunInfo, RunParams, RunState, Show};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use std::cell::OnceCell;
 
 pub(crate) const HELP: &str = "\
@@ -160,8 +160,7 @@ fn listed(scope: &ScopeFlags, all: bool, hooks: Hooks) -> Result<Box<RawValue>, 
         params.target = Some(target);
         params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
     }
-    let raw = scope.call::<List>(hooks, params.clone())?;
-    with_late(raw, scope.daemon.asked_late::<List>(|| params.clone()))
+    scope.call::<List>(hooks, params)
 }
 
 /// The newest of the runs that [`listed`] finds. Runs of earlier daemons count, too.
@@ -213,10 +212,8 @@ impl OneRun {
 
     /// Finds the only run whose id begins with what was given.
     fn complete(&self, hooks: Hooks) -> Result<bool, Failure> {
-        let all = || ListParams { all: true, ..ListParams::default() };
-        let call = encode::<List>(all())?;
+        let call = encode::<List>(ListParams { all: true, ..ListParams::default() })?;
         let raw = self.daemon.ask(hooks.embedded, call, |_| ())?.receive(|_| Ok(()))?;
-        let raw = with_late(raw, self.daemon.asked_late::<List>(all))?;
         let known: Vec<_> = typed::<List>(&raw)?.runs.iter().map(|run| run.run_id.to_string()).collect();
         let whole = short_id::whole(&self.run, &known)?.filter(|id| *id != self.run);
         Ok(whole.is_some_and(|id| self.whole.set(id).is_ok()))
@@ -240,64 +237,23 @@ impl OneRun {
         let continued = Continued::of_attach(&params);
         let call = encode::<Attach>(params)?;
         let how = How { output, introduce: false, quiet, asides: Vec::new(), asks: false };
-        let mut connection = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?;
+        let mut connection = self.daemon.ask(hooks.embedded, call, |_| ())?;
         if self.daemon.is_resident() {
             connection.continue_by(continued, self.daemon.asking(hooks.embedded, |_| ()));
         }
-        self.or_late(
-            invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn),
-            |connection, patience| {
-                connection.offer(&call, patience).map_err(Unbegun::failure)?;
-                invoke::print(connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn)
-            },
-        )
+        invoke::print(&mut connection, &how).map(|(code, _)| code).map_err(Failure::of_sent_turn)
     }
 
     /// A call about this run.
     pub(super) fn call<M: Method<Params = RunParams>>(&self, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
         let call = encode::<M>(RunParams { run_id: parse("RUN_ID", self.id())? })?;
-        let answer = self.daemon.ask(hooks.embedded, call.clone(), |_| ())?.receive(|_| Ok(()));
-        self.or_late(answer, |connection, patience| {
-            connection.offer(&call, patience).map_err(Unbegun::failure)?;
-            connection.receive(|_| Ok(()))
-        })
-    }
-
-    /// What came of asking the daemon, or, where it does not know the run, of asking those that were told to stop and finish theirs.
-    fn or_late<Done>(
-        &self,
-        asked: Result<Done, Failure>,
-        ask: impl Fn(&mut Connection, &Patience) -> Result<Done, Failure>,
-    ) -> Result<Done, Failure> {
-        if !is_unknown(&asked) || !self.daemon.is_resident() {
-            return asked;
-        }
-        let patience = Patience::for_first_word();
-        for mut late in self.daemon.place()?.late(&patience) {
-            let answer = ask(&mut late, &patience);
-            if !is_unknown(&answer) {
-                return answer;
-            }
-        }
-        asked
+        self.daemon.ask(hooks.embedded, call, |_| ())?.receive(|_| Ok(()))
     }
 }
 
 /// Does the daemon not know the run?
 fn is_unknown<Done>(asked: &Result<Done, Failure>) -> bool {
     matches!(asked, Err(Failure::Call(error)) if error.data.as_ref().is_some_and(|data| data.kind == ErrorKind::NotFound))
-}
-
-/// A list, and those of daemons that were told to stop and finish their runs.
-pub(super) fn with_late(raw: Box<RawValue>, late: Vec<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
-    if late.is_empty() {
-        return Ok(raw);
-    }
-    let mut all = typed::<List>(&raw)?;
-    for late in late {
-        all.runs.extend(typed::<List>(&late)?.runs);
-    }
-    to_raw_value(&all).map_err(|error| misunderstood(List::NAME, &error))
 }
 
 fn print<M: Method>(
@@ -354,6 +310,16 @@ fn runs(runs: &[RunInfo]) -> String {
     table(["RUN ID", "STATUS", "CLIENTS", "STARTED", "SESSION ID", "AGENT"], rows)
 }
 
+/// A question that waits for an answer: what the agent wants, and the id to answer it by.
+fn open(question: &Question) -> String {
+    let wanted = match question.kind {
+        QuestionKind::Approval => format!("approval of {}", question.tool.as_deref().unwrap_or("a tool")),
+        QuestionKind::Consent => "consent".to_owned(),
+        QuestionKind::Input | QuestionKind::Other => "information".to_owned(),
+    };
+    format!("{wanted} ({})", question.id)
+}
+
 fn one_run(run: &RunInfo) -> String {
     let conversation = run.conversation_id.as_ref().map(ToString::to_string).unwrap_or_default();
     let rows = [
@@ -361,6 +327,7 @@ fn one_run(run: &RunInfo) -> String {
         ("Agent", run.agent.clone()),
         ("Question", run.question.clone().unwrap_or_default()),
         ("Status", name(run.status).to_owned()),
+        ("Open Questions", run.questions.iter().map(open).collect::<Vec<_>>().join("; ")),
         ("Waits For", run.queue.as_ref().map(waits_for).unwrap_or_default()),
         ("Session ID", session(run)),
         ("Conversation ID", conversation),

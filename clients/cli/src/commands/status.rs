@@ -1,6 +1,5 @@
 //! `cupola status`: how the daemon is. Never starts one.
 
-use crate::environment;
 use crate::exit;
 use crate::failure::Failure;
 use crate::line::call::typed;
@@ -114,7 +113,7 @@ fn told(telemetry: &TelemetryStatus) -> String {
 }
 
 fn version(status: &StatusResponse) -> String {
-    let own = environment::version();
+    let own = crate::environment::version();
     if status.version == own {
         status.version.clone()
     } else {

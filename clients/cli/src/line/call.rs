@@ -11,7 +11,6 @@ use super::patience::Patience;
 use super::silent::silent;
 use super::stream::{self, Stream};
 use super::version::{self, Greeted};
-use crate::environment;
 use crate::failure::Failure;
 use crate::terminal::waiting;
 use cupola_protocol::daemon::{Bind, Initialize, InitializeParams, ProgramInfo};
@@ -174,7 +173,8 @@ impl Connection {
 
     /// Greets the daemon and waits for its first word, for a limited time. With `bind`, has the connection bound.
     pub(crate) fn greet(&mut self, bind: Option<&Bind>, patience: &Patience) -> Result<Greeted, Unbegun> {
-        let program = ProgramInfo { name: "cupola-cli".to_owned(), version: Some(environment::version().to_owned()) };
+        let program =
+            ProgramInfo { name: "cupola-cli".to_owned(), version: Some(crate::environment::version().to_owned()) };
         let protocol_versions = Some(vec![PROTOCOL_VERSION]);
         let params = InitializeParams { client_info: Some(program), protocol_versions, bind: bind.cloned() };
         let mut bytes = Vec::new();

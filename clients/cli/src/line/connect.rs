@@ -149,12 +149,6 @@ impl DaemonFlags {
         })
     }
 
-    /// Asks the daemons that were told to stop and only finish their runs.
-    pub(crate) fn asked_late<M: Method>(&self, params: impl Fn() -> M::Params) -> Vec<Box<RawValue>> {
-        let place = self.is_resident().then(|| self.place()).and_then(Result::ok);
-        place.map(|place| place.asked_late::<M>(params)).unwrap_or_default()
-    }
-
     /// Tries it with one daemon after another while they stop before they have begun it.
     pub(crate) fn tried<Done>(
         &self,

@@ -2171,9 +2171,15 @@ class _RunInfo(TypedDict):
 class RunInfo(_RunInfo, total=False):
     """The status of a run. Times are RFC 3339, UTC."""
 
+    partitionId: PartitionId
+    """Whose it is: the id of its partition, as `partitions/list` shows it, once that is known."""
     question: str
     """The first words of what was asked. Not known of a run that an earlier daemon began: prompts are
     not saved.
+    """
+    questions: list[Question]
+    """What the agent asked in this run and nobody has answered yet. Answer it with `invoke`.
+    `runs/list` leaves it out.
     """
     queue: QueuePlace
     """Where it waits, until it is sent."""

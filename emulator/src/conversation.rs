@@ -6,7 +6,8 @@ use crate::isolation::{self, Partition, Refusal};
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -52,14 +53,16 @@ struct Named {
     id: String,
 }
 
-/// One conversation. Its items are a log beside its record and nowhere else, so that a turn costs the same however many
-/// came before, in time and in memory.
+/// One conversation. Its items are in a log beside its record. Of those in use, the fingerprints of the items' ids are in memory as
+/// well, so that a turn takes as long as the first one, however many came before.
 pub(crate) struct Conversation {
     path: PathBuf,
     // Neither is ever held across an await.
     record: Mutex<Record>,
-    /// Held while the log changes.
-    log: Mutex<()>,
+    /// The fingerprints of its items' ids, once one was asked for. Held while the log changes.
+    known: Mutex<Option<HashSet<u64>>>,
+    /// Makes the fingerprints.
+    hasher: RandomState,
 }
 
 impl Conversation {
@@ -68,7 +71,7 @@ impl Conversation {
     }
 
     fn new(path: PathBuf, record: Record) -> Self {
-        Self { path, record: Mutex::new(record), log: Mutex::default() }
+        Self { path, record: Mutex::new(record), known: Mutex::default(), hasher: RandomState::new() }
     }
 
     /// May a request of the partition `asking` use it? Another's is not shown to exist, except across the wall between delegated
@@ -91,6 +94,17 @@ impl Conversation {
             }
         }
         items
+    }
+
+    /// Has it an item of this id?
+    pub(crate) fn holds(&self, id: &str) -> bool {
+        let mut known = self.known();
+        let known = known.get_or_insert_with(|| self.items().iter().map(|(id, _)| self.hasher.hash_one(id)).collect());
+        known.contains(&self.hasher.hash_one(id))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<HashSet<u64>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The item at a place that [`Self::items`] named.
@@ -117,20 +131,26 @@ impl Conversation {
     pub(crate) fn add(&self, items: Vec<Value>) -> Result<Vec<Value>, ApiError> {
         let items: Vec<_> = items.into_iter().map(complete).collect();
         let log = item_log(&self.path);
-        let _changing = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         for item in &items {
             store::append(&log, &ItemChange::Added(item.clone())).map_err(ApiError::internal)?;
+            if let (Some(known), Some(id)) = (known.as_mut(), item["id"].as_str()) {
+                known.insert(self.hasher.hash_one(id));
+            }
         }
         Ok(items)
     }
 
     /// Removes an item; false if no item has this id.
     pub(crate) fn remove(&self, id: &str) -> Result<bool, ApiError> {
-        let _changing = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         if !self.items().iter().any(|(known, _)| known == id) {
             return Ok(false);
         }
         store::append(&item_log(&self.path), &ItemChange::Removed(id.to_owned())).map_err(ApiError::internal)?;
+        if let Some(known) = known.as_mut() {
+            known.remove(&self.hasher.hash_one(id));
+        }
         Ok(true)
     }
 
@@ -315,6 +335,25 @@ mod tests {
         let texts: Vec<_> =
             found.items().iter().map(|(_, place)| found.item(*place).unwrap()["content"][0]["text"].clone()).collect();
         assert_eq!(texts, ["you"]);
+    }
+
+    #[test]
+    fn it_knows_its_items_and_those_of_an_earlier_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let conversations = Conversations::load(directory.path());
+        let made = conversations.create(Partition::Own("ann".to_owned()), json!({}), 0).unwrap();
+        let add = |conversation: &Conversation, text: &str| {
+            let added = conversation.add(input_items(Some(&json!(text)))).unwrap();
+            id_of(&added[0]).to_owned()
+        };
+        let first = add(&made, "one");
+        assert!(!made.holds("msg_other") && made.holds(&first));
+        let second = add(&made, "two");
+        made.remove(&first).unwrap();
+        let later = Conversations::load(directory.path()).get(&made.record().id).unwrap();
+        for conversation in [&made, &later] {
+            assert_eq!([&first, &second].map(|id| conversation.holds(id)), [false, true]);
+        }
     }
 
     #[test]

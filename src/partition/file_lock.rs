@@ -2,7 +2,8 @@
 //!
 //! A lock is a file that one process holds locked. The operating system frees it when the process ends, however it ends. Two files
 //! make one lock: the process that holds the first waits for the second, so a process that releases a lock and takes it again stands behind
-//! those that have come meanwhile. Which of several waiting for the first comes next is left to chance.
+//! those that have come meanwhile. Which of several waiting for the first comes next is left to chance. Where nobody waits, the second
+//! file alone is locked.
 
 use crate::system::directory::private_file;
 use std::fs::{self, File, TryLockError};
@@ -34,8 +35,15 @@ impl FileLock {
     /// Waits until no other process holds the lock, nor another call of this one. Dropping the future gives the wait up.
     pub(super) async fn acquire(directory: &Path, name: &str) -> io::Result<Self> {
         create(directory)?;
-        let next = Self::wait(&directory.join(format!("{name}{NEXT}"))).await?;
-        let lock = Self::wait(&directory.join(name)).await?;
+        let (next, lock) = (directory.join(format!("{name}{NEXT}")), directory.join(name));
+        // One who comes after this look finds the lock held, or gets it first.
+        if !next.try_exists()?
+            && let Some(lock) = Self::take(&lock)?
+        {
+            return Ok(lock);
+        }
+        let next = Self::wait(&next).await?;
+        let lock = Self::wait(&lock).await?;
         drop(next);
         Ok(lock)
     }

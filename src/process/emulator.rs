@@ -6,7 +6,7 @@ mod output;
 mod variables;
 
 use super::log::OneLine;
-use super::{Reason, one_line, runtime};
+use super::{Reason, one_line, runtime_of_many};
 use crate::config;
 use crate::lifetime::shutdown;
 use cupola_cli::exit;
@@ -74,7 +74,7 @@ fn try_emulator(options: CommandOptions) -> Result<(), Reason> {
         // A closed standard error means that no warning is wanted.
         let _ = writeln!(io::stderr(), "warning: {warning}");
     }
-    let runtime = runtime()?;
+    let runtime = runtime_of_many()?;
     runtime.block_on(async {
         let mut asked = shutdown::signals()?;
         let stop = CancellationToken::new();

@@ -3,7 +3,7 @@
 //! It has a state directory of its own, so that it does not take the place of this user's daemon, and no socket: everything that it
 //! serves comes over HTTPS.
 
-use super::{BLOCKING_GRACE, Reason, log, one_line, report, runtime, system};
+use super::{BLOCKING_GRACE, Reason, log, one_line, report, runtime_of_many, system};
 use crate::config::{Config, ConfigError, Flags};
 use crate::daemon::Daemon;
 use crate::gateway::connection::Gateway;
@@ -68,7 +68,7 @@ fn try_gateway(flags: GatewayFlags) -> Result<(), Reason> {
     if is_plain && !settings.listen.ip().is_loopback() {
         return Err("--plain-http needs a loopback address to listen on: tokens must not travel unencrypted".into());
     }
-    let runtime = runtime()?;
+    let runtime = runtime_of_many()?;
     let outcome = runtime.block_on(async {
         let lock = match local::own(&config.state_directory, &config.socket).await? {
             Ownership::Ours(lock) => Some(lock),

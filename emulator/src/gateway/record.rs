@@ -10,7 +10,6 @@ use crate::session::Session;
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, Response};
 use serde_json::Value;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -134,8 +133,7 @@ impl Turn {
         let mut list: Value = serde_json::from_slice(&bytes).ok()?;
         let Value::Array(mut items) = list.get_mut("data")?.take() else { return None };
         // Below the input, newest first, are the items of earlier turns.
-        let earlier: HashSet<String> = self.conversation.items().into_iter().map(|(id, _)| id).collect();
-        items.retain(|item| item.is_object() && !earlier.contains(id_of(item)));
+        items.retain(|item| item.is_object() && !self.conversation.holds(id_of(item)));
         items.reverse();
         (!items.is_empty()).then_some(items)
     }

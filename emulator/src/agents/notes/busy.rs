@@ -51,8 +51,7 @@ pub(super) enum Fate {
 /// Decides about a turn that has not begun. The turns that are running are steered where the agent can be.
 pub(super) fn fate(agent: &Agent, run: &Run) -> Fate {
     let conversation = run.head.conversation.as_deref();
-    let turns = conversation.map(|conversation| agent.store.in_conversation(conversation)).unwrap_or_default();
-    let ahead: Vec<_> = turns.into_iter().filter(|turn| !turn.has_ended()).collect();
+    let ahead = conversation.map(|conversation| agent.store.running_in_conversation(conversation)).unwrap_or_default();
     match agent.busy {
         _ if ahead.is_empty() => Fate::Runs,
         Busy::Parallel => Fate::Runs,

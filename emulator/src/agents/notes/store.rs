@@ -153,6 +153,14 @@ impl Store {
         ids.iter().filter_map(|id| self.get(id)).collect()
     }
 
+    /// Those of them that have not ended. They are in memory, so no turn reads what earlier turns have left on disk.
+    pub(super) fn running_in_conversation(&self, conversation: &str) -> Vec<Arc<Run>> {
+        let kept = self.kept();
+        let slots = kept.conversations.get(conversation).into_iter().flatten().filter_map(|id| kept.by_id.get(id));
+        let runs = slots.filter_map(|slot| if let Slot::Memory(run) = slot { Some(run) } else { None });
+        runs.filter(|run| !run.has_ended()).map(Arc::clone).collect()
+    }
+
     /// Forgets a run.
     pub(super) fn remove(&self, id: &str) {
         self.forget(&mut self.kept(), id);
@@ -185,6 +193,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     fn run(id: &str) -> Arc<Run> {
+        run_in(id, None)
+    }
+
+    fn run_in(id: &str, conversation: Option<&str>) -> Arc<Run> {
         let head = Head {
             id: id.to_owned(),
             created_at: 0,
@@ -192,7 +204,7 @@ mod tests {
             instructions: None,
             metadata: None,
             previous_response_id: None,
-            conversation: None,
+            conversation: conversation.map(str::to_owned),
             background: true,
             agent_reference: None,
             session_id: String::new(),
@@ -228,6 +240,21 @@ mod tests {
             assert!(store.get(&(MAX_RESPONSES - 1).to_string()).is_some());
         }
         assert_eq!(fs::read_dir(directory.path().join("responses")).unwrap().count(), MAX_RESPONSES - 1);
+    }
+
+    #[tokio::test]
+    async fn the_running_turns_of_a_conversation_are_those_that_have_not_ended() {
+        let store = Store::default();
+        let [ended, running, other] =
+            [("ended", "conv_1"), ("running", "conv_1"), ("other", "conv_2")].map(|(id, conv)| run_in(id, Some(conv)));
+        for run in [&ended, &running, &other] {
+            store.put(Arc::clone(run));
+        }
+        ended.perform(Answer::text("done")).await;
+        store.settle(&ended);
+        let ids: Vec<_> = store.running_in_conversation("conv_1").iter().map(|run| run.head.id.clone()).collect();
+        assert_eq!(ids, ["running"]);
+        assert!(store.running_in_conversation("conv_3").is_empty());
     }
 
     #[tokio::test]

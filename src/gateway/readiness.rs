@@ -1,10 +1,12 @@
 //! Can this gateway serve calls? What `/readyz` answers.
 //!
 //! It is not ready while it stops, and when something is missing that no caller can mend: saved state, the keys of an issuer, a token for
-//! its own credential, or the permission to act for users. A service that does not answer is no reason: another gateway would not reach it
-//! either.
+//! its own credential, or the permission to act for users. It stays ready while the service does not answer: another gateway would not
+//! reach it either.
 
-use super::connection::Gateway;
+use super::issuers::Issuers;
+use crate::config::gateway::GatewaySettings;
+use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::methods::doctor::delegation::{Delegation, of_gateway};
 use cupola_protocol::error::ErrorKind;
@@ -28,37 +30,40 @@ pub(super) struct Readiness {
 
 impl Readiness {
     /// Why no call can be served, in a few words for an operator. Nothing in it is a secret: probes bring no token.
-    pub(super) async fn look(&self, gateway: &Gateway) -> Result<(), String> {
-        let daemon = &gateway.daemon;
+    pub(super) async fn look(
+        &self,
+        daemon: &Daemon,
+        issuers: &Issuers,
+        settings: &GatewaySettings,
+    ) -> Result<(), String> {
         if daemon.shutdown.is_draining() {
             return Err("stopping".to_owned());
         }
         if daemon.store.count().await.is_err() {
             return Err("saved state cannot be read".to_owned());
         }
-        if !gateway.issuers.are_ready().await {
+        if !issuers.are_ready().await {
             return Err("the keys of an issuer cannot be had".to_owned());
         }
-        self.own_credential(gateway).await
+        self.own_credential(daemon, settings).await
     }
 
-    async fn own_credential(&self, gateway: &Gateway) -> Result<(), String> {
+    async fn own_credential(&self, daemon: &Daemon, settings: &GatewaySettings) -> Result<(), String> {
         let mut last = self.last.lock().await;
         if let Some((since, outcome)) = &*last
             && since.elapsed() < if outcome.is_ok() { GOOD_FOR } else { BAD_FOR }
         {
             return outcome.clone();
         }
-        let looking = of_gateway(&gateway.daemon, &gateway.settings);
-        let outcome = match tokio::time::timeout(LOOK_LIMIT, looking).await {
-            Ok(found) => found.into_iter().try_for_each(|(name, looked)| {
+        let looking = of_gateway(daemon, settings);
+        let outcome = if let Ok(found) = tokio::time::timeout(LOOK_LIMIT, looking).await {
+            found.into_iter().try_for_each(|(name, looked)| {
                 let missing = missing(&looked);
                 missing.map_or(Ok(()), |missing| Err(format!("agent {name}: {missing}")))
-            }),
-            Err(_) => {
-                tracing::warn!("the service did not say in time what the gateway's credential may do");
-                last.as_ref().map_or(Ok(()), |(_, outcome)| outcome.clone())
-            }
+            })
+        } else {
+            tracing::warn!("the service did not say in time what the gateway's credential may do");
+            last.as_ref().map_or(Ok(()), |(_, outcome)| outcome.clone())
         };
         if let Err(missing) = &outcome {
             tracing::warn!(missing, "not ready");

@@ -89,7 +89,7 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
     let (agent, run) = match route {
         Route::Health => return Ok(words(StatusCode::OK, "ok")),
         Route::Readiness => {
-            let found = gateway.readiness.look(gateway).await;
+            let found = gateway.readiness.look(&gateway.daemon, &gateway.issuers, &gateway.settings).await;
             let (status, reason) = found.map_or_else(
                 |reason| (StatusCode::SERVICE_UNAVAILABLE, reason),
                 |()| (StatusCode::OK, "ready".to_owned()),

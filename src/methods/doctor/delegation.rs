@@ -1,5 +1,5 @@
 //! May the credential act for users? An agent that isolates by identity (container protocol 2.0.0) requires the permission
-//! UserIdentityImpersonation for that, which no built-in role has (contract section 13.3).
+//! `UserIdentityImpersonation` for that, which no built-in role has (contract section 13.3).
 
 use crate::config::gateway::{AgentSettings, GatewaySettings};
 use crate::daemon::Daemon;
@@ -11,7 +11,7 @@ use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::target::AgentName;
 use futures_util::future::join_all;
 
-/// The user that a gateway's permission is tried with: it reads nobody's sessions. It fits the rules of keys and of identities.
+/// The user that a gateway's permission is tried with: one who does not exist and has no sessions. It fits the rules of keys and of identities.
 const NOBODY: &str = "cupola-permission-check";
 
 /// What the service says about acting for users.

@@ -22,7 +22,7 @@ async fn ready(world: &World) -> Answer {
     world.send(Method::GET, "/readyz", &[], String::new()).await
 }
 
-/// The questions about a permission that reached the service: a list of the sessions of a user who is nobody.
+/// The questions about a permission that reached the service: a list of the sessions of a user who does not exist.
 fn questions(world: &World) -> usize {
     let asked = world.emulator.asked("GET", "sessions");
     asked.iter().filter(|request| request.header("x-ms-user-identity") == Some("cupola-permission-check")).count()
@@ -53,7 +53,7 @@ async fn a_gateway_that_may_not_act_for_users_is_not_ready_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_service_that_does_not_say_is_no_reason_to_be_not_ready() {
+async fn a_gateway_stays_ready_while_the_service_does_not_answer() {
     let world = world(false, IDENTITY).await;
     world.emulator.fail("*/sessions*", 100, Fault::Latency { milliseconds: 300_000 });
     assert_eq!(ready(&world).await.status, 200);

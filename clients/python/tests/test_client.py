@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 
 import cupola
@@ -24,6 +25,16 @@ class Invoke(WithDaemon):
         with self.client().invoke("slow 50 200") as run:
             self.assertEqual(next(run)["type"], "started")
             self.assertEqual(self.runs(), 1)
+
+    def test_a_local_agent_that_is_waited_for_is_logged(self):
+        with socket.socket() as reserved:
+            # Bound and not listening: a connection is refused.
+            reserved.bind(("127.0.0.1", 0))
+            port = reserved.getsockname()[1]
+            client = self.client(target=cupola.local(port))
+            with self.assertLogs("cupola", "WARNING") as logged, self.assertRaises(cupola.CupolaError):
+                client.invoke("hello", timeout=1).text()
+        self.assertIn(f"nothing listens at http://127.0.0.1:{port} yet; waiting", logged.output[0])
 
     def test_leaving_early_cancels(self):
         client = self.client()

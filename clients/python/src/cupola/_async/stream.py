@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from .._core import Call
+from .._display import harmless
 from .._known import FILE_EVENTS, INVOKE_EVENTS, MONITOR_EVENTS
 from ..errors import AgentAsks, CallCancelled, ConnectionLost, CupolaError, RunFailed
 from ..protocol import FileEvent, FileTransferResponse, InvokeEvent, InvokeResponse, MonitorEvent, MonitorResponse
 from .connection import AsyncConnection, Lock
 from .line import AsyncLine
+
+_LOG = logging.getLogger("cupola")
+_LONG_WAITS = ("waitingForAgent", "waitingForVersion")
+"""Notices of waits that only the person may be able to end, of up to a minute and more."""
 
 MAX_TRIES = 5
 """Daemons in a row that may go away before anything new came of a run."""
@@ -200,6 +206,8 @@ class AsyncRun(AsyncStream[InvokeEvent, InvokeResponse]):
         self._number = max(self._number, event.get("number", 0))
         self._survives = self._survives or event.get("survives", False)
         self._tries = 0
+        if event.get("type") == "notice" and event.get("code") in _LONG_WAITS:
+            _LOG.warning(harmless(event.get("message", "")))
 
     def _again(self) -> tuple[str, Mapping[str, Any]] | None:
         run = self._params.get("runId", self.id)

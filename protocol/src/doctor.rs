@@ -7,7 +7,7 @@ use crate::target::Target;
 use serde::{Deserialize, Serialize};
 
 /// Checks the daemon, its saved state and its credential. With a target, also checks everything that a call to it needs.
-/// Fetches a token and the agent's definition; sends nothing to the agent itself.
+/// Fetches a token, the agent's definition, and at most one session of the user whom the isolation names; sends nothing to the agent itself.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Doctor;
 
@@ -52,7 +52,8 @@ pub struct DoctorResponse {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// `daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `target` or `isolation`; others may be added.
+    /// `daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `gateway`, `target` or `isolation`; others may
+    /// be added.
     pub name: String,
     /// The outcome.
     pub status: CheckStatus,

@@ -245,8 +245,8 @@ export type ChatTitle = string;
 /** The result of one check. */
 export interface Check {
   /**
-   * `daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `target` or `isolation`; others may be
-   * added.
+   * `daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `gateway`, `target` or `isolation`;
+   * others may be added.
    */
   name: string;
   /** The outcome. */
@@ -2568,7 +2568,8 @@ export interface Methods {
   "daemon/status": { params: DaemonStatusParams; result: DaemonStatusResponse; event: never };
   /**
    * Checks the daemon, its saved state and its credential. With a target, also checks everything that a call to
-   * it needs. Fetches a token and the agent's definition; sends nothing to the agent itself.
+   * it needs. Fetches a token, the agent's definition, and at most one session of the user whom the isolation
+   * names; sends nothing to the agent itself.
    */
   "daemon/doctor": { params: DoctorParams; result: DoctorResponse; event: never };
   /** Stops the daemon when all runs have ended, or at once with `force`. */

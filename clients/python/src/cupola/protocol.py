@@ -712,8 +712,8 @@ class ChatSaveParams(_ChatSaveParams, total=False):
 
 class _Check(TypedDict):
     name: str
-    """`daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `target` or `isolation`;
-    others may be added.
+    """`daemon`, `socket`, `state`, `credential`, `network`, `telemetry`, `gateway`, `target` or
+    `isolation`; others may be added.
     """
     status: CheckStatus
     """The outcome."""

@@ -221,7 +221,7 @@ test("a run of a client that is retired can be cancelled", () =>
         client.retire();
         assert.equal((await client.requestBeforeClose("runs/cancel", { runId: id })).status, "cancelled");
         assert.equal((await answer).status, "cancelled");
-        // Either answer may be the last one, and its reader goes on before the connection ends.
+        // Either answer may be the last one, and its reader continues before the connection ends.
         await eventually("the connection ends", () => client.state === "closed" || undefined);
     }));
 

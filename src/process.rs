@@ -172,13 +172,13 @@ pub fn embedded(gateway: Option<&str>) -> io::Result<cupola_cli::Stream> {
     start.recv().map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
-/// For the daemon: one thread for everything that waits. A call passes through several tasks (connection, upstream connection, run),
-/// and a hop to another thread costs more than all that is done for it. Files and saved state have their own threads.
+/// The daemon runs all tasks on one thread. A call passes through several tasks (connection, upstream connection, run), and none of them
+/// has to wake another thread. Files and saved state have their own threads.
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// For what serves many callers at once, with cryptography for each: the gateway and the separate emulator.
+/// The gateway and the separate emulator use two threads: they encrypt for many callers at once.
 fn runtime_of_many() -> io::Result<Runtime> {
     Builder::new_multi_thread().worker_threads(WORKER_THREADS).thread_name("cupola").enable_all().build()
 }

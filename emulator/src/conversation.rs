@@ -53,13 +53,13 @@ struct Named {
     id: String,
 }
 
-/// One conversation. Its items are in a log beside its record. Of those in use, the fingerprints of the items' ids are in memory as
-/// well, so that a turn takes as long as the first one, however many came before.
+/// One conversation. Its items are in a log beside its record. While it is in use, fingerprints of the items' ids are in memory as well, so
+/// that a turn does not read the log.
 pub(crate) struct Conversation {
     path: PathBuf,
     // Neither is ever held across an await.
     record: Mutex<Record>,
-    /// The fingerprints of its items' ids, once one was asked for. Held while the log changes.
+    /// The fingerprints of its items' ids, read from the log at the first question. Locked while the log changes.
     known: Mutex<Option<HashSet<u64>>>,
     /// Makes the fingerprints.
     hasher: RandomState,
@@ -354,6 +354,9 @@ mod tests {
         for conversation in [&made, &later] {
             assert_eq!([&first, &second].map(|id| conversation.holds(id)), [false, true]);
         }
+        // Neither reads the log again.
+        std::fs::remove_file(item_log(&made.path)).unwrap();
+        assert!(made.holds(&second) && later.holds(&second));
     }
 
     #[test]

@@ -19,10 +19,10 @@ use std::time::Duration;
 /// closed, because each holds buffers here and at the other end.
 pub(super) const IDLE_CONNECTIONS: usize = 8;
 
-/// What one answer over HTTP/2 may have under way unread, bytes: 5 MB a second at 50 ms from the service.
+/// How many bytes of one answer over HTTP/2 may be unread: enough for 5 MB a second when the service is 50 ms away.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// The same for all answers of a connection together: as much as HTTP/2 allows (RFC 9113 6.9.1), so that only their own windows count. An
-/// answer that is not read yet must not keep the others back: the call that is to read it may wait for one of them.
+/// The same for all answers of a connection together: the most that HTTP/2 allows (RFC 9113 6.9.1), so that only the limit for one answer
+/// counts. An answer that is not read yet must not delay the others: the call that will read it may be waiting for one of them.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
 /// What the user's configuration says about reaching the service.

@@ -1,6 +1,6 @@
 //! Can this gateway serve calls? What `/readyz` answers.
 //!
-//! It is not ready while it stops, and when something is missing that no caller can mend: saved state, the keys of an issuer, a token for
+//! It is not ready while it stops, or while something is missing that callers cannot provide: saved state, the keys of an issuer, a token for
 //! its own credential, or the permission to act for users. It stays ready while the service does not answer: another gateway would not
 //! reach it either.
 
@@ -14,11 +14,11 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long it counts that nothing was missing: probes come every few seconds, and a permission is rarely taken back.
+/// How long a good result is kept. Probes come every few seconds, and a permission is rarely taken back.
 const GOOD_FOR: Duration = Duration::from_mins(1);
-/// The same of something that is missing: what an operator has mended shows soon.
+/// How long a bad result is kept. It is short, so that an operator soon sees that the problem is solved.
 const BAD_FOR: Duration = Duration::from_secs(5);
-/// How long the service may take to say so. Probes commonly wait for 5 s.
+/// How long the service may take to answer. Probes commonly wait for 5 s.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 /// What the service said last about the gateway's own credential.

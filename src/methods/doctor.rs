@@ -244,8 +244,8 @@ fn agent(scope: &Scope) -> Check {
     }
 }
 
-/// What `[gateway]` promises to callers of `cupola gateway`, with the credential that it shares with this daemon. Said only if the
-/// configuration has a gateway.
+/// Checks the agents of `[gateway]` with the credential that `cupola gateway` shares with this daemon. `None` if the configuration has no
+/// gateway.
 async fn gateway(daemon: &Daemon) -> Option<Check> {
     let settings = daemon.config.gateway.as_ref()?;
     if let Err(fault) = settings.check() {
@@ -267,7 +267,7 @@ async fn gateway(daemon: &Daemon) -> Option<Check> {
             Ok(Delegation::Refused(error)) => (CheckStatus::Error, error),
             Ok(Delegation::Unknown(error)) | Err(error) => (CheckStatus::Warning, error),
         };
-        // What is certain is said first.
+        // An error is reported rather than a warning.
         if status == CheckStatus::Error || found.is_none() {
             let message = format!("agent {name}: {}", error.message());
             found = Some(Check { hint: error.data.hint, ..check("gateway", status, message) });

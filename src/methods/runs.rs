@@ -33,13 +33,14 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
         }
     };
     let wanted = Wanted { whose, own: own(&call).await? };
-    if replaced::is_any(&call) {
+    let predecessors = replaced::daemons(&call);
+    if !predecessors.is_empty() {
         // A run that was left to this daemon is listed as this one's.
         inherit(&call.daemon).await;
     }
     let is_listed = |run: &Arc<Run>| !run.is_left() && wanted.has_run(run);
     let mut runs: Vec<_> = call.daemon.runs.all().into_iter().filter(is_listed).map(|run| run.info()).collect();
-    let late = replaced::list(&call, &wanted).await;
+    let late = replaced::list(&predecessors, &wanted).await;
     if !late.is_empty() {
         runs = with(runs, late);
         runs.sort_by(|one, other| other.started_at.cmp(&one.started_at));
@@ -239,7 +240,7 @@ async fn find(call: &Call, id: &RunId) -> Result<Found, CallError> {
 }
 
 fn unknown(id: &RunId) -> CallError {
-    CallError::new(ErrorKind::NotFound, format!("there is no run {id}")).hint(
+    CallError::new(ErrorKind::NotFound, format!("the run {id} was not found")).hint(
         "`cupola runs list --all` shows those under way, those that ended recently, and what earlier daemons left",
     )
 }

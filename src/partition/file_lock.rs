@@ -2,8 +2,8 @@
 //!
 //! A lock is a file that one process holds locked. The operating system frees it when the process ends, however it ends. Two files
 //! make one lock: the process that holds the first waits for the second, so a process that releases a lock and takes it again stands behind
-//! those that have come meanwhile. Which of several waiting for the first comes next is left to chance. Where nobody waits, the second
-//! file alone is locked.
+//! those that have come meanwhile. Which of several waiting for the first comes next is left to chance. If no process waits,
+//! only the second file is locked.
 
 use crate::system::directory::private_file;
 use std::fs::{self, File, TryLockError};
@@ -36,7 +36,7 @@ impl FileLock {
     pub(super) async fn acquire(directory: &Path, name: &str) -> io::Result<Self> {
         create(directory)?;
         let (next, lock) = (directory.join(format!("{name}{NEXT}")), directory.join(name));
-        // One who comes after this look finds the lock held, or gets it first.
+        // A process that comes after this check either finds the lock held or takes it first.
         if !next.try_exists()?
             && let Some(lock) = Self::take(&lock)?
         {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use std::sync::atomic::Ordering;
 
 /// The daemons to ask. None in a process that cannot have replaced another, and none while this one leaves.
-fn daemons(call: &Call) -> Vec<Predecessor> {
+pub(super) fn daemons(call: &Call) -> Vec<Predecessor> {
     let daemon = &call.daemon;
     if !daemon.can_hand_over.load(Ordering::Relaxed) || daemon.shutdown.is_draining() {
         return Vec::new();
@@ -21,16 +21,11 @@ fn daemons(call: &Call) -> Vec<Predecessor> {
     predecessors::all(&daemon.config.socket)
 }
 
-/// Is there any?
-pub(super) fn is_any(call: &Call) -> bool {
-    !daemons(call).is_empty()
-}
-
 /// Their runs.
-pub(super) async fn list(call: &Call, wanted: &Wanted) -> Vec<RunInfo> {
+pub(super) async fn list(daemons: &[Predecessor], wanted: &Wanted) -> Vec<RunInfo> {
     let mut runs = Vec::new();
-    for daemon in daemons(call) {
-        // One that cannot tell its runs now does not keep others from being listed.
+    for daemon in daemons {
+        // If one does not answer, the runs of the others are still listed.
         if let Ok(Some(listed)) = daemon.ask::<List>(&ListParams::default()).await {
             runs.extend(listed.runs.into_iter().filter(|run| wanted.has(run)));
         }

@@ -88,7 +88,7 @@ impl Case {
 }
 
 /// A partition that nobody has yet, and its session.
-fn place(number: usize) -> Result<(Partition, SessionId), String> {
+pub(crate) fn place(number: usize) -> Result<(Partition, SessionId), String> {
     let target = serde_json::from_value(json!({"kind": "emulator"})).map_err(|error| error.to_string())?;
     let agent = AgentKey::new(&target);
     let key = format!("bench-partition-{number:09}").parse().map_err(|_| "no key".to_owned())?;

@@ -2,13 +2,12 @@
 
 use crate::Setting;
 use crate::bed::{self, Bed, MESSAGE, USER_KEY};
+use crate::commits;
 use crate::line::{self, Framing, Line};
 use crate::measure::{float, interleaved, ratio};
 use crate::report::{Report, Target, pair};
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::Store as _;
-use cupola::partition::{AgentKey, Owner, Partition};
-use cupola_protocol::isolation::{Isolation, IsolationModel};
 use rusqlite::{Connection, params};
 use serde_json::json;
 use std::fs;
@@ -31,18 +30,6 @@ fn writes(report: &mut Report) -> Result<(), String> {
     let failed = |error: rusqlite::Error| error.to_string();
     let store = SqliteStore::new(directory.path().join("state.db")).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().build().map_err(|error| error.to_string())?;
-    let target = serde_json::from_value(json!({"kind": "emulator"})).map_err(|error| error.to_string())?;
-    let agent = AgentKey::new(&target);
-    let partition = |number: usize| -> Result<Partition, String> {
-        let key = format!("bench-partition-{number:06}").parse().map_err(|_| "no key".to_owned())?;
-        let isolation = Isolation { user_key: Some(key), ..Isolation::default() };
-        Ok(Partition {
-            agent: agent.clone(),
-            owner: Owner::new(&agent, "bench", IsolationModel::Keys, &isolation),
-            version: None,
-        })
-    };
-    let session = "sess_0123456789abcdef".parse().map_err(|_| "no session id".to_owned())?;
     let plain = Connection::open(directory.path().join("plain.db")).map_err(failed)?;
     plain
         .execute_batch(
@@ -59,7 +46,7 @@ fn writes(report: &mut Report) -> Result<(), String> {
         [
             &mut || {
                 our_number += 1;
-                let partition = partition(our_number)?;
+                let (partition, session) = commits::place(our_number)?;
                 runtime.block_on(store.set_session(&partition, &session)).map_err(|error| error.to_string())
             },
             &mut || {
@@ -70,7 +57,7 @@ fn writes(report: &mut Report) -> Result<(), String> {
                 let mut insert =
                     plain.prepare_cached("INSERT INTO partition VALUES (?1, ?2, '', ?3, NULL, ?4)").map_err(failed)?;
                 insert
-                    .execute(params![agent.as_str(), owner, "sess_0123456789abcdef", now.cast_signed()])
+                    .execute(params!["emulator/notes", owner, "sess_0123456789abcdef", now.cast_signed()])
                     .map_err(failed)?;
                 Ok(())
             },

@@ -40,6 +40,8 @@ struct Counts {
     refused: AtomicU64,
     /// The connection was lost with the daemon.
     cut: AtomicU64,
+    /// The daemon is being killed. Its socket may still take connections after it has closed the others.
+    is_dying: AtomicBool,
 }
 
 /// What a daemon holds.
@@ -125,8 +127,10 @@ async fn a_daemon_under_faults_and_kills_holds_no_more_than_its_bounds() {
         };
         emulator.fail("*/protocols/*", 1, fault);
         if born.elapsed() > LIFE.min(duration / 3) {
+            counts.is_dying.store(true, Ordering::SeqCst);
             daemon.signal(Signal::KILL);
             daemon.ended();
+            counts.is_dying.store(false, Ordering::SeqCst);
             daemon = home.serve_ready();
             (born, kills) = (Instant::now(), kills + 1);
         }
@@ -177,6 +181,7 @@ async fn one_call(home: &Home, targets: &[Value], chance: &mut Chance, counts: &
             "invoke"
         }
     };
+    let is_dying = counts.is_dying.load(Ordering::SeqCst);
     // Between a kill and the next daemon nobody listens.
     let Ok(mut stream) = UnixStream::connect(home.socket()).await else {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -190,7 +195,8 @@ async fn one_call(home: &Home, targets: &[Value], chance: &mut Chance, counts: &
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("no answer came");
         let message = line.ok().flatten().and_then(|line| serde_json::from_str::<Value>(&line).ok());
         let Some(message) = message else {
-            counts.cut.fetch_add(1, Ordering::Relaxed);
+            // A call that began during a kill never reached a daemon.
+            counts.cut.fetch_add(u64::from(!is_dying), Ordering::Relaxed);
             return;
         };
         if message.get("method").is_some() {

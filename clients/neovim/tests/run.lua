@@ -9,6 +9,11 @@ local LIMIT = 600 * 1000
 --- How long an editor may take to stop in good order, in ms.
 local GRACE = 30 * 1000
 
+-- Compiled Lua code sometimes ends the LuaJIT 2.1.0-beta3 of Debian's Neovim with a segmentation fault.
+if jit then
+  jit.off()
+end
+
 local tests = vim.fn.fnamemodify(debug.getinfo(1, 'S').source:sub(2), ':p:h')
 local plugin = vim.fn.fnamemodify(tests, ':h')
 vim.opt.runtimepath:prepend(plugin)

@@ -39,7 +39,8 @@ pub struct ListParams {
     /// Only those of this isolation; `{}` means calls without isolation. Needs `target`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
-    /// Also runs that earlier daemons left when they ended. They are kept for a day.
+    /// Also runs that earlier daemons left when they ended, which are kept for a day, and those whose answer only the service still
+    /// has.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub all: bool,
 }

@@ -211,9 +211,10 @@ impl Journal {
         Ok(inherited)
     }
 
-    /// The runs that earlier daemons left and that have no answer here, newest first.
+    /// The runs that have ended, newest first: those that earlier daemons left without an answer, and those whose answer the service
+    /// still has.
     pub async fn left(&self) -> Result<Vec<Entry>, StoreError> {
-        let mut left: Vec<_> = self.own().await?.filter(Entry::is_settled).collect();
+        let mut left: Vec<_> = self.own().await?.filter(|entry| entry.ended.is_some()).collect();
         left.sort_by_key(|entry| std::cmp::Reverse(entry.facts.started_at));
         Ok(left)
     }

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 /// How much is kept of runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Runs under way, those that read a log among them: as many as one connection may ask for. Each holds a connection to the
-    /// service, and detached ones outlive the clients that began them.
+    /// Runs under way, those that read a log among them: one for each connection that is held, and some that outlive their clients.
+    /// Each holds a connection to the service.
     pub under_way: u64,
     /// Events of one run that can be had again. A long answer has a few thousand; who comes later than that gets the text
     /// in one piece.
@@ -40,7 +40,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            under_way: 256,
+            under_way: 1024,
             ring: feed::Limits { entries: 8192, bytes: 2 * 1024 * 1024 },
             ended: 32,
             ended_for: Duration::from_mins(10),

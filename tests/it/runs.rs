@@ -140,7 +140,7 @@ async fn one_that_does_not_read_does_not_delay_others() {
     let daemon = TestDaemon::configured(|config| config.runs.ring.entries = 16);
     let emulator = TestEmulator::start().await;
     let (mut stalled, mut reading) = (daemon.connect(), daemon.connect());
-    let words = "word ".repeat(20_000);
+    let words = "word ".repeat(3000);
     let (_, run) = begin(&mut stalled, &emulator.target("notes"), &format!("stream {words}"), json!({})).await;
     // More than an outbox, a socket's buffer and the ring can hold goes past the one that reads.
     attach(&mut reading, &run, json!({"textOnly": true})).await;
@@ -162,7 +162,7 @@ async fn one_that_does_not_read_does_not_delay_others() {
 async fn a_client_that_took_nothing_is_told_how_far_it_got_and_continues_there() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let (mut stalled, mut other) = (daemon.connect(), daemon.connect());
-    let words = "word ".repeat(20_000);
+    let words = "word ".repeat(3000);
     let input = format!("stream {words}");
     let (_, run) = begin(&mut stalled, &emulator.target("notes"), &input, json!({"detach": true})).await;
     // It has ended for one that reads, while the other one's outbox is full.

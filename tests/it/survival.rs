@@ -317,6 +317,29 @@ async fn a_run_that_was_cut_with_its_daemon_is_listed_and_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_only_the_service_still_has_is_listed_and_found() {
+    let world = World::start().await;
+    let (first, _, _) = world.begin("remember 4711", json!({"survive": true, "detach": true}), "started").await;
+    let mut client = world.connect().await;
+    followed(&mut client, &first, 0).await;
+    // As many as the daemon keeps in memory after their end.
+    for _ in 0..cupola::run::Limits::default().ended {
+        let (run, _, _) = world.begin("hello", json!({"survive": true, "detach": true}), "started").await;
+        followed(&mut client, &run, 0).await;
+    }
+    let listed =
+        |runs: Value| runs["result"]["runs"].as_array().unwrap().iter().find(|run| run["runId"] == first).cloned();
+    assert_eq!(listed(client.call("runs/list", json!({})).await), None, "the daemon still has it");
+    let all = listed(client.call("runs/list", json!({"all": true})).await).expect("the run is not listed");
+    assert_eq!((&all["status"], &all["survives"]), (&json!("completed"), &json!(true)), "{all}");
+    assert!(all.get("reason").is_none(), "{all}");
+    let (_, answer) = followed(&mut client, &first, 0).await;
+    assert_eq!(answer["text"], "Remembered: 4711");
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_costs_a_surviving_run_nothing() {
     let world = World::start().await;
     world.emulator.fail("*/protocols/openai/responses", 1, Fault::Cut { after_bytes: 4000 });

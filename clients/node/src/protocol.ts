@@ -1936,7 +1936,10 @@ export interface RunListParams {
   target?: Target;
   /** Only those of this isolation; `{}` means calls without isolation. Needs `target`. */
   isolation?: Isolation;
-  /** Also runs that earlier daemons left when they ended. They are kept for a day. */
+  /**
+   * Also runs that earlier daemons left when they ended, which are kept for a day, and those whose answer only
+   * the service still has.
+   */
   all?: boolean;
 }
 

@@ -1,4 +1,5 @@
-//! What is known of a run that an earlier daemon left and that nobody can continue. Pure.
+//! What is known of a run that this daemon does not have in memory: nobody can continue it, or only the service still has its answer.
+//! Pure.
 
 use super::super::invoke::{Standing, explain_failure};
 use crate::partition::journal::Entry;
@@ -31,8 +32,8 @@ pub(super) fn info(entry: &Entry) -> RunInfo {
         ended_at: Some(rfc3339(entry.updated_at)),
         last_event: 0,
         detached: facts.detached,
-        survives: false,
-        reason: Some(reason(entry).to_owned()),
+        survives: entry.reach.is_some(),
+        reason: entry.reach.is_none().then(|| reason(entry).to_owned()),
         clients: 0,
     }
 }
@@ -83,8 +84,11 @@ pub(super) fn answer(entry: &Entry) -> InvokeResponse {
 }
 
 /// How it ended, as every view of it says: a run without its answer is truncated, also where the agent had finished the answer.
+/// Where the service still has the answer, the run ended as it was told.
 fn status(entry: &Entry) -> RunStatus {
-    match entry.ended.map(|ended| ended.status) {
+    let ended = entry.ended.map(|ended| ended.status);
+    match ended {
+        Some(status) if entry.reach.is_some() => status,
         Some(status @ (RunStatus::Cancelled | RunStatus::Failed)) => status,
         Some(RunStatus::Completed | RunStatus::Incomplete | RunStatus::Truncated) | None => RunStatus::Truncated,
     }

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Events of the long stream, one for each word: as many as the agent sends in a turn. Bytes of a word with its blank.
-const EVENTS: usize = 2000;
+const EVENTS: usize = 10_000;
 const WORD: usize = 64;
 /// Repetitions of the long stream; each takes part of a second.
 const LONG_ROUNDS: usize = 15;
@@ -67,7 +67,7 @@ fn long_stream(bed: &Bed, report: &mut Report) -> Result<(), String> {
     }
     let (ours, theirs) = (Times::of(ours).median(), Times::of(theirs).median());
     let value = (ratio(theirs, ours), "×");
-    report.add(3, "2,000 events a second : direct", value, Target::AtLeast(0.9), pair(ours, theirs));
+    report.add(3, "10,000 events a second : direct", value, Target::AtLeast(0.9), pair(ours, theirs));
     let events = u32::try_from(EVENTS * LONG_ROUNDS).unwrap_or(u32::MAX);
     let (daemon_cpu, caller_cpu) = (daemon_cpu / events, caller_cpu / events);
     report.add(3, "daemon's CPU for an event", (us(daemon_cpu), "µs"), Target::None, "");

@@ -2210,7 +2210,9 @@ class RunListParams(TypedDict, total=False):
     isolation: Isolation
     """Only those of this isolation; `{}` means calls without isolation. Needs `target`."""
     all: bool
-    """Also runs that earlier daemons left when they ended. They are kept for a day."""
+    """Also runs that earlier daemons left when they ended, which are kept for a day, and those whose
+    answer only the service still has.
+    """
 
 
 class RunListResponse(TypedDict):

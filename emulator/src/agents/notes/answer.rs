@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// Pieces a text is streamed in at most; a longer one ends in one long piece. Bounds the event log of a run.
-const MAX_PIECES: usize = 2000;
+const MAX_PIECES: usize = 10_000;
 
 /// Most words that `slow` says, for the same reason.
 const MAX_SLOW_WORDS: usize = MAX_PIECES;

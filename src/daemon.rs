@@ -11,7 +11,7 @@ use crate::limits::output::WaitingBudget;
 use crate::partition::exclusion::{Exclusion, FileLocks};
 use crate::partition::locks::Locks;
 use crate::partition::pool::MadeSessions;
-use crate::partition::questions::Questions;
+use crate::partition::questions::Responses;
 use crate::partition::redis::RedisStore;
 use crate::partition::sqlite::SqliteStore;
 use crate::partition::store::{LockName, Store};
@@ -81,8 +81,8 @@ pub struct Daemon {
     pub session_locks: Locks<(AgentKey, SessionId)>,
     /// Invokes under way and those that ended recently.
     pub runs: Runs,
-    /// What agents asked, and whose responses are.
-    pub questions: Questions,
+    /// Whose the latest responses are.
+    pub responses: Responses,
     /// Sessions that are kept ready.
     pub warm: WarmSessions,
     /// Sessions of pools that are known to exist.
@@ -143,7 +143,7 @@ impl Daemon {
                 LockName::Session(agent.clone(), session.clone())
             }),
             runs: Runs::new(config.runs),
-            questions: Questions::default(),
+            responses: Responses::default(),
             warm: WarmSessions::default(),
             pooled: MadeSessions::default(),
             failures: RecentFailures::default(),

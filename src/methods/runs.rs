@@ -94,20 +94,22 @@ impl Wanted {
 
 pub(crate) async fn show(call: Call, params: RunParams) -> Result<RunInfo, CallError> {
     Ok(match find(&call, &params.run_id).await? {
-        Found::Here(run) => shown(&call, &run),
-        Found::AtService(entry) => shown(&call, &take_up_one(&call.daemon, *entry)),
+        Found::Here(run) => shown(&call, &run).await?,
+        Found::AtService(entry) => shown(&call, &take_up_one(&call.daemon, *entry)).await?,
         Found::Left(entry) => left::info(&entry),
         Found::Replaced(_, run) => *run,
     })
 }
 
 /// A run with what the agent asked in it and still waits for.
-fn shown(call: &Call, run: &Run) -> RunInfo {
-    let mut info = run.info();
-    if let Some(partition) = run.partition() {
-        info.questions = call.daemon.questions.open(&partition, &run.asked());
+async fn shown(call: &Call, run: &Run) -> Result<RunInfo, CallError> {
+    let (mut info, asked) = (run.info(), run.asked());
+    if let Some(partition) = run.partition().filter(|_| !asked.is_empty()) {
+        let open = call.daemon.store.open_questions(&partition).await?;
+        info.questions =
+            open.into_iter().map(|open| open.question).filter(|question| asked.contains(&question.id)).collect();
     }
-    info
+    Ok(info)
 }
 
 pub(crate) async fn attach(call: Call, mut params: AttachParams) -> Result<InvokeResponse, CallError> {

@@ -1,47 +1,49 @@
-//! What agents asked and nobody has answered yet, per partition, and which responses are whose. In memory: the questions of runs that
-//! outlive the daemon are known again when the next one reads those, and an agent that asked in another run is asked again.
+//! What agents asked and nobody has answered yet, per partition: kept in saved state, so that the next daemon, and another one on the same
+//! shared store, know of it. And which responses are whose, which is kept in memory.
 //!
 //! A question is answered once: the first caller claims it, and others are refused while the answer is on its way. If the answer
-//! turns out not to have been sent, the question is open again.
+//! turns out not to have been sent, the question is open again. It stays claimed if the daemon is killed meanwhile: the answer may have
+//! been sent.
 
+use super::store::{Store, StoreError};
 use super::{AgentKey, Owner, Partition};
 use cupola_protocol::id::{ConversationId, ResponseId};
 use cupola_protocol::question::Question;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
-/// Most questions that are kept for one partition: far more than an agent asks in one turn.
+/// Most questions that are kept for one partition: far more than an agent asks in one turn. The oldest is forgotten first.
 pub const MAX_QUESTIONS: usize = 64;
 
-/// Most partitions with questions. The one that asked first is forgotten first.
-const MAX_PARTITIONS: usize = 1000;
+/// How long a question is kept: a working day, and the night before somebody looks.
+pub const KEPT_FOR: Duration = Duration::from_hours(24);
 
 /// Most responses whose owner is remembered.
 const MAX_RESPONSES: usize = 10_000;
 
 /// Where a question was asked: what its answer continues.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedIn {
     /// The conversation, or the context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,
     /// The response, for one that was asked outside a conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<ResponseId>,
 }
 
-/// How far a question is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    /// An answer is on its way.
-    Claimed,
-    Answered,
-}
-
-#[derive(Debug)]
-struct Known {
-    question: Question,
-    asked_in: AskedIn,
-    state: State,
+/// A question, and where it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// What the agent asked.
+    pub question: Question,
+    /// Where.
+    pub asked_in: AskedIn,
 }
 
 /// Why a question cannot be answered.
@@ -53,112 +55,107 @@ pub enum NotOpen {
     Answered,
 }
 
+/// Saved questions.
+pub trait QuestionStore {
+    /// The agent asks in a partition. `again`: the run is read again, so a question that is known stays as it is, also if it has an
+    /// answer.
+    fn ask(&self, partition: &Partition, asked: &[Asked], again: bool) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Takes questions to answer them: all, or none. Gives what was asked, or the first that is not open. `claim` is a new name, which
+    /// settles them later.
+    fn claim_questions(
+        &self,
+        partition: &Partition,
+        claim: &str,
+        ids: &[String],
+    ) -> BoxFuture<'_, Result<Result<Vec<Asked>, (String, NotOpen)>, StoreError>>;
+
+    /// The answers of questions that were claimed under this name were sent, and nobody asks for their text again; or they were not, and the questions
+    /// are open again.
+    fn settle_questions(
+        &self,
+        partition: &Partition,
+        claim: &str,
+        ids: &[String],
+        were_sent: bool,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The open questions of a partition, in the order in which they were asked.
+    fn open_questions(&self, partition: &Partition) -> BoxFuture<'_, Result<Vec<Asked>, StoreError>>;
+}
+
+/// Questions that one call answers. [`Self::settle`] says what became of the answers; a call that ends without it settles them, too.
+pub struct Claim {
+    store: Arc<dyn Store>,
+    tasks: TaskTracker,
+    partition: Partition,
+    name: String,
+    ids: Vec<String>,
+    were_sent: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Claim {
+    /// Takes questions to answer them. `were_sent` says in the end whether the answers were sent; `tasks` finishes what a call that was
+    /// cancelled leaves.
+    pub async fn take(
+        (store, tasks): (&Arc<dyn Store>, &TaskTracker),
+        partition: &Partition,
+        ids: Vec<String>,
+        were_sent: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Result<Result<(Self, Vec<Asked>), (String, NotOpen)>, StoreError> {
+        let (store, tasks, partition) = (Arc::clone(store), tasks.clone(), partition.clone());
+        let name = Uuid::new_v4().simple().to_string();
+        let asked = store.claim_questions(&partition, &name, &ids).await?;
+        Ok(asked.map(|asked| (Self { store, tasks, partition, name, ids, were_sent: Box::new(were_sent) }, asked)))
+    }
+
+    /// Writes down what became of the answers.
+    pub async fn settle(mut self) {
+        let ids = std::mem::take(&mut self.ids);
+        settle(&*self.store, &self.partition, &self.name, &ids, (self.were_sent)()).await;
+    }
+}
+
+async fn settle(store: &dyn Store, partition: &Partition, claim: &str, ids: &[String], were_sent: bool) {
+    if let Err(error) = store.settle_questions(partition, claim, ids, were_sent).await {
+        tracing::warn!(%error, "whether questions of an agent were answered could not be written down");
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let ids = std::mem::take(&mut self.ids);
+        if !ids.is_empty() {
+            let (store, partition, claim) =
+                (Arc::clone(&self.store), self.partition.clone(), std::mem::take(&mut self.name));
+            let were_sent = (self.were_sent)();
+            self.tasks.spawn(async move { settle(&*store, &partition, &claim, &ids, were_sent).await });
+        }
+    }
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Claim").field("ids", &self.ids).finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Kept {
-    questions: HashMap<Partition, VecDeque<Known>>,
-    /// The partitions, the one that asked first at the front.
-    order: VecDeque<Partition>,
     owners: HashMap<(AgentKey, ResponseId), Owner>,
     responses: VecDeque<(AgentKey, ResponseId)>,
 }
 
-/// All of them.
+/// Whose the latest responses are.
 #[derive(Debug, Clone, Default)]
-pub struct Questions {
+pub struct Responses {
     // Never held across an await.
     kept: Arc<Mutex<Kept>>,
 }
 
-/// Questions that one call answers. Dropping it opens them again, unless [`Self::was_sent`] says otherwise.
-pub struct Claim {
-    questions: Questions,
-    partition: Partition,
-    ids: Vec<String>,
-    was_sent: Box<dyn Fn() -> bool + Send + Sync>,
-}
-
-/// A claim, and what was asked where.
-pub type Claimed = (Claim, Vec<(Question, AskedIn)>);
-
-impl Questions {
+impl Responses {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The agent asks.
-    pub fn ask(&self, partition: &Partition, question: Question, asked_in: AskedIn) {
-        let mut kept = self.kept();
-        if !kept.questions.contains_key(partition) {
-            kept.order.push_back(partition.clone());
-            if kept.order.len() > MAX_PARTITIONS
-                && let Some(oldest) = kept.order.pop_front()
-            {
-                kept.questions.remove(&oldest);
-            }
-        }
-        let asked = kept.questions.entry(partition.clone()).or_default();
-        asked.retain(|known| known.question.id != question.id);
-        asked.push_back(Known { question, asked_in, state: State::Open });
-        if asked.len() > MAX_QUESTIONS {
-            asked.pop_front();
-        }
-    }
-
-    /// As [`Self::ask`], of a run that is read again: a question that is known stays as it is, also if it has an answer.
-    pub fn ask_again(&self, partition: &Partition, question: Question, asked_in: AskedIn) {
-        let is_known = {
-            let kept = self.kept();
-            let asked = kept.questions.get(partition);
-            asked.is_some_and(|asked| asked.iter().any(|known| known.question.id == question.id))
-        };
-        if !is_known {
-            self.ask(partition, question, asked_in);
-        }
-    }
-
-    /// Takes questions to answer them: all, or none. Gives what was asked, and where.
-    pub fn claim(
-        &self,
-        partition: &Partition,
-        ids: &[&str],
-        was_sent: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Result<Claimed, (String, NotOpen)> {
-        let mut kept = self.kept();
-        let mut none = VecDeque::new();
-        let asked = kept.questions.get_mut(partition).unwrap_or(&mut none);
-        let mut found = Vec::new();
-        for id in ids {
-            let known = asked.iter().find(|known| known.question.id == *id);
-            match known {
-                Some(known) if known.state == State::Open => {
-                    found.push((known.question.clone(), known.asked_in.clone()));
-                }
-                Some(_) => return Err(((*id).to_owned(), NotOpen::Answered)),
-                None => return Err(((*id).to_owned(), NotOpen::Unknown)),
-            }
-        }
-        set(asked, ids, State::Claimed);
-        drop(kept);
-        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-        let claim = Claim { questions: self.clone(), partition: partition.clone(), ids, was_sent: Box::new(was_sent) };
-        Ok((claim, found))
-    }
-
-    /// The latest open question of this partition that `is_meant`.
-    pub fn latest(&self, partition: &Partition, is_meant: impl Fn(&Question, &AskedIn) -> bool) -> Option<Question> {
-        let kept = self.kept();
-        let mut asked = kept.questions.get(partition)?.iter().rev();
-        asked
-            .find(|known| known.state == State::Open && is_meant(&known.question, &known.asked_in))
-            .map(|known| known.question.clone())
-    }
-
-    /// Those of these questions that are open in this partition.
-    pub fn open(&self, partition: &Partition, ids: &[String]) -> Vec<Question> {
-        let kept = self.kept();
-        let asked = kept.questions.get(partition).into_iter().flatten();
-        let open = asked.filter(|known| known.state == State::Open && ids.contains(&known.question.id));
-        open.map(|known| known.question.clone()).collect()
     }
 
     /// Remembers whose a response is.
@@ -176,93 +173,25 @@ impl Questions {
     }
 
     /// Whose a response is, if that is remembered.
-    pub fn response_owner(&self, agent: &AgentKey, response: &ResponseId) -> Option<Owner> {
+    pub fn owner(&self, agent: &AgentKey, response: &ResponseId) -> Option<Owner> {
         self.kept().owners.get(&(agent.clone(), response.clone())).copied()
-    }
-}
-
-fn set(asked: &mut VecDeque<Known>, ids: &[impl AsRef<str>], state: State) {
-    for known in asked {
-        if ids.iter().any(|id| id.as_ref() == known.question.id) {
-            known.state = state;
-            if state == State::Answered {
-                // Nobody asks for them again.
-                (known.question.arguments, known.question.message) = (None, None);
-            }
-        }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let state = if (self.was_sent)() { State::Answered } else { State::Open };
-        if let Some(asked) = self.questions.kept().questions.get_mut(&self.partition) {
-            set(asked, &self.ids, state);
-        }
-    }
-}
-
-impl std::fmt::Debug for Claim {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Claim").field("ids", &self.ids).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cupola_protocol::question::QuestionKind;
     use cupola_protocol::target::Target;
 
-    fn partition(owner: u8) -> Partition {
+    #[test]
+    fn the_owners_of_the_latest_responses_are_remembered() {
         let target: Target = serde_json::from_str(r#"{"kind":"emulator"}"#).unwrap();
-        Partition { agent: AgentKey::new(&target), owner: Owner([owner; 32]), version: None }
-    }
-
-    fn question(id: &str) -> Question {
-        let kind = QuestionKind::Approval;
-        Question { id: id.to_owned(), kind, message: None, tool: None, server: None, arguments: None, url: None }
-    }
-
-    #[test]
-    fn the_first_answer_counts_and_only_where_it_was_asked() {
-        let (questions, mine, yours) = (Questions::default(), partition(1), partition(2));
-        questions.ask(&mine, question("a"), AskedIn::default());
-        let refused = |partition, ids: &[&str]| questions.claim(partition, ids, || true).map(|_| ()).unwrap_err().1;
-        assert_eq!(refused(&yours, &["a"]), NotOpen::Unknown);
-        assert_eq!(refused(&mine, &["a", "b"]), NotOpen::Unknown);
-        // An answer that was not sent leaves the question open.
-        drop(questions.claim(&mine, &["a"], || false).unwrap());
-        let (claim, asked) = questions.claim(&mine, &["a"], || true).unwrap();
-        assert_eq!(asked[0].0.id, "a");
-        assert_eq!(refused(&mine, &["a"]), NotOpen::Answered);
-        drop(claim);
-        assert_eq!(refused(&mine, &["a"]), NotOpen::Answered);
-    }
-
-    #[test]
-    fn a_question_that_is_read_again_keeps_its_answer() {
-        let (questions, mine) = (Questions::default(), partition(1));
-        questions.ask_again(&mine, question("a"), AskedIn::default());
-        drop(questions.claim(&mine, &["a"], || true).unwrap());
-        questions.ask_again(&mine, question("a"), AskedIn::default());
-        assert_eq!(questions.claim(&mine, &["a"], || true).map(|_| ()).unwrap_err().1, NotOpen::Answered);
-        questions.ask(&mine, question("a"), AskedIn::default());
-        assert!(questions.claim(&mine, &["a"], || true).is_ok(), "the agent asks for it once more");
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded() {
-        let (questions, mine) = (Questions::default(), partition(1));
-        for number in 0..=MAX_QUESTIONS {
-            questions.ask(&mine, question(&number.to_string()), AskedIn::default());
-        }
-        assert_eq!(questions.claim(&mine, &["0"], || true).map(|_| ()).unwrap_err().1, NotOpen::Unknown);
-        assert!(questions.claim(&mine, &["1"], || true).is_ok());
+        let mine = Partition { agent: AgentKey::new(&target), owner: Owner([1; 32]), version: None };
+        let responses = Responses::default();
         for number in 0..=MAX_RESPONSES {
-            questions.answered_with(&mine, &format!("r{number}").parse().unwrap());
+            responses.answered_with(&mine, &format!("r{number}").parse().unwrap());
         }
-        let owner = |id: &str| questions.response_owner(&mine.agent, &id.parse().unwrap());
+        let owner = |id: &str| responses.owner(&mine.agent, &id.parse().unwrap());
         assert_eq!((owner("r0"), owner("r1")), (None, Some(mine.owner)));
     }
 }

@@ -17,6 +17,7 @@ mod inspect;
 mod journal;
 mod leases;
 mod line;
+mod questions;
 mod scripts;
 mod seal;
 pub mod settings;

@@ -19,6 +19,7 @@ mod format;
 mod journal;
 mod opening;
 mod pools;
+mod questions;
 mod writer;
 
 use crate::partition::journal::{Ended, Entry};
@@ -329,6 +330,9 @@ impl Store for SqliteStore {
         self.erase(move |connection| {
             let mut forgotten = 0;
             for (agent, owner, version) in keys {
+                let key = (agent, owner, version);
+                questions::forget(connection, &key)?;
+                let (agent, owner, version) = key;
                 forgotten += connection.execute(
                     "DELETE FROM partition WHERE agent = ?1 AND owner = ?2 AND version = ?3",
                     params![agent, owner, version],

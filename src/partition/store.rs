@@ -5,6 +5,7 @@
 
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::pool::Pool;
+use crate::partition::questions::QuestionStore;
 use crate::partition::{AgentKey, Owner, Partition, digest};
 use cupola_protocol::chats::ChatDetails;
 use cupola_protocol::id::{ConversationId, RunId, SessionId};
@@ -231,7 +232,7 @@ pub trait ChatStore {
 }
 
 /// Saved state. A write has been committed when its future is done.
-pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
+pub trait Store: ChatStore + QuestionStore + std::fmt::Debug + Send + Sync {
     /// What to continue in `partition`; nothing saved is [`Saved::default`].
     fn load(&self, partition: &Partition) -> BoxFuture<'_, Result<Saved, StoreError>>;
 
@@ -284,7 +285,7 @@ pub trait Store: ChatStore + std::fmt::Debug + Send + Sync {
     /// Every partition with saved state, the latest changed first.
     fn list(&self) -> BoxFuture<'_, Result<Vec<SavedPartition>, StoreError>>;
 
-    /// Forgets what to continue in `partitions`, and the ownership keys of their sessions. Whose the sessions are stays
+    /// Forgets what to continue in `partitions`, what agents asked there, and the ownership keys of their sessions. Whose the sessions are stays
     /// known, because another user could enter them otherwise. Returns in how many something was saved.
     fn forget(&self, partitions: &[Partition]) -> BoxFuture<'_, Result<u64, StoreError>>;
 

@@ -10,7 +10,7 @@ use cupola::partition::store::{Store as _, StoreError};
 use std::path::Path;
 
 /// The newest format that there is a file of.
-const NEWEST: i64 = 4;
+const NEWEST: i64 = 5;
 
 /// The files of a format.
 fn kept(format: i64) -> Files {
@@ -34,12 +34,11 @@ fn contents(format: i64) -> Contents {
     contents
 }
 
-/// What is read of them, without the runs and chats, which are looked at by name.
-async fn without_runs_and_chats(store: &SqliteStore) -> (Contents, Vec<String>) {
+/// What is read of them, and the names of the runs, chats and questions.
+async fn by_kind(store: &SqliteStore) -> (Contents, Vec<String>) {
     let mut found = workload::read(store).await.unwrap();
-    let rest =
-        found.extract_if(.., |name, _| name.starts_with("run ") || name.starts_with("chat ")).map(|(name, _)| name);
-    let rest = rest.collect();
+    let is_named = |name: &str| ["run ", "chat ", "question "].iter().any(|kind| name.starts_with(kind));
+    let rest = found.extract_if(.., |name, _| is_named(name)).map(|(name, _)| name).collect();
     (found, rest)
 }
 
@@ -61,12 +60,13 @@ async fn a_file_of_every_earlier_format_keeps_what_it_has_also_when_the_power_go
                 let files = image::after(&before, &operations[..end], (unsynced, Honesty::Honest), &mut chance);
                 let directory = image::write(&files);
                 let store = SqliteStore::new(directory.path().join(FILE)).unwrap();
-                let (found, rest) = without_runs_and_chats(&store).await;
+                let (found, rest) = by_kind(&store).await;
                 assert_eq!(found, contents(format), "format {format}, operation {end}, {unsynced:?}");
                 let expected: &[&str] = match format {
                     1 | 2 => &[],
                     3 => &["run run-1"],
-                    _ => &["chat acp/one of acme", "run run-1"],
+                    4 => &["chat acp/one of acme", "run run-1"],
+                    _ => &["chat acp/one of acme", "question mcpr_1 of acme", "run run-1"],
                 };
                 assert_eq!(rest, expected, "format {format}, operation {end}, {unsynced:?}");
             }

@@ -1,6 +1,7 @@
 //! Calls on the store that write everything it can keep, and all that can be read of it.
 
 use cupola::partition::journal::{Ended, Entry, Facts, Reach};
+use cupola::partition::questions::{Asked, AskedIn, QuestionStore as _};
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::{ChatStore as _, KnownSession, Saved, Store, StoreError};
 use cupola::partition::{AgentKey, Owner, Partition};
@@ -34,17 +35,21 @@ pub(crate) enum Call {
     ForgetRun(&'static str),
     Chat(&'static str),
     ForgetChat(&'static str),
+    Ask(&'static str, &'static str),
+    Decide(&'static str, &'static str),
     ForgetSession(&'static str),
     ForgetConversation(&'static str),
     ForgetPartition(&'static str),
 }
 
 /// Every call that writes, in an order in which each changes something; those that forget cut the write-ahead log.
-pub(crate) const CALLS: [Call; 20] = [
+pub(crate) const CALLS: [Call; 23] = [
     Call::Session("acme", "session-one"),
     Call::Conversation("acme", "conv_1"),
     Call::Begin("run-1", true),
     Call::Chat("acme"),
+    Call::Ask("acme", "mcpr_1"),
+    Call::Ask("contoso", "mcpr_2"),
     Call::Remember("contoso", "session-two"),
     Call::Session("contoso", "session-two"),
     Call::End("run-1"),
@@ -57,6 +62,7 @@ pub(crate) const CALLS: [Call; 20] = [
     Call::End("run-2"),
     Call::Conversation("contoso", "conv_2"),
     Call::ForgetPartition("contoso"),
+    Call::Decide("acme", "mcpr_1"),
     Call::ForgetSession("session-three"),
     Call::Session("contoso", "session-four"),
     Call::ForgetChat("acme"),
@@ -117,6 +123,19 @@ pub(crate) async fn make(store: &SqliteStore, call: Call) -> Result<(), StoreErr
             let Partition { agent, owner, .. } = partition(tenant);
             store.forget_chat(&agent, &owner, &label).await.map(drop)
         }
+        Call::Ask(tenant, id) => {
+            let question = serde_json::json!({"id": id, "kind": "approval", "tool": "pay"});
+            let question = serde_json::from_value(question).unwrap();
+            store.ask(&partition(tenant), &[Asked { question, asked_in: AskedIn::default() }], false).await
+        }
+        Call::Decide(tenant, id) => {
+            let (partition, ids) = (partition(tenant), [id.to_owned()]);
+            match store.claim_questions(&partition, "claim-one", &ids).await? {
+                Ok(_) => store.settle_questions(&partition, "claim-one", &ids, true).await,
+                // It could not be written down that it was asked.
+                Err(_) => Ok(()),
+            }
+        }
         Call::ForgetSession(id) => store.forget_session(&partition("acme").agent, &id.parse().unwrap()).await,
         Call::ForgetConversation(id) => store.forget_conversation(&partition("acme").agent, &id.parse().unwrap()).await,
         Call::ForgetPartition(tenant) => store.forget(&[partition(tenant)]).await.map(drop),
@@ -135,6 +154,9 @@ pub(crate) async fn read(store: &SqliteStore) -> Result<Contents, StoreError> {
         let saved = store.load(&partition).await?;
         if saved != Saved::default() {
             contents.insert(format!("partition of {tenant}"), format!("{saved:?}"));
+        }
+        for asked in store.open_questions(&partition).await? {
+            contents.insert(format!("question {} of {tenant}", asked.question.id), format!("{asked:?}"));
         }
         for chat in store.chats(&agent, &partition.owner, None, 10).await? {
             contents.insert(format!("chat {} of {tenant}", chat.label), format!("{:?}", chat.details));

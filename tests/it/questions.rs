@@ -37,7 +37,7 @@ async fn a_tool_is_called_only_after_the_person_of_that_partition_allowed_it() {
     let id = &question["id"];
     let turns = emulator.turns().len();
     let foreign = client.call("invoke", turn(&emulator, "contoso", approval(id, true))).await;
-    let hint = advice("check the id and the isolation keys; a question is forgotten").given_by(&foreign);
+    let hint = advice("check the id and the isolation keys; a question is kept for a day").given_by(&foreign);
     assert_eq!(foreign["error"]["data"]["kind"], "notFound", "{foreign}");
     assert_eq!(foreign["error"]["data"]["turn"], "notRun", "{foreign}");
     assert_eq!(emulator.turns().len(), turns, "a foreign answer was sent");

@@ -15,6 +15,7 @@ use cupola::partition::exclusion::{Exclusion, FileLocks};
 use cupola::partition::journal::{Ended, Entry, Facts, Reach};
 use cupola::partition::pool::Pool;
 use cupola::partition::presence::Presence;
+use cupola::partition::questions::{Asked, AskedIn, MAX_QUESTIONS, NotOpen, QuestionStore as _};
 use cupola::partition::sqlite::SqliteStore;
 use cupola::partition::store::{KnownSession, LockName, Saved, SharedFault, Store, StoreError};
 use cupola::partition::{AgentKey, Owner, Partition};
@@ -146,6 +147,71 @@ async fn a_chat_is_its_owners_alone() {
         assert!(!left.forget_chat(&acme.agent, &acme.owner, &label).await.unwrap());
     })
     .await;
+}
+
+fn asked(id: &str) -> Asked {
+    let question =
+        serde_json::json!({"id": id, "kind": "approval", "tool": "pay", "arguments": format!("{{\"for\":\"{id}\"}}")});
+    let asked_in = AskedIn { conversation: Some("conv_1".parse().unwrap()), response: None };
+    Asked { question: serde_json::from_value(question).unwrap(), asked_in }
+}
+
+fn ids(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_question_is_answered_once_and_only_where_it_was_asked() {
+    on_every_engine(async |open| {
+        let ((left, _), (right, _)) = (open(), open());
+        let (acme, of_version, contoso) =
+            (partition("acme", None), partition("acme", Some("2")), partition("contoso", None));
+        left.ask(&acme, &[asked("a"), asked("b")], false).await.unwrap();
+        assert_eq!(right.open_questions(&acme).await.unwrap(), [asked("a"), asked("b")]);
+        for other in [&of_version, &contoso] {
+            let refused = right.claim_questions(other, "one", &ids(&["a"])).await.unwrap();
+            assert_eq!(refused, Err(("a".to_owned(), NotOpen::Unknown)));
+        }
+        // All or none.
+        let refused = right.claim_questions(&acme, "one", &ids(&["a", "c"])).await.unwrap();
+        assert_eq!(refused, Err(("c".to_owned(), NotOpen::Unknown)));
+        // An answer that was not sent leaves the question open; meanwhile nobody else answers it.
+        assert_eq!(right.claim_questions(&acme, "one", &ids(&["a"])).await.unwrap(), Ok(vec![asked("a")]));
+        let taken = left.claim_questions(&acme, "two", &ids(&["a"])).await.unwrap();
+        assert_eq!(taken, Err(("a".to_owned(), NotOpen::Answered)));
+        left.settle_questions(&acme, "two", &ids(&["a"]), true).await.unwrap();
+        right.settle_questions(&acme, "one", &ids(&["a"]), false).await.unwrap();
+        assert_eq!(left.open_questions(&acme).await.unwrap(), [asked("a"), asked("b")]);
+        // One that was sent is the last, also if the run is read again.
+        let taken = left.claim_questions(&acme, "three", &ids(&["b", "a"])).await.unwrap();
+        assert_eq!(taken, Ok(vec![asked("b"), asked("a")]));
+        left.settle_questions(&acme, "three", &ids(&["b", "a"]), true).await.unwrap();
+        right.ask(&acme, &[asked("a"), asked("c")], true).await.unwrap();
+        assert_eq!(right.open_questions(&acme).await.unwrap(), [asked("c")]);
+        let taken = right.claim_questions(&acme, "four", &ids(&["a"])).await.unwrap();
+        assert_eq!(taken, Err(("a".to_owned(), NotOpen::Answered)));
+        // The agent asks for it once more.
+        right.ask(&acme, &[asked("a")], false).await.unwrap();
+        assert_eq!(left.open_questions(&acme).await.unwrap(), [asked("c"), asked("a")]);
+        let many: Vec<_> = (0..MAX_QUESTIONS).map(|number| asked(&number.to_string())).collect();
+        left.ask(&acme, &many, false).await.unwrap();
+        assert_eq!(right.open_questions(&acme).await.unwrap(), many, "only the latest are kept");
+        left.set_session(&acme, &session("session-acme")).await.unwrap();
+        left.forget(std::slice::from_ref(&acme)).await.unwrap();
+        assert!(right.open_questions(&acme).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+/// An answer that was lost on the way is asked for again.
+#[tokio::test]
+async fn a_claim_that_is_made_twice_under_one_name_is_one() {
+    let Some(server) = StoreServer::start(Engine::Valkey, &[]) else { return };
+    let ((store, _), acme) = (shared(&server), partition("acme", None));
+    store.ask(&acme, &[asked("a")], false).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.claim_questions(&acme, "one", &ids(&["a"])).await.unwrap(), Ok(vec![asked("a")]));
+    }
 }
 
 fn pool(most: u32, share: u32) -> Pool {

@@ -230,6 +230,35 @@ async fn a_question_of_a_run_that_survives_is_answered_with_the_next_daemon() {
     world.end().await;
 }
 
+/// A person answers when there is time, and the daemon may have been replaced, stopped or killed by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_in_the_foreground_is_answered_with_the_next_daemon() {
+    let mut world = World::start().await;
+    let mut client = world.connect().await;
+    let turn = |input: Value| json!({"target": world.target, "isolation": {"userKey": "tenant-acme"}, "input": input});
+    let asked = client.call("invoke", turn(json!("ask pay"))).await;
+    let id = &asked["result"]["questions"][0]["id"];
+    let decision = json!([{"type": "mcp_approval_response", "approval_request_id": id, "approve": true}]);
+    let (turn, foreign) = (
+        turn(decision.clone()),
+        json!({"target": world.target, "isolation": {"userKey": "tenant-contoso"},
+        "input": decision}),
+    );
+    drop(client);
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let refused = client.call("invoke", foreign).await;
+    assert_eq!(refused["error"]["data"]["kind"], "notFound", "{refused}");
+    let decided = client.call("invoke", turn.clone()).await;
+    assert_eq!(decided["result"]["text"], "Called: pay", "{decided}");
+    assert_eq!(decided["result"]["conversationId"], asked["result"]["conversationId"]);
+    let second = client.call("invoke", turn).await;
+    assert_eq!(second["error"]["data"]["kind"], "conflict", "{second}");
+    drop(client);
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_without_a_background_mode_answers_in_the_foreground() {
     let world = World::start().await;

@@ -3,7 +3,7 @@
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::foundry::Observer;
-use crate::partition::questions::{AskedIn, Claim, NotOpen};
+use crate::partition::questions::{Asked, AskedIn, Claim, NotOpen};
 use crate::rpc::scope::Scope;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::ConversationId;
@@ -21,16 +21,20 @@ pub(super) async fn claim<'a>(
     if answers.is_empty() {
         return Ok((Cow::Borrowed(params), None));
     }
-    let ids: Vec<&str> = answers.iter().map(|(id, _)| *id).collect();
+    let ids = answers.iter().map(|(id, _)| (*id).to_owned()).collect();
     let turn = observer.clone();
-    let claimed = daemon.questions.claim(&scope.partition, &ids, move || turn.turn() != Turn::NotRun);
+    let were_sent = move || turn.turn() != Turn::NotRun;
+    let claimed = Claim::take((&daemon.store, &daemon.tasks), &scope.partition, ids, were_sent).await?;
     let (claim, asked) = claimed.map_err(|(id, why)| not_open(&id, why))?;
-    let [(_, asked_in), others @ ..] = asked.as_slice() else { return Ok((Cow::Borrowed(params), Some(claim))) };
-    if others.iter().any(|(_, other)| other != asked_in) {
+    let [Asked { asked_in, .. }, others @ ..] = asked.as_slice() else {
+        return Ok((Cow::Borrowed(params), Some(claim)));
+    };
+    if others.iter().any(|other| other.asked_in != *asked_in) {
+        claim.settle().await;
         return Err(CallError::invalid_params("the questions were asked in different conversations")
             .hint("answer those of one conversation at a time"));
     }
-    for ((question, _), (_, approve)) in asked.iter().zip(&answers) {
+    for (Asked { question, .. }, (_, approve)) in asked.iter().zip(&answers) {
         let verb = if *approve { "allowing" } else { "refusing" };
         let tool = question.tool.as_deref().unwrap_or("an unnamed tool");
         let server = question.server.as_ref().map(|server| format!(" (server {server})")).unwrap_or_default();
@@ -54,13 +58,16 @@ fn not_open(id: &str, why: NotOpen) -> CallError {
     match why {
         NotOpen::Answered => CallError::new(ErrorKind::Conflict, format!("question {id} was already answered"))
             .hint("the first answer counts; send the message again if the agent is to ask again"),
-        NotOpen::Unknown => CallError::new(ErrorKind::NotFound, format!("no question {id} is open for this agent and isolation"))
-            .hint("check the id and the isolation keys; a question is forgotten when the daemon stops: send the message again"),
+        NotOpen::Unknown => {
+            CallError::new(ErrorKind::NotFound, format!("no question {id} is open for this agent and isolation")).hint(
+                "check the id and the isolation keys; a question is kept for a day: after that, send the message again",
+            )
+        }
     }
 }
 
 /// The task of A2A that waits for this message, in the context that it continues.
-pub(super) fn waiting_task(
+pub(super) async fn waiting_task(
     daemon: &Daemon,
     params: &InvokeParams,
     scope: &Scope,
@@ -69,10 +76,23 @@ pub(super) fn waiting_task(
     if params.input_is_request || context.is_none() {
         return None;
     }
-    let is_meant = |question: &cupola_protocol::question::Question, asked_in: &AskedIn| {
-        question.kind == QuestionKind::Input && asked_in.conversation.as_ref() == context
-    };
-    daemon.questions.latest(&scope.partition, is_meant).map(|question| question.id)
+    let is_meant =
+        |asked: &Asked| asked.question.kind == QuestionKind::Input && asked.asked_in.conversation.as_ref() == context;
+    let open = daemon.store.open_questions(&scope.partition).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "which task waits for the message could not be read, so the message begins a new one");
+        Vec::new()
+    });
+    open.into_iter().rfind(is_meant).map(|asked| asked.question.id)
+}
+
+/// The task has its answer, and may ask again. One that ended with an error takes no other message.
+pub(super) async fn has_its_answer(daemon: &Daemon, scope: &Scope, task: String) {
+    match Claim::take((&daemon.store, &daemon.tasks), &scope.partition, vec![task], || true).await {
+        Ok(Ok((claim, _))) => claim.settle().await,
+        // Another call was first.
+        Ok(Err(_)) => {}
+        Err(error) => tracing::warn!(%error, "that a task has its answer could not be written down"),
+    }
 }
 
 /// Refuses what only the responses protocol has.

@@ -113,8 +113,23 @@ async fn attempt_until_taken(
     answering::check(params, protocol)?;
     check_if_busy(params, protocol)?;
     // Held until it is known whether the answers were sent: nobody else answers the same questions meanwhile.
-    let (params, _claim) = answering::claim(daemon, params, scope, observer).await?;
-    let params = params.as_ref();
+    let (params, claim) = answering::claim(daemon, params, scope, observer).await?;
+    let taken = Box::pin(attempt_with(daemon, run, params.as_ref(), scope, protocol, place, observer)).await;
+    if let Some(claim) = claim {
+        claim.settle().await;
+    }
+    taken
+}
+
+async fn attempt_with(
+    daemon: &Daemon,
+    run: &Run,
+    params: &InvokeParams,
+    scope: &Scope,
+    protocol: AgentProtocol,
+    place: Waiter<Partition>,
+    observer: &Observer,
+) -> Result<Taken, CallError> {
     let attempt = Attempt { daemon, run, params, scope, protocol, observer, is_second_choice: false };
     if attempt.protocol == AgentProtocol::InvocationsWs {
         check_messages(params, scope)?;
@@ -459,7 +474,7 @@ impl Attempt<'_> {
                 scope.agent.converse(&scope.wire, dialogue).await
             }
             AgentProtocol::A2a => {
-                let task = answering::waiting_task(self.daemon, params, scope, conversation);
+                let task = answering::waiting_task(self.daemon, params, scope, conversation).await;
                 let message = A2aTurn {
                     input: text,
                     is_request: params.input_is_request,
@@ -470,8 +485,7 @@ impl Attempt<'_> {
                 let reply = scope.agent.send_message(&scope.wire, message).await;
                 let may_have_arrived = reply.as_ref().map_or_else(FoundryError::may_have_run, |_| true);
                 if let Some(task) = task.filter(|_| may_have_arrived) {
-                    // The task has its answer, and may ask again. One that ended with an error takes no other message.
-                    let _claimed = self.daemon.questions.claim(&scope.partition, &[&task], || true);
+                    answering::has_its_answer(self.daemon, scope, task).await;
                 }
                 reply
             }

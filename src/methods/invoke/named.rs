@@ -14,7 +14,7 @@ impl Attempt<'_> {
             scope.must_not_add()?;
         }
         if let Some(response) = &params.previous_response_id {
-            let remembered = daemon.questions.response_owner(agent, response);
+            let remembered = daemon.responses.owner(agent, response);
             if judge(owner, remembered) == Verdict::Foreign && !params.allow_shared_session {
                 return Err(CallError::foreign("response", response.as_str()));
             }

@@ -12,7 +12,7 @@ use crate::foundry::{Canceller, Ending, Interest, ReplyItem, observer};
 use crate::partition::Partition;
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::locks::Waiter;
-use crate::partition::questions::{AskedIn, MAX_QUESTIONS};
+use crate::partition::questions::{Asked, AskedIn, MAX_QUESTIONS};
 use crate::run::journal::{ANSWERED_FOR, ENDED_FOR, KEPT_FOR};
 use crate::run::{MAX_TEXT_BYTES, Run};
 use crate::telemetry;
@@ -236,18 +236,19 @@ impl Performance<'_> {
     }
 
     /// Opens the questions before anyone hears of the end, so that an answer that follows at once finds them.
-    fn open_questions(&self, partition: &Partition, questions: &[Question], asked_in: &AskedIn) {
+    async fn open_questions(&self, partition: &Partition, questions: &[Question], asked_in: &AskedIn) {
         if let Some(response) = &asked_in.response {
-            self.daemon.questions.answered_with(partition, response);
+            self.daemon.responses.answered_with(partition, response);
+        }
+        if questions.is_empty() {
+            return;
         }
         let response = asked_in.response.clone().filter(|_| asked_in.conversation.is_none());
         let asked_in = AskedIn { response, ..asked_in.clone() };
-        for question in questions {
-            if self.run.is_taken_up() {
-                self.daemon.questions.ask_again(partition, question.clone(), asked_in.clone());
-            } else {
-                self.daemon.questions.ask(partition, question.clone(), asked_in.clone());
-            }
+        let asked = questions.iter().map(|question| Asked { question: question.clone(), asked_in: asked_in.clone() });
+        let asked: Vec<_> = asked.collect();
+        if let Err(error) = self.daemon.store.ask(partition, &asked, self.run.is_taken_up()).await {
+            tracing::warn!(%error, run = %self.run.id(), "a question of an agent could not be written down, so it cannot be answered");
         }
     }
 
@@ -332,7 +333,8 @@ impl Performance<'_> {
             if event.ending().is_some() {
                 let response =
                     end.as_ref().and_then(|end| end.response_id.clone()).or_else(|| reply.response_id.clone());
-                self.open_questions(&partition, &questions, &AskedIn { conversation: conversation.clone(), response });
+                self.open_questions(&partition, &questions, &AskedIn { conversation: conversation.clone(), response })
+                    .await;
             }
             if self.params.raw && is_in_raw(&event) {
                 collect(event, &mut raw_text);

@@ -48,4 +48,7 @@ pub(super) static FORGET_RUNS: Script =
 pub(super) static RUNS: Script = Script::new(concat!("#!lua flags=no-writes\n", include_str!("scripts/runs.lua")));
 pub(super) static META: Script = Script::new(concat!("#!lua flags=allow-oom\n", include_str!("scripts/meta.lua")));
 pub(super) static SAVE_CHAT: Script = writing!("", "scripts/save_chat.lua");
+pub(super) static ASK: Script = writing!("", "scripts/ask.lua");
+pub(super) static CLAIM_QUESTIONS: Script = writing!("", "scripts/claim_questions.lua");
+pub(super) static SETTLE_QUESTIONS: Script = writing!("#!lua flags=allow-oom\n", "scripts/settle_questions.lua");
 pub(super) static FORGET_CHAT: Script = writing!("#!lua flags=allow-oom\n", "scripts/forget_chat.lua");

@@ -44,7 +44,7 @@ CREATE TABLE chat (
 ";
 
 /// What leads from each format to the next, from an empty file on. Added to, never edited: files of every format exist.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     TABLES,
     // A2A's contexts, beside the conversations of the responses protocol.
     "ALTER TABLE partition ADD COLUMN context TEXT;",
@@ -61,17 +61,30 @@ const STEPS: [&str; 4] = [
         updated_at INTEGER NOT NULL      -- Unix seconds, UTC
     ) WITHOUT ROWID;",
     CHATS,
+    // What agents asked and nobody has answered yet.
+    "CREATE TABLE question (
+        agent TEXT NOT NULL,
+        owner BLOB NOT NULL,
+        version TEXT NOT NULL,           -- '' when no version was asked for
+        id TEXT NOT NULL,
+        number INTEGER NOT NULL,         -- its place in the order of the partition
+        state TEXT NOT NULL,             -- open, claimed and by what, or answered
+        asked TEXT NOT NULL,             -- JSON: the question, and where it was asked; '' once it is answered
+        asked_at INTEGER NOT NULL,       -- Unix seconds, UTC
+        PRIMARY KEY (agent, owner, version, id)
+    ) WITHOUT ROWID;",
 ];
 
 /// What is read of a file, and the format that brought it. Prepared, never run: that shows whether the tables are ours, and of
 /// the format that the file states.
-const READS: [(i64, &str); 6] = [
+const READS: [(i64, &str); 7] = [
     (1, "SELECT agent, owner, version, session, conversation, updated_at FROM partition"),
     (1, "SELECT agent, id, owner, ownership_key FROM session"),
     (1, "SELECT agent, id, owner FROM conversation"),
     (2, "SELECT context FROM partition"),
     (3, "SELECT id, daemon, agent, owner, version, facts, reach, ended, updated_at FROM run"),
     (4, "SELECT agent, owner, label, cwd, title, chosen_agent, chosen_version, updated_at FROM chat"),
+    (5, "SELECT agent, owner, version, id, number, state, asked, asked_at FROM question"),
 ];
 
 /// Gives the current ids of each partition back their owners. Both are written in one transaction; only a disk that lost what it had

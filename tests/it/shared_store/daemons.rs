@@ -221,3 +221,30 @@ async fn a_store_that_is_killed_and_started_again_costs_no_call() {
     .unwrap();
     emulator.end().await;
 }
+
+/// A team's users come through any of the daemons: a question that one passes on is answered through another, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_asks_through_one_daemon_is_answered_through_another() {
+    let Some((server, mut emulator, url)) = begin().await else { return };
+    let homes = [(); DAEMONS].map(|()| home(&server, &mut emulator));
+    let daemons: Vec<_> = homes.iter().map(serve).collect();
+    let asked = finish(invoke(&homes[0], &url, "acme", "ask pay {\"amount\": 7}"));
+    let asked: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let id = asked["questions"][0]["id"].as_str().unwrap();
+    let answer = |home: &Home, user: &str| {
+        let (emulator, user) = (format!("--emulator={url}"), format!("--user-isolation-key={user}"));
+        finish(command(home, &["invoke", &emulator, &user, "--approve", id, "-o", "json"]))
+    };
+    let foreign = answer(&homes[1], "contoso");
+    assert_eq!(foreign.status.code(), Some(4), "{foreign:?}");
+    let allowed = result(&answer(&homes[1], "acme"));
+    assert_eq!(allowed["text"], "Called: pay");
+    assert_eq!(allowed["conversationId"], asked["conversationId"]);
+    let second = answer(&homes[2], "acme");
+    assert!(String::from_utf8_lossy(&second.stderr).contains("conflict"), "{second:?}");
+    for (home, mut daemon) in homes.iter().zip(daemons) {
+        finish(command(home, &["stop"]));
+        daemon.ended();
+    }
+    emulator.end().await;
+}

@@ -47,6 +47,18 @@ fn scripts() -> Vec<(String, Vec<&'static [&'static str]>)> {
         (with(script!("forget.lua")), vec![LOCK, TOKEN, OWNER, NONE]),
         (with(script!("save_chat.lua")), vec![LOCK, TOKEN, OWNER, &["l1", "l2"], &["x", "y"]]),
         (with(script!("forget_chat.lua")), vec![LOCK, TOKEN, OWNER, &["l1", "l2"]]),
+        (
+            with(script!("ask.lua")),
+            vec![LOCK, TOKEN, &["o1:", "o2:"], &["", "1"], &["1", "2"], LONG, &["qa", "qb", "qc"], &["x", "y"]],
+        ),
+        (
+            with(script!("claim_questions.lua")),
+            vec![LOCK, TOKEN, &["o1:", "o2:"], WHO, &["qa", "qb", "qc"], &["qa", "qb"]],
+        ),
+        (
+            with(script!("settle_questions.lua")),
+            vec![LOCK, TOKEN, &["o1:", "o2:"], WHO, &["", "1"], &["qa", "qb", "qc"]],
+        ),
         (script!("put_run.lua"), vec![process, run, &["d1", "d2"], NOW, &["facts"], &["", "f"]]),
         (script!("note_run.lua"), vec![process, run, &["ended"], &["1"], &["", "300"]]),
         (script!("forget_runs.lua"), vec![process, run]),

@@ -1,4 +1,4 @@
--- Forgets partitions of one agent, and the ownership keys of sessions that no other version of the owner continues.
+-- Forgets partitions of one agent, what was asked there, and the ownership keys of sessions that no other version of the owner continues.
 -- KEYS[1] base; ARGV: lock or '', token, owner, version, owner, version, …
 local base, lock, token, forgotten = KEYS[1], ARGV[1], ARGV[2], 0
 local late = refusal(base, lock, token, lock == '' and '' or ARGV[3] .. ':' .. ARGV[4])
@@ -9,6 +9,7 @@ for i = 3, #ARGV, 2 do
   if current then redis.call('SREM', base .. ':si:' .. current, partition) end
   forgotten = forgotten + redis.call('DEL', base .. ':p:' .. partition)
   redis.call('ZREM', base .. ':ps', partition)
+  redis.call('DEL', base .. ':q:' .. partition)
   redis.call('INCR', base .. ':g:' .. partition)
   for _, session in ipairs(redis.call('SMEMBERS', base .. ':so:' .. owner)) do
     local continued = false

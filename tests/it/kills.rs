@@ -168,7 +168,8 @@ async fn play(
     }
     let turns = emulator.turns().len() - turns_before;
     assert!(turns <= 1, "{said}: the turn was sent {turns} times");
-    assert!(turns == 1 || !followers[0].has_run(), "{said}: it began, and no turn was sent");
+    assert!(turns == 1 || !followers[0].has_begun(), "{said}: it began, and no turn was sent");
+    assert!(turns == 0 || !followers[0].is_unknown(), "{said}: a turn was sent, and nothing is known of its run");
     let mut listed = runs(home, &round.key(), target).await;
     listed.retain(|run| earlier.iter().all(|other| other["runId"] != run["runId"]));
     assert!(listed.len() <= 1, "{said}: one run is several: {listed:?}");

@@ -41,6 +41,8 @@ pub struct Subject<'a> {
     pub is_whole_request: bool,
     /// Whether it asks for another version of the agent than the target does.
     pub overrides_version: bool,
+    /// Whether it asks for the other agents beside the target, too.
+    pub is_any_agent: bool,
 }
 
 impl<'a> Subject<'a> {

@@ -86,6 +86,15 @@ fn agent() {
             .route("/whole-path/{*rest}", get(|uri: axum::http::Uri| async move { uri.to_string() }))
             .route("/echo", post(|body: axum::body::Bytes| async { body }))
             .route("/endless", get(endless))
+            .route(
+                "/crash",
+                get(|| async {
+                    eprintln!("KeyError: 'model'");
+                    std::process::exit(9);
+                    #[expect(unreachable_code, reason = "a handler has an answer")]
+                    ""
+                }),
+            )
             .layer(axum::extract::DefaultBodyLimit::disable());
         // On one processor the test runner has begun a line with the test's name; it ends here.
         println!("\nagent is listening");
@@ -258,8 +267,33 @@ async fn an_agent_that_ends_early_is_reported_with_its_last_words() {
     };
     assert!(matches!(error, StartError::Exited { .. }), "{error}");
     let message = error.to_string();
-    assert!(message.contains("exit status: 3"), "{message}");
+    assert!(message.starts_with("the agent crashed while it started: exit code 3; its last lines:\n"), "{message}");
     assert_eq!(message.matches("no module named agent").count(), 1, "{message}");
+}
+
+#[tokio::test]
+async fn an_agent_that_crashes_in_a_turn_is_reported_with_its_last_lines() {
+    let home = tempfile::tempdir().unwrap();
+    let context = context(home.path(), &[]);
+    let logs = context.logs.clone();
+    let container = Exec::new(this_binary("agent")).start(context).await.unwrap();
+    let error = container.call(Request::get("/crash").body(Body::empty()).unwrap()).await.unwrap_err();
+    let message = error.to_string();
+    assert!(message.starts_with("the agent crashed while it answered: exit code 9; its last lines:\n"), "{message}");
+    assert!(message.ends_with("KeyError: 'model'"), "{message}");
+    // The next call finds no agent, and says how that came.
+    let error = container.call(Request::get("/echo").body(Body::empty()).unwrap()).await.unwrap_err();
+    assert_eq!(error.to_string(), "the agent's container is gone: its process ended: exit code 9");
+    let crashes = || logs.tail(LogKind::System, 5).iter().filter(|line| line.message.contains("crashed")).count();
+    until("the crash is in the log", || crashes() == 1).await;
+    container.stop().await;
+    // An agent that is asked to stop does not crash.
+    let (home, context) = (home.path().join("other"), self::context(home.path(), &[]));
+    let logs = context.logs.clone();
+    let container = Exec::new(this_binary("agent")).start(SandboxContext { home, ..context }).await.unwrap();
+    container.stop().await;
+    let system: Vec<_> = logs.tail(LogKind::System, 5).into_iter().map(|line| line.message).collect();
+    assert_eq!(system, ["Container stopped: exit code 0"]);
 }
 
 /// A program with one session in it: prints the agent's port, then waits to be killed.

@@ -146,8 +146,9 @@ struct Broken(Arc<AtomicBool>, Notes);
 impl Runtime for Broken {
     fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
         if self.0.load(Ordering::Relaxed) {
-            let ended = StartError::Exited { status: "exit status: 1".to_owned(), output: "ImportError".to_owned() };
-            return Box::pin(async { Err(ended) });
+            let source = std::io::ErrorKind::NotFound.into();
+            let failed = StartError::Spawn { command: "python3 main.py".to_owned(), source };
+            return Box::pin(async { Err(failed) });
         }
         self.1.start(context)
     }
@@ -187,7 +188,7 @@ async fn a_session_that_never_became_ready_is_named_and_not_continued_in_silence
         let session = hint.split("--session-id ").nth(1).unwrap().split('`').next().unwrap().to_owned();
         let log = client.call("monitor", params(&json!({"kind": "system", "sessionId": session}))).await;
         let said = log.to_string();
-        let given = given.works(&log).helps(said.contains("ImportError"));
+        let given = given.works(&log).helps(said.contains("python3 main.py"));
         // The agent has been mended; at the service, the session would not be.
         is_broken.store(false, Ordering::Relaxed);
         let again = client.call("invoke", invoke(&json!({}))).await;

@@ -293,7 +293,7 @@ async fn an_agent_that_crashes_in_a_turn_is_reported_with_its_last_lines() {
     let container = Exec::new(this_binary("agent")).start(SandboxContext { home, ..context }).await.unwrap();
     container.stop().await;
     let system: Vec<_> = logs.tail(LogKind::System, 5).into_iter().map(|line| line.message).collect();
-    assert_eq!(system, ["Container stopped: exit code 0"]);
+    assert!(system.len() == 1 && system[0].starts_with("Container stopped: "), "{system:?}");
 }
 
 /// A program with one session in it: prints the agent's port, then waits to be killed.

@@ -263,7 +263,7 @@ fn crashed_hint(session: Option<&SessionId>) -> String {
         Some(session) => format!("`cupola monitor --session-id {session}` shows everything it wrote"),
         None => "the emulator's terminal shows everything it wrote".to_owned(),
     };
-    format!("mend the agent, then run the command again: the next call starts it again; {shows}")
+    format!("fix the agent, then run the command again: each call tries to start it; {shows}")
 }
 
 /// What to do about a session that does not start. Only its own log says why.

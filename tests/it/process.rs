@@ -155,7 +155,7 @@ fn the_emulator_shows_what_its_agents_write_by_name_and_harmless() {
     let told = String::from_utf8(invoked.stderr).unwrap();
     let crashed = "error: the agent crashed while it started: exit code 3; its last lines:\n";
     assert!(told.starts_with(crashed) && told.contains("[2Jboom\n") && !told.contains('\u{1b}'), "{told}");
-    assert!(told.contains("hint: mend the agent, then run the command again"), "{told}");
+    assert!(told.contains("hint: fix the agent, then run the command again"), "{told}");
     assert_eq!(invoked.status.code(), Some(1), "{told}");
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, Signal::TERM).unwrap();

@@ -322,7 +322,7 @@ async fn runs_that_were_left_in_one_second_are_listed_newest_first() {
     let mut world = World::start().await;
     let mut begun = Vec::new();
     for number in 0..RUNS {
-        let isolation = json!({"isolation": {"userKey": format!("tenant-{number}")}, "detach": true, "survive": false});
+        let isolation = json!({"isolation": {"userKey": format!("tenant-{number}")}, "onDisconnect": "keep"});
         let (run, _, _) = world.begin("slow 1000 50", isolation, "textDelta").await;
         begun.insert(0, run);
     }

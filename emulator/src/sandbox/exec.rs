@@ -122,17 +122,23 @@ mod unix {
     use super::{Exec, KEPT_VARIABLES, QUOTED_CHARACTERS, QUOTED_LINES, READY_WITHIN};
     use crate::container::{CallError, Container, SandboxContext, StartError};
     use crate::logs::{LogKind, LogReader, LogSink, LogStream};
-    use crate::sandbox::forward::Forward;
+    use crate::sandbox::forward::{EndsWithConnection, Forward};
     use crate::sandbox::port::PortLease;
     use crate::sandbox::process::Process;
     use axum::body::Body;
     use futures_util::future::BoxFuture;
+    use futures_util::{StreamExt as _, stream};
+    use std::io;
     use std::os::unix::fs::DirBuilderExt;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex, PoisonError};
     use std::time::Duration;
     use tokio::process::Command;
     use tokio::sync::watch;
+    use tokio::time::timeout;
+
+    /// How long the end of a process may be reported after the end of its connection. An answer that is complete waits for that long, too.
+    const UNTIL_KNOWN: Duration = Duration::from_millis(200);
 
     pub(super) async fn start(exec: &Exec, context: SandboxContext) -> Result<Arc<dyn Container>, StartError> {
         for path in [&context.home, &context.state_root] {
@@ -212,6 +218,22 @@ mod unix {
         }
     }
 
+    /// The same body, which breaks off instead of ending if the process has crashed.
+    fn until_crash(body: Body, ending: watch::Receiver<Option<String>>) -> Body {
+        let state = Some((body.into_data_stream(), ending));
+        Body::from_stream(stream::unfold(state, |state| async {
+            let (mut data, mut ending) = state?;
+            match data.next().await {
+                Some(piece) => Some((piece, Some((data, ending)))),
+                None => {
+                    let ended = timeout(UNTIL_KNOWN, ending.wait_for(Option::is_some)).await.ok()?.ok()?.clone();
+                    let crash = format!("the agent crashed while it answered: {}", ended.unwrap_or_default());
+                    Some((Err(axum::Error::new(io::Error::other(crash))), None))
+                }
+            }
+        }))
+    }
+
     /// A session's process that has become ready.
     struct Running {
         forward: Forward,
@@ -236,8 +258,13 @@ mod unix {
                 if let Some(status) = self.process.ended() {
                     return Err(CallError::Gone(format!("its process ended: {status}")));
                 }
-                let answer = self.forward.call(request).await;
-                let Err(error) = answer else { return answer };
+                let error = match self.forward.call(request).await {
+                    Ok(answer) if answer.extensions().get::<EndsWithConnection>().is_some() => {
+                        return Ok(answer.map(|body| until_crash(body, self.process.ending())));
+                    }
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                };
                 let Some(status) = self.process.has_just_ended().await else { return Err(error) };
                 Err(match error {
                     CallError::Gone(_) => CallError::Gone(format!("its process ended: {status}")),

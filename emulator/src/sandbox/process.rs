@@ -33,6 +33,9 @@ const AFTER_KILL: Duration = Duration::from_secs(2);
 /// Between the broken connection of a process that crashed and the report of its end: the last output is read in between.
 const UNTIL_REPORTED: Duration = Duration::from_secs(1);
 
+/// The exit code of a shell is the number of the signal that ended its command, added to this.
+const SHELLS_SIGNALS: i32 = 128;
+
 /// A running process group.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -129,6 +132,8 @@ fn describe(status: io::Result<ExitStatus>) -> String {
     match status {
         // The system's own words for an exit code read like those of an HTTP status.
         Ok(status) => match status.code() {
+            // A shell says so of a command that a signal ended.
+            Some(code) if code > SHELLS_SIGNALS => format!("exit code {code}, signal {}", code - SHELLS_SIGNALS),
             Some(code) => format!("exit code {code}"),
             None => status.to_string().replacen(": ", " ", 1),
         },

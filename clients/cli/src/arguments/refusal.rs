@@ -58,7 +58,7 @@ const DEPLOY: &str =
     "Cupola calls agents and does not deploy them: deploy with `azd up` or `azd deploy`, then run `cupola invoke`";
 
 /// The refusal of a command that does not exist. The `line` begins with the program's name.
-pub(super) fn of_command(error: Error, line: &[OsString], definition: impl FnOnce() -> Command) -> Error {
+pub(super) fn of_command(error: Error, line: &[OsString], definition: impl Fn() -> Command) -> Error {
     let word = match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) if error.kind() == ErrorKind::InvalidSubcommand => word.clone(),
         _ => return plain(error),
@@ -76,13 +76,19 @@ pub(super) fn of_command(error: Error, line: &[OsString], definition: impl FnOnc
     }
 }
 
-fn tip(word: &str, line: &[OsString], definition: impl FnOnce() -> Command) -> Option<String> {
+fn tip(word: &str, line: &[OsString], definition: impl Fn() -> Command) -> Option<String> {
     // `azd ai agent invoke` is `cupola invoke`.
     if matches!(word, "ai" | "agent") {
         let extra: Vec<_> = line.iter().skip(1).take_while(|word| *word == "ai" || *word == "agent").collect();
         let next = line.get(1 + extra.len()).and_then(|next| next.to_str());
         let prefix = if extra.len() > 1 { "ai agent" } else { word };
-        return Some(match next.filter(|next| definition().find_subcommand(next).is_some()) {
+        let is_command = |next: &&str| {
+            super::SYNONYMS.iter().any(|(word, _)| word == next) || definition().find_subcommand(next).is_some()
+        };
+        if let Some("list" | "ls") = next {
+            return Some("`cupola agents list` lists the project's agents".to_owned());
+        }
+        return Some(match next.filter(is_command) {
             Some(command) => format!("leave out '{prefix}': `cupola {command}`"),
             None => match next.and_then(|next| listed_tip(next)) {
                 Some(tip) => tip.to_owned(),
@@ -148,7 +154,9 @@ mod tests {
             ("cupola agent invoke hi", "leave out 'agent': `cupola invoke`"),
             ("cupola ai agent invoke hi", "leave out 'ai agent': `cupola invoke`"),
             ("cupola ai agent sessions list", "leave out 'ai agent': `cupola sessions`"),
-            ("cupola ai agent run", "`cupola emulator --agent"),
+            ("cupola ai agent run", "'NAME=exec:COMMAND'"),
+            ("cupola ai agent show", "leave out 'ai agent': `cupola show`"),
+            ("cupola agent list", "`cupola agents list` lists the project's agents"),
             ("cupola ai", "leave out 'ai', as in `cupola invoke`"),
             ("cupola ls", "`cupola agents list`"),
         ] {
@@ -157,7 +165,7 @@ mod tests {
             assert!(shown.starts_with("error: cupola has no command '"), "{line}: {shown}");
         }
         // A slip of the keyboard keeps clap's words.
-        assert!(refused("cupola invok hi").contains("a similar subcommand exists: 'invoke'"));
+        assert!(refused("cupola dctor").contains("a similar subcommand exists: 'doctor'"));
         assert!(refused("cupola sessions up").contains("unrecognized subcommand 'up'"));
         assert_eq!(parse(["cupola", "auth", "login"].map(OsString::from).into_iter()).unwrap().notices, [""; 0]);
     }

@@ -141,7 +141,7 @@ fn start_pause(attempt: u32, waited: Duration) -> Option<Duration> {
     (waited + pause <= START_LIMIT).then_some(pause)
 }
 
-/// What people are told of a pause: in one line of a terminal of 80 columns, also after `notice: `. The service's own words, which can fill
+/// What people read about a pause: one line of a terminal of 80 columns, also after `notice: `. The service's own words, which can fill
 /// a screen, come with the error if it lasts.
 pub(super) fn notice(wait: Duration, error: &FoundryError) -> String {
     let seconds = if wait < Duration::from_secs(1) { format!("{:.1}", wait.as_secs_f32()) } else { ceil(wait) };

@@ -40,10 +40,7 @@ const SECTIONS: [(&str, &str); 3] =
 pub(crate) fn run(flags: &Flags, syntax: Syntax) -> Result<u8, Failure> {
     let directory = flags.directory.display();
     if flags.directory.exists() && !flags.directory.is_dir() {
-        return Err(Failure::usage_hint(
-            format!("{directory} is a file, not a directory"),
-            "name a directory for the manual pages; it is created if it does not exist",
-        ));
+        return Err(Failure::usage(format!("{directory} is a file, not a directory")));
     }
     write_all((syntax.definition)(), &flags.directory)
         .map_err(|error| Failure::usage(format!("the manual pages cannot be written to {directory}: {error}")))?;

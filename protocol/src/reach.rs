@@ -24,6 +24,7 @@ pub enum Reach {
 
 /// Whose state a call names. The ids name resources that exist; an id for a new resource is not among them.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Subject<'a> {
     /// Which agent.
     pub target: Option<&'a Target>,

@@ -223,14 +223,12 @@ mod unix {
         let state = Some((body.into_data_stream(), ending));
         Body::from_stream(stream::unfold(state, |state| async {
             let (mut data, mut ending) = state?;
-            match data.next().await {
-                Some(piece) => Some((piece, Some((data, ending)))),
-                None => {
-                    let ended = timeout(UNTIL_KNOWN, ending.wait_for(Option::is_some)).await.ok()?.ok()?.clone();
-                    let crash = format!("the agent crashed while it answered: {}", ended.unwrap_or_default());
-                    Some((Err(axum::Error::new(io::Error::other(crash))), None))
-                }
+            if let Some(piece) = data.next().await {
+                return Some((piece, Some((data, ending))));
             }
+            let ended = timeout(UNTIL_KNOWN, ending.wait_for(Option::is_some)).await.ok()?.ok()?.clone();
+            let crash = format!("the agent crashed while it answered: {}", ended.unwrap_or_default());
+            Some((Err(axum::Error::new(io::Error::other(crash))), None))
         }))
     }
 

@@ -90,7 +90,7 @@ fn tip(word: &str, line: &[OsString], definition: impl Fn() -> Command) -> Optio
         }
         return Some(match next.filter(is_command) {
             Some(command) => format!("leave out '{prefix}': `cupola {command}`"),
-            None => match next.and_then(|next| listed_tip(next)) {
+            None => match next.and_then(listed_tip) {
                 Some(tip) => tip.to_owned(),
                 None => format!("leave out '{prefix}', as in `cupola invoke` or `cupola sessions list`"),
             },

@@ -93,13 +93,11 @@ impl TargetFlags {
         if self.version.is_some() || self.agent(None, environment)?.is_some() {
             return Ok(false);
         }
-        Ok(match self.place(environment)? {
-            Some(place) => place.has_agents(),
-            None => {
-                let is_agent_named = profile.agent.is_some() || profile.version.is_some();
-                !is_agent_named && profile_place(profile).is_some_and(|place| place.has_agents())
-            }
-        })
+        if let Some(place) = self.place(environment)? {
+            return Ok(place.has_agents());
+        }
+        let is_agent_named = profile.agent.is_some() || profile.version.is_some();
+        Ok(!is_agent_named && profile_place(profile).is_some_and(|place| place.has_agents()))
     }
 
     /// These flags, for the commands that a hint names.

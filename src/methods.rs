@@ -2,6 +2,7 @@
 //!
 //! To add a method: its types in `protocol/`, one function in `methods/`, one line here.
 //!
+//! - `listed`: which agents a list is about
 //! - `invoke`, `runs`: runs are begun, listed and cancelled; `follow`: one client that follows a run
 //! - `sessions`, `monitor`: the service's sandboxes and their logs; `new_session`: how one is created, `named_session`: which one a
 //!   call works on
@@ -17,6 +18,7 @@ pub(crate) mod doctor;
 mod files;
 mod follow;
 mod invoke;
+mod listed;
 mod monitor;
 mod named_session;
 mod new_session;

@@ -63,6 +63,16 @@ impl AgentKey {
         self.0.starts_with("local/")
     }
 
+    /// Is the other agent in the same place: the same emulator, the same project, or also on this machine?
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    /// The name without the agent's own. No agent's name has a slash.
+    fn place(&self) -> &str {
+        self.0.rsplit_once('/').map_or("", |(place, _)| place)
+    }
+
     /// The name as stored.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -36,7 +36,7 @@ pub use program::run;
 pub use recording::record;
 
 use crate::config::{Config, ConfigError, Flags};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, StartError};
 use crate::inbound::local::{self, Bound, Inherited, LocalListener, Ownership};
 use crate::inbound::server;
 use crate::lifetime::shutdown;
@@ -62,14 +62,21 @@ type Reason = Box<dyn Error + Send + Sync>;
 pub fn serve(flags: Flags, background: bool) -> ExitCode {
     // Before there is any thread.
     system::create_for_this_user_only();
+    let names_directory = flags.state_directory.is_some();
     match try_serve(flags, background) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             report(&format!("error: {}", one_line(&*reason)));
-            let is_usage = reason.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_flag);
+            let is_usage = is_flags_fault(&*reason, names_directory);
             ExitCode::from(if is_usage { exit::USAGE } else { exit::DAEMON })
         }
     }
+}
+
+/// Is the command line at fault? `names_directory`: it names the state directory.
+fn is_flags_fault(reason: &(dyn Error + Send + Sync + 'static), names_directory: bool) -> bool {
+    let is_directory = matches!(reason.downcast_ref::<StartError>(), Some(StartError::StateDirectory(_)));
+    reason.downcast_ref::<ConfigError>().is_some_and(ConfigError::is_flag) || (names_directory && is_directory)
 }
 
 fn try_serve(mut flags: Flags, background: bool) -> Result<(), Reason> {

@@ -21,10 +21,10 @@ pub use registry::{Limits, Runs};
 use crate::error::CallError;
 use crate::feed::{Feed, Reader, Ring};
 use crate::lifetime::activity::WorkGuard;
+use crate::partition::Partition;
 use crate::partition::journal::{Ended, Entry};
 use crate::partition::locks::Position;
 use crate::partition::questions::MAX_QUESTIONS;
-use crate::partition::{AgentKey, Owner, Partition};
 use crate::system::clock::rfc3339;
 use cupola_protocol::error::{ErrorKind, Turn};
 use cupola_protocol::id::{ConversationId, ResponseId, RunId, SessionId};
@@ -205,14 +205,6 @@ impl Run {
     /// How it ended, once it has.
     pub fn status(&self) -> Option<RunStatus> {
         self.facts().status
-    }
-
-    /// Is it one of this agent, and of this owner if one is given?
-    pub fn is_of(&self, agent: &AgentKey, owner: Option<Owner>) -> bool {
-        self.facts()
-            .place
-            .as_ref()
-            .is_some_and(|own| own.agent == *agent && owner.is_none_or(|owner| owner == own.owner))
     }
 
     /// Is it this partition's, or one of its versions'?

@@ -71,9 +71,7 @@ impl Targets {
 
     /// An agent that stands for its whole project: which of the agents the address names does not matter, so none needs to be chosen.
     pub async fn project(&self, target: &Target) -> Result<Agent, TargetError> {
-        let Target::Directory(directory) = target else { return self.agent(target).await };
-        let endpoint = project::endpoint_around(directory).await?;
-        self.agent(&Target::Project { endpoint, agent: AgentName::default(), version: None }).await
+        self.agent(&*placed(target).await?).await
     }
 
     async fn agent(&self, target: &Target) -> Result<Agent, TargetError> {
@@ -112,6 +110,13 @@ impl Targets {
 pub async fn named(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>), ProjectError> {
     let (target, deployed, _) = found(target).await?;
     Ok((target, deployed))
+}
+
+/// A target in the same place, which is all that matters of it: for a directory it is the project, without choosing one of its agents.
+pub async fn placed(target: &Target) -> Result<Cow<'_, Target>, ProjectError> {
+    let Target::Directory(directory) = target else { return Ok(Cow::Borrowed(target)) };
+    let endpoint = project::endpoint_around(directory).await?;
+    Ok(Cow::Owned(Target::Project { endpoint, agent: AgentName::default(), version: None }))
 }
 
 async fn found(target: &Target) -> Result<(Cow<'_, Target>, Option<AgentVersion>, Vec<String>), ProjectError> {

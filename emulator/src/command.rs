@@ -104,7 +104,7 @@ pub enum CommandError {
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// The data directory cannot be used.
-    #[error("the data directory {} cannot be used: {source}", path.display())]
+    #[error("--data-dir: {}", private::unusable(path, source))]
     DataDirectory {
         /// The directory.
         path: PathBuf,

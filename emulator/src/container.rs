@@ -95,11 +95,11 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The process ended before it was ready.
-    #[error("the agent ended before it was ready: {status}; its last output: {output}")]
+    #[error("the agent crashed while it started: {status}{}", last_lines(output))]
     Exited {
-        /// The exit status, as the system reports it.
+        /// Its exit code or the signal that ended it.
         status: String,
-        /// The last lines it wrote.
+        /// The last lines it wrote; empty if it wrote none.
         output: String,
     },
     /// `GET /readiness` did not succeed in time.
@@ -122,10 +122,15 @@ impl StartError {
     /// The same in one line, without what the agent wrote: its log has that already.
     pub(crate) fn summary(&self) -> String {
         match self {
-            Self::Exited { status, .. } => format!("the agent ended before it was ready: {status}"),
+            Self::Exited { status, .. } => format!("the agent crashed while it started: {status}"),
             other => other.to_string(),
         }
     }
+}
+
+/// What follows on the way an agent ended: the last lines that it wrote.
+fn last_lines(output: &str) -> String {
+    if output.is_empty() { "; it wrote nothing".to_owned() } else { format!("; its last lines:\n{output}") }
 }
 
 /// Why a container gave no answer.
@@ -134,6 +139,14 @@ pub enum CallError {
     /// Nothing listens any more.
     #[error("the agent's container is gone: {0}")]
     Gone(String),
+    /// The agent ended while it worked on the request.
+    #[error("the agent crashed while it answered: {status}{}", last_lines(output))]
+    Crashed {
+        /// Its exit code or the signal that ended it.
+        status: String,
+        /// The last lines it wrote; empty if it wrote none.
+        output: String,
+    },
     /// The connection broke before an answer.
     #[error("the connection to the agent's container broke: {0}")]
     Broken(String),

@@ -24,6 +24,12 @@ pub(crate) struct ApiError {
     details: Option<&'static str>,
 }
 
+/// The code of an agent that could not be started.
+const NOT_READY: &str = "session_not_ready";
+
+/// The code of an agent whose process ended by itself. The service has none that says so.
+const CRASHED: &str = "agent_crashed";
+
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), param: None, details: None }
@@ -79,6 +85,10 @@ impl ApiError {
     pub(crate) fn start(session: &str, error: &StartError) -> Self {
         let not_ready = format!("Session '{session}' did not become ready: {error}.");
         match error {
+            // The service's header says no more; the body is for the person who wrote the agent.
+            StartError::Exited { .. } => {
+                Self::new(StatusCode::FAILED_DEPENDENCY, CRASHED, error.to_string()).details(NOT_READY)
+            }
             StartError::NotReady { .. } => {
                 Self::new(StatusCode::BAD_GATEWAY, "readiness_timeout", not_ready).details("ReadinessTimeout")
             }
@@ -87,7 +97,7 @@ impl ApiError {
     }
 
     pub(crate) fn session_failed(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FAILED_DEPENDENCY, "session_not_ready", message)
+        Self::new(StatusCode::FAILED_DEPENDENCY, NOT_READY, message)
     }
 
     pub(crate) fn call(session: &str, error: &CallError) -> Self {
@@ -98,6 +108,9 @@ impl ApiError {
                 format!("Session '{session}' is not available: {error}."),
             )
             .details("SandboxIdle"),
+            CallError::Crashed { .. } => {
+                Self::new(StatusCode::BAD_GATEWAY, CRASHED, error.to_string()).details("platform")
+            }
             CallError::Broken(_) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "bad_gateway",

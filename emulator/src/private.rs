@@ -64,6 +64,21 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Why a directory that somebody named cannot be used, in a sentence.
+pub(crate) fn unusable(path: &Path, source: &io::Error) -> String {
+    let shown = path.display();
+    if path.exists() && !path.is_dir() {
+        return format!("{shown} is a file, not a directory");
+    }
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("there is no directory {shown}"),
+        io::ErrorKind::PermissionDenied => {
+            format!("you may not use {shown}: it belongs to another user, or its mode forbids it")
+        }
+        _ => format!("{shown} cannot be used: {source}"),
+    }
+}
+
 #[cfg(unix)]
 fn check(handle: impl std::os::fd::AsFd, path: &Path) -> io::Result<()> {
     use rustix::fs::{FileType, Mode, fstat};

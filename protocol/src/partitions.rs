@@ -19,7 +19,12 @@ impl Method for List {
     type Response = ListResponse;
 
     fn subject(params: &ListParams) -> Subject<'_> {
-        Subject { target: params.target.as_ref(), isolation: params.isolation.as_ref(), ..Subject::default() }
+        Subject {
+            target: params.target.as_ref(),
+            isolation: params.isolation.as_ref(),
+            is_any_agent: params.any_agent,
+            ..Subject::default()
+        }
     }
 }
 
@@ -34,6 +39,10 @@ pub struct ListParams {
     /// Mark those of this isolation as `own`; `{}` means calls without isolation. Needs `target`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// Those of every agent that is in the same place as `target`: the same emulator, the same project, or this machine for a local
+    /// agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_agent: bool,
 }
 
 /// What is saved.

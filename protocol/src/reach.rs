@@ -24,6 +24,7 @@ pub enum Reach {
 
 /// Whose state a call names. The ids name resources that exist; an id for a new resource is not among them.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Subject<'a> {
     /// Which agent.
     pub target: Option<&'a Target>,
@@ -41,6 +42,8 @@ pub struct Subject<'a> {
     pub is_whole_request: bool,
     /// Whether it asks for another version of the agent than the target does.
     pub overrides_version: bool,
+    /// Whether it asks for the other agents beside the target, too.
+    pub is_any_agent: bool,
 }
 
 impl<'a> Subject<'a> {

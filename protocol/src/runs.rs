@@ -24,7 +24,12 @@ impl Method for List {
     type Response = ListResponse;
 
     fn subject(params: &ListParams) -> Subject<'_> {
-        Subject { target: params.target.as_ref(), isolation: params.isolation.as_ref(), ..Subject::default() }
+        Subject {
+            target: params.target.as_ref(),
+            isolation: params.isolation.as_ref(),
+            is_any_agent: params.any_agent,
+            ..Subject::default()
+        }
     }
 }
 
@@ -39,6 +44,10 @@ pub struct ListParams {
     /// Only those of this isolation; `{}` means calls without isolation. Needs `target`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+    /// Those of every agent that is in the same place as `target`: the same emulator, the same project, or this machine for a local
+    /// agent. Needs `target`; cannot be combined with `isolation`, which belongs to one agent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub any_agent: bool,
     /// Also runs that earlier daemons left when they ended, which are kept for a day, and those whose answer only the service still
     /// has.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

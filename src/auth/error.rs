@@ -26,7 +26,7 @@ pub enum TokenError {
         reason: String,
     },
     /// No developer tool provided one.
-    #[error("no developer tool gave a token. {}", tried.iter().map(|(tool, reason)| format!("{tool}: {reason}")).collect::<Vec<_>>().join("; "))]
+    #[error("no developer tool gave a token. {}", what_each_said(tried))]
     NoTool {
         /// Which were tried, in order, and what each said.
         tried: Vec<(&'static str, String)>,
@@ -53,6 +53,19 @@ pub enum TokenError {
         /// How long it was waited for.
         after: Duration,
     },
+}
+
+/// What each tool said. The daemon's `PATH`, which can fill a screen, is named once.
+fn what_each_said(tried: &[(&'static str, String)]) -> String {
+    let mut missing = tried.iter().map(|(_, reason)| reason.split_once(NOT_FOUND));
+    if let Some(Some((first, path))) = missing.next()
+        && tried.len() > 1
+        && missing.clone().all(|tool| tool.is_some_and(|(_, other)| other == path))
+    {
+        let others: Vec<_> = missing.flatten().map(|(tool, _)| tool.trim_end()).collect();
+        return format!("{} and {} are {NOT_FOUND}{path}", first.trim_end(), others.join(" and "));
+    }
+    tried.iter().map(|(tool, reason)| format!("{tool}: {reason}")).collect::<Vec<_>>().join("; ")
 }
 
 impl TokenError {
@@ -88,5 +101,23 @@ impl TokenError {
                 "check [credential] in the configuration file, and that this machine reaches Entra; after a change, run `cupola stop`"
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_that_no_tool_is_on_is_named_once() {
+        let missing = |tool: &str, path: &str| format!("{tool} {NOT_FOUND} ({path})");
+        let error =
+            |azd: String, az: String| TokenError::NoTool { tried: vec![("azd", azd), ("azureCli", az)] }.to_string();
+        assert_eq!(
+            error(missing("azd", "/bin"), missing("az", "/bin")),
+            "no developer tool gave a token. azd and az are not found on the daemon's PATH (/bin)"
+        );
+        let one = error("not logged in".to_owned(), missing("az", "/bin"));
+        assert!(one.ends_with("azd: not logged in; azureCli: az not found on the daemon's PATH (/bin)"), "{one}");
     }
 }

@@ -25,6 +25,9 @@ use std::time::{Duration, SystemTime};
 /// Longest message of the service that is passed on, in characters. Error pages of proxies can be whole documents.
 const MAX_MESSAGE: usize = 1000;
 
+/// What an emulator says of an agent whose process ended by itself.
+const CRASHED: &str = "agent_crashed";
+
 /// Longest code that is passed on, in characters.
 const MAX_CODE: usize = 128;
 
@@ -123,7 +126,7 @@ pub enum FoundryError {
 
 /// An error answer of the service.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the service refused to {operation} (HTTP {status}{}): {message}", code.as_ref().map(|code| format!(", {code}")).unwrap_or_default())]
+#[error("{}{message}", self.introduction())]
 pub struct ServiceError {
     /// What was asked.
     pub operation: Operation,
@@ -147,6 +150,8 @@ pub struct ServiceError {
     pub denial: Option<Denial>,
     /// Did the answer name a cause: in `x-adc-response-details`, or with a code of the gateway in its body?
     pub(super) is_named: bool,
+    /// An emulator says that the agent's process ended by itself.
+    pub is_crash: bool,
     /// The agent has no route for the protocol that was spoken.
     pub(super) lacks_route: bool,
     /// Did the turn run, if it was one?
@@ -358,6 +363,16 @@ impl FoundryError {
 }
 
 impl ServiceError {
+    /// What comes before the message.
+    fn introduction(&self) -> String {
+        // The message says it all then, and an HTTP status would lead away from the agent.
+        if self.is_crash {
+            return String::new();
+        }
+        let code = self.code.as_ref().map(|code| format!(", {code}")).unwrap_or_default();
+        format!("the service refused to {} (HTTP {}{code}): ", self.operation, self.status)
+    }
+
     /// Reads an error answer. `delegated`: the request acted for another user. `is_local`: it went to an
     /// agent without a gateway.
     pub(super) fn read(
@@ -398,6 +413,7 @@ impl ServiceError {
             && speaker.is_container()
             && turn::lacks_route(number, text(headers, "server"), body);
         let turn = Refusal { speaker, status: number, details, code, source, lacks_route }.turn();
+        let is_crash = evidence.code == Some(CRASHED);
         let is_named = details.is_some() || evidence.code.is_some_and(is_known);
         let message = if evidence.message.is_empty() { describe(status, body) } else { evidence.message.to_owned() };
         // Unknown words such as `platform` appear in the header too; the body's code says more then.
@@ -414,6 +430,7 @@ impl ServiceError {
             session: text(headers, "x-agent-session-id").and_then(|id| id.parse().ok()),
             speaker,
             is_named,
+            is_crash,
             lacks_route,
             turn,
         }

@@ -1,5 +1,6 @@
 //! May a request be sent again, and when? Pure functions of what was asked and what came back.
 
+use super::error::FoundryError;
 use super::turn::Speaker;
 use cupola_protocol::error::{ErrorKind, Turn};
 use std::time::Duration;
@@ -23,6 +24,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(30);
 /// (contract section 16).
 pub(super) const START_LIMIT: Duration = Duration::from_mins(1);
 const MAX_START_PAUSE: Duration = Duration::from_secs(2);
+
+/// Longest notice of a pause, in characters: a line of a terminal without `notice: `.
+const NOTICE_WIDTH: usize = 72;
 
 /// What sending a request twice would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +141,29 @@ fn start_pause(attempt: u32, waited: Duration) -> Option<Duration> {
     (waited + pause <= START_LIMIT).then_some(pause)
 }
 
+/// What people read about a pause: one line of a terminal of 80 columns, also after `notice: `. The service's own words, which can fill
+/// a screen, come with the error if it lasts.
+pub(super) fn notice(wait: Duration, error: &FoundryError) -> String {
+    let seconds = if wait < Duration::from_secs(1) { format!("{:.1}", wait.as_secs_f32()) } else { ceil(wait) };
+    let cause = match error.service() {
+        Some(service) => {
+            let code = service.code.as_ref().map(|code| format!(", {code}")).unwrap_or_default();
+            format!("HTTP {}{code}", service.status)
+        }
+        None => error.to_string(),
+    };
+    let message = format!("trying again in {seconds} s: {}", cause.lines().next().unwrap_or_default());
+    match message.char_indices().nth(NOTICE_WIDTH) {
+        None => message,
+        Some(_) => message.chars().take(NOTICE_WIDTH - 1).chain(['…']).collect(),
+    }
+}
+
+/// Whole seconds, rounded up.
+fn ceil(wait: Duration) -> String {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).to_string()
+}
+
 fn is_transient(failure: Failure) -> bool {
     match failure {
         Failure::NotConnected | Failure::Interrupted => true,
@@ -166,6 +193,7 @@ fn is_not_now(failure: Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::error::{Operation, ServiceError};
     use super::*;
 
     fn status(status: u16, kind: ErrorKind, retry_after: Option<u64>) -> Failure {
@@ -190,6 +218,24 @@ mod tests {
     /// The same, said by the agent server.
     fn by_agent(failure: Failure) -> Failure {
         but(failure, |speaker, _, _| *speaker = Speaker::AgentServer)
+    }
+
+    #[test]
+    fn the_notice_of_a_pause_fits_in_a_line() {
+        let refused = |status: u16, code: &str| {
+            let body = format!(r#"{{"error":{{"code":"{code}","message":"{}"}}}}"#, "no capacity\\n".repeat(60));
+            let status = http::StatusCode::from_u16(status).unwrap();
+            let headers = http::HeaderMap::new();
+            let refused = ServiceError::read(Operation::Invoke, false, false, status, &headers, body.as_bytes());
+            FoundryError::Service(Box::new(refused))
+        };
+        let told = |milliseconds, error: &FoundryError| notice(Duration::from_millis(milliseconds), error);
+        assert_eq!(told(500, &refused(424, "session_not_ready")), "trying again in 0.5 s: HTTP 424, session_not_ready");
+        assert_eq!(told(2001, &refused(429, "too_many")), "trying again in 3 s: HTTP 429, too_many");
+        let long = told(8000, &refused(503, &"x".repeat(120)));
+        assert!(long.chars().count() == NOTICE_WIDTH && long.ends_with('…'), "{long}");
+        let setup = told(8000, &FoundryError::Setup("first line\nsecond line".to_owned()));
+        assert_eq!(setup, "trying again in 8 s: the connection to the service cannot be set up: fi…");
     }
 
     #[test]

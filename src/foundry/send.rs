@@ -8,7 +8,7 @@ use super::error::{FoundryError, Operation, ServiceError, request_id};
 use super::head::HttpHead;
 use super::headers::WireIsolation;
 use super::request::Request;
-use super::retry::{Failure, Next, START_LIMIT, Sending, Tries, next};
+use super::retry::{self, Failure, Next, START_LIMIT, Sending, Tries, next};
 use super::route::Route;
 use super::url::Address;
 use crate::auth::{AccessToken, SCOPE};
@@ -80,7 +80,7 @@ impl Agent {
                 Next::Wait(wait) => {
                     tracing::debug!(operation = %request.operation, attempt, ?wait, %error, "trying again");
                     if let Some(observer) = &self.extras.observer {
-                        let message = format!("trying again: {error}");
+                        let message = retry::notice(wait, &error);
                         observer.tell(Notice { code: NoticeCode::Retried, message }).await;
                     }
                     tokio::time::sleep(wait).await;

@@ -220,7 +220,7 @@ async fn target(daemon: &Daemon, target: Option<&Target>, isolation: &Isolation,
             if !can_sign_in
                 && matches!(error.data.kind, ErrorKind::AuthenticationFailed | ErrorKind::CertificateNotTrusted) =>
         {
-            vec![check("target", CheckStatus::Skipped, "it tells nothing without a token")]
+            vec![check("target", CheckStatus::Skipped, "it cannot be checked without a token")]
         }
         Err(error) if error.data.kind == ErrorKind::ProjectNotResolved => {
             vec![Check { status: CheckStatus::Skipped, ..failed("target", error) }]

@@ -1,5 +1,6 @@
 //! `partitions/*`: saved state: listed, forgotten, taken over from another program.
 
+use super::listed::Agents;
 use crate::daemon::Daemon;
 use crate::error::CallError;
 use crate::partition::exclusion::under;
@@ -10,7 +11,7 @@ use crate::rpc::Call;
 use crate::rpc::explain::explain;
 use crate::rpc::scope::{model_of, recently};
 use crate::system::clock::rfc3339;
-use crate::target::{Resolved, named};
+use crate::target::Resolved;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::isolation::IsolationModel;
 use cupola_protocol::partitions::{
@@ -22,20 +23,19 @@ use cupola_protocol::partitions::{
 const MAX_ENTRIES: usize = 1000;
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
-    let (agent, own) = match (&params.target, &params.isolation) {
-        (None, None) => (None, None),
+    let (agents, own) = match (&params.target, &params.isolation) {
         (None, Some(_)) => {
             return Err(CallError::invalid_params("isolation says whose only together with target")
                 .hint("name the agent as well"));
         }
-        (Some(target), None) => (Some(AgentKey::new(&named(target).await?.0)), None),
-        (Some(target), Some(isolation)) => {
+        (Some(target), Some(isolation)) if !params.any_agent => {
             let partition = call.scope(target, isolation).await?.partition;
-            (Some(partition.agent.clone()), Some(partition))
+            (Agents::One(partition.agent.clone()), Some(partition))
         }
+        (target, isolation) => (Agents::of(target.as_ref(), isolation.as_ref(), params.any_agent).await?, None),
     };
     let saved = call.daemon.store.list().await?;
-    let of_agent = |saved: &SavedPartition| agent.as_ref().is_none_or(|agent| saved.partition.agent == *agent);
+    let of_agent = |saved: &SavedPartition| agents.has(&saved.partition.agent);
     let is_own = |partition: &Partition| own.as_ref().is_some_and(|own| own.owner == partition.owner);
     let is_within =
         |partition: &Partition| call.bounds.is_none() || own.as_ref().is_some_and(|own| own.covers(partition));

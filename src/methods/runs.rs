@@ -6,88 +6,96 @@ mod replaced;
 
 use super::follow::{RunFollower, answer, answered};
 use super::invoke::{inherit, take_up_one};
+use super::listed::Agents;
 use crate::error::CallError;
 use crate::partition::journal::Entry;
 use crate::partition::{AgentKey, Owner, Partition};
 use crate::predecessors::Predecessor;
 use crate::rpc::Call;
 use crate::run::Run;
-use crate::target::named;
+use crate::system::clock::from_rfc3339;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::id::RunId;
 use cupola_protocol::invoke::InvokeResponse;
 use cupola_protocol::runs::{AttachParams, ListParams, ListResponse, RunInfo, RunParams};
+use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse, CallError> {
-    let whose = match (&params.target, &params.isolation) {
-        (None, None) => None,
+    let (agents, owner) = match (&params.target, &params.isolation) {
         (None, Some(_)) => {
             return Err(CallError::invalid_params("isolation says whose runs only together with target")
                 .hint("name the agent as well"));
         }
-        (Some(target), None) => Some((AgentKey::new(&named(target).await?.0), None)),
-        (Some(target), Some(isolation)) => {
+        (Some(target), Some(isolation)) if !params.any_agent => {
             let partition = call.scope(target, isolation).await?.partition;
-            Some((partition.agent, Some(partition.owner)))
+            (Agents::One(partition.agent), Some(partition.owner))
         }
+        (target, isolation) => (Agents::of(target.as_ref(), isolation.as_ref(), params.any_agent).await?, None),
     };
-    let wanted = Wanted { whose, own: own(&call).await? };
+    let wanted = Wanted { agents, owner, own: own(&call).await? };
     let predecessors = replaced::daemons(&call);
     if !predecessors.is_empty() {
         // A run that was left to this daemon is listed as this one's.
         inherit(&call.daemon).await;
     }
     let is_listed = |run: &Arc<Run>| !run.is_left() && wanted.has_run(run);
-    let mut runs: Vec<_> = call.daemon.runs.all().into_iter().filter(is_listed).map(|run| run.info()).collect();
+    let here = call.daemon.runs.all().into_iter().filter(is_listed);
+    let mut runs: Vec<_> = here.map(|run| Dated { at: run.started_at(), run: run.info() }).collect();
     let late = replaced::list(&predecessors, &wanted).await;
-    if !late.is_empty() {
-        runs = with(runs, late);
-        runs.sort_by(|one, other| other.started_at.cmp(&one.started_at));
-    }
+    add(&mut runs, late.into_iter().map(|run| Dated { at: from_rfc3339(&run.started_at), run }));
     if params.all {
         let left = call.daemon.journal.left().await?.into_iter().filter(|entry| wanted.has_place(&entry.partition));
-        runs = with(runs, left.map(|entry| left::info(&entry)).collect());
+        add(&mut runs, left.map(|entry| Dated { at: entry.facts.started_at, run: left::info(&entry) }));
     }
-    Ok(ListResponse { runs })
+    // The times in the answer have whole seconds, which would not tell runs of the same second apart.
+    runs.sort_by_key(|dated| Reverse(dated.at));
+    Ok(ListResponse { runs: runs.into_iter().map(|dated| dated.run).collect() })
 }
 
-/// The runs and those of `more` that are not among them.
-fn with(mut runs: Vec<RunInfo>, mut more: Vec<RunInfo>) -> Vec<RunInfo> {
-    more.retain(|one| runs.iter().all(|run| run.run_id != one.run_id));
-    runs.append(&mut more);
-    runs
+/// A run, and when its request arrived. Of a run of another daemon only the second is known.
+struct Dated {
+    at: SystemTime,
+    run: RunInfo,
+}
+
+/// Adds those that are not among the runs yet.
+fn add(runs: &mut Vec<Dated>, more: impl Iterator<Item = Dated>) {
+    let new: Vec<_> = more.filter(|one| runs.iter().all(|known| known.run.run_id != one.run.run_id)).collect();
+    runs.extend(new);
 }
 
 /// Which runs a caller asked for, and may know of.
 struct Wanted {
-    /// Those of this agent, and of this owner if one is given.
-    whose: Option<(AgentKey, Option<Owner>)>,
+    /// Those of these agents.
+    agents: Agents,
+    /// Only those of this owner, if one is given.
+    owner: Option<Owner>,
     /// The partition of a bound connection.
     own: Option<Partition>,
 }
 
 impl Wanted {
-    fn has_run(&self, run: &Run) -> bool {
-        self.whose.as_ref().is_none_or(|(agent, owner)| run.is_of(agent, *owner))
-            && self.own.as_ref().is_none_or(|own| run.is_in(own))
-    }
-
     fn has_place(&self, place: &Partition) -> bool {
-        let is_of = |agent: &AgentKey, owner: Option<Owner>| {
-            place.agent == *agent && owner.is_none_or(|owner| owner == place.owner)
-        };
-        self.whose.as_ref().is_none_or(|(agent, owner)| is_of(agent, *owner))
+        self.agents.has(&place.agent)
+            && self.owner.is_none_or(|owner| owner == place.owner)
             && self.own.as_ref().is_none_or(|own| own.covers(place))
     }
 
-    /// As the others, of a run that another daemon has.
+    /// As [`Self::has_place`], of a run of this daemon. One whose partition is not known yet belongs to nobody.
+    fn has_run(&self, run: &Run) -> bool {
+        match run.partition() {
+            Some(place) => self.has_place(&place),
+            None => matches!(self, Self { agents: Agents::All, owner: None, own: None }),
+        }
+    }
+
+    /// As [`Self::has_place`], of a run that another daemon has.
     fn has(&self, run: &RunInfo) -> bool {
-        let is_of = |agent: &AgentKey, owner: Option<Owner>| match owner {
-            None => run.agent == agent.as_str(),
-            Some(owner) => replaced::is_in(run, &Partition { agent: agent.clone(), owner, version: None }),
-        };
-        self.whose.as_ref().is_none_or(|(agent, owner)| is_of(agent, *owner))
+        let agent = AgentKey::from_stored(run.agent.clone());
+        self.agents.has(&agent)
+            && self.owner.is_none_or(|owner| replaced::is_in(run, &Partition { agent, owner, version: None }))
             && self.own.as_ref().is_none_or(|own| replaced::is_in(run, own))
     }
 }

@@ -3,7 +3,7 @@
 //! It has a state directory of its own, so that it does not take the place of this user's daemon, and no socket: everything that it
 //! serves comes over HTTPS.
 
-use super::{BLOCKING_GRACE, Reason, log, one_line, report, runtime_of_many, system};
+use super::{BLOCKING_GRACE, Reason, is_flags_fault, log, one_line, report, runtime_of_many, system};
 use crate::config::{Config, ConfigError, Flags};
 use crate::daemon::Daemon;
 use crate::gateway::connection::Gateway;
@@ -12,6 +12,7 @@ use crate::inbound::local::{self, Ownership};
 use crate::inbound::server::descriptors;
 use crate::lifetime::shutdown;
 use crate::methods;
+use cupola_cli::exit;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,11 +42,12 @@ pub struct GatewayFlags {
 pub fn gateway(flags: GatewayFlags) -> ExitCode {
     // Before there is any thread.
     system::create_for_this_user_only();
+    let names_directory = flags.state_directory.is_some();
     match try_gateway(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             report(&format!("error: {}", one_line(&*reason)));
-            ExitCode::FAILURE
+            ExitCode::from(if is_flags_fault(&*reason, names_directory) { exit::USAGE } else { exit::FAILED })
         }
     }
 }

@@ -231,6 +231,10 @@ impl Bounds {
             return Err(CallError::out_of_bounds("this connection is bound to the version that its target selects")
                 .hint("leave versionOverride out"));
         }
+        if subject.is_any_agent {
+            return Err(CallError::out_of_bounds("this connection is bound to one agent")
+                .hint("leave anyAgent out to list what is this connection's own"));
+        }
         if subject.session_id.is_none() && subject.conversation_id.is_none() && subject.response_id.is_none() {
             return Ok(());
         }

@@ -43,9 +43,12 @@ pub(crate) fn explain(error: FoundryError, circumstance: Option<Circumstance<'_>
     let is_by_agent = error.service().is_some() && !error.is_from_gateway();
     let denial_hint = || error.denial().filter(|_| !is_by_agent).map(denial_hint);
     let service_hint = service_hint(&error, is_local).or_else(denial_hint);
-    let started_hint = (kind == ErrorKind::SessionNotReady && !is_local && !error.may_have_run()).then(|| {
+    let is_crash = error.service().is_some_and(|error| error.is_crash);
+    let is_not_started = (is_crash || kind == ErrorKind::SessionNotReady) && !is_local && !error.may_have_run();
+    let started_hint = is_not_started.then(|| {
         let named = circumstance.and_then(|circumstance| circumstance.session);
-        not_ready_hint(named.or_else(|| error.service()?.session.as_ref()))
+        let session = named.or_else(|| error.service()?.session.as_ref());
+        if is_crash { crashed_hint(session) } else { not_ready_hint(session) }
     });
     let lacks_route = error.lacks_route();
     let lacks_version = error.service().is_some_and(|error| error.message.to_lowercase().contains("version"));
@@ -252,6 +255,15 @@ fn service_hint(error: &FoundryError, is_local: bool) -> Option<&'static str> {
         ErrorKind::AgentVersionFailed => "`cupola agents show` says why the version could not be deployed",
         _ => return None,
     })
+}
+
+/// What to do about an agent that crashes while it starts.
+fn crashed_hint(session: Option<&SessionId>) -> String {
+    let shows = match session {
+        Some(session) => format!("`cupola monitor --session-id {session}` shows everything it wrote"),
+        None => "the emulator's terminal shows everything it wrote".to_owned(),
+    };
+    format!("fix the agent, then run the command again: each call tries to start it; {shows}")
 }
 
 /// What to do about a session that does not start. Only its own log says why.

@@ -1,6 +1,7 @@
 """The files that package managers read: the manifests of Homebrew, winget and scoop, `cargo binstall`'s settings, the list of crates.
 
-winget's and scoop's own schemas are in no package, so their manifests are compared with what those schemas require, written down here.
+winget's and scoop's own schemas are in no package, so the rules of theirs that concern these manifests are written down here, as schemas
+that take no other member.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import re
 import shutil
 import subprocess
 
+import jsonschema
 import tree_sitter
 import tree_sitter_ruby
 import yaml
@@ -20,14 +22,63 @@ from support import LIMIT, ROOT, Fresh, package
 URL = "https://downloads.example/v1"
 HOMEPAGE = "https://project.example"
 
-# What winget's schemas 1.10.0 require of each file, and the form of some values.
-WINGET = {
-    "": {"PackageIdentifier", "PackageVersion", "DefaultLocale", "ManifestType", "ManifestVersion"},
-    ".locale.en-US": {"PackageIdentifier", "PackageVersion", "PackageLocale", "Publisher", "PackageName", "License",
-                      "ShortDescription", "ManifestType", "ManifestVersion"},
-    ".installer": {"PackageIdentifier", "PackageVersion", "Installers", "ManifestType", "ManifestVersion"},
+def only(required, more=None):
+    """An object with these members, of which `more` may be absent, and with no other."""
+    return {"type": "object", "properties": {**required, **(more or {})}, "required": list(required), "additionalProperties": False}
+
+
+def text(shortest, longest):
+    return {"type": "string", "minLength": shortest, "maxLength": longest}
+
+
+def form(pattern):
+    return {"type": "string", "pattern": pattern, "maxLength": 2048}
+
+
+# winget's schemas 1.10.0.
+NAME_PART = r"""[^\.\s\\/:\*\?"<>\|\x01-\x1f]{1,32}"""
+WINGET_COMMON = {
+    "PackageIdentifier": form(rf"^{NAME_PART}(\.{NAME_PART}){{1,7}}$"),
+    "PackageVersion": form(r"""^[^\\/:\*\?"<>\|\x01-\x1f]{1,128}$"""),
+    "ManifestVersion": {"const": "1.10.0"},
 }
-TYPES = {"": "version", ".locale.en-US": "defaultLocale", ".installer": "installer"}
+LOCALE = form(r"^[a-zA-Z]{2,3}(-[a-zA-Z]{4})?(-[a-zA-Z]{2})?$")
+WINGET_URL = form(r"^([Hh][Tt][Tt][Pp][Ss]?)://.+$")
+NESTED = only({"RelativeFilePath": text(1, 512)}, {"PortableCommandAlias": text(1, 40)})
+INSTALLER = only({
+    "Architecture": {"enum": ["x86", "x64", "arm", "arm64", "neutral"]},
+    "InstallerUrl": WINGET_URL,
+    "InstallerSha256": form(r"^[A-Fa-f0-9]{64}$"),
+})
+WINGET = {
+    "": only({**WINGET_COMMON, "DefaultLocale": LOCALE, "ManifestType": {"const": "version"}}),
+    ".locale.en-US": only({
+        **WINGET_COMMON, "PackageLocale": LOCALE, "Publisher": text(2, 256), "PackageName": text(2, 256),
+        "License": text(3, 512), "ShortDescription": text(3, 256), "ManifestType": {"const": "defaultLocale"},
+    }, {"PackageUrl": WINGET_URL}),
+    ".installer": only({
+        **WINGET_COMMON, "Installers": {"type": "array", "items": INSTALLER, "minItems": 1, "maxItems": 1024},
+        "ManifestType": {"const": "installer"},
+    }, {
+        "InstallerType": {"enum": ["msix", "msi", "appx", "exe", "zip", "inno", "nullsoft", "wix", "burn", "pwa", "portable"]},
+        "NestedInstallerType": {"enum": ["msix", "msi", "appx", "exe", "inno", "nullsoft", "wix", "burn", "portable"]},
+        "NestedInstallerFiles": {"type": "array", "items": NESTED, "maxItems": 1024, "uniqueItems": True},
+    }),
+}
+
+# Scoop's schema of an app.
+SCOOP_URL = {"type": "string", "format": "uri", "pattern": "^https://"}
+SCOOP_BUILD = only({"url": SCOOP_URL, "hash": form(r"^([a-fA-F0-9]{64}|(sha1|sha256|sha512|md5):[a-fA-F0-9]{32,128})$")})
+SCOOP = only({
+    "version": form(r"^[\w\.\-+_]+$"), "homepage": SCOOP_URL, "license": text(1, 200),
+}, {
+    "description": text(1, 1000), "architecture": only({}, {"32bit": SCOOP_BUILD, "64bit": SCOOP_BUILD, "arm64": SCOOP_BUILD}),
+    "extract_dir": text(1, 200), "bin": text(1, 200),
+})
+
+
+def check(manifest, schema):
+    jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(manifest)
 
 
 class Manifests(Fresh):
@@ -70,10 +121,9 @@ class Manifests(Fresh):
         self.assertLessEqual(set(installed), inside)
 
     def test_wingets_manifests_have_what_its_schemas_require(self):
-        for part, required in WINGET.items():
+        for part, schema in WINGET.items():
             manifest = yaml.safe_load((self.manifests / "winget" / f"Cupola.Cupola{part}.yaml").read_text())
-            self.assertLessEqual(required, set(manifest), part)
-            self.assertEqual((manifest["ManifestType"], manifest["ManifestVersion"]), (TYPES[part], "1.10.0"))
+            check(manifest, schema)
             self.assertEqual((manifest["PackageIdentifier"], manifest["PackageVersion"]), ("Cupola.Cupola", self.version))
         (installer,) = manifest["Installers"]
         self.assertEqual(installer, {
@@ -87,11 +137,29 @@ class Manifests(Fresh):
 
     def test_scoops_manifest_has_what_its_schema_requires(self):
         manifest = json.loads((self.manifests / "scoop" / "cupola.json").read_text())
-        self.assertLessEqual({"version", "homepage", "license"}, set(manifest))
+        check(manifest, SCOOP)
         build = manifest["architecture"]["64bit"]
         self.assertEqual(build["url"], f"{URL}/{self.windows.name}")
         self.assertEqual(build["hash"], hashlib.sha256(b"windows").hexdigest())
         self.assertEqual((manifest["extract_dir"], manifest["bin"]), (self.windows.stem, "cupola.exe"))
+
+    def test_a_manifest_that_breaks_a_rule_is_found(self):
+        winget = self.manifests / "winget"
+        installer = yaml.safe_load((winget / "Cupola.Cupola.installer.yaml").read_text())
+        scoop = json.loads((self.manifests / "scoop" / "cupola.json").read_text())
+        (build,) = installer["Installers"]
+        for schema, broken in [
+            (WINGET[".installer"], {**installer, "PackageIdentifier": "Cupola"}),
+            (WINGET[".installer"], {**installer, "PackageVersion": 1.0}),
+            (WINGET[".installer"], {**installer, "InstallerTyp": "zip"}),
+            (WINGET[".installer"], {**installer, "Installers": [{**build, "InstallerSha256": "@SHA256@"}]}),
+            (WINGET[".installer"], {**installer, "Installers": [{**build, "Architecture": "x86_64"}]}),
+            (SCOOP, {**scoop, "homepage": "project.example"}),
+            (SCOOP, {**scoop, "checkver": "github"}),
+            (SCOOP, {name: value for name, value in scoop.items() if name != "license"}),
+        ]:
+            with self.subTest(broken=broken), self.assertRaises(jsonschema.ValidationError):
+                check(broken, schema)
 
     def test_without_an_address_or_with_one_that_is_not_safe_nothing_is_written(self):
         for options, says in [([], "--url"), (["--url", "http://a.example", "--homepage", HOMEPAGE], "https://")]:

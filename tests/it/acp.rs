@@ -549,7 +549,7 @@ fn shown(editor: &mut Editor) -> Vec<(String, String, String)> {
 }
 
 #[tokio::test]
-async fn a_loaded_session_shows_decisions_as_and_when_they_were_made() {
+async fn a_loaded_session_shows_decisions_and_links_as_and_when_they_came() {
     let home = Home::new();
     let mut editor = Editor::start(&home, &["--emulator"]).await;
     let session = editor.new_session().await;
@@ -559,6 +559,10 @@ async fn a_loaded_session_shows_decisions_as_and_when_they_were_made() {
         editor.reply(&asked, json!({"outcome": {"outcome": "selected", "optionId": option}})).await;
         assert_eq!(editor.answer(turn).await["result"]["stopReason"], "end_turn");
     }
+    let turn = editor.begin(&session, "consent").await;
+    let consent = editor.asked("elicitation/create").await;
+    editor.reply(&consent, json!({"action": "decline"})).await;
+    editor.answer(turn).await;
     // The last question stays open.
     let turn = editor.begin(&session, "ask delete_file").await;
     let asked = editor.asked("session/request_permission").await;
@@ -566,6 +570,8 @@ async fn a_loaded_session_shows_decisions_as_and_when_they_were_made() {
     editor.answer(turn).await;
     let live = shown(&mut editor);
     assert!(live.iter().any(|(_, _, status)| status == "failed"), "{live:?}");
+    let link = consent["params"]["url"].as_str().unwrap();
+    assert!(live.iter().any(|(kind, _, said)| kind == "agent_message_chunk" && said.contains(link)), "{live:?}");
     editor.ask("session/load", reopening(&session, CWD)).await;
     assert_eq!(shown(&mut editor), live);
     editor.leave().await;

@@ -143,6 +143,8 @@ async fn nothing_beyond_is_reached_by_any_parameter() {
         ("agents/show", json!({"target": other})),
         ("agents/list", json!({})),
         ("agents/list", json!({"target": other})),
+        ("runs/list", json!({"anyAgent": true})),
+        ("partitions/list", json!({"anyAgent": true})),
         ("partitions/import", json!({"entries": [{"target": target, "isolation": acme, "sessionId": session}]})),
         ("daemon/stop", json!({"force": true})),
     ] {

@@ -70,6 +70,36 @@ fn stop(home: &Home) {
 }
 
 #[test]
+fn a_list_without_an_agent_shows_all_agents_of_the_emulator_that_is_named() {
+    let home = Home::new();
+    for agent in ["notes", "notes-identity"] {
+        let asked = run(&home, &["invoke", "--emulator", "--agent-name", agent, "hello"]);
+        assert!(asked.status.success(), "{asked:?}");
+    }
+    let agents = |words: &[&str], list: &str, variables: &[(&str, &str)]| {
+        let mut command = home.command(words);
+        command.envs(variables.iter().copied()).stderr(Stdio::piped());
+        let listed: Value = serde_json::from_slice(&finish(command).stdout).unwrap();
+        let mut agents: Vec<_> =
+            listed[list].as_array().unwrap().iter().map(|one| one["agent"].as_str().unwrap().to_owned()).collect();
+        agents.sort();
+        agents
+    };
+    let both = ["emulator/notes", "emulator/notes-identity"];
+    let nowhere = "--project-endpoint=https://acct.services.ai.azure.com/api/projects/p";
+    for list in ["runs", "partitions"] {
+        assert_eq!(agents(&[list, "list", "--emulator"], list, &[]), both);
+        assert_eq!(agents(&[list, "list", "--emulator=http://127.0.0.1:9"], list, &[]), [""; 0]);
+        assert_eq!(agents(&[list, "list", nowhere], list, &[]), [""; 0]);
+        assert_eq!(agents(&[list, "list", "--emulator", "-n", "notes"], list, &[]), both[..1]);
+        assert_eq!(agents(&[list, "list", "--emulator"], list, &[("CUPOLA_AGENT", "notes")]), both[..1]);
+    }
+    // An isolation's runs are those of the agent that a call would reach.
+    assert_eq!(agents(&["runs", "list", "--emulator", "--user-isolation-key", "acme"], "runs", &[]), [""; 0]);
+    stop(&home);
+}
+
+#[test]
 fn prune_deletes_what_is_old_enough_and_only_in_its_own_scope() {
     let home = with_sessions();
     let prune = |words: &[&str]| run(&home, &of("acme", &[&["sessions", "prune"], words].concat()));

@@ -335,6 +335,46 @@ async fn a_time_limit_is_an_ending_for_all() {
 }
 
 #[tokio::test]
+async fn a_list_of_a_place_has_the_runs_and_partitions_of_all_its_agents() {
+    let (daemon, emulator, elsewhere) = (TestDaemon::start(), TestEmulator::start().await, TestEmulator::start().await);
+    let mut client = daemon.connect();
+    let (target, beside, far) = (emulator.target("notes"), emulator.target("versioned"), elsewhere.target("notes"));
+    for place in [&target, &beside, &far] {
+        say(&mut client, place, json!({}), "hello").await;
+    }
+    for (method, list) in [("runs/list", "runs"), ("partitions/list", "partitions")] {
+        let mut agents = async |params: Value| {
+            let listed = client.call(method, params).await;
+            let listed = listed["result"][list].as_array().unwrap_or_else(|| panic!("{listed}")).clone();
+            let mut agents: Vec<_> = listed.iter().map(|one| one["agent"].as_str().unwrap().to_owned()).collect();
+            agents.sort();
+            agents
+        };
+        let all = agents(json!({})).await;
+        assert_eq!(all.len(), 3, "{all:?}");
+        let of_place = agents(json!({"target": target, "anyAgent": true})).await;
+        let names: Vec<_> = of_place.iter().map(|agent| agent.rsplit('/').next().unwrap()).collect();
+        assert_eq!(names, ["notes", "versioned"], "{method}");
+        // Whichever agent of the place is named.
+        assert_eq!(agents(json!({"target": beside, "anyAgent": true})).await, of_place, "{method}");
+        assert_eq!(agents(json!({"target": beside})).await, of_place[1..], "{method}");
+        assert_eq!(agents(json!({"target": far, "anyAgent": true})).await.len(), 1, "{method}");
+        for (params, said) in [
+            (json!({"anyAgent": true}), "needs a target"),
+            (json!({"anyAgent": true, "target": target, "isolation": {}}), "cannot be combined with isolation"),
+        ] {
+            let refused = client.call(method, params).await;
+            assert_eq!(refused["error"]["data"]["kind"], "invalidParams", "{refused}");
+            assert!(refused["error"]["message"].as_str().unwrap().contains(said), "{refused}");
+        }
+    }
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
+    elsewhere.end().await;
+}
+
+#[tokio::test]
 async fn runs_are_listed_newest_first_by_agent_and_isolation() {
     let (daemon, emulator) = (TestDaemon::start(), TestEmulator::start().await);
     let target = emulator.target("notes");

@@ -369,6 +369,26 @@ async fn a_run_that_only_the_service_still_has_is_listed_and_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runs_that_were_left_in_one_second_are_listed_newest_first() {
+    const RUNS: usize = 8;
+    let mut world = World::start().await;
+    let mut begun = Vec::new();
+    for number in 0..RUNS {
+        let isolation = json!({"isolation": {"userKey": format!("tenant-{number}")}, "onDisconnect": "keep"});
+        let (run, _, _) = world.begin("slow 1000 50", isolation, "textDelta").await;
+        begun.insert(0, run);
+    }
+    world.kill();
+    world.daemon = world.home.serve_ready();
+    let mut client = world.connect().await;
+    let left = client.call("runs/list", json!({"all": true})).await["result"]["runs"].clone();
+    let listed: Vec<_> = left.as_array().unwrap().iter().map(|run| run["runId"].as_str().unwrap()).collect();
+    assert_eq!(listed, begun);
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_costs_a_surviving_run_nothing() {
     let world = World::start().await;
     world.emulator.fail("*/protocols/openai/responses", 1, Fault::Cut { after_bytes: 4000 });

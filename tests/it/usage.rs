@@ -51,6 +51,9 @@ fn a_value_that_cannot_be_used_is_a_usage_error_that_names_it() {
     fs::write(&file, "").unwrap();
     let taken = file.to_str().unwrap();
     let below = format!("{taken}/below");
+    let (absent, empty) = (home.path("absent"), home.path("empty"));
+    fs::create_dir(&empty).unwrap();
+    let (absent, empty) = (absent.to_str().unwrap(), empty.to_str().unwrap());
     let cases: &[(&[&str], &str)] = &[
         (&["emulator", "--agent", "mine"], "--agent"),
         (&["emulator", "--agent", "mine=exec:run,protocols=mcp"], "--agent"),
@@ -60,7 +63,13 @@ fn a_value_that_cannot_be_used_is_a_usage_error_that_names_it() {
         (&["emulator", "--listen", "192.0.2.1:0", "--listen-beyond-loopback"], "192.0.2.1:0"),
         (&["emulator", "--listen", "127.0.0.1:0", "--record", taken], "--record"),
         (&["emulator", "--listen", "127.0.0.1:0", "--record", &below], "--record"),
-        (&["emulator", "--listen", "127.0.0.1:0", "--data-dir", taken], taken),
+        (&["emulator", "--listen", "127.0.0.1:0", "--data-dir", taken], "taken is a file, not a directory"),
+        (&["emulator", "token", "--data-dir", taken], "taken is a file, not a directory"),
+        (&["emulator", "token", "--data-dir", absent], "there is no directory"),
+        (&["emulator", "token", "--data-dir", empty], "has no emulator's secret"),
+        (&["serve", "--state-dir", taken], "not a directory"),
+        (&["man", taken], "taken is a file, not a directory"),
+        (&["invoke", "-C", taken, "hi"], "taken is a file, not a directory"),
         (&["emulator", "--listen", "127.0.0.1:0", "--watch", &below], "--watch"),
         (&["emulator", "--listen", "127.0.0.1:0", "--env", "A B=1"], "--env"),
         (&["emulator", "--listen", "127.0.0.1:0", "--env-file", &below], "--env-file"),

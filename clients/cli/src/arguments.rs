@@ -70,7 +70,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         let OnlyInvoke::Invoke(flags) = invoke.command;
         return Ok(Arguments { command: Command::Invoke(flags), notices });
     }
-    let parsed = Arguments::try_parse_from(line).map_err(refusal::plain)?;
+    let parsed = Arguments::try_parse_from(&line).map_err(|error| refusal::of_command(error, &line, definition))?;
     Ok(Arguments { notices, ..parsed })
 }
 
@@ -142,6 +142,10 @@ mod tests {
             "invoke --local --protocol a2a hello",
             "invoke --emulator --detach -o json hello",
             "runs list -o table",
+            "runs ls -o table",
+            "sessions ls --emulator",
+            "agents ls",
+            "partitions ls",
             "runs list --emulator --user-isolation-key acme",
             "runs show run-1 -o table",
             "runs attach run-1 --after 7 -o jsonl",

@@ -59,16 +59,39 @@ pub(crate) struct ScopeFlags {
     pub daemon: DaemonFlags,
 }
 
+/// What a list is about.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// One agent, or a place.
+    pub target: Option<Target>,
+    /// Whose state, where `target` is one agent.
+    pub isolation: Option<Isolation>,
+    /// All agents of the place that `target` is in.
+    pub any_agent: bool,
+}
+
 impl ScopeFlags {
     /// The agent and whose state. `positional` is the agent named without a flag, as azd takes it.
     pub(crate) fn resolve(&self, positional: Option<&str>) -> Result<(Target, Isolation), Failure> {
         self.resolve_in(positional, &Environment::process(self.no_env))
     }
 
-    /// As [`Self::resolve`], if any flag names an agent or an isolation.
-    pub(crate) fn named(&self) -> Result<Option<(Target, Isolation)>, Failure> {
+    /// What a list is about: everything, if no flag says more.
+    pub(crate) fn listed(&self) -> Result<Listed, Failure> {
         let is_named = self.target.is_given() || self.isolation != IsolationFlags::default() || self.profile.is_some();
-        is_named.then(|| self.resolve(None)).transpose()
+        if !is_named {
+            return Ok(Listed::default());
+        }
+        let environment = Environment::process(self.no_env);
+        let (target, isolation) = self.resolve_in(None, &environment)?;
+        // An isolation's state belongs to one agent, so a list for it is about the agent that a call would reach.
+        if isolation == Isolation::default() && self.daemon.gateway.is_none() {
+            let profile = self.profile(&environment)?;
+            if self.target.is_place_alone(&environment, &profile)? {
+                return Ok(Listed { target: Some(target), isolation: None, any_agent: true });
+            }
+        }
+        Ok(Listed { target: Some(target), isolation: Some(isolation), any_agent: false })
     }
 
     /// As [`Self::resolve`], with the environment as a value.

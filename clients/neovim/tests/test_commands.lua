@@ -123,6 +123,14 @@ return {
     end,
   },
   {
+    'the status counts in the singular and the plural',
+    function()
+      support.call('daemon/status')
+      vim.cmd('Cupola status')
+      support.wait_for_notification('1 connection, 0 runs')
+    end,
+  },
+  {
     'checkhealth finds all well, and says what is not',
     function()
       vim.cmd('silent checkhealth cupola')
@@ -131,6 +139,9 @@ return {
         support.has(report, part)
       end
       support.lacks(report, 'ERROR')
+      -- What was not checked is not well: it is told without a mark.
+      local skipped = report:match('[^\n]*its own secret signs')
+      support.equal(skipped, '- credential: the emulator takes tokens that its own secret signs')
       require('cupola.daemon').shared:close()
       vim.g.cupola = { command = { 'cupola-that-is-not-there' } }
       vim.cmd('silent checkhealth cupola')

@@ -33,6 +33,15 @@ export class Calls {
         return this.#line.request(method, params as unknown as OwnParams<M>, { signal });
     }
 
+    /** A call for the place where the line's agent is. It names no isolation: that belongs to one agent. */
+    protected ofPlace<M extends "runs/list" | "partitions/list">(
+        method: M,
+        { signal, ...params }: Options<M>,
+    ): Promise<Result<M>> {
+        const whole = { target: this.line.target, ...params } as unknown as Params<M>;
+        return this.line.connection.request(method, whole, { signal });
+    }
+
     /** A call that is not about one user's state. */
     protected plain<M extends Method>(method: M, params: Params<M>, { signal }: Signal): Promise<Result<M>> {
         return this.#line.connection.request(method, params, { signal });

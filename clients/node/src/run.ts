@@ -1,8 +1,15 @@
 // One invoke, or one that another client began: its events, its result, its text.
 
+import { harmless } from "./display.js";
 import { AgentAsks, RunFailed } from "./error.js";
 import type { InvokeEvent, InvokeResponse } from "./protocol.js";
 import { Streaming, type StreamingCall, type StreamingOptions } from "./streaming.js";
+
+/** Notices of waits of up to a minute and more, which only a person may be able to end. A script shows them without being asked to. */
+const LONG_WAITS: ReadonlySet<string> = new Set(["waitingForAgent", "waitingForVersion"]);
+
+/** The name of the process's warnings about such waits: Node prints them, and `process.on("warning", …)` gets them. */
+const WARNING = "CupolaWarning";
 
 /** The input item that allows or refuses, once, the tool call of the question with this id. */
 export function approval(id: string, allow: boolean): object {
@@ -49,6 +56,9 @@ export class Run extends Streaming<InvokeEvent, InvokeResponse> {
     }
 
     protected override saw(event: InvokeEvent): void {
+        if (event.type === "notice" && LONG_WAITS.has(event.code)) {
+            process.emitWarning(harmless(event.message), WARNING);
+        }
         if (this.#id === undefined) {
             this.#id = event.runId;
             this.#begin?.(event.runId);

@@ -1,7 +1,9 @@
 // The client that scripts use, against a real daemon.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect } from "node:util";
@@ -10,7 +12,7 @@ import { AgentAsks, RunFailed } from "../src/error.js";
 import { Line } from "../src/line.js";
 import type { InvokeEvent } from "../src/protocol.js";
 import { approval } from "../src/run.js";
-import { emulator } from "../src/targets.js";
+import { emulator, local } from "../src/targets.js";
 import { eventually, failure, type Home, inHome } from "./support.js";
 
 const target = emulator();
@@ -65,6 +67,25 @@ test("each isolation has its own state on one connection", () =>
         assert.equal((await client.daemon.status()).connections, 1);
     }));
 
+test("a local agent that is waited for is told as a warning of the process", () =>
+    inHome(async (home) => {
+        // Free again: a connection to it is refused.
+        const server = createServer().listen(0, "127.0.0.1");
+        await once(server, "listening");
+        const { port } = server.address() as AddressInfo;
+        server.close();
+        await once(server, "close");
+        const warned = new Promise<Error>((resolve) => process.once("warning", resolve));
+        const client = await home.client({ target: local(port) });
+        const run = client.invoke("hello", { timeoutMs: 1000 });
+        const warning = await Promise.race([warned, run.text().then(() => assert.fail("it answered"))]).catch(
+            (error: unknown) => error as Error,
+        );
+        assert.equal(warning.name, "CupolaWarning");
+        assert.match(warning.message, new RegExp(`nothing listens at http://127.0.0.1:${port} yet; waiting`));
+        await failure(run.text());
+    }));
+
 test("leaving an answer early cancels its run", () =>
     inHome(async (home) => {
         const client = await acmeClient(home);
@@ -103,6 +124,20 @@ test("a detached run outlives its client, and another one follows and cancels it
         assert.ok(failed instanceof RunFailed && failed.status === "cancelled" && failed.runId === id, failed.kind);
         assert.deepEqual((await client.using({ isolation: contoso }).runs.list()).runs, []);
         assert.equal((await client.runs.list({ everyones: true })).runs.length, 1);
+    }));
+
+test("the lists of a place have the runs and the saved state of all its agents", () =>
+    inHome(async (home) => {
+        const client = await acmeClient(home);
+        const beside = client.using({ target: { kind: "emulator", agent: "notes-identity" }, isolation: {} });
+        await client.invoke("hello").text();
+        await beside.invoke("hello").text();
+        const agents = (list: { agent: string }[]) => list.map((one) => one.agent).sort();
+        const both = ["emulator/notes", "emulator/notes-identity"];
+        assert.deepEqual(agents((await client.runs.list({ anyAgent: true })).runs), both);
+        assert.deepEqual(agents((await client.partitions.list({ anyAgent: true })).partitions), both);
+        assert.deepEqual(agents((await client.runs.list()).runs), both.slice(0, 1));
+        assert.deepEqual(agents((await client.partitions.list()).partitions), both.slice(0, 1));
     }));
 
 test("a signal cancels any call", () =>

@@ -70,6 +70,18 @@ class Runs(WithDaemon):
         self.assertEqual(len(other.runs.list()["runs"]), 1)
         self.assertGreaterEqual(len(client.runs.list(everyones=True)["runs"]), 1)
 
+    def test_the_lists_of_a_place_have_all_its_agents(self):
+        client = self.client()
+        client.invoke("hello").text()
+        beside = client.using(target={"kind": "emulator", "agent": "notes-identity"}, isolation=cupola.Isolation())
+        beside.invoke("hello").text()
+        both = {"emulator/notes", "emulator/notes-identity"}
+        self.assertEqual({run["agent"] for run in client.runs.list(any_agent=True)["runs"]}, both)
+        saved = client.partitions.list(any_agent=True)["partitions"]
+        self.assertEqual({each["agent"] for each in saved}, both)
+        self.assertEqual({run["agent"] for run in client.runs.list()["runs"]}, {"emulator/notes"})
+        self.assertEqual({each["agent"] for each in client.partitions.list()["partitions"]}, {"emulator/notes"})
+
     def test_a_bound_client_sees_no_other(self):
         other = self.client(isolation=cupola.Isolation(user_key=f"{self.id()}-other"))
         theirs = other.invoke("hello").wait()["runId"]

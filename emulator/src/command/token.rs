@@ -2,7 +2,9 @@
 //! by themselves.
 
 use crate::auth::{IMPERSONATE, MANAGE_ALL, Secret, SecretError, Token};
+use crate::private;
 use crate::registry::{self, Entry, RegistryError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -46,10 +48,27 @@ pub enum TokenCommandError {
          running, pass its directory with --data-dir"
     )]
     NotThere(String),
+    /// The directory does not exist, or is a file.
+    #[error("--data-dir: {}", private::unusable(path, source))]
+    DataDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// No emulator has used the directory.
+    #[error(
+        "--data-dir: {} has no emulator's secret; `cupola emulator --data-dir DIRECTORY` makes one when it starts",
+        .0.display()
+    )]
+    NoSecret(PathBuf),
     /// The list of running emulators.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The secret.
+    /// The secret in the directory that was named.
+    #[error("--data-dir: {0}")]
+    NamedSecret(SecretError),
+    /// The secret of an emulator that runs.
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -81,7 +100,13 @@ fn source(options: &TokenOptions) -> Result<(Secret, Option<String>), TokenComma
     let list = options.registry.as_deref();
     if let Some(directory) = &options.data_directory {
         let path = Secret::path(directory);
-        let secret = Secret::read(&path)?;
+        // What is wrong with the directory says more than what is wrong with a file in it.
+        std::fs::read_dir(directory)
+            .map_err(|source| TokenCommandError::DataDirectory { path: directory.clone(), source })?;
+        if !path.exists() {
+            return Err(TokenCommandError::NoSecret(directory.clone()));
+        }
+        let secret = Secret::read(&path).map_err(TokenCommandError::NamedSecret)?;
         let path = std::path::absolute(&path).unwrap_or(path);
         let url = options.url.clone().or_else(|| {
             let running = list.and_then(|list| registry::list(list).ok()).unwrap_or_default();

@@ -70,7 +70,8 @@ pub(super) async fn forward(
             Ok((response, lease))
         }
         Err(error) => {
-            if matches!(error, crate::container::CallError::Gone(_)) {
+            use crate::container::CallError;
+            if matches!(error, CallError::Gone(_) | CallError::Crashed { .. }) {
                 session.lost(&container, call.now()).await;
             }
             Err(ApiError::call(session.id(), &error))

@@ -30,9 +30,13 @@ pub const GRACE: Duration = Duration::from_secs(12);
 #[cfg(unix)]
 const KEPT_VARIABLES: [&str; 6] = ["PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
 
-/// Output lines quoted when an agent ends before it is ready: a Python traceback's last lines fit.
+/// Output lines quoted when an agent crashes: a Python traceback's last lines fit.
 #[cfg(unix)]
-const QUOTED_LINES: usize = 20;
+const QUOTED_LINES: usize = 10;
+
+/// Most characters of those lines, counted from the end, where the reason is. Clients show about a thousand of a message.
+#[cfg(unix)]
+const QUOTED_CHARACTERS: usize = 800;
 
 /// Starts one process per session.
 #[derive(Debug, Clone)]
@@ -115,18 +119,26 @@ impl Runtime for Exec {
 
 #[cfg(unix)]
 mod unix {
-    use super::{Exec, KEPT_VARIABLES, QUOTED_LINES, READY_WITHIN};
+    use super::{Exec, KEPT_VARIABLES, QUOTED_CHARACTERS, QUOTED_LINES, READY_WITHIN};
     use crate::container::{CallError, Container, SandboxContext, StartError};
     use crate::logs::{LogKind, LogReader, LogSink, LogStream};
-    use crate::sandbox::forward::Forward;
+    use crate::sandbox::forward::{EndsWithConnection, Forward};
     use crate::sandbox::port::PortLease;
     use crate::sandbox::process::Process;
     use axum::body::Body;
     use futures_util::future::BoxFuture;
+    use futures_util::{StreamExt as _, stream};
+    use std::io;
     use std::os::unix::fs::DirBuilderExt;
-    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex, PoisonError};
     use std::time::Duration;
     use tokio::process::Command;
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+
+    /// How long the end of a process may be reported after the end of its connection. An answer that is complete waits for that long, too.
+    const UNTIL_KNOWN: Duration = Duration::from_millis(200);
 
     pub(super) async fn start(exec: &Exec, context: SandboxContext) -> Result<Arc<dyn Container>, StartError> {
         for path in [&context.home, &context.state_root] {
@@ -158,7 +170,11 @@ mod unix {
                 }
             }
         }
-        Ok(Arc::new(Running { forward, process, logs: context.logs, grace: exec.grace, _port: port }))
+        let is_asked_to_stop = Arc::new(AtomicBool::new(false));
+        tokio::spawn(report(process.ending(), Arc::clone(&is_asked_to_stop), context.logs.clone()));
+        let written = Mutex::new(written);
+        let logs = context.logs;
+        Ok(Arc::new(Running { forward, process, written, is_asked_to_stop, logs, grace: exec.grace, _port: port }))
     }
 
     fn environment(exec: &Exec, context: &SandboxContext, port: &PortLease) -> Command {
@@ -187,17 +203,51 @@ mod unix {
 
     fn last_output(written: &mut LogReader) -> String {
         let lines: Vec<_> = written.take().lines.into_iter().map(|line| line.message).collect();
-        let last = lines.get(lines.len().saturating_sub(QUOTED_LINES)..).unwrap_or_default();
-        if last.is_empty() { "(none)".to_owned() } else { last.join("\n") }
+        let last = lines.get(lines.len().saturating_sub(QUOTED_LINES)..).unwrap_or_default().join("\n");
+        let left_out = last.chars().count().saturating_sub(QUOTED_CHARACTERS);
+        last.chars().skip(left_out).collect()
+    }
+
+    /// Writes down that the process ended by itself, also where no call was under way.
+    async fn report(mut ending: watch::Receiver<Option<String>>, is_asked_to_stop: Arc<AtomicBool>, logs: LogSink) {
+        let Ok(status) = ending.wait_for(Option::is_some).await.map(|status| status.clone().unwrap_or_default()) else {
+            return;
+        };
+        if !is_asked_to_stop.load(Ordering::Relaxed) {
+            logs.push(LogStream::Status, format!("The agent crashed: {status}"));
+        }
+    }
+
+    /// The same body, which breaks off instead of ending if the process has crashed.
+    fn until_crash(body: Body, ending: watch::Receiver<Option<String>>) -> Body {
+        let state = Some((body.into_data_stream(), ending));
+        Body::from_stream(stream::unfold(state, |state| async {
+            let (mut data, mut ending) = state?;
+            if let Some(piece) = data.next().await {
+                return Some((piece, Some((data, ending))));
+            }
+            let ended = timeout(UNTIL_KNOWN, ending.wait_for(Option::is_some)).await.ok()?.ok()?.clone();
+            let crash = format!("the agent crashed while it answered: {}", ended.unwrap_or_default());
+            Some((Err(axum::Error::new(io::Error::other(crash))), None))
+        }))
     }
 
     /// A session's process that has become ready.
     struct Running {
         forward: Forward,
         process: Process,
+        /// What it has written.
+        written: Mutex<LogReader>,
+        is_asked_to_stop: Arc<AtomicBool>,
         logs: LogSink,
         grace: Duration,
         _port: PortLease,
+    }
+
+    impl Running {
+        fn last_output(&self) -> String {
+            last_output(&mut self.written.lock().unwrap_or_else(PoisonError::into_inner))
+        }
     }
 
     impl Container for Running {
@@ -206,12 +256,24 @@ mod unix {
                 if let Some(status) = self.process.ended() {
                     return Err(CallError::Gone(format!("its process ended: {status}")));
                 }
-                self.forward.call(request).await
+                let error = match self.forward.call(request).await {
+                    Ok(answer) if answer.extensions().get::<EndsWithConnection>().is_some() => {
+                        return Ok(answer.map(|body| until_crash(body, self.process.ending())));
+                    }
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                };
+                let Some(status) = self.process.has_just_ended().await else { return Err(error) };
+                Err(match error {
+                    CallError::Gone(_) => CallError::Gone(format!("its process ended: {status}")),
+                    _ => CallError::Crashed { status, output: self.last_output() },
+                })
             })
         }
 
         fn stop(&self) -> BoxFuture<'_, ()> {
             Box::pin(async move {
+                self.is_asked_to_stop.store(true, Ordering::Relaxed);
                 self.process.stop(self.grace).await;
                 let status = self.process.ended().unwrap_or_else(|| "killed".to_owned());
                 self.logs.push(LogStream::Status, format!("Container stopped: {status}"));

@@ -32,6 +32,11 @@ const PER_CONNECTION: [HeaderName; 8] = [
     UPGRADE,
 ];
 
+/// In the extensions of an answer without a length: its connection ends in the same way when it is complete and when its agent has
+/// crashed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndsWithConnection;
+
 /// An agent's address and the connection pool to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Forward {
@@ -77,6 +82,10 @@ impl Forward {
             let connection = hyper::upgrade::on(&mut answer).await;
             let connection = connection.map_err(|error| CallError::Broken(error.to_string()))?;
             answer.extensions_mut().insert(Upgraded::new(TokioIo::new(connection)));
+        }
+        let is_framed = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| answer.headers().contains_key(name));
+        if !is_framed && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            answer.extensions_mut().insert(EndsWithConnection);
         }
         remove_per_connection(answer.headers_mut());
         Ok(answer)

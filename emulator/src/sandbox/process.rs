@@ -30,6 +30,12 @@ const MAX_LINE_BYTES: u64 = 64 * 1024;
 /// for ever, and must not hold up a stop.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
+/// Between the broken connection of a process that crashed and the report of its end: the last output is read in between.
+const UNTIL_REPORTED: Duration = Duration::from_secs(1);
+
+/// The exit code of a shell is the number of the signal that ended its command, added to this.
+const SHELLS_SIGNALS: i32 = 128;
+
 /// A running process group.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -70,6 +76,16 @@ impl Process {
     /// How it ended, once it has.
     pub(crate) fn ended(&self) -> Option<String> {
         self.ended.borrow().clone()
+    }
+
+    /// Waits for the end for as long as it takes the system to report one that has happened. `None`: the process runs.
+    pub(crate) async fn has_just_ended(&self) -> Option<String> {
+        tokio::time::timeout(UNTIL_REPORTED, self.wait()).await.ok()
+    }
+
+    /// What tells when it ends, apart from the process itself.
+    pub(crate) fn ending(&self) -> watch::Receiver<Option<String>> {
+        self.ended.clone()
     }
 
     /// Waits for the end and says how it came.
@@ -114,7 +130,13 @@ async fn copy_lines(output: Option<impl AsyncRead + Unpin>, stream: LogStream, l
 
 fn describe(status: io::Result<ExitStatus>) -> String {
     match status {
-        Ok(status) => status.to_string(),
+        // The system's own words for an exit code read like those of an HTTP status.
+        Ok(status) => match status.code() {
+            // A shell says so of a command that a signal ended.
+            Some(code) if code > SHELLS_SIGNALS => format!("exit code {code}, signal {}", code - SHELLS_SIGNALS),
+            Some(code) => format!("exit code {code}"),
+            None => status.to_string().replacen(": ", " ", 1),
+        },
         Err(error) => format!("unknown exit status: {error}"),
     }
 }

@@ -182,7 +182,8 @@ async fn a_container_that_does_not_come_up_is_told_apart() {
     let slow = bench.invoke("slow", json!({"input": "hi"})).send().await;
     assert_eq!((slow.status, slow.header("x-adc-response-details")), (502, Some("ReadinessTimeout")));
     let broken = bench.invoke("broken", json!({"input": "hi"})).send().await;
-    broken.refused(424, "session_not_ready");
+    broken.refused(424, "agent_crashed");
+    assert_eq!(broken.header("x-adc-response-details"), Some("session_not_ready"));
     assert!(broken.text.contains("boom"), "{}", broken.text);
     let shown = bench.endpoint("GET", "broken", &format!("/sessions/{}", broken.session())).send().await.ok();
     assert_eq!(shown.json()["status"], "failed");
@@ -198,7 +199,7 @@ async fn a_failed_start_is_healed_by_the_next_one() {
     bench.agents.are_broken.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let refused = bench.invoke("notes", turn("sess-heal-1")).send().await;
-        refused.refused(424, "session_not_ready");
+        refused.refused(424, "agent_crashed");
         assert!(refused.text.contains("boom"), "each start says what went wrong: {}", refused.text);
         assert_eq!(status(&bench, "sess-heal-1").await, "failed");
     }
@@ -236,7 +237,7 @@ async fn changed_sources_replace_each_container_that_runs_or_did_not_start() {
         .await
         .ok();
     assert!(log.text.contains("Restarting the container: main.py changed"), "{}", log.text);
-    assert!(log.text.contains("The container did not start: the agent ended before it was ready"), "{}", log.text);
+    assert!(log.text.contains("The container did not start: the agent crashed while it started"), "{}", log.text);
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ const RULES: &[(RangeInclusive<u16>, Rule)] = &[
     (409..=409, Named(&[Kind::ConversationLocked])),
     (409..=409, Is(Kind::Conflict)),
     (413..=413, If(|it| it.operation == Op::UploadFile, Kind::FileTooLarge)),
+    // Another start of an agent that crashed would crash, too.
+    (424..=424, Named(&[Kind::AgentFailed])),
     (424..=424, Is(Kind::SessionNotReady)),
     (429..=429, Named(&[Kind::QuotaExceeded])),
     (429..=429, If(|it| it.says("quota"), Kind::QuotaExceeded)),
@@ -47,7 +49,7 @@ const RULES: &[(RangeInclusive<u16>, Rule)] = &[
     (400..=499, Is(Kind::BadRequest)),
     // An agent without a handler for this protocol.
     (501..=501, Is(Kind::BadRequest)),
-    (502..=502, Named(&[Kind::SessionNotReady, Kind::SandboxIdle])),
+    (502..=502, Named(&[Kind::SessionNotReady, Kind::SandboxIdle, Kind::AgentFailed])),
     (502..=502, Is(Kind::ServiceError)),
     (503..=503, Named(&[Kind::SessionNotReady, Kind::SandboxIdle])),
     (503..=503, Is(Kind::ServiceUnavailable)),

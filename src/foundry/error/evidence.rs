@@ -48,6 +48,7 @@ pub(in super::super) fn kind_of_code(code: &str) -> Option<Kind> {
         "QuotaExceeded" | "RegionalQuotaExceeded" | "quota_exceeded" | "session_quota_exceeded" => Kind::QuotaExceeded,
         "AgentVersionNotReady" => Kind::AgentVersionNotReady,
         "AgentVersionProvisioningFailed" => Kind::AgentVersionFailed,
+        "agent_crashed" => Kind::AgentFailed,
         "conversation_locked" => Kind::ConversationLocked,
         "missing_isolation_key" => Kind::IsolationKeyRequired,
         "session_not_accessible" => Kind::IsolationMismatch,

@@ -30,6 +30,13 @@ async fn what_a_bound_connection_may_not_do_has_another_way() {
         let given = hint.given_by(&client.call("invoke", refused).await);
         given.works(&client.call("invoke", invoke.clone()).await).done();
     }
+    let given = advice("leave anyAgent out to list what is this connection's own");
+    let given = given.given_by(&client.call("runs/list", json!({"anyAgent": true})).await);
+    given.works(&client.call("runs/list", json!({})).await).done();
+    let given = advice("give target as well, or leave anyAgent out for the agents of all places");
+    let given = given.given_by(&free.call("runs/list", json!({"anyAgent": true})).await);
+    let given = given.works(&free.call("runs/list", json!({"anyAgent": true, "target": target})).await);
+    given.works(&free.call("runs/list", json!({})).await).done();
     // A session of the same keys that this daemon has not seen.
     let elsewhere = TestDaemon::start();
     let mut stranger = elsewhere.connect();

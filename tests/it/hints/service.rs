@@ -140,17 +140,50 @@ async fn what_the_agent_server_refuses_is_sent_again() {
     world.end().await;
 }
 
-/// Notes, whose containers do not start as long as they are told so.
-struct Broken(Arc<AtomicBool>, Notes);
+/// Notes, whose containers do not start as long as they are told so, and why.
+struct Broken(Arc<AtomicBool>, Notes, fn() -> StartError);
 
 impl Runtime for Broken {
     fn start(&self, context: SandboxContext) -> BoxFuture<'_, Result<Arc<dyn Container>, StartError>> {
         if self.0.load(Ordering::Relaxed) {
-            let ended = StartError::Exited { status: "exit status: 1".to_owned(), output: "ImportError".to_owned() };
-            return Box::pin(async { Err(ended) });
+            let failed = self.2();
+            return Box::pin(async { Err(failed) });
         }
         self.1.start(context)
     }
+}
+
+fn missing() -> StartError {
+    StartError::Spawn { command: "python3 main.py".to_owned(), source: std::io::ErrorKind::NotFound.into() }
+}
+
+fn crashed() -> StartError {
+    StartError::Exited { status: "exit code 1".to_owned(), output: "ImportError".to_owned() }
+}
+
+#[tokio::test]
+async fn an_agent_that_crashes_at_its_start_is_fixed_and_started_by_the_next_call() {
+    let is_broken = Arc::new(AtomicBool::new(true));
+    let broken = Arc::clone(&is_broken);
+    let emulator = TestEmulator::with(|options| {
+        let runtime = Arc::new(Broken(broken, Notes::default(), crashed));
+        options.agents.push(AgentSpec::new("broken", vec![VersionSpec::new("1", KEYS_OPTIONAL, runtime)]));
+    })
+    .await;
+    let daemon = TestDaemon::start();
+    let mut client = daemon.connect();
+    let turn = json!({"target": emulator.target("broken"), "input": "hello"});
+    let refused = client.call("invoke", turn.clone()).await;
+    let error = &refused["error"];
+    assert_eq!(error["message"], "the agent crashed while it started: exit code 1; its last lines:\nImportError");
+    assert_eq!((&error["data"]["kind"], &error["data"]["turn"]), (&json!("agentFailed"), &json!("notRun")), "{error}");
+    assert_eq!(emulator.asked("POST", "protocols/openai/responses").len(), 1, "it was sent again");
+    let given = advice("fix the agent, then run the command again").given_by(&refused);
+    is_broken.store(false, Ordering::Relaxed);
+    given.works(&client.call("invoke", turn).await).done();
+    client.leave().await;
+    daemon.end().await;
+    emulator.end().await;
 }
 
 /// A session that never started stays dead at the service. The next call makes another one by itself if the first one was made by a
@@ -160,7 +193,7 @@ async fn a_session_that_never_became_ready_is_named_and_not_continued_in_silence
     let is_broken = Arc::new(AtomicBool::new(true));
     let broken = Arc::clone(&is_broken);
     let emulator = TestEmulator::with(|options| {
-        let version = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Broken(broken, Notes::default())));
+        let version = VersionSpec::new("1", KEYS_OPTIONAL, Arc::new(Broken(broken, Notes::default(), missing)));
         options.agents.push(AgentSpec::new("broken", vec![version]));
     })
     .await;
@@ -187,7 +220,7 @@ async fn a_session_that_never_became_ready_is_named_and_not_continued_in_silence
         let session = hint.split("--session-id ").nth(1).unwrap().split('`').next().unwrap().to_owned();
         let log = client.call("monitor", params(&json!({"kind": "system", "sessionId": session}))).await;
         let said = log.to_string();
-        let given = given.works(&log).helps(said.contains("ImportError"));
+        let given = given.works(&log).helps(said.contains("python3 main.py"));
         // The agent has been mended; at the service, the session would not be.
         is_broken.store(false, Ordering::Relaxed);
         let again = client.call("invoke", invoke(&json!({}))).await;

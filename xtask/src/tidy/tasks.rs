@@ -25,6 +25,7 @@ const PLACES: &[(&str, &str, &str)] = &[
     ("clients/mcp/src/call.rs", "ask", "waited for in place: the line to the daemon blocks"),
     ("clients/mcp/src/call.rs", "begin", "waited for in place: the line to the daemon blocks"),
     ("clients/mcp/src/call.rs", "insist", "waited for in place: the line to the daemon blocks"),
+    ("emulator/src/sandbox/exec.rs", "start", "waits for the end of a process, which ends with the emulator"),
     ("src/auth/cache.rs", "start", "a fetch serves all callers that wait for it; forcing the end may drop it"),
     ("src/auth/cache.rs", "fetch", "renews a used token in time; it holds its slot weakly and may be dropped"),
     ("src/foundry/content.rs", "pieces_of", "waited for in place: a disk may be slow"),

@@ -28,6 +28,7 @@ pub(crate) struct Flags {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the project's agents
+    #[command(visible_alias = "ls")]
     List {
         /// Maximum number of results
         #[arg(long, value_name = "NUMBER")]

@@ -95,7 +95,7 @@ fn known(wanted: &Wanted, hooks: Hooks, syntax: Syntax) -> Result<Vec<String>, F
             typed::<runs::List>(&raw)?.runs.iter().map(|run| run.run_id.to_string()).collect()
         }
         Kind::Partition => {
-            let params = partitions::ListParams { target: None, isolation: None };
+            let params = partitions::ListParams::default();
             let raw = scope.call::<partitions::List>(hooks, params)?;
             typed::<partitions::List>(&raw)?.partitions.iter().map(|partition| partition.id.to_string()).collect()
         }

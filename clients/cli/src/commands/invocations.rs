@@ -105,7 +105,7 @@ impl One {
     /// The run that is meant.
     fn run(&self, hooks: Hooks) -> Result<OneRun, Failure> {
         let (target, isolation) = self.scope.resolve(None)?;
-        let params = ListParams { target: Some(target), isolation: Some(isolation), all: true };
+        let params = ListParams { target: Some(target), isolation: Some(isolation), any_agent: false, all: true };
         let raw = self.scope.call::<List>(hooks, params)?;
         let listed = typed::<List>(&raw)?.runs;
         let found = match self.id.as_deref() {

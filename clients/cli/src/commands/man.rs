@@ -38,9 +38,12 @@ const SECTIONS: [(&str, &str); 3] =
 
 /// Writes one page per command.
 pub(crate) fn run(flags: &Flags, syntax: Syntax) -> Result<u8, Failure> {
-    write_all((syntax.definition)(), &flags.directory).map_err(|error| {
-        Failure::usage(format!("the manual pages cannot be written to {}: {error}", flags.directory.display()))
-    })?;
+    let directory = flags.directory.display();
+    if flags.directory.exists() && !flags.directory.is_dir() {
+        return Err(Failure::usage(format!("{directory} is a file, not a directory")));
+    }
+    write_all((syntax.definition)(), &flags.directory)
+        .map_err(|error| Failure::usage(format!("the manual pages cannot be written to {directory}: {error}")))?;
     Ok(exit::OK)
 }
 

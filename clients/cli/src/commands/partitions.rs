@@ -5,8 +5,8 @@ use crate::exit;
 use crate::failure::Failure;
 use crate::hooks::Hooks;
 use crate::line::call::typed;
-use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
+use crate::scope::{Listed, ScopeFlags};
 use crate::show;
 use crate::show::table::{Output, table};
 use clap::{Args, Subcommand};
@@ -33,7 +33,8 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List partitions: all, or those of the given agent, marking those of the given isolation as own
+    /// List partitions: all, or those of the given emulator, project or agent, marking those of the given isolation as own
+    #[command(visible_alias = "ls")]
     List {
         /// How to print it; if omitted, a table on a terminal and JSON elsewhere
         #[arg(long, short, value_name = "FORMAT")]
@@ -65,8 +66,8 @@ impl Flags {
 pub(crate) fn run(flags: &Flags, hooks: Hooks) -> Result<u8, Failure> {
     match &flags.action {
         Action::List { output, scope } => {
-            let (target, isolation) = scope.named()?.unzip();
-            let raw = scope.call::<List>(hooks, ListParams { target, isolation })?;
+            let Listed { target, isolation, any_agent } = scope.listed()?;
+            let raw = scope.call::<List>(hooks, ListParams { target, isolation, any_agent })?;
             match output.unwrap_or_else(Output::usual) {
                 Output::Json => show::print_json(&raw)?,
                 Output::Table => show::print(&partitions(&typed::<List>(&raw)?))?,
@@ -95,7 +96,7 @@ fn partition(given: &str, scope: &ScopeFlags, hooks: Hooks) -> Result<PartitionI
         Ok(id) => return Ok(id),
         Err(failure) => failure,
     };
-    let listed = typed::<List>(&scope.call::<List>(hooks, ListParams { target: None, isolation: None })?)?;
+    let listed = typed::<List>(&scope.call::<List>(hooks, ListParams::default())?)?;
     let known: Vec<_> = listed.partitions.iter().map(|partition| partition.id.to_string()).collect();
     match short_id::whole(given, &known)? {
         Some(id) => parse("ID", &id),

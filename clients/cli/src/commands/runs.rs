@@ -8,8 +8,8 @@ use crate::hooks::Hooks;
 use crate::line::call::{CALL, encode, typed};
 use crate::line::connect::DaemonFlags;
 use crate::line::continued::Continued;
-use crate::scope::ScopeFlags;
 use crate::scope::target::parse;
+use crate::scope::{Listed, ScopeFlags};
 use crate::show;
 use crate::show::latency;
 use crate::show::table::{Output, fields, table};
@@ -46,7 +46,8 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List runs, newest first: all, or those of the given agent and isolation
+    /// List runs, newest first: all, or those of the given emulator, project, agent or isolation
+    #[command(visible_alias = "ls")]
     List {
         /// Also list what earlier daemons left when they ended
         #[arg(long)]
@@ -153,22 +154,17 @@ fn completed(action: &Action, one: &OneRun, hooks: Hooks) -> Result<u8, Failure>
     done
 }
 
-/// The runs of all, or of the agent and the isolation that the flags name.
+/// The runs of all, or of the place, the agent and the isolation that the flags name.
 fn listed(scope: &ScopeFlags, all: bool, hooks: Hooks) -> Result<Box<RawValue>, Failure> {
-    let mut params = ListParams { all, ..ListParams::default() };
-    if let Some((target, isolation)) = scope.named()? {
-        params.target = Some(target);
-        params.isolation = Some(isolation).filter(|isolation| *isolation != Isolation::default());
-    }
-    scope.call::<List>(hooks, params)
+    let Listed { target, isolation, any_agent } = scope.listed()?;
+    let isolation = isolation.filter(|isolation| *isolation != Isolation::default());
+    scope.call::<List>(hooks, ListParams { target, isolation, any_agent, all })
 }
 
 /// The newest of the runs that [`listed`] finds. Runs of earlier daemons count, too.
 fn newest(scope: &ScopeFlags, hooks: Hooks) -> Result<RunId, Failure> {
     let runs = typed::<List>(&listed(scope, true, hooks)?)?.runs;
-    // Times have whole seconds; of equal ones the first in the list is the newest.
-    let newest = runs.into_iter().rev().max_by(|one, other| one.started_at.cmp(&other.started_at));
-    newest.map(|run| run.run_id).ok_or_else(|| unknown("no run is known"))
+    runs.into_iter().next().map(|run| run.run_id).ok_or_else(|| unknown("no run is known"))
 }
 
 /// The error for a run or an invocation that Cupola does not know.

@@ -63,6 +63,7 @@ enum Action {
         common: Common,
     },
     /// List the sessions this isolation can see
+    #[command(visible_alias = "ls")]
     List {
         /// Maximum number of results
         #[arg(long, value_name = "NUMBER")]

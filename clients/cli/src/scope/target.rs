@@ -75,10 +75,29 @@ enum Place {
     },
 }
 
+impl Place {
+    /// Has it agents to choose from? A directory stands for the agent that its project means.
+    const fn has_agents(&self) -> bool {
+        matches!(self, Self::Emulator(_) | Self::Project(_))
+    }
+}
+
 impl TargetFlags {
     /// Was anything said about the target on the command line?
     pub(crate) fn is_given(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// Do flags, variables and the profile say only which emulator or project is meant, and not which agent of it?
+    pub(crate) fn is_place_alone(&self, environment: &Environment, profile: &Profile) -> Result<bool, Failure> {
+        if self.version.is_some() || self.agent(None, environment)?.is_some() {
+            return Ok(false);
+        }
+        if let Some(place) = self.place(environment)? {
+            return Ok(place.has_agents());
+        }
+        let is_agent_named = profile.agent.is_some() || profile.version.is_some();
+        Ok(!is_agent_named && profile_place(profile).is_some_and(|place| place.has_agents()))
     }
 
     /// These flags, for the commands that a hint names.
@@ -181,6 +200,9 @@ impl TargetFlags {
         let unknown = |error: io::Error| Failure::usage(format!("cannot find the directory {shown}: {error}"));
         // Links are followed, so that `..` means what it means to the system.
         let path = fs::canonicalize(&path).map_err(unknown)?;
+        if !path.is_dir() {
+            return Err(Failure::usage(format!("{shown} is a file, not a directory")));
+        }
         let environment = match (&self.environment, selected) {
             (Some(flag), _) => Some(Sourced::new("--environment", flag)),
             (None, Some(selected)) => Some(selected),

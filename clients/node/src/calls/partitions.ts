@@ -5,9 +5,12 @@ import type { PartitionForgetResponse, PartitionListResponse } from "../protocol
 
 /** What the daemon has saved. No key is shown. */
 export class Partitions extends Calls {
-    /** What is saved for the client's agent; those with `own` belong to the client's isolation. */
+    /**
+     * What is saved for the client's agent; those with `own` belong to the client's isolation. With `anyAgent`, what is
+     * saved for every agent in the same emulator or project, without marking any as `own`.
+     */
     list(options: Options<"partitions/list"> = {}): Promise<PartitionListResponse> {
-        return this.scoped("partitions/list", options);
+        return options.anyAgent ? this.ofPlace("partitions/list", options) : this.scoped("partitions/list", options);
     }
 
     /**

@@ -8,15 +8,18 @@ import { Run } from "../run.js";
 /** A run has one id in the daemon: `run.id`, from its first event on. */
 export class Runs extends Calls {
     /**
-     * The runs of the client's agent and isolation, newest first; with `everyones`, all that the daemon knows. With `all`,
-     * also those that earlier daemons left.
+     * The runs of the client's agent and isolation, newest first; with `everyones`, all that the daemon knows, and with
+     * `anyAgent` those of every agent in the same emulator or project. With `all`, also those that earlier daemons left.
      */
     list({
         everyones = false,
         ...options
     }: { everyones?: boolean } & Options<"runs/list"> = {}): Promise<RunListResponse> {
         const { signal, ...params } = options;
-        return everyones ? this.plain("runs/list", params, { signal }) : this.scoped("runs/list", options);
+        if (everyones) {
+            return this.plain("runs/list", params, { signal });
+        }
+        return options.anyAgent ? this.ofPlace("runs/list", options) : this.scoped("runs/list", options);
     }
 
     /** A run's status. */

@@ -2014,6 +2014,11 @@ class PartitionListParams(TypedDict, total=False):
     """Only those of this agent."""
     isolation: Isolation
     """Mark those of this isolation as `own`; `{}` means calls without isolation. Needs `target`."""
+    anyAgent: bool
+    """Those of every agent that is in the same place as `target`: the same emulator, the same project,
+    or this machine for a local agent. Needs `target`; cannot be combined with `isolation`, which
+    belongs to one agent.
+    """
 
 
 class PartitionListResponse(TypedDict):
@@ -2209,6 +2214,11 @@ class RunListParams(TypedDict, total=False):
     """Only those of this agent."""
     isolation: Isolation
     """Only those of this isolation; `{}` means calls without isolation. Needs `target`."""
+    anyAgent: bool
+    """Those of every agent that is in the same place as `target`: the same emulator, the same project,
+    or this machine for a local agent. Needs `target`; cannot be combined with `isolation`, which
+    belongs to one agent.
+    """
     all: bool
     """Also runs that earlier daemons left when they ended, which are kept for a day, and those whose
     answer only the service still has.

@@ -57,6 +57,7 @@ impl Source for Scripted {
                     session: None,
                     speaker: Speaker::Gateway,
                     is_named: false,
+                    is_crash: false,
                     lacks_route: false,
                     turn: cupola_protocol::error::Turn::MayHaveRun,
                 }))),

@@ -16,8 +16,8 @@ pub(super) enum Item {
     Tool(Tool),
     /// What a tool's call returned.
     Returned { call: String, output: Value },
-    /// The agent needed the person's consent.
-    Consent { id: String, server: String },
+    /// The agent needed the person's consent, given at a link.
+    Consent { id: String, server: Option<String>, link: Option<String> },
     /// What the person decided on a tool's call.
     Decided { call: String, is_allowed: bool },
     /// Nothing that an editor shows.
@@ -51,7 +51,14 @@ impl Item {
                 let text = part("summary").or_else(|| part("content")).unwrap_or_default();
                 Self::Thought { id, text }
             }
-            "oauth_consent_request" => Self::Consent { id, server: text("server_label").to_owned() },
+            "oauth_consent_request" => {
+                let own = |name: &str| Some(text(name).to_owned()).filter(|text| !text.is_empty());
+                Self::Consent {
+                    id,
+                    server: own("server_label"),
+                    link: own("consent_link").filter(|link| is_safe(link)),
+                }
+            }
             "mcp_approval_response" => {
                 let is_allowed = item.get("approve").and_then(Value::as_bool).unwrap_or_default();
                 Self::Decided { call: text("approval_request_id").to_owned(), is_allowed }
@@ -66,6 +73,14 @@ impl Item {
             _ => Self::Other,
         }
     }
+}
+
+/// Is it plain `https`, as the links of a live turn are? The daemon checks those; items of a conversation come as the service keeps them.
+/// One with a user name can pass for another host.
+fn is_safe(link: &str) -> bool {
+    let is_plain = link.chars().all(|character| character.is_ascii_graphic() && character != '\\');
+    let host = link.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next());
+    is_plain && host.is_some_and(|host| !host.is_empty() && !host.contains('@'))
 }
 
 fn message(item: &Value, id: String) -> Item {
@@ -177,6 +192,30 @@ mod tests {
             (json!(7), Item::Other),
         ] {
             assert_eq!(Item::of(&item), expected, "{item}");
+        }
+    }
+
+    #[test]
+    fn only_a_plain_https_link_to_consent_is_shown() {
+        let link = |link: &str| {
+            let item = json!({"type": "oauth_consent_request", "id": "c", "consent_link": link});
+            let Item::Consent { link, .. } = Item::of(&item) else { panic!("{item}") };
+            link
+        };
+        for plain in ["https://login.example/consent?code=1#x", "https://login.example"] {
+            assert_eq!(link(plain).as_deref(), Some(plain));
+        }
+        for other in [
+            "http://login.example/",
+            "javascript:alert(1)",
+            "https://login.example@evil.example/",
+            "https://login.example\\@evil.example/",
+            "https:///consent",
+            "https://login.example/\u{202e}moc",
+            "https://login.example/ a",
+            "",
+        ] {
+            assert_eq!(link(other), None, "{other}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::editor::Editor;
 use super::session::Session;
-use super::teller::Teller;
+use super::teller::{NO_LINK, Teller};
 use crate::line::stop::Stop;
 use agent_client_protocol_schema::v1::{
     CreateElicitationRequest, CreateElicitationResponse, ElicitationAction, ElicitationSessionScope,
@@ -66,11 +66,11 @@ fn is_allowed(editor: &Editor, session: &Session, stop: &Arc<Stop>, question: &Q
     }
 }
 
-/// Shows where the person signs in. The link is shown whole; only the person opens it.
+/// Has the editor open the link, or shows it.
 fn consent(editor: &Editor, session: &Session, stop: &Arc<Stop>, question: &Question) {
     let server = question.server.as_deref().unwrap_or("The agent");
     let Some(url) = &question.url else {
-        let message = question.message.as_deref().unwrap_or("the agent asks for consent and gives no link");
+        let message = question.message.as_deref().unwrap_or(NO_LINK);
         return editor.update(&session.id, Teller::new(editor.takes_notices()).note(message));
     };
     if editor.opens_links() {
@@ -83,6 +83,5 @@ fn consent(editor: &Editor, session: &Session, stop: &Arc<Stop>, question: &Ques
             return;
         }
     }
-    let text = format!("{server} needs your consent. Sign in at {url}, then send the message again.");
-    editor.update(&session.id, Teller::says(&question.id, &text));
+    editor.update(&session.id, Teller::consent(&question.id, question.server.as_deref(), url));
 }

@@ -30,6 +30,9 @@ pub(super) struct Teller {
     by_call: BTreeMap<String, String>,
 }
 
+/// Said in place of a link to consent that cannot be used, as the daemon says it in a live turn.
+pub(super) const NO_LINK: &str = "the agent asked for consent without a usable https link";
+
 impl Teller {
     /// `takes_notices`: the editor shows notices apart from the answer.
     pub(super) fn new(takes_notices: bool) -> Self {
@@ -105,15 +108,20 @@ impl Teller {
                     .raw_output(output);
                 vec![SessionUpdate::ToolCallUpdate(ToolCallUpdate::new(id.clone(), fields))]
             }
-            Item::Consent { id, server } => {
-                let server = if server.is_empty() { "The agent" } else { &server };
-                vec![Self::says(&id, &format!("{server} asked for your consent."))]
-            }
+            Item::Consent { id, server, link: Some(link) } => vec![Self::consent(&id, server.as_deref(), &link)],
+            Item::Consent { link: None, .. } => vec![self.note(NO_LINK)],
             Item::Decided { call, is_allowed } if self.calls.contains(&call) => {
                 vec![SessionUpdate::ToolCallUpdate(Self::decided(&call, is_allowed))]
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Where the person signs in. The link is shown whole; only the person opens it.
+    pub(super) fn consent(question: &str, server: Option<&str>, link: &str) -> SessionUpdate {
+        let server = server.unwrap_or("The agent");
+        let text = format!("{server} needs your consent. Sign in at {link}, then send the message again.");
+        Self::says(question, &text)
     }
 
     /// The person has decided on a tool's call.

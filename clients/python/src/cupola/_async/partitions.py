@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._params import given
 from ..protocol import PartitionForgetResponse, PartitionListResponse
 from .group import AsyncGroup
 
@@ -9,8 +10,9 @@ from .group import AsyncGroup
 class AsyncPartitions(AsyncGroup):
     """What the daemon has saved. The service is not touched, and no key is shown."""
 
-    async def list(self) -> PartitionListResponse:
-        """What is saved for the client's agent; `own` are those of the client's isolation.
+    async def list(self, *, any_agent: bool = False) -> PartitionListResponse:
+        """What is saved for the client's agent; `own` are those of the client's isolation. With `any_agent`, what is saved for
+        every agent in the same emulator or project, without marking any as `own`.
 
         >>> answer = await client.invoke("hello").wait()
         >>> partitions = (await client.partitions.list())["partitions"]
@@ -18,10 +20,13 @@ class AsyncPartitions(AsyncGroup):
         True
         """
         scope = self._scope.params()
-        if "target" in scope:
+        if any_agent:
+            # An isolation belongs to one agent.
+            scope.pop("isolation", None)
+        elif "target" in scope:
             # Without it no partition is the client's own.
             scope.setdefault("isolation", {})
-        result: PartitionListResponse = await self._line.call("partitions/list", scope)
+        result: PartitionListResponse = await self._line.call("partitions/list", {**scope, **given(any_agent=any_agent)})
         return result
 
     async def forget(self, id: str | None = None) -> PartitionForgetResponse:

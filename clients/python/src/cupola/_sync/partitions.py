@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .._params import given
 from ..protocol import PartitionForgetResponse, PartitionListResponse
 from .group import Group
 
@@ -10,8 +11,9 @@ from .group import Group
 class Partitions(Group):
     """What the daemon has saved. The service is not touched, and no key is shown."""
 
-    def list(self) -> PartitionListResponse:
-        """What is saved for the client's agent; `own` are those of the client's isolation.
+    def list(self, *, any_agent: bool = False) -> PartitionListResponse:
+        """What is saved for the client's agent; `own` are those of the client's isolation. With `any_agent`, what is saved for
+        every agent in the same emulator or project, without marking any as `own`.
 
         >>> answer = client.invoke("hello").wait()
         >>> partitions = client.partitions.list()["partitions"]
@@ -19,10 +21,13 @@ class Partitions(Group):
         True
         """
         scope = self._scope.params()
-        if "target" in scope:
+        if any_agent:
+            # An isolation belongs to one agent.
+            scope.pop("isolation", None)
+        elif "target" in scope:
             # Without it no partition is the client's own.
             scope.setdefault("isolation", {})
-        result: PartitionListResponse = self._line.call("partitions/list", scope)
+        result: PartitionListResponse = self._line.call("partitions/list", {**scope, **given(any_agent=any_agent)})
         return result
 
     def forget(self, id: str | None = None) -> PartitionForgetResponse:

@@ -14,19 +14,22 @@ from .stream import Run
 class Runs(Group):
     """A run has one id in the daemon: `run.id`, from its first event on."""
 
-    def list(self, *, everyones: bool = False, all: bool = False) -> RunListResponse:
-        """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows. With
-        `all`, also those that earlier daemons left.
+    def list(self, *, everyones: bool = False, any_agent: bool = False, all: bool = False) -> RunListResponse:
+        """The runs of this client's agent and isolation, newest first; with `everyones` all that the daemon knows, and with
+        `any_agent` those of every agent in the same emulator or project. With `all`, also those that earlier daemons left.
 
         >>> text = client.invoke("hello").text()
         >>> [run["status"] for run in client.runs.list()["runs"]]
         ['completed']
         """
         scope: dict[str, Any] = {} if everyones else self._scope.params()
-        if "target" in scope:
+        if any_agent:
+            # An isolation belongs to one agent.
+            scope.pop("isolation", None)
+        elif "target" in scope:
             # Without it the runs of every isolation would be meant.
             scope.setdefault("isolation", {})
-        result: RunListResponse = self._line.call("runs/list", {**scope, **given(all=all)})
+        result: RunListResponse = self._line.call("runs/list", {**scope, **given(any_agent=any_agent, all=all)})
         return result
 
     def show(self, run_id: str) -> RunInfo:

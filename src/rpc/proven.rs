@@ -3,10 +3,9 @@
 //!
 //! Every call of a proven caller is held to the [`Bounds`] of one agent.
 
-use super::bounds::{Bounds, not_by_name, not_from_the_proof};
+use super::bounds::{Bounds, not_by_name};
 use crate::error::CallError;
 use cupola_protocol::daemon::Bind;
-use cupola_protocol::isolation::Isolation;
 use cupola_protocol::reach::Reach;
 use cupola_protocol::target::{AgentName, Target};
 use serde::Deserialize;
@@ -78,14 +77,11 @@ impl Proven {
     /// The bounds that a connection asks to be narrowed to.
     pub(super) fn narrowed(&self, bind: &Bind) -> Result<Bounds, CallError> {
         let agent = self.agent(Some(&bind.target))?;
-        if bind.isolation != Isolation::default() {
-            return Err(not_from_the_proof());
-        }
         if bind.files.is_some() {
             return Err(CallError::out_of_bounds("a gateway has no files of yours")
                 .hint("leave files out, and use files/read and files/write"));
         }
-        Ok(agent.narrowed(bind.methods.clone()))
+        agent.narrowed(&bind.isolation, bind.methods.clone())
     }
 
     fn agent(&self, target: Option<&Target>) -> Result<Arc<Bounds>, CallError> {
@@ -124,6 +120,7 @@ impl Proven {
 mod tests {
     use super::*;
     use cupola_protocol::error::ErrorKind;
+    use cupola_protocol::isolation::Isolation;
 
     #[derive(Debug)]
     struct NoLimit;
@@ -192,10 +189,13 @@ mod tests {
         for wider in [
             r#"{"target":{"kind":"emulator","agent":"a"}}"#,
             r#"{"target":{"kind":"gateway"},"isolation":{"userKey":"ada"}}"#,
-            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x"}}"#,
+            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x","userKey":"eve"}}"#,
+            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x","ownershipKey":"eve"}}"#,
+            r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x","model":"local"}}"#,
             r#"{"target":{"kind":"gateway"},"files":"/"}"#,
         ] {
             assert_eq!(narrowed(wider).unwrap_err().kind(), ErrorKind::OutOfBounds, "{wider}");
         }
+        assert!(narrowed(r#"{"target":{"kind":"gateway"},"isolation":{"chat":"x"}}"#).is_ok());
     }
 }

@@ -9,7 +9,7 @@ mod certificates;
 mod hints;
 mod issuer;
 mod others;
-mod process;
+pub(crate) mod process;
 mod readiness;
 mod serving;
 mod tokens;

@@ -92,7 +92,9 @@ fn attempts(ada: &Person, emulator: &Value) -> Vec<(String, Value)> {
         json!({"chatKey": own}),
         json!({"ownershipKey": own}),
         json!({"userIdentity": own}),
-        json!({"chat": "hers"}),
+        json!({"chat": "hers", "userKey": own}),
+        json!({"chat": "hers", "userIdentity": own}),
+        json!({"chat": "hers", "ownershipKey": own}),
         json!({"model": "local"}),
     ];
     let targets = [
@@ -258,7 +260,8 @@ async fn binding_a_connection_narrows_it_and_never_widens_it() {
         json!({"target": {"kind": "local"}}),
         json!({"target": {"kind": "gateway", "agent": "other"}}),
         json!({"target": named, "isolation": {"userKey": ada.isolation}}),
-        json!({"target": named, "isolation": {"chat": "hers"}}),
+        json!({"target": named, "isolation": {"chat": "hers", "userKey": ada.isolation}}),
+        json!({"target": named, "isolation": {"chat": "hers", "ownershipKey": ada.isolation}}),
         json!({"target": named, "files": "/"}),
     ] {
         let mut socket = world.socket("/rpc", &token).await;
@@ -283,6 +286,61 @@ async fn binding_a_connection_narrows_it_and_never_widens_it() {
     assert_eq!(again["error"]["data"]["kind"], "outOfBounds", "bound twice: {again}");
     let answer = socket.call("invoke", json!({"input": "x"})).await;
     assert_eq!(answer["error"]["data"]["kind"], "outOfBounds", "{answer}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_chat_label_separates_a_callers_own_state_and_nobody_elses() {
+    let Two { world, ada, eve } = Two::new().await;
+    let label = json!({"chat": "work"});
+    let mut sessions = vec![ada.session, eve.session];
+    for (subject, input, own) in
+        [("ada", "remember the red door", &ada.isolation), ("eve", "remember the blue door", &eve.isolation)]
+    {
+        let before = world.emulator.requests().len();
+        let answer = world.call(subject, "invoke", json!({"input": input, "isolation": label})).await;
+        sessions.push(answer["result"]["sessionId"].clone());
+        assert_eq!(foreign(&world, before, own), [""; 0], "{subject}: {answer}");
+    }
+    let distinct: std::collections::BTreeSet<String> = sessions.iter().map(ToString::to_string).collect();
+    assert_eq!(distinct.len(), 4, "two people and two chats each: {sessions:?}");
+    // By a call of its own, and on a line that is bound to the chat.
+    let ask = json!({"input": "what do you remember?", "isolation": label});
+    let named = json!({"kind": "gateway", "agent": "notes"});
+    for (subject, has) in [("ada", "red"), ("eve", "blue")] {
+        let over_http = world.call(subject, "invoke", ask.clone()).await;
+        let mut socket = world.socket("/rpc", &world.issuer.token(subject)).await;
+        let bound = bind(&mut socket, json!({"target": named, "isolation": label})).await;
+        assert_eq!(bound["result"]["bound"], true, "{bound}");
+        let over_socket = socket.call("invoke", json!({"input": "what do you remember?"})).await;
+        for answer in [&over_http, &over_socket, &socket.call("invoke", ask.clone()).await] {
+            let text = answer["result"]["text"].as_str().unwrap_or_else(|| panic!("{answer}"));
+            assert!(text.contains(has), "{subject}: {text}");
+            assert_eq!(
+                ["red", "blue", "4711", "milk"].iter().filter(|word| text.contains(**word)).count(),
+                1,
+                "{text}"
+            );
+        }
+        let runs = socket.call("runs/list", json!({})).await;
+        assert_eq!(runs["result"]["runs"].as_array().map(Vec::len), Some(4), "{runs}");
+        // A line that is bound to a chat has no other one.
+        for other in [json!({"chat": "play"}), json!({"userKey": ada.isolation})] {
+            let refused = socket.call("invoke", json!({"input": "x", "isolation": other})).await;
+            assert_eq!(refused["error"]["data"]["kind"], "outOfBounds", "{refused}");
+        }
+    }
+    // A session of her own chat is not the other chat's, and hers is not his.
+    for (subject, isolation, session) in [
+        ("ada", json!({}), &sessions[2]),
+        ("ada", label.clone(), &sessions[0]),
+        ("eve", label.clone(), &sessions[2]),
+        ("eve", label.clone(), &sessions[0]),
+    ] {
+        let params = json!({"input": "what do you remember?", "isolation": isolation, "sessionId": session});
+        let refused = world.call(subject, "invoke", params).await;
+        assert_eq!(refused["error"]["data"]["kind"], "outOfBounds", "{subject} {isolation}: {refused}");
+    }
     world.end().await;
 }
 

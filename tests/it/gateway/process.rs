@@ -10,16 +10,16 @@ use std::fs;
 use std::process::Stdio;
 
 /// A gateway's process, and a home whose configuration has both the gateway and the way to it.
-struct Running {
-    home: Home,
+pub(crate) struct Running {
+    pub(crate) home: Home,
     url: String,
-    emulator: TestEmulator,
+    pub(crate) emulator: TestEmulator,
     issuer: Issuer,
     process: Process,
 }
 
 impl Running {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let home = Home::new();
         let mut emulator = TestEmulator::start().await;
         emulator.list_in(&home);
@@ -33,6 +33,7 @@ impl Running {
         };
         let (certificate, key) = (file("tls.pem", &cert.pem()), file("tls.key", &signing_key.serialize_pem()));
         let token = file("token", &format!("{}\n", issuer.token("ada")));
+        let other = file("other-token", &issuer.token("eve"));
         let address = free_address();
         let (url, target) = (format!("https://localhost:{}", address.port()), emulator.target("notes"));
         let text = format!(
@@ -40,6 +41,7 @@ impl Running {
              [[gateway.issuers]]\nissuer = \"{}\"\naudience = \"{AUDIENCE}\"\nalgorithm = \"ES256\"\n\
              [gateway.agents.notes]\ntarget = {{ kind = \"emulator\", url = {}, agent = \"notes\" }}\n[[gateway.grants]]\n\
              [gateways.mine]\nurl = \"{url}\"\ntoken = {{ file = \"{token}\" }}\nauthorities = \"{certificate}\"\n\
+             [gateways.other-user]\nurl = \"{url}\"\ntoken = {{ file = \"{other}\" }}\nauthorities = \"{certificate}\"\n\
              [gateways.stranger]\nurl = \"{url}\"\ntoken = {{ env = \"STRANGERS_TOKEN\" }}\nauthorities = \"{certificate}\"\n",
             issuer.url, target["url"],
         );
@@ -58,7 +60,7 @@ impl Running {
         (output.status.success(), text(output.stdout), text(output.stderr))
     }
 
-    async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.process.signal(Signal::TERM);
         assert!(self.process.ended().success());
         self.issuer.end().await;
@@ -74,6 +76,8 @@ async fn commands_use_a_gateway_like_the_daemon() {
     let (ok, said, errors) =
         running.run(&["invoke", "--gateway", &running.url, "-n", "notes", "what do you remember?"]);
     assert!(ok && said.contains("the milk"), "{said} {errors}");
+    let (ok, said, errors) = running.run(&["invoke", "--gateway", "mine", "--chat", "other", "what do you remember?"]);
+    assert!(ok && !said.contains("the milk"), "{said} {errors}");
     let (ok, runs, errors) = running.run(&["runs", "list", "--gateway", "mine", "-o", "json"]);
     assert!(ok && runs.matches("runId").count() == 2, "{runs} {errors}");
     // No daemon was started for it.
@@ -84,6 +88,10 @@ async fn commands_use_a_gateway_like_the_daemon() {
         (&["invoke", "--gateway", "other", "hello"][..], "no gateway \"other\" is in the configuration file"),
         (&["invoke", "--gateway", "https://localhost:1", "hello"], "is in the configuration file"),
         (&["invoke", "--gateway", "mine", "-n", "other", "hello"], "a gateway reaches only the agents"),
+        (
+            &["invoke", "--gateway", "mine", "--chat-isolation-key", "x", "hello"],
+            "the gateway takes it from your token",
+        ),
     ] {
         let (ok, _, errors) = running.run(arguments);
         assert!(!ok && errors.contains(said), "{arguments:?}: {errors}");
@@ -98,7 +106,7 @@ async fn commands_use_a_gateway_like_the_daemon() {
         finish(command)
     };
     let given = advice("leave the isolation flags out").given_by(&run(&["--user-isolation-key", "eve", "hello"]));
-    given.works(&run(&["hello"])).done();
+    given.works(&run(&["hello"])).works(&run(&["--chat", "work", "hello"])).done();
     let given = advice("name only the agent, as the gateway calls it").given_by(&run(&["--emulator", "hello"]));
     given.works(&run(&["--agent-name", "notes", "hello"])).done();
     running.end().await;

@@ -121,6 +121,7 @@ async fn what_users_of_a_session_share_is_refused_to_each_of_them() {
         ("sessions/delete", json!({})),
         ("sessions/create", json!({})),
         ("invoke", json!({"input": "hello", "newSession": true})),
+        ("invoke", json!({"input": "hello", "versionOverride": "1"})),
     ] {
         let refused = world.call(method, "alice", more).await;
         assert_eq!(kind(&refused), "pooledSession", "{method}: {refused}");

@@ -3,9 +3,11 @@
 //! - `issuer`: an identity provider inside the tests
 //! - `tokens`: which tokens prove something; `others`: every way to name another user; `serving`: HTTP, events, lines, drain
 //! - `certificates`: client certificates as the proof; `hints`: what its refusals advise; `readiness`: may its own credential act for users?
+//! - `files`: files as bodies of HTTP
 //! - `process`: the commands: `cupola gateway`, and `--gateway` of the others
 
 mod certificates;
+mod files;
 mod hints;
 mod issuer;
 mod others;

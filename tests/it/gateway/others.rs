@@ -246,6 +246,40 @@ async fn no_header_and_no_path_names_another_user() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn no_request_for_a_file_names_another_user() {
+    let Two { world, ada, eve } = Two::new().await;
+    let bearer = format!("Bearer {}", world.issuer.token("eve"));
+    let session = ada.session.as_str().unwrap();
+    let own = ada.isolation.as_str();
+    for (path, more, is_served) in [
+        ("/files/notes.txt".to_owned(), ("cupola-session", session), false),
+        ("/files/notes.txt".to_owned(), ("cupola-chat", own), false),
+        ("/agents/other/files/notes.txt".to_owned(), ("accept", "*/*"), false),
+        (format!("/agents/{own}/files/notes.txt"), ("accept", "*/*"), false),
+        (format!("/files/notes.txt?sessionId={session}"), ("accept", "*/*"), false),
+        (format!("/sessions/{session}/files/notes.txt"), ("accept", "*/*"), false),
+        (format!("/files/..%2f..%2f{session}%2fnotes.txt"), ("accept", "*/*"), false),
+        ("/files/notes.txt".to_owned(), ("x-agent-user-isolation-key", own), true),
+        ("/files/notes.txt".to_owned(), ("x-ms-user-identity", own), true),
+        ("/files/notes.txt".to_owned(), ("x-forwarded-user", "ada"), true),
+    ] {
+        for method in [Method::GET, Method::PUT] {
+            let before = world.emulator.requests().len();
+            let headers = [("authorization", &*bearer), more];
+            let answer = world.send(method.clone(), &path, &headers, "remember the milk".to_owned()).await;
+            let shown = format!("{method} {path} {more:?}: {answer:?}");
+            assert_eq!(answer.status == 200, is_served, "{shown}");
+            assert!(!answer.body.contains("4711") && !answer.body.contains(own), "{shown}");
+            assert_eq!(foreign(&world, before, &eve.isolation), [""; 0], "{shown}");
+        }
+    }
+    let hers = format!("Bearer {}", world.issuer.token("ada"));
+    let answer = world.send(Method::GET, "/files/notes.txt", &[("authorization", &hers)], String::new()).await;
+    assert!(answer.body.contains("4711"), "{answer:?}");
+    world.end().await;
+}
+
 async fn bind(socket: &mut Socket, bind: Value) -> Value {
     socket.call("initialize", json!({"bind": bind})).await
 }

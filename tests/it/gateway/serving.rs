@@ -164,6 +164,55 @@ async fn pages_of_listed_origins_may_call_and_no_other_page() {
     world.end().await;
 }
 
+#[tokio::test]
+async fn many_calls_share_one_connection_of_http_2_and_each_ends_by_itself() {
+    let world = World::new().await;
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .tls_certs_only([reqwest::Certificate::from_der(&world.certificate).unwrap()])
+        .resolve("localhost", world.address)
+        .timeout(PATIENCE)
+        .build()
+        .unwrap();
+    let token = world.issuer.token("ada");
+    let send = |message: Value| {
+        let request = client.post(world.url("/rpc")).bearer_auth(&token).header("content-type", "application/json");
+        async move { request.body(message.to_string()).send().await.unwrap() }
+    };
+    // One that waits keeps none of the others.
+    world.emulator.fail("*/openai/responses", 1, Fault::Latency { milliseconds: 300_000 });
+    let mut slow = Box::pin(send(json!({"id": 1, "method": "invoke", "params": {"input": "hello"}})));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), &mut slow).await.is_err());
+    let calls = (0..200).map(|id| {
+        let sent = send(json!({"id": id, "method": "runs/list"}));
+        async move {
+            let answer = sent.await;
+            assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+            let answer: Value = answer.json().await.unwrap();
+            assert_eq!(answer["id"], id);
+        }
+    });
+    futures_util::future::join_all(calls).await;
+    assert_eq!(world.daemon.daemon.activity.connections(), 1, "one connection carries them all");
+    // A WebSocket is for HTTP/1.1.
+    let answer = client.get(world.url("/rpc")).bearer_auth(&token).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (405, http::Version::HTTP_2));
+    drop(slow);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused_over_http_2_as_well() {
+    let world = World::new().await;
+    let bearer = format!("Bearer {}", world.issuer.token("ada"));
+    let long = "x".repeat(1024 * 1024);
+    let sent = world.http.get(world.url("/healthz")).header("authorization", &bearer).header("x-long", &long).send();
+    let answer = sent.await;
+    assert!(answer.as_ref().map_or(true, |answer| answer.status() == 431), "{answer:?}");
+    assert_eq!(world.send(Method::GET, "/healthz", &[], String::new()).await.status, 200);
+    world.end().await;
+}
+
 /// What `/healthz` and `/readyz` answer.
 async fn probes(world: &World) -> (u16, u16) {
     let health = world.send(Method::GET, "/healthz", &[], String::new()).await;

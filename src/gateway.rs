@@ -5,7 +5,7 @@
 //!
 //! - [`server`]: accepts connections; [`connection`]: what they share; `tls`: certificates, the gateway's own and those of clients
 //! - `routes`: which requests are taken; `exchange`: calls over HTTP; `files`: files as bodies of HTTP; `websocket`: calls over a WebSocket; `answers`: refusals and headers
-//! - `issuers`, `keys`, `token`: what proves who calls; `caller`: from a proof to an isolation and what was granted
+//! - `issuers`, `keys`, `token`: what proves who calls; `caller`: from a proof to an isolation and what was granted; `proofs`: callers who are known already
 //! - `limits`: what each caller may do; `readiness`: what `/readyz` answers
 
 mod answers;
@@ -16,6 +16,7 @@ mod files;
 mod issuers;
 mod keys;
 mod limits;
+mod proofs;
 mod readiness;
 mod routes;
 pub mod server;

@@ -8,6 +8,7 @@ use super::caller::{Caller, NoCaller};
 use super::connection::Connection;
 use super::exchange::{Answers, exchange};
 use super::files::{self, Sent, whole};
+use super::issuers::NoProof;
 use super::token::TokenFault;
 use super::websocket;
 use crate::inbound::connection::http::body;
@@ -16,6 +17,7 @@ use crate::rpc::proven::Proven;
 use bytes::Bytes;
 use cupola_protocol::error::ErrorKind;
 use cupola_protocol::files::RemotePath;
+use cupola_protocol::headers::TraceParent;
 use cupola_protocol::id::RunId;
 use cupola_protocol::target::AgentName;
 use http::header::{
@@ -37,6 +39,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// Where a browser or a program continues a stream of events.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What follows the version in `traceparent`: the ids of the trace and the span and the flags, each after a dash.
+const TRACEPARENT_REST: usize = 53;
+/// The span that a request is part of.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How long what a certificate has proven counts: its own end is looked at when the next connection is made.
 const CERTIFICATE_FOR: Duration = Duration::from_hours(1);
 
@@ -134,7 +140,7 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
         }
         let message = attach(&run, request.headers())?;
         let room = gateway.daemon.input.room();
-        return Ok(whole(exchange(connection, &caller, proven, &meter, Answers::Events, message, room).await));
+        return Ok(whole(exchange(connection, &caller, proven, &meter, Answers::Events, None, message, room).await));
     }
     if request.method() == Method::GET {
         let Some(place) = meter.socket() else {
@@ -158,7 +164,8 @@ async fn take(connection: &Arc<Connection>, mut request: Request<Incoming>) -> R
     let answers = check(&head)?;
     let read = body::read(body, gateway.daemon.input.room()).await;
     let frame = read.map_err(|refused| Refusal { status: refused.status, error: refused.error })?;
-    Ok(whole(exchange(connection, &caller, proven, &meter, answers, frame.bytes, frame.room).await))
+    let trace = traceparent(&head.headers);
+    Ok(whole(exchange(connection, &caller, proven, &meter, answers, trace, frame.bytes, frame.room).await))
 }
 
 fn route(path: &str, query: Option<&str>) -> Result<Route, Refusal> {
@@ -201,23 +208,22 @@ async fn prove(connection: &Connection, headers: &HeaderMap) -> Result<Caller, R
     let caller = if headers.contains_key(AUTHORIZATION) {
         let token = only(headers, &AUTHORIZATION).and_then(bearer);
         let token = token.ok_or_else(|| Refusal::unproven("the Authorization header holds no bearer token"))?;
-        let (verified, rules) = gateway.issuers.verify(token).await.map_err(|fault| match fault {
-            TokenFault::NoKeys => {
-                let hint = "try again; the gateway's /readyz and its log say which issuer does not answer";
-                let message = "the token cannot be checked: the keys of its issuer cannot be had";
-                Refusal::because(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ServiceUnavailable, message, hint)
-            }
-            fault => Refusal::unproven(format!("the token was refused: {fault}")),
-        })?;
-        Caller::of_token(&verified, rules, &gateway.settings)
+        gateway.issuers.caller(token, &gateway.settings).await
     } else if let Some(name) = &connection.certificate {
-        Caller::of_certificate(name, SystemTime::now() + CERTIFICATE_FOR, &gateway.settings)
+        let caller = Caller::of_certificate(name, SystemTime::now() + CERTIFICATE_FOR, &gateway.settings);
+        caller.map_err(NoProof::from)
     } else {
         return Err(Refusal::unproven("the request has no token"));
     };
     caller.map_err(|none| match none {
-        NoCaller::NoIsolation => Refusal::unproven(format!("the proof was refused: {none}")),
-        NoCaller::NoGrant => {
+        NoProof::Token(TokenFault::NoKeys) => {
+            let hint = "try again; the gateway's /readyz and its log say which issuer does not answer";
+            let message = "the token cannot be checked: the keys of its issuer cannot be had";
+            Refusal::because(StatusCode::SERVICE_UNAVAILABLE, ErrorKind::ServiceUnavailable, message, hint)
+        }
+        NoProof::Token(fault) => Refusal::unproven(format!("the token was refused: {fault}")),
+        NoProof::Caller(NoCaller::NoIsolation) => Refusal::unproven(format!("the proof was refused: {none}")),
+        NoProof::Caller(NoCaller::NoGrant) => {
             let hint = "the gateway's operator grants agents by claims; ask for yours";
             Refusal::because(StatusCode::FORBIDDEN, ErrorKind::Forbidden, none.to_string(), hint)
         }
@@ -255,6 +261,19 @@ fn check(head: &Parts) -> Result<Answers, Refusal> {
         .flat_map(|value| value.split(','))
         .any(|kind| kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream"));
     Ok(if wants_events { Answers::Events } else { Answers::Json })
+}
+
+/// The caller's own span (W3C Trace Context). A value that breaks its rules begins a new trace, as they ask; so do several.
+fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let value = only(headers, &TRACEPARENT)?;
+    let (version, rest) = value.split_at_checked(2)?;
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if version == "00" || version == "ff" || !version.bytes().all(is_hex) {
+        return value.parse().ok();
+    }
+    // A later version begins as this one does, and may have more after a dash.
+    let (known, more) = rest.split_at_checked(TRACEPARENT_REST)?;
+    (more.is_empty() || more.starts_with('-')).then(|| format!("00{known}").parse().ok())?
 }
 
 fn wrong_method(served: &str) -> Refusal {

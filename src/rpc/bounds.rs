@@ -110,6 +110,13 @@ impl Bounds {
         Ok(Self { agent, is_proven: self.is_proven, narrower, ..Self::new(bind) })
     }
 
+    /// The same for one connection: calls keep their order on it, and wait for none of another one.
+    pub(crate) fn of_connection(&self) -> Self {
+        let agent = OnceCell::new_with(self.agent.get().cloned());
+        let (is_proven, narrower) = (self.is_proven, self.narrower.clone());
+        Self { agent, is_proven, narrower, ..Self::new(self.bind.clone()) }
+    }
+
     /// Takes the place of a call in front of the gate. It is kept until the call's handler has been called.
     pub(crate) fn arrive(&self) -> Waiter<()> {
         self.admissions.join(&())

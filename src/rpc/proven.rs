@@ -11,7 +11,7 @@ use cupola_protocol::target::{AgentName, Target};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A caller's place among its runs. It is free again when the last copy is dropped.
@@ -28,6 +28,8 @@ pub(crate) trait Meter: fmt::Debug + Send + Sync {
 pub(crate) struct Proven {
     /// Never empty.
     agents: Arc<BTreeMap<AgentName, Arc<Bounds>>>,
+    /// Those of them that this connection has called. A caller's connections share nothing that calls wait for.
+    called: Arc<Mutex<BTreeMap<AgentName, Arc<Bounds>>>>,
     /// The agent that the connection's address names.
     named: Option<AgentName>,
     meter: Arc<dyn Meter>,
@@ -41,7 +43,7 @@ impl Proven {
         meter: Arc<dyn Meter>,
     ) -> Option<Self> {
         let is_served = named.as_ref().map_or(!agents.is_empty(), |name| agents.contains_key(name));
-        is_served.then_some(Self { agents, named, meter })
+        is_served.then(|| Self { agents, called: Arc::default(), named, meter })
     }
 
     /// Counts one call.
@@ -95,14 +97,17 @@ impl Proven {
             (Some(name), _) | (None, Some(name)) => name,
             (None, None) => {
                 let mut agents = self.agents.iter();
-                return match (agents.next(), agents.next()) {
-                    (Some((_, only)), None) => Ok(Arc::clone(only)),
-                    _ => Err(self.not_chosen()),
-                };
+                match (agents.next(), agents.next()) {
+                    (Some((only, _)), None) => only,
+                    _ => return Err(self.not_chosen()),
+                }
             }
         };
         // The same answer whether it does not exist or is not granted.
-        self.agents.get(name).cloned().ok_or_else(not_by_name)
+        let granted = self.agents.get(name).ok_or_else(not_by_name)?;
+        let mut called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        let bounds = called.entry(name.clone()).or_insert_with(|| Arc::new(granted.of_connection()));
+        Ok(Arc::clone(bounds))
     }
 
     fn not_chosen(&self) -> CallError {

@@ -83,6 +83,11 @@ impl World {
 
     /// The same in front of this emulator.
     async fn before(emulator: TestEmulator, gateway: &str, key: Key, issuer: &str, rest: &str) -> Self {
+        Self::on(TestDaemon::start(), emulator, gateway, key, issuer, rest).await
+    }
+
+    /// The same with the parts of this daemon.
+    async fn on(daemon: TestDaemon, emulator: TestEmulator, gateway: &str, key: Key, issuer: &str, rest: &str) -> Self {
         let running = Issuer::start(key).await;
         let target = emulator.target("notes");
         let url = target["url"].as_str().unwrap();
@@ -105,7 +110,6 @@ impl World {
         settings.certificate = Some(file("tls.pem", cert.pem()));
         settings.private_key = Some(file("tls.key", signing_key.serialize_pem()));
         settings.key_rest = Duration::ZERO;
-        let daemon = TestDaemon::start();
         let gateway = Gateway::new(Arc::clone(&daemon.daemon), settings, false).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

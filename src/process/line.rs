@@ -4,11 +4,13 @@
 //! Only the user's own configuration file names gateways, because each gets a token.
 
 mod files;
+mod proof;
 
 use self::files::{Transfers, WAITING, Way};
+use self::proof::Proof;
 use super::{Reason, one_line, runtime};
 use crate::config::gateway::{KnownGateway, is_confidential};
-use crate::config::{self, Config, Flags};
+use crate::config::{Config, Flags};
 use crate::inbound::listener::{self, Stream};
 use crate::inbound::local;
 use crate::inbound::reader::{FrameReader, Sniffed};
@@ -16,7 +18,9 @@ use crate::limits::input::InputBudget;
 use crate::system::tls;
 use cupola_protocol::rpc::{ErrorObject, MAX_MESSAGE_BYTES};
 use futures_util::{SinkExt, StreamExt};
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::cell::Cell;
@@ -47,9 +51,10 @@ pub(super) fn open(name: &str) -> io::Result<cupola_cli::Stream> {
             let runtime = runtime()?;
             let (socket, way, client, stream) = runtime.block_on(async {
                 let known = known(&config, &name)?;
-                let socket = connect(&config, known).await?;
+                let way = way(&config, known)?;
+                let socket = connect(&config, known, &way.proof).await?;
                 let (client, stream) = local::pair().await?;
-                Ok::<_, Reason>((socket, way(&config, known)?, client, stream))
+                Ok::<_, Reason>((socket, way, client, stream))
             })?;
             Ok((runtime, socket, way, client, stream))
         })();
@@ -97,19 +102,19 @@ fn requests(config: &Config, known: &KnownGateway) -> Result<reqwest::ClientBuil
 
 fn way(config: &Config, known: &KnownGateway) -> Result<Way, Reason> {
     let client = requests(config, known)?.read_timeout(TRANSFER_STALL).build()?;
-    Ok(Way { client, url: address(known)?, known: known.clone() })
+    Ok(Way { client, url: address(known)?, agent: known.agent.clone(), proof: Proof::new(config, known)? })
 }
 
-async fn connect(config: &Config, known: &KnownGateway) -> Result<Socket, Reason> {
+async fn connect(config: &Config, known: &KnownGateway, proof: &Proof) -> Result<Socket, Reason> {
     let mut url = address(known)?;
     url.set_path(&known.agent.as_ref().map_or_else(|| "/rpc".to_owned(), |agent| format!("/agents/{agent}/rpc")));
-    let token = known.token.read(&config::variable).map_err(|reason| format!("the gateway's token: {reason}"))?;
+    let authorization = proof.authorization().await?;
     // A WebSocket needs HTTP/1.1.
     let client = requests(config, known)?.http1_only().build()?;
     let key = generate_key();
     let request = client
         .get(url.clone())
-        .bearer_auth(token)
+        .header(AUTHORIZATION, authorization)
         .header(CONNECTION, "upgrade")
         .header(UPGRADE, "websocket")
         .header(SEC_WEBSOCKET_VERSION, "13")

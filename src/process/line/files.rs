@@ -3,7 +3,7 @@
 //!
 //! A line that was bound (`initialize` with `bind`) has no local files here: the gateway refuses both methods on it.
 
-use crate::config::{self, gateway::KnownGateway};
+use super::proof::Proof;
 use crate::error::CallError;
 use crate::foundry::{Content, MAX_DOWNLOAD_BYTES};
 use crate::methods::files::transfer::{Home, Sink, Source, TransferProgress, own_name};
@@ -46,7 +46,9 @@ pub(super) const WAITING: usize = 16;
 pub(super) struct Way {
     pub(super) client: reqwest::Client,
     pub(super) url: Url,
-    pub(super) known: KnownGateway,
+    /// The agent that is meant when none is named.
+    pub(super) agent: Option<AgentName>,
+    pub(super) proof: Proof,
 }
 
 /// The transfers of one line.
@@ -195,7 +197,7 @@ impl Remote {
             return Err(CallError::out_of_bounds("a gateway lets nobody enter what is another isolation's")
                 .hint("leave allowSharedSession out"));
         }
-        let agent = agent.clone().or_else(|| way.known.agent.clone());
+        let agent = agent.clone().or_else(|| way.agent.clone());
         let session = params.session_id.clone().map_or_else(OnceLock::new, OnceLock::from);
         Ok(Self { way, agent, isolation: label, session, notices: OnceLock::new() })
     }
@@ -207,10 +209,9 @@ impl Remote {
     }
 
     /// A request, with the token as it is now.
-    fn request(&self, method: http::Method, rest: &[&str]) -> Result<reqwest::RequestBuilder, CallError> {
-        let token = self.way.known.token.read(&config::variable).map_err(|reason| {
-            CallError::new(ErrorKind::AuthenticationFailed, format!("the gateway's token: {reason}"))
-        })?;
+    async fn request(&self, method: http::Method, rest: &[&str]) -> Result<reqwest::RequestBuilder, CallError> {
+        let authorization = self.way.proof.authorization().await;
+        let authorization = authorization.map_err(|reason| CallError::new(ErrorKind::AuthenticationFailed, reason))?;
         let mut url = self.way.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.clear();
@@ -219,17 +220,17 @@ impl Remote {
             }
             segments.extend(rest);
         }
-        Ok(self.way.client.request(method, url).bearer_auth(token))
+        Ok(self.way.client.request(method, url).header(http::header::AUTHORIZATION, authorization))
     }
 
     /// A request about a file.
-    fn file(&self, method: http::Method, path: &RemotePath) -> Result<reqwest::RequestBuilder, CallError> {
+    async fn file(&self, method: http::Method, path: &RemotePath) -> Result<reqwest::RequestBuilder, CallError> {
         let segments: Vec<&str> = path.as_str().trim_start_matches('/').split('/').collect();
         // In a URL they would lead elsewhere.
         if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
             return Err(CallError::invalid_params("a path over a gateway has no segment . or .."));
         }
-        let mut request = self.request(method, &[&["files"], &*segments].concat())?;
+        let mut request = self.request(method, &[&["files"], &*segments].concat()).await?;
         if let Some(session) = self.session.get() {
             request = request.header("cupola-session", session.as_str());
         }
@@ -262,7 +263,7 @@ impl Remote {
             params["isolation"] = json!(self.isolation);
         }
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": M::NAME, "params": params});
-        let sent = self.request(http::Method::POST, &["rpc"])?.json(&message).send().await.map_err(lost)?;
+        let sent = self.request(http::Method::POST, &["rpc"]).await?.json(&message).send().await.map_err(lost)?;
         let body = bounded(sent).await?;
         let answer: Answer<'_> = serde_json::from_slice(&body).map_err(|_| unexpected("its answer is not JSON-RPC"))?;
         match answer {
@@ -278,7 +279,7 @@ impl Remote {
 impl Home for Remote {
     async fn send(&self, file: &Opened, path: &RemotePath, sent: &Arc<AtomicU64>) -> Result<(), CallError> {
         let content = Content::file(Arc::clone(&file.file), file.length, Arc::clone(sent)).from(&file.path);
-        let request = self.file(http::Method::PUT, path)?.header(http::header::CONTENT_LENGTH, content.length());
+        let request = self.file(http::Method::PUT, path).await?.header(http::header::CONTENT_LENGTH, content.length());
         let answer = request.body(content.body()).send().await;
         let answer = answer.map_err(|error| match content.failure() {
             Some(reason) => CallError::new(ErrorKind::LocalFile, reason),
@@ -302,7 +303,7 @@ impl Home for Remote {
         fetched: &AtomicU64,
         length: impl FnOnce(u64) + Send,
     ) -> Result<(), CallError> {
-        let answer = self.file(http::Method::GET, path)?.send().await.map_err(lost)?;
+        let answer = self.file(http::Method::GET, path).await?.send().await.map_err(lost)?;
         let mut answer = accepted(answer).await?;
         self.note(answer.headers());
         if let Some(bytes) = answer.content_length() {

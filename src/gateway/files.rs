@@ -184,11 +184,12 @@ async fn collect(connection: &Connection, body: &mut Incoming, mut upload: Uploa
         total = total.saturating_add(data.len());
         waiting.extend_from_slice(&data);
         if waiting.len() >= SPOOLED_BYTES {
-            upload = upload.add(std::mem::take(&mut waiting)).await?;
+            upload.add(std::mem::take(&mut waiting)).await?;
         }
         progress.made();
     }
-    upload.add(waiting).await
+    upload.add(waiting).await?;
+    Ok(upload)
 }
 
 fn answer(written: &WriteResponse) -> Response<Sent> {

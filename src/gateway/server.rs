@@ -38,7 +38,7 @@ const STALLED_REST: Duration = Duration::from_secs(10);
 /// Requests at once on one connection of HTTP/2. A client with more of them waits, or opens another connection.
 const MAX_STREAMS: u32 = 64;
 /// Longest head of a request over HTTP/2, in bytes: as much as over HTTP/1.1. A token has up to 16 KiB.
-const MAX_HEADER_LIST: u32 = 4 * MAX_HEADER_BYTES as u32;
+const MAX_HEADER_LIST: u32 = 32 * 1024;
 /// Streams that a client has opened and reset at once before its connection is closed. Each costs work that nobody waits for
 /// (CVE-2023-44487), and no client that is used by people resets many within a moment.
 const MAX_RESETS: usize = 32;

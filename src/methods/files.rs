@@ -42,7 +42,7 @@ pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferR
         Ok((named.session, bytes, tree, notices))
     };
     let (session_id, bytes, tree, notices) =
-        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, sending).await?;
+        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, Box::pin(sending)).await?;
     Ok(TransferResponse { session_id, path, local_path, bytes, tree, notices })
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn download(call: Call, params: DownloadParams) -> Result<Trans
         Ok((named.session, tree))
     };
     let (session_id, tree) =
-        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, fetching).await?;
+        with_progress(&call, session.progress.partial_result_token.as_ref(), &so_far, Box::pin(fetching)).await?;
     Ok(TransferResponse { session_id, path, local_path, bytes: so_far.bytes(), tree, notices: Vec::new() })
 }
 

@@ -113,7 +113,7 @@ impl Source {
     ) -> Result<(u64, Option<Tree>), CallError> {
         match self {
             Self::Tree(directory) => {
-                let tree = tree::upload(home, directory, path, so_far).await?;
+                let tree = Box::pin(tree::upload(home, directory, path, so_far)).await?;
                 Ok((so_far.bytes(), Some(tree)))
             }
             Self::File(file) => {
@@ -128,7 +128,7 @@ impl Source {
 
 /// Where a download goes.
 pub(crate) enum Sink<'a> {
-    File(Draft),
+    File(Box<Draft>),
     /// A directory, or a file if that is what is fetched.
     Either(&'a Local, PathBuf),
 }
@@ -136,7 +136,11 @@ pub(crate) enum Sink<'a> {
 impl<'a> Sink<'a> {
     /// Looks at where it goes.
     pub(crate) async fn open(local: &'a Local, file: &Path, recursive: bool) -> Result<Self, CallError> {
-        Ok(if recursive { Self::Either(local, file.to_owned()) } else { Self::File(local.draft(file).await?) })
+        Ok(if recursive {
+            Self::Either(local, file.to_owned())
+        } else {
+            Self::File(Box::new(local.draft(file).await?))
+        })
     }
 
     /// Fetches it. What came of a directory.
@@ -147,10 +151,10 @@ impl<'a> Sink<'a> {
         so_far: &TransferProgress,
     ) -> Result<Option<Tree>, CallError> {
         let draft = match self {
-            Self::File(draft) => draft,
+            Self::File(draft) => *draft,
             Self::Either(local, file) if home.entry(path).await?.is_directory => {
                 let directory = local.make_directory(&file).await?;
-                return Ok(Some(tree::download(home, path, directory, so_far).await?));
+                return Ok(Some(Box::pin(tree::download(home, path, directory, so_far)).await?));
             }
             Self::Either(local, file) => local.draft(&file).await?,
         };

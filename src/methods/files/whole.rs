@@ -63,19 +63,21 @@ impl Incoming {
     }
 
     /// Adds bytes to its end.
-    pub(crate) async fn add(self, content: Vec<u8>) -> Result<Self, CallError> {
-        let Self { named, path, writing, _place } = self;
-        if writing.length + content.len() as u64 > MAX_FILE_BYTES {
+    pub(crate) async fn add(&mut self, content: Vec<u8>) -> Result<(), CallError> {
+        let Writing { spool, length } = &self.writing;
+        if length + content.len() as u64 > MAX_FILE_BYTES {
             return Err(write::too_large());
         }
-        Ok(Self { writing: write::add(writing, content).await?, named, path, _place })
+        self.writing = write::add(Writing { spool: Arc::clone(spool), length: *length }, content).await?;
+        Ok(())
     }
 
     /// Sends it to the service.
     pub(crate) async fn send(self) -> Result<WriteResponse, CallError> {
-        let Self { named, path, writing: Writing { spool, length }, _place } = self;
+        let Self { named, path, writing: Writing { spool, length }, _place: place } = self;
         let content = Content::file(spool, length, Arc::default());
         let sent = named.scope.agent.upload_file(&named.scope.wire, &named.session, &path, content).await;
+        drop(place);
         sent.map_err(|error| named.explain(error, false))?;
         let notices = notices(&named);
         Ok(WriteResponse { session_id: named.session, path, bytes: length, is_written: true, write_id: None, notices })

@@ -31,9 +31,7 @@ async fn a_file_goes_in_and_out_as_it_is() {
         ("/files/empty", "empty", Vec::new()),
     ] {
         let answer = put(path, content.clone()).await.unwrap();
-        if answer.status() != 200 {
-            panic!("{path}: {}", answer.text().await.unwrap());
-        }
+        assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(answer.headers()["cupola-session"], session);
         assert!(answer.headers().contains_key("ratelimit-remaining"));
         let written: serde_json::Value = answer.json().await.unwrap();

@@ -186,9 +186,9 @@ async fn many_calls_share_one_connection_of_http_2_and_each_ends_by_itself() {
     let mut slow = Box::pin(send(json!({"id": 1, "method": "invoke", "params": {"input": "hello"}})));
     assert!(tokio::time::timeout(std::time::Duration::from_millis(300), &mut slow).await.is_err());
     let calls = (0..200).map(|id| {
-        let sent = send(json!({"id": id, "method": "runs/list"}));
+        let answering = send(json!({"id": id, "method": "runs/list"}));
         async move {
-            let answer = sent.await;
+            let answer = answering.await;
             assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
             let answer: Value = answer.json().await.unwrap();
             assert_eq!(answer["id"], id);
@@ -260,7 +260,7 @@ async fn a_traceparent_header_joins_the_callers_trace_if_it_follows_the_rules() 
         match &joined {
             Some(trace) => assert_eq!(hex(&span.trace_id), *trace, "{sent:?}"),
             None => {
-                assert!(span.parent_span_id.is_empty() && hex(&span.trace_id) != trace(PARENT), "{sent:?}: {span:?}")
+                assert!(span.parent_span_id.is_empty() && hex(&span.trace_id) != trace(PARENT), "{sent:?}: {span:?}");
             }
         }
         let turn = world.emulator.turns().pop().unwrap();

@@ -165,7 +165,7 @@ impl Flags {
         let methods = patterns(&self.only.iter().map(String::as_str).collect::<Vec<_>>())?;
         let is_said = target.agent().is_some() || !methods.is_empty() || isolation.chat.is_some();
         let methods = (!methods.is_empty()).then_some(methods);
-        Ok(is_said.then(|| Bind { target, isolation, methods, files: None }))
+        Ok(is_said.then_some(Bind { target, isolation, methods, files: None }))
     }
 }
 

@@ -176,10 +176,7 @@ async fn collect(connection: &Connection, body: &mut Incoming, mut upload: Uploa
         let frame = tokio::time::timeout_at(progress.deadline(total), body.frame()).await;
         let frame = frame.map_err(|_| CallError::new(ErrorKind::TimedOut, "the file came too slowly, or stopped"))?;
         let Some(frame) = frame else { break };
-        let data = frame.map_err(|error| {
-            CallError::invalid_request(format!("the file could not be read: {error}"))
-                .hint("send the whole file, as Content-Length says")
-        })?;
+        let data = frame.map_err(|error| CallError::invalid_request(format!("the file could not be read: {error}")))?;
         let data = data.into_data().unwrap_or_default();
         total = total.saturating_add(data.len());
         waiting.extend_from_slice(&data);

@@ -1,9 +1,10 @@
 //! `files/*`: the files of a session's home.
 //!
 //! - here: uploads and downloads of local files, which are read and written in the daemon; and what needs no content
-//! - [`tree`]: whole directories; [`transfer`]: local files from and to a home, the service's or one behind a gateway
+//! - [`tree`]: whole directories; [`transfer`]: local files from and to a [`home`], the service's or one behind a gateway
 //! - [`read`] and [`mod@write`]: pieces of files on the connection itself; [`whole`]: whole files, as bodies of HTTP
 
+pub(crate) mod home;
 pub(super) mod read;
 pub(crate) mod transfer;
 mod tree;
@@ -22,8 +23,9 @@ use cupola_protocol::files::{
 use cupola_protocol::notice::{Notice, NoticeCode};
 use cupola_protocol::rpc::ProgressToken;
 use futures_util::FutureExt as _;
+use home::{Home as _, TransferProgress};
 use std::path::{Path, PathBuf};
-use transfer::{Sink, Source, TransferProgress, own_name};
+use transfer::{Sink, Source, own_name};
 
 pub(crate) async fn upload(call: Call, params: UploadParams) -> Result<TransferResponse, CallError> {
     let UploadParams { session, local_path, recursive, path } = params;
@@ -103,12 +105,7 @@ pub(crate) async fn list(call: Call, params: ListParams) -> Result<ListResponse,
 
 pub(crate) async fn stat(call: Call, params: PathParams) -> Result<Entry, CallError> {
     let named = NamedSession::resolve_own(&call, &params.session).await?;
-    entry(&named, &params.path).await
-}
-
-async fn entry(named: &NamedSession, path: &RemotePath) -> Result<Entry, CallError> {
-    let entry = named.scope.agent.stat_file(&named.scope.wire, &named.session, path).await;
-    entry.map_err(|error| named.explain(error, false))
+    named.entry(&params.path).await
 }
 
 pub(crate) async fn make_directory(call: Call, params: PathParams) -> Result<PathResponse, CallError> {

@@ -2,6 +2,8 @@
 //! WebSocket, and back.
 //!
 //! Only the user's own configuration file names gateways, because each gets a token.
+//!
+//! - `proof`: the token; `files`: local files, which the gateway does not have
 
 mod files;
 mod proof;

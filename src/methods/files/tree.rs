@@ -5,7 +5,7 @@
 //! writes only below its own directory; on a bound connection no link is followed at all ([`Directory`]). Names the service gives are names only: one that says anything about a
 //! place is refused.
 
-use super::transfer::{Home, TransferProgress};
+use super::home::{Home, TransferProgress};
 use crate::error::CallError;
 use crate::system::file::{Directory, Draft, Kind};
 use cupola_protocol::error::ErrorKind;

@@ -6,7 +6,8 @@
 use super::proof::Proof;
 use crate::error::CallError;
 use crate::foundry::{Content, MAX_DOWNLOAD_BYTES};
-use crate::methods::files::transfer::{Home, Sink, Source, TransferProgress, own_name};
+use crate::methods::files::home::{Home, TransferProgress};
+use crate::methods::files::transfer::{Sink, Source, own_name};
 use crate::rpc::bounds::{not_by_name, not_from_the_proof};
 use crate::rpc::message::{CallId, cancels};
 use crate::system::file::{Draft, Local, Opened};
@@ -36,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 /// Messages that wait for the command: a transfer waits while it does not read.
@@ -56,6 +58,8 @@ pub(super) struct Transfers {
     way: Way,
     out: mpsc::Sender<String>,
     is_bound: bool,
+    /// They end with the line, which is the only task of its runtime that is waited for.
+    tasks: TaskTracker,
     under_way: Arc<Mutex<HashMap<CallId, CancellationToken>>>,
 }
 
@@ -72,7 +76,7 @@ struct Message<'a> {
 
 impl Transfers {
     pub(super) fn new(way: Way, out: mpsc::Sender<String>) -> Self {
-        Self { way, out, is_bound: false, under_way: Arc::default() }
+        Self { way, out, is_bound: false, tasks: TaskTracker::new(), under_way: Arc::default() }
     }
 
     /// Begins the transfer that a message asks for. False for every other message: those are the gateway's.
@@ -104,7 +108,7 @@ impl Transfers {
         };
         let (key, under_way) = (id.clone(), Arc::clone(&self.under_way));
         under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), cancelled);
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let answer = match work.await {
                 Ok(done) => id.result(&done),
                 Err(error) => id.refuse(error),

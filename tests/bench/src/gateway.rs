@@ -230,7 +230,7 @@ impl Issuer {
                     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                // Whoever asked may be gone.
+                // The gateway may be gone.
                 let _ = client.write_all(head.as_bytes()).and_then(|()| client.write_all(body.as_bytes()));
             }
         });
